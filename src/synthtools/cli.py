@@ -1,0 +1,107 @@
+"""``synth``: the tools by name, and errors as exit codes.
+
+0 done (also when the reader of a pipe is gone), 1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from synthtools import __version__
+from synthtools.console import options
+from synthtools.errors import OutputClosed, SynthError
+
+TOOLS = ("cat",)
+
+# Typer's errors all derive from the exception class of the Click that it carries.
+_ClickException = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def build() -> typer.Typer:
+    """The command-line application: one command a tool."""
+    app = typer.Typer(
+        name="synth",
+        help="Composable tools for training language models on human and LLM-generated text.",
+        epilog="Tools read JSONL, Parquet or Arrow from files and pipes and write them again: "
+        "synth edit human.jsonl.zst | synth ppl --summary. See man synth-TOOL.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def synth(
+        version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    ) -> None:
+        if version:
+            print(f"synth {__version__}")
+            raise typer.Exit
+
+    for tool in TOOLS:
+        module = importlib.import_module(f"synthtools.commands.{tool}")
+        app.command(tool)(options.command(getattr(module, tool)))
+    return app
+
+
+def main() -> None:
+    """Runs the command line and exits."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    code = _run()
+    # Whoever reads our stdout may be gone: the interpreter must not stumble over it at its exit.
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        return build()(standalone_mode=False) or 0
+    except OutputClosed:
+        return 0
+    except SynthError as error:
+        return _fail(error, error.exit_code)
+    except _ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "synth"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        return _fail(f"{path.removeprefix('synth ')}: {message} (see {path} --help)", 2)
+    except KeyboardInterrupt:
+        return 130
+    except MemoryError as error:
+        return _fail(error, 1, "out of memory; use smaller batches or a smaller model")
+    except Exception as error:  # a bug of ours: still one line
+        text = (str(error).splitlines() or [""])[0]
+        return _fail(
+            error, 1, f"internal error: {type(error).__name__}: {text} (--debug shows where)"
+        )
+
+
+def _fail(error: BaseException | str, code: int, message: str | None = None) -> int:
+    if isinstance(error, BaseException) and options.DEBUG.get():
+        import traceback
+
+        traceback.print_exception(error)
+    text = " ".join(str(message or error).splitlines())
+    try:
+        print(f"synth: {text}", file=sys.stderr)
+    except OSError:
+        pass  # stderr is closed; the exit code tells
+    return code
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

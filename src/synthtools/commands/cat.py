@@ -1,0 +1,60 @@
+"""``synth cat``: records from any format to any format."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from synthtools.console.options import Reading, Writing, option
+
+
+def cat(
+    reading: Reading,
+    writing: Writing,
+    count: Annotated[bool, option("--count", help="Print only the number of records.")] = False,
+    head: Annotated[
+        int | None, option("--head", "-n", metavar="N", min=0, help="Stop after N records.")
+    ] = None,
+    select: Annotated[
+        str | None,
+        option("--select", metavar="FIELD,…", help="Keep only these fields, in this order."),
+    ] = None,
+) -> None:
+    """Convert, reshard, count or look at records.
+
+    Records go from any of the formats to any other, in order. What goes from JSONL to JSONL leaves
+    as the very bytes that it came in as (blank lines are no records).
+
+    \b
+    Examples:
+      synth cat human.jsonl.zst -o human.parquet
+      synth cat raw/ -o shards/ --shard-size 512MB --format jsonl.zst
+      synth cat human.parquet --select id,text --head 3
+
+    Memory: one batch of about 1 MiB; 64 MB of rows when writing Parquet or Arrow.
+    """
+    from synthtools.console.run import Run
+    from synthtools.console.terminal import write_stdout
+    from synthtools.errors import UsageError
+    from synthtools.records.transform import first, selected
+
+    names = [name.strip() for name in select.split(",")] if select is not None else None
+    if names is not None and ("" in names or len(set(names)) < len(names)):
+        raise UsageError(f"--select {select}: name different fields, separated by commas")
+    if count and (writing.output or writing.format):
+        raise UsageError("--count prints a number; it cannot be given with -o or --format")
+    with Run("cat", reading, None if count else writing) as run:
+        batches = run.batches()
+        if head is not None:
+            batches = first(batches, head)
+        if names is not None:
+            batches = selected(batches, names, run.rejects)
+        if count:
+            total = 0
+            for batch in batches:
+                total += len(batch)
+                run.count(len(batch))
+            run.finish()
+            write_stdout(f"{total}\n")
+        else:
+            run.write(batches)
+            run.finish()

@@ -1,0 +1,10 @@
+"""What a person at a terminal sees and types, once for all tools.
+
+- ``options``: the options that tools share, as dataclasses, and their weaving into commands
+- ``quantities``: ``8.4B`` and ``512MB``
+- ``run``: one run of a tool: inputs, output, bad records, progress, report, clean-up
+- ``reports``: what made a report; a report as JSON or as a table
+- ``terminal``: the progress bar, messages, histograms
+
+No algorithm lives here, and nothing here is imported by the folders that hold them.
+"""

@@ -1,0 +1,50 @@
+"""Quantities as people write them: ``8.4B`` (a count), ``512MB`` (bytes), ``1/8`` (a part)."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from synthtools.errors import UsageError
+from synthtools.records.outputs import Size
+
+_COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
+_BYTES = {
+    **{"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
+    **{"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40},
+}
+_FORM = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([A-Za-z]*)\s*")
+
+
+def _split(text: str, option: str) -> tuple[Decimal, str]:
+    match = _FORM.fullmatch(text.replace("_", "").replace(",", ""))
+    if not match:
+        raise UsageError(f"{option} {text}: not a quantity (examples: 1000, 100K, 8.4B, 512MB)")
+    return Decimal(match[1]), match[2].upper()
+
+
+def count(text: str, option: str) -> int:
+    """A whole number of at least 1: ``1000``, ``100K``, ``8.4B``."""
+    number, suffix = _split(text, option)
+    if suffix not in _COUNTS:
+        raise UsageError(f"{option} {text}: unknown suffix; use K, M, B or T")
+    value = number * _COUNTS[suffix]
+    if value != int(value) or value < 1:
+        raise UsageError(f"{option} {text}: must be a whole number of at least 1")
+    return int(value)
+
+
+def shard_size(text: str, option: str = "--shard-size") -> Size:
+    """Bytes (``512MB``) or records (``100K``)."""
+    number, suffix = _split(text, option)
+    if suffix in _BYTES and suffix != "B":
+        return Size(max(1, int(number * _BYTES[suffix])), "bytes")
+    return Size(count(text, option), "records")
+
+
+def part(text: str, option: str = "--shard") -> tuple[int, int]:
+    """``i/n`` with 1 ≤ i ≤ n."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"{option} {text}: write it as i/n with 1 ≤ i ≤ n, such as 3/8")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,238 @@
+"""One run of a tool: what goes in, what comes out, what is told, and what is left when it breaks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from synthtools.console import quantities, reports, terminal
+from synthtools.console.options import ARGUMENTS, NOT_DEFINING, Reading, Writing
+from synthtools.errors import RecordError, UsageError
+from synthtools.records.batch import Batch
+from synthtools.records.files import AtomicFile
+from synthtools.records.identity import ID_FIELD, Keys
+from synthtools.records.inputs import Shard, find_shards, part_of
+from synthtools.records.outputs import DirectorySink, Sink, is_unfinished, open_sink
+from synthtools.records.reading import read, require_text
+from synthtools.records.rejects import Rejects
+
+# Without --rejects, bad records are told on stderr: this many one by one, the rest as a number.
+_TOLD = 20
+
+
+class _ToldRejects(Rejects):
+    """Bad records told on stderr, for want of a file to keep them in."""
+
+    def add(self, error: RecordError) -> None:
+        super().add(error)
+        if self.count <= _TOLD:
+            terminal.remark(f"skipped {error}")
+
+
+class Run:
+    """One run of a tool, as a context: on any error nothing half-written is left.
+
+        with Run("ppl", reading, writing, text_field="text") as run:
+            run.write(annotate(run.batches(), model))
+            run.finish()
+
+    Args:
+        tool: its name.
+        reading: inputs and the fate of bad records.
+        writing: the output; None for tools that only report.
+        text_field: the field that every record needs; None where no text is needed.
+
+    Attributes:
+        done: nothing is left to do (a resumed run that had ended).
+        model: what the report says of the language model.
+    """
+
+    def __init__(
+        self,
+        tool: str,
+        reading: Reading,
+        writing: Writing | None = None,
+        text_field: str | None = None,
+        also_needed: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.tool = tool
+        self.model: dict[str, Any] | None = None
+        self.units: dict[str, int] = {}
+        self._reading = reading
+        self._writing = writing
+        self._needed = ([(text_field, "--text-field")] if text_field else []) + list(also_needed)
+        self._text_field = text_field
+        self._arguments = ARGUMENTS.get({})
+        self._start = time.monotonic()
+        self._records = 0
+        self._stack = ExitStack()
+        self.sink: Sink | None = None
+
+    def __enter__(self) -> Self:
+        reading, writing = self._reading, self._writing
+        if reading.on_error not in ("fail", "skip"):
+            raise UsageError(f"--on-error {reading.on_error}: use fail or skip")
+        if reading.rejects and reading.on_error != "skip":
+            raise UsageError("--rejects needs --on-error skip")
+        self.shards = find_shards(reading.files)
+        if reading.shard:
+            self.shards = part_of(self.shards, *quantities.part(reading.shard))
+        for name in reading.files or []:
+            if not reading.quiet and is_unfinished(Path(name)):
+                terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
+        if writing is not None:
+            size = quantities.shard_size(writing.shard_size)
+            self.sink = open_sink(
+                writing.output,
+                writing.format,
+                shards=self.shards,
+                force=writing.force,
+                resume=writing.resume,
+                shard_size=size,
+                job=self._job() if writing.resume or writing.output else {},
+            )
+        self.rejects = self._open_rejects()
+        self._stack.enter_context(
+            terminal.progress(f"synth {self.tool}", reading.quiet, self._state)
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+        if error is None:
+            return
+        if self.sink is not None:
+            self.sink.abort()
+        if self.rejects.file is not None:
+            self.rejects.file.abort()
+
+    @property
+    def done(self) -> bool:
+        return isinstance(self.sink, DirectorySink) and self.sink.complete
+
+    def _open_rejects(self) -> Rejects:
+        reading = self._reading
+        if reading.on_error == "fail":
+            return Rejects()
+        if reading.rejects is None:
+            return _ToldRejects(skip=True)
+        if reading.rejects.startswith("/dev/"):
+            return Rejects(skip=True)
+        return Rejects(skip=True, file=AtomicFile(Path(reading.rejects), force=True))
+
+    def _job(self) -> dict[str, Any]:
+        arguments = {k: v for k, v in self._arguments.items() if k not in NOT_DEFINING}
+        return {"tool": self.tool, "arguments": arguments, "inputs": self._inputs()}
+
+    def _inputs(self) -> list[dict[str, Any]]:
+        return [
+            {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()} for s in self.shards
+        ]
+
+    def _state(self) -> tuple[int, int | None, str]:
+        sizes = [shard.size for shard in self.shards]
+        total = None if None in sizes else sum(s for s in sizes if s is not None)
+        done = sum(shard.bytes_read for shard in self.shards)
+        rate = self._records / max(1e-9, time.monotonic() - self._start)
+        return done, total, f"{self._records:,} records, {rate:,.0f}/s"
+
+    def batches(self, batch_bytes: int | None = None) -> Iterator[Batch]:
+        """The sound records that are still to be done, in input order."""
+        resume_from = self.sink.resume_from if self.sink else 0
+        more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
+        for batch in read(self.shards, self.rejects, **more):
+            for name, option in self._needed:
+                batch = require_text(batch, name, self.rejects, option)
+            if resume_from and len(batch) and batch.ordinals[0] < resume_from:
+                batch = batch.take(range(int((batch.ordinals < resume_from).sum()), len(batch)))
+            if len(batch):
+                yield batch
+
+    def keyed_batches(self, batch_bytes: int | None = None) -> Iterator[tuple[Batch, np.ndarray]]:
+        """Like ``batches``, with the key of each record (see ``records.identity``)."""
+        assert self._text_field is not None
+        resume_from = self.sink.resume_from if self.sink else 0
+        keys = Keys()
+        more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
+        for batch in read(self.shards, self.rejects, **more):
+            for name, option in self._needed:
+                batch = require_text(batch, name, self.rejects, option)
+            # Records that are done count too: they tell equal texts apart.
+            found = keys.of(batch.column(ID_FIELD), batch.column(self._text_field))
+            if resume_from and len(batch) and batch.ordinals[0] < resume_from:
+                skipped = int((batch.ordinals < resume_from).sum())
+                batch, found = batch.take(range(skipped, len(batch))), found[skipped:]
+            if len(batch):
+                yield batch, found
+
+    def write(self, batches: Iterable[Batch]) -> None:
+        """Passes batches to the output."""
+        assert self.sink is not None
+        for batch in batches:
+            self.sink.write(batch)
+            self._records += len(batch)
+
+    def count(self, records: int) -> None:
+        """Counts records of a tool that only reports, for the progress bar."""
+        self._records += records
+
+    def finish(self, result: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Makes the output stand, tells what was skipped, writes ``--report``.
+
+        Args:
+            result: the tool's own numbers.
+
+        Returns:
+            The whole report.
+        """
+        self._stack.close()
+        if self.sink is not None:
+            self.sink.finish()
+        if self.rejects.file is not None:
+            self.rejects.file.commit()
+        self._tell_skipped()
+        report = self._report(result or {})
+        if self._writing is not None and self._writing.report:
+            reports.save(report, self._writing.report)
+        return report
+
+    def _tell_skipped(self) -> None:
+        if not self.rejects.count:
+            return
+        reasons = ", ".join(f"{n} × {why}" for why, n in self.rejects.reasons.most_common(3))
+        more = " …" if len(self.rejects.reasons) > 3 else ""
+        kept = f"; kept in {self._reading.rejects}" if self.rejects.file else ""
+        terminal.remark(f"{self.rejects.count} skipped: {reasons}{more}{kept}")
+
+    def _report(self, result: dict[str, Any]) -> dict[str, Any]:
+        seconds = time.monotonic() - self._start
+        counts: dict[str, Any] = {"records": self._records, "skipped": self.rejects.count}
+        if self.sink is not None:
+            counts["written"] = self.sink.records
+        if self.rejects.count:
+            counts["reasons"] = dict(self.rejects.reasons)
+        units = {"records": self._records, **self.units}
+        return {
+            "kind": self.tool,
+            **result,
+            "made_by": reports.made_by(
+                self.tool,
+                self._arguments,
+                self._inputs(),
+                counts,
+                seconds,
+                self.model,
+                {f"{name}_per_second": round(n / max(seconds, 1e-9), 1) for name, n in units.items()},
+            ),
+        }

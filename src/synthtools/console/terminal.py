@@ -1,0 +1,100 @@
+"""The progress bar, remarks and histograms: the only place that draws."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from synthtools.errors import OutputClosed, SynthError
+
+
+def remark(message: str) -> None:
+    """A line on stderr."""
+    try:
+        print(f"synth: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        pass  # stderr is closed: nobody is there to be told
+
+
+def write_stdout(text: str) -> None:
+    """Text to stdout, at once.
+
+    Raises:
+        OutputClosed: nobody reads any more.
+        SynthError: it cannot be written (a full disk behind a redirection).
+    """
+    data = memoryview(text.encode("utf-8", "surrogateescape"))
+    try:
+        while data:
+            data = data[os.write(sys.stdout.fileno(), data) :]
+    except BrokenPipeError as error:
+        raise OutputClosed from error
+    except OSError as error:
+        raise SynthError(f"<stdout>: cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def progress(
+    title: str, quiet: bool, state: Callable[[], tuple[int, int | None, str]]
+) -> Iterator[None]:
+    """A bar on stderr while the block runs; nothing at all where stderr is no terminal.
+
+    Args:
+        state: polled a few times a second: (done, total or None, remark), done and total in bytes.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class State(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            done, total, words = state()
+            if done != task.completed or total != task.total:
+                bar.update(task.id, completed=done, total=total)
+            return Text(words)
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        State(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        refresh_per_second=4,
+        transient=True,
+    )
+    with bar:
+        bar.add_task(title, total=state()[1])
+        yield
+
+
+def bars(
+    labels: Sequence[str], shares: Sequence[float], width: int = 40, unit: str = "%"
+) -> list[str]:
+    """A horizontal histogram, one line a bin.
+
+    Args:
+        shares: of 1, one per label.
+    """
+    wide = max((len(label) for label in labels), default=0)
+    top = max(shares, default=0.0) or 1.0
+    blocks = " ▏▎▍▌▋▊▉"
+    lines = []
+    for label, share in zip(labels, shares, strict=True):
+        eighths = round(8 * width * share / top)
+        bar = "█" * (eighths // 8) + (blocks[eighths % 8] if eighths % 8 else "")
+        lines.append(f"{label:>{wide}} {bar:<{width}} {100 * share:5.1f} {unit}")
+    return lines

@@ -1,0 +1,45 @@
+"""The failures that a user is told about, each in one line: the place, what is wrong, the remedy.
+
+    SynthError            exit 1
+    ├── RecordError       one record is bad; ``--on-error skip`` can pass over it
+    ├── OutputExistsError an output stands in the way
+    └── UsageError        exit 2: the command line asks for something that cannot be
+"""
+
+
+class SynthError(Exception):
+    """A failure to be told in one line: where it happened, what is wrong, what to do."""
+
+    exit_code = 1
+
+
+class UsageError(SynthError):
+    """The options contradict each other or cannot be understood."""
+
+    exit_code = 2
+
+
+class OutputExistsError(SynthError):
+    """The output is already there and neither ``--force`` nor ``--resume`` was given."""
+
+
+class RecordError(SynthError):
+    """One record cannot be used.
+
+    Args:
+        source: name of the file (or ``<stdin>``) as the user gave it.
+        number: line of the record in a JSONL file, row in a Parquet or Arrow file, from 1.
+        reason: what is wrong, with the remedy where there is one.
+        raw: the record as it was read, for the rejects file.
+    """
+
+    def __init__(self, source: str, number: int, reason: str, raw: bytes = b"") -> None:
+        super().__init__(f"{source}:{number}: {reason}")
+        self.source = source
+        self.number = number
+        self.reason = reason
+        self.raw = raw
+
+
+class OutputClosed(Exception):  # noqa: N818 (not an error)
+    """The reader of our stdout is gone: the tool ends silently, with exit code 0."""

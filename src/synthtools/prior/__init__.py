@@ -1,0 +1,1 @@
+"""The built-in model: weights, tokenizer, configuration and card."""

@@ -1,0 +1,19 @@
+"""Records: the only place that opens data.
+
+A record is one JSON object (a line of JSONL) or one row of Parquet or Arrow. Records flow through
+the tools in batches that keep what they were read from, so that a record which is only passed on
+leaves as the very bytes it came in as, and an added field touches no other.
+
+- ``inputs``: what the user named (files, directories, stdin) → shards, recognised by content
+- ``compression``: gzip and zstd as bounded streams that notice truncation
+- ``reading``: shards → batches, with bad records told or set aside
+- ``batch``: the batch, its two forms (JSON lines, Arrow rows), fields added to it
+- ``jsonl``: JSON text: parsing with exact reasons, splicing without touching the rest
+- ``columnar``: JSON values ↔ Arrow types and columns
+- ``encoders``: batches → JSONL, Parquet or Arrow bytes
+- ``outputs``: stdout, a file, a directory of shards; atomic, resumable
+- ``identity``: which record is which, for randomness that no layout changes
+- ``rejects``: what happens to bad records
+
+Nothing here knows a tool, a model or a terminal.
+"""

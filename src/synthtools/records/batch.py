@@ -1,0 +1,218 @@
+"""The batch: neighbouring records of one shard, in the form they were read in.
+
+Fields that a tool adds lie over the records and are woven in only when they are written, so that
+JSON keeps its bytes, Arrow keeps its types, and numbers go from numpy to either without a detour.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from synthtools.records import jsonl
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What an added field holds, per record; ``records.columnar`` maps each to an Arrow type.
+#   ids: int32 array; logprobs: float32 array, NaN where a token has none;
+#   candidates: (present, ids, logprobs): bool array [tokens], int32 and float32 arrays
+#   [tokens present, k]; written as {"ids": […], "logprobs": […]} or null per token
+FieldKind = Literal["float", "int", "string", "ids", "logprobs", "candidates"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values of one added field, one per record; None where a record has none."""
+
+    kind: FieldKind
+    values: Sequence[Any]
+
+    def take(self, indices: Sequence[int]) -> Column:
+        return Column(self.kind, [self.values[i] for i in indices])
+
+
+@dataclass
+class Batch(ABC):
+    """Neighbouring records of one shard.
+
+    Attributes:
+        source: the shard's name, for messages.
+        numbers: line or row of each record in its shard, from 1.
+        ordinals: int64, place of each record in the whole input, from 0, bad records counted; set
+            by ``reading``.
+        added: fields to weave in when the records are written.
+        tally: integers per record that the output sums into its report (name → int64 array).
+    """
+
+    source: str
+    numbers: np.ndarray
+    ordinals: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    added: dict[str, Column] = field(default_factory=dict)
+    tally: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @abstractmethod
+    def column(self, name: str) -> list[Any]:
+        """The field's value of each record as read, ``MISSING`` where a record lacks it."""
+
+    @abstractmethod
+    def field_names(self, index: int) -> list[str]:
+        """Names of the fields of one record."""
+
+    @abstractmethod
+    def raw(self, index: int) -> bytes:
+        """One record as JSON, without added fields, for the rejects file."""
+
+    @abstractmethod
+    def _take_records(self, indices: Sequence[int]) -> Self: ...
+
+    @abstractmethod
+    def select(self, names: list[str]) -> Batch:
+        """Only the named fields, in that order, as they were written. KeyError where one lacks."""
+
+    @abstractmethod
+    def json_lines(self) -> list[bytes]:
+        """Each record as one JSON object without a newline; untouched records byte for byte."""
+
+    @abstractmethod
+    def table(self) -> pa.Table:
+        """The records as an Arrow table with the narrowest types that change no value."""
+
+    @abstractmethod
+    def sizes(self) -> np.ndarray:
+        """About how many bytes each record has as it was read, int64; a function of it alone."""
+
+    def take(self, indices: Sequence[int]) -> Self:
+        """The records at the indices, with what was added to them."""
+        taken = self._take_records(indices)
+        taken.numbers = self.numbers[indices]
+        taken.ordinals = self.ordinals[indices] if len(self.ordinals) else self.ordinals
+        taken.added = {name: column.take(indices) for name, column in self.added.items()}
+        taken.tally = {name: counts[indices] for name, counts in self.tally.items()}
+        return taken
+
+    def adding(self, columns: dict[str, Column], tally: dict[str, np.ndarray] | None = None) -> Self:
+        """The batch with fields set (a field that is there already is replaced in its place)."""
+        return replace(
+            self, added={**self.added, **columns}, tally={**self.tally, **(tally or {})}
+        )
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "missing"
+
+
+MISSING = _Missing()
+
+
+@dataclass
+class JsonBatch(Batch):
+    """Records read from JSONL: the lines, and the objects parsed from them."""
+
+    lines: list[bytes] = field(default_factory=list)
+    objects: list[dict[str, Any]] = field(default_factory=list)
+
+    def column(self, name: str) -> list[Any]:
+        return [record.get(name, MISSING) for record in self.objects]
+
+    def field_names(self, index: int) -> list[str]:
+        return list(self.objects[index])
+
+    def raw(self, index: int) -> bytes:
+        return self.lines[index]
+
+    def sizes(self) -> np.ndarray:
+        return np.array([len(line) + 1 for line in self.lines], np.int64)
+
+    def _take_records(self, indices: Sequence[int]) -> Self:
+        return replace(
+            self,
+            lines=[self.lines[i] for i in indices],
+            objects=[self.objects[i] for i in indices],
+        )
+
+    def select(self, names: list[str]) -> JsonBatch:
+        lines = [jsonl.only_members(line, names) for line in self.lines]
+        objects = [{name: record[name] for name in names} for record in self.objects]
+        return replace(self, lines=lines, objects=objects)
+
+    def json_lines(self) -> list[bytes]:
+        if not self.added:
+            return self.lines
+        names = list(self.added)
+        texts = [[_json(column.kind, v) for v in column.values] for column in self.added.values()]
+        return [
+            jsonl.with_members(line, record, dict(zip(names, values, strict=True)))
+            for line, record, values in zip(self.lines, self.objects, zip(*texts), strict=True)
+        ]
+
+    def table(self) -> pa.Table:
+        from synthtools.records import columnar
+
+        objects = [jsonl.parse_exactly(line) for line in self.lines]
+        return columnar.with_columns(columnar.table_of(objects), self.added)
+
+
+@dataclass
+class ArrowBatch(Batch):
+    """Records read from Parquet or Arrow: rows of a table."""
+
+    rows: pa.Table = None  # type: ignore[assignment]
+
+    def column(self, name: str) -> list[Any]:
+        if name not in self.rows.column_names:
+            return [MISSING] * len(self)
+        return self.rows.column(name).to_pylist()
+
+    def field_names(self, index: int) -> list[str]:
+        return list(self.rows.column_names)
+
+    def raw(self, index: int) -> bytes:
+        from synthtools.records import columnar
+
+        return columnar.json_lines(self.rows.slice(index, 1))[0]
+
+    def sizes(self) -> np.ndarray:
+        from synthtools.records import columnar
+
+        return columnar.row_sizes(self.rows)
+
+    def _take_records(self, indices: Sequence[int]) -> Self:
+        start, count = (indices[0], len(indices)) if len(indices) else (0, 0)
+        if list(indices) == list(range(start, start + count)):
+            return replace(self, rows=self.rows.slice(start, count))
+        return replace(self, rows=self.rows.take(list(indices)))
+
+    def select(self, names: list[str]) -> ArrowBatch:
+        for name in names:
+            if name not in self.rows.column_names:
+                raise KeyError(name)
+        return replace(self, rows=self.rows.select(names))
+
+    def json_lines(self) -> list[bytes]:
+        from synthtools.records import columnar
+
+        return columnar.json_lines(self.table())
+
+    def table(self) -> pa.Table:
+        from synthtools.records import columnar
+
+        return columnar.with_columns(self.rows, self.added)
+
+
+def _json(kind: FieldKind, value: Any) -> bytes:
+    if kind == "float" and value is not None and not np.isfinite(value):
+        return repr(float(value)).replace("inf", "Infinity").replace("nan", "NaN").encode()
+    if kind == "candidates" and value is not None:
+        present, ids, logprobs = value
+        rows = iter(zip(ids, logprobs, strict=True))
+        value = [dict(zip(("ids", "logprobs"), next(rows))) if p else None for p in present]
+    return jsonl.json_bytes(value)

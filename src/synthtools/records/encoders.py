@@ -1,0 +1,181 @@
+"""Batches → the bytes of a format: JSONL (plain, gzip, zstd), Parquet, Arrow IPC."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from synthtools.errors import SynthError
+from synthtools.records.batch import Batch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Rows are gathered to groups of this size before they are written: small enough to hold, large
+# enough for column readers.
+_GROUP_BYTES = 64 << 20
+
+FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow")
+
+
+class Target(Protocol):
+    """What an encoder writes to; a file that can begin anew offers ``restart`` (see AtomicFile)."""
+
+    file: BinaryIO
+
+
+class Encoder(ABC):
+    """Writes batches to one target in one format."""
+
+    @abstractmethod
+    def write(self, batch: Batch) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Completes the format (footer, last frame); the target stays open."""
+
+
+def encoder(form: str, target: Target) -> Encoder:
+    """The encoder of a format named in ``FORMATS``, or ``arrow-stream`` for pipes."""
+    if form.startswith("jsonl"):
+        return JsonlEncoder(target, form.removeprefix("jsonl").removeprefix("."))
+    return TableEncoder(target, form)
+
+
+class JsonlEncoder(Encoder):
+    """One JSON object a line; ``compression`` is ``""``, ``gz`` or ``zst``."""
+
+    def __init__(self, target: Target, compression: str) -> None:
+        self._file = target.file
+        self._compressor: Any = None
+        if compression == "gz":
+            self._compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
+        elif compression == "zst":
+            import zstandard
+
+            self._compressor = zstandard.ZstdCompressor(level=3).compressobj()
+
+    def write(self, batch: Batch) -> None:
+        if not len(batch):
+            return
+        data = b"\n".join(batch.json_lines()) + b"\n"
+        self._file.write(self._compressor.compress(data) if self._compressor else data)
+
+    def close(self) -> None:
+        if self._compressor:
+            self._file.write(self._compressor.flush())
+
+
+class TableEncoder(Encoder):
+    """Parquet, an Arrow IPC file, or an Arrow IPC stream.
+
+    The schema comes from the records. Where later records need a wider one (a column that was null
+    so far, a number that is no integer), the rows written so far are copied into it; on a pipe,
+    where that cannot be done, it is an error.
+    """
+
+    def __init__(self, target: Target, form: str) -> None:
+        self._target = target
+        self._form = form
+        self._schema: pa.Schema | None = None
+        self._writer: Any = None
+        self._pending: list[pa.Table] = []
+        self._pending_bytes = 0
+
+    def write(self, batch: Batch) -> None:
+        table = batch.table()
+        self._pending.append(table)
+        self._pending_bytes += table.nbytes
+        if self._pending_bytes >= _GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        if self._writer is None:
+            self._open(_empty_schema())
+        self._writer.close()
+
+    def _flush(self) -> None:
+        from synthtools.records import columnar
+
+        if not self._pending:
+            return
+        import pyarrow as pa
+
+        schema = self._schema
+        for table in self._pending:
+            schema = table.schema if schema is None else columnar.unify(schema, table.schema)
+        assert schema is not None
+        schema, tables = columnar.fitted(self._pending, schema)
+        if self._writer is None:
+            self._open(schema)
+        elif not schema.equals(self._schema):
+            schema = self._widen(schema)
+            schema, tables = columnar.fitted(self._pending, schema)
+        group = pa.concat_tables(tables).combine_chunks()
+        if self._form == "parquet":
+            self._writer.write_table(group, row_group_size=max(1, group.num_rows))
+        else:
+            self._writer.write_table(group)
+        self._pending, self._pending_bytes = [], 0
+
+    def _open(self, schema: pa.Schema) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._schema = schema
+        if self._form == "parquet":
+            if not schema.names:
+                raise SynthError("records without any field cannot be kept as Parquet; use JSONL")
+            self._writer = pq.ParquetWriter(self._target.file, schema, compression="zstd")
+        elif self._form == "arrow":
+            self._writer = pa.ipc.new_file(self._target.file, schema)
+        else:
+            self._writer = pa.ipc.new_stream(self._target.file, schema)
+
+    def _widen(self, schema: pa.Schema) -> pa.Schema:
+        from synthtools.records import columnar
+
+        restart = getattr(self._target, "restart", None)
+        if restart is None:
+            changed = [f.name for f in schema if self._schema.get_field_index(f.name) < 0] or [
+                f.name for f in schema if not f.type.equals(self._schema.field(f.name).type)
+            ]
+            raise SynthError(
+                f'the type of field "{changed[0]}" changes in the middle of the stream, which a '
+                "pipe cannot take back: write to a file with -o, or pipe JSONL"
+            )
+        self._writer.close()
+        written = restart()
+        # Two passes: first see whether every old group fits, since one that does not makes its
+        # column JSON for all.
+        for table in _tables_in(written, self._form):
+            schema, _ = columnar.fitted([table], schema)
+        self._open(schema)
+        for table in _tables_in(written, self._form):
+            self._writer.write_table(columnar.fitted([table], schema)[1][0])
+        return schema
+
+
+def _tables_in(path: Path, form: str) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if form == "parquet":
+        with pq.ParquetFile(path, arrow_extensions_enabled=True) as parquet:
+            for index in range(parquet.num_row_groups):
+                yield parquet.read_row_group(index)
+    else:
+        with pa.OSFile(str(path)) as file:
+            reader = pa.ipc.open_file(file)
+            for index in range(reader.num_record_batches):
+                yield pa.Table.from_batches([reader.get_batch(index)])
+
+
+def _empty_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    # Parquet wants a column even where there are no records.
+    return pa.schema([("text", pa.string())])

@@ -1,0 +1,248 @@
+"""What the user named, as shards: files, directories and stdin, recognised by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.records.compression import compression_of
+
+STDIN = "-"
+
+# A directory may hold more than data (a README, a licence): only these names are its shards.
+_COMPRESSED = ("", ".gz", ".zst", ".zstd")
+SHARD_SUFFIXES = tuple(
+    [stem + end for stem in (".jsonl", ".ndjson") for end in _COMPRESSED]
+    + [".json.gz", ".json.zst", ".json.zstd", ".parquet", ".arrow", ".feather", ".ipc"]
+)
+
+_SNIFFED = 16
+_FINGERPRINT_SPAN = 1 << 20
+
+
+@dataclass
+class Shard:
+    """One file of records, or stdin.
+
+    ``bytes_read`` counts what has been taken from the file (compressed bytes of a compressed file),
+    so that progress can be shown against ``size``.
+    """
+
+    name: str
+    path: Path | None  # None: stdin
+    size: int | None
+    bytes_read: int = field(default=0, compare=False)
+
+    def fingerprint(self) -> str | None:
+        """A short hash of the size and of the first and last MiB: enough to notice another file."""
+        if self.path is None or self.size is None:
+            return None
+        digest = hashlib.blake2b(str(self.size).encode(), digest_size=12)
+        with opened(self.path, self.name) as file:
+            digest.update(file.read(_FINGERPRINT_SPAN))
+            if self.size > _FINGERPRINT_SPAN:
+                file.seek(max(_FINGERPRINT_SPAN, self.size - _FINGERPRINT_SPAN))
+                digest.update(file.read(_FINGERPRINT_SPAN))
+        return digest.hexdigest()
+
+
+def find_shards(names: Sequence[str] | None) -> list[Shard]:
+    """The shards behind what the user named, in the order given, a directory's in name order.
+
+    Args:
+        names: files, directories or ``-``; none at all means stdin.
+
+    Raises:
+        SynthError: a name does not exist, cannot be read, or is a directory without shards.
+        UsageError: stdin is named twice, or is a terminal and nothing else was named.
+    """
+    if not names:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise UsageError("no input: name files or directories, or pipe records in")
+        names = [STDIN]
+    if list(names).count(STDIN) > 1:
+        raise UsageError("stdin (-) can be read only once")
+    shards: list[Shard] = []
+    for name in names:
+        if name == STDIN:
+            shards.append(Shard("<stdin>", None, None))
+        elif os.path.isdir(name):
+            shards.extend(_directory_shards(name))
+        else:
+            shards.append(_file_shard(Path(name), name))
+    return shards
+
+
+def part_of(shards: list[Shard], index: int, count: int) -> list[Shard]:
+    """The ``index``-th (from 1) of ``count`` runs of neighbouring shards, as even as they can be.
+
+    Raises:
+        UsageError: there are fewer shards than parts.
+    """
+    if len(shards) < count:
+        raise UsageError(
+            f"--shard {index}/{count} needs at least {count} input files, there are {len(shards)}: "
+            "cut the input with synth cat … -o DIR/ --shard-size SIZE"
+        )
+    start, end = (len(shards) * i // count for i in (index - 1, index))
+    return shards[start:end]
+
+
+def _file_shard(path: Path, name: str) -> Shard:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise SynthError(f"{name}: {_reason(error)}") from error
+    return Shard(name, path, found.st_size if stat.S_ISREG(found.st_mode) else None)
+
+
+def _directory_shards(name: str) -> list[Shard]:
+    # os.walk follows no directory links, so a loop of links ends here.
+    found: list[str] = []
+    for folder, folders, files in os.walk(name):
+        folders[:] = sorted(f for f in folders if not f.startswith((".", "_")))
+        for file in files:
+            if not file.startswith((".", "_")) and file.lower().endswith(SHARD_SUFFIXES):
+                found.append(os.path.join(folder, file))
+    if not found:
+        if not os.access(name, os.R_OK | os.X_OK):
+            raise SynthError(f"{name}: Permission denied")
+        raise SynthError(
+            f"{name}: no shards in this directory (looked for *.jsonl, *.jsonl.gz, *.jsonl.zst, "
+            "*.parquet, *.arrow)"
+        )
+    return [_file_shard(Path(path), path) for path in sorted(found)]
+
+
+class CountingFile(io.RawIOBase):
+    """A raw file that adds what is read from it to its shard's ``bytes_read``."""
+
+    def __init__(self, file: BinaryIO, shard: Shard) -> None:
+        self._file = file
+        self._shard = shard
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        self._shard.bytes_read += count or 0
+        return count
+
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+@contextmanager
+def opened(path: Path, name: str) -> Iterator[BinaryIO]:
+    """An unbuffered file for reading; what the system refuses becomes one line."""
+    try:
+        file = open(path, "rb", buffering=0)
+    except OSError as error:
+        raise SynthError(f"{name}: {_reason(error)}") from error
+    with file:
+        yield file  # type: ignore[misc]
+
+
+@contextmanager
+def open_shard(shard: Shard) -> Iterator[tuple[str, BinaryIO]]:
+    """Opens a shard and tells what it holds.
+
+    Yields:
+        (kind, file): kind is ``jsonl``, ``gzip``, ``zstd``, ``parquet``, ``arrow-file``,
+        ``arrow-stream`` or ``empty``; file is buffered, at the first byte.
+
+    Raises:
+        SynthError: the file cannot be opened, or is of a kind we know not to be records.
+    """
+    if shard.path is None:
+        raw: BinaryIO = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # type: ignore[assignment]
+        with _buffered(raw, shard) as file:
+            yield _sniffed(file, shard)
+    else:
+        with opened(shard.path, shard.name) as raw, _buffered(raw, shard) as file:
+            yield _sniffed(file, shard)
+
+
+def _buffered(raw: BinaryIO, shard: Shard) -> io.BufferedReader:
+    return io.BufferedReader(CountingFile(raw, shard), buffer_size=1 << 18)
+
+
+def _sniffed(file: io.BufferedReader, shard: Shard) -> tuple[str, BinaryIO]:
+    try:
+        # peek() may return fewer bytes than a slow pipe will give: then a few are read and put back.
+        head = file.peek(_SNIFFED)
+        if len(head) < _SNIFFED:
+            taken = file.read(_SNIFFED)
+            file = io.BufferedReader(_Rejoined(taken, file), buffer_size=1 << 18)
+            head = taken
+    except IsADirectoryError as error:
+        raise SynthError(f"{shard.name}: {_reason(error)}") from error
+    kind = _kind(head, shard.name)
+    if kind in ("parquet", "arrow-file") and not file.seekable():
+        file = _spooled(file)
+    return kind, file  # type: ignore[return-value]
+
+
+def _kind(head: bytes, name: str) -> str:
+    compression = compression_of(head)
+    if compression is not None:
+        return compression
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"ARROW1"):
+        return "arrow-file"
+    if head.startswith(b"\xff\xff\xff\xff"):
+        return "arrow-stream"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise SynthError(f"{name}: UTF-16 text, not UTF-8: convert it with iconv -f UTF-16 -t UTF-8")
+    if head.startswith((b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x04\x22\x4d\x18")):
+        raise SynthError(f"{name}: compressed in a way that is not read here; use gzip or zstd")
+    return "jsonl" if head else "empty"
+
+
+class _Rejoined(io.RawIOBase):
+    """Bytes taken for a look, then the rest of the stream."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        piece = self._head[: len(buffer)] if self._head else self._rest.read(len(buffer))
+        self._head = self._head[len(piece) :] if self._head else b""
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _spooled(file: BinaryIO) -> io.BufferedReader:
+    # Parquet and Arrow files are read from their end: a pipe has to be laid on disk first.
+    print("synth: keeping the piped Parquet or Arrow file on disk to read it", file=sys.stderr)
+    spool = tempfile.TemporaryFile(prefix="synth-")
+    while piece := file.read(1 << 20):
+        spool.write(piece)
+    spool.seek(0)
+    return spool  # type: ignore[return-value]
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

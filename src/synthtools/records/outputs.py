@@ -1,0 +1,425 @@
+"""Where batches go: stdout, one file, or a directory of shards that can be resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from synthtools.errors import OutputClosed, OutputExistsError, SynthError, UsageError
+from synthtools.records.batch import Batch
+from synthtools.records.encoders import FORMATS, Encoder, encoder
+from synthtools.records.files import AtomicFile, write_whole
+from synthtools.records.inputs import Shard
+
+MANIFEST = ".synth.json"
+
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".jsonl.gz": "jsonl.gz",
+    ".jsonl.zst": "jsonl.zst",
+    ".jsonl.zstd": "jsonl.zst",
+    ".json.gz": "jsonl.gz",
+    ".json.zst": "jsonl.zst",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+
+
+class Sink(ABC):
+    """Takes batches in order; ``finish`` makes them stand, ``abort`` leaves nothing half-done.
+
+    ``records`` and ``totals`` (the sums of the batches' tallies) count what the output holds.
+    """
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.totals: dict[str, int] = {}
+        self.resume_from = 0  # input records that need not be done again
+
+    @abstractmethod
+    def write(self, batch: Batch) -> None: ...
+
+    @abstractmethod
+    def finish(self) -> None: ...
+
+    @abstractmethod
+    def abort(self) -> None: ...
+
+    def _count(self, batch: Batch) -> None:
+        self.records += len(batch)
+        for name, values in batch.tally.items():
+            self.totals[name] = self.totals.get(name, 0) + int(values.sum())
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a shard grows before the next is begun: records or bytes."""
+
+    count: int
+    unit: str  # "records" or "bytes"
+
+    def weights(self, batch: Batch) -> np.ndarray:
+        """What each record of a batch adds, int64."""
+        if self.unit == "records":
+            return np.ones(len(batch), np.int64)
+        return batch.sizes()
+
+
+def open_sink(
+    output: str | None,
+    form: str | None,
+    *,
+    shards: Iterable[Shard],
+    force: bool,
+    resume: bool,
+    shard_size: Size,
+    job: dict[str, Any],
+) -> Sink:
+    """The sink that ``-o`` and ``--format`` ask for.
+
+    Args:
+        output: None or ``-`` for stdout, a file name, or a directory (it exists, ends in ``/``, or
+            has no suffix).
+        form: one of ``FORMATS``; by default the file's suffix, the first input's form in a
+            directory, JSONL on stdout.
+        shards: the inputs, which must not be written over.
+        job: what defines the output's bytes (tool, arguments, inputs), kept with resumable shards.
+
+    Raises:
+        UsageError: options that do not fit together.
+        SynthError: the output is one of the inputs, exists already, or cannot be written.
+    """
+    shards = list(shards)
+    if form is not None and form not in FORMATS:
+        raise UsageError(f"--format {form}: unknown; use one of {', '.join(FORMATS)}")
+    if output is None or output == "-":
+        _refuse_input_as_output(shards, os.fstat(sys.stdout.fileno()), "<stdout>")
+        if resume:
+            raise UsageError("--resume needs a directory: -o DIR/")
+        return StreamSink(sys.stdout.fileno(), "<stdout>", form or "jsonl")
+    path = Path(output)
+    if _is_directory(output):
+        return DirectorySink(path, form or _form_of(shards), force, resume, shard_size, job, shards)
+    if resume:
+        raise UsageError(f"--resume needs a directory, not the file {output}: -o DIR/")
+    if path.exists():
+        found = path.stat()
+        _refuse_input_as_output(shards, found, output)
+        if not stat.S_ISREG(found.st_mode):  # /dev/null, a FIFO: nothing to rename
+            try:
+                descriptor = os.open(path, os.O_WRONLY)
+            except OSError as error:
+                raise SynthError(f"{output}: cannot be written: {error.strerror}") from error
+            return StreamSink(descriptor, output, form or "jsonl")
+    return FileSink(path, form or _form_by_suffix(output), force)
+
+
+def _is_directory(output: str) -> bool:
+    if output.endswith("/") or os.path.isdir(output):
+        return True
+    return not os.path.exists(output) and "." not in os.path.basename(output).lstrip(".")
+
+
+def _form_by_suffix(output: str) -> str:
+    name = os.path.basename(output).lower()
+    for suffix in sorted(_SUFFIXES, key=len, reverse=True):
+        if name.endswith(suffix):
+            return _SUFFIXES[suffix]
+    raise UsageError(
+        f"-o {output}: the suffix says no format; use .jsonl, .jsonl.gz, .jsonl.zst, .parquet or "
+        ".arrow, or give --format"
+    )
+
+
+def _form_of(shards: list[Shard]) -> str:
+    try:
+        return _form_by_suffix(shards[0].name) if shards else "jsonl"
+    except UsageError:
+        return "jsonl"
+
+
+def _refuse_input_as_output(shards: list[Shard], found: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        return
+    for shard in shards:
+        inputs = os.fstat(sys.stdin.fileno()) if shard.path is None else shard.path.stat()
+        if os.path.samestat(found, inputs):
+            raise SynthError(f"{name}: is both input and output; write to another file")
+
+
+# ---------------------------------------------------------------- stdout and special files
+
+
+class StreamSink(Sink):
+    """A pipe, a terminal or a device: each batch is passed on as soon as it is there."""
+
+    def __init__(self, descriptor: int, name: str, form: str) -> None:
+        super().__init__()
+        self._name = name
+        self._file: BinaryIO = open(descriptor, "wb", closefd=False)
+        form = "arrow-stream" if form == "arrow" else form
+        self._encoder = encoder(form, SimpleNamespace(file=self._file))
+
+    def write(self, batch: Batch) -> None:
+        with _told(self._name):
+            self._encoder.write(batch)
+            self._file.flush()
+        self._count(batch)
+
+    def finish(self) -> None:
+        with _told(self._name):
+            self._encoder.close()
+            self._file.flush()
+
+    def abort(self) -> None:
+        # Whole records have gone out; a last flush may fail again for the reason of the abort.
+        try:
+            self._file.close()
+        except OSError:
+            pass
+
+
+# ---------------------------------------------------------------- one file
+
+
+class FileSink(Sink):
+    """One file, renamed into place when complete."""
+
+    def __init__(self, path: Path, form: str, force: bool) -> None:
+        super().__init__()
+        self._file = AtomicFile(path, force)
+        self._encoder = encoder(form, self._file)
+
+    def write(self, batch: Batch) -> None:
+        with _told(str(self._file.path)):
+            self._encoder.write(batch)
+        self._count(batch)
+
+    def finish(self) -> None:
+        with _told(str(self._file.path)):
+            self._encoder.close()
+            self._file.commit()
+
+    def abort(self) -> None:
+        self._file.abort()
+
+
+# ---------------------------------------------------------------- a directory of shards
+
+
+@dataclass
+class _Finished:
+    """A shard that stands, and how far the work had come when it was done."""
+
+    name: str
+    records: int
+    end: int  # input records that are done with this shard
+    totals: dict[str, int]
+
+
+@dataclass
+class _Manifest:
+    job: dict[str, Any]
+    shards: list[_Finished] = field(default_factory=list)
+    complete: bool = False
+
+    def save(self, folder: Path) -> None:
+        write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1).encode() + b"\n")
+
+
+class DirectorySink(Sink):
+    """Shards ``part-00000.…`` in a directory, with a manifest that lets a killed run go on.
+
+    A record's shard depends on the records alone: the shards of a resumed run are those of an
+    undisturbed one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        form: str,
+        force: bool,
+        resume: bool,
+        size: Size,
+        job: dict[str, Any],
+        inputs: list[Shard],
+    ) -> None:
+        super().__init__()
+        self._folder = folder
+        self._form = form
+        self._size = size
+        self._refuse_inputs_inside(inputs)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SynthError(f"{folder}: cannot be made: {error.strerror}") from error
+        job = json.loads(json.dumps({**job, "format": form, "shard_size": asdict(size)}))
+        self._manifest = self._resumed(job) if resume else self._fresh(job, force)
+        self.complete = self._manifest.complete
+        if self._manifest.shards:
+            last = self._manifest.shards[-1]
+            self.resume_from = last.end
+            self.records = sum(shard.records for shard in self._manifest.shards)
+            self.totals = dict(last.totals)
+        self._file: AtomicFile | None = None
+        self._encoder: Encoder | None = None
+        self._weight = 0
+        self._shard_records = 0
+        self._end = self.resume_from
+
+    def _refuse_inputs_inside(self, inputs: list[Shard]) -> None:
+        folder = os.path.realpath(self._folder)
+        for shard in inputs:
+            if shard.path and os.path.dirname(os.path.realpath(shard.path)) == folder:
+                raise SynthError(
+                    f"{self._folder}: holds the input {shard.name}; write to another directory"
+                )
+
+    def _shards_there(self) -> list[Path]:
+        pattern = re.compile(r"part-\d{5,}\.")
+        return sorted(p for p in self._folder.iterdir() if pattern.match(p.name))
+
+    def _fresh(self, job: dict[str, Any], force: bool) -> _Manifest:
+        there = self._shards_there()
+        if (there or (self._folder / MANIFEST).exists()) and not force:
+            raise OutputExistsError(
+                f"{self._folder}: holds shards already; --resume goes on with them, "
+                "--force replaces them"
+            )
+        manifest = _Manifest(job)
+        manifest.save(self._folder)
+        self._remove(there)
+        return manifest
+
+    def _resumed(self, job: dict[str, Any]) -> _Manifest:
+        path = self._folder / MANIFEST
+        if not path.exists():
+            if self._shards_there():
+                raise OutputExistsError(
+                    f"{self._folder}: its shards have no manifest, so they cannot be gone on with; "
+                    "--force replaces them"
+                )
+            return self._fresh(job, force=False)
+        try:
+            found = json.loads(path.read_bytes())
+            manifest = _Manifest(
+                found["job"], [_Finished(**s) for s in found["shards"]], found["complete"]
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise SynthError(f"{path}: not a manifest of synth; --force begins anew") from error
+        if manifest.job != job:
+            raise SynthError(
+                f"{self._folder}: was begun with other {_difference(manifest.job, job)}; "
+                "--force begins anew"
+            )
+        names = {shard.name for shard in manifest.shards}
+        missing = sorted(names - {p.name for p in self._shards_there()})
+        if missing:
+            raise SynthError(f"{self._folder}: {missing[0]} is gone; --force begins anew")
+        # A shard renamed into place just before a kill is not in the manifest yet: it is done anew.
+        self._remove([p for p in self._shards_there() if p.name not in names])
+        return manifest
+
+    def _remove(self, shards: list[Path]) -> None:
+        for path in [*shards, *self._folder.glob(".part-*.partial")]:
+            path.unlink(missing_ok=True)
+
+    def write(self, batch: Batch) -> None:
+        with _told(str(self._folder)):
+            weights = self._size.weights(batch)
+            start = 0
+            while start < len(batch):
+                filled = self._weight + np.cumsum(weights[start:])
+                # The record that reaches the size is the shard's last.
+                full = int(np.searchsorted(filled, self._size.count))
+                end = min(start + full + 1, len(batch))
+                self._append(batch.take(range(start, end)), int(filled[end - start - 1]))
+                if self._weight >= self._size.count:
+                    self._close_shard()
+                start = end
+
+    def _append(self, piece: Batch, weight: int) -> None:
+        if self._encoder is None:
+            name = f"part-{len(self._manifest.shards):05d}.{self._form}"
+            self._file = AtomicFile(self._folder / name)
+            self._encoder = encoder(self._form, self._file)
+        self._encoder.write(piece)
+        self._weight = weight
+        self._shard_records += len(piece)
+        self._end = int(piece.ordinals[-1]) + 1
+        self._count(piece)
+
+    def _close_shard(self) -> None:
+        assert self._encoder is not None and self._file is not None
+        self._encoder.close()
+        self._file.commit()
+        self._manifest.shards.append(
+            _Finished(self._file.path.name, self._shard_records, self._end, dict(self.totals))
+        )
+        self._manifest.save(self._folder)
+        self._encoder = self._file = None
+        self._weight = self._shard_records = 0
+
+    def finish(self) -> None:
+        with _told(str(self._folder)):
+            if self._encoder is not None:
+                self._close_shard()
+            self._manifest.complete = True
+            self._manifest.save(self._folder)
+
+    def abort(self) -> None:
+        if self._file is not None:
+            self._file.abort()
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a directory holds the shards of a run that has not ended."""
+    try:
+        return json.loads((folder / MANIFEST).read_bytes())["complete"] is False
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    for part in sorted({*old, *new}):
+        before, now = old.get(part), new.get(part)
+        if before == now:
+            continue
+        if isinstance(before, dict) and isinstance(now, dict):
+            names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
+            return f"{part} ({', '.join(names)})"
+        return part
+    return "arguments"
+
+
+class _told:
+    """Turns what the system says of a write into one line, a closed pipe into ``OutputClosed``."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, BrokenPipeError):
+            raise OutputClosed from error
+        if isinstance(error, OSError):
+            raise SynthError(
+                f"{self._name}: cannot be written: {error.strerror or error}"
+            ) from error

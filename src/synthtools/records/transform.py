@@ -1,0 +1,34 @@
+"""Small changes to streams of batches that need no text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.reading import without
+from synthtools.records.rejects import Rejects
+
+
+def first(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
+    """The first ``count`` records; no more is read than they need."""
+    left = count
+    if left <= 0:
+        return
+    for batch in batches:
+        if len(batch) >= left:
+            yield batch.take(range(left))
+            return
+        left -= len(batch)
+        yield batch
+
+
+def selected(batches: Iterable[Batch], names: list[str], rejects: Rejects) -> Iterator[Batch]:
+    """Only the named fields; a record that lacks one goes to ``rejects``."""
+    for batch in batches:
+        bad: dict[int, str] = {}
+        for name in names:
+            for index, value in enumerate(batch.column(name)):
+                if value is MISSING and index not in bad:
+                    fields = ", ".join(batch.field_names(index)) or "none"
+                    bad[index] = f'no field "{name}" (fields: {fields}; see --select)'
+        yield without(batch, bad, rejects).select(names)
