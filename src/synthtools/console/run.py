@@ -49,6 +49,7 @@ class Run:
         text_field: the field that every record needs; None where no text is needed.
 
     Attributes:
+        arguments: of the command line, by option name.
         done: nothing is left to do (a resumed run that had ended).
         model: what the report says of the language model.
     """
@@ -68,7 +69,7 @@ class Run:
         self._writing = writing
         self._needed = ([(text_field, "--text-field")] if text_field else []) + list(also_needed)
         self._text_field = text_field
-        self._arguments = ARGUMENTS.get({})
+        self.arguments = ARGUMENTS.get({})
         self._start = time.monotonic()
         self._records = 0
         self._stack = ExitStack()
@@ -95,7 +96,7 @@ class Run:
                 force=writing.force,
                 resume=writing.resume,
                 shard_size=size,
-                job=self._job() if writing.resume or writing.output else {},
+                job=self.job() if writing.resume or writing.output else {},
             )
         self.rejects = self._open_rejects()
         self._stack.enter_context(
@@ -131,8 +132,9 @@ class Run:
             return Rejects(skip=True)
         return Rejects(skip=True, file=AtomicFile(Path(reading.rejects), force=True))
 
-    def _job(self) -> dict[str, Any]:
-        arguments = {k: v for k, v in self._arguments.items() if k not in NOT_DEFINING}
+    def job(self) -> dict[str, Any]:
+        """What defines the bytes of the output: tool, arguments, inputs."""
+        arguments = {k: v for k, v in self.arguments.items() if k not in NOT_DEFINING}
         return {"tool": self.tool, "arguments": arguments, "inputs": self._inputs()}
 
     def _inputs(self) -> list[dict[str, Any]]:
@@ -228,7 +230,7 @@ class Run:
             **result,
             "made_by": reports.made_by(
                 self.tool,
-                self._arguments,
+                self.arguments,
                 self._inputs(),
                 counts,
                 seconds,

@@ -1,0 +1,24 @@
+"""Which device, and how much memory it has left."""
+
+from __future__ import annotations
+
+from synthtools.errors import UsageError
+
+
+def choose(name: str) -> str:
+    """A torch device: ``auto`` is the first GPU, else the CPU.
+
+    Raises:
+        UsageError: the device is not there.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name}: not a device (cpu, cuda, cuda:1, …)") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} GPUs")
+    return name

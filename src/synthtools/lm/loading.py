@@ -1,0 +1,172 @@
+"""A model's name → its tokenizer, configuration and weights, or one line that says why not.
+
+Weights are safetensors and code from a model's repository is never run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthtools.errors import SynthError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+BUILTIN = "builtin"
+_PRIOR = Path(__file__).resolve().parent.parent / "prior"
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """Which model.
+
+    Attributes:
+        name: ``builtin``, a directory or a Hub id.
+        revision: commit, tag or branch on the Hub.
+        tokenizer: another model's tokenizer, None for the model's own.
+    """
+
+    name: str = BUILTIN
+    revision: str | None = None
+    tokenizer: str | None = None
+
+    @property
+    def location(self) -> str:
+        """What transformers and vLLM are given."""
+        return str(_PRIOR) if self.name == BUILTIN else self.name
+
+
+def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """The tokenizer of a model.
+
+    Raises:
+        SynthError: there is none, or it is not a fast tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    location = ModelName(name).location
+    with _explained(name):
+        tokenizer = AutoTokenizer.from_pretrained(
+            location, revision=revision, use_fast=True, trust_remote_code=False
+        )
+    if not getattr(tokenizer, "is_fast", False):
+        raise SynthError(
+            f"{name}: has no fast tokenizer (tokenizer.json), which exact token positions need; "
+            "convert it with transformers, or name another with --tokenizer"
+        )
+    return tokenizer
+
+
+def load_configuration(model: ModelName) -> PretrainedConfig:
+    """The configuration of a model.
+
+    Raises:
+        SynthError: there is none, or it needs code from its repository.
+    """
+    from transformers import AutoConfig
+
+    with _explained(model.name):
+        return AutoConfig.from_pretrained(
+            model.location, revision=model.revision, trust_remote_code=False
+        )
+
+
+def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
+    """A causal language model, ready for inference.
+
+    Args:
+        dtype: a torch dtype.
+        device: ``cpu``, ``cuda:0``, …
+
+    Raises:
+        SynthError: there are no safetensors weights, or the architecture is no causal model.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with _explained(model.name):
+        loaded = AutoModelForCausalLM.from_pretrained(
+            model.location,
+            revision=model.revision,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+        )
+    return loaded.eval().to(device)
+
+
+def context_length(configuration: PretrainedConfig) -> int | None:
+    """The longest sequence a model takes, None where its configuration does not say."""
+    text = configuration.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        value = getattr(text, name, None)
+        if isinstance(value, int) and 0 < value < 1 << 30:
+            return value
+    return None
+
+
+def describe(model: ModelName, configuration: PretrainedConfig | None) -> dict[str, Any]:
+    """What a report says of a model: its name, the commit it was loaded from, its kind."""
+    return {
+        "name": model.name,
+        "revision": getattr(configuration, "_commit_hash", None) or model.revision,
+        "architecture": getattr(configuration, "model_type", None),
+    }
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turns what transformers says of a model it cannot load into one line with a remedy."""
+    import transformers
+
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    except SynthError:
+        raise
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise SynthError(f"{name}: {_why(name, error)}") from error
+    except Exception as error:  # a damaged safetensors or tokenizer file raises types of its own
+        line = (str(error).splitlines() or [""])[0]
+        raise SynthError(f"{name}: cannot be loaded: {type(error).__name__}: {line}") from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
+def _why(name: str, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if os.path.isdir(name):
+        files = sorted(os.listdir(name))
+        if "trust_remote_code" in text:
+            return "needs code from its repository, which is never run here"
+        if "config.json" not in files:
+            return "not a model directory: it has no config.json"
+        if any(f.endswith((".bin", ".pt", ".pth")) for f in files) and not any(
+            f.endswith(".safetensors") for f in files
+        ):
+            return (
+                "its weights are pickle files, which can run code when loaded; convert them to "
+                "safetensors (save_pretrained does)"
+            )
+        if not any(f.endswith(".safetensors") for f in files) and "safetensors" in text:
+            return "has no weights (model.safetensors)"
+        return f"cannot be loaded: {text[:200]}"
+    if "trust_remote_code" in text:
+        return "needs code from its repository, which is never run here"
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        return "no such model directory"
+    if "safetensors" in text and "does not appear" in text:
+        return "has no safetensors weights; ask for a revision that has, or convert it"
+    if isinstance(error, OSError):
+        return (
+            "neither a directory nor a model that the Hub gives (is the id right, is the Hub "
+            "reached, is a login needed?); --model takes builtin, a directory or a Hub id"
+        )
+    return f"cannot be loaded: {text[:200]}"
