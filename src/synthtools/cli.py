@@ -17,7 +17,7 @@ from synthtools import __version__
 from synthtools.console import options
 from synthtools.errors import OutputClosed, SynthError
 
-TOOLS = ("train", "cat")
+TOOLS = ("edit", "ppl", "train", "cat")
 
 # Typer's errors all derive from the exception class of the Click that it carries.
 _ClickException = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

@@ -74,6 +74,7 @@ class Run:
         self._records = 0
         self._stack = ExitStack()
         self.sink: Sink | None = None
+        self.shards_beside: list[Shard] = []
 
     def __enter__(self) -> Self:
         reading, writing = self._reading, self._writing
@@ -139,7 +140,8 @@ class Run:
 
     def _inputs(self) -> list[dict[str, Any]]:
         return [
-            {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()} for s in self.shards
+            {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()}
+            for s in [*self.shards, *self.shards_beside]
         ]
 
     def _state(self) -> tuple[int, int | None, str]:
@@ -184,6 +186,17 @@ class Run:
         for batch in batches:
             self.sink.write(batch)
             self._records += len(batch)
+
+    def beside(self, name: str) -> Iterator[Batch]:
+        """The records of another file, read along with the inputs."""
+        shards = find_shards([name])
+        self.shards_beside += shards
+        return read(shards, Rejects())
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Sums of the tallies of all that the output holds, resumed shards included."""
+        return self.sink.totals if self.sink else {}
 
     def count(self, records: int) -> None:
         """Counts records of a tool that only reports, for the progress bar."""

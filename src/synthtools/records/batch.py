@@ -147,12 +147,16 @@ class JsonBatch(Batch):
     def json_lines(self) -> list[bytes]:
         if not self.added:
             return self.lines
-        names = list(self.added)
-        texts = [[_json(column.kind, v) for v in column.values] for column in self.added.values()]
-        return [
-            jsonl.with_members(line, record, dict(zip(names, values, strict=True)))
-            for line, record, values in zip(self.lines, self.objects, zip(*texts), strict=True)
-        ]
+        lines = []
+        for index, (line, record) in enumerate(zip(self.lines, self.objects, strict=True)):
+            new = {}
+            for name, column in self.added.items():
+                value = column.values[index]
+                # A string that is set to what it was keeps the spelling it had.
+                if column.kind != "string" or record.get(name, MISSING) != value:
+                    new[name] = _json(column.kind, value)
+            lines.append(jsonl.with_members(line, record, new) if new else line)
+        return lines
 
     def table(self) -> pa.Table:
         from synthtools.records import columnar

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.reading import without
 from synthtools.records.rejects import Rejects
+
+_T = TypeVar("_T")
 
 
 def first(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
@@ -32,3 +35,17 @@ def selected(batches: Iterable[Batch], names: list[str], rejects: Rejects) -> It
                     fields = ", ".join(batch.field_names(index)) or "none"
                     bad[index] = f'no field "{name}" (fields: {fields}; see --select)'
         yield without(batch, bad, rejects).select(names)
+
+
+def gathered(batches: Iterable[_T], size: Callable[[_T], int], least: int) -> Iterator[list[_T]]:
+    """Runs of neighbouring batches of at least ``least`` together: many small files, one call."""
+    run: list[_T] = []
+    total = 0
+    for batch in batches:
+        run.append(batch)
+        total += size(batch)
+        if total >= least:
+            yield run
+            run, total = [], 0
+    if run:
+        yield run

@@ -1,0 +1,151 @@
+"""The options of tools that use a language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from synthtools.console import quantities
+from synthtools.console.options import Jobs, option
+from synthtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from synthtools.lm.scorer import Settings
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which language model, and on what it runs."""
+
+    model: Annotated[
+        str,
+        option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="builtin, a model directory, or a Hub id. Safetensors weights only; code from a "
+            "model's repository is never run.",
+        ),
+    ] = "builtin"
+    revision: Annotated[
+        str | None,
+        option("--revision", metavar="REV", help="Commit, tag or branch of a Hub model."),
+    ] = None
+    tokenizer: Annotated[
+        str | None,
+        option(
+            "--tokenizer",
+            metavar="MODEL",
+            help="Take the tokenizer from here (default: the model's own).",
+        ),
+    ] = None
+    backend: Annotated[
+        str,
+        option(
+            "--backend",
+            metavar="auto|torch|vllm|server",
+            help="auto: the server if one is named, vLLM where there is a GPU and vLLM is "
+            "installed, else torch.",
+        ),
+    ] = "auto"
+    server: Annotated[
+        str | None,
+        option(
+            "--server",
+            metavar="URL",
+            help="An OpenAI-compatible server of vLLM, such as http://127.0.0.1:8000.",
+        ),
+    ] = None
+    dtype: Annotated[
+        str,
+        option(
+            "--dtype",
+            metavar="auto|float32|bfloat16|float16",
+            help="Type of the computation; auto: float32 on a CPU, bfloat16 on a GPU. The output "
+            "layer is float32 always.",
+        ),
+    ] = "auto"
+    context: Annotated[
+        int | None,
+        option(
+            "--context",
+            metavar="TOKENS",
+            min=2,
+            help="Tokens that the model sees at once (default: its own length). Longer documents "
+            "go through overlapping windows.",
+        ),
+    ] = None
+    stride: Annotated[
+        int | None,
+        option(
+            "--stride",
+            metavar="TOKENS",
+            min=1,
+            help="Tokens between the beginnings of windows (default: half the context): every "
+            "token is scored once, with at least context - stride tokens before it.",
+        ),
+    ] = None
+    bos: Annotated[
+        str,
+        option(
+            "--bos",
+            metavar="auto|always|never",
+            help="Put the begin-of-text token before each window, so that the first token is "
+            "scored too; auto: as the tokenizer does.",
+        ),
+    ] = "auto"
+    devices: Annotated[
+        str,
+        option(
+            "--devices",
+            metavar="LIST",
+            help="auto, cpu, or GPUs by number (0,1): a copy of the model on each (torch), or the "
+            "model spread over them (vLLM).",
+        ),
+    ] = "auto"
+    batch_tokens: Annotated[
+        int | None,
+        option(
+            "--batch-tokens",
+            metavar="N",
+            min=1,
+            help="Tokens of a batch (default: what the free memory holds). Changes no result.",
+        ),
+    ] = None
+    kv_cache: Annotated[
+        str | None,
+        option(
+            "--kv-cache",
+            metavar="SIZE",
+            help="Key-value cache of vLLM (1GB): small by default, so that two tools of a pipe "
+            "share a GPU.",
+        ),
+    ] = None
+
+    def settings(self, jobs: Jobs) -> Settings:
+        """The options as ``lm`` takes them; also limits torch to ``--jobs`` cores."""
+        from synthtools.lm.loading import ModelName
+        from synthtools.lm.scorer import Settings
+
+        if jobs.jobs:
+            import torch
+
+            torch.set_num_threads(jobs.jobs)
+        kv_cache = None
+        if self.kv_cache is not None:
+            size = quantities.shard_size(self.kv_cache, "--kv-cache")
+            if size.unit != "bytes":
+                raise UsageError(f"--kv-cache {self.kv_cache}: give bytes, such as 1GB")
+            kv_cache = size.count
+        return Settings(
+            ModelName(self.model, self.revision, self.tokenizer),
+            self.backend,
+            self.server,
+            self.dtype,
+            self.context,
+            self.stride,
+            self.bos,
+            self.devices,
+            self.batch_tokens,
+            kv_cache,
+        )

@@ -1,0 +1,271 @@
+"""Token-level editing with a prior: ToEdit (arXiv 2412.14689, equation 2).
+
+    x'_i = x_i                  where P(x_i | x_<i) <  p
+    x'_i = a draw from the prior, where P(x_i | x_<i) ≥ p
+
+All probabilities come from one pass over the original text: edits do not see each other. The draw
+is from q(c) ∝ P(c)^(1/β) over the k most probable tokens (β is ``temperature``; 1.5 in the authors'
+``up_revise``). The observed token is itself among them wherever P > 0.5, so most draws return it: at
+P = 0.99, k = 8 and β = 1.5 at most 8.2 % of the flagged tokens change. Hence *flagged* and *changed*
+are counted apart.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from synthtools.curation.draws import uniforms
+from synthtools.lm.scores import Candidates, Request, Scores
+from synthtools.lm.tokens import TextTokenizer
+
+# Candidates that top-p looks through where --top-k does not say [ours]: the same for every backend.
+TOP_P_POOL = 64
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is edited, and how it is drawn.
+
+    Attributes:
+        threshold: resample tokens of at least this probability; None: not.
+        below: resample tokens of at most this probability; None: not.
+        drop_below: delete tokens of less than this probability; None: not.
+        top_k: candidates of a draw.
+        top_p: of the candidates, only the smallest set of at least this mass.
+        rejection: accept candidates as in rejection sampling (arXiv 2309.06657, algorithm 1), with
+            r_c = ln P(c) [ours] and an accepted one drawn uniformly [ours].
+        temperature: β.
+        exclude_observed: the observed token is no candidate.
+    """
+
+    threshold: float | None = 0.99
+    below: float | None = None
+    drop_below: float | None = None
+    top_k: int = 8
+    top_p: float | None = None
+    rejection: bool = False
+    temperature: float = 1.5
+    exclude_observed: bool = False
+
+    @classmethod
+    def from_options(
+        cls,
+        *,
+        threshold: float | None,
+        below: float | None,
+        drop_below: float | None,
+        top_k: int | None,
+        top_p: float | None,
+        rejection: bool,
+        temperature: float | None,
+        exclude_observed: bool,
+    ) -> Rules:
+        """Rules with the defaults that depend on each other: the threshold is 0.99 unless another
+        condition stands alone; top-p looks through ``TOP_P_POOL`` tokens at temperature 1."""
+        if threshold is None and below is None and drop_below is None:
+            threshold = cls.threshold
+        return cls(
+            threshold,
+            below,
+            drop_below,
+            top_k or (cls.top_k if top_p is None else TOP_P_POOL),
+            top_p,
+            rejection,
+            temperature or (cls.temperature if top_p is None else 1.0),
+            exclude_observed,
+        )
+
+    @property
+    def resamples(self) -> bool:
+        return self.threshold is not None or self.below is not None
+
+    def request(self) -> Request:
+        """What the model has to give."""
+        if not self.resamples:
+            return Request()
+        # With the observed token left out, one more candidate keeps k to draw from.
+        return Request(self.pool, self.threshold, self.below)
+
+    @property
+    def pool(self) -> int:
+        return self.top_k + (1 if self.exclude_observed else 0)
+
+
+class Edited(NamedTuple):
+    """An edited text.
+
+    Attributes:
+        text: valid Unicode, equal to the original outside the changed tokens.
+        tokens: of the original.
+        flagged: tokens that a condition names, and that were drawn anew.
+        changed: tokens whose text became another.
+        dropped: tokens deleted.
+        held: draws that could not stand in the text (a special token, a piece of a character) and
+            left the observed token in place [ours].
+    """
+
+    text: str
+    tokens: int
+    flagged: int
+    changed: int
+    dropped: int
+    held: int
+
+
+def edit(
+    text: str,
+    scores: Scores,
+    rules: Rules,
+    tokenizer: TextTokenizer,
+    *,
+    seed: int,
+    record: int,
+    generation: int = 0,
+) -> Edited:
+    """Edits one text.
+
+    Args:
+        scores: of this very text, with candidates where ``rules.request()`` asks for them.
+        record: its key (see ``records.identity``).
+        generation: of repeated edits, from 0.
+    """
+    flagged, dropped = conditions(scores.logprobs, rules)
+    positions = np.flatnonzero(flagged)
+    new: dict[int, bytes] = {}
+    held = changed = 0
+    replacements: list[tuple[int, int]] = []
+    if len(positions):
+        assert scores.candidates is not None
+        observed = scores.ids[positions]
+        drawn = draw(_rows(scores.candidates, positions), observed, rules, seed, record,
+                     generation, positions)
+        differs = drawn != observed
+        replacements = list(zip(positions[differs].tolist(), drawn[differs].tolist(), strict=True))
+    drops = np.flatnonzero(dropped).tolist()
+    if not replacements and not drops:
+        return Edited(text, len(scores.ids), len(positions), 0, 0, 0)
+
+    content = text.encode("utf-8")
+    spans = tokenizer.spans(text, scores.ids)
+
+    def stands_alone(place: int) -> bool:
+        start, end = int(spans.start[place]), int(spans.end[place])
+        return start >= 0 and _is_boundary(content, start) and _is_boundary(content, end)
+
+    for place, identifier in replacements:
+        surface = _standing(tokenizer, identifier)
+        if surface is None or not stands_alone(place):
+            held += 1
+        elif surface != content[spans.start[place] : spans.end[place]]:
+            new[place] = surface
+            changed += 1
+    gone = 0
+    for place in drops:
+        if stands_alone(place):
+            new[place] = b""
+            gone += 1
+        else:
+            held += 1
+    pieces, end = [], 0
+    for place in sorted(new):
+        pieces += [content[end : spans.start[place]], new[place]]
+        end = int(spans.end[place])
+    pieces.append(content[end:])
+    edited = b"".join(pieces).decode("utf-8")
+    return Edited(edited, len(scores.ids), len(positions), changed, gone, held)
+
+
+def conditions(logprobs: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+    """Which tokens are drawn anew and which are deleted, bool [n] each.
+
+    The first token is never edited: it has no probability of its own.
+    """
+    known = ~np.isnan(logprobs)
+    known[:1] = False
+    values = logprobs.astype(np.float64)
+    flagged = np.zeros(len(values), bool)
+    if rules.threshold is not None:
+        flagged |= values >= _log(rules.threshold)
+    if rules.below is not None:
+        flagged |= values <= _log(rules.below)
+    dropped = np.zeros(len(values), bool)
+    if rules.drop_below is not None:
+        dropped = values < _log(rules.drop_below)
+    return flagged & known & ~dropped, dropped & known
+
+
+def _log(probability: float) -> float:
+    return math.log(probability) if probability > 0 else -math.inf
+
+
+def _rows(candidates: Candidates, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ids and log-probabilities of the candidates at positions, [positions, k] each."""
+    row = np.cumsum(candidates.present) - 1
+    return candidates.ids[row[positions]], candidates.logprobs[row[positions]]
+
+
+def draw(
+    candidates: tuple[np.ndarray, np.ndarray],
+    observed: np.ndarray,
+    rules: Rules,
+    seed: int,
+    record: int,
+    generation: int,
+    positions: np.ndarray,
+) -> np.ndarray:
+    """One token for each position; the observed one where nothing else is left.
+
+    Args:
+        candidates: (ids, logprobs), [m, k] by falling probability.
+        observed: int32 [m].
+
+    Returns:
+        int32 [m].
+    """
+    ids, logprobs = candidates[0], candidates[1].astype(np.float64)
+    allowed = np.ones(ids.shape, bool)
+    if rules.exclude_observed:
+        allowed &= ids != observed[:, None]
+    allowed &= np.cumsum(allowed, 1) <= rules.top_k
+    if rules.top_p is not None:
+        mass = np.cumsum(np.where(allowed, np.exp(logprobs), 0.0), 1)
+        # A candidate is in the smallest set while the mass before it is short of p.
+        before = np.concatenate([np.zeros((len(ids), 1)), mass[:, :-1]], 1)
+        allowed &= before < rules.top_p
+    nothing = ~allowed.any(1)
+    best = np.where(allowed, logprobs, -np.inf).max(1, initial=-np.inf, keepdims=True)
+    best[nothing] = 0.0
+    weights = np.where(allowed, np.exp((logprobs - best) / rules.temperature), 0.0)
+    if rules.rejection:
+        chances = [
+            uniforms(seed, record, generation, positions, lane + 1) for lane in range(ids.shape[1])
+        ]
+        # The most probable candidate is always accepted, so one round is enough.
+        weights = (np.stack(chances, 1) < weights).astype(np.float64)
+    total = np.cumsum(weights, 1)
+    aim = uniforms(seed, record, generation, positions) * total[:, -1]
+    picked = (total <= aim[:, None]).sum(1)
+    picked[nothing] = 0
+    drawn = ids[np.arange(len(ids)), picked]
+    return np.where(nothing, observed, drawn).astype(np.int32)
+
+
+def _is_boundary(content: bytes, place: int) -> bool:
+    """Whether a character begins or ends at a byte."""
+    return place >= len(content) or content[place] & 0xC0 != 0x80
+
+
+def _standing(tokenizer: TextTokenizer, identifier: int) -> bytes | None:
+    """A token's text, or None where it is no text of its own."""
+    if identifier in tokenizer.special_ids or identifier >= len(tokenizer.surfaces):
+        return None
+    surface = tokenizer.surfaces[identifier]
+    try:
+        surface.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return surface or None

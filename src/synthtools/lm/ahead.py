@@ -1,0 +1,71 @@
+"""Work done ahead, in a thread of its own, so that tokenising, the model and writing overlap."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+
+class _End:
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def ahead(items: Iterable[_T], depth: int) -> Iterator[_T]:
+    """The same items, computed up to ``depth`` ahead in another thread.
+
+    An exception of the items is raised where the item would have come. Closing the iterator stops
+    the thread after the item that it is working on.
+    """
+    filled: queue.Queue[Any] = queue.Queue(maxsize=depth)
+    stop = threading.Event()
+
+    def put(item: Any) -> bool:
+        while not stop.is_set():
+            try:
+                filled.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        error: BaseException | None = None
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                if not put(item):
+                    return
+        except BaseException as raised:  # passed on, whatever it is: it is raised in the consumer
+            error = raised
+        finally:
+            close = getattr(iterator, "close", None)
+            if stop.is_set() and close:
+                close()
+            put(_End(error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = filled.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        stop.set()
+
+
+def overlapped(
+    items: Iterable[Any], *stages: Callable[[Any], Any], depth: int = 1
+) -> Iterator[Any]:
+    """Items through stages, each in a thread of its own, in order."""
+    for stage in stages:
+        items = ahead(map(stage, items), depth)
+    return iter(items)

@@ -1,0 +1,317 @@
+"""A language model that scores texts, whatever the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.lm.loading import (
+    ModelName,
+    context_length,
+    describe,
+    load_configuration,
+    load_tokenizer,
+    load_weights,
+)
+from synthtools.lm.scores import Candidates, Engine, Request, Scores, Sequence, SequenceScores
+from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.windows import windows
+
+BACKENDS = ("auto", "torch", "vllm", "server")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which model, on what, and how texts are laid before it.
+
+    Attributes:
+        model: which.
+        backend: one of ``BACKENDS``; auto is the server where one is named, vLLM where there is a
+            GPU and vLLM is installed, else torch.
+        server: URL of an OpenAI-compatible server of vLLM.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; auto is float32 on a CPU and
+            bfloat16 on a GPU.
+        context: tokens of a window, None for the model's own length.
+        stride: tokens between the beginnings of windows, None for half a window.
+        bos: ``auto`` (as the tokenizer does), ``always`` or ``never``.
+        devices: ``auto``, ``cpu``, or GPUs by number (``0,1``).
+        batch_tokens: of a batch, None for what the memory holds.
+        kv_cache_bytes: vLLM's key–value cache.
+    """
+
+    model: ModelName = ModelName()
+    backend: str = "auto"
+    server: str | None = None
+    dtype: str = "auto"
+    context: int | None = None
+    stride: int | None = None
+    bos: str = "auto"
+    devices: str = "auto"
+    batch_tokens: int | None = None
+    kv_cache_bytes: int | None = None
+
+
+class Tokenised(NamedTuple):
+    """A text as tokens, after a prompt that is only context.
+
+    Attributes:
+        ids: int32 [n]; prompt: int32 [m].
+    """
+
+    ids: np.ndarray
+    prompt: np.ndarray
+
+
+_NO_PROMPT = np.zeros(0, np.int32)
+
+
+class LanguageModel:
+    """Scores texts; a context manager that gives the device back.
+
+    Attributes:
+        tokenizer: text ↔ tokens.
+        description: what a report says of the model.
+        chunk_bytes: about how much text one call should bring.
+    """
+
+    def __init__(
+        self,
+        tokenizer: TextTokenizer,
+        engine: Engine,
+        *,
+        stride: int | None,
+        bos: bool,
+        description: dict[str, Any],
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.description = description
+        self.chunk_bytes = engine.chunk_bytes
+        self._engine = engine
+        self._begin = np.array([tokenizer.bos_id], np.int32) if bos else _NO_PROMPT
+        self._capacity = engine.context - len(self._begin)
+        self._stride = stride or max(1, engine.context // 2)
+        if self._capacity < 2:
+            raise UsageError(f"--context {engine.context}: leaves no room for two tokens")
+        if self._stride > self._capacity:
+            raise UsageError(
+                f"--stride {self._stride}: longer than a window of {self._capacity} tokens"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._engine.close()
+
+    def tokenise(self, texts: list[str], prompts: list[str] | None = None) -> list[Tokenised]:
+        """Tokens of texts, and of the prompts before them (tokenised apart, so that a text has the
+        same tokens after every prompt [ours])."""
+        ids = self.tokenizer.encode(texts)
+        if prompts is None:
+            return [Tokenised(i, _NO_PROMPT) for i in ids]
+        before = self.tokenizer.encode(prompts)
+        return [Tokenised(i, p) for i, p in zip(ids, before, strict=True)]
+
+    def score(self, texts: list[Tokenised], request: Request) -> list[Scores]:
+        """Scores of texts, in their order."""
+        sequences: list[Sequence] = []
+        parts: list[tuple[int, int]] = []  # of each text: its sequences
+        for text in texts:
+            start = len(sequences)
+            sequences.extend(self._sequences(text))
+            parts.append((start, len(sequences)))
+        found = self._engine.run(sequences, request)
+        return [
+            _assembled(text.ids, found[start:end], request)
+            for text, (start, end) in zip(texts, parts, strict=True)
+        ]
+
+    def _sequences(self, text: Tokenised) -> list[Sequence]:
+        tokens = np.concatenate([text.prompt, text.ids]) if len(text.prompt) else text.ids
+        shift = len(self._begin)
+        # Without anything before it, the first token has no probability.
+        first = max(len(text.prompt), 0 if shift else 1)
+        return [
+            Sequence(
+                np.concatenate([self._begin, tokens[window.start : window.end]]),
+                window.first - window.start + shift,
+            )
+            for window in windows(len(tokens), first, self._capacity, self._stride)
+        ]
+
+
+def _assembled(ids: np.ndarray, parts: list[SequenceScores], request: Request) -> Scores:
+    """Scores of a text from those of its windows."""
+    scored = sum(len(part.logprobs) for part in parts)
+    missing = len(ids) - scored  # 0, or 1 for a first token without anything before it
+    logprobs = np.concatenate(
+        [np.full(missing, np.nan, np.float32), *(part.logprobs for part in parts)]
+    )
+    if not request.candidates:
+        return Scores(ids, logprobs, None)
+    found = [part.candidates for part in parts if part.candidates is not None]
+    k = found[0].ids.shape[1] if found else request.candidates
+    candidates = Candidates(
+        np.concatenate([np.zeros(missing, bool), *(c.present for c in found)]),
+        np.concatenate([np.zeros((0, k), np.int32), *(c.ids for c in found)]),
+        np.concatenate([np.zeros((0, k), np.float32), *(c.logprobs for c in found)]),
+    )
+    return Scores(ids, logprobs, candidates)
+
+
+def open_model(
+    settings: Settings, request: Request, tell: Callable[[str], None] = lambda _: None
+) -> LanguageModel:
+    """Loads a model on a backend.
+
+    Args:
+        request: what will be asked of it (an engine may have to know the number of candidates).
+        tell: given remarks for the user.
+
+    Raises:
+        SynthError: the model, the backend or the server cannot be had.
+        UsageError: settings that do not fit the model or each other.
+    """
+    if settings.bos not in ("auto", "always", "never"):
+        raise UsageError(f"--bos {settings.bos}: use auto, always or never")
+    backend = _backend(settings)
+    if backend == "server":
+        from synthtools.lm.server_backend import connect
+
+        server = connect(settings)
+        engine: Engine = server
+        name = server.tokenizer_name(settings.model)
+        configuration = None
+        description = {**describe(settings.model, None), "name": server.model}
+        tokenizer = TextTokenizer(load_tokenizer(name))
+    else:
+        configuration = load_configuration(settings.model)
+        name = settings.model.tokenizer or settings.model.name
+        revision = None if settings.model.tokenizer else settings.model.revision
+        tokenizer = TextTokenizer(load_tokenizer(name, revision))
+        description = describe(settings.model, configuration)
+        _refuse_other_vocabulary(settings, tokenizer, configuration)
+        context = _context(settings, configuration)
+        if backend == "vllm":
+            from synthtools.lm.vllm_backend import open_engine
+
+            engine = open_engine(settings, context, request)
+        else:
+            engine = _torch_engine(settings, context, tell)
+    bos = tokenizer.adds_bos if settings.bos == "auto" else settings.bos == "always"
+    if bos and tokenizer.bos_id is None:
+        raise UsageError(f"--bos always: the tokenizer of {name} has no begin-of-text token")
+    description |= {
+        "backend": backend,
+        "context": engine.context,
+        "stride": settings.stride or max(1, engine.context // 2),
+        "begin_of_text": bos,
+    }
+    return LanguageModel(
+        tokenizer, engine, stride=settings.stride, bos=bos, description=description
+    )
+
+
+def open_tokenizer(model: ModelName) -> TextTokenizer:
+    """A model's tokenizer alone, for work on stored scores."""
+    revision = None if model.tokenizer else model.revision
+    return TextTokenizer(load_tokenizer(model.tokenizer or model.name, revision))
+
+
+def _backend(settings: Settings) -> str:
+    if settings.backend not in BACKENDS:
+        raise UsageError(f"--backend {settings.backend}: use one of {', '.join(BACKENDS)}")
+    if settings.server and settings.backend not in ("auto", "server"):
+        raise UsageError(f"--server does not go with --backend {settings.backend}")
+    if settings.backend == "server" and not settings.server:
+        raise UsageError("--backend server needs --server URL")
+    if settings.backend != "auto":
+        return settings.backend
+    if settings.server:
+        return "server"
+    if settings.devices == "cpu":
+        return "torch"
+    from importlib.util import find_spec
+
+    import torch
+
+    return "vllm" if torch.cuda.is_available() and find_spec("vllm") else "torch"
+
+
+def _refuse_other_vocabulary(
+    settings: Settings, tokenizer: TextTokenizer, configuration: Any
+) -> None:
+    # A tokenizer may have fewer tokens than the model has rows (padding), never more.
+    size = configuration.get_text_config().vocab_size
+    if tokenizer.size > size:
+        raise SynthError(
+            f"{settings.model.tokenizer or settings.model.name}: its tokenizer has "
+            f"{tokenizer.size:,} tokens, the model only {size:,}; name the model's own"
+        )
+
+
+def _context(settings: Settings, configuration: Any) -> int:
+    longest = context_length(configuration)
+    if settings.context is None:
+        return longest or 2048
+    if longest is not None and settings.context > longest:
+        raise SynthError(
+            f"--context {settings.context}: {settings.model.name} takes at most {longest} tokens; "
+            "longer documents go through overlapping windows anyway"
+        )
+    return settings.context
+
+
+def device_list(devices: str) -> list[str]:
+    """``auto``, ``cpu``, ``0,1`` → torch devices.
+
+    Raises:
+        UsageError: a device is not there.
+    """
+    from synthtools.lm.devices import choose
+
+    if devices == "auto":
+        import torch
+
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
+    names = [name.strip() for name in devices.split(",")]
+    return [choose(f"cuda:{name}" if name.isdigit() else name) for name in names]
+
+
+def _torch_engine(settings: Settings, context: int, tell: Callable[[str], None]) -> Engine:
+    import torch
+
+    from synthtools.lm.torch_backend import TorchEngine
+
+    devices = device_list(settings.devices)
+    dtype = torch_dtype(settings.dtype, devices[0] != "cpu")
+    return TorchEngine(
+        lambda device: load_weights(settings.model, getattr(torch, dtype), device),
+        devices,
+        context,
+        settings.batch_tokens,
+        tell,
+    )
+
+
+def torch_dtype(name: str, on_gpu: bool) -> str:
+    """The type that weights are computed in.
+
+    Raises:
+        UsageError: an unknown type.
+    """
+    if name == "auto":
+        return "bfloat16" if on_gpu else "float32"
+    if name not in ("float32", "bfloat16", "float16"):
+        raise UsageError(f"--dtype {name}: use auto, float32, bfloat16 or float16")
+    return name

@@ -1,0 +1,122 @@
+"""What scoring asks for and gives back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+# Engines compare in float32 on their device; the final word on a threshold is the caller's, in
+# float64. The margin makes sure that no position on the edge lacks its candidates.
+_MARGIN = 1e-5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compute besides the log-probability of each token.
+
+    Attributes:
+        candidates: k of the k most probable tokens, 0 for none.
+        at_least: give candidates where the token's probability is at least this …
+        at_most: … or at most this. Without either, everywhere.
+    """
+
+    candidates: int = 0
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        return self.at_least is None and self.at_most is None
+
+    def log_bounds(self) -> tuple[float, float]:
+        """(a, b): candidates are wanted where the log-probability is ≥ a or ≤ b."""
+        if self.everywhere:
+            return -math.inf, math.inf
+        low = math.inf if self.at_least is None else _log(self.at_least) - _MARGIN
+        high = -math.inf if self.at_most is None else _log(self.at_most) + _MARGIN
+        return low, high
+
+
+def _log(probability: float) -> float:
+    return math.log(probability) if probability > 0 else -math.inf
+
+
+class Candidates(NamedTuple):
+    """The most probable tokens at some of a text's tokens.
+
+    Attributes:
+        present: bool [n], which tokens have candidates.
+        ids: int32 [tokens present, k], by falling probability, equal ones by id.
+        logprobs: float32 [tokens present, k], nats.
+    """
+
+    present: np.ndarray
+    ids: np.ndarray
+    logprobs: np.ndarray
+
+
+class Scores(NamedTuple):
+    """One text under the model.
+
+    Attributes:
+        ids: int32 [n], its tokens.
+        logprobs: float32 [n], ln P(token | the tokens before it); NaN where nothing stands before.
+        candidates: as requested, None if none were.
+    """
+
+    ids: np.ndarray
+    logprobs: np.ndarray
+    candidates: Candidates | None
+
+
+class Sequence(NamedTuple):
+    """One forward pass: tokens, of which those from ``first`` (≥ 1) on are scored.
+
+    Attributes:
+        tokens: int32 [length ≤ context].
+        first: the first scored token.
+    """
+
+    tokens: np.ndarray
+    first: int
+
+
+class SequenceScores(NamedTuple):
+    """What an engine gives for a sequence: float32 [scored], and ``Candidates`` over the same."""
+
+    logprobs: np.ndarray
+    candidates: Candidates | None
+
+
+class Engine(Protocol):
+    """A backend.
+
+    Attributes:
+        context: the longest sequence it takes.
+        chunk_bytes: about how much text one call should bring to keep the device busy.
+    """
+
+    context: int
+    chunk_bytes: int
+
+    def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+        """Scores sequences; results in their order, and each a function of its sequence alone up
+        to the rounding of the device."""
+        ...
+
+    def close(self) -> None:
+        """Gives back the device."""
+        ...
+
+
+def ordered_candidates(present: np.ndarray, ids: np.ndarray, logprobs: np.ndarray) -> Candidates:
+    """Candidates in the one order that all engines share: falling probability, then rising id."""
+    order = np.lexsort((ids, -logprobs), axis=-1)
+    return Candidates(
+        present,
+        np.take_along_axis(ids, order, -1).astype(np.int32),
+        np.take_along_axis(logprobs, order, -1).astype(np.float32),
+    )

@@ -1,0 +1,129 @@
+"""Text ↔ tokens, with the exact bytes of each token.
+
+A token's *surface* is what it adds to a text, as bytes; its *span* is where it stands in a text's
+UTF-8. For most tokenizers the surfaces of a text's tokens are the text, end to end. Where they are
+not (a tokenizer that normalises), spans come from the tokenizer's own offsets.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_METASPACE = "▁"
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+class Spans(NamedTuple):
+    """Where tokens stand in a text's UTF-8.
+
+    Attributes:
+        start, end: int64 [n], bytes; both −1 for a token that has no place of its own (part of a
+            character that several tokens share, or a mark that is not in the text).
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+
+
+class TextTokenizer:
+    """A fast tokenizer of transformers, seen as bytes.
+
+    Text that spells a special token (``<|endoftext|>`` in a document about tokenizers) is text.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._backend.encode_special_tokens = True
+        self.special_ids = frozenset(tokenizer.all_special_ids)
+        self.bos_id: int | None = tokenizer.bos_token_id
+        self.adds_bos = self.bos_id is not None and self._first_added() == self.bos_id
+        self.size = len(tokenizer)
+
+    def _first_added(self) -> int | None:
+        ids = self._backend.encode("a", add_special_tokens=True).ids
+        plain = self._backend.encode("a", add_special_tokens=False).ids
+        return ids[0] if ids and ids[: len(plain)] != plain else None
+
+    def encode(self, texts: list[str]) -> list[np.ndarray]:
+        """Token ids of each text, int32, without special tokens around them."""
+        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(encoding.ids, np.int32) for encoding in encodings]
+
+    @cached_property
+    def surfaces(self) -> list[bytes]:
+        """The surface of every token id."""
+        decoder = json.dumps(json.loads(self._backend.to_str()).get("decoder") or {})
+        vocabulary = self._backend.get_vocab(with_added_tokens=True)
+        added = self._backend.get_added_tokens_decoder()
+        byte_level = '"ByteLevel"' in decoder
+        characters = _byte_level_characters()
+        surfaces = [b""] * (max(vocabulary.values(), default=-1) + 1)
+        for token, identifier in vocabulary.items():
+            if identifier in added:
+                surfaces[identifier] = token.encode("utf-8")
+            elif byte_level and all(c in characters for c in token):
+                surfaces[identifier] = bytes(characters[c] for c in token)
+            elif match := _BYTE.fullmatch(token):
+                surfaces[identifier] = bytes([int(match[1], 16)])
+            elif _METASPACE in decoder:
+                surfaces[identifier] = token.replace(_METASPACE, " ").encode("utf-8")
+            else:
+                surfaces[identifier] = self._backend.decode([identifier]).encode("utf-8")
+        return surfaces
+
+    def spans(self, text: str, ids: np.ndarray) -> Spans:
+        """Where the tokens of a text stand in its UTF-8.
+
+        Args:
+            ids: as ``encode`` gave them for this very text.
+        """
+        surfaces = [self.surfaces[i] for i in ids]
+        content = text.encode("utf-8")
+        joined = b"".join(surfaces)
+        ends = np.cumsum([len(s) for s in surfaces], dtype=np.int64)
+        starts = np.concatenate([np.zeros(min(1, len(ids)), np.int64), ends[:-1]])
+        if joined == content:
+            return Spans(starts, ends)
+        if joined == b" " + content:  # a space that the tokenizer puts before every text
+            return Spans(np.maximum(starts - 1, 0), ends - 1)
+        return self._spans_from_offsets(text, content, ids)
+
+    def _spans_from_offsets(self, text: str, content: bytes, ids: np.ndarray) -> Spans:
+        encoding = self._backend.encode(text, add_special_tokens=False)
+        if encoding.ids != ids.tolist():
+            raise ValueError("these tokens are not those of this text")
+        # Byte position of every character, and of the end.
+        widths = [len(c.encode("utf-8")) for c in text]
+        position = np.concatenate([[0], np.cumsum(widths, dtype=np.int64)]).astype(np.int64)
+        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        starts, ends = position[offsets[:, 0]], position[offsets[:, 1]]
+        for i in range(len(ids)):
+            before = ends[i - 1] if i else 0
+            gap = content[before : starts[i]]
+            # Offsets may leave out the space that the token begins with.
+            if gap and gap.isspace() and self.surfaces[ids[i]][:1].isspace():
+                starts[i] = before
+        shared = np.zeros(len(ids), bool)
+        shared[1:] = starts[1:] < ends[:-1]
+        shared[:-1] |= shared[1:]
+        placeless = shared | (starts >= ends)
+        return Spans(np.where(placeless, -1, starts), np.where(placeless, -1, ends))
+
+
+def _byte_level_characters() -> dict[str, int]:
+    """The visible characters that byte-level BPE (GPT-2) writes its bytes as."""
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    characters = {chr(byte): byte for byte in visible}
+    characters.update({chr(256 + place): byte for place, byte in enumerate(hidden)})
+    return characters

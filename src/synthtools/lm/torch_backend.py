@@ -1,0 +1,274 @@
+"""Scoring with any causal language model of transformers, on CPUs and GPUs.
+
+One forward pass gives the hidden states; the head runs over chunks of their rows in float32, so that
+the logits of a batch never exist at once; the k largest are sought only in the rows that need them.
+
+Sequences are padded on the right to one of a few lengths that depend on the sequence alone, and
+batched with others of the same padded length. A causal model never looks to the right, so no mask is
+needed, and a sequence's numbers do not change with its company (bit for bit on a CPU, where a row of
+a matrix product does not depend on how many rows there are; on a GPU up to rounding).
+"""
+
+from __future__ import annotations
+
+import queue
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthtools.lm.scores import Candidates, Request, Sequence, SequenceScores, ordered_candidates
+
+# On a CPU larger batches only fall out of the caches.
+_CPU_BATCH_TOKENS = 4096
+_CPU_CHUNK_BYTES = 256 << 10
+_GPU_CHUNK_BYTES = 8 << 20
+# Below this many rows BLAS takes other kernels, whose rounding differs.
+_LEAST_ROWS = 64
+# Logits that exist at once, in numbers of float32.
+_CPU_LOGITS = 1 << 24
+_GPU_LOGITS = 1 << 27
+
+
+class TorchEngine:
+    """One copy of the model on each device, each working on its own batches.
+
+    Args:
+        load: gives a model on a device.
+        devices: torch devices; one may be named twice.
+        context: the longest sequence.
+        batch_tokens: tokens of a batch, padding included; None: from the free memory.
+        tell: given a remark when a batch has to be made smaller.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str], Any],
+        devices: list[str],
+        context: int,
+        batch_tokens: int | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.context = context
+        on_gpu = devices[0] != "cpu"
+        self.chunk_bytes = (_GPU_CHUNK_BYTES if on_gpu else _CPU_CHUNK_BYTES) * len(devices)
+        self._replicas = [_Replica(load(device), device, batch_tokens, tell) for device in devices]
+        self._idle: queue.SimpleQueue[_Replica] = queue.SimpleQueue()
+        for replica in self._replicas:
+            self._idle.put(replica)
+        self._pool = ThreadPoolExecutor(len(devices))
+
+    def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+        budget = min(replica.batch_tokens for replica in self._replicas)
+        batches = _batches([len(s.tokens) for s in sequences], self.context, budget)
+
+        def work(batch: tuple[int, list[int]]) -> list[SequenceScores]:
+            width, members = batch
+            replica = self._idle.get()
+            try:
+                return replica.score([sequences[i] for i in members], width, request)
+            finally:
+                self._idle.put(replica)
+
+        results: list[SequenceScores | None] = [None] * len(sequences)
+        outcomes = map(work, batches) if len(self._replicas) == 1 else self._pool.map(work, batches)
+        for (_, members), scores in zip(batches, outcomes, strict=True):
+            for member, score in zip(members, scores, strict=True):
+                results[member] = score
+        return results  # type: ignore[return-value]
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+def padded_length(length: int, context: int) -> int:
+    """The length that a sequence is padded to: eight steps an octave, at least 16."""
+    step = max(16, 1 << max(0, length.bit_length() - 4))
+    return min(-(-length // step) * step, max(context, length))
+
+
+def _batches(lengths: list[int], context: int, budget: int) -> list[tuple[int, list[int]]]:
+    """(padded length, members) of each batch, the longest first."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, length in enumerate(lengths):
+        groups[padded_length(length, context)].append(index)
+    batches = []
+    for width in sorted(groups, reverse=True):
+        members = groups[width]
+        rows = max(1, budget // width)
+        batches.extend((width, members[i : i + rows]) for i in range(0, len(members), rows))
+    return batches
+
+
+class _Replica:
+    """The model on one device."""
+
+    def __init__(
+        self, model: Any, device: str, batch_tokens: int | None, tell: Callable[[str], None]
+    ) -> None:
+        self._model = model
+        self._device = torch.device(device)
+        self._tell = tell
+        self._on_gpu = self._device.type != "cpu"
+        self.batch_tokens = batch_tokens or (
+            _gpu_batch_tokens(model, self._device) if self._on_gpu else _CPU_BATCH_TOKENS
+        )
+        head = model.get_output_embeddings()
+        self._weight = head.weight.float()
+        self._bias = None if getattr(head, "bias", None) is None else head.bias.float()
+        # bfloat16 values are exact in TensorFloat-32: the float32 head then costs no accuracy and
+        # runs on the tensor cores.
+        self._tensor_cores = self._on_gpu and head.weight.dtype == torch.bfloat16
+        self._rows = max(64, (_GPU_LOGITS if self._on_gpu else _CPU_LOGITS) // len(self._weight))
+        self._scale, self._cap = self._find_output_rule()
+
+    def _find_output_rule(self) -> tuple[float, float | None]:
+        """How the model bends its logits (Cohere, Granite: a factor; Gemma: a soft cap).
+
+        Raises:
+            SynthError: it does something else, which this engine would get wrong.
+        """
+        from synthtools.errors import SynthError
+
+        config = self._model.config.get_text_config()
+        scale = float(getattr(config, "logit_scale", None) or 1.0)
+        scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+        cap = getattr(config, "final_logit_softcapping", None)
+        ids = torch.arange(1, 9, device=self._device)[None] % len(self._weight)
+        with torch.inference_mode():
+            theirs = self._model(input_ids=ids, use_cache=False).logits.float()
+            ours = self._logits(self._hidden(ids)[0], scale, cap)
+        close = torch.allclose(ours, theirs[0, :, : ours.shape[1]], rtol=0.05, atol=0.05)
+        if not close:
+            raise SynthError(
+                f"{self._model.config.name_or_path}: computes its output in a way that the torch "
+                "backend does not know; use --backend vllm"
+            )
+        return scale, cap
+
+    def _hidden(self, ids: Tensor) -> Tensor:
+        return self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+
+    def _logits(self, hidden: Tensor, scale: float, cap: float | None) -> Tensor:
+        """float32 logits [rows, vocabulary] of hidden states [rows, width]."""
+        before = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = self._tensor_cores
+        try:
+            logits = torch.nn.functional.linear(hidden.float(), self._weight, self._bias)
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = before
+        if scale != 1.0:
+            logits *= scale
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def score(
+        self, sequences: list[Sequence], width: int, request: Request
+    ) -> list[SequenceScores]:
+        """Scores sequences of one padded length; halves the batch where memory does not suffice."""
+        try:
+            return self._score(sequences, width, request)
+        except torch.OutOfMemoryError:
+            if len(sequences) == 1:
+                raise
+        torch.cuda.empty_cache()
+        half = len(sequences) // 2
+        if self.batch_tokens > half * width:
+            self.batch_tokens = max(width, half * width)
+            self._tell(f"{self._device}: out of memory; batches of {self.batch_tokens:,} tokens")
+        return self.score(sequences[:half], width, request) + self.score(
+            sequences[half:], width, request
+        )
+
+    @torch.inference_mode()
+    def _score(
+        self, sequences: list[Sequence], width: int, request: Request
+    ) -> list[SequenceScores]:
+        rows = max(len(sequences), -(-_LEAST_ROWS // width))
+        ids = np.zeros((rows, width), np.int64)
+        # One scored token is predicted from the hidden state before it.
+        scored = np.zeros((rows, width), bool)
+        for row, sequence in enumerate(sequences):
+            length = len(sequence.tokens)
+            ids[row, :length] = sequence.tokens
+            scored[row, sequence.first - 1 : length - 1] = True
+        tokens = torch.from_numpy(ids).to(self._device)
+        wanted = torch.from_numpy(scored).to(self._device)
+        hidden = self._hidden(tokens)[wanted]
+        targets = tokens.roll(-1, 1)[wanted]
+        logprobs, present, top_ids, top_logprobs = self._head(hidden, targets, request)
+        ends = np.cumsum([len(s.tokens) - s.first for s in sequences])
+        found = np.concatenate([[0], np.cumsum(present)])
+        results, start = [], 0
+        for end in ends:
+            candidates = None
+            if request.candidates:
+                part = slice(found[start], found[end])
+                candidates = Candidates(present[start:end], top_ids[part], top_logprobs[part])
+            results.append(SequenceScores(logprobs[start:end], candidates))
+            start = end
+        return results
+
+    def _head(
+        self, hidden: Tensor, targets: Tensor, request: Request
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Log-probabilities of targets, and candidates of the rows that need them.
+
+        Args:
+            hidden: [rows, width]; targets: [rows].
+
+        Returns:
+            logprobs float32 [rows], present bool [rows], ids and logprobs [rows present, k].
+        """
+        count = len(hidden)
+        if 0 < count < _LEAST_ROWS:  # see _LEAST_ROWS
+            hidden = torch.nn.functional.pad(hidden, (0, 0, 0, _LEAST_ROWS - count))
+            targets = torch.nn.functional.pad(targets, (0, _LEAST_ROWS - count))
+        k = min(request.candidates, len(self._weight))
+        low, high = request.log_bounds()
+        logprobs, present, top_ids, top_logprobs = [], [], [], []
+        for start, end in _chunks(len(hidden), self._rows):
+            logits = self._logits(hidden[start:end], self._scale, self._cap)
+            mass = torch.logsumexp(logits, 1)
+            chosen = logits.gather(1, targets[start:end, None])[:, 0] - mass
+            logprobs.append(chosen)
+            if not k:
+                continue
+            mask = (chosen >= low) | (chosen <= high)
+            mask[max(0, count - start) :] = False
+            top = torch.topk(logits[mask], k, dim=1)
+            present.append(mask)
+            top_ids.append(top.indices)
+            top_logprobs.append(top.values - mass[mask, None])
+        empty = np.zeros((0, k))
+        all_logprobs = torch.cat(logprobs)[:count].cpu().numpy() if logprobs else np.zeros(0, "f4")
+        if not k or not logprobs:
+            return all_logprobs, np.zeros(count, bool), empty.astype("i4"), empty.astype("f4")
+        found = ordered_candidates(
+            torch.cat(present)[:count].cpu().numpy(),
+            torch.cat(top_ids).cpu().numpy(),
+            torch.cat(top_logprobs).cpu().numpy(),
+        )
+        return all_logprobs, *found
+
+
+def _chunks(rows: int, size: int) -> list[tuple[int, int]]:
+    """Runs of at most ``size`` rows, all of nearly the same length (none so short that BLAS takes
+    another kernel for it)."""
+    pieces = max(1, -(-rows // size))
+    bounds = [rows * i // pieces for i in range(pieces + 1)]
+    return [(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
+
+
+def _gpu_batch_tokens(model: Any, device: torch.device) -> int:
+    """How many tokens fit into half of the free memory, by the widths of a layer's activations."""
+    free, _ = torch.cuda.mem_get_info(device)
+    config = model.config.get_text_config()
+    width = config.hidden_size
+    inner = getattr(config, "intermediate_size", None) or 4 * width
+    bytes_per_token = (8 * width + 3 * inner) * model.dtype.itemsize + 8 * width
+    logits = _GPU_LOGITS * 4 * 3
+    return int(min(1 << 17, max(4096, (free / 2 - logits) / bytes_per_token)))
