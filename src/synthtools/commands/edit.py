@@ -135,7 +135,7 @@ def edit(
         raise UsageError("--top-p must be above 0")
     if scores and generations > 1:
         raise UsageError("--scores are of the original text: they serve one generation only")
-    with Run("edit", reading, writing, text.text_field) as run:
+    with Run("edit", reading, writing, text.text_field, beside=scores) as run:
         if run.done:
             run.finish()
             return
@@ -156,14 +156,15 @@ def edit(
         )
         settings = model.settings(jobs)
         batches = run.keyed_batches()
-        if scores:
+        if scores is not None:
             tokenizer = open_tokenizer(settings.model)
-            stored = StoredScores(run.beside(scores), rules, tokenizer, text.text_field)
+            stored = StoredScores(run.batches_beside(), rules, tokenizer, text.text_field)
             run.write(
                 editing.edited_by_scores(
                     batches, stored.of, rules, tokenizer, text.text_field, seed=seed.seed
                 )
             )
+            run.finish(editing.report(run.totals, rules, generations))
         else:
             with open_model(settings, rules.request(), remark) as scorer:
                 run.model = scorer.description
@@ -177,4 +178,4 @@ def edit(
                         generations=generations,
                     )
                 )
-        run.finish(editing.report(run.totals, rules, generations))
+                run.finish(editing.report(run.totals, rules, generations))

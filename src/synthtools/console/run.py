@@ -47,6 +47,8 @@ class Run:
         reading: inputs and the fate of bad records.
         writing: the output; None for tools that only report.
         text_field: the field that every record needs; None where no text is needed.
+        also_needed: further text fields, each with the option that names it.
+        beside: another file whose records are read along with the inputs.
 
     Attributes:
         arguments: of the command line, by option name.
@@ -61,6 +63,7 @@ class Run:
         writing: Writing | None = None,
         text_field: str | None = None,
         also_needed: tuple[tuple[str, str], ...] = (),
+        beside: str | None = None,
     ) -> None:
         self.tool = tool
         self.model: dict[str, Any] | None = None
@@ -74,7 +77,7 @@ class Run:
         self._records = 0
         self._stack = ExitStack()
         self.sink: Sink | None = None
-        self.shards_beside: list[Shard] = []
+        self._beside = beside
 
     def __enter__(self) -> Self:
         reading, writing = self._reading, self._writing
@@ -85,6 +88,7 @@ class Run:
         self.shards = find_shards(reading.files)
         if reading.shard:
             self.shards = part_of(self.shards, *quantities.part(reading.shard))
+        self.shards_beside = find_shards([self._beside]) if self._beside else []
         for name in reading.files or []:
             if not reading.quiet and is_unfinished(Path(name)):
                 terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
@@ -187,11 +191,9 @@ class Run:
             self.sink.write(batch)
             self._records += len(batch)
 
-    def beside(self, name: str) -> Iterator[Batch]:
-        """The records of another file, read along with the inputs."""
-        shards = find_shards([name])
-        self.shards_beside += shards
-        return read(shards, Rejects())
+    def batches_beside(self) -> Iterator[Batch]:
+        """The records of the file named ``beside``."""
+        return read(self.shards_beside, Rejects())
 
     @property
     def totals(self) -> dict[str, int]:

@@ -1,0 +1,242 @@
+"""Scoring with vLLM in this process's service: prefill alone, log-probabilities of the prompt.
+
+The settings are those under which vLLM gives what it would give a bare model: no prefix cache (its
+hits have no log-probabilities), no chunked prefill (its cuts depend on what else is waiting), the
+output layer in float32. Requests go in by the chunk through the engine's own loop, with flat arrays
+out of it: dictionaries of log-probabilities would bound the speed of a fast GPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.lm.scores import Candidates, Request, Sequence, SequenceScores, ordered_candidates
+
+_CHUNK_BYTES = 8 << 20
+_CPU_CHUNK_BYTES = 256 << 10
+_GPU_BATCH_TOKENS = 16_384
+_CPU_BATCH_TOKENS = 4096
+_MOST_SEQUENCES = 256
+# What is left to others of the memory that is free when the engine starts.
+_SHARE_OF_FREE = 0.9
+
+
+def open_engine(settings: Any, context: int, request: Request) -> VllmEngine:
+    """Starts an engine.
+
+    Args:
+        settings: ``scorer.Settings``.
+        context: the longest sequence.
+        request: names the number of candidates, which the engine has to know beforehand.
+
+    Raises:
+        UsageError: vLLM is not installed.
+        SynthError: the engine does not start.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("vllm") is None:
+        raise UsageError("--backend vllm: vLLM is not installed; pip install 'synthtools[vllm]'")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # A sequence may fill the whole context: vLLM counts one more token, which is never computed.
+    os.environ.setdefault("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1")
+    cause = None
+    with _one_start_at_a_time(), _apart() as log:
+        try:
+            return VllmEngine(_start(settings, context, request), context)
+        except (SynthError, KeyboardInterrupt):
+            raise
+        except Exception as error:  # whatever vLLM finds wrong, it is one line for the user
+            cause = SynthError(
+                f"{settings.model.name}: vLLM does not start: {_cause(log, error)} "
+                "(VLLM_LOGGING_LEVEL=INFO shows its log)"
+            )
+    raise cause
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[Path]:
+    """Sends what the engine and its processes print to a file: stdout carries our records, and the
+    pages that vLLM logs are of use only when it fails. A VLLM_LOGGING_LEVEL of the user's own
+    leaves stderr to it.
+
+    Yields:
+        The file.
+    """
+    asked_for = "VLLM_LOGGING_LEVEL" in os.environ
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    with tempfile.NamedTemporaryFile(prefix="synth-vllm-", suffix=".log") as log:
+        kept = os.dup(1), os.dup(2)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if asked_for:
+            os.dup2(2, 1)
+        else:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        try:
+            yield Path(log.name)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, saved in enumerate(kept, 1):
+                os.dup2(saved, descriptor)
+                os.close(saved)
+
+
+def _cause(log: Path, error: Exception) -> str:
+    """The line of the engine's log that says most, else the error's own first line."""
+    named = re.compile(r"\b([A-Z]\w*(?:Error|Exception): .+)")
+    found = [m[1] for line in log.read_text(errors="replace").splitlines() if (m := named.search(line))]
+    # The first error is the cause; those after it say that something else has failed.
+    line = (found or str(error).splitlines() or [type(error).__name__])[0]
+    return line[:300]
+
+
+@contextlib.contextmanager
+def _one_start_at_a_time() -> Iterator[None]:
+    """Engines measure the free memory when they start: two at once would mislead each other."""
+    import fcntl
+
+    path = os.path.join(tempfile.gettempdir(), f"synth-vllm-{os.getuid()}.lock")
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _start(settings: Any, context: int, request: Request) -> Any:
+    import torch
+
+    from synthtools.lm.scorer import device_list, torch_dtype
+
+    devices = device_list(settings.devices)
+    on_gpu = devices[0] != "cpu"
+    more: dict[str, Any] = {}
+    if on_gpu:
+        # Set before vLLM is asked for anything: its kernels are chosen by it.
+        os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
+        numbers = [device.partition(":")[2] or "0" for device in devices]
+        if settings.devices != "auto":
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(numbers)
+            more["tensor_parallel_size"] = len(numbers)
+        free, total = torch.cuda.mem_get_info(int(numbers[0]))
+        more["gpu_memory_utilization"] = _SHARE_OF_FREE * free / total
+    batch = settings.batch_tokens or (_GPU_BATCH_TOKENS if on_gpu else _CPU_BATCH_TOKENS)
+    batch = max(batch, context + 1)
+    from vllm import LLM
+
+    return LLM(
+        model=settings.model.location,
+        revision=settings.model.revision,
+        skip_tokenizer_init=True,
+        trust_remote_code=False,
+        load_format="safetensors",
+        dtype=torch_dtype(settings.dtype, on_gpu),
+        hf_overrides={"head_dtype": "float32"},
+        max_model_len=context + 1,
+        max_num_batched_tokens=batch,
+        max_num_seqs=_MOST_SEQUENCES,
+        max_logprobs=max(1, request.candidates),
+        enable_prefix_caching=False,
+        enable_chunked_prefill=False,
+        kv_cache_memory_bytes=settings.kv_cache_bytes or _cache_bytes(settings, batch),
+        # On a CPU compiling takes longer than most runs.
+        enforce_eager=not on_gpu,
+        disable_log_stats=True,
+        seed=0,
+        **more,
+    )
+
+
+def _cache_bytes(settings: Any, batch: int) -> int:
+    """Room for the keys and values of two batches: prefill needs no more."""
+    from synthtools.lm.loading import load_configuration
+
+    config = load_configuration(settings.model).get_text_config()
+    heads = config.num_attention_heads
+    kv_heads = getattr(config, "num_key_value_heads", None) or heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    per_token = config.num_hidden_layers * 2 * kv_heads * width * 4
+    return max(64 << 20, 2 * batch * per_token)
+
+
+class VllmEngine:
+    """vLLM as an engine (see ``scores.Engine``)."""
+
+    def __init__(self, llm: Any, context: int) -> None:
+        import torch
+
+        self.context = context
+        self.chunk_bytes = _CHUNK_BYTES if torch.cuda.is_available() else _CPU_CHUNK_BYTES
+        self._llm = llm
+
+    def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+        from vllm import SamplingParams, TokensPrompt
+
+        k = request.candidates
+        params = SamplingParams(
+            max_tokens=1,
+            temperature=0,
+            prompt_logprobs=k,
+            flat_logprobs=True,
+            detokenize=False,
+        )
+        engine = self._llm.llm_engine
+        results: list[SequenceScores | None] = [None] * len(sequences)
+        # Longest first: the waves of the scheduler are then of about one length.
+        for index in sorted(range(len(sequences)), key=lambda i: -len(sequences[i].tokens)):
+            prompt = TokensPrompt(prompt_token_ids=sequences[index].tokens.tolist())
+            engine.add_request(str(index), prompt, params)
+        while engine.has_unfinished_requests():
+            for output in engine.step():
+                if output.finished:
+                    index = int(output.request_id)
+                    found = _scores(output.prompt_logprobs, sequences[index], request)
+                    results[index] = found
+        lost = sum(result is None for result in results)
+        if lost:
+            raise SynthError(f"vLLM gave no scores for {lost} of {len(results)} sequences")
+        return results  # type: ignore[return-value]
+
+    def close(self) -> None:
+        # The engine's own exit handlers may abort a process that has done all its work.
+        with contextlib.suppress(Exception):
+            self._llm.llm_engine.engine_core.shutdown()
+
+
+def _scores(flat: Any, sequence: Sequence, request: Request) -> SequenceScores:
+    """Scores from vLLM's flat arrays: k + 1 columns a token, the observed token in the first; the
+    first token has none."""
+    k = request.candidates
+    width = k + 1
+    count = (len(sequence.tokens) - 1) * width
+    skip = sequence.first - 1
+    logprobs = np.fromiter(flat.logprobs, np.float32, count).reshape(-1, width)[skip:]
+    observed = np.ascontiguousarray(logprobs[:, 0])
+    if not k:
+        return SequenceScores(observed, None)
+    ids = np.fromiter(flat.token_ids, np.int32, count).reshape(-1, width)[skip:]
+    return SequenceScores(observed, wanted_candidates(observed, ids[:, 1:], logprobs[:, 1:], request))
+
+
+def wanted_candidates(
+    observed: np.ndarray, ids: np.ndarray, logprobs: np.ndarray, request: Request
+) -> Candidates:
+    """The candidates of the tokens that the request names, from those of all tokens.
+
+    Args:
+        observed: float32 [n]; ids, logprobs: [n, k].
+    """
+    low, high = request.log_bounds()
+    present = (observed >= low) | (observed <= high)
+    return ordered_candidates(present, ids[present], logprobs[present])
