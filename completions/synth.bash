@@ -1,0 +1,88 @@
+# bash completion of synth: made by docs/generate_pages.py; do not edit
+
+_synth() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local tool="" options="" operand=word value="" words="" i
+    # --option=value comes as three words
+    if [[ $cur == = ]]; then
+        cur=""
+    elif [[ $prev == = ]]; then
+        prev=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        if [[ ${COMP_WORDS[i]} != -* ]]; then
+            tool=${COMP_WORDS[i]}
+            break
+        fi
+    done
+    case $tool in
+        "")
+            options="--version -h --help"
+            words="edit ppl train cat"
+            ;;
+        edit)
+            options="--on-error --rejects --shard -q --quiet --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report | --scores) value=file ;;
+                --shard | --text-field | --shard-size | --seed | --revision | --server | --context | --stride | --devices | --batch-tokens | --kv-cache | -j | --jobs | --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations) value=word ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                -m | --model | --tokenizer) value=dir words="builtin" ;;
+                --backend) value=word words="auto torch vllm server" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
+                --bos) value=word words="auto always never" ;;
+            esac
+            ;;
+        ppl)
+            options="--on-error --rejects --shard -q --quiet --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --json --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report) value=file ;;
+                --shard | --text-field | --shard-size | --revision | --server | --context | --stride | --devices | --batch-tokens | --kv-cache | -j | --jobs | --prompt-field | --candidates) value=word ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                -m | --model | --tokenizer) value=dir words="builtin" ;;
+                --backend) value=word words="auto torch vllm server" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
+                --bos) value=word words="auto always never" ;;
+            esac
+            ;;
+        train)
+            options="--on-error --rejects --shard -q --quiet --text-field --seed -j --jobs -o --output --arch --train-tokenizer --tokenizer --context --tokens --epochs --batch --micro-batch --lr --schedule --warmup --decay --weight-decay --clip --dtype --save-dtype --compile --checkpoint-every --device --resume --force --json --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects) value=file ;;
+                --shard | --text-field | --seed | -j | --jobs | --train-tokenizer | --context | --tokens | --epochs | --batch | --micro-batch | --lr | --warmup | --decay | --weight-decay | --clip | --checkpoint-every) value=word ;;
+                -o | --output) value=dir ;;
+                --arch) value=word words="llama-tiny gpt2-tiny gpt-neox-tiny llama-prior" ;;
+                --tokenizer) value=dir words="builtin" ;;
+                --schedule) value=word words="cosine wsd linear constant" ;;
+                --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
+                --device) value=word words="auto cpu cuda" ;;
+            esac
+            ;;
+        cat)
+            options="--on-error --rejects --shard -q --quiet -o --output --format --force --resume --shard-size --report --count -n --head --select --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report) value=file ;;
+                --shard | --shard-size | -n | --head | --select) value=word ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+            esac
+            ;;
+    esac
+    if [[ -z $value && $cur == -* ]]; then
+        value=word words=$options
+    fi
+    case ${value:-$operand} in
+        file) ;; # readline completes file names
+        dir) compopt +o default -o plusdirs 2>/dev/null ;;
+        word) compopt +o default 2>/dev/null ;;
+    esac
+    COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+
+complete -o default -F _synth synth

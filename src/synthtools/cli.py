@@ -28,8 +28,11 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="synth",
         help="Composable tools for training language models on human and LLM-generated text.",
-        epilog="Tools read JSONL, Parquet or Arrow from files and pipes and write them again: "
-        "synth edit human.jsonl.zst | synth ppl --summary. See man synth-TOOL.",
+        epilog="\b\nExamples:\n"
+        "  synth edit human.jsonl.zst | synth ppl --summary\n"
+        "  synth cat human.jsonl.zst -o human.parquet\n\n"
+        "Tools read JSONL, Parquet or Arrow from files and pipes and write them again. "
+        "man synth-TOOL says more.",
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,

@@ -1,9 +1,9 @@
 """The failures that a user is told about, each in one line: the place, what is wrong, the remedy.
 
-    SynthError            exit 1
-    ├── RecordError       one record is bad; ``--on-error skip`` can pass over it
-    ├── OutputExistsError an output stands in the way
-    └── UsageError        exit 2: the command line asks for something that cannot be
+SynthError            exit 1
+├── RecordError       one record is bad; ``--on-error skip`` can pass over it
+├── OutputExistsError an output stands in the way
+└── UsageError        exit 2: the command line asks for something that cannot be
 """
 
 

@@ -45,11 +45,14 @@ def document_score(logprobs: np.ndarray, utf8_bytes: int) -> DocumentScore:
     scored = logprobs[~np.isnan(logprobs)].astype(np.float64)
     if not len(scored):
         return DocumentScore(None, None, 0, None)
-    total = float(-scored.sum())
+    total = 0.0 - float(scored.sum())  # never a negative zero
     nll = total / len(scored)
+    return DocumentScore(_exp(nll), nll, len(scored), total / (math.log(2) * utf8_bytes))
+
+
+def _exp(nll: float) -> float:
     # Beyond this the exponential leaves the doubles.
-    ppl = math.exp(nll) if nll < 709 else math.inf
-    return DocumentScore(ppl, nll, len(scored), total / (math.log(2) * utf8_bytes))
+    return math.exp(nll) if nll < 709 else math.inf
 
 
 class Summary:
@@ -62,7 +65,6 @@ class Summary:
         self._ppl: list[np.ndarray] = []
         self._nll = 0.0
         self._tokens = 0
-        self._bits = 0.0
         self._bytes = 0
         self._documents = 0
         self._probabilities = np.zeros(_PROBABILITY_BINS, np.int64)
@@ -84,9 +86,11 @@ class Summary:
         self._documents += len(scores)
         known = [(s, size) for s, size in zip(scores, utf8_bytes, strict=True) if s.nll is not None]
         self._ppl.append(np.array([s.ppl for s, _ in known], np.float64))
-        self._nll += math.fsum(s.nll * s.n_tokens for s, _ in known)
-        self._tokens += sum(s.n_tokens for s, _ in known)
-        self._bytes += sum(size for _, size in known)
+        for score, size in known:
+            # One by one: the sum does not depend on how documents came together in batches.
+            self._nll += score.nll * score.n_tokens
+            self._tokens += score.n_tokens
+            self._bytes += size
         if logprobs is None:
             self._with_tokens = False
             return
@@ -96,15 +100,19 @@ class Summary:
         self._probabilities += np.bincount(bins, minlength=_PROBABILITY_BINS)
 
     def result(self) -> dict[str, Any]:
-        """The report's numbers; None where there is nothing to tell."""
+        """The report's numbers; None where there is nothing to tell.
+
+        The distribution leaves out documents of infinite perplexity, and counts them.
+        """
         ppl = np.concatenate([np.zeros(0), *self._ppl])
         finite = ppl[np.isfinite(ppl)]
         result: dict[str, Any] = {
             "documents": self._documents,
             "unscored": self._documents - len(ppl),
+            "infinite": len(ppl) - len(finite),
             "tokens": self._tokens,
             "bytes": self._bytes,
-            "perplexity": math.exp(self._nll / self._tokens) if self._tokens else None,
+            "perplexity": _exp(self._nll / self._tokens) if self._tokens else None,
             "nll": self._nll / self._tokens if self._tokens else None,
             "bits_per_byte": self._nll / (math.log(2) * self._bytes) if self._bytes else None,
         }
@@ -155,7 +163,8 @@ def distribution(ppl: np.ndarray) -> dict[str, Any]:
         "min": float(ppl.min()),
         "max": float(ppl.max()),
         "percentiles": {
-            str(p): float(v) for p, v in zip(PERCENTILES, np.percentile(ppl, PERCENTILES), strict=True)
+            str(p): float(v)
+            for p, v in zip(PERCENTILES, np.percentile(ppl, PERCENTILES), strict=True)
         },
         "histogram": {
             "edges": edges.tolist(),

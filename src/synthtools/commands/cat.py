@@ -22,7 +22,7 @@ def cat(
     """Convert, reshard, count or look at records.
 
     Records go from any of the formats to any other, in order. What goes from JSONL to JSONL leaves
-    as the very bytes that it came in as (blank lines are no records).
+    as the very bytes that it came in as (blank lines and a byte order mark are no part of records).
 
     \b
     Examples:
@@ -30,7 +30,7 @@ def cat(
       synth cat raw/ -o shards/ --shard-size 512MB --format jsonl.zst
       synth cat human.parquet --select id,text --head 3
 
-    Memory: one batch of about 1 MiB; 64 MB of rows when writing Parquet or Arrow.
+    Memory: a batch of about 1 MiB; when writing Parquet or Arrow, some copies of 64 MB of rows.
     """
     from synthtools.console.run import Run
     from synthtools.console.terminal import write_stdout
@@ -43,11 +43,13 @@ def cat(
     if count and (writing.output or writing.format):
         raise UsageError("--count prints a number; it cannot be given with -o or --format")
     with Run("cat", reading, None if count else writing) as run:
-        batches = run.batches()
-        if head is not None:
-            batches = first(batches, head)
+        # A run that had ended has nothing left to be read.
+        batches = iter(()) if run.done else run.batches()
         if names is not None:
             batches = selected(batches, names, run.rejects)
+        if head is not None:
+            # What a resumed run has written already counts.
+            batches = first(batches, head - (run.sink.records if run.sink else 0))
         if count:
             total = 0
             for batch in batches:

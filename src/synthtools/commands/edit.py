@@ -20,8 +20,8 @@ def edit(
         option(
             "--threshold",
             metavar="P",
-            min=0.0,
-            max=1.0,
+            min=0,
+            max=1,
             help="Draw tokens of probability P or more anew. Default 0.99, unless --below or "
             "--drop-below is given alone.",
         ),
@@ -31,8 +31,8 @@ def edit(
         option(
             "--below",
             metavar="P",
-            min=0.0,
-            max=1.0,
+            min=0,
+            max=1,
             help="Draw tokens of probability P or less anew (the paper's ablation).",
         ),
     ] = None,
@@ -41,8 +41,8 @@ def edit(
         option(
             "--drop-below",
             metavar="P",
-            min=0.0,
-            max=1.0,
+            min=0,
+            max=1,
             help="Delete tokens of probability less than P (the authors' filter uses 0.001).",
         ),
     ] = None,
@@ -60,9 +60,9 @@ def edit(
         option(
             "--top-p",
             metavar="P",
-            min=0.0,
-            max=1.0,
-            help="Draw from the smallest set of at least this probability mass.",
+            min=0,
+            max=1,
+            help="Draw from the fewest tokens that together have probability P.",
         ),
     ] = None,
     rejection: Annotated[
@@ -78,7 +78,7 @@ def edit(
         option(
             "--temperature",
             metavar="BETA",
-            min=0.0,
+            min=0,
             help="Draw c with q(c) ~ P(c)^(1/BETA). Default 1.5, as the authors' code; 1 with "
             "--top-p.",
         ),
@@ -112,9 +112,9 @@ def edit(
     of changed tokens change, and the result is valid UTF-8. The first token is never edited.
 
     Adds edit_tokens, edit_flagged (tokens drawn anew), edit_changed (draws that gave another text)
-    and, with --drop-below, edit_dropped; after several generations those of the last. A draw that
+    and, with --drop-below, edit_dropped; after several generations they count the last one. A draw that
     cannot stand in the text (a special token, a piece of a character) leaves the token as it was
-    and is counted as held in the report [ours].
+    and is counted as held in the report. [ours] marks what the paper leaves open.
 
     \b
     Examples:

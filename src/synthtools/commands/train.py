@@ -19,7 +19,9 @@ def train(
     arch: Annotated[
         str,
         option(
-            "--arch", metavar="NAME", help="llama-tiny, gpt2-tiny, gpt-neox-tiny or llama-prior."
+            "--arch",
+            metavar="llama-tiny|gpt2-tiny|gpt-neox-tiny|llama-prior",
+            help="Architecture and size of the new model.",
         ),
     ] = "llama-tiny",
     train_tokenizer: Annotated[
@@ -54,34 +56,52 @@ def train(
         float, option("--lr", metavar="RATE", min=0.0, help="Peak learning rate of AdamW.")
     ] = 2e-3,
     schedule: Annotated[
-        str, option("--schedule", metavar="NAME", help="cosine, wsd, linear or constant.")
+        str,
+        option(
+            "--schedule", metavar="cosine|wsd|linear|constant", help="How the learning rate goes."
+        ),
     ] = "wsd",
     warmup: Annotated[
-        int, option("--warmup", metavar="STEPS", min=0, help="Warm-up; 0 is 2 % of the steps.")
+        int, option("--warmup", metavar="STEPS", min=0, help="Steps of warm-up; 0: 2 % of all.")
     ] = 0,
     decay: Annotated[
-        int, option("--decay", metavar="STEPS", min=0, help="Fall of wsd; 0 is 20 % of the steps.")
+        int,
+        option(
+            "--decay", metavar="STEPS", min=0, help="Steps of the fall at the end of wsd; 0: 20 %."
+        ),
     ] = 0,
     weight_decay: Annotated[
-        float, option("--weight-decay", metavar="W", min=0.0, help="Decoupled, on matrices.")
+        float,
+        option(
+            "--weight-decay",
+            metavar="W",
+            min=0.0,
+            help="Weight decay, decoupled, on matrices only.",
+        ),
     ] = 0.1,
     clip: Annotated[
         float, option("--clip", metavar="NORM", min=0.0, help="Largest gradient norm; 0: none.")
     ] = 1.0,
     dtype: Annotated[
-        str, option("--dtype", metavar="TYPE", help="Compute in float32 or bfloat16.")
+        str, option("--dtype", metavar="float32|bfloat16", help="Type of the computation.")
     ] = "float32",
     save_dtype: Annotated[
-        str, option("--save-dtype", metavar="TYPE", help="Type of the saved weights.")
+        str, option("--save-dtype", metavar="float32|bfloat16", help="Type of the saved weights.")
     ] = "float32",
     compile_model: Annotated[
         bool, option("--compile", help="Compile the model first (slower start, faster steps).")
     ] = False,
     checkpoint_every: Annotated[
-        int, option("--checkpoint-every", metavar="STEPS", min=0, help="0: only when stopped.")
+        int,
+        option(
+            "--checkpoint-every",
+            metavar="STEPS",
+            min=0,
+            help="Steps between checkpoints; 0: only when stopped.",
+        ),
     ] = 500,
     device: Annotated[
-        str, option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, …")
+        str, option("--device", metavar="auto|cpu|cuda", help="Where to train; also cuda:1, …")
     ] = "auto",
     resume: Annotated[
         bool, option("--resume", help="Go on from the newest checkpoint in the directory.")

@@ -23,7 +23,7 @@ class Model:
             "--model",
             "-m",
             metavar="MODEL",
-            help="builtin, a model directory, or a Hub id. Safetensors weights only; code from a "
+            help="The language model: builtin, a directory, or a Hub id. Safetensors weights only; code from a "
             "model's repository is never run.",
         ),
     ] = "builtin"
@@ -44,7 +44,7 @@ class Model:
         option(
             "--backend",
             metavar="auto|torch|vllm|server",
-            help="auto: the server if one is named, vLLM where there is a GPU and vLLM is "
+            help="What runs the model. auto: the server if one is named, vLLM where there is a GPU and vLLM is "
             "installed, else torch.",
         ),
     ] = "auto"
@@ -81,7 +81,7 @@ class Model:
             "--stride",
             metavar="TOKENS",
             min=1,
-            help="Tokens between the beginnings of windows (default: half the context): every "
+            help="Tokens between the beginnings of windows (default: half the context). Every "
             "token is scored once, with at least context - stride tokens before it.",
         ),
     ] = None
@@ -99,8 +99,8 @@ class Model:
         option(
             "--devices",
             metavar="LIST",
-            help="auto, cpu, or GPUs by number (0,1): a copy of the model on each (torch), or the "
-            "model spread over them (vLLM).",
+            help="Where the model runs: auto, cpu, or GPUs by number (0,1): a copy on each (torch), "
+            "or one spread over them (vLLM).",
         ),
     ] = "auto"
     batch_tokens: Annotated[

@@ -27,8 +27,7 @@ DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 
 # Options that change where, when or how fast, but never which bytes a record becomes.
 NOT_DEFINING = frozenset(
-    "output force resume report rejects json jobs debug quiet batch_tokens devices server files"
-    " shard_size format".split()
+    ["output", "force", "resume", "report", "rejects", "json", "jobs", "debug", "quiet", "batch_tokens", "devices", "server", "files", "shard_size", "format"]
 )
 
 
@@ -44,7 +43,7 @@ class Reading:
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE]...",
+            metavar="FILE",
             help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
             "known by their content. - or nothing is stdin.",
             show_default=False,
@@ -63,8 +62,8 @@ class Reading:
         option(
             "--rejects",
             metavar="FILE",
-            help="With --on-error skip: keep bad records here as JSONL, with file, line, reason "
-            "and the raw record. Without it they are told on stderr.",
+            help="Where bad records go with --on-error skip: JSONL with file, line, reason and the "
+            "raw record. Without it they are told on stderr.",
         ),
     ] = None
     shard: Annotated[
@@ -108,9 +107,9 @@ class Writing:
         str | None,
         option(
             "--format",
-            metavar="FORMAT",
-            help="jsonl, jsonl.gz, jsonl.zst, parquet or arrow, where no suffix tells: on stdout "
-            "(default jsonl) and in a directory (default: as the first input).",
+            metavar="jsonl|jsonl.gz|jsonl.zst|parquet|arrow",
+            help="Format where no suffix tells. On stdout the default is jsonl, in a directory that "
+            "of the first input.",
         ),
     ] = None
     force: Annotated[bool, option("--force", help="Replace an output that is there.")] = False
@@ -151,8 +150,8 @@ class Seed:
             "--seed",
             metavar="N",
             min=0,
-            help="Seed. Draws depend on the seed, the record (its id, else its text) and the "
-            "position, not on file layout, batches or devices.",
+            help="Seed of every draw. A draw depends on the seed, the record (its id, else its text) "
+            "and the position, not on file layout, batches or devices.",
         ),
     ] = 0
 

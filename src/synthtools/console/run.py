@@ -17,7 +17,7 @@ from synthtools.errors import RecordError, UsageError
 from synthtools.records.batch import Batch
 from synthtools.records.files import AtomicFile
 from synthtools.records.identity import ID_FIELD, Keys
-from synthtools.records.inputs import Shard, find_shards, part_of
+from synthtools.records.inputs import find_shards, part_of
 from synthtools.records.outputs import DirectorySink, Sink, is_unfinished, open_sink
 from synthtools.records.reading import read, require_text
 from synthtools.records.rejects import Rejects
@@ -250,6 +250,9 @@ class Run:
                 counts,
                 seconds,
                 self.model,
-                {f"{name}_per_second": round(n / max(seconds, 1e-9), 1) for name, n in units.items()},
+                {
+                    f"{name}_per_second": round(n / max(seconds, 1e-9), 1)
+                    for name, n in units.items()
+                },
             ),
         }

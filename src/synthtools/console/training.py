@@ -18,7 +18,7 @@ from synthtools.errors import OutputExistsError, UsageError
 
 # What a resumed run may choose anew: none of it changes the weights.
 _FREE = frozenset(
-    "output resume force quiet json_output checkpoint_every jobs device on_error rejects".split()
+    ["output", "resume", "force", "quiet", "json_output", "checkpoint_every", "jobs", "device", "on_error", "rejects"]
 )
 
 
@@ -209,16 +209,19 @@ class _StepLines:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
         self._next = 0.0
+        self._before: int | None = None
 
     def show(self, step: Any, steps: int) -> None:
+        if self._before is None:
+            self._before = step.step - 1
         last = step.step == steps
         now = time.monotonic()
         if self._quiet or (now < self._next and not last):
             return
         self._next = now + (0.2 if self._terminal else 10.0)
         rate = step.tokens / max(step.seconds, 1e-9)
-        each = step.seconds * (steps - step.step) / max(1, step.tokens)
-        left = each * step.tokens / max(1, step.step)
+        # A resumed run begins at a later step: only the steps of this process tell its speed.
+        left = step.seconds / (step.step - self._before) * (steps - step.step)
         line = (
             f"step {step.step:,}/{steps:,}  loss {step.loss:.4f}  lr {step.learning_rate:.2e}  "
             f"norm {step.gradient_norm:.2f}  {rate:,.0f} tokens/s  {left / 60:.1f} min left"

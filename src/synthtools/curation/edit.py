@@ -141,8 +141,15 @@ def edit(
     if len(positions):
         assert scores.candidates is not None
         observed = scores.ids[positions]
-        drawn = draw(_rows(scores.candidates, positions), observed, rules, seed, record,
-                     generation, positions)
+        drawn = draw(
+            _rows(scores.candidates, positions),
+            observed,
+            rules,
+            seed,
+            record,
+            generation,
+            positions,
+        )
         differs = drawn != observed
         replacements = list(zip(positions[differs].tolist(), drawn[differs].tolist(), strict=True))
     drops = np.flatnonzero(dropped).tolist()
@@ -227,7 +234,7 @@ def draw(
         int32 [m].
     """
     ids, logprobs = candidates[0], candidates[1].astype(np.float64)
-    allowed = np.ones(ids.shape, bool)
+    allowed = logprobs > -np.inf
     if rules.exclude_observed:
         allowed &= ids != observed[:, None]
     allowed &= np.cumsum(allowed, 1) <= rules.top_k

@@ -47,9 +47,7 @@ def edited_by_model(
         past: list[list[Edited]] = []
         scores = model.score(tokens, request)
         for generation in range(generations - 1):
-            past.append(
-                _edit_all(texts, scores, keys, rules, model.tokenizer, seed, generation)
-            )
+            past.append(_edit_all(texts, scores, keys, rules, model.tokenizer, seed, generation))
             texts = [result.text for result in past[-1]]
             scores = model.score(model.tokenise(texts), request)
         return run, past, texts, scores

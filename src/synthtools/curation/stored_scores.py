@@ -7,6 +7,7 @@ edited are passed over. A record is matched by its text.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -65,29 +66,34 @@ class StoredScores:
             "must be of these records, in this order)"
         )
 
-    def _read(
-        self, batches: Iterable[Batch], text_field: str
-    ) -> Iterator[tuple[str, str, Scores]]:
+    def _read(self, batches: Iterable[Batch], text_field: str) -> Iterator[tuple[str, str, Scores]]:
+        fields = (text_field, *(_FIELDS if self._rules.resamples else _FIELDS[:2]))
         for batch in batches:
-            columns = [batch.column(name) for name in (text_field, *_FIELDS)]
-            for number, text, ids, logprobs, candidates in zip(
-                batch.numbers, *columns, strict=True
-            ):
+            columns = [batch.column(name) for name in fields]
+            for number, text, *values in zip(batch.numbers, *columns, strict=True):
                 place = f"{batch.source}:{number}"
-                yield place, text, self._scores(place, ids, logprobs, candidates)
+                for name, value in zip(fields, (text, *values), strict=True):
+                    if value is MISSING:
+                        raise SynthError(f'{place}: no field "{name}"; {_REMEDY}')
+                yield place, text, self._scores(place, *values)
 
-    def _scores(self, place: str, ids: object, logprobs: object, candidates: object) -> Scores:
-        for name, value in zip(_FIELDS, (ids, logprobs, candidates), strict=True):
-            if value is MISSING:
-                raise SynthError(f'{place}: no field "{name}"; {_REMEDY}')
+    def _scores(self, place: str, ids: Any, logprobs: Any, candidates: Any = None) -> Scores:
+        """Scores from a record's fields, whatever they hold.
+
+        Args:
+            candidates: None where the edit needs none.
+        """
         try:
-            return Scores(
+            found = Scores(
                 np.array(ids, np.int32),
                 np.array(logprobs, np.float32),  # None becomes NaN
-                self._candidates(place, candidates),  # type: ignore[arg-type]
+                self._candidates(place, candidates) if self._rules.resamples else None,
             )
-        except (TypeError, ValueError, KeyError) as error:
+            if not _fit_each_other(found):
+                raise ValueError
+        except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
             raise SynthError(f"{place}: these are not scores of synth ppl; {_REMEDY}") from error
+        return found
 
     def _candidates(self, place: str, values: list[dict[str, list[float]] | None]) -> Candidates:
         present = np.array([value is not None for value in values], bool)
@@ -106,3 +112,13 @@ class StoredScores:
             ids.reshape(len(known), stored)[:, : self._rules.pool],
             logprobs.reshape(len(known), stored)[:, : self._rules.pool],
         )
+
+
+def _fit_each_other(scores: Scores) -> bool:
+    if scores.ids.ndim != 1 or scores.ids.shape != scores.logprobs.shape:
+        return False
+    if scores.candidates is None:
+        return True
+    present = scores.candidates.present
+    # Every token that has a probability has candidates too.
+    return present.shape == scores.ids.shape and bool((present | np.isnan(scores.logprobs)).all())

@@ -19,6 +19,8 @@ def choose(name: str) -> str:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"--device {name}: not a device (cpu, cuda, cuda:1, …)") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: not supported (cpu, cuda, cuda:1, …)")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} GPUs")
     return name

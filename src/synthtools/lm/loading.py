@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,15 +90,23 @@ def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     with _explained(model.name):
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded, told = AutoModelForCausalLM.from_pretrained(
             model.location,
             revision=model.revision,
             dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
-            attn_implementation="sdpa",
+            output_loading_info=True,
         )
-    return loaded.eval().to(device)
+        # transformers would fill them with random numbers.
+        if told["missing_keys"]:
+            names = sorted(told["missing_keys"])
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise SynthError(
+                f"{model.name}: its weights lack {names[0]}{more}: the files are not complete, or "
+                f"this is no causal language model ({loaded.config.model_type})"
+            )
+        return loaded.eval().to(device)
 
 
 def context_length(configuration: PretrainedConfig) -> int | None:
@@ -124,6 +133,8 @@ def _explained(name: str) -> Iterator[None]:
     """Turns what transformers says of a model it cannot load into one line with a remedy."""
     import transformers
 
+    if name != BUILTIN and not os.path.isdir(name):
+        _look_for_the_hub()
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -138,6 +149,25 @@ def _explained(name: str) -> Iterator[None]:
         raise SynthError(f"{name}: cannot be loaded: {type(error).__name__}: {line}") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
+
+
+@cache
+def _look_for_the_hub() -> None:
+    """Where no Hub can be reached, takes models from the local cache at once.
+
+    Without this huggingface_hub asks six times for every file of a model, half a minute each, before
+    it looks into its cache.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return
+    try:
+        huggingface_hub.get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception:  # whatever the reason: what follows says what is missing
+        constants.HF_HUB_OFFLINE = True
+        os.environ["HF_HUB_OFFLINE"] = "1"  # for the processes of vLLM
 
 
 def _why(name: str, error: Exception) -> str:

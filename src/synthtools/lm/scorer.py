@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -44,7 +44,7 @@ class Settings:
         kv_cache_bytes: vLLM's key–value cache.
     """
 
-    model: ModelName = ModelName()
+    model: ModelName = field(default_factory=ModelName)
     backend: str = "auto"
     server: str | None = None
     dtype: str = "auto"
@@ -84,7 +84,7 @@ class LanguageModel:
         tokenizer: TextTokenizer,
         engine: Engine,
         *,
-        stride: int | None,
+        stride: int,
         bos: bool,
         description: dict[str, Any],
     ) -> None:
@@ -94,13 +94,7 @@ class LanguageModel:
         self._engine = engine
         self._begin = np.array([tokenizer.bos_id], np.int32) if bos else _NO_PROMPT
         self._capacity = engine.context - len(self._begin)
-        self._stride = stride or max(1, engine.context // 2)
-        if self._capacity < 2:
-            raise UsageError(f"--context {engine.context}: leaves no room for two tokens")
-        if self._stride > self._capacity:
-            raise UsageError(
-                f"--stride {self._stride}: longer than a window of {self._capacity} tokens"
-            )
+        self._stride = stride
 
     def __enter__(self) -> Self:
         return self
@@ -131,6 +125,11 @@ class LanguageModel:
             sequences.extend(self._sequences(text))
             parts.append((start, len(sequences)))
         found = self._engine.run(sequences, request)
+        if any(np.isnan(part.logprobs).any() for part in found):
+            raise SynthError(
+                f"{self.description['name']}: gives probabilities that are no numbers; float16 is "
+                "too narrow for some models: try another --dtype"
+            )
         return [
             _assembled(text.ids, found[start:end], request)
             for text, (start, end) in zip(texts, parts, strict=True)
@@ -185,41 +184,44 @@ def open_model(
     if settings.bos not in ("auto", "always", "never"):
         raise UsageError(f"--bos {settings.bos}: use auto, always or never")
     backend = _backend(settings)
+    configuration = None
     if backend == "server":
         from synthtools.lm.server_backend import connect
 
         server = connect(settings)
-        engine: Engine = server
-        name = server.tokenizer_name(settings.model)
-        configuration = None
+        name, revision = server.tokenizer_name(settings.model), None
+        context = server.context
         description = {**describe(settings.model, None), "name": server.model}
-        tokenizer = TextTokenizer(load_tokenizer(name))
     else:
         configuration = load_configuration(settings.model)
         name = settings.model.tokenizer or settings.model.name
         revision = None if settings.model.tokenizer else settings.model.revision
-        tokenizer = TextTokenizer(load_tokenizer(name, revision))
-        description = describe(settings.model, configuration)
-        _refuse_other_vocabulary(settings, tokenizer, configuration)
         context = _context(settings, configuration)
+        description = describe(settings.model, configuration)
+    tokenizer = TextTokenizer(load_tokenizer(name, revision))
+    bos = tokenizer.adds_bos if settings.bos == "auto" else settings.bos == "always"
+    if bos and tokenizer.bos_id is None:
+        raise UsageError(f"--bos always: the tokenizer of {name} has no begin-of-text token")
+    stride = _stride(settings, context, bos)
+    engine: Engine
+    if configuration is None:
+        engine = server
+    else:
+        _refuse_other_vocabulary(name, tokenizer, configuration)
+        # Last of all: an engine may take a minute to start.
         if backend == "vllm":
             from synthtools.lm.vllm_backend import open_engine
 
             engine = open_engine(settings, context, request)
         else:
             engine = _torch_engine(settings, context, tell)
-    bos = tokenizer.adds_bos if settings.bos == "auto" else settings.bos == "always"
-    if bos and tokenizer.bos_id is None:
-        raise UsageError(f"--bos always: the tokenizer of {name} has no begin-of-text token")
     description |= {
         "backend": backend,
-        "context": engine.context,
-        "stride": settings.stride or max(1, engine.context // 2),
+        "context": context,
+        "stride": stride,
         "begin_of_text": bos,
     }
-    return LanguageModel(
-        tokenizer, engine, stride=settings.stride, bos=bos, description=description
-    )
+    return LanguageModel(tokenizer, engine, stride=stride, bos=bos, description=description)
 
 
 def open_tokenizer(model: ModelName) -> TextTokenizer:
@@ -248,16 +250,25 @@ def _backend(settings: Settings) -> str:
     return "vllm" if torch.cuda.is_available() and find_spec("vllm") else "torch"
 
 
-def _refuse_other_vocabulary(
-    settings: Settings, tokenizer: TextTokenizer, configuration: Any
-) -> None:
+def _refuse_other_vocabulary(name: str, tokenizer: TextTokenizer, configuration: Any) -> None:
     # A tokenizer may have fewer tokens than the model has rows (padding), never more.
     size = configuration.get_text_config().vocab_size
     if tokenizer.size > size:
         raise SynthError(
-            f"{settings.model.tokenizer or settings.model.name}: its tokenizer has "
-            f"{tokenizer.size:,} tokens, the model only {size:,}; name the model's own"
+            f"{name}: its tokenizer has {tokenizer.size:,} tokens, the model only {size:,}; name "
+            "the model's own"
         )
+
+
+def _stride(settings: Settings, context: int, bos: bool) -> int:
+    # A window's first scored token needs one before it: begin-of-text, or one of the overlap.
+    longest = context - 1
+    if longest < (2 if bos else 1):
+        raise UsageError(f"--context {context}: leaves no room for two tokens")
+    stride = settings.stride or max(1, context // 2)
+    if stride > longest:
+        raise UsageError(f"--stride {stride}: at most {longest} with windows of {context} tokens")
+    return stride
 
 
 def _context(settings: Settings, configuration: Any) -> int:

@@ -37,6 +37,13 @@ class TextTokenizer:
     """A fast tokenizer of transformers, seen as bytes.
 
     Text that spells a special token (``<|endoftext|>`` in a document about tokenizers) is text.
+
+    Attributes:
+        special_ids: tokens that are no text.
+        bos_id: the begin-of-text token, None where there is none.
+        adds_bos: the tokenizer itself puts it before a text.
+        size: the least vocabulary of a model that this tokenizer can serve (a model may lack
+            special tokens that no text brings).
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -44,10 +51,15 @@ class TextTokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._backend.encode_special_tokens = True
-        self.special_ids = frozenset(tokenizer.all_special_ids)
+        added = self._backend.get_added_tokens_decoder()
+        # Not all that a tokenizer marks as special has a role that transformers has a name for.
+        marked = (identifier for identifier, token in added.items() if token.special)
+        self.special_ids = frozenset([*tokenizer.all_special_ids, *marked])
         self.bos_id: int | None = tokenizer.bos_token_id
         self.adds_bos = self.bos_id is not None and self._first_added() == self.bos_id
-        self.size = len(tokenizer)
+        vocabulary = self._backend.get_vocab(with_added_tokens=True)
+        texts = set(vocabulary.values()) - self.special_ids
+        self.size = 1 + max([*texts, -1 if self.bos_id is None else self.bos_id], default=-1)
 
     def _first_added(self) -> int | None:
         ids = self._backend.encode("a", add_special_tokens=True).ids
@@ -62,7 +74,10 @@ class TextTokenizer:
     @cached_property
     def surfaces(self) -> list[bytes]:
         """The surface of every token id."""
-        decoder = json.dumps(json.loads(self._backend.to_str()).get("decoder") or {})
+        decoder = json.loads(self._backend.to_str()).get("decoder") or {}
+        # A word's further pieces are marked in the vocabulary (##ing), not in the text.
+        mark = decoder.get("prefix", "") if decoder.get("type") == "WordPiece" else ""
+        decoder = json.dumps(decoder, ensure_ascii=False)
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
         added = self._backend.get_added_tokens_decoder()
         byte_level = '"ByteLevel"' in decoder
@@ -78,7 +93,8 @@ class TextTokenizer:
             elif _METASPACE in decoder:
                 surfaces[identifier] = token.replace(_METASPACE, " ").encode("utf-8")
             else:
-                surfaces[identifier] = self._backend.decode([identifier]).encode("utf-8")
+                text = self._backend.decode([identifier])
+                surfaces[identifier] = text.removeprefix(mark).encode("utf-8")
         return surfaces
 
     def spans(self, text: str, ids: np.ndarray) -> Spans:
@@ -92,32 +108,38 @@ class TextTokenizer:
         joined = b"".join(surfaces)
         ends = np.cumsum([len(s) for s in surfaces], dtype=np.int64)
         starts = np.concatenate([np.zeros(min(1, len(ids)), np.int64), ends[:-1]])
-        if joined == content:
-            return Spans(starts, ends)
         if joined == b" " + content:  # a space that the tokenizer puts before every text
-            return Spans(np.maximum(starts - 1, 0), ends - 1)
-        return self._spans_from_offsets(text, content, ids)
+            starts, ends = np.maximum(starts - 1, 0), ends - 1
+        elif joined != content:
+            starts, ends = self._offsets(text, ids)
+        return _with_places(starts, ends)
 
-    def _spans_from_offsets(self, text: str, content: bytes, ids: np.ndarray) -> Spans:
+    def _offsets(self, text: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Beginnings and ends as the tokenizer tells them, in bytes."""
         encoding = self._backend.encode(text, add_special_tokens=False)
         if encoding.ids != ids.tolist():
             raise ValueError("these tokens are not those of this text")
-        # Byte position of every character, and of the end.
-        widths = [len(c.encode("utf-8")) for c in text]
-        position = np.concatenate([[0], np.cumsum(widths, dtype=np.int64)]).astype(np.int64)
-        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-        starts, ends = position[offsets[:, 0]], position[offsets[:, 1]]
-        for i in range(len(ids)):
-            before = ends[i - 1] if i else 0
-            gap = content[before : starts[i]]
+        starts, ends, before = [], [], 0
+        for identifier, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
             # Offsets may leave out the space that the token begins with.
-            if gap and gap.isspace() and self.surfaces[ids[i]][:1].isspace():
-                starts[i] = before
-        shared = np.zeros(len(ids), bool)
-        shared[1:] = starts[1:] < ends[:-1]
-        shared[:-1] |= shared[1:]
-        placeless = shared | (starts >= ends)
-        return Spans(np.where(placeless, -1, starts), np.where(placeless, -1, ends))
+            if before < start and self.surfaces[identifier][:1].isspace():
+                start = before + len(text[before:start].rstrip())
+            starts.append(start)
+            ends.append(end)
+            before = end
+        # Byte position of every character, and of the end.
+        widths = [len(character.encode("utf-8")) for character in text]
+        position = np.concatenate([[0], np.cumsum(widths, dtype=np.int64)]).astype(np.int64)
+        return position[np.array(starts, np.int64)], position[np.array(ends, np.int64)]
+
+
+def _with_places(starts: np.ndarray, ends: np.ndarray) -> Spans:
+    """Spans of the tokens that alone stand where they stand."""
+    shared = np.zeros(len(starts), bool)
+    shared[1:] = starts[1:] < ends[:-1]
+    shared[:-1] |= shared[1:]
+    placeless = shared | (starts >= ends)
+    return Spans(np.where(placeless, -1, starts), np.where(placeless, -1, ends))
 
 
 def _byte_level_characters() -> dict[str, int]:

@@ -97,7 +97,9 @@ def _apart() -> Iterator[Path]:
 def _cause(log: Path, error: Exception) -> str:
     """The line of the engine's log that says most, else the error's own first line."""
     named = re.compile(r"\b([A-Z]\w*(?:Error|Exception): .+)")
-    found = [m[1] for line in log.read_text(errors="replace").splitlines() if (m := named.search(line))]
+    found = [
+        m[1] for line in log.read_text(errors="replace").splitlines() if (m := named.search(line))
+    ]
     # The first error is the cause; those after it say that something else has failed.
     line = (found or str(error).splitlines() or [type(error).__name__])[0]
     return line[:300]
@@ -226,7 +228,9 @@ def _scores(flat: Any, sequence: Sequence, request: Request) -> SequenceScores:
     if not k:
         return SequenceScores(observed, None)
     ids = np.fromiter(flat.token_ids, np.int32, count).reshape(-1, width)[skip:]
-    return SequenceScores(observed, wanted_candidates(observed, ids[:, 1:], logprobs[:, 1:], request))
+    return SequenceScores(
+        observed, wanted_candidates(observed, ids[:, 1:], logprobs[:, 1:], request)
+    )
 
 
 def wanted_candidates(

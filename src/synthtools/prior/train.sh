@@ -23,7 +23,7 @@ if [ ! -e held-out.jsonl ]; then
 fi
 
 synth train train.jsonl.zst --arch llama-prior --train-tokenizer 6144 --context 512 \
-    --tokens "${TOKENS:-10M}" --batch 8 --lr 3e-3 --schedule wsd --weight-decay 0.1 --compile \
+    --tokens 7.4M --batch 8 --lr 3e-3 --schedule wsd --warmup 53 --decay 400 --weight-decay 0.1 --compile \
     --save-dtype bfloat16 --seed 0 --checkpoint-every 250 --resume -o model
 
 # The yardstick: bits per byte on the held-out text, beside two compressors that see all of it.

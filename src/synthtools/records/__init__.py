@@ -11,9 +11,12 @@ leaves as the very bytes it came in as, and an added field touches no other.
 - ``jsonl``: JSON text: parsing with exact reasons, splicing without touching the rest
 - ``columnar``: JSON values ↔ Arrow types and columns
 - ``encoders``: batches → JSONL, Parquet or Arrow bytes
+- ``size``: where batches are cut into parts of a size
+- ``files``: files that stand under their name only when they are whole
 - ``outputs``: stdout, a file, a directory of shards; atomic, resumable
 - ``identity``: which record is which, for randomness that no layout changes
 - ``rejects``: what happens to bad records
+- ``transform``: streams of batches that need no text: the first, some fields
 
 Nothing here knows a tool, a model or a terminal.
 """

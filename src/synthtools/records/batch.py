@@ -7,16 +7,19 @@ JSON keeps its bytes, Arrow keeps its types, and numbers go from numpy to either
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
+from synthtools.errors import RecordError
 from synthtools.records import jsonl
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from synthtools.records.columnar import Piece
 
 # What an added field holds, per record; ``records.columnar`` maps each to an Arrow type.
 #   ids: int32 array; logprobs: float32 array, NaN where a token has none;
@@ -34,6 +37,19 @@ class Column:
 
     def take(self, indices: Sequence[int]) -> Column:
         return Column(self.kind, [self.values[i] for i in indices])
+
+    def sizes(self) -> np.ndarray:
+        """About how many bytes each value takes, int64."""
+        size = _SIZES.get(self.kind, lambda value: 8)
+        return np.array([8 if v is None else size(v) for v in self.values], np.int64)
+
+
+_SIZES: dict[FieldKind, Callable[[Any], int]] = {
+    "string": len,
+    "ids": lambda value: 4 * len(value),
+    "logprobs": lambda value: 4 * len(value),
+    "candidates": lambda value: len(value[0]) + 8 * value[1].size,
+}
 
 
 @dataclass
@@ -82,12 +98,16 @@ class Batch(ABC):
         """Each record as one JSON object without a newline; untouched records byte for byte."""
 
     @abstractmethod
-    def table(self) -> pa.Table:
-        """The records as an Arrow table with the narrowest types that change no value."""
+    def piece(self) -> Piece:
+        """The records as rows with the narrowest types that change no value."""
 
     @abstractmethod
     def sizes(self) -> np.ndarray:
         """About how many bytes each record has as it was read, int64; a function of it alone."""
+
+    def written_sizes(self) -> np.ndarray:
+        """Like ``sizes``, with the added fields."""
+        return sum((column.sizes() for column in self.added.values()), start=self.sizes())
 
     def take(self, indices: Sequence[int]) -> Self:
         """The records at the indices, with what was added to them."""
@@ -98,11 +118,11 @@ class Batch(ABC):
         taken.tally = {name: counts[indices] for name, counts in self.tally.items()}
         return taken
 
-    def adding(self, columns: dict[str, Column], tally: dict[str, np.ndarray] | None = None) -> Self:
+    def adding(
+        self, columns: dict[str, Column], tally: dict[str, np.ndarray] | None = None
+    ) -> Self:
         """The batch with fields set (a field that is there already is replaced in its place)."""
-        return replace(
-            self, added={**self.added, **columns}, tally={**self.tally, **(tally or {})}
-        )
+        return replace(self, added={**self.added, **columns}, tally={**self.tally, **(tally or {})})
 
 
 class _Missing:
@@ -121,7 +141,13 @@ class JsonBatch(Batch):
     objects: list[dict[str, Any]] = field(default_factory=list)
 
     def column(self, name: str) -> list[Any]:
-        return [record.get(name, MISSING) for record in self.objects]
+        values = [record.get(name, MISSING) for record in self.objects]
+        if float in map(type, values):
+            for index, value in enumerate(values):
+                # Perhaps an integer beyond 64 bits: two such ids must not become one.
+                if type(value) is float and abs(value) >= 1 << 63:
+                    values[index] = jsonl.parse_exactly(self.lines[index])[name]
+        return values
 
     def field_names(self, index: int) -> list[str]:
         return list(self.objects[index])
@@ -158,11 +184,22 @@ class JsonBatch(Batch):
             lines.append(jsonl.with_members(line, record, new) if new else line)
         return lines
 
-    def table(self) -> pa.Table:
+    def piece(self) -> Piece:
         from synthtools.records import columnar
 
-        objects = [jsonl.parse_exactly(line) for line in self.lines]
-        return columnar.with_columns(columnar.table_of(objects), self.added)
+        objects = [
+            jsonl.parse_exactly(line) if jsonl.has_long_integer(line) else record
+            for line, record in zip(self.lines, self.objects, strict=True)
+        ]
+        try:
+            table = columnar.table_of(objects)
+        except columnar.UnfitRecord as error:
+            number = int(self.numbers[error.index])
+            line = self.lines[error.index]
+            raise RecordError(self.source, number, str(error), line) from error
+        lines = self.lines if any(map(columnar.holds_float, table.schema.types)) else None
+        table = columnar.with_columns(table, self.added)
+        return columnar.Piece(table, lines, frozenset(self.added))
 
 
 @dataclass
@@ -174,7 +211,9 @@ class ArrowBatch(Batch):
     def column(self, name: str) -> list[Any]:
         if name not in self.rows.column_names:
             return [MISSING] * len(self)
-        return self.rows.column(name).to_pylist()
+        from synthtools.records import columnar
+
+        return columnar.values(self.rows.column(name))
 
     def field_names(self, index: int) -> list[str]:
         return list(self.rows.column_names)
@@ -190,6 +229,10 @@ class ArrowBatch(Batch):
         return columnar.row_sizes(self.rows)
 
     def _take_records(self, indices: Sequence[int]) -> Self:
+        if not self.rows.column_names:
+            from synthtools.records import columnar
+
+            return replace(self, rows=columnar.without_columns(len(indices)))
         start, count = (indices[0], len(indices)) if len(indices) else (0, 0)
         if list(indices) == list(range(start, start + count)):
             return replace(self, rows=self.rows.slice(start, count))
@@ -204,12 +247,12 @@ class ArrowBatch(Batch):
     def json_lines(self) -> list[bytes]:
         from synthtools.records import columnar
 
-        return columnar.json_lines(self.table())
+        return columnar.json_lines(columnar.with_columns(self.rows, self.added))
 
-    def table(self) -> pa.Table:
+    def piece(self) -> Piece:
         from synthtools.records import columnar
 
-        return columnar.with_columns(self.rows, self.added)
+        return columnar.Piece(columnar.with_columns(self.rows, self.added))
 
 
 def _json(kind: FieldKind, value: Any) -> bytes:
@@ -218,5 +261,7 @@ def _json(kind: FieldKind, value: Any) -> bytes:
     if kind == "candidates" and value is not None:
         present, ids, logprobs = value
         rows = iter(zip(ids, logprobs, strict=True))
-        value = [dict(zip(("ids", "logprobs"), next(rows))) if p else None for p in present]
+        value = [
+            dict(zip(("ids", "logprobs"), next(rows), strict=True)) if p else None for p in present
+        ]
     return jsonl.json_bytes(value)

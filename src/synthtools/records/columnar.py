@@ -6,15 +6,18 @@ members differ, empty objects) is kept as JSON text under the ``arrow.json`` ext
 Parquet stores as its JSON logical type and which comes back as the same JSON.
 
 Two things Arrow cannot tell apart are not kept: a missing member and null, and 1 and 1.0 within a
-column of floating-point numbers.
+column of floating-point numbers (also one that becomes JSON text only after its first rows have
+been written).
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from itertools import chain
 from typing import Any
@@ -24,12 +27,17 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synthtools.errors import SynthError
 from synthtools.records.batch import Column, FieldKind
-from synthtools.records.jsonl import json_bytes
+from synthtools.records.jsonl import parse_exactly, parse_value
 
 JSON = pa.json_(pa.string())
 
 _EXACT_IN_DOUBLE = 1 << 53
+
+# Parquet readers refuse schemas of more than some hundred levels; what is nested deeper than this
+# is JSON text.
+_DEEPEST = 16
 
 _KINDS: dict[FieldKind, pa.DataType] = {
     "float": pa.float64(),
@@ -46,17 +54,34 @@ _KINDS: dict[FieldKind, pa.DataType] = {
 # ---------------------------------------------------------------- JSON values → Arrow
 
 
+class UnfitRecord(ValueError):  # noqa: N818 (told as a RecordError)
+    """A record that no column can hold."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(f"{reason}, which Parquet and Arrow cannot hold; write JSONL")
+        self.index = index
+
+
 def table_of(objects: list[dict[str, Any]]) -> pa.Table:
-    """Parsed records as a table; a member that a record lacks becomes null."""
+    """Parsed records as a table; a member that a record lacks becomes null.
+
+    Raises:
+        UnfitRecord: a name is no Unicode, or a value is nested too deeply.
+    """
     names = list(dict.fromkeys(chain.from_iterable(objects)))
-    arrays = [array_of([record.get(name) for record in objects]) for name in names]
+    for name in names:
+        if not _is_unicode(name):
+            index = next(i for i, record in enumerate(objects) if name in record)
+            raise UnfitRecord(index, "a field's name holds half of a surrogate pair")
     if not names:
-        return pa.table({}).select([]) if not objects else _rows_without_columns(len(objects))
+        return without_columns(len(objects))
+    arrays = [array_of([record.get(name) for record in objects]) for name in names]
     return pa.table(arrays, names=names)
 
 
-def _rows_without_columns(count: int) -> pa.Table:
-    return pa.table({"": pa.nulls(count)}).select([])
+def without_columns(rows: int) -> pa.Table:
+    """A table of rows that hold nothing, which Arrow's own functions lose count of."""
+    return pa.table({"": pa.nulls(rows)}).select([])
 
 
 def array_of(values: list[Any]) -> pa.Array:
@@ -64,9 +89,8 @@ def array_of(values: list[Any]) -> pa.Array:
     return _build(values, infer(values))
 
 
-def infer(values: Iterable[Any]) -> pa.DataType:
+def infer(values: list[Any], depth: int = 0) -> pa.DataType:
     """The native type that holds all values unchanged, else ``JSON``."""
-    values = values if isinstance(values, list) else list(values)
     kinds = set(map(type, values)) - {type(None)}
     if not kinds:
         return pa.null()
@@ -76,17 +100,19 @@ def infer(values: Iterable[Any]) -> pa.DataType:
         return pa.bool_()
     if kinds == {int}:
         present = [v for v in values if v is not None]
-        return pa.int64() if -(1 << 63) <= min(present) and max(present) < 1 << 63 else JSON
+        return pa.int64() if min(present) >= -(1 << 63) and max(present) < 1 << 63 else JSON
     if kinds == {float}:
         return pa.float64()
     if kinds == {int, float}:
         exact = all(abs(v) <= _EXACT_IN_DOUBLE for v in values if type(v) is int)
         return pa.float64() if exact else JSON
+    if depth >= _DEEPEST:
+        return JSON
     if kinds == {list}:
-        inner = infer(list(chain.from_iterable(v for v in values if v is not None)))
+        inner = infer(list(chain.from_iterable(v for v in values if v is not None)), depth + 1)
         return JSON if _holds_json(inner) else pa.list_(inner)
     if kinds == {dict}:
-        return _infer_struct([v for v in values if v is not None])
+        return _infer_struct([v for v in values if v is not None], depth)
     return JSON
 
 
@@ -101,11 +127,13 @@ def _is_unicode(value: str | None) -> bool:
     return True
 
 
-def _infer_struct(values: list[dict[str, Any]]) -> pa.DataType:
+def _infer_struct(values: list[dict[str, Any]], depth: int) -> pa.DataType:
     names = list(values[0])
     if not names or any(list(value) != names for value in values):
         return JSON
-    fields = [(name, infer([value[name] for value in values])) for name in names]
+    if not all(map(_is_unicode, names)):
+        return JSON
+    fields = [(name, infer([value[name] for value in values], depth + 1)) for name in names]
     return JSON if any(_holds_json(kind) for _, kind in fields) else pa.struct(fields)
 
 
@@ -122,20 +150,25 @@ def _holds_json(kind: pa.DataType) -> bool:
 
 
 def _build(values: list[Any], kind: pa.DataType) -> pa.Array:
-    if kind == JSON:
-        texts = [None if v is None else json_text(v) for v in values]
-        return pa.ExtensionArray.from_storage(JSON, pa.array(texts, pa.string()))
-    return pa.array(values, kind)
+    if kind != JSON:
+        return pa.array(values, kind)
+    texts = []
+    for index, value in enumerate(values):
+        try:
+            texts.append(None if value is None else json_text(value))
+        except RecursionError:
+            raise UnfitRecord(index, "a value is nested too deeply") from None
+    return _json_array(texts)
+
+
+def _json_array(texts: list[str | None]) -> pa.Array:
+    return pa.ExtensionArray.from_storage(JSON, pa.array(texts, pa.string()))
 
 
 def json_text(value: Any) -> str:
     """A value as JSON text; a lone surrogate stays an escape."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        text.encode("utf-8")
-        return text
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if _is_unicode(text) else json.dumps(value, separators=(",", ":"))
 
 
 # ---------------------------------------------------------------- added fields
@@ -165,7 +198,9 @@ def _column_array(column: Column) -> pa.Array:
     return pa.array(column.values, kind)
 
 
-def _candidate_lists(values: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray] | None]) -> pa.Array:
+def _candidate_lists(
+    values: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray] | None],
+) -> pa.Array:
     present = _flat([None if v is None else v[0] for v in values], np.bool_)
     width = max((v[1].shape[1] for v in values if v is not None), default=0)
     # Absent tokens get empty lists under a null: offsets advance only where candidates are.
@@ -223,17 +258,38 @@ def _unify_types(left: pa.DataType, right: pa.DataType) -> pa.DataType:
             return JSON
         fields = [(n, _unify_types(left.field(n).type, right.field(n).type)) for n in names]
         return JSON if any(_holds_json(kind) for _, kind in fields) else pa.struct(fields)
-    if JSON not in (left, right):
-        try:
-            schemas = [pa.schema([("", left)]), pa.schema([("", right)])]
-            return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-        except (pa.ArrowTypeError, pa.ArrowInvalid):
-            pass
-    return JSON
+    if JSON in (left, right) or any(test(left) != test(right) for test in _APART):
+        return JSON
+    try:
+        schemas = [pa.schema([("", left)]), pa.schema([("", right)])]
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return JSON
 
 
-def fitted(tables: list[pa.Table], schema: pa.Schema) -> tuple[pa.Schema, list[pa.Table]]:
-    """The tables with exactly the schema's columns.
+# What Arrow would merge with other types, changing values: text into bytes, decimals into doubles.
+_APART: tuple[Callable[[pa.DataType], bool], ...] = (
+    lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
+    pa.types.is_decimal,
+)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows to be written.
+
+    Attributes:
+        lines: the JSON lines that they were read from, where they tell more than the rows.
+        added: columns that were not read from the lines.
+    """
+
+    table: pa.Table
+    lines: list[bytes] | None = None
+    added: Collection[str] = ()
+
+
+def fitted(pieces: list[Piece], schema: pa.Schema) -> tuple[pa.Schema, list[pa.Table]]:
+    """The rows with exactly the schema's columns.
 
     Returns:
         (schema, tables): the schema has a JSON column wherever a value would otherwise change (an
@@ -242,122 +298,222 @@ def fitted(tables: list[pa.Table], schema: pa.Schema) -> tuple[pa.Schema, list[p
     columns = []
     for index, item in enumerate(schema):
         try:
-            column = [_conform(table, item) for table in tables]
-        except pa.ArrowInvalid:
+            column = [_conform(piece, item) for piece in pieces]
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             item = pa.field(item.name, JSON)
             schema = schema.set(index, item)
-            column = [_conform(table, item) for table in tables]
+            column = [_conform(piece, item) for piece in pieces]
         columns.append(column)
     if not columns:
-        return schema, tables
+        return schema, [piece.table for piece in pieces]
     rows = zip(*columns, strict=True)
     return schema, [pa.table(list(row), schema=schema) for row in rows]
 
 
-def _conform(table: pa.Table, item: pa.Field) -> pa.ChunkedArray | pa.Array:
-    if item.name not in table.column_names:
-        return pa.nulls(table.num_rows, item.type)
-    column = table.column(item.name)
+def joined(tables: list[pa.Table]) -> pa.Table:
+    """Tables of one schema as one table in one piece."""
+    if not tables[0].column_names:
+        return without_columns(sum(table.num_rows for table in tables))
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _conform(piece: Piece, item: pa.Field) -> pa.ChunkedArray | pa.Array:
+    rows = piece.table.num_rows
+    column = (
+        piece.table.column(item.name) if item.name in piece.table.column_names else pa.nulls(rows)
+    )
+    if pa.types.is_null(column.type):
+        # As if they had been built with the others: pa.nulls lays out structs in another way.
+        return _build([None] * rows, item.type)
     if column.type.equals(item.type):
         return column
-    if item.type == JSON:
-        return _build(column.to_pylist(), JSON)
-    return column.cast(item.type)
+    if item.type != JSON:
+        try:
+            return column.cast(item.type)
+        except pa.ArrowIndexError:  # pyarrow (26) stumbles over lists of nulls in what it casts
+            return _build(column.to_pylist(), item.type)
+    if piece.lines is not None and item.name not in piece.added and holds_float(column.type):
+        # The column has taken 1 for 1.0; the lines still tell.
+        return _build([parse_exactly(line).get(item.name) for line in piece.lines], JSON)
+    return _json_array([None if v is None else _dump(v).decode() for v in _jsonable(column)])
+
+
+def holds_float(kind: pa.DataType) -> bool:
+    """Whether the type holds floating-point numbers, at any depth."""
+    if pa.types.is_floating(kind):
+        return True
+    return any(holds_float(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def row_sizes(table: pa.Table) -> np.ndarray:
     """About how many bytes each row holds, int64: a function of the row, not of the table."""
-    sizes = np.full(table.num_rows, 1, np.int64)
-    for column in table.columns:
-        kind = column.type.storage_type if column.type == JSON else column.type
-        if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
-            lengths = pc.binary_length(column.cast(kind) if column.type == JSON else column)
-        elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            lengths = pc.multiply(pc.list_value_length(column), 8)
-        else:
-            sizes += 8
-            continue
-        sizes += pc.fill_null(lengths, 0).to_numpy().astype(np.int64)
-    return sizes
+    columns = (_value_sizes(column.combine_chunks()) for column in table.columns)
+    return sum(columns, start=np.ones(table.num_rows, np.int64))
 
 
-# ---------------------------------------------------------------- Arrow → JSON lines
+def _value_sizes(array: pa.Array) -> np.ndarray:
+    kind = array.type
+    if isinstance(array, pa.ExtensionArray):
+        return _value_sizes(array.storage)
+    if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+        return _lengths(pc.binary_length(array))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        ends = np.cumsum(_lengths(pc.list_value_length(array)))
+        sums = np.concatenate([[0], np.cumsum(_value_sizes(pc.list_flatten(array)))])
+        return np.diff(sums[ends], prepend=0)
+    if pa.types.is_struct(kind):
+        fields = (_value_sizes(pc.struct_field(array, [i])) for i in range(kind.num_fields))
+        return sum(fields, start=np.zeros(len(array), np.int64))
+    return np.full(len(array), 8, np.int64)
+
+
+def _lengths(lengths: pa.Array) -> np.ndarray:
+    return pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+# ---------------------------------------------------------------- Arrow → JSON
 
 
 def json_lines(table: pa.Table) -> list[bytes]:
     """Each row as one JSON object, every column named, nulls included.
 
-    JSON columns are written as they are; binary values as base64; dates and times in ISO 8601;
-    decimals as numbers with all their digits; NaN and infinities as Python's json writes them.
+    JSON columns are written as they are; float32 at its shortest; binary values as base64; dates
+    and times in ISO 8601; decimals as numbers with all their digits; NaN and infinities as Python's
+    json writes them.
     """
     if table.num_columns == 0:
         return [b"{}"] * table.num_rows
-    nonfinite = any(_has_nonfinite(column) for column in table.columns)
-    columns = [_json_values(column) for column in table.columns]
     names = table.column_names
-    dump = _dump_plain if nonfinite else _dump
-    return [dump(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+    columns = []
+    for name, column in zip(names, table.columns, strict=True):
+        try:
+            columns.append(_jsonable(column))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise SynthError(
+                f'field "{name}" of type {column.type} cannot be written as JSON ({error}); '
+                "leave it out with synth cat --select"
+            ) from error
+    return [_dump(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
 
 
-def _json_values(column: pa.ChunkedArray) -> list[Any]:
+def values(column: pa.ChunkedArray) -> list[Any]:
+    """The column's values as those of JSON would be read."""
+    if column.type == JSON:
+        texts = _storage(column).to_pylist()
+        return [None if text is None else parse_value(text.encode("utf-8")) for text in texts]
+    return column.to_pylist()
+
+
+def faults(table: pa.Table) -> dict[int, str]:
+    """Rows whose JSON columns hold what is no JSON: row → reason."""
+    found: dict[int, str] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.type != JSON:
+            continue
+        for row, text in enumerate(_storage(column).to_pylist()):
+            try:
+                if text is not None:
+                    parse_value(text.encode("utf-8"))
+            except ValueError as error:
+                found.setdefault(row, f'field "{name}": {error}')
+    return found
+
+
+def _storage(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+
+
+def _jsonable(column: pa.ChunkedArray) -> list[Any]:
+    """Values that ``_dump`` writes unchanged."""
     kind = column.type
     if kind == JSON:
-        storage = pa.chunked_array([c.storage for c in column.chunks], pa.string())
-        return [None if v is None else orjson.Fragment(v) for v in storage.to_pylist()]
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        return column.cast(pa.string()).to_pylist()  # Python's datetime has no nanoseconds
-    values = column.to_pylist()
+        # A newline outside a string is only space there, but would end the line here.
+        texts = [
+            t and t.replace("\n", " ").replace("\r", " ") for t in _storage(column).to_pylist()
+        ]
+        return [None if text is None else orjson.Fragment(text) for text in texts]
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+    elif isinstance(kind, pa.BaseExtensionType) and kind != pa.uuid():
+        column = _storage(column)
+    kind = column.type
+    column = column.cast(_with_leaves(kind, _as_text)).cast(_with_leaves(kind, _as_written))
+    if pa.types.is_timestamp(kind) and pa.types.is_string(column.type):
+        column = pc.replace_substring(column, " ", "T")
+    found = column.to_pylist()
     if pa.types.is_map(kind):
-        return [None if v is None else dict(v) for v in values]
-    return values
+        found = [None if value is None else _object(value) for value in found]
+    if any(map(_may_be_nonfinite, column.chunks)):
+        return [None if value is None else orjson.Fragment(_text(value)) for value in found]
+    return found
 
 
-def _dump(row: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(row, default=_plain, option=orjson.OPT_NON_STR_KEYS)
-    except TypeError:
-        return _dump_plain(row)
+def _with_leaves(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """The type with what its lists and structs hold changed."""
+    if pa.types.is_list(kind):
+        return pa.list_(_with_leaves(kind.value_type, change))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_with_leaves(kind.value_type, change))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_with_leaves(kind.value_type, change), kind.list_size)
+    if pa.types.is_struct(kind):
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        return pa.struct([(f.name, _with_leaves(f.type, change)) for f in fields])
+    return change(kind)
 
 
-def _dump_plain(row: dict[str, Any]) -> bytes:
-    parts = []
-    for name, value in row.items():
-        if isinstance(value, orjson.Fragment):
-            text = orjson.dumps(value).decode("utf-8")
-        else:
-            text = json.dumps(
-                value, ensure_ascii=False, separators=(",", ":"), default=_plain_python
-            )
-        parts.append(f"{json.dumps(name, ensure_ascii=False)}:{text}")
-    return ("{" + ",".join(parts) + "}").encode("utf-8")
+def _as_text(kind: pa.DataType) -> pa.DataType:
+    # A float32 has fewer digits than the double that Python would make of it, and Python's datetime
+    # has no nanoseconds: Arrow writes both as they are.
+    nanoseconds = pa.types.is_temporal(kind) and getattr(kind, "unit", "") == "ns"
+    if pa.types.is_null(kind):
+        return pa.bool_()  # pyarrow (26) stumbles over lists of nulls that are to stay such
+    if pa.types.is_float32(kind) or (nanoseconds and not pa.types.is_duration(kind)):
+        return pa.string()
+    return kind
+
+
+def _as_written(kind: pa.DataType) -> pa.DataType:
+    return pa.float64() if pa.types.is_floating(kind) else _as_text(kind)
+
+
+def _may_be_nonfinite(array: pa.Array) -> bool:
+    kind = array.type
+    if pa.types.is_floating(kind):
+        return pc.all(pc.is_finite(array)).as_py() is False
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _may_be_nonfinite(pc.list_flatten(array))
+    if pa.types.is_struct(kind):
+        fields = (pc.struct_field(array, [i]) for i in range(kind.num_fields))
+        return any(map(_may_be_nonfinite, fields))
+    return holds_float(kind)
+
+
+def _object(pairs: list[tuple[Any, Any]]) -> Any:
+    members = {str(key): value for key, value in pairs}
+    return members if len(members) == len(pairs) else pairs
+
+
+def _dump(value: Any) -> bytes:
+    return orjson.dumps(value, default=_plain)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(format(value, "f"))
-    return _plain_python(value)
-
-
-def _plain_python(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
-    if isinstance(value, (datetime, date, time)):
-        return value.isoformat()
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f"))
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
     raise TypeError(f"no JSON form for {type(value).__name__}")
 
 
-def _has_nonfinite(column: pa.ChunkedArray | pa.Array) -> bool:
-    kind = column.type
-    if pa.types.is_floating(kind):
-        return not (pc.all(pc.is_finite(column)).as_py() is not False)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _has_nonfinite(pc.list_flatten(column))
-    if pa.types.is_struct(kind):
-        return any(
-            _has_nonfinite(pc.struct_field(column, [i])) for i in range(kind.num_fields)
-        )
-    return False
+def _text(value: Any) -> str:
+    # orjson writes what is not finite as null.
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_text(key)}:{_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(_text, value)) + "]"
+    return _dump(value).decode("utf-8")

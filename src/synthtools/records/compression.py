@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any, BinaryIO, Protocol
+from io import BufferedIOBase
+from typing import Any, Protocol
 
 from synthtools.errors import SynthError
 
 # A zstd block of 4 bytes can claim 128 KiB, a ratio of 32,768. Feeding small pieces bounds what one
 # step can inflate to (here 128 MiB) while ordinary data still moves at the decoder's speed.
 _PIECE = 4096
+
+# Windows as large as the format allows are read (zstd --long=31); memory follows what is really
+# used of them.
+_ZSTD_WINDOW = 1 << 31
 
 
 class _Decoder(Protocol):
@@ -22,7 +27,7 @@ class _Decoder(Protocol):
 def _zstd_decoder() -> Any:
     import zstandard
 
-    return zstandard.ZstdDecompressor().decompressobj()
+    return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
 
 
 def _gzip_decoder() -> Any:
@@ -40,10 +45,12 @@ def compression_of(head: bytes) -> str | None:
     for name, (_, magic) in _CODECS.items():
         if head.startswith(magic):
             return name
-    # A zstd file may open with a skippable frame (0x184D2A50 … 0x184D2A5F, little-endian).
-    if len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50:
-        return "zstd"
-    return None
+    return "zstd" if _is_skippable(head) else None
+
+
+def _is_skippable(head: bytes) -> bool:
+    # zstd frames without content have magic numbers of their own: 0x184D2A50 … 0x184D2A5F.
+    return len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
 
 
 class DecompressingReader:
@@ -55,64 +62,107 @@ class DecompressingReader:
         name: the file's name, for errors.
 
     Raises:
-        SynthError: from ``read``, when the stream is damaged or ends inside a member.
+        SynthError: from ``read1``, when the stream is damaged or ends inside a member; what was
+            sound before that has been returned by then.
     """
 
-    def __init__(self, raw: BinaryIO, codec: str, name: str) -> None:
+    def __init__(self, raw: BufferedIOBase, codec: str, name: str) -> None:
         self._raw = raw
         self._codec = codec
         self._name = name
         self._new_decoder = _CODECS[codec][0]
-        self._decoder: _Decoder = self._new_decoder()
-        self._fed = False  # has the current member seen any byte?
-        self._pending = b""
+        self._decoder: _Decoder | None = None  # None between members
+        self._pending = b""  # compressed, from _position on
         self._position = 0
+        self._content = b""  # decompressed, from _given on
+        self._given = 0
+        self._failure: SynthError | None = None
 
-    def read(self, size: int) -> bytes:
-        """About ``size`` bytes of content; fewer near the end, ``b""`` at the end."""
+    def read1(self, size: int) -> bytes:
+        """At most ``size`` bytes of content, as many as have come; ``b""`` at the end."""
         pieces: list[bytes] = []
         have = 0
         while have < size:
-            piece = self._next_piece()
-            if piece is None:
-                break
-            if piece:
-                pieces.append(piece)
-                have += len(piece)
+            if self._given == len(self._content):
+                if have and self._position == len(self._pending):
+                    break  # more would have to be waited for
+                if not self._decode():
+                    break
+            piece = self._content[self._given : self._given + size - have]
+            self._given += len(piece)
+            pieces.append(piece)
+            have += len(piece)
+        if not have and self._failure:
+            raise self._failure
         return b"".join(pieces)
 
-    def _next_piece(self) -> bytes | None:
-        if self._position >= len(self._pending):
-            self._pending, self._position = self._raw.read(1 << 18), 0
-            if not self._pending:
-                if self._fed and not self._decoder.eof:
-                    raise SynthError(
-                        f"{self._name}: truncated {self._codec}: the data ends inside a frame; "
-                        "fetch or write the file again"
-                    )
-                return None
-        piece = self._pending[self._position : self._position + _PIECE]
-        self._position += len(piece)
-        if self._decoder.eof or not self._fed:
-            if self._codec == "gzip" and not piece.strip(b"\0"):
-                return b""  # gzip allows zero padding after a member
-            if self._decoder.eof:
+    def _decode(self) -> bool:
+        """Makes the next piece the content; False at the end and at a failure."""
+        if self._failure:
+            return False
+        self._content, self._given = b"", 0
+        try:
+            if self._decoder is None and not self._begin_member():
+                return False
+            piece = self._next(_PIECE)
+            if not piece:
+                raise self._failed("truncated", "the data ends inside a frame")
+            self._content = self._decompressed(piece)
+        except SynthError as failure:
+            self._failure = failure
+        return self._failure is None
+
+    def _begin_member(self) -> bool:
+        """Passes over what may stand between members; False at the end."""
+        while head := self._ahead(4):
+            if self._codec == "gzip" and head.startswith(b"\0"):
+                self._position += 1  # padding, as tapes and block devices leave it
+            elif self._codec == "zstd" and _is_skippable(head):
+                self._skip(8 + int.from_bytes(self._ahead(8)[4:], "little"))
+            else:
                 self._decoder = self._new_decoder()
-        self._fed = True
+                return True
+        return False
+
+    def _ahead(self, count: int) -> bytes:
+        """The next compressed bytes, left where they are; fewer at the end."""
+        while len(self._pending) - self._position < count:
+            more = self._raw.read1(1 << 18)
+            if not more:
+                break
+            self._pending, self._position = self._pending[self._position :] + more, 0
+        return self._pending[self._position : self._position + count]
+
+    def _next(self, size: int) -> bytes:
+        """Up to ``size`` compressed bytes; ``b""`` at the end."""
+        self._ahead(1)
+        piece = self._pending[self._position : self._position + size]
+        self._position += len(piece)
+        return piece
+
+    def _skip(self, count: int) -> None:
+        while count:
+            piece = self._next(count)
+            if not piece:
+                raise self._failed("truncated", "the data ends inside a frame")
+            count -= len(piece)
+
+    def _decompressed(self, piece: bytes) -> bytes:
+        assert self._decoder is not None
         try:
             content = self._decoder.decompress(piece)
+        except MemoryError:
+            raise
         except Exception as error:  # zlib.error and zstandard.ZstdError share no base
-            raise SynthError(
-                f"{self._name}: damaged {self._codec} data ({_first_line(error)}); "
-                "fetch or write the file again"
-            ) from error
-        if self._decoder.eof and self._decoder.unused_data:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise self._failed("damaged", reason) from error
+        if self._decoder.eof:
             # The rest of the piece belongs to the next member: hand it back.
             self._position -= len(self._decoder.unused_data)
-            self._fed = False
-            self._decoder = self._new_decoder()
+            self._decoder = None
         return content
 
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    def _failed(self, how: str, reason: str) -> SynthError:
+        return SynthError(
+            f"{self._name}: {how} {self._codec} data ({reason}); fetch or write the file again"
+        )

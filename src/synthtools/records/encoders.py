@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from synthtools.errors import SynthError
 from synthtools.records.batch import Batch
+from synthtools.records.size import parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from synthtools.records.columnar import Piece
 
 # Rows are gathered to groups of this size before they are written: small enough to hold, large
 # enough for column readers.
@@ -27,7 +30,10 @@ class Target(Protocol):
 
 
 class Encoder(ABC):
-    """Writes batches to one target in one format."""
+    """Writes batches to one target in one format.
+
+    The bytes depend on the records alone, not on how they came in batches.
+    """
 
     @abstractmethod
     def write(self, batch: Batch) -> None: ...
@@ -35,6 +41,9 @@ class Encoder(ABC):
     @abstractmethod
     def close(self) -> None:
         """Completes the format (footer, last frame); the target stays open."""
+
+    def abandon(self) -> None:  # noqa: B027 (most formats have nothing to do)
+        """Writes no more: what was begun stays incomplete, for its readers to see."""
 
 
 def encoder(form: str, target: Target) -> Encoder:
@@ -81,45 +90,55 @@ class TableEncoder(Encoder):
         self._form = form
         self._schema: pa.Schema | None = None
         self._writer: Any = None
-        self._pending: list[pa.Table] = []
-        self._pending_bytes = 0
+        self._pending: list[Piece] = []
+        self._filled = 0
 
     def write(self, batch: Batch) -> None:
-        table = batch.table()
-        self._pending.append(table)
-        self._pending_bytes += table.nbytes
-        if self._pending_bytes >= _GROUP_BYTES:
-            self._flush()
+        for start, end, filled in parts(batch.written_sizes(), self._filled, _GROUP_BYTES):
+            part = batch if end - start == len(batch) else batch.take(range(start, end))
+            self._pending.append(part.piece())
+            self._filled = filled
+            if filled >= _GROUP_BYTES:
+                self._flush()
 
     def close(self) -> None:
-        self._flush()
+        self._flush(last=True)
         if self._writer is None:
             self._open(_empty_schema())
         self._writer.close()
 
-    def _flush(self) -> None:
-        from synthtools.records import columnar
+    def abandon(self) -> None:
+        # A Parquet writer that is thrown away would write its footer to the closed file.
+        if self._form == "parquet" and self._writer is not None:
+            self._writer.is_open = False
 
+    def _flush(self, last: bool = False) -> None:
         if not self._pending:
             return
-        import pyarrow as pa
+        from synthtools.records import columnar
 
         schema = self._schema
-        for table in self._pending:
-            schema = table.schema if schema is None else columnar.unify(schema, table.schema)
+        for piece in self._pending:
+            found = piece.table.schema
+            schema = found if schema is None else columnar.unify(schema, found)
         assert schema is not None
+        if self._form == "parquet" and not schema.names and not last:
+            self._filled = 0  # Parquet needs a field: records without any wait for one that has
+            return
         schema, tables = columnar.fitted(self._pending, schema)
         if self._writer is None:
             self._open(schema)
         elif not schema.equals(self._schema):
             schema = self._widen(schema)
             schema, tables = columnar.fitted(self._pending, schema)
-        group = pa.concat_tables(tables).combine_chunks()
+        self._write_group(columnar.joined(tables))
+        self._pending, self._filled = [], 0
+
+    def _write_group(self, group: pa.Table) -> None:
         if self._form == "parquet":
             self._writer.write_table(group, row_group_size=max(1, group.num_rows))
         else:
             self._writer.write_table(group)
-        self._pending, self._pending_bytes = [], 0
 
     def _open(self, schema: pa.Schema) -> None:
         import pyarrow as pa
@@ -128,8 +147,11 @@ class TableEncoder(Encoder):
         self._schema = schema
         if self._form == "parquet":
             if not schema.names:
-                raise SynthError("records without any field cannot be kept as Parquet; use JSONL")
-            self._writer = pq.ParquetWriter(self._target.file, schema, compression="zstd")
+                raise SynthError("records without any field cannot be kept as Parquet; write JSONL")
+            try:
+                self._writer = pq.ParquetWriter(self._target.file, schema, compression="zstd")
+            except pa.ArrowNotImplementedError as error:
+                raise SynthError(f"Parquet cannot keep a field ({error}); write .arrow") from error
         elif self._form == "arrow":
             self._writer = pa.ipc.new_file(self._target.file, schema)
         else:
@@ -151,11 +173,11 @@ class TableEncoder(Encoder):
         written = restart()
         # Two passes: first see whether every old group fits, since one that does not makes its
         # column JSON for all.
-        for table in _tables_in(written, self._form):
-            schema, _ = columnar.fitted([table], schema)
+        for group in _tables_in(written, self._form):
+            schema, _ = columnar.fitted([columnar.Piece(group)], schema)
         self._open(schema)
-        for table in _tables_in(written, self._form):
-            self._writer.write_table(columnar.fitted([table], schema)[1][0])
+        for group in _tables_in(written, self._form):
+            self._write_group(columnar.fitted([columnar.Piece(group)], schema)[1][0])
         return schema
 
 

@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from synthtools.errors import OutputExistsError, SynthError
 
 
+@contextmanager
+def told(name: str | Path) -> Iterator[None]:
+    """Turns what the system says of a write into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise SynthError(f"{name}: cannot be written: {error.strerror or error}") from error
+
+
+def is_special(path: Path) -> bool:
+    """Whether a name is that of a device or a pipe: it is written to, there is nothing to rename."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False  # nothing there, or what there is will be told when it is opened
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 class AtomicFile:
     """A file that stands under its name only once it is whole.
+
+    A device or a pipe is written to as it is.
 
     Args:
         path: the final name.
@@ -23,27 +46,33 @@ class AtomicFile:
     """
 
     def __init__(self, path: Path, force: bool = False) -> None:
-        if not force and os.path.lexists(path):
-            raise OutputExistsError(f"{path}: already there; --force replaces it")
-        if path.is_dir():
-            raise SynthError(f"{path}: is a directory; name a file")
         self.path = path
         self._spares: list[Path] = []
+        self._temporary: Path | None = None
+        if is_special(path):
+            with told(path):
+                self.file: BinaryIO = open(path, "wb")
+            return
+        if os.path.isdir(path):
+            raise SynthError(f"{path}: is a directory; name a file")
+        if not force and os.path.lexists(path):
+            raise OutputExistsError(f"{path}: already there; --force replaces it")
         self._open()
 
     def _open(self) -> None:
-        name = f".{self.path.name[:200]}.{secrets.token_hex(4)}.partial"
-        self._temporary = self.path.with_name(name)
-        try:
-            self.file: BinaryIO = open(self._temporary, "xb", buffering=1 << 20)
-        except OSError as error:
-            raise SynthError(f"{self.path}: cannot be written: {error.strerror}") from error
+        # The name is shortened so that what is added to it makes it no longer than names may be.
+        name = f".{self.path.name[:40]}.{secrets.token_hex(4)}.partial"
+        with told(self.path):
+            self._temporary = self.path.with_name(name)
+            self.file = open(self._temporary, "xb", buffering=1 << 20)
 
     def write(self, data: bytes) -> None:
-        self.file.write(data)
+        with told(self.path):
+            self.file.write(data)
 
     def restart(self) -> Path:
         """Begins the content anew; what was written so far can be read from the returned path."""
+        assert self._temporary is not None
         self.file.close()
         self._spares.append(self._temporary)
         self._open()
@@ -51,11 +80,14 @@ class AtomicFile:
 
     def commit(self) -> None:
         """Makes the content durable under its name."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.file.close()
-        os.replace(self._temporary, self.path)
-        self._remove(self._spares)
+        with told(self.path):
+            self.file.flush()
+            if self._temporary is not None:
+                os.fsync(self.file.fileno())
+            self.file.close()
+            if self._temporary is not None:
+                os.replace(self._temporary, self.path)
+            self._remove(self._spares)
 
     def abort(self) -> None:
         """Leaves nothing behind."""
@@ -63,7 +95,7 @@ class AtomicFile:
             self.file.close()
         except OSError:
             pass  # a full disk fails at the close too; the content is thrown away all the same
-        self._remove([self._temporary, *self._spares])
+        self._remove([*self._spares, *([self._temporary] if self._temporary else [])])
 
     @staticmethod
     def _remove(paths: list[Path]) -> None:

@@ -41,12 +41,12 @@ class Keys:
         Returns:
             uint64, one per record; equal for records with equal ids.
         """
-        return np.array(
-            [self._key(i, t) for i, t in zip(ids, texts, strict=True)], dtype=np.uint64
-        )
+        return np.array([self._key(i, t) for i, t in zip(ids, texts, strict=True)], dtype=np.uint64)
 
     def _key(self, identifier: Any, text: str) -> int:
         if identifier is not MISSING and identifier is not None:
+            if type(identifier) is float and identifier.is_integer():
+                identifier = int(identifier)  # a column of doubles cannot tell 1 from 1.0
             return _hash64(b"id", str(identifier).encode("utf-8", "surrogatepass"))
         content = _hash64(b"text", text.encode("utf-8", "surrogatepass"))
         occurrence = self._seen.get(content, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import select
 import stat
 import sys
 import tempfile
@@ -20,10 +21,10 @@ from synthtools.records.compression import compression_of
 STDIN = "-"
 
 # A directory may hold more than data (a README, a licence): only these names are its shards.
-_COMPRESSED = ("", ".gz", ".zst", ".zstd")
+_COMPRESSED = (".gz", ".zst", ".zstd")
 SHARD_SUFFIXES = tuple(
-    [stem + end for stem in (".jsonl", ".ndjson") for end in _COMPRESSED]
-    + [".json.gz", ".json.zst", ".json.zstd", ".parquet", ".arrow", ".feather", ".ipc"]
+    [".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".ipc"]
+    + [stem + end for stem in (".jsonl", ".ndjson", ".json") for end in _COMPRESSED]
 )
 
 _SNIFFED = 16
@@ -100,23 +101,32 @@ def part_of(shards: list[Shard], index: int, count: int) -> list[Shard]:
 
 def _file_shard(path: Path, name: str) -> Shard:
     try:
-        found = path.stat()
+        found = os.stat(name)
     except OSError as error:
-        raise SynthError(f"{name}: {_reason(error)}") from error
+        raise SynthError(f"{name or repr(name)}: {_reason(error)}") from error
     return Shard(name, path, found.st_size if stat.S_ISREG(found.st_mode) else None)
 
 
 def _directory_shards(name: str) -> list[Shard]:
-    # os.walk follows no directory links, so a loop of links ends here.
     found: list[str] = []
-    for folder, folders, files in os.walk(name):
+    # Links are followed, but no directory is taken twice, nor one that holds this one: a loop of
+    # links ends there.
+    seen = {str(parent) for parent in Path(os.path.realpath(name)).parents}
+
+    def refuse(error: OSError) -> None:
+        raise SynthError(f"{error.filename}: {_reason(error)}") from error
+
+    for folder, folders, files in os.walk(name, followlinks=True, onerror=refuse):
+        here = os.path.realpath(folder)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
         folders[:] = sorted(f for f in folders if not f.startswith((".", "_")))
         for file in files:
             if not file.startswith((".", "_")) and file.lower().endswith(SHARD_SUFFIXES):
                 found.append(os.path.join(folder, file))
     if not found:
-        if not os.access(name, os.R_OK | os.X_OK):
-            raise SynthError(f"{name}: Permission denied")
         raise SynthError(
             f"{name}: no shards in this directory (looked for *.jsonl, *.jsonl.gz, *.jsonl.zst, "
             "*.parquet, *.arrow)"
@@ -135,8 +145,10 @@ class CountingFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        count = self._file.readinto(buffer)  # type: ignore[attr-defined]
-        self._shard.bytes_read += count or 0
+        while (count := self._file.readinto(buffer)) is None:  # type: ignore[attr-defined]
+            # Someone who shares the pipe has made it non-blocking; None is not its end.
+            select.select([self._file], [], [])
+        self._shard.bytes_read += count
         return count
 
     def seekable(self) -> bool:
@@ -172,31 +184,38 @@ def open_shard(shard: Shard) -> Iterator[tuple[str, BinaryIO]]:
         SynthError: the file cannot be opened, or is of a kind we know not to be records.
     """
     if shard.path is None:
-        raw: BinaryIO = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # type: ignore[assignment]
-        with _buffered(raw, shard) as file:
+        if sys.stdin is None:
+            raise SynthError("<stdin>: is closed; name files or directories")
+        raw = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+        with _buffered(CountingFile(raw, shard)) as file:
             yield _sniffed(file, shard)
     else:
-        with opened(shard.path, shard.name) as raw, _buffered(raw, shard) as file:
+        with opened(shard.path, shard.name) as raw, _buffered(CountingFile(raw, shard)) as file:
             yield _sniffed(file, shard)
 
 
-def _buffered(raw: BinaryIO, shard: Shard) -> io.BufferedReader:
-    return io.BufferedReader(CountingFile(raw, shard), buffer_size=1 << 18)
+def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
+    return io.BufferedReader(raw, buffer_size=1 << 18)
 
 
 def _sniffed(file: io.BufferedReader, shard: Shard) -> tuple[str, BinaryIO]:
+    head = b""
     try:
-        # peek() may return fewer bytes than a slow pipe will give: then a few are read and put back.
-        head = file.peek(_SNIFFED)
-        if len(head) < _SNIFFED:
-            taken = file.read(_SNIFFED)
-            file = io.BufferedReader(_Rejoined(taken, file), buffer_size=1 << 18)
-            head = taken
-    except IsADirectoryError as error:
-        raise SynthError(f"{shard.name}: {_reason(error)}") from error
+        # What begins like JSON is known at once: a slow pipe need not give more.
+        while len(head) < _SNIFFED and not head.lstrip().startswith(b"{"):
+            piece = file.read1(_SNIFFED - len(head))
+            if not piece:
+                break
+            head += piece
+    except OSError as error:
+        raise SynthError(f"{shard.name}: cannot be read: {_reason(error)}") from error
+    if file.seekable():
+        file.seek(-len(head), os.SEEK_CUR)
+    else:
+        file = _buffered(_Rejoined(head, file))
     kind = _kind(head, shard.name)
     if kind in ("parquet", "arrow-file") and not file.seekable():
-        file = _spooled(file)
+        file = _spooled(file, shard)
     return kind, file  # type: ignore[return-value]
 
 
@@ -211,16 +230,20 @@ def _kind(head: bytes, name: str) -> str:
     if head.startswith(b"\xff\xff\xff\xff"):
         return "arrow-stream"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise SynthError(f"{name}: UTF-16 text, not UTF-8: convert it with iconv -f UTF-16 -t UTF-8")
+        raise SynthError(
+            f"{name}: UTF-16 text, not UTF-8: convert it with iconv -f UTF-16 -t UTF-8"
+        )
     if head.startswith((b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x04\x22\x4d\x18")):
         raise SynthError(f"{name}: compressed in a way that is not read here; use gzip or zstd")
+    if b"\0" in head:
+        raise SynthError(f"{name}: neither JSONL (UTF-8 text) nor Parquet nor Arrow")
     return "jsonl" if head else "empty"
 
 
 class _Rejoined(io.RawIOBase):
     """Bytes taken for a look, then the rest of the stream."""
 
-    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+    def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
         self._head = head
         self._rest = rest
 
@@ -228,19 +251,24 @@ class _Rejoined(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        piece = self._head[: len(buffer)] if self._head else self._rest.read(len(buffer))
+        piece = self._head[: len(buffer)] if self._head else self._rest.read1(len(buffer))
         self._head = self._head[len(piece) :] if self._head else b""
         buffer[: len(piece)] = piece
         return len(piece)
 
 
-def _spooled(file: BinaryIO) -> io.BufferedReader:
+def _spooled(file: io.BufferedReader, shard: Shard) -> io.BufferedReader:
     # Parquet and Arrow files are read from their end: a pipe has to be laid on disk first.
-    print("synth: keeping the piped Parquet or Arrow file on disk to read it", file=sys.stderr)
-    spool = tempfile.TemporaryFile(prefix="synth-")
-    while piece := file.read(1 << 20):
-        spool.write(piece)
-    spool.seek(0)
+    try:
+        spool = tempfile.TemporaryFile(prefix="synth-")
+        while piece := file.read(1 << 20):
+            spool.write(piece)
+        spool.seek(0)
+    except OSError as error:
+        raise SynthError(
+            f"{shard.name}: a piped Parquet or Arrow file is kept in TMPDIR to be read, which "
+            f"fails: {_reason(error)}"
+        ) from error
     return spool  # type: ignore[return-value]
 
 

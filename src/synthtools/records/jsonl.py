@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from json.decoder import WHITESPACE, scanstring
-from json.scanner import make_scanner
 from typing import Any
 
 import orjson
 
-_scan_value = make_scanner(json.JSONDecoder())
+# orjson turns integers beyond 64 bits (19 digits and more) into floats without a word. A run of so
+# many digits is sought first with what is fast, then without the digits of fractions.
+_DIGITS_AS_ZERO = bytes(48 if chr(byte).isdecimal() else 32 for byte in range(128)) + b" " * 128
+_LONG_RUN = b"0" * 19
+_LONG_INTEGER = re.compile(rb"(?<![0-9.])[0-9]{19}")
 
-# An integer of more than 15 digits may exceed what a double holds; orjson turns those beyond 64
-# bits into floats without a word.
-_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+_SPACE = b" \t\r\n"
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_KEY = re.compile(rb"[ \t\r\n,]*+(" + _STRING + rb")[ \t\r\n]*+:[ \t\r\n]*+", re.DOTALL)
+_STRING_OR_BRACKET = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
+_SCALAR = re.compile(rb"[^,} \t\r\n]++")
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
@@ -39,11 +43,30 @@ def parse_object(line: bytes) -> dict[str, Any]:
 
 def parse_exactly(line: bytes) -> dict[str, Any]:
     """Like ``parse_object``, with every integer exact."""
-    if _LONG_NUMBER.search(line):
+    if has_long_integer(line):
         value = _parse_slowly(line)
         if type(value) is dict:
             return value
     return parse_object(line)
+
+
+def has_long_integer(line: bytes) -> bool:
+    """Whether some run of digits (in a string perhaps) may be an integer beyond 64 bits."""
+    return _LONG_RUN in line.translate(_DIGITS_AS_ZERO) and bool(_LONG_INTEGER.search(line))
+
+
+def parse_value(text: bytes) -> Any:
+    """Any JSON value, with every integer exact.
+
+    Raises:
+        ValueError: with a reason fit for the user.
+    """
+    if not has_long_integer(text):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass  # NaN, lone surrogates, or no JSON at all: the exact reason is found below
+    return _parse_slowly(text)
 
 
 def _parse_slowly(line: bytes) -> Any:
@@ -80,24 +103,39 @@ def json_bytes(value: Any) -> bytes:
             return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def _members(text: str) -> list[tuple[str, int, int, int]]:
-    """The top-level members of an object: (key, start of the key, start and end of the value)."""
+def _members(body: bytes) -> list[tuple[str, int, int, int]]:
+    """The top-level members of a valid object that begins with its brace.
 
-    def past_space(position: int) -> int:
-        return WHITESPACE.match(text, position).end()  # type: ignore[union-attr]
-
+    Returns:
+        (key, start of the key, start and end of the value) of each.
+    """
     members = []
-    position = past_space(past_space(0) + 1)
-    while text[position] != "}":
-        start = position
-        key, position = scanstring(text, position + 1, True)
-        value_start = past_space(past_space(position) + 1)
-        _, end = _scan_value(text, value_start)
-        members.append((key, start, value_start, end))
-        position = past_space(end)
-        if text[position] == ",":
-            position = past_space(position + 1)
+    position = 1
+    while match := _KEY.match(body, position):
+        position = _value_end(body, match.end())
+        members.append((parse_value(match[1]), match.start(1), match.end(), position))
     return members
+
+
+def _value_end(body: bytes, start: int) -> int:
+    if body[start] not in b"[{":
+        value = (_STRING_OR_BRACKET if body[start] in b'"' else _SCALAR).match(body, start)
+        assert value is not None
+        return value.end()
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(body, start):
+        first = body[token.start()]
+        depth += (first in b"[{") - (first in b"]}")
+        if not depth:
+            return token.end()
+    raise AssertionError("the object is valid JSON")
+
+
+def _without_space(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """The line as (space before the object, the object, space after it)."""
+    body = line.strip(_SPACE)
+    start = line.index(b"{")
+    return line[:start], body, line[start + len(body) :]
 
 
 def with_members(line: bytes, present: Mapping[str, Any], new: Mapping[str, bytes]) -> bytes:
@@ -108,20 +146,19 @@ def with_members(line: bytes, present: Mapping[str, Any], new: Mapping[str, byte
         present: the parsed object, to know which members it has.
         new: name → JSON text of the value.
     """
-    body = line.strip(b" \t\r\n")
+    before, body, after = _without_space(line)
     replaced = [name for name in new if name in present]
     if replaced:
-        text = body.decode("utf-8")
         # The last of equal keys is the one that readers see.
-        spans = {key: (start, end) for key, _, start, end in _members(text)}
+        spans = {key: (start, end) for key, _, start, end in _members(body)}
         for start, end, name in sorted(((*spans[n], n) for n in replaced), reverse=True):
-            text = text[:start] + new[name].decode("utf-8") + text[end:]
-        body = text.encode("utf-8")
+            body = body[:start] + new[name] + body[end:]
     added = [json_bytes(name) + b":" + value for name, value in new.items() if name not in present]
-    if not added:
-        return body
-    head = body[:-1].rstrip(b" \t\r\n")
-    return head + (b"," if present else b"") + b",".join(added) + b"}"
+    if added:
+        head = body[:-1].rstrip(_SPACE)
+        comma = b"," if present else b""
+        body = head + comma + b",".join(added) + body[len(head) :]
+    return before + body + after
 
 
 def only_members(line: bytes, names: list[str]) -> bytes:
@@ -130,6 +167,6 @@ def only_members(line: bytes, names: list[str]) -> bytes:
     Raises:
         KeyError: a member is missing.
     """
-    text = line.strip(b" \t\r\n").decode("utf-8")
-    spans = {key: text[start:end] for key, start, _, end in _members(text)}
-    return ("{" + ",".join(spans[name] for name in names) + "}").encode("utf-8")
+    before, body, after = _without_space(line)
+    spans = {key: body[start:end] for key, start, _, end in _members(body)}
+    return before + b"{" + b",".join(spans[name] for name in names) + b"}" + after

@@ -8,35 +8,29 @@ import re
 import stat
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from synthtools.errors import OutputClosed, OutputExistsError, SynthError, UsageError
 from synthtools.records.batch import Batch
 from synthtools.records.encoders import FORMATS, Encoder, encoder
-from synthtools.records.files import AtomicFile, write_whole
+from synthtools.records.files import AtomicFile, is_special, told, write_whole
 from synthtools.records.inputs import Shard
+from synthtools.records.size import Size, parts
 
 MANIFEST = ".synth.json"
 
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _SUFFIXES = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".jsonl.gz": "jsonl.gz",
-    ".jsonl.zst": "jsonl.zst",
-    ".jsonl.zstd": "jsonl.zst",
-    ".json.gz": "jsonl.gz",
-    ".json.zst": "jsonl.zst",
+    **dict.fromkeys(_JSON_SUFFIXES, "jsonl"),
+    **{suffix + ".gz": "jsonl.gz" for suffix in _JSON_SUFFIXES},
+    **{suffix + end: "jsonl.zst" for suffix in _JSON_SUFFIXES for end in (".zst", ".zstd")},
     ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
+    **dict.fromkeys((".arrow", ".feather", ".ipc"), "arrow"),
 }
 
 
@@ -66,20 +60,6 @@ class Sink(ABC):
             self.totals[name] = self.totals.get(name, 0) + int(values.sum())
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large a shard grows before the next is begun: records or bytes."""
-
-    count: int
-    unit: str  # "records" or "bytes"
-
-    def weights(self, batch: Batch) -> np.ndarray:
-        """What each record of a batch adds, int64."""
-        if self.unit == "records":
-            return np.ones(len(batch), np.int64)
-        return batch.sizes()
-
-
 def open_sink(
     output: str | None,
     form: str | None,
@@ -107,8 +87,14 @@ def open_sink(
     shards = list(shards)
     if form is not None and form not in FORMATS:
         raise UsageError(f"--format {form}: unknown; use one of {', '.join(FORMATS)}")
+    if output == "":
+        raise UsageError("-o was given an empty name")
+    if resume and force:
+        raise UsageError("--resume goes on, --force begins anew: give one of them")
     if output is None or output == "-":
-        _refuse_input_as_output(shards, os.fstat(sys.stdout.fileno()), "<stdout>")
+        if sys.stdout is None:
+            raise SynthError("<stdout>: is closed; write to a file with -o")
+        _refuse_input(shards, os.fstat(sys.stdout.fileno()), "<stdout>")
         if resume:
             raise UsageError("--resume needs a directory: -o DIR/")
         return StreamSink(sys.stdout.fileno(), "<stdout>", form or "jsonl")
@@ -117,15 +103,10 @@ def open_sink(
         return DirectorySink(path, form or _form_of(shards), force, resume, shard_size, job, shards)
     if resume:
         raise UsageError(f"--resume needs a directory, not the file {output}: -o DIR/")
-    if path.exists():
-        found = path.stat()
-        _refuse_input_as_output(shards, found, output)
-        if not stat.S_ISREG(found.st_mode):  # /dev/null, a FIFO: nothing to rename
-            try:
-                descriptor = os.open(path, os.O_WRONLY)
-            except OSError as error:
-                raise SynthError(f"{output}: cannot be written: {error.strerror}") from error
-            return StreamSink(descriptor, output, form or "jsonl")
+    refuse_input_as_output(shards, output)
+    if is_special(path):
+        with told(output):
+            return StreamSink(os.open(path, os.O_WRONLY), output, form or "jsonl")
     return FileSink(path, form or _form_by_suffix(output), force)
 
 
@@ -153,11 +134,26 @@ def _form_of(shards: list[Shard]) -> str:
         return "jsonl"
 
 
-def _refuse_input_as_output(shards: list[Shard], found: os.stat_result, name: str) -> None:
+def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
+    """Keeps a file that is read from being written over.
+
+    Raises:
+        SynthError: the name, a link to it perhaps, is one of the inputs.
+    """
+    try:
+        found = os.stat(name)
+    except OSError:
+        return  # nothing there, or what there is will be told when it is opened
+    _refuse_input(shards, found, name)
+
+
+def _refuse_input(shards: Iterable[Shard], found: os.stat_result, name: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         return
     for shard in shards:
-        inputs = os.fstat(sys.stdin.fileno()) if shard.path is None else shard.path.stat()
+        if shard.path is None and sys.stdin is None:
+            continue
+        inputs = os.fstat(sys.stdin.fileno()) if shard.path is None else os.stat(shard.path)
         if os.path.samestat(found, inputs):
             raise SynthError(f"{name}: is both input and output; write to another file")
 
@@ -166,7 +162,8 @@ def _refuse_input_as_output(shards: list[Shard], found: os.stat_result, name: st
 
 
 class StreamSink(Sink):
-    """A pipe, a terminal or a device: each batch is passed on as soon as it is there."""
+    """A pipe, a terminal or a device: JSONL is passed on as soon as it is there, rows of Parquet and
+    Arrow by the group (see ``encoders``)."""
 
     def __init__(self, descriptor: int, name: str, form: str) -> None:
         super().__init__()
@@ -176,22 +173,33 @@ class StreamSink(Sink):
         self._encoder = encoder(form, SimpleNamespace(file=self._file))
 
     def write(self, batch: Batch) -> None:
-        with _told(self._name):
+        with _sent(self._name):
             self._encoder.write(batch)
             self._file.flush()
         self._count(batch)
 
     def finish(self) -> None:
-        with _told(self._name):
+        with _sent(self._name):
             self._encoder.close()
             self._file.flush()
 
     def abort(self) -> None:
+        self._encoder.abandon()
         # Whole records have gone out; a last flush may fail again for the reason of the abort.
         try:
             self._file.close()
         except OSError:
             pass
+
+
+@contextmanager
+def _sent(name: str) -> Iterator[None]:
+    """Like ``told``, with a closed pipe as ``OutputClosed``."""
+    with told(name):
+        try:
+            yield
+        except BrokenPipeError as error:
+            raise OutputClosed from error
 
 
 # ---------------------------------------------------------------- one file
@@ -206,16 +214,17 @@ class FileSink(Sink):
         self._encoder = encoder(form, self._file)
 
     def write(self, batch: Batch) -> None:
-        with _told(str(self._file.path)):
+        with told(self._file.path):
             self._encoder.write(batch)
         self._count(batch)
 
     def finish(self) -> None:
-        with _told(str(self._file.path)):
+        with told(self._file.path):
             self._encoder.close()
-            self._file.commit()
+        self._file.commit()
 
     def abort(self) -> None:
+        self._encoder.abandon()
         self._file.abort()
 
 
@@ -264,12 +273,12 @@ class DirectorySink(Sink):
         self._form = form
         self._size = size
         self._refuse_inputs_inside(inputs)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SynthError(f"{folder}: cannot be made: {error.strerror}") from error
         job = json.loads(json.dumps({**job, "format": form, "shard_size": asdict(size)}))
-        self._manifest = self._resumed(job) if resume else self._fresh(job, force)
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            for shard in self._shards_there():
+                refuse_input_as_output(inputs, str(shard))  # a link to it perhaps, or on stdin
+            self._manifest = self._resumed(job) if resume else self._fresh(job, force)
         self.complete = self._manifest.complete
         if self._manifest.shards:
             last = self._manifest.shards[-1]
@@ -336,33 +345,35 @@ class DirectorySink(Sink):
         return manifest
 
     def _remove(self, shards: list[Path]) -> None:
-        for path in [*shards, *self._folder.glob(".part-*.partial")]:
+        partial = [
+            *self._folder.glob(".part-*.partial"),
+            *self._folder.glob(f".{MANIFEST}.*.partial"),
+        ]
+        for path in [*shards, *partial]:
             path.unlink(missing_ok=True)
 
     def write(self, batch: Batch) -> None:
-        with _told(str(self._folder)):
+        with told(self._folder):
             weights = self._size.weights(batch)
-            start = 0
-            while start < len(batch):
-                filled = self._weight + np.cumsum(weights[start:])
-                # The record that reaches the size is the shard's last.
-                full = int(np.searchsorted(filled, self._size.count))
-                end = min(start + full + 1, len(batch))
-                self._append(batch.take(range(start, end)), int(filled[end - start - 1]))
-                if self._weight >= self._size.count:
+            for start, end, weight in parts(weights, self._weight, self._size.count):
+                self._append(batch if end - start == len(batch) else batch.take(range(start, end)))
+                self._weight = weight
+                if weight >= self._size.count:
                     self._close_shard()
-                start = end
 
-    def _append(self, piece: Batch, weight: int) -> None:
+    def _append(self, part: Batch) -> None:
         if self._encoder is None:
-            name = f"part-{len(self._manifest.shards):05d}.{self._form}"
-            self._file = AtomicFile(self._folder / name)
-            self._encoder = encoder(self._form, self._file)
-        self._encoder.write(piece)
-        self._weight = weight
-        self._shard_records += len(piece)
-        self._end = int(piece.ordinals[-1]) + 1
-        self._count(piece)
+            self._open_shard()
+        assert self._encoder is not None
+        self._encoder.write(part)
+        self._shard_records += len(part)
+        self._end = int(part.ordinals[-1]) + 1
+        self._count(part)
+
+    def _open_shard(self) -> None:
+        name = f"part-{len(self._manifest.shards):05d}.{self._form}"
+        self._file = AtomicFile(self._folder / name)
+        self._encoder = encoder(self._form, self._file)
 
     def _close_shard(self) -> None:
         assert self._encoder is not None and self._file is not None
@@ -376,13 +387,17 @@ class DirectorySink(Sink):
         self._weight = self._shard_records = 0
 
     def finish(self) -> None:
-        with _told(str(self._folder)):
+        with told(self._folder):
+            if self._encoder is None and not self._manifest.shards:
+                self._open_shard()  # no records: an empty shard says so to whoever reads on
             if self._encoder is not None:
                 self._close_shard()
             self._manifest.complete = True
             self._manifest.save(self._folder)
 
     def abort(self) -> None:
+        if self._encoder is not None:
+            self._encoder.abandon()
         if self._file is not None:
             self._file.abort()
 
@@ -405,21 +420,3 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
             return f"{part} ({', '.join(names)})"
         return part
     return "arguments"
-
-
-class _told:
-    """Turns what the system says of a write into one line, a closed pipe into ``OutputClosed``."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, BrokenPipeError):
-            raise OutputClosed from error
-        if isinstance(error, OSError):
-            raise SynthError(
-                f"{self._name}: cannot be written: {error.strerror or error}"
-            ) from error

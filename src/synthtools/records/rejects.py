@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from synthtools.errors import RecordError, SynthError
-from synthtools.records.jsonl import json_bytes
+from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.records.files import AtomicFile
+from synthtools.records.inputs import Shard
+from synthtools.records.jsonl import json_bytes
+from synthtools.records.outputs import refuse_input_as_output
+
+# Reasons name columns and fields, so that there may be as many as records: beyond this number they
+# are counted together.
+_MOST_REASONS = 1000
+_OTHER = "other reasons"
 
 
 @dataclass
@@ -38,7 +48,7 @@ class Rejects:
         """
         if not self.skip:
             raise error
-        self.reasons[error.reason] += 1
+        self._count(error.reason)
         self._write(error.source, error.number, error.reason, error.raw)
 
     def add_broken_shard(self, source: str, number: int, error: SynthError, raw: bytes) -> None:
@@ -54,8 +64,12 @@ class Rejects:
         if not self.skip:
             raise error
         reason = str(error).removeprefix(f"{source}: ")
-        self.reasons[reason] += 1
+        self._count(reason)
         self._write(source, number, f"{reason} (the rest of the file is lost)", raw)
+
+    def _count(self, reason: str) -> None:
+        known = reason in self.reasons or len(self.reasons) < _MOST_REASONS
+        self.reasons[reason if known else _OTHER] += 1
 
     def _write(self, source: str, number: int, reason: str, raw: bytes) -> None:
         if self.file is None:
@@ -66,3 +80,21 @@ class Rejects:
         except UnicodeDecodeError:
             entry["raw_base64"] = base64.b64encode(raw).decode("ascii")
         self.file.write(json_bytes(entry) + b"\n")
+
+
+def open_rejects(name: str, shards: Sequence[Shard], output: str | None) -> AtomicFile:
+    """The file of ``--rejects``, an older one to be replaced.
+
+    Args:
+        shards: the inputs; output: of the tool. Neither may be the same file.
+
+    Raises:
+        SynthError: the file is an input, or cannot be written.
+        UsageError: it is the output, or a directory.
+    """
+    refuse_input_as_output(shards, name)
+    if os.path.isdir(name) or not name:
+        raise UsageError(f"--rejects {name or repr(name)}: name a file")
+    if output is not None and os.path.realpath(name) == os.path.realpath(output):
+        raise UsageError(f"--rejects {name}: is the output too; name another file")
+    return AtomicFile(Path(name), force=True)

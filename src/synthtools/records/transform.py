@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.reading import without
+from synthtools.records.reading import fields_of, without
 from synthtools.records.rejects import Rejects
 
 _T = TypeVar("_T")
@@ -32,9 +32,11 @@ def selected(batches: Iterable[Batch], names: list[str], rejects: Rejects) -> It
         for name in names:
             for index, value in enumerate(batch.column(name)):
                 if value is MISSING and index not in bad:
-                    fields = ", ".join(batch.field_names(index)) or "none"
+                    fields = fields_of(batch, index)
                     bad[index] = f'no field "{name}" (fields: {fields}; see --select)'
-        yield without(batch, bad, rejects).select(names)
+        batch = without(batch, bad, rejects)
+        if len(batch):
+            yield batch.select(names)
 
 
 def gathered(batches: Iterable[_T], size: Callable[[_T], int], least: int) -> Iterator[list[_T]]:

@@ -23,7 +23,18 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
             "num_attention_heads": 2,
         },
     ),
-    "gpt2-tiny": ("gpt2", {"n_embd": 128, "n_layer": 2, "n_head": 2}),
+    # GPT-2's dropout is for many passes over little data; it would also tie a run to its past draws
+    "gpt2-tiny": (
+        "gpt2",
+        {
+            "n_embd": 128,
+            "n_layer": 2,
+            "n_head": 2,
+            "resid_pdrop": 0.0,
+            "embd_pdrop": 0.0,
+            "attn_pdrop": 0.0,
+        },
+    ),
     "gpt-neox-tiny": (
         "gpt_neox",
         {

@@ -26,9 +26,7 @@ class Corpus(NamedTuple):
     utf8_bytes: int
 
 
-def tokenise(
-    texts: Iterable[list[str]], tokenizer: PreTrainedTokenizerFast, file: Path
-) -> Corpus:
+def tokenise(texts: Iterable[list[str]], tokenizer: PreTrainedTokenizerFast, file: Path) -> Corpus:
     """Tokenises texts into a file; each document ends with the end-of-text token, if there is one.
 
     Args:

@@ -31,7 +31,9 @@ def train_tokenizer(
     from transformers import PreTrainedTokenizerFast
 
     if size < 257:
-        raise ValueError(f"a vocabulary of {size} does not hold the 256 bytes and one special token")
+        raise ValueError(
+            f"a vocabulary of {size} does not hold the 256 bytes and one special token"
+        )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

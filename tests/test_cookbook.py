@@ -1,0 +1,77 @@
+"""Every command of the cookbook and of the README's first screen runs."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import pytest
+import zstandard
+
+ROOT = Path(__file__).resolve().parent.parent
+PRIOR = ROOT / "src/synthtools/prior/model.safetensors"
+
+
+def blocks(page):
+    return re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), flags=re.S)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One folder for the whole page: later recipes read what earlier ones wrote."""
+    path = tmp_path_factory.mktemp("cookbook")
+    records = []
+    for name in sorted(topics):
+        text = topics[name]
+        records += [{"id": f"{name}-{i}", "text": text[i : i + 500]} for i in range(0, len(text), 500)]
+    lines = [json.dumps(record) + "\n" for record in records[:60]]
+    (path / "human.jsonl.zst").write_bytes(zstandard.compress("".join(lines).encode()))
+    (path / "human").mkdir()
+    (path / "human/a.jsonl").write_text("".join(lines[:30]))
+    (path / "human/b.jsonl").write_text("".join(lines[30:]))
+    (path / "mixed-quality.jsonl").write_text(lines[0] + '{"text": \n' + lines[1] + '{"body": 1}\n')
+    pairs = [("What is a string?", "An immutable sequence."), ("And a list?", "A mutable one.")]
+    (path / "qa.jsonl").write_text(
+        "".join(json.dumps({"question": q, "answer": a}) + "\n" for q, a in pairs)
+    )
+    # `synth` as the commands of the page say it.
+    (path / "bin").mkdir()
+    command = path / "bin/synth"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m synthtools "$@"\n')
+    command.chmod(0o755)
+    return path
+
+
+@pytest.mark.skipif(not PRIOR.exists(), reason="the built-in model is not there")
+@pytest.mark.parametrize("number", range(len(blocks("docs/cookbook.md"))))
+def test_recipe(number, folder):
+    block = blocks("docs/cookbook.md")[number]
+    if re.search(r"\bjq\b", block) and not shutil.which("jq"):
+        pytest.skip("needs jq")
+    done = subprocess.run(
+        ["bash", "-c", f"set -eo pipefail\n{block}"],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    assert done.stdout or "-o " in block
+    assert "Traceback" not in done.stderr and "error" not in done.stderr.lower()
+    if "from-scores" in block:
+        check_scores(folder)
+
+
+def check_scores(folder):
+    # The recipe says: the same bytes as with the model.
+    with_model = subprocess.run(
+        [folder / "bin/synth", "edit", "human.jsonl.zst", "--threshold", "0.99", "--seed", "1"],
+        cwd=folder,
+        capture_output=True,
+        check=True,
+    )
+    assert (folder / "from-scores.jsonl").read_bytes() == with_model.stdout
