@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from synthtools.lm.scorer import LanguageModel
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 # No test may reach for the network. Set before transformers is imported anywhere.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+# A busy machine is no failure.
+settings.register_profile("synth", deadline=None)
+settings.load_profile("synth")
 
 CONTEXT = 128
 VOCABULARY = 600

@@ -155,13 +155,17 @@ def edit(
             exclude_observed=exclude_observed,
         )
         settings = model.settings(jobs)
-        batches = run.keyed_batches()
         if scores is not None:
             tokenizer = open_tokenizer(settings.model)
             stored = StoredScores(run.batches_beside(), rules, tokenizer, text.text_field)
             run.write(
                 editing.edited_by_scores(
-                    batches, stored.of, rules, tokenizer, text.text_field, seed=seed.seed
+                    run.keyed_batches(),
+                    stored.of,
+                    rules,
+                    tokenizer,
+                    text.text_field,
+                    seed=seed.seed,
                 )
             )
             run.finish(editing.report(run.totals, rules, generations))
@@ -170,7 +174,7 @@ def edit(
                 run.model = scorer.description
                 run.write(
                     editing.edited_by_model(
-                        batches,
+                        run.keyed_batches(scorer.chunk_bytes),
                         scorer,
                         rules,
                         text.text_field,

@@ -89,7 +89,9 @@ def ppl(
         request = Request(candidates)
         with open_model(model.settings(jobs), request, remark) as scorer:
             run.model = scorer.description
-            items = scored(run.batches(), scorer, request, text.text_field, prompt_field)
+            items = scored(
+                run.batches(scorer.chunk_bytes), scorer, request, text.text_field, prompt_field
+            )
             if not summary:
                 run.write(with_fields(item, tokens, candidates > 0) for item in items)
                 run.units["tokens"] = run.totals.get("tokens", 0)

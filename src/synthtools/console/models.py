@@ -123,14 +123,10 @@ class Model:
     ] = None
 
     def settings(self, jobs: Jobs) -> Settings:
-        """The options as ``lm`` takes them; also limits torch to ``--jobs`` cores."""
+        """The options as ``lm`` takes them."""
         from synthtools.lm.loading import ModelName
         from synthtools.lm.scorer import Settings
 
-        if jobs.jobs:
-            import torch
-
-            torch.set_num_threads(jobs.jobs)
         kv_cache = None
         if self.kv_cache is not None:
             size = quantities.shard_size(self.kv_cache, "--kv-cache")
@@ -147,5 +143,6 @@ class Model:
             self.bos,
             self.devices,
             self.batch_tokens,
+            jobs.jobs,
             kv_cache,
         )

@@ -27,7 +27,11 @@ DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 
 # Options that change where, when or how fast, but never which bytes a record becomes.
 NOT_DEFINING = frozenset(
-    ["output", "force", "resume", "report", "rejects", "json", "jobs", "debug", "quiet", "batch_tokens", "devices", "server", "files", "shard_size", "format"]
+    (
+        *("output", "force", "resume", "report", "rejects"),
+        *("json_output", "jobs", "debug", "quiet", "batch_tokens"),
+        *("devices", "server", "files", "shard_size", "format"),
+    )
 )
 
 

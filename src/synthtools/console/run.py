@@ -155,34 +155,38 @@ class Run:
         rate = self._records / max(1e-9, time.monotonic() - self._start)
         return done, total, f"{self._records:,} records, {rate:,.0f}/s"
 
-    def batches(self, batch_bytes: int | None = None) -> Iterator[Batch]:
-        """The sound records that are still to be done, in input order."""
-        resume_from = self.sink.resume_from if self.sink else 0
+    def _sound(self, batch_bytes: int | None) -> Iterator[Batch]:
+        """All records that have the needed fields, those that are done included."""
         more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
         for batch in read(self.shards, self.rejects, **more):
             for name, option in self._needed:
                 batch = require_text(batch, name, self.rejects, option)
-            if resume_from and len(batch) and batch.ordinals[0] < resume_from:
-                batch = batch.take(range(int((batch.ordinals < resume_from).sum()), len(batch)))
-            if len(batch):
-                yield batch
+            yield batch
+
+    def _done(self, batch: Batch) -> int:
+        """How many records at the beginning of a batch an earlier run has finished."""
+        resume_from = self.sink.resume_from if self.sink else 0
+        return int((batch.ordinals < resume_from).sum())
+
+    def batches(self, batch_bytes: int | None = None) -> Iterator[Batch]:
+        """The sound records that are still to be done, in input order."""
+        for batch in self._sound(batch_bytes):
+            done = self._done(batch)
+            left = batch.take(range(done, len(batch))) if done else batch
+            if len(left):
+                yield left
 
     def keyed_batches(self, batch_bytes: int | None = None) -> Iterator[tuple[Batch, np.ndarray]]:
         """Like ``batches``, with the key of each record (see ``records.identity``)."""
         assert self._text_field is not None
-        resume_from = self.sink.resume_from if self.sink else 0
         keys = Keys()
-        more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
-        for batch in read(self.shards, self.rejects, **more):
-            for name, option in self._needed:
-                batch = require_text(batch, name, self.rejects, option)
+        for batch in self._sound(batch_bytes):
             # Records that are done count too: they tell equal texts apart.
             found = keys.of(batch.column(ID_FIELD), batch.column(self._text_field))
-            if resume_from and len(batch) and batch.ordinals[0] < resume_from:
-                skipped = int((batch.ordinals < resume_from).sum())
-                batch, found = batch.take(range(skipped, len(batch))), found[skipped:]
-            if len(batch):
-                yield batch, found
+            done = self._done(batch)
+            left = batch.take(range(done, len(batch))) if done else batch
+            if len(left):
+                yield left, found[done:]
 
     def write(self, batches: Iterable[Batch]) -> None:
         """Passes batches to the output."""

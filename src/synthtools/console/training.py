@@ -18,7 +18,10 @@ from synthtools.errors import OutputExistsError, UsageError
 
 # What a resumed run may choose anew: none of it changes the weights.
 _FREE = frozenset(
-    ["output", "resume", "force", "quiet", "json_output", "checkpoint_every", "jobs", "device", "on_error", "rejects"]
+    (
+        *("output", "resume", "force", "quiet", "json_output"),
+        *("checkpoint_every", "jobs", "device", "on_error", "rejects"),
+    )
 )
 
 
@@ -136,6 +139,7 @@ def run_training(
                 f"stopped after step {outcome.done:,} of {outcome.steps:,}; --resume goes on"
             )
             raise KeyboardInterrupt
+        run.count(outcome.corpus_documents)
         report = run.finish(
             {
                 "model": output,

@@ -19,13 +19,15 @@ def ahead(items: Iterable[_T], depth: int) -> Iterator[_T]:
     """The same items, computed up to ``depth`` ahead in another thread.
 
     An exception of the items is raised where the item would have come. Closing the iterator stops
-    the thread after the item that it is working on.
+    the thread after the item that it is working on; so does the end of the program, which waits for
+    that item: a thread that it tore out of torch or a tokenizer would abort the process.
     """
     filled: queue.Queue[Any] = queue.Queue(maxsize=depth)
     stop = threading.Event()
+    program = threading.main_thread()
 
     def put(item: Any) -> bool:
-        while not stop.is_set():
+        while not stop.is_set() and program.is_alive():
             try:
                 filled.put(item, timeout=0.1)
                 return True
@@ -48,8 +50,8 @@ def ahead(items: Iterable[_T], depth: int) -> Iterator[_T]:
                 close()
             put(_End(error))
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    # Not a daemon: those are torn out of what they do.
+    threading.Thread(target=work, name="ahead", daemon=False).start()
     try:
         while True:
             item = filled.get()

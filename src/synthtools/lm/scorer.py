@@ -41,6 +41,7 @@ class Settings:
         bos: ``auto`` (as the tokenizer does), ``always`` or ``never``.
         devices: ``auto``, ``cpu``, or GPUs by number (``0,1``).
         batch_tokens: of a batch, None for what the memory holds.
+        cores: of this machine, None for all.
         kv_cache_bytes: vLLM's key–value cache.
     """
 
@@ -53,6 +54,7 @@ class Settings:
     bos: str = "auto"
     devices: str = "auto"
     batch_tokens: int | None = None
+    cores: int | None = None
     kv_cache_bytes: int | None = None
 
 
@@ -311,6 +313,7 @@ def _torch_engine(settings: Settings, context: int, tell: Callable[[str], None])
         devices,
         context,
         settings.batch_tokens,
+        settings.cores,
         tell,
     )
 

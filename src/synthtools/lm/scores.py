@@ -108,7 +108,7 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Gives back the device."""
+        """Breaks off a run that another thread is in, and gives back the device."""
         ...
 
 

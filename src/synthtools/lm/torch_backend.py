@@ -12,6 +12,7 @@ a matrix product does not depend on how many rows there are; on a GPU up to roun
 from __future__ import annotations
 
 import itertools
+import os
 import queue
 from collections import defaultdict
 from collections.abc import Callable
@@ -22,10 +23,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthtools.lm.scores import Candidates, Request, Sequence, SequenceScores, ordered_candidates
+from synthtools.lm.scores import (
+    Candidates,
+    Request,
+    Sequence,
+    SequenceScores,
+    ordered_candidates,
+)
 
 # On a CPU larger batches only fall out of the caches.
-_CPU_BATCH_TOKENS = 4096
+_CPU_BATCH_TOKENS = 2048
 _CPU_CHUNK_BYTES = 256 << 10
 _GPU_CHUNK_BYTES = 8 << 20
 # Below this many rows BLAS takes other kernels, whose rounding differs.
@@ -34,18 +41,23 @@ _LEAST_ROWS = 64
 # by their order, not by the search.
 _SPARE = 4
 # Logits that exist at once, in numbers of float32.
-_CPU_LOGITS = 1 << 24
+_CPU_LOGITS = 1 << 22
 _GPU_LOGITS = 1 << 27
 
 
 class TorchEngine:
     """One copy of the model on each device, each working on its own batches.
 
+    A CPU has one copy and a worker for each core. The threads of a matrix library wait for each other
+    at every small product, and spin while another program has the core; whole batches do not. It
+    also makes the number of cores no part of the result.
+
     Args:
         load: gives a model on a device.
         devices: torch devices; one may be named twice.
         context: the longest sequence.
         batch_tokens: tokens of a batch, padding included; None: from the free memory.
+        cores: workers on a CPU, None for all cores.
         tell: given a remark when a batch has to be made smaller.
     """
 
@@ -55,16 +67,22 @@ class TorchEngine:
         devices: list[str],
         context: int,
         batch_tokens: int | None,
+        cores: int | None,
         tell: Callable[[str], None],
     ) -> None:
         self.context = context
-        on_gpu = devices[0] != "cpu"
-        self.chunk_bytes = (_GPU_CHUNK_BYTES if on_gpu else _CPU_CHUNK_BYTES) * len(devices)
         self._replicas = [_Replica(load(device), device, batch_tokens, tell) for device in devices]
+        workers = self._replicas
+        if devices == ["cpu"]:
+            torch.set_num_threads(1)
+            workers = self._replicas * (cores or _own_cores())
+        self.chunk_bytes = len(workers) * (
+            _CPU_CHUNK_BYTES if devices[0] == "cpu" else _GPU_CHUNK_BYTES
+        )
         self._idle: queue.SimpleQueue[_Replica] = queue.SimpleQueue()
-        for replica in self._replicas:
-            self._idle.put(replica)
-        self._pool = ThreadPoolExecutor(len(devices))
+        for worker in workers:
+            self._idle.put(worker)
+        self._pool = ThreadPoolExecutor(len(workers))
 
     def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
         budget = min(replica.batch_tokens for replica in self._replicas)
@@ -79,14 +97,20 @@ class TorchEngine:
                 self._idle.put(replica)
 
         results: list[SequenceScores | None] = [None] * len(sequences)
-        outcomes = map(work, batches) if len(self._replicas) == 1 else self._pool.map(work, batches)
-        for (_, members), scores in zip(batches, outcomes, strict=True):
+        for (_, members), scores in zip(batches, self._pool.map(work, batches), strict=True):
             for member, score in zip(members, scores, strict=True):
                 results[member] = score
         return results  # type: ignore[return-value]
 
     def close(self) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _own_cores() -> int:
+    """The cores that this process may run on (a container or Slurm may give fewer than there are)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def padded_length(length: int, context: int) -> int:

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,13 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.scores import Candidates, Request, Sequence, SequenceScores, ordered_candidates
+from synthtools.lm.scores import (
+    Candidates,
+    Request,
+    Sequence,
+    SequenceScores,
+    ordered_candidates,
+)
 
 _CHUNK_BYTES = 8 << 20
 _CPU_CHUNK_BYTES = 256 << 10
@@ -181,6 +188,8 @@ class VllmEngine:
         self.context = context
         self.chunk_bytes = _CHUNK_BYTES if torch.cuda.is_available() else _CPU_CHUNK_BYTES
         self._llm = llm
+        self._step = threading.Lock()
+        self._closed = False
 
     def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
         from vllm import SamplingParams, TokensPrompt
@@ -200,7 +209,11 @@ class VllmEngine:
             prompt = TokensPrompt(prompt_token_ids=sequences[index].tokens.tolist())
             engine.add_request(str(index), prompt, params)
         while engine.has_unfinished_requests():
-            for output in engine.step():
+            with self._step:
+                if self._closed:
+                    raise SynthError("the engine was closed in the middle of a run")
+                outputs = engine.step()
+            for output in outputs:
                 if output.finished:
                     index = int(output.request_id)
                     found = _scores(output.prompt_logprobs, sequences[index], request)
@@ -211,8 +224,9 @@ class VllmEngine:
         return results  # type: ignore[return-value]
 
     def close(self) -> None:
+        self._closed = True
         # The engine's own exit handlers may abort a process that has done all its work.
-        with contextlib.suppress(Exception):
+        with self._step, contextlib.suppress(Exception):
             self._llm.llm_engine.engine_core.shutdown()
 
 
