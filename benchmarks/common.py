@@ -28,7 +28,9 @@ def texts(megabytes: float) -> list[str]:
     return found
 
 
-def in_turns(ours: Callable[[], object], other: Callable[[], object], rounds: int = 3) -> tuple[float, float, float]:
+def in_turns(
+    ours: Callable[[], object], other: Callable[[], object], rounds: int = 3
+) -> tuple[float, float, float]:
     """Median seconds of both, and the median ratio other / ours of neighbouring runs (1: as fast).
 
     Both have run once before, uncounted.
@@ -54,7 +56,9 @@ def machine() -> str:
     if torch.cuda.is_available():
         hardware = torch.cuda.get_device_name()
     else:
-        hardware = f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"
+        hardware = (
+            f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"
+        )
     return f"{hardware}; torch {torch.__version__}; Python {platform.python_version()}"
 
 

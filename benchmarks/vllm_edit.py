@@ -15,11 +15,10 @@ from synthtools.lm.scorer import Settings, open_model
 
 
 def main() -> None:
+    import torch
     from vllm import SamplingParams, TokensPrompt
 
-    import torch
-
-    documents = texts(20 if torch.cuda.is_available() else 0.3)
+    documents = texts(20 if torch.cuda.is_available() else 0.06)
     rules = Rules(threshold=0.9)
     with open_model(Settings(ModelName(model_name()), backend="vllm"), rules.request()) as model:
         tokens = model.tokenise(documents)

@@ -11,11 +11,10 @@ from synthtools.lm.scores import Request
 
 
 def main() -> None:
+    import torch
     from vllm import SamplingParams, TokensPrompt
 
-    import torch
-
-    documents = texts(20 if torch.cuda.is_available() else 0.3)
+    documents = texts(20 if torch.cuda.is_available() else 0.06)
     request = Request(8, 0.99)
     with open_model(Settings(ModelName(model_name()), backend="vllm"), request) as model:
         tokens = model.tokenise(documents)

@@ -231,7 +231,9 @@ def test_reports_are_json_off_a_terminal_and_say_what_made_them(tool, human):
     report = json.loads(result.stdout)
     made_by = report["made_by"]
     assert made_by["tool"] == tool and made_by["version"]
-    assert made_by["counts"]["records"] == 6 and made_by["inputs"][0]["bytes"] == human.stat().st_size
+    assert (
+        made_by["counts"]["records"] == 6 and made_by["inputs"][0]["bytes"] == human.stat().st_size
+    )
     assert made_by["model"]["name"] == "builtin" and made_by["seconds"] > 0
 
 

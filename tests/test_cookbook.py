@@ -27,7 +27,9 @@ def folder(tmp_path_factory):
     records = []
     for name in sorted(topics):
         text = topics[name]
-        records += [{"id": f"{name}-{i}", "text": text[i : i + 500]} for i in range(0, len(text), 500)]
+        records += [
+            {"id": f"{name}-{i}", "text": text[i : i + 500]} for i in range(0, len(text), 500)
+        ]
     lines = [json.dumps(record) + "\n" for record in records[:60]]
     (path / "human.jsonl.zst").write_bytes(zstandard.compress("".join(lines).encode()))
     (path / "human").mkdir()

@@ -149,7 +149,15 @@ def test_killed_and_resumed_shards_are_those_of_an_undisturbed_run(form, tmp_pat
     broken = tmp_path / "broken"
     for wanted in (1, 4):
         process = subprocess.Popen(
-            [sys.executable, "-m", "synthtools", "cat", *map(str, arguments), str(broken), "--resume"]
+            [
+                sys.executable,
+                "-m",
+                "synthtools",
+                "cat",
+                *map(str, arguments),
+                str(broken),
+                "--resume",
+            ]
         )
         while process.poll() is None and len(list(broken.glob("part-*"))) < wanted:
             time.sleep(0.002)

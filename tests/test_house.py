@@ -21,7 +21,17 @@ ALLOWED = {
     "commands": {"analysis", "console", "curation", "lm", "records", "training"},
 }
 
-HEAVY = ("torch", "transformers", "pyarrow", "vllm", "rich", "httpx", "tokenizers", "zstandard", "scipy")
+HEAVY = (
+    "torch",
+    "transformers",
+    "pyarrow",
+    "vllm",
+    "rich",
+    "httpx",
+    "tokenizers",
+    "zstandard",
+    "scipy",
+)
 
 
 def imported(path: Path) -> set[str]:

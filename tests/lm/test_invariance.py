@@ -69,7 +69,11 @@ def test_company_order_batches_and_copies_change_nothing(
     assert not differing(model, tokens, expected, whole[1::2])
     alone = [i for i in whole if differing(model, tokens, expected, [i])]
     assert not alone
-    for settings in ({"batch_tokens": 1}, {"batch_tokens": 300}, {"devices": "cpu,cpu"}):
+    for settings in (
+        {"batch_tokens": 1},
+        {"batch_tokens": 300, "cores": 3},
+        {"devices": "cpu,cpu"},
+    ):
         other = open_on_cpu(architecture, dtype=dtype, **settings)
         assert not differing(other, tokens, expected, whole), settings
 
@@ -80,12 +84,43 @@ def test_threads_change_nothing(
     texts: list[str],
     request: pytest.FixtureRequest,
 ) -> None:
-    model = open_on_cpu(architecture)
+    # A copy named twice leaves torch its threads.
+    model = open_on_cpu(architecture, devices="cpu,cpu")
     tokens = model.tokenise(texts)
+    assert torch.get_num_threads() == 1
     expected = model.score(tokens, REQUEST)
     request.getfixturevalue("two_threads")
+    model = open_on_cpu(architecture, devices="cpu,cpu")
+    assert torch.get_num_threads() == 2
     assert not differing(model, tokens, expected, list(range(len(texts))))
     assert not [i for i in range(len(texts)) if differing(model, tokens, expected, [i])]
+
+
+def test_a_model_that_a_long_text_changes_is_given_one_text_at_a_time(
+    make_model: Callable[..., Path], open_on_cpu: Callable[..., LanguageModel], texts: list[str]
+) -> None:
+    folder = make_model(
+        "llama",
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=128,
+        initializer_range=0.35,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "short_factor": [1.0] * 16,
+            "long_factor": [4.0] * 16,
+            "original_max_position_embeddings": 32,
+            "factor": 4.0,
+        },
+    )
+    model = open_on_cpu(folder, cores=4, batch_tokens=128)
+    tokens = model.tokenise(texts)
+    assert model._engine._pool._max_workers == 1  # type: ignore[attr-defined]
+    alone = [model.score([t], REQUEST)[0] for t in tokens]
+    assert not differing(model, tokens, alone, list(range(len(texts))))
 
 
 def test_the_chunks_of_the_output_layer_change_nothing(

@@ -120,9 +120,7 @@ def test_no_candidates_without_a_request(tiny: LanguageModel, paragraphs: list[s
     assert all(s.candidates is None for s in scores)
 
 
-def test_fewer_candidates_are_the_first_of_more(
-    tiny: LanguageModel, paragraphs: list[str]
-) -> None:
+def test_fewer_candidates_are_the_first_of_more(tiny: LanguageModel, paragraphs: list[str]) -> None:
     texts = tiny.tokenise(paragraphs[:40])
     many = tiny.score(texts, Request(40))
     for k in (1, 8, 39):
@@ -285,7 +283,7 @@ def test_probabilities_that_are_no_numbers_are_not_taken_for_unscored(
     model = LanguageModel(
         tiny.tokenizer, NotANumber(), stride=64, bos=True, description={"name": "narrow"}
     )
-    with pytest.raises(SynthError, match="narrow: .* no numbers.* --dtype"):
+    with pytest.raises(SynthError, match=r"narrow: .* no numbers.* --dtype"):
         model.score(model.tokenise(["some text"]), Request())
 
 

@@ -147,7 +147,7 @@ def test_windows_equal_the_full_context_where_it_fits(
     llama: Path, tiny: LanguageModel, open_on_cpu: Callable[..., LanguageModel]
 ) -> None:
     model = open_on_cpu(llama, context=64, stride=16)
-    texts = [t for t in model.tokenise(["a text of some tokens", "another one, not long"])]
+    texts = model.tokenise(["a text of some tokens", "another one, not long"])
     for one, other in zip(
         model.score(texts, Request(8)), tiny.score(texts, Request(8)), strict=True
     ):
@@ -172,7 +172,7 @@ def test_layouts_that_cannot_be_are_refused(
     settings: dict[str, Any],
     error: type[Exception],
 ) -> None:
-    with pytest.raises(error, match="--context|--stride|--bos") as raised:
+    with pytest.raises(error, match=r"--context|--stride|--bos") as raised:
         open_on_cpu(llama, **settings)
     assert "\n" not in str(raised.value)
 

@@ -106,7 +106,9 @@ def folder():
     @contextmanager
     def make():
         # In memory where that can be had: outputs are synced to their disk.
-        with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:
+        with tempfile.TemporaryDirectory(
+            dir="/dev/shm" if os.path.isdir("/dev/shm") else None
+        ) as name:
             yield Path(name)
 
     return make

@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 import time
+from datetime import UTC
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,12 +52,21 @@ WHOLE = {
     "gzip-padded": gzip.compress(JSONL) + b"\0" * 5000,
     "gzip-padded-between": gzip.compress(JSONL[:half]) + b"\0" * 77 + gzip.compress(JSONL[half:]),
     "zstd": zstd(JSONL),
-    "zstd-frames": zstd(JSONL[:half]) + zstd(b"") + zstd(JSONL[half:], level=19, write_checksum=True),
+    "zstd-frames": zstd(JSONL[:half])
+    + zstd(b"")
+    + zstd(JSONL[half:], level=19, write_checksum=True),
     "zstd-skippable-first": skippable(b"hello") + zstd(JSONL),
-    "zstd-skippable-between": zstd(JSONL[:half]) + skippable(b"") + skippable(b"x" * 9000, 15) + zstd(JSONL[half:]) + skippable(b"end"),
+    "zstd-skippable-between": zstd(JSONL[:half])
+    + skippable(b"")
+    + skippable(b"x" * 9000, 15)
+    + zstd(JSONL[half:])
+    + skippable(b"end"),
     "zstd-long": zstandard.ZstdCompressor(
         compression_params=zstandard.ZstdCompressionParameters(window_log=31, enable_ldm=True)
-    ).compressobj().compress(b"") + zstd(JSONL),
+    )
+    .compressobj()
+    .compress(b"")
+    + zstd(JSONL),
     "parquet": columnar("parquet"),
     "arrow-file": columnar("arrow-file"),
     "arrow-stream": columnar("arrow-stream"),
@@ -94,7 +104,12 @@ def test_a_window_of_two_gigabytes_is_read(tmp_path, lines_of):
     check_records(lines_of(path))
 
 
-@given(st.lists(st.integers(0, len(JSONL)), max_size=4), st.lists(st.integers(1, 40), min_size=1, max_size=3), st.integers(1, 5000), st.sampled_from(["gzip", "zstd"]))
+@given(
+    st.lists(st.integers(0, len(JSONL)), max_size=4),
+    st.lists(st.integers(1, 40), min_size=1, max_size=3),
+    st.integers(1, 5000),
+    st.sampled_from(["gzip", "zstd"]),
+)
 @settings(max_examples=60)
 def test_any_cut_into_members_and_reads(cuts, reads, size, codec):
     compress = {"gzip": gzip.compress, "zstd": zstd}[codec]
@@ -200,7 +215,10 @@ def test_damaged_middles(tmp_path, synth, refused):
 @pytest.mark.parametrize(
     "data, words",
     [
-        (b'[{"a": 1}, {"a": 2}]\n', "a record must be a JSON object, not an array (one array of records: jq -c"),
+        (
+            b'[{"a": 1}, {"a": 2}]\n',
+            "a record must be a JSON object, not an array (one array of records: jq -c",
+        ),
         ('{"a": 1}\n'.encode("utf-16"), "UTF-16"),
         ('{"a": 1}\n'.encode("utf-16-le"), "neither JSONL (UTF-8 text) nor Parquet nor Arrow"),
         (b"\xfd7zXZ\0\0 and so on", "compressed in a way that is not read here; use gzip or zstd"),
@@ -222,7 +240,9 @@ def test_reasons_name_the_file(data, words, tmp_path, lines_of):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"\r\n \n", b"\xef\xbb\xbf", gzip.compress(b""), zstd(b""), skippable(b"")])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"\r\n \n", b"\xef\xbb\xbf", gzip.compress(b""), zstd(b""), skippable(b"")]
+)
 def test_no_records_are_no_error(data, tmp_path, lines_of):
     path = tmp_path / "in"
     path.write_bytes(data)
@@ -272,7 +292,7 @@ def json_array(texts):
 
 
 def test_types_of_arrow_as_json(tmp_path, lines_of):
-    from datetime import date, datetime, time, timedelta, timezone
+    from datetime import date, datetime, time, timedelta
     from decimal import Decimal
 
     columns = {
@@ -281,7 +301,9 @@ def test_types_of_arrow_as_json(tmp_path, lines_of):
         "u64": pa.array([2**64 - 1, 0], pa.uint64()),
         "day": pa.array([date(2024, 2, 29), None]),
         "at": pa.array([datetime(2024, 1, 2, 3, 4, 5, 678), None], pa.timestamp("us")),
-        "utc": pa.array([datetime(2024, 1, 2, tzinfo=timezone.utc), None], pa.timestamp("ms", "UTC")),
+        "utc": pa.array(
+            [datetime(2024, 1, 2, tzinfo=UTC), None], pa.timestamp("ms", "UTC")
+        ),
         "ns": pa.array([1, None], pa.timestamp("ns")),
         "time": pa.array([time(1, 2, 3), None]),
         "took": pa.array([timedelta(seconds=1.5), None]),
@@ -291,7 +313,10 @@ def test_types_of_arrow_as_json(tmp_path, lines_of):
         "cat": pa.array(["x", None]).dictionary_encode(),
         "large": pa.array(["y", None], pa.large_string()),
         "fixed": pa.array([[0.1, float("nan")], None], pa.list_(pa.float32(), 2)),
-        "nested": pa.array([[{"p": 0.1, "q": [None]}], []], pa.list_(pa.struct([("p", pa.float32()), ("q", pa.list_(pa.null()))]))),
+        "nested": pa.array(
+            [[{"p": 0.1, "q": [None]}], []],
+            pa.list_(pa.struct([("p", pa.float32()), ("q", pa.list_(pa.null()))])),
+        ),
         "json": json_array(['{"a":\n[1.10,\r\n2]}', None]),
     }
     path = written(tmp_path, pa.table(columns), "arrow")
@@ -330,7 +355,10 @@ def test_sources_of_different_types(left, right, lines, tmp_path, convert, lines
 
 
 def test_json_columns_are_read_as_what_they_mean(tmp_path, batches_of):
-    path = written(tmp_path, pa.table({"text": json_array(['"plain"', "12345678901234567890123", None, '"\\ud800"'])}))
+    path = written(
+        tmp_path,
+        pa.table({"text": json_array(['"plain"', "12345678901234567890123", None, '"\\ud800"'])}),
+    )
     (batch,) = batches_of(path)
     assert batch.column("text") == ["plain", 12345678901234567890123, None, "\ud800"]
     (batch,) = batches_of(path, batch_bytes=1 << 20)
@@ -360,15 +388,33 @@ def test_columns_of_one_name_are_refused(tmp_path, lines_of):
 
 
 def test_a_directory_means_its_shards_in_name_order(tmp_path, lines_of):
-    names = ["b.jsonl", "a.jsonl", "sub/c.ndjson", "sub/z.jsonl", "a.jsonl.d/x.jsonl", "UPPER.JSONL"]
-    skipped = [".hidden.jsonl", "_SUCCESS.jsonl", ".git/x.jsonl", "_tmp/x.jsonl", "README.md", "x.json", "part.jsonl.tmp"]
+    names = [
+        "b.jsonl",
+        "a.jsonl",
+        "sub/c.ndjson",
+        "sub/z.jsonl",
+        "a.jsonl.d/x.jsonl",
+        "UPPER.JSONL",
+    ]
+    skipped = [
+        ".hidden.jsonl",
+        "_SUCCESS.jsonl",
+        ".git/x.jsonl",
+        "_tmp/x.jsonl",
+        "README.md",
+        "x.json",
+        "part.jsonl.tmp",
+    ]
     for name in names + skipped:
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"from": name}) + "\n")
     data = tmp_path / "data"
     assert [json.loads(line)["from"] for line in lines_of(data)] == sorted(names)
-    assert [json.loads(line)["from"] for line in lines_of(data / "b.jsonl", data)] == ["b.jsonl", *sorted(names)]
+    assert [json.loads(line)["from"] for line in lines_of(data / "b.jsonl", data)] == [
+        "b.jsonl",
+        *sorted(names),
+    ]
 
 
 def test_links_are_followed_once(tmp_path, lines_of):
@@ -430,7 +476,12 @@ def test_fingerprints_tell_other_files(tmp_path):
 
     size = (2 << 20) + 10
     data = bytes(size)
-    prints = {fingerprint(data), fingerprint(data[:-1]), fingerprint(b"x" + data[1:]), fingerprint(data[:-1] + b"x")}
+    prints = {
+        fingerprint(data),
+        fingerprint(data[:-1]),
+        fingerprint(b"x" + data[1:]),
+        fingerprint(data[:-1] + b"x"),
+    }
     prints |= {fingerprint(b""), fingerprint(b"x"), fingerprint(b"y")}
     assert len(prints) == 7
 
@@ -447,7 +498,9 @@ def test_stdin_is_sniffed(name, synth):
 
 @pytest.mark.parametrize("name", ["jsonl", "gzip", "zstd-skippable-first", "parquet"])
 def test_stdin_byte_by_byte(name, command):
-    process = subprocess.Popen([*command, "cat", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command, "cat", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     data = {"jsonl": b"\xef\xbb\xbf" + JSONL[:1300]}.get(name, WHOLE[name])
 
     def feed():
@@ -507,7 +560,9 @@ def test_stdin_from_a_file_begins_where_it_stands(tmp_path, synth):
 def test_stdin_and_stdout_that_are_closed(tmp_path, command):
     for redirect, words in (("<&-", "stdin"), (">&-", "stdout")):
         done = subprocess.run(
-            ["bash", "-c", f'"$@" {redirect}', "bash", *command, "cat", "-"], capture_output=True, input=JSONL
+            ["bash", "-c", f'"$@" {redirect}', "bash", *command, "cat", "-"],
+            capture_output=True,
+            input=JSONL,
         )
         assert done.returncode == 1
         assert done.stderr.decode().startswith(f"synth: <{words}>: is closed; "), done.stderr

@@ -9,9 +9,21 @@ from hypothesis import strategies as st
 from synthtools.records import jsonl
 
 spaces = st.text(" \t\r", max_size=3)
-names = st.sampled_from(["a", "b", "text", "", 'q"uote', "back\\slash", "ü", "a.b", "é\u2028", "x y"])
+names = st.sampled_from(
+    ["a", "b", "text", "", 'q"uote', "back\\slash", "ü", "a.b", "é\u2028", "x y"]
+)
 numbers = st.sampled_from(
-    ["0", "-0", "-0.0", "1.10", "1E5", "1e+05", "2.50e-3", "123456789012345678901234567890", "1e400"]
+    [
+        "0",
+        "-0",
+        "-0.0",
+        "1.10",
+        "1E5",
+        "1e+05",
+        "2.50e-3",
+        "123456789012345678901234567890",
+        "1e400",
+    ]
 )
 words = st.sampled_from(["true", "false", "null", "NaN", "Infinity", "-Infinity"])
 
@@ -20,7 +32,9 @@ words = st.sampled_from(["true", "false", "null", "NaN", "Infinity", "-Infinity"
 def strings(draw):
     """A string as someone may spell it: escapes of any kind, brackets and quotes inside."""
     piece = st.one_of(
-        st.sampled_from(['\\"', "\\\\", "\\n", "\\/", "\\u00e4", "\\ud83d\\ude00", "\\ud800", "\\u0000"]),
+        st.sampled_from(
+            ['\\"', "\\\\", "\\n", "\\/", "\\u00e4", "\\ud83d\\ude00", "\\ud800", "\\u0000"]
+        ),
         st.sampled_from(["{", "}", "[", "]", ",", ":", "ä", "😀", "\x7f", " "]),
         st.characters(min_codepoint=32, exclude_characters='"\\', exclude_categories=["Cs"]),
     )
@@ -37,7 +51,9 @@ def containers(values):
     def joined(opening, closing, items, space):
         return opening + space + ("," + space).join(items) + space + closing
 
-    lists = st.builds(lambda items, s: joined("[", "]", items, s), st.lists(values, max_size=3), spaces)
+    lists = st.builds(
+        lambda items, s: joined("[", "]", items, s), st.lists(values, max_size=3), spaces
+    )
     members = st.builds(lambda n, s, v: f"{n}{s}:{s}{v}", spelled_names(), spaces, values)
     objects = st.builds(lambda m, s: joined("{", "}", m, s), st.lists(members, max_size=3), spaces)
     return lists | objects
@@ -136,7 +152,10 @@ def test_integers_beyond_64_bits_stay_exact():
         (b'{"a":1', "not JSON: Expecting ',' delimiter at column 7"),
         (b"nonsense", "not JSON: Expecting value at column 1"),
         (b'{"a": "\xff"}', "not valid UTF-8 at byte 8 of the line"),
-        (b"[1, 2]", "a record must be a JSON object, not an array (one array of records: jq -c '.[]'"),
+        (
+            b"[1, 2]",
+            "a record must be a JSON object, not an array (one array of records: jq -c '.[]'",
+        ),
         (b"3", "not a number"),
         (b'"x"', "not a string"),
         (b"null", "not null"),

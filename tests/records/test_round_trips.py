@@ -15,9 +15,15 @@ from synthtools.records.columnar import JSON
 COLUMNAR = ("parquet", "arrow")
 LINES = ("jsonl", "jsonl.gz", "jsonl.zst")
 
-texts = st.text(max_size=12) | st.sampled_from(["\ud800", "a\udfffb", "\x00", "\u2028", "\ufeff", "é", "é"])
-integers = st.integers() | st.integers(-(2**65), 2**65) | st.sampled_from(
-    [10**29, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64]
+texts = st.text(max_size=12) | st.sampled_from(
+    ["\ud800", "a\udfffb", "\x00", "\u2028", "\ufeff", "é", "é"]
+)
+integers = (
+    st.integers()
+    | st.integers(-(2**65), 2**65)
+    | st.sampled_from(
+        [10**29, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64]
+    )
 )
 scalars = st.none() | st.booleans() | integers | st.floats() | texts
 anything = st.recursive(
@@ -48,7 +54,9 @@ kinds = st.sampled_from(
         anything,
     ]
 )
-field_names = st.sampled_from(["text", "id", "a.b", "", 'q"', "ü", "nul\0", "{}", "x y", "list", "item"])
+field_names = st.sampled_from(
+    ["text", "id", "a.b", "", 'q"', "ü", "nul\0", "{}", "x y", "list", "item"]
+)
 
 
 @st.composite
@@ -97,7 +105,7 @@ def same(left, right, floats):
         return len(left) == len(right) and all(same(a, b, floats) for a, b in zip(left, right))
     numbers = (int, float)
     if floats and type(left) in numbers and type(right) in numbers:
-        return left == right or left != left and right != right
+        return left == right or (left != left and right != right)
     return type(left) is type(right) and repr(left) == repr(right)
 
 
@@ -146,8 +154,13 @@ def test_bytes_depend_on_the_records_alone(form, convert, folder, monkeypatch):
         with folder() as here:
             source = written(records, here / "in.jsonl")
             whole = convert(source, here / f"whole.{form}").read_bytes()
-            assert convert(source, here / f"b.{form}", batch_bytes=batch_bytes).read_bytes() == whole
-            parts = [written(records[:cut], here / "1.jsonl"), written(records[cut:], here / "2.jsonl")]
+            assert (
+                convert(source, here / f"b.{form}", batch_bytes=batch_bytes).read_bytes() == whole
+            )
+            parts = [
+                written(records[:cut], here / "1.jsonl"),
+                written(records[cut:], here / "2.jsonl"),
+            ]
             assert convert(parts, here / f"parts.{form}").read_bytes() == whole
 
     check()
@@ -161,7 +174,7 @@ def test_jsonl_stays_the_very_bytes(form, convert, lines_of, tmp_path):
         b'{"windows":1}\r',
         b'{"\\u0061":"\\ud83d\\ude00 \\ud800 \\/"}',
         b'{"n":123456789012345678901234567890,"x":NaN,"y":1e400}',
-        "{\"ü\":\"\u2028\x7f\"}".encode(),
+        '{"ü":"\u2028\x7f"}'.encode(),
         b"{}",
         b'{"last":"without newline"}',
     ]
@@ -222,8 +235,28 @@ def test_schema_widens_after_the_first_rows(form, values, tmp_path, convert, lin
 
 def test_types_of_the_columns(tmp_path, convert):
     records = [
-        {"i": 1, "f": 1.5, "s": "x", "b": True, "l": [1], "d": {"x": [0.5]}, "m": 1, "e": {}, "big": 2**64},
-        {"i": 2, "f": 2, "s": "y", "b": False, "l": [], "d": {"x": []}, "m": "x", "e": {}, "big": 1},
+        {
+            "i": 1,
+            "f": 1.5,
+            "s": "x",
+            "b": True,
+            "l": [1],
+            "d": {"x": [0.5]},
+            "m": 1,
+            "e": {},
+            "big": 2**64,
+        },
+        {
+            "i": 2,
+            "f": 2,
+            "s": "y",
+            "b": False,
+            "l": [],
+            "d": {"x": []},
+            "m": "x",
+            "e": {},
+            "big": 1,
+        },
     ]
     table = pq.read_table(convert(written(records, tmp_path / "i.jsonl"), tmp_path / "o.parquet"))
     assert dict(zip(table.column_names, table.schema.types)) == {
@@ -266,8 +299,14 @@ def test_records_without_fields_as_arrow(tmp_path, convert, lines_of):
 def test_duckdb_reads_our_parquet(tmp_path, convert, monkeypatch):
     monkeypatch.setattr(encoders, "_GROUP_BYTES", 40)
     records = [
-        {"id": i, "text": f"naïve {i} 😀", "meta": {"s": [i / 2, None]}, "mixed": i if i % 2 else "odd",
-         "late": None if i < 5 else "here", 'odd "name"': [{"k": 10**30 + i}]}
+        {
+            "id": i,
+            "text": f"naïve {i} 😀",
+            "meta": {"s": [i / 2, None]},
+            "mixed": i if i % 2 else "odd",
+            "late": None if i < 5 else "here",
+            'odd "name"': [{"k": 10**30 + i}],
+        }
         for i in range(10)
     ]
     target = convert(written(records, tmp_path / "in.jsonl"), tmp_path / "out.parquet")
@@ -278,3 +317,35 @@ def test_duckdb_reads_our_parquet(tmp_path, convert, monkeypatch):
     assert [json.loads(row[5]) for row in rows] == [r['odd "name"'] for r in records]
     odd = f"select sum(cast(mixed as int)) from '{target}' where json_type(mixed) <> 'VARCHAR'"
     assert duckdb.sql(odd).fetchall() == [(1 + 3 + 5 + 7 + 9,)]
+
+
+def test_too_deep_for_columns_only(tmp_path, synth, refused):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"a":1}\n{"a":' + "[" * 1000 + "]" * 1000 + "}\n")
+    assert synth("cat", source).stdout == source.read_bytes()
+    result = synth("cat", source, "-o", tmp_path / "out.parquet")
+    refused(result, "in.jsonl:2: a value is nested too deeply, which Parquet and Arrow cannot hold")
+
+
+def test_we_read_the_parquet_of_duckdb(tmp_path, lines_of, convert):
+    path = tmp_path / "duck.parquet"
+    duckdb.sql(
+        f"""copy (select 7 as i, '{{"a": [1,
+2.50]}}'::json as j, {{'x': 0.1::float, 'y': ['z']}} as s, 1.10::decimal(9, 2) as d, 'é' as t)
+        to '{path}' (format parquet)"""
+    )
+    expected = b'{"i":7,"j":{"a": [1, 2.50]},"s":{"x":0.1,"y":["z"]},"d":1.10,"t":"\xc3\xa9"}'
+    assert lines_of(path) == lines_of(convert(path, tmp_path / "out.arrow")) == [expected]
+
+
+def test_json_of_large_strings(tmp_path, lines_of, convert):
+    """Another storage of the same type, as some writers make it."""
+    kind = pa.json_(pa.large_string())
+    array = pa.ExtensionArray.from_storage(kind, pa.array(['{"a":1.0}'], pa.large_string()))
+    path = tmp_path / "in.arrow"
+    with pa.ipc.new_file(str(path), pa.schema([("j", kind)])) as writer:
+        writer.write_table(pa.table({"j": array}))
+    more = written([{"j": "text"}], tmp_path / "more.jsonl")
+    assert lines_of(path) == [b'{"j":{"a":1.0}}']
+    found = lines_of(convert([path, more], tmp_path / "out.parquet"))
+    assert found == [b'{"j":{"a":1.0}}', b'{"j":"text"}']

@@ -30,7 +30,10 @@ def test_value_and_gradients_equal_float64(name, objective, scale):
     expected = plain(name, theirs[0] @ theirs[1].T, labels)
     expected.backward()
     torch.testing.assert_close(
-        head_loss(hidden, weight, labels, objective).double(), expected.detach(), rtol=1e-5, atol=1e-6
+        head_loss(hidden, weight, labels, objective).double(),
+        expected.detach(),
+        rtol=1e-5,
+        atol=1e-6,
     )
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine.grad.double(), other.grad, rtol=1e-4, atol=1e-4 * scale)

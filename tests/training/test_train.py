@@ -67,7 +67,10 @@ def test_packed_documents_do_not_see_each_other(name):
         together = model.base_model(
             input_ids=packed, position_ids=positions, attention_mask=None, use_cache=False
         ).last_hidden_state
-        apart = [model.base_model(input_ids=x, use_cache=False).last_hidden_state for x in (first, second)]
+        apart = [
+            model.base_model(input_ids=x, use_cache=False).last_hidden_state
+            for x in (first, second)
+        ]
     torch.testing.assert_close(together, torch.cat(apart, 1), rtol=1e-4, atol=1e-5)
 
 

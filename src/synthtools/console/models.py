@@ -81,7 +81,7 @@ class Model:
             "--stride",
             metavar="TOKENS",
             min=1,
-            help="Tokens between the beginnings of windows (default: half the context). Every "
+            help="Tokens between the beginnings of windows (default: three quarters of the context). Every "
             "token is scored once, with at least context - stride tokens before it.",
         ),
     ] = None

@@ -45,9 +45,7 @@ def ahead(items: Iterable[_T], depth: int) -> Iterator[_T]:
         except BaseException as raised:  # passed on, whatever it is: it is raised in the consumer
             error = raised
         finally:
-            close = getattr(iterator, "close", None)
-            if stop.is_set() and close:
-                close()
+            _close(iterator)
             put(_End(error))
 
     # Not a daemon: those are torn out of what they do.
@@ -69,5 +67,20 @@ def overlapped(
 ) -> Iterator[Any]:
     """Items through stages, each in a thread of its own, in order."""
     for stage in stages:
-        items = ahead(map(stage, items), depth)
+        items = ahead(_through(stage, iter(items)), depth)
     return iter(items)
+
+
+def _through(stage: Callable[[Any], Any], items: Iterator[Any]) -> Iterator[Any]:
+    # Like map, but its end is the end of the stage before it.
+    try:
+        for item in items:
+            yield stage(item)
+    finally:
+        _close(items)
+
+
+def _close(items: Iterator[Any]) -> None:
+    close = getattr(items, "close", None)
+    if close is not None:
+        close()

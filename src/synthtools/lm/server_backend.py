@@ -40,7 +40,9 @@ def connect(settings: Any) -> ServerEngine:
     key = os.environ.get("OPENAI_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     client = httpx.Client(base_url=url, timeout=_TIMEOUT, headers=headers)
-    served = _answer(client, "GET", "/v1/models", None).get("data", [])
+    served = _answer(client, "GET", "/v1/models", None).get("data")
+    if not isinstance(served, list) or not all(isinstance(model, dict) for model in served):
+        raise SynthError(f"{url}: does not say which models it serves; is it a server of vLLM?")
     model = _served_model(served, settings.model.name, url)
     length = model.get("max_model_len")
     if not isinstance(length, int):
@@ -173,6 +175,8 @@ class ServerEngine:
         for index, row in enumerate(found):
             # The observed token comes too, with its own rank: beyond k it is no candidate.
             best = sorted((entry["rank"], int(token)) for token, entry in row.items())[:k]
+            if len(best) < k:
+                raise ValueError("fewer candidates than asked for")
             ids[index] = [token for _, token in best]
             logprobs[index] = [row[str(token)]["logprob"] for _, token in best]
         return SequenceScores(observed, wanted_candidates(observed, ids, logprobs, request))

@@ -73,7 +73,7 @@ class TorchEngine:
         self.context = context
         self._replicas = [_Replica(load(device), device, batch_tokens, tell) for device in devices]
         workers = self._replicas
-        if devices == ["cpu"]:
+        if devices == ["cpu"] and not self._replicas[0].changes_itself:
             torch.set_num_threads(1)
             workers = self._replicas * (cores or _own_cores())
         self.chunk_bytes = len(workers) * (
@@ -155,6 +155,10 @@ class _Replica:
         # Halves of a chunk, too, have no fewer than _LEAST_ROWS.
         self._rows = max(2 * _LEAST_ROWS, logits // len(self._weight))
         self._scale, self._cap = self._find_output_rule()
+        # LongRoPE puts its frequencies in place by the length of a batch: one batch at a time.
+        self.changes_itself = any(
+            "longrope" in str(getattr(module, "rope_type", "")) for module in model.modules()
+        )
 
     def _find_output_rule(self) -> tuple[float, float | None]:
         """How the model bends its logits (Cohere, Granite: a factor; Gemma: a soft cap).
@@ -193,6 +197,7 @@ class _Replica:
         return scale, cap
 
     def _hidden(self, ids: Tensor) -> Tensor:
+        """Hidden states [batch, length, width] of token ids [batch, length]."""
         return self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state
 
     def _logits(self, hidden: Tensor, scale: float, cap: float | None) -> Tensor:

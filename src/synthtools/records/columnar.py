@@ -140,7 +140,7 @@ def _infer_struct(values: list[dict[str, Any]], depth: int) -> pa.DataType:
 def _holds_json(kind: pa.DataType) -> bool:
     # Extension types inside lists and structs are poorly supported by readers: the whole field
     # becomes JSON instead.
-    if kind == JSON:
+    if isinstance(kind, pa.JsonType):
         return True
     if pa.types.is_list(kind):
         return _holds_json(kind.value_type)
@@ -258,7 +258,7 @@ def _unify_types(left: pa.DataType, right: pa.DataType) -> pa.DataType:
             return JSON
         fields = [(n, _unify_types(left.field(n).type, right.field(n).type)) for n in names]
         return JSON if any(_holds_json(kind) for _, kind in fields) else pa.struct(fields)
-    if JSON in (left, right) or any(test(left) != test(right) for test in _APART):
+    if _holds_json(left) or _holds_json(right) or any(test(left) != test(right) for test in _APART):
         return JSON
     try:
         schemas = [pa.schema([("", left)]), pa.schema([("", right)])]
@@ -393,12 +393,15 @@ def json_lines(table: pa.Table) -> list[bytes]:
                 f'field "{name}" of type {column.type} cannot be written as JSON ({error}); '
                 "leave it out with synth cat --select"
             ) from error
-    return [_dump(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+    try:
+        return [_dump(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+    except TypeError as error:
+        raise SynthError(f"a value cannot be written as JSON: {error}") from error
 
 
 def values(column: pa.ChunkedArray) -> list[Any]:
     """The column's values as those of JSON would be read."""
-    if column.type == JSON:
+    if isinstance(column.type, pa.JsonType):
         texts = _storage(column).to_pylist()
         return [None if text is None else parse_value(text.encode("utf-8")) for text in texts]
     return column.to_pylist()
@@ -408,7 +411,7 @@ def faults(table: pa.Table) -> dict[int, str]:
     """Rows whose JSON columns hold what is no JSON: row → reason."""
     found: dict[int, str] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if column.type != JSON:
+        if not isinstance(column.type, pa.JsonType):
             continue
         for row, text in enumerate(_storage(column).to_pylist()):
             try:
@@ -426,7 +429,7 @@ def _storage(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _jsonable(column: pa.ChunkedArray) -> list[Any]:
     """Values that ``_dump`` writes unchanged."""
     kind = column.type
-    if kind == JSON:
+    if isinstance(kind, pa.JsonType):
         # A newline outside a string is only space there, but would end the line here.
         texts = [
             t and t.replace("\n", " ").replace("\r", " ") for t in _storage(column).to_pylist()

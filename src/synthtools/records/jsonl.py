@@ -113,13 +113,17 @@ def _members(body: bytes) -> list[tuple[str, int, int, int]]:
     position = 1
     while match := _KEY.match(body, position):
         position = _value_end(body, match.end())
-        members.append((parse_value(match[1]), match.start(1), match.end(), position))
+        key = match[1]
+        name = parse_value(key) if b"\\" in key else key[1:-1].decode("utf-8")
+        members.append((name, match.start(1), match.end(), position))
     return members
 
 
 def _value_end(body: bytes, start: int) -> int:
+    if body[start] in b'"':
+        return _string_end(body, start)
     if body[start] not in b"[{":
-        value = (_STRING_OR_BRACKET if body[start] in b'"' else _SCALAR).match(body, start)
+        value = _SCALAR.match(body, start)
         assert value is not None
         return value.end()
     depth = 0
@@ -129,6 +133,18 @@ def _value_end(body: bytes, start: int) -> int:
         if not depth:
             return token.end()
     raise AssertionError("the object is valid JSON")
+
+
+def _string_end(body: bytes, start: int) -> int:
+    # Texts are long: this runs ten times as fast over them as the expression does.
+    end = start
+    while True:
+        end = body.index(b'"', end + 1)
+        before = end
+        while body[before - 1] in b"\\":
+            before -= 1
+        if (end - before) % 2 == 0:  # else the quote is escaped
+            return end + 1
 
 
 def _without_space(line: bytes) -> tuple[bytes, bytes, bytes]:

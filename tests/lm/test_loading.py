@@ -1,0 +1,289 @@
+"""What cannot be loaded is refused in one line that names the model and the reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.lm.devices import choose
+from synthtools.lm.loading import ModelName, load_tokenizer
+from synthtools.lm.scorer import LanguageModel, Settings, device_list, open_model, torch_dtype
+from synthtools.lm.scores import Request
+from synthtools.training.tokenizer import train_tokenizer
+
+Open = Callable[..., LanguageModel]
+
+
+@pytest.fixture
+def copy(llama: Path, tmp_path: Path) -> Path:
+    """A model directory of one's own to damage."""
+    return Path(shutil.copytree(llama, tmp_path / "model"))
+
+
+def refused(open_on_cpu: Open, name: Path | str, **settings: Any) -> str:
+    """The one line in which a model is refused."""
+    with pytest.raises(SynthError) as raised:
+        open_on_cpu(name, **settings)
+    line = str(raised.value)
+    assert "\n" not in line
+    assert len(line) < 400
+    return line
+
+
+def without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def pickled(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    without_weights(folder)
+
+
+def cut(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def scrambled(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"this is no safetensors file")
+
+
+def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, {"format": "pt"})
+
+
+def incomplete(folder: Path) -> None:
+    edit_weights(folder, lambda weights: weights.pop("model.layers.1.mlp.up_proj.weight"))
+
+
+def misshapen(folder: Path) -> None:
+    edit_weights(folder, lambda weights: weights.update({"lm_head.weight": torch.zeros(700, 64)}))
+
+
+def edit_json(path: Path, **members: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | members))
+
+
+# Were it run, the file in the working directory would tell.
+_EVIL = "from pathlib import Path\nPath('evil-was-here').touch()\nclass Evil: pass\n"
+
+
+def remote_model(folder: Path) -> None:
+    (folder / "evil.py").write_text(_EVIL)
+    code = {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"}
+    edit_json(folder / "config.json", model_type="evil", auto_map=code)
+
+
+def remote_tokenizer(folder: Path) -> None:
+    (folder / "evil.py").write_text(_EVIL)
+    edit_json(
+        folder / "tokenizer_config.json",
+        tokenizer_class="Evil",
+        auto_map={"AutoTokenizer": ["evil.Evil", None]},
+    )
+
+
+def without_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
+
+
+def broken_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text('{"version": ')
+
+
+def without_configuration(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def unknown_architecture(folder: Path) -> None:
+    edit_json(folder / "config.json", model_type="nonesuch")
+
+
+def broken_configuration(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (without_configuration, "has no config.json"),
+        (broken_configuration, "not a valid JSON file"),
+        (unknown_architecture, "nonesuch"),
+        (without_weights, "no weights"),
+        (pickled, "pickle files, which can run code"),
+        (cut, "cannot be loaded: SafetensorError"),
+        (scrambled, "cannot be loaded: SafetensorError"),
+        (incomplete, "lack model.layers.1.mlp.up_proj.weight"),
+        (misshapen, "cannot be loaded"),
+        (remote_model, "code from its repository, which is never run"),
+        (remote_tokenizer, "code from its repository, which is never run"),
+        (without_tokenizer, "cannot be loaded"),
+        (broken_tokenizer, "cannot be loaded"),
+    ],
+)
+def test_damaged_models_are_refused(
+    copy: Path,
+    open_on_cpu: Open,
+    damage: Callable[[Path], None],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    damage(copy)
+    monkeypatch.chdir(tmp_path)
+    line = refused(open_on_cpu, copy)
+    assert line.startswith(f"{copy}: ")
+    assert reason in line
+    assert not (tmp_path / "evil-was-here").exists()
+
+
+def test_remote_code_beside_a_known_architecture_is_left_alone(
+    copy: Path, open_on_cpu: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (copy / "evil.py").write_text(_EVIL)
+    edit_json(copy / "config.json", auto_map={"AutoModelForCausalLM": "evil.Evil"})
+    monkeypatch.chdir(tmp_path)
+    model = open_on_cpu(copy)
+    assert model.description["architecture"] == "llama"
+    assert not (tmp_path / "evil-was-here").exists()
+
+
+def test_weights_missing_a_whole_shard_are_refused(copy: Path, open_on_cpu: Open) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(copy)
+    without_weights(copy)
+    model.save_pretrained(copy, max_shard_size="100KB")
+    assert open_on_cpu(copy)
+    sorted(copy.glob("model-*.safetensors"))[1].unlink()
+    assert "model-00002" in refused(open_on_cpu, copy)
+
+
+@pytest.mark.parametrize(
+    "name", ["/no/such/directory", "./no-such-directory", "../no/such", "a/b/c", "~/none"]
+)
+def test_no_such_directory(open_on_cpu: Open, name: str) -> None:
+    assert refused(open_on_cpu, name) == f"{name}: no such model directory"
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "someone/no-such-model", "a b c", ""])
+def test_no_such_model_on_the_hub(open_on_cpu: Open, name: str) -> None:
+    line = refused(open_on_cpu, name)
+    assert line.startswith(f"{name}: ")
+    assert "neither a directory nor a model that the Hub gives" in line
+
+
+def test_a_hub_out_of_reach_is_told_soon_and_in_one_line(tmp_path: Path) -> None:
+    # A port that nobody listens on, and no leave to go elsewhere; an empty cache.
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")},
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HOME": str(tmp_path),
+    }
+    del environment["HF_HUB_OFFLINE"]
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "synthtools", "ppl", "-m", "someone/model"],
+        input=b'{"text": "a"}\n',
+        capture_output=True,
+        env=environment,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 1
+    assert done.stdout == b""
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("synth: someone/model: neither a directory nor a model that the Hub")
+    # Without a look beforehand, it would be half a minute for every file.
+    assert time.monotonic() - start < 25
+
+
+def test_a_tokenizer_of_another_size_is_refused(
+    copy: Path, llama: Path, open_on_cpu: Open, documents: list[str], tmp_path: Path
+) -> None:
+    larger = tmp_path / "larger"
+    train_tokenizer(documents[:20], 650).save_pretrained(larger)
+    line = refused(open_on_cpu, llama, tokenizer=str(larger))
+    assert line.startswith(f"{larger}: its tokenizer has 650 tokens, the model only 600")
+    # A special token beyond the vocabulary comes in no text.
+    tokenizer = load_tokenizer(str(copy))
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    tokenizer.save_pretrained(copy)
+    model = open_on_cpu(copy)
+    assert max(model.tokenise(["<pad>"])[0].ids) < 600
+
+
+def test_settings_that_cannot_be(llama: Path, open_on_cpu: Open) -> None:
+    assert "takes at most 128 tokens" in refused(open_on_cpu, llama, context=129)
+    for settings, option in (
+        ({"backend": "magic"}, "--backend magic"),
+        ({"backend": "server"}, "--server"),
+        ({"server": "http://127.0.0.1:9"}, "--server"),
+        ({"dtype": "int8"}, "--dtype int8"),
+        ({"devices": "abacus"}, "abacus"),
+        ({"devices": "mps"}, "mps"),
+        ({"devices": "cpu,"}, "--device"),
+    ):
+        with pytest.raises(UsageError, match=option):
+            open_on_cpu(llama, **settings)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_a_gpu_that_is_not_there() -> None:
+    with pytest.raises(UsageError, match="has 0 GPUs"):
+        device_list("0")
+    assert choose("auto") == "cpu"
+    assert device_list("auto") == ["cpu"]
+    assert device_list("cpu, cpu") == ["cpu", "cpu"]
+
+
+def test_types() -> None:
+    assert torch_dtype("auto", on_gpu=False) == "float32"
+    assert torch_dtype("auto", on_gpu=True) == "bfloat16"
+    assert torch_dtype("float16", on_gpu=False) == "float16"
+
+
+def test_bos_without_such_a_token(copy: Path, open_on_cpu: Open) -> None:
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_file(str(copy / "tokenizer.json"))
+    backend.post_processor = None
+    backend.save(str(copy / "tokenizer.json"))
+    edit_json(copy / "tokenizer_config.json", bos_token=None)
+    assert not open_on_cpu(copy).description["begin_of_text"]
+    with pytest.raises(UsageError, match="has no begin-of-text token"):
+        open_on_cpu(copy, bos="always")
+
+
+def test_description(llama: Path, open_on_cpu: Open) -> None:
+    assert open_on_cpu(llama).description == {
+        "name": str(llama),
+        "revision": None,
+        "architecture": "llama",
+        "backend": "torch",
+        "context": 128,
+        "stride": 64,
+        "begin_of_text": True,
+    }
+
+
+def test_loading_says_nothing(llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with open_model(Settings(ModelName(str(llama)), "torch", devices="cpu"), Request(8)) as model:
+        model.score(model.tokenise(["some text"]), Request(8))
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,479 @@
+"""Where records go: never half-written, never over an input, never over what is there unasked."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from synthtools.errors import OutputExistsError, SynthError, UsageError
+from synthtools.records import encoders
+from synthtools.records.files import AtomicFile, write_whole
+from synthtools.records.inputs import find_shards
+from synthtools.records.outputs import MANIFEST, DirectorySink, open_sink
+from synthtools.records.size import Size
+
+RECORDS = [{"id": i, "text": f"record {i} " + "é" * (i % 40)} for i in range(400)]
+LINES = [json.dumps(record, ensure_ascii=False).encode() for record in RECORDS]
+FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow")
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"\n".join(LINES) + b"\n")
+    return path
+
+
+def sink(
+    output, form=None, *, inputs=(), force=False, resume=False, size=Size(100, "records"), job=None
+):
+    shards = find_shards([str(path) for path in inputs]) if inputs else []
+    return open_sink(
+        str(output), form, shards=shards, force=force, resume=resume, shard_size=size, job=job or {}
+    )
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# ---------------------------------------------------------------- one file
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_nothing_stands_before_the_end_and_nothing_is_left_of_an_error(
+    form, source, batches_of, tmp_path
+):
+    target = tmp_path / "out" / f"x.{form}"
+    target.parent.mkdir()
+    writing = sink(target)
+    for batch in batches_of(source, batch_bytes=1000):
+        writing.write(batch)
+        assert not target.exists()
+    writing.abort()
+    assert names(target.parent) == []
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_aborted_replacement_leaves_the_old_file(form, source, batches_of, tmp_path):
+    target = tmp_path / f"x.{form}"
+    target.write_bytes(b"old")
+    with pytest.raises(OutputExistsError, match=r"already there; --force replaces it"):
+        sink(target)
+    writing = sink(target, force=True)
+    for batch in batches_of(source):
+        writing.write(batch)
+    writing.abort()
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["in.jsonl", target.name]
+
+
+def test_a_widened_file_that_is_aborted_leaves_nothing(tmp_path, batches_of, monkeypatch, capfd):
+    monkeypatch.setattr(encoders, "_GROUP_BYTES", 1)
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"a":1}\n{"a":"x"}\n{"b":[1]}\n')
+    for form in ("parquet", "arrow"):
+        writing = sink(tmp_path / f"out.{form}")
+        for batch in batches_of(source):
+            writing.write(batch)
+        writing.abort()
+        del writing  # a Parquet writer would complain here of the file that was closed under it
+    assert names(tmp_path) == ["in.jsonl"]
+    assert capfd.readouterr().err == ""
+
+
+def test_killed_in_the_middle(tmp_path, command):
+    target = tmp_path / "out.jsonl"
+    process = subprocess.Popen([*command, "cat", "-o", target], stdin=subprocess.PIPE)
+    process.stdin.write(b"".join(line + b"\n" for line in LINES) * 100)
+    process.stdin.flush()
+    while not list(tmp_path.glob(".out.jsonl.*.partial")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdin.close()
+    assert not target.exists()
+    # The next run does not mistake what is left for anything.
+    (tmp_path / "in.jsonl").write_bytes(LINES[0] + b"\n")
+    done = subprocess.run([*command, "cat", tmp_path], capture_output=True)
+    assert done.stdout == LINES[0] + b"\n"
+
+
+def test_interrupted_in_the_middle(tmp_path, command):
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 130)):
+        process = subprocess.Popen(
+            [*command, "cat", "-o", tmp_path / "out.parquet"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        process.stdin.write(LINES[0] + b"\n")
+        process.stdin.flush()
+        while not list(tmp_path.glob(".out.parquet.*.partial")):
+            time.sleep(0.01)
+        time.sleep(0.3)
+        process.send_signal(number)
+        _, stderr = process.communicate()
+        assert (process.returncode, stderr, names(tmp_path)) == (code, b"", [])
+
+
+@pytest.mark.parametrize("form", ["jsonl", "arrow", "parquet"])
+def test_a_full_disk_is_one_line(form, source, synth, refused, tmp_path):
+    with open("/dev/full", "wb") as full:
+        result = synth("cat", source, "--format", form, stdout=full)
+    refused(result, "<stdout>: cannot be written: No space left on device")
+    result = synth("cat", source, "--format", form, "-o", "/dev/full")
+    refused(result, "/dev/full: cannot be written: No space left on device")
+
+
+def test_a_full_disk_below_a_file_is_one_line(source, batches_of, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    writing = sink(tmp_path / "out.jsonl")
+    for batch in batches_of(source):
+        writing.write(batch)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SynthError, match=r"out\.jsonl: cannot be written: No space left"):
+        writing.finish()
+    writing.abort()
+    assert names(tmp_path) == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "arrow"])
+def test_a_reader_that_leaves_ends_the_tool_silently(form, tmp_path, command):
+    source = tmp_path / "big.jsonl"
+    source.write_bytes((b"\n".join(LINES) + b"\n") * 200)
+    line = f'"$@" --format {form} | head -c 10 | wc -c'
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line, "bash", *command, "cat", source], capture_output=True
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"10", b"")
+
+
+def test_one_and_the_same_file_is_refused(source, tmp_path, synth, refused, command):
+    before = source.read_bytes()
+    hard, soft = tmp_path / "hard.jsonl", tmp_path / "soft.jsonl"
+    os.link(source, hard)
+    soft.symlink_to(source)
+    for output in (source, hard, soft):
+        with pytest.raises(SynthError, match="is both input and output; write to another file"):
+            sink(output, inputs=[source], force=True)
+    with open(source) as stdin:
+        refused(
+            synth("cat", "-o", hard, "--force", stdin=stdin), f"{hard}: is both input and output"
+        )
+    line = f'"$@" {source} >> {hard}'
+    done = subprocess.run(["bash", "-c", line, "bash", *command, "cat"], capture_output=True)
+    assert (done.returncode, done.stderr[:28]) == (1, b"synth: <stdout>: is both inp")
+    assert source.read_bytes() == before
+
+
+def test_names_that_cannot_be_written(tmp_path, source):
+    with pytest.raises(UsageError, match=r"the suffix says no format; use \.jsonl"):
+        sink(tmp_path / "out.txt")
+    with pytest.raises(UsageError, match="--format csv: unknown; use one of jsonl"):
+        sink(tmp_path / "out.jsonl", "csv")
+    with pytest.raises(UsageError, match="empty name"):
+        sink("")
+    with pytest.raises(SynthError, match=r"out\.jsonl: cannot be written: No such file"):
+        sink(tmp_path / "missing" / "out.jsonl")
+    with pytest.raises(SynthError, match=r"out/: cannot be written: Not a directory|File exists"):
+        sink(f"{source}/")
+    with pytest.raises(UsageError, match="--resume needs a directory"):
+        sink(tmp_path / "out.jsonl", resume=True)
+    with pytest.raises(UsageError, match="--resume needs a directory"):
+        sink("-", resume=True)
+    with pytest.raises(UsageError, match="give one of them"):
+        sink(tmp_path / "out", resume=True, force=True)
+    assert names(tmp_path) == ["in.jsonl"]
+
+
+def test_the_suffix_decides_and_format_overrides(tmp_path, source, convert, lines_of):
+    for name, magic in {
+        "a.jsonl": b"{",
+        "a.NDJSON.GZ": b"\x1f\x8b",
+        "a.json.zstd": b"\x28\xb5\x2f\xfd",
+        "a.parquet": b"PAR1",
+        "a.feather": b"ARROW1",
+    }.items():
+        assert convert(source, tmp_path / name).read_bytes().startswith(magic)
+    assert convert(source, tmp_path / "a.txt", "jsonl.zst").read_bytes().startswith(b"\x28\xb5")
+
+
+def test_names_as_long_as_they_may_be(tmp_path, source, convert):
+    name = "é" * 124 + ".jsonl"  # 254 of 255 bytes
+    assert convert(source, tmp_path / name).read_bytes() == source.read_bytes()
+
+
+def test_folders_that_may_not_be_written(unprivileged, folder):
+    with folder() as here:
+        here.chmod(0o555)
+        for output in (here / "out.jsonl", here / "out/"):
+            with pytest.raises(SynthError, match="cannot be written: Permission denied"):
+                sink(output)
+        here.chmod(0o755)
+        (here / "closed").mkdir(mode=0)
+        with pytest.raises(SynthError, match="Permission denied"):
+            sink(here / "closed" / "out.jsonl")
+
+
+def test_devices_and_pipes_are_written_as_they_are(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(fifo, b"content")
+    assert os.read(reading, 100) == b"content"
+    file = AtomicFile(fifo)
+    file.write(b"x")
+    file.abort()
+    os.close(reading)
+    assert names(tmp_path) == ["fifo"]
+
+
+def test_a_pipe_cannot_take_back_a_type(tmp_path, batches_of, monkeypatch):
+    monkeypatch.setattr(encoders, "_GROUP_BYTES", 1)
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"a":1}\n{"a":"x"}\n')
+    fifo = tmp_path / "fifo.arrow"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    writing = sink(fifo, "arrow")
+    with pytest.raises(SynthError, match='the type of field "a" changes .* -o, or pipe JSONL'):
+        for batch in batches_of(source):
+            writing.write(batch)
+    writing.abort()
+    os.close(reading)
+
+
+# ---------------------------------------------------------------- a directory of shards
+
+
+def filled(output, source, batches_of, **options):
+    writing = sink(output, options.pop("form", None), inputs=[source], **options)
+    for batch in batches_of(source, batch_bytes=options.pop("batch_bytes", 1000)):
+        writing.write(batch)
+    return writing
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    "size", [Size(150, "records"), Size(3000, "bytes"), Size(60, "records"), Size(10**9, "bytes")]
+)
+def test_shards_are_of_the_size_asked_for(form, size, source, batches_of, lines_of, tmp_path):
+    out = tmp_path / "out"
+    filled(out, source, batches_of, form=form, size=size).finish()
+    shards = sorted(out.glob("part-*"))
+    assert [path.name for path in shards] == [f"part-{i:05d}.{form}" for i in range(len(shards))]
+    found = [lines_of(path) for path in shards]
+    assert [json.loads(line) for lines in found for line in lines] == RECORDS
+    # The slow way: each shard ends with the record that reaches the size.
+    expected, weight = [0], 0
+    for line in LINES:
+        if weight >= size.count:
+            expected.append(0)
+            weight = 0
+        expected[-1] += 1
+        weight += 1 if size.unit == "records" else len(line) + 1
+    assert [len(lines) for lines in found] == expected
+    assert names(out)[0] == MANIFEST and len(names(out)) == len(shards) + 1
+
+
+def test_shards_depend_on_the_records_alone(source, batches_of, tmp_path):
+    for size in (Size(2777, "bytes"), Size(70, "records")):
+        written = []
+        for batch_bytes in (10, 999, 1 << 20):
+            out = tmp_path / f"out{size.unit}{batch_bytes}"
+            writing = sink(out, "jsonl", inputs=[source], size=size)
+            for batch in batches_of(source, batch_bytes=batch_bytes):
+                writing.write(batch)
+            writing.finish()
+            written.append([path.read_bytes() for path in sorted(out.glob("part-*"))])
+        assert written[0] == written[1] == written[2]
+
+
+def test_shards_of_one_record(tmp_path, batches_of):
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(b"\n".join(LINES[:5]))
+    filled(tmp_path / "out", source, batches_of, size=Size(1, "bytes")).finish()
+    found = [path.read_bytes() for path in sorted((tmp_path / "out").glob("part-*"))]
+    assert found == [line + b"\n" for line in LINES[:5]]
+
+
+def test_no_records_are_an_empty_shard(tmp_path, batches_of, lines_of):
+    empty = tmp_path / "in.jsonl"
+    empty.touch()
+    for form in FORMATS:
+        out = tmp_path / form / "out"
+        filled(out, empty, batches_of, form=form).finish()
+        assert names(out) == [MANIFEST, f"part-00000.{form}"]
+        assert lines_of(out) == []
+
+
+def test_the_format_of_a_directory_is_that_of_the_first_input(
+    tmp_path, source, convert, batches_of
+):
+    for form in FORMATS:
+        path = convert(source, tmp_path / f"x.{form}")
+        filled(tmp_path / form / "out", path, batches_of).finish()
+        assert names(tmp_path / form / "out")[1].endswith(f".{form}")
+
+
+def test_a_directory_with_shards_is_refused_or_replaced(tmp_path, source, batches_of):
+    out = tmp_path / "out"
+    filled(out, source, batches_of).finish()
+    (out / "README.md").write_text("mine")
+    with pytest.raises(OutputExistsError, match="--resume goes on with them, --force replaces"):
+        sink(out, inputs=[source])
+    writing = filled(out, source, batches_of, force=True, size=Size(300, "records"))
+    writing.finish()
+    assert names(out) == [MANIFEST, "README.md", "part-00000.jsonl", "part-00001.jsonl"]
+
+
+def test_an_input_directory_is_no_output(tmp_path, source, batches_of):
+    with pytest.raises(
+        SynthError, match=r"holds the input .*in\.jsonl; write to another directory"
+    ):
+        sink(tmp_path, inputs=[source], force=True)
+    out = tmp_path / "out"
+    out.mkdir()
+    os.link(source, out / "part-00000.jsonl")
+    with pytest.raises(SynthError, match="is both input and output"):
+        sink(out, inputs=[source], force=True)
+    assert (out / "part-00000.jsonl").read_bytes() == source.read_bytes()
+
+
+def test_an_input_on_stdin_is_no_output(tmp_path, source, batches_of, synth, refused):
+    out = tmp_path / "out"
+    filled(out, source, batches_of).finish()
+    before = [path.read_bytes() for path in sorted(out.glob("part-*"))]
+    with open(out / "part-00001.jsonl") as stdin:
+        refused(synth("cat", "-o", out, "--force", stdin=stdin), "is both input and output")
+    assert [path.read_bytes() for path in sorted(out.glob("part-*"))] == before
+
+
+@pytest.mark.parametrize("done", [0, 1, 250, 399])
+@pytest.mark.parametrize("form", ["jsonl.zst", "parquet"])
+def test_resumed_shards_are_those_of_an_undisturbed_run(done, form, source, batches_of, tmp_path):
+    size = Size(90, "records")
+    filled(tmp_path / "whole", source, batches_of, form=form, size=size).finish()
+    out = tmp_path / "out"
+    writing = sink(out, form, inputs=[source], size=size)
+    written = 0
+    for batch in batches_of(source, batch_bytes=700):
+        writing.write(batch)
+        written += len(batch)
+        if written >= done:
+            break
+    writing.abort()
+    # What a kill may leave: an unfinished shard, one that the manifest does not know, a manifest.
+    (out / f".part-00007.{form}.0123abcd.partial").write_bytes(b"half")
+    (out / f".{MANIFEST}.0123abcd.partial").write_bytes(b"half")
+    (out / f"part-00009.{form}").write_bytes(b"unknown")
+    assert is_complete(out) is False
+    writing = sink(out, form, inputs=[source], size=size, resume=True)
+    assert isinstance(writing, DirectorySink) and writing.resume_from == written // 90 * 90
+    for batch in batches_of(source):
+        left = [i for i, ordinal in enumerate(batch.ordinals) if ordinal >= writing.resume_from]
+        if left:
+            writing.write(batch.take(left))
+    writing.finish()
+    assert writing.records == 400 and is_complete(out)
+    assert names(out) == names(tmp_path / "whole")
+    for name in names(out)[1:]:
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def is_complete(folder):
+    return json.loads((folder / MANIFEST).read_bytes())["complete"]
+
+
+def test_a_directory_that_cannot_be_gone_on_with(tmp_path, source, batches_of):
+    out = tmp_path / "out"
+    job = {"tool": "cat", "arguments": {"select": "a", "head": 3}, "inputs": [1]}
+    filled(out, source, batches_of, job=job).finish()
+    for other, named in {
+        "arguments (head)": {**job, "arguments": {"select": "a", "head": 4}},
+        "arguments (head, select)": {**job, "arguments": {}},
+        "inputs": {**job, "inputs": [2]},
+        "tool": {**job, "tool": "sample"},
+    }.items():
+        with pytest.raises(SynthError) as caught:
+            sink(out, inputs=[source], resume=True, job=named)
+        assert str(caught.value) == f"{out}: was begun with other {other}; --force begins anew"
+    with pytest.raises(SynthError, match="with other shard_size"):
+        sink(out, inputs=[source], resume=True, job=job, size=Size(100, "bytes"))
+    with pytest.raises(SynthError, match="with other format"):
+        sink(out, "parquet", inputs=[source], resume=True, job=job)
+    (out / "part-00002.jsonl").unlink()
+    with pytest.raises(SynthError, match=r"part-00002\.jsonl is gone; --force begins anew"):
+        sink(out, inputs=[source], resume=True, job=job)
+    (out / MANIFEST).write_text("{")
+    with pytest.raises(SynthError, match="not a manifest of synth; --force begins anew"):
+        sink(out, inputs=[source], resume=True, job=job)
+    (out / MANIFEST).unlink()
+    with pytest.raises(OutputExistsError, match="no manifest"):
+        sink(out, inputs=[source], resume=True, job=job)
+
+
+# ---------------------------------------------------------------- the same through the binary
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    path = tmp_path_factory.mktemp("large") / "in.jsonl"
+    with open(path, "wb") as file:
+        for i in range(60_000):
+            file.write(b'{"id":%d,"text":"%s"}\n' % (i, b"word %d " % i * (5 + i % 30)))
+    return path
+
+
+@pytest.mark.parametrize("wanted", [1, 5, 12])
+def test_killed_and_resumed(wanted, large, tmp_path, command):
+    arguments = [*command, "cat", large, "--format", "jsonl.zst", "--shard-size", "1MB", "-o"]
+    out = tmp_path / "out"
+    process = subprocess.Popen([*arguments, out])
+    while len(list(out.glob("part-*"))) < wanted and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
+    assert subprocess.run([*arguments, out, "--resume"], capture_output=True).stderr == b""
+    assert subprocess.run([*arguments, tmp_path / "whole"]).returncode == 0
+    assert names(out) == names(tmp_path / "whole")
+    for name in names(out)[1:]:
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_resumed_through_the_binary(tmp_path, source, synth, refused):
+    out = tmp_path / "out"
+    arguments = ["cat", source, "-o", out, "--shard-size", "150", "--head", "330"]
+    assert synth(*arguments).code == 0
+    assert [len(p.read_bytes().splitlines()) for p in sorted(out.glob("part-*"))] == [150, 150, 30]
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.iterdir()}
+
+    # A run that had ended has nothing left to do.
+    assert synth(*arguments, "--resume").code == 0
+    after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.iterdir()}
+    assert {n: a for n, a in after.items() if n != MANIFEST} == {
+        n: b for n, b in before.items() if n != MANIFEST
+    }
+    assert after[MANIFEST][1] == before[MANIFEST][1]
+
+    # One that had not goes on: --head counts what is there.
+    manifest = json.loads(before[MANIFEST][1])
+    manifest.update(complete=False, shards=manifest["shards"][:1])
+    (out / MANIFEST).write_text(json.dumps(manifest))
+    assert synth(*arguments, "--resume").code == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {
+        n: b for n, (_, b) in before.items()
+    }
+
+    refused(synth(*arguments), "--resume goes on with them, --force replaces them")
+    refused(synth(*arguments[:-1], "331", "--resume"), "was begun with other arguments (head)")
+    refused(synth(*arguments[:-1], "331", "--force", "--resume"), "give one of them", code=2)
+    source.write_bytes(source.read_bytes().replace(b"record 7 ", b"RECORD 7 "))
+    refused(synth(*arguments, "--resume"), "was begun with other inputs")
+    assert synth(*arguments, "--force").code == 0
+    assert b"RECORD 7 " in (out / "part-00000.jsonl").read_bytes()
