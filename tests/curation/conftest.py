@@ -1,4 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
 import torch
+
+from synthtools.records.batch import Batch
+from synthtools.records.identity import Keys
+from synthtools.records.inputs import find_shards
+from synthtools.records.outputs import open_sink
+from synthtools.records.reading import read
+from synthtools.records.rejects import Rejects
+from synthtools.records.size import Size
 
 # The models of these tests are too small for more than one.
 torch.set_num_threads(1)
+
+
+def _read(path: Path, batch_bytes: int = 1 << 20) -> Iterator[Batch]:
+    return read(find_shards([str(path)]), Rejects(), batch_bytes=batch_bytes)
+
+
+@pytest.fixture(scope="session")
+def batches_of() -> Callable[..., Iterator[Batch]]:
+    """The records of a file in batches of ``batch_bytes``."""
+    return _read
+
+
+@pytest.fixture(scope="session")
+def keyed() -> Callable[..., Iterator[tuple[Batch, np.ndarray]]]:
+    """The records of a file, with their keys."""
+
+    def keyed_batches(path: Path, batch_bytes: int = 1 << 20) -> Iterator[tuple[Batch, np.ndarray]]:
+        keys = Keys()
+        for batch in _read(path, batch_bytes):
+            yield batch, keys.of(batch.column("id"), batch.column("text"))
+
+    return keyed_batches
+
+
+@pytest.fixture(scope="session")
+def written() -> Callable[[Path, Iterator[Batch]], Path]:
+    """Writes batches to a file, in the format that its name says."""
+
+    def write(path: Path, batches: Iterator[Batch]) -> Path:
+        sink = open_sink(
+            str(path),
+            None,
+            shards=[],
+            force=True,
+            resume=False,
+            shard_size=Size(1 << 30, "bytes"),
+            job={},
+        )
+        for batch in batches:
+            sink.write(batch)
+        sink.finish()
+        return path
+
+    return write

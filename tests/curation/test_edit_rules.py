@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from pathlib import Path
+from functools import cache
 from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare, kstest
+from scipy.stats import chisquare
 
-from synthtools.curation.draws import uniforms
 from synthtools.curation.edit import Rules, conditions, draw, edit
 from synthtools.lm.loading import load_tokenizer
 from synthtools.lm.scores import Candidates, Scores
 from synthtools.lm.tokens import TextTokenizer
 
-PRIOR = Path(__file__).resolve().parents[2] / "src/synthtools/prior"
 DRAWS = 20_000
+
+
+@cache
+def builtin() -> TextTokenizer:
+    return TextTokenizer(load_tokenizer("builtin"))
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> TextTokenizer:
-    return TextTokenizer(load_tokenizer("builtin"))
+    return builtin()
 
 
 def drawn(logprobs: list[float], rules: Rules, observed: int = 100) -> Counter[int]:
@@ -122,7 +125,7 @@ def scores_of(tokenizer: TextTokenizer, text: str, random: np.random.Generator) 
     st.integers(0, 9),
 )
 def test_only_the_bytes_of_changed_tokens_change(text, seed):
-    tokenizer = TextTokenizer(load_tokenizer("builtin"))
+    tokenizer = builtin()
     random = np.random.default_rng(seed)
     scores = scores_of(tokenizer, text, random)
     result = edit(text, scores, Rules(temperature=3.0), tokenizer, seed=seed, record=5)
@@ -181,25 +184,3 @@ def test_dropped_tokens_are_gone(tokenizer):
     )
     end = len(text) - len(tokenizer.surfaces[ids[-1]])
     assert (result.text, result.dropped, result.flagged) == (text[:end], 1, 0)
-
-
-def test_uniforms_are_uniform_independent_and_never_change():
-    positions = np.arange(20_000)
-    base = uniforms(0, 1, 0, positions)
-    assert kstest(base, "uniform").pvalue > 1e-3
-    others = [
-        uniforms(1, 1, 0, positions),
-        uniforms(0, 2, 0, positions),
-        uniforms(0, 1, 1, positions),
-        uniforms(0, 1, 0, positions, lane=1),
-        uniforms(0, 1, 0, positions + 1),
-    ]
-    for other in others:
-        assert abs(np.corrcoef(base, other)[0, 1]) < 0.03
-    np.testing.assert_array_equal(uniforms(0, 1, 0, positions[5000:5010]), base[5000:5010])
-    assert uniforms(0, 0, 0, np.arange(2)).tolist() == PINNED_ZERO
-    assert uniforms(7, 2**63 + 1, 2, np.array([10**6]), lane=3).tolist() == PINNED_OTHER
-
-
-PINNED_ZERO = [0.47141042966848024, 0.7247520786262142]
-PINNED_OTHER = [0.4849869893162073]

@@ -278,7 +278,7 @@ def test_description(llama: Path, open_on_cpu: Open) -> None:
         "architecture": "llama",
         "backend": "torch",
         "context": 128,
-        "stride": 64,
+        "stride": 96,
         "begin_of_text": True,
     }
 

@@ -188,4 +188,4 @@ def test_the_narrowest_windows(
     model = open_on_cpu(llama, context=context, bos=bos)
     reference = AutoModelForCausalLM.from_pretrained(llama).eval()
     (text,) = model.tokenise([paragraphs[0]])
-    check(model, reference, text, context, 1)
+    check(model, reference, text, context, model.description["stride"])

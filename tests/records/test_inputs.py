@@ -301,9 +301,7 @@ def test_types_of_arrow_as_json(tmp_path, lines_of):
         "u64": pa.array([2**64 - 1, 0], pa.uint64()),
         "day": pa.array([date(2024, 2, 29), None]),
         "at": pa.array([datetime(2024, 1, 2, 3, 4, 5, 678), None], pa.timestamp("us")),
-        "utc": pa.array(
-            [datetime(2024, 1, 2, tzinfo=UTC), None], pa.timestamp("ms", "UTC")
-        ),
+        "utc": pa.array([datetime(2024, 1, 2, tzinfo=UTC), None], pa.timestamp("ms", "UTC")),
         "ns": pa.array([1, None], pa.timestamp("ns")),
         "time": pa.array([time(1, 2, 3), None]),
         "took": pa.array([timedelta(seconds=1.5), None]),

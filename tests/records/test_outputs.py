@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -231,6 +232,30 @@ def test_devices_and_pipes_are_written_as_they_are(tmp_path):
     file.abort()
     os.close(reading)
     assert names(tmp_path) == ["fifo"]
+
+
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_names_of_descriptors_are_no_files_to_replace(name, tmp_path):
+    """As root, a file renamed over /dev/stderr would break the machine."""
+    path = tmp_path / "log"
+    path.write_bytes(b"before\n")
+    with open(path, "ab") as log:
+        write_whole(Path(name.format(log.fileno())), b"after\n")
+        writing = sink(name.format(log.fileno()))
+        writing.finish()
+    assert path.read_bytes() == b"before\nafter\n"
+    assert names(tmp_path) == ["log"]
+
+
+def test_stdout_by_name(tmp_path, source, synth):
+    before = os.readlink("/dev/stdout")
+    with open(tmp_path / "log", "ab") as log:
+        log.write(b"before\n")
+        log.flush()
+        result = synth("cat", source, "--head", "1", "-o", "/dev/stdout", stdout=log)
+    assert (result.code, result.stderr) == (0, b"")
+    assert (tmp_path / "log").read_bytes() == b"before\n" + LINES[0] + b"\n"
+    assert os.readlink("/dev/stdout") == before
 
 
 def test_a_pipe_cannot_take_back_a_type(tmp_path, batches_of, monkeypatch):

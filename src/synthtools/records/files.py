@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -22,19 +23,36 @@ def told(name: str | Path) -> Iterator[None]:
         raise SynthError(f"{name}: cannot be written: {error.strerror or error}") from error
 
 
-def is_special(path: Path) -> bool:
-    """Whether a name is that of a device or a pipe: it is written to, there is nothing to rename."""
+def special(path: Path) -> int | None:
+    """A descriptor for what is no file of its own: a device, a pipe, or the name of a descriptor.
+
+    Such a thing is written to as it is. To rename a file over it would break it for everyone.
+
+    Returns:
+        None where the name is that of a file, there or not.
+    """
+    # Not resolved: /dev/stdout is a link to whatever file the shell has redirected it to.
+    name = os.path.abspath(path)
+    open_already = _DESCRIPTOR.fullmatch(_STANDARD.get(name, name))
+    if open_already:
+        return os.dup(int(open_already[1]))
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     except OSError:
-        return False  # nothing there, or what there is will be told when it is opened
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+        return None  # nothing there, or what there is will be told when it is opened
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    return os.open(path, os.O_WRONLY)
+
+
+_STANDARD = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]+)")
 
 
 class AtomicFile:
     """A file that stands under its name only once it is whole.
 
-    A device or a pipe is written to as it is.
+    A device or a pipe is written to as it is (see ``special``).
 
     Args:
         path: the final name.
@@ -49,9 +67,10 @@ class AtomicFile:
         self.path = path
         self._spares: list[Path] = []
         self._temporary: Path | None = None
-        if is_special(path):
-            with told(path):
-                self.file: BinaryIO = open(path, "wb")
+        with told(path):
+            descriptor = special(path)
+        if descriptor is not None:
+            self.file: BinaryIO = open(descriptor, "wb")
             return
         if os.path.isdir(path):
             raise SynthError(f"{path}: is a directory; name a file")

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from synthtools.errors import OutputClosed, OutputExistsError, SynthError, UsageError
 from synthtools.records.batch import Batch
 from synthtools.records.encoders import FORMATS, Encoder, encoder
-from synthtools.records.files import AtomicFile, is_special, told, write_whole
+from synthtools.records.files import AtomicFile, special, told, write_whole
 from synthtools.records.inputs import Shard
 from synthtools.records.size import Size, parts
 
@@ -104,9 +104,10 @@ def open_sink(
     if resume:
         raise UsageError(f"--resume needs a directory, not the file {output}: -o DIR/")
     refuse_input_as_output(shards, output)
-    if is_special(path):
-        with told(output):
-            return StreamSink(os.open(path, os.O_WRONLY), output, form or "jsonl")
+    with told(output):
+        descriptor = special(path)
+    if descriptor is not None:
+        return StreamSink(descriptor, output, form or "jsonl")
     return FileSink(path, form or _form_by_suffix(output), force)
 
 
