@@ -136,9 +136,6 @@ def edit(
     if scores and generations > 1:
         raise UsageError("--scores are of the original text: they serve one generation only")
     with Run("edit", reading, writing, text.text_field, beside=scores) as run:
-        if run.done:
-            run.finish()
-            return
         from synthtools.curation import editing
         from synthtools.curation.edit import Rules
         from synthtools.curation.stored_scores import StoredScores
@@ -154,6 +151,9 @@ def edit(
             temperature=temperature,
             exclude_observed=exclude_observed,
         )
+        if run.done:
+            run.finish(editing.report(run.totals, rules, generations))
+            return
         settings = model.settings(jobs)
         if scores is not None:
             tokenizer = open_tokenizer(settings.model)

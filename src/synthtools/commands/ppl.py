@@ -79,7 +79,7 @@ def ppl(
     prompts = ((prompt_field, "--prompt-field"),) if prompt_field else ()
     with Run("ppl", reading, None if summary else writing, text.text_field, prompts) as run:
         if run.done:
-            run.finish()
+            run.finish({"tokens": run.totals.get("tokens", 0)})
             return
         from synthtools.analysis.perplexity import Summary
         from synthtools.analysis.scoring import scored, with_fields
