@@ -70,7 +70,7 @@ def test_only_the_position_counts() -> None:
 
 @pytest.mark.parametrize("axis", ["position", "record", "seed", "generation", "lane"])
 def test_uniform_along_every_axis_and_unrelated_to_the_next(axis: str) -> None:
-    count = 20_000
+    count = 20_000 if axis == "position" else 6000
     if axis == "position":
         found = uniforms(0, 0, 0, np.arange(count))
     else:

@@ -1,4 +1,7 @@
-"""torch, vLLM in process and a vLLM server give the same numbers, and the same edits."""
+"""vLLM, in process and as a server, against torch: the same numbers within the rounding of a type.
+
+An engine takes half a minute to start: one of each kind serves all tests.
+"""
 
 from __future__ import annotations
 
@@ -8,122 +11,234 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from pydoc_data.topics import topics
+from typing import Any
 
+import httpx
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
-pytest.importorskip("vllm", reason="vLLM is not installed (make test-vllm installs its CPU build)")
+from synthtools.curation.edit import Rules
+from synthtools.curation.editing import edited_by_model
+from synthtools.errors import SynthError
+from synthtools.lm.loading import ModelName
+from synthtools.lm.scorer import LanguageModel, Settings, Tokenised, open_model
+from synthtools.lm.scores import Request, Scores
+from synthtools.records.identity import Keys
+from synthtools.records.inputs import find_shards
+from synthtools.records.reading import read
+from synthtools.records.rejects import Rejects
 
-PRIOR = Path(__file__).resolve().parents[2] / "src/synthtools/prior"
-CONTEXT = 128
+pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
+
+Open = Callable[..., LanguageModel]
+K = 8
+# The server takes one token less than its length, in which 128 fit.
+CONTEXT = 127
+STRIDE = 50
+LAYOUT: dict[str, Any] = {"context": CONTEXT, "stride": STRIDE}
+
+
+def opened(name: Path, **settings: Any) -> LanguageModel:
+    return open_model(Settings(ModelName(str(name)), **LAYOUT, **settings), Request(K))
 
 
 @pytest.fixture(scope="module")
-def human(tmp_path_factory):
-    path = tmp_path_factory.mktemp("vllm") / "human.jsonl"
-    with open(path, "w") as file:
-        for name in sorted(topics)[:8]:
-            file.write(json.dumps({"id": name, "text": topics[name][:1500]}) + "\n")
-        file.write('{"id": "empty", "text": ""}\n')
-    return path
+def torch_model(llama: Path, open_on_cpu: Open) -> LanguageModel:
+    return open_on_cpu(llama, **LAYOUT)
 
 
 @pytest.fixture(scope="module")
-def server():
-    """A vLLM server of the built-in model on loopback."""
+def engine(llama: Path) -> Iterator[LanguageModel]:
+    with opened(llama, backend="vllm", dtype="float32", devices="cpu") as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def url(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running server of vLLM."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
-            *("--model", str(PRIOR), "--host", "127.0.0.1", "--port", str(port)),
-            *("--dtype", "float32", "--enforce-eager", "--max-model-len", str(CONTEXT + 1)),
-            *("--kv-cache-memory-bytes", "64000000"),
-            *("--hf-overrides", '{"head_dtype": "float32"}'),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    log = tmp_path_factory.mktemp("server") / "log"
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(llama)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32"]
+    command += ["--enforce-eager", "--max-model-len", "128"]
+    command += ["--kv-cache-memory-bytes", "64000000"]
+    command += ["--hf-overrides", '{"head_dtype":"float32"}']
+    with open(log, "wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            end = time.monotonic() + 300
+            while True:
+                if server.poll() is not None or time.monotonic() > end:
+                    pytest.fail(f"no server: {log.read_text()[-2000:]}")
+                try:
+                    httpx.get(f"{address}/v1/models").raise_for_status()
+                    break
+                except httpx.HTTPError:
+                    time.sleep(0.5)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+@pytest.fixture(scope="module")
+def served(url: str, llama: Path) -> Iterator[LanguageModel]:
+    with opened(llama, server=url) as model:
+        assert model.description["backend"] == "server"
+        yield model
+
+
+@pytest.fixture(params=["engine", "served"])
+def model(request: pytest.FixtureRequest) -> LanguageModel:
+    """vLLM in process, then the server."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def texts(documents: list[str], paragraphs: list[str]) -> list[str]:
+    return ["", "a", *paragraphs[:30], documents[1][:1500] + " é 語 👩‍👧"]
+
+
+def compare(left: Scores, right: Scores, tolerance: float) -> int:
+    """Holds scores against each other.
+
+    Returns:
+        On how many positions the candidates were compared as sets.
+    """
+    np.testing.assert_array_equal(left.ids, right.ids)
+    np.testing.assert_allclose(left.logprobs, right.logprobs, rtol=0, atol=tolerance)
+    if left.candidates is None or right.candidates is None:
+        assert left.candidates is right.candidates is None
+        return 0
+    np.testing.assert_array_equal(left.candidates.present, right.candidates.present)
+    np.testing.assert_allclose(
+        left.candidates.logprobs, right.candidates.logprobs, rtol=0, atol=tolerance
     )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            assert process.poll() is None, "the server ended"
-            try:
-                urllib.request.urlopen(f"{url}/v1/models", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(60)
+    # Where two candidates are as good as equal, either may come first.
+    gaps = -np.diff(right.candidates.logprobs, axis=1).min(1, initial=np.inf)
+    apart = gaps > 10 * tolerance
+    np.testing.assert_array_equal(
+        np.sort(left.candidates.ids[apart][:, :-1]), np.sort(right.candidates.ids[apart][:, :-1])
+    )
+    return int(apart.sum())
 
 
-def synth(*arguments):
+@pytest.mark.parametrize(
+    "request_", [Request(), Request(K), Request(1), Request(3), Request(K, 0.01, 1e-7)]
+)
+def test_the_same_as_torch_token_by_token(
+    model: LanguageModel, torch_model: LanguageModel, texts: list[str], request_: Request
+) -> None:
+    tokens = model.tokenise(texts)
+    found = model.score(tokens, request_)
+    expected = torch_model.score(tokens, request_)
+    compared = sum(compare(a, b, 1e-3) for a, b in zip(found, expected, strict=True))
+    if request_ == Request(K):
+        assert compared > 300
+    worst = max(
+        (
+            np.abs(a.logprobs - b.logprobs).max(initial=0)
+            for a, b in zip(found, expected, strict=True)
+        )
+    )
+    assert worst < 1e-4
+
+
+def test_prompts(model: LanguageModel, torch_model: LanguageModel, paragraphs: list[str]) -> None:
+    tokens = model.tokenise(paragraphs[:3], [paragraphs[5], " ".join(paragraphs[6:12]), ""])
+    assert len(tokens[1].prompt) > CONTEXT
+    for left, right in zip(
+        model.score(tokens, Request(K)), torch_model.score(tokens, Request(K)), strict=True
+    ):
+        compare(left, right, 1e-3)
+
+
+def test_a_window_may_fill_the_whole_context(
+    model: LanguageModel, torch_model: LanguageModel, documents: list[str]
+) -> None:
+    (text,) = model.tokenise([documents[0]])
+    tokens = [Tokenised(text.ids[:n], text.prompt) for n in (CONTEXT - 2, CONTEXT - 1, CONTEXT)]
+    for left, right in zip(
+        model.score(tokens, Request(1)), torch_model.score(tokens, Request(1)), strict=True
+    ):
+        compare(left, right, 1e-3)
+
+
+@pytest.mark.parametrize(
+    "rules", [Rules(0.002, temperature=3.0), Rules(0.002, top_k=K, top_p=0.3, rejection=True)]
+)
+def test_edits_give_the_same_bytes(
+    model: LanguageModel,
+    torch_model: LanguageModel,
+    texts: list[str],
+    rules: Rules,
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+
+    def edited(by: LanguageModel) -> list[bytes]:
+        keys = Keys()
+        batches = (
+            (batch, keys.of(batch.column("id"), batch.column("text")))
+            for batch in read(find_shards([str(source)]), Rejects())
+        )
+        found = edited_by_model(batches, by, rules, "text", seed=0)
+        return [line for batch in found for line in batch.json_lines()]
+
+    found = edited(model)
+    assert found == edited(torch_model)
+    assert sum(json.loads(line)["edit_changed"] for line in found) > 20
+
+
+def test_the_same_twice(model: LanguageModel, texts: list[str]) -> None:
+    tokens = model.tokenise(texts)
+    once, again = model.score(tokens, Request(K)), model.score(tokens, Request(K))
+    for left, right in zip(once, again, strict=True):
+        compare(left, right, 1e-5)
+
+
+def test_bfloat16(llama: Path, open_on_cpu: Open, texts: list[str]) -> None:
+    reference = open_on_cpu(llama, dtype="bfloat16", **LAYOUT)
+    with opened(llama, backend="vllm", dtype="bfloat16", devices="cpu") as model:
+        tokens = model.tokenise(texts)
+        found = np.concatenate([s.logprobs for s in model.score(tokens, Request())])
+    expected = np.concatenate([s.logprobs for s in reference.score(tokens, Request())])
+    assert found.mean() == pytest.approx(expected.mean(), rel=1e-3)
+
+
+def test_stdout_carries_records_and_stderr_nothing(
+    llama: Path, torch_model: LanguageModel, paragraphs: list[str]
+) -> None:
+    texts = paragraphs[:5]
     done = subprocess.run(
-        [sys.executable, "-m", "synthtools", *map(str, arguments), "--context", str(CONTEXT)],
+        [sys.executable, "-m", "synthtools", "ppl", "-m", str(llama), "--backend", "vllm"]
+        + ["--dtype", "float32", "--devices", "cpu"]
+        + ["--context", str(CONTEXT), "--stride", str(STRIDE)],
+        input="".join(json.dumps({"text": text}) + "\n" for text in texts).encode(),
         capture_output=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        timeout=300,
+        check=False,
     )
-    assert done.returncode == 0, done.stderr.decode()
-    return done
+    assert done.stderr == b""
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = torch_model.score(torch_model.tokenise(texts), Request())
+    assert [line["text"] for line in lines] == texts
+    for line, scores in zip(lines, expected, strict=True):
+        assert line["nll"] == pytest.approx(-scores.logprobs.mean(dtype=float), abs=1e-4)
 
 
-def scores(path):
-    table = pq.read_table(path).to_pydict()
-    logprobs = [np.array(row, np.float32) for row in table["token_logprobs"]]
-    return table["token_ids"], logprobs, table["nll"]
-
-
-@pytest.fixture(scope="module")
-def by_torch(human, tmp_path_factory):
-    path = tmp_path_factory.mktemp("torch") / "scores.parquet"
-    synth("ppl", human, "--tokens", "--backend", "torch", "-o", path)
-    return scores(path)
-
-
-@pytest.fixture(scope="module")
-def edited(human):
-    return synth("edit", human, "--threshold", "0.5", "--seed", "1", "--backend", "torch").stdout
-
-
-def agree(path, expected):
-    ids, logprobs, _ = scores(path)
-    assert ids == expected[0]
-    for found, wanted in zip(logprobs, expected[1], strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-3)
-
-
-def test_vllm_in_process_agrees_per_token(human, by_torch, tmp_path):
-    synth("ppl", human, "--tokens", "--backend", "vllm", "-o", tmp_path / "scores.parquet")
-    agree(tmp_path / "scores.parquet", by_torch)
-
-
-def test_a_server_agrees_per_token(human, server, by_torch, tmp_path):
-    synth("ppl", human, "--tokens", "--server", server, "-o", tmp_path / "scores.parquet")
-    agree(tmp_path / "scores.parquet", by_torch)
-
-
-def test_bfloat16_agrees_in_the_mean(human, by_torch, tmp_path):
-    more = ("--tokens", "--backend", "vllm", "--dtype", "bfloat16", "-o", tmp_path / "b.parquet")
-    synth("ppl", human, *more)
-    _, logprobs, _ = scores(tmp_path / "b.parquet")
-    ours, theirs = np.concatenate(logprobs), np.concatenate(by_torch[1])
-    assert abs(ours.mean() / theirs.mean() - 1) < 5e-3
-    assert np.abs(np.exp(ours) - np.exp(theirs)).mean() < 5e-3
-
-
-def test_edits_are_the_same_bytes_and_nothing_else_is_on_stdout(human, edited):
-    found = synth("edit", human, "--threshold", "0.5", "--seed", "1", "--backend", "vllm")
-    assert found.stdout == edited
-    assert sum(json.loads(line)["edit_changed"] for line in edited.splitlines()) > 0
-
-
-def test_edits_through_a_server_are_the_same_bytes(human, server, edited):
-    found = synth("edit", human, "--threshold", "0.5", "--seed", "1", "--server", server)
-    assert found.stdout == edited
+def test_an_engine_that_cannot_start_says_why_in_one_line(llama: Path) -> None:
+    with pytest.raises(SynthError) as raised:
+        opened(llama, backend="vllm", dtype="float32", devices="cpu", kv_cache_bytes=1)
+    line = str(raised.value)
+    assert line.startswith(f"{llama}: vLLM does not start: ")
+    assert "\n" not in line
+    assert os.environ["VLLM_LOGGING_LEVEL"]
