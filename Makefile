@@ -40,7 +40,7 @@ test: $(READY) lint
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
 
 test-vllm: $(VLLM_READY)
-	@PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" $(VLLM)/bin/python -m pytest tests/lm/test_vllm.py
+	@PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" $(VLLM)/bin/python -m pytest tests/lm/test_backends.py
 
 lint: $(READY)
 	@$(BIN)/ruff check --quiet .

@@ -218,9 +218,24 @@ def test_stdout_carries_records_and_stderr_nothing(
 ) -> None:
     texts = paragraphs[:5]
     done = subprocess.run(
-        [sys.executable, "-m", "synthtools", "ppl", "-m", str(llama), "--backend", "vllm"]
-        + ["--dtype", "float32", "--devices", "cpu"]
-        + ["--context", str(CONTEXT), "--stride", str(STRIDE)],
+        [
+            sys.executable,
+            "-m",
+            "synthtools",
+            "ppl",
+            "-m",
+            str(llama),
+            "--backend",
+            "vllm",
+            "--dtype",
+            "float32",
+            "--devices",
+            "cpu",
+            "--context",
+            str(CONTEXT),
+            "--stride",
+            str(STRIDE),
+        ],
         input="".join(json.dumps({"text": text}) + "\n" for text in texts).encode(),
         capture_output=True,
         timeout=300,
