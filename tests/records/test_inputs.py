@@ -487,7 +487,9 @@ def test_fingerprints_tell_other_files(tmp_path):
 # ---------------------------------------------------------------- stdin
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize(
+    "name", ["gzip-members", "zstd-skippable-first", "parquet", "arrow-file", "arrow-stream"]
+)
 def test_stdin_is_sniffed(name, synth):
     result = synth("cat", input=WHOLE[name])
     assert (result.code, result.stderr) == (0, b"")
@@ -522,11 +524,14 @@ def test_stdin_byte_by_byte(name, command):
 
 def test_a_slow_pipe_is_passed_on_at_once(command):
     process = subprocess.Popen([*command, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    patience = threading.Timer(30, process.kill)
+    patience.start()
     for number in range(3):
         line = b'{"n":%d}\n' % number
         process.stdin.write(line)
         process.stdin.flush()
         assert process.stdout.readline() == line  # before the next is written
+    patience.cancel()
     process.stdin.close()
     assert process.wait() == 0
     process.stdout.close()

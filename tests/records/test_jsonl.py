@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from synthtools.records import jsonl
 
-spaces = st.text(" \t\r", max_size=3)
+spaces = st.sampled_from(["", "", " ", "\t\r "])
 names = st.sampled_from(
     ["a", "b", "text", "", 'q"uote', "back\\slash", "ü", "a.b", "é\u2028", "x y"]
 )
@@ -59,73 +59,91 @@ def containers(values):
     return lists | objects
 
 
-values = st.recursive(numbers | words | strings(), containers, max_leaves=8)
+values = strings() | st.recursive(numbers | words | strings(), containers, max_leaves=8)
 
 
 @st.composite
 def objects(draw):
-    """An object as text, and its members as (key as written, value as written)."""
-    members = draw(st.lists(st.tuples(spelled_names(), values), max_size=6))
-    space = lambda: draw(spaces)  # noqa: E731
-    inner = ",".join(f"{space()}{n}{space()}:{space()}{v}{space()}" for n, v in members)
-    return f"{space()}{{{inner or space()}}}{space()}", members
-
-
-def key(written):
-    return json.loads(written)
-
-
-@given(objects(), st.lists(names, max_size=4, unique=True))
-@settings(max_examples=100)
-def test_only_members_keeps_each_as_written(made, wanted):
-    text, members = made
-    last = {key(name): f"{name}|{value}" for name, value in members}
-    line = text.encode()
-    if not set(wanted) <= set(last):
-        with pytest.raises(KeyError):
-            jsonl.only_members(line, wanted)
-        return
-    found = jsonl.only_members(line, wanted).decode()
-    body = found.strip()
-    assert found.replace(body, "", 1) == text.replace(text.strip(), "", 1)
-    # The slow way: the members of the result are those of the object, byte for byte.
-    spans = jsonl._members(body.encode())
-    assert [k for k, *_ in spans] == wanted
-    for name, start, value_start, end in spans:
-        written, value = last[name].split("|", 1)
-        whole = body.encode()[start:end].decode()
-        assert whole.startswith(written) and whole.endswith(value)
-        assert body.encode()[value_start:end].decode() == value
-
-
-@given(objects(), st.dictionaries(names, st.sampled_from(["7", '"new"', "[1, 2]"]), max_size=4))
-@settings(max_examples=100)
-def test_with_members_changes_nothing_else(made, new):
-    text, members = made
-    line = text.encode()
-    present = jsonl.parse_object(line)
-    found = jsonl.with_members(line, present, {k: v.encode() for k, v in new.items()})
-    # The slow way: an object of known layout, with the last of equal keys replaced.
-    last = {key(name): index for index, (name, _) in enumerate(members)}
-    expected = [
-        (key(name), new[key(name)] if key(name) in new and last[key(name)] == index else value)
-        for index, (name, value) in enumerate(members)
-    ] + [(name, value) for name, value in new.items() if name not in last]
-    body = found.strip(b" \t\r\n")
-    spans = jsonl._members(body)
-    assert [(k, body[start:end].decode()) for k, _, start, end in spans] == expected
-    # All bytes that are not new are the old ones, in order.
-    for name in set(last) & set(new):
-        line = jsonl.with_members(line, present, {name: b"0"})
-        found = jsonl.with_members(found, present, {name: b"0"})
-    added = b"".join(
-        b"," * bool(present or number) + jsonl.json_bytes(name) + b":" + new[name].encode()
-        for number, name in enumerate(n for n in new if n not in last)
+    """An object in pieces: the space around it, and (space, key, colon, value, space) of members."""
+    member = st.tuples(
+        spaces, spelled_names(), st.builds("{}:{}".format, spaces, spaces), values, spaces
     )
-    assert found.replace(added, b"", 1) == line
+    return draw(spaces), draw(st.lists(member, min_size=1, max_size=6)), draw(spaces)
+
+
+def line_of(before, members, after):
+    return (before + "{" + ",".join(map("".join, members)) + "}" + after).encode()
+
+
+def last_of(members):
+    """Where each key stands for the last time, which is the one that readers see."""
+    return {json.loads(name): index for index, (_, name, *_) in enumerate(members)}
+
+
+@given(objects(), st.data())
+@settings(max_examples=100)
+def test_only_members_keeps_each_as_written(made, data):
+    before, members, after = made
+    last = last_of(members)
+    wanted = data.draw(st.permutations(list(last)))
+    wanted = wanted[: data.draw(st.integers(0, len(wanted)))]
+    expected = [("", *members[last[name]][1:4], "") for name in wanted]
+    assert jsonl.only_members(line_of(*made), wanted) == line_of(before, expected, after)
+
+
+def test_only_members_needs_them():
+    with pytest.raises(KeyError):
+        jsonl.only_members(b'{"a":{"b":1}}', ["b"])
+
+
+@given(objects(), st.data())
+@settings(max_examples=100)
+def test_with_members_changes_nothing_else(made, data):
+    before, members, after = made
+    last = last_of(members)
+    names_set = st.lists(st.sampled_from(list(last)), max_size=3) | st.lists(names)
+    new = {
+        name: data.draw(st.sampled_from(["7", '"n"', "[1, 2]"])) for name in data.draw(names_set)
+    }
+    line = line_of(*made)
+    found = jsonl.with_members(
+        line, jsonl.parse_object(line), {name: value.encode() for name, value in new.items()}
+    )
+    expected = list(members)
+    for name, value in new.items():
+        if name in last:
+            space, key, colon, _, more = expected[last[name]]
+            expected[last[name]] = (space, key, colon, value, more)
+    added = [
+        ("", jsonl.json_bytes(name).decode(), ":", value, "")
+        for name, value in new.items()
+        if name not in last
+    ]
+    if added:  # they stand before the space that stood before the brace
+        *left, space = expected.pop()
+        expected.append((*left, ""))
+        added.append(("", *added.pop()[1:4], space))
+    assert found == line_of(before, expected + added, after)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [r'"\\"', r'"\""', r'"\\\""', r'"}\"]"', r'["\\", {"x": "}\""}]', r'""', r"[[], {}]"],
+)
+def test_values_end_where_they_end(value):
+    line = f'{{"a":{value},"b":1}}'.encode()
+    assert jsonl.only_members(line, ["b"]) == b'{"b":1}'
+    assert jsonl.only_members(line, ["a"]) == f'{{"a":{value}}}'.encode()
+
+
+def test_fractions_are_no_long_integers():
+    """Else nearly every score would take the slow way."""
+    assert not jsonl.has_long_integer(b'{"p":0.00012345678901234567,"q":-1.25}')
+    assert jsonl.has_long_integer(b'{"p":1234567890123456789}')
 
 
 def test_an_object_without_members_takes_some():
+    assert jsonl.only_members(b" { } \r", []) == b" {} \r"
     assert jsonl.with_members(b" { } \r", {}, {"a": b"1", "b": b"2"}) == b' {"a":1,"b":2 } \r'
 
 

@@ -80,6 +80,13 @@ def test_places_count_bad_records_too(bad):
     assert [n for batch in batches for n in batch.ordinals] == [0, 2, 4]
 
 
+def test_places_after_a_bad_first_record(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text("oops\n\noops\n{}\n")
+    (batch,) = read(find_shards([str(source)]), Rejects(skip=True))
+    assert list(batch.numbers) == [4] and list(batch.ordinals) == [2]
+
+
 def test_a_source_without_the_field_is_set_aside_whole(tmp_path, convert):
     plain, rows = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     plain.write_text('{"text":"x"}\n')

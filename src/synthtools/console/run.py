@@ -75,6 +75,7 @@ class Run:
         self.arguments = ARGUMENTS.get({})
         self._start = time.monotonic()
         self._records = 0
+        self._passes = 0
         self._stack = ExitStack()
         self.sink: Sink | None = None
         self._beside = beside
@@ -156,11 +157,16 @@ class Run:
         return done, total, f"{self._records:,} records, {rate:,.0f}/s"
 
     def _sound(self, batch_bytes: int | None) -> Iterator[Batch]:
-        """All records that have the needed fields, those that are done included."""
+        """All records that have the needed fields, those that are done included.
+
+        Bad records are told and kept by the first pass over the inputs alone.
+        """
+        rejects = self.rejects if self._passes == 0 else Rejects(skip=True)
+        self._passes += 1
         more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
-        for batch in read(self.shards, self.rejects, **more):
+        for batch in read(self.shards, rejects, **more):
             for name, option in self._needed:
-                batch = require_text(batch, name, self.rejects, option)
+                batch = require_text(batch, name, rejects, option)
             yield batch
 
     def _done(self, batch: Batch) -> int:

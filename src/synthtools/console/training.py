@@ -111,7 +111,6 @@ def run_training(
         )
 
         def texts() -> Iterator[list[str]]:
-            run.rejects.reasons.clear()  # the data is read twice where a tokenizer is trained
             for batch in run.batches():
                 yield batch.column(text.text_field)
 

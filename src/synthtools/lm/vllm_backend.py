@@ -99,6 +99,8 @@ def _apart() -> Iterator[Path]:
             for descriptor, saved in enumerate(kept, 1):
                 os.dup2(saved, descriptor)
                 os.close(saved)
+            if not asked_for:
+                del os.environ["VLLM_LOGGING_LEVEL"]  # else the next engine took it for the user's
 
 
 def _cause(log: Path, error: Exception) -> str:

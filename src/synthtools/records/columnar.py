@@ -311,10 +311,36 @@ def fitted(pieces: list[Piece], schema: pa.Schema) -> tuple[pa.Schema, list[pa.T
 
 
 def joined(tables: list[pa.Table]) -> pa.Table:
-    """Tables of one schema as one table in one piece."""
+    """Tables of one schema as one table in one piece, whose buffers depend on its values alone."""
     if not tables[0].column_names:
         return without_columns(sum(table.num_rows for table in tables))
-    return pa.concat_tables(tables).combine_chunks()
+    table = pa.concat_tables(tables).combine_chunks()
+    columns = [_canonical(column.combine_chunks()) for column in table.columns]
+    return pa.table(columns, schema=table.schema)
+
+
+def _canonical(array: pa.Array) -> pa.Array:
+    """The array with nothing but nulls under the nulls of its structs.
+
+    What lies there is no value, and how Arrow fills it depends on how the rows came together.
+    """
+    kind = array.type
+    if pa.types.is_struct(kind) and kind.num_fields:
+        # flatten hands a struct's nulls down to its fields.
+        fields = [_canonical(item) for item in array.flatten()]
+        mask = array.is_null() if array.null_count else None
+        return pa.StructArray.from_arrays(fields, fields=list(kind), mask=mask)
+    if pa.types.is_list(kind) and _holds_struct(kind) and not array.offset:
+        mask = array.is_null() if array.null_count else None
+        items = _canonical(array.values)
+        return pa.ListArray.from_arrays(array.offsets, items, type=kind, mask=mask)
+    return array
+
+
+def _holds_struct(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        return _holds_struct(kind.value_type)
+    return pa.types.is_struct(kind)
 
 
 def _conform(piece: Piece, item: pa.Field) -> pa.ChunkedArray | pa.Array:

@@ -45,12 +45,10 @@ def compression_of(head: bytes) -> str | None:
     for name, (_, magic) in _CODECS.items():
         if head.startswith(magic):
             return name
-    return "zstd" if _is_skippable(head) else None
-
-
-def _is_skippable(head: bytes) -> bool:
-    # zstd frames without content have magic numbers of their own: 0x184D2A50 … 0x184D2A5F.
-    return len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
+    # A zstd file may open with a skippable frame (0x184D2A50 … 0x184D2A5F, little-endian).
+    if len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50:
+        return "zstd"
+    return None
 
 
 class DecompressingReader:
@@ -104,48 +102,29 @@ class DecompressingReader:
         try:
             if self._decoder is None and not self._begin_member():
                 return False
-            piece = self._next(_PIECE)
-            if not piece:
+            if not self._more():
                 raise self._failed("truncated", "the data ends inside a frame")
+            piece = self._pending[self._position : self._position + _PIECE]
+            self._position += len(piece)
             self._content = self._decompressed(piece)
         except SynthError as failure:
             self._failure = failure
         return self._failure is None
 
     def _begin_member(self) -> bool:
-        """Passes over what may stand between members; False at the end."""
-        while head := self._ahead(4):
-            if self._codec == "gzip" and head.startswith(b"\0"):
-                self._position += 1  # padding, as tapes and block devices leave it
-            elif self._codec == "zstd" and _is_skippable(head):
-                self._skip(8 + int.from_bytes(self._ahead(8)[4:], "little"))
-            else:
+        """False where there is none any more."""
+        while self._more():
+            if self._codec != "gzip" or self._pending[self._position] != 0:
                 self._decoder = self._new_decoder()
                 return True
+            self._position += 1  # padding, as tapes and block devices leave it
         return False
 
-    def _ahead(self, count: int) -> bytes:
-        """The next compressed bytes, left where they are; fewer at the end."""
-        while len(self._pending) - self._position < count:
-            more = self._raw.read1(1 << 18)
-            if not more:
-                break
-            self._pending, self._position = self._pending[self._position :] + more, 0
-        return self._pending[self._position : self._position + count]
-
-    def _next(self, size: int) -> bytes:
-        """Up to ``size`` compressed bytes; ``b""`` at the end."""
-        self._ahead(1)
-        piece = self._pending[self._position : self._position + size]
-        self._position += len(piece)
-        return piece
-
-    def _skip(self, count: int) -> None:
-        while count:
-            piece = self._next(count)
-            if not piece:
-                raise self._failed("truncated", "the data ends inside a frame")
-            count -= len(piece)
+    def _more(self) -> bool:
+        """Whether there are more compressed bytes; they are waited for."""
+        if self._position == len(self._pending):
+            self._pending, self._position = self._raw.read1(1 << 18), 0
+        return bool(self._pending)
 
     def _decompressed(self, piece: bytes) -> bytes:
         assert self._decoder is not None

@@ -20,6 +20,7 @@ from synthtools.records.batch import Batch
 from synthtools.records.encoders import FORMATS, Encoder, encoder
 from synthtools.records.files import AtomicFile, special, told, write_whole
 from synthtools.records.inputs import Shard
+from synthtools.records.jobs import difference
 from synthtools.records.size import Size, parts
 
 MANIFEST = ".synth.json"
@@ -334,7 +335,7 @@ class DirectorySink(Sink):
             raise SynthError(f"{path}: not a manifest of synth; --force begins anew") from error
         if manifest.job != job:
             raise SynthError(
-                f"{self._folder}: was begun with other {_difference(manifest.job, job)}; "
+                f"{self._folder}: was begun with other {difference(manifest.job, job)}; "
                 "--force begins anew"
             )
         names = {shard.name for shard in manifest.shards}
@@ -409,15 +410,3 @@ def is_unfinished(folder: Path) -> bool:
         return json.loads((folder / MANIFEST).read_bytes())["complete"] is False
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    for part in sorted({*old, *new}):
-        before, now = old.get(part), new.get(part)
-        if before == now:
-            continue
-        if isinstance(before, dict) and isinstance(now, dict):
-            names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
-            return f"{part} ({', '.join(names)})"
-        return part
-    return "arguments"

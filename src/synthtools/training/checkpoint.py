@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from synthtools.errors import SynthError
+from synthtools.records.jobs import difference
 
 _STATE = "state.json"
 
@@ -82,9 +83,9 @@ def load(
         ) from error
     job = json.loads(json.dumps(job))
     if state["job"] != job:
-        names = [n for n in sorted({*state["job"], *job}) if state["job"].get(n) != job.get(n)]
         raise SynthError(
-            f"{folder.parent}: was begun with other {', '.join(names)}; --force begins anew"
+            f"{folder.parent}: was begun with other {difference(state['job'], job)}; "
+            "--force begins anew"
         )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
