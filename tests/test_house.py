@@ -13,12 +13,13 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "synthtools"
 ALLOWED = {
     "records": set(),
     "lm": set(),
-    "analysis": {"lm", "records"},
-    "curation": {"lm", "records"},
+    "text": {"records"},
+    "analysis": {"lm", "records", "text"},
+    "curation": {"lm", "records", "text"},
     "training": {"lm", "records"},
     "prior": set(),
-    "console": {"analysis", "curation", "lm", "records", "training"},
-    "commands": {"analysis", "console", "curation", "lm", "records", "training"},
+    "console": {"analysis", "curation", "lm", "records", "text", "training"},
+    "commands": {"analysis", "console", "curation", "lm", "records", "text", "training"},
 }
 
 HEAVY = (
@@ -31,6 +32,7 @@ HEAVY = (
     "tokenizers",
     "zstandard",
     "scipy",
+    "numba",
 )
 
 

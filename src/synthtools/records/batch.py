@@ -135,12 +135,28 @@ MISSING = _Missing()
 
 @dataclass
 class JsonBatch(Batch):
-    """Records read from JSONL: the lines, and the objects parsed from them."""
+    """Records read from JSONL.
+
+    Attributes:
+        lines: valid JSON objects.
+        parsed: the objects, where they have been parsed already.
+        scanned: some of their fields as JSON text, None where a record lacks one.
+    """
 
     lines: list[bytes] = field(default_factory=list)
-    objects: list[dict[str, Any]] = field(default_factory=list)
+    parsed: list[dict[str, Any]] | None = None
+    scanned: dict[str, list[bytes | None]] = field(default_factory=dict)
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        if self.parsed is None:
+            self.parsed = [jsonl.parse_object(line) for line in self.lines]
+        return self.parsed
 
     def column(self, name: str) -> list[Any]:
+        if name in self.scanned:
+            texts = self.scanned[name]
+            return [MISSING if text is None else jsonl.parse_value(text) for text in texts]
         values = [record.get(name, MISSING) for record in self.objects]
         if float in map(type, values):
             for index, value in enumerate(values):
@@ -162,13 +178,14 @@ class JsonBatch(Batch):
         return replace(
             self,
             lines=[self.lines[i] for i in indices],
-            objects=[self.objects[i] for i in indices],
+            parsed=self.parsed and [self.parsed[i] for i in indices],
+            scanned={n: [texts[i] for i in indices] for n, texts in self.scanned.items()},
         )
 
     def select(self, names: list[str]) -> JsonBatch:
         lines = [jsonl.only_members(line, names) for line in self.lines]
         objects = [{name: record[name] for name in names} for record in self.objects]
-        return replace(self, lines=lines, objects=objects)
+        return replace(self, lines=lines, parsed=objects, scanned={})
 
     def json_lines(self) -> list[bytes]:
         if not self.added:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,25 @@ _BOM = b"\xef\xbb\xbf"
 _NAMED_FIELDS = 20
 
 
+@dataclass(frozen=True)
+class Block:
+    """A piece of a shard as it lies there, not yet looked into.
+
+    Attributes:
+        source: the shard's name.
+        number: line or row of its first record in the shard, from 1.
+        lines: whole lines of JSONL, without a byte order mark.
+        rows: of Parquet or Arrow.
+        broken: why the shard cannot be read from here on; ``lines`` is then what is left of it.
+    """
+
+    source: str
+    number: int
+    lines: bytes = b""
+    rows: pa.Table | None = None
+    broken: SynthError | None = None
+
+
 def read(
     shards: Iterable[Shard], rejects: Rejects, batch_bytes: int = BATCH_BYTES
 ) -> Iterator[Batch]:
@@ -40,94 +60,118 @@ def read(
         SynthError: a shard cannot be opened or is damaged, unless ``rejects`` skips it.
     """
     ordinal = 0
+    for block in blocks(shards, batch_bytes, whole=False):
+        if block.broken is not None:
+            rejects.add_broken_shard(block.source, block.number, block.broken, block.lines)
+            continue
+        batch, seen = batch_of(block, rejects)
+        batch.ordinals += ordinal
+        ordinal += seen
+        if len(batch):
+            yield batch
+
+
+def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[Block]:
+    """The shards in pieces of about ``batch_bytes``.
+
+    Args:
+        whole: wait until a block of lines is full, so that its end depends on the data alone.
+    """
     for shard in shards:
-        for batch, seen in _shard_batches(shard, rejects, batch_bytes):
-            batch.ordinals += ordinal
-            ordinal += seen
-            if len(batch):
-                yield batch
+        with ExitStack() as stack:
+            try:
+                kind, file = stack.enter_context(open_shard(shard))
+            except SynthError as error:
+                yield Block(shard.name, 1, broken=error)
+                continue
+            if kind == "empty":
+                continue
+            if kind in ("jsonl", "gzip", "zstd"):
+                compressed = kind != "jsonl"
+                stream = DecompressingReader(file, kind, shard.name) if compressed else file
+                yield from _line_blocks(stream, shard, batch_bytes, whole)
+            else:
+                yield from _row_blocks(kind, file, shard, batch_bytes)
 
 
-def _shard_batches(shard: Shard, rejects: Rejects, batch_bytes: int) -> Iterator[tuple[Batch, int]]:
-    with ExitStack() as stack:
-        try:
-            kind, file = stack.enter_context(open_shard(shard))
-        except SynthError as error:
-            rejects.add_broken_shard(shard.name, 1, error, b"")
-            return
-        yield from _batches(kind, file, shard, rejects, batch_bytes)
+def batch_of(block: Block, rejects: Rejects) -> tuple[Batch, int]:
+    """The sound records of a block, with ordinals from 0, and how many records it stands for."""
+    if block.rows is None:
+        lines = block.lines.split(b"\n")
+        return json_batch(lines, range(block.number, block.number + len(lines)), block, rejects)
+    from synthtools.records import columnar
 
-
-def _batches(
-    kind: str, file: BufferedReader, shard: Shard, rejects: Rejects, batch_bytes: int
-) -> Iterator[tuple[Batch, int]]:
-    """Batches with ordinals from 0 at the batch's start, and how many records it stands for."""
-    if kind == "empty":
-        return iter(())
-    if kind == "jsonl":
-        return _json_batches(file, shard, rejects, batch_bytes)
-    if kind in ("gzip", "zstd"):
-        stream = DecompressingReader(file, kind, shard.name)
-        return _json_batches(stream, shard, rejects, batch_bytes)
-    return _arrow_batches(kind, file, shard, rejects, batch_bytes)
+    count = block.rows.num_rows
+    numbers = np.arange(block.number, block.number + count, dtype=np.int64)
+    batch = ArrowBatch(block.source, numbers, numbers - block.number, rows=block.rows)
+    return without(batch, columnar.faults(block.rows), rejects), count
 
 
 # ---------------------------------------------------------------- JSONL
 
 
-def _json_batches(
-    stream: BufferedReader | DecompressingReader, shard: Shard, rejects: Rejects, batch_bytes: int
-) -> Iterator[tuple[Batch, int]]:
+def _line_blocks(
+    stream: BufferedReader | DecompressingReader, shard: Shard, batch_bytes: int, whole: bool
+) -> Iterator[Block]:
     number = 1
     rest: list[bytes] = []  # pieces of a line whose end has not come yet
     while True:
         try:
-            block = stream.read1(batch_bytes)
+            data = _full(stream, batch_bytes) if whole else stream.read1(batch_bytes)
         except (SynthError, OSError) as error:
             failure = error if isinstance(error, SynthError) else _unreadable(shard, error)
-            rejects.add_broken_shard(shard.name, number, failure, b"".join(rest))
+            yield Block(shard.name, number, b"".join(rest), broken=failure)
             return
-        if block:
-            end = block.rfind(b"\n") + 1
-            if not end:
-                rest.append(block)
-                continue
-            lines = b"".join([*rest, block[:end]]).split(b"\n")
-            lines.pop()  # what follows the last newline
-            rest = [block[end:]] if end < len(block) else []
-        else:
-            lines, rest = [b"".join(rest)] if rest else [], []
-        if number == 1 and lines:
-            lines[0] = lines[0].removeprefix(_BOM)
-        yield _json_batch(lines, number, shard.name, rejects)
-        number += len(lines)
-        if not block:
+        end = data.rfind(b"\n") + 1
+        if data and not end:
+            rest.append(data)
+            continue
+        lines = b"".join([*rest, data[:end]])
+        rest = [data[end:]] if end < len(data) else []
+        if lines:
+            text = lines.removeprefix(_BOM) if number == 1 else lines
+            yield Block(shard.name, number, text)
+            number += lines.count(b"\n")
+        if not data:
             return
 
 
-def _json_batch(
-    lines: list[bytes], number: int, source: str, rejects: Rejects
+def _full(stream: BufferedReader | DecompressingReader, size: int) -> bytes:
+    pieces: list[bytes] = []
+    try:
+        while size and (piece := stream.read1(size)):
+            pieces.append(piece)
+            size -= len(piece)
+    except (SynthError, OSError):
+        if not pieces:  # else what came before the damage goes first; it is met again
+            raise
+    return b"".join(pieces)
+
+
+def json_batch(
+    lines: Sequence[bytes], numbers: Sequence[int], block: Block, rejects: Rejects
 ) -> tuple[JsonBatch, int]:
-    kept, objects, numbers, ordinals = [], [], [], []
+    """The sound records among lines of a block, and how many records the lines stand for."""
+    kept, objects, kept_numbers, ordinals = [], [], [], []
     seen = 0
-    for offset, line in enumerate(lines):
+    for number, line in zip(numbers, lines, strict=True):
         if not line or line.isspace():
             continue  # a blank line is no record
         try:
             objects.append(jsonl.parse_object(line))
         except ValueError as error:
-            rejects.add(RecordError(source, number + offset, str(error), line))
+            rejects.add(RecordError(block.source, number, str(error), line))
         else:
             kept.append(line)
-            numbers.append(number + offset)
+            kept_numbers.append(number)
             ordinals.append(seen)
         seen += 1
     batch = JsonBatch(
-        source,
-        np.array(numbers, np.int64),
+        block.source,
+        np.array(kept_numbers, np.int64),
         np.array(ordinals, np.int64),
         lines=kept,
-        objects=objects,
+        parsed=objects,
     )
     return batch, seen
 
@@ -139,12 +183,8 @@ def _unreadable(shard: Shard, error: OSError) -> SynthError:
 # ---------------------------------------------------------------- Parquet and Arrow
 
 
-def _arrow_batches(
-    kind: str, file: BufferedReader, shard: Shard, rejects: Rejects, batch_bytes: int
-) -> Iterator[tuple[Batch, int]]:
+def _row_blocks(kind: str, file: BufferedReader, shard: Shard, batch_bytes: int) -> Iterator[Block]:
     import pyarrow as pa
-
-    from synthtools.records import columnar
 
     number = 1
     tables = _arrow_tables(kind, file, batch_bytes)
@@ -155,18 +195,15 @@ def _arrow_batches(
                 table.validate(full=True)
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = f"damaged or truncated {kind} data ({_short(error)}); fetch or write it again"
-            rejects.add_broken_shard(shard.name, number, SynthError(f"{shard.name}: {reason}"), b"")
+            yield Block(shard.name, number, broken=SynthError(f"{shard.name}: {reason}"))
             return
         if table is None:
             return
         rows = max(1, int(batch_bytes * table.num_rows / max(1, table.nbytes)))
         for start in range(0, table.num_rows, rows):
-            count = min(rows, table.num_rows - start)
-            piece = table.slice(start, count)
-            numbers = np.arange(number, number + count, dtype=np.int64)
-            batch = ArrowBatch(shard.name, numbers, numbers - number, rows=piece)
-            yield without(batch, columnar.faults(piece), rejects), count
-            number += count
+            piece = table.slice(start, min(rows, table.num_rows - start))
+            yield Block(shard.name, number, rows=piece)
+            number += piece.num_rows
 
 
 def _arrow_tables(kind: str, file: BufferedReader, batch_bytes: int) -> Iterator[pa.Table]:

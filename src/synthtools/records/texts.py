@@ -1,0 +1,42 @@
+"""Texts of many records in one buffer, as Arrow holds them: what the kernels read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts one after the other in UTF-8.
+
+    Attributes:
+        data: uint8 [bytes], valid UTF-8 without surrogates.
+        offsets: int64 [texts + 1]; text i is ``data[offsets[i]:offsets[i + 1]]``.
+    """
+
+    data: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Texts:
+        """Raises UnicodeEncodeError where a text holds half of a surrogate pair."""
+        pieces = [text.encode("utf-8") for text in texts]
+        offsets = np.zeros(len(pieces) + 1, np.int64)
+        np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+        return cls(np.frombuffer(b"".join(pieces), np.uint8), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> str:
+        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes().decode("utf-8")
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[index] for index in range(len(self)))
+
+    def lengths(self) -> np.ndarray:
+        """Bytes of each text, int64."""
+        return np.diff(self.offsets)

@@ -1,0 +1,201 @@
+"""Records read once, worked on by all cores, taken in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from synthtools.errors import RecordError
+from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
+from synthtools.records.inputs import Shard
+from synthtools.records.reading import Block, batch_of, blocks, json_batch, require_text
+from synthtools.records.rejects import Rejects
+from synthtools.records.scan import ASK, FOUND, Scan, scan
+from synthtools.records.texts import Texts
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+BLOCK_BYTES = 4 << 20
+
+
+def in_order(items: Iterable[_T], function: Callable[[_T], _R], jobs: int) -> Iterator[_R]:
+    """Like map, with ``jobs`` threads; some items ahead, results in the order of the items.
+
+    The function gains from threads as far as it leaves the interpreter lock alone.
+    """
+    if jobs <= 1:
+        yield from map(function, items)
+        return
+    pending: deque[Future[_R]] = deque()
+    with ThreadPoolExecutor(jobs, thread_name_prefix="worker") as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > jobs + 1:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+class _Noted(Rejects):
+    """Bad records noted where they are found, to be told in the order of the input."""
+
+    def __init__(self) -> None:
+        super().__init__(skip=True)
+        self._noted: list[RecordError] = []
+
+    def add(self, error: RecordError) -> None:
+        self._noted.append(error)
+
+    def tell(self, rejects: Rejects) -> None:
+        for error in sorted(self._noted, key=lambda error: error.number):
+            rejects.add(error)
+
+
+@dataclass(frozen=True)
+class Worked(Generic[_R]):
+    """Records and what was made of them.
+
+    Attributes:
+        batch: the records; those read from JSONL are parsed only where someone asks.
+        texts: the text of each.
+        result: what the work returned.
+    """
+
+    batch: Batch
+    texts: Texts
+    result: _R
+
+
+def worked(
+    shards: Iterable[Shard],
+    rejects: Rejects,
+    work: Callable[[Batch, Texts], _R],
+    text_field: str,
+    *,
+    fields: Sequence[str] = (),
+    option: str = "--text-field",
+    jobs: int = 1,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Worked[_R]]:
+    """The sound records of the shards in order, each batch with the work's result for it.
+
+    The work runs in ``jobs`` threads; what it is given depends on the data alone, not on their
+    number.
+
+    Args:
+        fields: other fields whose values will be asked for, read along with the text.
+        option: the option that names the text field, for the remedy of a bad record.
+
+    Memory: ``jobs`` + 2 blocks, each about three times ``block_bytes`` or its longest record.
+
+    Raises:
+        RecordError: at the first bad record, unless ``rejects`` skips them.
+        SynthError: a shard cannot be opened or is damaged, unless ``rejects`` skips it.
+    """
+
+    def done(block: Block) -> tuple[Block, Worked[_R] | None, int, _Noted]:
+        noted = _Noted()
+        if block.broken is not None:
+            return block, None, 0, noted
+        batch, texts, seen = _with_texts(block, text_field, fields, option, noted)
+        return block, Worked(batch, texts, work(batch, texts)), seen, noted
+
+    ordinal = 0
+    for block, found, seen, noted in in_order(blocks(shards, block_bytes, True), done, jobs):
+        noted.tell(rejects)
+        if found is None:
+            assert block.broken is not None
+            rejects.add_broken_shard(block.source, block.number, block.broken, block.lines)
+            continue
+        found.batch.ordinals += ordinal
+        ordinal += seen
+        if len(found.batch):
+            yield found
+
+
+def _with_texts(
+    block: Block, text_field: str, fields: Sequence[str], option: str, rejects: Rejects
+) -> tuple[Batch, Texts, int]:
+    if block.rows is None:
+        return _scanned(block, text_field, fields, option, rejects)
+    batch, seen = batch_of(block, rejects)
+    assert isinstance(batch, ArrowBatch)
+    batch = require_text(batch, text_field, rejects, option)
+    return batch, _texts_of(batch, text_field), seen
+
+
+def _texts_of(batch: ArrowBatch, text_field: str) -> Texts:
+    import pyarrow as pa
+
+    if not len(batch):
+        return Texts.of([])
+    column = batch.rows.column(text_field)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return Texts.of(batch.column(text_field))
+    array = column.cast(pa.large_string()).combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks)
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    size = 0 if data is None else data.size
+    content = np.frombuffer(data, np.uint8) if size else np.zeros(0, np.uint8)
+    return Texts(content, ends)
+
+
+def _scanned(
+    block: Block, text_field: str, fields: Sequence[str], option: str, rejects: Rejects
+) -> tuple[Batch, Texts, int]:
+    found = scan(block.lines, text_field, fields)
+    lines = block.lines.split(b"\n")[: len(found.states)]
+    sound = np.flatnonzero(found.states == FOUND)
+    asked = np.flatnonzero(found.states == ASK)
+    batch = JsonBatch(
+        block.source,
+        block.number + sound,
+        lines=lines if len(sound) == len(lines) else [lines[i] for i in sound],
+        scanned=_values(block.lines, found, sound, fields),
+    )
+    offsets = np.concatenate([[0], found.ends[sound]]).astype(np.int64)
+    texts = Texts(found.data, offsets)
+    if not len(asked):
+        batch.ordinals = np.arange(len(sound), dtype=np.int64)
+        return batch, texts, len(sound)
+    # Lines that the scan left open: the slow reading rules.
+    numbers = block.number + asked
+    slow, _ = json_batch([lines[i] for i in asked], numbers.tolist(), block, rejects)
+    slow = require_text(slow, text_field, rejects, option)
+    # ``lines`` that are blank to the slow reading alone are no records either.
+    blank = np.array([lines[i].isspace() for i in asked], bool)
+    records = np.sort(np.concatenate([sound, asked[~blank]]))
+    seen = len(records)
+    place = np.concatenate([batch.numbers, slow.numbers])
+    order = np.argsort(place, kind="stable")
+    strings = [*texts, *slow.column(text_field)]
+    all_lines = [*batch.lines, *slow.lines]
+    both = JsonBatch(
+        block.source,
+        place[order],
+        np.searchsorted(records, place[order] - block.number).astype(np.int64),
+        lines=[all_lines[i] for i in order],
+    )
+    return both, Texts.of([strings[i] for i in order]), seen
+
+
+def _values(
+    block: bytes, found: Scan, sound: np.ndarray, fields: Sequence[str]
+) -> dict[str, list[bytes | None]]:
+    values: dict[str, list[bytes | None]] = {}
+    for index, name in enumerate(fields):
+        spans = found.spans[sound, index].tolist()
+        values[name] = [None if start < 0 else block[start:end] for start, end in spans]
+    return values
