@@ -16,6 +16,7 @@ import typer
 from synthtools import __version__
 from synthtools.console import options
 from synthtools.errors import OutputClosed, SynthError
+from synthtools.records.files import remove_unfinished
 
 TOOLS = ("edit", "ppl", "train", "cat")
 
@@ -49,8 +50,8 @@ def build() -> typer.Typer:
             raise typer.Exit
 
     for tool in TOOLS:
-        module = importlib.import_module(f"synthtools.commands.{tool}")
-        app.command(tool)(options.command(getattr(module, tool)))
+        module = importlib.import_module(f"synthtools.commands.{tool.replace('-', '_')}")
+        app.command(tool)(options.command(getattr(module, tool.replace("-", "_"))))
     return app
 
 
@@ -58,6 +59,8 @@ def main() -> None:
     """Runs the command line and exits."""
     signal.signal(signal.SIGTERM, _interrupt)
     code = _run()
+    if code:
+        remove_unfinished()
     # Whoever reads our stdout may be gone: the interpreter must not stumble over it at its exit.
     try:
         sys.stdout.flush()

@@ -49,6 +49,17 @@ _STANDARD = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]+)")
 
 
+# Files begun and neither committed nor aborted. A signal may come between any two steps of a
+# program, so that whoever began a file may never learn its name.
+_BEGUN: set[Path] = set()
+
+
+def remove_unfinished() -> None:
+    """Removes what an interrupted program has begun to write."""
+    while _BEGUN:
+        _BEGUN.pop().unlink(missing_ok=True)
+
+
 class AtomicFile:
     """A file that stands under its name only once it is whole.
 
@@ -83,6 +94,7 @@ class AtomicFile:
         name = f".{self.path.name[:40]}.{secrets.token_hex(4)}.partial"
         with told(self.path):
             self._temporary = self.path.with_name(name)
+            _BEGUN.add(self._temporary)
             self.file = open(self._temporary, "xb", buffering=1 << 20)
 
     def write(self, data: bytes) -> None:
@@ -106,6 +118,7 @@ class AtomicFile:
             self.file.close()
             if self._temporary is not None:
                 os.replace(self._temporary, self.path)
+                _BEGUN.discard(self._temporary)
             self._remove(self._spares)
 
     def abort(self) -> None:
@@ -120,6 +133,7 @@ class AtomicFile:
     def _remove(paths: list[Path]) -> None:
         for path in paths:
             path.unlink(missing_ok=True)
+            _BEGUN.discard(path)
 
 
 def write_whole(path: Path, content: bytes, force: bool = True) -> None:
