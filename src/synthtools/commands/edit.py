@@ -135,7 +135,7 @@ def edit(
         raise UsageError("--top-p must be above 0")
     if scores and generations > 1:
         raise UsageError("--scores are of the original text: they serve one generation only")
-    with Run("edit", reading, writing, text.text_field, beside=scores) as run:
+    with Run("edit", reading, writing, text.text_field, beside=[scores] if scores else []) as run:
         from synthtools.curation import editing
         from synthtools.curation.edit import Rules
         from synthtools.curation.stored_scores import StoredScores

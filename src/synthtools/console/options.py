@@ -21,6 +21,8 @@ from typing import Annotated, Any
 
 import typer
 
+from synthtools.machine import cores
+
 # Arguments of the running tool by option name; what a report says it was made with.
 ARGUMENTS: ContextVar[dict[str, Any]] = ContextVar("arguments")
 DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
@@ -168,6 +170,10 @@ class Jobs:
         int | None,
         option("--jobs", "-j", metavar="N", min=1, help="CPU cores to use (default: all)."),
     ] = None
+
+    def count(self) -> int:
+        """How many cores to use."""
+        return self.jobs or cores()
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from synthtools.console import quantities, reports, terminal
-from synthtools.console.options import ARGUMENTS, NOT_DEFINING, Reading, Writing
+from synthtools.console.options import ARGUMENTS, NOT_DEFINING, Jobs, Reading, Writing
 from synthtools.errors import RecordError, UsageError
 from synthtools.records.batch import Batch
 from synthtools.records.files import AtomicFile
 from synthtools.records.identity import ID_FIELD, Keys
-from synthtools.records.inputs import find_shards, part_of
+from synthtools.records.inputs import Shard, find_shards, part_of, rereadable
 from synthtools.records.outputs import DirectorySink, Sink, is_unfinished, open_sink
 from synthtools.records.reading import read, require_text
 from synthtools.records.rejects import Rejects
 
 # Without --rejects, bad records are told on stderr: this many one by one, the rest as a number.
 _TOLD = 20
+
+
+if TYPE_CHECKING:
+    from synthtools.records.texts import Texts
+    from synthtools.records.working import Worked
+
+_R = TypeVar("_R")
 
 
 class _ToldRejects(Rejects):
@@ -48,7 +55,7 @@ class Run:
         writing: the output; None for tools that only report.
         text_field: the field that every record needs; None where no text is needed.
         also_needed: further text fields, each with the option that names it.
-        beside: another file whose records are read along with the inputs.
+        beside: other files or directories whose records are read along with the inputs.
 
     Attributes:
         arguments: of the command line, by option name.
@@ -63,7 +70,7 @@ class Run:
         writing: Writing | None = None,
         text_field: str | None = None,
         also_needed: tuple[tuple[str, str], ...] = (),
-        beside: str | None = None,
+        beside: Sequence[str] = (),
     ) -> None:
         self.tool = tool
         self.model: dict[str, Any] | None = None
@@ -89,7 +96,7 @@ class Run:
         self.shards = find_shards(reading.files)
         if reading.shard:
             self.shards = part_of(self.shards, *quantities.part(reading.shard))
-        self.shards_beside = find_shards([self._beside]) if self._beside else []
+        self.shards_beside = find_shards(list(self._beside)) if self._beside else []
         for name in reading.files or []:
             if not reading.quiet and is_unfinished(Path(name)):
                 terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
@@ -194,15 +201,64 @@ class Run:
             if len(left):
                 yield left, found[done:]
 
+    def groups(self) -> list[tuple[str, list[Shard]]]:
+        """The inputs as the user named them: (name, its shards)."""
+        names = self._reading.files or ["-"]
+        left = list(self.shards)
+        groups = []
+        for name in names:
+            count = 1 if name == "-" else len(find_shards([name]))
+            groups.append((name, left[:count]))
+            left = left[count:]
+        return groups
+
+    def twice(self, shards: list[Shard]) -> list[Shard]:
+        """The shards so that they can be read twice: stdin is kept on disk for the time being."""
+        return [self._stack.enter_context(rereadable(shard)) for shard in shards]
+
+    def worked(
+        self,
+        work: Callable[[Batch, Texts], _R],
+        jobs: Jobs,
+        *,
+        shards: Iterable[Shard] | None = None,
+        again: bool = False,
+        fields: Sequence[str] = (),
+        text_field: str | None = None,
+        option: str = "--text-field",
+    ) -> Iterator[Worked[_R]]:
+        """The sound records and what ``work`` makes of them on all cores (see records.working).
+
+        Args:
+            shards: other shards than the inputs.
+            again: the shards have been read before; their bad records have been told.
+        """
+        from synthtools.records.working import worked
+
+        name = text_field or self._text_field
+        assert name is not None
+        return worked(
+            self.shards if shards is None else shards,
+            Rejects(skip=True) if again else self.rejects,
+            work,
+            name,
+            fields=fields,
+            option=option,
+            jobs=jobs.count(),
+        )
+
     def write(self, batches: Iterable[Batch]) -> None:
-        """Passes batches to the output."""
+        """Passes batches to the output, without the records that an earlier run has finished."""
         assert self.sink is not None
         for batch in batches:
-            self.sink.write(batch)
-            self._records += len(batch)
+            done = self._done(batch)
+            left = batch.take(range(done, len(batch))) if done else batch
+            if len(left):
+                self.sink.write(left)
+                self._records += len(left)
 
     def batches_beside(self) -> Iterator[Batch]:
-        """The records of the file named ``beside``."""
+        """The records of what is named ``beside``."""
         return read(self.shards_beside, Rejects())
 
     @property

@@ -12,7 +12,6 @@ a matrix product does not depend on how many rows there are; on a GPU up to roun
 from __future__ import annotations
 
 import itertools
-import os
 import queue
 from collections import defaultdict
 from collections.abc import Callable
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthtools import machine
 from synthtools.lm.scores import (
     Candidates,
     Request,
@@ -75,7 +75,7 @@ class TorchEngine:
         workers = self._replicas
         if devices == ["cpu"] and not self._replicas[0].changes_itself:
             torch.set_num_threads(1)
-            workers = self._replicas * (cores or _own_cores())
+            workers = self._replicas * (cores or machine.cores())
         self.chunk_bytes = len(workers) * (
             _CPU_CHUNK_BYTES if devices[0] == "cpu" else _GPU_CHUNK_BYTES
         )
@@ -104,13 +104,6 @@ class TorchEngine:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
-
-
-def _own_cores() -> int:
-    """The cores that this process may run on (a container or Slurm may give fewer than there are)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def padded_length(length: int, context: int) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import select
+import shutil
 import stat
 import sys
 import tempfile
@@ -183,15 +184,20 @@ def open_shard(shard: Shard) -> Iterator[tuple[str, BinaryIO]]:
     Raises:
         SynthError: the file cannot be opened, or is of a kind we know not to be records.
     """
-    if shard.path is None:
-        if sys.stdin is None:
-            raise SynthError("<stdin>: is closed; name files or directories")
-        raw = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
-        with _buffered(CountingFile(raw, shard)) as file:
-            yield _sniffed(file, shard)
-    else:
-        with opened(shard.path, shard.name) as raw, _buffered(CountingFile(raw, shard)) as file:
-            yield _sniffed(file, shard)
+    with _source(shard) as raw, _buffered(CountingFile(raw, shard)) as file:
+        yield _sniffed(file, shard)
+
+
+@contextmanager
+def _source(shard: Shard) -> Iterator[BinaryIO]:
+    if shard.path is not None:
+        with opened(shard.path, shard.name) as file:
+            yield file
+        return
+    if sys.stdin is None:
+        raise SynthError("<stdin>: is closed; name files or directories")
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as file:
+        yield file  # type: ignore[misc]
 
 
 def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
@@ -255,6 +261,25 @@ class _Rejoined(io.RawIOBase):
         self._head = self._head[len(piece) :] if self._head else b""
         buffer[: len(piece)] = piece
         return len(piece)
+
+
+@contextmanager
+def rereadable(shard: Shard) -> Iterator[Shard]:
+    """The shard, or where it can be read only once, a copy of it in TMPDIR."""
+    if shard.path is not None and shard.path.is_file():
+        yield shard
+        return
+    with tempfile.NamedTemporaryFile(prefix="synth-") as copy:
+        with _source(shard) as file:
+            try:
+                shutil.copyfileobj(file, copy, 1 << 20)
+                copy.flush()
+            except OSError as error:
+                raise SynthError(
+                    f"{shard.name}: is read twice and therefore kept in TMPDIR, which fails: "
+                    f"{_reason(error)}"
+                ) from error
+        yield Shard(shard.name, Path(copy.name), os.path.getsize(copy.name))
 
 
 def _spooled(file: io.BufferedReader, shard: Shard) -> io.BufferedReader:
