@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from synthtools.records.texts import Texts
+from synthtools.text import sha_ngrams
 from synthtools.text.compiled import compiled
 from synthtools.text.tokens import GOLDEN, SLACK, bucket_of, buffers, decode, finalise, scan
 from synthtools.text.unicode import SPACE, unicode
@@ -169,13 +170,17 @@ class NgramHasher:
             raise ValueError(f"orders of n-grams are 1 or more, not {self.orders}")
         if not 1 <= self.buckets < 1 << 31:
             raise ValueError(f"between 1 and 2^31 − 1 buckets, not {self.buckets}")
-        if self.hash not in ("fast",):
+        if self.hash not in ("fast", "sha256"):
             raise ValueError(f'hash is "fast" or "sha256", not {self.hash!r}')
 
     def counts(self, texts: Texts) -> np.ndarray:
         """How many n-grams of all texts fall into each bucket, int64 [buckets]."""
         counts = np.zeros(self.buckets, np.int64)
-        _count(*buffers(texts), *unicode(), np.array(self.orders), counts)
+        if self.hash == "fast":
+            _count(*buffers(texts), *unicode(), np.array(self.orders), counts)
+        else:
+            nothing = np.empty(0)
+            self._run_sha256(texts, counts, nothing, nothing, np.empty(0, np.int64))
         return counts
 
     def weights(self, texts: Texts, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -194,8 +199,24 @@ class NgramHasher:
         if weights.shape != (self.buckets,):
             raise ValueError(f"{self.buckets} weights, not {weights.shape}")
         sums, numbers = np.empty(len(texts)), np.empty(len(texts), np.int64)
-        _weigh(*buffers(texts), *unicode(), np.array(self.orders), weights, sums, numbers)
+        if self.hash == "fast":
+            _weigh(*buffers(texts), *unicode(), np.array(self.orders), weights, sums, numbers)
+        else:
+            self._run_sha256(texts, np.empty(0, np.int64), weights, sums, numbers)
         return sums, numbers
+
+    def _run_sha256(
+        self,
+        texts: Texts,
+        counts: np.ndarray,
+        weights: np.ndarray,
+        sums: np.ndarray,
+        numbers: np.ndarray,
+    ) -> None:
+        sha_ngrams.run(
+            *buffers(texts), *unicode(), np.array(self.orders), self.buckets,
+            sha_ngrams.memo(self.buckets), counts, weights, sums, numbers,
+        )  # fmt: skip
 
 
 def token_counts(texts: Texts) -> np.ndarray:
