@@ -82,7 +82,6 @@ class Run:
         self.arguments = ARGUMENTS.get({})
         self._start = time.monotonic()
         self._records = 0
-        self._passes = 0
         self._stack = ExitStack()
         self.sink: Sink | None = None
         self._beside = beside
@@ -163,13 +162,13 @@ class Run:
         rate = self._records / max(1e-9, time.monotonic() - self._start)
         return done, total, f"{self._records:,} records, {rate:,.0f}/s"
 
-    def _sound(self, batch_bytes: int | None) -> Iterator[Batch]:
-        """All records that have the needed fields, those that are done included.
+    def rejects_of(self, again: bool) -> Rejects:
+        """Where bad records go: told and kept by the first pass over the inputs alone."""
+        return Rejects(skip=True) if again else self.rejects
 
-        Bad records are told and kept by the first pass over the inputs alone.
-        """
-        rejects = self.rejects if self._passes == 0 else Rejects(skip=True)
-        self._passes += 1
+    def records(self, batch_bytes: int | None = None, again: bool = False) -> Iterator[Batch]:
+        """All records that have the needed fields, those that are done included."""
+        rejects = self.rejects_of(again)
         more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
         for batch in read(self.shards, rejects, **more):
             for name, option in self._needed:
@@ -181,9 +180,13 @@ class Run:
         resume_from = self.sink.resume_from if self.sink else 0
         return int((batch.ordinals < resume_from).sum())
 
-    def batches(self, batch_bytes: int | None = None) -> Iterator[Batch]:
-        """The sound records that are still to be done, in input order."""
-        for batch in self._sound(batch_bytes):
+    def batches(self, batch_bytes: int | None = None, again: bool = False) -> Iterator[Batch]:
+        """The sound records that are still to be done, in input order.
+
+        Args:
+            again: they have been read before; bad ones have been told.
+        """
+        for batch in self.records(batch_bytes, again):
             done = self._done(batch)
             left = batch.take(range(done, len(batch))) if done else batch
             if len(left):
@@ -193,7 +196,7 @@ class Run:
         """Like ``batches``, with the key of each record (see ``records.identity``)."""
         assert self._text_field is not None
         keys = Keys()
-        for batch in self._sound(batch_bytes):
+        for batch in self.records(batch_bytes):
             # Records that are done count too: they tell equal texts apart.
             found = keys.of(batch.column(ID_FIELD), batch.column(self._text_field))
             done = self._done(batch)
@@ -239,7 +242,7 @@ class Run:
         assert name is not None
         return worked(
             self.shards if shards is None else shards,
-            Rejects(skip=True) if again else self.rejects,
+            self.rejects_of(again),
             work,
             name,
             fields=fields,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import signal
 import sys
@@ -110,8 +111,10 @@ def run_training(
             checkpoint_every=checkpoint_every,
         )
 
+        passes = itertools.count()  # the data is read twice where a tokenizer is trained
+
         def texts() -> Iterator[list[str]]:
-            for batch in run.batches():
+            for batch in run.batches(again=next(passes) > 0):
                 yield batch.column(text.text_field)
 
         lines = _StepLines(reading.quiet)

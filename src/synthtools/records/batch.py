@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from synthtools.records.columnar import Piece
 
 # What an added field holds, per record; ``records.columnar`` maps each to an Arrow type.
-#   ids: int32 array; logprobs: float32 array, NaN where a token has none;
+#   ids: int32 array; hashes: uint32 array; logprobs: float32 array, NaN where a token has none;
 #   candidates: (present, ids, logprobs): bool array [tokens], int32 and float32 arrays
 #   [tokens present, k]; written as {"ids": […], "logprobs": […]} or null per token
-FieldKind = Literal["float", "int", "string", "ids", "logprobs", "candidates"]
+FieldKind = Literal["float", "int", "string", "ids", "hashes", "logprobs", "candidates"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Column:
 _SIZES: dict[FieldKind, Callable[[Any], int]] = {
     "string": len,
     "ids": lambda value: 4 * len(value),
+    "hashes": lambda value: 4 * len(value),
     "logprobs": lambda value: 4 * len(value),
     "candidates": lambda value: len(value[0]) + 8 * value[1].size,
 }

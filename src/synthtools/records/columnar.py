@@ -44,6 +44,7 @@ _KINDS: dict[FieldKind, pa.DataType] = {
     "int": pa.int64(),
     "string": pa.string(),
     "ids": pa.list_(pa.int32()),
+    "hashes": pa.list_(pa.uint32()),
     "logprobs": pa.list_(pa.float32()),
     "candidates": pa.list_(
         pa.struct([("ids", pa.list_(pa.int32())), ("logprobs", pa.list_(pa.float32()))])
@@ -191,8 +192,9 @@ def _column_array(column: Column) -> pa.Array:
     kind = _KINDS[column.kind]
     if column.kind == "logprobs":
         return _lists(column.values, pa.array(_flat(column.values, np.float32), from_pandas=True))
-    if column.kind == "ids":
-        return _lists(column.values, pa.array(_flat(column.values, np.int32)))
+    if column.kind in ("ids", "hashes"):
+        numbers = np.int32 if column.kind == "ids" else np.uint32
+        return _lists(column.values, pa.array(_flat(column.values, numbers)))
     if column.kind == "candidates":
         return _candidate_lists(column.values)
     return pa.array(column.values, kind)

@@ -1,0 +1,139 @@
+"""Near-duplicates as people read them: which documents, how many, within and across inputs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from synthtools.records.batch import MISSING, Batch, JsonBatch
+from synthtools.records.identity import ID_FIELD
+from synthtools.records.jsonl import json_bytes
+from synthtools.text.near_duplicates import NearDuplicates
+
+_BATCH = 4096
+
+
+class Documents:
+    """Signatures of documents and where each stands.
+
+    Memory: the signatures (4 bytes a value), about 20 bytes a document, its id.
+    """
+
+    def __init__(self, inputs: list[str]) -> None:
+        self.inputs = inputs
+        self._signatures: list[np.ndarray] = []
+        self._sources: list[str] = []
+        self._source: list[np.ndarray] = []
+        self._numbers: list[np.ndarray] = []
+        self._inputs: list[np.ndarray] = []
+        self._ids: list[Any] = []
+
+    def add(self, number: int, batch: Batch, signatures: np.ndarray) -> None:
+        """Takes a batch of one input.
+
+        Args:
+            number: of the input.
+            signatures: uint32 [records, permutations].
+        """
+        if not self._sources or self._sources[-1] != batch.source:
+            self._sources.append(batch.source)
+        self._signatures.append(signatures)
+        self._source.append(np.full(len(batch), len(self._sources) - 1, np.int32))
+        self._numbers.append(batch.numbers)
+        self._inputs.append(np.full(len(batch), number, np.int32))
+        self._ids += batch.column(ID_FIELD)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def signatures(self) -> np.ndarray:
+        """uint32 [documents, permutations]."""
+        if not self._signatures:
+            return np.zeros((0, 2), np.uint32)
+        self._signatures = [np.concatenate(self._signatures)]
+        return self._signatures[0]
+
+    def input_of(self) -> np.ndarray:
+        """Number of each document's input, int32 [documents]."""
+        return np.concatenate([np.zeros(0, np.int32), *self._inputs])
+
+    def places(self) -> Places:
+        """To name single documents."""
+        empty = np.zeros(0, np.int64)
+        return Places(
+            self._sources,
+            np.concatenate([empty, *self._source]).astype(np.int64),
+            np.concatenate([empty, *self._numbers]),
+            self._ids,
+        )
+
+
+class Places:
+    """Names of documents: file, line and id."""
+
+    def __init__(
+        self, sources: list[str], source: np.ndarray, numbers: np.ndarray, ids: list[Any]
+    ) -> None:
+        self._sources, self._source, self._numbers, self._ids = sources, source, numbers, ids
+
+    def __call__(self, index: int) -> dict[str, Any]:
+        place = {
+            "file": self._sources[self._source[index]],
+            "line": int(self._numbers[index]),
+        }
+        identifier = self._ids[index]
+        return place if identifier is MISSING else {**place, "id": identifier}
+
+
+def summary(documents: Documents, found: NearDuplicates, most: int) -> dict[str, Any]:
+    """Counts of pairs and clusters, and the first ``most`` of either."""
+    sizes = Counter(found.cluster_of.tolist())
+    clusters = {cluster: size for cluster, size in sizes.items() if cluster >= 0}
+    place = documents.places()
+    inputs = documents.input_of()
+    between = Counter(zip(inputs[found.left].tolist(), inputs[found.right].tolist(), strict=True))
+    folded: Counter[tuple[int, int]] = Counter()
+    for (a, b), count in between.items():
+        folded[min(a, b), max(a, b)] += count
+    return {
+        "documents": len(documents),
+        "pairs_found": len(found.left),
+        "clusters": len(clusters),
+        "documents_in_clusters": sum(clusters.values()),
+        "largest_cluster": max(clusters.values(), default=0),
+        "by_input": [
+            {"left": documents.inputs[a], "right": documents.inputs[b], "pairs": count}
+            for (a, b), count in sorted(folded.items())
+        ],
+        "pairs": [
+            {"left": place(int(a)), "right": place(int(b)), "similarity": float(s)}
+            for a, b, s in zip(
+                found.left[:most], found.right[:most], found.similarity[:most], strict=True
+            )
+        ],
+    }
+
+
+def pair_batches(documents: Documents, found: NearDuplicates) -> Iterator[Batch]:
+    """The pairs as records: ``left`` and ``right`` (file, line, id), ``similarity``, ``cluster``."""
+    place = documents.places()
+    for start in range(0, len(found.left), _BATCH):
+        rows = range(start, min(start + _BATCH, len(found.left)))
+        lines = []
+        for row in rows:
+            left, right = int(found.left[row]), int(found.right[row])
+            lines.append(
+                json_bytes(
+                    {
+                        "left": place(left),
+                        "right": place(right),
+                        "similarity": float(found.similarity[row]),
+                        "cluster": int(found.cluster_of[left]),
+                    }
+                )
+            )
+        numbers = np.array(rows, np.int64)
+        yield JsonBatch("<pairs>", numbers + 1, numbers, lines=lines)

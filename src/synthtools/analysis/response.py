@@ -1,0 +1,139 @@
+"""Hashed n-gram responses: how broad a corpus is, and how two differ (ToEdit, figures 5, 10, 11).
+
+A response is the count of n-grams in each hash bucket, int64 [buckets].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# Added to each bucket before a Kullback–Leibler divergence, which an empty bucket would make
+# infinite [ours].
+SMOOTHING = 0.5
+
+
+def concentration(counts: np.ndarray) -> dict[str, Any]:
+    """How evenly a response fills its buckets [ours].
+
+    Returns:
+        ``entropy`` (nats), ``effective_buckets`` (its exponential), ``gini`` (0 even, 1 all in one
+        bucket), ``top_1_percent`` and ``top_10_percent`` (share of the fullest buckets),
+        ``empty_buckets``. Shares are None where there are no n-grams.
+    """
+    total = int(counts.sum())
+    empty = int((counts == 0).sum())
+    if not total:
+        names = ("entropy", "effective_buckets", "gini", "top_1_percent", "top_10_percent")
+        return {**dict.fromkeys(names), "empty_buckets": empty}
+    shares = np.sort(counts)[::-1] / total
+    entropy = -float(np.sum(shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares))))
+    # Gini from shares in falling order: the mean of the Lorenz curve's distance from the diagonal.
+    size = len(shares)
+    gini = float(np.sum((size + 1 - 2 * np.arange(1, size + 1)) * shares)) / size
+    return {
+        "entropy": entropy,
+        "effective_buckets": math.exp(entropy),
+        "gini": gini,
+        "top_1_percent": float(shares[: math.ceil(size / 100)].sum()),
+        "top_10_percent": float(shares[: math.ceil(size / 10)].sum()),
+        "empty_buckets": empty,
+    }
+
+
+def divergence(left: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
+    """How far two responses are from each other.
+
+    Returns:
+        ``kl_left_right`` and ``kl_right_left`` (nats, after adding ``SMOOTHING`` to each bucket),
+        ``js`` (Jensen–Shannon divergence in nats, at most ln 2), ``total_variation`` (0…1),
+        ``cosine`` (of the responses); all None where one is empty.
+    """
+    names = ("kl_left_right", "kl_right_left", "js", "total_variation", "cosine")
+    if not left.sum() or not right.sum():
+        return dict.fromkeys(names)
+    p, q = left / left.sum(), right / right.sum()
+    middle = (p + q) / 2
+    values = (
+        _kl(_smoothed(left), _smoothed(right)),
+        _kl(_smoothed(right), _smoothed(left)),
+        (_kl(p, middle) + _kl(q, middle)) / 2,
+        float(np.abs(p - q).sum()) / 2,
+        float(p @ q / math.sqrt((p @ p) * (q @ q))),
+    )
+    return dict(zip(names, values, strict=True))
+
+
+def _smoothed(counts: np.ndarray) -> np.ndarray:
+    raised = counts + SMOOTHING
+    return raised / raised.sum()
+
+
+def _kl(p: np.ndarray, q: np.ndarray) -> float:
+    there = p > 0
+    return float(np.sum(p[there] * np.log(p[there] / q[there])))
+
+
+def largest_differences(left: np.ndarray, right: np.ndarray, most: int) -> list[dict[str, Any]]:
+    """The buckets whose shares differ most, the largest difference first."""
+    shares = [counts / max(1, counts.sum()) for counts in (left, right)]
+    gap = shares[0] - shares[1]
+    order = np.lexsort((np.arange(len(gap)), -np.abs(gap)))[:most]
+    return [
+        {
+            "bucket": int(index),
+            "left": int(left[index]),
+            "right": int(right[index]),
+            "difference": float(gap[index]),
+        }
+        for index in order
+        if gap[index] != 0
+    ]
+
+
+def over_represented(
+    left: Mapping[str, int],
+    right: Mapping[str, int],
+    totals: Sequence[int],
+    most: int,
+    prior: float = 500.0,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What stands out in each of two corpora: log-odds with a Dirichlet prior [ours].
+
+    Monroe, Colaresi and Quinn 2008, equations 16 and 22: the prior is the pooled distribution with
+    a weight of ``prior`` occurrences. n-grams that a table has lost count as zero there.
+
+    Args:
+        left, right: counts of n-grams.
+        totals: all n-grams of each corpus, those not in the tables included.
+
+    Returns:
+        For each corpus its n-grams with the highest z, as ``{"ngram", "left", "right", "z",
+        "log_odds"}``.
+    """
+    names = sorted({*left, *right})
+    if not names or not all(totals):
+        return [], []
+    counts = np.array([[left.get(n, 0), right.get(n, 0)] for n in names], np.float64)
+    pooled = counts.sum(axis=1) / sum(totals) * prior
+    raised = counts + pooled[:, None]
+    rest = np.array(totals, np.float64) + prior - raised
+    log_odds = np.diff(np.log(raised / rest), axis=1)[:, 0] * -1
+    z = log_odds / np.sqrt((1 / raised).sum(axis=1))
+
+    def row(index: int) -> dict[str, Any]:
+        return {
+            "ngram": names[index],
+            "left": int(counts[index, 0]),
+            "right": int(counts[index, 1]),
+            "log_odds": float(log_odds[index]),
+            "z": float(z[index]),
+        }
+
+    order = np.argsort(-z, kind="stable")
+    first = [row(i) for i in order[:most] if z[i] > 0]
+    last = [row(i) for i in order[::-1][:most] if z[i] < 0]
+    return first, last

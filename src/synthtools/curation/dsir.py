@@ -1,0 +1,152 @@
+"""Data selection with importance resampling (DSIR): Xie et al. 2023, as its authors' package does it.
+
+Documents are bags of hashed uni- and bigrams. With p the bucket shares of the target and q those of
+the raw data,
+
+    log w(z) = Σ counts(z) · (ln(p + 1e-8) − ln(q + 1e-8))
+
+and records are drawn without replacement with probability ∝ w: Gumbel noise on log w, the largest
+win.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.text.ngrams import NgramHasher
+
+_FLOOR = 1e-8
+_KIND = "dsir-estimator"
+
+
+@dataclass(frozen=True)
+class Features:
+    """How documents become counts.
+
+    Attributes:
+        n: n-grams of 1 … n tokens.
+        hash: ``fast`` or ``sha256`` (that of the authors' package).
+    """
+
+    n: int = 2
+    buckets: int = 10_000
+    hash: str = "fast"
+
+    def hasher(self) -> NgramHasher:
+        return NgramHasher(tuple(range(1, self.n + 1)), self.buckets, self.hash)  # type: ignore[arg-type]
+
+    def tokens(self, ngrams: np.ndarray) -> np.ndarray:
+        """Tokens of documents of so many n-grams, as the authors' package counts them."""
+        return (ngrams + self.n * (self.n - 1) // 2) // self.n
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """Importance weights fitted to one raw corpus and one or several targets.
+
+    Attributes:
+        targets: name of each target, or of the one that all make together.
+        shares: of the selection, by target.
+        target_counts: int64 [targets, buckets].
+        raw_counts: int64 [buckets].
+        smoothing: pseudo-count added to each bucket of either corpus (0 in the paper).
+    """
+
+    features: Features
+    targets: tuple[str, ...]
+    shares: tuple[float, ...]
+    target_counts: np.ndarray
+    raw_counts: np.ndarray
+    smoothing: float = 0.0
+
+    def log_ratios(self) -> np.ndarray:
+        """ln(p + 1e-8) − ln(q + 1e-8), float64 [targets, buckets].
+
+        Raises:
+            SynthError: a corpus has no n-grams.
+        """
+        for name, counts in zip(self.targets, self.target_counts, strict=True):
+            if not counts.sum():
+                raise SynthError(f"target {name}: holds no words; there is nothing to move towards")
+        if not self.raw_counts.sum():
+            raise SynthError("the raw data holds no words; there is nothing to select")
+        q = np.log(self._shares(self.raw_counts) + _FLOOR)
+        return np.stack(
+            [np.log(self._shares(counts) + _FLOOR) - q for counts in self.target_counts]
+        )
+
+    def _shares(self, counts: np.ndarray) -> np.ndarray:
+        raised = counts + self.smoothing
+        return raised / raised.sum()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": _KIND,
+            "n": self.features.n,
+            "buckets": self.features.buckets,
+            "hash": self.features.hash,
+            "smoothing": self.smoothing,
+            "targets": list(self.targets),
+            "shares": list(self.shares),
+            "target_counts": self.target_counts.tolist(),
+            "raw_counts": self.raw_counts.tolist(),
+        }
+
+    @classmethod
+    def load(cls, path: Path) -> Estimator:
+        """Raises SynthError where the file is no estimator."""
+        try:
+            found = json.loads(path.read_bytes())
+        except OSError as error:
+            raise SynthError(f"{path}: cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise SynthError(f"{path}: not an estimator that --save-estimator wrote") from error
+        try:
+            if found["kind"] != _KIND:
+                raise KeyError("kind")
+            features = Features(int(found["n"]), int(found["buckets"]), str(found["hash"]))
+            targets = np.array(found["target_counts"], np.int64)
+            raw = np.array(found["raw_counts"], np.int64)
+            if features.hash not in ("fast", "sha256") or (targets < 0).any() or (raw < 0).any():
+                raise ValueError("counts")
+            names, shares = tuple(map(str, found["targets"])), tuple(map(float, found["shares"]))
+            if targets.shape != (len(names), features.buckets) or raw.shape != (features.buckets,):
+                raise ValueError("shape")
+            if len(shares) != len(names):
+                raise ValueError("shares")
+            return cls(features, names, shares, targets, raw, float(found["smoothing"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SynthError(
+                f"{path}: not an estimator that --save-estimator wrote (see {error})"
+            ) from error
+
+
+def parts_of(count: int, shares: tuple[float, ...]) -> list[int]:
+    """How many records each target gets: as the authors' package rounds, the last takes the rest."""
+    parts = [int(count * share) for share in shares]
+    parts[-1] += count - sum(parts)
+    return parts
+
+
+def target_of(text: str) -> tuple[str, float | None]:
+    """``PATH`` or ``PATH=SHARE``.
+
+    Raises:
+        UsageError: the share is no number above 0.
+    """
+    path, equals, share = text.rpartition("=")
+    if not equals:
+        return text, None
+    try:
+        value = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
+    except ValueError:
+        return text, None  # the path has an equals sign of its own
+    if not 0 < value < float("inf"):
+        raise UsageError(f"--target {text}: a share must be above 0")
+    return path, value
