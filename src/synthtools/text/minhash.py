@@ -1,0 +1,117 @@
+"""MinHash signatures of documents (Broder 1997), equal to those of datasketch 2.0.
+
+A document stands for the set of its shingles: runs of five consecutive tokens joined by one space,
+or one shingle of all its tokens where there are fewer. With h the first four bytes of a shingle's
+SHA-1 (little-endian) after the finaliser of MurmurHash3, entry k of the signature is
+
+    min over the shingles of (a_k · h + b_k) mod 2^32,   a_k odd
+
+with a and b drawn as ``datasketch.MinHash(seed=1)`` draws them for its scheme "affine32". Two
+documents agree in an entry with a probability equal to the Jaccard index of their sets.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from synthtools.records.texts import Texts
+from synthtools.text.compiled import compiled
+from synthtools.text.sha import LANES, SHA1_START, blocks_of, put_block, sha1_block
+from synthtools.text.tokens import SLACK, buffers, scan
+from synthtools.text.unicode import unicode
+
+EMPTY = np.uint32(0xFFFFFFFF)  # every entry for a document without tokens
+_U32 = np.uint32
+
+
+@cache
+def _parameters(permutations: int) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.RandomState(1)
+    a = generator.randint(0, 1 << 31, permutations, dtype=np.uint32) * _U32(2) + _U32(1)
+    b = generator.randint(0, 1 << 32, permutations, dtype=np.uint32)
+    return a, b
+
+
+@compiled
+def _lower_minima(first_word, a, b, minima):
+    """Takes one shingle, by the first word of its SHA-1, into a signature."""
+    value = _U32(  # numba computes in 64 bits
+        (first_word >> _U32(24))
+        | ((first_word >> _U32(8)) & _U32(0xFF00))
+        | ((first_word << _U32(8)) & _U32(0xFF0000))
+        | (first_word << _U32(24))
+    )
+    value = _U32((value ^ (value >> _U32(16))) * _U32(0x85EBCA6B))
+    value = _U32((value ^ (value >> _U32(13))) * _U32(0xC2B2AE35))
+    value = _U32(value ^ (value >> _U32(16)))
+    for index in range(minima.size):
+        minima[index] = min(minima[index], _U32(a[index] * value + b[index]))
+
+
+@compiled
+def _sign(data, offsets, classes, lower, shingle, a, b, signatures):
+    longest = 0
+    for document in range(offsets.size - 1):
+        longest = max(longest, offsets[document + 1] - offsets[document])
+    hashes = np.empty(longest + SLACK, np.uint64)
+    text = np.empty(3 * longest + SLACK, np.uint8)
+    ends = np.empty(longest + SLACK, np.int64)
+    state, block = np.empty(5 * LANES, np.uint32), np.zeros(16 * LANES, np.uint32)
+    for document in range(offsets.size - 1):
+        start, end = offsets[document], offsets[document + 1]
+        tokens, _, _ = scan(
+            data, start, start, end, classes, lower, hashes, 0, end - start + 1, text, ends, 0
+        )
+        minima = signatures[document]
+        shingles = max(tokens - shingle + 1, min(tokens, 1))
+        waiting = 0
+        for first in range(shingles):
+            begin = ends[first - 1] + 1 if first > 0 else 0
+            length = ends[min(first + shingle, tokens) - 1] - begin
+            if blocks_of(length) == 1:
+                put_block(text, begin, length, 0, block, waiting)
+                waiting += 1
+                if waiting == LANES:
+                    state[:] = SHA1_START
+                    sha1_block(state, block)
+                    for lane in range(waiting):
+                        _lower_minima(state[lane], a, b, minima)
+                    waiting = 0
+            # A longer one has the eighth lane for itself; the others, not read, may hold anything.
+            else:
+                state[:] = SHA1_START
+                kept = block.copy()
+                for number in range(blocks_of(length)):
+                    put_block(text, begin, length, number, block, LANES - 1)
+                    sha1_block(state, block)
+                _lower_minima(state[LANES - 1], a, b, minima)
+                block[:] = kept
+        if waiting > 0:
+            state[:] = SHA1_START
+            sha1_block(state, block)
+            for lane in range(waiting):
+                _lower_minima(state[lane], a, b, minima)
+
+
+def signatures(texts: Texts, permutations: int = 128, shingle: int = 5) -> np.ndarray:
+    """The MinHash signature of each text.
+
+    Args:
+        permutations: entries of a signature.
+        shingle: tokens of a shingle.
+
+    Returns:
+        uint32 [texts, permutations]; every entry 2^32 − 1 for a text without tokens.
+
+    Raises:
+        ValueError: permutations or shingle below 1.
+
+    Memory: the signatures, and about eight times the longest text.
+    """
+    if permutations < 1 or shingle < 1:
+        raise ValueError(f"at least 1 permutation and shingle, not {permutations} and {shingle}")
+    found = np.full((len(texts), permutations), EMPTY, np.uint32)
+    _sign(*buffers(texts), *unicode(), shingle, *_parameters(permutations), found)
+    return found

@@ -1,0 +1,187 @@
+"""Pairs of near-duplicates by locality-sensitive hashing of MinHash signatures.
+
+Leskovec, Rajaraman and Ullman, *Mining of Massive Datasets*, chapter 3. A signature is cut into bands
+of rows; documents that agree in all rows of a band are compared. A pair of Jaccard index s meets in
+some band with probability 1 − (1 − s^rows)^bands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthtools.text.compiled import compiled
+from synthtools.text.minhash import EMPTY
+from synthtools.text.tokens import GOLDEN, finalise
+
+_U = np.uint64
+
+
+def bands_and_rows(threshold: float, permutations: int = 128) -> tuple[int, int]:
+    """The numbers of bands and rows that tell pairs above the threshold best from those below.
+
+    They minimise ∫_0^t p(s) ds + ∫_t^1 (1 − p(s)) ds with p(s) = 1 − (1 − s^rows)^bands, as
+    ``datasketch.MinHashLSH`` does. p is a polynomial of a degree up to ``permutations``, so that
+    Gauss-Legendre quadrature is exact.
+
+    Raises:
+        ValueError: a threshold outside (0, 1], or fewer than one permutation.
+    """
+    if not 0 < threshold <= 1 or permutations < 1:
+        raise ValueError(f"a threshold above 0 and up to 1, not {threshold}; {permutations} minima")
+    nodes, weights = np.polynomial.legendre.leggauss(permutations // 2 + 1)
+    below, above = threshold * (nodes + 1) / 2, threshold + (1 - threshold) * (nodes + 1) / 2
+    best, found = np.inf, (1, 1)
+    for bands in range(1, permutations + 1):
+        for rows in range(1, permutations // bands + 1):
+            false_positive = weights @ (1 - (1 - below**rows) ** bands) * threshold / 2
+            false_negative = weights @ (1 - above**rows) ** bands * (1 - threshold) / 2
+            if false_positive + false_negative < best:
+                best, found = false_positive + false_negative, (bands, rows)
+    return found
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of documents, first < second, in ascending order.
+
+    Attributes:
+        first, second: int64, indices of signatures.
+        similarity: float64, share of equal entries, the estimate of the Jaccard index.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    similarity: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+@compiled
+def _hash_rows(signatures, start, stop):
+    """64-bit hash of the entries from start to stop of each signature."""
+    hashes = np.empty(len(signatures), np.uint64)
+    for document in range(len(signatures)):
+        value = _U(0)
+        for row in range(start, stop):
+            value = finalise(value * GOLDEN + _U(signatures[document, row]))
+        hashes[document] = value
+    return hashes
+
+
+@compiled
+def _agree(signatures, one, other, start, stop):
+    row = start
+    while row < stop and signatures[one, row] == signatures[other, row]:
+        row += 1
+    return row == stop
+
+
+@compiled
+def _originals(signatures, hashes, order):
+    """For each document the first one of the same signature."""
+    originals = np.arange(len(signatures))
+    start = 0
+    for place in range(1, order.size):
+        document, candidate = order[place], order[start]
+        if hashes[document] != hashes[candidate]:
+            start = place
+        elif _agree(signatures, document, candidate, 0, signatures.shape[1]):
+            originals[document] = candidate
+    return originals
+
+
+@compiled
+def _pairs_of_band(signatures, band, rows, hashes, order, least):
+    """Pairs that agree in the band, in none before it, and in at least ``least`` entries."""
+    first, second = np.empty(1024, np.int64), np.empty(1024, np.int64)
+    equal = np.empty(1024, np.int64)
+    count = 0
+    start = 0
+    while start < order.size:
+        stop = start + 1
+        while stop < order.size and hashes[order[stop]] == hashes[order[start]]:
+            stop += 1
+        for left in range(start, stop):
+            for right in range(left + 1, stop):
+                one, other = order[left], order[right]
+                same = 0
+                for row in range(signatures.shape[1]):
+                    same += np.int64(signatures[one, row] == signatures[other, row])
+                if same < least or not _agree(
+                    signatures, one, other, band * rows, (band + 1) * rows
+                ):
+                    continue
+                seen = False
+                for before in range(band):
+                    seen |= _agree(signatures, one, other, before * rows, (before + 1) * rows)
+                if seen:
+                    continue
+                if count == first.size:
+                    first = np.append(first, np.empty_like(first))
+                    second = np.append(second, np.empty_like(second))
+                    equal = np.append(equal, np.empty_like(equal))
+                first[count], second[count], equal[count] = one, other, same
+                count += 1
+        start = stop
+    return first[:count], second[:count], equal[:count]
+
+
+def near_duplicates(signatures: np.ndarray, threshold: float = 0.8) -> Pairs:
+    """Pairs whose signatures agree in at least a share ``threshold`` of their entries.
+
+    Documents of the same signature are linked to the first of them only, and only the first is
+    compared with others: a thousand copies give 999 pairs, not half a million. Documents without
+    tokens have no near-duplicates. Clusters are what they would be with all pairs.
+
+    Args:
+        signatures: uint32 [documents, permutations] of ``minhash.signatures``.
+
+    Memory: about 50 bytes a document beside the signatures, and 50 a pair.
+
+    Raises:
+        ValueError: a threshold outside (0, 1].
+    """
+    signatures = np.ascontiguousarray(signatures, np.uint32)
+    documents, permutations = signatures.shape
+    bands, rows = bands_and_rows(threshold, permutations)
+    least = int(np.ceil(threshold * permutations - 1e-9))
+    hashes = _hash_rows(signatures, 0, permutations)
+    originals = _originals(signatures, hashes, np.argsort(hashes, kind="stable"))
+    filled = signatures.min(axis=1, initial=EMPTY) != EMPTY
+    copies = np.flatnonzero((originals != np.arange(documents)) & filled)
+    different = np.flatnonzero((originals == np.arange(documents)) & filled)
+    found = [(originals[copies], copies, np.full(len(copies), permutations))]
+    for band in range(bands):
+        hashes = _hash_rows(signatures, band * rows, (band + 1) * rows)
+        order = different[np.argsort(hashes[different], kind="stable")]
+        found.append(_pairs_of_band(signatures, band, rows, hashes, order, least))
+    first, second, equal = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((second, first))
+    return Pairs(first[order], second[order], equal[order] / permutations)
+
+
+@compiled
+def _join(first, second, labels):
+    for index in range(first.size):
+        one, other = _root(labels, first[index]), _root(labels, second[index])
+        labels[max(one, other)] = min(one, other)
+    for document in range(labels.size):
+        labels[document] = _root(labels, document)
+
+
+@compiled
+def _root(labels, document):
+    while labels[document] != document:
+        labels[document] = labels[labels[document]]
+        document = labels[document]
+    return document
+
+
+def clusters(pairs: Pairs, documents: int) -> np.ndarray:
+    """The connected components of the pairs: for each document the first one of its cluster, int64."""
+    labels = np.arange(documents)
+    _join(pairs.first, pairs.second, labels)
+    return labels
