@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -18,9 +19,14 @@ _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
+@cache
+def _classes() -> bytes:
+    return unicode().classes.tobytes()
+
+
 def lower(text: str) -> str:
     """``str.lower`` of Python 3.11: simple mappings, "i̇" for "İ", and the final form of sigma."""
-    tables = unicode()
+    classes = _classes()
     characters = []
     for place, character in enumerate(text):
         code = ord(character)
@@ -28,8 +34,8 @@ def lower(text: str) -> str:
             characters.append("i\u0307")
         elif character == "\u03a3" and _is_final(text, place):
             characters.append("\u03c2")
-        elif tables.classes[code] & CAPITAL:
-            characters.append(chr(tables.lower[code]))
+        elif classes[code] & CAPITAL:
+            characters.append(chr(unicode().lower[code]))
         else:
             characters.append(character)
     return "".join(characters)
@@ -37,10 +43,10 @@ def lower(text: str) -> str:
 
 def _is_final(text: str, place: int) -> bool:
     """Whether the sigma follows a cased character and precedes none, ignorable ones left out."""
-    classes = unicode().classes
-    bits = (int(classes[ord(c)]) for c in reversed(text[:place]))
+    classes = _classes()
+    bits = (classes[ord(c)] for c in reversed(text[:place]))
     before = next((b for b in bits if not b & IGNORABLE), 0)
-    bits = (int(classes[ord(c)]) for c in text[place + 1 :])
+    bits = (classes[ord(c)] for c in text[place + 1 :])
     after = next((b for b in bits if not b & IGNORABLE), 0)
     return bool(before & CASED) and not after & CASED
 
@@ -51,11 +57,11 @@ def tokens(text: str) -> list[str]:
     A token is a longest run of word characters (``str.isalnum`` or the underscore), or of
     characters that are neither of a word nor white space (``str.isspace``).
     """
-    classes = unicode().classes
+    classes = _classes()
     found: list[str] = []
     before = SPACE
     for character in lower(text):
-        kind = int(classes[ord(character)]) & (WORD | SPACE)
+        kind = classes[ord(character)] & (WORD | SPACE)
         if kind != SPACE:
             if kind == before:
                 found[-1] += character
@@ -67,7 +73,7 @@ def tokens(text: str) -> list[str]:
 
 def words(text: str) -> int:
     """Number of words between white space: ``len(text.split())`` on Python 3.11."""
-    classes = unicode().classes
+    classes = _classes()
     spaces = [True] + [bool(classes[ord(character)] & SPACE) for character in text]
     return sum(before and not this for before, this in pairwise(spaces))
 
