@@ -129,7 +129,9 @@ def _pairs_of_band(signatures, band, rows, hashes, order, least):
     return first[:count], second[:count], equal[:count]
 
 
-def near_duplicates(signatures: np.ndarray, threshold: float = 0.8) -> Pairs:
+def near_duplicates(
+    signatures: np.ndarray, threshold: float = 0.8, shape: tuple[int, int] | None = None
+) -> Pairs:
     """Pairs whose signatures agree in at least a share ``threshold`` of their entries.
 
     Documents of the same signature are linked to the first of them only, and only the first is
@@ -138,15 +140,20 @@ def near_duplicates(signatures: np.ndarray, threshold: float = 0.8) -> Pairs:
 
     Args:
         signatures: uint32 [documents, permutations] of ``minhash.signatures``.
+        shape: numbers of bands and rows; by default ``bands_and_rows``. For a threshold of 0.8 that
+            is 9 of 13, which finds 40 % of the pairs at 0.8 and 93 % of those at 0.9; 25 of 5 finds
+            all but one in twenty thousand and compares more.
 
     Memory: about 50 bytes a document beside the signatures, and 50 a pair.
 
     Raises:
-        ValueError: a threshold outside (0, 1].
+        ValueError: a threshold outside (0, 1], or more bands and rows than entries.
     """
     signatures = np.ascontiguousarray(signatures, np.uint32)
     documents, permutations = signatures.shape
-    bands, rows = bands_and_rows(threshold, permutations)
+    bands, rows = bands_and_rows(threshold, permutations) if shape is None else shape
+    if not 0 < threshold <= 1 or bands < 1 or rows < 1 or bands * rows > permutations:
+        raise ValueError(f"{bands} bands of {rows} in {permutations}, threshold {threshold}")
     least = int(np.ceil(threshold * permutations - 1e-9))
     hashes = _hash_rows(signatures, 0, permutations)
     originals = _originals(signatures, hashes, np.argsort(hashes, kind="stable"))

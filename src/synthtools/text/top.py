@@ -34,6 +34,7 @@ class NgramTable:
             before ends.
         pool: uint8, the texts in UTF-8: lower-cased tokens joined by one space.
         total: number of all n-grams.
+        missed: the most that an n-gram which the table lacks can have occurred.
     """
 
     n: int
@@ -42,10 +43,11 @@ class NgramTable:
     ends: np.ndarray
     pool: np.ndarray
     total: int
+    missed: int = 0
 
 
 @compiled
-def _grown(array, size):
+def grown(array, size):
     """The array with room for ``size`` elements, at least doubled where it must grow."""
     if size <= array.size:
         return array
@@ -55,7 +57,7 @@ def _grown(array, size):
 
 
 @compiled
-def _grown_slots(slots, hashes, held, size):
+def grown_slots(slots, hashes, held, size):
     """Slots for ``size`` entries, at most half full: uint64 [slots, 2], hash and entry + 1."""
     if 2 * size <= len(slots):
         return slots
@@ -86,7 +88,7 @@ def _slot(slots, value):
 
 
 @compiled
-def _add(slots, hashes, counts, ends, pool, held, value, count, text, begin, end):
+def add(slots, hashes, counts, ends, pool, held, value, count, text, begin, end):
     """Adds to an n-gram's count, or enters it; there must be room. Returns the number held."""
     slot = _slot(slots, value)
     if slots[slot, 1] != 0:
@@ -120,36 +122,42 @@ def _tabulate(data, offsets, classes, lower, n):
             data, start, start, end, classes, lower, tokens, 0, end - start + 1, text, token_ends, 0
         )
         hashes, counts, ends = (
-            _grown(hashes, held + found), _grown(counts, held + found), _grown(ends, held + found)
+            grown(hashes, held + found), grown(counts, held + found), grown(ends, held + found)
         )  # fmt: skip
-        slots = _grown_slots(slots, hashes, held, held + found)
+        slots = grown_slots(slots, hashes, held, held + found)
         for first in range(found - n + 1):
             begin = token_ends[first - 1] + 1 if first > 0 else 0
             stop = token_ends[first + n - 1]
             used = ends[held - 1] if held > 0 else 0
-            pool = _grown(pool, used + stop - begin)
+            pool = grown(pool, used + stop - begin)
             value = hash_of_ngram(tokens, first, n)
-            held = _add(slots, hashes, counts, ends, pool, held, value, 1, text, begin, stop)
+            held = add(slots, hashes, counts, ends, pool, held, value, 1, text, begin, stop)
         total += max(0, found - n + 1)
     used = ends[held - 1] if held > 0 else 0
     return hashes[:held].copy(), counts[:held].copy(), ends[:held].copy(), pool[:used].copy(), total
 
 
 @compiled
-def _merge(slots, hashes, counts, ends, pool, held, more_hashes, more_counts, more_ends, more_pool):
+def _merge(
+    slots, hashes, counts, ends, pool, sure, held, more_hashes, more_counts, more_ends, more_pool, missed
+):  # fmt: skip
     begin = 0
     for entry in range(more_hashes.size):
         end = more_ends[entry]
-        held = _add(
+        before = held
+        held = add(
             slots, hashes, counts, ends, pool, held,
             more_hashes[entry], more_counts[entry], more_pool, begin, end,
         )  # fmt: skip
+        if held > before:
+            sure[before] = 0
+        sure[slots[_slot(slots, more_hashes[entry]), 1] - _U(1)] += missed
         begin = end
     return held
 
 
 @compiled
-def _subtract(slots, hashes, counts, ends, pool, held, amount):
+def _subtract(slots, hashes, counts, ends, pool, sure, held, amount):
     """Takes ``amount`` from every count and drops what is not above 0. Returns the number held."""
     kept = 0
     begin = 0
@@ -161,7 +169,7 @@ def _subtract(slots, hashes, counts, ends, pool, held, amount):
             for index in range(begin, end):
                 pool[used] = pool[index]
                 used += 1
-            ends[kept] = used
+            ends[kept], sure[kept] = used, sure[entry]
             kept += 1
         begin = end
     slots[:] = 0
@@ -195,7 +203,6 @@ class TopNgrams:
     Memory: 40 to 80 bytes and the text for each n-gram held.
 
     Attributes:
-        error: the most by which a count can be too low.
         total: number of all n-grams.
     """
 
@@ -204,14 +211,22 @@ class TopNgrams:
             raise ValueError(f"capacity is 2 or more, not {capacity}")
         self.n = n
         self.capacity = capacity
-        self.error = 0
         self.total = 0
+        self._subtracted = 0
         self._held = 0
         self._slots = np.zeros((1 << 12, 2), np.uint64)
         self._hashes = np.empty(0, np.uint64)
         self._counts = np.empty(0, np.int64)
         self._ends = np.empty(0, np.int64)
+        # Of what tables have missed, how much cannot have been an n-gram's: it stood in them.
+        self._sure = np.empty(0, np.int64)
+        self._missed = 0
         self._pool = np.empty(0, np.uint8)
+
+    @property
+    def error(self) -> int:
+        """The most by which any count can be too low."""
+        return self._subtracted + self._missed
 
     def __len__(self) -> int:
         """Number of distinct n-grams held."""
@@ -223,34 +238,47 @@ class TopNgrams:
             raise ValueError(f"a table of {table.n}-grams among {self.n}-grams")
         held, most = self._held, self._held + len(table.hashes)
         used = int(self._ends[held - 1]) if held else 0
-        self._hashes = _grown(self._hashes, most)
-        self._counts = _grown(self._counts, most)
-        self._ends = _grown(self._ends, most)
-        self._pool = _grown(self._pool, used + len(table.pool))
-        self._slots = _grown_slots(self._slots, self._hashes, held, most)
+        self._hashes = grown(self._hashes, most)
+        self._counts = grown(self._counts, most)
+        self._ends = grown(self._ends, most)
+        self._sure = grown(self._sure, most)
+        self._pool = grown(self._pool, used + len(table.pool))
+        self._slots = grown_slots(self._slots, self._hashes, held, most)
         self._held = _merge(
-            *self._arrays(), held, table.hashes, table.counts, table.ends, table.pool
-        )
+            *self._arrays(), held,
+            table.hashes, table.counts, table.ends, table.pool, table.missed,
+        )  # fmt: skip
         self.total += table.total
+        self._missed += table.missed
         if self.capacity is not None and self._held > self.capacity:
             rank = self._held - 1 - self.capacity // 2
             amount = int(np.partition(self._counts[: self._held], rank)[rank])
             self._held = _subtract(*self._arrays(), self._held, amount)
-            self.error += amount
+            self._subtracted += amount
 
     def top(self, k: int) -> list[tuple[str, int]]:
         """The k most frequent n-grams, text and count; equally frequent ones by their text."""
+        return [(text, count) for text, count, _ in self._best(k)]
+
+    def error_of(self, k: int) -> int:
+        """The most by which one of the ``k`` counts of ``top`` can be too low."""
+        return max((error for _, _, error in self._best(k)), default=0)
+
+    def _best(self, k: int) -> list[tuple[str, int, int]]:
         counts = self._counts[: self._held]
         if k < 1 or not self._held:
             return []
         rank = max(0, self._held - k)
         candidates = np.flatnonzero(counts >= np.partition(counts, rank)[rank])
-        pairs = ((self._text(entry), int(counts[entry])) for entry in candidates)
-        return heapq.nsmallest(k, pairs, key=lambda pair: (-pair[1], pair[0]))
+        rows = (
+            (self._text(entry), int(counts[entry]), self.error - int(self._sure[entry]))
+            for entry in candidates
+        )
+        return heapq.nsmallest(k, rows, key=lambda row: (-row[1], row[0]))
 
     def _text(self, entry: int) -> str:
         begin = self._ends[entry - 1] if entry else 0
         return self._pool[begin : self._ends[entry]].tobytes().decode()
 
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self._slots, self._hashes, self._counts, self._ends, self._pool
+        return self._slots, self._hashes, self._counts, self._ends, self._pool, self._sure

@@ -1,0 +1,129 @@
+"""A response and the frequent n-grams of a batch, from one reading of its texts.
+
+Most distinct n-grams are rare, and a table of them all does not fit any cache: counting them costs
+ten times as much as reading them. So each batch first counts hashes in a small array of cells, and
+only n-grams whose cell has reached ``least`` get a place in the table, with their exact count. An
+n-gram that gets none occurred fewer than ``least`` times in the batch (the first step of Manku and
+Motwani's lossy counting, 2002, with the cells as a filter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from synthtools.records.texts import Texts
+from synthtools.text.compiled import compiled
+from synthtools.text.ngrams import hash_of_ngram
+from synthtools.text.tokens import SLACK, bucket_of, buffers, scan
+from synthtools.text.top import NgramTable
+from synthtools.text.unicode import unicode
+
+_U = np.uint64
+_CELL_BITS = 17
+_CELL_SHIFT = _U(64 - _CELL_BITS)
+# A batch keeps n-grams that make at least this part of it.
+_SHARE_BITS = 15
+
+
+def sifted(
+    texts: Texts, orders: Sequence[int], buckets: int
+) -> tuple[np.ndarray, list[NgramTable]]:
+    """The response of texts by the fast hash, and a table of each order's frequent n-grams.
+
+    A table lacks n-grams that make less than 2^-15 of the batch's n-grams of that order; of a batch
+    of fewer than 2^16 it lacks none.
+
+    Returns:
+        (response, tables): int64 [buckets]; ``missed`` of a table is the most that an n-gram it
+        lacks can have occurred.
+    """
+    hashes, ends, starts, text = _tokens(*buffers(texts), *unicode())
+    response = np.zeros(buckets, np.int64)
+    tables = []
+    for n in orders:
+        found = _sift(hashes, ends, starts, text, n, response)
+        tables.append(NgramTable(n, *found))
+    return response, tables
+
+
+@compiled
+def _tokens(data, offsets, classes, lower):
+    """Hash of each token, its end in the lower-cased text, and the first token of each document."""
+    size = offsets[-1] - offsets[0]
+    hashes = np.empty(size + SLACK, np.uint64)
+    ends = np.empty(size + SLACK, np.int64)
+    text = np.empty(3 * size + SLACK, np.uint8)
+    starts = np.empty(offsets.size, np.int64)
+    count, written = 0, 0
+    for document in range(offsets.size - 1):
+        starts[document] = count
+        start, end = offsets[document], offsets[document + 1]
+        count, _, written = scan(
+            data, start, start, end, classes, lower, hashes, count, count + end - start + 1,
+            text, ends, written,
+        )  # fmt: skip
+    starts[offsets.size - 1] = count
+    return hashes, ends, starts, text
+
+
+@compiled
+def _sift(tokens, token_ends, starts, text, n, response):
+    cells = np.zeros(1 << _CELL_BITS, np.uint32)
+    buckets = _U(response.size)
+    total = 0
+    for document in range(starts.size - 1):
+        first, last = starts[document], starts[document + 1] - n
+        for at in range(first, last + 1):
+            value = hash_of_ngram(tokens, at, n)
+            response[bucket_of(value, buckets)] += 1
+            cells[value >> _CELL_SHIFT] += np.uint32(1)
+        total += max(0, last + 1 - first)
+    least = np.uint32(max(1, total >> _SHARE_BITS))
+    # Room for all that can come; what is not used is never touched.
+    most = 0
+    for cell in range(cells.size):
+        if cells[cell] >= least:
+            most += cells[cell]
+    hashes, counts = np.empty(most, np.uint64), np.empty(most, np.int64)
+    places, following = np.empty(most, np.int64), np.empty(most, np.int64)
+    newest = np.full(cells.size, -1, np.int64)  # entry of each cell; ``following`` has the others
+    held = 0
+    for document in range(starts.size - 1):
+        for at in range(starts[document], starts[document + 1] - n + 1):
+            value = hash_of_ngram(tokens, at, n)
+            cell = value >> _CELL_SHIFT
+            if cells[cell] < least:
+                continue
+            entry = newest[cell]
+            while entry >= 0 and hashes[entry] != value:
+                entry = following[entry]
+            if entry < 0:
+                entry = held
+                hashes[entry], counts[entry], places[entry] = value, 0, at
+                following[entry] = newest[cell]
+                newest[cell] = entry
+                held += 1
+            counts[entry] += 1
+    ends, pool = _texts(token_ends, text, places[:held], n)
+    return hashes[:held].copy(), counts[:held].copy(), ends, pool, total, np.int64(least) - 1
+
+
+@compiled
+def _texts(token_ends, text, places, n):
+    """The texts of n-grams, one after the other, and where each ends."""
+    ends = np.empty(places.size, np.int64)
+    used = 0
+    for entry in range(places.size):
+        at = places[entry]
+        used += token_ends[at + n - 1] - (token_ends[at - 1] + 1 if at > 0 else 0)
+        ends[entry] = used
+    pool = np.empty(used, np.uint8)
+    used = 0
+    for entry in range(places.size):
+        at = places[entry]
+        for index in range(token_ends[at - 1] + 1 if at > 0 else 0, token_ends[at + n - 1]):
+            pool[used] = text[index]
+            used += 1
+    return ends, pool
