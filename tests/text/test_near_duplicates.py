@@ -10,7 +10,7 @@ from datasketch import MinHashLSH
 
 from synthtools.records.texts import Texts
 from synthtools.text.minhash import EMPTY, signatures
-from synthtools.text.near_duplicates import Pairs, bands_and_rows, clusters, near_duplicates
+from synthtools.text.near_duplicates import bands_and_rows, clusters, near_duplicates
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_pairs_against_all_comparisons(threshold):
     bands, height = bands_and_rows(threshold)
     shared = (rows[first] == rows[second])[:, : bands * height].reshape(len(first), bands, height)
     meet = shared.all(axis=2).any(axis=1)
-    assert (found.first == first[meet]).all() and (found.second == second[meet]).all()
-    assert (found.similarity == agreement[found.first, found.second]).all()
+    assert (found.left == first[meet]).all() and (found.right == second[meet]).all()
+    assert (found.similarity == agreement[found.left, found.right]).all()
     chance = 1 - (1 - agreement[first, second] ** height) ** bands
     sigma = np.sqrt((chance * (1 - chance)).sum())
     assert len(found) > 10 and abs(len(found) - chance.sum()) < 4 * sigma
@@ -60,7 +60,7 @@ def test_more_bands_miss_less():
     agreement = (rows[:, None] == rows[None]).mean(axis=2)
     every = np.argwhere(np.triu(agreement >= 0.8, 1))
     found = near_duplicates(rows, 0.8, (64, 2))
-    assert np.stack([found.first, found.second], axis=1).tolist() == every.tolist()
+    assert np.stack([found.left, found.right], axis=1).tolist() == every.tolist()
     with pytest.raises(ValueError, match="65 bands of 2"):
         near_duplicates(rows, 0.8, (65, 2))
 
@@ -68,14 +68,14 @@ def test_more_bands_miss_less():
 def test_copies_are_linked_to_the_first():
     rows = unrelated(3)[[0, 1, 0, 0, 2, 1]]
     found = near_duplicates(rows)
-    assert list(zip(found.first, found.second)) == [(0, 2), (0, 3), (1, 5)]
+    assert list(zip(found.left, found.right)) == [(0, 2), (0, 3), (1, 5)]
     assert (found.similarity == 1).all()
-    assert clusters(found, len(rows)).tolist() == [0, 1, 0, 0, 4, 1]
+    assert found.cluster_of.tolist() == [0, 1, 0, 0, -1, 1]
 
 
 def test_documents_without_tokens_pair_with_nothing():
     found = near_duplicates(signatures(Texts.of(["", "a b", " ", "a  b", "\n"])))
-    assert list(zip(found.first, found.second)) == [(1, 3)]
+    assert list(zip(found.left, found.right)) == [(1, 3)]
     assert len(near_duplicates(np.full((3, 128), EMPTY, np.uint32))) == 0
     assert len(near_duplicates(np.empty((0, 128), np.uint32))) == 0
 
@@ -87,7 +87,7 @@ def test_many_copies_cost_no_square():
     start = time.perf_counter()
     found = near_duplicates(rows)
     assert time.perf_counter() - start < 20
-    assert len(found) == 2 * 99_999 and set(found.first) == {0, 100_000}
+    assert len(found) == 2 * 99_999 and set(found.left) == {0, 100_000}
 
 
 def test_texts_that_differ_in_a_word():
@@ -97,14 +97,13 @@ def test_texts_that_differ_in_a_word():
     unrelated = [f"w{number}" for number in random.integers(0, 5000, 400)]
     rows = signatures(Texts.of([" ".join(words) for words in (unrelated, text, changed)]))
     found = near_duplicates(rows)
-    assert list(zip(found.first, found.second)) == [(1, 2)]
+    assert list(zip(found.left, found.right)) == [(1, 2)]
     assert 0.85 < found.similarity[0] < 1
 
 
 def test_clusters_are_the_connected_components():
-    first, second = np.array([0, 2, 3, 5]), np.array([4, 3, 4, 6])
-    pairs = Pairs(first, second, np.ones(4))
-    assert clusters(pairs, 8).tolist() == [0, 1, 0, 0, 0, 5, 5, 7]
+    left, right = np.array([0, 2, 3, 5]), np.array([4, 3, 4, 6])
+    assert clusters(left, right, 8).tolist() == [0, -1, 0, 0, 0, 1, 1, -1]
 
 
 @pytest.mark.parametrize("threshold", [0, -0.1, 1.1])

@@ -43,20 +43,24 @@ def bands_and_rows(threshold: float, permutations: int = 128) -> tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of documents, first < second, in ascending order.
+class NearDuplicates:
+    """Pairs of documents, left < right, in ascending order, and the clusters that they make.
 
     Attributes:
-        first, second: int64, indices of signatures.
-        similarity: float64, share of equal entries, the estimate of the Jaccard index.
+        left, right: int64 [pairs], indices of signatures.
+        similarity: float64 [pairs], share of equal entries, the estimate of the Jaccard index.
+        cluster_of: int64 [documents], the connected component of the pairs that a document is in,
+            numbered from 0 in the order of their first documents; −1 for a document in no pair.
     """
 
-    first: np.ndarray
-    second: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
     similarity: np.ndarray
+    cluster_of: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.first)
+        """Number of pairs."""
+        return len(self.left)
 
 
 @compiled
@@ -131,7 +135,7 @@ def _pairs_of_band(signatures, band, rows, hashes, order, least):
 
 def near_duplicates(
     signatures: np.ndarray, threshold: float = 0.8, shape: tuple[int, int] | None = None
-) -> Pairs:
+) -> NearDuplicates:
     """Pairs whose signatures agree in at least a share ``threshold`` of their entries.
 
     Documents of the same signature are linked to the first of them only, and only the first is
@@ -144,7 +148,7 @@ def near_duplicates(
             is 9 of 13, which finds 40 % of the pairs at 0.8 and 93 % of those at 0.9; 25 of 5 finds
             all but one in twenty thousand and compares more.
 
-    Memory: about 50 bytes a document beside the signatures, and 50 a pair.
+    Memory: about 60 bytes a document beside the signatures, and 60 a pair.
 
     Raises:
         ValueError: a threshold outside (0, 1], or more bands and rows than entries.
@@ -165,30 +169,38 @@ def near_duplicates(
         hashes = _hash_rows(signatures, band * rows, (band + 1) * rows)
         order = different[np.argsort(hashes[different], kind="stable")]
         found.append(_pairs_of_band(signatures, band, rows, hashes, order, least))
-    first, second, equal = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.lexsort((second, first))
-    return Pairs(first[order], second[order], equal[order] / permutations)
+    left, right, equal = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((right, left))
+    left, right = left[order], right[order]
+    return NearDuplicates(
+        left, right, equal[order] / permutations, clusters(left, right, documents)
+    )
+
+
+def clusters(left: np.ndarray, right: np.ndarray, documents: int) -> np.ndarray:
+    """The connected components of pairs, as ``NearDuplicates.cluster_of``."""
+    roots = np.arange(documents)
+    _join(left, right, roots)
+    paired = np.zeros(documents, bool)
+    paired[left] = paired[right] = True
+    found = np.full(documents, -1)
+    found[paired] = np.unique(roots[paired], return_inverse=True)[1]
+    return found
 
 
 @compiled
-def _join(first, second, labels):
-    for index in range(first.size):
-        one, other = _root(labels, first[index]), _root(labels, second[index])
-        labels[max(one, other)] = min(one, other)
-    for document in range(labels.size):
-        labels[document] = _root(labels, document)
+def _join(left, right, roots):
+    """Gives each document the first one of its component."""
+    for pair in range(left.size):
+        one, other = _root(roots, left[pair]), _root(roots, right[pair])
+        roots[max(one, other)] = min(one, other)
+    for document in range(roots.size):
+        roots[document] = _root(roots, document)
 
 
 @compiled
-def _root(labels, document):
-    while labels[document] != document:
-        labels[document] = labels[labels[document]]
-        document = labels[document]
+def _root(roots, document):
+    while roots[document] != document:
+        roots[document] = roots[roots[document]]
+        document = roots[document]
     return document
-
-
-def clusters(pairs: Pairs, documents: int) -> np.ndarray:
-    """The connected components of the pairs: for each document the first one of its cluster, int64."""
-    labels = np.arange(documents)
-    _join(pairs.first, pairs.second, labels)
-    return labels
