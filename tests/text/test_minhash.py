@@ -41,6 +41,12 @@ def test_documents_of_any_length(documents):
         assert (row == peer(text)).all()
 
 
+def test_shingles_longer_than_what_is_held_at_a_time():
+    texts = ["a b " * size + end for size in (2047, 2048, 2049, 3000) for end in ("", " ", "c")]
+    for text, row in zip(texts, signatures(Texts.of(texts), 16, 5000)):
+        assert (row == peer(text, 16, 5000)).all()
+
+
 def test_short_documents():
     found = signatures(Texts.of(["", " \n", "a b c", "a b c", "a b c d e"]))
     assert (found[:2] == EMPTY).all()

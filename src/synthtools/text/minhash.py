@@ -19,7 +19,7 @@ import numpy as np
 from synthtools.records.texts import Texts
 from synthtools.text.compiled import compiled
 from synthtools.text.sha import LANES, SHA1_START, blocks_of, put_block, sha1_block
-from synthtools.text.tokens import SLACK, buffers, scan
+from synthtools.text.tokens import CHUNK, SLACK, buffers, keep_last, longest_of, scan
 from synthtools.text.unicode import unicode
 
 EMPTY = np.uint32(0xFFFFFFFF)  # every entry for a document without tokens
@@ -52,47 +52,68 @@ def _lower_minima(first_word, a, b, minima):
 
 @compiled
 def _sign(data, offsets, classes, lower, shingle, a, b, signatures):
-    longest = 0
-    for document in range(offsets.size - 1):
-        longest = max(longest, offsets[document + 1] - offsets[document])
-    hashes = np.empty(longest + SLACK, np.uint64)
-    text = np.empty(3 * longest + SLACK, np.uint8)
-    ends = np.empty(longest + SLACK, np.int64)
+    kept = shingle - 1
+    hashes = np.empty(kept + CHUNK + SLACK, np.uint64)
+    ends = np.empty(kept + CHUNK + SLACK, np.int64)
+    text = np.empty(3 * longest_of(offsets) + SLACK, np.uint8)
     state, block = np.empty(5 * LANES, np.uint32), np.zeros(16 * LANES, np.uint32)
     for document in range(offsets.size - 1):
         start, end = offsets[document], offsets[document + 1]
-        tokens, _, _ = scan(
-            data, start, start, end, classes, lower, hashes, 0, end - start + 1, text, ends, 0
-        )
+        position = start
+        known, written = 0, 0
+        seen = 0
         minima = signatures[document]
-        shingles = max(tokens - shingle + 1, min(tokens, 1))
         waiting = 0
-        for first in range(shingles):
-            begin = ends[first - 1] + 1 if first > 0 else 0
-            length = ends[min(first + shingle, tokens) - 1] - begin
-            if blocks_of(length) == 1:
-                put_block(text, begin, length, 0, block, waiting)
-                waiting += 1
-                if waiting == LANES:
-                    state[:] = SHA1_START
-                    sha1_block(state, block)
-                    for lane in range(waiting):
-                        _lower_minima(state[lane], a, b, minima)
-                    waiting = 0
-            # A longer one has the eighth lane for itself; the others, not read, may hold anything.
-            else:
-                state[:] = SHA1_START
-                kept = block.copy()
-                for number in range(blocks_of(length)):
-                    put_block(text, begin, length, number, block, LANES - 1)
-                    sha1_block(state, block)
-                _lower_minima(state[LANES - 1], a, b, minima)
-                block[:] = kept
-        if waiting > 0:
-            state[:] = SHA1_START
-            sha1_block(state, block)
-            for lane in range(waiting):
-                _lower_minima(state[lane], a, b, minima)
+        while position < end:
+            tokens, position, written = scan(
+                data, start, position, end, classes, lower,
+                hashes, known, known + CHUNK, text, ends, written,
+            )  # fmt: skip
+            for token in range(max(known, kept), tokens):
+                first = token - kept
+                begin = ends[first - 1] + 1 if first > 0 else 0
+                length = ends[token] - begin
+                waiting = _absorb(text, begin, length, state, block, waiting, a, b, minima)
+            seen += tokens - known
+            known, written = keep_last(hashes, text, ends, tokens, kept)
+        if 0 < seen < shingle:
+            waiting = _absorb(text, 0, ends[seen - 1], state, block, waiting, a, b, minima)
+        _flush(state, block, waiting, a, b, minima)
+
+
+@compiled
+def _absorb(text, begin, length, state, block, waiting, a, b, minima):
+    """Takes a shingle into a signature, at once or when all lanes of the block are taken."""
+    if blocks_of(length) > 1:
+        _absorb_long(text, begin, length, state, block, a, b, minima)
+        return waiting
+    put_block(text, begin, length, 0, block, waiting)
+    if waiting + 1 < LANES:
+        return waiting + 1
+    _flush(state, block, LANES, a, b, minima)
+    return 0
+
+
+@compiled
+def _flush(state, block, waiting, a, b, minima):
+    """Takes the shingles in the first lanes of a block into a signature."""
+    if waiting > 0:
+        state[:] = SHA1_START
+        sha1_block(state, block)
+    for lane in range(waiting):
+        _lower_minima(state[lane], a, b, minima)
+
+
+@compiled
+def _absorb_long(text, begin, length, state, block, a, b, minima):
+    """Takes a shingle of several blocks into a signature, and leaves the block as it was."""
+    state[:] = SHA1_START
+    kept = block.copy()
+    for number in range(blocks_of(length)):
+        put_block(text, begin, length, number, block, 0)
+        sha1_block(state, block)
+    _lower_minima(state[0], a, b, minima)
+    block[:] = kept
 
 
 def signatures(texts: Texts, permutations: int = 128, shingle: int = 5) -> np.ndarray:
@@ -108,7 +129,7 @@ def signatures(texts: Texts, permutations: int = 128, shingle: int = 5) -> np.nd
     Raises:
         ValueError: permutations or shingle below 1.
 
-    Memory: the signatures, and about eight times the longest text.
+    Memory: the signatures, and up to three times the longest token.
     """
     if permutations < 1 or shingle < 1:
         raise ValueError(f"at least 1 permutation and shingle, not {permutations} and {shingle}")

@@ -14,10 +14,19 @@ import numpy as np
 from synthtools.records.texts import Texts
 from synthtools.text import sha_ngrams
 from synthtools.text.compiled import compiled
-from synthtools.text.tokens import GOLDEN, SLACK, bucket_of, buffers, decode, finalise, scan
+from synthtools.text.tokens import (
+    CHUNK,
+    GOLDEN,
+    SLACK,
+    bucket_of,
+    buffers,
+    decode,
+    finalise,
+    hash_of_ngram,
+    scan,
+)
 from synthtools.text.unicode import SPACE, unicode
 
-_CHUNK = 4096  # tokens at a time: their hashes stay in the nearest cache
 _U = np.uint64
 
 
@@ -26,7 +35,7 @@ def _count(data, offsets, classes, lower, orders, counts):
     """Adds each n-gram of each document to its bucket."""
     buckets = _U(counts.size)
     kept = orders[-1] - 1
-    hashes = np.empty(kept + _CHUNK + SLACK, np.uint64)
+    hashes = np.empty(kept + CHUNK + SLACK, np.uint64)
     text, ends = np.empty(0, np.uint8), np.empty(0, np.int64)
     unigrams_and_bigrams = orders.size == 2 and orders[0] == 1 and orders[1] == 2
     for document in range(offsets.size - 1):
@@ -36,7 +45,7 @@ def _count(data, offsets, classes, lower, orders, counts):
         while position < end:
             found, position, _ = scan(
                 data, start, position, end, classes, lower,
-                hashes, known, known + _CHUNK, text, ends, 0,
+                hashes, known, known + CHUNK, text, ends, 0,
             )  # fmt: skip
             if unigrams_and_bigrams:
                 last = hashes[0]
@@ -59,20 +68,11 @@ def _count(data, offsets, classes, lower, orders, counts):
 
 
 @compiled
-def hash_of_ngram(hashes, first, order):
-    """Hash of the n-gram of ``order`` tokens that begins with token ``first``."""
-    value = hashes[first]
-    for index in range(first + 1, first + order):
-        value = finalise(value * GOLDEN + hashes[index])
-    return value
-
-
-@compiled
 def _weigh(data, offsets, classes, lower, orders, weights, sums, numbers):
     """Sum of the weights of each document's n-grams, and how many there are."""
     buckets = _U(weights.size)
     kept = orders[-1] - 1
-    hashes = np.empty(kept + _CHUNK + SLACK, np.uint64)
+    hashes = np.empty(kept + CHUNK + SLACK, np.uint64)
     text, ends = np.empty(0, np.uint8), np.empty(0, np.int64)
     unigrams_and_bigrams = orders.size == 2 and orders[0] == 1 and orders[1] == 2
     for document in range(offsets.size - 1):
@@ -84,7 +84,7 @@ def _weigh(data, offsets, classes, lower, orders, weights, sums, numbers):
         while position < end:
             found, position, _ = scan(
                 data, start, position, end, classes, lower,
-                hashes, known, known + _CHUNK, text, ends, 0,
+                hashes, known, known + CHUNK, text, ends, 0,
             )  # fmt: skip
             if unigrams_and_bigrams:
                 last = hashes[0]
@@ -112,7 +112,7 @@ def _weigh(data, offsets, classes, lower, orders, weights, sums, numbers):
 
 @compiled
 def _count_tokens(data, offsets, classes, lower, numbers):
-    hashes = np.empty(_CHUNK + SLACK, np.uint64)
+    hashes = np.empty(CHUNK + SLACK, np.uint64)
     text, ends = np.empty(0, np.uint8), np.empty(0, np.int64)
     for document in range(offsets.size - 1):
         start, end = offsets[document], offsets[document + 1]
@@ -120,7 +120,7 @@ def _count_tokens(data, offsets, classes, lower, numbers):
         number = 0
         while position < end:
             found, position, _ = scan(
-                data, start, position, end, classes, lower, hashes, 0, _CHUNK, text, ends, 0
+                data, start, position, end, classes, lower, hashes, 0, CHUNK, text, ends, 0
             )
             number += found
         numbers[document] = number

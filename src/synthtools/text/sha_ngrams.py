@@ -5,7 +5,7 @@ Most n-grams of a text have come before. A table remembers the buckets of n-gram
 Two n-grams that share all 64 bits would be taken for one: among a thousand million different n-grams
 there is such a pair with a chance of 3 %, and it moves one count.
 
-Memory: 16 MB for the table of each thread, and about eight times the longest document.
+Memory: 16 MB for the table of each thread, and up to three times the longest token.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from synthtools.text.compiled import compiled
 from synthtools.text.sha import LANES, SHA256_START, blocks_of, put_block, sha256_block
-from synthtools.text.tokens import GOLDEN, SLACK, finalise, scan
+from synthtools.text.tokens import CHUNK, SLACK, hash_of_ngram, keep_last, longest_of, scan
 
 _SLOTS = 1 << 20
 _SLOT_MASK = np.uint64(_SLOTS - 1)
@@ -86,57 +86,62 @@ def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, s
         weights: float64 [buckets] with sums float64 [documents] and numbers int64 [documents], which
             are filled; or all three empty.
     """
-    longest = 0
-    for document in range(offsets.size - 1):
-        longest = max(longest, offsets[document + 1] - offsets[document])
-    hashes = np.empty(longest + SLACK, np.uint64)
-    text = np.empty(3 * longest + SLACK, np.uint8)
-    ends = np.empty(longest + SLACK, np.int64)
-    found = np.empty(orders.size * (longest + SLACK), np.int64)
+    kept = orders[-1] - 1
+    hashes = np.empty(kept + CHUNK + SLACK, np.uint64)
+    ends = np.empty(kept + CHUNK + SLACK, np.int64)
+    text = np.empty(3 * longest_of(offsets) + SLACK, np.uint8)
+    found = np.empty(orders.size * (CHUNK + SLACK), np.int64)
     begins, lengths = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     keys, places = np.empty(LANES, np.uint64), np.empty(LANES, np.int64)
     state, block = np.empty(8 * LANES, np.uint32), np.zeros(16 * LANES, np.uint32)
     parts = _U(buckets)
     for document in range(offsets.size - 1):
         start, end = offsets[document], offsets[document + 1]
-        tokens, _, _ = scan(
-            data, start, start, end, classes, lower, hashes, 0, end - start + 1, text, ends, 0
-        )
-        number = 0
-        waiting = 0
-        for token in range(tokens):
-            for order in orders:
-                first = token + 1 - order
-                if first < 0:
-                    break
-                key = hashes[first]
-                for index in range(first + 1, token + 1):
-                    key = finalise(key * GOLDEN + hashes[index])
-                slot = key & _SLOT_MASK
-                if memo[slot, 0] == key and memo[slot, 1] > _U(0):
-                    found[number] = np.int64(memo[slot, 1]) - 1
-                else:
-                    begins[waiting] = ends[first - 1] + 1 if first > 0 else 0
-                    lengths[waiting] = ends[token] - begins[waiting]
-                    keys[waiting] = key
-                    places[waiting] = number
-                    waiting += 1
-                    if waiting == LANES:
-                        _flush(
-                            text, begins, lengths, keys, places, waiting,
-                            state, block, parts, memo, found,
-                        )  # fmt: skip
-                        waiting = 0
-                number += 1
-        _flush(
-            text, begins, lengths, keys, places, waiting, state, block, parts, memo, found
-        )  # fmt: skip
-        if counts.size > 0:
-            for index in range(number):
-                counts[found[index]] += 1
-        else:
-            total = 0.0
-            for index in range(number):
-                total += weights[found[index]]
+        position = start
+        known, written = 0, 0
+        total = 0.0
+        all_of_document = 0
+        while position < end:
+            tokens, position, written = scan(
+                data, start, position, end, classes, lower,
+                hashes, known, known + CHUNK, text, ends, written,
+            )  # fmt: skip
+            number = 0
+            waiting = 0
+            for token in range(known, tokens):
+                for order in orders:
+                    first = token + 1 - order
+                    if first < 0:
+                        break
+                    key = hash_of_ngram(hashes, first, order)
+                    slot = key & _SLOT_MASK
+                    if memo[slot, 0] == key and memo[slot, 1] > _U(0):
+                        found[number] = np.int64(memo[slot, 1]) - 1
+                    else:
+                        begins[waiting] = ends[first - 1] + 1 if first > 0 else 0
+                        lengths[waiting] = ends[token] - begins[waiting]
+                        keys[waiting] = key
+                        places[waiting] = number
+                        waiting += 1
+                        if waiting == LANES:
+                            _flush(
+                                text, begins, lengths, keys, places, waiting,
+                                state, block, parts, memo, found,
+                            )  # fmt: skip
+                            waiting = 0
+                    number += 1
+            _flush(
+                text, begins, lengths, keys, places, waiting,
+                state, block, parts, memo, found,
+            )  # fmt: skip
+            if counts.size > 0:
+                for index in range(number):
+                    counts[found[index]] += 1
+            else:
+                for index in range(number):
+                    total += weights[found[index]]
+            all_of_document += number
+            known, written = keep_last(hashes, text, ends, tokens, kept)
+        if counts.size == 0:
             sums[document] = total
-            numbers[document] = number
+            numbers[document] = all_of_document

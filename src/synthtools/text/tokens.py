@@ -34,6 +34,7 @@ _BLANK = 0x20
 _SIGMA, _FINAL_SIGMA = 0x3A3, 0x3C2
 _DOTTED_I, _DOT = 0x130, 0x307
 SLACK = 16  # bytes and tokens that ``scan`` may write past what it was asked for
+CHUNK = 4096  # tokens at a time: their hashes stay in the nearest cache
 
 
 def buffers(texts: Texts) -> tuple[np.ndarray, np.ndarray]:
@@ -57,6 +58,15 @@ def finalise(value):
 def bucket_of(value, buckets):
     """Place of a hash among ``buckets`` (uint64, below 2^31) equal parts of all hashes."""
     return np.int64(((value >> _32) * buckets) >> _32)
+
+
+@compiled
+def hash_of_ngram(hashes, first, order):
+    """Hash of the n-gram of ``order`` tokens that begins with token ``first``."""
+    value = hashes[first]
+    for index in range(first + 1, first + order):
+        value = finalise(value * GOLDEN + hashes[index])
+    return value
 
 
 @compiled
@@ -272,3 +282,33 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
             at += _ONE
         count += 1
     return count, position, np.int64(at)
+
+
+@compiled
+def keep_last(hashes, text, ends, count, kept):
+    """Moves the last tokens that ``scan`` found, at most ``kept``, to the front of their arrays.
+
+    Returns:
+        How many they are, and how many bytes of ``text``: ``count`` and ``written`` for ``scan``.
+    """
+    kept = min(kept, count)
+    dropped = count - kept
+    begin = ends[dropped - 1] + 1 if dropped > 0 else 0
+    written = 0
+    for token in range(kept):
+        hashes[token] = hashes[dropped + token]
+        ends[token] = ends[dropped + token] - begin
+    if kept > 0:
+        written = ends[kept - 1] + 1
+        for index in range(written):
+            text[index] = text[begin + index]
+    return kept, written
+
+
+@compiled
+def longest_of(offsets):
+    """Bytes of the longest document."""
+    longest = 0
+    for document in range(offsets.size - 1):
+        longest = max(longest, offsets[document + 1] - offsets[document])
+    return longest
