@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -18,11 +18,14 @@ from synthtools.analysis.response import (
 from synthtools.records.texts import Texts
 from synthtools.records.working import Worked
 from synthtools.text.ngrams import NgramHasher
-from synthtools.text.top import NgramTable, TopNgrams, count_ngrams
+from synthtools.text.sift import sifted
+from synthtools.text.top import NgramTable, TopNgrams, tabulate
 
 # n-grams of each corpus among which those that stand out are sought.
 _CANDIDATES = 20_000
 _STANDING_OUT = 40
+# Distinct n-grams of a length held at most.
+_HELD = 4_000_000
 _BUCKETS_SHOWN = 40
 
 
@@ -40,7 +43,6 @@ class Corpus:
     top: dict[int, TopNgrams]
     documents: int = 0
     utf8_bytes: int = 0
-    tokens: int = field(default=0)
 
     def report(self, top: int) -> dict[str, Any]:
         """The corpus's part of a report, with its ``top`` most frequent n-grams."""
@@ -53,7 +55,7 @@ class Corpus:
             "top": {
                 str(n): {
                     "total": found.total,
-                    "count_too_low_by_at_most": found.error,
+                    "count_too_low_by_at_most": found.error_of(top),
                     "ngrams": [list(row) for row in found.top(top)],
                 }
                 for n, found in self.top.items()
@@ -67,18 +69,24 @@ class Counter:
     """Counts the n-grams of corpora.
 
     Attributes:
-        capacity: distinct n-grams of each length held at most; None for all.
         top: whether the most frequent n-grams are wanted.
+        exact: count every n-gram, in memory that grows with them; else each batch counts those
+            that are frequent in it, and counts can be a little too low.
     """
 
     hasher: NgramHasher
     top: bool
-    capacity: int | None
+    exact: bool = False
 
     def work(self, _: Any, texts: Texts) -> tuple[np.ndarray, list[NgramTable]]:
         """Counts one batch; safe in any thread."""
-        tables = [count_ngrams(texts, n) for n in self.hasher.orders] if self.top else []
-        return self.hasher.counts(texts), tables
+        hasher = self.hasher
+        if not self.top:
+            return hasher.counts(texts), []
+        if self.exact:
+            return hasher.counts(texts), [tabulate(texts, n) for n in hasher.orders]
+        response, tables = sifted(texts, hasher.orders, hasher.buckets)
+        return response if hasher.hash == "fast" else hasher.counts(texts), tables
 
     def corpus(
         self,
@@ -95,7 +103,7 @@ class Counter:
         corpus = Corpus(
             name,
             np.zeros(self.hasher.buckets, np.int64),
-            {n: TopNgrams(n, self.capacity) for n in orders},
+            {n: TopNgrams(n, None if self.exact else _HELD) for n in orders},
         )
         for batch in found:
             counts, tables = batch.result

@@ -36,19 +36,22 @@ def ngram_hash(
     top: Annotated[
         int,
         option(
-            "--top", metavar="K", min=0, help="Report the K most frequent n-grams of each length."
+            "--top",
+            metavar="K",
+            min=0,
+            help="Report the K most frequent n-grams of each length (takes several times as long as "
+            "the counts alone); with --compare also those that stand out.",
         ),
-    ] = 40,
-    top_memory: Annotated[
-        str,
+    ] = 0,
+    exact: Annotated[
+        bool,
         option(
-            "--top-memory",
-            metavar="COUNT",
-            help="Hold at most so many distinct n-grams of each length while counting for --top; "
-            "rarer ones are forgotten and the report says by how much a count can be too low. "
-            "exact holds them all.",
+            "--exact",
+            help="Count every n-gram for --top, slowly and in memory that grows with them. Without "
+            "it a batch of 4 MB counts those that make 1 in 8,192 of it, and the report says by how "
+            "much a count can be too low.",
         ),
-    ] = "4M",
+    ] = False,
     compare: Annotated[
         bool,
         option(
@@ -139,7 +142,7 @@ def ngram_hash(
       synth ngram-hash train.jsonl eval.jsonl --duplicates -o pairs.jsonl
       synth ngram-hash embedded.parquet --per-record density | synth sample -n 1000 --by density --inverse
 
-    Memory: some MB a core, and with --top up to 100 bytes for each n-gram of --top-memory; with
+    Memory: about 150 MB a core, and with --exact 100 bytes for each distinct n-gram; with
     --duplicates 4 bytes for each value of every record's signature; with density rows × buckets × 8
     bytes. It does not grow with the input otherwise. Density reads the input twice.
     """
@@ -161,5 +164,5 @@ def ngram_hash(
             reading, text, writing, jobs, permutations, shingle, threshold, json_output
         )
     else:
-        counting = hashing.Counting(n, buckets or 10_000, hash_name, top, top_memory)
+        counting = hashing.Counting(n, buckets or 10_000, hash_name, top, exact)
         hashing.run_counts(reading, text, writing, jobs, counting, compare, plot, json_output)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.console import quantities, reports
+from synthtools.console import reports
 from synthtools.console.options import Jobs, Reading, Text, Writing
 from synthtools.console.pictures import check_name
 from synthtools.console.reports import number, table
@@ -65,7 +65,7 @@ class Counting:
     buckets: int
     hash_name: str
     top: int
-    top_memory: str
+    exact: bool
 
     def orders(self) -> tuple[int, ...]:
         try:
@@ -75,11 +75,6 @@ class Counting:
         if not orders or orders[0] < 1 or orders[-1] > 100:
             raise UsageError(f"--n {self.n}: give lengths from 1 to 100 separated by commas")
         return orders
-
-    def capacity(self) -> int | None:
-        if self.top_memory == "exact":
-            return None
-        return quantities.count(self.top_memory, "--top-memory")
 
 
 def run_counts(
@@ -93,7 +88,7 @@ def run_counts(
     json_output: bool,
 ) -> None:
     """Responses of the inputs, together or each against each."""
-    orders, capacity = counting.orders(), counting.capacity()
+    orders = counting.orders()
     with Run("ngram-hash", reading, None, text.text_field) as run:
         groups = run.groups() if compare else [("all", run.shards)]
         if compare and len(groups) < 2:
@@ -102,7 +97,7 @@ def run_counts(
         from synthtools.text.ngrams import NgramHasher
 
         hasher = NgramHasher(orders, counting.buckets, counting.hash_name)  # type: ignore[arg-type]
-        counter = Counter(hasher, counting.top > 0, capacity)
+        counter = Counter(hasher, counting.top > 0, counting.exact)
         corpora = [
             counter.corpus(name, run.worked(counter.work, jobs, shards=shards), run.count)
             for name, shards in groups

@@ -78,7 +78,7 @@ class Run:
         self._reading = reading
         self._writing = writing
         self._needed = ([(text_field, "--text-field")] if text_field else []) + list(also_needed)
-        self._text_field = text_field
+        self.text_field = text_field
         self.arguments = ARGUMENTS.get({})
         self._start = time.monotonic()
         self._records = 0
@@ -194,11 +194,11 @@ class Run:
 
     def keyed_batches(self, batch_bytes: int | None = None) -> Iterator[tuple[Batch, np.ndarray]]:
         """Like ``batches``, with the key of each record (see ``records.identity``)."""
-        assert self._text_field is not None
+        assert self.text_field is not None
         keys = Keys()
         for batch in self.records(batch_bytes):
             # Records that are done count too: they tell equal texts apart.
-            found = keys.of(batch.column(ID_FIELD), batch.column(self._text_field))
+            found = keys.of(batch.column(ID_FIELD), batch.column(self.text_field))
             done = self._done(batch)
             left = batch.take(range(done, len(batch))) if done else batch
             if len(left):
@@ -238,7 +238,7 @@ class Run:
         """
         from synthtools.records.working import worked
 
-        name = text_field or self._text_field
+        name = text_field or self.text_field
         assert name is not None
         return worked(
             self.shards if shards is None else shards,

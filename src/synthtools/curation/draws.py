@@ -30,8 +30,33 @@ def uniforms(
         positions: token positions, integers ≥ 0.
         lane: tells apart several numbers at one position.
     """
-    state = np.zeros(1, np.uint64)
-    for part in (seed, record, generation, lane):
-        state = _mix((state ^ np.uint64(part & (1 << 64) - 1)) + _GOLDEN)
+    state = _state(seed, record, generation, lane)
     drawn = _mix(state + (positions.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
     return (drawn >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def record_uniforms(seed: int, records: np.ndarray, lane: int = 0) -> np.ndarray:
+    """One number in (0, 1) a record, float64.
+
+    Args:
+        records: keys, uint64.
+        lane: tells apart several numbers of one record.
+    """
+    drawn = _mix(_mix((_state(seed, lane) ^ records) + _GOLDEN) + _GOLDEN)
+    return ((drawn >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def gumbel(seed: int, records: np.ndarray, lane: int = 0) -> np.ndarray:
+    """Standard Gumbel noise for each record, float64: −ln(−ln u).
+
+    Added to log-weights, the k largest sums are a draw of k records without replacement with
+    probability proportional to the weights (Kool, van Hoof and Welling 2019).
+    """
+    return -np.log(-np.log(record_uniforms(seed, records, lane)))
+
+
+def _state(*parts: int) -> np.ndarray:
+    state = np.zeros(1, np.uint64)
+    for part in parts:
+        state = _mix((state ^ np.uint64(part & (1 << 64) - 1)) + _GOLDEN)
+    return state

@@ -8,8 +8,8 @@ texts are told apart by order alone, and are interchangeable).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,35 @@ from synthtools.records.batch import MISSING
 ID_FIELD = "id"
 
 
-def _hash64(kind: bytes, content: bytes) -> int:
+def _hash64(kind: bytes, content: bytes | memoryview) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8, person=kind).digest(), "little")
+
+
+def hashes(ids: Sequence[Any], contents: Iterable[bytes | memoryview]) -> Hashes:
+    """What the keys of records are made of; safe in any thread.
+
+    Args:
+        ids: value of the id field of each, ``MISSING`` or None where there is none.
+        contents: text of each in UTF-8.
+    """
+    found, by_text = [], []
+    for identifier, content in zip(ids, contents, strict=True):
+        nameless = identifier is MISSING or identifier is None
+        by_text.append(nameless)
+        if nameless:
+            found.append(_hash64(b"text", content))
+            continue
+        if type(identifier) is float and identifier.is_integer():
+            identifier = int(identifier)  # a column of doubles cannot tell 1 from 1.0
+        found.append(_hash64(b"id", str(identifier).encode("utf-8", "surrogatepass")))
+    return Hashes(np.array(found, np.uint64), np.array(by_text, bool))
+
+
+class Hashes(NamedTuple):
+    """Hash of each record's id, else of its text: uint64 [records]; which are of texts, bool."""
+
+    values: np.ndarray
+    by_text: np.ndarray
 
 
 class Keys:
@@ -32,25 +59,19 @@ class Keys:
         self._seen: dict[int, int] = {}
 
     def of(self, ids: Sequence[Any], texts: Sequence[str]) -> np.ndarray:
-        """Keys of the next records.
+        """Keys of the next records: uint64, one per record; equal for records with equal ids."""
+        return self.of_hashes(
+            hashes(ids, (text.encode("utf-8", "surrogatepass") for text in texts))
+        )
 
-        Args:
-            ids: value of the id field of each, ``MISSING`` or None where there is none.
-            texts: text of each.
-
-        Returns:
-            uint64, one per record; equal for records with equal ids.
-        """
-        return np.array([self._key(i, t) for i, t in zip(ids, texts, strict=True)], dtype=np.uint64)
-
-    def _key(self, identifier: Any, text: str) -> int:
-        if identifier is not MISSING and identifier is not None:
-            if type(identifier) is float and identifier.is_integer():
-                identifier = int(identifier)  # a column of doubles cannot tell 1 from 1.0
-            return _hash64(b"id", str(identifier).encode("utf-8", "surrogatepass"))
-        content = _hash64(b"text", text.encode("utf-8", "surrogatepass"))
-        occurrence = self._seen.get(content, 0)
-        self._seen[content] = occurrence + 1
-        if occurrence == 0:
-            return content
-        return _hash64(b"text", content.to_bytes(8, "little") + occurrence.to_bytes(8, "little"))
+    def of_hashes(self, found: Hashes) -> np.ndarray:
+        """Like ``of``, from what ``hashes`` gave."""
+        keys = found.values.copy()
+        for index in np.flatnonzero(found.by_text).tolist():
+            content = int(keys[index])
+            occurrence = self._seen.get(content, 0)
+            self._seen[content] = occurrence + 1
+            if occurrence:
+                both = content.to_bytes(8, "little") + occurrence.to_bytes(8, "little")
+                keys[index] = _hash64(b"text", both)
+        return keys

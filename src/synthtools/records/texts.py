@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,12 @@ class Texts:
 
     def __iter__(self) -> Iterator[str]:
         return (self[index] for index in range(len(self)))
+
+    def views(self) -> Iterator[memoryview]:
+        """The bytes of each text, not copied."""
+        data = memoryview(self.data)
+        ends = self.offsets.tolist()
+        return (data[start:end] for start, end in itertools.pairwise(ends))
 
     def lengths(self) -> np.ndarray:
         """Bytes of each text, int64."""

@@ -21,10 +21,11 @@ from synthtools.text.top import NgramTable
 from synthtools.text.unicode import unicode
 
 _U = np.uint64
-_CELL_BITS = 17
+_CELL_BITS = 15
 _CELL_SHIFT = _U(64 - _CELL_BITS)
 # A batch keeps n-grams that make at least this part of it.
-_SHARE_BITS = 15
+_SHARE_BITS = 13
+_COLD = -2
 
 
 def sifted(
@@ -32,25 +33,26 @@ def sifted(
 ) -> tuple[np.ndarray, list[NgramTable]]:
     """The response of texts by the fast hash, and a table of each order's frequent n-grams.
 
-    A table lacks n-grams that make less than 2^-15 of the batch's n-grams of that order; of a batch
-    of fewer than 2^16 it lacks none.
+    A table lacks n-grams that make less than 2^-13 of the batch's n-grams of that order; of a batch
+    of fewer than 2^14 it lacks none.
 
     Returns:
         (response, tables): int64 [buckets]; ``missed`` of a table is the most that an n-gram it
         lacks can have occurred.
     """
-    hashes, ends, starts, text = _tokens(*buffers(texts), *unicode())
+    hashes, token_ends, starts, text = _tokens(*buffers(texts), *unicode())
     response = np.zeros(buckets, np.int64)
     tables = []
     for n in orders:
-        found = _sift(hashes, ends, starts, text, n, response)
-        tables.append(NgramTable(n, *found))
+        found, counts, places, total, missed = _sift(hashes, starts, n, response)
+        ends, pool = _texts(token_ends, text, places, n)
+        tables.append(NgramTable(n, found, counts, ends, pool, total, missed))
     return response, tables
 
 
 @compiled
 def _tokens(data, offsets, classes, lower):
-    """Hash of each token, its end in the lower-cased text, and the first token of each document."""
+    """Hash of each token, its end in the lower-cased text, the first token of each document."""
     size = offsets[-1] - offsets[0]
     hashes = np.empty(size + SLACK, np.uint64)
     ends = np.empty(size + SLACK, np.int64)
@@ -69,7 +71,7 @@ def _tokens(data, offsets, classes, lower):
 
 
 @compiled
-def _sift(tokens, token_ends, starts, text, n, response):
+def _sift(tokens, starts, n, response):
     cells = np.zeros(1 << _CELL_BITS, np.uint32)
     buckets = _U(response.size)
     total = 0
@@ -87,16 +89,20 @@ def _sift(tokens, token_ends, starts, text, n, response):
         if cells[cell] >= least:
             most += cells[cell]
     hashes, counts = np.empty(most, np.uint64), np.empty(most, np.int64)
-    places, following = np.empty(most, np.int64), np.empty(most, np.int64)
-    newest = np.full(cells.size, -1, np.int64)  # entry of each cell; ``following`` has the others
+    places, following = np.empty(most, np.int64), np.empty(most, np.int32)
+    # Newest entry of each cell, ``following`` has the others; _COLD where the cell is too small.
+    newest = np.full(cells.size, -1, np.int32)
+    for cell in range(cells.size):
+        if cells[cell] < least:
+            newest[cell] = _COLD
     held = 0
     for document in range(starts.size - 1):
         for at in range(starts[document], starts[document + 1] - n + 1):
             value = hash_of_ngram(tokens, at, n)
             cell = value >> _CELL_SHIFT
-            if cells[cell] < least:
-                continue
             entry = newest[cell]
+            if entry == _COLD:
+                continue
             while entry >= 0 and hashes[entry] != value:
                 entry = following[entry]
             if entry < 0:
@@ -106,13 +112,18 @@ def _sift(tokens, token_ends, starts, text, n, response):
                 newest[cell] = entry
                 held += 1
             counts[entry] += 1
-    ends, pool = _texts(token_ends, text, places[:held], n)
-    return hashes[:held].copy(), counts[:held].copy(), ends, pool, total, np.int64(least) - 1
+    return (
+        hashes[:held].copy(), counts[:held].copy(), places[:held].copy(), total, np.int64(least) - 1
+    )  # fmt: skip
 
 
 @compiled
 def _texts(token_ends, text, places, n):
-    """The texts of n-grams, one after the other, and where each ends."""
+    """The texts of n-grams, one after the other, and where each ends.
+
+    Args:
+        places: token at which each begins.
+    """
     ends = np.empty(places.size, np.int64)
     used = 0
     for entry in range(places.size):

@@ -1,0 +1,65 @@
+"""The best records of a stream by a score, in one pass."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from synthtools.records.batch import Batch
+from synthtools.records.spool import Spool
+
+# So many more than are wanted are kept before the worst are thrown away.
+_SPARE = 1 << 14
+
+
+class Best:
+    """Keeps the ``count`` records with the highest scores; of equal ones the earlier.
+
+    Disk: about count · (1 + ln(records / count)) records in the spool. Memory: 24 bytes for each
+    record kept, and the spool's.
+    """
+
+    def __init__(self, count: int, spool: Spool) -> None:
+        self._count = count
+        self._spool = spool
+        self._threshold = -np.inf
+        self._scores: list[np.ndarray] = []
+        self._values: list[np.ndarray] = []
+        self._handles: list[np.ndarray] = []
+        self._held = 0
+
+    def add(self, scores: np.ndarray, values: np.ndarray, batch: Batch) -> None:
+        """Takes the next records.
+
+        Args:
+            scores: float64 [records]; -inf for a record that is not to be chosen.
+            values: float64 [records], handed back with the best.
+        """
+        better = np.flatnonzero(scores > self._threshold)
+        if not len(better) or not self._count:
+            return
+        chosen = batch if len(better) == len(batch) else batch.take(better)
+        self._handles.append(self._spool.add(chosen))
+        self._scores.append(scores[better])
+        self._values.append(values[better])
+        self._held += len(better)
+        if self._held > 2 * self._count + _SPARE:
+            self._prune()
+
+    def _prune(self) -> None:
+        scores, handles = np.concatenate(self._scores), np.concatenate(self._handles)
+        # Handles ascend with the input: of equal scores the earlier record wins.
+        order = np.lexsort((handles, -scores))
+        best = np.sort(order[: self._count])
+        self._spool.drop(handles[order[self._count :]])
+        self._scores, self._handles = [scores[best]], [handles[best]]
+        self._values = [np.concatenate(self._values)[best]]
+        self._held = len(best)
+        if self._held == self._count:
+            self._threshold = float(scores[best].min())
+
+    def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(scores, values, handles) of the best in input order; fewer where there are no more."""
+        if not self._held:
+            return np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
+        self._prune()
+        return self._scores[0], self._values[0], self._handles[0]
