@@ -5,7 +5,7 @@ Most n-grams of a text have come before. A table remembers the buckets of n-gram
 Two n-grams that share all 64 bits would be taken for one: among a thousand million different n-grams
 there is such a pair with a chance of 3 %, and it moves one count.
 
-Memory: 16 MB for the table of each thread, and up to three times the longest token.
+Memory: 4 MB for the table of each thread, and up to three times the longest token.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from synthtools.text.compiled import compiled
 from synthtools.text.sha import LANES, SHA256_START, blocks_of, put_block, sha256_block
 from synthtools.text.tokens import CHUNK, SLACK, hash_of_ngram, keep_last, longest_of, scan
 
-_SLOTS = 1 << 20
+_SLOTS = 1 << 18
 _SLOT_MASK = np.uint64(_SLOTS - 1)
 _U = np.uint64
 
