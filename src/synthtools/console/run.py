@@ -95,6 +95,7 @@ class Run:
         self.shards = find_shards(reading.files)
         if reading.shard:
             self.shards = part_of(self.shards, *quantities.part(reading.shard))
+        self._named = list(self.shards)
         self.shards_beside = find_shards(list(self._beside)) if self._beside else []
         for name in reading.files or []:
             if not reading.quiet and is_unfinished(Path(name)):
@@ -152,7 +153,7 @@ class Run:
     def _inputs(self) -> list[dict[str, Any]]:
         return [
             {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()}
-            for s in [*self.shards, *self.shards_beside]
+            for s in [*self._named, *self.shards_beside]
         ]
 
     def _state(self) -> tuple[int, int | None, str]:

@@ -1,0 +1,207 @@
+"""Records drawn by weight in one pass: without replacement (Gumbel top-k) or with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from synthtools.curation.draws import gumbel, record_uniforms
+from synthtools.curation.selecting import Best
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.identity import ID_FIELD, Keys, hashes
+from synthtools.records.reading import fields_of, without
+from synthtools.records.rejects import Rejects
+from synthtools.records.spool import Spool
+
+# Above this many expected draws of one record, numpy's binomial generator takes over.
+_MANY = 30.0
+
+
+def keys_of(keys: Keys, batch: Batch, text_field: str) -> np.ndarray:
+    """Keys of records that need not have a text: of the id, else the text, else the record itself."""
+    contents = (
+        value.encode("utf-8", "surrogatepass") if isinstance(value, str) else batch.raw(index)
+        for index, value in enumerate(batch.column(text_field))
+    )
+    return keys.of_hashes(hashes(batch.column(ID_FIELD), contents))
+
+
+def with_log_weights(
+    batch: Batch, field: str, log: bool, rejects: Rejects
+) -> tuple[Batch, np.ndarray]:
+    """Records and the logarithm of the weight in a field, float64; bad ones go to ``rejects``.
+
+    Args:
+        log: the field holds the logarithm already.
+    """
+    bad: dict[int, str] = {}
+    found = np.full(len(batch), -np.inf)
+    for index, value in enumerate(batch.column(field)):
+        if value is MISSING:
+            bad[index] = f'no field "{field}" (fields: {fields_of(batch, index)}; see --by)'
+        elif type(value) not in (int, float):
+            bad[index] = f'field "{field}" is no number (see --by)'
+        elif value != value or value == math.inf or (value < 0 and not log):
+            kind = "NaN" if value != value else "negative" if value < 0 else "infinite"
+            bad[index] = f'field "{field}" is {kind}, which is no weight (see --by)'
+        elif log:
+            found[index] = value
+        elif value > 0:
+            found[index] = math.log(value)
+    sound = without(batch, bad, rejects)
+    return sound, np.delete(found, list(bad)) if bad else found
+
+
+class Strata:
+    """Draws without replacement from each stratum.
+
+    Args:
+        count: records wanted in all; no stratum can give more.
+    """
+
+    def __init__(self, count: int, spool: Spool) -> None:
+        self._count = count
+        self._spool = spool
+        self._best: dict[str, Best] = {}
+        self._sizes: dict[str, int] = {}
+
+    def add(self, batch: Batch, strata: list[str], scores: np.ndarray) -> None:
+        """Takes records with the name of each one's stratum."""
+        names = np.array(strata, object)
+        for name in dict.fromkeys(strata):
+            members = np.flatnonzero(names == name)
+            if name not in self._best:
+                self._best[name] = Best(self._count, self._spool)
+                self._sizes[name] = 0
+            some = batch if len(members) == len(batch) else batch.take(members)
+            self._best[name].add(scores[members], np.zeros(len(members)), some)
+            self._sizes[name] += int(np.isfinite(scores[members]).sum())
+
+    def result(self, equal: bool) -> tuple[np.ndarray, dict[str, tuple[int, int]]]:
+        """Handles of the drawn records, in input order; of each stratum (records, drawn)."""
+        names = sorted(self._sizes)
+        parts = allocated(self._count, [self._sizes[name] for name in names], equal)
+        chosen = [np.zeros(0, np.int64)]
+        for name, part in zip(names, parts, strict=True):
+            scores, _, handles = self._best[name].result()
+            chosen.append(handles[np.lexsort((handles, -scores))[:part]])
+        handles = np.concatenate(chosen)
+        order = np.argsort(self._spool.ordinals(handles), kind="stable")
+        drawn = {n: (self._sizes[n], part) for n, part in zip(names, parts, strict=True)}
+        return handles[order], drawn
+
+
+def allocated(count: int, sizes: list[int], equal: bool) -> list[int]:
+    """How many records each stratum gives, none more than it has.
+
+    Proportional to the sizes by largest remainders; or equal, what small strata lack going to the
+    others.
+    """
+    total = sum(sizes)
+    count = min(count, total)
+    if not equal:
+        exact = [count * size / total if total else 0 for size in sizes]
+        parts = [int(part) for part in exact]
+        order = sorted(range(len(sizes)), key=lambda i: (parts[i] - exact[i], i))
+        for index in order[: count - sum(parts)]:
+            parts[index] += 1
+        return parts
+    parts = [0] * len(sizes)
+    while sum(parts) < count:
+        room = [i for i, size in enumerate(sizes) if parts[i] < size]
+        share, more = divmod(count - sum(parts), len(room))
+        for turn, index in enumerate(room):
+            parts[index] += min(share + (turn < more), sizes[index] - parts[index])
+    return parts
+
+
+class WithReplacement:
+    """n independent draws by weight, in one pass.
+
+    Each of n slots holds one record. The i-th record takes each slot with probability w_i / W_i,
+    where W_i is the sum of the weights up to it (Chao 1982, with n reservoirs of one); how many and
+    which is a function of the seed and the record.
+    """
+
+    def __init__(self, count: int, spool: Spool, seed: int) -> None:
+        self._slots = np.full(count, -1, np.int64)
+        self._spool = spool
+        self._seed = seed
+        self._log_sum = -np.inf
+        self._held: list[np.ndarray] = []
+
+    def add(self, batch: Batch, log_weights: np.ndarray, keys: np.ndarray) -> None:
+        """Takes the next records."""
+        count = len(self._slots)
+        sums = np.logaddexp.accumulate(np.concatenate([[self._log_sum], log_weights]))[1:]
+        self._log_sum = float(sums[-1])
+        there = np.isfinite(log_weights)
+        chance = np.where(there, np.exp(np.where(there, log_weights - sums, 0)), 0.0)
+        uniforms = record_uniforms(self._seed, keys, lane=1)
+        with np.errstate(divide="ignore"):
+            drawn = np.flatnonzero(there & (np.log(uniforms) > count * np.log1p(-chance)))
+        if not len(drawn):
+            return
+        handles = self._spool.add(batch.take(drawn))
+        self._held.append(handles)
+        for handle, index in zip(handles.tolist(), drawn.tolist(), strict=True):
+            generator = np.random.Generator(np.random.Philox(key=[self._seed, int(keys[index])]))
+            times = _binomial(float(uniforms[index]), count, float(chance[index]), generator)
+            slots = generator.choice(count, times, replace=False, shuffle=False)
+            self._slots[slots] = handle
+        if sum(map(len, self._held)) > 2 * count + (1 << 14):
+            held = np.concatenate(self._held)
+            kept = np.unique(self._slots)
+            self._spool.drop(held[~np.isin(held, kept)])
+            self._held = [kept]
+
+    def result(self) -> np.ndarray:
+        """Handles of the drawn records in input order; empty where no record has weight."""
+        return np.sort(self._slots) if np.isfinite(self._log_sum) else self._slots[:0]
+
+
+def _binomial(uniform: float, count: int, chance: float, generator: np.random.Generator) -> int:
+    """Binomial(count, chance) at a quantile that is known to give one or more."""
+    if chance >= 1:
+        return count
+    if count * chance > _MANY:
+        return int(generator.binomial(count, chance))
+    mass = math.exp(count * math.log1p(-chance))
+    total, times = mass, 0
+    while uniform > total and times < count:
+        times += 1
+        mass *= (count - times + 1) / times * chance / (1 - chance)
+        total += mass
+    return times
+
+
+def scored(
+    batches: Iterable[Batch],
+    text_field: str,
+    field: str | None,
+    log: bool,
+    inverse: bool,
+    rejects: Rejects,
+) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
+    """Records, their log-weights and their keys.
+
+    Args:
+        field: of the weight; None: all equal.
+        inverse: with probability ∝ 1/weight.
+    """
+    keys = Keys()
+    for batch in batches:
+        log_weights = np.zeros(len(batch))
+        if field is not None:
+            batch, log_weights = with_log_weights(batch, field, log, rejects)
+            if inverse:
+                log_weights = np.where(np.isfinite(log_weights), -log_weights, -np.inf)
+        if len(batch):
+            yield batch, log_weights, keys_of(keys, batch, text_field)
+
+
+def scores(log_weights: np.ndarray, seed: int, keys: np.ndarray) -> np.ndarray:
+    """What the largest win by: log-weight plus Gumbel noise; -inf without weight."""
+    return log_weights + gumbel(seed, keys)
