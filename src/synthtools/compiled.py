@@ -1,19 +1,62 @@
-"""How Python functions become machine code: one decorator for all kernels."""
+"""Compiled functions: numba, with machine code kept on disk where that is possible."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from numba import njit
+import numba
+from numba import config
+
+_HERE = Path(__file__).resolve().parent
+# Where compiled functions live.
+_SOURCES = ("compiled.py", "text/*.py", "records/scan.py")
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compiles at the first call, releases the interpreter lock, keeps the code on disk.
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as machine code that runs without the interpreter's lock.
 
-    Where no directory for the code can be written, it is compiled anew in each process.
+    It is compiled at its first call. The code is kept below the first of these directories that can
+    be written: ``NUMBA_CACHE_DIR`` where it is set; else ``__pycache__`` beside this file, or
+    ``synthtools`` in the user's cache directory. Where none can be, every process compiles anew.
     """
+    directory = _directory()
+    if directory is None:
+        return numba.njit(nogil=True)(function)
+    before = config.CACHE_DIR
+    config.CACHE_DIR = directory  # read when the function is wrapped
     try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:
-        return njit(nogil=True)(function)
+        return numba.njit(nogil=True, cache=True)(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+@cache
+def _directory() -> str | None:
+    """Where the machine code is kept.
+
+    A digest of the sources is part of the name: numba looks at the file of a function alone, and
+    would go on using code that was compiled with an earlier version of what the function calls.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for names in _SOURCES for path in _HERE.glob(names)):
+        digest.update(path.read_bytes())
+    user = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    places = [config.CACHE_DIR] if config.CACHE_DIR else [
+        os.path.join(_HERE, "__pycache__"),
+        os.path.join(user, "synthtools"),
+    ]  # fmt: skip
+    for place in places:
+        directory = os.path.join(place, f"kernels-{digest.hexdigest()[:16]}")
+        try:
+            os.makedirs(directory, exist_ok=True)
+            with tempfile.TemporaryFile(dir=directory):
+                return directory
+        except OSError:
+            continue
+    return None

@@ -43,18 +43,9 @@ def option(*names: str, help: str, metavar: str | None = None, **more: Any) -> A
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Where records come from and what happens to bad ones."""
+class BadRecords:
+    """What happens to bad records, and what is told meanwhile."""
 
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FILE",
-            help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
-            "known by their content. - or nothing is stdin.",
-            show_default=False,
-        ),
-    ] = None
     on_error: Annotated[
         str,
         option(
@@ -72,6 +63,24 @@ class Reading:
             "raw record. Without it they are told on stderr.",
         ),
     ] = None
+    quiet: Annotated[
+        bool, option("--quiet", "-q", help="No progress bar and no remarks on stderr.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class Reading(BadRecords):
+    """Where records come from and what happens to bad ones."""
+
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE",
+            help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
+            "known by their content. - or nothing is stdin.",
+            show_default=False,
+        ),
+    ] = None
     shard: Annotated[
         str | None,
         option(
@@ -81,9 +90,6 @@ class Reading:
             "parallel).",
         ),
     ] = None
-    quiet: Annotated[
-        bool, option("--quiet", "-q", help="No progress bar and no remarks on stderr.")
-    ] = False
 
 
 @dataclass(frozen=True)

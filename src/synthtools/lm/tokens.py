@@ -71,6 +71,11 @@ class TextTokenizer:
         encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(encoding.ids, np.int32) for encoding in encodings]
 
+    def counts(self, texts: list[str]) -> np.ndarray:
+        """Tokens of each text, int64, without special tokens around them."""
+        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        return np.array([len(encoding) for encoding in encodings], np.int64)
+
     @cached_property
     def surfaces(self) -> list[bytes]:
         """The surface of every token id."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthtools.text.compiled import compiled
+from synthtools.compiled import compiled
 from synthtools.text.tokens import GOLDEN, bucket_of, finalise
 
 _VECTORS = 16  # multiplied at a time, so that the directions are fetched once for all of them

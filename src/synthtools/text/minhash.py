@@ -16,8 +16,8 @@ from functools import cache
 
 import numpy as np
 
+from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
-from synthtools.text.compiled import compiled
 from synthtools.text.sha import LANES, SHA1_START, blocks_of, put_block, sha1_block
 from synthtools.text.tokens import CHUNK, SLACK, buffers, keep_last, longest_of, scan
 from synthtools.text.unicode import unicode

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthtools.text.compiled import compiled
+from synthtools.compiled import compiled
 from synthtools.text.minhash import EMPTY
 from synthtools.text.tokens import GOLDEN, finalise
 

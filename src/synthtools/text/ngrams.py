@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
 from synthtools.text import sha_ngrams
-from synthtools.text.compiled import compiled
 from synthtools.text.tokens import (
     CHUNK,
     GOLDEN,

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from synthtools.text.compiled import compiled
+from synthtools.compiled import compiled
 
 LANES = 8
 _VECTOR = ir.VectorType(ir.IntType(32), LANES)

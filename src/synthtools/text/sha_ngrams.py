@@ -14,7 +14,7 @@ import threading
 
 import numpy as np
 
-from synthtools.text.compiled import compiled
+from synthtools.compiled import compiled
 from synthtools.text.sha import LANES, SHA256_START, blocks_of, put_block, sha256_block
 from synthtools.text.tokens import CHUNK, SLACK, hash_of_ngram, keep_last, longest_of, scan
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
-from synthtools.text.compiled import compiled
 from synthtools.text.ngrams import hash_of_ngram
 from synthtools.text.tokens import SLACK, bucket_of, buffers, scan
 from synthtools.text.top import NgramTable

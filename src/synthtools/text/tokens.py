@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
-from synthtools.text.compiled import compiled
 from synthtools.text.unicode import CAPITAL, CASED, IGNORABLE, SPACE, WORD
 
 _U = np.uint64

@@ -1,0 +1,33 @@
+"""Records of several sources in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
+
+
+def merged(batches: Sequence[Batch], order: np.ndarray, source: str) -> Batch:
+    """The records of batches as one batch.
+
+    Lines stay lines and rows of one schema stay rows; where both come together, or rows of several
+    schemas, all become JSON, which holds them all. Added fields are not taken over.
+
+    Args:
+        batches: at least one.
+        order: int64 [records]: which record of all of them, counted through, comes at each place.
+        source: the name of the new batch.
+    """
+    numbers = np.concatenate([batch.numbers for batch in batches])[order]
+    first = batches[0]
+    if isinstance(first, ArrowBatch) and first.rows.num_columns:
+        import pyarrow as pa
+
+        tables = [batch.rows for batch in batches if isinstance(batch, ArrowBatch)]
+        if len(tables) == len(batches) and all(t.schema.equals(first.rows.schema) for t in tables):
+            rows = pa.concat_tables(tables).combine_chunks().take(order)
+            return ArrowBatch(source, numbers, rows=rows)
+    lines = [line for batch in batches for line in batch.json_lines()]
+    return JsonBatch(source, numbers, lines=[lines[index] for index in order])
