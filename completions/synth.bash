@@ -18,10 +18,10 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl train cat"
+            words="edit ppl ngram-hash dsir mix sample train cat"
             ;;
         edit)
-            options="--on-error --rejects --shard -q --quiet --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
@@ -35,7 +35,7 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--on-error --rejects --shard -q --quiet --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
@@ -48,8 +48,56 @@ _synth() {
                 --bos) value=word words="auto always never" ;;
             esac
             ;;
+        ngram-hash)
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -j --jobs --n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --rows --width --plot --json --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report | --plot) value=file ;;
+                --shard | --text-field | --shard-size | --seed | -j | --jobs | --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --rows | --width) value=word ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --hash) value=word words="fast sha256" ;;
+                --per-record) value=word words="minhash density" ;;
+            esac
+            ;;
+        dsir)
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -j --jobs --target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report | --target | --save-estimator | --estimator) value=file ;;
+                --shard | --text-field | --shard-size | --seed | -j | --jobs | -n | --count | --n | --buckets | --min-tokens | --smoothing | --target-text-field) value=word ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --hash) value=word words="fast sha256" ;;
+                --fit-tokens) value=word words="all" ;;
+            esac
+            ;;
+        mix)
+            options="--on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --seed -j --jobs --unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report | --generation) value=file ;;
+                --text-field | --shard-size | --seed | -j | --jobs | --tokenizer | --tokens-field | --total | --epochs | --label) value=word ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --unit) value=word words="tokens words bytes documents" ;;
+                --workflow) value=word words="replace accumulate accumulate-subsample" ;;
+            esac
+            ;;
+        sample)
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -n --count --by --scale --inverse --with-replacement --stratify-by --allocation --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report) value=file ;;
+                --shard | --text-field | --shard-size | --seed | -n | --count | --by | --stratify-by) value=word ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --scale) value=word words="auto linear log" ;;
+                --allocation) value=word words="proportional equal" ;;
+            esac
+            ;;
         train)
-            options="--on-error --rejects --shard -q --quiet --text-field --seed -j --jobs -o --output --arch --train-tokenizer --tokenizer --context --tokens --epochs --batch --micro-batch --lr --schedule --warmup --decay --weight-decay --clip --dtype --save-dtype --compile --checkpoint-every --device --resume --force --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field --seed -j --jobs -o --output --arch --train-tokenizer --tokenizer --context --tokens --epochs --batch --micro-batch --lr --schedule --warmup --decay --weight-decay --clip --dtype --save-dtype --compile --checkpoint-every --device --resume --force --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
@@ -64,7 +112,7 @@ _synth() {
             esac
             ;;
         cat)
-            options="--on-error --rejects --shard -q --quiet -o --output --format --force --resume --shard-size --report --count -n --head --select --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard -o --output --format --force --resume --shard-size --report --count -n --head --select --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;

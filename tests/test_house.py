@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from synthtools.cli import TOOLS
+
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "synthtools"
 
 # What each folder may import of the others; itself and errors always.
@@ -87,7 +89,7 @@ def modules_after(*arguments: str) -> set[str]:
     return {name.split(".")[0] for name in done.stderr.strip().splitlines()[-1].split("|")}
 
 
-@pytest.mark.parametrize("tool", [None, "cat", "ppl", "edit", "train"])
+@pytest.mark.parametrize("tool", [None, *TOOLS])
 def test_help_loads_nothing_heavy(tool):
     arguments = ["--help"] if tool is None else [tool, "--help"]
     assert not modules_after(*arguments) & {*HEAVY, "numpy", "orjson"}

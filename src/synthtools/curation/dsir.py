@@ -69,13 +69,11 @@ class Estimator:
         """ln(p + 1e-8) − ln(q + 1e-8), float64 [targets, buckets].
 
         Raises:
-            SynthError: a corpus has no n-grams.
+            SynthError: a target has no n-grams.
         """
         for name, counts in zip(self.targets, self.target_counts, strict=True):
             if not counts.sum():
                 raise SynthError(f"target {name}: holds no words; there is nothing to move towards")
-        if not self.raw_counts.sum():
-            raise SynthError("the raw data holds no words; there is nothing to select")
         q = np.log(self._shares(self.raw_counts) + _FLOOR)
         return np.stack(
             [np.log(self._shares(counts) + _FLOOR) - q for counts in self.target_counts]
@@ -83,7 +81,7 @@ class Estimator:
 
     def _shares(self, counts: np.ndarray) -> np.ndarray:
         raised = counts + self.smoothing
-        return raised / raised.sum()
+        return raised / (raised.sum() or 1.0)  # raw data without a word: nothing will be weighed
 
     def to_json(self) -> dict[str, Any]:
         return {

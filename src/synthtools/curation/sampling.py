@@ -138,7 +138,8 @@ class WithReplacement:
         sums = np.logaddexp.accumulate(np.concatenate([[self._log_sum], log_weights]))[1:]
         self._log_sum = float(sums[-1])
         there = np.isfinite(log_weights)
-        chance = np.where(there, np.exp(np.where(there, log_weights - sums, 0)), 0.0)
+        chance = np.zeros(len(there))
+        chance[there] = np.exp(log_weights[there] - sums[there])
         uniforms = record_uniforms(self._seed, keys, lane=1)
         with np.errstate(divide="ignore"):
             drawn = np.flatnonzero(there & (np.log(uniforms) > count * np.log1p(-chance)))
