@@ -99,12 +99,12 @@ def over_represented(
     right: Mapping[str, int],
     totals: Sequence[int],
     most: int,
-    prior: float = 500.0,
+    prior_share: float = 0.1,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What stands out in each of two corpora: log-odds with a Dirichlet prior [ours].
 
     Monroe, Colaresi and Quinn 2008, equations 16 and 22: the prior is the pooled distribution with
-    a weight of ``prior`` occurrences. n-grams that a table has lost count as zero there.
+    the weight of ``prior_share`` of both corpora. n-grams that a table lacks count as zero there.
 
     Args:
         left, right: counts of n-grams.
@@ -118,7 +118,8 @@ def over_represented(
     if not names or not all(totals):
         return [], []
     counts = np.array([[left.get(n, 0), right.get(n, 0)] for n in names], np.float64)
-    pooled = counts.sum(axis=1) / sum(totals) * prior
+    prior = prior_share * sum(totals)
+    pooled = counts.sum(axis=1) * prior_share
     raised = counts + pooled[:, None]
     rest = np.array(totals, np.float64) + prior - raised
     log_odds = np.diff(np.log(raised / rest), axis=1)[:, 0] * -1

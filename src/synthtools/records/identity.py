@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthtools.records.batch import MISSING
+from synthtools.records.occurrences import Occurrences
 
 ID_FIELD = "id"
 
@@ -52,11 +53,16 @@ class Hashes(NamedTuple):
 class Keys:
     """Gives each record its key, in input order.
 
-    Memory: about 100 bytes for each distinct text among records without an id.
+    Args:
+        apart: records with equal ids get different keys, too, by how many came before.
+
+    Memory: 8 to 16 bytes for each distinct text among records without an id (with ``apart`` for
+    each distinct id, too), and about 100 for each that comes more than once.
     """
 
-    def __init__(self) -> None:
-        self._seen: dict[int, int] = {}
+    def __init__(self, apart: bool = False) -> None:
+        self._apart = apart
+        self._seen = Occurrences()
 
     def of(self, ids: Sequence[Any], texts: Sequence[str]) -> np.ndarray:
         """Keys of the next records: uint64, one per record; equal for records with equal ids."""
@@ -67,11 +73,11 @@ class Keys:
     def of_hashes(self, found: Hashes) -> np.ndarray:
         """Like ``of``, from what ``hashes`` gave."""
         keys = found.values.copy()
-        for index in np.flatnonzero(found.by_text).tolist():
+        asked = np.arange(len(keys)) if self._apart else np.flatnonzero(found.by_text)
+        times = self._seen.of(keys[asked])
+        again = np.flatnonzero(times)
+        for index, occurrence in zip(asked[again].tolist(), times[again].tolist(), strict=True):
             content = int(keys[index])
-            occurrence = self._seen.get(content, 0)
-            self._seen[content] = occurrence + 1
-            if occurrence:
-                both = content.to_bytes(8, "little") + occurrence.to_bytes(8, "little")
-                keys[index] = _hash64(b"text", both)
+            both = content.to_bytes(8, "little") + occurrence.to_bytes(8, "little")
+            keys[index] = _hash64(b"text" if found.by_text[index] else b"id", both)
         return keys
