@@ -36,6 +36,17 @@ def folder(tmp_path_factory):
     (path / "human/a.jsonl").write_text("".join(lines[:30]))
     (path / "human/b.jsonl").write_text("".join(lines[30:]))
     (path / "mixed-quality.jsonl").write_text(lines[0] + '{"text": \n' + lines[1] + '{"body": 1}\n')
+    synthetic = [
+        {
+            "id": i,
+            "text": f"As model {i % 3}, I delve into it: {t['text'][:150]}",
+            "model": f"m{i % 3}",
+        }
+        for i, t in enumerate(records[60:120])
+    ]
+    (path / "synthetic.jsonl").write_text("".join(json.dumps(r) + "\n" for r in synthetic))
+    embedded = [{"id": i, "embedding": [i % 7, i % 5, (i * i) % 11]} for i in range(60)]
+    (path / "embedded.jsonl").write_text("".join(json.dumps(r) + "\n" for r in embedded))
     pairs = [("What is a string?", "An immutable sequence."), ("And a list?", "A mutable one.")]
     (path / "qa.jsonl").write_text(
         "".join(json.dumps({"question": q, "answer": a}) + "\n" for q, a in pairs)

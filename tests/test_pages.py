@@ -83,7 +83,7 @@ def test_every_option_is_explained_in_the_page(command):
         assert parameter.help, f"{command.page}: {name} has no help"
         assert f"{name.replace('-', chr(92) + '-')}\\fR" in page
     for line in re.findall(r"^ +synth .*", command.help, re.M):
-        assert line.strip().replace("\\", "\\e").replace("-", "\\-") in page
+        assert "".join(generator._ROFF.get(letter, letter) for letter in line.strip()) in page
 
 
 @needs("mandoc")
@@ -227,7 +227,7 @@ def test_zsh_and_fish_files_hold_every_option(tool):
     lines = re.findall(rf"^complete -c synth -n '__synth_tool_is {tool.name}'(.*)", fish, re.M)
     assert case
     for name in (name for option in tool.options for name in option.names):
-        assert re.search(rf"['{{,]{name}[=+\[,}}]", case[1]), f"zsh: {tool.name} {name}"
+        assert re.search(rf"['{{,*]{name}[=+\[,}}]", case[1]), f"zsh: {tool.name} {name}"
         flag = f" -l {name[2:]} " if name.startswith("--") else f" -s {name[1:]} "
         assert any(flag in line for line in lines), f"fish: {tool.name} {name}"
 

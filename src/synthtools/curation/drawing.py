@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from synthtools.curation.draws import lane_of
 from synthtools.curation.sampling import Strata, WithReplacement, scored, scores
 from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, Batch
@@ -47,7 +48,10 @@ def draw(
     """
     spool = Spool()
     strata = Strata(drawing.count, spool)
-    repeated = WithReplacement(drawing.count, spool, drawing.seed)
+    lane = lane_of("sample", drawing.by or "")
+    repeated = None
+    if drawing.with_replacement:
+        repeated = WithReplacement(drawing.count, spool, drawing.seed, lane)
     seen = eligible = 0
     for batch, log_weights, keys in scored(
         batches,
@@ -59,17 +63,17 @@ def draw(
     ):
         seen += len(batch)
         eligible += int(np.isfinite(log_weights).sum())
-        if drawing.with_replacement:
+        if repeated is not None:
             repeated.add(batch, log_weights, keys)
         else:
             names = _strata_of(batch, drawing.stratify_by)
-            strata.add(batch, names, scores(log_weights, drawing.seed, keys))
-    least = 1 if drawing.with_replacement else drawing.count
+            strata.add(batch, names, scores(log_weights, drawing.seed, keys, lane))
+    least = 1 if repeated is not None else drawing.count
     if eligible < least:
         weighted = "" if eligible == seen else f", {eligible:,} of them with a weight above 0"
         raise SynthError(f"-n {drawing.count:,}: there are only {seen:,} records{weighted}")
     report: dict[str, Any] = {"records_seen": seen, "eligible": eligible, "drawn": drawing.count}
-    if drawing.with_replacement:
+    if repeated is not None:
         handles = repeated.result()
         report["distinct"] = len(np.unique(handles))
     else:
@@ -82,8 +86,13 @@ def draw(
 
 
 def _closing(spool: Spool, handles: np.ndarray) -> Iterator[Batch]:
+    at = 0
     with spool:
-        yield from spool.batches(handles)
+        for batch in spool.batches(handles):
+            # A record drawn twice may end one shard and begin the next: a resumed run counts draws.
+            batch.ordinals = np.arange(at, at + len(batch), dtype=np.int64)
+            at += len(batch)
+            yield batch
 
 
 def _strata_of(batch: Batch, field: str | None) -> list[str]:

@@ -7,6 +7,8 @@ a position picks one number of its stream.
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -53,6 +55,17 @@ def gumbel(seed: int, records: np.ndarray, lane: int = 0) -> np.ndarray:
     probability proportional to the weights (Kool, van Hoof and Welling 2019).
     """
     return -np.log(-np.log(record_uniforms(seed, records, lane)))
+
+
+def lane_of(*purpose: str) -> int:
+    """The lane of a purpose.
+
+    What one tool draws must say nothing about what the next draws with the same seed: records that
+    are there because their noise was high would be drawn again for it.
+    """
+    return int.from_bytes(
+        hashlib.blake2b("\0".join(purpose).encode(), digest_size=8).digest(), "little"
+    )
 
 
 def _state(*parts: int) -> np.ndarray:

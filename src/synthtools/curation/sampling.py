@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
-from synthtools.curation.draws import gumbel, record_uniforms
+from synthtools.curation.draws import gumbel, record_uniforms, uniforms
 from synthtools.curation.selecting import Best
+from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.identity import ID_FIELD, Keys, hashes
 from synthtools.records.reading import fields_of, without
 from synthtools.records.rejects import Rejects
 from synthtools.records.spool import Spool
-
-# Above this many expected draws of one record, numpy's binomial generator takes over.
-_MANY = 30.0
 
 
 def keys_of(keys: Keys, batch: Batch, text_field: str) -> np.ndarray:
@@ -41,17 +41,28 @@ def with_log_weights(
     for index, value in enumerate(batch.column(field)):
         if value is MISSING:
             bad[index] = f'no field "{field}" (fields: {fields_of(batch, index)}; see --by)'
-        elif type(value) not in (int, float):
-            bad[index] = f'field "{field}" is no number (see --by)'
-        elif value != value or value == math.inf or (value < 0 and not log):
-            kind = "NaN" if value != value else "negative" if value < 0 else "infinite"
-            bad[index] = f'field "{field}" is {kind}, which is no weight (see --by)'
+        elif fault := _fault(value, log):
+            bad[index] = f'field "{field}" is {fault} (see --by)'
         elif log:
             found[index] = value
         elif value > 0:
             found[index] = math.log(value)
     sound = without(batch, bad, rejects)
     return sound, np.delete(found, list(bad)) if bad else found
+
+
+def _fault(value: Any, log: bool) -> str | None:
+    if type(value) not in (int, float):
+        return "no number"
+    if value != value:
+        return "NaN, which is no weight"
+    if value < 0 and not log:
+        return "negative, which is no weight"
+    # An integer has no limit of its own; as the logarithm of a weight it needs one.
+    most = sys.float_info.max
+    if value == math.inf or (log and type(value) is int and abs(value) > most):
+        return "infinite, which is no weight"
+    return None
 
 
 class Strata:
@@ -121,14 +132,21 @@ class WithReplacement:
     """n independent draws by weight, in one pass.
 
     Each of n slots holds one record. The i-th record takes each slot with probability w_i / W_i,
-    where W_i is the sum of the weights up to it (Chao 1982, with n reservoirs of one); how many and
-    which is a function of the seed and the record.
+    where W_i is the sum of the weights up to it (Chao 1982, with n reservoirs of one); which slots
+    is a function of the seed and the record.
+
+    Raises:
+        SynthError: there is no memory for so many draws.
     """
 
-    def __init__(self, count: int, spool: Spool, seed: int) -> None:
-        self._slots = np.full(count, -1, np.int64)
+    def __init__(self, count: int, spool: Spool, seed: int, lane: int) -> None:
+        try:
+            self._slots = np.full(count, -1, np.int64)
+        except (MemoryError, ValueError) as error:
+            raise SynthError(f"-n {count:,}: takes 8 bytes of memory for each draw") from error
         self._spool = spool
         self._seed = seed
+        self._lane = lane
         self._log_sum = -np.inf
         self._held: list[np.ndarray] = []
 
@@ -140,17 +158,14 @@ class WithReplacement:
         there = np.isfinite(log_weights)
         chance = np.zeros(len(there))
         chance[there] = np.exp(log_weights[there] - sums[there])
-        uniforms = record_uniforms(self._seed, keys, lane=1)
-        with np.errstate(divide="ignore"):
-            drawn = np.flatnonzero(there & (np.log(uniforms) > count * np.log1p(-chance)))
+        firsts = _gaps(record_uniforms(self._seed, keys, self._lane), chance, count)
+        drawn = np.flatnonzero(there & (firsts < count))
         if not len(drawn):
             return
         handles = self._spool.add(batch.take(drawn))
         self._held.append(handles)
         for handle, index in zip(handles.tolist(), drawn.tolist(), strict=True):
-            generator = np.random.Generator(np.random.Philox(key=[self._seed, int(keys[index])]))
-            times = _binomial(float(uniforms[index]), count, float(chance[index]), generator)
-            slots = generator.choice(count, times, replace=False, shuffle=False)
+            slots = self._taken(int(firsts[index]), float(chance[index]), int(keys[index]))
             self._slots[slots] = handle
         if sum(map(len, self._held)) > 2 * count + (1 << 14):
             held = np.concatenate(self._held)
@@ -158,24 +173,36 @@ class WithReplacement:
             self._spool.drop(held[~np.isin(held, kept)])
             self._held = [kept]
 
+    def _taken(self, first: int, chance: float, key: int) -> np.ndarray:
+        """Slots that a record takes: from one to the next by geometric gaps."""
+        count = len(self._slots)
+        if chance >= 1:
+            return np.arange(count)
+        found = [np.array([first])]
+        at, drawn = first, 0
+        while at < count:
+            more = int((count - at) * chance) + 16
+            numbers = uniforms(self._seed, key, 0, np.arange(drawn, drawn + more), self._lane)
+            slots = at + np.cumsum(1 + _gaps(1 - numbers, np.full(more, chance), count))
+            found.append(slots[slots < count])
+            at, drawn = int(slots[-1]), drawn + more
+        return np.concatenate(found)
+
     def result(self) -> np.ndarray:
         """Handles of the drawn records in input order; empty where no record has weight."""
         return np.sort(self._slots) if np.isfinite(self._log_sum) else self._slots[:0]
 
 
-def _binomial(uniform: float, count: int, chance: float, generator: np.random.Generator) -> int:
-    """Binomial(count, chance) at a quantile that is known to give one or more."""
-    if chance >= 1:
-        return count
-    if count * chance > _MANY:
-        return int(generator.binomial(count, chance))
-    mass = math.exp(count * math.log1p(-chance))
-    total, times = mass, 0
-    while uniform > total and times < count:
-        times += 1
-        mass *= (count - times + 1) / times * chance / (1 - chance)
-        total += mass
-    return times
+def _gaps(numbers: np.ndarray, chance: np.ndarray, most: int) -> np.ndarray:
+    """Failures before the next success, geometric, int64, at most ``most``.
+
+    Args:
+        numbers: uniform in (0, 1].
+        chance: of success.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        gaps = np.log(numbers) / np.log1p(-chance)
+    return np.minimum(np.nan_to_num(gaps, nan=most, posinf=most), most).astype(np.int64)
 
 
 def scored(
@@ -192,7 +219,7 @@ def scored(
         field: of the weight; None: all equal.
         inverse: with probability ∝ 1/weight.
     """
-    keys = Keys()
+    keys = Keys(apart=True)
     for batch in batches:
         log_weights = np.zeros(len(batch))
         if field is not None:
@@ -203,6 +230,6 @@ def scored(
             yield batch, log_weights, keys_of(keys, batch, text_field)
 
 
-def scores(log_weights: np.ndarray, seed: int, keys: np.ndarray) -> np.ndarray:
+def scores(log_weights: np.ndarray, seed: int, keys: np.ndarray, lane: int) -> np.ndarray:
     """What the largest win by: log-weight plus Gumbel noise; -inf without weight."""
-    return log_weights + gumbel(seed, keys)
+    return log_weights + gumbel(seed, keys, lane)
