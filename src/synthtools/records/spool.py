@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Dead bytes are given back when there are more than this, and more of them than of living ones.
 _WASTE = 64 << 20
+# Pieces of rows that are kept in memory while records are given back.
+_KEPT = 16
 _WHERE = "records kept aside in TMPDIR"
 
 
@@ -113,17 +115,24 @@ class Spool:
     def _compact(self) -> None:
         old = self._file
         with old, told(_WHERE):
-            self._file = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
-            self._size = self._dead = 0
+            new: BinaryIO = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
+            size = 0
             for piece in self._pieces:
                 kept = np.flatnonzero(piece.living)
                 data = b""
                 if len(kept):
-                    old.seek(piece.start)
-                    batch = self._batch(piece, old.read(piece.size), kept)
+                    batch: Batch
+                    if piece.ends is None:
+                        whole = _whole(piece, self._read(piece.start, piece.size))
+                        batch = _some(whole, piece, kept)
+                    else:
+                        batch = self._line_batch(piece, kept)
                     data, piece.ends = _bytes_of(batch)
                 piece.places = (np.cumsum(piece.living) - 1).astype(np.int32)
-                piece.start, piece.size = self._append(data), len(data)
+                piece.start, piece.size = size, len(data)
+                new.write(data)
+                size += len(data)
+            self._file, self._size, self._dead = new, size, 0
 
     def ordinals(self, handles: np.ndarray) -> np.ndarray:
         """Place of each record in the input, int64."""
@@ -137,29 +146,42 @@ class Spool:
 
     def batches(self, handles: np.ndarray) -> Iterator[Batch]:
         """The records of the handles, in their order; a handle that stands twice gives two."""
+        rows: dict[int, ArrowBatch] = {}  # of the pieces used last: neighbours may take turns
         start = 0
         numbers = handles >> 32
         # Runs of records of one piece come as one batch.
         breaks = np.flatnonzero(np.diff(numbers)) + 1
         for end in [*breaks.tolist(), len(handles)]:
-            if end > start:
-                piece = self._pieces[int(numbers[start])]
-                yield self._batch(piece, self._read(piece), handles[start:end] & 0xFFFFFFFF)
+            if end == start:
+                continue
+            number, records = int(numbers[start]), handles[start:end] & 0xFFFFFFFF
+            piece = self._pieces[number]
             start = end
+            if piece.ends is not None:
+                yield self._line_batch(piece, records)
+                continue
+            if number not in rows:
+                if len(rows) == _KEPT:
+                    del rows[next(iter(rows))]
+                rows[number] = _whole(piece, self._read(piece.start, piece.size))
+            yield _some(rows[number], piece, records)
 
-    def _batch(self, piece: _Piece, data: bytes, records: np.ndarray) -> Batch:
-        numbers, ordinals = piece.numbers[records], piece.ordinals[records]
+    def _line_batch(self, piece: _Piece, records: np.ndarray) -> JsonBatch:
+        assert piece.ends is not None
         places = piece.places[records]
-        if piece.ends is None:
-            return ArrowBatch(piece.source, numbers, ordinals, rows=_rows(data).take(places))
-        starts = np.concatenate([[0], piece.ends[:-1]])
-        lines = [data[starts[i] : piece.ends[i]] for i in places]
+        ends = piece.ends[places]
+        starts = np.where(places > 0, piece.ends[places - 1], 0)
+        first = int(starts.min())
+        data = self._read(piece.start + first, int(ends.max()) - first)
+        spans = zip((starts - first).tolist(), (ends - first).tolist(), strict=True)
+        lines = [data[start:end] for start, end in spans]
+        numbers, ordinals = piece.numbers[records], piece.ordinals[records]
         return JsonBatch(piece.source, numbers, ordinals, lines=lines)
 
-    def _read(self, piece: _Piece) -> bytes:
+    def _read(self, start: int, size: int) -> bytes:
         with told(_WHERE):
-            self._file.seek(piece.start)
-            return self._file.read(piece.size)
+            self._file.seek(start)
+            return self._file.read(size)
 
 
 def _bytes_of(batch: Batch) -> tuple[bytes, np.ndarray | None]:
@@ -174,10 +196,18 @@ def _bytes_of(batch: Batch) -> tuple[bytes, np.ndarray | None]:
     return sink.getvalue().to_pybytes(), None
 
 
-def _rows(data: bytes) -> pa.Table:
+def _whole(piece: _Piece, data: bytes) -> ArrowBatch:
+    """The rows of a piece that are in the file."""
     import pyarrow as pa
 
-    return pa.ipc.open_stream(data).read_all()
+    rows: pa.Table = pa.ipc.open_stream(data).read_all()
+    return ArrowBatch(piece.source, np.arange(rows.num_rows), rows=rows)
+
+
+def _some(whole: ArrowBatch, piece: _Piece, records: np.ndarray) -> ArrowBatch:
+    taken = whole.take(piece.places[records])
+    taken.numbers, taken.ordinals = piece.numbers[records], piece.ordinals[records]
+    return taken
 
 
 def _by_piece(handles: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
