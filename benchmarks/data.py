@@ -88,7 +88,7 @@ def main() -> None:
         written(target, 2)
         one, few = folder / "one.jsonl", folder / "few.jsonl"
         one.write_bytes(small.read_bytes().splitlines(keepends=True)[0])
-        few.write_bytes(b"".join(target.read_bytes().splitlines(keepends=True)[:50]))
+        few.write_bytes(b"".join(target.read_bytes().splitlines(keepends=True)[:200]))
 
         def ours(*arguments: object, cores: int = 1) -> float:
             """MB/s of a tool without what it takes to start."""
@@ -105,12 +105,12 @@ def main() -> None:
             return megabytes / max(1e-9, spent - start)
 
         starts: list[float] = []
-        dsir = ("dsir", "--target", target, "-n", 1000, "--top-k")
+        dsir = ("dsir", "--target", target, "-n", 1, "--top-k", "--min-tokens", 0)
         parse = python(PARSE, large, size)
         print(f"bare parse (orjson by line): {parse:.0f} MB/s a core")
         rows = {
             "ngram-hash": (("ngram-hash",), FEATURISER, ()),
-            "ngram-hash --top 0": (("ngram-hash", "--top", 0), FEATURISER, ()),
+            "ngram-hash --top 40": (("ngram-hash", "--top", 40), FEATURISER, ()),
             "minhash": (("ngram-hash", "--per-record", "minhash"), DATASKETCH, ()),
             "dsir": (dsir, DSIR, (target,)),
             "dsir --hash sha256": ((*dsir, "--hash", "sha256"), DSIR, (target,)),

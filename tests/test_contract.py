@@ -276,3 +276,23 @@ def test_interrupted_is_130_and_leaves_nothing(tool, tmp_path):
     _, errors = process.communicate()
     assert (process.returncode, errors) == (130, b"")
     assert not list(tmp_path.iterdir())
+
+
+ODD = [
+    b'{"id":123456789012345678901234567890,"text":"a long integer","n":1.10,"e":1E400}',
+    b' {"text" : "spaces\\u0020and \\/ escapes" , "text":"of equal keys the last counts"}\t',
+    b'{"text":"beside half a pair","other":"\\ud800"}',
+    b'{"text":"","empty":{},"nan":NaN}',
+    b'{"text":"x"}',
+    b'{"text":"x"}',
+]
+
+
+@pytest.mark.parametrize("tool", ["cat", "mix", "sample", "dsir"])
+def test_what_is_passed_on_keeps_its_bytes(tool, tmp_path):
+    path = tmp_path / "odd.jsonl"
+    path.write_bytes(b"\n".join(ODD) + b"\n")
+    options = {"dsir": ["--target", TARGET, "-n", "6", "--min-tokens", "0"]}
+    result = run(tool, path, *options.get(tool, FILTERS[tool]))
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stdout.splitlines() == ODD

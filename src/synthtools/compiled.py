@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba import config
 
+_U = np.uint64
 _HERE = Path(__file__).resolve().parent
 # Where compiled functions live.
 _SOURCES = ("compiled.py", "text/*.py", "records/scan.py")
@@ -60,3 +62,25 @@ def _directory() -> str | None:
         except OSError:
             continue
     return None
+
+
+@compiled
+def load(data, at):  # type: ignore[no-untyped-def]
+    """Eight bytes from position ``at`` (uint64), the first one lowest; one machine instruction."""
+    return (
+        _U(data[at])
+        | (_U(data[at + _U(1)]) << _U(8))
+        | (_U(data[at + _U(2)]) << _U(16))
+        | (_U(data[at + _U(3)]) << _U(24))
+        | (_U(data[at + _U(4)]) << _U(32))
+        | (_U(data[at + _U(5)]) << _U(40))
+        | (_U(data[at + _U(6)]) << _U(48))
+        | (_U(data[at + _U(7)]) << _U(56))
+    )
+
+
+@compiled
+def store(data, at, word):  # type: ignore[no-untyped-def]
+    """The reverse of ``load``."""
+    for index in range(8):
+        data[at + _U(index)] = np.uint8((word >> (_U(8) * _U(index))) & _U(0xFF))

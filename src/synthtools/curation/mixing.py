@@ -7,13 +7,15 @@ documents allow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from synthtools.curation.draws import record_uniforms
+from synthtools.curation.draws import lane_of, record_uniforms
 from synthtools.curation.sampling import allocated
 from synthtools.errors import SynthError
 
@@ -67,7 +69,7 @@ class Part:
 
 def by_shares(
     sources: Sequence[Measured],
-    shares: Sequence[float],
+    shares: Sequence[float | Fraction],
     total: int | None,
     epochs: int,
     seed: int,
@@ -76,6 +78,7 @@ def by_shares(
     """Parts that make the shares.
 
     Args:
+        shares: taken as the decimal numbers that they are written as; 0 leaves a source out.
         total: units of the mixture; None: the most that needs no document more than ``epochs`` times.
         epochs: how often a document may come at most; each pass is whole before the next begins.
         whole: units are documents, whose number is met exactly.
@@ -83,45 +86,54 @@ def by_shares(
     Raises:
         SynthError: a source is too small; the message says what total there is enough for.
     """
-    for source, share in zip(sources, shares, strict=True):
-        if share > 0 and not source.total:
+    exact = [Fraction(str(share)) for share in shares]
+    for source, share in zip(sources, exact, strict=True):
+        if share and not source.total:
             raise SynthError(f"{source.name}: is empty; nothing can be taken from it")
-    given = [(s, share) for s, share in zip(sources, shares, strict=True) if share > 0]
-    most = min(epochs * source.total / share for source, share in given)
+    most = int(min(epochs * s.total / share for s, share in zip(sources, exact) if share))
     if total is None:
-        total = int(most)
-        if whole:
-            total = int(min(epochs * s.total for s, _ in given) if len(given) == 1 else most)
-    wanted = [share * total for share in shares]
+        total = most
+    wanted = [share * total for share in exact]
     if whole:
         # As whole numbers with the right sum: largest remainders.
-        scaled = [round(share * 10**12) for share in shares]
-        wanted = [float(part) for part in allocated(total, [s * total for s in scaled], False)]
-    for (source, share), units in zip(zip(sources, shares, strict=True), wanted, strict=True):
+        common = math.lcm(*(share.denominator for share in exact))
+        sizes = [int(share * common) * total for share in exact]
+        wanted = [Fraction(part) for part in allocated(total, sizes, False)]
+    for source, share, units in zip(sources, exact, wanted, strict=True):
         if units > epochs * source.total:
+            enough = f"there is enough for --total {most:,}" if most else "no total fits"
             raise SynthError(
-                f"{source.name}: holds {source.total:,}, but a share of {share:g} of {total:,} needs "
-                f"{units:,.0f}; there is enough for --total {int(most):,}, or raise --epochs"
+                f"{source.name}: holds {source.total:,}, but a share of {float(share):g} of "
+                f"{total:,} needs {math.ceil(units):,}; {enough}, or raise --epochs"
             )
     return [
-        Part(source, share, units, _passes(source, units, lane, seed))
-        for lane, (source, share, units) in enumerate(zip(sources, shares, wanted, strict=True))
+        Part(source, float(share), float(units), _passes(source, units, lane, seed))
+        for lane, (source, share, units) in enumerate(zip(sources, exact, wanted, strict=True))
     ]
 
 
-def _passes(source: Measured, wanted: float, lane: int, seed: int) -> list[np.ndarray]:
+def _passes(source: Measured, wanted: Fraction, place: int, seed: int) -> list[np.ndarray]:
     everything = np.arange(len(source.sizes), dtype=np.int64)
-    full = int(wanted // source.total) if source.total else 0
+    full = int(wanted // source.total) if wanted else 0
     passes = [everything] * full
     left = wanted - full * source.total
     if left > 0:
-        passes.append(_subset(source.sizes, source.keys, left, lane + (full << 20), seed))
+        draws = _draws(source, place, seed, full)
+        passes.append(_subset(source.sizes, draws, float(left)))
     return [taken for taken in passes if len(taken)]
 
 
-def _subset(sizes: np.ndarray, keys: np.ndarray, wanted: float, lane: int, seed: int) -> np.ndarray:
+def _draws(source: Measured, place: int, seed: int, turn: int = 0) -> np.ndarray:
+    """One number for each document of a source, uniform in (0, 1).
+
+    The versions that sources hold of one document (with one id) have nothing to do with each other.
+    """
+    return record_uniforms(seed, source.keys, lane_of("mix", str(place), str(turn)))
+
+
+def _subset(sizes: np.ndarray, draws: np.ndarray, wanted: float) -> np.ndarray:
     """Documents drawn until their sizes make what is wanted, as nearly as whole documents can."""
-    order = np.argsort(record_uniforms(seed, keys, lane), kind="stable")
+    order = np.argsort(draws, kind="stable")
     sums = np.cumsum(sizes[order])
     count = int(np.searchsorted(sums, wanted))  # sums[count] is the first to reach it
     before = float(sums[count - 1]) if count else 0.0
@@ -148,8 +160,8 @@ def subsample(sources: Sequence[Measured], total: int, seed: int) -> list[Part]:
     pool = sum(source.total for source in sources)
     if total > pool:
         raise SynthError(f"--total {total:,}: all generations together hold {pool:,}")
-    keys = np.concatenate([source.keys for source in sources])
-    taken = _subset(np.concatenate([s.sizes for s in sources]), keys, total, 0, seed)
+    draws = np.concatenate([_draws(source, place, seed) for place, source in enumerate(sources)])
+    taken = _subset(np.concatenate([s.sizes for s in sources]), draws, total)
     ends = np.cumsum([len(source.sizes) for source in sources])
     parts = []
     for source, end in zip(sources, ends.tolist(), strict=True):
@@ -182,7 +194,8 @@ def shuffled(parts: Sequence[Part], seed: int) -> list[np.ndarray]:
     draws = []
     for index, part in enumerate(parts):
         for turn, taken in enumerate(part.passes):
-            draws.append(record_uniforms(seed, part.source.keys[taken], -1 - index - (turn << 20)))
+            lane = lane_of("mix --shuffle", str(index), str(turn))
+            draws.append(record_uniforms(seed, part.source.keys[taken], lane))
     every = np.concatenate([np.zeros(0), *draws])
     ranks = np.empty(len(every), np.int64)
     ranks[np.argsort(every, kind="stable")] = np.arange(len(every))

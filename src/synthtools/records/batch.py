@@ -95,7 +95,7 @@ class Batch(ABC):
         """Only the named fields, in that order, as they were written. KeyError where one lacks."""
 
     @abstractmethod
-    def json_lines(self) -> list[bytes]:
+    def json_lines(self) -> Sequence[bytes]:
         """Each record as one JSON object without a newline; untouched records byte for byte."""
 
     @abstractmethod
@@ -144,7 +144,7 @@ class JsonBatch(Batch):
         scanned: some of their fields as JSON text, None where a record lacks one.
     """
 
-    lines: list[bytes] = field(default_factory=list)
+    lines: Sequence[bytes] = field(default_factory=list)
     parsed: list[dict[str, Any]] | None = None
     scanned: dict[str, list[bytes | None]] = field(default_factory=dict)
 
@@ -188,7 +188,7 @@ class JsonBatch(Batch):
         objects = [{name: record[name] for name in names} for record in self.objects]
         return replace(self, lines=lines, parsed=objects, scanned={})
 
-    def json_lines(self) -> list[bytes]:
+    def json_lines(self) -> Sequence[bytes]:
         if not self.added:
             return self.lines
         lines = []

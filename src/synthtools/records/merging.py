@@ -9,6 +9,13 @@ import numpy as np
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 
 
+def as_lines(batch: Batch) -> JsonBatch:
+    """The records as lines of JSON; those that are lines stay what they are."""
+    if isinstance(batch, JsonBatch):
+        return batch
+    return JsonBatch(batch.source, batch.numbers, batch.ordinals, lines=batch.json_lines())
+
+
 def merged(batches: Sequence[Batch], order: np.ndarray, source: str) -> Batch:
     """The records of batches as one batch.
 
@@ -30,4 +37,4 @@ def merged(batches: Sequence[Batch], order: np.ndarray, source: str) -> Batch:
             rows = pa.concat_tables(tables).combine_chunks().take(order)
             return ArrowBatch(source, numbers, rows=rows)
     lines = [line for batch in batches for line in batch.json_lines()]
-    return JsonBatch(source, numbers, lines=[lines[index] for index in order])
+    return JsonBatch(source, numbers, lines=[lines[index] for index in order.tolist()])

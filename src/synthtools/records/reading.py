@@ -126,7 +126,7 @@ def _line_blocks(
         if data and not end:
             rest.append(data)
             continue
-        lines = b"".join([*rest, data[:end]])
+        lines = b"".join([*rest, memoryview(data)[:end]])
         rest = [data[end:]] if end < len(data) else []
         if lines:
             text = lines.removeprefix(_BOM) if number == 1 else lines
@@ -137,6 +137,8 @@ def _line_blocks(
 
 
 def _full(stream: BufferedReader | DecompressingReader, size: int) -> bytes:
+    if isinstance(stream, BufferedReader):
+        return stream.read(size)
     pieces: list[bytes] = []
     try:
         while size and (piece := stream.read1(size)):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthtools.compiled import compiled
+from synthtools.compiled import compiled, load, store
 
 BLANK, FOUND, ASK = 0, 1, 2
 
@@ -38,6 +38,7 @@ _HIGH = np.uint64(0x8080808080808080)
 _SPACES = np.uint64(0x2020202020202020)
 _QUOTES = np.uint64(0x2222222222222222)
 _ESCAPES = np.uint64(0x5C5C5C5C5C5C5C5C)
+_ZERO, _ONE, _SEVEN, _LAST = np.uint64(0), np.uint64(1), np.uint64(7), np.uint64(56)
 
 _HEX = np.full(256, 255, np.uint8)
 for _digit in "0123456789abcdefABCDEF":
@@ -70,25 +71,24 @@ def scan(block: bytes, text_field: str, fields: Sequence[str] = ()) -> Scan:
         block: lines; the last may lack its newline.
     """
     data = np.frombuffer(block, np.uint8)
-    words = data[: len(data) & ~7].view(np.uint64)
     names = [name.encode("utf-8", "surrogatepass") for name in (text_field, *fields)]
     name_ends = np.cumsum([len(name) for name in names])
     lines = block.count(b"\n") + (not block.endswith(b"\n") and len(block) > 0)
     states = np.empty(lines, np.uint8)
     ends = np.empty(lines, np.int64)
     spans = np.full((lines, len(fields), 2), -1, np.int64)
-    out = np.empty(len(block), np.uint8)
+    out = np.empty(len(block) + 8, np.uint8)
     joined = np.frombuffer(b"".join(names), np.uint8)
-    filled = _scan(data, words, joined, name_ends, states, ends, spans, out)
+    filled = _scan(data, joined, name_ends, states, ends, spans, out)
     return Scan(states, out[:filled], ends, spans)
 
 
 @compiled
-def _scan(data, words, names, name_ends, states, ends, spans, out):  # type: ignore[no-untyped-def]
+def _scan(data, names, name_ends, states, ends, spans, out):  # type: ignore[no-untyped-def]
     at = 0
     filled = 0
     for line in range(len(states)):
-        state, size, after = _object(data, words, at, names, name_ends, spans[line], out, filled)
+        state, size, after = _object(data, at, names, name_ends, spans[line], out, filled)
         if state == FOUND:
             filled += size
         while after < len(data) and data[after] != 10:
@@ -107,7 +107,7 @@ def _after_space(data, at, end):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _object(data, words, start, names, name_ends, spans, out, filled):  # type: ignore[no-untyped-def]
+def _object(data, start, names, name_ends, spans, out, filled):  # type: ignore[no-untyped-def]
     """(state, bytes of the text, where to look for the line's end) of one line.
 
     No line is sought first: a newline is no space here and may not stand in a string.
@@ -126,7 +126,7 @@ def _object(data, words, start, names, name_ends, spans, out, filled):  # type: 
         if at >= end or data[at] != 34:
             return ASK, 0, start
         key = at + 1
-        at = _past_string(data, words, at, end)
+        at = _past_string(data, at, end)
         if at == _BAD:
             return ASK, 0, start
         for index in range(key, at - 1):
@@ -143,9 +143,9 @@ def _object(data, words, start, names, name_ends, spans, out, filled):  # type: 
         if field == 0:
             if data[at] != 34:
                 return ASK, 0, start
-            at, size = _copied(data, words, at, end, out, filled)
+            at, size = _copied(data, at, end, out, filled)
         else:
-            at = _past_value(data, words, at, end)
+            at = _past_value(data, at, end)
         if at == _BAD:
             return ASK, 0, start
         if field > 0:
@@ -238,29 +238,30 @@ def _code_point(data, at, end):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _past_plain(words, at):  # type: ignore[no-untyped-def]
-    """After the plain words from ``at`` on, which is a multiple of eight."""
-    index = at >> 3
-    while index < len(words):
-        word = words[index]
-        quotes, escapes = word ^ _QUOTES, word ^ _ESCAPES
-        odd = (word - _SPACES) & ~word | (quotes - _EACH) & ~quotes | (escapes - _EACH) & ~escapes
-        if (odd | word) & _HIGH:
-            break
-        index += 1
-    return index << 3
+def _plain(word):  # type: ignore[no-untyped-def]
+    """How many of a word's eight bytes stand before the first that is not plain."""
+    quotes, escapes = word ^ _QUOTES, word ^ _ESCAPES
+    odd = (word - _SPACES) & ~word | (quotes - _EACH) & ~quotes | (escapes - _EACH) & ~escapes
+    odd = (odd | word) & _HIGH
+    if odd == _ZERO:
+        return np.uint64(8)
+    # All bits below the first odd byte, one of each byte summed up by the product.
+    return ((((odd & (~odd + _ONE)) >> _SEVEN) - _ONE) & _EACH) * _EACH >> _LAST
 
 
 @compiled
-def _past_string(data, words, at, end):  # type: ignore[no-untyped-def]
+def _past_string(data, at, end):  # type: ignore[no-untyped-def]
     """After the string whose quote stands at ``at``."""
     at += 1
     while at < end:
         kind = _CLASS[data[at]]
         if kind == _PLAIN:
             at += 1
-            if at & 7 == 0:
-                at = _past_plain(words, at)
+            while at + 8 <= end:
+                plain = np.int64(_plain(load(data, np.uint64(at))))
+                at += plain
+                if plain < 8:
+                    break
         elif kind == _QUOTE:
             return at + 1
         elif kind == _MANY:
@@ -284,7 +285,7 @@ def _past_string(data, words, at, end):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _copied(data, words, at, end, out, filled):  # type: ignore[no-untyped-def]
+def _copied(data, at, end, out, filled):  # type: ignore[no-untyped-def]
     """Writes the string whose quote stands at ``at``: (after it, bytes written)."""
     to = filled
     at += 1
@@ -295,12 +296,14 @@ def _copied(data, words, at, end, out, filled):  # type: ignore[no-untyped-def]
             out[to] = byte
             to += 1
             at += 1
-            if at & 7 == 0:
-                after = _past_plain(words, at)
-                for index in range(at, after):
-                    out[to + index - at] = data[index]
-                to += after - at
-                at = after
+            while at + 8 <= end:
+                word = load(data, np.uint64(at))
+                store(out, np.uint64(to), word)  # what is too much is written over
+                plain = np.int64(_plain(word))
+                at += plain
+                to += plain
+                if plain < 8:
+                    break
         elif kind == _QUOTE:
             return at + 1, to - filled
         elif kind == _MANY:
@@ -402,17 +405,17 @@ def _past_word(data, at, end):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _past_scalar(data, words, at, end):  # type: ignore[no-untyped-def]
+def _past_scalar(data, at, end):  # type: ignore[no-untyped-def]
     byte = data[at]
     if byte == 34:
-        return _past_string(data, words, at, end)
+        return _past_string(data, at, end)
     if byte == 45 or 48 <= byte <= 57:
         return _past_number(data, at, end)
     return _past_word(data, at, end)
 
 
 @compiled
-def _past_value(data, words, at, end):  # type: ignore[no-untyped-def]
+def _past_value(data, at, end):  # type: ignore[no-untyped-def]
     """After the value that begins at ``at``; containers without recursion."""
     depth = 0
     objects = np.uint64(0)  # a bit for each level: is it an object?
@@ -435,14 +438,14 @@ def _past_value(data, words, at, end):  # type: ignore[no-untyped-def]
                 depth -= 1
                 objects >>= one
             elif byte == 123:
-                at = _past_key(data, words, at, end)
+                at = _past_key(data, at, end)
                 if at == _BAD:
                     return _BAD
                 continue
             else:
                 continue
         else:
-            at = _past_scalar(data, words, at, end)
+            at = _past_scalar(data, at, end)
             if at == _BAD:
                 return _BAD
         # A value has ended: close what it ends, or go to the next.
@@ -455,7 +458,7 @@ def _past_value(data, words, at, end):  # type: ignore[no-untyped-def]
             if byte == 44:
                 at = _after_space(data, at + 1, end)
                 if inside:
-                    at = _past_key(data, words, at, end)
+                    at = _past_key(data, at, end)
                     if at == _BAD:
                         return _BAD
                 break
@@ -470,11 +473,11 @@ def _past_value(data, words, at, end):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _past_key(data, words, at, end):  # type: ignore[no-untyped-def]
+def _past_key(data, at, end):  # type: ignore[no-untyped-def]
     """After a key, its colon and the space behind it."""
     if at >= end or data[at] != 34:
         return _BAD
-    at = _past_string(data, words, at, end)
+    at = _past_string(data, at, end)
     if at == _BAD:
         return _BAD
     at = _after_space(data, at, end)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -156,7 +156,7 @@ def _scanned(
     block: Block, text_field: str, fields: Sequence[str], option: str, rejects: Rejects
 ) -> tuple[Batch, Texts, int]:
     found = scan(block.lines, text_field, fields)
-    lines = block.lines.split(b"\n")[: len(found.states)]
+    lines = _Lines(block.lines, len(found.states))
     sound = np.flatnonzero(found.states == FOUND)
     asked = np.flatnonzero(found.states == ASK)
     batch = JsonBatch(
@@ -189,6 +189,29 @@ def _scanned(
         lines=[all_lines[i] for i in order],
     )
     return both, Texts.of([strings[i] for i in order]), seen
+
+
+class _Lines(Sequence[bytes]):
+    """The lines of a block, parted only when someone asks for one."""
+
+    def __init__(self, block: bytes, count: int) -> None:
+        self._block = block
+        self._count = count
+        self._parted: list[bytes] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._all()[index]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._all())
+
+    def _all(self) -> list[bytes]:
+        if self._parted is None:
+            self._parted = self._block.split(b"\n")[: self._count]
+        return self._parted
 
 
 def _values(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthtools.compiled import compiled
+from synthtools.compiled import compiled, load, store
 from synthtools.records.texts import Texts
 from synthtools.text.unicode import CAPITAL, CASED, IGNORABLE, SPACE, WORD
 
@@ -67,28 +67,6 @@ def hash_of_ngram(hashes, first, order):
     for index in range(first + 1, first + order):
         value = finalise(value * GOLDEN + hashes[index])
     return value
-
-
-@compiled
-def load(data, at):
-    """Eight bytes from position ``at`` (uint64), the first one lowest; one machine instruction."""
-    return (
-        _U(data[at])
-        | (_U(data[at + _U(1)]) << _U(8))
-        | (_U(data[at + _U(2)]) << _U(16))
-        | (_U(data[at + _U(3)]) << _U(24))
-        | (_U(data[at + _U(4)]) << _U(32))
-        | (_U(data[at + _U(5)]) << _U(40))
-        | (_U(data[at + _U(6)]) << _U(48))
-        | (_U(data[at + _U(7)]) << _U(56))
-    )
-
-
-@compiled
-def _store(text, at, word):
-    """The reverse of ``load``."""
-    for index in range(8):
-        text[at + _U(index)] = np.uint8((word >> (_EIGHT * _U(index))) & _BYTE)
 
 
 @compiled
@@ -187,7 +165,7 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
                 position += np.int64(found)
                 length += found
                 if writes:
-                    _store(text, at, word)
+                    store(text, at, word)
                     at += found
                 if found == _EIGHT:
                     state = finalise(state ^ word)
@@ -221,7 +199,7 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
                     hashes[count] = finalise(first + GOLDEN)
                     if writes:
                         ends[count] = np.int64(at) + 1
-                        _store(text, at, first | _U(_BLANK << 8))
+                        store(text, at, first | _U(_BLANK << 8))
                         at += _TWO
                     count += 1
                     position += 1 + np.int64(second == _U(_BLANK))
@@ -247,7 +225,7 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
             if kind != SPACE:
                 hashes[count] = finalise((state ^ word) + length * GOLDEN)
                 if writes:
-                    _store(text, at, word)
+                    store(text, at, word)
                     at += filled >> _U(3)
                     ends[count] = np.int64(at)
                     text[at] = _BLANK
@@ -266,7 +244,7 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
             length += _U(added)
             if filled >= _64:
                 if writes:
-                    _store(text, at, word)
+                    store(text, at, word)
                     at += _EIGHT
                 state = finalise(state ^ word)
                 filled -= _64
@@ -275,7 +253,7 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
     if kind != SPACE:
         hashes[count] = finalise((state ^ word) + length * GOLDEN)
         if writes:
-            _store(text, at, word)
+            store(text, at, word)
             at += filled >> _U(3)
             ends[count] = np.int64(at)
             text[at] = _BLANK
