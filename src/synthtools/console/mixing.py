@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import glob
-import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,21 +15,23 @@ from synthtools.console import quantities, reports
 from synthtools.console.options import BadRecords, Jobs, Reading, Text, Writing
 from synthtools.console.reports import number, table
 from synthtools.console.run import Run
+from synthtools.console.terminal import remark
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.batch import Batch, Column
-from synthtools.records.identity import ID_FIELD, Keys, hashes
+from synthtools.records.identity import ID_FIELD, hashes
 from synthtools.records.inputs import Shard
 
 if TYPE_CHECKING:
-    from synthtools.curation.mixing import Measured, Part
+    from synthtools.curation.mixing import Part
+    from synthtools.curation.surveying import Survey
     from synthtools.records.texts import Texts
 
 _WORKFLOWS = ("replace", "accumulate", "accumulate-subsample")
 _UNITS = ("tokens", "words", "bytes", "documents")
-# Documents that are put in order at once.
-_GROUP = 2048
-# About as many bytes are shuffled in memory at once.
-_BUCKET_BYTES = 256 << 20
+# Texts that are tokenised at once.
+_TOKENISED = 256
+# No document has more tokens; a larger number is no number of tokens.
+_MOST_TOKENS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Options:
     generations: tuple[str, ...]
     seed: int
 
-    def checked(self) -> tuple[list[tuple[str, float]], str]:
+    def checked(self) -> tuple[list[tuple[str, Fraction]], str]:
         """Names of the sources with their shares, and the unit.
 
         Raises:
@@ -76,29 +77,33 @@ class Options:
             raise UsageError("--total goes with --workflow accumulate-subsample")
         _refuse_twice(self.generations)
         taken = self.generations[-1:] if self.workflow == "replace" else self.generations
-        return [(name, 1 / len(taken)) for name in taken], unit
+        return [(name, Fraction(1, len(taken))) for name in taken], unit
 
 
-def _shares(sources: tuple[str, ...]) -> list[tuple[str, float]]:
+def _shares(sources: tuple[str, ...]) -> list[tuple[str, Fraction]]:
     if not sources:
         raise UsageError("name the sources: SOURCE=SHARE …")
     found = []
     for text in sources:
-        name, equals, share = text.rpartition("=")
+        name, _, share = text.rpartition("=")
         try:
-            value = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
-        except ValueError:
-            value = math.nan
-        if not equals or not name or not math.isfinite(value):
+            value = Fraction(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
+        except (ValueError, ZeroDivisionError):
+            value = None
+        if not name or value is None:
             raise UsageError(f"{text}: write SOURCE=SHARE, such as human/=0.75 or human/=75%")
         if value < 0:
             raise UsageError(f"{text}: a share cannot be negative")
         found.append((name, value))
     _refuse_twice([name for name, _ in found])
-    total = math.fsum(share for _, share in found)
-    if abs(total - 1) > 1e-6:
-        raise UsageError(f"the shares sum to {total:.6g}, not to 1")
+    total = sum(share for _, share in found)
+    if abs(total - 1) > Fraction(1, 10**6):
+        raise UsageError(f"the shares sum to {_decimal(total)}, not to 1")
     return found
+
+
+def _decimal(share: Fraction) -> str:
+    return f"{float(share):.7g}" if share < 1e300 else "more than 1e300"
 
 
 def _refuse_twice(names: Any) -> None:
@@ -139,11 +144,16 @@ def run(
             return
         from synthtools.curation import mixing
 
+        for name, share in named:
+            if not share and not bad.quiet:
+                remark(f"{name}: has a share of 0 and is left out")
         groups = _grouped(run, files)
-        count = _counter(options, unit)
-        measured = [
-            _measured(run, name, groups.get(name, []), count, options, jobs) for name, _ in named
+        count = _counter(options, unit, jobs)
+        surveys = [
+            _surveyed(run, name, groups.get(name, []), count, unit, options.tokens_field, jobs)
+            for name, _ in named
         ]
+        measured = [survey.measured() for survey in surveys]
         if options.workflow == "accumulate-subsample":
             parts = mixing.subsample(measured, total or measured[0].total, options.seed)
         elif options.workflow is not None:
@@ -160,9 +170,7 @@ def run(
             "sources": mixing.manifest(parts),
         }
         if not dry_run:
-            streams = [_taken(run, groups.get(part.source.name, []), part, jobs) for part in parts]
-            mixture = _shuffled if options.shuffle else _interleaved
-            run.write(_placed(mixture(parts, streams, options)))
+            run.write(_blended(surveys, parts, options, jobs))
             run.finish(result)
             return
         report = run.finish(result)
@@ -183,10 +191,7 @@ def _grouped(run: Run, files: dict[str, list[str]]) -> dict[str, list[Shard]]:
     return groups
 
 
-# ---------------------------------------------------------------- measuring
-
-
-def _counter(options: Options, unit: str) -> Callable[[Batch, Texts], np.ndarray]:
+def _counter(options: Options, unit: str, jobs: Jobs) -> Callable[[Batch, Texts], np.ndarray]:
     """Counts the units of each text."""
     if unit == "documents":
         return lambda batch, texts: np.ones(len(texts), np.int64)
@@ -198,161 +203,90 @@ def _counter(options: Options, unit: str) -> Callable[[Batch, Texts], np.ndarray
         return lambda batch, texts: word_counts(texts)
     counts = None
     if options.tokenizer:
+        # Tokenizers read this when they are first used; else they take all cores.
+        os.environ.setdefault("RAYON_NUM_THREADS", str(jobs.count()))
         from synthtools.lm.loading import ModelName
         from synthtools.lm.scorer import open_tokenizer
 
         counts = open_tokenizer(ModelName(options.tokenizer)).counts
 
     def tokens(batch: Batch, texts: Texts) -> np.ndarray:
-        said = batch.column(options.tokens_field)
-        sizes = np.array([v if type(v) is int and v >= 0 else -1 for v in said], np.int64)
+        sizes = np.array([_said(value) for value in batch.column(options.tokens_field)], np.int64)
         unsaid = np.flatnonzero(sizes < 0)
-        if len(unsaid):
-            if counts is None:
-                number = int(batch.numbers[unsaid[0]])
-                raise SynthError(
-                    f'{batch.source}:{number}: no number of tokens in field "{options.tokens_field}"; '
-                    "count them with --tokenizer NAME"
-                )
-            sizes[unsaid] = counts([texts[i] for i in unsaid.tolist()])
+        if len(unsaid) and counts is None:
+            number = int(batch.numbers[unsaid[0]])
+            raise SynthError(
+                f'{batch.source}:{number}: no number of tokens in field "{options.tokens_field}"; '
+                "count them with --tokenizer NAME"
+            )
+        for start in range(0, len(unsaid), _TOKENISED):
+            some = unsaid[start : start + _TOKENISED]
+            sizes[some] = counts([texts[i] for i in some.tolist()])
         return sizes
 
     return tokens
 
 
-def _measured(
+def _said(value: Any) -> int:
+    """The number of tokens that a record says it has; -1 where it says none."""
+    if type(value) is float and value.is_integer():
+        value = int(value)  # a column with nulls may have become one of doubles
+    return value if type(value) is int and 0 <= value < _MOST_TOKENS else -1
+
+
+def _surveyed(
     run: Run,
     name: str,
     shards: list[Shard],
     count: Callable[[Batch, Texts], np.ndarray],
-    options: Options,
+    unit: str,
+    tokens_field: str,
     jobs: Jobs,
-) -> Measured:
-    from synthtools.curation.mixing import Measured
+) -> Survey:
+    from synthtools.curation.surveying import Survey
 
-    keys = Keys()
-    sizes, found_keys = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+    survey = Survey(name, shards)
 
     def work(batch: Batch, texts: Texts) -> Any:
         return count(batch, texts), hashes(batch.column(ID_FIELD), texts.views())
 
-    for found in run.worked(work, jobs, shards=shards, fields=(ID_FIELD, options.tokens_field)):
-        sizes.append(found.result[0])
-        found_keys.append(keys.of_hashes(found.result[1]))
-    return Measured(name, np.concatenate(sizes), np.concatenate(found_keys))
+    fields = (ID_FIELD, tokens_field) if unit == "tokens" else (ID_FIELD,)
+    for found in run.worked(work, jobs, shards=shards, fields=fields):
+        survey.add(found.batch, *found.result)
+    return survey
 
 
-# ---------------------------------------------------------------- putting in order
-
-
-def _taken(run: Run, shards: list[Shard], part: Part, jobs: Jobs) -> Iterator[Batch]:
-    """The documents of a part, in its order."""
-    for taken in part.passes:
-        wanted = np.zeros(len(part.source.sizes), bool)
-        wanted[taken] = True
-        at = 0
-        for found in run.worked(lambda batch, texts: None, jobs, shards=shards, again=True):
-            chosen = np.flatnonzero(wanted[at : at + len(found.batch)])
-            at += len(found.batch)
-            if len(chosen):
-                yield found.batch if len(chosen) == len(found.batch) else found.batch.take(chosen)
-
-
-class _Cursor:
-    """Takes documents from a stream of batches, a few at a time."""
-
-    def __init__(self, batches: Iterator[Batch]) -> None:
-        self._batches = batches
-        self._batch: Batch | None = None
-        self._at = 0
-
-    def take(self, count: int) -> list[Batch]:
-        found = []
-        while count:
-            if self._batch is None or self._at == len(self._batch):
-                self._batch, self._at = next(self._batches, None), 0
-                if self._batch is None:
-                    raise SynthError("an input has become shorter while it was read")
-            end = min(len(self._batch), self._at + count)
-            found.append(self._batch.take(range(self._at, end)))
-            count -= end - self._at
-            self._at = end
-        return found
-
-
-def _interleaved(
-    parts: list[Part], streams: list[Iterator[Batch]], options: Options
+def _blended(
+    surveys: list[Survey], parts: list[Part], options: Options, jobs: Jobs
 ) -> Iterator[Batch]:
-    from synthtools.curation.mixing import interleaved
-    from synthtools.records.merging import merged
+    """The mixture, each record labelled, and in its place for a resumed run."""
+    from synthtools.curation import blending
+    from synthtools.curation.surveying import of_one_form
+    from synthtools.lm.ahead import ahead
+    from synthtools.records.merging import as_lines
 
-    owners = interleaved(parts)
-    cursors = [_Cursor(stream) for stream in streams]
-    for start in range(0, len(owners), _GROUP):
-        group = owners[start : start + _GROUP]
-        batches: list[Batch] = []
-        for index, count in enumerate(np.bincount(group, minlength=len(parts)).tolist()):
-            batches += cursors[index].take(count)
-        # The batches hold part after part: the place of each document's part says where it stands.
-        order = np.empty(len(group), np.int64)
-        order[np.argsort(group, kind="stable")] = np.arange(len(group))
-        yield _labelled(
-            merged(batches, order, "mixture"), [parts[i].source.name for i in group], options
+    # What becomes JSON must not depend on which documents happen to be neighbours.
+    same = of_one_form(surveys)
+    streams: list[Iterator[Batch]] = []
+    for survey, part in zip(surveys, parts, strict=True):
+        stream = survey.taken(part)
+        stream = stream if same else map(as_lines, stream)
+        streams.append(ahead(stream, 2) if jobs.count() > 1 else stream)
+    if options.shuffle:
+        size = sum(
+            survey.record_bytes * part.documents // max(1, len(part.source.sizes))
+            for survey, part in zip(surveys, parts, strict=True)
         )
-
-
-def _shuffled(
-    parts: list[Part], streams: list[Iterator[Batch]], options: Options
-) -> Iterator[Batch]:
-    from synthtools.curation.mixing import shuffled
-    from synthtools.records.merging import merged
-    from synthtools.records.spool import Spool
-
-    ranks = shuffled(parts, options.seed)
-    documents = sum(map(len, ranks))
-    text_bytes = sum(stream_bytes(part) for part in parts)
-    buckets = max(1, min(documents, math.ceil(text_bytes / _BUCKET_BYTES)))
-    limits = [documents * (i + 1) // buckets for i in range(buckets)]
-    with ExitStack() as stack:
-        spools = [stack.enter_context(Spool()) for _ in limits]
-        kept: list[list[tuple[np.ndarray, np.ndarray, int]]] = [[] for _ in limits]
-        for index, (stream, places) in enumerate(zip(streams, ranks, strict=True)):
-            at = 0
-            for batch in stream:
-                own = places[at : at + len(batch)]
-                at += len(batch)
-                bucket = np.searchsorted(limits, own, side="right")
-                for which in np.unique(bucket).tolist():
-                    members = np.flatnonzero(bucket == which)
-                    handles = spools[which].add(batch.take(members))
-                    kept[which].append((own[members], handles, index))
-        for spool, held in zip(spools, kept, strict=True):
-            if not held:
-                continue
-            order = np.argsort(np.concatenate([own for own, _, _ in held]))
-            batches = list(spool.batches(np.concatenate([handles for _, handles, _ in held])))
-            names = [parts[i].source.name for own, _, i in held for _ in own]
-            whole = merged(batches, order, "mixture")
-            yield _labelled(whole, [names[i] for i in order], options)
-
-
-def stream_bytes(part: Part) -> int:
-    """About how many bytes a part's documents have (tokens and words are some bytes each)."""
-    return 8 * part.units + 256 * part.documents
-
-
-def _labelled(batch: Batch, names: list[str], options: Options) -> Batch:
-    if options.label is None:
-        return batch
-    return batch.adding({options.label: Column("string", names)})
-
-
-def _placed(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Batches that know their place in the mixture, for a resumed run."""
+        blend = blending.shuffle(parts, streams, options.seed, size)
+    else:
+        blend = blending.interleave(parts, streams)
     at = 0
-    for batch in batches:
+    for batch, owners in blend:
         batch.ordinals = np.arange(at, at + len(batch), dtype=np.int64)
         at += len(batch)
+        if options.label is not None:
+            names = [parts[owner].source.name for owner in owners.tolist()]
+            batch = batch.adding({options.label: Column("string", names)})
         yield batch
 
 

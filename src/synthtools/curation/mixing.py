@@ -90,7 +90,8 @@ def by_shares(
     for source, share in zip(sources, exact, strict=True):
         if share and not source.total:
             raise SynthError(f"{source.name}: is empty; nothing can be taken from it")
-    most = int(min(epochs * s.total / share for s, share in zip(sources, exact) if share))
+    given = [(source, share) for source, share in zip(sources, exact, strict=True) if share]
+    most = int(min(epochs * source.total / share for source, share in given))
     if total is None:
         total = most
     wanted = [share * total for share in exact]
@@ -101,10 +102,10 @@ def by_shares(
         wanted = [Fraction(part) for part in allocated(total, sizes, False)]
     for source, share, units in zip(sources, exact, wanted, strict=True):
         if units > epochs * source.total:
-            enough = f"there is enough for --total {most:,}" if most else "no total fits"
             raise SynthError(
                 f"{source.name}: holds {source.total:,}, but a share of {float(share):g} of "
-                f"{total:,} needs {math.ceil(units):,}; {enough}, or raise --epochs"
+                f"{total:,} needs {math.ceil(units):,}; there is enough for --total {most:,}, or "
+                "raise --epochs"
             )
     return [
         Part(source, float(share), float(units), _passes(source, units, lane, seed))
