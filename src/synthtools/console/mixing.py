@@ -252,7 +252,7 @@ def _surveyed(
 
     fields = (ID_FIELD, tokens_field) if unit == "tokens" else (ID_FIELD,)
     for found in run.worked(work, jobs, shards=shards, fields=fields):
-        survey.add(found.batch, *found.result)
+        survey.add(found.batch, *found.result, int(found.texts.lengths().sum()))
     return survey
 
 
