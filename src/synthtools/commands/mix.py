@@ -19,7 +19,7 @@ def mix(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE=SHARE",
-            help="A file, a directory or a quoted glob, and its share: 0.75 or 75%.",
+            help="A file, a directory or a quoted glob, and its share: 0.75, 75% or 3/4.",
             show_default=False,
         ),
     ] = None,
@@ -113,8 +113,9 @@ def mix(
       synth mix 'human/*.zst=75%' synthetic.parquet=25% --unit words --label source | synth ppl
       synth mix --workflow accumulate --generation real/ --generation g1/ -o train/
 
-    Memory: about 60 bytes for each document, and 100 more for each distinct text among documents
-    without an id; never the texts. Sources are read twice; stdin and --shuffle use TMPDIR.
+    Memory: about 70 bytes for each document (--shuffle: 110), never the texts; some MB of each source,
+    with --shuffle 64 MB some times over or a 128th part of the mixture. Sources are read twice; what
+    comes through a pipe (/dev/stdin=0.25), and with --shuffle the mixture, waits in TMPDIR.
     """
     from synthtools.console import mixing
 

@@ -70,9 +70,9 @@ def sample(
       synth sample embedded.parquet -n 1000 --by density --inverse
       synth sample answers.jsonl -n 400 --stratify-by model --allocation equal
 
-    Memory: about 60 bytes for each record drawn, and about 100 bytes for each distinct text among
-    records without an id. Candidates wait in TMPDIR: about n·(1 + ln(N/n)) of N records, for each
-    stratum at most.
+    Memory: about 60 bytes for each candidate, and 8 to 16 for each record read (records with equal ids
+    or texts are told apart by their order). Candidates wait in TMPDIR: about n·(1 + ln(N/n)) of N
+    records, for each stratum at most.
     """
     from synthtools.console import quantities
     from synthtools.console.run import Run
