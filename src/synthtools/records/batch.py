@@ -157,7 +157,8 @@ class JsonBatch(Batch):
     def column(self, name: str) -> list[Any]:
         if name in self.scanned:
             texts = self.scanned[name]
-            return [MISSING if text is None else jsonl.parse_value(text) for text in texts]
+            found = iter(jsonl.parse_values([text for text in texts if text is not None]))
+            return [MISSING if text is None else next(found) for text in texts]
         values = [record.get(name, MISSING) for record in self.objects]
         if float in map(type, values):
             for index, value in enumerate(values):

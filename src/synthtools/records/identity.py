@@ -7,8 +7,8 @@ texts are told apart by order alone, and are interchangeable).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +19,11 @@ from synthtools.records.occurrences import Occurrences
 ID_FIELD = "id"
 
 
-def _hash64(kind: bytes, content: bytes | memoryview) -> int:
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8, person=kind).digest(), "little")
+_ID, _TEXT = b"id", b"text"
+
+
+def _digest(kind: bytes, content: bytes | memoryview) -> bytes:
+    return blake2b(content, digest_size=8, person=kind).digest()
 
 
 def hashes(ids: Sequence[Any], contents: Iterable[bytes | memoryview]) -> Hashes:
@@ -30,17 +33,24 @@ def hashes(ids: Sequence[Any], contents: Iterable[bytes | memoryview]) -> Hashes
         ids: value of the id field of each, ``MISSING`` or None where there is none.
         contents: text of each in UTF-8.
     """
-    found, by_text = [], []
-    for identifier, content in zip(ids, contents, strict=True):
-        nameless = identifier is MISSING or identifier is None
-        by_text.append(nameless)
-        if nameless:
-            found.append(_hash64(b"text", content))
-            continue
-        if type(identifier) is float and identifier.is_integer():
-            identifier = int(identifier)  # a column of doubles cannot tell 1 from 1.0
-        found.append(_hash64(b"id", str(identifier).encode("utf-8", "surrogatepass")))
-    return Hashes(np.array(found, np.uint64), np.array(by_text, bool))
+    by_text = [identifier is MISSING or identifier is None for identifier in ids]
+    if not any(by_text):
+        digests = [_digest(_ID, _spelled(identifier)) for identifier in ids]
+    else:
+        digests = [
+            _digest(_TEXT, content) if nameless else _digest(_ID, _spelled(identifier))
+            for identifier, nameless, content in zip(ids, by_text, contents, strict=True)
+        ]
+    values = np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
+    return Hashes(values, np.array(by_text, bool))
+
+
+def _spelled(identifier: Any) -> bytes:
+    if type(identifier) is int:
+        return b"%d" % identifier
+    if type(identifier) is float and identifier.is_integer():
+        identifier = int(identifier)  # a column of doubles cannot tell 1 from 1.0
+    return str(identifier).encode("utf-8", "surrogatepass")
 
 
 class Hashes(NamedTuple):
@@ -79,5 +89,6 @@ class Keys:
         for index, occurrence in zip(asked[again].tolist(), times[again].tolist(), strict=True):
             content = int(keys[index])
             both = content.to_bytes(8, "little") + occurrence.to_bytes(8, "little")
-            keys[index] = _hash64(b"text" if found.by_text[index] else b"id", both)
+            digest = _digest(_TEXT if found.by_text[index] else _ID, both)
+            keys[index] = int.from_bytes(digest, "little")
         return keys
