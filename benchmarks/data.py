@@ -29,6 +29,7 @@ def seconds(*command: object, cores: int | None = None) -> float:
         list(map(str, command)),
         check=True,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         preexec_fn=lambda: os.sched_setaffinity(0, allowed[: cores or len(allowed)]),
     )
     return time.perf_counter() - start

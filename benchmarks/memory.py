@@ -1,7 +1,7 @@
 """Peak memory of whole tools against the size of their input: it should not grow with it."""
 
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,40 +12,58 @@ from benchmarks.common import texts
 CASES = {
     "cat → jsonl.zst": (["cat"], "out.jsonl.zst", (20, 200)),
     "cat → parquet": (["cat"], "out.parquet", (100, 400)),
-    "ppl": (["ppl", "--context", "128"], "out.jsonl", (0.2, 1.6)),
-    "edit": (["edit", "--context", "128"], "out.jsonl", (0.2, 1.6)),
+    "ppl": (["ppl", "--context", "128"], "out.jsonl", (1.5, 4)),
+    "edit": (["edit", "--context", "128"], "out.jsonl", (1.5, 4)),
+    "ngram-hash": (["ngram-hash"], None, (100, 2000)),
+    "ngram-hash --top 40": (["ngram-hash", "--top", "40"], None, (100, 2000)),
+    "dsir": (["dsir", "--target", "TARGET", "-n", "1000"], "out.jsonl", (100, 2000)),
+    "mix --unit words": (["mix", "--unit", "words"], "out.jsonl", (100, 2000)),
+    "sample": (["sample", "-n", "1000"], "out.jsonl", (100, 2000)),
 }
+# Inputs above so many MB are made by repetition.
+_WRITTEN = 100
 
 
 def peak(arguments: list[str]) -> float:
     """Peak resident memory of a synth command, MB."""
     code = (
         "import resource, subprocess, sys\n"
-        "subprocess.run(sys.argv[1:], check=True)\n"
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)\n"
     )
     command = [sys.executable, "-c", code, sys.executable, "-m", "synthtools", *arguments]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def written(source: Path, size: float) -> None:
+    """Writes about so many MB of records."""
+    repeated = max(1, round(size / _WRITTEN))
+    with open(source, "w") as file:
+        for turn in range(repeated):
+            for number, text in enumerate(texts(min(size, _WRITTEN))):
+                file.write(json.dumps({"id": f"{turn}-{number}", "text": text}) + "\n")
+
+
 def main() -> None:
-    assert resource  # Unix only
+    """Runs the cases, or those that BENCH_CASES names, separated by commas."""
+    wanted = os.environ.get("BENCH_CASES")
     with tempfile.TemporaryDirectory() as folder:
+        source, goal = Path(folder) / "in.jsonl", Path(folder) / "target.jsonl"
+        written(goal, 1)
         for name, (arguments, output, sizes) in CASES.items():
+            if wanted and name not in wanted.split(","):
+                continue
             peaks = []
             for size in sizes:
-                source = Path(folder) / "in.jsonl"
-                with open(source, "w") as file:
-                    for number, text in enumerate(texts(size)):
-                        file.write(json.dumps({"id": number, "text": text}) + "\n")
-                target = Path(folder) / output
-                peaks.append(peak([*arguments, str(source), "-o", str(target), "--force"]))
+                written(source, size)
+                words = [str(goal) if word == "TARGET" else word for word in arguments]
+                words.append(f"{source}=1" if arguments[0] == "mix" else str(source))
+                if output:
+                    words += ["-o", str(Path(folder) / output), "--force"]
+                peaks.append(peak(words))
             small, large = sizes
             print(
-                f"{name}: {peaks[0]:,.0f} MB at {small} MB of input, {peaks[1]:,.0f} MB at {large} MB: "
-                f"ratio {peaks[1] / peaks[0]:.2f}"
+                f"{name}: {peaks[0]:,.0f} MB at {small} MB of input, {peaks[1]:,.0f} MB at "
+                f"{large:,} MB: ratio {peaks[1] / peaks[0]:.2f}",
+                flush=True,
             )
-
-
-if __name__ == "__main__":
-    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,11 @@ from typing import Any
 from synthtools import __version__
 from synthtools.console.terminal import write_stdout
 from synthtools.records.files import write_whole
+
+# A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
+_SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
+_LISTS = re.compile(rf"\[\n\s+({_SCALAR}(?:,\n\s+{_SCALAR})*)\n\s+\]")
+_LINE = 100
 
 
 def made_by(
@@ -39,7 +45,13 @@ def made_by(
 
 def to_json(report: dict[str, Any]) -> str:
     """The report as indented JSON; what is no number is null, so that every reader can read it."""
-    return json.dumps(_finite(report), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(_finite(report), indent=2, ensure_ascii=False)
+    return _LISTS.sub(_on_one_line, text) + "\n"
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    line = "[" + re.sub(r"\n\s+", " ", found[1]) + "]"
+    return found[0] if '"' in line and len(line) > _LINE else line
 
 
 def _finite(value: Any) -> Any:
