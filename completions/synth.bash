@@ -49,12 +49,12 @@ _synth() {
             esac
             ;;
         ngram-hash)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -j --jobs --n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --rows --width --plot --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -j --jobs --n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --plot --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
-                --shard | --text-field | --shard-size | --seed | -j | --jobs | --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --rows | --width) value=word ;;
+                --shard | --text-field | --shard-size | --seed | -j | --jobs | --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --hash) value=word words="fast sha256" ;;
                 --per-record) value=word words="minhash density" ;;

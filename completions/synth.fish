@@ -125,6 +125,7 @@ complete -c synth -n '__synth_tool_is ngram-hash' -l shingle -x -d 'Tokens of a 
 complete -c synth -n '__synth_tool_is ngram-hash' -l density -d 'Report how densely the records\' vectors lie (the sketch of Sachdeva et al., 1,000 rows of 20,000 buckets)'
 complete -c synth -n '__synth_tool_is ngram-hash' -l per-record -x -a 'minhash density' -d 'Write the records with a field minhash (the signature) or density'
 complete -c synth -n '__synth_tool_is ngram-hash' -l vector-field -x -d 'The vectors, for density'
+complete -c synth -n '__synth_tool_is ngram-hash' -l vector-model -x -d 'Take the vectors for density from this model instead (builtin, a directory or a Hub id): the mean of its last hidden states over the text [ours]'
 complete -c synth -n '__synth_tool_is ngram-hash' -l rows -x -d 'Hash rows of the density sketch'
 complete -c synth -n '__synth_tool_is ngram-hash' -l width -x -d 'Width of a bucket of the density sketch, in units of the vectors (default: the mean distance between two of the first 1,000)'
 complete -c synth -n '__synth_tool_is ngram-hash' -l plot -r -F -d 'Draw the responses as PNG or SVG (needs [plot])'

@@ -178,3 +178,15 @@ def test_bad_vectors_are_bad_records(vector, words, tmp_path):
 def test_wrong_usage(arguments, words, folder):
     message = synth("left.jsonl", *arguments, cwd=folder, code=2)
     assert words in message and message.count("\n") == 1
+
+
+def test_density_of_what_a_model_makes_of_texts(tmp_path):
+    path = tmp_path / "in.jsonl"
+    texts = [topics[name][:200] for name in NAMES[:4]] + [topics[NAMES[5]][:200]] * 3
+    path.write_text("".join(json.dumps({"id": i, "text": t}) + "\n" for i, t in enumerate(texts)))
+    arguments = (path, "--per-record", "density", "--vector-model", "builtin", "--rows", 40)
+    densities = [json.loads(line)["density"] for line in synth(*arguments).splitlines()]
+    assert densities[4] == densities[5] == densities[6] > max(densities[:4])
+    report = json.loads(synth(path, "--density", "--vector-model", "builtin", "--rows", 40))
+    assert report["mean"] == pytest.approx(np.mean(densities))
+    assert report["made_by"]["model"]["name"] == "builtin"

@@ -103,6 +103,15 @@ def ngram_hash(
     vector_field: Annotated[
         str, option("--vector-field", metavar="FIELD", help="The vectors, for density.")
     ] = "embedding",
+    vector_model: Annotated[
+        str | None,
+        option(
+            "--vector-model",
+            metavar="NAME",
+            help="Take the vectors for density from this model instead (builtin, a directory or a "
+            "Hub id): the mean of its last hidden states over the text [ours].",
+        ),
+    ] = None,
     rows: Annotated[
         int, option("--rows", metavar="R", min=1, help="Hash rows of the density sketch.")
     ] = 1000,
@@ -144,7 +153,8 @@ def ngram_hash(
 
     Memory: about 150 MB a core, and with --exact 100 bytes for each distinct n-gram; with
     --duplicates 4 bytes for each value of every record's signature; with density rows × buckets × 8
-    bytes. It does not grow with the input otherwise. Density reads the input twice.
+    bytes. It does not grow with the input otherwise. Density reads the input twice; the vectors of
+    --vector-model wait in TMPDIR.
     """
     from synthtools.console import hashing
 
@@ -153,7 +163,9 @@ def ngram_hash(
     modes += ["per-record"] if per_record is not None else []
     hashing.check(modes, per_record, hash_name, writing, plot, json_output)
     if per_record == "density" or density:
-        vectors = hashing.Vectors(vector_field, rows, buckets or 20_000, width, seed.seed)
+        vectors = hashing.Vectors(
+            vector_field, vector_model, rows, buckets or 20_000, width, seed.seed
+        )
         hashing.run_density(
             reading, text, writing, jobs, vectors, per_record is not None, json_output
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from synthtools.console import reports
+from synthtools.console import reports, terminal
 from synthtools.console.options import Jobs, Reading, Text, Writing
 from synthtools.console.pictures import check_name
 from synthtools.console.reports import number, table
@@ -268,10 +269,55 @@ class Vectors:
     """Options of density, as given."""
 
     field: str
+    model: str | None
     rows: int
     buckets: int
     width: float | None
     seed: int
+
+
+Embedded = Callable[[bool], Iterator[tuple[Batch, np.ndarray]]]
+
+
+@contextmanager
+def _embedded(
+    run: Run, options: Vectors, text_field: str, jobs: Jobs
+) -> Iterator[tuple[Embedded, bool]]:
+    """The records with their vectors, and whether they have been read once by then.
+
+    The vectors of a model are made in one pass and kept on disk; those of a field are read again.
+    """
+    from synthtools.analysis.density import with_vectors
+
+    # Records that a resumed run has written count in the sketch as well.
+    if options.model is None:
+
+        def from_field(again: bool) -> Iterator[tuple[Batch, np.ndarray]]:
+            return with_vectors(
+                run.records(again=again), options.field, "--vector-field", run.rejects_of(again)
+            )
+
+        yield from_field, False
+        return
+    from synthtools.lm.loading import ModelName
+    from synthtools.lm.scorer import Settings, open_model
+    from synthtools.lm.scores import Request
+    from synthtools.records.vectors import VectorFile
+
+    settings = Settings(ModelName(options.model), backend="torch", cores=jobs.jobs)
+    with VectorFile() as kept:
+        with open_model(settings, Request(), terminal.remark) as model:
+            run.model = model.description
+            for batch in run.records(model.chunk_bytes):
+                kept.append(model.embed(model.tokenise(batch.column(text_field))))
+
+        def from_model(again: bool) -> Iterator[tuple[Batch, np.ndarray]]:
+            at = 0
+            for batch in run.records(again=again):
+                yield batch, kept.read(at, len(batch))
+                at += len(batch)
+
+        yield from_model, True
 
 
 def run_density(
@@ -286,48 +332,37 @@ def run_density(
     """How densely vectors lie: a pass that counts, a pass that looks up."""
     if options.width == 0:
         raise UsageError("--width must be above 0")
-    with Run("ngram-hash", reading, writing if per_record else None) as run:
+    text_field = text.text_field if options.model else None
+    with Run("ngram-hash", reading, writing if per_record else None, text_field) as run:
         if run.done:
             run.finish()
             return
-        from synthtools.analysis.density import distribution, sketched, width_of, with_vectors
-
-        def embedded(again: bool) -> Iterator[tuple[Batch, np.ndarray]]:
-            batches = run.records(again=again)  # also those that a resumed run has written
-            return with_vectors(batches, options.field, "--vector-field", run.rejects_of(again))
+        from synthtools.analysis.density import distribution, sketched, width_of
 
         run.shards = run.twice(run.shards)
-        width = options.width
-        if width is None:
-            width = width_of(embedded(again=True))
-        sketch = sketched(
-            (vectors for _, vectors in embedded(again=False)),
-            options.rows,
-            options.buckets,
-            width,
-            options.seed,
-        )
-        if per_record:
+        with _embedded(run, options, text.text_field, jobs) as (embedded, read):
+            width = options.width or width_of(embedded(True))
+            sketch = sketched(
+                (vectors for _, vectors in embedded(read)),
+                options.rows,
+                options.buckets,
+                width,
+                options.seed,
+            )
+            sizes = {"rows": options.rows, "buckets": options.buckets, "width": width}
+            if per_record:
+                if sketch is not None:
+                    run.write(
+                        batch.adding({"density": Column("float", sketch.density(vectors).tolist())})
+                        for batch, vectors in embedded(True)
+                    )
+                run.finish(sizes)
+                return
+            found: list[np.ndarray] = []
             if sketch is not None:
-                run.write(
-                    batch.adding({"density": Column("float", sketch.density(vectors).tolist())})
-                    for batch, vectors in embedded(again=True)
-                )
-            run.finish({"rows": options.rows, "buckets": options.buckets, "width": width})
-            return
-        found: list[np.ndarray] = []
-        if sketch is not None:
-            for batch, vectors in embedded(again=True):
-                found.append(sketch.density(vectors))
-                run.count(len(batch))
-        report = run.finish(
-            {
-                "kind": "ngram-hash-density",
-                "rows": options.rows,
-                "buckets": options.buckets,
-                "width": width,
-                **distribution(found),
-            }
-        )
+                for batch, vectors in embedded(True):
+                    found.append(sketch.density(vectors))
+                    run.count(len(batch))
+        report = run.finish({"kind": "ngram-hash-density", **sizes, **distribution(found)})
     lines = table([(name, number(report[name])) for name in ("documents", "mean", "median")])
     _out(report, writing, json_output, lines)

@@ -137,6 +137,39 @@ class LanguageModel:
             for text, (start, end) in zip(texts, parts, strict=True)
         ]
 
+    def embed(self, texts: list[Tokenised]) -> np.ndarray:
+        """The mean of the last hidden states over a text's tokens [ours], float32 [texts, width].
+
+        Long texts go through the windows of scoring; each token counts once. A text without tokens
+        has a vector of zeros.
+
+        Raises:
+            SynthError: the backend gives no hidden states.
+        """
+        pooled = getattr(self._engine, "pooled", None)
+        if pooled is None:
+            raise SynthError("vectors come from the torch backend: use --backend torch")
+        sequences: list[Sequence] = []
+        parts: list[tuple[int, int]] = []
+        shift = len(self._begin)
+        for text in texts:
+            start = len(sequences)
+            found = self._sequences(text)
+            if found:
+                # A first token without a probability has a hidden state all the same.
+                found[0] = found[0]._replace(first=shift + len(text.prompt))
+            elif len(text.ids):
+                found = [Sequence(np.concatenate([self._begin, text.ids]), shift)]
+            sequences += found
+            parts.append((start, len(sequences)))
+        sums = pooled(sequences)
+        vectors = np.zeros((len(texts), self._engine.width), np.float32)  # type: ignore[attr-defined]
+        for row, (text, (start, end)) in enumerate(zip(texts, parts, strict=True)):
+            for one in sums[start:end]:
+                vectors[row] += one
+            vectors[row] /= max(1, len(text.ids))
+        return vectors
+
     def _sequences(self, text: Tokenised) -> list[Sequence]:
         tokens = np.concatenate([text.prompt, text.ids]) if len(text.prompt) else text.ids
         shift = len(self._begin)

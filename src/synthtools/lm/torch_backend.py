@@ -16,7 +16,7 @@ import queue
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from synthtools.lm.scores import (
     SequenceScores,
     ordered_candidates,
 )
+
+_R = TypeVar("_R")
 
 # On a CPU larger batches only fall out of the caches.
 _CPU_BATCH_TOKENS = 2048
@@ -85,21 +87,40 @@ class TorchEngine:
         self._pool = ThreadPoolExecutor(len(workers))
 
     def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+        return self._over_batches(
+            sequences, lambda replica, some, width: replica.score(some, width, request)
+        )
+
+    @property
+    def width(self) -> int:
+        """Numbers of a hidden state."""
+        return self._replicas[0].width
+
+    def pooled(self, sequences: list[Sequence]) -> list[np.ndarray]:
+        """The sum of the last hidden states from each sequence's ``first`` token on, float32."""
+        return self._over_batches(sequences, lambda replica, some, width: replica.pool(some, width))
+
+    def _over_batches(
+        self,
+        sequences: list[Sequence],
+        function: Callable[[_Replica, list[Sequence], int], list[_R]],
+    ) -> list[_R]:
+        """What a function of (replica, sequences, padded length) gives for each sequence."""
         budget = min(replica.batch_tokens for replica in self._replicas)
         batches = _batches([len(s.tokens) for s in sequences], self.context, budget)
 
-        def work(batch: tuple[int, list[int]]) -> list[SequenceScores]:
+        def work(batch: tuple[int, list[int]]) -> list[_R]:
             width, members = batch
             replica = self._idle.get()
             try:
-                return replica.score([sequences[i] for i in members], width, request)
+                return function(replica, [sequences[i] for i in members], width)
             finally:
                 self._idle.put(replica)
 
-        results: list[SequenceScores | None] = [None] * len(sequences)
-        for (_, members), scores in zip(batches, self._pool.map(work, batches), strict=True):
-            for member, score in zip(members, scores, strict=True):
-                results[member] = score
+        results: list[_R | None] = [None] * len(sequences)
+        for (_, members), found in zip(batches, self._pool.map(work, batches), strict=True):
+            for member, result in zip(members, found, strict=True):
+                results[member] = result
         return results  # type: ignore[return-value]
 
     def close(self) -> None:
@@ -140,6 +161,7 @@ class _Replica:
         )
         head = model.get_output_embeddings()
         self._weight = head.weight.float()
+        self.width: int = model.config.get_text_config().hidden_size
         self._bias = None if getattr(head, "bias", None) is None else head.bias.float()
         # bfloat16 values are exact in TensorFloat-32: the float32 head then costs no accuracy and
         # runs on the tensor cores.
@@ -208,9 +230,19 @@ class _Replica:
     def score(
         self, sequences: list[Sequence], width: int, request: Request
     ) -> list[SequenceScores]:
-        """Scores sequences of one padded length; halves the batch where memory does not suffice."""
+        """Scores of sequences of one padded length."""
+        return self._halving(sequences, width, lambda some: self._score(some, width, request))
+
+    def pool(self, sequences: list[Sequence], width: int) -> list[np.ndarray]:
+        """Sums of hidden states of sequences of one padded length (see ``TorchEngine.pooled``)."""
+        return self._halving(sequences, width, lambda some: self._pool(some, width))
+
+    def _halving(
+        self, sequences: list[Sequence], width: int, function: Callable[[list[Sequence]], list[_R]]
+    ) -> list[_R]:
+        """Halves the batch where memory does not suffice."""
         try:
-            return self._score(sequences, width, request)
+            return function(sequences)
         except torch.OutOfMemoryError:
             if len(sequences) == 1:
                 raise
@@ -219,9 +251,21 @@ class _Replica:
         if self.batch_tokens > half * width:
             self.batch_tokens = max(width, half * width)
             self._tell(f"{self._device}: out of memory; batches of {self.batch_tokens:,} tokens")
-        return self.score(sequences[:half], width, request) + self.score(
-            sequences[half:], width, request
+        return self._halving(sequences[:half], width, function) + self._halving(
+            sequences[half:], width, function
         )
+
+    @torch.inference_mode()
+    def _pool(self, sequences: list[Sequence], width: int) -> list[np.ndarray]:
+        rows = max(len(sequences), -(-_LEAST_ROWS // width))
+        ids = np.zeros((rows, width), np.int64)
+        for row, sequence in enumerate(sequences):
+            ids[row, : len(sequence.tokens)] = sequence.tokens
+        hidden = self._hidden(torch.from_numpy(ids).to(self._device))
+        return [
+            hidden[row, sequence.first : len(sequence.tokens)].float().sum(0).cpu().numpy()
+            for row, sequence in enumerate(sequences)
+        ]
 
     @torch.inference_mode()
     def _score(

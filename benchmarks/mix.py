@@ -1,0 +1,160 @@
+"""Mixing beside the mere decompression of the same files, beside dolma's mixer, beside the tokenizer.
+
+Two compressed sources of half the size each become one mixture. Every document is an order of words of its
+own, so that the files shrink as text does. Seconds are those of whole processes without what an input of a
+few records takes, on one core where nothing else is said. dolma runs where BENCH_DOLMA names a Python that
+has it; its mixer is called without the package around it, which would only add to its start.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import orjson
+import zstandard
+
+from benchmarks.common import machine, texts
+from benchmarks.data import seconds
+from synthtools.lm.loading import PRIOR
+
+MEGABYTES = float(os.environ.get("BENCH_MEGABYTES", 200))
+TOKEN_MEGABYTES = 20.0
+
+DOLMA = """
+import glob, importlib.machinery, importlib.util, json, sys
+(folder,) = importlib.util.find_spec("dolma").submodule_search_locations
+(path,) = glob.glob(folder + "/dolma.*.so")
+loader = importlib.machinery.ExtensionFileLoader("dolma", path)
+mixer = importlib.util.module_from_spec(importlib.util.spec_from_loader("dolma", loader))
+out, *documents = sys.argv[1:]
+stream = {
+    "name": "mix",
+    "documents": documents,
+    "attributes": [],
+    "compression": {"input": None, "output": "zst"},
+    "output": {
+        "path": out, "max_size_in_bytes": 1 << 40, "min_text_length": 0, "discard_fields": []
+    },
+}
+work = {"input": out + "/in", "output": out + "/out"}
+mixer.mixer_entrypoint(json.dumps(
+    {"streams": [stream], "processes": 1, "shuffle": True, "work_dir": work}
+))
+"""
+
+TOKENIZER = """
+import sys, time
+import orjson
+from tokenizers import Tokenizer
+tokenizer = Tokenizer.from_file(sys.argv[1])
+texts = [orjson.loads(line)["text"] for line in open(sys.argv[2], "rb")]
+start = time.perf_counter()
+for at in range(0, len(texts), 256):
+    sum(len(x) for x in tokenizer.encode_batch_fast(texts[at:at + 256], add_special_tokens=False))
+print(time.perf_counter() - start)
+"""
+
+
+def written(path: Path, megabytes: float, seed: int) -> float:
+    """Writes JSONL, compressed where the name says so; returns its MB."""
+    shuffler = random.Random(seed)
+    size = 0
+    with open(path, "wb") as file:
+        compressor = zstandard.ZstdCompressor()
+        out = compressor.stream_writer(file, closefd=False) if path.suffix == ".zst" else file
+        for number, text in enumerate(texts(megabytes)):
+            words = text.split(" ")
+            shuffler.shuffle(words)
+            line = orjson.dumps({"id": f"{seed}-{number}", "text": " ".join(words)}) + b"\n"
+            out.write(line)
+            size += len(line)
+        if out is not file:
+            out.close()
+    return size / 1e6
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        halves = [folder / "a.jsonl.zst", folder / "b.jsonl.zst"]
+        size = sum(written(path, MEGABYTES / 2, seed) for seed, path in enumerate(halves))
+        few = [folder / "few-a.jsonl.zst", folder / "few-b.jsonl.zst"]
+        for seed, path in enumerate(few):
+            written(path, 0.01, seed)
+
+        def mixed(sources: list[Path], output: str, *more: object, cores: int = 1) -> float:
+            shares = [f"{path}={1 / len(sources)}" for path in sources]
+            return seconds(
+                *(sys.executable, "-m", "synthtools", "mix", *shares, *more),
+                *("--jobs", cores, "-o", folder / output, "--force"),
+                cores=cores,
+            )
+
+        def ours(output: str, *more: object, cores: int = 1) -> tuple[float, float]:
+            """Seconds without the start, and the start."""
+            start = min(mixed(few, output, *more, cores=cores) for _ in range(3))
+            whole = min(mixed(halves, output, *more, cores=cores) for _ in range(2))
+            return max(1e-9, whole - start), start
+
+        alone = None
+        if shutil.which("zstd"):
+            command = 'zstd -dcq "$@" | cat > out'
+            words = ("bash", "-c", f"cd {folder}; {command}", "zstd", *halves)
+            alone = min(seconds(*words, cores=1) for _ in range(3))
+            print(f"zstd -d | cat: {size / alone:.0f} MB/s a core")
+        plain, start = ours("out.jsonl")
+        line = f"mix by bytes: {size / plain:.0f} MB/s a core"
+        if alone:
+            line += f" = {alone / plain:.2f} of zstd -d | cat"
+        if (os.cpu_count() or 1) > 1:
+            line += f"; two cores × {plain / ours('out.jsonl', cores=2)[0]:.2f}"
+        print(f"{line}; start {start:.1f} s", flush=True)
+        shuffled, _ = ours("out.jsonl", "--shuffle")
+        print(f"mix by bytes --shuffle: {size / shuffled:.0f} MB/s a core", flush=True)
+
+        python = os.environ.get("BENCH_DOLMA")
+        if python:
+
+            def theirs(sources: list[Path]) -> float:
+                shutil.rmtree(folder / "dolma", ignore_errors=True)
+                return seconds(python, "-c", DOLMA, folder / "dolma", *sources, cores=1)
+
+            compressed, _ = ours("out.jsonl.zst")
+            other = min(theirs(halves) for _ in range(2)) - min(theirs(few) for _ in range(2))
+            print(
+                f"mix by bytes → zst: {size / compressed:.0f} MB/s a core; dolma mix → zst "
+                f"{size / other:.0f}: × {other / compressed:.1f} (→ jsonl × {other / plain:.1f})",
+                flush=True,
+            )
+        by_tokens(folder, mixed)
+        print(f"({size:.0f} MB of JSONL in two sources; {machine()})")
+
+
+def by_tokens(folder: Path, mixed) -> None:  # type: ignore[no-untyped-def]
+    """The tokenizer alone, texts in memory, against the whole tool."""
+    source, few = folder / "t.jsonl", folder / "t-few.jsonl"
+    size = written(source, TOKEN_MEGABYTES, 7)
+    written(few, 0.01, 7)
+    os.environ["RAYON_NUM_THREADS"] = "1"
+    command = (sys.executable, "-c", TOKENIZER, f"{PRIOR}/tokenizer.json", source)
+
+    def alone() -> float:
+        done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+        return float(done.stdout)
+
+    options = ("--tokenizer", "builtin")
+    pairs = []
+    for _ in range(2):
+        start, whole = (mixed([path], "out.jsonl", *options) for path in (few, source))
+        pairs.append((alone(), whole - start, start))
+    del os.environ["RAYON_NUM_THREADS"]
+    tokenizer, spent, start = (min(column) for column in zip(*pairs, strict=True))
+    print(
+        f"mix by tokens: {size / spent:.1f} MB/s a core = {tokenizer / spent:.2f} of the tokenizer "
+        f"alone ({size / tokenizer:.1f}); start {start:.1f} s",
+        flush=True,
+    )
