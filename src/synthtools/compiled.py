@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
-from numba import config
+
+
+def _without_scipy() -> Any:
+    """numba, which looks for scipy's linear algebra: half a second for what no kernel asks for."""
+    looked_for = "scipy" not in sys.modules
+    if looked_for:
+        sys.modules["scipy"] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module("numba.np.arraymath")  # this is what looks
+        return importlib.import_module("numba")
+    finally:
+        if looked_for:
+            del sys.modules["scipy"]
+
+
+numba = _without_scipy()
+config = numba.config
 
 _U = np.uint64
 _HERE = Path(__file__).resolve().parent
