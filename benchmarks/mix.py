@@ -1,6 +1,6 @@
 """Mixing beside the mere decompression of the same files, beside dolma's mixer, beside the tokenizer.
 
-Two compressed sources of half the size each become one mixture. Every document is an order of words of its
+Two sources of half the size each become one mixture; compressed ones beside zstd, plain ones beside dolma. Every document is an order of words of its
 own, so that the files shrink as text does. Seconds are those of whole processes without what an input of a
 few records takes, on one core where nothing else is said. dolma runs where BENCH_DOLMA names a Python that
 has it; its mixer is called without the package around it, which would only add to its start.
@@ -82,9 +82,11 @@ def main() -> None:
         folder = Path(name)
         halves = [folder / "a.jsonl.zst", folder / "b.jsonl.zst"]
         size = sum(written(path, MEGABYTES / 2, seed) for seed, path in enumerate(halves))
-        few = [folder / "few-a.jsonl.zst", folder / "few-b.jsonl.zst"]
-        for seed, path in enumerate(few):
-            written(path, 0.01, seed)
+        plain_halves = [folder / "a.jsonl", folder / "b.jsonl"]
+        few = [folder / "few-a.jsonl", folder / "few-b.jsonl"]
+        for seed, (path, small) in enumerate(zip(plain_halves, few, strict=True)):
+            written(path, MEGABYTES / 2, seed)
+            written(small, 0.01, seed)
 
         def mixed(sources: list[Path], output: str, *more: object, cores: int = 1) -> float:
             shares = [f"{path}={1 / len(sources)}" for path in sources]
@@ -94,10 +96,12 @@ def main() -> None:
                 cores=cores,
             )
 
-        def ours(output: str, *more: object, cores: int = 1) -> tuple[float, float]:
+        def ours(
+            output: str, *more: object, cores: int = 1, sources: list[Path] = halves
+        ) -> tuple[float, float]:
             """Seconds without the start, and the start."""
             start = min(mixed(few, output, *more, cores=cores) for _ in range(3))
-            whole = min(mixed(halves, output, *more, cores=cores) for _ in range(2))
+            whole = min(mixed(sources, output, *more, cores=cores) for _ in range(2))
             return max(1e-9, whole - start), start
 
         alone = None
@@ -106,13 +110,15 @@ def main() -> None:
             words = ("bash", "-c", f"cd {folder}; {command}", "zstd", *halves)
             alone = min(seconds(*words, cores=1) for _ in range(3))
             print(f"zstd -d | cat: {size / alone:.0f} MB/s a core")
-        plain, start = ours("out.jsonl")
-        line = f"mix by bytes: {size / plain:.0f} MB/s a core"
-        if alone:
-            line += f" = {alone / plain:.2f} of zstd -d | cat"
-        if (os.cpu_count() or 1) > 1:
-            line += f"; two cores × {plain / ours('out.jsonl', cores=2)[0]:.2f}"
-        print(f"{line}; start {start:.1f} s", flush=True)
+        for what, sources in (("zst", halves), ("jsonl", plain_halves)):
+            spent, start = ours("out.jsonl", sources=sources)
+            line = f"mix by bytes, {what} → jsonl: {size / spent:.0f} MB/s a core"
+            if alone and sources is halves:
+                line += f" = {alone / spent:.2f} of zstd -d | cat"
+            if (os.cpu_count() or 1) > 1:
+                both, _ = ours("out.jsonl", cores=2, sources=sources)
+                line += f"; two cores × {spent / both:.2f}"
+            print(f"{line}; start {start:.1f} s", flush=True)
         shuffled, _ = ours("out.jsonl", "--shuffle")
         print(f"mix by bytes --shuffle: {size / shuffled:.0f} MB/s a core", flush=True)
 
@@ -124,13 +130,13 @@ def main() -> None:
                 return seconds(python, "-c", DOLMA, folder / "dolma", form, *sources, cores=1)
 
             # dolma always compresses; gzip is what it does by itself.
-            compressed, _ = ours("out.jsonl.zst")
-            for form, mine, what in (("gz", plain, "jsonl"), ("zst", compressed, "jsonl.zst")):
-                spent = min(theirs(halves, form) for _ in range(2))
-                other = spent - min(theirs(few, form) for _ in range(2))
+            for form, output in (("gz", "out.jsonl"), ("zst", "out.jsonl.zst")):
+                mine, _ = ours(output, sources=plain_halves)
+                other = min(theirs(plain_halves, form) for _ in range(2))
+                other -= min(theirs(few, form) for _ in range(2))
                 print(
-                    f"dolma mix → {form}: {size / other:.0f} MB/s; mix → {what} "
-                    f"{size / mine:.0f}: × {other / mine:.1f}",
+                    f"dolma mix, jsonl → {form}: {size / other:.0f} MB/s a core; mix, jsonl → "
+                    f"{output.removeprefix('out.')}: {size / mine:.0f}, × {other / mine:.1f}",
                     flush=True,
                 )
         by_tokens(folder, mixed)
