@@ -145,5 +145,5 @@ def test_more_draws_than_memory_holds(tmp_path):
     path = written(tmp_path / "in.jsonl", [{"id": 1}])
     with pytest.raises(SynthError, match="8 bytes of memory for each draw"):
         drawn(path, count=10**18, seed=0, with_replacement=True)
-    with pytest.raises(SynthError, match="only 1 records"):
+    with pytest.raises(SynthError, match="only 1 record$"):
         drawn(path, count=10**18, seed=0)

@@ -113,7 +113,7 @@ def mix(
       synth mix 'human/*.zst=75%' synthetic.parquet=25% --unit words --label source | synth ppl
       synth mix --workflow accumulate --generation real/ --generation g1/ -o train/
 
-    Memory: about 70 bytes for each document (--shuffle: 110), never the texts; some MB of each source,
+    Memory: about 70 bytes for each document (--shuffle: 170), never the texts; some MB of each source,
     with --shuffle 64 MB some times over or a 128th part of the mixture. Sources are read twice; what
     comes through a pipe (/dev/stdin=0.25), and with --shuffle the mixture, waits in TMPDIR.
     """

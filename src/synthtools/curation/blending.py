@@ -82,8 +82,8 @@ def shuffle(
     Args:
         record_bytes: of all documents, about.
 
-    Memory: 64 MB of documents some times over, or a 128th part of them where that is more; 40 bytes
-    a document.
+    Memory: 64 MB of documents some times over, or a 128th part of them where that is more; 100
+    bytes a document.
     """
     ranks = shuffled(parts, seed)
     documents = sum(map(len, ranks))

@@ -70,8 +70,9 @@ def draw(
             strata.add(batch, names, scores(log_weights, drawing.seed, keys, lane))
     least = 1 if repeated is not None else drawing.count
     if eligible < least:
+        s = "" if seen == 1 else "s"
         weighted = "" if eligible == seen else f", {eligible:,} of them with a weight above 0"
-        raise SynthError(f"-n {drawing.count:,}: there are only {seen:,} records{weighted}")
+        raise SynthError(f"-n {drawing.count:,}: there are only {seen:,} record{s}{weighted}")
     report: dict[str, Any] = {"records_seen": seen, "eligible": eligible, "drawn": drawing.count}
     if repeated is not None:
         handles = repeated.result()
