@@ -37,7 +37,7 @@ demo: $(READY)
 	@PATH="$(BIN):$$PATH" bash docs/demo.sh
 
 test: $(READY) lint
-	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-vllm: $(VLLM_READY)
 	@PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" $(VLLM)/bin/python -m pytest tests/lm/test_backends.py

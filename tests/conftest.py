@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # No test may reach for the network. Set before transformers is imported anywhere.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+# Tests run side by side: threads that wait for each other by spinning would take the other's core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine is no failure.
 # The same examples at every run: a failure belongs to the change that brought it.

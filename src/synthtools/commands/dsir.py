@@ -109,9 +109,9 @@ def dsir(
       synth dsir raw/ --target wiki/=0.7 --target code/=0.3 -n 1M -o selected/
       synth dsir raw/ --target human/ --weights | synth sample -n 1000 --by dsir_logw
 
-    Memory: some MB a core, about 80 bytes for each record selected, and about 100 bytes for each
-    distinct text among records without an id. The raw data is read at most twice; candidates wait in
-    TMPDIR, about n·(1 + ln(N/n)) of N records, and so does raw data from a pipe.
+    Memory: some MB a core, about 80 bytes for each record selected, and 8 to 16 bytes for each
+    distinct record. The raw data is read at most twice; candidates wait in TMPDIR, about
+    n·(1 + ln(N/n)) of N records, and so does raw data from a pipe.
     """
     from synthtools.console import selecting
 

@@ -123,7 +123,7 @@ def edit(
       synth edit human.jsonl | synth ppl --summary
       synth edit human.jsonl --scores scores.parquet --threshold 0.999 --seed 3
 
-    Memory: the model, some MB of text ahead; about 100 bytes for each record without an id.
+    Memory: the model, some MB of text ahead; 8 to 16 bytes for each record without an id.
     """
     from synthtools.console.run import Run
     from synthtools.console.terminal import remark

@@ -185,7 +185,7 @@ def _select(
     from synthtools.curation.selecting import Best
     from synthtools.records.spool import Spool
 
-    keys = Keys()
+    keys = Keys(apart=True)
     seen = eligible = 0
     with ExitStack() as stack:
         spools = [stack.enter_context(Spool()) for _ in parts]
