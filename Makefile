@@ -53,4 +53,4 @@ bench: $(READY)
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) $(VLLM) demo build dist .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) $(VLLM) demo build dist .pytest_cache .hypothesis .ruff_cache src/synthtools/__pycache__
