@@ -169,9 +169,11 @@ class _Replica:
         logits = _GPU_LOGITS if self._on_gpu else _CPU_LOGITS
         # Halves of a chunk, too, have no fewer than _LEAST_ROWS.
         self._rows = max(2 * _LEAST_ROWS, logits // len(self._weight))
+        before = _held_by_modules(model)
         self._scale, self._cap = self._find_output_rule()
-        # LongRoPE puts its frequencies in place by the length of a batch: one batch at a time.
-        self.changes_itself = any(
+        # A model that keeps something of a batch in itself (RecurrentGemma its states, LongRoPE the
+        # frequencies for the batch's length) takes one batch at a time.
+        self.changes_itself = _held_by_modules(model) != before or any(
             "longrope" in str(getattr(module, "rope_type", "")) for module in model.modules()
         )
 
@@ -337,6 +339,16 @@ class _Replica:
             torch.cat(top_logprobs).cpu().numpy(),
         )
         return all_logprobs, found.present, found.ids[:, :k], found.logprobs[:, :k]
+
+
+def _held_by_modules(model: Any) -> list[tuple[str, int]]:
+    """What the modules' attributes and buffers are, by identity."""
+    return [
+        (name, id(value))
+        for module in model.modules()
+        for held in (vars(module), module._buffers)
+        for name, value in held.items()
+    ]
 
 
 def _chunks(rows: int, size: int) -> list[tuple[int, int]]:
