@@ -241,7 +241,16 @@ def test_reasons_name_the_file(data, words, tmp_path, lines_of):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\n", b"\r\n \n", b"\xef\xbb\xbf", gzip.compress(b""), zstd(b""), skippable(b"")]
+    "data",
+    [
+        b"",
+        b"\n",
+        b"\r\n \n",
+        b"\xef\xbb\xbf",
+        gzip.compress(b"", mtime=0),
+        zstd(b""),
+        skippable(b""),
+    ],
 )
 def test_no_records_are_no_error(data, tmp_path, lines_of):
     path = tmp_path / "in"
