@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from synthtools.training.head import head_loss
+from synthtools.training.head import head_loss, head_values
 from synthtools.training.objectives import CROSS_ENTROPY, Objective
 
 BOUNDED = Objective(torch.nn.functional.softplus, torch.sigmoid)  # −ln(1 − p)
@@ -14,7 +14,7 @@ BOUNDED = Objective(torch.nn.functional.softplus, torch.sigmoid)  # −ln(1 − 
 
 def plain(name, logits, labels):
     logprobs = torch.log_softmax(logits, 1).gather(1, labels[:, None])[:, 0]
-    return -logprobs.sum() if name == "ce" else -torch.log1p(-logprobs.exp()).sum()
+    return -logprobs if name == "ce" else -torch.log1p(-logprobs.exp())
 
 
 @pytest.mark.parametrize("name, objective", [("ce", CROSS_ENTROPY), ("bounded", BOUNDED)])
@@ -25,16 +25,15 @@ def test_value_and_gradients_equal_float64(name, objective, scale):
     weight = torch.randn(700, 16) * scale
     labels = torch.randint(0, 700, (50,))
     ours = [hidden.clone().requires_grad_(), weight.clone().requires_grad_()]
-    head_loss(*ours, labels, objective).backward()
+    weights = torch.rand(50)
+    total, values = head_loss(*ours, labels, weights, objective)
+    total.backward()
     theirs = [hidden.double().requires_grad_(), weight.double().requires_grad_()]
     expected = plain(name, theirs[0] @ theirs[1].T, labels)
-    expected.backward()
-    torch.testing.assert_close(
-        head_loss(hidden, weight, labels, objective).double(),
-        expected.detach(),
-        rtol=1e-5,
-        atol=1e-6,
-    )
+    (expected * weights.double()).sum().backward()
+    torch.testing.assert_close(values.double(), expected.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(total.detach(), (values * weights).sum())
+    torch.testing.assert_close(head_values(hidden, weight, labels, objective), values)
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine.grad.double(), other.grad, rtol=1e-4, atol=1e-4 * scale)
 
@@ -45,7 +44,7 @@ def test_certain_and_impossible_labels_stay_finite(margin):
     weight = torch.eye(4)
     hidden = torch.tensor([[margin, 0.0, 0.0, 0.0]], requires_grad=True)
     label = torch.tensor([0])
-    value = head_loss(hidden, weight, label, CROSS_ENTROPY)
+    value = head_loss(hidden, weight, label, torch.ones(1), CROSS_ENTROPY)[0]
     value.backward()
     logits = torch.tensor([[margin, 0.0, 0.0, 0.0]], dtype=torch.float64)
     assert value.item() == pytest.approx(cross_entropy(logits, label).item(), rel=1e-6)
@@ -58,9 +57,10 @@ def test_chunks_change_nothing(monkeypatch):
     torch.manual_seed(1)
     hidden, weight = torch.randn(33, 8), torch.randn(100, 8)
     labels = torch.randint(0, 100, (33,))
-    whole = head_loss(hidden, weight, labels, CROSS_ENTROPY)
+    ones = torch.ones(33)
+    whole, _ = head_loss(hidden, weight, labels, ones, CROSS_ENTROPY)
     monkeypatch.setattr("synthtools.training.head._CHUNK_NUMBERS", 700)  # 7 rows at a time
-    torch.testing.assert_close(head_loss(hidden, weight, labels, CROSS_ENTROPY), whole)
+    torch.testing.assert_close(head_loss(hidden, weight, labels, ones, CROSS_ENTROPY)[0], whole)
 
 
 @given(st.floats(-60, 60))
@@ -69,3 +69,13 @@ def test_slopes_are_the_derivatives(value):
         log_odds = torch.tensor(value, dtype=torch.float64, requires_grad=True)
         objective.value(log_odds).backward()
         torch.testing.assert_close(log_odds.grad, objective.slope(log_odds.detach()))
+
+
+def test_no_rows_are_no_loss():
+    hidden = torch.zeros(0, 8, requires_grad=True)
+    weight = torch.randn(20, 8, requires_grad=True)
+    none = torch.zeros(0, dtype=torch.int64)
+    total, values = head_loss(hidden, weight, none, torch.zeros(0), CROSS_ENTROPY)
+    total.backward()
+    assert total.item() == 0 and len(values) == 0 and not weight.grad.any()
+    assert len(head_values(hidden, weight, none, CROSS_ENTROPY)) == 0

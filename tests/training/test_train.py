@@ -1,45 +1,13 @@
-"""``synth train``: documents kept apart, losses of a plain loop, kill and resume, the model it leaves."""
+"""``synth train``: runs of the binary; stopped, resumed, on two ranks, with every kind of data."""
 
 import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
-from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
-import torch
-
-from synthtools.training.architectures import ARCHITECTURES, configuration
-from synthtools.training.loop import Settings, optimizer_for, train
-from synthtools.training.objectives import CROSS_ENTROPY
-from synthtools.training.packing import IGNORED, Packing
-from synthtools.training.schedule import factor
-
-TINY = ["llama-tiny", "gpt2-tiny", "gpt-neox-tiny"]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "human.jsonl"
-    with open(path, "w") as file:
-        for name in sorted(topics)[:12]:
-            file.write(json.dumps({"id": name, "text": topics[name]}) + "\n")
-    return path
-
-
-def synth(*arguments, **more):
-    return subprocess.Popen(
-        [sys.executable, "-m", "synthtools", "train", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-        **more,
-    )
+from safetensors.numpy import load_file
 
 
 def options(output, steps=12):
@@ -49,89 +17,23 @@ def options(output, steps=12):
     ]
 
 
-def model_of(name, context=32, vocabulary=50):
-    torch.manual_seed(0)
-    from transformers import AutoModelForCausalLM
-
-    config = configuration(name, vocabulary, context, 0, 0)
-    return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("name", TINY)
-def test_packed_documents_do_not_see_each_other(name):
-    model = model_of(name).train()
-    first, second = torch.randint(1, 50, (1, 13)), torch.randint(1, 50, (1, 19))
-    packed = torch.cat([first, second], 1)
-    positions = torch.cat([torch.arange(13), torch.arange(19)])[None]
-    with torch.no_grad():
-        together = model.base_model(
-            input_ids=packed, position_ids=positions, attention_mask=None, use_cache=False
-        ).last_hidden_state
-        apart = [
-            model.base_model(input_ids=x, use_cache=False).last_hidden_state
-            for x in (first, second)
-        ]
-    torch.testing.assert_close(together, torch.cat(apart, 1), rtol=1e-4, atol=1e-5)
+@pytest.fixture(scope="module")
+def whole(data, trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    trained(data, *options(folder))
+    return folder
 
 
-@pytest.mark.parametrize("name", TINY)
-def test_losses_equal_a_plain_loop_with_transformers_loss(name, tmp_path):
-    random = np.random.default_rng(0)
-    lengths = [20, 32, 5, 44, 60, 31]
-    tokens = random.integers(1, 50, sum(lengths))
-    packing = Packing(tokens, np.concatenate([[0], np.cumsum(lengths)]), 32, 0)
-    settings = Settings(steps=6, rows=4, micro_rows=2, learning_rate=1e-2, clip=0.5)
-    ours: list[float] = []
-    model = model_of(name)
-    train(
-        model,
-        lambda step: packing.batch(step, 4),
-        CROSS_ENTROPY,
-        settings,
-        checkpoints=tmp_path,
-        job={},
-        on_step=lambda step: ours.append(step.loss),
-    )
-    theirs = []
-    plain = model_of(name)
-    optimizer = optimizer_for(plain, settings)
-    for step in range(6):
-        rows = packing.batch(step, 4)
-        # transformers shifts labels itself: token t is predicted by the position before it.
-        labels = np.full_like(rows.labels, IGNORED)
-        labels[:, 1:] = rows.labels[:, :-1]
-        loss = plain(
-            input_ids=torch.from_numpy(rows.tokens),
-            position_ids=torch.from_numpy(rows.positions),
-            labels=torch.from_numpy(labels),
-            use_cache=False,
-        ).loss
-        loss.backward()
-        rate = 1e-2 * factor("wsd", step, 6, 0, 0)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
-        optimizer.step()
-        optimizer.zero_grad()
-        theirs.append(loss.item())
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+def same_model(one, other):
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "wsd", "linear", "constant"])
-def test_schedules_rise_to_one_and_end_where_they_should(schedule):
-    values = [factor(schedule, step, 100, 10, 20) for step in range(100)]
-    assert values[0] < 0.2 and max(values) == pytest.approx(1.0, abs=0.02)
-    assert all(a <= b for a, b in zip(values[:10], values[1:11], strict=True))
-    assert all(a >= b for a, b in zip(values[10:], values[11:], strict=False))
-    ends = {"cosine": 0.1, "wsd": 0.05, "linear": 0.02, "constant": 1.0}
-    assert values[-1] == pytest.approx(ends[schedule], abs=0.02)
-
-
-def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(data, tmp_path):
-    whole = synth(data, *options(tmp_path / "whole"))
-    _, errors = whole.communicate()
-    assert whole.returncode == 0, errors
-
+def test_a_stopped_and_killed_run_ends_with_the_same_bytes(data, synth, whole, tmp_path):
     folder = tmp_path / "stopped"
     log = folder / "training" / "log.jsonl"
     for stop in (signal.SIGTERM, signal.SIGKILL):
@@ -148,17 +50,164 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(data, tmp_path):
     last = synth(data, *options(folder), "--resume")
     _, errors = last.communicate()
     assert last.returncode == 0, errors
-    names = ["model.safetensors", "tokenizer.json", "config.json"]
-    for name in names:
-        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    same_model(folder, whole)
+    assert not list(folder.glob("**/*.partial"))
+    # The log tells every step once, and the same of each.
+    ours, theirs = lines(log), lines(whole / "training" / "log.jsonl")
+    assert [line["step"] for line in ours] == list(range(1, 13))
+    assert [line["loss"] for line in ours] == [line["loss"] for line in theirs]
 
-    # What it leaves is a model for every reader of Hugging Face directories.
+
+def test_the_result_is_a_model_for_every_reader(whole, trained, data):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    ids = AutoTokenizer.from_pretrained(folder)("A text.", return_tensors="pt")["input_ids"]
+    model = AutoModelForCausalLM.from_pretrained(whole)
+    ids = AutoTokenizer.from_pretrained(whole)("A text.", return_tensors="pt")["input_ids"]
     assert model(ids).logits.shape[-1] == 400
-    assert not list(folder.glob("**/*.partial"))
+    card = (whole / "README.md").read_text()
+    for word in ("synthtools", "seed", "| step |", "12 documents"):
+        assert word in card
+    report = trained(data, "--model", whole, "--summary", tool="ppl")
+    assert report["perplexity"] < 400
+
+
+def test_two_ranks_learn_what_one_learns(data, trained, whole, tmp_path):
+    report = trained(data, *options(tmp_path / "two"), torchrun=2)
+    assert report["steps"] == 12
+    ours = lines(tmp_path / "two" / "training" / "log.jsonl")
+    theirs = lines(whole / "training" / "log.jsonl")
+    assert len(ours) == 12
+    np.testing.assert_allclose(
+        [line["loss"] for line in ours], [line["loss"] for line in theirs], rtol=1e-4
+    )
+    mine, other = (load_file(f / "model.safetensors") for f in (tmp_path / "two", whole))
+    assert mine.keys() == other.keys()
+    assert (tmp_path / "two" / "config.json").read_text() == (whole / "config.json").read_text()
+
+
+@pytest.mark.parametrize("first, then", [(1, 2), (2, 1)])
+def test_a_checkpoint_moves_between_numbers_of_ranks(
+    data, trained, synth, whole, tmp_path, first, then
+):
+    folder = tmp_path / "m"
+    trained(data, *options(folder), torchrun=first if first > 1 else 0)
+    checkpoints = folder / "training" / "checkpoints"
+    shutil.rmtree(checkpoints / "step-00000012")
+    (folder / "model.safetensors").unlink()
+    report = trained(data, *options(folder), "--resume", torchrun=then if then > 1 else 0)
+    assert report["steps"] == 12
+    ours = lines(folder / "training" / "log.jsonl")
+    theirs = lines(whole / "training" / "log.jsonl")
+    np.testing.assert_allclose(
+        [line["loss"] for line in ours], [line["loss"] for line in theirs], rtol=1e-4
+    )
+
+
+def test_continued_with_shares_weights_and_validation(data, base, trained, tmp_path):
+    other = tmp_path / "synthetic.jsonl"
+    other.write_text("".join(json.dumps({"text": f"A word {n}. " * 40}) + "\n" for n in range(30)))
+    report = trained(
+        *(f"{data}=0.75", f"{other}=0.25", "--from", base, "--tokens", "2K", "--batch", 8),
+        *("--valid", f"wiki={data}", "--valid", f"words={other}", "--valid-every", 2),
+        *("--golden", "human", "-o", tmp_path / "m", "--tensorboard", tmp_path / "curves"),
+    )
+    assert set(report["valid"]) == {"wiki", "words"} and report["steps"] == 3
+    assert set(report["sources"]) == {"human", "synthetic"}
+    log = lines(tmp_path / "m" / "training" / "log.jsonl")
+    assert [("valid" in line) for line in log] == [False, True, True]
+    assert "loss human" in log[0] and "loss synthetic" in log[0]
+    assert list((tmp_path / "curves").iterdir())
+    # What validation says is what ppl says, but for windows.
+    summary = trained(other, "--model", tmp_path / "m", "--summary", tool="ppl")
+    assert report["valid"]["words"] == pytest.approx(summary["perplexity"], rel=0.25)
+
+
+def test_tokens_are_kept_for_the_next_run(data, base, synth, tmp_path):
+    for number in range(2):
+        process = synth(
+            *(data, "--from", base, "--tokens", 600, "--cache", tmp_path / "cache"),
+            *("-o", tmp_path / f"m{number}"),
+        )
+        _, errors = process.communicate()
+        assert process.returncode == 0 and ("from an earlier run" in errors) == bool(number)
+    assert (tmp_path / "m0" / "model.safetensors").read_bytes() == (
+        tmp_path / "m1" / "model.safetensors"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("form", ["messages", "prompt"])
+def test_conversations_with_adapters(base, trained, tmp_path, form):
+    chat = tmp_path / "chat.jsonl"
+    with open(chat, "w") as file:
+        for n in range(40):
+            asked, said = f"What comes after {n}?", f"After {n} comes {n + 1}."
+            record = {"prompt": asked, "response": said}
+            if form == "messages":
+                pair = [("user", asked), ("assistant", said)]
+                record = {"messages": [{"role": r, "content": c} for r, c in pair]}
+            file.write(json.dumps(record) + "\n")
+        file.write(json.dumps({"messages": [{"role": "user", "content": "?"}]}) + "\n")
+    report = trained(
+        *(chat, "--sft", "--from", base, "--epochs", 2, "--lora-rank", 4, "--lr", 1e-2),
+        *("--on-error", "skip", "--rejects", tmp_path / "bad.jsonl", "-o", tmp_path / "m"),
+    )
+    facts = report["sources"]["chat"]
+    assert facts["documents"] == 40 and 0 < facts["learned"] < facts["tokens"]
+    assert report["trained"] < report["parameters"] / 5
+    assert "nothing to learn" in (tmp_path / "bad.jsonl").read_text()
+    assert (tmp_path / "m" / "chat_template.jinja").exists()
+    summary = (
+        trained(
+            chat,
+            "--text-field",
+            "response",
+            "--on-error",
+            "skip",
+            "--model",
+            tmp_path / "m",
+            "--summary",
+            tool="ppl",
+        )
+        if form == "prompt"
+        else None
+    )
+    assert summary is None or summary["made_by"]["model"]["name"] == str(tmp_path / "m")
+
+
+def test_without_packing_rows_are_documents(data, base, trained, tmp_path):
+    report = trained(data, "--from", base, "--no-pack", "--batch", 4, "-o", tmp_path / "m")
+    tokens = report["corpus_tokens"]
+    assert report["tokens"] <= tokens  # the first token of a row is not predicted
+    assert report["tokens"] > 0.9 * tokens
+
+
+def test_a_plan_is_told_and_nothing_is_made(data, trained, tmp_path):
+    report = trained(
+        *(data, "--arch", "pythia-70m", "--tokenizer", "builtin", "--tokens", "1B"),
+        *("--batch", 512, "--context", 2048, "--dry-run"),
+        cwd=tmp_path,
+    )
+    assert report["steps"] == 10**9 // (512 * 2048) and report["parameters"] > 20e6
+    assert report["memory_gigabytes"] > 0 and report["hours_at_40_percent_of_that"] > 0
+    assert not list(tmp_path.iterdir())
+    counted = trained(data, "--train-tokenizer", 400, "--dry-run")
+    assert counted["tokens"] > 0
+
+
+def test_a_file_that_changed_is_refused(data, synth, tmp_path):
+    copy = tmp_path / "human.jsonl"
+    shutil.copy(data, copy)
+    folder = tmp_path / "m"
+    process = synth(copy, *options(folder, 4))
+    process.communicate()
+    assert process.returncode == 0
+    (folder / "model.safetensors").unlink()
+    text = copy.read_text()
+    copy.write_text(text.replace("e", "a", 1))
+    process = synth(copy, *options(folder, 4), "--resume")
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "begun with other data (0 human)" in errors.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -168,33 +217,54 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(data, tmp_path):
         (["-o", "m"], 2, "--train-tokenizer"),
         (["-o", "m", "--train-tokenizer", "100"], 2, "256 bytes"),
         (["-o", "m", "--train-tokenizer", "400", "--arch", "gpt9"], 2, "gpt9"),
+        (["-o", "m", "--train-tokenizer", "400", "--from", "builtin"], 2, "--from"),
+        (["-o", "m", "--arch", "gpt2", "--from", "builtin"], 2, "give one"),
         (["-o", "m", "--train-tokenizer", "400", "--schedule", "x"], 2, "--schedule"),
+        (["-o", "m", "--train-tokenizer", "400", "--warmup", "x"], 2, "--warmup"),
         (["-o", "m", "--train-tokenizer", "400", "--tokens", "many"], 2, "--tokens"),
+        (
+            ["-o", "m", "--train-tokenizer", "400", "--batch", "3", "--micro-batch", "2"],
+            2,
+            "--batch",
+        ),
+        (["-o", "m", "--train-tokenizer", "400", "--lora-rank", "2"], 2, "--from"),
+        (["-o", "m", "--from", "builtin", "--merge"], 2, "--lora-rank"),
+        (["-o", "m", "--from", "builtin", "--patience", "2"], 2, "--valid"),
+        (["-o", "m", "--from", "builtin", "--valid", "x"], 2, "NAME=PATH"),
+        (["-o", "m", "--from", "builtin", "--golden", "human"], 2, "second source"),
+        (["-o", "m", "--from", "builtin", "--loss-weight", "x=1"], 2, "no such source"),
+        (["-o", "m", "--from", "builtin", "--sft"], 1, 'no field "messages"'),
         (["-o", "m", "--train-tokenizer", "400", "--context", "900000"], 1, "row of 900000"),
         (["-o", "m", "--tokenizer", "nowhere/at/all"], 1, "no such model"),
         (["-o", "m", "--train-tokenizer", "400", "--text-field", "body"], 1, 'no field "body"'),
+        (["-o", "m", "--from", "builtin", "--valid", "x=nowhere.jsonl"], 1, "nowhere.jsonl"),
     ],
 )
-def test_wrong_wishes_are_one_line(data, tmp_path, arguments, code, words):
+def test_wrong_wishes_are_one_line(data, synth, tmp_path, arguments, code, words):
     process = synth(data, *arguments, cwd=tmp_path)
     output, errors = process.communicate()
-    assert (process.returncode, output) == (code, "")
+    assert (process.returncode, output) == (code, ""), errors
     assert words in errors.splitlines()[-1] and "Traceback" not in errors
 
 
-def test_a_model_that_is_there_is_refused(data, tmp_path):
-    (tmp_path / "m").mkdir()
-    (tmp_path / "m" / "model.safetensors").write_bytes(b"")
-    process = synth(data, *options(tmp_path / "m"))
+@pytest.mark.parametrize(
+    "shares, words", [(("0.5", "0.4"), "sum to"), (("0.5", "x"), "PATH=SHARE")]
+)
+def test_shares_must_make_a_whole(data, synth, tmp_path, shares, words):
+    other = tmp_path / "b.jsonl"
+    shutil.copy(data, other)
+    process = synth(f"{data}={shares[0]}", f"{other}={shares[1]}", "--from", "builtin", "-o", "m")
+    _, errors = process.communicate()
+    assert process.returncode == 2 and words in errors
+
+
+def test_a_model_that_is_there_is_refused(data, synth, whole, tmp_path):
+    process = synth(data, *options(whole))
     _, errors = process.communicate()
     assert process.returncode == 1 and "--force" in errors
     other = tmp_path / "other"
-    assert synth(data, *options(other)).wait() == 0
+    shutil.copytree(whole, other)
     (other / "model.safetensors").unlink()
     process = synth(data, *options(other), "--lr", 0.5, "--resume")
     _, errors = process.communicate()
     assert process.returncode == 1 and "learning_rate" in errors
-
-
-def test_every_preset_is_tested_or_the_built_in():
-    assert set(ARCHITECTURES) == {*TINY, "llama-prior"}

@@ -4,26 +4,58 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.console.options import Jobs, Reading, Seed, Text, option
+import typer
+
+from synthtools.console.options import BadRecords, Jobs, Reading, Seed, Text, option
+from synthtools.console.recipe import Adapters, Compute, Keeping, Recipe, Watching
 
 
 def train(
-    reading: Reading,
+    bad: BadRecords,
     text: Text,
     seed: Seed,
     jobs: Jobs,
+    recipe: Recipe,
+    compute: Compute,
+    adapters: Adapters,
+    keeping: Keeping,
+    watching: Watching,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH[=SHARE]",
+            help="Files or directories of records in any format. With shares (human/=0.75 "
+            "synthetic.jsonl=0.25) each source gives that part of the rows; without, each gives "
+            "all it has.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         option("--output", "-o", metavar="DIR", help="The model directory to make."),
     ] = None,
     arch: Annotated[
-        str,
+        str | None,
         option(
             "--arch",
-            metavar="llama-tiny|gpt2-tiny|gpt-neox-tiny|llama-prior",
-            help="Architecture and size of the new model.",
+            metavar="NAME|FILE",
+            help="Architecture of a new model: llama-tiny (default), gpt2-tiny, gpt-neox-tiny, "
+            "olmo-tiny, qwen3-tiny, llama-prior, gpt2, gpt2-medium, olmo-237m, olmo-1b, llama-2b, "
+            "pythia-70m, -160m, -410m, -1b, -1.4b, -2.8b, -6.9b, -12b; or a config.json.",
         ),
-    ] = "llama-tiny",
+    ] = None,
+    model: Annotated[
+        str | None,
+        option(
+            "--from",
+            metavar="MODEL",
+            help="Continue this model instead: builtin, a directory or a Hub id.",
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None,
+        option("--revision", metavar="REV", help="Commit, tag or branch of a Hub model."),
+    ] = None,
     train_tokenizer: Annotated[
         str | None,
         option(
@@ -33,128 +65,132 @@ def train(
         ),
     ] = None,
     tokenizer: Annotated[
-        str | None, option("--tokenizer", metavar="MODEL", help="Use this model's tokenizer.")
+        str | None,
+        option(
+            "--tokenizer",
+            metavar="MODEL",
+            help="Use this model's tokenizer (default with --from: its own).",
+        ),
     ] = None,
     context: Annotated[
-        int, option("--context", metavar="TOKENS", min=2, help="Tokens of a row.")
-    ] = 512,
+        int | None,
+        option(
+            "--context",
+            metavar="TOKENS",
+            min=2,
+            help="Tokens of a row (default: 512; with --from the model's own, at most 2048).",
+        ),
+    ] = None,
     tokens: Annotated[
         str | None,
         option("--tokens", metavar="N", help="Train on N tokens (300K, 8.4B); else --epochs."),
     ] = None,
     epochs: Annotated[
-        float, option("--epochs", metavar="N", min=0.0, help="Passes over the data.")
-    ] = 1.0,
-    batch: Annotated[
-        int, option("--batch", metavar="ROWS", min=1, help="Rows of an optimizer step.")
-    ] = 8,
-    micro_batch: Annotated[
-        int | None,
-        option("--micro-batch", metavar="ROWS", min=1, help="Rows of one pass (default: all)."),
-    ] = None,
-    learning_rate: Annotated[
-        float, option("--lr", metavar="RATE", min=0.0, help="Peak learning rate of AdamW.")
-    ] = 2e-3,
-    schedule: Annotated[
-        str,
-        option(
-            "--schedule", metavar="cosine|wsd|linear|constant", help="How the learning rate goes."
-        ),
-    ] = "wsd",
-    warmup: Annotated[
-        int, option("--warmup", metavar="STEPS", min=0, help="Steps of warm-up; 0: 2 % of all.")
-    ] = 0,
-    decay: Annotated[
-        int,
-        option(
-            "--decay", metavar="STEPS", min=0, help="Steps of the fall at the end of wsd; 0: 20 %."
-        ),
-    ] = 0,
-    weight_decay: Annotated[
         float,
         option(
-            "--weight-decay",
-            metavar="W",
+            "--epochs",
+            metavar="N",
             min=0.0,
-            help="Weight decay, decoupled, on matrices only.",
+            help="Passes over the data; with shares, over the source that ends first.",
         ),
-    ] = 0.1,
-    clip: Annotated[
-        float, option("--clip", metavar="NORM", min=0.0, help="Largest gradient norm; 0: none.")
     ] = 1.0,
-    dtype: Annotated[
-        str, option("--dtype", metavar="float32|bfloat16", help="Type of the computation.")
-    ] = "float32",
-    save_dtype: Annotated[
-        str, option("--save-dtype", metavar="float32|bfloat16", help="Type of the saved weights.")
-    ] = "float32",
-    compile_model: Annotated[
-        bool, option("--compile", help="Compile the model first (slower start, faster steps).")
-    ] = False,
-    checkpoint_every: Annotated[
-        int,
+    sft: Annotated[
+        bool,
         option(
-            "--checkpoint-every",
-            metavar="STEPS",
-            min=0,
-            help="Steps between checkpoints; 0: only when stopped.",
+            "--sft",
+            help="Records are conversations (messages, or prompt and response), written by the "
+            "tokenizer's chat template; only answers are learned.",
         ),
-    ] = 500,
-    device: Annotated[
-        str, option("--device", metavar="auto|cpu|cuda", help="Where to train; also cuda:1, …")
-    ] = "auto",
-    resume: Annotated[
-        bool, option("--resume", help="Go on from the newest checkpoint in the directory.")
     ] = False,
-    force: Annotated[bool, option("--force", help="Replace a model that is there.")] = False,
-    json_output: Annotated[
-        bool, option("--json", help="Print the report as JSON at a terminal too.")
+    learn_all: Annotated[
+        bool, option("--learn-all", help="With --sft: learn the prompts too.")
     ] = False,
+    pack: Annotated[
+        bool,
+        option("--pack/--no-pack", help="Let documents share a row; without, each row has one."),
+    ] = True,
+    messages_field: Annotated[
+        str, option("--messages-field", metavar="FIELD", help="Field of a conversation's messages.")
+    ] = "messages",
+    prompt_field: Annotated[
+        str, option("--prompt-field", metavar="FIELD", help="Field of a prompt.")
+    ] = "prompt",
+    response_field: Annotated[
+        str, option("--response-field", metavar="FIELD", help="Field of the answer to it.")
+    ] = "response",
+    loss_weight: Annotated[
+        list[str] | None,
+        option(
+            "--loss-weight",
+            metavar="SOURCE=W",
+            help="Weight of a source's mean loss (by its file or directory name); repeatable. The "
+            "other sources divide the rest by their tokens.",
+        ),
+    ] = None,
+    golden: Annotated[
+        str | None,
+        option(
+            "--golden",
+            metavar="SOURCE",
+            help="Weigh this source, the real text, by the golden-ratio rule: (√(k²+4k) − k)/2, k "
+            "real to synthetic rows (arXiv 2502.18049).",
+        ),
+    ] = None,
 ) -> None:
-    """Train a language model from scratch on the text of records.
+    """Train a language model on the text of records: new, continued, or on conversations.
 
-    Documents are packed into rows and kept apart; the first token of each is not predicted. AdamW,
-    float32 master weights. Ctrl-C or SIGTERM saves a checkpoint; --resume goes on from it and ends
-    with the same weights as a run that was not disturbed. The result is a Hugging Face directory
-    (safetensors, tokenizer, card) that every tool takes as --model DIR.
+    Documents are packed into rows and kept apart; the first token of each is not predicted.
+    Conversations (--sft) are never divided; what is longer than a row is cut and counted. AdamW,
+    float32 master weights. Ctrl-C or SIGTERM saves a checkpoint; --resume goes on from the newest
+    whole one and ends with the same weights as a run that was not disturbed. Under torchrun the
+    parameters are sharded over all processes. The result is a Hugging Face directory (safetensors,
+    tokenizer, card) that every tool takes as --model DIR; training/log.jsonl in it has a line a
+    step.
 
     \b
     Examples:
       synth train human/ --arch llama-tiny --train-tokenizer 2048 --context 256 \\
           --tokens 300K -o base/
-      synth ppl held-out.jsonl --model base/ --summary
+      synth train human/=0.75 answers.jsonl=0.25 --from base/ --tokens 200K \\
+          --valid wiki=held.jsonl -o continued/
+      synth train chat.jsonl --sft --from base/ --lora-rank 8 -o tuned/
+      torchrun --nproc-per-node 2 -m synthtools train human/ --arch gpt2-tiny \\
+          --tokenizer builtin --tokens 300K -o two/
 
-    Memory: the model four times over (weights, gradients, two moments), the activations of one
-    micro-batch, 16 bytes a document; token ids are mapped from disk.
+    Memory: the model four times over (weights, gradients, two moments; divided by the processes;
+    with adapters once), the activations of one micro-batch, 24 bytes a document and 9 a row; token
+    ids are mapped from disk.
     """
-    from synthtools.console.training import run_training
+    from synthtools.console.training import What, run_training
 
     run_training(
-        reading,
+        Reading(bad.on_error, bad.rejects, bad.quiet),
         text,
         seed.seed,
         jobs.jobs,
-        output=output,
-        architecture=arch,
-        vocabulary=train_tokenizer,
-        tokenizer=tokenizer,
-        context=context,
-        tokens=tokens,
-        epochs=epochs,
-        rows=batch,
-        micro_rows=micro_batch or batch,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        warmup=warmup,
-        decay=decay,
-        weight_decay=weight_decay,
-        clip=clip,
-        dtype=dtype,
-        save_dtype=save_dtype,
-        compile_model=compile_model,
-        checkpoint_every=checkpoint_every,
-        device=device,
-        resume=resume,
-        force=force,
-        json_output=json_output,
+        What(
+            tuple(files or ()),
+            arch,
+            model,
+            revision,
+            train_tokenizer,
+            tokenizer,
+            context,
+            tokens,
+            epochs,
+            sft,
+            learn_all,
+            pack,
+            messages_field,
+            prompt_field,
+            response_field,
+            tuple(loss_weight or ()),
+            golden,
+        ),
+        recipe,
+        compute,
+        adapters,
+        keeping,
+        watching,
+        output,
     )

@@ -56,6 +56,7 @@ class Run:
         text_field: the field that every record needs; None where no text is needed.
         also_needed: further text fields, each with the option that names it.
         beside: other files or directories whose records are read along with the inputs.
+        bar: show how much has been read; not for tools whose time goes elsewhere.
 
     Attributes:
         arguments: of the command line, by option name.
@@ -71,6 +72,7 @@ class Run:
         text_field: str | None = None,
         also_needed: tuple[tuple[str, str], ...] = (),
         beside: Sequence[str] = (),
+        bar: bool = True,
     ) -> None:
         self.tool = tool
         self.model: dict[str, Any] | None = None
@@ -85,6 +87,7 @@ class Run:
         self._stack = ExitStack()
         self.sink: Sink | None = None
         self._beside = beside
+        self._bar = bar
 
     def __enter__(self) -> Self:
         reading, writing = self._reading, self._writing
@@ -113,7 +116,7 @@ class Run:
             )
         self.rejects = self._open_rejects()
         self._stack.enter_context(
-            terminal.progress(f"synth {self.tool}", reading.quiet, self._state)
+            terminal.progress(f"synth {self.tool}", reading.quiet or not self._bar, self._state)
         )
         return self
 

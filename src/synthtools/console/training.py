@@ -1,29 +1,38 @@
-"""A run of ``synth train`` at a terminal: checks, the line of each step, signals, the report."""
+"""A run of ``synth train`` at a terminal: checks, sources, the plan, the report."""
 
 from __future__ import annotations
 
-import itertools
 import shutil
-import signal
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from synthtools.console import quantities, reports, terminal
+from synthtools.console import quantities, recipe, reports, terminal
 from synthtools.console.options import Reading, Text
+from synthtools.console.planning import planned
+from synthtools.console.recipe import Adapters, Compute, Keeping, Recipe, Watching
 from synthtools.console.run import Run
+from synthtools.console.sources import Reader, What, short_name, sources_of, validation_of, weighted
+from synthtools.console.watching import StepLines, StopOnSignal, curves
 from synthtools.errors import OutputExistsError, UsageError
+from synthtools.records.inputs import find_shards
+
+if TYPE_CHECKING:
+    from synthtools.training.loop import Settings
+    from synthtools.training.plan import Outcome, Sizes, Source
 
 # What a resumed run may choose anew: none of it changes the weights.
 _FREE = frozenset(
     (
-        *("output", "resume", "force", "quiet", "json_output"),
-        *("checkpoint_every", "jobs", "device", "on_error", "rejects"),
+        *("output", "resume", "force", "quiet", "json_output", "dry_run", "cache"),
+        *("checkpoint_every", "keep", "jobs", "device", "rejects", "tensorboard", "wandb"),
     )
 )
+# Peak learning rate of a model that is continued [Flaws].
+_CONTINUED = 5e-5
+# The longest rows of a continued model unless the user says so [ours].
+_LONGEST = 2048
 
 
 def run_training(
@@ -31,146 +40,190 @@ def run_training(
     text: Text,
     seed: int,
     jobs: int | None,
-    *,
+    what: What,
+    how: Recipe,
+    compute: Compute,
+    adapters: Adapters,
+    keeping: Keeping,
+    watching: Watching,
     output: str | None,
-    architecture: str,
-    vocabulary: str | None,
-    tokenizer: str | None,
-    context: int,
-    tokens: str | None,
-    epochs: float,
-    rows: int,
-    micro_rows: int,
-    learning_rate: float,
-    schedule: str,
-    warmup: int,
-    decay: int,
-    weight_decay: float,
-    clip: float,
-    dtype: str,
-    save_dtype: str,
-    compile_model: bool,
-    checkpoint_every: int,
-    device: str,
-    resume: bool,
-    force: bool,
-    json_output: bool,
 ) -> None:
     """Trains from the records and saves a model directory; see ``synth train --help``."""
-    from synthtools.training.schedule import SCHEDULES
+    from synthtools.training import parallel
 
-    if output is None:
-        raise UsageError("train needs -o DIR for the model")
-    if (vocabulary is None) == (tokenizer is None):
-        raise UsageError("give one of --train-tokenizer SIZE and --tokenizer MODEL")
-    for name, value in (("--dtype", dtype), ("--save-dtype", save_dtype)):
-        if value not in ("float32", "bfloat16"):
-            raise UsageError(f"{name} {value}: use float32 or bfloat16")
-    if schedule not in SCHEDULES:
-        raise UsageError(f"--schedule {schedule}: use one of {', '.join(SCHEDULES)}")
-    if rows % micro_rows:
-        raise UsageError(f"--batch {rows} is no multiple of --micro-batch {micro_rows}")
-    if not reading.files or "-" in reading.files:
-        raise UsageError("train reads its data more than once: name files, not stdin")
-    folder = Path(output)
-    _prepare(folder, resume, force)
-
-    with Run("train", reading, text_field=text.text_field) as run:
-        import torch
-
-        from synthtools.lm.devices import choose
+    named = sources_of(what)
+    valid = [validation_of(entry) for entry in watching.valid or []]
+    _check(what, watching, output, how, compute, keeping)
+    lora = adapters.lora()
+    if lora is not None and what.model is None:
+        raise UsageError("--lora-rank adapts a model: name it with --from")
+    parallel.use_cores(jobs)
+    ranks = parallel.join(compute.device)
+    settings = recipe.settings(
+        how, compute, keeping, watching, learning_rate=_learning_rate(what), ranks=ranks.count
+    )
+    quiet = reading.quiet or not ranks.first
+    tell: Callable[[str], None] = (lambda _: None) if quiet else terminal.remark
+    folder = Path(output or ".")
+    if ranks.first and not watching.dry_run:
+        prepare(folder, keeping.resume, keeping.force)
+    ranks.wait()
+    inputs = replace(reading, files=[name for name, _ in named], quiet=quiet)
+    with Run("train", inputs, beside=[path for _, path in valid], bar=False) as run:
         from synthtools.lm.loading import load_tokenizer
-        from synthtools.training.loop import Settings, Step
-        from synthtools.training.pretrain import Plan, pretrain
+        from synthtools.training.models import Start
+        from synthtools.training.plan import Plan, Watch
+        from synthtools.training.run import run as train
 
-        if jobs:
-            torch.set_num_threads(jobs)
-        stop = _StopOnSignal()
+        reader = Reader(run, text.text_field, what)
+        sources = [
+            reader.source(short_name(name), find_shards([name]), share) for name, share in named
+        ]
+        sources = weighted(sources, what)
+        sets = [reader.source(name, find_shards([path]), None) for name, path in valid]
         plan = Plan(
-            architecture,
-            tokenizer,
-            None if vocabulary is None else quantities.count(vocabulary, "--train-tokenizer"),
-            context,
-            None if tokens is None else quantities.count(tokens, "--tokens"),
-            epochs,
+            Start(None if what.model else what.arch or "llama-tiny", what.model, what.revision),
+            lora,
+            what.tokenizer,
+            None
+            if what.vocabulary is None
+            else quantities.count(what.vocabulary, "--train-tokenizer"),
+            what.context or _context(what),
+            None if what.tokens is None else quantities.count(what.tokens, "--tokens"),
+            what.epochs,
             seed,
-            save_dtype,
+            what.sft,
+            what.learn_all,
+            what.pack,
+            keeping.save_dtype,
         )
-        settings = Settings(
-            steps=0,
-            rows=rows,
-            micro_rows=micro_rows,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            warmup=warmup,
-            decay=decay,
-            weight_decay=weight_decay,
-            clip=clip,
-            bfloat16=dtype == "bfloat16",
-            compile=compile_model,
-            checkpoint_every=checkpoint_every,
-        )
+        if watching.dry_run:
+            found = planned(run, plan, settings, ranks)
+            if ranks.first:
+                report = run.finish(found)
+                _show(report, watching.json_output, list(found))
+            return
+        job = _job(run, [*sources, *sets])
+        told = curves(watching.tensorboard, watching.wandb, job) if ranks.first else []
+        lines: list[StepLines] = []
+        stop = StopOnSignal()
 
-        passes = itertools.count()  # the data is read twice where a tokenizer is trained
+        def on_sizes(sizes: Sizes, settings: Settings) -> None:
+            from synthtools.training import speed
 
-        def texts() -> Iterator[list[str]]:
-            for batch in run.batches(again=next(passes) > 0):
-                yield batch.column(text.text_field)
-
-        lines = _StepLines(reading.quiet)
-
-        def on_step(step: Step, steps: int) -> None:
-            lines.show(step, steps)
-            run.units["tokens"] = step.tokens
-
-        with stop:
-            outcome = pretrain(
-                texts,
-                plan,
-                settings,
-                folder,
-                job=_job(run),
-                load_tokenizer=load_tokenizer,
-                tell=(lambda _: None) if reading.quiet else terminal.remark,
-                on_step=on_step,
-                stop=stop.asked,
-                device=choose(device),
+            tell(
+                f"{sizes.parameters:,} parameters, {sizes.trained:,} of them trained; "
+                f"{sizes.steps:,} steps of {sizes.tokens_of_step:,} tokens; learning rate "
+                f"{settings.learning_rate:g}, {settings.schedule}; about {sizes.memory / 1e9:.1f} GB"
             )
-        if outcome.done < outcome.steps:
-            terminal.remark(
-                f"stopped after step {outcome.done:,} of {outcome.steps:,}; --resume goes on"
+            lines.append(
+                StepLines(
+                    quiet,
+                    sizes.steps,
+                    sizes.flops_per_token,
+                    speed.peak_flops(ranks.device),
+                    ranks.count,
+                    lambda: speed.memory_used(ranks.device),
+                )
+            )
+
+        def on_step(step: Any) -> None:
+            lines[0].show(step)
+            run.units["tokens"] = step.new_tokens
+            for function in told:
+                function(step)
+
+        try:
+            with stop:
+                outcome = train(
+                    sources,
+                    sets,
+                    plan,
+                    settings,
+                    folder,
+                    None if keeping.cache is None else Path(keeping.cache),
+                    ranks,
+                    job=job,
+                    load_tokenizer=load_tokenizer,
+                    watch=Watch(tell, on_sizes, on_step, stop.asked),
+                )
+        finally:
+            for shown in lines:
+                shown.close()
+        progress = outcome.progress
+        if progress.step < outcome.sizes.steps and not progress.stopped_early:
+            tell(
+                f"stopped after step {progress.step:,} of {outcome.sizes.steps:,}; --resume goes on"
             )
             raise KeyboardInterrupt
-        run.count(outcome.corpus_documents)
-        report = run.finish(
-            {
-                "model": output,
-                "parameters": outcome.parameters,
-                "documents": outcome.corpus_documents,
-                "corpus_tokens": outcome.corpus_tokens,
-                "steps": outcome.steps,
-                "final_loss": outcome.final_loss,
-            }
+        run.count(sum(facts["documents"] for facts in outcome.facts.values()))
+        if ranks.first:
+            report = run.finish(_result(output, outcome))
+            shown = ["model", "parameters", "trained", "documents", "corpus_tokens", "steps"]
+            shown += ["skipped_steps", "final_loss", "valid"]
+            _show(report, watching.json_output, shown)
+    ranks.leave()
+
+
+def _check(
+    what: What,
+    watching: Watching,
+    output: str | None,
+    how: Recipe,
+    compute: Compute,
+    keeping: Keeping,
+) -> None:
+    if output is None and not watching.dry_run:
+        raise UsageError("train needs -o DIR for the model")
+    if what.model and what.arch:
+        raise UsageError("--arch is for a new model, --from for one that is there: give one")
+    if what.vocabulary is not None and (what.tokenizer is not None or what.model is not None):
+        raise UsageError("--train-tokenizer goes with neither --tokenizer nor --from")
+    if what.model is None and what.vocabulary is None and what.tokenizer is None:
+        raise UsageError("a new model needs --train-tokenizer SIZE or --tokenizer MODEL")
+    if what.learn_all and not what.sft:
+        raise UsageError("--learn-all goes with --sft")
+    if what.sft and what.vocabulary is not None:
+        raise UsageError(
+            "--sft trains no tokenizer: name one with --tokenizer, or a model with --from"
         )
-    names = ("model", "parameters", "documents", "corpus_tokens", "steps", "final_loss")
-    rows_shown = [(name.replace("_", " "), _shown(report[name])) for name in names]
-    reports.show(report, json_output, reports.table(rows_shown))
+    if not what.sources or "-" in what.sources:
+        raise UsageError("train reads its data more than once: name files, not stdin")
+    recipe.checked(how, compute, keeping, watching)
 
 
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else reports.number(value)
+def _learning_rate(what: What) -> float:
+    from synthtools.training.architectures import learning_rate
+
+    return _CONTINUED if what.model else learning_rate(what.arch or "llama-tiny")
 
 
-def _prepare(folder: Path, resume: bool, force: bool) -> None:
-    from synthtools.training.pretrain import WORK
+def _context(what: What) -> int:
+    if what.model is None:
+        return 512
+    from synthtools.lm.loading import ModelName, context_length, load_configuration
 
-    weights = folder / "model.safetensors"
+    own = context_length(load_configuration(ModelName(what.model, what.revision)))
+    return min(own or _LONGEST, _LONGEST)
+
+
+def prepare(folder: Path, resume: bool, force: bool) -> None:
+    """Makes room for a model in a directory, or refuses.
+
+    Raises:
+        OutputExistsError: a model or an unfinished run is there.
+    """
+    from synthtools.training.run import WORK
+
+    weights = [folder / "model.safetensors", folder / "adapter_model.safetensors"]
+    weights += [folder / "model.safetensors.index.json"]
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder}: is a file; name a directory")
     if force:
         shutil.rmtree(folder / WORK, ignore_errors=True)
-        weights.unlink(missing_ok=True)
-    elif weights.exists():
+        for file in weights:
+            file.unlink(missing_ok=True)
+    elif any(file.exists() for file in weights):
         raise OutputExistsError(f"{folder}: holds a model already; --force replaces it")
     elif (folder / WORK).exists() and not resume:
         raise OutputExistsError(
@@ -178,60 +231,37 @@ def _prepare(folder: Path, resume: bool, force: bool) -> None:
         )
 
 
-def _job(run: Run) -> dict[str, Any]:
+def _job(run: Run, sources: Sequence[Source]) -> dict[str, Any]:
     job = run.job()
     job["arguments"] = {k: v for k, v in run.arguments.items() if k not in _FREE}
+    job["data"] = {f"{n} {source.name}": source.digest for n, source in enumerate(sources)}
     return job
 
 
-class _StopOnSignal:
-    """The first SIGINT or SIGTERM asks the loop to stop; a second one leaves at once."""
-
-    def __init__(self) -> None:
-        self._asked = False
-
-    def asked(self) -> bool:
-        return self._asked
-
-    def __enter__(self) -> None:
-        self._before = {
-            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
-            raise KeyboardInterrupt
-        self._asked = True
+def _result(output: str | None, outcome: Outcome) -> dict[str, Any]:
+    facts = outcome.facts.values()
+    return {
+        "model": output,
+        "parameters": outcome.sizes.parameters,
+        "trained": outcome.sizes.trained,
+        "documents": sum(f["documents"] for f in facts),
+        "corpus_tokens": sum(f["tokens"] for f in facts),
+        "sources": outcome.facts,
+        "steps": outcome.progress.step,
+        "tokens": outcome.progress.tokens,
+        "skipped_steps": outcome.progress.skipped,
+        "stopped_early": outcome.progress.stopped_early,
+        "final_loss": outcome.final_loss,
+        "valid": outcome.valid,
+    }
 
 
-class _StepLines:
-    """One line a step: rewritten in place at a terminal, every tenth second elsewhere."""
+def _show(report: dict[str, Any], json_output: bool, names: Sequence[str]) -> None:
+    rows = [(name.replace("_", " "), _shown(report[name])) for name in names]
+    reports.show(report, json_output, reports.table([r for r in rows if r[1] != "–"]))
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._terminal = sys.stderr.isatty()
-        self._next = 0.0
-        self._before: int | None = None
 
-    def show(self, step: Any, steps: int) -> None:
-        if self._before is None:
-            self._before = step.step - 1
-        last = step.step == steps
-        now = time.monotonic()
-        if self._quiet or (now < self._next and not last):
-            return
-        self._next = now + (0.2 if self._terminal else 10.0)
-        rate = step.tokens / max(step.seconds, 1e-9)
-        # A resumed run begins at a later step: only the steps of this process tell its speed.
-        left = step.seconds / (step.step - self._before) * (steps - step.step)
-        line = (
-            f"step {step.step:,}/{steps:,}  loss {step.loss:.4f}  lr {step.learning_rate:.2e}  "
-            f"norm {step.gradient_norm:.2f}  {rate:,.0f} tokens/s  {left / 60:.1f} min left"
-        )
-        end = "\n" if last or not self._terminal else ""
-        start = "\r" if self._terminal else ""
-        print(start + line, end=end, file=sys.stderr, flush=True)
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {reports.number(ppl)}" for name, ppl in value.items())
+    return value if isinstance(value, str) else "–" if value is None else reports.number(value)

@@ -5,6 +5,7 @@ Weights are safetensors and code from a model's repository is never run.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 BUILTIN = "builtin"
+_ADAPTERS = "adapter_config.json"
 _PRIOR = Path(__file__).resolve().parent.parent / "prior"
 
 
@@ -40,6 +42,18 @@ class ModelName:
     def location(self) -> str:
         """What transformers and vLLM are given."""
         return str(_PRIOR) if self.name == BUILTIN else self.name
+
+    def base(self) -> ModelName | None:
+        """The model under the adapters, where the directory holds adapters (peft); else None."""
+        path = os.path.join(self.name, _ADAPTERS)
+        if self.name == BUILTIN or not os.path.exists(path):
+            return None
+        try:
+            with open(path, encoding="utf-8") as file:
+                config = json.load(file)
+            return ModelName(config["base_model_name_or_path"], config.get("revision"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SynthError(f"{path}: does not name the model that it adapts") from error
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
@@ -71,6 +85,7 @@ def load_configuration(model: ModelName) -> PretrainedConfig:
     """
     from transformers import AutoConfig
 
+    model = model.base() or model
     with _explained(model.name):
         return AutoConfig.from_pretrained(
             model.location, revision=model.revision, trust_remote_code=False
@@ -89,6 +104,9 @@ def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
+    base = model.base()
+    if base is not None:
+        return _adapted(model, load_weights(base, dtype, device))
     with _explained(model.name):
         loaded, told = AutoModelForCausalLM.from_pretrained(
             model.location,
@@ -107,6 +125,19 @@ def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
                 f"this is no causal language model ({loaded.config.model_type})"
             )
         return loaded.eval().to(device)
+
+
+def _adapted(model: ModelName, base: Any) -> Any:
+    """The base with the adapters of a directory added to its weights."""
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise SynthError(
+            f"{model.name}: holds LoRA adapters, which need peft: pip install 'synthtools[lora]'"
+        ) from error
+    with _explained(model.name):
+        adapted = PeftModel.from_pretrained(base, model.name, use_safetensors=True)
+        return adapted.merge_and_unload().eval()
 
 
 def context_length(configuration: PretrainedConfig) -> int | None:

@@ -130,6 +130,11 @@ def _start(settings: Any, context: int, request: Request) -> Any:
 
     from synthtools.lm.scorer import device_list, torch_dtype
 
+    if settings.model.base() is not None:
+        raise SynthError(
+            f"{settings.model.name}: holds LoRA adapters, which vLLM cannot score with; use "
+            "--backend torch, or train with --merge"
+        )
     devices = device_list(settings.devices)
     on_gpu = devices[0] != "cpu"
     more: dict[str, Any] = {}

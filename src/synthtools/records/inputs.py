@@ -57,6 +57,17 @@ class Shard:
                 digest.update(file.read(_FINGERPRINT_SPAN))
         return digest.hexdigest()
 
+    def digest(self) -> str:
+        """A hash of all that the file holds.
+
+        Raises:
+            SynthError: it cannot be read, or is no file.
+        """
+        if self.path is None or self.size is None:
+            raise SynthError(f"{self.name}: is no plain file, which this tool reads more than once")
+        with opened(self.path, self.name) as file:
+            return hashlib.file_digest(file, hashlib.blake2b).hexdigest()  # type: ignore[arg-type]
+
 
 def find_shards(names: Sequence[str] | None) -> list[Shard]:
     """The shards behind what the user named, in the order given, a directory's in name order.

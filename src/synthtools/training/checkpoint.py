@@ -1,21 +1,42 @@
-"""Checkpoints: the state of a run on disk, as safetensors and JSON, whole or not there."""
+"""Checkpoints: the state of a run on disk, as safetensors and JSON, whole or not there.
+
+Each rank writes its own part of every tensor; parts are cut along the first dimension, in the order
+of the ranks, so that a checkpoint can be loaded by another number of ranks. What a file holds is
+noted beside it as a hash; a checkpoint that does not match is passed over for the one before.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from synthtools.errors import SynthError
 from synthtools.records.jobs import difference
+from synthtools.training.parallel import Ranks, local
 
 _STATE = "state.json"
+
+
+def _parts(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """This rank's part of all that is trained, by name."""
+    found: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        found[f"weight/{name}"] = local(parameter.detach())
+        for key, value in optimizer.state.get(parameter, {}).items():
+            found[f"{key}/{name}"] = local(value)
+    return {name: value.contiguous() for name, value in found.items()}
 
 
 def save(
@@ -24,80 +45,195 @@ def save(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     job: dict[str, Any],
+    progress: dict[str, Any],
     keep: int,
+    ranks: Ranks,
 ) -> None:
     """Saves the state after ``step`` steps and removes all but the newest ``keep`` checkpoints.
 
     Args:
         folder: holds the checkpoints, one directory each.
         job: what defines the run; ``load`` refuses another one.
+        progress: what the loop must know to go on.
+
+    Raises:
+        SynthError: on every rank, if any could not write.
     """
     final = folder / f"step-{step:08d}"
     partial = folder / f".step-{step:08d}.partial"
+    trouble: OSError | None = None
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        names = {parameter: name for name, parameter in model.named_parameters()}
-        save_file({n: p.detach() for p, n in names.items()}, partial / "model.safetensors")
-        moments = {
-            f"{names[parameter]}/{key}": value
-            for parameter, state in optimizer.state.items()
-            for key, value in state.items()
-        }
-        save_file(moments, partial / "optimizer.safetensors")
-        (partial / _STATE).write_text(json.dumps({"step": step, "job": job}))
-        for file in partial.iterdir():
-            with open(file, "rb") as handle:
-                os.fsync(handle.fileno())
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(partial, final)
+        if ranks.first:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise SynthError(f"{final}: cannot be written: {error.strerror}") from error
-    for old in _all(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        trouble = error
+    ranks.wait()
+    if trouble is None:
+        trouble = _write(partial, _parts(model, optimizer), ranks)
+    failed = ranks.any(trouble is not None)
+    if not failed and ranks.first:
+        try:
+            state = {"step": step, "ranks": ranks.count, "progress": progress, "job": job}
+            (partial / _STATE).write_text(json.dumps(state))
+            _flush(partial / _STATE)
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(partial, final)
+            _flush(folder)
+        except OSError as error:
+            trouble = error
+    if ranks.any(trouble is not None):
+        if ranks.first:
+            shutil.rmtree(partial, ignore_errors=True)
+        why = trouble.strerror if trouble is not None else "another rank could not write"
+        raise SynthError(f"{final}: cannot be written: {why}") from trouble
+    if ranks.first:
+        for old in _all(folder)[:-keep]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(partial: Path, parts: dict[str, Tensor], ranks: Ranks) -> OSError | None:
+    path = partial / _file(ranks.rank, ranks.count)
+    try:
+        save_file(parts, path)
+        _flush(path)
+        path.with_suffix(".blake2b").write_text(_digest(path))
+        return None
+    except OSError as error:
+        return error
+    except SafetensorError as error:  # how a full disk reaches us from its library
+        return OSError(0, str(error).splitlines()[0])
+
+
+def _file(rank: int, count: int) -> str:
+    return f"rank-{rank:05d}-of-{count:05d}.safetensors"
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
 def load(
-    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, job: dict[str, Any]
-) -> int:
-    """Loads the newest checkpoint.
+    folder: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    job: dict[str, Any],
+    ranks: Ranks,
+    tell: Callable[[str], None],
+) -> dict[str, Any] | None:
+    """Loads the newest whole checkpoint.
+
+    Args:
+        tell: given a line for each checkpoint that is damaged and passed over.
 
     Returns:
-        The steps done; 0 where there is no checkpoint.
+        The progress that was saved; None where there is no checkpoint.
 
     Raises:
-        SynthError: the checkpoint is of another run, or damaged.
+        SynthError: the checkpoint is of another run, or none is whole.
     """
     found = _all(folder)
-    if not found:
-        return 0
-    newest = found[-1]
+    for path in reversed(found):
+        damage = _damage(path)
+        if ranks.any(damage is not None):
+            tell(
+                f"{path}: damaged checkpoint ({damage or 'on another rank'}); trying the one before"
+            )
+            continue
+        state = json.loads((path / _STATE).read_text())
+        wanted = json.loads(json.dumps(job))
+        if state["job"] != wanted:
+            raise SynthError(
+                f"{folder.parent}: was begun with other {difference(state['job'], wanted)}; "
+                "--force begins anew"
+            )
+        _restore(path, state["ranks"], model, optimizer, ranks)
+        return state["progress"]
+    if found:
+        raise SynthError(f"{folder}: every checkpoint is damaged; --force begins anew")
+    return None
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint; None where nothing is."""
     try:
-        state = json.loads((newest / _STATE).read_text())
-        weights = load_file(newest / "model.safetensors")
-        moments = load_file(newest / "optimizer.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise SynthError(
-            f"{newest}: damaged checkpoint ({error}); remove it to go on from the one before"
-        ) from error
-    job = json.loads(json.dumps(job))
-    if state["job"] != job:
-        raise SynthError(
-            f"{folder.parent}: was begun with other {difference(state['job'], job)}; "
-            "--force begins anew"
-        )
+        state = json.loads((path / _STATE).read_text())
+        for rank in range(state["ranks"]):
+            file = path / _file(rank, state["ranks"])
+            if _digest(file) != file.with_suffix(".blake2b").read_text():
+                return f"{file.name} is not what was written"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def _restore(
+    path: Path,
+    saved: int,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ranks: Ranks,
+) -> None:
+    files = [safe_open(path / _file(rank, saved), "pt") for rank in range(saved)]
+
+    def part(name: str, like: Tensor | None) -> Tensor:
+        """This rank's part; ``like`` is the parameter, None for a number."""
+        if saved == ranks.count:
+            return files[ranks.rank].get_tensor(name)
+        if like is None:
+            return files[0].get_tensor(name)
+        full = torch.cat([file.get_tensor(name) for file in files])
+        if ranks.count == 1:
+            return full
+        pieces = torch.chunk(full, ranks.count)
+        return pieces[ranks.rank] if ranks.rank < len(pieces) else full[:0]
+
+    keys: dict[str, list[str]] = {}
+    for entry in files[0].keys():  # noqa: SIM118 (not a dict)
+        key, _, name = entry.partition("/")
+        if key != "weight":
+            keys.setdefault(name, []).append(key)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name])
-            keys = [key for key in moments if key.rpartition("/")[0] == name]
+            if not parameter.requires_grad:
+                continue
+            local(parameter).copy_(part(f"weight/{name}", parameter))
             optimizer.state[parameter] = {
-                key.rpartition("/")[2]: moments[key].to(
-                    "cpu" if key.endswith("/step") and moments[key].ndim == 0 else parameter.device
+                key: _like(
+                    part(f"{key}/{name}", None if key == "step" else parameter), key, parameter
                 )
-                for key in keys
+                for key in keys.get(name, [])
             }
-    return int(state["step"])
+
+
+def _like(value: Tensor, key: str, parameter: Tensor) -> Tensor:
+    """A moment placed as its parameter is."""
+    if key == "step":
+        return value
+    value = value.to(parameter.device)
+    if not hasattr(parameter, "to_local"):
+        return value
+    from torch.distributed.tensor import DTensor
+
+    return DTensor.from_local(
+        value,
+        parameter.device_mesh,  # type: ignore[attr-defined]
+        parameter.placements,  # type: ignore[attr-defined]
+        run_check=False,
+        shape=parameter.shape,
+        stride=parameter.stride(),
+    )
 
 
 def _all(folder: Path) -> list[Path]:

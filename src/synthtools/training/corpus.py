@@ -1,15 +1,36 @@
-"""Records → token ids on disk, with the boundaries of documents."""
+"""Documents → token ids on disk, with their boundaries, kept under a hash of what they come from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from synthtools.errors import SynthError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+_FACTS = "facts.json"
+
+
+class Encoded(NamedTuple):
+    """A document as tokens.
+
+    Attributes:
+        ids: its tokens.
+        learned: bool [n], which of them are to be predicted; None for all.
+        cut: tokens that did not fit and were left out.
+    """
+
+    ids: np.ndarray
+    learned: np.ndarray | None = None
+    cut: int = 0
 
 
 class Corpus(NamedTuple):
@@ -18,33 +39,110 @@ class Corpus(NamedTuple):
     Attributes:
         tokens: uint16 or uint32 [n], mapped from disk, documents end to end.
         starts: int64 [documents + 1], where each begins, and n.
-        utf8_bytes: of the text.
+        learned: uint8 [n], 1 where a token is to be predicted; None for all.
+        facts: ``documents``, ``tokens``, ``learned`` (tokens to be predicted), ``bytes`` (of UTF-8),
+            ``cut_documents``, ``cut_tokens``, ``left_out`` (documents of which nothing to be learned
+            was left).
     """
 
     tokens: np.ndarray
     starts: np.ndarray
-    utf8_bytes: int
+    learned: np.ndarray | None
+    facts: dict[str, int]
 
 
-def tokenise(texts: Iterable[list[str]], tokenizer: PreTrainedTokenizerFast, file: Path) -> Corpus:
-    """Tokenises texts into a file; each document ends with the end-of-text token, if there is one.
+def text_encoder(tokenizer: PreTrainedTokenizerFast) -> Callable[[list[str]], list[Encoded]]:
+    """Texts → tokens, each ending with the end-of-text token, if there is one.
+
+    Text that spells a special token is text, as in scoring.
+    """
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = True
+    backend.no_truncation()
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+
+    def encode(texts: list[str]) -> list[Encoded]:
+        found = backend.encode_batch_fast(texts)
+        return [
+            Encoded(np.array(ids if ids[-1:] == end and end else [*ids, *end], np.int64))
+            for ids in (encoding.ids for encoding in found)
+        ]
+
+    return encode
+
+
+def cached(
+    folder: Path,
+    batches: Callable[[], Iterable[tuple[list[Any], int]]],
+    encode: Callable[[list[Any]], list[Encoded | None]],
+    vocabulary: int,
+) -> Corpus:
+    """The tokens in a folder; made there first, if it is not there.
 
     Args:
-        texts: lists of documents.
-        file: written anew; holds 2 bytes a token up to a vocabulary of 65,536, else 4.
+        folder: named by a hash of data, tokenizer and settings, so that what is there is right.
+        batches: gives lists of documents, each with its bytes of UTF-8.
+        encode: documents to tokens; None for a document that leaves nothing to be learned.
+        vocabulary: of the tokenizer; 2 bytes a token up to 65,536, else 4.
 
-    Memory: one list of texts, and 8 bytes a document.
+    Raises:
+        SynthError: the folder cannot be written.
+
+    Memory: one list of documents, and 8 bytes a document.
     """
-    dtype = np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
-    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    starts = [0]
-    size = 0
-    with open(file, "wb") as out:
-        for batch in texts:
-            size += sum(len(text.encode("utf-8")) for text in batch)
-            encodings = tokenizer.backend_tokenizer.encode_batch_fast(batch)
-            ids = [np.array([*encoding.ids, *end], dtype) for encoding in encodings]
-            starts.extend(starts[-1] + np.cumsum([len(i) for i in ids]))
-            out.writelines(i.tobytes() for i in ids)
-    tokens = np.memmap(file, dtype, "r") if starts[-1] else np.zeros(0, dtype)
-    return Corpus(tokens, np.array(starts, np.int64), size)
+    try:
+        if not (folder / _FACTS).exists():
+            _make(folder, batches, encode, np.uint16 if vocabulary <= 1 << 16 else np.uint32)
+    except OSError as error:
+        raise SynthError(f"{folder}: tokens cannot be kept: {error.strerror}") from error
+    return load(folder)
+
+
+def load(folder: Path) -> Corpus:
+    """The tokens in a folder that holds them."""
+    facts = json.loads((folder / _FACTS).read_text())
+    dtype = np.dtype(facts["dtype"])
+    tokens = np.memmap(folder / "tokens.bin", dtype, "r") if facts["tokens"] else np.zeros(0, dtype)
+    learned = None
+    if facts["learned"] < facts["tokens"]:
+        learned = np.memmap(folder / "learned.bin", np.uint8, "r")
+    starts = np.load(folder / "starts.npy", allow_pickle=False)
+    return Corpus(tokens, starts, learned, facts)
+
+
+def _make(
+    folder: Path,
+    batches: Callable[[], Iterable[tuple[list[Any], int]]],
+    encode: Callable[[list[Any]], list[Encoded | None]],
+    dtype: type,
+) -> None:
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        sizes: list[int] = []
+        facts = dict.fromkeys(("bytes", "cut_documents", "cut_tokens", "left_out", "learned"), 0)
+        with open(partial / "tokens.bin", "wb") as out, open(partial / "learned.bin", "wb") as mask:
+            for documents, size in batches():
+                facts["bytes"] += size
+                for found in encode(documents):
+                    if found is None:
+                        facts["left_out"] += 1
+                        continue
+                    sizes.append(len(found.ids))
+                    out.write(found.ids.astype(dtype).tobytes())
+                    facts["cut_documents"] += found.cut > 0
+                    facts["cut_tokens"] += found.cut
+                    if found.learned is None:
+                        facts["learned"] += len(found.ids)
+                    else:
+                        facts["learned"] += int(found.learned.sum())
+                        mask.write(found.learned.astype(np.uint8).tobytes())
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        np.save(partial / "starts.npy", starts, allow_pickle=False)
+        facts |= {"documents": len(sizes), "tokens": int(starts[-1]), "dtype": np.dtype(dtype).name}  # type: ignore[dict-item]
+        (partial / _FACTS).write_text(json.dumps(facts))
+        if not folder.exists():
+            os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,20 +1,31 @@
-"""The training loop: forward, backward, step; nothing of data formats, terminals or files."""
+"""The training loop: forward, backward, step; nothing of data formats, terminals or objectives.
+
+What is learned from what comes in as a ``Task``; the same loop trains and unlearns.
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
+from torch import Tensor
 
-from synthtools.training import checkpoint
-from synthtools.training.head import head_loss
-from synthtools.training.objectives import Objective
-from synthtools.training.packing import IGNORED, Rows
+from synthtools.errors import SynthError
+from synthtools.lm.ahead import ahead
+from synthtools.training import checkpoint, parallel
+from synthtools.training.parallel import Ranks
 from synthtools.training.schedule import factor
+
+# Steps that a step's loss and gradient norm are compared with, and how many there must be.
+_WINDOW = 128
+_ENOUGH = 64
+# Steps in a row without a finite loss, after which there is no hope.
+_HOPELESS = 10
 
 
 @dataclass(frozen=True)
@@ -23,12 +34,19 @@ class Settings:
 
     Attributes:
         steps: optimizer steps.
-        rows: rows of a step; micro_rows: of one forward and backward pass.
-        learning_rate: its peak; schedule, warmup (steps), decay (steps): see ``schedule``.
+        rows: rows of a step; micro_rows: of one forward and backward pass of one process.
+        learning_rate: its peak; schedule, warmup and decay (steps, or shares of all
+            before ``steps`` is known), floor: see ``schedule``.
         weight_decay: decoupled, on matrices only; clip: largest gradient norm, 0 for none.
+        outlier: skip a step whose loss or gradient norm lies this many standard deviations above
+            the recent ones; 0 for never. A step that is not finite is always skipped.
+        seed: of dropout.
         bfloat16: compute in bfloat16 (parameters and optimizer stay in float32).
-        compile: compile the model with torch.compile.
+        compile: compile the model's blocks with torch.compile.
+        recompute: activation checkpointing: blocks are computed again in the backward pass.
         checkpoint_every: steps between checkpoints, 0 for none; keep: how many stay.
+        valid_every: steps between validations, 0 for one at the end.
+        patience: validations without a better result after which to stop, 0 for never.
     """
 
     steps: int
@@ -36,15 +54,49 @@ class Settings:
     micro_rows: int
     learning_rate: float
     schedule: str = "wsd"
-    warmup: int = 0
-    decay: int = 0
+    warmup: float = 0
+    decay: float = 0
+    floor: float = 0.1
     weight_decay: float = 0.1
     beta2: float = 0.95
     clip: float = 1.0
+    outlier: float = 6.0
+    seed: int = 0
     bfloat16: bool = False
     compile: bool = False
+    recompute: bool = False
     checkpoint_every: int = 0
     keep: int = 2
+    valid_every: int = 0
+    patience: int = 0
+
+
+class Micro(NamedTuple):
+    """What a task computes at a time: tensors on the device, and the tokens predicted."""
+
+    data: Any
+    tokens: int
+
+
+class Task(Protocol):
+    """What is learned from what.
+
+    Attributes:
+        root: the module that is trained; its forward pass takes ``Micro.data``.
+        names: of the sums that ``loss`` gives, the loss that is shown first.
+    """
+
+    root: torch.nn.Module
+    names: Sequence[str]
+
+    def micro_batches(self, step: int) -> list[Micro]:
+        """This rank's part of a step's batch: as many pieces on each rank."""
+        ...
+
+    def loss(self, micro: Micro) -> tuple[Tensor, Tensor]:
+        """What is minimised, already divided by the tokens of the step, and sums and counts of what
+        is told: float64 [names, 2]."""
+        ...
 
 
 class Step(NamedTuple):
@@ -55,16 +107,79 @@ class Step(NamedTuple):
         loss: mean over the predicted tokens, nats.
         learning_rate: of this step.
         gradient_norm: before clipping.
-        tokens: predicted so far by this process.
-        seconds: since this process began to train.
+        skipped: steps skipped so far; this one too, if ``skip`` is true.
+        tokens: predicted so far, all ranks and earlier processes included.
+        new_tokens, seconds: of this process's run so far.
+        parts: the task's other numbers, by name.
+        valid: perplexity of the validation sets, where this step ended with a validation.
     """
 
     step: int
     loss: float
     learning_rate: float
     gradient_norm: float
+    skip: bool
+    skipped: int
     tokens: int
+    new_tokens: int
     seconds: float
+    parts: dict[str, float]
+    valid: dict[str, float] | None
+
+
+@dataclass
+class Progress:
+    """What a resumed run must know to be the same run.
+
+    Attributes:
+        step: steps done; tokens: predicted; skipped: steps that were skipped.
+        losses, norms: of the last steps.
+        bad: steps in a row that were not finite.
+        best: smallest validation loss; best_step: where; waited: validations since then.
+        stopped_early: patience has ended the run.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    skipped: int = 0
+    losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    bad: int = 0
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0
+    stopped_early: bool = False
+
+    def is_outlier(self, loss: float, norm: float, deviations: float) -> bool:
+        """Whether a step must be skipped; notes the step."""
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.bad += 1
+            if self.bad >= _HOPELESS:
+                raise SynthError(
+                    f"the loss or the gradient was not finite in {self.bad} steps in a row (step "
+                    f"{self.step}): lower --lr, lengthen --warmup, or use --dtype float32"
+                )
+            return True
+        self.bad = 0
+        far = False
+        for value, recent in ((loss, self.losses), (norm, self.norms)):
+            if deviations and len(recent) >= _ENOUGH:
+                mean = sum(recent) / len(recent)
+                spread = math.sqrt(sum((x - mean) ** 2 for x in recent) / len(recent))
+                far = far or value > mean + deviations * spread
+            # Outliers enter too: what stays far away is soon no outlier any more.
+            recent.append(value)
+            del recent[:-_WINDOW]
+        return far
+
+    def note_validation(self, loss: float, patience: int) -> bool:
+        """Notes a validation loss; whether it is the best."""
+        if self.best is None or loss < self.best:
+            self.best, self.best_step, self.waited = loss, self.step, 0
+            return True
+        self.waited += 1
+        self.stopped_early = bool(patience) and self.waited >= patience
+        return False
 
 
 def optimizer_for(model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -80,72 +195,137 @@ def optimizer_for(model: torch.nn.Module, settings: Settings) -> torch.optim.Opt
 
 
 def train(
-    model: Any,
-    batch_of: Callable[[int], Rows],
-    objective: Objective,
+    task: Task,
     settings: Settings,
     *,
+    ranks: Ranks,
     checkpoints: Path,
     job: dict[str, Any],
     on_step: Callable[[Step], None],
     stop: Callable[[], bool] = lambda: False,
-) -> int:
-    """Trains a causal language model of transformers in place, going on from a checkpoint.
+    validate: Callable[[], tuple[float, dict[str, float]]] | None = None,
+    on_resume: Callable[[int], None] = lambda step: None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Progress:
+    """Trains in place, going on from the newest checkpoint.
 
     Args:
-        batch_of: step (from 0) → batch: a pure function, so that a resumed run is the same run.
+        task: gives batches as a pure function of the step, so that a resumed run is the same run.
         checkpoints: their folder.
         job: what defines the run, kept in checkpoints.
-        on_step: told of every step.
+        on_step: told of every step; on_resume: of the step that a resumed run goes on from.
         stop: asked after every step; True saves a checkpoint and returns.
+        validate: gives the loss that early stopping looks at, and perplexities by name.
+        tell: given remarks for the user.
 
     Returns:
-        Steps done in all, ``settings.steps`` unless stopped.
+        How far it came: ``step`` is ``settings.steps`` unless stopped.
     """
-    device = next(model.parameters()).device
-    optimizer = optimizer_for(model, settings)
-    done = checkpoint.load(checkpoints, model, optimizer, job)
-    body = torch.compile(model.base_model) if settings.compile else model.base_model
-    head = model.get_output_embeddings().weight
-    model.train()
-    start, tokens = time.monotonic(), 0
-    for step in range(done, settings.steps):
-        rows = Rows(*(torch.from_numpy(part).to(device) for part in batch_of(step)))  # type: ignore[arg-type]
-        targets = rows.labels != IGNORED
-        count = int(targets.sum())
-        loss = torch.zeros((), device=device)
-        for first in range(0, settings.rows, settings.micro_rows):
-            part = slice(first, first + settings.micro_rows)
-            with torch.autocast(device.type, torch.bfloat16, enabled=settings.bfloat16):
-                # Positions that begin again keep documents apart, but only without a mask and
-                # without a cache.
-                hidden = body(
-                    input_ids=rows.tokens[part],
-                    position_ids=rows.positions[part],
-                    attention_mask=None,
-                    use_cache=False,
-                ).last_hidden_state
-            predicted = targets[part]
-            piece = head_loss(hidden[predicted], head, rows.labels[part][predicted], objective)
-            (piece / count).backward()
-            loss += piece.detach()
-        rate = settings.learning_rate * factor(
-            settings.schedule, step, settings.steps, settings.warmup, settings.decay
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        limit = settings.clip or float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
-        optimizer.step()
-        optimizer.zero_grad()
-        tokens += count
-        on_step(
-            Step(step + 1, float(loss) / count, rate, float(norm), tokens, time.monotonic() - start)
-        )
-        stopping = stop() and step + 1 < settings.steps
-        every = settings.checkpoint_every
-        if stopping or (every and (step + 1) % every == 0):
-            checkpoint.save(checkpoints, step + 1, model, optimizer, job, settings.keep)
-        if stopping:
-            return step + 1
-    return settings.steps
+    root = task.root
+    optimizer = optimizer_for(root, settings)
+    saved = checkpoint.load(checkpoints, root, optimizer, job, ranks, tell)
+    progress = Progress(**(saved or {}))
+    if saved:
+        on_resume(progress.step)
+    best = checkpoints.parent / "best"
+
+    def save(folder: Path, keep: int) -> None:
+        state = asdict(progress)
+        checkpoint.save(folder, progress.step, root, optimizer, job, state, keep, ranks)
+
+    start, before, saved_at = time.monotonic(), progress.tokens, progress.step
+    batches = ahead(_batches(task, progress.step, settings.steps), depth=1)
+    root.train()
+    try:
+        while progress.step < settings.steps and not progress.stopped_early:
+            # Dropout too is a function of (seed, step).
+            torch.manual_seed(settings.seed * 1_000_003 + progress.step * 1009 + ranks.rank)
+            rate = settings.learning_rate * factor(
+                settings.schedule,
+                progress.step,
+                settings.steps,
+                settings.warmup,
+                settings.decay,
+                settings.floor,
+            )
+            sums, norm = _gradients(task, next(batches), settings, ranks)
+            means = (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
+            progress.step += 1
+            skip = progress.is_outlier(means[0], norm, settings.outlier)
+            if skip:
+                progress.skipped += 1
+            else:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.step()
+            optimizer.zero_grad()
+            progress.tokens += int(sums[0, 1])
+            last = progress.step == settings.steps
+            valid = None
+            every = settings.valid_every
+            if validate is not None and (last or (every and progress.step % every == 0)):
+                loss, valid = validate()
+                root.train()
+                if progress.note_validation(loss, settings.patience) and settings.patience:
+                    save(best, 1)
+            parts = {
+                name: mean
+                for name, mean, count in zip(task.names[1:], means[1:], sums[1:, 1], strict=True)
+                if count
+            }
+            on_step(
+                Step(
+                    progress.step,
+                    means[0],
+                    rate,
+                    norm,
+                    skip,
+                    progress.skipped,
+                    progress.tokens,
+                    progress.tokens - before,
+                    time.monotonic() - start,
+                    parts,
+                    valid,
+                )
+            )
+            stopping = ranks.any(stop()) and not last
+            due = settings.checkpoint_every and progress.step % settings.checkpoint_every == 0
+            if stopping:
+                save(checkpoints, settings.keep)
+                return progress
+            if due:
+                try:
+                    save(checkpoints, settings.keep)
+                    saved_at = progress.step
+                except SynthError as error:  # hours of work must not end for want of room
+                    tell(f"{error}; going on (the last checkpoint is of step {saved_at})")
+    finally:
+        batches.close()  # type: ignore[attr-defined]
+    if settings.patience and progress.best_step:
+        checkpoint.load(best, root, optimizer, job, ranks, tell)
+        tell(f"the weights are those of step {progress.best_step:,}, the best at validation")
+    return progress
+
+
+def _batches(task: Task, first: int, steps: int) -> Iterator[list[Micro]]:
+    for step in range(first, steps):
+        yield task.micro_batches(step)
+
+
+def _gradients(
+    task: Task, micros: list[Micro], settings: Settings, ranks: Ranks
+) -> tuple[Tensor, float]:
+    """Gradients of a step, clipped; sums over all ranks and the norm before clipping."""
+    sums = torch.zeros(len(task.names), 2, dtype=torch.float64)
+    for number, micro in enumerate(micros):
+        parallel.synchronise(task.root, number == len(micros) - 1, ranks)
+        loss, seen = task.loss(micro)
+        # Sharded gradients are averaged over ranks; what we want is their sum.
+        (loss * ranks.count).backward()
+        sums += seen.cpu()
+    if ranks.count > 1:
+        sums = ranks.sum(sums.to(torch.float32).to(ranks.device)).double().cpu()
+    limit = settings.clip or float("inf")
+    parameters = [p for p in task.root.parameters() if p.requires_grad]
+    norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+    return sums, float(parallel.whole(norm))

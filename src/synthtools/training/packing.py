@@ -1,17 +1,27 @@
 """Rows of a batch as a pure function of (seed, step): what makes a resumed run the same run.
 
-Each epoch shuffles the documents, lays their tokens end to end and cuts the line into rows of equal
-length; the rows are shuffled again, so that a long document does not fill a batch. A document that
-a cut divides goes on in another row, as a document of its own.
+Two ways to lay documents into rows of equal length:
+
+- ``Cut``, for pre-training: each epoch shuffles the documents, lays their tokens end to end and cuts
+  the line into rows; the rows are shuffled again, so that a long document does not fill a batch. A
+  document that a cut divides goes on in another row, as a document of its own.
+- ``Whole``, for conversations and for ``--no-pack``: no document is divided. Several share a row
+  where they fit (longest first, into the fullest row that has room), or each has its own; what is
+  left of a row is padding.
+
+``Blend`` draws rows from several sources by their shares.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 IGNORED = -100  # the label of a token that is not to be predicted
+# Documents among which those that fill a row together are sought.
+_NEIGHBOURS = 4096
 
 
 class Rows(NamedTuple):
@@ -20,16 +30,66 @@ class Rows(NamedTuple):
     Attributes:
         tokens: int64 [rows, length].
         positions: int64 [rows, length]; begin again at 0 where a document begins.
-        labels: int64 [rows, length]; the token that follows, ``IGNORED`` across documents.
+        labels: int64 [rows, length]; the token that follows, ``IGNORED`` across documents, for
+            tokens that are not to be learned, and for padding.
+        sources: int64 [rows], the number of the source that each row comes from.
     """
 
     tokens: np.ndarray
     positions: np.ndarray
     labels: np.ndarray
+    sources: np.ndarray
+
+    def part(self, rows: slice) -> Rows:
+        """Some of the rows, without the columns that hold padding alone."""
+        tokens, positions, labels, sources = (field[rows] for field in self)
+        used = np.flatnonzero((labels != IGNORED).any(0))
+        # The last label's own place is an input; whole multiples of 64 keep shapes few.
+        width = min(tokens.shape[1], -(-(int(used[-1]) + 1) // 64) * 64) if len(used) else 1
+        return Rows(tokens[:, :width], positions[:, :width], labels[:, :width], sources)
 
 
-class Packing:
-    """Packs documents into rows.
+class Packer(Protocol):
+    """Numbers the rows of a source, epoch after epoch.
+
+    Attributes:
+        rows: of the first epoch.
+    """
+
+    rows: int
+
+    def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tokens, positions and labels of a row (from 0), each [length]."""
+        ...
+
+
+def _random(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=[seed, epoch]))
+
+
+def _row(
+    pieces: Sequence[np.ndarray], learned: Sequence[np.ndarray] | None, length: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A row of pieces of documents, padded to ``length``."""
+    tokens = np.zeros(length, np.int64)
+    labels = np.full(length, IGNORED, np.int64)
+    # Padding goes on counting: it is behind all that is learned and attends to nothing that is lost.
+    positions = np.arange(length)
+    place = 0
+    for number, piece in enumerate(pieces):
+        end = place + len(piece)
+        tokens[place:end] = piece
+        positions[place:] = np.arange(length - place)
+        follows = piece[1:].astype(np.int64)
+        if learned is not None:
+            follows = np.where(learned[number][1:], follows, IGNORED)
+        labels[place : end - 1] = follows
+        place = end
+    return tokens, positions, labels
+
+
+class Cut:
+    """Documents end to end, cut into rows.
 
     Args:
         tokens: all token ids, [n], documents end to end.
@@ -45,42 +105,164 @@ class Packing:
         self._starts = starts
         self._length = length
         self._seed = seed
-        self.rows = len(tokens) // length  # per epoch; what does not fill a row waits for the next
+        self.rows = len(tokens) // length  # what does not fill a row waits for the next epoch
         self._epoch = -1
         if self.rows < 1:
             raise ValueError(f"{len(tokens)} tokens do not fill one row of {length}")
 
-    def batch(self, step: int, rows: int) -> Rows:
-        """The batch of a step (from 0), of ``rows`` rows."""
-        picked = [self._row(number) for number in range(step * rows, (step + 1) * rows)]
-        tokens, positions = (np.stack(part) for part in zip(*picked, strict=True))
-        labels = np.full_like(tokens, IGNORED)
-        follows = positions[:, 1:] > 0
-        labels[:, :-1][follows] = tokens[:, 1:][follows]
-        return Rows(tokens, positions, labels)
-
-    def _row(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, row = divmod(number, self.rows)
         if epoch != self._epoch:
             self._shuffle(epoch)
         start = int(self._row_order[row]) * self._length
         end = start + self._length
         first = int(np.searchsorted(self._ends, start, side="right"))
-        tokens, positions = [], []
+        pieces = []
         place = start
         while place < end:
             document = self._order[first]
             finish = min(int(self._ends[first]), end)
-            # Where the piece lies in the corpus, and in its document.
+            # Where the piece lies in the corpus.
             here = int(self._starts[document + 1]) - (int(self._ends[first]) - place)
-            tokens.append(self._tokens[here : here + finish - place])
-            positions.append(np.arange(finish - place))
+            pieces.append(self._tokens[here : here + finish - place])
             place, first = finish, first + 1
-        return np.concatenate(tokens).astype(np.int64), np.concatenate(positions)
+        return _row(pieces, None, self._length)
 
     def _shuffle(self, epoch: int) -> None:
-        random = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
+        random = _random(self._seed, epoch)
         self._order = random.permutation(len(self._starts) - 1)
         self._ends = np.cumsum(np.diff(self._starts)[self._order])
         self._row_order = random.permutation(self.rows)
         self._epoch = epoch
+
+
+class Whole:
+    """Documents whole, one or several to a row.
+
+    Args:
+        tokens, starts, length, seed: as for ``Cut``.
+        learned: bool or uint8 [n], which tokens are to be predicted; None for all.
+        pack: let several documents share a row.
+
+    A document longer than a row becomes several of at most ``length`` tokens.
+
+    Memory: 24 bytes a document.
+    """
+
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        starts: np.ndarray,
+        length: int,
+        seed: int,
+        learned: np.ndarray | None = None,
+        pack: bool = True,
+    ) -> None:
+        self._tokens = tokens
+        self._learned = learned
+        self._length = length
+        self._seed = seed
+        self._pack = pack
+        sizes = np.diff(starts)
+        counts = -(-sizes // length)
+        within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._starts = np.repeat(starts[:-1], counts) + within * length
+        self._sizes = np.minimum(np.repeat(sizes, counts) - within * length, length)
+        if not len(self._sizes):
+            raise ValueError("there are no documents")
+        self._before = [0]  # rows of all epochs before one
+        self._epoch = -1
+        self._lay(0)
+        self.rows = len(self._rows)
+
+    def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        while number >= self._before[-1]:
+            self._lay(len(self._before) - 1)
+        epoch = int(np.searchsorted(self._before, number, side="right")) - 1
+        if epoch != self._epoch:
+            self._lay(epoch)
+        where = [
+            slice(int(self._starts[p]), int(self._starts[p] + self._sizes[p]))
+            for p in self._rows[number - self._before[epoch]]
+        ]
+        learned = None if self._learned is None else [self._learned[w] for w in where]
+        return _row([self._tokens[w] for w in where], learned, self._length)
+
+    def _lay(self, epoch: int) -> None:
+        random = _random(self._seed, epoch)
+        order = random.permutation(len(self._sizes))
+        rows: list[list[int]] = []
+        if not self._pack:
+            rows = [[int(piece)] for piece in order]
+        for first in range(0, len(order) if self._pack else 0, _NEIGHBOURS):
+            near = order[first : first + _NEIGHBOURS]
+            rows += _filled(
+                near[np.argsort(-self._sizes[near], kind="stable")], self._sizes, self._length
+            )
+        self._rows = [rows[i] for i in random.permutation(len(rows))]
+        self._epoch = epoch
+        if epoch == len(self._before) - 1:
+            self._before.append(self._before[-1] + len(rows))
+
+
+def _filled(pieces: np.ndarray, sizes: np.ndarray, length: int) -> list[list[int]]:
+    """Pieces, longest first, each in the fullest row that has room for it."""
+    rows: list[list[int]] = []
+    room: list[list[int]] = [[] for _ in range(length + 1)]  # rows by the room that they have left
+    for piece in pieces:
+        size = int(sizes[piece])
+        left = next((space for space in range(size, length + 1) if room[space]), None)
+        if left is None:
+            rows.append([])
+            row, left = len(rows) - 1, length
+        else:
+            row = room[left].pop()
+        rows[row].append(int(piece))
+        room[left - size].append(row)
+    return rows
+
+
+class Blend:
+    """Rows drawn from several sources by their shares.
+
+    The source of a row depends on its number alone, in an order that is spread as evenly as can be
+    (multiples of the golden ratio): after R rows each source has its share of them within a few.
+
+    Args:
+        packers: the sources.
+        shares: of the rows, summing to 1.
+
+    Memory: 9 bytes a row of the run.
+    """
+
+    def __init__(self, packers: Sequence[Packer], shares: Sequence[float]) -> None:
+        self.packers = list(packers)
+        limits = np.cumsum(shares)[:-1]
+        self._limits = (limits * 2.0**64).astype(np.uint64)
+        self._sources = np.zeros(0, np.uint8)
+        self._numbers = np.zeros(0, np.int64)
+
+    def batch(self, step: int, rows: int) -> Rows:
+        """The batch of a step (from 0), of ``rows`` rows."""
+        first, end = step * rows, (step + 1) * rows
+        if end > len(self._sources):
+            self._extend(max(end, 2 * len(self._sources)))
+        sources = self._sources[first:end]
+        picked = [
+            self.packers[source].row(int(number))
+            for source, number in zip(sources, self._numbers[first:end], strict=True)
+        ]
+        tokens, positions, labels = (np.stack(part) for part in zip(*picked, strict=True))
+        return Rows(tokens, positions, labels, sources.astype(np.int64))
+
+    def _extend(self, rows: int) -> None:
+        spread = np.arange(rows, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        self._sources = np.searchsorted(self._limits, spread, side="right").astype(np.uint8)
+        self._numbers = np.zeros(rows, np.int64)
+        for source in range(len(self.packers)):
+            mine = self._sources == source
+            self._numbers[mine] = np.arange(int(mine.sum()))
+
+    def most_rows(self, shares: Sequence[float]) -> int:
+        """Rows of one pass: until the first source has given each of its rows once."""
+        return int(min(p.rows / s for p, s in zip(self.packers, shares, strict=True) if s > 0))

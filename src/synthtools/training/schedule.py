@@ -8,7 +8,7 @@ SCHEDULES = ("cosine", "wsd", "linear", "constant")
 
 
 def factor(
-    schedule: str, step: int, steps: int, warmup: int, decay: int, floor: float = 0.1
+    schedule: str, step: int, steps: int, warmup: float, decay: float, floor: float = 0.1
 ) -> float:
     """The learning rate at a step, as a share of its peak.
 

@@ -1,0 +1,201 @@
+"""The sources of a training run: paths with shares and weights, read as texts or conversations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthtools.console.run import Run
+from synthtools.errors import UsageError
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.inputs import Shard
+from synthtools.records.reading import fields_of, read, require_text, without
+from synthtools.records.rejects import Rejects
+
+if TYPE_CHECKING:
+    from synthtools.training.plan import Source
+
+
+def sources_of(what: What) -> list[tuple[str, float | None]]:
+    """Paths with their shares; all have one, or none has."""
+    found: list[tuple[str, float | None]] = []
+    for entry in what.sources:
+        path, sign, share = entry.rpartition("=")
+        if os.path.exists(entry) or not sign:
+            found.append((entry, None))
+            continue
+        try:
+            value = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
+        except ValueError:
+            value = -1.0
+        if not 0 < value <= 1:
+            raise UsageError(f"{entry}: write PATH=SHARE with a share between 0 and 1")
+        found.append((path, value))
+    shares = [share for _, share in found if share is not None]
+    if not shares:
+        return found
+    if len(shares) < len(found):
+        raise UsageError("give every source a share (PATH=SHARE), or none")
+    if abs(sum(shares) - 1) > 1e-6:
+        raise UsageError(f"the shares sum to {sum(shares):.7g}, not to 1")
+    if len({name for name, _ in found}) < len(found):
+        raise UsageError("a source is named twice")
+    return found
+
+
+def short_name(name: str) -> str:
+    """What a source is called: its file's or directory's name without suffixes."""
+    return Path(name.rstrip("/")).name.split(".")[0] or name
+
+
+def validation_of(entry: str) -> tuple[str, str]:
+    name, sign, path = entry.partition("=")
+    if not sign or not name or not path:
+        raise UsageError(f"--valid {entry}: write NAME=PATH")
+    return name, path
+
+
+def weighted(sources: list[Source], what: What) -> list[Source]:
+    """The sources with their loss weights; without shares they are one."""
+    names = [source.name for source in sources]
+    for name in names:
+        if names.count(name) > 1 and (what.loss_weights or what.golden):
+            raise UsageError(f"two sources are called {name}: rename one to give it a weight")
+    weights: dict[str, float] = {}
+    for entry in what.loss_weights:
+        name, _, value = entry.rpartition("=")
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = -1.0
+        if not 0 <= weight <= 1:
+            raise UsageError(f"--loss-weight {entry}: write SOURCE=WEIGHT, between 0 and 1")
+        weights[_known(name, names, "--loss-weight")] = weight
+    if what.golden is not None:
+        if weights:
+            raise UsageError("--golden sets the weights: leave out --loss-weight")
+        golden = _known(what.golden, names, "--golden")
+        if len(sources) < 2:
+            raise UsageError("--golden needs a second source: the synthetic text")
+        return [replace(source, golden=source.name == golden) for source in sources]
+    if weights and sum(weights.values()) > 1 + 1e-9:
+        raise UsageError(f"the loss weights sum to {sum(weights.values()):g}, more than 1")
+    if len(weights) == len(sources) and abs(sum(weights.values()) - 1) > 1e-6:
+        raise UsageError(f"the loss weights sum to {sum(weights.values()):g}, not to 1")
+    return [replace(source, weight=weights.get(source.name)) for source in sources]
+
+
+def _known(name: str, names: Sequence[str], option: str) -> str:
+    short = short_name(name) if name else name
+    if short not in names:
+        raise UsageError(f"{option} {name}: no such source (sources: {', '.join(names)})")
+    return short
+
+
+class Reader:
+    """Records → documents, as texts or as conversations; bad ones are told once."""
+
+    def __init__(self, run: Run, text_field: str, what: What) -> None:
+        self._run = run
+        self._text_field = text_field
+        self._what = what
+        self._told: set[str] = set()
+
+    def source(self, name: str, shards: list[Shard], share: float | None) -> Source:
+        from synthtools.training.plan import Source
+
+        facts = [
+            [shard.digest() for shard in shards],
+            [self._what.messages_field, self._what.prompt_field, self._what.response_field]
+            if self._what.sft
+            else self._text_field,
+        ]
+        digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
+
+        def batches() -> Iterator[tuple[list[Any], int]]:
+            # A file that is named twice is still told once.
+            again = digest in self._told
+            self._told.add(digest)
+            rejects = self._run.rejects_of(again)
+            for batch in read(shards, rejects):
+                documents = self._documents(batch, rejects)
+                if documents:
+                    yield documents, sum(map(_size, documents))
+
+        return Source(name, share, None, batches, digest)
+
+    def _documents(self, batch: Batch, rejects: Rejects) -> list[Any]:
+        if not self._what.sft:
+            return require_text(batch, self._text_field, rejects).column(self._text_field)
+        from synthtools.training.conversations import why_no_conversation
+
+        what = self._what
+        found: list[Any] = []
+        bad: dict[int, str] = {}
+        columns = [
+            batch.column(name)
+            for name in (what.messages_field, what.prompt_field, what.response_field)
+        ]
+        for index, (messages, prompt, response) in enumerate(zip(*columns, strict=True)):
+            if messages is MISSING:
+                if prompt is MISSING or response is MISSING:
+                    bad[index] = (
+                        f'no field "{what.messages_field}", nor "{what.prompt_field}" and '
+                        f'"{what.response_field}" (fields: {fields_of(batch, index)}; use '
+                        "--messages-field, --prompt-field, --response-field)"
+                    )
+                    continue
+                messages = [
+                    {"role": "user", "content": prompt},
+                    {"role": "assistant", "content": response},
+                ]
+            reason = why_no_conversation(messages)
+            if reason is None:
+                found.append(messages)
+            else:
+                bad[index] = reason
+        without(batch, bad, rejects)
+        return found
+
+
+def _size(document: Any) -> int:
+    if isinstance(document, str):
+        return len(document.encode("utf-8"))
+    return sum(len(message["content"].encode("utf-8")) for message in document)
+
+
+@dataclass(frozen=True)
+class What:
+    """Options of train alone, as given.
+
+    Attributes:
+        sources: paths, each with its share or without.
+        arch, model, revision: what to begin with.
+        vocabulary, tokenizer, context, tokens, epochs: as given.
+        sft, learn_all, pack: how documents become rows.
+        messages_field, prompt_field, response_field: of conversations.
+        loss_weights: NAME=WEIGHT; golden: a source's name.
+    """
+
+    sources: tuple[str, ...]
+    arch: str | None
+    model: str | None
+    revision: str | None
+    vocabulary: str | None
+    tokenizer: str | None
+    context: int | None
+    tokens: str | None
+    epochs: float
+    sft: bool
+    learn_all: bool
+    pack: bool
+    messages_field: str
+    prompt_field: str
+    response_field: str
+    loss_weights: tuple[str, ...]
+    golden: str | None

@@ -1,0 +1,164 @@
+"""A training run as it is seen: the line of each step, TensorBoard, Weights & Biases, signals."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from synthtools.errors import SynthError
+
+if TYPE_CHECKING:
+    from synthtools.training.loop import Step
+
+
+class StopOnSignal:
+    """The first SIGINT or SIGTERM asks the loop to stop; a second one leaves at once."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def asked(self) -> bool:
+        return self._asked
+
+    def __enter__(self) -> None:
+        self._before = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+
+class StepLines:
+    """One line a step: rewritten in place at a terminal, every tenth second elsewhere.
+
+    Args:
+        flops_per_token: of the model; peak: FLOP/s of the device, None where it is not known;
+            ranks: processes that share the work; memory: peak so far in bytes.
+    """
+
+    def __init__(
+        self,
+        quiet: bool,
+        steps: int,
+        flops_per_token: float,
+        peak: float | None,
+        ranks: int,
+        memory: Callable[[], int],
+    ) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+        self._steps = steps
+        self._flops = flops_per_token
+        self._peak = peak
+        self._ranks = ranks
+        self._memory = memory
+        self._next = 0.0
+        self._first: int | None = None
+        self._open = False
+
+    def show(self, step: Step) -> None:
+        if self._first is None:
+            self._first = step.step - 1
+        last = step.step == self._steps
+        now = time.monotonic()
+        told = step.skip or step.valid is not None
+        if self._quiet or (now < self._next and not (last or told)):
+            return
+        self._next = now + (0.2 if self._terminal else 10.0)
+        start = "\r\x1b[K" if self._terminal else ""
+        end = "\n" if last or told or not self._terminal else ""
+        print(start + self._line(step), end=end, file=sys.stderr, flush=True)
+        self._open = not end
+
+    def close(self) -> None:
+        """Ends a line that stands open."""
+        if self._open:
+            print(file=sys.stderr, flush=True)
+            self._open = False
+
+    def _line(self, step: Step) -> str:
+        rate = step.new_tokens / max(step.seconds, 1e-9)
+        # A resumed run begins at a later step: only the steps of this process tell its speed.
+        assert self._first is not None
+        left = step.seconds / (step.step - self._first) * (self._steps - step.step)
+        speed = rate * self._flops
+        if self._peak is not None:
+            work = f"MFU {100 * speed / (self._peak * self._ranks):.1f} %"
+        else:
+            work = f"{speed / 1e9:,.1f} GFLOP/s"
+        parts = [
+            f"step {step.step:,}/{self._steps:,}",
+            f"loss {step.loss:.4f}",
+            f"lr {step.learning_rate:.2e}",
+            f"norm {step.gradient_norm:.2f}",
+            f"{rate:,.0f} tokens/s",
+            work,
+            f"{self._memory() / 1e9:.1f} GB",
+            f"{left / 60:.1f} min left",
+        ]
+        if step.skip:
+            parts.insert(1, f"SKIPPED ({step.skipped} so far)")
+        if step.valid:
+            parts.append(", ".join(f"{name} ppl {ppl:.2f}" for name, ppl in step.valid.items()))
+        return "  ".join(parts)
+
+
+def curves(tensorboard: str | None, wandb: str | None, job: dict[str, Any]) -> list[Callable]:
+    """Functions that are told each step: one for TensorBoard, one for Weights & Biases.
+
+    Raises:
+        SynthError: the package is not installed.
+    """
+    found: list[Callable] = []
+    if tensorboard is not None:
+        try:
+            from tensorboard.compat.proto.event_pb2 import Event
+            from tensorboard.compat.proto.summary_pb2 import Summary
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError as error:
+            raise SynthError(
+                "--tensorboard needs tensorboard: pip install 'synthtools[watch]'"
+            ) from error
+        writer = EventFileWriter(str(Path(tensorboard)))
+
+        def to_tensorboard(step: Step) -> None:
+            values = [Summary.Value(tag=k, simple_value=v) for k, v in _numbers(step).items()]
+            writer.add_event(
+                Event(wall_time=time.time(), step=step.step, summary=Summary(value=values))
+            )
+            writer.flush()
+
+        found.append(to_tensorboard)
+    if wandb is not None:
+        try:
+            import wandb as weights_and_biases
+        except ImportError as error:
+            raise SynthError("--wandb needs wandb: pip install 'synthtools[watch]'") from error
+        run = weights_and_biases.init(project=wandb, config=job)
+        found.append(lambda step: run.log(_numbers(step), step=step.step))
+    return found
+
+
+def _numbers(step: Step) -> dict[str, float]:
+    valid = {f"perplexity/{name}": ppl for name, ppl in (step.valid or {}).items()}
+    return {
+        "loss": step.loss,
+        "learning_rate": step.learning_rate,
+        "gradient_norm": step.gradient_norm,
+        "skipped": float(step.skipped),
+        "tokens": float(step.tokens),
+        **step.parts,
+        **valid,
+    }

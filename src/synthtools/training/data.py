@@ -1,0 +1,148 @@
+"""From sources to rows: the tokenizer, the tokens, their packing, shares and weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.training.conversations import TEMPLATE, conversation_encoder
+from synthtools.training.corpus import Corpus, cached, text_encoder
+from synthtools.training.packing import Blend, Cut, Packer, Whole
+from synthtools.training.parallel import Ranks
+from synthtools.training.plan import Plan, Source
+from synthtools.training.tokenizer import train_tokenizer
+
+_FORMAT = 1  # of the token files
+
+
+def blend_of(
+    sources: Sequence[Source], corpora: Sequence[Corpus], plan: Plan
+) -> tuple[Blend, list[float]]:
+    """The rows of all sources, and their shares."""
+    packers: list[Packer] = []
+    for source, corpus in zip(sources, corpora, strict=True):
+        try:
+            packers.append(_packer(corpus, plan))
+        except ValueError as error:
+            raise SynthError(
+                f"{source.name}: {error}; give more text or a smaller --context"
+            ) from error
+    rows = sum(packer.rows for packer in packers)
+    shares = [
+        packer.rows / rows if source.share is None else source.share
+        for source, packer in zip(sources, packers, strict=True)
+    ]
+    return Blend(packers, shares), shares
+
+
+def loss_weights(sources: Sequence[Source], shares: Sequence[float]) -> list[float | None]:
+    """Weight of each source's mean loss; of the golden one w* = (√(k² + 4k) − k) / 2, with k its rows
+    to the others' (arXiv 2502.18049)."""
+    weights = [source.weight for source in sources]
+    for number, (source, share) in enumerate(zip(sources, shares, strict=True)):
+        if source.golden:
+            k = share / (1 - share)
+            weights[number] = (math.sqrt(k * k + 4 * k) - k) / 2
+    return weights
+
+
+def _packer(corpus: Corpus, plan: Plan) -> Packer:
+    if plan.pack and not plan.sft:
+        return Cut(corpus.tokens, corpus.starts, plan.context, plan.seed)
+    return Whole(
+        corpus.tokens, corpus.starts, plan.context, plan.seed, corpus.learned, pack=plan.pack
+    )
+
+
+def validation_set(corpus: Corpus, plan: Plan, name: str) -> tuple[Blend, int]:
+    """A validation set: every token once, long documents in pieces of the context."""
+    try:
+        packer = Whole(corpus.tokens, corpus.starts, plan.context, 0, corpus.learned)
+    except ValueError as error:
+        raise SynthError(f"--valid {name}: {error}") from error
+    return Blend([packer], [1.0]), packer.rows
+
+
+def tokens_of(
+    sources: Sequence[Source],
+    plan: Plan,
+    tokenizer: Any,
+    folder: Path,
+    tell: Callable[[str], None],
+    ranks: Ranks,
+) -> list[Corpus]:
+    """The tokens of all sources; the first rank makes them."""
+    if plan.sft and tokenizer.chat_template is None:
+        tell("the tokenizer has no chat template: using a plain one, which is saved with the model")
+        tokenizer.chat_template = TEMPLATE
+    encode: Any = (
+        conversation_encoder(tokenizer, plan.context, plan.learn_all)
+        if plan.sft
+        else text_encoder(tokenizer)
+    )
+    facts = {
+        "format": _FORMAT,
+        "tokenizer": tokenizer.backend_tokenizer.to_str(),
+        "end": tokenizer.eos_token_id,
+        "sft": [plan.context, plan.learn_all, tokenizer.chat_template] if plan.sft else None,
+    }
+    made = []
+    for source in sources:
+        key = json.dumps({**facts, "data": source.digest}, sort_keys=True)
+        here = folder / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        if ranks.first:
+            known = here.exists()
+            corpus = cached(here, source.batches, encode, len(tokenizer))
+            tell(_told(source.name, corpus, known))
+        made.append((here, source))
+    ranks.wait()
+    return [cached(here, source.batches, encode, len(tokenizer)) for here, source in made]
+
+
+def _told(name: str, corpus: Corpus, known: bool) -> str:
+    facts = corpus.facts
+    line = f"{name}: {facts['documents']:,} documents, {facts['tokens']:,} tokens"
+    if facts["learned"] < facts["tokens"]:
+        line += f", {facts['learned']:,} to be learned"
+    if facts["cut_tokens"]:
+        line += f"; {facts['cut_tokens']:,} tokens of {facts['cut_documents']:,} documents cut"
+    if facts["left_out"]:
+        line += f"; {facts['left_out']:,} documents left out: no answer within --context"
+    return line + (" (tokens from an earlier run)" if known else "")
+
+
+def tokenizer_of(
+    sources: Sequence[Source],
+    plan: Plan,
+    work: Path,
+    load_tokenizer: Callable[[str, str | None], Any],
+    tell: Callable[[str], None],
+    ranks: Ranks,
+) -> Any:
+    if plan.vocabulary is None:
+        if plan.tokenizer is not None:
+            return load_tokenizer(plan.tokenizer, None)
+        if plan.start.model is None:
+            raise UsageError("name a tokenizer with --tokenizer, or train one: --train-tokenizer")
+        return load_tokenizer(plan.start.model, plan.start.revision)
+    kept = work / "tokenizer"
+    if ranks.first and not kept.is_dir():
+        tell(f"training a tokenizer of {plan.vocabulary:,} tokens")
+        flat = (text for source in sources for batch, _ in source.batches() for text in batch)
+        try:
+            tokenizer = train_tokenizer(flat, plan.vocabulary, plan.context)
+        except ValueError as error:
+            raise UsageError(f"--train-tokenizer: {error}") from error
+        partial = work / ".tokenizer.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        tokenizer.save_pretrained(partial)
+        os.replace(partial, kept)
+    ranks.wait()
+    return load_tokenizer(str(kept), None)

@@ -1,0 +1,140 @@
+"""What a run leaves in writing: a line a step, and the model's card."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from synthtools import __version__
+from synthtools.lm.loading import BUILTIN
+from synthtools.training.loop import Settings, Step
+from synthtools.training.parallel import Ranks
+
+if TYPE_CHECKING:
+    from synthtools.training.plan import Outcome, Plan
+
+
+class Journal:
+    """One JSON line a step, beside the checkpoints; a resumed run goes on where it goes on."""
+
+    def __init__(self, path: Path, ranks: Ranks) -> None:
+        self._path = path
+        self._writes = ranks.first
+        if self._writes and not (path.parent / "checkpoints").exists():
+            path.unlink(missing_ok=True)
+
+    def add(self, step: Step) -> None:
+        if not self._writes:
+            return
+        line = {k: v for k, v in step._asdict().items() if k not in ("parts", "valid", "skip")}
+        line |= step.parts
+        if step.skip:
+            line["skip"] = True
+        if step.valid:
+            line["valid"] = step.valid
+        # A loss that is not finite is null in JSON.
+        clean = {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
+        }
+        with open(self._path, "a") as file:
+            file.write(json.dumps(clean) + "\n")
+
+    def cut(self, step: int) -> None:
+        """Forgets what came after the step that the run goes on from."""
+        if not self._writes:
+            return
+        kept = [json.dumps(line) + "\n" for line in self._lines() if line["step"] <= step]
+        partial = self._path.with_suffix(".partial")
+        partial.write_text("".join(kept))
+        os.replace(partial, self._path)
+
+    def _lines(self) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        found = []
+        for line in self._path.read_text().splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:  # the line that a kill cut short
+                continue
+        return found
+
+    def last_losses(self, count: int) -> list[float]:
+        losses = [line["loss"] for line in self._lines()[-count:]] if self._writes else []
+        return [loss for loss in losses if loss is not None]
+
+    def curve(self) -> list[dict[str, Any]]:
+        """About twenty steps, evenly spread, and all validations."""
+        lines = self._lines()
+        every = max(1, len(lines) // 20)
+        return [
+            line
+            for number, line in enumerate(lines)
+            if number % every == 0 or number == len(lines) - 1 or line.get("valid")
+        ]
+
+
+def model_card(
+    plan: Plan,
+    settings: Settings,
+    outcome: Outcome,
+    job: dict[str, Any],
+    curve: list[dict[str, Any]],
+) -> str:
+    """What the model is, what it saw and how it went, in Markdown."""
+    begun = (
+        f"a new {plan.start.architecture} model"
+        if plan.start.model is None
+        else f"{'the built-in model' if plan.start.model == BUILTIN else plan.start.model}, continued"
+    )
+    how = "" if plan.lora is None else f" Adapters of rank {plan.lora.rank}."
+    sizes = outcome.sizes
+    data = "\n".join(
+        f"- {name}: {facts['documents']:,} documents, {facts['tokens']:,} tokens "
+        f"({facts['learned']:,} learned), {facts['bytes']:,} bytes of UTF-8"
+        for name, facts in outcome.facts.items()
+    )
+    inputs = "\n".join(
+        f"- `{i['name']}`: {i['bytes']:,} bytes, {i['fingerprint']}" for i in job.get("inputs", [])
+    )
+    steps = "\n".join(
+        f"| {line['step']:,} | {_cell(line['loss'])} | {line['learning_rate']:.2e} | "
+        + (", ".join(f"{k} {v:.2f}" for k, v in line["valid"].items()) if line.get("valid") else "")
+        + " |"
+        for line in curve
+    )
+    details = json.dumps(
+        {
+            "synthtools": __version__,
+            "torch": torch.__version__,
+            "plan": asdict(plan),
+            "settings": asdict(settings),
+        },
+        indent=1,
+    )
+    loss = (
+        ""
+        if outcome.final_loss is None
+        else (f" Mean training loss of the last steps: {outcome.final_loss:.4f} nats per token.")
+    )
+    skipped = (
+        f" {outcome.progress.skipped:,} steps were skipped." if outcome.progress.skipped else ""
+    )
+    return (
+        f"# A model made by `synth train`: {begun}\n\n"
+        f"{sizes.parameters:,} parameters, {sizes.trained:,} of them trained, for "
+        f"{outcome.progress.step:,} steps of {sizes.tokens_of_step:,} tokens.{how}{loss}{skipped}\n\n"
+        f"## Data\n\n{data}\n\n{inputs}\n\n## Curve\n\n"
+        f"| step | loss | learning rate | perplexity of validation sets |\n|---|---|---|---|\n{steps}\n\n"
+        f"## Everything else\n\n```json\n{details}\n```\n"
+    )
+
+
+def _cell(loss: float | None) -> str:
+    return "not finite" if loss is None else f"{loss:.4f}"

@@ -1,0 +1,205 @@
+"""Language modelling as a task of the loop: rows of several sources, each with its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthtools.training import attention
+from synthtools.training.head import head_loss, head_values
+from synthtools.training.loop import Micro
+from synthtools.training.objectives import CROSS_ENTROPY, Objective
+from synthtools.training.packing import IGNORED, Blend, Rows
+from synthtools.training.parallel import Ranks
+
+
+class Data(NamedTuple):
+    """Rows on the device.
+
+    Attributes:
+        tokens, positions, labels: int64 [rows, length].
+        weights: float32 [rows], of each row's tokens in the loss.
+        sources: int64 [rows].
+        documents: keyword arguments that keep documents apart (``attention.boundaries``).
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    labels: Tensor
+    weights: Tensor
+    sources: Tensor
+    documents: dict[str, Any]
+
+
+class LossModule(torch.nn.Module):
+    """A causal language model with its loss: what the loop trains and the ranks shard.
+
+    The head is applied inside the forward pass, where sharded parameters are whole.
+    """
+
+    def __init__(self, model: Any, objective: Objective, bfloat16: bool) -> None:
+        super().__init__()
+        self.model = model
+        self._objective = objective
+        self._bfloat16 = bfloat16
+
+    def forward(self, data: Data) -> tuple[Tensor, Tensor, Tensor]:
+        """The weighted sum of the objective, its value for each token that counts, and the rows
+        these stand in."""
+        device = data.tokens.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self._bfloat16):
+            hidden = self.model.base_model(
+                input_ids=data.tokens,
+                position_ids=data.positions,
+                attention_mask=None,
+                use_cache=False,
+                **data.documents,
+            ).last_hidden_state
+        counts = data.labels != IGNORED
+        rows = counts.nonzero()[:, 0]
+        states, labels = hidden[counts], data.labels[counts]
+        if self._bfloat16 and device == "cuda":
+            states = states.to(torch.bfloat16)
+        weight = self.model.get_output_embeddings().weight
+        if not torch.is_grad_enabled():
+            values = head_values(states, weight, labels, self._objective)
+            return values.sum(), values, rows
+        total, values = head_loss(states, weight, labels, data.weights[rows], self._objective)
+        return total, values, rows
+
+
+def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> Data:
+    """Rows as tensors of a device."""
+    tokens, positions, labels, sources = (torch.from_numpy(np.ascontiguousarray(f)) for f in rows)
+    documents = attention.boundaries(positions, variable_length=half and device != "cpu")
+    return Data(
+        *(t.to(device, non_blocking=True) for t in (tokens, positions, labels)),
+        torch.from_numpy(weights.astype(np.float32)).to(device),
+        sources,
+        {
+            key: value.to(device) if isinstance(value, Tensor) else value
+            for key, value in documents.items()
+        },
+    )
+
+
+class LanguageModelling:
+    """Predicts the next token.
+
+    Args:
+        root: the module that is trained.
+        blend: gives the rows.
+        rows, micro_rows: of a step, and of one pass of one rank.
+        sources: their names, told one by one where there are several.
+        weights: of each source's mean loss, None for the share of its tokens. Sources without a
+            weight divide what is left of 1 by their tokens; the loss of a step is
+            Σ_s w_s · (mean loss of the tokens of s).
+
+    Attributes:
+        names: ``loss`` (mean over all tokens), then ``loss <source>``.
+    """
+
+    def __init__(
+        self,
+        root: LossModule,
+        blend: Blend,
+        rows: int,
+        micro_rows: int,
+        ranks: Ranks,
+        bfloat16: bool,
+        sources: Sequence[str],
+        weights: Sequence[float | None],
+    ) -> None:
+        self.root = root
+        self.names = ["loss"]
+        if len(sources) > 1:
+            self.names += [f"loss {source}" for source in sources]
+        self._blend = blend
+        self._rows = rows
+        self._micro_rows = micro_rows
+        self._ranks = ranks
+        self._bfloat16 = bfloat16
+        self._weights = weights
+
+    def micro_batches(self, step: int) -> list[Micro]:
+        batch = self._blend.batch(step, self._rows)
+        weights = self._token_weights(batch)
+        mine = self._rows // self._ranks.count
+        first = mine * self._ranks.rank
+        found = []
+        for start in range(first, first + mine, self._micro_rows):
+            rows = slice(start, min(start + self._micro_rows, first + mine))
+            part = batch.part(rows)
+            data = on_device(part, weights[rows], self._ranks.device, self._bfloat16)
+            found.append(Micro(data, int((part.labels != IGNORED).sum())))
+        return found
+
+    def _token_weights(self, batch: Rows) -> np.ndarray:
+        """Weight of every token of each row, float64 [rows]; over all tokens they sum to 1."""
+        counts = (batch.labels != IGNORED).sum(1)
+        total = max(1, int(counts.sum()))
+        if all(weight is None for weight in self._weights):
+            return np.full(len(counts), 1.0 / total)
+        left = 1.0 - sum(weight for weight in self._weights if weight is not None)
+        free = [s for s, weight in enumerate(self._weights) if weight is None]
+        tokens = np.bincount(batch.sources, counts, len(self._weights))
+        shared = max(1.0, float(tokens[free].sum())) if free else 1.0
+        each = np.zeros(len(self._weights))
+        for source, weight in enumerate(self._weights):
+            if weight is not None:
+                each[source] = weight / max(1.0, tokens[source])
+            else:
+                each[source] = left / shared
+        return each[batch.sources]
+
+    def loss(self, micro: Micro) -> tuple[Tensor, Tensor]:
+        total, values, rows = self.root(micro.data)
+        seen = torch.zeros(len(self.names), 2, dtype=torch.float64)
+        seen[0, 0], seen[0, 1] = float(values.double().sum()), len(values)
+        if len(self.names) > 1:
+            of = micro.data.sources[rows.cpu()]
+            seen[1:, 0] = torch.bincount(of, values.double().cpu(), len(self.names) - 1)
+            seen[1:, 1] = torch.bincount(of, minlength=len(self.names) - 1)
+        return total, seen
+
+
+@torch.no_grad()
+def mean_losses(
+    root: LossModule,
+    sets: dict[str, tuple[Blend, int]],
+    micro_rows: int,
+    ranks: Ranks,
+    bfloat16: bool,
+) -> dict[str, tuple[float, int]]:
+    """Mean loss (nats per token) and predicted tokens of each set.
+
+    Args:
+        sets: name → rows and how many there are.
+    """
+    root.eval()
+    found = {}
+    for name, (blend, rows) in sets.items():
+        sums = torch.zeros(2, dtype=torch.float64)
+        together = micro_rows * ranks.count
+        for first in range(0, rows, together):
+            numbers = range(first + ranks.rank, min(first + together, rows), ranks.count)
+            # A rank without rows computes one for nothing: all ranks take part in every pass.
+            batches = [blend.batch(n, 1) for n in numbers] or [blend.batch(0, 1)]
+            joined = Rows(*(np.concatenate(fields) for fields in zip(*batches, strict=True)))
+            part = joined.part(slice(0, len(joined.sources)))
+            weights = np.ones(len(part.sources))
+            _, values, _ = root(on_device(part, weights, ranks.device, bfloat16))
+            if numbers:
+                sums += torch.tensor([float(values.double().sum()), len(values)])
+        total, count = ranks.sum(sums.to(ranks.device)).tolist()
+        found[name] = (total / max(1.0, count), int(count))
+    return found
+
+
+def cross_entropy_module(model: Any, bfloat16: bool) -> LossModule:
+    """The model with the ordinary loss."""
+    return LossModule(model, CROSS_ENTROPY, bfloat16)

@@ -1,0 +1,236 @@
+"""The model that is trained: new or continued, whole or through adapters; and how it is saved."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.lm.loading import ModelName, load_weights
+from synthtools.training import attention
+from synthtools.training.architectures import configuration
+from synthtools.training.parallel import Ranks, whole
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters (Hu et al. 2021).
+
+    Attributes:
+        rank, alpha, dropout: r, α and the dropout before A.
+        targets: names of the layers; empty for all linear layers but the output layer.
+        merge: save the sum of weights and adapters instead of the adapters.
+    """
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...] = ()
+    merge: bool = False
+
+
+@dataclass(frozen=True)
+class Start:
+    """What training begins with: exactly one of the two.
+
+    Attributes:
+        architecture: a preset or configuration file, for new weights.
+        model: a model to continue.
+        revision: of the model on the Hub.
+    """
+
+    architecture: str | None
+    model: str | None = None
+    revision: str | None = None
+
+
+@dataclass
+class Built:
+    """A model to be trained.
+
+    Attributes:
+        model: the causal language model of transformers; adapters, if any, lie inside it.
+        adapters: peft's view of it, None without adapters.
+        parameters, trained: their numbers.
+    """
+
+    model: Any
+    adapters: Any
+    parameters: int
+    trained: int
+
+
+def build(
+    start: Start,
+    tokenizer: Any,
+    context: int,
+    lora: Lora | None,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+) -> Built:
+    """Makes or loads the model, on the CPU; the same weights on every rank.
+
+    Raises:
+        UsageError: the tokenizer has more tokens than the model, or the context is too long for it.
+        SynthError: the model cannot be loaded, or is of a kind that is not supported.
+    """
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    name = attention.register()
+    if start.model is None:
+        assert start.architecture is not None
+        config = configuration(
+            start.architecture,
+            len(tokenizer),
+            context,
+            tokenizer.bos_token_id,
+            tokenizer.eos_token_id,
+        )
+        model = AutoModelForCausalLM.from_config(config, attn_implementation=name)
+    else:
+        model = load_weights(ModelName(start.model, start.revision), dtype, "cpu")
+        model.set_attn_implementation(name)
+        size = model.get_input_embeddings().weight.shape[0]
+        if len(tokenizer) > size:
+            raise UsageError(
+                f"the tokenizer has {len(tokenizer):,} tokens, {start.model} only {size:,}: use the "
+                "model's own"
+            )
+    _require_plain_head(model, start)
+    adapters = None
+    if lora is not None:
+        adapters = _with_adapters(model, lora)
+        model = adapters.get_base_model()
+    counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return Built(model, adapters, sum(n for n, _ in counts), sum(n for n, yes in counts if yes))
+
+
+@torch.no_grad()
+def _require_plain_head(model: Any, start: Start) -> None:
+    """The logits must be hidden states times output weights, and nothing more: our head computes so."""
+    head = model.get_output_embeddings()
+    tokens = torch.arange(4)[None] % model.config.get_text_config().vocab_size
+    model.eval()
+    hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+    logits = model(input_ids=tokens, use_cache=False).logits
+    ours = hidden.float() @ head.weight.float().T
+    tolerance = 1e-3 if hidden.dtype == torch.float32 else 5e-2
+    if not torch.allclose(ours, logits.float(), rtol=tolerance, atol=tolerance):
+        raise SynthError(
+            f"{start.model or start.architecture}: its logits are no plain product of hidden states "
+            "and output weights (a bias, a scale or a cap lies between), which is not supported"
+        )
+    model.train()
+
+
+def _with_adapters(model: Any, lora: Lora) -> Any:
+    try:
+        from peft import LoraConfig, TaskType, get_peft_model
+    except ImportError as error:
+        raise SynthError("LoRA needs peft: pip install 'synthtools[lora]'") from error
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets) or "all-linear",
+        task_type=TaskType.CAUSAL_LM,
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        line = str(error).splitlines()[0]
+        raise UsageError(f"--lora-targets {','.join(lora.targets)}: {line}") from error
+
+
+def blocks(model: Any) -> list[torch.nn.Module]:
+    """The transformer's layers: the units of sharding and of compilation."""
+    names = set(model._no_split_modules or ())
+    found = [m for m in model.modules() if type(m).__name__ in names]
+    lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
+    return found or list(max(lists, key=len, default=[]))
+
+
+def gathered(model: Any, ranks: Ranks) -> dict[str, Tensor]:
+    """Whole parameters by name, on the CPU of the first rank; empty on the others."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        value = whole(parameter.detach())
+        if ranks.first:
+            found[name] = value.cpu()
+    return found
+
+
+def save(
+    built: Built,
+    start: Start,
+    tokenizer: Any,
+    context: int,
+    lora: Lora | None,
+    dtype: torch.dtype,
+    card: str,
+    output: Path,
+    work: Path,
+    ranks: Ranks,
+) -> None:
+    """Saves the model as a directory of transformers, whole or not at all.
+
+    Args:
+        dtype: of the saved weights.
+        work: where it is written before it is moved.
+
+    Raises:
+        SynthError: there is no room, or no right to write.
+    """
+    if ranks.count > 1:
+        weights = gathered(built.model, ranks)
+        if not ranks.first:
+            return
+        # A model that was never sharded saves as transformers saves, tied weights once.
+        built = build(start, tokenizer, context, lora, 0)
+        built.model.load_state_dict(weights, strict=False)
+    partial = work / ".model.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        if built.adapters is not None and lora is not None and not lora.merge:
+            _save_adapters(built, start, dtype, partial)
+        else:
+            model = built.model if built.adapters is None else built.adapters.merge_and_unload()
+            model.to(dtype).save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        (partial / "README.md").write_text(card)
+        # The weights last: a directory with weights is a whole model.
+        for file in sorted(partial.iterdir(), key=lambda f: f.suffix == ".safetensors"):
+            os.replace(file, output / file.name)
+        partial.rmdir()
+    except OSError as error:
+        raise SynthError(f"{output}: the model cannot be saved: {error.strerror}") from error
+
+
+def _save_adapters(built: Built, start: Start, dtype: torch.dtype, folder: Path) -> None:
+    from peft import get_peft_model_state_dict
+
+    config = built.adapters.peft_config["default"]
+    # Found again from anywhere, as far as the model stays where it is.
+    location = ModelName(start.model or "").location
+    config.base_model_name_or_path = (
+        os.path.abspath(location) if os.path.isdir(location) else location
+    )
+    if start.model == "builtin":
+        config.base_model_name_or_path = "builtin"
+    config.revision = start.revision
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
+    state = get_peft_model_state_dict(built.adapters)
+    save_file(
+        {name: value.to(dtype).contiguous() for name, value in state.items()},
+        folder / "adapter_model.safetensors",
+    )

@@ -1,0 +1,137 @@
+"""One process or many: ranks under torchrun, parameters sharded over them (FSDP2).
+
+Each rank holds its share of every parameter; a block's parameters are gathered when the block
+computes. All ranks build the whole batch, a pure function of (seed, step), and take their rows.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.lm.devices import choose
+
+# The first rank may tokenise for hours while the others wait.
+_PATIENCE = timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of a run.
+
+    Attributes:
+        rank: of this process, from 0.
+        count: of all.
+        device: of this process.
+    """
+
+    rank: int
+    count: int
+    device: str
+
+    @property
+    def first(self) -> bool:
+        """This process tells, writes what is written once, and prepares data."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Returns when every rank has come here."""
+        if self.count > 1:
+            distributed.barrier()
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all ranks."""
+        if self.count > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so on any rank."""
+        if self.count == 1:
+            return flag
+        return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
+
+    def leave(self) -> None:
+        """Ends the group."""
+        if self.count > 1 and distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def under_torchrun() -> bool:
+    """Whether this process is one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that tells and reports."""
+    return not under_torchrun() or os.environ.get("RANK") == "0"
+
+
+def join(device: str) -> Ranks:
+    """This process among the ranks that torchrun started, or alone.
+
+    Raises:
+        UsageError: more ranks on this machine than GPUs.
+        SynthError: the ranks do not find each other.
+    """
+    if not under_torchrun():
+        return Ranks(0, 1, choose(device))
+    chosen = choose(device)
+    if chosen.startswith("cuda"):
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        if local >= torch.cuda.device_count():
+            raise UsageError(
+                f"rank {local} on this machine has no GPU ({torch.cuda.device_count()} are here): "
+                "lower --nproc-per-node"
+            )
+        chosen = f"cuda:{local}"
+        torch.cuda.set_device(local)
+    try:
+        distributed.init_process_group("nccl" if chosen != "cpu" else "gloo", timeout=_PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        line = str(error).splitlines()[0]
+        raise SynthError(f"the ranks do not find each other: {line}") from error
+    return Ranks(distributed.get_rank(), distributed.get_world_size(), chosen)
+
+
+def shard(
+    root: torch.nn.Module, blocks: list[torch.nn.Module], bfloat16: bool, ranks: Ranks
+) -> None:
+    """Shards parameters over the ranks, block by block, what is left at the root."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    mesh = init_device_mesh(ranks.device.split(":")[0], (ranks.count,))
+    half = torch.bfloat16 if bfloat16 else None
+    policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32)
+    for block in blocks:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(root, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+
+
+def synchronise(root: Any, yes: bool, ranks: Ranks) -> None:
+    """Whether the next backward pass exchanges gradients: only the last of a step does."""
+    if ranks.count > 1:
+        root.set_requires_gradient_sync(yes)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part of a tensor."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # type: ignore[operator]
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The whole of a tensor, on every rank."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[operator]
+
+
+def use_cores(count: int | None) -> None:
+    """How many CPU cores a process computes with; None: torch's own choice."""
+    if count is not None:
+        torch.set_num_threads(count)

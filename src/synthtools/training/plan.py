@@ -1,0 +1,117 @@
+"""What a run is asked for, what it amounts to and what comes out, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synthtools.training.loop import Progress, Settings, Step
+    from synthtools.training.models import Lora, Start
+
+
+@dataclass(frozen=True)
+class Source:
+    """Documents of one origin.
+
+    Attributes:
+        name: for messages, losses and the card.
+        share: of the rows; None where shares were not asked for.
+        weight: of its mean loss, None for the share of its tokens.
+        batches: gives lists of documents (texts or conversations) with their bytes; called as often
+            as needed.
+        digest: of the data and how it is read: what its tokens are kept under.
+        golden: the real text, weighed by the golden-ratio rule.
+    """
+
+    name: str
+    share: float | None
+    weight: float | None
+    batches: Callable[[], Iterable[tuple[list[Any], int]]]
+    digest: str
+    golden: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, on how much.
+
+    Attributes:
+        start: new weights or a model.
+        lora: adapters, None for all parameters.
+        tokenizer: a model whose tokenizer is used; None for the continued model's own, or to train
+            one of ``vocabulary`` tokens.
+        context: tokens of a row.
+        tokens: budget; None for ``epochs`` passes over the data.
+        seed: of the initial weights and the order of the data.
+        sft: documents are conversations; learn_all: their prompts are learned too.
+        pack: let documents share rows.
+        save_dtype: of the saved weights, ``float32`` or ``bfloat16``.
+    """
+
+    start: Start
+    lora: Lora | None
+    tokenizer: str | None
+    vocabulary: int | None
+    context: int
+    tokens: int | None
+    epochs: float
+    seed: int
+    sft: bool = False
+    learn_all: bool = False
+    pack: bool = True
+    save_dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a run amounts to, before it begins.
+
+    Attributes:
+        parameters, trained: of the model.
+        steps, tokens: of the run; tokens_of_step: rows times length.
+        flops_per_token: see ``speed``.
+        memory: rough peak of one process, bytes.
+    """
+
+    parameters: int
+    trained: int
+    steps: int
+    tokens: int
+    tokens_of_step: int
+    flops_per_token: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out.
+
+    Attributes:
+        sizes: of the run.
+        facts: of each source's tokens (see ``corpus.Corpus``).
+        progress: how far it came.
+        final_loss: mean of the last 50 steps, nats per token.
+        valid: the last perplexities by validation set.
+    """
+
+    sizes: Sizes
+    facts: dict[str, dict[str, int]]
+    progress: Progress
+    final_loss: float | None
+    valid: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is told while it runs.
+
+    Attributes:
+        tell: remarks; on_sizes: before the first step; on_step: each step; stop: asked after it.
+    """
+
+    tell: Callable[[str], None]
+    on_sizes: Callable[[Sizes, Settings], None]
+    on_step: Callable[[Step], None]
+    stop: Callable[[], bool]

@@ -1,0 +1,113 @@
+"""Arithmetic and memory of a training step: what it costs, and what a machine could do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Dense bfloat16 FLOP/s of tensor cores, from the makers' data sheets.
+_PEAKS = {
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10": 125e12,
+    "4090": 165e12,
+    "V100": 125e12,
+}
+
+
+def flops_per_token(parameters: int, config: Any, length: int, trained: int | None = None) -> float:
+    """FLOP of forward and backward pass per token, without what is recomputed.
+
+    6 per parameter that multiplies (embeddings that are only looked up do not), and 12 · layers ·
+    width · length for attention (Chowdhery et al. 2022, appendix B). With adapters the gradients of
+    frozen weights are not computed: 4 per parameter and 6 per trained one.
+    """
+    text = config.get_text_config()
+    lookups = (
+        0 if getattr(text, "tie_word_embeddings", False) else text.vocab_size * text.hidden_size
+    )
+    if hasattr(text, "n_positions"):
+        lookups += text.n_positions * text.hidden_size
+    multiplied = parameters - lookups
+    per_weight = 6.0 * multiplied
+    if trained is not None and trained < parameters:
+        per_weight = 4.0 * multiplied + 2.0 * trained
+    return per_weight + 12.0 * text.num_hidden_layers * text.hidden_size * length
+
+
+def peak_flops(device: str) -> float | None:
+    """FLOP/s of the device in bfloat16, None where it is not known."""
+    import torch
+
+    if not device.startswith("cuda"):
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for part, peak in _PEAKS.items() if part in name), None)
+
+
+def measured_flops(device: str, bfloat16: bool) -> float:
+    """FLOP/s of a plain matrix product on this device, in about a second."""
+    import time
+
+    import torch
+
+    size = 1024 if device == "cpu" else 8192
+    a = torch.randn(size, size, device=device, dtype=torch.bfloat16 if bfloat16 else torch.float32)
+    start = count = 0.0
+    for number in range(1_000):
+        if number == 2:  # the first ones warm up
+            start = time.monotonic()
+        a @ a
+        if device != "cpu" and number % 10 == 0:
+            torch.cuda.synchronize()
+        if number >= 2:
+            count += 1
+            if time.monotonic() - start > 0.5:
+                break
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return 2.0 * size**3 * count / (time.monotonic() - start)
+
+
+def memory_bytes(
+    parameters: int,
+    trained: int,
+    config: Any,
+    rows: int,
+    length: int,
+    *,
+    bfloat16: bool,
+    recompute: bool,
+    ranks: int,
+) -> int:
+    """A rough number for the peak memory of one process [ours].
+
+    Weights, gradients and two moments in float32 over the ranks; activations of a block of width h:
+    about 16 numbers of h and 3 of the inner width for each token, of which only the block's input
+    stays with activation checkpointing; a chunk of logits.
+    """
+    text = config.get_text_config()
+    width = text.hidden_size
+    inner = getattr(text, "intermediate_size", None) or 4 * width
+    number = 2 if bfloat16 else 4
+    states = (4 * parameters + 12 * trained) // ranks
+    block = (16 * width + 3 * inner) * number
+    layers = text.num_hidden_layers
+    activations = rows * length * (width * number * layers + block if recompute else block * layers)
+    head = 3 * 4 * (1 << 24) + 8 * text.vocab_size * width
+    return int(states + activations + head)
+
+
+def memory_used(device: str) -> int:
+    """Peak memory of this process so far, in bytes: of the GPU, else resident."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

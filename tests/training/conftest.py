@@ -1,0 +1,64 @@
+"""A tiny corpus, and the binary that trains on it."""
+
+import json
+import os
+import subprocess
+import sys
+from pydoc_data.topics import topics
+
+import pytest
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """Twelve documents of English."""
+    path = tmp_path_factory.mktemp("data") / "human.jsonl"
+    with open(path, "w") as file:
+        for name in sorted(topics)[:12]:
+            file.write(json.dumps({"id": name, "text": topics[name]}) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def synth():
+    """Starts ``synth train``, or another tool, or torchrun."""
+
+    def start(*arguments, tool="train", torchrun=0, **more):
+        launcher = [sys.executable, "-m"]
+        if torchrun:
+            launcher += ["torch.distributed.run", "--nproc-per-node", str(torchrun)]
+            launcher += ["--master-port", str(20000 + os.getpid() % 20000), "-m"]
+        return subprocess.Popen(
+            [*launcher, "synthtools", tool, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            **more,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def trained(synth):
+    """Runs to the end and gives the report."""
+
+    def run(*arguments, **more):
+        process = synth(*arguments, **more)
+        output, errors = process.communicate()
+        assert process.returncode == 0, errors
+        return json.loads(output[output.index("{") :])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def base(data, trained, tmp_path_factory):
+    """A model to be continued."""
+    folder = tmp_path_factory.mktemp("model") / "base"
+    small = ["--train-tokenizer", 400, "--context", 64, "--batch", 4]
+    trained(data, *small, "--tokens", "3K", "-o", folder)
+    return folder

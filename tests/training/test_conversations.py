@@ -1,0 +1,100 @@
+"""Which tokens of a conversation are learned, token by token."""
+
+import numpy as np
+import pytest
+
+from synthtools.errors import SynthError
+from synthtools.lm.loading import load_tokenizer
+from synthtools.training.conversations import TEMPLATE, conversation_encoder, why_no_conversation
+
+# As many models write: header, text, end mark; nothing tells answers apart but the prompt for one.
+MARKS = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+REWRITES = (
+    "{% for m in messages %}{{ (m['content'] if loop.last else '…') + ' ' }}{% endfor %}"
+    "{% if add_generation_prompt %}A: {% endif %}"
+)
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "What is two and two? <|end|>"},
+    {"role": "assistant", "content": "Four."},
+    {"role": "user", "content": "And three and ☃?"},
+    {"role": "assistant", "content": "Nobody knows."},
+]
+
+
+def tokenizer_with(template):
+    tokenizer = load_tokenizer("builtin")
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def learned_text(tokenizer, encoded):
+    """The runs of learned tokens, as text."""
+    runs, now = [], []
+    for token, yes in zip(encoded.ids, encoded.learned, strict=True):
+        if yes:
+            now.append(int(token))
+        elif now:
+            runs.append(tokenizer.decode(now))
+            now = []
+    return [*runs, tokenizer.decode(now)] if now else runs
+
+
+@pytest.mark.parametrize(
+    "template, answers",
+    [
+        (MARKS, ["Four.<|end|>\n", "Nobody knows.<|end|>\n"]),
+        (TEMPLATE, [" Four.<|endoftext|>", " Nobody knows.<|endoftext|>"]),
+        (None, [" Four.<|endoftext|>", " Nobody knows.<|endoftext|>"]),
+    ],
+)
+def test_answers_alone_are_learned(template, answers):
+    tokenizer = tokenizer_with(template)
+    (found,) = conversation_encoder(tokenizer, 500, False)([TALK])
+    assert learned_text(tokenizer, found) == answers
+    whole = tokenizer.apply_chat_template(TALK, tokenize=False)
+    assert tokenizer.decode(found.ids) == whole
+    assert found.cut == 0
+    (everything,) = conversation_encoder(tokenizer, 500, True)([TALK])
+    assert everything.learned.all() and np.array_equal(everything.ids, found.ids)
+
+
+def test_what_is_too_long_is_cut_and_counted():
+    tokenizer = tokenizer_with(MARKS)
+    (whole,) = conversation_encoder(tokenizer, 500, False)([TALK])
+    first = int(np.flatnonzero(whole.learned)[0])
+    (found,) = conversation_encoder(tokenizer, first + 2, False)([TALK])
+    assert len(found.ids) == first + 2 and found.cut == len(whole.ids) - first - 2
+    assert conversation_encoder(tokenizer, first, False)([TALK]) == [None]
+
+
+def test_a_template_that_rewrites_is_refused():
+    tokenizer = tokenizer_with(REWRITES)
+    with pytest.raises(SynthError, match="generation"):
+        conversation_encoder(tokenizer, 500, False)([TALK])
+    assert conversation_encoder(tokenizer, 500, True)([TALK])[0].learned.all()
+
+
+def test_a_template_that_refuses_is_one_line():
+    tokenizer = tokenizer_with("{{ raise_exception('roles must alternate') }}")
+    with pytest.raises(SynthError, match="roles must alternate"):
+        conversation_encoder(tokenizer, 500, True)([TALK])
+
+
+@pytest.mark.parametrize(
+    "messages, words",
+    [
+        ("hello", "no list"),
+        ([], "no list"),
+        ([{"role": "user"}], "text in both"),
+        ([{"role": "user", "content": None}], "text in both"),
+        ([{"role": "user", "content": "?"}], "nothing to learn"),
+        ([{"role": "assistant", "content": "  "}], "nothing to learn"),
+    ],
+)
+def test_what_is_no_conversation(messages, words):
+    assert words in why_no_conversation(messages)
+    assert why_no_conversation(TALK) is None
