@@ -11,10 +11,11 @@ import torch
 from synthtools.errors import SynthError
 from synthtools.training import attention, checkpoint
 from synthtools.training.architectures import ARCHITECTURES, configuration
-from synthtools.training.loop import Progress, Settings, optimizer_for, train
+from synthtools.training.loop import Progress, optimizer_for, train
 from synthtools.training.modelling import LanguageModelling, cross_entropy_module
 from synthtools.training.packing import IGNORED, Blend, Cut, Whole
 from synthtools.training.parallel import Ranks
+from synthtools.training.plan import Settings
 from synthtools.training.schedule import factor
 
 ALONE = Ranks(0, 1, "cpu")

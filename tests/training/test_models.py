@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.loading import ModelName, load_tokenizer, load_weights
 from synthtools.training.architectures import ARCHITECTURES, configuration
-from synthtools.training.models import Lora, Start, build, save
+from synthtools.training.models import build, save
 from synthtools.training.parallel import Ranks
+from synthtools.training.plan import Lora, Start
 from synthtools.training.speed import flops_per_token
 
 # Parameters with the vocabulary that the papers use.

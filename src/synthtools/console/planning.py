@@ -12,8 +12,7 @@ from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
 
 if TYPE_CHECKING:
-    from synthtools.training.loop import Settings
-    from synthtools.training.plan import Plan
+    from synthtools.training.plan import Plan, Settings
 
 # Bytes of a token where there is no tokenizer to ask yet [ours].
 _TOKEN_BYTES = 4

@@ -10,8 +10,7 @@ from synthtools.console.options import option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
-    from synthtools.training.loop import Settings
-    from synthtools.training.models import Lora
+    from synthtools.training.plan import Lora, Settings
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ class Adapters:
         Raises:
             UsageError: options of adapters without --lora-rank.
         """
-        from synthtools.training.models import Lora
+        from synthtools.training.plan import Lora
 
         if self.lora_rank is None:
             if self.merge or self.lora_targets or self.lora_alpha is not None or self.lora_dropout:
@@ -281,7 +280,7 @@ def settings(
     Raises:
         UsageError: rows cannot be divided.
     """
-    from synthtools.training.loop import Settings
+    from synthtools.training.plan import Settings
 
     if recipe.batch % ranks:
         raise UsageError(f"--batch {recipe.batch} cannot be divided among {ranks} processes")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,9 +60,12 @@ def validation_of(entry: str) -> tuple[str, str]:
     return name, path
 
 
-def weighted(sources: list[Source], what: What) -> list[Source]:
-    """The sources with their loss weights; without shares they are one."""
-    names = [source.name for source in sources]
+def weights_of(names: Sequence[str], what: What) -> list[tuple[float | None, bool]]:
+    """Loss weight of each source, and whether it is the golden one.
+
+    Args:
+        names: what the sources are called.
+    """
     for name in names:
         if names.count(name) > 1 and (what.loss_weights or what.golden):
             raise UsageError(f"two sources are called {name}: rename one to give it a weight")
@@ -80,14 +83,13 @@ def weighted(sources: list[Source], what: What) -> list[Source]:
         if weights:
             raise UsageError("--golden sets the weights: leave out --loss-weight")
         golden = _known(what.golden, names, "--golden")
-        if len(sources) < 2:
+        if len(names) < 2:
             raise UsageError("--golden needs a second source: the synthetic text")
-        return [replace(source, golden=source.name == golden) for source in sources]
-    if weights and sum(weights.values()) > 1 + 1e-9:
-        raise UsageError(f"the loss weights sum to {sum(weights.values()):g}, more than 1")
-    if len(weights) == len(sources) and abs(sum(weights.values()) - 1) > 1e-6:
-        raise UsageError(f"the loss weights sum to {sum(weights.values()):g}, not to 1")
-    return [replace(source, weight=weights.get(source.name)) for source in sources]
+        return [(None, name == golden) for name in names]
+    total = sum(weights.values())
+    if total > 1 + 1e-9 or (len(weights) == len(names) and total < 1 - 1e-6):
+        raise UsageError(f"the loss weights sum to {total:g}, not to 1")
+    return [(weights.get(name), False) for name in names]
 
 
 def _known(name: str, names: Sequence[str], option: str) -> str:
@@ -106,7 +108,14 @@ class Reader:
         self._what = what
         self._told: set[str] = set()
 
-    def source(self, name: str, shards: list[Shard], share: float | None) -> Source:
+    def source(
+        self,
+        name: str,
+        shards: list[Shard],
+        share: float | None = None,
+        weight: float | None = None,
+        golden: bool = False,
+    ) -> Source:
         from synthtools.training.plan import Source
 
         facts = [
@@ -127,7 +136,7 @@ class Reader:
                 if documents:
                     yield documents, sum(map(_size, documents))
 
-        return Source(name, share, None, batches, digest)
+        return Source(name, share, weight, batches, digest, golden)
 
     def _documents(self, batch: Batch, rejects: Rejects) -> list[Any]:
         if not self._what.sft:

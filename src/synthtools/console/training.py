@@ -13,14 +13,21 @@ from synthtools.console.options import Reading, Text
 from synthtools.console.planning import planned
 from synthtools.console.recipe import Adapters, Compute, Keeping, Recipe, Watching
 from synthtools.console.run import Run
-from synthtools.console.sources import Reader, What, short_name, sources_of, validation_of, weighted
+from synthtools.console.sources import (
+    Reader,
+    What,
+    short_name,
+    sources_of,
+    validation_of,
+    weights_of,
+)
 from synthtools.console.watching import StepLines, StopOnSignal, curves
 from synthtools.errors import OutputExistsError, UsageError
+from synthtools.machine import process
 from synthtools.records.inputs import find_shards
 
 if TYPE_CHECKING:
-    from synthtools.training.loop import Settings
-    from synthtools.training.plan import Outcome, Sizes, Source
+    from synthtools.training.plan import Outcome, Plan, Settings, Sizes, Source
 
 # What a resumed run may choose anew: none of it changes the weights.
 _FREE = frozenset(
@@ -49,54 +56,37 @@ def run_training(
     output: str | None,
 ) -> None:
     """Trains from the records and saves a model directory; see ``synth train --help``."""
-    from synthtools.training import parallel
-
     named = sources_of(what)
     valid = [validation_of(entry) for entry in watching.valid or []]
     _check(what, watching, output, how, compute, keeping)
-    lora = adapters.lora()
-    if lora is not None and what.model is None:
-        raise UsageError("--lora-rank adapts a model: name it with --from")
-    parallel.use_cores(jobs)
-    ranks = parallel.join(compute.device)
+    names = [short_name(name) for name, _ in named]
+    weights = weights_of(names, what)
+    rank, count = process()
     settings = recipe.settings(
-        how, compute, keeping, watching, learning_rate=_learning_rate(what), ranks=ranks.count
+        how, compute, keeping, watching, learning_rate=_learning_rate(what), ranks=count
     )
-    quiet = reading.quiet or not ranks.first
-    tell: Callable[[str], None] = (lambda _: None) if quiet else terminal.remark
+    plan = _plan(what, adapters, keeping, seed)
     folder = Path(output or ".")
-    if ranks.first and not watching.dry_run:
+    if rank == 0 and not watching.dry_run:
         prepare(folder, keeping.resume, keeping.force)
-    ranks.wait()
+    quiet = reading.quiet or rank > 0
+    tell: Callable[[str], None] = (lambda _: None) if quiet else terminal.remark
     inputs = replace(reading, files=[name for name, _ in named], quiet=quiet)
     with Run("train", inputs, beside=[path for _, path in valid], bar=False) as run:
         from synthtools.lm.loading import load_tokenizer
-        from synthtools.training.models import Start
-        from synthtools.training.plan import Plan, Watch
+        from synthtools.training import parallel
+        from synthtools.training.plan import Watch
         from synthtools.training.run import run as train
 
+        parallel.use_cores(jobs)
+        ranks = parallel.join(compute.device)
+        plan = replace(plan, context=what.context or _context(what))
         reader = Reader(run, text.text_field, what)
         sources = [
-            reader.source(short_name(name), find_shards([name]), share) for name, share in named
+            reader.source(name, find_shards([path]), share, *weight)
+            for name, (path, share), weight in zip(names, named, weights, strict=True)
         ]
-        sources = weighted(sources, what)
-        sets = [reader.source(name, find_shards([path]), None) for name, path in valid]
-        plan = Plan(
-            Start(None if what.model else what.arch or "llama-tiny", what.model, what.revision),
-            lora,
-            what.tokenizer,
-            None
-            if what.vocabulary is None
-            else quantities.count(what.vocabulary, "--train-tokenizer"),
-            what.context or _context(what),
-            None if what.tokens is None else quantities.count(what.tokens, "--tokens"),
-            what.epochs,
-            seed,
-            what.sft,
-            what.learn_all,
-            what.pack,
-            keeping.save_dtype,
-        )
+        sets = [reader.source(name, find_shards([path])) for name, path in valid]
         if watching.dry_run:
             found = planned(run, plan, settings, ranks)
             if ranks.first:
@@ -165,6 +155,30 @@ def run_training(
     ranks.leave()
 
 
+def _plan(what: What, adapters: Adapters, keeping: Keeping, seed: int) -> Plan:
+    """The options as the trainer takes them; the context is settled when the model is known."""
+    from synthtools.training.plan import Plan, Start
+
+    lora = adapters.lora()
+    if lora is not None and what.model is None:
+        raise UsageError("--lora-rank adapts a model: name it with --from")
+    vocabulary, tokens = what.vocabulary, what.tokens
+    return Plan(
+        Start(None if what.model else what.arch or "llama-tiny", what.model, what.revision),
+        lora,
+        what.tokenizer,
+        None if vocabulary is None else quantities.count(vocabulary, "--train-tokenizer"),
+        what.context or 0,
+        None if tokens is None else quantities.count(tokens, "--tokens"),
+        what.epochs,
+        seed,
+        what.sft,
+        what.learn_all,
+        what.pack,
+        keeping.save_dtype,
+    )
+
+
 def _check(
     what: What,
     watching: Watching,
@@ -213,7 +227,7 @@ def prepare(folder: Path, resume: bool, force: bool) -> None:
     Raises:
         OutputExistsError: a model or an unfinished run is there.
     """
-    from synthtools.training.run import WORK
+    from synthtools.training.plan import WORK
 
     weights = [folder / "model.safetensors", folder / "adapter_model.safetensors"]
     weights += [folder / "model.safetensors.index.json"]

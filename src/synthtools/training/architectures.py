@@ -83,8 +83,18 @@ _FILE_LEARNING_RATE = 3e-4
 
 
 def learning_rate(name: str) -> float:
-    """The preset's peak learning rate."""
-    return ARCHITECTURES[name].learning_rate if name in ARCHITECTURES else _FILE_LEARNING_RATE
+    """The preset's peak learning rate.
+
+    Raises:
+        UsageError: neither a preset nor a file has this name.
+    """
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name].learning_rate
+    if not Path(name).exists():
+        raise UsageError(
+            f"--arch {name}: neither a file nor a preset; use one of {', '.join(ARCHITECTURES)}"
+        )
+    return _FILE_LEARNING_RATE
 
 
 def configuration(
@@ -111,10 +121,7 @@ def configuration(
         if kind in ("llama", "olmo", "qwen3"):
             sizes = {"rope_theta": 10_000.0, **sizes}
         return AutoConfig.for_model(kind, **sizes, **{length: context}, **ids)
-    if not Path(name).exists():
-        raise UsageError(
-            f"--arch {name}: neither a file nor a preset; use one of {', '.join(ARCHITECTURES)}"
-        )
+    learning_rate(name)  # refuses what does not exist
     try:
         found = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:

@@ -13,8 +13,9 @@ import torch
 
 from synthtools import __version__
 from synthtools.lm.loading import BUILTIN
-from synthtools.training.loop import Settings, Step
+from synthtools.training.loop import Step
 from synthtools.training.parallel import Ranks
+from synthtools.training.plan import Settings
 
 if TYPE_CHECKING:
     from synthtools.training.plan import Outcome, Plan

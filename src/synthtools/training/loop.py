@@ -19,6 +19,7 @@ from synthtools.errors import SynthError
 from synthtools.lm.ahead import ahead
 from synthtools.training import checkpoint, parallel
 from synthtools.training.parallel import Ranks
+from synthtools.training.plan import Settings
 from synthtools.training.schedule import factor
 
 # Steps that a step's loss and gradient norm are compared with, and how many there must be.
@@ -26,49 +27,6 @@ _WINDOW = 128
 _ENOUGH = 64
 # Steps in a row without a finite loss, after which there is no hope.
 _HOPELESS = 10
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a model is trained.
-
-    Attributes:
-        steps: optimizer steps.
-        rows: rows of a step; micro_rows: of one forward and backward pass of one process.
-        learning_rate: its peak; schedule, warmup and decay (steps, or shares of all
-            before ``steps`` is known), floor: see ``schedule``.
-        weight_decay: decoupled, on matrices only; clip: largest gradient norm, 0 for none.
-        outlier: skip a step whose loss or gradient norm lies this many standard deviations above
-            the recent ones; 0 for never. A step that is not finite is always skipped.
-        seed: of dropout.
-        bfloat16: compute in bfloat16 (parameters and optimizer stay in float32).
-        compile: compile the model's blocks with torch.compile.
-        recompute: activation checkpointing: blocks are computed again in the backward pass.
-        checkpoint_every: steps between checkpoints, 0 for none; keep: how many stay.
-        valid_every: steps between validations, 0 for one at the end.
-        patience: validations without a better result after which to stop, 0 for never.
-    """
-
-    steps: int
-    rows: int
-    micro_rows: int
-    learning_rate: float
-    schedule: str = "wsd"
-    warmup: float = 0
-    decay: float = 0
-    floor: float = 0.1
-    weight_decay: float = 0.1
-    beta2: float = 0.95
-    clip: float = 1.0
-    outlier: float = 6.0
-    seed: int = 0
-    bfloat16: bool = False
-    compile: bool = False
-    recompute: bool = False
-    checkpoint_every: int = 0
-    keep: int = 2
-    valid_every: int = 0
-    patience: int = 0
 
 
 class Micro(NamedTuple):

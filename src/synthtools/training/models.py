@@ -17,38 +17,7 @@ from synthtools.lm.loading import ModelName, load_weights
 from synthtools.training import attention
 from synthtools.training.architectures import configuration
 from synthtools.training.parallel import Ranks, whole
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Low-rank adapters (Hu et al. 2021).
-
-    Attributes:
-        rank, alpha, dropout: r, α and the dropout before A.
-        targets: names of the layers; empty for all linear layers but the output layer.
-        merge: save the sum of weights and adapters instead of the adapters.
-    """
-
-    rank: int
-    alpha: float
-    dropout: float
-    targets: tuple[str, ...] = ()
-    merge: bool = False
-
-
-@dataclass(frozen=True)
-class Start:
-    """What training begins with: exactly one of the two.
-
-    Attributes:
-        architecture: a preset or configuration file, for new weights.
-        model: a model to continue.
-        revision: of the model on the Hub.
-    """
-
-    architecture: str | None
-    model: str | None = None
-    revision: str | None = None
+from synthtools.training.plan import Lora, Start
 
 
 @dataclass

@@ -16,6 +16,7 @@ from torch import Tensor, distributed
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.devices import choose
+from synthtools.machine import process
 
 # The first rank may tokenise for hours while the others wait.
 _PATIENCE = timedelta(days=2)
@@ -63,16 +64,6 @@ class Ranks:
             distributed.destroy_process_group()
 
 
-def under_torchrun() -> bool:
-    """Whether this process is one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def is_first() -> bool:
-    """Whether this process is the one that tells and reports."""
-    return not under_torchrun() or os.environ.get("RANK") == "0"
-
-
 def join(device: str) -> Ranks:
     """This process among the ranks that torchrun started, or alone.
 
@@ -80,7 +71,7 @@ def join(device: str) -> Ranks:
         UsageError: more ranks on this machine than GPUs.
         SynthError: the ranks do not find each other.
     """
-    if not under_torchrun():
+    if process()[1] == 1:
         return Ranks(0, 1, choose(device))
     chosen = choose(device)
     if chosen.startswith("cuda"):

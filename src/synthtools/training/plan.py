@@ -7,8 +7,85 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from synthtools.training.loop import Progress, Settings, Step
-    from synthtools.training.models import Lora, Start
+    from synthtools.training.loop import Progress, Step
+
+
+WORK = "training"  # inside the model directory: tokens, checkpoints, log
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters (Hu et al. 2021).
+
+    Attributes:
+        rank, alpha, dropout: r, α and the dropout before A.
+        targets: names of the layers; empty for all linear layers but the output layer.
+        merge: save the sum of weights and adapters instead of the adapters.
+    """
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...] = ()
+    merge: bool = False
+
+
+@dataclass(frozen=True)
+class Start:
+    """What training begins with: exactly one of the two.
+
+    Attributes:
+        architecture: a preset or configuration file, for new weights.
+        model: a model to continue.
+        revision: of the model on the Hub.
+    """
+
+    architecture: str | None
+    model: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is trained.
+
+    Attributes:
+        steps: optimizer steps.
+        rows: rows of a step; micro_rows: of one forward and backward pass of one process.
+        learning_rate: its peak; schedule, warmup and decay (steps, or shares of all
+            before ``steps`` is known), floor: see ``schedule``.
+        weight_decay: decoupled, on matrices only; clip: largest gradient norm, 0 for none.
+        outlier: skip a step whose loss or gradient norm lies this many standard deviations above
+            the recent ones; 0 for never. A step that is not finite is always skipped.
+        seed: of dropout.
+        bfloat16: compute in bfloat16 (parameters and optimizer stay in float32).
+        compile: compile the model's blocks with torch.compile.
+        recompute: activation checkpointing: blocks are computed again in the backward pass.
+        checkpoint_every: steps between checkpoints, 0 for none; keep: how many stay.
+        valid_every: steps between validations, 0 for one at the end.
+        patience: validations without a better result after which to stop, 0 for never.
+    """
+
+    steps: int
+    rows: int
+    micro_rows: int
+    learning_rate: float
+    schedule: str = "wsd"
+    warmup: float = 0
+    decay: float = 0
+    floor: float = 0.1
+    weight_decay: float = 0.1
+    beta2: float = 0.95
+    clip: float = 1.0
+    outlier: float = 6.0
+    seed: int = 0
+    bfloat16: bool = False
+    compile: bool = False
+    recompute: bool = False
+    checkpoint_every: int = 0
+    keep: int = 2
+    valid_every: int = 0
+    patience: int = 0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from synthtools.training.architectures import configuration
 from synthtools.training.corpus import Corpus
 from synthtools.training.data import blend_of, loss_weights, tokenizer_of, tokens_of, validation_set
 from synthtools.training.journal import Journal, model_card
-from synthtools.training.loop import Settings, Step, train
+from synthtools.training.loop import Step, train
 from synthtools.training.modelling import (
     LanguageModelling,
     LossModule,
@@ -26,9 +26,7 @@ from synthtools.training.modelling import (
 from synthtools.training.models import Built
 from synthtools.training.packing import Blend
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Outcome, Plan, Sizes, Source, Watch
-
-WORK = "training"  # inside the model directory: tokens, checkpoints, log
+from synthtools.training.plan import WORK, Outcome, Plan, Settings, Sizes, Source, Watch
 
 
 def run(

@@ -1,0 +1,232 @@
+"""The trainer beside a bare loop, beside transformers' Trainer; the head beside full logits.
+
+The model, the optimizer and the rows of a step are the same for all three. Trainer gets the documents as its
+users give them: one to a row, padded to the longest of a batch; what is compared is tokens of text learned a
+second. The head's memory is the peak of a whole process over one that makes the same tensors and no loss.
+Each figure is the median over turns, in processes of their own.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+
+import numpy as np
+
+from benchmarks.common import machine, texts
+
+ARCH = os.environ.get("BENCH_ARCH", "llama-prior")
+CONTEXT = int(os.environ.get("BENCH_CONTEXT", 512))
+ROWS = int(os.environ.get("BENCH_ROWS", 8))
+STEPS = int(os.environ.get("BENCH_STEPS", 12))
+TURNS = int(os.environ.get("BENCH_TURNS", 3))
+# Steps before the clock starts.
+WARM = 2
+VOCABULARIES = (32_000, 128_000)
+HEAD_ROWS, HEAD_WIDTH = 4096, 512
+
+
+def model_and_tokens():
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from synthtools.lm.loading import load_tokenizer
+    from synthtools.training import attention
+    from synthtools.training.architectures import configuration
+    from synthtools.training.corpus import text_encoder
+
+    tokenizer = load_tokenizer("builtin")
+    documents = [e.ids for e in text_encoder(tokenizer)(texts(2.0))]
+    torch.manual_seed(0)
+    config = configuration(
+        ARCH, len(tokenizer), CONTEXT, tokenizer.bos_token_id, tokenizer.eos_token_id
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    attention.register()
+    return AutoModelForCausalLM.from_config(config).to(device), documents, tokenizer, device
+
+
+def ours() -> float:
+    """Tokens a second of our loop."""
+    import tempfile
+    from pathlib import Path
+
+    from synthtools.training import attention
+    from synthtools.training.loop import train
+    from synthtools.training.modelling import LanguageModelling, cross_entropy_module
+    from synthtools.training.packing import Blend, Cut
+    from synthtools.training.parallel import Ranks
+    from synthtools.training.plan import Settings
+
+    model, documents, _, device = model_and_tokens()
+    model.set_attn_implementation(attention.NAME)
+    starts = np.concatenate([[0], np.cumsum([len(d) for d in documents])])
+    blend = Blend([Cut(np.concatenate(documents), starts, CONTEXT, 0)], [1.0])
+    half, ranks = device != "cpu", Ranks(0, 1, device)
+    root = cross_entropy_module(model, half)
+    task = LanguageModelling(root, blend, ROWS, ROWS, ranks, half, ["text"], [None])
+    steps = []
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(
+            steps=STEPS + WARM, rows=ROWS, micro_rows=ROWS, learning_rate=1e-3, bfloat16=half
+        )
+        train(
+            task,
+            settings,
+            ranks=ranks,
+            checkpoints=Path(folder) / "c",
+            job={},
+            on_step=steps.append,
+        )
+    first, last = steps[WARM - 1], steps[-1]
+    return (last.tokens - first.tokens) / (last.seconds - first.seconds)
+
+
+def bare() -> float:
+    """Tokens a second of forward, backward and step on rows that lie ready."""
+    import time
+
+    import torch
+
+    from synthtools.training.loop import optimizer_for
+    from synthtools.training.plan import Settings
+
+    model, documents, _, device = model_and_tokens()
+    rows = np.concatenate(documents)[: ROWS * CONTEXT].reshape(ROWS, CONTEXT)
+    rows = torch.from_numpy(rows).to(device)
+    optimizer = optimizer_for(model, Settings(1, ROWS, ROWS, 1e-3))
+    model.train()
+    start = 0.0
+    for step in range(STEPS + WARM):
+        if step == WARM:
+            start = time.perf_counter()
+        with torch.autocast(device, torch.bfloat16, enabled=device != "cpu"):
+            loss = model(input_ids=rows, labels=rows, use_cache=False).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()
+    return STEPS * ROWS * (CONTEXT - 1) / (time.perf_counter() - start)
+
+
+def trainer() -> float:
+    """Tokens a second of transformers' Trainer."""
+    import time
+
+    import torch
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    model, documents, tokenizer, device = model_and_tokens()
+    rows = [{"input_ids": d[:CONTEXT]} for d in documents]
+
+    def collate(some):
+        longest = max(len(row["input_ids"]) for row in some)
+        tokens = torch.full((len(some), longest), tokenizer.eos_token_id)
+        mask = torch.zeros(len(some), longest, dtype=torch.int64)
+        for place, row in enumerate(some):
+            tokens[place, : len(row["input_ids"])] = torch.from_numpy(row["input_ids"])
+            mask[place, : len(row["input_ids"])] = 1
+        return {
+            "input_ids": tokens,
+            "attention_mask": mask,
+            "labels": tokens.masked_fill(mask == 0, -100),
+        }
+
+    learned = 0
+
+    def counted(some):
+        nonlocal learned
+        batch = collate(some)
+        learned += int((batch["labels"][:, 1:] != -100).sum())
+        return batch
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, arguments, state, control, **more):
+            if state.global_step == WARM:
+                self.start, self.before = time.perf_counter(), learned
+
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            max_steps=STEPS + WARM,
+            per_device_train_batch_size=ROWS,
+            learning_rate=1e-3,
+            report_to=[],
+            save_strategy="no",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            logging_steps=10**6,
+            bf16=device != "cpu",
+        )
+        Trainer(
+            model, arguments, data_collator=counted, train_dataset=rows, callbacks=[clock]
+        ).train()
+    return (learned - clock.before) / (time.perf_counter() - clock.start)
+
+
+def head(how: str, vocabulary: int) -> float:
+    """Peak memory in MB of a head's loss and gradients."""
+    import resource
+
+    import torch
+
+    from synthtools.training.head import head_loss
+    from synthtools.training.objectives import CROSS_ENTROPY
+
+    torch.manual_seed(0)
+    hidden = torch.randn(HEAD_ROWS, HEAD_WIDTH, requires_grad=True)
+    weight = torch.randn(vocabulary, HEAD_WIDTH, requires_grad=True)
+    hidden.grad, weight.grad = torch.zeros_like(hidden), torch.zeros_like(weight)
+    labels = torch.randint(0, vocabulary, (HEAD_ROWS,))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if how == "plain":
+        torch.nn.functional.cross_entropy(hidden @ weight.T, labels).backward()
+    else:
+        ones = torch.full((HEAD_ROWS,), 1 / HEAD_ROWS)
+        head_loss(hidden, weight, labels, ones, CROSS_ENTROPY)[0].backward()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def apart(*words: object) -> float:
+    """A figure from a process of its own."""
+    code = (
+        "import json, sys; from benchmarks import training\n"
+        "name, *more = json.loads(sys.argv[1])\n"
+        "print('FIGURE', getattr(training, name)(*more))\n"
+    )
+    command = [sys.executable, "-c", code, json.dumps(words)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(next(line.split()[1] for line in out.splitlines() if line.startswith("FIGURE")))
+
+
+def main() -> None:
+    """Prints tokens a second and megabytes, with ratios."""
+    kinds = ["ours", "bare"] + (["trainer"] if find_spec("accelerate") else [])
+    figures: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(TURNS):
+        for kind in kinds:
+            figures[kind].append(apart(kind))
+    mine = statistics.median(figures["ours"])
+    for kind in kinds:
+        rate = statistics.median(figures[kind])
+        ratio = statistics.median(
+            a / b for a, b in zip(figures["ours"], figures[kind], strict=True)
+        )
+        print(f"{kind}: {rate:,.0f} tokens/s" + ("" if kind == "ours" else f"; ours × {ratio:.2f}"))
+    assert mine > 0
+    for vocabulary in VOCABULARIES:
+        plain, chunked = (apart("head", how, vocabulary) for how in ("plain", "ours"))
+        print(
+            f"head of {vocabulary:,} tokens, {HEAD_ROWS:,} rows: {chunked:,.0f} MB beside "
+            f"{plain:,.0f} MB of full logits = {chunked / plain:.2f}"
+        )
+    print(f"({ARCH}, {ROWS} rows of {CONTEXT}; {machine()})")
+
+
+if __name__ == "__main__":
+    main()
