@@ -36,6 +36,7 @@ for domain in "${domains[@]}"; do
 done
 kind=synthetic split answers "$data"/synth_alpaca_eval_outputs/*.jsonl.zst
 
+mkdir -p models
 valid=()
 for file in held/*.jsonl; do
     name=$(basename "$file" .jsonl)
