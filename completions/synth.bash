@@ -97,18 +97,17 @@ _synth() {
             esac
             ;;
         train)
-            options="--on-error --rejects -q --quiet --shard --text-field --seed -j --jobs -o --output --arch --train-tokenizer --tokenizer --context --tokens --epochs --batch --micro-batch --lr --schedule --warmup --decay --weight-decay --clip --dtype --save-dtype --compile --checkpoint-every --device --resume --force --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --text-field --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json -o --output --arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --messages-field --prompt-field --response-field --loss-weight --golden --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
-                --rejects) value=file ;;
-                --shard | --text-field | --seed | -j | --jobs | --train-tokenizer | --context | --tokens | --epochs | --batch | --micro-batch | --lr | --warmup | --decay | --weight-decay | --clip | --checkpoint-every) value=word ;;
-                -o | --output) value=dir ;;
-                --arch) value=word words="llama-tiny gpt2-tiny gpt-neox-tiny llama-prior" ;;
-                --tokenizer) value=dir words="builtin" ;;
+                --rejects | --valid | --arch) value=file ;;
+                --text-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --revision | --train-tokenizer | --context | --tokens | --epochs | --messages-field | --prompt-field | --response-field | --loss-weight | --golden) value=word ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
                 --device) value=word words="auto cpu cuda" ;;
+                --cache | --tensorboard | -o | --output) value=dir ;;
+                --from | --tokenizer) value=dir words="builtin" ;;
             esac
             ;;
         cat)
