@@ -56,20 +56,23 @@ class VectorModel:
     Args:
         model: a ``LanguageModel`` or a ``SentenceEncoder``.
         unit: scale vectors to length 1.
+        most: tokens at the beginning of a text that count, None for all.
 
     Attributes:
         description: what a report says of the model.
         chunk_bytes: about how much text one call should bring.
     """
 
-    def __init__(self, model: Any, pooling: str, unit: bool) -> None:
+    def __init__(self, model: Any, pooling: str, unit: bool, most: int | None) -> None:
         self._model = model
         self._pooling = pooling
         self._unit = unit
+        self._most = most
         self.description: dict[str, Any] = {
             **model.description,
             "pooling": pooling,
             "unit_length": unit,
+            "max_tokens": most,
         }
         self.chunk_bytes: int = model.chunk_bytes
 
@@ -87,7 +90,10 @@ class VectorModel:
 
     def tokenise(self, texts: list[str]) -> list[Tokenised]:
         """Tokens of texts; a text that has none has no vector."""
-        return self._model.tokenise(texts)
+        found = self._model.tokenise(texts)
+        if self._most is None:
+            return found
+        return [text._replace(ids=text.ids[: self._most]) for text in found]
 
     def embed(self, texts: list[Tokenised]) -> np.ndarray:
         """Vectors, float32 [texts, width]; zeros for a text without tokens.
@@ -114,6 +120,7 @@ def open_vector_model(
     settings: Settings,
     pooling: str | None = None,
     unit: bool = False,
+    most: int | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> VectorModel:
     """Loads a model for vectors, on the torch backend.
@@ -122,6 +129,7 @@ def open_vector_model(
         pooling: one of ``POOLING``; None for what a sentence encoder's own configuration says, else
             the mean.
         unit: scale vectors to length 1 (an encoder's configuration may say so too).
+        most: tokens at the beginning of a text that count, None for all.
         tell: given remarks for the user.
 
     Raises:
@@ -140,7 +148,7 @@ def open_vector_model(
                 f"--pooling cls: {named.name} is a causal language model, whose first token has "
                 "seen nothing of the text; use mean or last"
             )
-        return VectorModel(open_model(settings, Request(), tell), pooling or "mean", unit)
+        return VectorModel(open_model(settings, Request(), tell), pooling or "mean", unit, most)
     if configuration.is_encoder_decoder:
         raise SynthError(
             f"{named.name}: is a model of two parts ({configuration.model_type}); vectors come from "
@@ -149,7 +157,7 @@ def open_vector_model(
     layout = layout or _Layout(named, pooling or "mean")
     encoder = _open_encoder(replace(settings, model=named), configuration, layout, tell)
     encoder.description["name"] = settings.model.name
-    return VectorModel(encoder, layout.pooling, unit or layout.unit)
+    return VectorModel(encoder, layout.pooling, unit or layout.unit, most)
 
 
 @dataclass
