@@ -107,7 +107,10 @@ def compare(
     distances = Distances(left, right)
     length = _list_length(n, n + m, k)
     lists = min(length or k, n + m - 1)
-    counts, near, reach = _first_pass(distances, lists)
+    # Of equally near documents the earlier one in an order of chance comes first: in the order of
+    # the samples, equal texts would seem to tell the samples apart.
+    turns = np.random.default_rng([seed, n + m]).permutation(n + m)
+    counts, near, reach = _first_pass(distances, lists, turns)
     bandwidth, coverage, density = _second_pass(distances, counts, k)
     if bandwidth == 0:
         bandwidth = _mean(distances) or 1.0
@@ -166,29 +169,34 @@ def _list_length(n: int, total: int, k: int) -> int | None:
     return length if length * total <= _NEIGHBOURS else None
 
 
-def _first_pass(distances: Distances, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _first_pass(
+    distances: Distances, length: int, turns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Nearest neighbours, and the upper halves of the distances' bits.
+
+    Args:
+        turns: of each document, its turn among equally near ones.
 
     Returns:
         counts int64 [65536] of distances by their upper 16 bits, each pair twice; the ``length``
-        nearest others of each document, int32 [all, length], equally near ones by their number;
-        their distances, float32.
+        nearest others of each document, int32 [all, length]; their distances, float32.
     """
     total = len(distances)
     counts = np.zeros(1 << 16, np.int64)
     near = np.empty((total, length), np.int32)
     reach = np.empty((total, length), np.float32)
-    numbers = np.arange(total, dtype=np.uint64)
+    documents = np.argsort(turns).astype(np.int32)
+    turns = turns.astype(np.uint64)
     for start, block in distances.blocks():
         own = np.arange(len(block))
         counts += np.bincount((block.view(np.uint32) >> 16).ravel(), minlength=1 << 16)
         counts[0] -= len(block)
         block[own, start + own] = np.inf
         # Distances are not negative: their bits are in their order.
-        keys = (block.view(np.uint32).astype(np.uint64) << np.uint64(32)) | numbers
+        keys = (block.view(np.uint32).astype(np.uint64) << np.uint64(32)) | turns
         keys.partition(length - 1, axis=1)
         first = np.sort(keys[:, :length], axis=1)
-        near[start : start + len(block)] = first & np.uint64(0xFFFFFFFF)
+        near[start : start + len(block)] = documents[first & np.uint64(0xFFFFFFFF)]
         reach[start : start + len(block)] = (
             (first >> np.uint64(32)).astype(np.uint32).view(np.float32)
         )

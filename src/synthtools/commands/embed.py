@@ -7,6 +7,11 @@ from typing import Annotated
 from synthtools.console.models import VectorModel
 from synthtools.console.options import Jobs, Reading, Seed, Text, Writing, option
 
+_LIMIT = "2000"
+_METHOD = "tsne"
+_NEIGHBOURS = 5
+_PERMUTATIONS = 999
+
 
 def embed(
     reading: Reading,
@@ -64,7 +69,7 @@ def embed(
             metavar="N|all",
             help="With --map: draw at most so many documents from each group.",
         ),
-    ] = "2000",
+    ] = _LIMIT,
     by: Annotated[
         str | None,
         option(
@@ -90,7 +95,7 @@ def embed(
             help="How vectors come into two dimensions: t-SNE (needs [map]), UMAP (needs [umap]) or "
             "principal components.",
         ),
-    ] = "tsne",
+    ] = _METHOD,
     neighbours: Annotated[
         int,
         option(
@@ -99,7 +104,7 @@ def embed(
             min=1,
             help="Nearest neighbours of accuracy, coverage, density and isolation; odd.",
         ),
-    ] = 5,
+    ] = _NEIGHBOURS,
     permutations: Annotated[
         int,
         option(
@@ -108,7 +113,7 @@ def embed(
             min=0,
             help="Permutations of the p-values: the least one can be 1/(P + 1).",
         ),
-    ] = 999,
+    ] = _PERMUTATIONS,
     plot: Annotated[
         str | None,
         option(
@@ -151,12 +156,19 @@ def embed(
 
     how = mapping.Pooling(pooling, normalize, max_tokens)
     if not map_:
-        given = (
-            *(("--vector-field", vector_field), ("--by", by), ("--reference", reference)),
-            *(("--plot", plot), ("--json", json_output)),
-        )
-        for name, value in given:
-            if value:
+        given = {
+            "--vector-field": vector_field is not None,
+            "--limit": limit != _LIMIT,
+            "--by": by is not None,
+            "--reference": reference is not None,
+            "--method": method != _METHOD,
+            "--neighbours": neighbours != _NEIGHBOURS,
+            "--permutations": permutations != _PERMUTATIONS,
+            "--plot": plot is not None,
+            "--json": json_output,
+        }
+        for name, there in given.items():
+            if there:
                 raise UsageError(f"{name} goes with --map")
         mapping.run_records(reading, text, writing, model, jobs, how)
         return

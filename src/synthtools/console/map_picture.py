@@ -37,7 +37,7 @@ def scatter(path: str, method: str, groups: Sequence[tuple[str, np.ndarray]]) ->
     """
     drawn, axes = figure(8, 6.5)
     total = sum(len(points) for _, points in groups)
-    size = float(np.clip(20_000 / max(1, total), 6, 40))
+    size = float(np.clip(40_000 / max(1, total), 8, 40))
     for turn in range(_ROUNDS):
         for index, (name, points) in enumerate(groups):
             mark, colour = _MARKS[index % len(_MARKS)]
