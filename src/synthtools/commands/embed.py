@@ -66,8 +66,8 @@ def embed(
         str,
         option(
             "--limit",
-            metavar="N|all",
-            help="With --map: draw at most so many documents from each group.",
+            metavar="N",
+            help="With --map: draw at most so many documents from each group, or all.",
         ),
     ] = _LIMIT,
     by: Annotated[
