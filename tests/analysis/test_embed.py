@@ -177,6 +177,7 @@ def test_documents_without_a_vector_are_counted(tmp_path):
         (("--limit", "5"), "goes with --map"),
         (("--map", "--plot", "x.gif"), ".png or .svg"),
         (("--map", "--neighbours", "4"), "odd"),
+        (("--map", "--shard", "1/2"), "the whole of each"),
         (("--map", "--method", "mds"), "tsne, umap, pca"),
         (("--map", "--limit", "none"), "--limit"),
         (("--pooling", "median"), "mean, last, cls"),

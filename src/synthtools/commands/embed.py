@@ -152,6 +152,7 @@ def embed(
     each record read.
     """
     from synthtools.console import mapping
+    from synthtools.console.map_groups import Map
     from synthtools.errors import UsageError
 
     how = mapping.Pooling(pooling, normalize, max_tokens)
@@ -177,7 +178,7 @@ def embed(
             "--map prints a report, not records: it does not go with -o, --format or --resume "
             "(--report FILE keeps it)"
         )
-    options = mapping.Map(
+    options = Map(
         vector_field, limit, by, reference, method, neighbours, permutations, plot, seed.seed
     )
     mapping.run_map(reading, text, writing, model, jobs, how, options, json_output)

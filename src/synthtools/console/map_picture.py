@@ -8,9 +8,9 @@ import numpy as np
 
 from synthtools.console.pictures import figure, save
 
-# Shape and lightness tell groups apart without colour (Okabe and Ito's colours, dark to light).
+# Shape and lightness tell groups apart without colour (mostly Okabe and Ito's colours).
 _MARKS = (
-    ("o", "#0072B2"),
+    ("o", "#0A3D62"),
     ("^", "#E69F00"),
     ("s", "#009E73"),
     ("x", "#D55E00"),
@@ -26,6 +26,11 @@ _MARKS = (
 _NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal component"}
 # Points are drawn in so many rounds, some of each group in each: none lies on top of all others.
 _ROUNDS = 25
+_LONGEST = 60
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else "…" + name[1 - _LONGEST :]
 
 
 def scatter(path: str, method: str, groups: Sequence[tuple[str, np.ndarray]]) -> None:
@@ -53,7 +58,7 @@ def scatter(path: str, method: str, groups: Sequence[tuple[str, np.ndarray]]) ->
                 linewidths=0.8 if line else 0.3,
                 edgecolors=None if line else "white",
                 zorder=2 + turn * len(groups) + index,
-                label=f"{name} ({len(points):,})" if turn == 0 else None,
+                label=f"{_short(name)} ({len(points):,})" if turn == 0 else None,
             )
     word = _NAMES[method]
     axes.set(xlabel=f"{word} 1", ylabel=f"{word} 2")
@@ -61,7 +66,10 @@ def scatter(path: str, method: str, groups: Sequence[tuple[str, np.ndarray]]) ->
     if method != "pca":
         axes.set_xticks([])  # distances far apart mean nothing in such a map
         axes.set_yticks([])
-    legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.09), ncols=3, frameon=False)
+    handles, names = axes.get_legend_handles_labels()
+    longest = max(map(len, names))
+    columns = 3 if longest <= 30 else 2 if longest <= 45 else 1
+    legend = drawn.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False)
     for handle in legend.legend_handles:
         handle.set_sizes([40])
         handle.set_alpha(1)
