@@ -18,34 +18,34 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash dsir mix sample train cat"
+            words="edit ppl ngram-hash embed dsir mix sample train cat"
             ;;
         edit)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --scores) value=file ;;
-                --shard | --text-field | --shard-size | --seed | --revision | --server | --context | --stride | --devices | --batch-tokens | --kv-cache | -j | --jobs | --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations) value=word ;;
+                --shard | --text-field | --shard-size | --seed | --revision | --context | --stride | --devices | --batch-tokens | --server | --kv-cache | -j | --jobs | --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
-                --backend) value=word words="auto torch vllm server" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
+                --backend) value=word words="auto torch vllm server" ;;
             esac
             ;;
         ppl)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report) value=file ;;
-                --shard | --text-field | --shard-size | --revision | --server | --context | --stride | --devices | --batch-tokens | --kv-cache | -j | --jobs | --prompt-field | --candidates) value=word ;;
+                --shard | --text-field | --shard-size | --revision | --context | --stride | --devices | --batch-tokens | --server | --kv-cache | -j | --jobs | --prompt-field | --candidates) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
-                --backend) value=word words="auto torch vllm server" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
+                --backend) value=word words="auto torch vllm server" ;;
             esac
             ;;
         ngram-hash)
@@ -58,6 +58,21 @@ _synth() {
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --hash) value=word words="fast sha256" ;;
                 --per-record) value=word words="minhash density" ;;
+            esac
+            ;;
+        embed)
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --vector-model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens -j --jobs --pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report | --plot) value=file ;;
+                --shard | --text-field | --shard-size | --seed | --revision | --context | --stride | --devices | --batch-tokens | -j | --jobs | --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations) value=word ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                -m | --model | --vector-model | --tokenizer) value=dir words="builtin" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
+                --bos) value=word words="auto always never" ;;
+                --pooling) value=word words="mean last cls" ;;
+                --method) value=word words="tsne umap pca" ;;
             esac
             ;;
         dsir)

@@ -27,12 +27,17 @@ FILTERS = {
     "ppl": ["--context", "64"],
     "edit": ["--context", "64", "--threshold", "0.5"],
     "ngram-hash": ["--per-record", "minhash"],
+    "embed": ["--context", "64"],
     "dsir": ["--target", TARGET, "--weights"],
     "mix": [],
     "sample": ["-n", "6"],
 }
-REPORTS = {"ppl": ["--context", "64", "--summary"], "ngram-hash": []}
-MODELS = ("ppl", "edit")
+REPORTS = {
+    "ppl": ["--context", "64", "--summary"],
+    "ngram-hash": [],
+    "embed": ["--context", "64", "--map", "--method", "pca"],
+}
+MODELS = ("ppl", "edit", "embed")
 NO_SUCH = "--no-such-option"
 
 

@@ -35,6 +35,9 @@ HEAVY = (
     "zstandard",
     "scipy",
     "numba",
+    "sklearn",
+    "umap",
+    "matplotlib",
 )
 
 

@@ -20,16 +20,18 @@ Embedded = tuple[Batch, np.ndarray]
 
 
 def with_vectors(
-    batches: Iterable[Batch], field: str, option: str, rejects: Rejects
+    batches: Iterable[Batch],
+    field: str,
+    option: str,
+    rejects: Rejects,
+    dimensions: int | None = None,
 ) -> Iterator[Embedded]:
     """Records and their vectors, float32 [records, dimensions]; others go to ``rejects``.
 
-    The first vector decides how many dimensions there are.
-
     Args:
         option: the option that names the field, for the remedy.
+        dimensions: of a vector; None: the first one decides.
     """
-    dimensions: int | None = None
     for batch in batches:
         vectors = _columnar(batch, field)
         if vectors is None or (dimensions is not None and vectors.shape[1] != dimensions):

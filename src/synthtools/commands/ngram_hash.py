@@ -109,7 +109,7 @@ def ngram_hash(
             "--vector-model",
             metavar="NAME",
             help="Take the vectors for density from this model instead (builtin, a directory or a "
-            "Hub id): the mean of its last hidden states over the text [ours].",
+            "Hub id; a sentence encoder too), as synth embed does.",
         ),
     ] = None,
     rows: Annotated[

@@ -4,6 +4,7 @@
 - ``quantities``: ``8.4B`` and ``512MB``
 - ``run``: one run of a tool: inputs, output, bad records, progress, report, clean-up
 - ``reports``: what made a report; a report as JSON or as a table
+- ``mapping``, ``map_groups``, ``map_picture``: the runs of ``synth embed``
 - ``terminal``: the progress bar, messages, histograms
 
 No algorithm lives here, and nothing here is imported by the folders that hold them.

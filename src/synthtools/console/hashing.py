@@ -300,13 +300,13 @@ def _embedded(
         yield from_field, False
         return
     from synthtools.lm.loading import ModelName
-    from synthtools.lm.scorer import Settings, open_model
-    from synthtools.lm.scores import Request
+    from synthtools.lm.scorer import Settings
+    from synthtools.lm.vectors import open_vector_model
     from synthtools.records.vectors import VectorFile
 
-    settings = Settings(ModelName(options.model), backend="torch", cores=jobs.jobs)
+    settings = Settings(ModelName(options.model), cores=jobs.jobs)
     with VectorFile() as kept:
-        with open_model(settings, Request(), terminal.remark) as model:
+        with open_vector_model(settings, tell=terminal.remark) as model:
             run.model = model.description
             for batch in run.records(model.chunk_bytes):
                 kept.append(model.embed(model.tokenise(batch.column(text_field))))

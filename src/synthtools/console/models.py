@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from synthtools.console import quantities
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Model:
-    """Which language model, and on what it runs."""
+class LocalModel:
+    """Which model, and how it runs here, in this process."""
 
     model: Annotated[
         str,
@@ -37,23 +37,6 @@ class Model:
             "--tokenizer",
             metavar="MODEL",
             help="Take the tokenizer from here (default: the model's own).",
-        ),
-    ] = None
-    backend: Annotated[
-        str,
-        option(
-            "--backend",
-            metavar="auto|torch|vllm|server",
-            help="What runs the model. auto: the server if one is named, vLLM where there is a GPU and vLLM is "
-            "installed, else torch.",
-        ),
-    ] = "auto"
-    server: Annotated[
-        str | None,
-        option(
-            "--server",
-            metavar="URL",
-            help="An OpenAI-compatible server of vLLM, such as http://127.0.0.1:8000.",
         ),
     ] = None
     dtype: Annotated[
@@ -112,6 +95,62 @@ class Model:
             help="Tokens of a batch (default: what the free memory holds). Changes no result.",
         ),
     ] = None
+
+    def settings(self, jobs: Jobs) -> Settings:
+        """The options as ``lm`` takes them."""
+        from synthtools.lm.loading import ModelName
+        from synthtools.lm.scorer import Settings
+
+        return Settings(
+            ModelName(self.model, self.revision, self.tokenizer),
+            dtype=self.dtype,
+            context=self.context,
+            stride=self.stride,
+            bos=self.bos,
+            devices=self.devices,
+            batch_tokens=self.batch_tokens,
+            cores=jobs.jobs,
+        )
+
+
+@dataclass(frozen=True)
+class VectorModel(LocalModel):
+    """The model that gives vectors, under the name that it has in other tools, too."""
+
+    model: Annotated[
+        str,
+        option(
+            "--model",
+            "-m",
+            "--vector-model",
+            metavar="MODEL",
+            help="Whose hidden states: builtin, a directory, or a Hub id, of a causal language model "
+            "or of a sentence encoder (the layout of sentence-transformers, or BERT and its kin).",
+        ),
+    ] = "builtin"
+
+
+@dataclass(frozen=True)
+class Model(LocalModel):
+    """Which language model, and on what it runs."""
+
+    backend: Annotated[
+        str,
+        option(
+            "--backend",
+            metavar="auto|torch|vllm|server",
+            help="What runs the model. auto: the server if one is named, vLLM where there is a GPU and vLLM is "
+            "installed, else torch.",
+        ),
+    ] = "auto"
+    server: Annotated[
+        str | None,
+        option(
+            "--server",
+            metavar="URL",
+            help="An OpenAI-compatible server of vLLM, such as http://127.0.0.1:8000.",
+        ),
+    ] = None
     kv_cache: Annotated[
         str | None,
         option(
@@ -123,26 +162,15 @@ class Model:
     ] = None
 
     def settings(self, jobs: Jobs) -> Settings:
-        """The options as ``lm`` takes them."""
-        from synthtools.lm.loading import ModelName
-        from synthtools.lm.scorer import Settings
-
         kv_cache = None
         if self.kv_cache is not None:
             size = quantities.shard_size(self.kv_cache, "--kv-cache")
             if size.unit != "bytes":
                 raise UsageError(f"--kv-cache {self.kv_cache}: give bytes, such as 1GB")
             kv_cache = size.count
-        return Settings(
-            ModelName(self.model, self.revision, self.tokenizer),
-            self.backend,
-            self.server,
-            self.dtype,
-            self.context,
-            self.stride,
-            self.bos,
-            self.devices,
-            self.batch_tokens,
-            jobs.jobs,
-            kv_cache,
+        return replace(
+            super().settings(jobs),
+            backend=self.backend,
+            server=self.server,
+            kv_cache_bytes=kv_cache,
         )

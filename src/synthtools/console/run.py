@@ -170,11 +170,20 @@ class Run:
         """Where bad records go: told and kept by the first pass over the inputs alone."""
         return Rejects(skip=True) if again else self.rejects
 
-    def records(self, batch_bytes: int | None = None, again: bool = False) -> Iterator[Batch]:
-        """All records that have the needed fields, those that are done included."""
+    def records(
+        self,
+        batch_bytes: int | None = None,
+        again: bool = False,
+        shards: list[Shard] | None = None,
+    ) -> Iterator[Batch]:
+        """All records that have the needed fields, those that are done included.
+
+        Args:
+            shards: other shards than the inputs.
+        """
         rejects = self.rejects_of(again)
         more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
-        for batch in read(self.shards, rejects, **more):
+        for batch in read(self.shards if shards is None else shards, rejects, **more):
             for name, option in self._needed:
                 batch = require_text(batch, name, rejects, option)
             yield batch

@@ -107,8 +107,31 @@ def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
     base = model.base()
     if base is not None:
         return _adapted(model, load_weights(base, dtype, device))
+    return _loaded(AutoModelForCausalLM, model, dtype, device, "causal language model")
+
+
+def load_encoder(model: ModelName, dtype: Any, device: str) -> Any:
+    """A model as far as its last hidden states (without an output layer), ready for inference.
+
+    Args and errors: see ``load_weights``.
+    """
+    from transformers import AutoModel
+
+    # The pooler, which BERT has behind its last hidden states, is not asked.
+    return _loaded(AutoModel, model, dtype, device, "encoder", without="pooler.")
+
+
+def _loaded(
+    kind: Any, model: ModelName, dtype: Any, device: str, word: str, without: str | None = None
+) -> Any:
+    """A model of one of transformers' Auto classes.
+
+    Args:
+        word: what the class is, for messages.
+        without: weights of this prefix may be missing.
+    """
     with _explained(model.name):
-        loaded, told = AutoModelForCausalLM.from_pretrained(
+        loaded, told = kind.from_pretrained(
             model.location,
             revision=model.revision,
             dtype=dtype,
@@ -117,12 +140,14 @@ def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
             output_loading_info=True,
         )
         # transformers would fill them with random numbers.
-        if told["missing_keys"]:
-            names = sorted(told["missing_keys"])
+        names = sorted(
+            name for name in told["missing_keys"] if not without or not name.startswith(without)
+        )
+        if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise SynthError(
                 f"{model.name}: its weights lack {names[0]}{more}: the files are not complete, or "
-                f"this is no causal language model ({loaded.config.model_type})"
+                f"this is no {word} ({loaded.config.model_type})"
             )
         return loaded.eval().to(device)
 
@@ -138,6 +163,47 @@ def _adapted(model: ModelName, base: Any) -> Any:
     with _explained(model.name):
         adapted = PeftModel.from_pretrained(base, model.name, use_safetensors=True)
         return adapted.merge_and_unload().eval()
+
+
+def is_causal(configuration: PretrainedConfig) -> bool:
+    """Whether a configuration is of a causal language model, by the class it was saved from."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    saved = set(configuration.architectures or [])
+    if saved:
+        return bool(saved & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()))
+    kind = configuration.model_type
+    return (
+        kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    )
+
+
+def read_json(model: ModelName, name: str) -> Any:
+    """A JSON file beside a model's configuration, None where there is none.
+
+    Raises:
+        SynthError: it cannot be read.
+    """
+    from transformers.utils import cached_file
+
+    with _explained(model.name):
+        path = cached_file(
+            model.location,
+            name,
+            revision=model.revision,
+            _raise_exceptions_for_gated_repo=False,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+        if path is None:
+            return None
+        try:
+            return json.loads(Path(path).read_bytes())
+        except ValueError as error:
+            raise SynthError(f"{model.name}: {name} is not JSON") from error
 
 
 def context_length(configuration: PretrainedConfig) -> int | None:

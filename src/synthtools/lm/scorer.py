@@ -69,7 +69,7 @@ class Tokenised(NamedTuple):
     prompt: np.ndarray
 
 
-_NO_PROMPT = np.zeros(0, np.int32)
+NO_PROMPT = np.zeros(0, np.int32)
 
 
 class LanguageModel:
@@ -94,7 +94,7 @@ class LanguageModel:
         self.description = description
         self.chunk_bytes = engine.chunk_bytes
         self._engine = engine
-        self._begin = np.array([tokenizer.bos_id], np.int32) if bos else _NO_PROMPT
+        self._begin = np.array([tokenizer.bos_id], np.int32) if bos else NO_PROMPT
         self._capacity = engine.context - len(self._begin)
         self._stride = stride
 
@@ -114,7 +114,7 @@ class LanguageModel:
         same tokens after every prompt [ours])."""
         ids = self.tokenizer.encode(texts)
         if prompts is None:
-            return [Tokenised(i, _NO_PROMPT) for i in ids]
+            return [Tokenised(i, NO_PROMPT) for i in ids]
         before = self.tokenizer.encode(prompts)
         return [Tokenised(i, p) for i, p in zip(ids, before, strict=True)]
 
@@ -137,11 +137,14 @@ class LanguageModel:
             for text, (start, end) in zip(texts, parts, strict=True)
         ]
 
-    def embed(self, texts: list[Tokenised]) -> np.ndarray:
-        """The mean of the last hidden states over a text's tokens [ours], float32 [texts, width].
+    def embed(self, texts: list[Tokenised], pooling: str = "mean") -> np.ndarray:
+        """Vectors of texts from the last hidden states, float32 [texts, width]; zeros for a text
+        without tokens.
 
-        Long texts go through the windows of scoring; each token counts once. A text without tokens
-        has a vector of zeros.
+        Args:
+            pooling: ``mean`` over a text's tokens [ours]: long texts go through the windows of
+                scoring, and each token counts once. ``last``: the state of the last token, with as
+                many tokens before it as the context holds.
 
         Raises:
             SynthError: the backend gives no hidden states.
@@ -155,7 +158,11 @@ class LanguageModel:
         for text in texts:
             start = len(sequences)
             found = self._sequences(text)
-            if found:
+            if pooling == "last" and len(text.ids):
+                end = np.concatenate([text.prompt, text.ids])[-self._capacity :]
+                tokens = np.concatenate([self._begin, end])
+                found = [Sequence(tokens, len(tokens) - 1)]
+            elif found:
                 # A first token without a probability has a hidden state all the same.
                 found[0] = found[0]._replace(first=shift + len(text.prompt))
             elif len(text.ids):
@@ -167,7 +174,8 @@ class LanguageModel:
         for row, (text, (start, end)) in enumerate(zip(texts, parts, strict=True)):
             for one in sums[start:end]:
                 vectors[row] += one
-            vectors[row] /= max(1, len(text.ids))
+            if pooling == "mean":
+                vectors[row] /= max(1, len(text.ids))
         return vectors
 
     def _sequences(self, text: Tokenised) -> list[Sequence]:
@@ -242,7 +250,7 @@ def open_model(
     if configuration is None:
         engine = server
     else:
-        _refuse_other_vocabulary(name, tokenizer, configuration)
+        refuse_other_vocabulary(name, tokenizer, configuration)
         # Last of all: an engine may take a minute to start.
         if backend == "vllm":
             from synthtools.lm.vllm_backend import open_engine
@@ -259,7 +267,8 @@ def open_model(
     return LanguageModel(tokenizer, engine, stride=stride, bos=bos, description=description)
 
 
-def _default_stride(context: int) -> int:
+def default_stride(context: int) -> int:
+    """Tokens between the beginnings of windows where nobody says [ours]."""
     # Every token then has a quarter of the context before it, for a third more work than no overlap.
     return max(1, 3 * context // 4)
 
@@ -290,7 +299,8 @@ def _backend(settings: Settings) -> str:
     return "vllm" if torch.cuda.is_available() and find_spec("vllm") else "torch"
 
 
-def _refuse_other_vocabulary(name: str, tokenizer: TextTokenizer, configuration: Any) -> None:
+def refuse_other_vocabulary(name: str, tokenizer: TextTokenizer, configuration: Any) -> None:
+    """Raises SynthError where a tokenizer has tokens that the model does not know."""
     # A tokenizer may have fewer tokens than the model has rows (padding), never more.
     size = configuration.get_text_config().vocab_size
     if tokenizer.size > size:
@@ -305,14 +315,25 @@ def _stride(settings: Settings, context: int, bos: bool) -> int:
     longest = context - 1
     if longest < (2 if bos else 1):
         raise UsageError(f"--context {context}: leaves no room for two tokens")
-    stride = settings.stride or _default_stride(context)
+    stride = settings.stride or default_stride(context)
     if stride > longest:
         raise UsageError(f"--stride {stride}: at most {longest} with windows of {context} tokens")
     return stride
 
 
 def _context(settings: Settings, configuration: Any) -> int:
-    longest = context_length(configuration)
+    return context_of(settings, context_length(configuration))
+
+
+def context_of(settings: Settings, longest: int | None) -> int:
+    """Tokens of a window.
+
+    Args:
+        longest: what the model takes at most, None where it does not say.
+
+    Raises:
+        SynthError: more are asked for.
+    """
     if settings.context is None:
         return longest or 2048
     if longest is not None and settings.context > longest:

@@ -66,6 +66,16 @@ class TextTokenizer:
         plain = self._backend.encode("a", add_special_tokens=False).ids
         return ids[0] if ids and ids[: len(plain)] != plain else None
 
+    def around(self) -> tuple[np.ndarray, np.ndarray]:
+        """Special tokens that the tokenizer itself puts before and after a text, int32."""
+        plain = self._backend.encode("a", add_special_tokens=False).ids
+        ids = self._backend.encode("a", add_special_tokens=True).ids
+        for start in range(len(ids) - len(plain) + 1 if plain else 0):
+            end = start + len(plain)
+            if ids[start:end] == plain:
+                return np.array(ids[:start], np.int32), np.array(ids[end:], np.int32)
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         """Token ids of each text, int32, without special tokens around them."""
         encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)

@@ -61,6 +61,7 @@ class TorchEngine:
         batch_tokens: tokens of a batch, padding included; None: from the free memory.
         cores: workers on a CPU, None for all cores.
         tell: given a remark when a batch has to be made smaller.
+        replica: what a model on a device does; one that scores, or one that only gives vectors.
     """
 
     def __init__(
@@ -71,9 +72,11 @@ class TorchEngine:
         batch_tokens: int | None,
         cores: int | None,
         tell: Callable[[str], None],
+        replica: Callable[..., Any] | None = None,
     ) -> None:
         self.context = context
-        self._replicas = [_Replica(load(device), device, batch_tokens, tell) for device in devices]
+        of = replica or _ScoringReplica
+        self._replicas = [of(load(device), device, batch_tokens, tell) for device in devices]
         workers = self._replicas
         if devices == ["cpu"] and not self._replicas[0].changes_itself:
             torch.set_num_threads(1)
@@ -81,7 +84,7 @@ class TorchEngine:
         self.chunk_bytes = len(workers) * (
             _CPU_CHUNK_BYTES if devices[0] == "cpu" else _GPU_CHUNK_BYTES
         )
-        self._idle: queue.SimpleQueue[_Replica] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for worker in workers:
             self._idle.put(worker)
         self._pool = ThreadPoolExecutor(len(workers))
@@ -96,14 +99,15 @@ class TorchEngine:
         """Numbers of a hidden state."""
         return self._replicas[0].width
 
-    def pooled(self, sequences: list[Sequence]) -> list[np.ndarray]:
-        """The sum of the last hidden states from each sequence's ``first`` token on, float32."""
+    def pooled(self, sequences: list[Any]) -> list[np.ndarray]:
+        """The sum of the last hidden states over a part of each sequence, float32: from its ``first``
+        token on, or what another replica takes for the part."""
         return self._over_batches(sequences, lambda replica, some, width: replica.pool(some, width))
 
     def _over_batches(
         self,
-        sequences: list[Sequence],
-        function: Callable[[_Replica, list[Sequence], int], list[_R]],
+        sequences: list[Any],
+        function: Callable[[Any, list[Any], int], list[_R]],
     ) -> list[_R]:
         """What a function of (replica, sequences, padded length) gives for each sequence."""
         budget = min(replica.batch_tokens for replica in self._replicas)
@@ -146,8 +150,20 @@ def _batches(lengths: list[int], context: int, budget: int) -> list[tuple[int, l
     return batches
 
 
-class _Replica:
-    """The model on one device."""
+def at_least(rows: int, width: int) -> int:
+    """Rows of a batch of this length, so many that BLAS takes the kernels of larger ones."""
+    return max(rows, -(-_LEAST_ROWS // width))
+
+
+class Replica:
+    """The model on one device, as far as its hidden states.
+
+    Attributes:
+        batch_tokens: of a batch, padding included.
+        width: numbers of a hidden state.
+        changes_itself: the model keeps something of a batch in itself (RecurrentGemma its states,
+            LongRoPE the frequencies for the batch's length), and takes one batch at a time.
+    """
 
     def __init__(
         self, model: Any, device: str, batch_tokens: int | None, tell: Callable[[str], None]
@@ -159,9 +175,62 @@ class _Replica:
         self.batch_tokens = batch_tokens or (
             _gpu_batch_tokens(model, self._device) if self._on_gpu else _CPU_BATCH_TOKENS
         )
-        head = model.get_output_embeddings()
-        self._weight = head.weight.float()
         self.width: int = model.config.get_text_config().hidden_size
+        before = _held_by_modules(model)
+        self._try_out()
+        self.changes_itself = _held_by_modules(model) != before or any(
+            "longrope" in str(getattr(module, "rope_type", "")) for module in model.modules()
+        )
+
+    def _try_out(self) -> None:
+        """Runs the model once."""
+        raise NotImplementedError
+
+    def _hidden(self, ids: Tensor) -> Tensor:
+        """Hidden states [batch, length, width] of token ids [batch, length]."""
+        return self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+
+    def pool(self, sequences: list[Sequence], width: int) -> list[np.ndarray]:
+        """Sums of hidden states of sequences of one padded length (see ``TorchEngine.pooled``)."""
+        return self._halving(sequences, width, lambda some: self._pool(some, width))
+
+    def _halving(
+        self, sequences: list[Sequence], width: int, function: Callable[[list[Sequence]], list[_R]]
+    ) -> list[_R]:
+        """Halves the batch where memory does not suffice."""
+        try:
+            return function(sequences)
+        except torch.OutOfMemoryError:
+            if len(sequences) == 1:
+                raise
+        torch.cuda.empty_cache()
+        half = len(sequences) // 2
+        if self.batch_tokens > half * width:
+            self.batch_tokens = max(width, half * width)
+            self._tell(f"{self._device}: out of memory; batches of {self.batch_tokens:,} tokens")
+        return self._halving(sequences[:half], width, function) + self._halving(
+            sequences[half:], width, function
+        )
+
+    @torch.inference_mode()
+    def _pool(self, sequences: list[Sequence], width: int) -> list[np.ndarray]:
+        rows = at_least(len(sequences), width)
+        ids = np.zeros((rows, width), np.int64)
+        for row, sequence in enumerate(sequences):
+            ids[row, : len(sequence.tokens)] = sequence.tokens
+        hidden = self._hidden(torch.from_numpy(ids).to(self._device))
+        return [
+            hidden[row, sequence.first : len(sequence.tokens)].float().sum(0).cpu().numpy()
+            for row, sequence in enumerate(sequences)
+        ]
+
+
+class _ScoringReplica(Replica):
+    """A causal language model with its output layer."""
+
+    def _try_out(self) -> None:
+        head = self._model.get_output_embeddings()
+        self._weight = head.weight.float()
         self._bias = None if getattr(head, "bias", None) is None else head.bias.float()
         # bfloat16 values are exact in TensorFloat-32: the float32 head then costs no accuracy and
         # runs on the tensor cores.
@@ -169,13 +238,7 @@ class _Replica:
         logits = _GPU_LOGITS if self._on_gpu else _CPU_LOGITS
         # Halves of a chunk, too, have no fewer than _LEAST_ROWS.
         self._rows = max(2 * _LEAST_ROWS, logits // len(self._weight))
-        before = _held_by_modules(model)
         self._scale, self._cap = self._find_output_rule()
-        # A model that keeps something of a batch in itself (RecurrentGemma its states, LongRoPE the
-        # frequencies for the batch's length) takes one batch at a time.
-        self.changes_itself = _held_by_modules(model) != before or any(
-            "longrope" in str(getattr(module, "rope_type", "")) for module in model.modules()
-        )
 
     def _find_output_rule(self) -> tuple[float, float | None]:
         """How the model bends its logits (Cohere, Granite: a factor; Gemma: a soft cap).
@@ -213,10 +276,6 @@ class _Replica:
             )
         return scale, cap
 
-    def _hidden(self, ids: Tensor) -> Tensor:
-        """Hidden states [batch, length, width] of token ids [batch, length]."""
-        return self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-
     def _logits(self, hidden: Tensor, scale: float, cap: float | None) -> Tensor:
         """float32 logits [rows, vocabulary] of hidden states [rows, width]."""
         before = torch.backends.cuda.matmul.allow_tf32
@@ -235,45 +294,11 @@ class _Replica:
         """Scores of sequences of one padded length."""
         return self._halving(sequences, width, lambda some: self._score(some, width, request))
 
-    def pool(self, sequences: list[Sequence], width: int) -> list[np.ndarray]:
-        """Sums of hidden states of sequences of one padded length (see ``TorchEngine.pooled``)."""
-        return self._halving(sequences, width, lambda some: self._pool(some, width))
-
-    def _halving(
-        self, sequences: list[Sequence], width: int, function: Callable[[list[Sequence]], list[_R]]
-    ) -> list[_R]:
-        """Halves the batch where memory does not suffice."""
-        try:
-            return function(sequences)
-        except torch.OutOfMemoryError:
-            if len(sequences) == 1:
-                raise
-        torch.cuda.empty_cache()
-        half = len(sequences) // 2
-        if self.batch_tokens > half * width:
-            self.batch_tokens = max(width, half * width)
-            self._tell(f"{self._device}: out of memory; batches of {self.batch_tokens:,} tokens")
-        return self._halving(sequences[:half], width, function) + self._halving(
-            sequences[half:], width, function
-        )
-
-    @torch.inference_mode()
-    def _pool(self, sequences: list[Sequence], width: int) -> list[np.ndarray]:
-        rows = max(len(sequences), -(-_LEAST_ROWS // width))
-        ids = np.zeros((rows, width), np.int64)
-        for row, sequence in enumerate(sequences):
-            ids[row, : len(sequence.tokens)] = sequence.tokens
-        hidden = self._hidden(torch.from_numpy(ids).to(self._device))
-        return [
-            hidden[row, sequence.first : len(sequence.tokens)].float().sum(0).cpu().numpy()
-            for row, sequence in enumerate(sequences)
-        ]
-
     @torch.inference_mode()
     def _score(
         self, sequences: list[Sequence], width: int, request: Request
     ) -> list[SequenceScores]:
-        rows = max(len(sequences), -(-_LEAST_ROWS // width))
+        rows = at_least(len(sequences), width)
         ids = np.zeros((rows, width), np.int64)
         # One scored token is predicted from the hidden state before it.
         scored = np.zeros((rows, width), bool)

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 # What an added field holds, per record; ``records.columnar`` maps each to an Arrow type.
 #   ids: int32 array; hashes: uint32 array; logprobs: float32 array, NaN where a token has none;
+#   vector: float32 array, as long as every other of the column;
 #   candidates: (present, ids, logprobs): bool array [tokens], int32 and float32 arrays
 #   [tokens present, k]; written as {"ids": […], "logprobs": […]} or null per token
-FieldKind = Literal["float", "int", "string", "ids", "hashes", "logprobs", "candidates"]
+FieldKind = Literal["float", "int", "string", "ids", "hashes", "logprobs", "vector", "candidates"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ _SIZES: dict[FieldKind, Callable[[Any], int]] = {
     "ids": lambda value: 4 * len(value),
     "hashes": lambda value: 4 * len(value),
     "logprobs": lambda value: 4 * len(value),
+    "vector": lambda value: 4 * len(value),
     "candidates": lambda value: len(value[0]) + 8 * value[1].size,
 }
 

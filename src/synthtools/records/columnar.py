@@ -46,6 +46,7 @@ _KINDS: dict[FieldKind, pa.DataType] = {
     "ids": pa.list_(pa.int32()),
     "hashes": pa.list_(pa.uint32()),
     "logprobs": pa.list_(pa.float32()),
+    "vector": pa.list_(pa.float32()),  # of a fixed size, which the values tell
     "candidates": pa.list_(
         pa.struct([("ids", pa.list_(pa.int32())), ("logprobs", pa.list_(pa.float32()))])
     ),
@@ -195,9 +196,23 @@ def _column_array(column: Column) -> pa.Array:
     if column.kind in ("ids", "hashes"):
         numbers = np.int32 if column.kind == "ids" else np.uint32
         return _lists(column.values, pa.array(_flat(column.values, numbers)))
+    if column.kind == "vector":
+        return _vectors(column.values)
     if column.kind == "candidates":
         return _candidate_lists(column.values)
     return pa.array(column.values, kind)
+
+
+def _vectors(values: Sequence[np.ndarray | None]) -> pa.Array:
+    """Vectors of one length as lists of a fixed size."""
+    width = next((len(value) for value in values if value is not None), None)
+    if width is None:
+        return pa.nulls(len(values))
+    missing = np.array([value is None for value in values], bool)
+    rows = np.zeros((len(values), width), np.float32)
+    rows[~missing] = np.stack([value for value in values if value is not None])
+    mask = pa.array(missing) if missing.any() else None
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), width, mask=mask)
 
 
 def _candidate_lists(
@@ -251,6 +266,7 @@ def _unify_types(left: pa.DataType, right: pa.DataType) -> pa.DataType:
         return left
     if pa.types.is_null(left):
         return right
+    left, right = _of_any_size(left), _of_any_size(right)
     if pa.types.is_list(left) and pa.types.is_list(right):
         inner = _unify_types(left.value_type, right.value_type)
         return JSON if _holds_json(inner) else pa.list_(inner)
@@ -267,6 +283,10 @@ def _unify_types(left: pa.DataType, right: pa.DataType) -> pa.DataType:
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         return JSON
+
+
+def _of_any_size(kind: pa.DataType) -> pa.DataType:
+    return pa.list_(kind.value_type) if pa.types.is_fixed_size_list(kind) else kind
 
 
 # What Arrow would merge with other types, changing values: text into bytes, decimals into doubles.
@@ -332,6 +352,8 @@ def _canonical(array: pa.Array) -> pa.Array:
         fields = [_canonical(item) for item in array.flatten()]
         mask = array.is_null() if array.null_count else None
         return pa.StructArray.from_arrays(fields, fields=list(kind), mask=mask)
+    if pa.types.is_fixed_size_list(kind) and array.null_count:
+        return pa.array(array.to_pylist(), kind)
     if pa.types.is_list(kind) and _holds_struct(kind) and not array.offset:
         mask = array.is_null() if array.null_count else None
         items = _canonical(array.values)
@@ -385,7 +407,7 @@ def _value_sizes(array: pa.Array) -> np.ndarray:
         return _value_sizes(array.storage)
     if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
         return _lengths(pc.binary_length(array))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if _is_list(kind):
         ends = np.cumsum(_lengths(pc.list_value_length(array)))
         sums = np.concatenate([[0], np.cumsum(_value_sizes(pc.list_flatten(array)))])
         return np.diff(sums[ends], prepend=0)
@@ -393,6 +415,11 @@ def _value_sizes(array: pa.Array) -> np.ndarray:
         fields = (_value_sizes(pc.struct_field(array, [i])) for i in range(kind.num_fields))
         return sum(fields, start=np.zeros(len(array), np.int64))
     return np.full(len(array), 8, np.int64)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(test(kind) for test in tests)
 
 
 def _lengths(lengths: pa.Array) -> np.ndarray:
@@ -512,7 +539,7 @@ def _may_be_nonfinite(array: pa.Array) -> bool:
     kind = array.type
     if pa.types.is_floating(kind):
         return pc.all(pc.is_finite(array)).as_py() is False
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if _is_list(kind):
         return _may_be_nonfinite(pc.list_flatten(array))
     if pa.types.is_struct(kind):
         fields = (pc.struct_field(array, [i]) for i in range(kind.num_fields))

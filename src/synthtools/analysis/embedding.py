@@ -1,0 +1,60 @@
+"""Records → records with a vector of their text; vectors that records hold already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from synthtools.lm.ahead import overlapped
+from synthtools.lm.scorer import Tokenised
+from synthtools.lm.vectors import VectorModel
+from synthtools.records.batch import Batch, Column
+from synthtools.records.transform import gathered
+
+FIELD = "embedding"
+
+
+def embedded(
+    batches: Iterable[Batch], model: VectorModel, text_field: str
+) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
+    """Records, their vectors and which of them have one; reading and tokenising, the model, and the
+    caller run side by side.
+
+    Yields:
+        (batch, vectors, there): float32 [records, width], bool [records]; a text without tokens has
+        no vector, and a row of zeros.
+    """
+
+    def tokenise(run: list[Batch]) -> tuple[list[Batch], list[Tokenised]]:
+        return run, model.tokenise([text for batch in run for text in batch.column(text_field)])
+
+    def embed(
+        item: tuple[list[Batch], list[Tokenised]],
+    ) -> tuple[list[Batch], np.ndarray, np.ndarray]:
+        run, texts = item
+        there = np.array([len(text.ids) > 0 for text in texts], bool)
+        return run, model.embed(texts), there
+
+    runs = gathered(batches, lambda batch: int(batch.sizes().sum()), model.chunk_bytes)
+    for run, vectors, there in overlapped(runs, tokenise, embed):
+        start = 0
+        for batch in run:
+            end = start + len(batch)
+            yield batch, vectors[start:end], there[start:end]
+            start = end
+
+
+def with_field(batch: Batch, vectors: np.ndarray, there: np.ndarray) -> Batch:
+    """The batch with ``embedding``; null where a text has no vector."""
+    values = [row if has else None for row, has in zip(vectors, there, strict=True)]
+    tally = {"vectors": there.astype(np.int64)}
+    return batch.adding({FIELD: Column("vector", values)}, tally)
+
+
+def without_nulls(batches: Iterable[Batch], field: str) -> Iterator[tuple[Batch, int]]:
+    """The records whose field is not null, and how many others each batch had."""
+    for batch in batches:
+        kept = [index for index, value in enumerate(batch.column(field)) if value is not None]
+        missing = len(batch) - len(kept)
+        yield (batch.take(kept) if missing else batch), missing

@@ -1,0 +1,119 @@
+"""Vectors in two dimensions: t-SNE, UMAP, principal components."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import SynthError
+
+METHODS = ("tsne", "umap", "pca")
+# Fewer documents have no neighbourhoods that t-SNE or UMAP could keep.
+LEAST = 6
+_PERPLEXITY = 30.0
+_UMAP_NEIGHBOURS = 15
+
+
+_PACKAGES = {
+    "tsne": (
+        "sklearn",
+        "t-SNE needs scikit-learn: pip install 'synthtools[map]' (or --method pca)",
+    ),
+    "umap": ("umap", "UMAP needs umap-learn: pip install 'synthtools[umap]' (or --method tsne)"),
+}
+
+
+def require(method: str) -> None:
+    """Raises SynthError, with the remedy, where the method's package is not installed."""
+    package, remedy = _PACKAGES.get(method, ("numpy", ""))
+    if find_spec(package) is None:
+        raise SynthError(remedy)
+
+
+def project(vectors: np.ndarray, method: str, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Coordinates, float64 [documents, 2], and what they were made with.
+
+    One thread computes them: with several, the order of sums, and with it the map, would depend on
+    how many there are.
+
+    Args:
+        vectors: float32 [documents, width], finite; taken as they are.
+        method: one of ``METHODS``; ``tsne`` is Barnes–Hut t-SNE (van der Maaten 2014) of scikit-learn
+            with perplexity 30 (a third of the documents where that is less) and principal components
+            to begin with; ``umap`` (McInnes et al. 2018) is umap-learn with its defaults.
+
+    Raises:
+        SynthError: the method finds no coordinates, or its package is not installed.
+    """
+    if len(vectors) < LEAST and method != "pca":
+        method = "pca"
+    require(method)
+    if method == "pca":
+        found, shares = principal_components(vectors)
+        return found, {"method": "pca", "explained_variance": shares}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, settings = (_tsne if method == "tsne" else _umap)(vectors, seed)
+    found = found.astype(np.float64)
+    if not np.isfinite(found).all():
+        raise SynthError(f"{method}: gives coordinates that are no numbers; try --method pca")
+    return found, {"method": method, **settings}
+
+
+def principal_components(vectors: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """The first two principal components, float64 [documents, 2], and their shares of the variance.
+
+    The largest weight of a component is positive, which settles its sign.
+    """
+    points = vectors.astype(np.float64)
+    points -= points.mean(axis=0)
+    if points.shape[1] <= len(points):
+        _, axes = np.linalg.eigh(points.T @ points)
+        axes = axes[:, ::-1][:, :2]
+    else:
+        _, scores = np.linalg.eigh(points @ points.T)
+        axes = points.T @ scores[:, ::-1][:, :2]
+        lengths = np.linalg.norm(axes, axis=0)
+        axes = axes / np.where(lengths == 0, 1, lengths)
+    signs = np.sign(axes[np.argmax(np.abs(axes), axis=0), np.arange(axes.shape[1])])
+    found = np.zeros((len(points), 2))
+    found[:, : axes.shape[1]] = points @ (axes * np.where(signs == 0, 1, signs))
+    total = float((points**2).sum())
+    shares = [float((found[:, i] ** 2).sum()) / total if total else 0.0 for i in range(2)]
+    return found, shares
+
+
+def _tsne(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
+    with threadpool_limits(1):
+        start, _ = principal_components(vectors)
+        spread = float(start[:, 0].std())
+        if spread:
+            start = start / spread * 1e-4
+        else:  # all in one point: anything that tells them apart will do
+            start = np.random.default_rng(seed).normal(size=start.shape) * 1e-4
+        found = TSNE(
+            perplexity=perplexity,
+            init=start.astype(np.float32),
+            random_state=seed,
+            method="barnes_hut",
+            n_jobs=1,
+        ).fit_transform(vectors)
+    return found, {"perplexity": perplexity}
+
+
+def _umap(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    from umap import UMAP
+
+    neighbours = min(_UMAP_NEIGHBOURS, len(vectors) - 1)
+    init = "spectral" if len(vectors) > 4 * neighbours else "random"
+    found = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init=init).fit_transform(
+        vectors
+    )
+    return found, {"umap_neighbours": neighbours}

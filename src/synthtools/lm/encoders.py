@@ -1,0 +1,175 @@
+"""Vectors of texts from sentence encoders: any model of transformers that gives hidden states.
+
+As in ``torch_backend``, sequences are padded to lengths that depend on the sequence alone. An encoder
+looks to the right, so padding is masked; sequences that fill their length are run apart, without a
+mask, because models choose another way of attention when a batch happens to need none.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthtools.lm.scorer import NO_PROMPT, Tokenised
+from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.torch_backend import Replica, TorchEngine, at_least
+from synthtools.lm.windows import windows
+
+
+class Part(NamedTuple):
+    """One forward pass: tokens, int32, and the runs of them whose hidden states are summed."""
+
+    tokens: np.ndarray
+    runs: tuple[tuple[int, int], ...]
+
+
+class EncoderReplica(Replica):
+    """An encoder on one device.
+
+    Args:
+        padding: the token that fills up sequences.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        device: str,
+        batch_tokens: int | None,
+        tell: Callable[[str], None],
+        padding: int,
+    ) -> None:
+        self._padding = padding
+        super().__init__(model, device, batch_tokens, tell)
+
+    def _try_out(self) -> None:
+        ids = torch.full((2, 8), self._padding, device=self._device)
+        mask = torch.ones_like(ids)
+        mask[:, 4:] = 0
+        with torch.inference_mode():
+            self._states(ids, mask)
+
+    def _states(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        return self._model(input_ids=ids, attention_mask=mask).last_hidden_state
+
+    @torch.inference_mode()
+    def _pool(self, sequences: list[Any], width: int) -> list[np.ndarray]:
+        sums: list[np.ndarray] = [np.zeros(0, np.float32)] * len(sequences)
+        filled = [len(part.tokens) == width for part in sequences]
+        for masked in (False, True):
+            members = [index for index, full in enumerate(filled) if full != masked]
+            if not members:
+                continue
+            rows = at_least(len(members), width)
+            ids = np.full((rows, width), self._padding, np.int64)
+            mask = np.zeros((rows, width), np.int64)
+            mask[:, 0] = 1  # a row that sees nothing would be no number
+            for row, index in enumerate(members):
+                tokens = sequences[index].tokens
+                ids[row, : len(tokens)] = tokens
+                mask[row, : len(tokens)] = 1
+            hidden = self._states(
+                torch.from_numpy(ids).to(self._device),
+                torch.from_numpy(mask).to(self._device) if masked else None,
+            )
+            for row, index in enumerate(members):
+                states = [hidden[row, start:end].float() for start, end in sequences[index].runs]
+                sums[index] = torch.cat(states).sum(0).cpu().numpy()
+        return sums
+
+
+class SentenceEncoder:
+    """Vectors of texts; a context manager that gives the device back.
+
+    Args:
+        stride: tokens between the beginnings of windows.
+        lower: texts are lower-cased first.
+
+    Attributes:
+        description: what a report says of the model.
+        chunk_bytes: about how much text one call should bring.
+    """
+
+    def __init__(
+        self,
+        tokenizer: TextTokenizer,
+        engine: TorchEngine,
+        *,
+        stride: int,
+        lower: bool,
+        description: dict[str, Any],
+    ) -> None:
+        self.description = description
+        self.chunk_bytes = engine.chunk_bytes
+        self._tokenizer = tokenizer
+        self._engine = engine
+        self._before, self._after = tokenizer.around()
+        self._capacity = engine.context - len(self._before) - len(self._after)
+        self._stride = stride
+        self._lower = lower
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._engine.close()
+
+    def tokenise(self, texts: list[str]) -> list[Tokenised]:
+        """Tokens of texts, without the special tokens around them."""
+        if self._lower:
+            texts = [text.lower() for text in texts]
+        return [Tokenised(ids, NO_PROMPT) for ids in self._tokenizer.encode(texts)]
+
+    def embed(self, texts: list[Tokenised], pooling: str = "mean") -> np.ndarray:
+        """Vectors of texts from the last hidden states, float32 [texts, width]; zeros for a text
+        without tokens.
+
+        Args:
+            pooling: ``mean`` over a text's tokens and the special ones around it, as in
+                sentence-transformers; ``cls``, the first token; ``last``, the last one. Texts
+                beyond the context go through overlapping windows with special tokens around each
+                [ours]: for ``mean`` each token of the text counts once, for ``cls`` the windows'
+                vectors are averaged by the tokens that count in each, and for ``last`` there is one
+                window, which ends with the text.
+        """
+        parts: list[Part] = []
+        weights: list[int] = []
+        bounds = [0]
+        for text in texts:
+            for part, weight in self._parts(text.ids, pooling):
+                parts.append(part)
+                weights.append(weight)
+            bounds.append(len(parts))
+        sums = self._engine.pooled(parts)
+        vectors = np.zeros((len(texts), self._engine.width), np.float32)
+        for row, (start, end) in enumerate(itertools.pairwise(bounds)):
+            for index in range(start, end):
+                vectors[row] += sums[index] * (weights[index] if pooling == "cls" else 1)
+            if pooling != "last" and end > start:
+                vectors[row] /= sum(weights[start:end])
+        return vectors
+
+    def _parts(self, ids: np.ndarray, pooling: str) -> list[tuple[Part, int]]:
+        """The windows of a text, and how many tokens count in each."""
+        if not len(ids):
+            return []
+        if pooling == "last":
+            tokens = np.concatenate([self._before, ids[-self._capacity :], self._after])
+            return [(Part(tokens, ((len(tokens) - 1, len(tokens)),)), 1)]
+        before, found = len(self._before), []
+        for window in windows(len(ids), 0, self._capacity, self._stride):
+            tokens = np.concatenate([self._before, ids[window.start : window.end], self._after])
+            first = before + window.first - window.start
+            runs = ((0, 1),) if pooling == "cls" else ((0, before), (first, len(tokens)))
+            found.append((Part(tokens, runs), before + len(tokens) - first))
+        return found

@@ -1,0 +1,307 @@
+"""Vectors of texts from any model: the hidden states of a causal language model, or a sentence encoder.
+
+A directory is taken for a sentence encoder where it has the ``modules.json`` of sentence-transformers
+or was saved from a model that is not causal (BERT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.lm.loading import (
+    ModelName,
+    context_length,
+    describe,
+    is_causal,
+    load_configuration,
+    load_encoder,
+    load_tokenizer,
+    read_json,
+)
+from synthtools.lm.scorer import (
+    Settings,
+    Tokenised,
+    context_of,
+    default_stride,
+    device_list,
+    open_model,
+    refuse_other_vocabulary,
+    torch_dtype,
+)
+from synthtools.lm.scores import Request
+from synthtools.lm.tokens import TextTokenizer
+
+POOLING = ("mean", "last", "cls")
+
+# What sentence-transformers calls the ways of pooling that are known here.
+_MODES = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_lasttoken": "last",
+}
+_NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
+
+
+class VectorModel:
+    """Texts → vectors; a context manager that gives the device back.
+
+    Args:
+        model: a ``LanguageModel`` or a ``SentenceEncoder``.
+        unit: scale vectors to length 1.
+        most: tokens at the beginning of a text that count, None for all.
+
+    Attributes:
+        description: what a report says of the model.
+        chunk_bytes: about how much text one call should bring.
+    """
+
+    def __init__(self, model: Any, pooling: str, unit: bool, most: int | None) -> None:
+        self._model = model
+        self._pooling = pooling
+        self._unit = unit
+        self._most = most
+        self.description: dict[str, Any] = {
+            **model.description,
+            "pooling": pooling,
+            "unit_length": unit,
+            "max_tokens": most,
+        }
+        self.chunk_bytes: int = model.chunk_bytes
+
+    def __enter__(self) -> Self:
+        self._model.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._model.__exit__(kind, error, trace)
+
+    def tokenise(self, texts: list[str]) -> list[Tokenised]:
+        """Tokens of texts; a text that has none has no vector."""
+        found = self._model.tokenise(texts)
+        if self._most is None:
+            return found
+        return [text._replace(ids=text.ids[: self._most]) for text in found]
+
+    def embed(self, texts: list[Tokenised]) -> np.ndarray:
+        """Vectors, float32 [texts, width]; zeros for a text without tokens.
+
+        Raises:
+            SynthError: the model gives what is no number.
+        """
+        vectors = self._model.embed(texts, self._pooling)
+        if not np.isfinite(vectors).all():
+            raise SynthError(
+                f"{self.description['name']}: gives vectors that are no numbers; float16 is too "
+                "narrow for some models: try another --dtype"
+            )
+        return unit_length(vectors) if self._unit else vectors
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Vectors scaled to length 1, float32; one of zeros stays as it is."""
+    lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
+    return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+
+
+def open_vector_model(
+    settings: Settings,
+    pooling: str | None = None,
+    unit: bool = False,
+    most: int | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> VectorModel:
+    """Loads a model for vectors, on the torch backend.
+
+    Args:
+        pooling: one of ``POOLING``; None for what a sentence encoder's own configuration says, else
+            the mean.
+        unit: scale vectors to length 1 (an encoder's configuration may say so too).
+        most: tokens at the beginning of a text that count, None for all.
+        tell: given remarks for the user.
+
+    Raises:
+        SynthError: the model cannot be had, or does what is not known here.
+        UsageError: settings that do not fit the model or each other.
+    """
+    if pooling is not None and pooling not in POOLING:
+        raise UsageError(f"--pooling {pooling}: use one of {', '.join(POOLING)}")
+    settings = replace(settings, backend="torch")
+    layout = _layout(settings.model, pooling, tell)
+    named = layout.model if layout else settings.model
+    configuration = load_configuration(named)
+    if layout is None and is_causal(configuration):
+        if pooling == "cls":
+            raise UsageError(
+                f"--pooling cls: {named.name} is a causal language model, whose first token has "
+                "seen nothing of the text; use mean or last"
+            )
+        return VectorModel(open_model(settings, Request(), tell), pooling or "mean", unit, most)
+    if configuration.is_encoder_decoder:
+        raise SynthError(
+            f"{named.name}: is a model of two parts ({configuration.model_type}); vectors come from "
+            "causal language models and from encoders"
+        )
+    layout = layout or _Layout(named, pooling or "mean")
+    encoder = _open_encoder(replace(settings, model=named), configuration, layout, tell)
+    encoder.description["name"] = settings.model.name
+    return VectorModel(encoder, layout.pooling, unit or layout.unit, most)
+
+
+@dataclass
+class _Layout:
+    """What a directory of sentence-transformers says.
+
+    Attributes:
+        model: the transformer in it.
+        longest: tokens that the model was trained for, None where it does not say.
+    """
+
+    model: ModelName
+    pooling: str
+    unit: bool = False
+    longest: int | None = None
+    lower: bool = False
+
+
+def _layout(model: ModelName, pooling: str | None, tell: Callable[[str], None]) -> _Layout | None:
+    """The layout of a model, None where it is not one of sentence-transformers."""
+    modules = read_json(model, "modules.json")
+    if modules is None:
+        return None
+    if not isinstance(modules, list) or not all(
+        isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules
+    ):
+        raise SynthError(f"{model.name}: modules.json is no list of modules with a type each")
+    found = _Layout(model, pooling or "mean")
+    for place, module in enumerate(modules):
+        kind, folder = module["type"].rsplit(".", 1)[-1], module.get("path", "")
+        if kind == "Transformer" and place == 0:
+            found.model = _inside(model, folder)
+            told = read_json(found.model, "sentence_bert_config.json") or {}
+            found.longest = told.get("max_seq_length")
+            found.lower = bool(told.get("do_lower_case"))
+        elif kind == "Pooling" and place == 1:
+            if pooling is None:
+                config = read_json(model, f"{folder}/config.json") or {}
+                found.pooling = _pooling_of(model, config)
+        elif kind == "Normalize":
+            found.unit = True
+        else:
+            raise SynthError(
+                f"{model.name}: has a module {kind} of sentence-transformers that is not known here "
+                "(known: Transformer, Pooling, Normalize); embed with that package and give the "
+                "vectors with --vector-field"
+            )
+    prompts = read_json(model, "config_sentence_transformers.json") or {}
+    if prompts.get("default_prompt_name"):
+        tell(
+            f"{model.name}: has a default prompt ({prompts['default_prompt_name']}), which is not "
+            "put before texts here"
+        )
+    return found
+
+
+def _inside(model: ModelName, folder: str) -> ModelName:
+    if not folder:
+        return model
+    if not Path(model.location).is_dir():
+        raise SynthError(
+            f"{model.name}: its transformer is in a folder of its own ({folder}); download it and "
+            "name the directory"
+        )
+    return replace(model, name=str(Path(model.location) / folder))
+
+
+def _pooling_of(model: ModelName, config: dict[str, Any]) -> str:
+    """How a pooling module pools."""
+    modes = [name for name, on in config.items() if name.startswith("pooling_mode_") and on is True]
+    named = config.get("pooling_mode")
+    modes += [named] if isinstance(named, str) else list(named or [])
+    known = [_MODES.get(mode) or _NAMES.get(mode) for mode in modes]
+    if len(known) != 1 or known[0] is None:
+        raise SynthError(
+            f"{model.name}: pools by {', '.join(modes) or 'nothing'}, which is not known here; choose "
+            "with --pooling mean, last or cls"
+        )
+    return known[0]
+
+
+def _open_encoder(
+    settings: Settings, configuration: Any, layout: _Layout, tell: Callable[[str], None]
+) -> Any:
+    import torch
+
+    from synthtools.lm.encoders import EncoderReplica, SentenceEncoder
+    from synthtools.lm.torch_backend import TorchEngine
+
+    name = settings.model.tokenizer or settings.model.name
+    revision = None if settings.model.tokenizer else settings.model.revision
+    loaded = load_tokenizer(name, revision)
+    tokenizer = TextTokenizer(loaded)
+    refuse_other_vocabulary(name, tokenizer, configuration)
+    padding = configuration.pad_token_id
+    padding = loaded.pad_token_id if padding is None else padding
+    devices = device_list(settings.devices)
+    dtype = getattr(torch, torch_dtype(settings.dtype, devices[0] != "cpu"))
+    limits = [
+        _positions(configuration),
+        layout.longest,
+        loaded.model_max_length if loaded.model_max_length < 1 << 30 else None,
+    ]
+    longest = min((limit for limit in limits if limit), default=None)
+    context = context_of(settings, longest) if settings.context else longest or 512
+    around = sum(map(len, tokenizer.around()))
+    if context <= around:
+        raise UsageError(f"--context {context}: leaves no room beside {around} special tokens")
+    capacity = context - around
+    stride = settings.stride or default_stride(capacity)
+    if stride > capacity:
+        raise UsageError(f"--stride {stride}: at most {capacity} with windows of {context} tokens")
+    engine = TorchEngine(
+        lambda device: load_encoder(settings.model, dtype, device),
+        devices,
+        context,
+        settings.batch_tokens,
+        settings.cores,
+        tell,
+        partial(EncoderReplica, padding=padding or 0),
+    )
+    description = {
+        **describe(settings.model, configuration),
+        "backend": "torch",
+        "context": context,
+        "stride": stride,
+    }
+    return SentenceEncoder(
+        tokenizer, engine, stride=stride, lower=layout.lower, description=description
+    )
+
+
+def _positions(configuration: Any) -> int | None:
+    """Positions that texts can have."""
+    longest = context_length(configuration)
+    if longest is None or configuration.model_type not in _COUNTS_FROM_PADDING:
+        return longest
+    return longest - (configuration.pad_token_id or 0) - 1
+
+
+# In these families the first position is the one after that of padding.
+_COUNTS_FROM_PADDING = frozenset(
+    (
+        *("camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "mpnet", "roberta"),
+        *("roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+    )
+)
