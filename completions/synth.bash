@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash dsir mix sample train cat"
+            words="edit ppl ngram-hash dsir mix sample train cat simulate"
             ;;
         edit)
             options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
@@ -119,6 +119,15 @@ _synth() {
                 --rejects | -o | --output | --report) value=file ;;
                 --shard | --shard-size | -n | --head | --select) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+            esac
+            ;;
+        simulate)
+            options="-j --jobs -T --samples -d --features --noise --generations --repetitions --workflow --edit-share --edit-decay --masks --seed --report --plot --json --debug -h --help"
+            case $prev in
+                -j | --jobs | -T | --samples | -d | --features | --noise | --generations | --repetitions | --edit-share | --edit-decay | --seed) value=word ;;
+                --workflow) value=word words="replace accumulate accumulate-subsample edit" ;;
+                --masks) value=word words="disjoint nested random" ;;
+                --report | --plot) value=file ;;
             esac
             ;;
     esac

@@ -20,6 +20,7 @@ complete -c synth -n __synth_tool_is -a mix -d 'Mix sources in exact shares of t
 complete -c synth -n __synth_tool_is -a sample -d 'Draw N records, uniformly or by a weight field, in one pass'
 complete -c synth -n __synth_tool_is -a train -d 'Train a language model from scratch on the text of records'
 complete -c synth -n __synth_tool_is -a cat -d 'Convert, reshard, count or look at records'
+complete -c synth -n __synth_tool_is -a simulate -d 'Theory of iterated data: test error of a linear model by generation'
 
 # synth
 complete -c synth -n '__synth_tool_is' -f
@@ -263,3 +264,22 @@ complete -c synth -n '__synth_tool_is cat' -s n -l head -x -d 'Stop after N reco
 complete -c synth -n '__synth_tool_is cat' -l select -x -d 'Keep only these fields, in this order'
 complete -c synth -n '__synth_tool_is cat' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is cat' -s h -l help -d 'Show this message and exit'
+
+# synth-simulate
+complete -c synth -n '__synth_tool_is simulate' -f
+complete -c synth -n '__synth_tool_is simulate' -s j -l jobs -x -d 'CPU cores to use (default: all)'
+complete -c synth -n '__synth_tool_is simulate' -s T -l samples -x -d 'Samples that a model is fitted to'
+complete -c synth -n '__synth_tool_is simulate' -s d -l features -x -d 'Features of a sample, at most T − 2'
+complete -c synth -n '__synth_tool_is simulate' -l noise -x -d 'Standard deviation of the labels\' noise'
+complete -c synth -n '__synth_tool_is simulate' -l generations -x -d 'Models one after the other, the first included'
+complete -c synth -n '__synth_tool_is simulate' -l repetitions -x -d 'Draws of the data to average over'
+complete -c synth -n '__synth_tool_is simulate' -l workflow -x -a 'replace accumulate accumulate-subsample edit' -d 'What a generation is fitted to; several by commas or by repeating the option (default: all). replace: the last model\'s labels; accumulate: those of all; accumulate-subsample: T samples drawn from all; edit: the last labels, a part of them drawn anew'
+complete -c synth -n '__synth_tool_is simulate' -l edit-share -x -d 'Share of the samples in the first edit'
+complete -c synth -n '__synth_tool_is simulate' -l edit-decay -x -d 'Each edit takes Q times as many samples as the one before (1: all the same)'
+complete -c synth -n '__synth_tool_is simulate' -l masks -x -a 'disjoint nested random' -d 'Which samples an edit takes: none that was edited before (as the paper\'s proof needs), some of those just edited, or any'
+complete -c synth -n '__synth_tool_is simulate' -l seed -x -d 'Seed of every draw'
+complete -c synth -n '__synth_tool_is simulate' -l report -r -F -d 'Write the report to this file too'
+complete -c synth -n '__synth_tool_is simulate' -l plot -r -F -d 'Draw the curves as PNG or SVG (needs [plot])'
+complete -c synth -n '__synth_tool_is simulate' -l json -d 'Print the report as JSON at a terminal too'
+complete -c synth -n '__synth_tool_is simulate' -l debug -d 'Show the traceback of an error'
+complete -c synth -n '__synth_tool_is simulate' -s h -l help -d 'Show this message and exit'

@@ -1,0 +1,75 @@
+"""Reports as pictures.
+
+``MAKERS`` says, for each kind of report, which function makes a ``chart.Picture`` of it: plain data,
+which ``drawing`` makes a PNG or SVG of, ``text`` a picture at a terminal, ``points`` a CSV file and
+``page`` a part of a page. A new kind of report gets a file here and a line in ``MAKERS``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from synthtools.console.pictures.chart import Picture
+from synthtools.errors import SynthError, UsageError
+from synthtools.records.files import write_whole
+
+SUFFIXES = (".png", ".svg")
+
+# Kind of a report → the module of this folder and its function: report → Picture.
+MAKERS = {
+    "ngram-hash": "responses:picture",
+    "ngram-hash-compare": "responses:picture",
+    "simulate": "simulation:picture",
+}
+
+
+def check_name(path: str, option: str = "--plot") -> None:
+    """Refuses a name whose suffix tells no format.
+
+    Raises:
+        UsageError
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{option} {path}: name a .png or .svg file")
+
+
+def picture(report: dict[str, Any], name: str = "report") -> Picture:
+    """The picture of a report.
+
+    Args:
+        name: of the report's file, for errors.
+
+    Raises:
+        SynthError: no picture is made of this kind, or the report lacks what its kind holds.
+    """
+    kind = report.get("kind")
+    if kind not in MAKERS:
+        known = ", ".join(sorted(MAKERS))
+        raise SynthError(f"{name}: no picture of a report of kind {kind!r} (there are: {known})")
+    module, _, function = MAKERS[kind].partition(":")
+    maker = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    try:
+        found: Picture = maker(report)
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+        raise SynthError(
+            f"{name}: is not a whole report of kind {kind} ({type(error).__name__}: {error}); "
+            "make it again with this version"
+        ) from error
+    if not found.panels:
+        raise SynthError(f"{name}: holds nothing to plot")
+    return found
+
+
+def save(drawn: Picture, path: str) -> None:
+    """Draws a picture under a name, whole or not at all; its suffix tells the format."""
+    from synthtools.console.pictures.drawing import render
+
+    write_whole(Path(path), render(drawn, Path(path).suffix.lower()[1:]))
+
+
+def plot(report: dict[str, Any], path: str | None) -> None:
+    """``--plot FILE`` of a tool: the picture of its report, where one was asked for."""
+    if path is not None:
+        save(picture(report), path)
