@@ -35,12 +35,12 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report) value=file ;;
-                --shard | --text-field | --shard-size | --revision | --server | --context | --stride | --devices | --batch-tokens | --kv-cache | -j | --jobs | --prompt-field | --candidates) value=word ;;
+                --rejects | -o | --output | --report | --plot) value=file ;;
+                --shard | --text-field | --shard-size | --revision | --server | --context | --stride | --devices | --batch-tokens | --kv-cache | -j | --jobs | --prompt-field | --candidates | --bootstrap | --seed | --epsilon) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --backend) value=word words="auto torch vllm server" ;;

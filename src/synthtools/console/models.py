@@ -122,8 +122,12 @@ class Model:
         ),
     ] = None
 
-    def settings(self, jobs: Jobs) -> Settings:
-        """The options as ``lm`` takes them."""
+    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
+        """The options as ``lm`` takes them.
+
+        Args:
+            name: another model than the option's.
+        """
         from synthtools.lm.loading import ModelName
         from synthtools.lm.scorer import Settings
 
@@ -134,7 +138,7 @@ class Model:
                 raise UsageError(f"--kv-cache {self.kv_cache}: give bytes, such as 1GB")
             kv_cache = size.count
         return Settings(
-            ModelName(self.model, self.revision, self.tokenizer),
+            ModelName(name or self.model, self.revision, self.tokenizer),
             self.backend,
             self.server,
             self.dtype,
@@ -146,3 +150,25 @@ class Model:
             jobs.jobs,
             kv_cache,
         )
+
+
+@dataclass(frozen=True)
+class Models(Model):
+    """Like ``Model``, but several may be named, to be set against each other."""
+
+    model: Annotated[  # type: ignore[assignment]
+        list[str] | None,
+        option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="The language model: builtin (the default), a directory, or a Hub id; with "
+            "--compare two or more, to set against each other. Safetensors weights only; code from "
+            "a model's repository is never run.",
+            show_default=False,
+        ),
+    ] = None
+
+    def names(self) -> list[str]:
+        """The models asked for."""
+        return self.model or ["builtin"]

@@ -21,6 +21,9 @@ SUFFIXES = (".png", ".svg")
 MAKERS = {
     "ngram-hash": "responses:picture",
     "ngram-hash-compare": "responses:picture",
+    "ppl-compare": "perplexity:comparison",
+    "ppl-models": "perplexity:comparison",
+    "ppl-summary": "perplexity:summary",
     "simulate": "simulation:picture",
 }
 

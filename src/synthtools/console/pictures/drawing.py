@@ -75,8 +75,6 @@ def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "sy
 def _panel(axes: Any, panel: Panel) -> None:
     axes.set_title(panel.title, loc="left")
     axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
-    if panel.x_log:
-        axes.set_xscale("log")
     if panel.y_log:
         axes.set_yscale("log")
     ordinary = [series for series in panel.series if not series.reference]
@@ -92,6 +90,8 @@ def _panel(axes: Any, panel: Panel) -> None:
     if panel.from_zero:
         axes.set_xlim(left=0) if panel.names else axes.set_ylim(bottom=0)
     _count_from_one(axes, panel)
+    if panel.x_log:
+        _logarithmic(axes)
     if len(panel.series) > 1:
         axes.legend(handlelength=2.6)
 
@@ -138,6 +138,18 @@ def _named(axes: Any, panel: Panel, series: Series, number: int, count: int) -> 
         xerr=errors,
         error_kw={"linewidth": 0.8, "ecolor": "0.3"},
     )
+
+
+def _logarithmic(axes: Any) -> None:
+    """A logarithmic x axis; over few decades with plain numbers at 1, 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    if high < 1000 * low:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _count_from_one(axes: Any, panel: Panel) -> None:
