@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash dsir mix sample train cat simulate"
+            words="edit ppl ngram-hash dsir mix sample train cat simulate plot"
             ;;
         edit)
             options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --backend --server --dtype --context --stride --bos --devices --batch-tokens --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
@@ -128,6 +128,13 @@ _synth() {
                 --workflow) value=word words="replace accumulate accumulate-subsample edit" ;;
                 --masks) value=word words="disjoint nested random" ;;
                 --report | --plot) value=file ;;
+            esac
+            ;;
+        plot)
+            options="-o --output --data --force --debug -h --help"
+            operand=file
+            case $prev in
+                -o | --output | --data) value=file ;;
             esac
             ;;
     esac

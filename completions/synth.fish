@@ -21,6 +21,7 @@ complete -c synth -n __synth_tool_is -a sample -d 'Draw N records, uniformly or 
 complete -c synth -n __synth_tool_is -a train -d 'Train a language model from scratch on the text of records'
 complete -c synth -n __synth_tool_is -a cat -d 'Convert, reshard, count or look at records'
 complete -c synth -n __synth_tool_is -a simulate -d 'Theory of iterated data: test error of a linear model by generation'
+complete -c synth -n __synth_tool_is -a plot -d 'Draw reports: figures, pictures at the terminal, or one page to send'
 
 # synth
 complete -c synth -n '__synth_tool_is' -f
@@ -289,3 +290,10 @@ complete -c synth -n '__synth_tool_is simulate' -l plot -r -F -d 'Draw the curve
 complete -c synth -n '__synth_tool_is simulate' -l json -d 'Print the report as JSON at a terminal too'
 complete -c synth -n '__synth_tool_is simulate' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is simulate' -s h -l help -d 'Show this message and exit'
+
+# synth-plot
+complete -c synth -n '__synth_tool_is plot' -s o -l output -r -F -d 'Draw to this file: .png or .svg for one report, .html for a page of any number'
+complete -c synth -n '__synth_tool_is plot' -l data -r -F -d 'Write the plotted points as CSV too'
+complete -c synth -n '__synth_tool_is plot' -l force -d 'Replace files that are there'
+complete -c synth -n '__synth_tool_is plot' -l debug -d 'Show the traceback of an error'
+complete -c synth -n '__synth_tool_is plot' -s h -l help -d 'Show this message and exit'

@@ -34,7 +34,7 @@ FILTERS = {
 REPORTS = {"ppl": ["--context", "64", "--summary"], "ngram-hash": []}
 MODELS = ("ppl", "edit")
 # Tools that read no records.
-SOURCELESS = {"simulate"}
+SOURCELESS = {"simulate", "plot"}
 NO_SUCH = "--no-such-option"
 
 

@@ -5,6 +5,7 @@
 - ``run``: one run of a tool: inputs, output, bad records, progress, report, clean-up
 - ``reports``: what made a report; a report as JSON or as a table
 - ``terminal``: the progress bar, messages, histograms
+- ``pictures``: reports as figures, characters, points and pages; one file a kind of report
 
 No algorithm lives here, and nothing here is imported by the folders that hold them.
 """

@@ -67,7 +67,7 @@ def edit_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-_SIDE = (
+SIDE_FIGURES = (
     ("documents", "documents"),
     ("unscored", "unscored"),
     ("perplexity (token-weighted)", "perplexity"),
@@ -78,7 +78,7 @@ _SIDE = (
     ("smallest", "min"),
     ("largest", "max"),
 )
-_PAIR = (
+PAIR_FIGURES = (
     ("left outside the right's range", "left_outside"),
     ("left above the right's maximum", "left_above_maximum"),
     ("left above the right's 99th percentile", "left_above_p99"),
@@ -115,10 +115,10 @@ def comparison_lines(report: dict[str, Any]) -> list[str]:
     lines = []
     for side in report["inputs"]:
         lines += [f"{side['name']}  (scored by {side['scored_by']})"]
-        lines += [*table([(name, with_interval(side, key)) for name, key in _SIDE]), ""]
+        lines += [*table([(name, with_interval(side, key)) for name, key in SIDE_FIGURES]), ""]
     for pair in report["pairs"]:
         lines += [f"left {pair['left']}, right {pair['right']}"]
-        lines += table([(name, with_interval(pair, key)) for name, key in _PAIR])
+        lines += table([(name, with_interval(pair, key)) for name, key in PAIR_FIGURES])
         if "log_ratio" in pair:
             ratio = pair["log_ratio"]
             rows = [(name, with_interval(ratio, key)) for name, key in _RATIO]

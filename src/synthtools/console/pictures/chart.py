@@ -32,7 +32,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes; labels name the quantity and its unit."""
+    """One pair of axes; labels name the quantity and its unit.
+
+    Attributes:
+        names: of the bars of ``named`` series, from the top.
+        from_zero: the axis of the values begins at 0.
+        is_map: both axes have one scale and their numbers mean nothing.
+    """
 
     title: str
     x_label: str
@@ -42,6 +48,7 @@ class Panel:
     y_log: bool = False
     names: Sequence[str] = ()
     from_zero: bool = False
+    is_map: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,3 +62,25 @@ class Picture:
     title: str
     panels: list[Panel] = field(default_factory=list)
     caption: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of words under a head, for the page."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a report says, in words.
+
+    Attributes:
+        lines: the findings, a sentence each, with their numbers.
+    """
+
+    title: str
+    lines: Sequence[str] = ()
+    tables: Sequence[Table] = ()

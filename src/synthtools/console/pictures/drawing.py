@@ -23,6 +23,11 @@ _DASHES: tuple[Any, ...] = (
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _REFERENCE = "0.55"
 _FEW_POINTS = 30
+_MANY_STEPS = 100
+# More points than this are one image inside an SVG.
+_MANY_POINTS = 2000
+# Points of a map are drawn in so many rounds, some of each group in each: none covers the others.
+_ROUNDS = 25
 _STYLE = {
     "font.size": 8,
     "axes.titlesize": 8.5,
@@ -60,7 +65,8 @@ def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "sy
         count = len(picture.panels)
         columns = count if count <= 3 else (2 if count == 4 else 3)
         rows = -(-count // columns)
-        drawn = Figure(figsize=(3.6 * columns, 2.7 * rows), layout="constrained")
+        size = (5.5, 4.5) if any(panel.is_map for panel in picture.panels) else (3.6, 2.7)
+        drawn = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
         axes = np.atleast_1d(drawn.subplots(rows, columns)).ravel()
         for place, panel in zip(axes, picture.panels, strict=False):
             _panel(place, panel)
@@ -79,28 +85,39 @@ def _panel(axes: Any, panel: Panel) -> None:
         axes.set_yscale("log")
     ordinary = [series for series in panel.series if not series.reference]
     for series in panel.series:
-        number = None if series.reference else ordinary.index(series)
+        number = (
+            None if series.reference else next(i for i, o in enumerate(ordinary) if o is series)
+        )
+        if panel.is_map:
+            continue
         if series.form == "named":
             _named(axes, panel, series, number or 0, len(ordinary))
         else:
             _plain(axes, series, number)
+    if panel.is_map:
+        _map(axes, panel)
     if panel.names:
         axes.set_yticks(range(len(panel.names)), [_short(name) for name in panel.names])
-        axes.invert_yaxis()
+        spare = max(0.0, (4 - len(panel.names)) / 2)  # a few bars need not be fat
+        axes.set_ylim(len(panel.names) - 0.5 + spare, -0.5 - spare)
     if panel.from_zero:
         axes.set_xlim(left=0) if panel.names else axes.set_ylim(bottom=0)
     _count_from_one(axes, panel)
     if panel.x_log:
         _logarithmic(axes)
     if len(panel.series) > 1:
-        axes.legend(handlelength=2.6)
+        _legend(axes, panel)
 
 
 def _plain(axes: Any, series: Series, number: int | None) -> None:
     x, y = np.asarray(series.x, float), np.asarray(series.y, float)
     label = _short(series.name)
     if number is None:
-        axes.plot(x, y, color=_REFERENCE, linewidth=0.9, linestyle=_DASHES[2], label=label)
+        # Many points are the noise behind a curve, few a line to hold it against.
+        noise = len(x) > _MANY_STEPS
+        style = {"linewidth": 0.5, "alpha": 0.7} if noise else {"linewidth": 0.9}
+        dashes = "-" if noise else _DASHES[2]
+        axes.plot(x, y, color=_REFERENCE, linestyle=dashes, label=label, **style)
         return
     colour, dashes = _COLOURS[number % len(_COLOURS)], _DASHES[number % len(_DASHES)]
     if series.form == "bars":
@@ -109,9 +126,16 @@ def _plain(axes: Any, series: Series, number: int | None) -> None:
         return
     if series.form == "points":
         marker = _MARKERS[number % len(_MARKERS)]
-        size = 16 if len(x) <= 200 else 5
         axes.scatter(
-            x, y, s=size, marker=marker, color=colour, alpha=0.7, linewidths=0, label=label
+            x,
+            y,
+            s=16 if len(x) <= 200 else 3,
+            marker=marker,
+            color=colour,
+            alpha=0.6,
+            linewidths=0,
+            label=label,
+            rasterized=len(x) > _MANY_POINTS,
         )
         return
     if series.low is not None and series.high is not None:
@@ -119,6 +143,41 @@ def _plain(axes: Any, series: Series, number: int | None) -> None:
         axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     marker = _MARKERS[number % len(_MARKERS)] if len(x) <= _FEW_POINTS else None
     axes.plot(x, y, color=colour, linestyle=dashes, marker=marker, markersize=3, label=label)
+
+
+def _legend(axes: Any, panel: Panel) -> None:
+    """Inside where there is room, above the axes where points or noise fill them."""
+    full = any(s.form == "points" or (s.reference and len(s.x) > _MANY_STEPS) for s in panel.series)
+    if not full:
+        axes.legend(handlelength=2.6)
+        return
+    axes.set_title("", loc="left")
+    columns = min(3, len(panel.series))
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": columns}
+    legend = axes.legend(title=panel.title, title_fontsize=8.5, alignment="left", **place)
+    for handle in legend.legend_handles:
+        handle.set_alpha(1)
+        if hasattr(handle, "set_sizes"):
+            handle.set_sizes([18])
+
+
+def _map(axes: Any, panel: Panel) -> None:
+    for turn in range(_ROUNDS):
+        for number, series in enumerate(panel.series):
+            axes.scatter(
+                np.asarray(series.x, float)[turn::_ROUNDS],
+                np.asarray(series.y, float)[turn::_ROUNDS],
+                s=12,
+                marker=_MARKERS[number % len(_MARKERS)],
+                color=_COLOURS[number % len(_COLOURS)],
+                alpha=0.75,
+                linewidths=0.3,
+                edgecolors="white",
+                zorder=2 + turn * len(panel.series) + number,
+                label=_short(series.name) if turn == 0 else None,
+            )
+    axes.set_aspect("equal", "datalim")
+    axes.set(xticks=[], yticks=[])
 
 
 def _named(axes: Any, panel: Panel, series: Series, number: int, count: int) -> None:

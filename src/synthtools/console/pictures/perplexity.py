@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.console.pictures.chart import Panel, Picture, Series
+from synthtools.console.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.console.reports import number
+from synthtools.console.summaries import PAIR_FIGURES, SIDE_FIGURES, with_interval
 
 
 def summary(report: dict[str, Any]) -> Picture:
@@ -85,3 +87,48 @@ def _visible(grid: list[float], values: list[float]) -> tuple[np.ndarray, np.nda
     there = np.flatnonzero(y > y.max() / 1000)
     part = slice(int(there[0]), int(there[-1]) + 1)
     return np.array(grid)[part], y[part]
+
+
+def summary_story(report: dict[str, Any]) -> Story:
+    """The middle and the spread of one corpus."""
+    names = ("documents", "unscored", "tokens", "perplexity", "bits_per_byte", "median", "mean")
+    rows = [[name.replace("_", " "), number(report[name])] for name in (*names, "mean_cleaned")]
+    line = (
+        f"{number(report['documents'])} documents of {number(report['tokens'])} tokens: perplexity "
+        f"{number(report['perplexity'])} by token, median {number(report['median'])} by document."
+    )
+    return Story("Perplexity", [line], [Table("Distribution", ["", ""], rows)])
+
+
+def comparison_story(report: dict[str, Any]) -> Story:
+    """Whether the sides cover each other, and all figures with their intervals."""
+    lines, tables = [], []
+    for pair in report["pairs"]:
+        if pair.get("overlap") is not None:
+            lines.append(_verdict(pair))
+        if "log_ratio" in pair:
+            ratio = pair["log_ratio"]
+            lines.append(
+                f"If {pair['left']} wrote the data, it is {ratio['verdict']} to {pair['right']}: "
+                f"{with_interval(ratio, 'kl_per_token')} nats a token, against ε = "
+                f"{ratio['epsilon']:g}."
+            )
+    sides = report["inputs"]
+    rows = [[name, *(with_interval(side, key) for side in sides)] for name, key in SIDE_FIGURES]
+    tables.append(Table("Each side", ["", *(side["name"] for side in sides)], rows))
+    for pair in report["pairs"]:
+        rows = [[name, with_interval(pair, key)] for name, key in PAIR_FIGURES if key in pair]
+        title = f"Left {pair['left']}, right {pair['right']}"
+        tables.append(Table(title, ["", "value [95 %]"], rows))
+    return Story("Perplexity, compared", lines, tables)
+
+
+def _verdict(pair: dict[str, Any]) -> str:
+    # Where one distribution covers another is a matter of degree; the words' borders are ours.
+    share, above = pair["overlap"], pair["left_above_p99"]
+    words = "hardly differ" if share >= 0.9 else "differ" if share >= 0.6 else "differ strongly"
+    return (
+        f"The perplexities of {pair['left']} and {pair['right']} {words}: overlap "
+        f"{with_interval(pair, 'overlap')}; {100 * above:.1f} % of {pair['left']} lies above the "
+        f"99th percentile of {pair['right']}, {100 * pair['left_outside']:.1f} % outside its range."
+    )

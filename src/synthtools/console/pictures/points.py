@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from synthtools.console.pictures.chart import Panel, Picture, Series
-from synthtools.records.files import write_whole
 
-_COLUMNS = ("panel", "series", "name", "x", "x_end", "y", "low", "high")
+_COLUMNS = ("report", "panel", "series", "name", "x", "x_end", "y", "low", "high")
 
 
-def to_csv(picture: Picture) -> str:
-    """Rows of panel, series, name (of a named bar), x, x_end (of a histogram's bin), y, low, high."""
+def to_csv(pictures: Sequence[tuple[str, Picture]], digits: int = 17) -> str:
+    """Rows of report, panel, series, name (of a named bar), x, x_end (of a histogram's bin), y, low,
+    high.
+
+    Args:
+        pictures: the name of each one's report, and it.
+        digits: of a number; 17 keep every double.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for panel in picture.panels:
-        for series in panel.series:
-            writer.writerows(
-                [panel.title, series.name, *map(_cell, row)] for row in _rows(panel, series)
-            )
+    for report, picture in pictures:
+        for panel in picture.panels:
+            for series in panel.series:
+                head = (report, panel.title, series.name)
+                writer.writerows(
+                    [*head, *(_cell(value, digits) for value in row)]
+                    for row in _rows(panel, series)
+                )
     return out.getvalue()
-
-
-def save_points(picture: Picture, path: str) -> None:
-    """Writes the points, replacing an older file."""
-    write_whole(Path(path), to_csv(picture).encode("utf-8"))
 
 
 def _rows(panel: Panel, series: Series) -> Iterator[tuple[Any, ...]]:
@@ -46,7 +48,9 @@ def _rows(panel: Panel, series: Series) -> Iterator[tuple[Any, ...]]:
             yield None, x, None, y, a, b
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, digits: int) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else repr(float(value))
+    if isinstance(value, str):
+        return value
+    return repr(float(value)) if digits >= 17 else f"{float(value):.{digits}g}"
