@@ -275,7 +275,7 @@ complete -c synth -n '__synth_tool_is cat' -s h -l help -d 'Show this message an
 # synth-simulate
 complete -c synth -n '__synth_tool_is simulate' -f
 complete -c synth -n '__synth_tool_is simulate' -s j -l jobs -x -d 'CPU cores to use (default: all)'
-complete -c synth -n '__synth_tool_is simulate' -s T -l samples -x -d 'Samples that a model is fitted to'
+complete -c synth -n '__synth_tool_is simulate' -s T -l samples -x -d 'Samples that a model is fitted to (10K)'
 complete -c synth -n '__synth_tool_is simulate' -s d -l features -x -d 'Features of a sample, at most T − 2'
 complete -c synth -n '__synth_tool_is simulate' -l noise -x -d 'Standard deviation of the labels\' noise'
 complete -c synth -n '__synth_tool_is simulate' -l generations -x -d 'Models one after the other, the first included'

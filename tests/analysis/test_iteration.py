@@ -250,6 +250,9 @@ def test_hardly_any_samples() -> None:
     "options, words, code",
     [
         (["--samples", 11], "--samples 11", 2),
+        (["--samples", "many"], "--samples many", 2),
+        (["--features", 0], "--features 0", 2),
+        (["--repetitions", 1.5], "--repetitions 1.5", 2),
         (["--noise", 0], "--noise", 2),
         (["--noise", "nan"], "--noise", 2),
         (["--edit-share", 0], "--edit-share", 2),

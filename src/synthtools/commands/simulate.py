@@ -10,13 +10,13 @@ from synthtools.console.options import Jobs, option
 def simulate(
     jobs: Jobs,
     samples: Annotated[
-        int,
-        option("--samples", "-T", metavar="T", min=3, help="Samples that a model is fitted to."),
-    ] = 100,
+        str,
+        option("--samples", "-T", metavar="T", help="Samples that a model is fitted to (10K)."),
+    ] = "100",
     features: Annotated[
-        int,
-        option("--features", "-d", metavar="D", min=1, help="Features of a sample, at most T − 2."),
-    ] = 10,
+        str,
+        option("--features", "-d", metavar="D", help="Features of a sample, at most T − 2."),
+    ] = "10",
     noise: Annotated[
         float, option("--noise", metavar="S", help="Standard deviation of the labels' noise.")
     ] = 1.0,
@@ -31,9 +31,9 @@ def simulate(
         ),
     ] = 10,
     repetitions: Annotated[
-        int,
-        option("--repetitions", metavar="R", min=1, help="Draws of the data to average over."),
-    ] = 1000,
+        str,
+        option("--repetitions", metavar="R", help="Draws of the data to average over."),
+    ] = "1000",
     workflow: Annotated[
         list[str] | None,
         option(
@@ -96,18 +96,19 @@ def simulate(
       synth simulate
       synth simulate --workflow edit --edit-share 0.1 --edit-decay 1 --generations 11
       synth simulate --workflow replace,edit --json | jq '.workflows[] | [.workflow, .simulated[-1]]'
-      synth simulate -T 10000 -d 1000 --repetitions 100 --workflow replace,accumulate,edit --plot curves.png
+      synth simulate -T 10K -d 1K --repetitions 100 --workflow replace,accumulate,edit --plot curves.png
 
     Memory: for each core T × D × 8 bytes (80 MB for 10,000 × 1,000), two to three times that with
     accumulate-subsample or random masks. accumulate-subsample fits a new matrix in each generation
     and takes about N times as long as the others.
     """
     from synthtools.console import simulating
+    from synthtools.console.quantities import count
 
     workflows = simulating.chosen(workflow or [])
     setting = simulating.setting_of(
-        samples,
-        features,
+        count(samples, "--samples"),
+        count(features, "--features"),
         noise,
         generations,
         edit_share,
@@ -118,7 +119,7 @@ def simulate(
     simulating.run_simulation(
         setting,
         workflows,
-        repetitions,
+        count(repetitions, "--repetitions"),
         seed,
         jobs.count(),
         share=edit_share,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,19 @@ def summary(report: dict[str, Any]) -> Picture:
     found = report["histogram"]
     if found:
         total = sum(found["counts"]) + found["below"] + found["above"]
-        shares = 100 * np.array(found["counts"]) / total
+        # No more bins than Rice's rule gives, all of one width: many would show noise.
+        size = len(found["counts"])
+        least = size / math.ceil(2 * total ** (1 / 3))
+        step = next(k for k in range(1, size + 1) if size % k == 0 and (k >= least or k == size))
+        starts = np.arange(0, size, step)
+        shares = 100 * np.add.reduceat(np.array(found["counts"]), starts) / total
+        edges = [*(found["edges"][start] for start in starts), found["edges"][-1]]
         panels.append(
             Panel(
                 "Documents",
                 "perplexity",
                 "documents per bin (%)",
-                [Series("documents", found["edges"], shares, "bars")],
+                [Series("documents", edges, shares, "bars")],
                 from_zero=True,
             )
         )
