@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample train cat"
+            words="edit ppl ngram-hash embed dsir mix sample train cat simulate plot"
             ;;
         edit)
             options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
@@ -35,12 +35,12 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report) value=file ;;
-                --shard | --text-field | --shard-size | --revision | --context | --stride | --devices | --batch-tokens | --server | --kv-cache | -j | --jobs | --prompt-field | --candidates) value=word ;;
+                --rejects | -o | --output | --report | --plot) value=file ;;
+                --shard | --text-field | --shard-size | --revision | --context | --stride | --devices | --batch-tokens | --server | --kv-cache | -j | --jobs | --prompt-field | --candidates | --bootstrap | --seed | --epsilon) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
@@ -133,6 +133,22 @@ _synth() {
                 --rejects | -o | --output | --report) value=file ;;
                 --shard | --shard-size | -n | --head | --select) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+            esac
+            ;;
+        simulate)
+            options="-j --jobs -T --samples -d --features --noise --generations --repetitions --workflow --edit-share --edit-decay --masks --seed --report --plot --json --debug -h --help"
+            case $prev in
+                -j | --jobs | -T | --samples | -d | --features | --noise | --generations | --repetitions | --edit-share | --edit-decay | --seed) value=word ;;
+                --workflow) value=word words="replace accumulate accumulate-subsample edit" ;;
+                --masks) value=word words="disjoint nested random" ;;
+                --report | --plot) value=file ;;
+            esac
+            ;;
+        plot)
+            options="-o --output --data --force --debug -h --help"
+            operand=file
+            case $prev in
+                -o | --output | --data) value=file ;;
             esac
             ;;
     esac

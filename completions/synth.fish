@@ -21,6 +21,8 @@ complete -c synth -n __synth_tool_is -a mix -d 'Mix sources in exact shares of t
 complete -c synth -n __synth_tool_is -a sample -d 'Draw N records, uniformly or by a weight field, in one pass'
 complete -c synth -n __synth_tool_is -a train -d 'Train a language model on the text of records: new, continued, or on conversations'
 complete -c synth -n __synth_tool_is -a cat -d 'Convert, reshard, count or look at records'
+complete -c synth -n __synth_tool_is -a simulate -d 'Theory of iterated data: test error of a linear model by generation'
+complete -c synth -n __synth_tool_is -a plot -d 'Draw reports: figures, pictures at the terminal, or one page to send'
 
 # synth
 complete -c synth -n '__synth_tool_is' -f
@@ -78,7 +80,7 @@ complete -c synth -n '__synth_tool_is ppl' -l force -d 'Replace an output that i
 complete -c synth -n '__synth_tool_is ppl' -l resume -d 'Go on with a directory that an earlier run of the same arguments and inputs did not finish; finished shards are kept'
 complete -c synth -n '__synth_tool_is ppl' -l shard-size -x -d 'Size of the shards of a directory: bytes of input (512MB) or records (100K)'
 complete -c synth -n '__synth_tool_is ppl' -l report -r -F -d 'Write a JSON report of the run: what was done, to what, with what'
-complete -c synth -n '__synth_tool_is ppl' -s m -l model -x -a 'builtin (__fish_complete_directories)' -d 'The language model: builtin, a directory, or a Hub id'
+complete -c synth -n '__synth_tool_is ppl' -s m -l model -x -a 'builtin (__fish_complete_directories)' -d 'The language model: builtin (the default), a directory, or a Hub id; with --compare two or more, to set against each other'
 complete -c synth -n '__synth_tool_is ppl' -l revision -x -d 'Commit, tag or branch of a Hub model'
 complete -c synth -n '__synth_tool_is ppl' -l tokenizer -x -a 'builtin (__fish_complete_directories)' -d 'Take the tokenizer from here (default: the model\'s own)'
 complete -c synth -n '__synth_tool_is ppl' -l dtype -x -a 'auto float32 bfloat16 float16' -d 'Type of the computation; auto: float32 on a CPU, bfloat16 on a GPU'
@@ -95,6 +97,12 @@ complete -c synth -n '__synth_tool_is ppl' -l prompt-field -x -d 'Score the text
 complete -c synth -n '__synth_tool_is ppl' -l tokens -d 'Add token_ids and token_logprobs (null for an unscored token)'
 complete -c synth -n '__synth_tool_is ppl' -l candidates -x -d 'Add the K most probable tokens at every token, for synth edit --scores'
 complete -c synth -n '__synth_tool_is ppl' -l summary -d 'Print the distribution as a report instead of records'
+complete -c synth -n '__synth_tool_is ppl' -l compare -d 'Report how the inputs\' distributions differ, each from each; or, of one input under several models, what the models make of it'
+complete -c synth -n '__synth_tool_is ppl' -l linear -d 'With --compare: densities of the perplexity itself, not of its logarithm'
+complete -c synth -n '__synth_tool_is ppl' -l bootstrap -x -d 'With --compare: resamples behind the 95 % intervals [ours]; 0 for none'
+complete -c synth -n '__synth_tool_is ppl' -l seed -x -d 'Seed of the resamples of --compare'
+complete -c synth -n '__synth_tool_is ppl' -l epsilon -x -d 'With --compare of two models: divergence per token above which data that the first wrote is pure synthetic in the eyes of the second (ToEdit, equation 9; the paper leaves the value open [ours])'
+complete -c synth -n '__synth_tool_is ppl' -l plot -r -F -d 'Draw the report of --summary or --compare as PNG or SVG (needs [plot])'
 complete -c synth -n '__synth_tool_is ppl' -l json -d 'Print the report as JSON at a terminal too'
 complete -c synth -n '__synth_tool_is ppl' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is ppl' -s h -l help -d 'Show this message and exit'
@@ -329,3 +337,29 @@ complete -c synth -n '__synth_tool_is cat' -s n -l head -x -d 'Stop after N reco
 complete -c synth -n '__synth_tool_is cat' -l select -x -d 'Keep only these fields, in this order'
 complete -c synth -n '__synth_tool_is cat' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is cat' -s h -l help -d 'Show this message and exit'
+
+# synth-simulate
+complete -c synth -n '__synth_tool_is simulate' -f
+complete -c synth -n '__synth_tool_is simulate' -s j -l jobs -x -d 'CPU cores to use (default: all)'
+complete -c synth -n '__synth_tool_is simulate' -s T -l samples -x -d 'Samples that a model is fitted to (10K)'
+complete -c synth -n '__synth_tool_is simulate' -s d -l features -x -d 'Features of a sample, at most T − 2'
+complete -c synth -n '__synth_tool_is simulate' -l noise -x -d 'Standard deviation of the labels\' noise'
+complete -c synth -n '__synth_tool_is simulate' -l generations -x -d 'Models one after the other, the first included'
+complete -c synth -n '__synth_tool_is simulate' -l repetitions -x -d 'Draws of the data to average over'
+complete -c synth -n '__synth_tool_is simulate' -l workflow -x -a 'replace accumulate accumulate-subsample edit' -d 'What a generation is fitted to; several by commas or by repeating the option (default: all). replace: the last model\'s labels; accumulate: those of all; accumulate-subsample: T samples drawn from all; edit: the last labels, a part of them drawn anew'
+complete -c synth -n '__synth_tool_is simulate' -l edit-share -x -d 'Share of the samples in the first edit'
+complete -c synth -n '__synth_tool_is simulate' -l edit-decay -x -d 'Each edit takes Q times as many samples as the one before (1: all the same)'
+complete -c synth -n '__synth_tool_is simulate' -l masks -x -a 'disjoint nested random' -d 'Which samples an edit takes: none that was edited before (as the paper\'s proof needs), some of those just edited, or any'
+complete -c synth -n '__synth_tool_is simulate' -l seed -x -d 'Seed of every draw'
+complete -c synth -n '__synth_tool_is simulate' -l report -r -F -d 'Write the report to this file too'
+complete -c synth -n '__synth_tool_is simulate' -l plot -r -F -d 'Draw the curves as PNG or SVG (needs [plot])'
+complete -c synth -n '__synth_tool_is simulate' -l json -d 'Print the report as JSON at a terminal too'
+complete -c synth -n '__synth_tool_is simulate' -l debug -d 'Show the traceback of an error'
+complete -c synth -n '__synth_tool_is simulate' -s h -l help -d 'Show this message and exit'
+
+# synth-plot
+complete -c synth -n '__synth_tool_is plot' -s o -l output -r -F -d 'Draw to this file: .png or .svg for one report, .html for a page of any number'
+complete -c synth -n '__synth_tool_is plot' -l data -r -F -d 'Write the plotted points as CSV too'
+complete -c synth -n '__synth_tool_is plot' -l force -d 'Replace files that are there'
+complete -c synth -n '__synth_tool_is plot' -l debug -d 'Show the traceback of an error'
+complete -c synth -n '__synth_tool_is plot' -s h -l help -d 'Show this message and exit'

@@ -200,7 +200,7 @@ def test_bash_offers_tools_options_and_choices(folder):
 @needs("fish")
 def test_fish_offers_tools_options_and_choices(folder):
     lines = ["synth ", "synth cat --on-error ", "synth cat --count te", "synth cat --report te"]
-    lines += ["synth edit --model ", "synth edit --seed te", "synth te"]
+    lines += ["synth edit --model ", "synth edit --seed te", "synth tex"]
     lines += [f"synth {name} --" for name in NAMES]
     asked = "; ".join(f"echo :; complete -C '{line}'" for line in lines)
     script = f"source '{FISH}'; {asked}"

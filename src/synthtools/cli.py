@@ -18,7 +18,10 @@ from synthtools.console import options
 from synthtools.errors import OutputClosed, SynthError
 from synthtools.records.files import remove_unfinished
 
-TOOLS = ("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "train", "cat")
+TOOLS = (
+    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "train", "cat"),
+    *("simulate", "plot"),
+)
 
 # Typer's errors all derive from the exception class of the Click that it carries.
 _ClickException = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

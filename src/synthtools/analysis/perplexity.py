@@ -130,6 +130,13 @@ class Summary:
         return result
 
 
+def without_outliers(values: np.ndarray) -> np.ndarray:
+    """What lies at most 1.5 interquartile ranges outside the quartiles, in its order."""
+    first, third = np.percentile(values, [25, 75])
+    reach = 1.5 * (third - first)
+    return values[(values >= first - reach) & (values <= third + reach)]
+
+
 def distribution(ppl: np.ndarray) -> dict[str, Any]:
     """Middle, spread and histogram of document perplexities, float64 [documents].
 
@@ -149,9 +156,7 @@ def distribution(ppl: np.ndarray) -> dict[str, Any]:
             "percentiles": None,
             "histogram": None,
         }
-    first, third = np.percentile(ppl, [25, 75])
-    reach = 1.5 * (third - first)
-    kept = ppl[(ppl >= first - reach) & (ppl <= third + reach)]
+    kept = without_outliers(ppl)
     low, high = float(kept.min()), float(kept.max())
     counts, edges = np.histogram(kept, _HISTOGRAM_BINS, (low, high if high > low else low + 1))
     return {

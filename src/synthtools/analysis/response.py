@@ -58,9 +58,9 @@ def divergence(left: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
     p, q = left / left.sum(), right / right.sum()
     middle = (p + q) / 2
     values = (
-        _kl(_smoothed(left), _smoothed(right)),
-        _kl(_smoothed(right), _smoothed(left)),
-        (_kl(p, middle) + _kl(q, middle)) / 2,
+        kl(_smoothed(left), _smoothed(right)),
+        kl(_smoothed(right), _smoothed(left)),
+        (kl(p, middle) + kl(q, middle)) / 2,
         float(np.abs(p - q).sum()) / 2,
         float(p @ q / math.sqrt((p @ p) * (q @ q))),
     )
@@ -72,7 +72,8 @@ def _smoothed(counts: np.ndarray) -> np.ndarray:
     return raised / raised.sum()
 
 
-def _kl(p: np.ndarray, q: np.ndarray) -> float:
+def kl(p: np.ndarray, q: np.ndarray) -> float:
+    """Kullback–Leibler divergence in nats of probabilities; q is above 0 where p is."""
     there = p > 0
     return float(np.sum(p[there] * np.log(p[there] / q[there])))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.console.models import Model
+from synthtools.console.models import Models
 from synthtools.console.options import Jobs, Reading, Text, Writing, option
 
 
@@ -12,7 +12,7 @@ def ppl(
     reading: Reading,
     text: Text,
     writing: Writing,
-    model: Model,
+    model: Models,
     jobs: Jobs,
     prompt_field: Annotated[
         str | None,
@@ -40,6 +40,55 @@ def ppl(
         bool,
         option("--summary", help="Print the distribution as a report instead of records."),
     ] = False,
+    compare: Annotated[
+        bool,
+        option(
+            "--compare",
+            help="Report how the inputs' distributions differ, each from each; or, of one input "
+            "under several models, what the models make of it. Records that have ppl or nll "
+            "already are not scored again, unless several models are named.",
+        ),
+    ] = False,
+    linear: Annotated[
+        bool,
+        option(
+            "--linear",
+            help="With --compare: densities of the perplexity itself, not of its logarithm. "
+            "Perplexity is skewed; a kernel of one width fits its logarithm.",
+        ),
+    ] = False,
+    bootstrap: Annotated[
+        int,
+        option(
+            "--bootstrap",
+            metavar="B",
+            min=0,
+            max=100_000,
+            help="With --compare: resamples behind the 95 % intervals [ours]; 0 for none.",
+        ),
+    ] = 200,
+    seed: Annotated[
+        int, option("--seed", metavar="N", min=0, help="Seed of the resamples of --compare.")
+    ] = 0,
+    epsilon: Annotated[
+        float,
+        option(
+            "--epsilon",
+            metavar="NATS",
+            min=0.0,
+            help="With --compare of two models: divergence per token above which data that the "
+            "first wrote is pure synthetic in the eyes of the second (ToEdit, equation 9; the paper "
+            "leaves the value open [ours]).",
+        ),
+    ] = 0.1,
+    plot: Annotated[
+        str | None,
+        option(
+            "--plot",
+            metavar="FILE",
+            help="Draw the report of --summary or --compare as PNG or SVG (needs [plot]).",
+        ),
+    ] = None,
     json_output: Annotated[
         bool, option("--json", help="Print the report as JSON at a terminal too.")
     ] = False,
@@ -54,29 +103,56 @@ def ppl(
     without outliers (1.5 interquartile ranges), percentiles, a histogram, and the ten-bin histogram
     of token probabilities (the U shape of ToEdit).
 
+    --compare sets distributions against each other (coverage collapse): the share of each outside
+    the range of the other and above its 99th percentile, overlap, Jensen–Shannon, Wasserstein,
+    Kolmogorov–Smirnov, variance ratio, shifts, each with an interval. Of one data set under several
+    models also the divergence per token.
+
     \b
     Examples:
       synth ppl human.jsonl -o scored.parquet
       synth edit human.jsonl.zst | synth ppl --summary
       synth ppl qa.jsonl --prompt-field question --text-field answer --summary
       synth ppl human.jsonl --candidates 8 -o scores.parquet
+      synth ppl human.jsonl synthetic.jsonl --compare --plot ppl.png
+      synth ppl held.jsonl --model synthlm/ --model unlearned/ --compare --json
 
-    Memory: the model, some MB of text ahead; with --summary 8 bytes a record.
+    Memory: the model, some MB of text ahead; with --summary 8 bytes a record, with --compare
+    about 100; the models of a comparison are loaded one after the other.
     """
-    from synthtools.console import reports
+    from synthtools.console import comparing, pictures, reports
     from synthtools.console.run import Run
-    from synthtools.console.summaries import summary_lines
+    from synthtools.console.summaries import comparison_lines, summary_lines
     from synthtools.console.terminal import remark
     from synthtools.errors import UsageError
 
-    if summary and (writing.output or writing.format or writing.resume or tokens or candidates):
+    reporting = "--summary" if summary else "--compare" if compare else None
+    if summary and compare:
+        raise UsageError("--summary and --compare are reports of their own; give one")
+    if reporting and (writing.output or writing.format or writing.resume or tokens or candidates):
         raise UsageError(
-            "--summary prints a report, not records: it does not go with -o, --format, --resume, "
+            f"{reporting} prints a report, not records: it does not go with -o, --format, --resume, "
             "--tokens or --candidates (--report FILE keeps it)"
         )
-    if json_output and not summary:
-        raise UsageError("--json belongs to --summary; records are JSON already")
+    if json_output and not reporting:
+        raise UsageError("--json belongs to --summary and --compare; records are JSON already")
+    if plot is not None and not reporting:
+        raise UsageError("--plot belongs to --summary and --compare")
+    if plot is not None:
+        pictures.check_name(plot)
+    if len(model.names()) > 1 and not compare:
+        raise UsageError("several models are for --compare; name one")
     prompts = ((prompt_field, "--prompt-field"),) if prompt_field else ()
+    if compare:
+        options = comparing.Comparing(
+            text.text_field, prompt_field, not linear, bootstrap, seed, epsilon
+        )
+        report = comparing.run_comparison(reading, model, jobs, options)
+        pictures.plot(report, plot)
+        if writing.report:
+            reports.save(report, writing.report)
+        reports.show(report, json_output, comparison_lines(report))
+        return
     with Run("ppl", reading, None if summary else writing, text.text_field, prompts) as run:
         if run.done:
             run.finish({"tokens": run.totals.get("tokens", 0)})
@@ -87,7 +163,7 @@ def ppl(
         from synthtools.lm.scores import Request
 
         request = Request(candidates)
-        with open_model(model.settings(jobs), request, remark) as scorer:
+        with open_model(model.settings(jobs, model.names()[0]), request, remark) as scorer:
             run.model = scorer.description
             items = scored(
                 run.batches(scorer.chunk_bytes), scorer, request, text.text_field, prompt_field
@@ -104,6 +180,7 @@ def ppl(
             result = found.result()
             run.units["tokens"] = result["tokens"]
             report = run.finish({"kind": "ppl-summary", **result})
+    pictures.plot(report, plot)
     if writing.report:
         reports.save(report, writing.report)
     reports.show(report, json_output, summary_lines(report))

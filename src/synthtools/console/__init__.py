@@ -6,6 +6,7 @@
 - ``reports``: what made a report; a report as JSON or as a table
 - ``mapping``, ``map_groups``, ``map_picture``: the runs of ``synth embed``
 - ``terminal``: the progress bar, messages, histograms
+- ``pictures``: reports as figures, characters, points and pages; one file a kind of report
 
 No algorithm lives here, and nothing here is imported by the folders that hold them.
 """

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.console import reports, terminal
+from synthtools.console import pictures, reports, terminal
 from synthtools.console.options import Jobs, Reading, Text, Writing
-from synthtools.console.pictures import check_name
 from synthtools.console.reports import number, table
 from synthtools.console.run import Run
 from synthtools.errors import UsageError
@@ -52,7 +51,7 @@ def check(
     if plot is not None and modes not in ([], ["compare"]):
         raise UsageError("--plot draws responses: it goes with the plain report and --compare")
     if plot is not None:
-        check_name(plot)
+        pictures.check_name(plot)
 
 
 # ---------------------------------------------------------------- counts
@@ -118,10 +117,7 @@ def run_counts(
             del found["name"]
             result = {"kind": "ngram-hash", **head, **found}
         report = run.finish(result)
-    if plot is not None:
-        from synthtools.console.pictures import responses
-
-        responses(plot, [(c.name if compare else "all", c.response) for c in corpora])
+    pictures.plot(report, plot)
     _out(report, writing, json_output, _count_lines(report))
 
 

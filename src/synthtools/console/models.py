@@ -96,13 +96,17 @@ class LocalModel:
         ),
     ] = None
 
-    def settings(self, jobs: Jobs) -> Settings:
-        """The options as ``lm`` takes them."""
+    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
+        """The options as ``lm`` takes them.
+
+        Args:
+            name: another model than the option's.
+        """
         from synthtools.lm.loading import ModelName
         from synthtools.lm.scorer import Settings
 
         return Settings(
-            ModelName(self.model, self.revision, self.tokenizer),
+            ModelName(name or self.model, self.revision, self.tokenizer),
             dtype=self.dtype,
             context=self.context,
             stride=self.stride,
@@ -161,7 +165,12 @@ class Model(LocalModel):
         ),
     ] = None
 
-    def settings(self, jobs: Jobs) -> Settings:
+    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
+        """The options as ``lm`` takes them.
+
+        Args:
+            name: another model than the option's.
+        """
         kv_cache = None
         if self.kv_cache is not None:
             size = quantities.shard_size(self.kv_cache, "--kv-cache")
@@ -169,8 +178,30 @@ class Model(LocalModel):
                 raise UsageError(f"--kv-cache {self.kv_cache}: give bytes, such as 1GB")
             kv_cache = size.count
         return replace(
-            super().settings(jobs),
+            super().settings(jobs, name),
             backend=self.backend,
             server=self.server,
             kv_cache_bytes=kv_cache,
         )
+
+
+@dataclass(frozen=True)
+class Models(Model):
+    """Like ``Model``, but several may be named, to be set against each other."""
+
+    model: Annotated[  # type: ignore[assignment]
+        list[str] | None,
+        option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="The language model: builtin (the default), a directory, or a Hub id; with "
+            "--compare two or more, to set against each other. Safetensors weights only; code from "
+            "a model's repository is never run.",
+            show_default=False,
+        ),
+    ] = None
+
+    def names(self) -> list[str]:
+        """The models asked for."""
+        return self.model or ["builtin"]

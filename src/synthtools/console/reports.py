@@ -12,6 +12,7 @@ from typing import Any
 
 from synthtools import __version__
 from synthtools.console.terminal import write_stdout
+from synthtools.errors import SynthError
 from synthtools.records.files import write_whole
 
 # A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
@@ -67,6 +68,52 @@ def _finite(value: Any) -> Any:
 def save(report: dict[str, Any], path: str) -> None:
     """Writes a report file, replacing an older one."""
     write_whole(Path(path), to_json(report).encode("utf-8"))
+
+
+def load(path: str) -> dict[str, Any]:
+    """A report that a tool wrote, or the log of a training run as one: ``kind`` train-log, ``steps``.
+
+    Args:
+        path: - is stdin.
+
+    Raises:
+        SynthError: it cannot be read or is neither.
+    """
+    name = "<stdin>" if path == "-" else path
+    try:
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        text = data.decode("utf-8")
+    except OSError as error:
+        raise SynthError(f"{name}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SynthError(f"{name}: is no report (not UTF-8)") from error
+    try:
+        report = json.loads(text)
+    except ValueError:
+        return {"kind": "train-log", "steps": _steps(text, name)}
+    if isinstance(report, dict) and "step" in report and "kind" not in report:
+        return {"kind": "train-log", "steps": [report]}
+    if not isinstance(report, dict) or not isinstance(report.get("kind"), str):
+        raise SynthError(f'{name}: is no report of synth (a JSON object with "kind")')
+    return report
+
+
+def _steps(text: str, name: str) -> list[dict[str, Any]]:
+    lines = text.splitlines()
+    steps = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found = json.loads(line)
+        except ValueError as error:
+            if number == len(lines) and steps:
+                break  # the line that a kill cut short, or that is being written
+            raise SynthError(f"{name}:{number}: is no JSON; give a report of synth") from error
+        if not isinstance(found, dict) or type(found.get("step")) is not int:
+            raise SynthError(f"{name}:{number}: is no report and no line of a training log")
+        steps.append(found)
+    if not steps:
+        raise SynthError(f"{name}: is empty; give a report of synth")
+    return steps
 
 
 def show(report: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:

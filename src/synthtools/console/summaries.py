@@ -65,3 +65,64 @@ def edit_lines(report: dict[str, Any]) -> list[str]:
         ]
         lines.append("  ".join(cells))
     return lines
+
+
+SIDE_FIGURES = (
+    ("documents", "documents"),
+    ("unscored", "unscored"),
+    ("perplexity (token-weighted)", "perplexity"),
+    ("median", "median"),
+    ("mean", "mean"),
+    ("mean without outliers", "mean_cleaned"),
+    ("standard deviation", "standard_deviation"),
+    ("smallest", "min"),
+    ("largest", "max"),
+)
+PAIR_FIGURES = (
+    ("left outside the right's range", "left_outside"),
+    ("left above the right's maximum", "left_above_maximum"),
+    ("left above the right's 99th percentile", "left_above_p99"),
+    ("right outside the left's range", "right_outside"),
+    ("right above the left's maximum", "right_above_maximum"),
+    ("right above the left's 99th percentile", "right_above_p99"),
+    ("of left's 1–99 % range covered by right's", "range_covered"),
+    ("overlap ∫min(f, g)", "overlap"),
+    ("Jensen–Shannon (nats)", "js"),
+    ("Wasserstein-1 (perplexity)", "wasserstein"),
+    ("Wasserstein-1 of ln ppl (nats a token)", "wasserstein_log"),
+    ("Kolmogorov–Smirnov", "ks"),
+    ("variance ratio right/left", "variance_ratio"),
+    ("variance ratio without outliers", "variance_ratio_cleaned"),
+    ("mean shift right − left", "mean_shift"),
+    ("mean shift without outliers", "mean_shift_cleaned"),
+    ("median shift", "median_shift"),
+)
+_RATIO = (
+    ("KL estimate (nats a token)", "kl_per_token"),
+    ("KL estimate (nats a byte)", "kl_per_byte"),
+)
+
+
+def with_interval(found: dict[str, Any], key: str) -> str:
+    """A figure with its interval, for a table."""
+    ends = found.get("intervals", {}).get(key)
+    more = f"  [{number(ends[0], 3)}, {number(ends[1], 3)}]" if ends else ""
+    return number(found.get(key)) + more
+
+
+def comparison_lines(report: dict[str, Any]) -> list[str]:
+    """What ``ppl --compare`` found: each side, then each pair."""
+    lines = []
+    for side in report["inputs"]:
+        lines += [f"{side['name']}  (scored by {side['scored_by']})"]
+        lines += [*table([(name, with_interval(side, key)) for name, key in SIDE_FIGURES]), ""]
+    for pair in report["pairs"]:
+        lines += [f"left {pair['left']}, right {pair['right']}"]
+        lines += table([(name, with_interval(pair, key)) for name, key in PAIR_FIGURES])
+        if "log_ratio" in pair:
+            ratio = pair["log_ratio"]
+            rows = [(name, with_interval(ratio, key)) for name, key in _RATIO]
+            verdict = f"data by left is {ratio['verdict']} to right (ε = {ratio['epsilon']:g})"
+            lines += [*table(rows), f"if left wrote the data: {verdict}"]
+        lines += [""]
+    return lines[:-1]

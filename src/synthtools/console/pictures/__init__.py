@@ -1,0 +1,121 @@
+"""Reports as pictures.
+
+``MAKERS`` says, for each kind of report, which function makes a ``chart.Picture`` of it: plain data,
+which ``drawing`` makes a PNG or SVG of, ``text`` a picture at a terminal, ``points`` a CSV file and
+``page`` a part of a page. ``STORIES`` says which function puts it into words. A new kind of report
+gets a file here and a line in each.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from synthtools.console.pictures.chart import Picture, Story, Table
+from synthtools.console.reports import number
+from synthtools.errors import SynthError, UsageError
+from synthtools.records.files import write_whole
+
+SUFFIXES = (".png", ".svg")
+
+# Kind of a report → the module of this folder and its function: report → Picture.
+MAKERS = {
+    "dsir": "mixing:selection",
+    "edit": "editing:picture",
+    "embed-map": "maps:picture",
+    "mix": "mixing:picture",
+    "ngram-hash": "responses:picture",
+    "ngram-hash-compare": "responses:picture",
+    "ppl-compare": "perplexity:comparison",
+    "ppl-models": "perplexity:comparison",
+    "ppl-summary": "perplexity:summary",
+    "simulate": "simulation:picture",
+    "train-log": "training:picture",
+}
+# Kind of a report → report → Story, its findings and tables for the page. A kind that is not here
+# has a table of its numbers there.
+STORIES = {
+    "dsir": "mixing:selection_story",
+    "edit": "editing:story",
+    "mix": "mixing:story",
+    "ngram-hash": "responses:story",
+    "ngram-hash-compare": "responses:story",
+    "ppl-compare": "perplexity:comparison_story",
+    "ppl-models": "perplexity:comparison_story",
+    "ppl-summary": "perplexity:summary_story",
+    "simulate": "simulation:story",
+    "train-log": "training:story",
+}
+
+
+def check_name(path: str, option: str = "--plot") -> None:
+    """Refuses a name whose suffix tells no format.
+
+    Raises:
+        UsageError
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{option} {path}: name a .png or .svg file")
+
+
+def picture(report: dict[str, Any], name: str = "report") -> Picture:
+    """The picture of a report.
+
+    Args:
+        name: of the report's file, for errors.
+
+    Raises:
+        SynthError: no picture is made of this kind, or the report lacks what its kind holds.
+    """
+    kind = report.get("kind")
+    if kind not in MAKERS:
+        known = ", ".join(sorted(MAKERS))
+        raise SynthError(f"{name}: no picture of a report of kind {kind!r} (there are: {known})")
+    found: Picture = _made(MAKERS[kind], report, name)
+    if not found.panels:
+        raise SynthError(f"{name}: holds nothing to plot")
+    return found
+
+
+def story(report: dict[str, Any], name: str = "report") -> Story:
+    """The report in words.
+
+    Raises:
+        SynthError: the report lacks what its kind holds.
+    """
+    kind = report["kind"]
+    if kind in STORIES:
+        found: Story = _made(STORIES[kind], report, name)
+        return found
+    rows = [
+        [key.replace("_", " "), value if isinstance(value, str) else number(value)]
+        for key, value in report.items()
+        if key != "kind" and type(value) in (str, int, float)
+    ]
+    return Story(f"synth {kind}", tables=[Table("Numbers", ["", ""], rows)] if rows else [])
+
+
+def _made(maker: str, report: dict[str, Any], name: str) -> Any:
+    module, _, function = maker.partition(":")
+    make = getattr(importlib.import_module(f"{__name__}.{module}"), function)
+    try:
+        return make(report)
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, StopIteration) as error:
+        raise SynthError(
+            f"{name}: is not a whole report of kind {report['kind']} ({type(error).__name__}: "
+            f"{error}); make it again with this version"
+        ) from error
+
+
+def save(drawn: Picture, path: str) -> None:
+    """Draws a picture under a name, whole or not at all; its suffix tells the format."""
+    from synthtools.console.pictures.drawing import render
+
+    write_whole(Path(path), render(drawn, Path(path).suffix.lower()[1:]))
+
+
+def plot(report: dict[str, Any], path: str | None) -> None:
+    """``--plot FILE`` of a tool: the picture of its report, where one was asked for."""
+    if path is not None:
+        save(picture(report), path)

@@ -1,0 +1,56 @@
+"""The run behind ``synth plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthtools.console import pictures, reports
+from synthtools.console.terminal import write_stdout
+from synthtools.errors import OutputExistsError, UsageError
+from synthtools.records.files import write_whole
+
+_PAGES = (".html", ".htm")
+
+
+def run_plot(names: list[str], output: str | None, data: str | None, force: bool) -> None:
+    """Reads the reports and draws them.
+
+    Raises:
+        UsageError: no format has such a suffix, or several reports are to be one figure.
+        OutputExistsError
+        SynthError: a file is no report, or nothing in it can be plotted.
+    """
+    suffix = None if output is None else Path(output).suffix.lower()
+    if suffix is not None and suffix not in (*pictures.SUFFIXES, *_PAGES):
+        raise UsageError(f"-o {output}: name a .png, .svg or .html file")
+    if suffix in pictures.SUFFIXES and len(names) > 1:
+        raise UsageError(
+            f"-o {output}: a figure is of one report; name a .html file for {len(names)}"
+        )
+    if names.count("-") > 1:
+        raise UsageError("-: stdin holds one report")
+    for path in (output, data):
+        if path is not None and not force and Path(path).exists():
+            raise OutputExistsError(f"{path}: already there; --force replaces it")
+    found = [(name, reports.load(name)) for name in names]
+    plain = suffix not in _PAGES
+    drawn = [
+        (name, pictures.picture(report, name))
+        for name, report in found
+        if plain or (data is not None and report["kind"] in pictures.MAKERS)
+    ]
+    if output is None:
+        from synthtools.console.pictures.text import lines_of
+
+        blocks = ["\n".join(lines_of(picture)) for _, picture in drawn]
+        write_stdout("\n\n\n".join(blocks) + "\n")
+    elif plain:
+        pictures.save(drawn[0][1], output)
+    else:
+        from synthtools.console.pictures.page import page
+
+        write_whole(Path(output), page(found).encode("utf-8"))
+    if data is not None:
+        from synthtools.console.pictures.points import to_csv
+
+        write_whole(Path(data), to_csv(drawn).encode("utf-8"))

@@ -1,0 +1,301 @@
+"""Reports as pictures: every kind, in every form, from reports that the tools themselves made."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthtools.console import pictures, reports
+from synthtools.console.pictures.chart import Panel, Picture, Series
+from synthtools.console.pictures.drawing import render
+from synthtools.console.pictures.points import to_csv
+from synthtools.console.pictures.text import lines_of
+from synthtools.errors import SynthError
+
+KINDS = ("ppl", "ngrams", "one", "mix", "dsir", "simulate")
+
+
+def run(
+    *words: object, stdin: str = "", cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "synthtools", *map(str, words)]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=cwd)
+
+
+def done(*words: object, stdin: str = "") -> str:
+    result = run(*words, stdin=stdin)
+    assert result.returncode == 0 and not result.stderr, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, paragraphs: list[str]) -> Path:
+    """Reports of all tools that need no model."""
+    path = tmp_path_factory.mktemp("plot")
+    draw = np.random.default_rng(0)
+    for name, middle, part in (
+        ("human", 3.2, paragraphs[:60]),
+        ("synthetic", 2.4, paragraphs[60:]),
+    ):
+        lines = [
+            json.dumps({"text": text, "ppl": float(draw.lognormal(middle, 0.5)), "n_tokens": 9})
+            for text in part
+        ]
+        (path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    two = (path / "human.jsonl", path / "synthetic.jsonl")
+    (path / "ppl.json").write_text(done("ppl", *two, "--compare", "--bootstrap", 20))
+    (path / "ngrams.json").write_text(done("ngram-hash", *two, "--compare", "--top", 5))
+    (path / "one.json").write_text(done("ngram-hash", two[0]))
+    (path / "duplicates.json").write_text(done("ngram-hash", *two, "--duplicates"))
+    mix = ["--unit", "words", "-o", path / "m.jsonl", "--report", path / "mix.json"]
+    done("mix", *mix, "--", f"{two[0]}=0.5", f"{two[1]}=0.5")
+    dsir = ["-n", 9, "--min-tokens", 0, "-o", path / "d.jsonl", "--report", path / "dsir.json"]
+    done("dsir", two[1], "--target", two[0], *dsir)
+    weights = ["--weights", "-o", path / "w.jsonl", "--report", path / "weights.json"]
+    done("dsir", two[1], "--target", two[0], *weights)
+    done("simulate", "--repetitions", 20, "--generations", 4, "--report", path / "simulate.json")
+    log = [
+        {"step": n, "loss": 9 / n, "learning_rate": 1e-3, "gradient_norm": None, "kl": 0.1 * n}
+        | ({"valid": {"held": 5.0 + n}} if n % 50 == 0 else {})
+        for n in range(1, 201)
+    ]
+    # The last line is being written.
+    (path / "log.jsonl").write_text("\n".join(map(json.dumps, log)) + '\n{"step": 2')
+    return path
+
+
+def others() -> dict[str, dict[str, Any]]:
+    """Reports of tools that need a model."""
+    rows = [
+        {"generation": g, "tokens": 100, "flagged": 9 - g, "changed": 2, "dropped": 0, "held": 0}
+        | {"flagged_share": (9 - g) / 100, "changed_share": 0.02}
+        for g in (1, 2)
+    ]
+    groups = [{"name": "a", "points": 2}, {"name": "b", "points": 1}]
+    points = [{"x": 1.0, "y": 2.0}, {"x": 3.0, "y": 4.0}, {"x": 5.0, "y": 6.0}]
+    return {
+        "edit": {"kind": "edit", "generations": rows},
+        "map": {"kind": "embed-map", "method": "tsne", "groups": groups, "points": points},
+    }
+
+
+def load(folder: Path, name: str) -> dict[str, Any]:
+    return others().get(name) or reports.load(str(folder / name))
+
+
+ALL = (*(f"{kind}.json" for kind in KINDS), "log.jsonl", "edit", "map")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_kind_in_every_form(name: str, folder: Path) -> None:
+    picture = pictures.picture(load(folder, name), name)
+    svg = render(picture, "svg")
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert render(picture, "svg") == svg
+    assert render(picture, "png").startswith(b"\x89PNG")
+    lines = lines_of(picture)
+    assert all(panel.title in lines for panel in picture.panels)
+    rows = list(csv.DictReader(io.StringIO(to_csv([(name, picture)]))))
+    for panel in picture.panels:
+        assert panel.x_label and (panel.y_label or panel.names)
+        for series in panel.series:
+            found = [r for r in rows if (r["panel"], r["series"]) == (panel.title, series.name)]
+            assert len(found) == len(series.y if series.form != "named" else series.x) > 0
+            key = "x" if series.form == "named" else "y"
+            values = series.x if series.form == "named" else series.y
+            assert [float(r[key]) for r in found] == [float(v) for v in values]
+    story = pictures.story(load(folder, name), name)
+    assert story.title and (story.lines or name == "map")
+
+
+def test_every_maker_is_there() -> None:
+    import importlib
+
+    for maker in (*pictures.MAKERS.values(), *pictures.STORIES.values()):
+        module, _, function = maker.partition(":")
+        assert callable(getattr(importlib.import_module(f"{pictures.__name__}.{module}"), function))
+    assert set(pictures.STORIES) <= set(pictures.MAKERS)
+
+
+def test_what_is_plotted_is_what_the_report_says(folder: Path) -> None:
+    report = load(folder, "simulate.json")
+    for panel, found in zip(pictures.picture(report).panels, report["workflows"], strict=True):
+        assert list(panel.series[0].y) == found["simulated"] and panel.title == found["workflow"]
+    report = load(folder, "ppl.json")
+    histogram, density = pictures.picture(report).panels
+    for bars, curve, side in zip(histogram.series, density.series, report["inputs"], strict=True):
+        counts = side["histogram"]["counts"]
+        assert np.array(bars.y) * side["documents"] / 100 == pytest.approx(counts)
+        assert set(curve.y) <= set(side["density"]) and max(curve.y) == max(side["density"])
+    summary = {"kind": "ppl-summary", "token_probability": None}
+    summary["histogram"] = {
+        "edges": list(range(51)),
+        "counts": [1] * 50,
+        "below": 4,
+        "above": 10,
+    }
+    (bars,) = pictures.picture(summary).panels[0].series
+    assert (bars.x[0], bars.x[-1], len(bars.x)) == (0, 50, 6)  # 2·64^(1/3) bins at most: 5
+    assert sum(bars.y) == pytest.approx(100 * 50 / 64)
+    report = load(folder, "mix.json")
+    shares = pictures.picture(report).panels[0].series[0].x
+    assert shares == [100 * source["share"] for source in report["sources"]]
+    loss, *more = pictures.picture(load(folder, "log.jsonl")).panels
+    assert list(loss.series[0].x) == list(range(1, 201))
+    assert loss.series[1].y[0] == pytest.approx(np.mean([9 / n for n in range(1, 51)]))
+    assert [panel.title for panel in more] == ["Validation", "Learning rate", "Kl"]
+    first, second = pictures.picture(others()["map"]).panels[0].series
+    assert (list(first.x), list(second.y)) == ([1, 3], [6])
+
+
+class Page(HTMLParser):
+    """Whether tags close, what is loaded from elsewhere, and what is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loaded: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "data", "action"):
+                self.loaded.append(value)
+        assert tag not in ("script", "link", "iframe", "img")
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_page_needs_nothing_else(folder: Path) -> None:
+    names = [folder / f"{kind}.json" for kind in (*KINDS, "duplicates", "weights")]
+    out = folder / "page.html"
+    assert done("plot", *names, folder / "log.jsonl", "-o", out) == ""
+    text = out.read_text()
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert all(x.startswith(("#", "data:")) for x in page.loaded)
+    assert text.count("<section") == 9 and text.count("<svg") == 7
+    assert not re.search(r"url\((?!['\"]?#)|@import", text)
+    assert set(re.findall(r"https?://[\w.]+", text)) == {"http://www.w3.org"}
+    # What the data is, findings, what made them.
+    report = load(folder, "ppl.json")
+    assert report["made_by"]["inputs"][0]["fingerprint"] in page.text
+    for line in pictures.story(report).lines:
+        assert page.text.count(line) == 2
+    assert "cross term" in page.text and '"bootstrap": 20' in page.text
+    assert "synth ppl" in page.text
+    # Names inside the figures do not collide.
+    ids = re.findall(r"<svg.*?</svg>", text, re.S)
+    clips = [set(re.findall(r'<clipPath id="([^"]+)"', svg)) for svg in ids]
+    assert sum(map(len, clips)) == len(set().union(*clips))
+    # The same page again.
+    done("plot", *names, folder / "log.jsonl", "-o", out, "--force")
+    assert out.read_text() == text
+
+
+def test_a_page_is_no_place_for_markup(folder: Path, tmp_path: Path) -> None:
+    report = load(folder, "mix.json")
+    report["sources"][0]["source"] = "<script>alert(1)</script>"
+    (tmp_path / "r.json").write_text(json.dumps(report))
+    done("plot", tmp_path / "r.json", "-o", tmp_path / "p.html")
+    assert "<script" not in (tmp_path / "p.html").read_text()
+
+
+def test_the_tool(folder: Path, tmp_path: Path) -> None:
+    report = folder / "simulate.json"
+    figure, data = tmp_path / "a.svg", tmp_path / "a.csv"
+    done("plot", report, "-o", figure, "--data", data)
+    assert figure.read_bytes() == render(pictures.picture(load(folder, "simulate.json")), "svg")
+    assert data.read_text().startswith("report,panel,series,name,x,x_end,y,low,high\n")
+    refused = run("plot", report, "-o", figure)
+    assert refused.returncode == 1 and "--force" in refused.stderr
+    done("plot", report, "-o", figure, "--force")
+    # A pipe from a tool, and --plot of the tool itself, draw the same.
+    words = ("simulate", "--repetitions", 20, "--generations", 4)
+    out = done(*words, "--json", "--plot", tmp_path / "own.svg")
+    assert (tmp_path / "own.svg").read_bytes() == figure.read_bytes()
+    shown = done("plot", "-", stdin=out)
+    assert "replace" in shown and "│" in shown and shown == done("plot", report)
+
+
+@pytest.mark.parametrize(
+    "content, words, code",
+    [
+        ("", "empty", 1),
+        ("{", "no JSON", 1),
+        ("[1]", "no report", 1),
+        ('{"a": 1}', "no report", 1),
+        ('{"kind": 3}', "no report", 1),
+        ('{"kind": "cat"}', "no picture", 1),
+        ('{"kind": "simulate"}', "not a whole report", 1),
+        ('{"kind": "simulate", "generations": 1, "base": 1, "workflows": [{}]}', "whole", 1),
+        ('{"kind": "ppl-summary", "histogram": null, "token_probability": null}', "nothing", 1),
+        ('{"step": 1}\n{"stop": 2}\n{"step": 3}', ":2: ", 1),
+        ('{"step": 1}\nstep 2\n{"step": 3}', ":2: ", 1),
+        ("\udcff", "UTF-8", 1),
+    ],
+)
+def test_what_is_no_report_is_one_line(content: str, words: str, code: int, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SynthError, match=re.escape(words)) as stopped:
+        pictures.picture(reports.load(str(path)), str(path))
+    assert len(str(stopped.value).splitlines()) == 1 and str(path) in str(stopped.value)
+    assert stopped.value.exit_code == code
+
+
+@pytest.mark.parametrize(
+    "words, message, code",
+    [
+        (["r.json", "-o", "a.pdf"], ".png, .svg or .html", 2),
+        (["r.json", "-o", "a"], ".png, .svg or .html", 2),
+        (["r.json", "r.json", "-o", "a.png"], ".html", 2),
+        (["-", "-"], "one report", 2),
+        ([], "REPORT", 2),
+        (["nowhere.json"], "nowhere.json", 1),
+        (["."], "cannot be read", 1),
+        (["r.json", "-o", "nowhere/a.png"], "nowhere", 1),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    words: list[str], message: str, code: int, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "r.json").write_bytes((folder / "mix.json").read_bytes())
+    result = run("plot", *words, cwd=tmp_path)
+    assert result.returncode == code and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1 and message in result.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json"]
+
+
+def test_odd_numbers_are_drawn() -> None:
+    series = [Series("a", [1, 2, 3], [np.nan, 0, 5]), Series("b", [2], [7], reference=True)]
+    panels = [
+        Panel("logs", "x (m)", "y (s)", series, x_log=True, y_log=True),
+        Panel("alone", "x (m)", "y (s)", [Series("c", [1], [1])]),
+        Panel("none", "x (m)", "y (s)", [Series("d", [], [])]),
+    ]
+    picture = Picture("Odd", panels)
+    assert render(picture, "png").startswith(b"\x89PNG")
+    assert "nothing to plot" in lines_of(picture)
