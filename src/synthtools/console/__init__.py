@@ -4,9 +4,11 @@
 - ``quantities``: ``8.4B`` and ``512MB``
 - ``run``: one run of a tool: inputs, output, bad records, progress, report, clean-up
 - ``reports``: what made a report; a report as JSON or as a table
-- ``mapping``, ``map_groups``, ``map_picture``: the runs of ``synth embed``
 - ``terminal``: the progress bar, messages, histograms
 - ``pictures``: reports as figures, characters, points and pages; one file a kind of report
+- ``recipe``, ``sources``, ``planning``, ``watching``, ``training``: the options and the run of ``synth train``
+- ``hashing``, ``selecting``, ``mixing``, ``comparing``, ``mapping``, ``map_groups``, ``simulating``, ``plotting``: the
+  runs behind the tools of these names
 
 No algorithm lives here, and nothing here is imported by the folders that hold them.
 """

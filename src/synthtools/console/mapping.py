@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.console import reports, terminal
+from synthtools.console import pictures, reports, terminal
 from synthtools.console.map_groups import Group, Map, ordered, read_groups, stacked, stored
 from synthtools.console.models import VectorModel
 from synthtools.console.options import Jobs, Reading, Text, Writing
@@ -119,14 +119,7 @@ def run_map(
                 for name, (x, y) in zip(group.points, where, strict=True)
             ],
         }
-        if options.plot is not None:
-            from synthtools.console.map_picture import scatter
-
-            scatter(
-                options.plot,
-                made["method"],
-                [(g.name, where) for g, where in zip(groups, placed, strict=True)],
-            )
+        pictures.plot(result, options.plot)
         report = run.finish(result)
     if writing.report:
         reports.save(report, writing.report)
