@@ -18,6 +18,7 @@ complete -c synth -n __synth_tool_is -a ngram-hash -d 'Hashed n-grams of records
 complete -c synth -n __synth_tool_is -a dsir -d 'Select the records that are most like a target (DSIR, Xie et al. 2023)'
 complete -c synth -n __synth_tool_is -a mix -d 'Mix sources in exact shares of tokens, words, bytes or documents'
 complete -c synth -n __synth_tool_is -a sample -d 'Draw N records, uniformly or by a weight field, in one pass'
+complete -c synth -n __synth_tool_is -a stats -d 'How long, how rich and how varied texts are, and whether corpora differ'
 complete -c synth -n __synth_tool_is -a train -d 'Train a language model from scratch on the text of records'
 complete -c synth -n __synth_tool_is -a cat -d 'Convert, reshard, count or look at records'
 
@@ -212,6 +213,30 @@ complete -c synth -n '__synth_tool_is sample' -l stratify-by -x -d 'Draw from ea
 complete -c synth -n '__synth_tool_is sample' -l allocation -x -a 'proportional equal' -d 'What each stratum gives: its share of the records, or all the same'
 complete -c synth -n '__synth_tool_is sample' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is sample' -s h -l help -d 'Show this message and exit'
+
+# synth-stats
+complete -c synth -n '__synth_tool_is stats' -l on-error -x -a 'fail skip' -d 'At a bad record: stop with exit 1, or set it aside and go on'
+complete -c synth -n '__synth_tool_is stats' -l rejects -r -F -d 'Where bad records go with --on-error skip: JSONL with file, line, reason and the raw record'
+complete -c synth -n '__synth_tool_is stats' -s q -l quiet -d 'No progress bar and no remarks on stderr'
+complete -c synth -n '__synth_tool_is stats' -l shard -x -d 'Take only the I-th of N runs of neighbouring input files (for Slurm or GNU parallel)'
+complete -c synth -n '__synth_tool_is stats' -l text-field -x -d 'The field that holds the text'
+complete -c synth -n '__synth_tool_is stats' -l seed -x -d 'Seed of every draw'
+complete -c synth -n '__synth_tool_is stats' -s j -l jobs -x -d 'CPU cores to use (default: all)'
+complete -c synth -n '__synth_tool_is stats' -l by -x -d 'Groups are the values of this field (default: each input is a group)'
+complete -c synth -n '__synth_tool_is stats' -l measures -x -d 'What to measure: lengths, vocabulary, heaps, ngrams, compression, self-bleu, openings, tokens, semantic (default: all that need no model, and what the options for a tokenizer and vectors ask for)'
+complete -c synth -n '__synth_tool_is stats' -l tests -x -d 'Numbers of documents by which groups are tested: words, ttr, mtld, hdd, entropy, lexical_diversity; or all, or none'
+complete -c synth -n '__synth_tool_is stats' -l tokenizer -x -a 'builtin (__fish_complete_directories)' -d 'Count the tokens of this tokenizer (builtin, a directory or a Hub id): lengths, frequencies, tokens that stand out'
+complete -c synth -n '__synth_tool_is stats' -l vector-field -x -d 'Semantic diversity of the vectors in this field'
+complete -c synth -n '__synth_tool_is stats' -l vector-model -x -d 'Take the vectors from this model instead (builtin, a directory or a Hub id): the mean of its last hidden states over the text [ours]'
+complete -c synth -n '__synth_tool_is stats' -l sample -x -d 'Documents of a group, drawn by the seed, for self-BLEU, compression and openings'
+complete -c synth -n '__synth_tool_is stats' -l pooled -x -d 'Of the sample, the documents whose sentences are pooled for self-BLEU'
+complete -c synth -n '__synth_tool_is stats' -l vectors -x -d 'Documents of a group for semantic diversity'
+complete -c synth -n '__synth_tool_is stats' -l words -x -d 'Words of a group, from its beginning, whose n-grams, MTLD and HD-D are taken [ours]; Heaps\' law and the type-token ratio take all'
+complete -c synth -n '__synth_tool_is stats' -l plot -r -F -d 'Draw the growth of vocabularies and the groups by diversity as PNG or SVG (needs [plot])'
+complete -c synth -n '__synth_tool_is stats' -l report -r -F -d 'Write the report to this file too'
+complete -c synth -n '__synth_tool_is stats' -l json -d 'Print the report as JSON at a terminal too'
+complete -c synth -n '__synth_tool_is stats' -l debug -d 'Show the traceback of an error'
+complete -c synth -n '__synth_tool_is stats' -s h -l help -d 'Show this message and exit'
 
 # synth-train
 complete -c synth -n '__synth_tool_is train' -l on-error -x -a 'fail skip' -d 'At a bad record: stop with exit 1, or set it aside and go on'

@@ -18,7 +18,7 @@ from synthtools.console import options
 from synthtools.errors import OutputClosed, SynthError
 from synthtools.records.files import remove_unfinished
 
-TOOLS = ("edit", "ppl", "ngram-hash", "dsir", "mix", "sample", "train", "cat")
+TOOLS = ("edit", "ppl", "ngram-hash", "dsir", "mix", "sample", "stats", "train", "cat")
 
 # Typer's errors all derive from the exception class of the Click that it carries.
 _ClickException = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

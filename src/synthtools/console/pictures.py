@@ -72,3 +72,55 @@ def responses(path: str, corpora: Sequence[tuple[str, np.ndarray]]) -> None:
     )
     by_rank.legend(frameon=False)
     save(drawn, path)
+
+
+# Groups whose curves can be told apart without colour.
+_CURVES = 8
+_DASHES = ("-", "--", ":", "-.")
+
+
+def diversity(path: str, groups: Sequence[dict[str, Any]]) -> None:
+    """Vocabulary growth with Heaps' law, and beside it groups by lexical diversity.
+
+    Args:
+        groups: of the report of ``synth stats``.
+
+    Raises:
+        SynthError: neither has been measured.
+    """
+    from synthtools.console.diversity_tables import at, by_diversity
+
+    curves = [group for group in groups if at(group, ("heaps", "curve"))]
+    scored = [g for g in by_diversity(list(groups)) if at(g, ("lexical_diversity", "within"))]
+    if not curves and not scored:
+        raise SynthError("--plot: no group has a curve of Heaps' law or lexical diversity to draw")
+    many = len(groups) > _CURVES
+    drawn, axes = figure(11, max(4.0, 0.16 * len(scored) + 1.2), columns=2)
+    growth, ranked = axes
+    for number, group in enumerate(curves):
+        curve = group["heaps"]["curve"]
+        style = {"color": "0.6", "linewidth": 0.7} if many else {
+            "color": str(0.7 * number / max(1, len(curves))),
+            "linestyle": _DASHES[number % len(_DASHES)],
+        }  # fmt: skip
+        beta = group["heaps"]["beta"]
+        label = None if many else group["name"] + ("" if beta is None else f" (β = {beta:.3f})")
+        growth.plot(curve["words"], curve["distinct"], label=label, **style)
+    growth.set(xlabel="words, n", ylabel="distinct words, V(n)", xscale="log", yscale="log")
+    if curves and not many:
+        growth.legend(frameon=False)
+    places = range(len(scored), 0, -1)
+    for name, marker, fill in (("within", "o", "black"), ("pooled", "D", "white")):
+        values = [at(group, ("lexical_diversity", name)) for group in scored]
+        known = [(v, y) for v, y in zip(values, places, strict=True) if v is not None]
+        ranked.plot(
+            *(zip(*known, strict=True) if known else ((), ())),
+            marker, color="black", markerfacecolor=fill, markersize=4,
+            label={"within": "within a document", "pooled": "documents pooled"}[name],
+        )  # fmt: skip
+    ranked.set_yticks(list(places), [g["name"] for g in scored], fontsize=6 if many else 9)
+    ranked.grid(axis="y", color="0.9", linewidth=0.5)
+    ranked.set(xlabel="lexical diversity, 100 − self-BLEU (points)", ylim=(0, len(scored) + 1))
+    if scored:
+        ranked.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    save(drawn, path)

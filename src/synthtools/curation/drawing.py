@@ -66,7 +66,7 @@ def draw(
         if repeated is not None:
             repeated.add(batch, log_weights, keys)
         else:
-            names = _strata_of(batch, drawing.stratify_by)
+            names = strata_of(batch, drawing.stratify_by)
             strata.add(batch, names, scores(log_weights, drawing.seed, keys, lane))
     least = 1 if repeated is not None else drawing.count
     if eligible < least:
@@ -96,7 +96,8 @@ def _closing(spool: Spool, handles: np.ndarray) -> Iterator[Batch]:
             yield batch
 
 
-def _strata_of(batch: Batch, field: str | None) -> list[str]:
+def strata_of(batch: Batch, field: str | None) -> list[str]:
+    """The name of each record's stratum: the field's value, as JSON where it is no string."""
     if field is None:
         return [""] * len(batch)
     values = batch.column(field)

@@ -81,7 +81,11 @@ def _self_bleu(tokens, starts, sets, scores):
     grams, prefix = np.empty(most, np.int64), np.empty(most, np.int64)
     # Of each n-gram: the sentence in hand and its count; the largest count, whose it is, the next.
     sentence_of, count = np.empty(most, np.int64), np.empty(most, np.int64)
-    largest, whose, second = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    largest, whose, second = (
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+    )
     stamp = 0
     for one in range(sets.size - 1):
         first, end = sets[one], sets[one + 1]
