@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample train cat simulate plot"
+            words="edit ppl ngram-hash embed dsir mix sample stats train cat simulate plot"
             ;;
         edit)
             options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
@@ -109,6 +109,16 @@ _synth() {
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --scale) value=word words="auto linear log" ;;
                 --allocation) value=word words="proportional equal" ;;
+            esac
+            ;;
+        stats)
+            options="--on-error --rejects -q --quiet --shard --text-field --seed -j --jobs --by --measures --tests --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --plot --report --json --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | --plot | --report) value=file ;;
+                --shard | --text-field | --seed | -j | --jobs | --by | --measures | --tests | --vector-field | --vector-model | --sample | --pooled | --vectors | --words) value=word ;;
+                --tokenizer) value=dir words="builtin" ;;
             esac
             ;;
         train)

@@ -19,7 +19,7 @@ from synthtools.errors import OutputClosed, SynthError
 from synthtools.records.files import remove_unfinished
 
 TOOLS = (
-    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "train", "cat"),
+    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "stats", "train", "cat"),
     *("simulate", "plot"),
 )
 

@@ -97,7 +97,7 @@ def _closing(spool: Spool, handles: np.ndarray) -> Iterator[Batch]:
 
 
 def strata_of(batch: Batch, field: str | None) -> list[str]:
-    """The stratum of each record: the field's value as it is written, one for all without a field."""
+    """The name of each record's stratum: the field's value, as JSON where it is no string."""
     if field is None:
         return [""] * len(batch)
     values = batch.column(field)

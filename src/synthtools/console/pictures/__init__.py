@@ -31,6 +31,7 @@ MAKERS = {
     "ppl-models": "perplexity:comparison",
     "ppl-summary": "perplexity:summary",
     "simulate": "simulation:picture",
+    "stats": "diversity:picture",
     "train-log": "training:picture",
 }
 # Kind of a report → report → Story, its findings and tables for the page. A kind that is not here
@@ -45,6 +46,7 @@ STORIES = {
     "ppl-models": "perplexity:comparison_story",
     "ppl-summary": "perplexity:summary_story",
     "simulate": "simulation:story",
+    "stats": "diversity:story",
     "train-log": "training:story",
 }
 

@@ -1,0 +1,190 @@
+"""How varied the texts of a group are: numbers of a sample or of a sequence of words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import zstandard
+
+from synthtools.analysis.perplexity import PERCENTILES
+from synthtools.text.lexical import BREAK, HDD, MTLD, figures_of, ngram_counts
+from synthtools.text.self_bleu import self_bleu_of, sentences
+
+ORDERS = (1, 2, 3)
+_LEVEL = 3
+_LIST = 10
+_OPENING = 4
+_TEMPLATE = 6
+_FRAME_WORDS = 100
+_TOKEN = re.compile(r"\w+|[^\w\s]+")
+
+
+def summary(values: np.ndarray) -> dict[str, Any]:
+    """Middle and spread of float64 values; NaN is left out and counted as ``without``."""
+    known = values[np.isfinite(values)]
+    found: dict[str, Any] = {"documents": len(known), "without": len(values) - len(known)}
+    if not len(known):
+        names = ("mean", "standard_deviation", "min", "max", "percentiles")
+        return {**found, **dict.fromkeys(names)}
+    return {
+        **found,
+        "mean": float(known.mean()),
+        "standard_deviation": float(known.std(ddof=1)) if len(known) > 1 else None,
+        "min": float(known.min()),
+        "max": float(known.max()),
+        "percentiles": {
+            str(p): float(v)
+            for p, v in zip(PERCENTILES, np.percentile(known, PERCENTILES), strict=True)
+        },
+    }
+
+
+def entropy(counts: np.ndarray) -> float | None:
+    """Entropy of a distribution by its counts, in nats; None where there are none."""
+    total = counts.sum()
+    if not total:
+        return None
+    shares = counts[counts > 0] / total
+    return max(0.0, -float((shares * np.log(shares)).sum()))
+
+
+def sequence_figures(sequence: np.ndarray) -> dict[str, Any]:
+    """MTLD and HD-D of a sequence of words, and of its n-grams distinct-n and entropy.
+
+    Args:
+        sequence: uint64, a ``BREAK`` behind each document; n-grams do not cross it.
+    """
+    words = sequence[sequence != BREAK]
+    figures = figures_of(words, np.array([0, len(words)]))[0]
+    ngrams = {}
+    for n in ORDERS:
+        counts = ngram_counts(sequence, n)
+        total = int(counts.sum())
+        found = entropy(counts)
+        ngrams[str(n)] = {
+            "total": total,
+            "distinct": len(counts),
+            "distinct_share": len(counts) / total if total else None,
+            "entropy": found,
+            "perplexity": None if found is None else math.exp(found),
+        }
+    return {
+        "words": len(words),
+        "mtld": _number(figures[MTLD]),
+        "hdd": _number(figures[HDD]),
+        "ngrams": ngrams,
+        "reason": None if len(words) else "no words",
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def compression(texts: Sequence[str]) -> dict[str, Any]:
+    """Bytes of the texts, joined by newlines, over their bytes after zstd."""
+    data = "\n".join(texts).encode("utf-8")
+    if not data:
+        return {"bytes": 0, "ratio": None, "reason": "no text"}
+    packed = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=False).compress(data)
+    return {"bytes": len(data), "ratio": len(data) / len(packed), "reason": None}
+
+
+def lexical_diversity(texts: Sequence[str], pooled: int) -> tuple[dict[str, Any], np.ndarray]:
+    """100 − self-BLEU (Baskets): within each text, and of the sentences of some texts together.
+
+    Args:
+        texts: a sample in random order; the first ``pooled`` are pooled.
+
+    Returns:
+        The numbers, and float64 [texts]: the mean over the sentences of each, NaN where there are
+        fewer than two of four words or more.
+    """
+    of_texts = [sentences(text) for text in texts]
+    together = [sentence for some in of_texts[:pooled] for sentence in some]
+    *each, pool = self_bleu_of([*of_texts, together])
+    per_text = np.array([100 - s.mean() if len(s) > 1 else math.nan for s in each], np.float64)
+    known = per_text[np.isfinite(per_text)]
+    reason = None
+    if not len(known):
+        reason = "no sampled document has two sentences of four words"
+    return {
+        "within": float(known.mean()) if len(known) else None,
+        "documents": len(known),
+        "pooled": 100 - float(pool.mean()) if len(pool) > 1 else None,
+        "pooled_sentences": len(pool),
+        "reason": reason,
+    }, per_text
+
+
+def openings(texts: Sequence[str]) -> dict[str, Any]:
+    """What texts begin with again and again [ours].
+
+    An opening is a text's first four tokens. A template is how a sentence begins, six tokens, with
+    all but the 100 words that begin sentences most often left open (``*``); at least one is open and
+    at least three are not.
+
+    Returns:
+        ``distinct_share`` of the openings; ``openings`` and ``templates`` that more than one text
+        has: ``[words, share of the texts]``, the most frequent first.
+    """
+    firsts: Counter[str] = Counter()
+    beginnings: list[list[list[str]]] = []
+    words: Counter[str] = Counter()
+    for text in texts:
+        first = _TOKEN.findall(text[:400].lower())[:_OPENING]
+        if first:
+            firsts[" ".join(first)] += 1
+        found = [_TOKEN.findall(s[:120].lower())[:_TEMPLATE] for s in sentences(text)]
+        beginnings.append(found)
+        for tokens in found:
+            words.update(tokens)
+    frame = {word for word, _ in sorted(words.items(), key=_by_count)[:_FRAME_WORDS]}
+    templates: Counter[str] = Counter()
+    for found in beginnings:
+        own = set()
+        for tokens in found:
+            kept = [token if token in frame else "*" for token in tokens]
+            if len(tokens) == _TEMPLATE and 1 <= kept.count("*") <= _TEMPLATE - 3:
+                own.add(" ".join(kept))
+        templates.update(own)
+    total = firsts.total()
+    return {
+        "distinct_share": len(firsts) / total if total else None,
+        "openings": _repeated(firsts, len(texts)),
+        "templates": _repeated(templates, len(texts)),
+        "reason": None if total else "no text",
+    }
+
+
+def _by_count(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+def _repeated(counts: Counter[str], texts: int) -> list[list[Any]]:
+    rows = sorted(((name, n) for name, n in counts.items() if n > 1), key=_by_count)[:_LIST]
+    return [[name, n / texts] for name, n in rows]
+
+
+def semantic_diversity(vectors: np.ndarray) -> dict[str, Any]:
+    """Mean over i ≠ j of 1 − cos(x_i, x_j) (Baskets), without the pairs: the cosines of n unit vectors
+    sum to |Σ x|² − n.
+
+    Args:
+        vectors: float [n, dimensions]; those of zeros have no direction and are counted.
+    """
+    rows = np.asarray(vectors, np.float64)
+    norms = np.sqrt((rows * rows).sum(axis=1)) if len(rows) else np.zeros(0)
+    rows = rows[norms > 0] / norms[norms > 0, None] if len(rows) else rows
+    n = len(rows)
+    found = {"vectors": n, "without_direction": len(norms) - n}
+    if n < 2:
+        return {**found, "value": None, "reason": "fewer than two vectors with a direction"}
+    total = rows.sum(axis=0)
+    cosine = (float(total @ total) - n) / (n * (n - 1))
+    return {**found, "value": min(2.0, max(0.0, 1 - cosine)), "reason": None}

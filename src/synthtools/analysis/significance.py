@@ -1,0 +1,113 @@
+"""Whether groups differ in a number that each document has (Baskets)."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from synthtools.text.rank_sums import rank_sum
+
+# A group of fewer documents has no spread to be tested.
+_FEWEST = 2
+# Beyond this the pairs are more than a reader can look at.
+MOST_GROUPS = 200
+# scipy counts permutations where one side has no more than this and nothing is equal.
+_EXACT = 8
+
+
+def tests(names: Sequence[str], values: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Kruskal–Wallis, Levene (about the median) and Mann–Whitney for each pair of groups.
+
+    p-values of pairs are two-sided, corrected by Bonferroni and by Holm over all pairs, and beside
+    them the rank-biserial correlation 2U/(mn) − 1: above 0 where the left group has more.
+
+    Args:
+        values: float64 of each group; what is no number is left out.
+
+    Returns:
+        ``kruskal_wallis`` (h, p), ``levene`` (w, p), ``pairs``, ``left_out`` (groups of fewer than
+        two values); None with a ``reason`` where there is nothing to test.
+    """
+    finite = [one[np.isfinite(one)] for one in values]
+    kept = [i for i, one in enumerate(finite) if len(one) >= _FEWEST]
+    left_out = [names[i] for i in range(len(names)) if i not in set(kept)]
+    found: dict[str, Any] = {
+        "kruskal_wallis": None, "levene": None, "pairs": None, "left_out": left_out, "reason": None
+    }  # fmt: skip
+    if len(kept) < 2:
+        return {**found, "reason": "fewer than two groups of two documents or more"}
+    groups = [finite[i] for i in kept]
+    low, high = min(one.min() for one in groups), max(one.max() for one in groups)
+    if low == high:
+        return {**found, "reason": "all values are equal"}
+    from scipy import stats
+
+    h, p = stats.kruskal(*groups)
+    found["kruskal_wallis"] = {"h": float(h), "p": float(p)}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # no spread in any group: 0/0, told as a reason
+        w, p = stats.levene(*groups)
+    if math.isfinite(w):
+        found["levene"] = {"w": float(w), "p": float(p)}
+    else:
+        found["reason"] = "Levene: no group has any spread"
+    if len(kept) > MOST_GROUPS:
+        found["reason"] = f"pairs: more than {MOST_GROUPS} groups"
+        return found
+    found["pairs"] = _pairs([names[i] for i in kept], [np.sort(one) for one in groups])
+    return found
+
+
+def mann_whitney(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """U of the left sample and its two-sided p, as ``scipy.stats.mannwhitneyu`` has them.
+
+    Args:
+        left, right: float64, ascending.
+    """
+    m, n = len(left), len(right)
+    u, ties = rank_sum(left, right)
+    if min(m, n) <= _EXACT and not ties:
+        from scipy.stats import mannwhitneyu
+
+        found = mannwhitneyu(left, right)
+        return float(found.statistic), float(found.pvalue)
+    variance = m * n / 12 * (m + n + 1 - ties / ((m + n) * (m + n - 1)))
+    if variance <= 0:
+        return u, 1.0
+    z = (max(u, m * n - u) - m * n / 2 - 0.5) / math.sqrt(variance)
+    return u, min(1.0, math.erfc(z / math.sqrt(2)))
+
+
+def _pairs(names: list[str], groups: list[np.ndarray]) -> list[dict[str, Any]]:
+    found = []
+    for left, right in combinations(range(len(groups)), 2):
+        u, p = mann_whitney(groups[left], groups[right])
+        effect = 2 * u / (len(groups[left]) * len(groups[right])) - 1
+        found.append((names[left], names[right], u, effect, p))
+    ps = np.array([row[-1] for row in found])
+    return [
+        {
+            "left": left,
+            "right": right,
+            "u": u,
+            "rank_biserial": effect,
+            "p": p,
+            "p_bonferroni": min(1.0, p * len(found)),
+            "p_holm": float(holm),
+        }
+        for (left, right, u, effect, p), holm in zip(found, corrected_by_holm(ps), strict=True)
+    ]
+
+
+def corrected_by_holm(ps: np.ndarray) -> np.ndarray:
+    """p-values after Holm's step-down correction (1979)."""
+    order = np.argsort(ps, kind="stable")
+    raised = np.maximum.accumulate(ps[order] * np.arange(len(ps), 0, -1))
+    corrected = np.empty(len(ps))
+    corrected[order] = np.minimum(1, raised)
+    return corrected

@@ -1,0 +1,248 @@
+"""Words of texts, and how varied the words of each text are: compiled.
+
+A word is a token of word characters (``\\w+`` in lower case, see ``reference.tokens``), known by its
+64-bit hash.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from synthtools.compiled import compiled
+from synthtools.records.texts import Texts
+from synthtools.text.tokens import SLACK, buffers, decode, hash_of_ngram, longest_of, scan
+from synthtools.text.unicode import WORD, unicode
+
+_U = np.uint64
+
+# McCarthy and Jarvis 2010: a factor ends where the type-token ratio falls to this.
+MTLD_THRESHOLD = 0.72
+# McCarthy and Jarvis 2007: words in a draw.
+HDD_DRAWS = 42
+
+TYPES, TTR, MTLD, HDD, ENTROPY = range(5)
+
+
+class Words(NamedTuple):
+    """The words of texts.
+
+    Attributes:
+        hashes: uint64 [words].
+        starts: int64 [texts + 1]; the words of text i are ``hashes[starts[i]:starts[i + 1]]``.
+        figures: float64 [texts, 5], see ``figures_of``.
+    """
+
+    hashes: np.ndarray
+    starts: np.ndarray
+    figures: np.ndarray
+
+
+def words_of(texts: Texts) -> Words:
+    """Words of each text and its figures; safe in any thread.
+
+    Memory: 8 bytes a word, and about 100 bytes for each byte of the longest text.
+    """
+    hashes, starts = _words(*buffers(texts), *unicode())
+    return Words(hashes, starts, figures_of(hashes, starts))
+
+
+def figures_of(hashes: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """How varied the words of each text are: float64 [texts, 5], NaN where there is no value.
+
+    Types (distinct words); type-token ratio; MTLD (McCarthy and Jarvis 2010, mean of both
+    directions); HD-D (McCarthy and Jarvis 2007, 42 draws; none below 42 words); entropy of the
+    words in nats.
+
+    Args:
+        hashes: uint64 [words]; starts: int64 [texts + 1].
+    """
+    figures = np.full((len(starts) - 1, 5), np.nan)
+    _figures(hashes, starts, figures)
+    return figures
+
+
+@compiled
+def _words(data, offsets, classes, lower):
+    longest = longest_of(offsets)
+    tokens, ends = np.empty(longest + SLACK, np.uint64), np.empty(longest + SLACK, np.int64)
+    text = np.empty(3 * longest + SLACK, np.uint8)
+    hashes = np.empty((offsets[-1] - offsets[0]) // 2 + offsets.size, np.uint64)
+    starts = np.empty(offsets.size, np.int64)
+    count = 0
+    for document in range(offsets.size - 1):
+        starts[document] = count
+        start, end = offsets[document], offsets[document + 1]
+        found, _, _ = scan(
+            data, start, start, end, classes, lower, tokens, 0, end - start + 1, text, ends, 0
+        )
+        for token in range(found):
+            code, _ = decode(text, ends[token - 1] + 1 if token > 0 else 0)
+            if classes[code] & WORD:
+                hashes[count] = tokens[token]
+                count += 1
+    starts[offsets.size - 1] = count
+    return hashes[:count].copy(), starts
+
+
+@compiled
+def _figures(hashes, starts, figures):
+    longest = longest_of(starts)
+    size = 16
+    while size < 2 * longest:
+        size *= 2
+    mask = _U(size - 1)
+    slots, stamps = np.empty(size, np.uint64), np.full(size, -1, np.int64)
+    places = np.empty(size, np.int64)
+    ids, counts = np.empty(longest, np.int64), np.empty(longest, np.int64)
+    seen = np.zeros(longest, np.int64)
+    mark = 0
+    for document in range(starts.size - 1):
+        begin, words = starts[document], starts[document + 1] - starts[document]
+        if words == 0:
+            figures[document, TYPES] = 0
+            continue
+        types = 0
+        for at in range(words):
+            value = hashes[begin + at]
+            slot = (value ^ (value >> _U(32))) & mask
+            while stamps[slot] == document and slots[slot] != value:
+                slot = (slot + _U(1)) & mask
+            if stamps[slot] != document:
+                stamps[slot], slots[slot], places[slot] = document, value, types
+                counts[types] = 0
+                types += 1
+            ids[at] = places[slot]
+            counts[ids[at]] += 1
+        forward, mark = _mtld(ids, words, types, 1, seen, mark)
+        backward, mark = _mtld(ids, words, types, -1, seen, mark)
+        figures[document, TYPES] = types
+        figures[document, TTR] = types / words
+        figures[document, MTLD] = (forward + backward) / 2
+        if words >= HDD_DRAWS:
+            figures[document, HDD] = _hdd(counts, types, words)
+        entropy = 0.0
+        for word in range(types):
+            share = counts[word] / words
+            entropy -= share * np.log(share)
+        figures[document, ENTROPY] = max(entropy, 0.0)
+
+
+@compiled
+def _mtld(ids, words, types, step, seen, mark):
+    """MTLD in one direction. ``seen`` holds the mark of the factor a word was last seen in."""
+    mark += 1
+    factors = 0.0
+    length, distinct = 0, 0
+    ratio = 1.0
+    at = 0 if step > 0 else words - 1
+    for _ in range(words):
+        word = ids[at]
+        at += step
+        length += 1
+        if seen[word] != mark:
+            seen[word] = mark
+            distinct += 1
+        ratio = distinct / length
+        if ratio <= MTLD_THRESHOLD:
+            factors += 1
+            length, distinct = 0, 0
+            mark += 1
+    if length > 0:
+        factors += (1 - ratio) / (1 - MTLD_THRESHOLD)
+    if factors == 0:
+        # No word came twice: one factor [as lexicalrichness has it].
+        factors = 1.0
+    return words / factors, mark
+
+
+@compiled
+def _hdd(counts, types, words):
+    """Expected type-token ratio of a draw of 42 words."""
+    known = np.full(64, -1.0)
+    total = 0.0
+    for word in range(types):
+        count = counts[word]
+        missing = known[count] if count < 64 else -1.0
+        if missing < 0:
+            missing = 1.0
+            for drawn in range(HDD_DRAWS):
+                missing *= max(words - count - drawn, 0) / (words - drawn)
+            if count < 64:
+                known[count] = missing
+        total += (1 - missing) / HDD_DRAWS
+    return total
+
+
+# ---------------------------------------------------------------- n-grams of a sequence
+
+BREAK = _U(0)  # parts documents in a sequence of words
+
+
+def ngram_counts(words: np.ndarray, n: int) -> np.ndarray:
+    """How often each distinct n-gram of a sequence occurs, int64 [distinct], in no order.
+
+    Args:
+        words: uint64; n-grams do not cross a ``BREAK``.
+
+    Memory: 16 bytes a word.
+    """
+    keys = np.sort(_ngrams(words, n))
+    if not len(keys):
+        return np.zeros(0, np.int64)
+    edges = np.flatnonzero(keys[1:] != keys[:-1]) + 1
+    return np.diff(np.concatenate([[0], edges, [len(keys)]]))
+
+
+@compiled
+def _ngrams(words, n):
+    keys = np.empty(words.size, np.uint64)
+    count = 0
+    run = 0
+    for at in range(words.size):
+        run = 0 if words[at] == BREAK else run + 1
+        if run >= n:
+            keys[count] = hash_of_ngram(words, at + 1 - n, n)
+            count += 1
+    return keys[:count]
+
+
+@compiled
+def sequence_of(hashes, starts, members, room):
+    """Words of some of the texts with a ``BREAK`` behind each text, cut after ``room`` words.
+
+    Returns:
+        (sequence, words): uint64 [words + breaks].
+    """
+    size = 0
+    for member in members:
+        size += starts[member + 1] - starts[member] + 1
+    sequence = np.empty(min(size, room + members.size), np.uint64)
+    used, words = 0, 0
+    for member in members:
+        for at in range(starts[member], starts[member + 1]):
+            if words == room:
+                return sequence[:used].copy(), words
+            sequence[used] = hashes[at]
+            used += 1
+            words += 1
+        sequence[used] = BREAK
+        used += 1
+    return sequence[:used].copy(), words
+
+
+def character_counts(texts: Texts) -> np.ndarray:
+    """Code points of each text, int64 [texts]."""
+    return _characters(*buffers(texts))
+
+
+@compiled
+def _characters(data, offsets):
+    numbers = np.empty(offsets.size - 1, np.int64)
+    for document in range(offsets.size - 1):
+        count = 0
+        for at in range(offsets[document], offsets[document + 1]):
+            count += (data[at] & 0xC0) != 0x80
+        numbers[document] = count
+    return numbers
