@@ -44,6 +44,10 @@ _STYLE = {
     "legend.frameon": False,
 }
 
+# More names than that are written small; inches that a name takes.
+_MANY_NAMES = 20
+_NAME_HEIGHT = 0.1
+
 
 def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "synth") -> bytes:
     """A picture as ``png`` or ``svg``.
@@ -66,10 +70,17 @@ def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "sy
         columns = count if count <= 3 else (2 if count == 4 else 3)
         rows = -(-count // columns)
         size = (5.5, 4.5) if any(panel.is_map for panel in picture.panels) else (3.6, 2.7)
-        drawn = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+        # A name needs a line of its own, however many there are.
+        most = max(len(panel.names) for panel in picture.panels)
+        tall = most > _MANY_NAMES
+        height = max(size[1], _NAME_HEIGHT * most + 0.9)
+        drawn = Figure(figsize=(size[0] * columns, height * rows), layout="constrained")
         axes = np.atleast_1d(drawn.subplots(rows, columns)).ravel()
         for place, panel in zip(axes, picture.panels, strict=False):
             _panel(place, panel)
+            if tall and not panel.names:
+                place.set_box_aspect(0.75)
+                place.set_anchor("N")
         for place in axes[count:]:
             place.set_axis_off()
         data = io.BytesIO()
@@ -97,7 +108,8 @@ def _panel(axes: Any, panel: Panel) -> None:
     if panel.is_map:
         _map(axes, panel)
     if panel.names:
-        axes.set_yticks(range(len(panel.names)), [_short(name) for name in panel.names])
+        size = {"fontsize": 5.5} if len(panel.names) > _MANY_NAMES else {}
+        axes.set_yticks(range(len(panel.names)), [_short(name) for name in panel.names], **size)
         spare = max(0.0, (4 - len(panel.names)) / 2)  # a few bars need not be fat
         axes.set_ylim(len(panel.names) - 0.5 + spare, -0.5 - spare)
     if panel.from_zero:
@@ -147,7 +159,9 @@ def _plain(axes: Any, series: Series, number: int | None) -> None:
 
 def _legend(axes: Any, panel: Panel) -> None:
     """Inside where there is room, above the axes where points or noise fill them."""
-    full = any(s.form == "points" or (s.reference and len(s.x) > _MANY_STEPS) for s in panel.series)
+    full = len(panel.names) > _MANY_NAMES or any(
+        s.form == "points" or (s.reference and len(s.x) > _MANY_STEPS) for s in panel.series
+    )
     if not full:
         axes.legend(handlelength=2.6)
         return
