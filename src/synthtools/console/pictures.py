@@ -109,6 +109,9 @@ def diversity(path: str, groups: Sequence[dict[str, Any]]) -> None:
     growth.set(xlabel="words, n", ylabel="distinct words, V(n)", xscale="log", yscale="log")
     if curves and not many:
         growth.legend(frameon=False)
+    if many:
+        growth.set_box_aspect(0.8)
+        growth.set_anchor("N")
     places = range(len(scored), 0, -1)
     for name, marker, fill in (("within", "o", "black"), ("pooled", "D", "white")):
         values = [at(group, ("lexical_diversity", name)) for group in scored]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from synthtools.compiled import compiled
@@ -75,7 +77,7 @@ class GroupedCounts:
         edges = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)]
         return {
             int(groups[start]): (values[start:end], counts[start:end])
-            for start, end in zip(edges, edges[1:], strict=False)
+            for start, end in itertools.pairwise(edges)
             if end > start
         }
 
@@ -84,7 +86,7 @@ def _parted(rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """Rows by their first column, each group's in their order."""
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     edges = [0, *(np.flatnonzero(np.diff(rows[:, 0])) + 1).tolist(), len(rows)]
-    pairs = zip(edges, edges[1:], strict=False)
+    pairs = itertools.pairwise(edges)
     return [(int(rows[start, 0]), rows[start:end]) for start, end in pairs if end > start]
 
 
