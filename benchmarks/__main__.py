@@ -4,7 +4,7 @@ import importlib
 import sys
 from importlib.util import find_spec
 
-NAMES = ("scoring", "memory", "data", "mix", "vllm_scoring", "vllm_edit")
+NAMES = ("scoring", "memory", "data", "mix", "diversity", "vllm_scoring", "vllm_edit")
 NEEDS_VLLM = ("vllm_scoring", "vllm_edit")
 
 for name in sys.argv[1:] or NAMES:

@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.optimize import curve_fit
 
 from synthtools.analysis.diversity import compression, openings, semantic_diversity, summary
-from synthtools.analysis.significance import corrected_by_holm, mann_whitney, tests
+from synthtools.analysis.significance import compared, corrected_by_holm, mann_whitney
 from synthtools.analysis.token_frequency import kernel_density
 from synthtools.analysis.vocabulary import heaps
 
@@ -75,12 +75,14 @@ def test_mann_whitney_is_that_of_scipy(left, right):
 
 def test_tests_are_those_of_scipy():
     groups = [GENERATOR.normal(m, s, 40) for m, s in ((0, 1), (0.5, 1), (0, 3))]
-    found = tests(["a", "b", "c"], [np.append(groups[0], np.nan), *groups[1:]])
+    found = compared(["a", "b", "c"], [np.append(groups[0], np.nan), *groups[1:]])
     h, w = stats.kruskal(*groups), stats.levene(*groups)
     assert found["kruskal_wallis"] == pytest.approx({"h": h.statistic, "p": h.pvalue})
     assert found["levene"] == pytest.approx({"w": w.statistic, "p": w.pvalue})
     ps = [pair["p"] for pair in found["pairs"]]
-    expected = [stats.mannwhitneyu(groups[i], groups[j]).pvalue for i, j in ((0, 1), (0, 2), (1, 2))]
+    expected = [
+        stats.mannwhitneyu(groups[i], groups[j]).pvalue for i, j in ((0, 1), (0, 2), (1, 2))
+    ]
     assert ps == pytest.approx(expected)
     assert [p["p_bonferroni"] for p in found["pairs"]] == [min(1, 3 * p) for p in ps]
 
@@ -93,11 +95,11 @@ def test_holm():
 
 def test_what_cannot_be_tested_has_a_reason():
     one, same = np.array([1.0]), np.ones(5)
-    assert "fewer than two groups" in tests(["a", "b"], [one, same])["reason"]
-    assert tests(["a", "b"], [one, same])["left_out"] == ["a"]
-    assert "equal" in tests(["a", "b"], [same, same])["reason"]
-    assert "Levene" in tests(["a", "b"], [same, same + 1])["reason"]
-    many = tests([str(i) for i in range(201)], [np.array([i, i + 1.0]) for i in range(201)])
+    assert "fewer than two groups" in compared(["a", "b"], [one, same])["reason"]
+    assert compared(["a", "b"], [one, same])["left_out"] == ["a"]
+    assert "equal" in compared(["a", "b"], [same, same])["reason"]
+    assert "Levene" in compared(["a", "b"], [same, same + 1])["reason"]
+    many = compared([str(i) for i in range(201)], [np.array([i, i + 1.0]) for i in range(201)])
     assert many["pairs"] is None and many["kruskal_wallis"] and "200" in many["reason"]
 
 
@@ -144,7 +146,15 @@ def folder(tmp_path_factory):
             vector = [index % 3, 1, index % 5]
             record = {"text": topics[name], "model": f"m{index % 3}", "embedding": vector}
             file.write(json.dumps(record) + "\n")
-    odd = ["", "。", "日本語のテキスト。もう一つ。", "😀😀 😀", "مرحبا بالعالم هذا نص", "\u202eabc", "x"]
+    odd = [
+        "",
+        "。",
+        "日本語のテキスト。もう一つ。",
+        "😀😀 😀",
+        "مرحبا بالعالم هذا نص",
+        "\u202eabc",
+        "x",
+    ]
     lines = [json.dumps({"text": text, "model": f"g{i}"}) for i, text in enumerate(odd)]
     (path / "odd.jsonl").write_text("\n".join(lines) + "\n")
     (path / "empty.jsonl").write_text("")
@@ -184,7 +194,9 @@ def test_groups_by_a_field(folder):
         assert group["tokens"]["total"] == group["lengths"]["tokens"]["total"]
     assert [row["group"] for row in report["over_represented_tokens"]] == ["m0", "m1", "m2"]
     assert json.loads((folder / "r.json").read_text())["groups"] == report["groups"]
-    assert b"Heaps" not in (folder / "p.svg").read_bytes()[:100] and (folder / "p.svg").stat().st_size
+    assert (
+        b"Heaps" not in (folder / "p.svg").read_bytes()[:100] and (folder / "p.svg").stat().st_size
+    )
 
 
 def test_records_in_any_order_of_groups_give_the_same_groups(folder, tmp_path):

@@ -38,8 +38,7 @@ def test_words_and_characters_are_those_of_the_slow_tokeniser(texts):
     found = words_of(Texts.of(texts))
     expected = [[reference.token_hash(word) for word in plain_words(text)] for text in texts]
     assert [
-        found.hashes[a:b].tolist()
-        for a, b in zip(found.starts, found.starts[1:], strict=False)
+        found.hashes[a:b].tolist() for a, b in zip(found.starts, found.starts[1:], strict=False)
     ] == expected
     assert character_counts(Texts.of(texts)).tolist() == [len(text) for text in texts]
 

@@ -69,7 +69,9 @@ def test_an_empty_sentence_scores_nothing():
 
 
 def test_sentences():
-    text = 'He said "go on then." And so I did!\nA line without end mark\n3.5 is a number. Too short.'
+    text = (
+        'He said "go on then." And so I did!\nA line without end mark\n3.5 is a number. Too short.'
+    )
     assert sentences(text) == [
         'He said "go on then."', "And so I did!", "A line without end mark", "3.5 is a number.",
     ]  # fmt: skip
