@@ -4,7 +4,10 @@ import importlib
 import sys
 from importlib.util import find_spec
 
-NAMES = ("scoring", "memory", "data", "mix", "training", "vllm_scoring", "vllm_edit")
+NAMES = (
+    *("scoring", "memory", "data", "mix", "diversity", "training"),
+    *("vllm_scoring", "vllm_edit"),
+)
 NEEDS_VLLM = ("vllm_scoring", "vllm_edit")
 
 for name in sys.argv[1:] or NAMES:

@@ -20,7 +20,7 @@ MOST_GROUPS = 200
 _EXACT = 8
 
 
-def tests(names: Sequence[str], values: Sequence[np.ndarray]) -> dict[str, Any]:
+def compared(names: Sequence[str], values: Sequence[np.ndarray]) -> dict[str, Any]:
     """Kruskal–Wallis, Levene (about the median) and Mann–Whitney for each pair of groups.
 
     p-values of pairs are two-sided, corrected by Bonferroni and by Holm over all pairs, and beside

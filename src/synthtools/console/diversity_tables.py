@@ -12,10 +12,10 @@ _WORDS_SHOWN = 8
 # (heading, where the number stands in a group, what sorts the table if it is there)
 _COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("documents", ("documents",)),
-    ("words", ("lengths", "words", "mean")),
+    ("words", ("lengths", "words", "percentiles", "50")),
     ("TTR", ("vocabulary", "ttr")),
-    ("MTLD", ("vocabulary", "of_documents", "mtld", "mean")),
-    ("HD-D", ("vocabulary", "of_documents", "hdd", "mean")),
+    ("MTLD", ("vocabulary", "of_documents", "mtld", "percentiles", "50")),
+    ("HD-D", ("vocabulary", "of_documents", "hdd", "percentiles", "50")),
     ("Heaps β", ("heaps", "beta")),
     ("distinct-2", ("ngrams", "2", "distinct_share")),
     ("zstd ratio", ("compression", "ratio")),
@@ -28,7 +28,7 @@ _COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
 _ORDER = (
     ("lexical_diversity", "pooled"),
     ("heaps", "beta"),
-    ("vocabulary", "of_documents", "mtld", "mean"),
+    ("vocabulary", "of_documents", "mtld", "percentiles", "50"),
     ("semantic_diversity", "value"),
 )
 
@@ -54,7 +54,7 @@ def by_diversity(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """A line a group, the most diverse first; tests; what stands out."""
+    """A line a group, the most diverse first (of documents the medians); tests; what stands out."""
     groups = by_diversity(report["groups"])
     shown = [c for c in _COLUMNS if any(at(group, c[1]) is not None for group in groups)]
     wide = min(_NAME, max((len(group["name"]) for group in groups), default=0))

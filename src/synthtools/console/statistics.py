@@ -268,7 +268,7 @@ def _semantic(
 def _tests(groups: list[Group], tested: list[str]) -> dict[str, Any] | None:
     if len(groups) < 2 or not tested:
         return None
-    from synthtools.analysis.significance import tests
+    from synthtools.analysis.significance import compared
 
     names = [group.name for group in groups]
-    return {name: tests(names, [group.values(name) for group in groups]) for name in tested}
+    return {name: compared(names, [group.values(name) for group in groups]) for name in tested}

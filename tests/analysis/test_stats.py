@@ -1,0 +1,247 @@
+"""``synth stats``: its numbers against scipy and plain forms, and through the binary."""
+
+import json
+import subprocess
+import sys
+from pydoc_data.topics import topics
+
+import numpy as np
+import pytest
+import zstandard
+from scipy import stats
+from scipy.optimize import curve_fit
+
+from synthtools.analysis.diversity import compression, openings, semantic_diversity, summary
+from synthtools.analysis.significance import compared, corrected_by_holm, mann_whitney
+from synthtools.analysis.token_frequency import kernel_density
+from synthtools.analysis.vocabulary import heaps
+
+NAMES = sorted(topics)
+
+
+def synth(*arguments, code=0, **more):
+    done = subprocess.run(
+        [sys.executable, "-m", "synthtools", "stats", *map(str, arguments)],
+        capture_output=True,
+        **more,
+    )
+    assert done.returncode == code, done.stderr.decode()
+    assert b"Traceback" not in done.stderr and b"Warning" not in done.stderr
+    return json.loads(done.stdout) if code == 0 else done.stderr.decode()
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def test_heaps_is_the_least_squares_of_scipy():
+    n = np.arange(1, 60) * 1000
+    v = (12 * n**0.6 + 40 * np.sin(n / 3000)).astype(np.int64)
+    found = heaps(n, v)
+    best, covariance = curve_fit(lambda n, k, b: k * n**b, n.astype(float), v, p0=(10, 0.5))
+    assert (found["k"], found["beta"]) == pytest.approx(tuple(best), rel=1e-5)
+    reach = stats.t.ppf(0.975, len(n) - 2) * np.sqrt(covariance[1, 1])
+    assert found["beta_interval"] == pytest.approx([best[1] - reach, best[1] + reach], rel=1e-5)
+    assert found["curve"]["words"] == n.tolist() and found["r_squared"] > 0.99
+
+
+@pytest.mark.parametrize("points", [0, 1, 3])
+def test_no_fit_of_few_words(points):
+    found = heaps(np.arange(points), np.arange(points))
+    assert found["beta"] is None and "4,000 words" in found["reason"]
+
+
+def test_heaps_of_a_vocabulary_that_does_not_grow():
+    found = heaps(np.arange(1, 9) * 1000, np.full(8, 5))
+    assert found["beta"] == pytest.approx(0, abs=1e-6) or found["reason"]
+
+
+GENERATOR = np.random.default_rng(5)
+SAMPLES = [
+    (GENERATOR.normal(size=30), GENERATOR.normal(0.4, size=45)),
+    (GENERATOR.integers(0, 5, 40).astype(float), GENERATOR.integers(1, 6, 33).astype(float)),
+    (GENERATOR.normal(size=5), GENERATOR.normal(size=90)),
+    (np.array([1.0, 1.0, 2.0]), np.array([1.0, 2.0, 2.0])),
+    (np.array([0.0, 0.0]), np.array([1.0, 1.0])),
+    (np.ones(20), np.ones(30)),
+]
+
+
+@pytest.mark.parametrize("left, right", SAMPLES)
+def test_mann_whitney_is_that_of_scipy(left, right):
+    expected = stats.mannwhitneyu(left, right)
+    u, p = mann_whitney(np.sort(left), np.sort(right))
+    assert u == expected.statistic and p == pytest.approx(expected.pvalue, rel=1e-9)
+
+
+def test_tests_are_those_of_scipy():
+    groups = [GENERATOR.normal(m, s, 40) for m, s in ((0, 1), (0.5, 1), (0, 3))]
+    found = compared(["a", "b", "c"], [np.append(groups[0], np.nan), *groups[1:]])
+    h, w = stats.kruskal(*groups), stats.levene(*groups)
+    assert found["kruskal_wallis"] == pytest.approx({"h": h.statistic, "p": h.pvalue})
+    assert found["levene"] == pytest.approx({"w": w.statistic, "p": w.pvalue})
+    ps = [pair["p"] for pair in found["pairs"]]
+    expected = [
+        stats.mannwhitneyu(groups[i], groups[j]).pvalue for i, j in ((0, 1), (0, 2), (1, 2))
+    ]
+    assert ps == pytest.approx(expected)
+    assert [p["p_bonferroni"] for p in found["pairs"]] == [min(1, 3 * p) for p in ps]
+
+
+def test_holm():
+    # The example of Holm's procedure by hand: 0.01·4, 0.02·3, then the largest so far.
+    found = corrected_by_holm(np.array([0.04, 0.01, 0.02, 0.03]))
+    assert found == pytest.approx([0.06, 0.04, 0.06, 0.06])
+
+
+def test_what_cannot_be_tested_has_a_reason():
+    one, same = np.array([1.0]), np.ones(5)
+    assert "fewer than two groups" in compared(["a", "b"], [one, same])["reason"]
+    assert compared(["a", "b"], [one, same])["left_out"] == ["a"]
+    assert "equal" in compared(["a", "b"], [same, same])["reason"]
+    assert "Levene" in compared(["a", "b"], [same, same + 1])["reason"]
+    many = compared([str(i) for i in range(201)], [np.array([i, i + 1.0]) for i in range(201)])
+    assert many["pairs"] is None and many["kruskal_wallis"] and "200" in many["reason"]
+
+
+def test_semantic_diversity_is_the_mean_over_pairs():
+    vectors = GENERATOR.normal(size=(30, 4)).astype(np.float32)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    pairs = [1 - unit[i] @ unit[j] for i in range(30) for j in range(30) if i != j]
+    found = semantic_diversity(np.vstack([vectors, np.zeros((1, 4))]))
+    assert found["value"] == pytest.approx(np.mean(pairs), abs=1e-6)
+    assert (found["vectors"], found["without_direction"]) == (30, 1)
+    assert semantic_diversity(np.ones((3, 2)))["value"] == pytest.approx(0, abs=1e-12)
+    assert semantic_diversity(np.zeros((0, 1)))["reason"]
+
+
+def test_the_density_of_token_ids_is_that_of_scipy():
+    ids, counts = np.array([3, 40, 41, 90]), np.array([5, 60, 2, 9])
+    found = kernel_density(ids, counts, 100)
+    expected = stats.gaussian_kde(np.repeat(ids, counts))(found["token_ids"])
+    assert found["density"] == pytest.approx(expected, rel=1e-9, abs=1e-300)
+    assert kernel_density(np.array([7]), np.array([10]), 100) is None
+
+
+def test_compression_openings_and_summaries():
+    texts = ["As a model I cannot say that. As an expert I cannot say it."] * 3 + ["Other words."]
+    packed = zstandard.ZstdCompressor(level=3, write_content_size=False)
+    data = "\n".join(texts).encode()
+    assert compression(texts)["ratio"] == len(data) / len(packed.compress(data))
+    assert compression([])["ratio"] is None
+    found = openings(texts)
+    assert found["openings"] == [["as a model i", 0.75]] and found["distinct_share"] == 0.5
+    assert openings([""])["reason"] == "no text"
+    short = summary(np.array([np.nan, 2.0]))
+    assert (short["documents"], short["without"], short["standard_deviation"]) == (1, 1, None)
+
+
+# ---------------------------------------------------------------- through the binary
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("stats")
+    with open(path / "a.jsonl", "w") as file:
+        for index, name in enumerate(NAMES[:60]):
+            vector = [index % 3, 1, index % 5]
+            record = {"text": topics[name], "model": f"m{index % 3}", "embedding": vector}
+            file.write(json.dumps(record) + "\n")
+    odd = [
+        "",
+        "。",
+        "日本語のテキスト。もう一つ。",
+        "😀😀 😀",
+        "مرحبا بالعالم هذا نص",
+        "\u202eabc",
+        "x",
+    ]
+    lines = [json.dumps({"text": text, "model": f"g{i}"}) for i, text in enumerate(odd)]
+    (path / "odd.jsonl").write_text("\n".join(lines) + "\n")
+    (path / "empty.jsonl").write_text("")
+    return path
+
+
+def without_origin(report):
+    return {name: value for name, value in report.items() if name != "made_by"}
+
+
+def test_inputs_are_groups_and_cores_change_nothing(folder):
+    inputs = ("a.jsonl", "odd.jsonl", "empty.jsonl")
+    reports = [synth(*inputs, "--jobs", jobs, "--tests", "all", cwd=folder) for jobs in (1, 2)]
+    assert without_origin(reports[0]) == without_origin(reports[1])
+    first, odd, empty = reports[0]["groups"]
+    assert [g["name"] for g in (first, odd, empty)] == list(inputs)
+    texts = [topics[name] for name in NAMES[:60]]
+    assert first["lengths"]["characters"]["total"] == sum(map(len, texts))
+    assert first["lengths"]["words"]["total"] == sum(len(text.split()) for text in texts)
+    assert 0 < first["heaps"]["beta"] < 1
+    assert first["vocabulary"]["ttr"] == first["ngrams"]["1"]["distinct_share"]
+    assert odd["documents"] == 7 and odd["heaps"]["reason"]
+    assert empty["documents"] == 0
+    for part in ("heaps", "vocabulary", "compression", "lexical_diversity", "openings"):
+        assert empty[part]["reason"], part
+    assert reports[0]["tests"]["words"]["left_out"] == ["empty.jsonl"]
+
+
+def test_groups_by_a_field(folder):
+    arguments = ("--by", "model", "--vector-field", "embedding", "--tokenizer", "builtin")
+    report = synth("a.jsonl", *arguments, "--plot", "p.svg", "--report", "r.json", cwd=folder)
+    assert [g["name"] for g in report["groups"]] == ["m0", "m1", "m2"]
+    assert {g["documents"] for g in report["groups"]} == {20}
+    assert len(report["tests"]["mtld"]["pairs"]) == 3
+    for group in report["groups"]:
+        assert group["semantic_diversity"]["value"] > 0
+        assert group["tokens"]["total"] == group["lengths"]["tokens"]["total"]
+    assert [row["group"] for row in report["over_represented_tokens"]] == ["m0", "m1", "m2"]
+    assert json.loads((folder / "r.json").read_text())["groups"] == report["groups"]
+    assert (
+        b"Heaps" not in (folder / "p.svg").read_bytes()[:100] and (folder / "p.svg").stat().st_size
+    )
+
+
+def test_records_in_any_order_of_groups_give_the_same_groups(folder, tmp_path):
+    lines = (folder / "a.jsonl").read_text().splitlines()
+    parted = sorted(lines, key=lambda line: json.loads(line)["model"])
+    (tmp_path / "b.jsonl").write_text("\n".join(parted))
+    found = [synth(path, "--by", "model") for path in (folder / "a.jsonl", tmp_path / "b.jsonl")]
+    assert found[0]["groups"] == found[1]["groups"]
+
+
+def test_each_odd_text_alone(folder):
+    report = synth("odd.jsonl", "--by", "model", "--tests", "all", cwd=folder)
+    assert [g["documents"] for g in report["groups"]] == [1] * 7
+    assert report["tests"]["words"]["reason"] and report["groups"][0]["heaps"]["beta"] is None
+    assert report["groups"][2]["lengths"]["characters"]["total"] == 14
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--measures", "lengths,wit"], "use lengths, vocabulary"),
+        (["--measures", "tokens"], "--tokenizer"),
+        (["--measures", "semantic"], "--vector-field"),
+        (["--tests", "mtld", "--measures", "lengths"], "needs the measure vocabulary"),
+        (["--tests", "wit"], "use words"),
+        (["--vector-field", "a", "--vector-model", "b"], "give one"),
+        (["--plot", "a.gif"], ".png or .svg"),
+        (["--sample", "0"], "sample"),
+    ],
+)
+def test_wrong_usage(options, words, folder):
+    message = synth("a.jsonl", *options, cwd=folder, code=2)
+    assert words in message and len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("vector", ["[1, NaN, 2]", "[]", '"x"', "[1, 2]", "null"])
+def test_bad_vectors_are_one_line(vector, tmp_path):
+    path = tmp_path / "v.jsonl"
+    path.write_text(f'{{"text": "a", "v": [1, 2, 3]}}\n{{"text": "b", "v": {vector}}}\n')
+    message = synth(path, "--vector-field", "v", code=1)
+    assert f"{path}:2: " in message and len(message.splitlines()) == 1
+
+
+def test_too_many_groups_are_one_line(tmp_path):
+    path = tmp_path / "many.jsonl"
+    path.write_text("".join(f'{{"text": "a", "by": {i}}}\n' for i in range(10_001)))
+    message = synth(path, "--by", "by", code=1)
+    assert "more than 10,000 groups" in message and "--by" in message

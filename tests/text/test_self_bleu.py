@@ -1,0 +1,79 @@
+"""Self-BLEU in linear time against sacreBLEU called plainly."""
+
+import re
+from pydoc_data.topics import topics
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sacrebleu.metrics import BLEU
+
+from synthtools.records.texts import Texts
+from synthtools.text.mteval import cleaned, token_hashes
+from synthtools.text.self_bleu import self_bleu, self_bleu_of, sentences
+
+from .conftest import TEXT
+
+PEER = BLEU(effective_order=True)
+MARKS = st.text(st.sampled_from("ab1 .,-'&;/()…é中😀<>~`\t"), max_size=40)
+LINE = st.one_of(TEXT, MARKS).map(lambda text: re.sub(r"[\r\n]", " ", text).rstrip())
+
+
+def plainly(lines):
+    return [
+        PEER.sentence_score(line, lines[:i] + lines[i + 1 :]).score for i, line in enumerate(lines)
+    ]
+
+
+@given(st.lists(LINE, max_size=5))
+def test_tokens_are_those_of_sacrebleu(lines):
+    hashes, starts = token_hashes(Texts.of([cleaned(line) for line in lines]))
+    known = {}
+    for index, line in enumerate(lines):
+        tokens = PEER._preprocess_segment(line).split()
+        own = hashes[starts[index] : starts[index + 1]].tolist()
+        assert len(own) == len(tokens), tokens
+        assert all(known.setdefault(token, value) == value for token, value in zip(tokens, own))
+    assert len(set(known.values())) == len(known)
+
+
+@pytest.mark.parametrize("line", ["a &quot;b&quot; &amp;lt; c", "<skipped>a b", "1-2 3.4,5 ,6. -7"])
+def test_what_is_cleaned(line):
+    hashes, _ = token_hashes(Texts.of([cleaned(line)]))
+    assert len(hashes) == len(PEER._preprocess_segment(line).split())
+
+
+WORDS = st.lists(st.sampled_from("a b c d e".split()), min_size=1, max_size=9).map(" ".join)
+
+
+@settings(max_examples=150)
+@given(st.lists(WORDS, min_size=2, max_size=7))
+def test_scores_are_those_of_sacrebleu(lines):
+    assert self_bleu_of([lines])[0] == pytest.approx(plainly(lines), abs=1e-9)
+
+
+def test_sets_are_apart_and_real_text_agrees():
+    lines = sentences(topics["lambda"] + topics["strings"])[:25]
+    sets = [lines[:4], [], lines[4:5], lines[5:]]
+    found = self_bleu_of(sets)
+    assert [len(some) for some in found] == [4, 0, 1, len(lines) - 5]
+    assert np.isnan(found[2]).all()
+    assert found[0] == pytest.approx(plainly(sets[0]), abs=1e-9)
+    assert found[3] == pytest.approx(plainly(sets[3]), abs=1e-9)
+
+
+def test_an_empty_sentence_scores_nothing():
+    found = self_bleu(np.array([1, 2], np.int64), np.array([0, 0, 2]), np.array([0, 2]))
+    assert found.tolist() == [0, 0]
+
+
+def test_sentences():
+    text = (
+        'He said "go on then." And so I did!\nA line without end mark\n3.5 is a number. Too short.'
+    )
+    assert sentences(text) == [
+        'He said "go on then."', "And so I did!", "A line without end mark", "3.5 is a number.",
+    ]  # fmt: skip
+    assert sentences("甲 乙 丙 丁。戊 己 庚 辛！") == ["甲 乙 丙 丁。", "戊 己 庚 辛！"]
+    assert sentences("") == []
