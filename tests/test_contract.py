@@ -32,19 +32,15 @@ FILTERS = {
     "mix": [],
     "sample": ["-n", "6"],
 }
-<<<<<<< HEAD
 REPORTS = {
     "ppl": ["--context", "64", "--summary"],
     "ngram-hash": [],
+    "stats": [],
     "embed": ["--context", "64", "--map", "--method", "pca"],
 }
 MODELS = ("ppl", "edit", "embed")
 # Tools that read no records.
 SOURCELESS = {"simulate", "plot"}
-=======
-REPORTS = {"ppl": ["--context", "64", "--summary"], "ngram-hash": [], "stats": []}
-MODELS = ("ppl", "edit")
->>>>>>> stats
 NO_SUCH = "--no-such-option"
 
 
@@ -88,11 +84,7 @@ def one_line(result, code):
 
 
 def test_every_filter_is_held_to_the_contract():
-<<<<<<< HEAD
-    assert set(FILTERS) == set(TOOLS) - {"train"} - SOURCELESS
-=======
-    assert set(FILTERS) == set(TOOLS) - {"train", "stats"}
->>>>>>> stats
+    assert set(FILTERS) == set(TOOLS) - {"train", "stats"} - SOURCELESS
 
 
 @pytest.mark.parametrize("tool", TOOLS)

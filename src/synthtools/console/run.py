@@ -218,12 +218,16 @@ class Run:
                 yield left, found[done:]
 
     def groups(self) -> list[tuple[str, list[Shard]]]:
-        """The inputs as the user named them: (name, its shards)."""
+        """The inputs as the user named them: (name, those of its shards that this run takes)."""
         names = self._reading.files or ["-"]
-        left = list(self.shards)
+        left = list(self._named)
         groups = []
         for name in names:
-            count = 1 if name == "-" else len(find_shards([name]))
+            own = ["<stdin>"] if name == "-" else [shard.name for shard in find_shards([name])]
+            # With --shard the run takes neighbouring shards of all: of a name, some or none.
+            count = 0
+            for shard_name in own:
+                count += count < len(left) and left[count].name == shard_name
             groups.append((name, left[:count]))
             left = left[count:]
         return groups
