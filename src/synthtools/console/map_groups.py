@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.console import quantities
-from synthtools.console.pictures import check_name, figure
+from synthtools.console.pictures import check_name
 from synthtools.console.run import Run
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.batch import MISSING, Batch
@@ -55,7 +55,6 @@ class Map:
         require(self.method)
         if self.plot is not None:
             check_name(self.plot)
-            figure(1, 1)
         return None if self.limit == "all" else quantities.count(self.limit, "--limit")
 
 

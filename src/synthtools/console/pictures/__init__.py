@@ -9,6 +9,7 @@ gets a file here and a line in each.
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,16 @@ STORIES = {
 
 
 def check_name(path: str, option: str = "--plot") -> None:
-    """Refuses a name whose suffix tells no format.
+    """Refuses, before any work, a name whose suffix tells no format, and a picture nobody can draw.
 
     Raises:
         UsageError
+        SynthError: matplotlib is not installed.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise UsageError(f"{option} {path}: name a .png or .svg file")
+    if find_spec("matplotlib") is None:
+        raise SynthError("pictures need matplotlib: pip install 'synthtools[plot]'")
 
 
 def picture(report: dict[str, Any], name: str = "report") -> Picture:
