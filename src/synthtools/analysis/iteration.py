@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -49,11 +50,20 @@ def edited_rows(samples: int, generations: int, share: float, decay: float) -> t
     return tuple(round(samples * share * decay**k) for k in range(generations - 1))
 
 
-def repetition(setting: Setting, workflows: tuple[str, ...], seed: int, number: int) -> np.ndarray:
+def repetition(
+    setting: Setting,
+    workflows: tuple[str, ...],
+    seed: int,
+    number: int,
+    room: np.ndarray | None = None,
+) -> np.ndarray:
     """Squared errors ‖w_n − w*‖² of one drawn X under each workflow.
 
     X belongs to (seed, number) and the noise to (seed, number, workflow): a workflow's numbers do
     not depend on the others that are asked for.
+
+    Args:
+        room: float64 [samples, features] that X may be laid in; new memory costs as much as X.
 
     Returns:
         float64 [workflows, generations].
@@ -62,7 +72,8 @@ def repetition(setting: Setting, workflows: tuple[str, ...], seed: int, number: 
         SynthError: a subsample determines no model.
     """
     draw = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 0)))
-    x = draw.standard_normal((setting.samples, setting.features))
+    x = np.empty((setting.samples, setting.features)) if room is None else room
+    draw.standard_normal(out=x)
     solve = solver(x.T @ x)
     errors = np.empty((len(workflows), setting.generations))
     for row, name in enumerate(workflows):
@@ -196,9 +207,13 @@ def repetitions(
     # Chunks are of one size whatever the cores; small problems would spend their time in the queue.
     chunk = max(1, 200_000 // (setting.samples * setting.features))
 
+    own = threading.local()
+
     def work(start: int) -> list[np.ndarray]:
+        if not hasattr(own, "room"):
+            own.room = np.empty((setting.samples, setting.features))
         numbers = range(start, min(count, start + chunk))
-        return [repetition(setting, workflows, seed, number) for number in numbers]
+        return [repetition(setting, workflows, seed, number, own.room) for number in numbers]
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(jobs) as pool:
         try:
