@@ -1,6 +1,5 @@
 """Words, their figures and counts by group, against lexicalrichness and plain Python."""
 
-import itertools
 from collections import Counter
 
 import numpy as np
@@ -61,7 +60,7 @@ def check_figures(words, figures):
 @given(st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=150), min_size=1, max_size=4))
 def test_figures_equal_lexicalrichness(documents):
     starts = np.cumsum([0, *map(len, documents)])
-    found = figures_of(np.array(list(itertools.chain(*documents)), np.uint64), starts)
+    found = figures_of(np.array([w for d in documents for w in d], np.uint64), starts)
     for words, figures in zip(documents, found, strict=True):
         check_figures(words, figures)
 
@@ -79,7 +78,7 @@ def test_no_words_have_no_figures():
 @given(st.lists(st.lists(st.integers(1, 4), max_size=8), max_size=6), st.integers(1, 4))
 def test_ngrams_do_not_cross_documents(documents, n):
     starts = np.cumsum([0, *map(len, documents)])
-    hashes = np.array(list(itertools.chain(*documents)), np.uint64)
+    hashes = np.array([w for d in documents for w in d], np.uint64)
     sequence, words = sequence_of(hashes, starts, np.arange(len(documents)), 1 << 40)
     expected = Counter(tuple(d[i : i + n]) for d in documents for i in range(len(d) - n + 1))
     assert words == len(hashes)
@@ -103,7 +102,7 @@ def test_counts_by_group(batches):
     counts = GroupedCounts(step=3)
     plain, sequences = {}, {}
     for batch in batches:
-        values = np.array(list(itertools.chain(*(v for _, v in batch))), np.uint64)
+        values = np.array([v for _, some in batch for v in some], np.uint64)
         starts = np.cumsum([0, *(len(v) for _, v in batch)])
         counts.add(values, starts, np.array([g for g, _ in batch], np.int64), 4)
         for group, some in batch:

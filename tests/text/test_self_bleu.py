@@ -44,7 +44,7 @@ def test_what_is_cleaned(line):
     assert len(hashes) == len(PEER._preprocess_segment(line).split())
 
 
-WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), min_size=1, max_size=9).map(" ".join)
+WORDS = st.lists(st.sampled_from(list("abcde")), min_size=1, max_size=9).map(" ".join)
 
 
 @settings(max_examples=150)
