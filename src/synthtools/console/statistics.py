@@ -30,6 +30,9 @@ TESTED = {
     "lexical_diversity": "self-bleu",
 }
 
+# Texts that are embedded at a time.
+_EMBEDDED = 256
+
 
 @dataclass(frozen=True)
 class Options:
@@ -252,17 +255,21 @@ def _semantic(
             yield semantic_diversity(np.stack(rows) if rows else np.zeros((0, 1)))
         return
     from synthtools.lm.loading import ModelName
-    from synthtools.lm.scorer import Settings, open_model
-    from synthtools.lm.scores import Request
+    from synthtools.lm.scorer import Settings
+    from synthtools.lm.vectors import open_vector_model
 
-    settings = Settings(ModelName(options.vector_model), backend="torch", cores=jobs.jobs)
-    with open_model(settings, Request(), terminal.remark) as model:
+    settings = Settings(ModelName(options.vector_model), cores=jobs.jobs)
+    with open_vector_model(settings, tell=terminal.remark) as model:
         run.model = model.description
         for group in groups.groups:
             texts = group.texts.result()[: plan.vectors]
-            parts = [texts[i : i + 256] for i in range(0, len(texts), 256)]
-            rows = [model.embed(model.tokenise(part)) for part in parts]
-            yield semantic_diversity(np.concatenate(rows) if rows else np.zeros((0, 1)))
+            rows = [np.zeros((0, 1))]
+            for start in range(0, len(texts), _EMBEDDED):
+                tokens = model.tokenise(texts[start : start + _EMBEDDED])
+                # A text without tokens has no vector.
+                there = [len(text.ids) > 0 for text in tokens]
+                rows.append(model.embed(tokens)[there])
+            yield semantic_diversity(np.concatenate(rows[1:] or rows))
 
 
 def _tests(groups: list[Group], tested: list[str]) -> dict[str, Any] | None:
