@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -213,6 +214,39 @@ def test_a_page_needs_nothing_else(folder: Path) -> None:
     # The same page again.
     done("plot", *names, folder / "log.jsonl", "-o", out, "--force")
     assert out.read_text() == text
+
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt install chromium")
+def test_a_page_opens_in_a_browser(folder: Path, tmp_path: Path) -> None:
+    names = [folder / f"{kind}.json" for kind in KINDS]
+    out, shot = tmp_path / "page.html", tmp_path / "page.png"
+    assert done("plot", *names, "-o", out) == ""
+    browser = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}",
+    ]
+    found = subprocess.run(
+        [*browser, "--window-size=900,3000", f"--screenshot={shot}", "--dump-dom", out.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("<svg") == len(KINDS) and "<h1" in found.stdout
+    from matplotlib.image import imread
+
+    pixels = imread(shot)[:, :, :3].mean(2)
+    # Something is drawn over the whole height, in more than black and white.
+    assert all((part < 0.9).any() for part in np.array_split(pixels[:2500], 10))
+    assert len(np.unique(pixels.round(2))) > 20
 
 
 def test_a_page_is_no_place_for_markup(folder: Path, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ MAKERS = {
 STORIES = {
     "dsir": "mixing:selection_story",
     "edit": "editing:story",
+    "embed-map": "maps:story",
     "mix": "mixing:story",
     "ngram-hash": "responses:story",
     "ngram-hash-compare": "responses:story",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.console.pictures.chart import Panel, Picture, Series
+from synthtools.console.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.console.reports import number
 
 _NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal component"}
 
@@ -30,3 +31,26 @@ def picture(report: dict[str, Any]) -> Picture:
         [panel],
         "Each mark is a document; neighbours have similar vectors. Distances far apart mean nothing.",
     )
+
+
+_FIGURES = ("energy_coefficient", "mmd2", "knn_accuracy", "coverage", "density")
+
+
+def story(report: dict[str, Any]) -> Story:
+    """How well a pair of groups can be told apart, each number with what chance gives."""
+    lines, rows = [], []
+    for pair in report["pairs"]:
+        found = pair["knn_accuracy"]
+        lines.append(
+            f"{pair['left']} and {pair['right']}: the nearest neighbours tell a document's group in "
+            f"{number(100 * found['value'])} % of the cases, chance in "
+            f"{number(100 * found['expected'])} % (p = {number(found['p_value'])})."
+        )
+        cells = []
+        for name in _FIGURES:
+            value, p = pair[name]["value"], pair[name]["p_value"]
+            word = "–" if value is None else number(value)
+            cells.append(word if p is None else f"{word} (p = {number(p)})")
+        rows.append([f"{pair['left']}, {pair['right']}", *cells])
+    head = ["", *(name.replace("_", " ") for name in _FIGURES)]
+    return Story("Map of documents", lines, [Table("Pairs", head, rows)] if rows else [])
