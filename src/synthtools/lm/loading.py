@@ -56,12 +56,22 @@ class ModelName:
             raise SynthError(f"{path}: does not name the model that it adapts") from error
 
 
+@cache
+def _lighten() -> None:
+    """Keeps transformers from importing scikit-learn, and with it scipy and pandas, where they are
+    installed: two seconds of every start, for a kind of assisted decoding that nothing here uses."""
+    import transformers.utils
+
+    transformers.utils.is_sklearn_available = lambda: False
+
+
 def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
     """The tokenizer of a model.
 
     Raises:
         SynthError: there is none, or it is not a fast tokenizer.
     """
+    _lighten()
     from transformers import AutoTokenizer
 
     location = ModelName(name).location
@@ -83,6 +93,7 @@ def load_configuration(model: ModelName) -> PretrainedConfig:
     Raises:
         SynthError: there is none, or it needs code from its repository.
     """
+    _lighten()
     from transformers import AutoConfig
 
     model = model.base() or model
@@ -102,6 +113,7 @@ def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
     Raises:
         SynthError: there are no safetensors weights, or the architecture is no causal model.
     """
+    _lighten()
     from transformers import AutoModelForCausalLM
 
     base = model.base()
@@ -115,6 +127,7 @@ def load_encoder(model: ModelName, dtype: Any, device: str) -> Any:
 
     Args and errors: see ``load_weights``.
     """
+    _lighten()
     from transformers import AutoModel
 
     # The pooler, which BERT has behind its last hidden states, is not asked.
@@ -228,6 +241,7 @@ def describe(model: ModelName, configuration: PretrainedConfig | None) -> dict[s
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
     """Turns what transformers says of a model it cannot load into one line with a remedy."""
+    _lighten()
     import transformers
 
     if name != BUILTIN and not os.path.isdir(name):
