@@ -6,20 +6,20 @@
 #
 # DATA holds human_*/*.jsonl.zst and synth_*/*.jsonl.zst, records with `text`, or with `prompt` and
 # `response`. WORK gets the models and mixtures.tsv; run again, it goes on where it stopped.
-# Environment: TOKENS a model (500K), SEEDS ("0 1 2"), ARCH (llama-tiny), SHARES of synthetic text in
+# Environment: TOKENS a model (300K), SEEDS ("0 1 2"), ARCH (llama-tiny), SHARES of synthetic text in
 # percent ("0 25 50 75 100"). Needs jq besides synth.
 set -euo pipefail
 
 data=$(realpath "$1")
 mkdir -p "$2"
 cd "$2"
-tokens=${TOKENS:-500K}
+tokens=${TOKENS:-300K}
 read -ra seeds <<< "${SEEDS:-0 1 2}"
 read -ra shares <<< "${SHARES:-0 25 50 75 100}"
 arch=${ARCH:-llama-tiny}
 domains=(human_wikipedia_en_2015 human_peps human_novels_eltec human_textbooks_openstax)
 
-# Of each domain, and of the answers, every fiftieth document is held out, eighty at most.
+# Of each domain, and of the answers, every fiftieth document is held out, forty at most.
 split() { # NAME FILE…
     local name=$1
     shift
@@ -28,7 +28,7 @@ split() { # NAME FILE…
     synth cat "$@" |
         jq -c '{id, text: (.text // (.prompt + "\n\n" + .response))}' |
         awk -v held="held/$name.partial" \
-            'NR % 50 == 0 && n < 80 { print > held; n += 1; next } { print }' |
+            'NR % 50 == 0 && n < 40 { print > held; n += 1; next } { print }' |
         synth cat -o "${kind:?}/$name.jsonl.zst" --force
     mv "held/$name.partial" "held/$name.jsonl"
 }
