@@ -39,7 +39,7 @@ _FIGURES = ("energy_coefficient", "mmd2", "knn_accuracy", "coverage", "density")
 def story(report: dict[str, Any]) -> Story:
     """How well a pair of groups can be told apart, each number with what chance gives."""
     lines, rows = [], []
-    for pair in report["pairs"]:
+    for pair in report.get("pairs") or []:
         found = pair["knn_accuracy"]
         lines.append(
             f"{pair['left']} and {pair['right']}: the nearest neighbours tell a document's group in "
