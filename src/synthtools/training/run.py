@@ -102,10 +102,12 @@ def run(
 
     log = Journal(work / "log.jsonl", ranks)
     last: dict[str, Any] = {"losses": [], "valid": None}
+    validations: dict[int, dict[str, float]] = {}
 
     def on_step(step: Step) -> None:
         last["losses"] = [*last["losses"][-49:], step.loss]
-        last["valid"] = step.valid or last["valid"]
+        if step.valid:
+            last["valid"] = validations[step.step] = step.valid
         log.add(step)
         watch.on_step(step)
 
@@ -127,7 +129,8 @@ def run(
         {s.name: c.facts for s, c in zip(sources, data, strict=True)},
         progress,
         sum(recent) / len(recent) if recent else None,
-        last["valid"],
+        # With patience the weights are those of the best step.
+        validations.get(progress.best_step, last["valid"]) if settings.patience else last["valid"],
     )
     if progress.step == steps or progress.stopped_early:
         card = model_card(plan, settings, outcome, job, log.curve()) if ranks.first else ""
