@@ -13,10 +13,11 @@ import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
+from pydoc_data.topics import topics
 
 import numpy as np
 
-from benchmarks.common import machine, texts
+from benchmarks.common import machine
 
 ARCH = os.environ.get("BENCH_ARCH", "llama-prior")
 CONTEXT = int(os.environ.get("BENCH_CONTEXT", 512))
@@ -39,7 +40,9 @@ def model_and_tokens():
     from synthtools.training.corpus import text_encoder
 
     tokenizer = load_tokenizer("builtin")
-    documents = [e.ids for e in text_encoder(tokenizer)(texts(2.0))]
+    # Whole pages of documentation, from a line to a book: documents as they come.
+    documents = [e.ids for e in text_encoder(tokenizer)([topics[name] for name in sorted(topics)])]
+    np.random.default_rng(0).shuffle(documents)
     torch.manual_seed(0)
     config = configuration(
         ARCH, len(tokenizer), CONTEXT, tokenizer.bos_token_id, tokenizer.eos_token_id
