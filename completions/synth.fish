@@ -327,7 +327,7 @@ complete -c synth -n '__synth_tool_is train' -l wandb -x -d 'Send curves to Weig
 complete -c synth -n '__synth_tool_is train' -l dry-run -d 'Print the plan (parameters, tokens, steps, memory, time) and end'
 complete -c synth -n '__synth_tool_is train' -l json -d 'Print the report as JSON at a terminal too'
 complete -c synth -n '__synth_tool_is train' -s o -l output -x -a '(__fish_complete_directories)' -d 'The model directory to make'
-complete -c synth -n '__synth_tool_is train' -l arch -r -F -d 'Architecture of a new model: llama-tiny (default), gpt2-tiny, gpt-neox-tiny, olmo-tiny, qwen3-tiny, llama-prior, gpt2, gpt2-medium, olmo-237m, olmo-1b, llama-2b, pythia-70m, -160m, -410m, -1b, -1.4b, -2.8b, -6.9b, -12b; or a config.json'
+complete -c synth -n '__synth_tool_is train' -l arch -r -F -d 'Architecture of a new model: llama-tiny (default), gpt2-tiny, gpt-neox-tiny, olmo-tiny, qwen3-tiny, llama-prior, gpt2, gpt2-medium, olmo-237m, olmo-1b, llama-2b, pythia-70m, pythia-160m, pythia-410m, pythia-1b, pythia-1.4b, pythia-2.8b, pythia-6.9b, pythia-12b; or a config.json'
 complete -c synth -n '__synth_tool_is train' -l from -x -a 'builtin (__fish_complete_directories)' -d 'Continue this model instead: builtin, a directory or a Hub id'
 complete -c synth -n '__synth_tool_is train' -l revision -x -d 'Commit, tag or branch of a Hub model'
 complete -c synth -n '__synth_tool_is train' -l train-tokenizer -x -d 'Train a byte-level BPE tokenizer of SIZE tokens from the data'

@@ -1,11 +1,14 @@
 """What is trained: presets with the published sizes, adapters as peft has them, plain heads."""
 
 import json
+import re
 
 import pytest
 import torch
+import typer
 from safetensors.torch import load_file
 
+from synthtools.cli import build as build_cli
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.loading import ModelName, load_tokenizer, load_weights
 from synthtools.training.architectures import ARCHITECTURES, configuration
@@ -49,6 +52,14 @@ def test_presets_have_the_published_sizes(name):
 def test_every_preset_is_tested_or_tiny_or_the_built_in():
     tiny = {name for name in ARCHITECTURES if name.endswith("-tiny")}
     assert set(ARCHITECTURES) == {*PUBLISHED, *tiny, "llama-prior"}
+
+
+def test_the_help_names_every_preset():
+    command = typer.main.get_command(build_cli()).commands["train"]
+    (arch,) = [p for p in command.params if p.name == "arch"]
+    assert set(ARCHITECTURES) == set(re.findall(r"[a-z0-9]+(?:-[a-z0-9.]+)*", arch.help)) & {
+        *ARCHITECTURES
+    }
 
 
 def test_a_configuration_file_is_an_architecture(tmp_path):

@@ -218,7 +218,7 @@ def repetitions(
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(jobs) as pool:
         try:
             found = [errors for part in pool.map(work, range(0, count, chunk)) for errors in part]
-        except BaseException:
+        except BaseException:  # Ctrl-C too must not wait for what is still in the queue
             pool.shutdown(cancel_futures=True)
             raise
     return np.array(found)

@@ -41,7 +41,8 @@ def train(
             metavar="NAME|FILE",
             help="Architecture of a new model: llama-tiny (default), gpt2-tiny, gpt-neox-tiny, "
             "olmo-tiny, qwen3-tiny, llama-prior, gpt2, gpt2-medium, olmo-237m, olmo-1b, llama-2b, "
-            "pythia-70m, -160m, -410m, -1b, -1.4b, -2.8b, -6.9b, -12b; or a config.json.",
+            "pythia-70m, pythia-160m, pythia-410m, pythia-1b, pythia-1.4b, pythia-2.8b, pythia-6.9b, "
+            "pythia-12b; or a config.json.",
         ),
     ] = None,
     model: Annotated[

@@ -53,7 +53,7 @@ class Task(Protocol):
 
     def loss(self, micro: Micro) -> tuple[Tensor, Tensor]:
         """What is minimised, already divided by the tokens of the step, and sums and counts of what
-        is told: float64 [names, 2]."""
+        is told: float64 [names, 2], on the device."""
         ...
 
 
@@ -274,15 +274,15 @@ def _gradients(
     task: Task, micros: list[Micro], settings: Settings, ranks: Ranks
 ) -> tuple[Tensor, float]:
     """Gradients of a step, clipped; sums over all ranks and the norm before clipping."""
-    sums = torch.zeros(len(task.names), 2, dtype=torch.float64)
+    # Summed on the device, fetched once: nothing waits for it between micro-batches.
+    sums = torch.zeros(len(task.names), 2, dtype=torch.float64, device=ranks.device)
     for number, micro in enumerate(micros):
         parallel.synchronise(task.root, number == len(micros) - 1, ranks)
         loss, seen = task.loss(micro)
         # Sharded gradients are averaged over ranks; what we want is their sum.
         (loss * ranks.count).backward()
-        sums += seen.cpu()
-    if ranks.count > 1:
-        sums = ranks.sum(sums.to(torch.float32).to(ranks.device)).double().cpu()
+        sums += seen
+    sums = ranks.sum(sums).cpu()
     limit = settings.clip or float("inf")
     parameters = [p for p in task.root.parameters() if p.requires_grad]
     norm = torch.nn.utils.clip_grad_norm_(parameters, limit)

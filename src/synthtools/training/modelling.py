@@ -18,17 +18,21 @@ from synthtools.training.parallel import Ranks
 
 
 class Data(NamedTuple):
-    """Rows on the device.
+    """Rows on the device, and which of their places are to be predicted.
 
     Attributes:
-        tokens, positions, labels: int64 [rows, length].
-        weights: float32 [rows], of each row's tokens in the loss.
-        sources: int64 [rows].
+        tokens, positions: int64 [rows, length].
+        places: int64 [n], places that predict, counted through all rows; found on the CPU, so that
+            the device need not be waited for.
+        labels: int64 [n], what follows each.
+        weights: float32 [n], of each in the loss.
+        sources: int64 [n], the source of each.
         documents: keyword arguments that keep documents apart (``attention.boundaries``).
     """
 
     tokens: Tensor
     positions: Tensor
+    places: Tensor
     labels: Tensor
     weights: Tensor
     sources: Tensor
@@ -47,9 +51,8 @@ class LossModule(torch.nn.Module):
         self._objective = objective
         self._bfloat16 = bfloat16
 
-    def forward(self, data: Data) -> tuple[Tensor, Tensor, Tensor]:
-        """The weighted sum of the objective, its value for each token that counts, and the rows
-        these stand in."""
+    def forward(self, data: Data) -> tuple[Tensor, Tensor]:
+        """The weighted sum of the objective, and its value at each place: float32 [n]."""
         device = data.tokens.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self._bfloat16):
             hidden = self.model.base_model(
@@ -59,27 +62,37 @@ class LossModule(torch.nn.Module):
                 use_cache=False,
                 **data.documents,
             ).last_hidden_state
-        counts = data.labels != IGNORED
-        rows = counts.nonzero()[:, 0]
-        states, labels = hidden[counts], data.labels[counts]
+        states = hidden.flatten(0, 1)[data.places]
         if self._bfloat16 and device == "cuda":
             states = states.to(torch.bfloat16)
         weight = self.model.get_output_embeddings().weight
         if not torch.is_grad_enabled():
-            values = head_values(states, weight, labels, self._objective)
-            return values.sum(), values, rows
-        total, values = head_loss(states, weight, labels, data.weights[rows], self._objective)
-        return total, values, rows
+            values = head_values(states, weight, data.labels, self._objective)
+            return values.sum(), values
+        return head_loss(states, weight, data.labels, data.weights, self._objective)
 
 
 def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> Data:
-    """Rows as tensors of a device."""
-    tokens, positions, labels, sources = (torch.from_numpy(np.ascontiguousarray(f)) for f in rows)
+    """Rows as tensors of a device.
+
+    Args:
+        weights: float [rows], of each row's tokens in the loss.
+    """
+    positions = torch.from_numpy(np.ascontiguousarray(rows.positions))
     documents = attention.boundaries(positions, variable_length=half and device != "cpu")
+    flat = rows.labels.ravel()
+    places = np.flatnonzero(flat != IGNORED)
+    row = places // rows.labels.shape[1]
+    tensors = [
+        torch.from_numpy(np.ascontiguousarray(rows.tokens)),
+        positions,
+        torch.from_numpy(places),
+        torch.from_numpy(flat[places]),
+        torch.from_numpy(weights[row].astype(np.float32)),
+        torch.from_numpy(rows.sources[row]),
+    ]
     return Data(
-        *(t.to(device, non_blocking=True) for t in (tokens, positions, labels)),
-        torch.from_numpy(weights.astype(np.float32)).to(device),
-        sources,
+        *(tensor.to(device, non_blocking=True) for tensor in tensors),
         {
             key: value.to(device) if isinstance(value, Tensor) else value
             for key, value in documents.items()
@@ -135,7 +148,7 @@ class LanguageModelling:
             rows = slice(start, min(start + self._micro_rows, first + mine))
             part = batch.part(rows)
             data = on_device(part, weights[rows], self._ranks.device, self._bfloat16)
-            found.append(Micro(data, int((part.labels != IGNORED).sum())))
+            found.append(Micro(data, len(data.places)))
         return found
 
     def _token_weights(self, batch: Rows) -> np.ndarray:
@@ -157,13 +170,13 @@ class LanguageModelling:
         return each[batch.sources]
 
     def loss(self, micro: Micro) -> tuple[Tensor, Tensor]:
-        total, values, rows = self.root(micro.data)
-        seen = torch.zeros(len(self.names), 2, dtype=torch.float64)
-        seen[0, 0], seen[0, 1] = float(values.double().sum()), len(values)
+        total, values = self.root(micro.data)
+        exact = values.double()
+        seen = torch.zeros(len(self.names), 2, dtype=torch.float64, device=values.device)
+        seen[0, 0], seen[0, 1] = exact.sum(), len(values)
         if len(self.names) > 1:
-            of = micro.data.sources[rows.cpu()]
-            seen[1:, 0] = torch.bincount(of, values.double().cpu(), len(self.names) - 1)
-            seen[1:, 1] = torch.bincount(of, minlength=len(self.names) - 1)
+            seen[1:, 0].index_add_(0, micro.data.sources, exact)
+            seen[1:, 1].index_add_(0, micro.data.sources, torch.ones_like(exact))
         return total, seen
 
 
@@ -192,7 +205,7 @@ def mean_losses(
             joined = Rows(*(np.concatenate(fields) for fields in zip(*batches, strict=True)))
             part = joined.part(slice(0, len(joined.sources)))
             weights = np.ones(len(part.sources))
-            _, values, _ = root(on_device(part, weights, ranks.device, bfloat16))
+            _, values = root(on_device(part, weights, ranks.device, bfloat16))
             if numbers:
                 sums += torch.tensor([float(values.double().sum()), len(values)])
         total, count = ranks.sum(sums.to(ranks.device)).tolist()

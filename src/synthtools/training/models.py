@@ -76,7 +76,7 @@ def build(
     _require_plain_head(model, start)
     adapters = None
     if lora is not None:
-        adapters = _with_adapters(model, lora)
+        adapters = with_adapters(model, lora)
         model = adapters.get_base_model()
     counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return Built(model, adapters, sum(n for n, _ in counts), sum(n for n, yes in counts if yes))
@@ -100,7 +100,13 @@ def _require_plain_head(model: Any, start: Start) -> None:
     model.train()
 
 
-def _with_adapters(model: Any, lora: Lora) -> Any:
+def with_adapters(model: Any, lora: Lora) -> Any:
+    """peft's view of a model that has got adapters.
+
+    Raises:
+        SynthError: peft is not installed.
+        UsageError: no layer has such a name.
+    """
     try:
         from peft import LoraConfig, TaskType, get_peft_model
     except ImportError as error:
@@ -189,12 +195,8 @@ def _save_adapters(built: Built, start: Start, dtype: torch.dtype, folder: Path)
 
     config = built.adapters.peft_config["default"]
     # Found again from anywhere, as far as the model stays where it is.
-    location = ModelName(start.model or "").location
-    config.base_model_name_or_path = (
-        os.path.abspath(location) if os.path.isdir(location) else location
-    )
-    if start.model == "builtin":
-        config.base_model_name_or_path = "builtin"
+    name = start.model or ""
+    config.base_model_name_or_path = os.path.abspath(name) if os.path.isdir(name) else name
     config.revision = start.revision
     config.inference_mode = True
     config.save_pretrained(str(folder))

@@ -210,7 +210,7 @@ def estimate(
         model = AutoModelForCausalLM.from_config(config)
         parameters = trained = sum(p.numel() for p in model.parameters())
         if plan.lora is not None:
-            adapters = models._with_adapters(model, plan.lora)
+            adapters = models.with_adapters(model, plan.lora)
             parameters = sum(p.numel() for p in adapters.parameters())
             trained = sum(p.numel() for p in adapters.parameters() if p.requires_grad)
     steps = settings.steps or max(1, tokens // (settings.rows * plan.context))
