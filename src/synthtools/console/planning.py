@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from synthtools.console.run import Run
-from synthtools.errors import RecordError, SynthError
+from synthtools.errors import SynthError
 from synthtools.records.inputs import Shard
-from synthtools.records.reading import read
-from synthtools.records.rejects import Rejects
 
 if TYPE_CHECKING:
-    from synthtools.training.plan import Plan, Settings
+    from synthtools.training.plan import Plan, Settings, Source
 
 # Bytes of a token where there is no tokenizer to ask yet [ours].
 _TOKEN_BYTES = 4
 _SAMPLED = 1 << 20
 
 
-def planned(run: Run, plan: Plan, settings: Settings, ranks: Any) -> dict[str, Any]:
+def planned(
+    sources: Sequence[tuple[Source, list[Shard]]], plan: Plan, settings: Settings, ranks: Any
+) -> dict[str, Any]:
     """What a run would amount to, with an estimate of its time."""
     from synthtools.lm.loading import ModelName, load_configuration, load_tokenizer
     from synthtools.training import speed
@@ -30,7 +29,7 @@ def planned(run: Run, plan: Plan, settings: Settings, ranks: Any) -> dict[str, A
         tokenizer = load_tokenizer(plan.tokenizer or plan.start.model or "", plan.start.revision)
     size = len(tokenizer) if tokenizer is not None else plan.vocabulary
     assert size is not None
-    tokens = plan.tokens or int(plan.epochs * _tokens(run.shards, tokenizer))
+    tokens = plan.tokens or int(plan.epochs * _tokens(sources, tokenizer))
     sizes, settings = estimate(
         plan,
         settings,
@@ -58,32 +57,28 @@ def planned(run: Run, plan: Plan, settings: Settings, ranks: Any) -> dict[str, A
     }
 
 
-def _tokens(shards: Sequence[Shard], tokenizer: Any) -> int:
-    """Tokens of the data: those of the first MiB of each shard, scaled by its size [ours]."""
+def _tokens(sources: Sequence[tuple[Source, list[Shard]]], tokenizer: Any) -> int:
+    """Tokens of the data: those of the first MiB of each source, scaled by its size [ours]."""
     total = 0.0
-    for shard in shards:
-        if shard.size is None:
-            raise SynthError(
-                f"{shard.name}: is no plain file, which this tool reads more than once"
-            )
+    for source, shards in sources:
+        sizes = [shard.size for shard in shards]
+        if None in sizes:
+            name = shards[sizes.index(None)].name
+            raise SynthError(f"{name}: is no plain file, which this tool reads more than once")
+        size = sum(s for s in sizes if s is not None)
         if tokenizer is None:
-            total += shard.size / _TOKEN_BYTES
+            total += size / _TOKEN_BYTES
             continue
-        seen = 0
-        try:
-            for batch in read([shard], Rejects(skip=True), batch_bytes=_SAMPLED // 8):
-                texts = [
-                    value
-                    for name in batch.field_names(0)
-                    for value in batch.column(name)
-                    if isinstance(value, str)
-                ]
-                seen += sum(
-                    len(e.ids) for e in tokenizer.backend_tokenizer.encode_batch_fast(texts)
-                )
-                if shard.bytes_read > _SAMPLED:
-                    break
-        except RecordError:
-            continue
-        total += seen * shard.size / max(1, shard.bytes_read)
+        seen = read = 0
+        for documents, some in source.batches():
+            texts = [text if isinstance(text, str) else _said(text) for text in documents]
+            seen += sum(len(e.ids) for e in tokenizer.backend_tokenizer.encode_batch_fast(texts))
+            read += some
+            if read > _SAMPLED:
+                break
+        total += seen * size / max(1, sum(shard.bytes_read for shard in shards))
     return max(1, int(total))
+
+
+def _said(messages: list[dict[str, str]]) -> str:
+    return "\n".join(message["content"] for message in messages)

@@ -100,10 +100,15 @@ def _known(name: str, names: Sequence[str], option: str) -> str:
 
 
 class Reader:
-    """Records → documents, as texts or as conversations; bad ones are told once."""
+    """Records → documents, as texts or as conversations; bad ones are told once.
 
-    def __init__(self, run: Run, text_field: str, what: What) -> None:
+    Args:
+        hashed: read all data for its digest; a plan that only counts does without.
+    """
+
+    def __init__(self, run: Run, text_field: str, what: What, hashed: bool) -> None:
         self._run = run
+        self._hashed = hashed
         self._text_field = text_field
         self._what = what
         self._told: set[str] = set()
@@ -119,7 +124,7 @@ class Reader:
         from synthtools.training.plan import Source
 
         facts = [
-            [shard.digest() for shard in shards],
+            [shard.digest() if self._hashed else shard.name for shard in shards],
             [self._what.messages_field, self._what.prompt_field, self._what.response_field]
             if self._what.sft
             else self._text_field,

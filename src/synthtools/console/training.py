@@ -81,14 +81,15 @@ def run_training(
         parallel.use_cores(jobs)
         ranks = parallel.join(compute.device)
         plan = replace(plan, context=what.context or _context(what))
-        reader = Reader(run, text.text_field, what)
+        reader = Reader(run, text.text_field, what, hashed=not watching.dry_run)
+        shards = [find_shards([path]) for path, _ in named]
         sources = [
-            reader.source(name, find_shards([path]), share, *weight)
-            for name, (path, share), weight in zip(names, named, weights, strict=True)
+            reader.source(name, some, share, *weight)
+            for name, some, (_, share), weight in zip(names, shards, named, weights, strict=True)
         ]
         sets = [reader.source(name, find_shards([path])) for name, path in valid]
         if watching.dry_run:
-            found = planned(run, plan, settings, ranks)
+            found = planned(list(zip(sources, shards, strict=True)), plan, settings, ranks)
             if ranks.first:
                 report = run.finish(found)
                 _show(report, watching.json_output, list(found))
