@@ -59,7 +59,7 @@ def ours() -> float:
 
     from synthtools.training import attention
     from synthtools.training.loop import train
-    from synthtools.training.modelling import LanguageModelling, cross_entropy_module
+    from synthtools.training.modelling import Headed, LanguageModelling
     from synthtools.training.packing import Blend, Cut
     from synthtools.training.parallel import Ranks
     from synthtools.training.plan import Settings
@@ -69,7 +69,7 @@ def ours() -> float:
     starts = np.concatenate([[0], np.cumsum([len(d) for d in documents])])
     blend = Blend([Cut(np.concatenate(documents), starts, CONTEXT, 0)], [1.0])
     half, ranks = device != "cpu", Ranks(0, 1, device)
-    root = cross_entropy_module(model, half)
+    root = Headed(model, half)
     task = LanguageModelling(root, blend, ROWS, ROWS, ranks, half, ["text"], [None])
     steps = []
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from synthtools.errors import SynthError
 from synthtools.training import attention, checkpoint
 from synthtools.training.architectures import ARCHITECTURES, configuration
 from synthtools.training.loop import Progress, optimizer_for, train
-from synthtools.training.modelling import LanguageModelling, cross_entropy_module
+from synthtools.training.modelling import Headed, LanguageModelling
 from synthtools.training.packing import IGNORED, Blend, Cut, Whole
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Settings
@@ -42,9 +42,7 @@ def packer(seed=0, low=1, high=50, kind=Cut):
 def task_of(model, blend=None, weights=(None,), rows=4, micro=2):
     names = [f"s{n}" for n in range(len(weights))]
     blend = blend or Blend([packer()], [1.0])
-    return LanguageModelling(
-        cross_entropy_module(model, False), blend, rows, micro, ALONE, False, names, weights
-    )
+    return LanguageModelling(Headed(model, False), blend, rows, micro, ALONE, False, names, weights)
 
 
 def run(folder, model=None, steps=10, stop=lambda: False, told=None, task=None, job=None, **more):
@@ -161,7 +159,12 @@ class Poisoned:
     def micro_batches(self, step):
         return [m._replace(data=(step, m.data)) for m in self._task.micro_batches(step)]
 
-    def loss(self, micro):
+    terms = ()
+
+    def parts(self, means):
+        return means
+
+    def loss(self, micro, only=None):
         step, data = micro.data
         loss, seen = self._task.loss(micro._replace(data=data))
         if step in self._bad:

@@ -6,10 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from synthtools.training.head import head_loss, head_values
-from synthtools.training.objectives import CROSS_ENTROPY, Objective
-
-BOUNDED = Objective(torch.nn.functional.softplus, torch.sigmoid)  # −ln(1 − p)
+from synthtools.training.head import head_loss, head_odds
+from synthtools.training.objectives import BOUNDED, CROSS_ENTROPY
 
 
 def plain(name, logits, labels):
@@ -26,14 +24,15 @@ def test_value_and_gradients_equal_float64(name, objective, scale):
     labels = torch.randint(0, 700, (50,))
     ours = [hidden.clone().requires_grad_(), weight.clone().requires_grad_()]
     weights = torch.rand(50)
-    total, values = head_loss(*ours, labels, weights, objective)
+    total, odds, *_ = head_loss(*ours, labels, weights, objective)
+    values = objective.value(odds)
     total.backward()
     theirs = [hidden.double().requires_grad_(), weight.double().requires_grad_()]
     expected = plain(name, theirs[0] @ theirs[1].T, labels)
     (expected * weights.double()).sum().backward()
     torch.testing.assert_close(values.double(), expected.detach(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(total.detach(), (values * weights).sum())
-    torch.testing.assert_close(head_values(hidden, weight, labels, objective), values)
+    torch.testing.assert_close(head_odds(hidden, weight, labels), odds)
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine.grad.double(), other.grad, rtol=1e-4, atol=1e-4 * scale)
 
@@ -58,7 +57,7 @@ def test_chunks_change_nothing(monkeypatch):
     hidden, weight = torch.randn(33, 8), torch.randn(100, 8)
     labels = torch.randint(0, 100, (33,))
     ones = torch.ones(33)
-    whole, _ = head_loss(hidden, weight, labels, ones, CROSS_ENTROPY)
+    whole, *_ = head_loss(hidden, weight, labels, ones, CROSS_ENTROPY)
     monkeypatch.setattr("synthtools.training.head._CHUNK_NUMBERS", 700)  # 7 rows at a time
     torch.testing.assert_close(head_loss(hidden, weight, labels, ones, CROSS_ENTROPY)[0], whole)
 
@@ -75,7 +74,7 @@ def test_no_rows_are_no_loss():
     hidden = torch.zeros(0, 8, requires_grad=True)
     weight = torch.randn(20, 8, requires_grad=True)
     none = torch.zeros(0, dtype=torch.int64)
-    total, values = head_loss(hidden, weight, none, torch.zeros(0), CROSS_ENTROPY)
+    total, values, *_ = head_loss(hidden, weight, none, torch.zeros(0), CROSS_ENTROPY)
     total.backward()
     assert total.item() == 0 and len(values) == 0 and not weight.grad.any()
-    assert len(head_values(hidden, weight, none, CROSS_ENTROPY)) == 0
+    assert len(head_odds(hidden, weight, none)) == 0

@@ -17,9 +17,21 @@ _SAMPLED = 1 << 20
 
 
 def planned(
-    sources: Sequence[tuple[Source, list[Shard]]], plan: Plan, settings: Settings, ranks: Any
+    sources: Sequence[tuple[Source, list[Shard]]],
+    plan: Plan,
+    settings: Settings,
+    ranks: Any,
+    rows: Sequence[tuple[int, int]] | None = None,
+    original: float = 0.0,
 ) -> dict[str, Any]:
-    """What a run would amount to, with an estimate of its time."""
+    """What a run would amount to, with an estimate of its time.
+
+    Args:
+        sources: what its tokens are counted of.
+        rows: of a step, and their length, of each kind of row; those of ``sources`` first. None for
+            the plan's.
+        original: share of the tokens that a frozen model reads too.
+    """
     from synthtools.lm.loading import ModelName, load_configuration, load_tokenizer
     from synthtools.training import speed
     from synthtools.training.run import estimate
@@ -37,9 +49,12 @@ def planned(
         size,
         lambda name, revision: load_configuration(ModelName(name, revision)),
         ranks,
+        rows,
     )
     rate = speed.measured_flops(ranks.device, settings.bfloat16)
-    seconds = sizes.flops_per_token * sizes.tokens / (0.4 * rate * ranks.count)
+    # A forward pass is a third of a forward and backward pass.
+    work = sizes.flops_per_token * sizes.tokens * (1 + original / 3)
+    seconds = work / (0.4 * rate * ranks.count)
     return {
         "parameters": sizes.parameters,
         "trained": sizes.trained,
@@ -71,7 +86,7 @@ def _tokens(sources: Sequence[tuple[Source, list[Shard]]], tokenizer: Any) -> in
             continue
         seen = read = 0
         for documents, some in source.batches():
-            texts = [text if isinstance(text, str) else _said(text) for text in documents]
+            texts = [_said(document) for document in documents]
             seen += sum(len(e.ids) for e in tokenizer.backend_tokenizer.encode_batch_fast(texts))
             read += some
             if read > _SAMPLED:
@@ -80,5 +95,9 @@ def _tokens(sources: Sequence[tuple[Source, list[Shard]]], tokenizer: Any) -> in
     return max(1, int(total))
 
 
-def _said(messages: list[dict[str, str]]) -> str:
-    return "\n".join(message["content"] for message in messages)
+def _said(document: Any) -> str:
+    if isinstance(document, str):
+        return document
+    if isinstance(document, tuple):
+        return "\n\n".join(part for part in document if part is not None)
+    return "\n".join(message["content"] for message in document)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from synthtools.training.plan import Source
 
 
-def sources_of(what: What) -> list[tuple[str, float | None]]:
+def sources_of(entries: Sequence[str]) -> list[tuple[str, float | None]]:
     """Paths with their shares; all have one, or none has."""
     found: list[tuple[str, float | None]] = []
-    for entry in what.sources:
+    for entry in entries:
         path, sign, share = entry.rpartition("=")
         if os.path.exists(entry) or not sign:
             found.append((entry, None))
@@ -99,18 +99,36 @@ def _known(name: str, names: Sequence[str], option: str) -> str:
     return short
 
 
+@dataclass(frozen=True)
+class Form:
+    """What a record is read as.
+
+    Attributes:
+        kind: ``text``; ``conversation`` (messages, or a prompt and a response); ``answered`` (a text,
+            or a prompt and a response as plain text).
+        text_field: of texts.
+        messages_field, prompt_field, response_field: of the others.
+    """
+
+    kind: str
+    text_field: str
+    messages_field: str = "messages"
+    prompt_field: str = "prompt"
+    response_field: str = "response"
+
+
 class Reader:
-    """Records → documents, as texts or as conversations; bad ones are told once.
+    """Records → documents; bad ones are told once.
 
     Args:
+        form: what documents are.
         hashed: read all data for its digest; a plan that only counts does without.
     """
 
-    def __init__(self, run: Run, text_field: str, what: What, hashed: bool) -> None:
+    def __init__(self, run: Run, form: Form, hashed: bool) -> None:
         self._run = run
         self._hashed = hashed
-        self._text_field = text_field
-        self._what = what
+        self._form = form
         self._told: set[str] = set()
 
     def source(
@@ -123,12 +141,14 @@ class Reader:
     ) -> Source:
         from synthtools.training.plan import Source
 
+        form = self._form
+        fields = [form.messages_field, form.prompt_field, form.response_field]
         facts = [
             [shard.digest() if self._hashed else shard.name for shard in shards],
-            [self._what.messages_field, self._what.prompt_field, self._what.response_field]
-            if self._what.sft
-            else self._text_field,
+            form.text_field if form.kind == "text" else fields,
         ]
+        if form.kind == "answered":
+            facts.append(form.text_field)
         digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
         def batches() -> Iterator[tuple[list[Any], int]]:
@@ -144,42 +164,72 @@ class Reader:
         return Source(name, share, weight, batches, digest, golden)
 
     def _documents(self, batch: Batch, rejects: Rejects) -> list[Any]:
-        if not self._what.sft:
-            return require_text(batch, self._text_field, rejects).column(self._text_field)
-        from synthtools.training.conversations import why_no_conversation
+        form = self._form
+        if form.kind == "text":
+            return require_text(batch, form.text_field, rejects).column(form.text_field)
+        if form.kind == "answered":
+            return _answered(batch, form, rejects)
+        return _conversations(batch, form, rejects)
 
-        what = self._what
-        found: list[Any] = []
-        bad: dict[int, str] = {}
-        columns = [
-            batch.column(name)
-            for name in (what.messages_field, what.prompt_field, what.response_field)
-        ]
-        for index, (messages, prompt, response) in enumerate(zip(*columns, strict=True)):
-            if messages is MISSING:
-                if prompt is MISSING or response is MISSING:
-                    bad[index] = (
-                        f'no field "{what.messages_field}", nor "{what.prompt_field}" and '
-                        f'"{what.response_field}" (fields: {fields_of(batch, index)}; use '
-                        "--messages-field, --prompt-field, --response-field)"
-                    )
-                    continue
-                messages = [
-                    {"role": "user", "content": prompt},
-                    {"role": "assistant", "content": response},
-                ]
-            reason = why_no_conversation(messages)
-            if reason is None:
-                found.append(messages)
-            else:
-                bad[index] = reason
-        without(batch, bad, rejects)
-        return found
+
+def _answered(batch: Batch, form: Form, rejects: Rejects) -> list[Any]:
+    from synthtools.training.conversations import Answered
+
+    asked = batch.column(form.prompt_field)
+    texts = batch.column(form.text_field)
+    pairs = [i for i, text in enumerate(texts) if text is MISSING and asked[i] is not MISSING]
+    plain = sorted(set(range(len(texts))) - set(pairs))
+    found: list[Any] = []
+    if plain:
+        sound = require_text(batch.take(plain), form.text_field, rejects)
+        found += [Answered(None, text) for text in sound.column(form.text_field)]
+    if pairs:
+        sound = batch.take(pairs)
+        for name, option in (
+            (form.prompt_field, "--prompt-field"),
+            (form.response_field, "--response-field"),
+        ):
+            sound = require_text(sound, name, rejects, option)
+        columns = sound.column(form.prompt_field), sound.column(form.response_field)
+        found += [Answered(*pair) for pair in zip(*columns, strict=True)]
+    return found
+
+
+def _conversations(batch: Batch, form: Form, rejects: Rejects) -> list[Any]:
+    from synthtools.training.conversations import why_no_conversation
+
+    found: list[Any] = []
+    bad: dict[int, str] = {}
+    columns = [
+        batch.column(name) for name in (form.messages_field, form.prompt_field, form.response_field)
+    ]
+    for index, (messages, prompt, response) in enumerate(zip(*columns, strict=True)):
+        if messages is MISSING:
+            if prompt is MISSING or response is MISSING:
+                bad[index] = (
+                    f'no field "{form.messages_field}", nor "{form.prompt_field}" and '
+                    f'"{form.response_field}" (fields: {fields_of(batch, index)}; use '
+                    "--messages-field, --prompt-field, --response-field)"
+                )
+                continue
+            messages = [
+                {"role": "user", "content": prompt},
+                {"role": "assistant", "content": response},
+            ]
+        reason = why_no_conversation(messages)
+        if reason is None:
+            found.append(messages)
+        else:
+            bad[index] = reason
+    without(batch, bad, rejects)
+    return found
 
 
 def _size(document: Any) -> int:
     if isinstance(document, str):
         return len(document.encode("utf-8"))
+    if isinstance(document, tuple):
+        return sum(len(part.encode("utf-8")) for part in document if part is not None)
     return sum(len(message["content"].encode("utf-8")) for message in document)
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthtools.console import quantities, recipe, reports, terminal
+from synthtools.console import quantities, recipe, reports
 from synthtools.console.options import Reading, Text
 from synthtools.console.planning import planned
 from synthtools.console.recipe import Adapters, Compute, Keeping, Recipe, Watching
 from synthtools.console.run import Run
 from synthtools.console.sources import (
+    Form,
     Reader,
     What,
     short_name,
@@ -21,13 +22,13 @@ from synthtools.console.sources import (
     validation_of,
     weights_of,
 )
-from synthtools.console.watching import StepLines, StopOnSignal, curves
+from synthtools.console.watching import require_end, watched
 from synthtools.errors import OutputExistsError, UsageError
 from synthtools.machine import process
 from synthtools.records.inputs import find_shards
 
 if TYPE_CHECKING:
-    from synthtools.training.plan import Outcome, Plan, Settings, Sizes, Source
+    from synthtools.training.plan import Outcome, Plan, Source
 
 # What a resumed run may choose anew: none of it changes the weights.
 _FREE = frozenset(
@@ -37,7 +38,7 @@ _FREE = frozenset(
     )
 )
 # Peak learning rate of a model that is continued [Flaws].
-_CONTINUED = 5e-5
+CONTINUED = 5e-5
 # The longest rows of a continued model unless the user says so [ours].
 _LONGEST = 2048
 
@@ -56,7 +57,7 @@ def run_training(
     output: str | None,
 ) -> None:
     """Trains from the records and saves a model directory; see ``synth train --help``."""
-    named = sources_of(what)
+    named = sources_of(what.sources)
     valid = [validation_of(entry) for entry in watching.valid or []]
     _check(what, watching, output, how, compute, keeping)
     names = [short_name(name) for name, _ in named]
@@ -70,18 +71,23 @@ def run_training(
     if rank == 0 and not watching.dry_run:
         prepare(folder, keeping.resume, keeping.force)
     quiet = reading.quiet or rank > 0
-    tell: Callable[[str], None] = (lambda _: None) if quiet else terminal.remark
     inputs = replace(reading, files=[name for name, _ in named], quiet=quiet)
     with Run("train", inputs, beside=[path for _, path in valid], bar=False) as run:
         from synthtools.lm.loading import load_tokenizer
         from synthtools.training import parallel
-        from synthtools.training.plan import Watch
         from synthtools.training.run import run as train
 
         parallel.use_cores(jobs)
         ranks = parallel.join(compute.device)
         plan = replace(plan, context=what.context or _context(what))
-        reader = Reader(run, text.text_field, what, hashed=not watching.dry_run)
+        form = Form(
+            "conversation" if what.sft else "text",
+            text.text_field,
+            what.messages_field,
+            what.prompt_field,
+            what.response_field,
+        )
+        reader = Reader(run, form, hashed=not watching.dry_run)
         shards = [find_shards([path]) for path, _ in named]
         sources = [
             reader.source(name, some, share, *weight)
@@ -92,67 +98,29 @@ def run_training(
             found = planned(list(zip(sources, shards, strict=True)), plan, settings, ranks)
             if ranks.first:
                 report = run.finish(found)
-                _show(report, watching.json_output, list(found))
+                show(report, watching.json_output, list(found))
             return
-        job = _job(run, [*sources, *sets])
-        told = curves(watching.tensorboard, watching.wandb, job) if ranks.first else []
-        lines: list[StepLines] = []
-        stop = StopOnSignal()
-
-        def on_sizes(sizes: Sizes, settings: Settings) -> None:
-            from synthtools.training import speed
-
-            tell(
-                f"{sizes.parameters:,} parameters, {sizes.trained:,} of them trained; "
-                f"{sizes.steps:,} steps of {sizes.tokens_of_step:,} tokens; learning rate "
-                f"{settings.learning_rate:g}, {settings.schedule}; about {sizes.memory / 1e9:.1f} GB"
+        job = job_of(run, [*sources, *sets])
+        with watched(run, quiet, watching, job, ranks) as watch:
+            outcome = train(
+                sources,
+                sets,
+                plan,
+                settings,
+                folder,
+                None if keeping.cache is None else Path(keeping.cache),
+                ranks,
+                job=job,
+                load_tokenizer=load_tokenizer,
+                watch=watch,
             )
-            lines.append(
-                StepLines(
-                    quiet,
-                    sizes.steps,
-                    sizes.flops_per_token,
-                    speed.peak_flops(ranks.device),
-                    ranks.count,
-                    lambda: speed.memory_used(ranks.device),
-                )
-            )
-
-        def on_step(step: Any) -> None:
-            lines[0].show(step)
-            run.units["tokens"] = step.new_tokens
-            for function in told:
-                function(step)
-
-        try:
-            with stop:
-                outcome = train(
-                    sources,
-                    sets,
-                    plan,
-                    settings,
-                    folder,
-                    None if keeping.cache is None else Path(keeping.cache),
-                    ranks,
-                    job=job,
-                    load_tokenizer=load_tokenizer,
-                    watch=Watch(tell, on_sizes, on_step, stop.asked),
-                )
-        finally:
-            for shown in lines:
-                shown.close()
-        progress = outcome.progress
-        if progress.step < outcome.sizes.steps and not progress.stopped_early:
-            tell(
-                f"stopped after step {progress.step:,} of {outcome.sizes.steps:,}; --resume goes on"
-            )
-            raise KeyboardInterrupt
+        require_end(outcome, watch)
         run.count(sum(facts["documents"] for facts in outcome.facts.values()))
         if ranks.first:
-            report = run.finish(_result(output, outcome))
+            report = run.finish(result(output, outcome))
             shown = ["model", "parameters", "trained", "documents", "corpus_tokens", "steps"]
             shown += ["skipped_steps", "final_loss", "valid"]
-            _show(report, watching.json_output, shown)
+            show(report, watching.json_output, shown)
     ranks.leave()
 
 
@@ -210,15 +178,18 @@ def _check(
 def _learning_rate(what: What) -> float:
     from synthtools.training.architectures import learning_rate
 
-    return _CONTINUED if what.model else learning_rate(what.arch or "llama-tiny")
+    return CONTINUED if what.model else learning_rate(what.arch or "llama-tiny")
 
 
 def _context(what: What) -> int:
-    if what.model is None:
-        return 512
+    return 512 if what.model is None else own_context(what.model, what.revision)
+
+
+def own_context(model: str, revision: str | None) -> int:
+    """The longest rows of a model, as far as they are used unless the user says so."""
     from synthtools.lm.loading import ModelName, context_length, load_configuration
 
-    own = context_length(load_configuration(ModelName(what.model, what.revision)))
+    own = context_length(load_configuration(ModelName(model, revision)))
     return min(own or _LONGEST, _LONGEST)
 
 
@@ -246,14 +217,16 @@ def prepare(folder: Path, resume: bool, force: bool) -> None:
         )
 
 
-def _job(run: Run, sources: Sequence[Source]) -> dict[str, Any]:
+def job_of(run: Run, sources: Sequence[Source]) -> dict[str, Any]:
+    """What defines a training run, kept in its checkpoints."""
     job = run.job()
     job["arguments"] = {k: v for k, v in run.arguments.items() if k not in _FREE}
     job["data"] = {f"{n} {source.name}": source.digest for n, source in enumerate(sources)}
     return job
 
 
-def _result(output: str | None, outcome: Outcome) -> dict[str, Any]:
+def result(output: str | None, outcome: Outcome) -> dict[str, Any]:
+    """The numbers of a run's report."""
     facts = outcome.facts.values()
     return {
         "model": output,
@@ -271,7 +244,8 @@ def _result(output: str | None, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _show(report: dict[str, Any], json_output: bool, names: Sequence[str]) -> None:
+def show(report: dict[str, Any], json_output: bool, names: Sequence[str]) -> None:
+    """A report as a table of some of its numbers, or as JSON."""
     rows = [(name.replace("_", " "), _shown(report[name])) for name in names]
     reports.show(report, json_output, reports.table([r for r in rows if r[1] != "–"]))
 

@@ -5,15 +5,83 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from synthtools.console import terminal
+from synthtools.console.recipe import Watching
+from synthtools.console.run import Run
 from synthtools.errors import SynthError
 
 if TYPE_CHECKING:
     from synthtools.training.loop import Step
+    from synthtools.training.parallel import Ranks
+    from synthtools.training.plan import Outcome, Settings, Sizes, Watch
+
+
+@contextmanager
+def watched(
+    run: Run, quiet: bool, watching: Watching, job: dict[str, Any], ranks: Ranks
+) -> Iterator[Watch]:
+    """What a training run tells, and how it is stopped: lines of steps, curves, signals.
+
+    Args:
+        job: what defines the run.
+    """
+    from synthtools.training import speed
+    from synthtools.training.plan import Watch
+
+    told = curves(watching.tensorboard, watching.wandb, job) if ranks.first else []
+    lines: list[StepLines] = []
+    stop = StopOnSignal()
+    tell: Callable[[str], None] = (lambda _: None) if quiet else terminal.remark
+
+    def on_sizes(sizes: Sizes, settings: Settings) -> None:
+        tell(
+            f"{sizes.parameters:,} parameters, {sizes.trained:,} of them trained; "
+            f"{sizes.steps:,} steps of {sizes.tokens_of_step:,} tokens; learning rate "
+            f"{settings.learning_rate:g}, {settings.schedule}; about {sizes.memory / 1e9:.1f} GB"
+        )
+        lines.append(
+            StepLines(
+                quiet,
+                sizes.steps,
+                sizes.flops_per_token,
+                speed.peak_flops(ranks.device),
+                ranks.count,
+                lambda: speed.memory_used(ranks.device),
+            )
+        )
+
+    def on_step(step: Step) -> None:
+        lines[0].show(step)
+        run.units["tokens"] = step.new_tokens
+        for function in told:
+            function(step)
+
+    try:
+        with stop:
+            yield Watch(tell, on_sizes, on_step, stop.asked)
+    finally:
+        for shown in lines:
+            shown.close()
+
+
+def require_end(outcome: Outcome, watch: Watch) -> None:
+    """Tells of a run that was stopped.
+
+    Raises:
+        KeyboardInterrupt: it was.
+    """
+    progress = outcome.progress
+    if progress.step < outcome.sizes.steps and not progress.stopped_early:
+        watch.tell(
+            f"stopped after step {progress.step:,} of {outcome.sizes.steps:,}; --resume goes on"
+        )
+        raise KeyboardInterrupt
 
 
 class StopOnSignal:

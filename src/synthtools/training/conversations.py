@@ -9,7 +9,7 @@ after the template's own prompt for an answer, the end-of-turn mark included [ou
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,53 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
+
+
+class Answered(NamedTuple):
+    """A text, or a prompt with its answer, as plain text: the prompt, an empty line, the answer.
+
+    Attributes:
+        prompt: None for a text.
+        text: or the answer.
+    """
+
+    prompt: str | None
+    text: str
+
+
+def answer_encoder(
+    tokenizer: PreTrainedTokenizerFast, answers_only: bool
+) -> Callable[[list[Answered]], list[Encoded | None]]:
+    """Texts and answers → tokens, each ending with the end-of-text token, if there is one.
+
+    Args:
+        answers_only: of a prompt with its answer, only the answer counts.
+
+    Returns:
+        A function; it gives None where nothing is left to be learned.
+    """
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = True  # text that spells a special token is text
+    backend.no_truncation()
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+
+    def encode(documents: list[Answered]) -> list[Encoded | None]:
+        heads = ["" if d.prompt is None else d.prompt + "\n\n" for d in documents]
+        texts = [head + d.text for head, d in zip(heads, documents, strict=True)]
+        found: list[Encoded | None] = []
+        for encoding, head in zip(backend.encode_batch(texts), heads, strict=True):
+            more = [] if end and encoding.ids[-1:] == end else end
+            ids = np.array([*encoding.ids, *more], np.int64)
+            learned = None
+            if answers_only:
+                offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+                learned = np.append(offsets[:, 1] > len(head), np.ones(len(more), bool))
+            # The first token has nothing to be predicted from.
+            empty = len(ids) < 2 or (learned is not None and not learned[1:].any())
+            found.append(None if empty else Encoded(ids, learned))
+        return found
+
+    return encode
 
 
 def why_no_conversation(messages: Any) -> str | None:

@@ -9,10 +9,10 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.training.conversations import TEMPLATE, conversation_encoder
+from synthtools.training.conversations import TEMPLATE, answer_encoder, conversation_encoder
 from synthtools.training.corpus import Corpus, cached, text_encoder
 from synthtools.training.packing import Blend, Cut, Packer, Whole
 from synthtools.training.parallel import Ranks
@@ -61,49 +61,77 @@ def _packer(corpus: Corpus, plan: Plan) -> Packer:
     )
 
 
-def validation_set(corpus: Corpus, plan: Plan, name: str) -> tuple[Blend, int]:
+def validation_set(corpus: Corpus, context: int, name: str) -> tuple[Blend, int]:
     """A validation set: every token once, long documents in pieces of the context."""
     try:
-        packer = Whole(corpus.tokens, corpus.starts, plan.context, 0, corpus.learned)
+        packer = Whole(corpus.tokens, corpus.starts, context, 0, corpus.learned)
     except ValueError as error:
         raise SynthError(f"--valid {name}: {error}") from error
     return Blend([packer], [1.0]), packer.rows
 
 
+class Encoding(NamedTuple):
+    """How documents become tokens.
+
+    Attributes:
+        encode: documents to tokens (see ``corpus``).
+        facts: what the tokens depend on, besides the data; for JSON.
+    """
+
+    encode: Callable[[list[Any]], list[Any]]
+    facts: dict[str, Any]
+
+
+def texts(tokenizer: Any) -> Encoding:
+    """Of documents that are texts."""
+    return Encoding(text_encoder(tokenizer), {**_basis(tokenizer), "sft": None})
+
+
+def conversations(
+    tokenizer: Any, context: int, learn_all: bool, tell: Callable[[str], None]
+) -> Encoding:
+    """Of conversations, written by the chat template."""
+    if tokenizer.chat_template is None:
+        tell("the tokenizer has no chat template: using a plain one, which is saved with the model")
+        tokenizer.chat_template = TEMPLATE
+    facts = {**_basis(tokenizer), "sft": [context, learn_all, tokenizer.chat_template]}
+    return Encoding(conversation_encoder(tokenizer, context, learn_all), facts)
+
+
+def answered(tokenizer: Any, answers_only: bool) -> Encoding:
+    """Of texts, or of prompts with their answers, as plain text."""
+    facts = {**_basis(tokenizer), "sft": None, "answers": answers_only}
+    return Encoding(answer_encoder(tokenizer, answers_only), facts)
+
+
+def _basis(tokenizer: Any) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "tokenizer": tokenizer.backend_tokenizer.to_str(),
+        "end": tokenizer.eos_token_id,
+    }
+
+
 def tokens_of(
     sources: Sequence[Source],
-    plan: Plan,
-    tokenizer: Any,
+    encoding: Encoding,
+    vocabulary: int,
     folder: Path,
     tell: Callable[[str], None],
     ranks: Ranks,
 ) -> list[Corpus]:
     """The tokens of all sources; the first rank makes them."""
-    if plan.sft and tokenizer.chat_template is None:
-        tell("the tokenizer has no chat template: using a plain one, which is saved with the model")
-        tokenizer.chat_template = TEMPLATE
-    encode: Any = (
-        conversation_encoder(tokenizer, plan.context, plan.learn_all)
-        if plan.sft
-        else text_encoder(tokenizer)
-    )
-    facts = {
-        "format": _FORMAT,
-        "tokenizer": tokenizer.backend_tokenizer.to_str(),
-        "end": tokenizer.eos_token_id,
-        "sft": [plan.context, plan.learn_all, tokenizer.chat_template] if plan.sft else None,
-    }
     made = []
     for source in sources:
-        key = json.dumps({**facts, "data": source.digest}, sort_keys=True)
+        key = json.dumps({**encoding.facts, "data": source.digest}, sort_keys=True)
         here = folder / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         if ranks.first:
             known = here.exists()
-            corpus = cached(here, source.batches, encode, len(tokenizer))
+            corpus = cached(here, source.batches, encoding.encode, vocabulary)
             tell(_told(source.name, corpus, known))
         made.append((here, source))
     ranks.wait()
-    return [cached(here, source.batches, encode, len(tokenizer)) for here, source in made]
+    return [cached(here, source.batches, encoding.encode, vocabulary) for here, source in made]
 
 
 def _told(name: str, corpus: Corpus, known: bool) -> str:

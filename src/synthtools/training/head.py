@@ -1,17 +1,18 @@
 """The output layer and an objective in one step.
 
 The logits of a batch, [rows × vocabulary], are the largest tensor of a training step. Here they
-exist only for a chunk of rows at a time: the forward pass already computes the gradients of a chunk
-and lets its logits go.
+exist only for a chunk of rows at a time, the original model's beside them where a divergence is
+asked for: the forward pass already computes the gradients of a chunk and lets its logits go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from synthtools.training.objectives import Objective
 
@@ -19,49 +20,97 @@ from synthtools.training.objectives import Objective
 _CHUNK_NUMBERS = 1 << 24
 
 
+class Original(NamedTuple):
+    """The frozen model that the trained one is held to, at the same rows.
+
+    Attributes:
+        states: its last hidden states, [rows, its width].
+        weight: its output layer, [vocabulary, its width].
+        weights: float32 [rows], of each row's divergence in the sum.
+        reverse: KL(trained ‖ original) instead of KL(original ‖ trained).
+    """
+
+    states: Tensor
+    weight: Tensor
+    weights: Tensor
+    reverse: bool = False
+
+
+class HeadLoss(NamedTuple):
+    """What ``head_loss`` gives.
+
+    Attributes:
+        total: weighted sum over all rows, a float32 scalar, differentiable in states and weight.
+        odds: log-odds of the label, float32 [rows], not differentiable.
+        divergence: KL of each row in nats; original_nll: −ln p of the label under the original;
+            float32 [rows], or [0] without an original; not differentiable.
+    """
+
+    total: Tensor
+    odds: Tensor
+    divergence: Tensor
+    original_nll: Tensor
+
+
 def head_loss(
-    hidden: Tensor, weight: Tensor, labels: Tensor, weights: Tensor, objective: Objective
-) -> tuple[Tensor, Tensor]:
-    """Weighted sum of the objective over all rows.
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    objective: Objective,
+    original: Original | None = None,
+) -> HeadLoss:
+    """Weighted sum of the objective over all rows, and of the divergence from an original.
 
     Args:
         hidden: last hidden states, [rows, width], any floating type.
         weight: the output layer, [vocabulary, width].
         labels: token ids, [rows], int64; rows whose label is −100 must have been left out.
-        weights: float32 [rows], of each row in the sum.
+        weights: float32 [rows], of each row's objective in the sum.
         objective: function of the label's log-odds.
-
-    Returns:
-        The sum, a float32 scalar, differentiable in ``hidden`` and ``weight``; and the objective of
-        each row without its weight, float32 [rows], not differentiable.
+        original: what is held on to; None for nothing.
     """
-    return _HeadLoss.apply(hidden, weight, labels, weights, objective)
+    return HeadLoss(*_HeadLoss.apply(hidden, weight, labels, weights, objective, original))
 
 
 @torch.no_grad()
-def head_values(hidden: Tensor, weight: Tensor, labels: Tensor, objective: Objective) -> Tensor:
-    """The objective of each row alone: float32 [rows]. Arguments as for ``head_loss``."""
-    parts = [objective.value(odds) for _, _, odds, _, _ in _chunks(hidden, weight, labels)]
+def head_odds(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """The label's log-odds of each row alone: float32 [rows]. Arguments as for ``head_loss``."""
+    parts = [chunk.odds for chunk in _chunks(*_operands(hidden, weight), labels)]
     return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
 
 
-def _chunks(
-    hidden: Tensor, weight: Tensor, labels: Tensor
-) -> Iterator[tuple[slice, Tensor, Tensor, Tensor, Tensor]]:
-    """Chunks of rows: (where, states, log-odds, the rivals' logits, their log mass)."""
-    rows = max(1, _CHUNK_NUMBERS // weight.shape[0])
-    for start in range(0, hidden.shape[0], rows):
-        chunk = slice(start, start + rows)
-        states, label = hidden[chunk], labels[chunk, None]
-        logits = _product(states, weight.T)
+class _Chunk(NamedTuple):
+    """Some rows: where, their states and labels [n, 1]; log-odds [n]; the logits of all but the
+    label (which is −inf) [n, vocabulary], and their log-sum [n]."""
+
+    rows: slice
+    states: Tensor
+    label: Tensor
+    odds: Tensor
+    rivals: Tensor
+    log_mass: Tensor
+
+
+def _chunks(hidden: Tensor, weight: Tensor, labels: Tensor) -> Iterator[_Chunk]:
+    for rows in chunks_of(hidden.shape[0], weight.shape[0]):
+        states, label = hidden[rows], labels[rows, None]
+        logits = product(states, weight.T)
         label_logit = logits.gather(1, label).squeeze(1)
         # The rivals' distribution: the label taken out, so that d stays exact as p → 1.
         rivals = logits.scatter_(1, label, -torch.inf)
         log_mass = torch.logsumexp(rivals, 1)
-        yield chunk, states, label_logit - log_mass, rivals, log_mass
+        yield _Chunk(rows, states, label, label_logit - log_mass, rivals, log_mass)
 
 
-def _product(a: Tensor, b: Tensor) -> Tensor:
+def chunks_of(rows: int, vocabulary: int) -> Iterator[slice]:
+    """Rows at a time whose logits may be held."""
+    together = max(1, _CHUNK_NUMBERS // vocabulary)
+    for start in range(0, rows, together):
+        yield slice(start, start + together)
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
     """a @ b in float32; of bfloat16 on a GPU the tensor cores sum in float32 and nothing is rounded."""
     if a.is_cuda and a.dtype == torch.bfloat16:
         return torch.mm(a, b, out_dtype=torch.float32)
@@ -75,6 +124,29 @@ def _operands(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return hidden.float(), weight.float()
 
 
+def _divergence(chunk: _Chunk, logits: Tensor, reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """KL of each row [n], its gradient in the trained logits [n, vocabulary], and −ln p of the label
+    under the original [n].
+
+    Args:
+        logits: of the original, [n, vocabulary]; overwritten.
+    """
+    # ln p of all tokens; the label's from its log-odds, which stay exact.
+    log_p = chunk.rivals - (chunk.log_mass + softplus(chunk.odds))[:, None]
+    log_p.scatter_(1, chunk.label, -softplus(-chunk.odds)[:, None])
+    log_q = logits.sub_(torch.logsumexp(logits, 1, keepdim=True))
+    nll = -log_q.gather(1, chunk.label).squeeze(1)
+    if reverse:
+        p = log_p.exp()
+        apart = log_p.sub_(log_q)
+        kl = (p * apart).sum(1)
+        return kl, apart.sub_(kl[:, None]).mul_(p), nll
+    p = log_p.exp()
+    q = log_q.exp()
+    kl = log_q.sub_(log_p).mul_(q).sum(1)
+    return kl, p.sub_(q), nll
+
+
 class _HeadLoss(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -84,36 +156,56 @@ class _HeadLoss(torch.autograd.Function):
         labels: Tensor,
         weights: Tensor,
         objective: Objective,
-    ) -> tuple[Tensor, Tensor]:
+        original: Original | None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         states_all, full_weight = _operands(hidden, weight)
         grad_hidden = torch.empty_like(hidden)
         learns = weight.requires_grad
-        grad_weight = torch.zeros(weight.shape if learns else (0,), device=hidden.device)
-        values = torch.empty(len(labels), device=hidden.device)
-        for chunk, states, odds, rivals, log_mass in _chunks(states_all, full_weight, labels):
-            values[chunk] = objective.value(odds)
+        device = hidden.device
+        grad_weight = torch.zeros(weight.shape if learns else (0,), device=device)
+        odds = torch.empty(len(labels), device=device)
+        divergence, original_nll = (
+            torch.empty(0 if original is None else len(labels), device=device) for _ in range(2)
+        )
+        if original is not None:
+            kept_states, kept_weight = _operands(original.states, original.weight)
+        for chunk in _chunks(states_all, full_weight, labels):
+            rows = chunk.rows
+            odds[rows] = chunk.odds
+            apart = None
+            if original is not None:
+                logits = product(kept_states[rows], kept_weight.T)
+                divergence[rows], apart, original_nll[rows] = _divergence(
+                    chunk, logits, original.reverse
+                )
+                apart.mul_(original.weights[rows, None])
             # ∂d/∂z_y = 1 and ∂d/∂z_j = −p_j / (1 − p_y): the rivals' own softmax.
-            slope = objective.slope(odds) * weights[chunk]
-            grad_logits = rivals.sub_(log_mass[:, None]).exp_().mul_(-slope[:, None])
-            grad_logits.scatter_(1, labels[chunk, None], slope[:, None])
-            grad_logits = grad_logits.to(states.dtype)
-            grad_hidden[chunk] = grad_logits @ full_weight
+            slope = objective.slope(chunk.odds) * weights[rows]
+            gradient = chunk.rivals.sub_(chunk.log_mass[:, None]).exp_().mul_(-slope[:, None])
+            gradient.scatter_(1, chunk.label, slope[:, None])
+            if apart is not None:
+                gradient.add_(apart)
+            gradient = gradient.to(chunk.states.dtype)
+            grad_hidden[rows] = gradient @ full_weight
             if not learns:
                 continue
-            if states.dtype == torch.float32:
-                grad_weight.addmm_(grad_logits.T, states)
+            if gradient.dtype == torch.float32:
+                grad_weight.addmm_(gradient.T, chunk.states)
             else:
-                grad_weight += _product(grad_logits.T, states)
+                grad_weight += product(gradient.T, chunk.states)
+        total = (objective.value(odds) * weights).sum()
+        if original is not None:
+            total = total + (divergence * original.weights).sum()
         context.save_for_backward(grad_hidden, grad_weight.to(weight.dtype))
-        context.mark_non_differentiable(values)
-        return (values * weights).sum(), values
+        context.mark_non_differentiable(odds, divergence, original_nll)
+        return total, odds, divergence, original_nll
 
     @staticmethod
     def backward(  # type: ignore[override]
-        context: Any, grad: Tensor, _: Tensor
-    ) -> tuple[Tensor, Tensor | None, None, None, None]:
+        context: Any, grad: Tensor, *_: Tensor
+    ) -> tuple[Tensor, Tensor | None, None, None, None, None]:
         grad_hidden, grad_weight = context.saved_tensors
         of_weight = (
             grad_weight * grad.to(grad_weight.dtype) if context.needs_input_grad[1] else None
         )
-        return grad_hidden * grad.to(grad_hidden.dtype), of_weight, None, None, None
+        return grad_hidden * grad.to(grad_hidden.dtype), of_weight, None, None, None, None

@@ -66,8 +66,12 @@ class Journal:
                 continue
         return found
 
+    def last(self, count: int) -> list[dict[str, Any]]:
+        """The last lines; every rank may ask."""
+        return self._lines()[-count:]
+
     def last_losses(self, count: int) -> list[float]:
-        losses = [line["loss"] for line in self._lines()[-count:]] if self._writes else []
+        losses = [line["loss"] for line in self.last(count)] if self._writes else []
         return [loss for loss in losses if loss is not None]
 
     def curve(self) -> list[dict[str, Any]]:
@@ -128,7 +132,7 @@ def model_card(
         f" {outcome.progress.skipped:,} steps were skipped." if outcome.progress.skipped else ""
     )
     return (
-        f"# A model made by `synth train`: {begun}\n\n"
+        f"# A model made by `synth {job.get('tool', 'train')}`: {begun}\n\n"
         f"{sizes.parameters:,} parameters, {sizes.trained:,} of them trained, for "
         f"{outcome.progress.step:,} steps of {sizes.tokens_of_step:,} tokens.{how}{loss}{skipped}\n\n"
         f"## Data\n\n{data}\n\n{inputs}\n\n## Curve\n\n"

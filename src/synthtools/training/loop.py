@@ -30,30 +30,39 @@ _HOPELESS = 10
 
 
 class Micro(NamedTuple):
-    """What a task computes at a time: tensors on the device, and the tokens predicted."""
+    """What a task computes at a time: tensors on the device, the tokens predicted, and the terms of
+    the loss that they have a part in."""
 
     data: Any
     tokens: int
+    terms: Sequence[str] = ()
 
 
 class Task(Protocol):
     """What is learned from what.
 
     Attributes:
-        root: the module that is trained; its forward pass takes ``Micro.data``.
+        root: the module that is trained.
         names: of the sums that ``loss`` gives, the loss that is shown first.
+        terms: parts of the loss whose gradients are of interest one by one; empty for none.
     """
 
     root: torch.nn.Module
     names: Sequence[str]
+    terms: Sequence[str]
 
     def micro_batches(self, step: int) -> list[Micro]:
         """This rank's part of a step's batch: as many pieces on each rank."""
         ...
 
-    def loss(self, micro: Micro) -> tuple[Tensor, Tensor]:
-        """What is minimised, already divided by the tokens of the step, and sums and counts of what
-        is told: float64 [names, 2], on the device."""
+    def loss(self, micro: Micro, only: str | None = None) -> tuple[Tensor, Tensor]:
+        """What is minimised (or one term of it), already divided by the tokens of the step, and sums
+        and counts of what is told: float64 [names, 2], on the device."""
+        ...
+
+    def parts(self, means: dict[str, float]) -> dict[str, float]:
+        """What is told of a step that was done, from the means of what was seen; asked on every
+        rank."""
         ...
 
 
@@ -94,7 +103,7 @@ class Progress:
         losses, norms: of the last steps.
         bad: steps in a row that were not finite.
         best: smallest validation loss; best_step: where; waited: validations since then.
-        stopped_early: patience has ended the run.
+        stopped_early: patience or a rule has ended the run.
     """
 
     step: int = 0
@@ -161,6 +170,7 @@ def train(
     job: dict[str, Any],
     on_step: Callable[[Step], None],
     stop: Callable[[], bool] = lambda: False,
+    finished: Callable[[Step], bool] = lambda step: False,
     validate: Callable[[], tuple[float, dict[str, float]]] | None = None,
     on_resume: Callable[[int], None] = lambda step: None,
     tell: Callable[[str], None] = lambda line: None,
@@ -173,6 +183,7 @@ def train(
         job: what defines the run, kept in checkpoints.
         on_step: told of every step; on_resume: of the step that a resumed run goes on from.
         stop: asked after every step; True saves a checkpoint and returns.
+        finished: asked after every step, on every rank alike; True ends the run as done.
         validate: gives the loss that early stopping looks at, and perplexities by name.
         tell: given remarks for the user.
 
@@ -196,6 +207,8 @@ def train(
     root.train()
     try:
         while progress.step < settings.steps and not progress.stopped_early:
+            micros = next(batches)
+            norms = _norms(task, micros, progress.step, settings, ranks)
             # Dropout too is a function of (seed, step).
             torch.manual_seed(settings.seed * 1_000_003 + progress.step * 1009 + ranks.rank)
             rate = settings.learning_rate * factor(
@@ -206,7 +219,7 @@ def train(
                 settings.decay,
                 settings.floor,
             )
-            sums, norm = _gradients(task, next(batches), settings, ranks)
+            sums, norm = _gradients(task, micros, settings.clip, ranks)
             means = (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
             progress.step += 1
             skip = progress.is_outlier(means[0], norm, settings.outlier)
@@ -231,21 +244,22 @@ def train(
                 for name, mean, count in zip(task.names[1:], means[1:], sums[1:, 1], strict=True)
                 if count
             }
-            on_step(
-                Step(
-                    progress.step,
-                    means[0],
-                    rate,
-                    norm,
-                    skip,
-                    progress.skipped,
-                    progress.tokens,
-                    progress.tokens - before,
-                    time.monotonic() - start,
-                    parts,
-                    valid,
-                )
+            step = Step(
+                progress.step,
+                means[0],
+                rate,
+                norm,
+                skip,
+                progress.skipped,
+                progress.tokens,
+                progress.tokens - before,
+                time.monotonic() - start,
+                task.parts(parts) | norms,
+                valid,
             )
+            on_step(step)
+            if finished(step):
+                progress.stopped_early = True
             stopping = ranks.any(stop()) and not last
             due = settings.checkpoint_every and progress.step % settings.checkpoint_every == 0
             if stopping:
@@ -270,20 +284,34 @@ def _batches(task: Task, first: int, steps: int) -> Iterator[list[Micro]]:
         yield task.micro_batches(step)
 
 
+def _norms(
+    task: Task, micros: list[Micro], step: int, settings: Settings, ranks: Ranks
+) -> dict[str, float]:
+    """The gradient norm of each term alone, on the steps that are to tell it."""
+    if not (task.terms and settings.norms_every) or step % settings.norms_every:
+        return {}
+    found = {}
+    for term in task.terms:
+        own = [micro for micro in micros if term in micro.terms]
+        _, found[f"{term}_norm"] = _gradients(task, own, 0.0, ranks, term)
+        task.root.zero_grad()
+    return found
+
+
 def _gradients(
-    task: Task, micros: list[Micro], settings: Settings, ranks: Ranks
+    task: Task, micros: list[Micro], clip: float, ranks: Ranks, only: str | None = None
 ) -> tuple[Tensor, float]:
-    """Gradients of a step, clipped; sums over all ranks and the norm before clipping."""
+    """Gradients of a step (or of one term), clipped; sums over all ranks, and the norm before
+    clipping."""
     # Summed on the device, fetched once: nothing waits for it between micro-batches.
     sums = torch.zeros(len(task.names), 2, dtype=torch.float64, device=ranks.device)
     for number, micro in enumerate(micros):
         parallel.synchronise(task.root, number == len(micros) - 1, ranks)
-        loss, seen = task.loss(micro)
+        loss, seen = task.loss(micro, only)
         # Sharded gradients are averaged over ranks; what we want is their sum.
         (loss * ranks.count).backward()
         sums += seen
     sums = ranks.sum(sums).cpu()
-    limit = settings.clip or float("inf")
     parameters = [p for p in task.root.parameters() if p.requires_grad]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, clip or float("inf"))
     return sums, float(parallel.whole(norm))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from synthtools.training import attention
-from synthtools.training.head import head_loss, head_values
+from synthtools.training.head import head_loss, head_odds
 from synthtools.training.loop import Micro
-from synthtools.training.objectives import CROSS_ENTROPY, Objective
+from synthtools.training.objectives import CROSS_ENTROPY
 from synthtools.training.packing import IGNORED, Blend, Rows
 from synthtools.training.parallel import Ranks
+
+_R = TypeVar("_R")
 
 
 class Data(NamedTuple):
@@ -39,20 +41,18 @@ class Data(NamedTuple):
     documents: dict[str, Any]
 
 
-class LossModule(torch.nn.Module):
-    """A causal language model with its loss: what the loop trains and the ranks shard.
+class Headed(torch.nn.Module):
+    """A causal language model with what is computed at its head: what the loop trains and the ranks
+    shard. The head works inside the forward pass, where sharded parameters are whole."""
 
-    The head is applied inside the forward pass, where sharded parameters are whole.
-    """
-
-    def __init__(self, model: Any, objective: Objective, bfloat16: bool) -> None:
+    def __init__(self, model: Any, bfloat16: bool) -> None:
         super().__init__()
         self.model = model
-        self._objective = objective
         self._bfloat16 = bfloat16
 
-    def forward(self, data: Data) -> tuple[Tensor, Tensor]:
-        """The weighted sum of the objective, and its value at each place: float32 [n]."""
+    def forward(self, data: Data, head: Callable[[Tensor, Tensor], _R]) -> _R:
+        """What ``head`` makes of the last hidden states of the places that predict, [n, width], and
+        of the output layer, [vocabulary, width]."""
         device = data.tokens.device.type
         with torch.autocast(device, torch.bfloat16, enabled=self._bfloat16):
             hidden = self.model.base_model(
@@ -65,11 +65,7 @@ class LossModule(torch.nn.Module):
         states = hidden.flatten(0, 1)[data.places]
         if self._bfloat16 and device == "cuda":
             states = states.to(torch.bfloat16)
-        weight = self.model.get_output_embeddings().weight
-        if not torch.is_grad_enabled():
-            values = head_values(states, weight, data.labels, self._objective)
-            return values.sum(), values
-        return head_loss(states, weight, data.labels, data.weights, self._objective)
+        return head(states, self.model.get_output_embeddings().weight)
 
 
 def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> Data:
@@ -116,9 +112,11 @@ class LanguageModelling:
         names: ``loss`` (mean over all tokens), then ``loss <source>``.
     """
 
+    terms: Sequence[str] = ()
+
     def __init__(
         self,
-        root: LossModule,
+        root: Headed,
         blend: Blend,
         rows: int,
         micro_rows: int,
@@ -169,20 +167,29 @@ class LanguageModelling:
                 each[source] = left / shared
         return each[batch.sources]
 
-    def loss(self, micro: Micro) -> tuple[Tensor, Tensor]:
-        total, values = self.root(micro.data)
-        exact = values.double()
-        seen = torch.zeros(len(self.names), 2, dtype=torch.float64, device=values.device)
-        seen[0, 0], seen[0, 1] = exact.sum(), len(values)
+    def loss(self, micro: Micro, only: str | None = None) -> tuple[Tensor, Tensor]:
+        data: Data = micro.data
+
+        def head(states: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+            found = head_loss(states, weight, data.labels, data.weights, CROSS_ENTROPY)
+            return found.total, found.odds
+
+        total, odds = self.root(data, head)
+        exact = CROSS_ENTROPY.value(odds).double()
+        seen = torch.zeros(len(self.names), 2, dtype=torch.float64, device=odds.device)
+        seen[0, 0], seen[0, 1] = exact.sum(), len(odds)
         if len(self.names) > 1:
-            seen[1:, 0].index_add_(0, micro.data.sources, exact)
-            seen[1:, 1].index_add_(0, micro.data.sources, torch.ones_like(exact))
+            seen[1:, 0].index_add_(0, data.sources, exact)
+            seen[1:, 1].index_add_(0, data.sources, torch.ones_like(exact))
         return total, seen
+
+    def parts(self, means: dict[str, float]) -> dict[str, float]:
+        return means
 
 
 @torch.no_grad()
 def mean_losses(
-    root: LossModule,
+    root: Headed,
     sets: dict[str, tuple[Blend, int]],
     micro_rows: int,
     ranks: Ranks,
@@ -205,14 +212,11 @@ def mean_losses(
             joined = Rows(*(np.concatenate(fields) for fields in zip(*batches, strict=True)))
             part = joined.part(slice(0, len(joined.sources)))
             weights = np.ones(len(part.sources))
-            _, values = root(on_device(part, weights, ranks.device, bfloat16))
+            data = on_device(part, weights, ranks.device, bfloat16)
+            odds = root(data, lambda states, weight, to=data.labels: head_odds(states, weight, to))
             if numbers:
-                sums += torch.tensor([float(values.double().sum()), len(values)])
+                values = CROSS_ENTROPY.value(odds).double()
+                sums += torch.tensor([float(values.sum()), len(values)])
         total, count = ranks.sum(sums.to(ranks.device)).tolist()
         found[name] = (total / max(1.0, count), int(count))
     return found
-
-
-def cross_entropy_module(model: Any, bfloat16: bool) -> LossModule:
-    """The model with the ordinary loss."""
-    return LossModule(model, CROSS_ENTROPY, bfloat16)

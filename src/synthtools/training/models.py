@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.loading import ModelName, load_weights
+from synthtools.lm.loading import ModelName, load_configuration, load_weights
 from synthtools.training import attention
 from synthtools.training.architectures import configuration
 from synthtools.training.parallel import Ranks, whole
@@ -82,6 +82,21 @@ def build(
     return Built(model, adapters, sum(n for n, _ in counts), sum(n for n, yes in counts if yes))
 
 
+def frozen(model: ModelName, half: bool) -> Any:
+    """A model that is compared with and never trained, on the CPU.
+
+    Args:
+        half: computed in bfloat16; then weights that were saved so are held so. Others stay in
+            float32, so that distances to them are exact.
+    """
+    saved = load_configuration(model.base() or model).dtype
+    dtype = torch.bfloat16 if half and saved in (torch.bfloat16, "bfloat16") else torch.float32
+    found = load_weights(model, dtype, "cpu")
+    found.set_attn_implementation(attention.register())
+    _require_plain_head(found, Start(None, model.name))
+    return found.eval().requires_grad_(False)
+
+
 @torch.no_grad()
 def _require_plain_head(model: Any, start: Start) -> None:
     """The logits must be hidden states times output weights, and nothing more: our head computes so."""
@@ -119,10 +134,15 @@ def with_adapters(model: Any, lora: Lora) -> Any:
         task_type=TaskType.CAUSAL_LM,
     )
     try:
-        return get_peft_model(model, config)
+        adapters = get_peft_model(model, config)
     except ValueError as error:
         line = str(error).splitlines()[0]
         raise UsageError(f"--lora-targets {','.join(lora.targets)}: {line}") from error
+    if hasattr(model.get_output_embeddings(), "lora_A"):
+        raise UsageError(
+            f"--lora-targets {','.join(lora.targets)}: the output layer can have no adapters here"
+        )
+    return adapters
 
 
 def blocks(model: Any) -> list[torch.nn.Module]:

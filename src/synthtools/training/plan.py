@@ -64,6 +64,7 @@ class Settings:
         checkpoint_every: steps between checkpoints, 0 for none; keep: how many stay.
         valid_every: steps between validations, 0 for one at the end.
         patience: validations without a better result after which to stop, 0 for never.
+        norms_every: steps between measurements of each term's own gradient norm, 0 for none.
     """
 
     steps: int
@@ -86,6 +87,7 @@ class Settings:
     keep: int = 2
     valid_every: int = 0
     patience: int = 0
+    norms_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,8 @@ class Outcome:
         progress: how far it came.
         final_loss: mean of the last 50 steps, nats per token.
         valid: the last perplexities by validation set.
+        ended_by: the rule that ended the run early, in words.
+        compared: the model beside the original, where that was asked for.
     """
 
     sizes: Sizes
@@ -178,6 +182,8 @@ class Outcome:
     progress: Progress
     final_loss: float | None
     valid: dict[str, float] | None
+    ended_by: str | None = None
+    compared: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

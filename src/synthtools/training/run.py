@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from synthtools.errors import SynthError
-from synthtools.training import models, parallel, speed
+from synthtools.training import models
 from synthtools.training.architectures import configuration
 from synthtools.training.corpus import Corpus
-from synthtools.training.data import blend_of, loss_weights, tokenizer_of, tokens_of, validation_set
-from synthtools.training.journal import Journal, model_card
-from synthtools.training.loop import Step, train
-from synthtools.training.modelling import (
-    LanguageModelling,
-    LossModule,
-    cross_entropy_module,
-    mean_losses,
+from synthtools.training.data import (
+    blend_of,
+    conversations,
+    loss_weights,
+    texts,
+    tokenizer_of,
+    tokens_of,
 )
-from synthtools.training.models import Built
+from synthtools.training.fitting import built_for, fit, prepared, sizes_of, with_steps, work_folder
+from synthtools.training.modelling import LanguageModelling
 from synthtools.training.packing import Blend
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import WORK, Outcome, Plan, Settings, Sizes, Source, Watch
+from synthtools.training.plan import Outcome, Plan, Settings, Sizes, Source, Watch
 
 
 def run(
@@ -54,33 +51,31 @@ def run(
         UsageError: the budget or the batch does not fit.
         SynthError: too little data, or the directory cannot be written.
     """
-    work = output / WORK
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SynthError(f"{output}: cannot be made: {error.strerror}") from error
+    work = work_folder(output)
     tokenizer = tokenizer_of(sources, plan, work, load_tokenizer, watch.tell, ranks)
-    folder = cache or work / "tokens"
-    corpora = tokens_of([*sources, *valid], plan, tokenizer, folder, watch.tell, ranks)
+    encoding = (
+        conversations(tokenizer, plan.context, plan.learn_all, watch.tell)
+        if plan.sft
+        else texts(tokenizer)
+    )
+    corpora = tokens_of(
+        [*sources, *valid], encoding, len(tokenizer), cache or work / "tokens", watch.tell, ranks
+    )
     data = corpora[: len(sources)]
     blend, shares = blend_of(sources, data, plan)
     steps = settings.steps or _steps(plan, settings, blend, shares, data)
-    settings = replace(settings, steps=steps, **_spans(settings, steps), seed=plan.seed)
-
-    half_base = plan.lora is not None and settings.bfloat16 and ranks.count == 1
-    built = models.build(
-        plan.start,
-        tokenizer,
-        plan.context,
-        plan.lora,
-        plan.seed,
-        torch.bfloat16 if half_base else torch.float32,
+    settings = with_steps(settings, steps, plan.seed)
+    built = built_for(plan, tokenizer, settings, ranks)
+    sizes = sizes_of(
+        built.model.config,
+        (built.parameters, built.trained),
+        [(settings.rows, plan.context)],
+        settings,
+        ranks,
     )
-    sizes = _sizes(built.model.config, built.parameters, built.trained, plan, settings, ranks)
     watch.on_sizes(sizes, settings)
-    root = _prepared(built, settings, ranks)
     task = LanguageModelling(
-        root,
+        prepared(built.model, settings, ranks),
         blend,
         settings.rows,
         settings.micro_rows,
@@ -89,108 +84,30 @@ def run(
         [source.name for source in sources],
         loss_weights(sources, shares),
     )
-    sets = {
-        source.name: validation_set(corpus, plan, source.name)
-        for source, corpus in zip(valid, corpora[len(sources) :], strict=True)
-    }
-
-    def validate() -> tuple[float, dict[str, float]]:
-        found = mean_losses(root, sets, settings.micro_rows, ranks, settings.bfloat16)
-        tokens = sum(count for _, count in found.values())
-        mean = sum(loss * count for loss, count in found.values()) / max(1, tokens)
-        return mean, {name: math.exp(min(700.0, loss)) for name, (loss, _) in found.items()}
-
-    log = Journal(work / "log.jsonl", ranks)
-    last: dict[str, Any] = {"losses": [], "valid": None}
-    validations: dict[int, dict[str, float]] = {}
-
-    def on_step(step: Step) -> None:
-        last["losses"] = [*last["losses"][-49:], step.loss]
-        if step.valid:
-            last["valid"] = validations[step.step] = step.valid
-        log.add(step)
-        watch.on_step(step)
-
-    progress = train(
+    return fit(
         task,
+        built,
+        tokenizer,
+        plan,
         settings,
-        ranks=ranks,
-        checkpoints=work / "checkpoints",
-        job=job,
-        on_step=on_step,
-        stop=watch.stop,
-        validate=validate if sets else None,
-        on_resume=log.cut,
-        tell=watch.tell,
-    )
-    recent = log.last_losses(50) or last["losses"]
-    outcome = Outcome(
         sizes,
-        {s.name: c.facts for s, c in zip(sources, data, strict=True)},
-        progress,
-        sum(recent) / len(recent) if recent else None,
-        # With patience the weights are those of the best step.
-        validations.get(progress.best_step, last["valid"]) if settings.patience else last["valid"],
-    )
-    if progress.step == steps or progress.stopped_early:
-        card = model_card(plan, settings, outcome, job, log.curve()) if ranks.first else ""
-        models.save(
-            built,
-            plan.start,
-            tokenizer,
-            plan.context,
-            plan.lora,
-            getattr(torch, plan.save_dtype),
-            card,
-            output,
-            work,
-            ranks,
-        )
-    ranks.wait()
-    return outcome
-
-
-def _prepared(built: Built, settings: Settings, ranks: Ranks) -> LossModule:
-    """The model on its device: recomputing, compiled, sharded, in this order."""
-    model = built.model.to(ranks.device)
-    if settings.recompute:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    layers = models.blocks(model)
-    if settings.compile:
-        for layer in layers:
-            layer.compile()
-    root = cross_entropy_module(model, settings.bfloat16)
-    if ranks.count > 1:
-        parallel.shard(root, layers, settings.bfloat16, ranks)
-    return root
-
-
-def _sizes(
-    config: Any, parameters: int, trained: int, plan: Plan, settings: Settings, ranks: Ranks
-) -> Sizes:
-    of_step = settings.rows * plan.context
-    return Sizes(
-        parameters,
-        trained,
-        settings.steps,
-        settings.steps * of_step,
-        of_step,
-        speed.flops_per_token(parameters, config, plan.context, trained),
-        speed.memory_bytes(
-            parameters,
-            trained,
-            config,
-            settings.micro_rows,
-            plan.context,
-            bfloat16=settings.bfloat16,
-            recompute=settings.recompute,
-            ranks=ranks.count,
-        ),
+        {source.name: corpus for source, corpus in zip(sources, data, strict=True)},
+        {s.name: corpus for s, corpus in zip(valid, corpora[len(sources) :], strict=True)},
+        output,
+        ranks,
+        job=job,
+        watch=watch,
     )
 
 
 def estimate(
-    plan: Plan, settings: Settings, tokens: int, vocabulary: int, load_config: Any, ranks: Ranks
+    plan: Plan,
+    settings: Settings,
+    tokens: int,
+    vocabulary: int,
+    load_config: Any,
+    ranks: Ranks,
+    rows: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[Sizes, Settings]:
     """What a run would amount to: the model is not made, only counted.
 
@@ -198,6 +115,8 @@ def estimate(
         tokens: of the run.
         vocabulary: of the tokenizer.
         load_config: name and revision of a model → its configuration.
+        rows: of a step, and their length, of each kind of row, those of ``tokens`` first; None for
+            the plan's.
     """
     from transformers import AutoModelForCausalLM
 
@@ -213,21 +132,10 @@ def estimate(
             adapters = models.with_adapters(model, plan.lora)
             parameters = sum(p.numel() for p in adapters.parameters())
             trained = sum(p.numel() for p in adapters.parameters() if p.requires_grad)
-    steps = settings.steps or max(1, tokens // (settings.rows * plan.context))
-    settings = replace(settings, steps=steps, **_spans(settings, steps), seed=plan.seed)
-    return _sizes(config, parameters, trained, plan, settings, ranks), settings
-
-
-def _spans(settings: Settings, steps: int) -> dict[str, Any]:
-    """Warm-up and decay in steps, where they were given as shares, or not at all."""
-
-    def span(given: float, usual: int) -> int:
-        return (round(given * steps) if given < 1 else int(given)) if given else usual
-
-    return {
-        "warmup": span(settings.warmup, min(steps // 10, max(1, steps // 50))),
-        "decay": span(settings.decay, steps // 5),
-    }
+    rows = rows or [(settings.rows, plan.context)]
+    steps = settings.steps or max(1, tokens // (rows[0][0] * rows[0][1]))
+    settings = with_steps(settings, steps, plan.seed)
+    return sizes_of(config, (parameters, trained), rows, settings, ranks), settings
 
 
 def _steps(

@@ -1,0 +1,158 @@
+"""A model beside the one that it was made from, on the same documents.
+
+Both models read every row; of each place that predicts: −ln p of what follows, the entropy of the
+prediction and KL(original ‖ model); of all places together: how often each token is expected, the
+mean of the predictions. A pattern that was taken out is a peak of these that is gone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthtools.training.head import chunks_of, product
+from synthtools.training.modelling import Data, Headed, on_device
+from synthtools.training.packing import IGNORED, Rows, Whole
+from synthtools.training.parallel import Ranks
+from synthtools.training.unlearning import FrozenModel, documents_of
+
+# Of the distribution of perplexity over documents.
+_LEVELS = np.linspace(0.0, 1.0, 41)
+_LISTED = 12
+# A token is told only where one of the models expects it this often [ours].
+_OFTEN = 1e-4
+
+
+class _Seen(NamedTuple):
+    """Of some places: float64 [n] each: −ln p and entropy of both models, KL; and the sums of their
+    predictions, float64 [2, vocabulary]."""
+
+    nll: np.ndarray
+    entropy: np.ndarray
+    kl: np.ndarray
+    expected: np.ndarray
+
+
+@torch.no_grad()
+def compared(
+    root: Headed,
+    original: FrozenModel,
+    packer: Whole,
+    tokens: int,
+    micro_rows: int,
+    ranks: Ranks,
+    bfloat16: bool,
+    surfaces: Sequence[bytes],
+) -> dict[str, Any]:
+    """The two models on a set of documents (pieces of at most the context's length).
+
+    Args:
+        tokens: about how many are read: evenly spread rows.
+        surfaces: the bytes of each token.
+
+    Returns:
+        ``tokens``, ``documents``; ``perplexity`` (of all tokens), ``entropy`` (nats) and
+        ``document_perplexity`` (its quantiles) each ``before`` and ``after``; ``levels`` of the
+        quantiles; ``kl`` (nats a token); ``fallen`` and ``risen``: tokens whose expected frequency
+        changed most.
+    """
+    root.eval()
+    length = packer.row(0)[0].shape[0]
+    wanted = min(packer.rows, max(1, tokens // length))
+    numbers = [number * packer.rows // wanted for number in range(wanted)]
+    parts: list[_Seen] = []
+    means: list[np.ndarray] = []
+    # Every rank reads all: the sets are small, and nothing need be gathered.
+    for first in range(0, len(numbers), micro_rows):
+        fields = zip(*(packer.row(n) for n in numbers[first : first + micro_rows]), strict=True)
+        stacked = [np.stack(field) for field in fields]
+        batch = Rows(*stacked, np.zeros(len(stacked[0]), np.int64)).part(slice(0, micro_rows))
+        data = on_device(batch, np.ones(len(batch.sources)), ranks.device, bfloat16)
+        if not len(data.places):
+            continue
+        seen = _seen(root, original, data)
+        parts.append(seen)
+        owner = documents_of(batch)[batch.labels != IGNORED]
+        counts = np.bincount(owner)
+        means.append(np.stack([np.bincount(owner, nll) / counts for nll in seen.nll]))
+    nll = np.concatenate([seen.nll for seen in parts], 1)
+    entropy = np.concatenate([seen.entropy for seen in parts], 1)
+    documents = np.exp(np.minimum(np.concatenate(means, 1), 700.0))
+    return {
+        "tokens": nll.shape[1],
+        "documents": documents.shape[1],
+        "perplexity": _both([math.exp(min(700.0, row.mean())) for row in nll]),
+        "entropy": _both(entropy.mean(1).tolist()),
+        "kl": float(np.concatenate([seen.kl for seen in parts]).mean()),
+        "levels": [round(level, 3) for level in _LEVELS.tolist()],
+        "document_perplexity": _both(np.quantile(documents, _LEVELS, axis=1).T.tolist()),
+        **_peaks(sum(seen.expected for seen in parts) / nll.shape[1], surfaces),
+    }
+
+
+def _both(values: Sequence[Any]) -> dict[str, Any]:
+    return {"before": values[0], "after": values[1]}
+
+
+def _peaks(expected: Any, surfaces: Sequence[bytes]) -> dict[str, list[dict[str, Any]]]:
+    """Tokens whose share of the predictions fell or rose most, by its contribution to the
+    divergence of the two frequencies."""
+    before, after = expected[:, : len(surfaces)]
+    often = np.maximum(before, after) >= _OFTEN
+    middle = 0.5 * (before + after)
+    # Each token's part of the Jensen–Shannon divergence, with the sign of its change.
+    part = 0.5 * (_entropy_part(before, middle) + _entropy_part(after, middle))
+    signed = np.where(often, np.sign(after - before) * part, 0.0)
+
+    def listed(order: np.ndarray) -> list[dict[str, Any]]:
+        return [
+            {
+                "token": surfaces[number].decode("utf-8", "replace"),
+                "id": int(number),
+                "before": float(before[number]),
+                "after": float(after[number]),
+            }
+            for number in order[:_LISTED]
+            if signed[number]
+        ]
+
+    order = np.argsort(signed, kind="stable")
+    falls = order[signed[order] < 0]
+    rises = order[::-1][signed[order[::-1]] > 0]
+    return {"fallen": listed(falls), "risen": listed(rises)}
+
+
+def _entropy_part(p: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(p > 0, p * np.log(p / middle), 0.0)
+
+
+def _seen(root: Headed, original: FrozenModel, data: Data) -> _Seen:
+    states, output = original(data)
+
+    def head(own: Tensor, own_output: Tensor) -> list[Tensor]:
+        rows = len(data.labels)
+        nll, entropy = torch.empty(2, rows), torch.empty(2, rows)
+        kl = torch.empty(rows)
+        expected = torch.zeros(2, own_output.shape[0], dtype=torch.float64)
+        # Two models, and what is made of their logits: a quarter of what training holds.
+        for chunk in chunks_of(rows, 4 * own_output.shape[0]):
+            label = data.labels[chunk, None]
+            logs = [
+                torch.log_softmax(product(own_or[chunk].float(), weight.T.float()), 1)
+                for own_or, weight in ((states, output), (own, own_output))
+            ]
+            for number, log_p in enumerate(logs):
+                p = log_p.exp()
+                nll[number, chunk] = -log_p.gather(1, label).squeeze(1).cpu()
+                entropy[number, chunk] = -(p * log_p).sum(1).cpu()
+                expected[number] += p.sum(0, dtype=torch.float64).cpu()
+            kl[chunk] = (logs[0].exp() * (logs[0] - logs[1])).sum(1).cpu()
+        return [nll, entropy, kl, expected]
+
+    return _Seen(*(value.double().numpy() for value in root(data, head)))

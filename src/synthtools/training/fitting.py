@@ -1,0 +1,220 @@
+"""What every training run shares: a task is fitted, validated, journalled and saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from synthtools.errors import SynthError
+from synthtools.training import models, parallel, speed
+from synthtools.training.corpus import Corpus
+from synthtools.training.data import validation_set
+from synthtools.training.journal import Journal, model_card
+from synthtools.training.loop import Step, Task, train
+from synthtools.training.modelling import Headed, mean_losses
+from synthtools.training.models import Built
+from synthtools.training.packing import Blend
+from synthtools.training.parallel import Ranks
+from synthtools.training.plan import WORK, Outcome, Plan, Settings, Sizes, Watch
+from synthtools.training.stopping import Rules
+
+
+def work_folder(output: Path) -> Path:
+    """What is needed to resume lies in it.
+
+    Raises:
+        SynthError: it cannot be made.
+    """
+    work = output / WORK
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SynthError(f"{output}: cannot be made: {error.strerror}") from error
+    return work
+
+
+def prepared(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False) -> Headed:
+    """A model on its device: recomputing, compiled, sharded, in this order.
+
+    Args:
+        frozen: it is not trained.
+    """
+    model = model.to(ranks.device)
+    if settings.recompute and not frozen:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    layers = models.blocks(model)
+    if settings.compile:
+        for layer in layers:
+            layer.compile()
+    root = Headed(model, settings.bfloat16)
+    if ranks.count > 1:
+        parallel.shard(root, layers, settings.bfloat16, ranks)
+    return root
+
+
+def fit(
+    task: Task,
+    built: Built,
+    tokenizer: Any,
+    plan: Plan,
+    settings: Settings,
+    sizes: Sizes,
+    data: dict[str, Corpus],
+    valid: dict[str, Corpus],
+    output: Path,
+    ranks: Ranks,
+    *,
+    job: dict[str, Any],
+    watch: Watch,
+    rules: Rules | None = None,
+    compared: Callable[[], dict[str, Any]] | None = None,
+) -> Outcome:
+    """Trains from where the directory stands, and saves the model when the run is done.
+
+    Args:
+        data: what it is trained on, by name; valid: the validation sets.
+        rules: end the run early; None for none.
+        compared: asked when the run is done, before the model is saved; what it gives goes into the
+            outcome.
+    """
+    work = output / WORK
+    root = task.root
+    assert isinstance(root, Headed)
+    sets: dict[str, tuple[Blend, int]] = {
+        name: validation_set(corpus, plan.context, name) for name, corpus in valid.items()
+    }
+
+    def validate() -> tuple[float, dict[str, float]]:
+        found = mean_losses(root, sets, settings.micro_rows, ranks, settings.bfloat16)
+        tokens = sum(count for _, count in found.values())
+        mean = sum(loss * count for loss, count in found.values()) / max(1, tokens)
+        return mean, {name: math.exp(min(700.0, loss)) for name, (loss, _) in found.items()}
+
+    log = Journal(work / "log.jsonl", ranks)
+    last: dict[str, Any] = {"losses": [], "valid": None}
+    validations: dict[int, dict[str, float]] = {}
+
+    def on_step(step: Step) -> None:
+        last["losses"] = [*last["losses"][-49:], step.loss]
+        if step.valid:
+            last["valid"] = validations[step.step] = step.valid
+        log.add(step)
+        watch.on_step(step)
+
+    def on_resume(step: int) -> None:
+        log.cut(step)
+        if rules is not None:
+            rules.begin(log.last(rules.WINDOW))
+
+    progress = train(
+        task,
+        settings,
+        ranks=ranks,
+        checkpoints=work / "checkpoints",
+        job=job,
+        on_step=on_step,
+        stop=watch.stop,
+        finished=rules or (lambda step: False),
+        validate=validate if sets else None,
+        on_resume=on_resume,
+        tell=watch.tell,
+    )
+    done = progress.step == settings.steps or progress.stopped_early
+    recent = log.last_losses(50) or last["losses"]
+    outcome = Outcome(
+        sizes,
+        {name: corpus.facts for name, corpus in data.items()},
+        progress,
+        sum(recent) / len(recent) if recent else None,
+        # With patience the weights are those of the best step.
+        validations.get(progress.best_step, last["valid"]) if settings.patience else last["valid"],
+        rules.reason if rules is not None else None,
+        compared() if done and compared is not None else None,
+    )
+    if done:
+        card = model_card(plan, settings, outcome, job, log.curve()) if ranks.first else ""
+        models.save(
+            built,
+            plan.start,
+            tokenizer,
+            plan.context,
+            plan.lora,
+            getattr(torch, plan.save_dtype),
+            card,
+            output,
+            work,
+            ranks,
+        )
+    ranks.wait()
+    return outcome
+
+
+def built_for(plan: Plan, tokenizer: Any, settings: Settings, ranks: Ranks) -> Built:
+    """The model that is trained; a base whose adapters alone are trained may be held in bfloat16."""
+    half_base = plan.lora is not None and settings.bfloat16 and ranks.count == 1
+    return models.build(
+        plan.start,
+        tokenizer,
+        plan.context,
+        plan.lora,
+        plan.seed,
+        torch.bfloat16 if half_base else torch.float32,
+    )
+
+
+def with_steps(settings: Settings, steps: int, seed: int) -> Settings:
+    """The settings of a run of so many steps."""
+    return replace(settings, steps=steps, **_spans(settings, steps), seed=seed)
+
+
+def _spans(settings: Settings, steps: int) -> dict[str, Any]:
+    """Warm-up and decay in steps, where they were given as shares, or not at all."""
+
+    def span(given: float, usual: int) -> int:
+        return (round(given * steps) if given < 1 else int(given)) if given else usual
+
+    return {
+        "warmup": span(settings.warmup, min(steps // 10, max(1, steps // 50))),
+        "decay": span(settings.decay, steps // 5),
+    }
+
+
+def sizes_of(
+    config: Any,
+    counts: tuple[int, int],
+    rows: Sequence[tuple[int, int]],
+    settings: Settings,
+    ranks: Ranks,
+) -> Sizes:
+    """What a run amounts to.
+
+    Args:
+        counts: parameters of the model, and how many are trained.
+        rows: of each kind of row: rows of a step, and their length.
+    """
+    parameters, trained = counts
+    of_step = sum(number * length for number, length in rows)
+    longest = max(length for _, length in rows)
+    return Sizes(
+        parameters,
+        trained,
+        settings.steps,
+        settings.steps * of_step,
+        of_step,
+        speed.flops_per_token(parameters, config, longest, trained),
+        speed.memory_bytes(
+            parameters,
+            trained,
+            config,
+            settings.micro_rows,
+            longest,
+            bfloat16=settings.bfloat16,
+            recompute=settings.recompute,
+            ranks=ranks.count,
+        ),
+    )

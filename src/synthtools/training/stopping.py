@@ -1,0 +1,60 @@
+"""Rules that end a run before its last step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from synthtools.training.loop import Step
+
+
+class Rule(NamedTuple):
+    """The run ends when a number that each step tells has reached a limit.
+
+    Attributes:
+        part: its name, as in the log; limit: what it must reach.
+    """
+
+    part: str
+    limit: float
+
+
+class Rules:
+    """Asked after each step; looks at means over the last steps, as one batch says little [ours].
+
+    Attributes:
+        reason: what ended the run; None while nothing has.
+    """
+
+    WINDOW = 10
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        self._seen: dict[str, list[float]] = {rule.part: [] for rule in rules}
+        self.reason: str | None = None
+
+    def begin(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Takes up what the log of an earlier process tells."""
+        for line in lines:
+            self._note(line)
+
+    def __call__(self, step: Step) -> bool:
+        self._note(step.parts)
+        for rule in self._rules:
+            seen = self._seen[rule.part]
+            if len(seen) < self.WINDOW:
+                continue
+            mean = sum(seen) / len(seen)
+            if mean >= rule.limit:
+                self.reason = (
+                    f"{rule.part} reached {mean:.4g} (limit {rule.limit:.4g}, mean of "
+                    f"{self.WINDOW} steps) at step {step.step:,}"
+                )
+                return True
+        return False
+
+    def _note(self, parts: dict[str, Any]) -> None:
+        for name, seen in self._seen.items():
+            if parts.get(name) is not None:
+                seen.append(float(parts[name]))
+                del seen[: -self.WINDOW]

@@ -1,0 +1,369 @@
+"""Unlearning as a task of the loop: a stream to forget, a stream to keep, and the original model.
+
+A step is drawn from both streams. What is to be forgotten comes as whole documents, as some losses
+are of documents; what is replayed comes packed, as in training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthtools.training.head import Original, head_loss, head_odds
+from synthtools.training.loop import Micro
+from synthtools.training.methods import Forgetting
+from synthtools.training.modelling import Data, Headed, on_device
+from synthtools.training.objectives import (
+    ASCENT,
+    CROSS_ENTROPY,
+    DocumentObjective,
+    Objective,
+)
+from synthtools.training.packing import IGNORED, Blend, Rows
+from synthtools.training.parallel import Ranks, local
+
+FORGET, REPLAY = "forget", "replay"
+
+
+class Stream(NamedTuple):
+    """Rows of one purpose.
+
+    Attributes:
+        name: ``forget`` or ``replay``.
+        blend: gives them.
+        rows: of a step.
+    """
+
+    name: str
+    blend: Blend
+    rows: int
+
+
+class _Piece(NamedTuple):
+    """Rows of one stream on the device.
+
+    Attributes:
+        stream: its name.
+        data: the rows.
+        documents: int64 [places], each place's document, numbered from 0; None unless needed.
+        count: documents of these rows.
+        tokens, all_documents: of this stream's part of the whole step, all ranks.
+        step_tokens: of the whole step, both streams.
+    """
+
+    stream: str
+    data: Data
+    documents: Tensor | None
+    count: int
+    tokens: int
+    all_documents: int
+    step_tokens: int
+
+
+class FrozenModel:
+    """The original, whose outputs the trained model is compared with.
+
+    Args:
+        root: a frozen copy; or the trained model itself, if adapters are all that is trained.
+        without_adapters: gives a context in which the adapters are off; None for a copy.
+    """
+
+    def __init__(self, root: Headed, without_adapters: Callable[[], Any] | None = None) -> None:
+        self._root = root
+        self._off = without_adapters or nullcontext
+        self.own = without_adapters is None
+
+    @torch.no_grad()
+    def __call__(self, data: Data) -> tuple[Tensor, Tensor]:
+        """Last hidden states of the places that predict, and the output layer."""
+        training = self._root.training
+        self._root.eval()  # no dropout
+        try:
+            with self._off():
+                return self._root(data, lambda states, weight: (states.detach(), weight.detach()))
+        finally:
+            self._root.train(training)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """By name; of a copy alone."""
+        return dict(self._root.named_parameters())
+
+
+class Unlearning:
+    """Forgets one stream and keeps the other.
+
+    Args:
+        root: the module that is trained.
+        original: the frozen model.
+        how: method, weights, direction of the divergence.
+        streams: forget, replay or both: those that the weights ask for.
+        micro_rows: of one pass of one rank.
+        paired: compare replay with the original's own loss on the same rows, each step.
+
+    Attributes:
+        names: ``loss``; then, as far as they are there, ``forget_loss``, ``forget_nll``,
+            ``replay_nll``, ``original_nll`` (the original's on the same rows of replay), ``kl``.
+    """
+
+    def __init__(
+        self,
+        root: Headed,
+        original: FrozenModel,
+        how: Forgetting,
+        streams: Sequence[Stream],
+        micro_rows: int,
+        ranks: Ranks,
+        bfloat16: bool,
+        paired: bool = False,
+    ) -> None:
+        self.root = root
+        self.names = ["loss", "forget_loss", "forget_nll", "replay_nll", "original_nll", "kl"]
+        self.terms = how.terms
+        self._original = original
+        self._how = how
+        self._streams = list(streams)
+        self._micro_rows = micro_rows
+        self._ranks = ranks
+        self._bfloat16 = bfloat16
+        self._paired = paired
+        self._drift = _Drift(root, original, ranks)
+
+    def micro_batches(self, step: int) -> list[Micro]:
+        batches = [stream.blend.batch(step, stream.rows) for stream in self._streams]
+        tokens = [int((batch.labels != IGNORED).sum()) for batch in batches]
+        found = []
+        for stream, batch, count in zip(self._streams, batches, tokens, strict=True):
+            numbers = documents_of(batch)
+            documents = int(numbers.max(initial=-1)) + 1
+            terms = [FORGET] if stream.name == FORGET else [t for t in self.terms if t != FORGET]
+            mine = stream.rows // self._ranks.count
+            first = mine * self._ranks.rank
+            for start in range(first, first + mine, self._micro_rows):
+                rows = slice(start, min(start + self._micro_rows, first + mine))
+                part = batch.part(rows)
+                data = on_device(
+                    part, np.ones(len(part.sources)), self._ranks.device, self._bfloat16
+                )
+                _, own = np.unique(
+                    numbers[rows, : part.labels.shape[1]][part.labels != IGNORED],
+                    return_inverse=True,
+                )
+                piece = _Piece(
+                    stream.name,
+                    data,
+                    torch.from_numpy(own.astype(np.int64)).to(self._ranks.device),
+                    int(own.max(initial=-1)) + 1,
+                    max(1, count),
+                    max(1, documents),
+                    sum(tokens),
+                )
+                found.append(Micro(piece, len(data.places), terms))
+        return found
+
+    def loss(self, micro: Micro, only: str | None = None) -> tuple[Tensor, Tensor]:
+        piece: _Piece = micro.data
+        weights = {
+            name: weight if only in (None, name) else 0.0
+            for name, weight in self._how.weights._asdict().items()
+        }
+        if piece.stream == FORGET:
+            total, value, seen = self._forget(piece, weights["forget"])
+        else:
+            total, value, seen = self._replay(piece, weights["replay"], weights["kl"])
+        # So that the sum over the step's tokens, divided by them, is the whole loss.
+        seen["loss"] = (value.double() * piece.step_tokens, micro.tokens)
+        sums = torch.zeros(len(self.names), 2, dtype=torch.float64, device=total.device)
+        for name, (amount, count) in seen.items():
+            sums[self.names.index(name), 0] = amount
+            sums[self.names.index(name), 1] = count
+        return total, sums
+
+    def _forget(
+        self, piece: _Piece, weight: float
+    ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
+        objective = self._how.objective
+        assert objective is not None
+        if isinstance(objective, DocumentObjective):
+            return self._forget_documents(piece, weight, objective)
+        each = torch.full_like(piece.data.weights, weight / piece.tokens)
+        total, odds = self._odds(piece.data, objective, each)
+        values = objective.value(odds).double()
+        return (
+            total,
+            total.detach(),
+            {
+                "forget_loss": (values.sum(), len(odds)),
+                "forget_nll": (CROSS_ENTROPY.value(odds).double().sum(), len(odds)),
+            },
+        )
+
+    def _odds(self, data: Data, objective: Objective, weights: Tensor) -> tuple[Tensor, Tensor]:
+        def head(states: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
+            found = head_loss(states, output, data.labels, weights, objective)
+            return found.total, found.odds
+
+        return self.root(data, head)
+
+    def _forget_documents(
+        self, piece: _Piece, weight: float, objective: DocumentObjective
+    ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
+        """The gradient of a document's loss is that of its ln π, times dL/d ln π: first ln π is
+        found, then ascent with that weight."""
+        data, documents = piece.data, piece.documents
+        assert documents is not None
+
+        def summed(values: Tensor) -> Tensor:
+            return values.new_zeros(piece.count).index_add_(0, documents, values)
+
+        original = data.weights.new_zeros(piece.count)
+        if objective.compares:
+            states, output = self._original(data)
+            original = summed(-CROSS_ENTROPY.value(head_odds(states, output, data.labels)))
+        tokens = summed(torch.ones_like(data.weights))
+
+        def head(states: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            odds = head_odds(states.detach(), output.detach(), data.labels)
+            log_p = summed(-CROSS_ENTROPY.value(odds))
+            slopes = objective.slope(log_p, original, tokens) * (weight / piece.all_documents)
+            found = head_loss(states, output, data.labels, slopes[documents], ASCENT)
+            return found.total, log_p, odds
+
+        total, log_p, odds = self.root(data, head)
+        values = objective.value(log_p, original, tokens).double()
+        return (
+            total,
+            values.sum() * (weight / piece.all_documents),
+            {
+                "forget_loss": (values.sum(), piece.count),
+                "forget_nll": (CROSS_ENTROPY.value(odds).double().sum(), len(odds)),
+            },
+        )
+
+    def _replay(
+        self, piece: _Piece, weight: float, kl_weight: float
+    ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
+        data = piece.data
+        each = torch.full_like(data.weights, weight / piece.tokens)
+        original = None
+        apart = None
+        if self._how.weights.kl:
+            states, output = self._original(data)
+            kept = torch.full_like(data.weights, kl_weight / piece.tokens)
+            original = Original(states, output, kept, self._how.reverse)
+        elif self._paired:
+            states, output = self._original(data)
+            apart = CROSS_ENTROPY.value(head_odds(states, output, data.labels))
+
+        def head(states: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            return tuple(head_loss(states, output, data.labels, each, CROSS_ENTROPY, original))
+
+        total, odds, divergence, original_nll = self.root(data, head)
+        count = len(odds)
+        seen = {"replay_nll": (CROSS_ENTROPY.value(odds).double().sum(), count)}
+        if original is not None:
+            seen["kl"] = (divergence.double().sum(), count)
+            apart = original_nll
+        if apart is not None:
+            seen["original_nll"] = (apart.double().sum(), count)
+        return total, total.detach(), seen
+
+    def parts(self, means: dict[str, float]) -> dict[str, float]:
+        """``forget_loss``, ``forget_ppl``, ``replay_ppl``, ``replay_rise`` (of perplexity over the
+        original's on the same rows, 0.1 for 10 %), ``kl`` (nats a token), ``drift``."""
+        told = {name: means[name] for name in ("forget_loss", "kl") if name in means}
+        for name in ("forget", "replay"):
+            if f"{name}_nll" in means:
+                told[f"{name}_ppl"] = _exp(means[f"{name}_nll"])
+        if "original_nll" in means:
+            told["replay_rise"] = _exp(means["replay_nll"] - means["original_nll"]) - 1
+        drift = self._drift()
+        return told if drift is None else told | {"drift": drift}
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(700.0, value))
+
+
+def documents_of(batch: Rows) -> np.ndarray:
+    """The number of each place's document, among those with something to predict: int64 [rows,
+    length]; −1 elsewhere."""
+    starts = (batch.positions == 0).ravel()
+    numbers = np.cumsum(starts).reshape(batch.positions.shape)
+    learned = batch.labels != IGNORED
+    found = np.full(numbers.shape, -1, np.int64)
+    found[learned] = np.unique(numbers[learned], return_inverse=True)[1]
+    return found
+
+
+class _Drift:
+    """‖θ − θ₀‖ / ‖θ₀‖ over all parameters [ours]; of adapters the norm of the products that they add."""
+
+    def __init__(self, root: Headed, original: FrozenModel, ranks: Ranks) -> None:
+        self._root = root
+        self._ranks = ranks
+        self._original = original.parameters() if original.own else None
+        own = {n: p.shape for n, p in root.named_parameters() if p.requires_grad}
+        theirs = {n: p.shape for n, p in (self._original or {}).items()}
+        # Another kind of model than the trained one has no distance to it.
+        self._comparable = all(theirs.get(name) == shape for name, shape in own.items())
+        self._adapted = [m for m in root.modules() if hasattr(m, "lora_A")]
+        base = (p for n, p in root.named_parameters() if "lora_" not in n)
+        values = base if self._original is None else iter(self._original.values())
+        self._norm = math.sqrt(self._sum(local(p.detach()).double().square().sum() for p in values))
+
+    @torch.no_grad()
+    def __call__(self) -> float | None:
+        if self._adapted:
+            squares = sum(_square_of_product(module) for module in self._adapted)
+        elif not self._comparable:
+            return None
+        else:
+            squares = self._sum(self._differences())
+        return math.sqrt(squares) / max(self._norm, 1e-30)
+
+    def _differences(self) -> Iterator[Tensor]:
+        assert self._original is not None
+        for name, parameter in self._root.named_parameters():
+            apart = local(parameter.detach()) - local(self._original[name]).to(parameter.dtype)
+            yield apart.square().sum(dtype=torch.float64)
+
+    def _sum(self, values: Iterator[Tensor]) -> float:
+        total = torch.zeros((), dtype=torch.float64, device=self._ranks.device)
+        for value in values:
+            total += value
+        return float(self._ranks.sum(total))
+
+
+def _square_of_product(module: Any) -> float:
+    """‖s·B·A‖² of an adapted layer, from matrices of the adapters' rank alone."""
+    from synthtools.training.parallel import whole
+
+    if not module.lora_A:
+        return 0.0
+    (name,) = module.lora_A.keys()
+    a = whole(module.lora_A[name].weight.detach()).float()
+    b = whole(module.lora_B[name].weight.detach()).float()
+    return float(module.scaling[name]) ** 2 * float(((b.T @ b) * (a @ a.T)).sum())
+
+
+@contextmanager
+def adapters_off(model: Any) -> Iterator[None]:
+    """The layers of a model compute as if they had no adapters; nothing else changes."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
+    # peft's own switch also sets requires_grad, which sharded parameters must keep.
+    before = [layer._disable_adapters for layer in layers]
+    try:
+        for layer in layers:
+            layer._disable_adapters = True
+        yield
+    finally:
+        for layer, was in zip(layers, before, strict=True):
+            layer._disable_adapters = was
