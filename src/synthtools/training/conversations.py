@@ -71,6 +71,8 @@ def answer_encoder(
             if answers_only:
                 offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
                 learned = np.append(offsets[:, 1] > len(head), np.ones(len(more), bool))
+                if end:
+                    learned[-1] = True  # where an answer ends, whoever marked it
             # The first token has nothing to be predicted from.
             empty = len(ids) < 2 or (learned is not None and not learned[1:].any())
             found.append(None if empty else Encoded(ids, learned))
