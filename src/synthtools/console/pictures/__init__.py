@@ -34,6 +34,7 @@ MAKERS = {
     "simulate": "simulation:picture",
     "stats": "diversity:picture",
     "train-log": "training:picture",
+    "unlearn": "unlearning:picture",
 }
 # Kind of a report → report → Story, its findings and tables for the page. A kind that is not here
 # has a table of its numbers there.
@@ -50,6 +51,7 @@ STORIES = {
     "simulate": "simulation:story",
     "stats": "diversity:story",
     "train-log": "training:story",
+    "unlearn": "unlearning:story",
 }
 
 
