@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 
 NAMES = (
-    *("scoring", "memory", "data", "mix", "diversity", "training"),
+    *("scoring", "memory", "data", "mix", "diversity", "training", "unlearning"),
     *("vllm_scoring", "vllm_edit"),
 )
 NEEDS_VLLM = ("vllm_scoring", "vllm_edit")

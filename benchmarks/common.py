@@ -1,8 +1,11 @@
 """What the benchmarks share: text, timing in turns, the machine in a line."""
 
+import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pydoc_data.topics import topics
@@ -65,3 +68,19 @@ def machine() -> str:
 def model_name() -> str:
     """The model of the run: SYNTH_BENCHMARK_MODEL, else the built-in one."""
     return os.environ.get("SYNTH_BENCHMARK_MODEL", "builtin")
+
+
+def apart(module: str, *words: object) -> float:
+    """A figure from a process of its own: what a function of a benchmark gives.
+
+    Args:
+        words: the function's name, and what it is called with.
+    """
+    code = (
+        "import importlib, json, sys\n"
+        "module, name, *more = json.loads(sys.argv[1])\n"
+        "print('FIGURE', getattr(importlib.import_module(module), name)(*more))\n"
+    )
+    command = [sys.executable, "-c", code, json.dumps([module, *words])]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(next(line.split()[1] for line in out.splitlines() if line.startswith("FIGURE")))

@@ -6,19 +6,17 @@ second. The head's memory is the peak of a whole process over one that makes the
 Each figure is the median over turns, in processes of their own.
 """
 
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from importlib.util import find_spec
 from pydoc_data.topics import topics
 
 import numpy as np
 
-from benchmarks.common import machine
+from benchmarks.common import apart, machine
 
+MODULE = "benchmarks.training"
 ARCH = os.environ.get("BENCH_ARCH", "llama-prior")
 CONTEXT = int(os.environ.get("BENCH_CONTEXT", 512))
 ROWS = int(os.environ.get("BENCH_ROWS", 8))
@@ -195,25 +193,13 @@ def head(how: str, vocabulary: int) -> float:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-def apart(*words: object) -> float:
-    """A figure from a process of its own."""
-    code = (
-        "import json, sys; from benchmarks import training\n"
-        "name, *more = json.loads(sys.argv[1])\n"
-        "print('FIGURE', getattr(training, name)(*more))\n"
-    )
-    command = [sys.executable, "-c", code, json.dumps(words)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(next(line.split()[1] for line in out.splitlines() if line.startswith("FIGURE")))
-
-
 def main() -> None:
     """Prints tokens a second and megabytes, with ratios."""
     kinds = ["ours", "bare"] + (["trainer"] if find_spec("accelerate") else [])
     figures: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(TURNS):
         for kind in kinds:
-            figures[kind].append(apart(kind))
+            figures[kind].append(apart(MODULE, kind))
     for kind in kinds:
         rate = statistics.median(figures[kind])
         ratio = statistics.median(
@@ -221,7 +207,7 @@ def main() -> None:
         )
         print(f"{kind}: {rate:,.0f} tokens/s" + ("" if kind == "ours" else f"; ours × {ratio:.2f}"))
     for vocabulary in VOCABULARIES:
-        plain, chunked = (apart("head", how, vocabulary) for how in ("plain", "ours"))
+        plain, chunked = (apart(MODULE, "head", how, vocabulary) for how in ("plain", "ours"))
         print(
             f"head of {vocabulary:,} tokens, {HEAD_ROWS:,} rows: {chunked:,.0f} MB beside "
             f"{plain:,.0f} MB of full logits = {chunked / plain:.2f}"

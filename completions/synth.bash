@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample stats train cat simulate plot"
+            words="edit ppl ngram-hash embed dsir mix sample stats train unlearn cat simulate plot"
             ;;
         edit)
             options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
@@ -133,6 +133,20 @@ _synth() {
                 --device) value=word words="auto cpu cuda" ;;
                 --cache | --tensorboard | -o | --output) value=dir ;;
                 --from | --tokenizer) value=dir words="builtin" ;;
+            esac
+            ;;
+        unlearn)
+            options="--on-error --rejects -q --quiet --text-field --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --model --revision --forget --replay -o --output --method --weights --beta --margin --kl-direction --reference --tokens --epochs --forget-share --context --forget-context --sft --answers-only --messages-field --prompt-field --response-field --until --max-replay-rise --norms-every --compare-tokens --report --plot --debug -h --help"
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | --valid | --forget | --replay | --report | --plot) value=file ;;
+                --text-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --revision | --method | --weights | --beta | --margin | --tokens | --epochs | --forget-share | --context | --forget-context | --messages-field | --prompt-field | --response-field | --until | --max-replay-rise | --norms-every | --compare-tokens) value=word ;;
+                --schedule) value=word words="cosine wsd linear constant" ;;
+                --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
+                --device) value=word words="auto cpu cuda" ;;
+                --cache | --tensorboard | -o | --output) value=dir ;;
+                --model | --reference) value=dir words="builtin" ;;
+                --kl-direction) value=word words="forward reverse" ;;
             esac
             ;;
         cat)

@@ -118,6 +118,7 @@ def test_two_ranks_forget_what_one_forgets(whole, base, answers, data, trained, 
 
 def test_adapters_on_two_ranks_and_one(base, answers, data, trained, tmp_path):
     more = ["--method", "npo", "--weights", "1,1,1", "--lora-rank", 4, "--until", "kl=1e-9"]
+    more += ["--tokens", "2K"]
     logs = []
     for number in (0, 2):
         folder = tmp_path / str(number)
@@ -175,7 +176,7 @@ def test_a_plan_counts_both_streams(base, answers, data, trained, tmp_path):
         (["ALL", "--plot", "shift.txt"], 2, ".png"),
         (["ALL", "--reference", "nowhere/at/all", "--method", "npo"], 1, "no such model"),
         (["ALL", "--reference", "builtin"], 1, "share its vocabulary"),
-        (["ALL", "--sft", "--context", "4"], 1, "nothing to forget"),
+        (["ALL", "--sft", "--answers-only", "--context", "4"], 1, "nothing to forget"),
         (["ALL", "--prompt-field", "question"], 1, 'no field "text"'),
     ],
 )
