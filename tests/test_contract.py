@@ -4,14 +4,15 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
 import typer
 
+import running
 from synthtools.cli import TOOLS, build
 
 PRIOR = Path(__file__).resolve().parent.parent / "src/synthtools/prior/model.safetensors"
@@ -53,16 +54,11 @@ def line(tool, source, *more):
     words = [tool, source, *more]
     if tool == "mix" and source != NO_SUCH:
         words = [tool, *more, "--", f"{source}=1"]
-    return [sys.executable, "-m", "synthtools", *map(str, words)]
+    return [str(word) for word in words]
 
 
-def run(tool, source, *more, stdin=b"", **kinds):
-    return subprocess.run(
-        line(tool, source, *more),
-        input=stdin,
-        capture_output=True,
-        **kinds,
-    )
+def run(tool, source, *more, **kinds):
+    return running.run(*line(tool, source, *more), **kinds)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +71,21 @@ def human(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def plain(human):
+    """What a tool makes of the file, of an interpreter that starts for it; run once for each."""
+
+    @cache
+    def found(tool):
+        words = [*running.COLD, *line(tool, human, *FILTERS[tool])]
+        return subprocess.run(words, capture_output=True)
+
+    return found
+
+
 def one_line(result, code):
-    assert result.returncode == code, result.stderr.decode()
-    lines = result.stderr.decode().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("synth: "), lines
     assert result.stdout == b""
-    return lines[0]
+    return running.one_line(result, code)
 
 
 def test_every_filter_is_held_to_the_contract():
@@ -128,10 +133,10 @@ def test_what_draws_cannot_draw_from_nothing(tool):
 
 
 @pytest.mark.parametrize("tool", params(*FILTERS))
-def test_stdin_equals_file_and_two_runs_are_equal(tool, human):
-    first = run(tool, human, *FILTERS[tool])
+def test_stdin_equals_file_and_two_runs_are_equal(tool, human, plain):
+    first = plain(tool)
     assert first.returncode == 0 and first.stderr == b"", first.stderr.decode()
-    second = run(tool, "-", *FILTERS[tool], stdin=human.read_bytes())
+    second = run(tool, "-", *FILTERS[tool], input=human.read_bytes())
     assert second.stdout == first.stdout
     records = [json.loads(line) for line in first.stdout.splitlines()]
     for before, after in zip(human.read_text().splitlines(), records, strict=True):
@@ -142,15 +147,16 @@ def test_stdin_equals_file_and_two_runs_are_equal(tool, human):
 
 
 @pytest.mark.parametrize("tool", params(*MODELS, "ngram-hash", "dsir", "mix"))
-def test_jobs_and_batches_change_no_byte(tool, human):
+def test_jobs_and_batches_change_no_byte(tool, human, plain):
     ways = [["--jobs", 1], ["--jobs", 2], *([["--batch-tokens", 100]] if tool in MODELS else [])]
     outputs = {run(tool, human, *FILTERS[tool], *way).stdout for way in ways}
-    assert len(outputs) == 1 and b"" not in outputs
+    assert outputs == {plain(tool).stdout} and b"" not in outputs
 
 
 @pytest.mark.parametrize("tool", params(*FILTERS))
 def test_a_reader_that_leaves_ends_the_tool_silently(tool, human):
-    command = f"set -o pipefail; {shlex.join(line(tool, human, *FILTERS[tool]))} | head -1"
+    words = [*running.command(), *line(tool, human, *FILTERS[tool])]
+    command = f"set -o pipefail; {shlex.join(words)} | head -1"
     result = subprocess.run(["bash", "-c", command], capture_output=True)
     assert (result.returncode, result.stderr) == (0, b"")
     assert json.loads(result.stdout)["id"]
@@ -159,11 +165,7 @@ def test_a_reader_that_leaves_ends_the_tool_silently(tool, human):
 @pytest.mark.parametrize("tool", params(*FILTERS))
 def test_a_full_disk_is_one_line(tool, human):
     with open("/dev/full", "wb") as full:
-        result = subprocess.run(
-            line(tool, human, *FILTERS[tool]),
-            stdout=full,
-            stderr=subprocess.PIPE,
-        )
+        result = run(tool, human, *FILTERS[tool], stdout=full)
     assert result.returncode == 1
     assert result.stderr.decode().splitlines() == [
         "synth: <stdout>: cannot be written: No space left on device"
@@ -223,14 +225,13 @@ def test_output_equal_to_input_is_refused(tool, human, tmp_path):
 
 
 @pytest.mark.parametrize("tool", params(*FILTERS))
-def test_parquet_in_and_out_gives_the_same_records(tool, human, tmp_path):
-    straight = run(tool, human, *FILTERS[tool])
+def test_parquet_in_and_out_gives_the_same_records(tool, human, plain, tmp_path):
     assert run("cat", human, "-o", tmp_path / "in.parquet").returncode == 0
     result = run(tool, tmp_path / "in.parquet", *FILTERS[tool], "-o", tmp_path / "out.parquet")
     assert result.returncode == 0, result.stderr.decode()
     back = run("cat", tmp_path / "out.parquet")
     assert [json.loads(x) for x in back.stdout.splitlines()] == [
-        json.loads(x) for x in straight.stdout.splitlines()
+        json.loads(x) for x in plain(tool).stdout.splitlines()
     ]
 
 
@@ -271,11 +272,8 @@ def test_reports_are_json_off_a_terminal_and_say_what_made_them(tool, human):
 
 @pytest.mark.parametrize("tool", ["cat"])
 def test_interrupted_is_130_and_leaves_nothing(tool, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "synthtools", tool, "-", "-o", tmp_path / "out.jsonl"],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    output = tmp_path / "out.jsonl"
+    process = running.start(tool, "-", "-o", output, stdin=subprocess.PIPE)
     process.stdin.write(b'{"a": 1}\n')
     process.stdin.flush()
     while not list(tmp_path.glob(".*.partial")):

@@ -3,14 +3,16 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
 import zstandard
+
+import running
 
 ROOT = Path(__file__).resolve().parent.parent
 PRIOR = ROOT / "src/synthtools/prior/model.safetensors"
@@ -54,7 +56,7 @@ def folder(tmp_path_factory):
     # `synth` as the commands of the page say it.
     (path / "bin").mkdir()
     command = path / "bin/synth"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m synthtools "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(running.command())} "$@"\n')
     command.chmod(0o755)
     return path
 

@@ -3,44 +3,39 @@
 import gzip
 import json
 import os
+import shlex
 import signal
 import subprocess
-import sys
 import time
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from running import COLD, command, one_line, run
+
 RECORDS = [{"id": i, "text": f"text {i} é", "n": 10**29 if i == 3 else i} for i in range(200)]
 LINES = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in RECORDS).encode()
 
 
-def cat(*arguments, stdin=b"", **more):
-    return subprocess.run(
-        [sys.executable, "-m", "synthtools", "cat", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        **more,
-    )
+cat = partial(run, "cat")
 
 
 def failed(result, *words, code=1):
-    lines = result.stderr.decode().splitlines()
-    assert result.returncode == code and len(lines) == 1, lines
-    assert lines[0].startswith("synth: ")
+    line = one_line(result, code)
     for word in words:
-        assert word in lines[0], lines[0]
+        assert word in line
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow"])
 def test_every_format_by_content_from_file_and_pipe(suffix, tmp_path):
     path = tmp_path / f"a.{suffix}"
-    assert cat("-", "-o", path, stdin=LINES).returncode == 0
+    assert cat("-", "-o", path, input=LINES).returncode == 0
     hidden = tmp_path / "no-suffix"
     hidden.write_bytes(path.read_bytes())
-    for result in (cat(path), cat(hidden), cat("-", stdin=path.read_bytes())):
+    for result in (cat(path), cat(hidden), cat("-", input=path.read_bytes())):
         assert result.returncode == 0
         assert [json.loads(line) for line in result.stdout.splitlines()] == RECORDS
     if suffix.startswith("jsonl"):
@@ -105,35 +100,35 @@ def test_damage_set_aside_and_the_rest_goes_on(tmp_path):
 
 
 def test_an_endless_pipe_is_read_no_further_than_needed():
-    command = f"yes '{{\"a\": 1.50}}' | {sys.executable} -m synthtools cat --head 3"
-    result = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60)
+    line = f"yes '{{\"a\": 1.50}}' | {shlex.join(command())} cat --head 3"
+    result = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60)
     assert result.stdout == b'{"a": 1.50}\n' * 3 and result.stderr == b""
 
 
 def test_select_keeps_spelling_and_names_what_lacks(tmp_path):
     line = b'{"b" : 1.10, "a":[ 1,2 ],"c":1E5}\n'
-    assert cat("--select", "c,b", stdin=line).stdout == b'{"c":1E5,"b" : 1.10}\n'
-    failed(cat("--select", "d", stdin=line), "<stdin>:1:", '"d"', "b, a, c")
+    assert cat("--select", "c,b", input=line).stdout == b'{"c":1E5,"b" : 1.10}\n'
+    failed(cat("--select", "d", input=line), "<stdin>:1:", '"d"', "b, a, c")
 
 
 def test_existing_unwritable_and_nameless_outputs(tmp_path):
     path = tmp_path / "there.jsonl"
     path.write_text("mine")
-    failed(cat("-", "-o", path, stdin=LINES), "--force")
+    failed(cat("-", "-o", path, input=LINES), "--force")
     assert path.read_text() == "mine"
-    assert cat("-", "-o", path, "--force", stdin=LINES).returncode == 0
+    assert cat("-", "-o", path, "--force", input=LINES).returncode == 0
     assert path.read_bytes() == LINES
-    failed(cat("-", "-o", tmp_path / "none" / "a.jsonl", stdin=LINES), "none")
-    failed(cat("-", "-o", tmp_path / "a.csv", stdin=LINES), ".csv", code=2)
-    failed(cat("-", "-o", "/dev/full", stdin=LINES), "No space left")
-    failed(cat("-", "-o", tmp_path / "a.jsonl", "--resume", stdin=LINES), "--resume", code=2)
+    failed(cat("-", "-o", tmp_path / "none" / "a.jsonl", input=LINES), "none")
+    failed(cat("-", "-o", tmp_path / "a.csv", input=LINES), ".csv", code=2)
+    failed(cat("-", "-o", "/dev/full", input=LINES), "No space left")
+    failed(cat("-", "-o", tmp_path / "a.jsonl", "--resume", input=LINES), "--resume", code=2)
 
 
 def test_redirection_onto_the_input_is_refused(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(LINES)
-    command = f"{sys.executable} -m synthtools cat a.jsonl >> a.jsonl"
-    result = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True)
+    line = f"{shlex.join(command())} cat a.jsonl >> a.jsonl"
+    result = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True)
     assert result.returncode == 1 and b"both input and output" in result.stderr
     assert path.read_bytes() == LINES
 
@@ -148,17 +143,7 @@ def test_killed_and_resumed_shards_are_those_of_an_undisturbed_run(form, tmp_pat
     assert cat(*arguments, tmp_path / "whole").returncode == 0
     broken = tmp_path / "broken"
     for wanted in (1, 4):
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "synthtools",
-                "cat",
-                *map(str, arguments),
-                str(broken),
-                "--resume",
-            ]
-        )
+        process = subprocess.Popen([*COLD, "cat", *map(str, arguments), str(broken), "--resume"])
         while process.poll() is None and len(list(broken.glob("part-*"))) < wanted:
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
@@ -186,8 +171,6 @@ def test_names_that_are_hard_on_programs(tmp_path):
         path = os.path.join(os.fsencode(tmp_path), name)
         with open(path, "wb") as file:
             file.write(LINES)
-        result = subprocess.run(
-            [os.fsencode(sys.executable), b"-m", b"synthtools", b"cat", path], capture_output=True
-        )
+        result = subprocess.run([*command(), "cat", path], capture_output=True)
         assert result.returncode == 0 and result.stdout == LINES, result.stderr
     assert cat(tmp_path, "--count").stdout == b"600\n"

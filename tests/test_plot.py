@@ -8,8 +8,8 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import running
 from synthtools.console import pictures, reports
 from synthtools.console.pictures.chart import Panel, Picture, Series
 from synthtools.console.pictures.drawing import render
@@ -27,15 +28,11 @@ from synthtools.errors import SynthError
 KINDS = ("ppl", "ngrams", "one", "mix", "dsir", "simulate")
 
 
-def run(
-    *words: object, stdin: str = "", cwd: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "synthtools", *map(str, words)]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=cwd)
+run = partial(running.run, text=True)
 
 
-def done(*words: object, stdin: str = "") -> str:
-    result = run(*words, stdin=stdin)
+def done(*words: object, **more: Any) -> str:
+    result = run(*words, **more)
     assert result.returncode == 0 and not result.stderr, result.stderr
     return result.stdout
 
@@ -270,7 +267,7 @@ def test_the_tool(folder: Path, tmp_path: Path) -> None:
     words = ("simulate", "--repetitions", 20, "--generations", 4)
     out = done(*words, "--json", "--plot", tmp_path / "own.svg")
     assert (tmp_path / "own.svg").read_bytes() == figure.read_bytes()
-    shown = done("plot", "-", stdin=out)
+    shown = done("plot", "-", input=out)
     assert "replace" in shown and "│" in shown and shown == done("plot", report)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+import running
 from synthtools.analysis import coverage
 from synthtools.analysis.perplexity import document_score
 from synthtools.analysis.two_models import log_ratio
@@ -188,9 +188,7 @@ def test_the_log_ratio() -> None:
 # ---------------------------------------------------------------- the tool
 
 
-def run(*words: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "synthtools", "ppl", *map(str, words)]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True)
+run = partial(running.run, "ppl", text=True)
 
 
 def write(path: Path, ppl: Any, **more: Any) -> Path:
@@ -241,7 +239,7 @@ def test_texts_are_scored_and_two_models_are_compared(
     models = [tiny_models["llama"], tiny_models["gpt2"]]
     words = ["--model", models[0], "--model", models[1], "--compare", "--bootstrap", 50]
     # From a pipe, which is kept to be read twice.
-    done = run("-", *words, stdin=texts.read_text())
+    done = run("-", *words, input=texts.read_text())
     assert done.returncode == 0 and not done.stderr, done.stderr
     found = json.loads(done.stdout)
     assert found["kind"] == "ppl-models"

@@ -1,8 +1,6 @@
 """``synth embed`` through the binary."""
 
 import json
-import subprocess
-import sys
 from pydoc_data.topics import topics
 
 import numpy as np
@@ -10,19 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from running import synth
+
 NAMES = sorted(topics)
-
-
-def synth(*arguments, code=0, **more):
-    done = subprocess.run(
-        [sys.executable, "-m", "synthtools", *map(str, arguments)], capture_output=True, **more
-    )
-    assert done.returncode == code, done.stderr.decode()
-    if code == 0:
-        return done.stdout
-    lines = done.stderr.decode().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("synth: "), lines
-    return lines[0]
 
 
 def write(path, records):

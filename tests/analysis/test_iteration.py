@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import running
 from synthtools.analysis.iteration import (
     MASKS,
     WORKFLOWS,
@@ -192,12 +192,7 @@ def test_bounds() -> None:
     assert shrinking_bound(Setting(13, 10, 1.0, 5, (4, 2, 1, 0)), 0.5) is None
 
 
-def run(*options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "synthtools", "simulate", *map(str, options)],
-        capture_output=True,
-        text=True,
-    )
+run = partial(running.run, "simulate", text=True)
 
 
 def report(*options: object) -> dict[str, Any]:

@@ -2,26 +2,20 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections import Counter
+from functools import partial
 from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
 from datasketch import MinHash
 
+import running
+
 NAMES = sorted(topics)
 
 
-def synth(*arguments, code=0, **more):
-    done = subprocess.run(
-        [sys.executable, "-m", "synthtools", "ngram-hash", *map(str, arguments)],
-        capture_output=True,
-        **more,
-    )
-    assert done.returncode == code, done.stderr.decode()
-    return done.stdout if code == 0 else done.stderr.decode()
+synth = partial(running.synth, "ngram-hash")
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +124,7 @@ def test_density_tells_a_crowd_from_the_rest(embedded):
     report = json.loads(synth("in.jsonl", "--density", "--rows", 50, cwd=embedded))
     assert report["mean"] == pytest.approx(np.mean(densities))
     parquet = embedded / "in.parquet"
-    subprocess.run(
-        [sys.executable, "-m", "synthtools", "cat", "in.jsonl", "-o", parquet, "--force"],
-        cwd=embedded,
-        check=True,
-    )
+    running.synth("cat", "in.jsonl", "-o", parquet, "--force", cwd=embedded)
     rows = json.loads(synth(parquet, "--density", "--rows", 50))
     assert rows["mean"] == report["mean"] and rows["width"] == report["width"]
 

@@ -1,8 +1,6 @@
 """``synth stats``: its numbers against scipy and plain forms, and through the binary."""
 
 import json
-import subprocess
-import sys
 from pydoc_data.topics import topics
 
 import numpy as np
@@ -11,6 +9,7 @@ import zstandard
 from scipy import stats
 from scipy.optimize import curve_fit
 
+import running
 from synthtools.analysis.diversity import compression, openings, semantic_diversity, summary
 from synthtools.analysis.significance import compared, corrected_by_holm, mann_whitney
 from synthtools.analysis.token_frequency import kernel_density
@@ -19,15 +18,9 @@ from synthtools.analysis.vocabulary import heaps
 NAMES = sorted(topics)
 
 
-def synth(*arguments, code=0, **more):
-    done = subprocess.run(
-        [sys.executable, "-m", "synthtools", "stats", *map(str, arguments)],
-        capture_output=True,
-        **more,
-    )
-    assert done.returncode == code, done.stderr.decode()
-    assert b"Traceback" not in done.stderr and b"Warning" not in done.stderr
-    return json.loads(done.stdout) if code == 0 else done.stderr.decode()
+def synth(*words, code=0, **more):
+    found = running.synth("stats", *words, code=code, **more)
+    return found if code else json.loads(found)
 
 
 # ---------------------------------------------------------------- numbers

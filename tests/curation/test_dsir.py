@@ -4,26 +4,17 @@ import hashlib
 import json
 import math
 import re
-import subprocess
-import sys
 from collections import Counter
 from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
 
+from running import synth
 from synthtools.curation.dsir import Estimator, Features, parts_of, target_of
 from synthtools.errors import SynthError, UsageError
 
 WIDE = ["Ωmega ΣΑΣ ﬁne İstanbul naïve café 北京 ٣٤ 𝒳", "ǅ ß ẞ e\u0301 _x_ don't—stop…"]
-
-
-def synth(*arguments, code=0, **more):
-    done = subprocess.run(
-        [sys.executable, "-m", "synthtools", *map(str, arguments)], capture_output=True, **more
-    )
-    assert done.returncode == code, done.stderr.decode()
-    return done.stdout if code == 0 else done.stderr.decode()
 
 
 @pytest.fixture(scope="module")

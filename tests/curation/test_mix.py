@@ -1,8 +1,6 @@
 """Mixtures: shares by recount, an order that favours nobody, and what they may depend on."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from running import synth
 from synthtools.curation.mixing import Measured, by_shares, interleaved, shuffled, subsample
 from synthtools.errors import SynthError
 
@@ -96,14 +95,6 @@ def test_a_subsample_is_drawn_from_the_pool():
 
 
 # ---------------------------------------------------------------- the command
-
-
-def synth(*arguments, code=0, **more):
-    done = subprocess.run(
-        [sys.executable, "-m", "synthtools", *map(str, arguments)], capture_output=True, **more
-    )
-    assert done.returncode == code, done.stderr.decode()
-    return done.stdout if code == 0 else done.stderr.decode()
 
 
 @pytest.fixture(scope="module")

@@ -1,46 +1,18 @@
-"""Ways to run synth, as a process or as the functions below it, for the tests of records."""
+"""Ways to run what synth runs, as the functions below it, for the tests of records."""
 
 import os
-import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from running import one_line
 from synthtools.records.inputs import find_shards
 from synthtools.records.outputs import open_sink
 from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
 from synthtools.records.size import Size
-
-SYNTH = (sys.executable, "-m", "synthtools")
-
-
-def _synth(*arguments, input=b"", **more):
-    """Runs synth to its end; the result has code, stdout, stderr (bytes)."""
-    done = subprocess.run(
-        [*SYNTH, *map(str, arguments)],
-        input=None if "stdin" in more else input,
-        stdout=more.pop("stdout", subprocess.PIPE),
-        stderr=subprocess.PIPE,
-        timeout=60,
-        **more,
-    )
-    return SimpleNamespace(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
-
-
-@pytest.fixture(scope="session")
-def synth():
-    return _synth
-
-
-@pytest.fixture(scope="session")
-def command():
-    """synth as the beginning of a command line."""
-    return list(SYNTH)
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +20,9 @@ def refused():
     """Checks that a run of synth failed as users are promised: one line, which holds the words."""
 
     def check(result, *words, code=1):
-        assert result.code == code, result
-        lines = result.stderr.decode().splitlines()
-        assert len(lines) == 1 and lines[0].startswith("synth: "), result.stderr
-        assert "internal error" not in lines[0]
+        line = one_line(result, code)
         for word in words:
-            assert str(word) in lines[0]
+            assert str(word) in line
 
     return check
 

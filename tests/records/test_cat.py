@@ -7,6 +7,8 @@ import sys
 import pytest
 import zstandard
 
+from running import command, run
+
 LINES = [b'{"id":%d, "text":"%s","n":1.50}' % (i, b"word " * (i % 9)) for i in range(2000)]
 JSONL = b"".join(line + b"\n" for line in LINES)
 
@@ -18,62 +20,56 @@ def source(tmp_path_factory):
     return path
 
 
-def test_count(source, synth, refused):
-    assert synth("cat", source, source, "--count").stdout == b"4000\n"
-    assert synth("cat", source, "--count", "--head", "7").stdout == b"7\n"
-    refused(synth("cat", source, "--count", "--format", "arrow"), "--count prints a number", code=2)
+def test_count(source, refused):
+    assert run("cat", source, source, "--count").stdout == b"4000\n"
+    assert run("cat", source, "--count", "--head", "7").stdout == b"7\n"
+    refused(run("cat", source, "--count", "--format", "arrow"), "--count prints a number", code=2)
 
 
-def test_head(source, tmp_path, synth):
-    assert synth("cat", source, "--head", "3").stdout == b"".join(
-        line + b"\n" for line in LINES[:3]
-    )
-    assert synth("cat", source, "-n", "0").stdout == b""
+def test_head(source, tmp_path):
+    assert run("cat", source, "--head", "3").stdout == b"".join(line + b"\n" for line in LINES[:3])
+    assert run("cat", source, "-n", "0").stdout == b""
     # What comes after is not read: this file is damaged there, and this one is.
     (tmp_path / "damaged.jsonl").write_bytes(JSONL * 100 + b"{")
-    assert (
-        synth("cat", tmp_path / "damaged.jsonl", tmp_path, "--head", "5").stdout.count(b"\n") == 5
-    )
+    assert run("cat", tmp_path / "damaged.jsonl", tmp_path, "--head", "5").stdout.count(b"\n") == 5
 
 
-def test_head_counts_what_is_written(tmp_path, synth):
+def test_head_counts_what_is_written(tmp_path):
     (tmp_path / "in.jsonl").write_text('{"a":1}\n{"b":2}\n{"a":3}\n{"b":4}\n{"a":5}\n')
-    result = synth(
-        "cat", tmp_path / "in.jsonl", "--select", "a", "--head", "2", "--on-error", "skip"
-    )
+    result = run("cat", tmp_path / "in.jsonl", "--select", "a", "--head", "2", "--on-error", "skip")
     assert result.stdout == b'{"a":1}\n{"a":3}\n'
 
 
-def test_head_of_a_pipe_without_end(command):
+def test_head_of_a_pipe_without_end():
     line = '"$@" 2>&1; echo ${PIPESTATUS[@]}'
     done = subprocess.run(
-        ["bash", "-c", f"yes '{{\"a\":1}}' | {line}", "bash", *command, "cat", "--head", "3"],
+        ["bash", "-c", f"yes '{{\"a\":1}}' | {line}", "bash", *command(), "cat", "--head", "3"],
         capture_output=True,
         timeout=30,
     )
     assert done.stdout == b'{"a":1}\n' * 3 + b"141 0\n" and done.stderr == b""
 
 
-def test_select(source, tmp_path, synth, refused, convert):
+def test_select(source, tmp_path, refused, convert):
     expected = b'{"n":1.50,"id":0}\n{"n":1.50,"id":1}\n'
-    assert synth("cat", source, "--select", "n, id", "--head", "2").stdout == expected
+    assert run("cat", source, "--select", "n, id", "--head", "2").stdout == expected
     parquet = convert(source, tmp_path / "in.parquet")
-    found = synth("cat", parquet, "--select", "n,id", "--head", "2").stdout
+    found = run("cat", parquet, "--select", "n,id", "--head", "2").stdout
     assert found == expected.replace(b"1.50", b"1.5")
     for path in (source, parquet):
         refused(
-            synth("cat", path, "--select", "id,x"),
+            run("cat", path, "--select", "id,x"),
             f'{path}:1: no field "x" (fields: id, text, n; see --select)',
         )
     for names in ("", "a,,b", "a,a"):
-        refused(synth("cat", source, "--select", names), "name different fields", code=2)
+        refused(run("cat", source, "--select", names), "name different fields", code=2)
 
 
 @pytest.mark.parametrize("form", ["arrow", "parquet", "jsonl.gz", "jsonl.zst"])
-def test_every_format_through_a_pipe(form, source, command):
+def test_every_format_through_a_pipe(form, source):
     line = f'"$@" {source} --format {form} | "$@" - --select text,id | "$@" --count'
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line, "bash", *command, "cat"], capture_output=True
+        ["bash", "-o", "pipefail", "-c", line, "bash", *command(), "cat"], capture_output=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"2000\n", b"")
 

@@ -16,6 +16,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from running import command, run
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.compression import DecompressingReader
 from synthtools.records.inputs import Shard, find_shards, part_of
@@ -200,14 +201,14 @@ def test_damage_is_told_or_harmless(name, tmp_path, lines_of):
             assert str(error).startswith(f"{path}:")
 
 
-def test_damaged_middles(tmp_path, synth, refused):
+def test_damaged_middles(tmp_path, refused):
     for name, word in {"gzip": "gzip", "zstd-frames": "zstd", "parquet": "parquet"}.items():
         data = bytearray(WHOLE[name])
         middle = len(data) // 2
         data[middle : middle + 40] = b"\xff" * 40
         path = tmp_path / name
         path.write_bytes(data)
-        result = synth("cat", path, "-o", tmp_path / "out.jsonl")
+        result = run("cat", path, "-o", tmp_path / "out.jsonl")
         refused(result, f"{path}: damaged", word)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["gzip", "parquet", "zstd-frames"]
 
@@ -499,16 +500,16 @@ def test_fingerprints_tell_other_files(tmp_path):
 @pytest.mark.parametrize(
     "name", ["gzip-members", "zstd-skippable-first", "parquet", "arrow-file", "arrow-stream"]
 )
-def test_stdin_is_sniffed(name, synth):
-    result = synth("cat", input=WHOLE[name])
-    assert (result.code, result.stderr) == (0, b"")
+def test_stdin_is_sniffed(name):
+    result = run("cat", input=WHOLE[name])
+    assert (result.returncode, result.stderr) == (0, b"")
     check_records(result.stdout.splitlines())
 
 
 @pytest.mark.parametrize("name", ["jsonl", "gzip", "zstd-skippable-first", "parquet"])
-def test_stdin_byte_by_byte(name, command):
+def test_stdin_byte_by_byte(name):
     process = subprocess.Popen(
-        [*command, "cat", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [*command(), "cat", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     data = {"jsonl": b"\xef\xbb\xbf" + JSONL[:1300]}.get(name, WHOLE[name])
 
@@ -531,8 +532,8 @@ def test_stdin_byte_by_byte(name, command):
     process.stdout.close()
 
 
-def test_a_slow_pipe_is_passed_on_at_once(command):
-    process = subprocess.Popen([*command, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def test_a_slow_pipe_is_passed_on_at_once():
+    process = subprocess.Popen([*command(), "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     patience = threading.Timer(30, process.kill)
     patience.start()
     for number in range(3):
@@ -546,10 +547,10 @@ def test_a_slow_pipe_is_passed_on_at_once(command):
     process.stdout.close()
 
 
-def test_a_pipe_that_does_not_block_is_waited_for(command):
+def test_a_pipe_that_does_not_block_is_waited_for():
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
-    process = subprocess.Popen([*command, "cat"], stdin=reading, stdout=subprocess.PIPE)
+    process = subprocess.Popen([*command(), "cat"], stdin=reading, stdout=subprocess.PIPE)
     os.close(reading)
     for line in LINES[:2]:
         time.sleep(0.5)
@@ -560,19 +561,19 @@ def test_a_pipe_that_does_not_block_is_waited_for(command):
     process.stdout.close()
 
 
-def test_stdin_from_a_file_begins_where_it_stands(tmp_path, synth):
+def test_stdin_from_a_file_begins_where_it_stands(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_bytes(JSONL)
     with open(path, "rb", buffering=0) as file:
         file.seek(len(LINES[0]) + 1)
-        result = synth("cat", stdin=file)
+        result = run("cat", stdin=file)
     assert result.stdout == JSONL[len(LINES[0]) + 1 :]
 
 
-def test_stdin_and_stdout_that_are_closed(tmp_path, command):
+def test_stdin_and_stdout_that_are_closed(tmp_path):
     for redirect, words in (("<&-", "stdin"), (">&-", "stdout")):
         done = subprocess.run(
-            ["bash", "-c", f'"$@" {redirect}', "bash", *command, "cat", "-"],
+            ["bash", "-c", f'"$@" {redirect}', "bash", *command(), "cat", "-"],
             capture_output=True,
             input=JSONL,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from running import COLD, command, run
 from synthtools.errors import OutputExistsError, SynthError, UsageError
 from synthtools.records import encoders
 from synthtools.records.files import AtomicFile, write_whole
@@ -86,9 +87,9 @@ def test_a_widened_file_that_is_aborted_leaves_nothing(tmp_path, batches_of, mon
     assert capfd.readouterr().err == ""
 
 
-def test_killed_in_the_middle(tmp_path, command):
+def test_killed_in_the_middle(tmp_path):
     target = tmp_path / "out.jsonl"
-    process = subprocess.Popen([*command, "cat", "-o", target], stdin=subprocess.PIPE)
+    process = subprocess.Popen([*COLD, "cat", "-o", target], stdin=subprocess.PIPE)
     process.stdin.write(b"".join(line + b"\n" for line in LINES) * 100)
     process.stdin.flush()
     while not list(tmp_path.glob(".out.jsonl.*.partial")):
@@ -99,14 +100,14 @@ def test_killed_in_the_middle(tmp_path, command):
     assert not target.exists()
     # The next run does not mistake what is left for anything.
     (tmp_path / "in.jsonl").write_bytes(LINES[0] + b"\n")
-    done = subprocess.run([*command, "cat", tmp_path], capture_output=True)
+    done = subprocess.run([*command(), "cat", tmp_path], capture_output=True)
     assert done.stdout == LINES[0] + b"\n"
 
 
-def test_interrupted_in_the_middle(tmp_path, command):
+def test_interrupted_in_the_middle(tmp_path):
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 130)):
         process = subprocess.Popen(
-            [*command, "cat", "-o", tmp_path / "out.parquet"],
+            [*command(), "cat", "-o", tmp_path / "out.parquet"],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -121,11 +122,11 @@ def test_interrupted_in_the_middle(tmp_path, command):
 
 
 @pytest.mark.parametrize("form", ["jsonl", "arrow", "parquet"])
-def test_a_full_disk_is_one_line(form, source, synth, refused, tmp_path):
+def test_a_full_disk_is_one_line(form, source, refused, tmp_path):
     with open("/dev/full", "wb") as full:
-        result = synth("cat", source, "--format", form, stdout=full)
+        result = run("cat", source, "--format", form, stdout=full)
     refused(result, "<stdout>: cannot be written: No space left on device")
-    result = synth("cat", source, "--format", form, "-o", "/dev/full")
+    result = run("cat", source, "--format", form, "-o", "/dev/full")
     refused(result, "/dev/full: cannot be written: No space left on device")
 
 
@@ -144,17 +145,18 @@ def test_a_full_disk_below_a_file_is_one_line(source, batches_of, tmp_path, monk
 
 
 @pytest.mark.parametrize("form", ["jsonl", "arrow"])
-def test_a_reader_that_leaves_ends_the_tool_silently(form, tmp_path, command):
+def test_a_reader_that_leaves_ends_the_tool_silently(form, tmp_path):
     source = tmp_path / "big.jsonl"
     source.write_bytes((b"\n".join(LINES) + b"\n") * 200)
     line = f'"$@" --format {form} | head -c 10 | wc -c'
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line, "bash", *command, "cat", source], capture_output=True
+        ["bash", "-o", "pipefail", "-c", line, "bash", *command(), "cat", source],
+        capture_output=True,
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"10", b"")
 
 
-def test_one_and_the_same_file_is_refused(source, tmp_path, synth, refused, command):
+def test_one_and_the_same_file_is_refused(source, tmp_path, refused):
     before = source.read_bytes()
     hard, soft = tmp_path / "hard.jsonl", tmp_path / "soft.jsonl"
     os.link(source, hard)
@@ -163,11 +165,9 @@ def test_one_and_the_same_file_is_refused(source, tmp_path, synth, refused, comm
         with pytest.raises(SynthError, match="is both input and output; write to another file"):
             sink(output, inputs=[source], force=True)
     with open(source) as stdin:
-        refused(
-            synth("cat", "-o", hard, "--force", stdin=stdin), f"{hard}: is both input and output"
-        )
+        refused(run("cat", "-o", hard, "--force", stdin=stdin), f"{hard}: is both input and output")
     line = f'"$@" {source} >> {hard}'
-    done = subprocess.run(["bash", "-c", line, "bash", *command, "cat"], capture_output=True)
+    done = subprocess.run(["bash", "-c", line, "bash", *command(), "cat"], capture_output=True)
     assert (done.returncode, done.stderr[:28]) == (1, b"synth: <stdout>: is both inp")
     assert source.read_bytes() == before
 
@@ -247,13 +247,13 @@ def test_names_of_descriptors_are_no_files_to_replace(name, tmp_path):
     assert names(tmp_path) == ["log"]
 
 
-def test_stdout_by_name(tmp_path, source, synth):
+def test_stdout_by_name(tmp_path, source):
     before = os.readlink("/dev/stdout")
     with open(tmp_path / "log", "ab") as log:
         log.write(b"before\n")
         log.flush()
-        result = synth("cat", source, "--head", "1", "-o", "/dev/stdout", stdout=log)
-    assert (result.code, result.stderr) == (0, b"")
+        result = run("cat", source, "--head", "1", "-o", "/dev/stdout", stdout=log)
+    assert (result.returncode, result.stderr) == (0, b"")
     assert (tmp_path / "log").read_bytes() == b"before\n" + LINES[0] + b"\n"
     assert os.readlink("/dev/stdout") == before
 
@@ -370,12 +370,12 @@ def test_an_input_directory_is_no_output(tmp_path, source, batches_of):
     assert (out / "part-00000.jsonl").read_bytes() == source.read_bytes()
 
 
-def test_an_input_on_stdin_is_no_output(tmp_path, source, batches_of, synth, refused):
+def test_an_input_on_stdin_is_no_output(tmp_path, source, batches_of, refused):
     out = tmp_path / "out"
     filled(out, source, batches_of).finish()
     before = [path.read_bytes() for path in sorted(out.glob("part-*"))]
     with open(out / "part-00001.jsonl") as stdin:
-        refused(synth("cat", "-o", out, "--force", stdin=stdin), "is both input and output")
+        refused(run("cat", "-o", out, "--force", stdin=stdin), "is both input and output")
     assert [path.read_bytes() for path in sorted(out.glob("part-*"))] == before
 
 
@@ -456,8 +456,8 @@ def large(tmp_path_factory):
 
 
 @pytest.mark.parametrize("wanted", [1, 5, 12])
-def test_killed_and_resumed(wanted, large, tmp_path, command):
-    arguments = [*command, "cat", large, "--format", "jsonl.zst", "--shard-size", "1MB", "-o"]
+def test_killed_and_resumed(wanted, large, tmp_path):
+    arguments = [*COLD, "cat", large, "--format", "jsonl.zst", "--shard-size", "1MB", "-o"]
     out = tmp_path / "out"
     process = subprocess.Popen([*arguments, out])
     while len(list(out.glob("part-*"))) < wanted and process.poll() is None:
@@ -471,15 +471,15 @@ def test_killed_and_resumed(wanted, large, tmp_path, command):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_resumed_through_the_binary(tmp_path, source, synth, refused):
+def test_resumed_through_the_binary(tmp_path, source, refused):
     out = tmp_path / "out"
     arguments = ["cat", source, "-o", out, "--shard-size", "150", "--head", "330"]
-    assert synth(*arguments).code == 0
+    assert run(*arguments).returncode == 0
     assert [len(p.read_bytes().splitlines()) for p in sorted(out.glob("part-*"))] == [150, 150, 30]
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.iterdir()}
 
     # A run that had ended has nothing left to do.
-    assert synth(*arguments, "--resume").code == 0
+    assert run(*arguments, "--resume").returncode == 0
     after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.iterdir()}
     assert {n: a for n, a in after.items() if n != MANIFEST} == {
         n: b for n, b in before.items() if n != MANIFEST
@@ -490,15 +490,15 @@ def test_resumed_through_the_binary(tmp_path, source, synth, refused):
     manifest = json.loads(before[MANIFEST][1])
     manifest.update(complete=False, shards=manifest["shards"][:1])
     (out / MANIFEST).write_text(json.dumps(manifest))
-    assert synth(*arguments, "--resume").code == 0
+    assert run(*arguments, "--resume").returncode == 0
     assert {path.name: path.read_bytes() for path in out.iterdir()} == {
         n: b for n, (_, b) in before.items()
     }
 
-    refused(synth(*arguments), "--resume goes on with them, --force replaces them")
-    refused(synth(*arguments[:-1], "331", "--resume"), "was begun with other arguments (head)")
-    refused(synth(*arguments[:-1], "331", "--force", "--resume"), "give one of them", code=2)
+    refused(run(*arguments), "--resume goes on with them, --force replaces them")
+    refused(run(*arguments[:-1], "331", "--resume"), "was begun with other arguments (head)")
+    refused(run(*arguments[:-1], "331", "--force", "--resume"), "give one of them", code=2)
     source.write_bytes(source.read_bytes().replace(b"record 7 ", b"RECORD 7 "))
-    refused(synth(*arguments, "--resume"), "was begun with other inputs")
-    assert synth(*arguments, "--force").code == 0
+    refused(run(*arguments, "--resume"), "was begun with other inputs")
+    assert run(*arguments, "--force").returncode == 0
     assert b"RECORD 7 " in (out / "part-00000.jsonl").read_bytes()

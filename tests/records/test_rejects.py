@@ -7,6 +7,7 @@ import json
 import pytest
 import zstandard
 
+from running import run
 from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.records import rejects as module
 from synthtools.records.files import AtomicFile
@@ -163,9 +164,9 @@ def test_rejects_are_kept_apart_from_inputs_and_output(tmp_path):
 # ---------------------------------------------------------------- the same through the binary
 
 
-def test_skipped_records_are_told(bad, tmp_path, synth):
-    result = synth("cat", bad / "1.jsonl", "--on-error", "skip", "--select", "text")
-    assert (result.code, result.stdout) == (0, b'{"text":"a"}\n{"text":"b"}\n')
+def test_skipped_records_are_told(bad, tmp_path):
+    result = run("cat", bad / "1.jsonl", "--on-error", "skip", "--select", "text")
+    assert (result.returncode, result.stdout) == (0, b'{"text":"a"}\n{"text":"b"}\n')
     told = result.stderr.decode().splitlines()
     assert [line.split(": ")[1] for line in told[:3]] == [
         f"skipped {bad / '1.jsonl'}:{n}" for n in (2, 5, 4)
@@ -174,16 +175,16 @@ def test_skipped_records_are_told(bad, tmp_path, synth):
     assert len(told) == 4
 
 
-def test_rejects_and_output_stand_together_or_not_at_all(bad, tmp_path, synth, refused):
+def test_rejects_and_output_stand_together_or_not_at_all(bad, tmp_path, refused):
     out, kept = tmp_path / "out.jsonl", tmp_path / "kept.jsonl"
-    result = synth("cat", bad, "-o", out, "--on-error", "skip", "--rejects", kept)
-    assert result.code == 0
+    result = run("cat", bad, "-o", out, "--on-error", "skip", "--rejects", kept)
+    assert result.returncode == 0
     assert result.stderr.decode().startswith("synth: 5 skipped: ")
     assert result.stderr.decode().endswith(f"; kept in {kept}\n")
     assert len(kept.read_bytes().splitlines()) == 5
     before = kept.read_bytes()
-    result = synth("cat", bad, "-o", "/dev/full", "--on-error", "skip", "--rejects", kept)
+    result = run("cat", bad, "-o", "/dev/full", "--on-error", "skip", "--rejects", kept)
     refused(result, "/dev/full: cannot be written")
     assert kept.read_bytes() == before
-    refused(synth("cat", bad, "--rejects", kept), "--rejects needs --on-error skip", code=2)
+    refused(run("cat", bad, "--rejects", kept), "--rejects needs --on-error skip", code=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "kept.jsonl", "out.jsonl"]

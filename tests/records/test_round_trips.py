@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from running import run
 from synthtools.records import encoders
 from synthtools.records.columnar import JSON
 
@@ -286,12 +287,12 @@ def test_deep_values(form, depth, tmp_path, convert, lines_of):
     check_round_trip(records, converted(records, form, tmp_path, convert, lines_of))
 
 
-def test_no_parquet_of_what_no_column_can_hold(tmp_path, synth, refused):
+def test_no_parquet_of_what_no_column_can_hold(tmp_path, refused):
     (tmp_path / "in.jsonl").write_text('{"a":1}\n{"\\ud800":1}\n')
-    result = synth("cat", tmp_path / "in.jsonl", "-o", tmp_path / "out.parquet")
+    result = run("cat", tmp_path / "in.jsonl", "-o", tmp_path / "out.parquet")
     refused(result, "in.jsonl:2: a field's name holds half of a surrogate pair")
     (tmp_path / "in.jsonl").write_text("{}\n")
-    result = synth("cat", tmp_path / "in.jsonl", "-o", tmp_path / "out.parquet")
+    result = run("cat", tmp_path / "in.jsonl", "-o", tmp_path / "out.parquet")
     refused(result, "without any field")
     assert [p.name for p in tmp_path.iterdir()] == ["in.jsonl"]
 
@@ -323,11 +324,11 @@ def test_duckdb_reads_our_parquet(tmp_path, convert, monkeypatch):
     assert duckdb.sql(odd).fetchall() == [(1 + 3 + 5 + 7 + 9,)]
 
 
-def test_too_deep_for_columns_only(tmp_path, synth, refused):
+def test_too_deep_for_columns_only(tmp_path, refused):
     source = tmp_path / "in.jsonl"
     source.write_text('{"a":1}\n{"a":' + "[" * 1000 + "]" * 1000 + "}\n")
-    assert synth("cat", source).stdout == source.read_bytes()
-    result = synth("cat", source, "-o", tmp_path / "out.parquet")
+    assert run("cat", source).stdout == source.read_bytes()
+    result = run("cat", source, "-o", tmp_path / "out.parquet")
     refused(result, "in.jsonl:2: a value is nested too deeply, which Parquet and Arrow cannot hold")
 
 

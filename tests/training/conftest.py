@@ -8,7 +8,7 @@ from pydoc_data.topics import topics
 
 import pytest
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+import running
 
 
 @pytest.fixture(scope="session")
@@ -26,17 +26,13 @@ def synth():
     """Starts ``synth train``, or another tool, or torchrun."""
 
     def start(*arguments, tool="train", torchrun=0, **more):
-        launcher = [sys.executable, "-m"]
-        if torchrun:
-            launcher += ["torch.distributed.run", "--nproc-per-node", str(torchrun)]
-            launcher += ["--master-port", str(20000 + os.getpid() % 20000), "-m"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **more}
+        if not torchrun:
+            return running.start(tool, *arguments, **pipes)
+        launcher = ["torch.distributed.run", "--nproc-per-node", str(torchrun)]
+        launcher += ["--master-port", str(20000 + os.getpid() % 20000), "-m", "synthtools"]
         return subprocess.Popen(
-            [*launcher, "synthtools", tool, *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=ENVIRONMENT,
-            **more,
+            [sys.executable, "-m", *launcher, tool, *map(str, arguments)], **pipes
         )
 
     return start

@@ -1,0 +1,76 @@
+"""Starts of ``synth``, as a user's shell would start it.
+
+Most go through a process that has its imports behind it (``warm.py``), and cost milliseconds instead
+of seconds; the child that does the work runs the same ``__main__`` with the same files, signals and
+exit codes. ``COLD`` is an interpreter that starts: for tests of just that, of memory, of the modules
+that are loaded. With ``SYNTH_TESTS_COLD=1`` all starts are cold.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+COLD = (sys.executable, "-m", "synthtools")
+_HERE = Path(__file__).resolve().parent
+
+
+@cache
+def command() -> tuple[str, ...]:
+    """The beginning of a command line that is ``synth``; starts the warm process."""
+    if os.environ.get("SYNTH_TESTS_COLD") or not sys.platform.startswith("linux"):
+        return COLD
+    name = f"synth-tests-{os.getpid()}-{secrets.token_hex(8)}"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"\0{name}")  # a name that is no file, and ends with its process
+        listening.listen(64)
+        process = subprocess.Popen(
+            [sys.executable, _HERE / "warm.py", str(listening.fileno())],
+            stdin=subprocess.PIPE,  # its end is the end of the process
+            stdout=subprocess.DEVNULL,
+            pass_fds=[listening.fileno()],
+            # Arrow's allocator would start a thread, and no thread survives a fork.
+            env={**os.environ, "JE_ARROW_MALLOC_CONF": "background_thread:false"},
+        )
+    atexit.register(process.communicate)
+    return (sys.executable, "-I", "-S", str(_HERE / "warm_client.py"), name)
+
+
+def start(*words: object, **more: Any) -> subprocess.Popen[Any]:
+    """Starts ``synth`` with pipes for what it writes; ``more`` is for ``Popen``."""
+    more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    return subprocess.Popen([*command(), *map(str, words)], **more)
+
+
+def run(*words: object, **more: Any) -> subprocess.CompletedProcess[Any]:
+    """Runs ``synth`` to its end, on an empty stdin if ``more`` (for ``subprocess.run``) has none."""
+    if "stdin" not in more:
+        more = {"input": "" if more.get("text") else b"", **more}
+    more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 300, **more}
+    return subprocess.run([*command(), *map(str, words)], **more)
+
+
+def synth(*words: object, code: int = 0, **more: Any) -> Any:
+    """Runs ``synth``, which must end with ``code``: its stdout (bytes), or the one line (text) that
+    tells of the failure."""
+    done = run(*words, **more)
+    errors = done.stderr.decode()
+    assert done.returncode == code, errors
+    assert "Traceback" not in errors and "Warning" not in errors, errors
+    return one_line(done, code) if code else done.stdout
+
+
+def one_line(done: subprocess.CompletedProcess[bytes], code: int) -> str:
+    """The one line on stderr that tells why a run failed, as users are promised."""
+    assert done.returncode == code, done
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("synth: "), done.stderr
+    assert "internal error" not in lines[0]
+    return lines[0]
