@@ -27,6 +27,10 @@ _CHUNK_BYTES = 1 << 20
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
+class NotServedError(SynthError):
+    """A server does not serve the model asked for."""
+
+
 def connect(settings: Any) -> ServerEngine:
     """Connects to ``settings.server`` and asks what it serves.
 
@@ -80,7 +84,9 @@ def _served_model(served: list[dict[str, Any]], name: str, url: str) -> dict[str
     # The default name stands for whatever the server has.
     if name == BUILTIN and len(served) == 1:
         return served[0]
-    raise SynthError(f"{url}: does not serve {name}; --model takes {', '.join(map(str, names))}")
+    raise NotServedError(
+        f"{url}: does not serve {name}; --model takes {', '.join(map(str, names))}"
+    )
 
 
 def _answer(client: httpx.Client, method: str, path: str, body: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from synthtools.lm.generation import (
 )
 from synthtools.lm.loading import describe
 from synthtools.lm.scorer import Settings
-from synthtools.lm.server_backend import PASSING, greet, message_of
+from synthtools.lm.server_backend import PASSING, NotServedError, greet, message_of
 from synthtools.lm.server_pool import Pool, Server, pause
 
 # Prompts read ahead of the oldest that has no answer yet, for each request in flight.
@@ -61,7 +61,7 @@ class ServerGenerator(Generator):
     ) -> None:
         timeout = httpx.Timeout(traffic.timeout, connect=_CONNECT_SECONDS, pool=None)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=traffic.requests)
-        servers = [Server(*greet(url, settings.model.name, timeout, limits)) for url in urls]
+        servers = _serving(urls, settings.model.name, timeout, limits)
         self._pool = Pool(servers, traffic.patience, traffic.tokens, tell)
         self._threads = ThreadPoolExecutor(traffic.requests, thread_name_prefix="request")
         self._sampling = sampling
@@ -292,6 +292,26 @@ class ServerGenerator(Generator):
         if path != "/tokenize" and server.is_vllm and "context length" in said:
             raise _NoRoom(f"refused: {message}")
         raise _Refused(f"{server.url}: refuses: {message}")
+
+
+def _serving(
+    urls: list[str], name: str, timeout: httpx.Timeout, limits: httpx.Limits
+) -> list[Server]:
+    """The servers that serve a model; they may have others beside it or instead.
+
+    Raises:
+        SynthError: none does, or one cannot be reached.
+    """
+    servers: list[Server] = []
+    refusals: list[NotServedError] = []
+    for url in urls:
+        try:
+            servers.append(Server(*greet(url, name, timeout, limits)))
+        except NotServedError as error:
+            refusals.append(error)
+    if not servers:
+        raise refusals[0]
+    return servers
 
 
 class _Busy(Exception):  # noqa: N818
