@@ -19,8 +19,8 @@ from synthtools.errors import OutputClosed, SynthError
 from synthtools.records.files import remove_unfinished
 
 TOOLS = (
-    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "stats", "train"),
-    *("unlearn", "cat", "simulate", "plot"),
+    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "stats", "train", "unlearn"),
+    *("generate", "cat", "simulate", "plot"),
 )
 
 # Typer's errors all derive from the exception class of the Click that it carries.
