@@ -7,7 +7,7 @@ weights: their probabilities then run from near 0 to near 1, as those of a train
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from synthtools.lm.scorer import LanguageModel
+    from synthtools.records.batch import Batch
 
 # No test may reach for the network. Set before transformers is imported anywhere.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -146,6 +147,23 @@ def open_on_cpu() -> Callable[..., LanguageModel]:
 def tiny(llama: Path, open_on_cpu: Callable[..., LanguageModel]) -> LanguageModel:
     """The tiny Llama, opened once for all tests that only ask it for scores."""
     return open_on_cpu(llama)
+
+
+@pytest.fixture(scope="session")
+def written() -> Callable[[Path, Iterable[Batch]], Path]:
+    """Writes batches to a file, in the format that its name says."""
+    from synthtools.records.outputs import open_sink
+    from synthtools.records.size import Size
+
+    def write(path: Path, batches: Iterable[Batch]) -> Path:
+        options = {"shards": [], "force": True, "resume": False, "job": {}}
+        sink = open_sink(str(path), None, shard_size=Size(1 << 30, "bytes"), **options)
+        for batch in batches:
+            sink.write(batch)
+        sink.finish()
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

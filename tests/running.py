@@ -1,9 +1,10 @@
 """Starts of ``synth``, as a user's shell would start it.
 
-Most go through a process that has its imports behind it (``warm.py``), and cost milliseconds instead
-of seconds; the child that does the work runs the same ``__main__`` with the same files, signals and
-exit codes. ``COLD`` is an interpreter that starts: for tests of just that, of memory, of the modules
-that are loaded. With ``SYNTH_TESTS_COLD=1`` all starts are cold.
+Most go through a process that has its imports behind it (``warm.py``), and cost tenths of a second
+instead of seconds; the child that does the work runs the same ``__main__`` with the same files,
+signals and exit codes. ``COLD`` is an interpreter that starts: for tests of starts and ends, of
+memory, of the modules that are loaded, of a kill after which nothing may be left running. With
+``SYNTH_TESTS_COLD=1`` all starts are cold.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ HEAVY = (
 LIGHT_TOOLS = {"cat", "--help", "--version"}
 
 # What modules may read of the environment while they are imported.
-AT_IMPORT = ("ARROW", "HF_", "HOME", "LANG", "LC_", "MPL", "NUMBA", "OMP", "PYTHON", "TORCH")
+AT_IMPORT = ("ARROW", "HF_", "HOME", "LANG", "LC_", "MPL", "NUMBA", "OMP", "PYTHON")
 AT_IMPORT += ("TRANSFORMERS", "XDG_")
 
 Request = dict[str, Any]

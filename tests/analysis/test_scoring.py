@@ -18,10 +18,8 @@ from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import Request
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
-from synthtools.records.outputs import open_sink
 from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
-from synthtools.records.size import Size
 
 
 def batches(path: Path, batch_bytes: int = 1 << 20) -> Iterator[Batch]:
@@ -108,31 +106,21 @@ def test_fields(tiny: LanguageModel, records: list[dict[str, Any]], source: Path
 
 
 def test_unscored_tokens_are_null(
-    llama: Path, open_on_cpu: Callable[..., LanguageModel], source: Path, tmp_path: Path
+    llama: Path,
+    open_on_cpu: Callable[..., LanguageModel],
+    source: Path,
+    written: Callable[[Path, Iterator[Batch]], Path],
+    tmp_path: Path,
 ) -> None:
     model = open_on_cpu(llama, bos="never")
     items = scored(batches(source), model, Request(4), "text")
-    sink = open_sink(
-        str(tmp_path / "out.parquet"),
-        None,
-        shards=[],
-        force=True,
-        resume=False,
-        shard_size=Size(1 << 30, "bytes"),
-        job={},
-    )
-    for item in items:
-        for row in map(orjson.loads, with_fields(item, True, True).json_lines()):
-            # All but the first have a probability, and candidates.
-            assert [x is None for x in row["token_logprobs"]] == [
-                n == 0 for n in range(len(row["token_ids"]))
-            ]
-            assert [x is None for x in row["candidates"]] == [
-                n == 0 for n in range(len(row["token_ids"]))
-            ]
-        sink.write(with_fields(item, True, True))
-    sink.finish()
-    assert sink.totals["tokens"] == sum(
-        max(0, len(row["token_ids"]) - 1)
-        for row in pq.read_table(tmp_path / "out.parquet").to_pylist()
+    found = [with_fields(item, True, True) for item in items]
+    for row in (orjson.loads(line) for batch in found for line in batch.json_lines()):
+        # All but the first have a probability, and candidates.
+        first = [n == 0 for n in range(len(row["token_ids"]))]
+        assert [x is None for x in row["token_logprobs"]] == first
+        assert [x is None for x in row["candidates"]] == first
+    rows = pq.read_table(written(tmp_path / "out.parquet", iter(found))).to_pylist()
+    assert sum(int(batch.tally["tokens"].sum()) for batch in found) == sum(
+        max(0, len(row["token_ids"]) - 1) for row in rows
     )

@@ -10,10 +10,8 @@ import torch
 from synthtools.records.batch import Batch
 from synthtools.records.identity import Keys
 from synthtools.records.inputs import find_shards
-from synthtools.records.outputs import open_sink
 from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
-from synthtools.records.size import Size
 
 # The models of these tests are too small for more than one.
 torch.set_num_threads(1)
@@ -39,25 +37,3 @@ def keyed() -> Callable[..., Iterator[tuple[Batch, np.ndarray]]]:
             yield batch, keys.of(batch.column("id"), batch.column("text"))
 
     return keyed_batches
-
-
-@pytest.fixture(scope="session")
-def written() -> Callable[[Path, Iterator[Batch]], Path]:
-    """Writes batches to a file, in the format that its name says."""
-
-    def write(path: Path, batches: Iterator[Batch]) -> Path:
-        sink = open_sink(
-            str(path),
-            None,
-            shards=[],
-            force=True,
-            resume=False,
-            shard_size=Size(1 << 30, "bytes"),
-            job={},
-        )
-        for batch in batches:
-            sink.write(batch)
-        sink.finish()
-        return path
-
-    return write

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from running import run
 from synthtools.records import encoders
-from synthtools.records.columnar import JSON
+from synthtools.records.to_arrow import JSON
 
 COLUMNAR = ("parquet", "arrow")
 LINES = ("jsonl", "jsonl.gz", "jsonl.zst")
@@ -198,7 +198,7 @@ def converted(records, form, tmp_path, convert, lines_of):
 
 @pytest.mark.parametrize("form", COLUMNAR)
 def test_what_arrow_cannot_tell_apart(form, tmp_path, convert, lines_of):
-    """The two exceptions that columnar.py names, exactly these."""
+    """The two exceptions that to_arrow.py names, exactly these."""
     records = [{"a": 1, "b": 1}, {"a": 2.5, "b": None}, {"b": 3}]
     found = converted(records, form, tmp_path, convert, lines_of)
     assert found == ['{"a":1.0,"b":1}', '{"a":2.5,"b":null}', '{"a":null,"b":3}']

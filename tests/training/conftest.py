@@ -23,17 +23,16 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def synth():
-    """Starts ``synth train``, or another tool, or torchrun."""
+    """Starts ``synth train``, or another tool; on several ranks with torchrun."""
 
-    def start(*arguments, tool="train", torchrun=0, **more):
+    def start(*arguments, tool="train", torchrun=0, cold=False, **more):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **more}
-        if not torchrun:
-            return running.start(tool, *arguments, **pipes)
-        launcher = ["torch.distributed.run", "--nproc-per-node", str(torchrun)]
-        launcher += ["--master-port", str(20000 + os.getpid() % 20000), "-m", "synthtools"]
-        return subprocess.Popen(
-            [sys.executable, "-m", *launcher, tool, *map(str, arguments)], **pipes
-        )
+        words = [*(running.COLD if cold else running.command()), tool, *map(str, arguments)]
+        if torchrun:
+            launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(torchrun)]
+            launcher += ["--master-port", str(20000 + os.getpid() % 20000), "--no-python"]
+            words = [sys.executable, *launcher, *words]
+        return subprocess.Popen(words, **pipes)
 
     return start
 

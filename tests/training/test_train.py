@@ -37,7 +37,7 @@ def test_a_stopped_and_killed_run_ends_with_the_same_bytes(data, synth, whole, t
     folder = tmp_path / "stopped"
     log = folder / "training" / "log.jsonl"
     for stop in (signal.SIGTERM, signal.SIGKILL):
-        process = synth(data, *options(folder), "--resume")
+        process = synth(data, *options(folder), "--resume", cold=stop == signal.SIGTERM)
         before = len(log.read_bytes().splitlines()) if log.exists() else 0
         while process.poll() is None:
             done = len(log.read_bytes().splitlines()) if log.exists() else 0
@@ -71,30 +71,35 @@ def test_the_result_is_a_model_for_every_reader(whole, trained, data):
     assert report["perplexity"] < 400
 
 
-def test_two_ranks_learn_what_one_learns(data, trained, whole, tmp_path):
-    report = trained(data, *options(tmp_path / "two"), torchrun=2)
-    assert report["steps"] == 12
-    ours = lines(tmp_path / "two" / "training" / "log.jsonl")
+@pytest.fixture(scope="module")
+def of_two_ranks(data, trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two") / "model"
+    assert trained(data, *options(folder), torchrun=2, cold=True)["steps"] == 12
+    return folder
+
+
+def test_two_ranks_learn_what_one_learns(of_two_ranks, whole):
+    ours = lines(of_two_ranks / "training" / "log.jsonl")
     theirs = lines(whole / "training" / "log.jsonl")
     assert len(ours) == 12
     np.testing.assert_allclose(
         [line["loss"] for line in ours], [line["loss"] for line in theirs], rtol=1e-4
     )
-    mine, other = (load_file(f / "model.safetensors") for f in (tmp_path / "two", whole))
+    mine, other = (load_file(f / "model.safetensors") for f in (of_two_ranks, whole))
     assert mine.keys() == other.keys()
-    assert (tmp_path / "two" / "config.json").read_text() == (whole / "config.json").read_text()
+    assert (of_two_ranks / "config.json").read_text() == (whole / "config.json").read_text()
 
 
-@pytest.mark.parametrize("first, then", [(1, 2), (2, 1)])
+@pytest.mark.parametrize("ranks", [2, 1])
 def test_a_checkpoint_moves_between_numbers_of_ranks(
-    data, trained, synth, whole, tmp_path, first, then
+    data, trained, whole, of_two_ranks, tmp_path, ranks
 ):
     folder = tmp_path / "m"
-    trained(data, *options(folder), torchrun=first if first > 1 else 0)
+    shutil.copytree(of_two_ranks if ranks == 1 else whole, folder)
     checkpoints = folder / "training" / "checkpoints"
     shutil.rmtree(checkpoints / "step-00000012")
     (folder / "model.safetensors").unlink()
-    report = trained(data, *options(folder), "--resume", torchrun=then if then > 1 else 0)
+    report = trained(data, *options(folder), "--resume", torchrun=ranks if ranks > 1 else 0)
     assert report["steps"] == 12
     ours = lines(folder / "training" / "log.jsonl")
     theirs = lines(whole / "training" / "log.jsonl")

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from synthtools.console.options import BadRecords, Jobs, Reading, Seed, Text, option
-from synthtools.console.recipe import Adapters, Compute, Keeping, Recipe, Watching
+from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 
 
 def train(
     bad: BadRecords,
     text: Text,
+    conversations: Conversations,
     seed: Seed,
     jobs: Jobs,
     recipe: Recipe,
@@ -110,15 +111,6 @@ def train(
         bool,
         option("--pack/--no-pack", help="Let documents share a row; without, each row has one."),
     ] = True,
-    messages_field: Annotated[
-        str, option("--messages-field", metavar="FIELD", help="Field of a conversation's messages.")
-    ] = "messages",
-    prompt_field: Annotated[
-        str, option("--prompt-field", metavar="FIELD", help="Field of a prompt.")
-    ] = "prompt",
-    response_field: Annotated[
-        str, option("--response-field", metavar="FIELD", help="Field of the answer to it.")
-    ] = "response",
     loss_weight: Annotated[
         list[str] | None,
         option(
@@ -167,6 +159,7 @@ def train(
     run_training(
         Reading(bad.on_error, bad.rejects, bad.quiet),
         text,
+        conversations,
         seed.seed,
         jobs.jobs,
         What(
@@ -182,9 +175,6 @@ def train(
             sft,
             learn_all,
             pack,
-            messages_field,
-            prompt_field,
-            response_field,
             tuple(loss_weight or ()),
             golden,
         ),

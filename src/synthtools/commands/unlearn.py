@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.console.options import BadRecords, Jobs, Reading, Seed, Text, option
-from synthtools.console.recipe import Adapters, Compute, Keeping, Recipe, Watching
+from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 
 
 def unlearn(
     bad: BadRecords,
     text: Text,
+    conversations: Conversations,
     seed: Seed,
     jobs: Jobs,
     recipe: Recipe,
@@ -143,15 +144,6 @@ def unlearn(
         bool,
         option("--answers-only", help="Forget the answers alone, not the prompts before them."),
     ] = False,
-    messages_field: Annotated[
-        str, option("--messages-field", metavar="FIELD", help="Field of a conversation's messages.")
-    ] = "messages",
-    prompt_field: Annotated[
-        str, option("--prompt-field", metavar="FIELD", help="Field of a prompt.")
-    ] = "prompt",
-    response_field: Annotated[
-        str, option("--response-field", metavar="FIELD", help="Field of the answer to it.")
-    ] = "response",
     until: Annotated[
         list[str] | None,
         option(
@@ -235,6 +227,7 @@ def unlearn(
     run_unlearning(
         Reading(bad.on_error, bad.rejects, bad.quiet),
         text,
+        conversations,
         seed.seed,
         jobs.jobs,
         What(
@@ -255,9 +248,6 @@ def unlearn(
             forget_context,
             sft,
             answers_only,
-            messages_field,
-            prompt_field,
-            response_field,
             tuple(until or ()),
             max_replay_rise,
             norms_every,

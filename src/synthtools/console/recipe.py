@@ -169,6 +169,21 @@ class Adapters:
 
 
 @dataclass(frozen=True)
+class Conversations:
+    """Where conversations stand in records."""
+
+    messages_field: Annotated[
+        str, option("--messages-field", metavar="FIELD", help="Field of a conversation's messages.")
+    ] = "messages"
+    prompt_field: Annotated[
+        str, option("--prompt-field", metavar="FIELD", help="Field of a prompt.")
+    ] = "prompt"
+    response_field: Annotated[
+        str, option("--response-field", metavar="FIELD", help="Field of the answer to it.")
+    ] = "response"
+
+
+@dataclass(frozen=True)
 class Keeping:
     """What is kept, and how a run goes on."""
 

@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthtools.console.recipe import Conversations
 from synthtools.console.run import Run
 from synthtools.errors import UsageError
 from synthtools.records.batch import MISSING, Batch
@@ -107,14 +108,12 @@ class Form:
         kind: ``text``; ``conversation`` (messages, or a prompt and a response); ``answered`` (a text,
             or a prompt and a response as plain text).
         text_field: of texts.
-        messages_field, prompt_field, response_field: of the others.
+        fields: of the others.
     """
 
     kind: str
     text_field: str
-    messages_field: str = "messages"
-    prompt_field: str = "prompt"
-    response_field: str = "response"
+    fields: Conversations = field(default_factory=Conversations)
 
 
 class Reader:
@@ -142,7 +141,7 @@ class Reader:
         from synthtools.training.plan import Source
 
         form = self._form
-        fields = [form.messages_field, form.prompt_field, form.response_field]
+        fields = list(astuple(form.fields))
         facts = [
             [shard.digest() if self._hashed else shard.name for shard in shards],
             form.text_field if form.kind == "text" else fields,
@@ -175,7 +174,7 @@ class Reader:
 def _answered(batch: Batch, form: Form, rejects: Rejects) -> list[Any]:
     from synthtools.training.conversations import Answered
 
-    asked = batch.column(form.prompt_field)
+    asked = batch.column(form.fields.prompt_field)
     texts = batch.column(form.text_field)
     pairs = [i for i, text in enumerate(texts) if text is MISSING and asked[i] is not MISSING]
     plain = sorted(set(range(len(texts))) - set(pairs))
@@ -186,11 +185,11 @@ def _answered(batch: Batch, form: Form, rejects: Rejects) -> list[Any]:
     if pairs:
         sound = batch.take(pairs)
         for name, option in (
-            (form.prompt_field, "--prompt-field"),
-            (form.response_field, "--response-field"),
+            (form.fields.prompt_field, "--prompt-field"),
+            (form.fields.response_field, "--response-field"),
         ):
             sound = require_text(sound, name, rejects, option)
-        columns = sound.column(form.prompt_field), sound.column(form.response_field)
+        columns = sound.column(form.fields.prompt_field), sound.column(form.fields.response_field)
         found += [Answered(*pair) for pair in zip(*columns, strict=True)]
     return found
 
@@ -200,15 +199,13 @@ def _conversations(batch: Batch, form: Form, rejects: Rejects) -> list[Any]:
 
     found: list[Any] = []
     bad: dict[int, str] = {}
-    columns = [
-        batch.column(name) for name in (form.messages_field, form.prompt_field, form.response_field)
-    ]
+    columns = [batch.column(name) for name in astuple(form.fields)]
     for index, (messages, prompt, response) in enumerate(zip(*columns, strict=True)):
         if messages is MISSING:
             if prompt is MISSING or response is MISSING:
                 bad[index] = (
-                    f'no field "{form.messages_field}", nor "{form.prompt_field}" and '
-                    f'"{form.response_field}" (fields: {fields_of(batch, index)}; use '
+                    f'no field "{form.fields.messages_field}", nor "{form.fields.prompt_field}" and '
+                    f'"{form.fields.response_field}" (fields: {fields_of(batch, index)}; use '
                     "--messages-field, --prompt-field, --response-field)"
                 )
                 continue
@@ -242,7 +239,6 @@ class What:
         arch, model, revision: what to begin with.
         vocabulary, tokenizer, context, tokens, epochs: as given.
         sft, learn_all, pack: how documents become rows.
-        messages_field, prompt_field, response_field: of conversations.
         loss_weights: NAME=WEIGHT; golden: a source's name.
     """
 
@@ -258,8 +254,5 @@ class What:
     sft: bool
     learn_all: bool
     pack: bool
-    messages_field: str
-    prompt_field: str
-    response_field: str
     loss_weights: tuple[str, ...]
     golden: str | None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from synthtools.console import quantities, recipe, reports
 from synthtools.console.options import Reading, Text
 from synthtools.console.planning import planned
-from synthtools.console.recipe import Adapters, Compute, Keeping, Recipe, Watching
+from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.console.run import Run
 from synthtools.console.sources import (
     Form,
@@ -46,6 +46,7 @@ _LONGEST = 2048
 def run_training(
     reading: Reading,
     text: Text,
+    conversations: Conversations,
     seed: int,
     jobs: int | None,
     what: What,
@@ -80,13 +81,7 @@ def run_training(
         parallel.use_cores(jobs)
         ranks = parallel.join(compute.device)
         plan = replace(plan, context=what.context or _context(what))
-        form = Form(
-            "conversation" if what.sft else "text",
-            text.text_field,
-            what.messages_field,
-            what.prompt_field,
-            what.response_field,
-        )
+        form = Form("conversation" if what.sft else "text", text.text_field, conversations)
         reader = Reader(run, form, hashed=not watching.dry_run)
         shards = [find_shards([path]) for path, _ in named]
         sources = [

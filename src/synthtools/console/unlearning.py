@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from synthtools.console import pictures, quantities, recipe, reports
 from synthtools.console.options import Reading, Text
 from synthtools.console.planning import planned
-from synthtools.console.recipe import Adapters, Compute, Keeping, Recipe, Watching
+from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.console.run import Run
 from synthtools.console.sources import Form, Reader, short_name, sources_of, validation_of
 from synthtools.console.training import CONTINUED, job_of, own_context, prepare, result, show
@@ -48,9 +48,6 @@ class What:
     forget_context: int | None
     sft: bool
     answers_only: bool
-    messages_field: str
-    prompt_field: str
-    response_field: str
     until: tuple[str, ...]
     max_replay_rise: str | None
     norms_every: int
@@ -60,6 +57,7 @@ class What:
 def run_unlearning(
     reading: Reading,
     text: Text,
+    conversations: Conversations,
     seed: int,
     jobs: int | None,
     what: What,
@@ -101,10 +99,13 @@ def run_unlearning(
         assert what.model is not None
         plan = replace(plan, context=what.context or own_context(what.model, what.revision))
         aim = replace(aim, context=what.forget_context or plan.context)
-        fields = (text.text_field, what.messages_field, what.prompt_field, what.response_field)
         hashed = not watching.dry_run
-        asked = Reader(run, Form("conversation" if what.sft else "answered", *fields), hashed)
-        plain = Reader(run, Form("text", *fields), hashed)
+        asked = Reader(
+            run,
+            Form("conversation" if what.sft else "answered", text.text_field, conversations),
+            hashed,
+        )
+        plain = Reader(run, Form("text", text.text_field), hashed)
         shards = [find_shards([path]) for path in named]
         split = len(what.forget)
         forget = [

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from synthtools.closing import Closing
 from synthtools.lm.scorer import NO_PROMPT, Tokenised
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.lm.torch_backend import Replica, TorchEngine, at_least
@@ -83,7 +83,7 @@ class EncoderReplica(Replica):
         return sums
 
 
-class SentenceEncoder:
+class SentenceEncoder(Closing):
     """Vectors of texts; a context manager that gives the device back.
 
     Args:
@@ -113,15 +113,7 @@ class SentenceEncoder:
         self._stride = stride
         self._lower = lower
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._engine.close()
 
     def tokenise(self, texts: list[str]) -> list[Tokenised]:

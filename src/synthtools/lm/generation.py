@@ -15,9 +15,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
+from synthtools.closing import Closing
 from synthtools.errors import UsageError
 from synthtools.lm.loading import describe, load_configuration, load_tokenizer
 from synthtools.lm.scorer import (
@@ -144,7 +144,7 @@ class Traffic:
     tries: int = 6
 
 
-class Generator(ABC):
+class Generator(Closing, ABC):
     """Answers prompts; a context manager that gives the device back.
 
     Attributes:
@@ -179,17 +179,6 @@ class Generator(ABC):
     @abstractmethod
     def close(self) -> None:
         """Gives the device back."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_generator(

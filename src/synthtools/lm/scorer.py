@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from synthtools.closing import Closing
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.loading import (
     ModelName,
@@ -75,7 +75,7 @@ class Tokenised(NamedTuple):
 NO_PROMPT = np.zeros(0, np.int32)
 
 
-class LanguageModel:
+class LanguageModel(Closing):
     """Scores texts; a context manager that gives the device back.
 
     Attributes:
@@ -101,15 +101,7 @@ class LanguageModel:
         self._capacity = engine.context - len(self._begin)
         self._stride = stride
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._engine.close()
 
     def tokenise(self, texts: list[str], prompts: list[str] | None = None) -> list[Tokenised]:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
+from synthtools.closing import Closing
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.loading import (
     ModelName,
@@ -50,7 +50,7 @@ _MODES = {
 _NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 
 
-class VectorModel:
+class VectorModel(Closing):
     """Texts → vectors; a context manager that gives the device back.
 
     Args:
@@ -76,17 +76,8 @@ class VectorModel:
         }
         self.chunk_bytes: int = model.chunk_bytes
 
-    def __enter__(self) -> Self:
-        self._model.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._model.__exit__(kind, error, trace)
+    def close(self) -> None:
+        self._model.close()
 
     def tokenise(self, texts: list[str]) -> list[Tokenised]:
         """Tokens of texts; a text that has none has no vector."""

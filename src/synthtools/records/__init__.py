@@ -9,7 +9,8 @@ leaves as the very bytes it came in as, and an added field touches no other.
 - ``reading``: shards → batches, with bad records told or set aside
 - ``batch``: the batch, its two forms (JSON lines, Arrow rows), fields added to it
 - ``jsonl``: JSON text: parsing with exact reasons, splicing without touching the rest
-- ``columnar``: JSON values ↔ Arrow types and columns
+- ``to_arrow``, ``to_json``: JSON values ↔ Arrow types and columns
+- ``schemas``: one schema for tables that differ, and their rows in it
 - ``encoders``: batches → JSONL, Parquet or Arrow bytes
 - ``size``: where batches are cut into parts of a size
 - ``files``: files that stand under their name only when they are whole

@@ -19,9 +19,9 @@ from synthtools.records import jsonl
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from synthtools.records.columnar import Piece
+    from synthtools.records.schemas import Piece
 
-# What an added field holds, per record; ``records.columnar`` maps each to an Arrow type.
+# What an added field holds, per record; ``records.to_arrow`` maps each to an Arrow type.
 #   ids: int32 array; hashes: uint32 array; logprobs: float32 array, NaN where a token has none;
 #   vector: float32 array, as long as every other of the column;
 #   candidates: (present, ids, logprobs): bool array [tokens], int32 and float32 arrays
@@ -206,21 +206,21 @@ class JsonBatch(Batch):
         return lines
 
     def piece(self) -> Piece:
-        from synthtools.records import columnar
+        from synthtools.records import schemas, to_arrow
 
         objects = [
             jsonl.parse_exactly(line) if jsonl.has_long_integer(line) else record
             for line, record in zip(self.lines, self.objects, strict=True)
         ]
         try:
-            table = columnar.table_of(objects)
-        except columnar.UnfitRecord as error:
+            table = to_arrow.table_of(objects)
+        except to_arrow.UnfitRecord as error:
             number = int(self.numbers[error.index])
             line = self.lines[error.index]
             raise RecordError(self.source, number, str(error), line) from error
-        lines = self.lines if any(map(columnar.holds_float, table.schema.types)) else None
-        table = columnar.with_columns(table, self.added)
-        return columnar.Piece(table, lines, frozenset(self.added))
+        lines = self.lines if any(map(to_arrow.holds_float, table.schema.types)) else None
+        table = to_arrow.with_columns(table, self.added)
+        return schemas.Piece(table, lines, frozenset(self.added))
 
 
 @dataclass
@@ -232,28 +232,28 @@ class ArrowBatch(Batch):
     def column(self, name: str) -> list[Any]:
         if name not in self.rows.column_names:
             return [MISSING] * len(self)
-        from synthtools.records import columnar
+        from synthtools.records import to_json
 
-        return columnar.values(self.rows.column(name))
+        return to_json.values(self.rows.column(name))
 
     def field_names(self, index: int) -> list[str]:
         return list(self.rows.column_names)
 
     def raw(self, index: int) -> bytes:
-        from synthtools.records import columnar
+        from synthtools.records import to_json
 
-        return columnar.json_lines(self.rows.slice(index, 1))[0]
+        return to_json.json_lines(self.rows.slice(index, 1))[0]
 
     def sizes(self) -> np.ndarray:
-        from synthtools.records import columnar
+        from synthtools.records import schemas
 
-        return columnar.row_sizes(self.rows)
+        return schemas.row_sizes(self.rows)
 
     def _take_records(self, indices: Sequence[int]) -> Self:
         if not self.rows.column_names:
-            from synthtools.records import columnar
+            from synthtools.records import to_arrow
 
-            return replace(self, rows=columnar.without_columns(len(indices)))
+            return replace(self, rows=to_arrow.without_columns(len(indices)))
         start, count = (indices[0], len(indices)) if len(indices) else (0, 0)
         if list(indices) == list(range(start, start + count)):
             return replace(self, rows=self.rows.slice(start, count))
@@ -266,14 +266,14 @@ class ArrowBatch(Batch):
         return replace(self, rows=self.rows.select(names))
 
     def json_lines(self) -> list[bytes]:
-        from synthtools.records import columnar
+        from synthtools.records import to_arrow, to_json
 
-        return columnar.json_lines(columnar.with_columns(self.rows, self.added))
+        return to_json.json_lines(to_arrow.with_columns(self.rows, self.added))
 
     def piece(self) -> Piece:
-        from synthtools.records import columnar
+        from synthtools.records import schemas, to_arrow
 
-        return columnar.Piece(columnar.with_columns(self.rows, self.added))
+        return schemas.Piece(to_arrow.with_columns(self.rows, self.added))
 
 
 def _json(kind: FieldKind, value: Any) -> bytes:

@@ -14,7 +14,7 @@ from synthtools.records.size import parts
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from synthtools.records.columnar import Piece
+    from synthtools.records.schemas import Piece
 
 # Rows are gathered to groups of this size before they are written: small enough to hold, large
 # enough for column readers.
@@ -115,23 +115,23 @@ class TableEncoder(Encoder):
     def _flush(self, last: bool = False) -> None:
         if not self._pending:
             return
-        from synthtools.records import columnar
+        from synthtools.records import schemas
 
         schema = self._schema
         for piece in self._pending:
             found = piece.table.schema
-            schema = found if schema is None else columnar.unify(schema, found)
+            schema = found if schema is None else schemas.unify(schema, found)
         assert schema is not None
         if self._form == "parquet" and not schema.names and not last:
             self._filled = 0  # Parquet needs a field: records without any wait for one that has
             return
-        schema, tables = columnar.fitted(self._pending, schema)
+        schema, tables = schemas.fitted(self._pending, schema)
         if self._writer is None:
             self._open(schema)
         elif not schema.equals(self._schema):
             schema = self._widen(schema)
-            schema, tables = columnar.fitted(self._pending, schema)
-        self._write_group(columnar.joined(tables))
+            schema, tables = schemas.fitted(self._pending, schema)
+        self._write_group(schemas.joined(tables))
         self._pending, self._filled = [], 0
 
     def _write_group(self, group: pa.Table) -> None:
@@ -158,7 +158,7 @@ class TableEncoder(Encoder):
             self._writer = pa.ipc.new_stream(self._target.file, schema)
 
     def _widen(self, schema: pa.Schema) -> pa.Schema:
-        from synthtools.records import columnar
+        from synthtools.records import schemas
 
         restart = getattr(self._target, "restart", None)
         if restart is None:
@@ -174,10 +174,10 @@ class TableEncoder(Encoder):
         # Two passes: first see whether every old group fits, since one that does not makes its
         # column JSON for all.
         for group in _tables_in(written, self._form):
-            schema, _ = columnar.fitted([columnar.Piece(group)], schema)
+            schema, _ = schemas.fitted([schemas.Piece(group)], schema)
         self._open(schema)
         for group in _tables_in(written, self._form):
-            self._write_group(columnar.fitted([columnar.Piece(group)], schema)[1][0])
+            self._write_group(schemas.fitted([schemas.Piece(group)], schema)[1][0])
         return schema
 
 

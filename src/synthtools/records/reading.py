@@ -99,12 +99,12 @@ def batch_of(block: Block, rejects: Rejects) -> tuple[Batch, int]:
     if block.rows is None:
         lines = block.lines.split(b"\n")
         return json_batch(lines, range(block.number, block.number + len(lines)), block, rejects)
-    from synthtools.records import columnar
+    from synthtools.records import to_json
 
     count = block.rows.num_rows
     numbers = np.arange(block.number, block.number + count, dtype=np.int64)
     batch = ArrowBatch(block.source, numbers, numbers - block.number, rows=block.rows)
-    return without(batch, columnar.faults(block.rows), rejects), count
+    return without(batch, to_json.faults(block.rows), rejects), count
 
 
 # ---------------------------------------------------------------- JSONL

@@ -6,11 +6,11 @@ import itertools
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from synthtools.closing import Closing
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.files import told
 
@@ -45,7 +45,7 @@ class _Piece:
     places: np.ndarray
 
 
-class Spool:
+class Spool(Closing):
     """A temporary file (in TMPDIR) of records; each is known by a handle.
 
     Records come back as they were: lines byte for byte, rows with their types, with the shard and
@@ -61,15 +61,7 @@ class Spool:
         with told(_WHERE):
             self._file: BinaryIO = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._file.close()
 
     def add(self, batch: Batch) -> np.ndarray:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import numpy as np
 
+from synthtools.closing import Closing
 from synthtools.records.files import told
 
 _WHERE = "vectors kept in TMPDIR"
 
 
-class VectorFile:
+class VectorFile(Closing):
     """Rows of float32 in a temporary file."""
 
     def __init__(self) -> None:
@@ -21,15 +21,7 @@ class VectorFile:
         with told(_WHERE):
             self._file: BinaryIO = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._file.close()
 
     def append(self, rows: np.ndarray) -> None:
