@@ -40,7 +40,7 @@ REPORTS = {
 }
 MODELS = ("ppl", "edit", "embed")
 # Tools that read no records.
-SOURCELESS = {"simulate", "plot"}
+SOURCELESS = {"eval", "simulate", "plot"}
 NO_SUCH = "--no-such-option"
 
 

@@ -1,0 +1,144 @@
+"""``synth eval``: what a model became, measured."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from synthtools.console.models import EvaluatedModel
+from synthtools.console.options import BadRecords, Jobs, Seed, option
+
+
+def eval(  # noqa: A001 (the tool's name)
+    model: EvaluatedModel,
+    jobs: Jobs,
+    seed: Seed,
+    bad: BadRecords,
+    suite: Annotated[
+        list[str] | None,
+        option(
+            "--suite",
+            "-s",
+            metavar="NAME",
+            help="A suite to run; several may be named. --list shows them.",
+            show_default=False,
+        ),
+    ] = None,
+    list_suites: Annotated[
+        bool, option("--list", help="Show the suites, with what each needs, and stop.")
+    ] = False,
+    data: Annotated[
+        str | None,
+        option(
+            "--data",
+            metavar="DIR",
+            help="Directory of the suites' data: DIR/SUITE/… or DIR/eval_SUITE/…, in any format of "
+            "records; or the directory of one suite.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        option("--limit", metavar="N", min=1, help="Only the first N items of each suite."),
+    ] = None,
+    samples: Annotated[
+        str | None,
+        option(
+            "--samples",
+            metavar="FILE",
+            help="Write what the model did with each item here, as records (.jsonl, .jsonl.zst, "
+            ".parquet, …); synth diff compares models by it item by item.",
+        ),
+    ] = None,
+    judge: Annotated[
+        str | None,
+        option(
+            "--judge",
+            metavar="MODEL",
+            help="The model that judges, in suites with a judge: builtin, a directory, or a Hub id.",
+        ),
+    ] = None,
+    pairs: Annotated[
+        str | None,
+        option(
+            "--pairs",
+            metavar="FILE",
+            help="Pairwise probabilities of a judge as records, for --suite self-preference.",
+        ),
+    ] = None,
+    valid: Annotated[
+        list[str] | None,
+        option(
+            "--valid",
+            metavar="NAME=PATH",
+            help="A domain of the suite perplexity: a name and a file or directory of records with "
+            "a field text; several may be named. Without --suite this asks for that suite.",
+            show_default=False,
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        option(
+            "--baseline",
+            metavar="REPORT",
+            help="A report of an earlier model on the same suites, to warn against where "
+            "calibration got worse and accuracy did not (Ratios).",
+        ),
+    ] = None,
+    bootstrap: Annotated[
+        int,
+        option(
+            "--bootstrap",
+            metavar="B",
+            min=0,
+            max=100_000,
+            help="Resamples behind the 95 % intervals [ours]; 0 for none.",
+        ),
+    ] = 1000,
+    force: Annotated[bool, option("--force", help="Replace a file of samples that is there.")] = (
+        False
+    ),
+    report: Annotated[
+        str | None,
+        option("--report", metavar="FILE", help="Keep the report here as well, as JSON."),
+    ] = None,
+    plot: Annotated[
+        str | None,
+        option(
+            "--plot",
+            metavar="FILE",
+            help="Draw the report as PNG or SVG (needs [plot]).",
+        ),
+    ] = None,
+    json_output: Annotated[
+        bool, option("--json", help="Print the report as JSON at a terminal too.")
+    ] = False,
+) -> None:
+    """Measure a model: suites of tasks, one report.
+
+    One start of the model serves all suites. The report is a table at a terminal, else JSON; what
+    the model did with each item goes to --samples.
+
+    \b
+    Examples:
+      synth eval --list
+      synth eval builtin --valid novels=novels.jsonl --valid wiki=wiki/ --json
+      synth eval ./model --suite perplexity --valid held=held.jsonl --samples samples.jsonl
+
+    Memory: the model, and the items of one suite.
+    """
+    from synthtools.console import evaluating
+    from synthtools.evaluation.session import Wanted
+
+    if list_suites:
+        evaluating.show_suites(json_output)
+        return
+    wanted = Wanted(
+        data=data,
+        limit=limit,
+        seed=seed.seed,
+        resamples=bootstrap,
+        pairs=pairs,
+        valid=evaluating.domains(valid or []),
+    )
+    names = evaluating.chosen(suite or [], wanted)
+    results = evaluating.Results(samples, force, report, plot, json_output)
+    evaluating.run_evaluation(names, wanted, model, judge, jobs, bad, results)

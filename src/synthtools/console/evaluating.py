@@ -1,0 +1,190 @@
+"""The run behind ``synth eval``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthtools.console import pictures, reports, terminal
+from synthtools.console.models import Model
+from synthtools.console.options import BadRecords, Jobs, Reading
+from synthtools.console.quantities import shard_size
+from synthtools.console.reports import number
+from synthtools.console.run import Run
+from synthtools.errors import UsageError
+from synthtools.evaluation import suites
+from synthtools.evaluation.session import Session, Wanted
+from synthtools.records.batch import JsonBatch
+from synthtools.records.jsonl import json_bytes
+from synthtools.records.outputs import Sink, open_sink
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where the results go."""
+
+    samples: str | None
+    force: bool
+    report: str | None
+    plot: str | None
+    json_output: bool
+
+
+def domains(named: list[str]) -> tuple[tuple[str, str], ...]:
+    """``name=path`` of the options, each name once.
+
+    Raises:
+        UsageError
+    """
+    found: dict[str, str] = {}
+    for one in named:
+        name, equals, path = one.partition("=")
+        if not equals:
+            name, path = one, one
+        if not name or not path:
+            raise UsageError(f"--valid {one}: give NAME=PATH")
+        if name in found:
+            raise UsageError(f"--valid {name}: is named twice")
+        found[name] = path
+    return tuple(found.items())
+
+
+def chosen(named: list[str], wanted: Wanted) -> list[str]:
+    """The suites that the options ask for, each once: those named, several or comma lists, and
+    perplexity where domains are.
+
+    Raises:
+        UsageError: none is.
+    """
+    names = dict.fromkeys(part.strip() for one in named for part in one.split(","))
+    if wanted.valid:
+        names |= {"perplexity": None}
+    if not names:
+        raise UsageError("name a suite: --suite NAME (--list shows them)")
+    for name in names:
+        suites.find(name)
+    return list(names)
+
+
+def show_suites(json_output: bool) -> None:
+    """The suites, with what each needs."""
+    rows = [
+        {"suite": name, "needs": list(suite.needs), "about": suite.about}
+        for name, suite in suites.SUITES.items()
+    ]
+    found = [(r["suite"], f"{r['about']}; needs {', '.join(r['needs'])}") for r in rows]
+    reports.show({"kind": "eval-suites", "suites": rows}, json_output, reports.table(found))
+
+
+class _Samples:
+    """The samples' file."""
+
+    def __init__(self, path: str | None, force: bool, run: Run) -> None:
+        self._sink: Sink | None = None
+        self.path = path
+        self.count = 0
+        if path is not None:
+            self._sink = open_sink(
+                path,
+                None,
+                shards=run.shards_beside,
+                force=force,
+                resume=False,
+                shard_size=shard_size("32MB"),
+                job={},
+            )
+
+    def keep(self, rows: list[dict[str, Any]]) -> None:
+        if self._sink is not None and rows:
+            places = np.arange(self.count, self.count + len(rows), dtype=np.int64)
+            lines = [json_bytes(row) for row in rows]
+            self._sink.write(JsonBatch("<samples>", places + 1, places, lines=lines))
+        self.count += len(rows)
+
+    def finish(self) -> None:
+        if self._sink is not None:
+            self._sink.finish()
+
+    def abort(self) -> None:
+        if self._sink is not None:
+            self._sink.abort()
+
+
+def run_evaluation(
+    names: list[str],
+    wanted: Wanted,
+    model: Model,
+    judge: str | None,
+    jobs: Jobs,
+    bad: BadRecords,
+    results: Results,
+) -> None:
+    """Runs the suites and prints the report.
+
+    Args:
+        names: of suites, in the order of the report.
+        model: its ``model`` is empty where no suite needs one.
+        judge: the judge's name.
+    """
+    if results.plot is not None:
+        pictures.check_name(results.plot)
+    given = {
+        *(["model"] if model.model else []),
+        *(["judge"] if judge else []),
+        *(name for name in ("data", "pairs", "valid", "answers") if getattr(wanted, name)),
+    }
+    suites.refuse_missing(names, given)
+    # What is not there is told before a model is loaded.
+    paths = suites.files(names, wanted)
+    reading = Reading(on_error=bad.on_error, rejects=bad.rejects, quiet=bad.quiet)
+    with Run("eval", reading, beside=paths, bar=False, inputs=False) as run:
+        samples = _Samples(results.samples, results.force, run)
+        session = Session(
+            wanted,
+            model.settings(jobs) if model.model else None,
+            model.settings(jobs, judge) if judge else None,
+            samples.keep,
+            run.rejects,
+            (lambda _: None) if bad.quiet else terminal.remark,
+        )
+        try:
+            with session:
+                sections = {name: suites.run(name, session) for name in names}
+                run.model = session.opened[0] if session.opened else None
+        except BaseException:
+            samples.abort()
+            raise
+        samples.finish()
+        run.count(sum(section["n"] for section in sections.values()))
+        report = run.finish(
+            {
+                "kind": "eval",
+                "suites": sections,
+                "samples": {"file": results.samples, "records": samples.count},
+            }
+        )
+    pictures.plot(report, results.plot)
+    if results.report:
+        reports.save(report, results.report)
+    reports.show(report, results.json_output, lines(report))
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """The report as tables: a line a figure, with its interval."""
+    found = []
+    for name, section in report["suites"].items():
+        found += [f"{name}  ({section['n']:,} items)"]
+        wide = max((len(key) for key in section["figures"]), default=0)
+        for key, value in section["figures"].items():
+            ends = (section.get("intervals") or {}).get(key)
+            more = f"  [{number(ends[0], 3)}, {number(ends[1], 3)}]" if ends else ""
+            found.append(f"  {key:<{wide}}  {number(value)}{more}")
+        for row in section.get("domains", []):
+            found.append(
+                f"    {row['domain']:<24} ppl {number(row['perplexity']):>10}  "
+                f"{number(row['bits_per_byte'])} bits/byte  {row['tokens']:,} tokens"
+            )
+        found.append("")
+    return found[:-1]

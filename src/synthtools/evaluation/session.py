@@ -1,0 +1,130 @@
+"""What a run of ``synth eval`` lends its suites."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from synthtools.errors import UsageError
+from synthtools.records.batch import Batch
+from synthtools.records.inputs import find_shards
+from synthtools.records.merging import as_lines
+from synthtools.records.reading import read
+from synthtools.records.rejects import Rejects
+
+if TYPE_CHECKING:
+    from synthtools.lm.scorer import LanguageModel, Settings
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for.
+
+    Attributes:
+        data: the directory of the suites' data, None where none was named.
+        limit: items of each suite at most, its first ones; None for all.
+        seed: of every draw.
+        resamples: behind each bootstrap interval.
+        pairs: a file of pairwise probabilities.
+        answers: files of answers to be judged, with the models that gave them.
+        valid: (name, path) of the domains of perplexity.
+        allow_code: model-written code may run here.
+    """
+
+    data: str | None = None
+    limit: int | None = None
+    seed: int = 0
+    resamples: int = 1000
+    pairs: str | None = None
+    answers: tuple[str, ...] = ()
+    valid: tuple[tuple[str, str], ...] = ()
+    allow_code: bool = False
+
+
+@dataclass
+class Session:
+    """One run, as a context: models are opened when first asked for and serve all suites.
+
+    Attributes:
+        wanted: the options.
+        settings: of the model under evaluation, None where none was named.
+        judging: of the judge, None where none was named.
+        keep: takes sample records: one dictionary an item, with ``suite`` and ``id``.
+        rejects: where bad records go.
+        tell: given remarks for the user.
+    """
+
+    wanted: Wanted
+    settings: Settings | None = None
+    judging: Settings | None = None
+    keep: Callable[[list[dict[str, Any]]], None] = lambda _: None
+    rejects: Rejects = field(default_factory=Rejects)
+    tell: Callable[[str], None] = lambda _: None
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _open: dict[Any, LanguageModel] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def model(self) -> LanguageModel:
+        """The model under evaluation."""
+        if self.settings is None:
+            raise UsageError("name the model: synth eval MODEL --suite …")
+        return self._opened(self.settings)
+
+    def judge(self) -> LanguageModel:
+        """The judge; the very same object where it is the model under evaluation."""
+        if self.judging is None:
+            raise UsageError("name the judge: --judge MODEL")
+        return self._opened(self.judging)
+
+    @property
+    def opened(self) -> list[dict[str, Any]]:
+        """What the report says of the models that were opened."""
+        return [model.description for model in self._open.values()]
+
+    def _opened(self, settings: Settings) -> LanguageModel:
+        if settings not in self._open:
+            from synthtools.lm.scorer import open_model
+            from synthtools.lm.scores import Request
+
+            found = open_model(settings, Request(), self.tell)
+            self._open[settings] = self._stack.enter_context(found)
+        return self._open[settings]
+
+    def batches(self, path: str) -> Iterator[Batch]:
+        """The sound records of a file or directory, up to the limit."""
+        left = self.wanted.limit
+        for batch in read(find_shards([path]), self.rejects):
+            if left is not None:
+                if len(batch) >= left:
+                    yield batch.take(range(left)) if len(batch) > left else batch
+                    return
+                left -= len(batch)
+            yield batch
+
+    def records(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Like ``batches``, each record with its place (``file:line``) for messages."""
+        for batch in self.batches(path):
+            for number, line in zip(batch.numbers, as_lines(batch).json_lines(), strict=True):
+                yield f"{batch.source}:{number}", json.loads(line)
+
+    def samples(self, suite: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Keeps what a suite found for each item.
+
+        Args:
+            rows: each with ``id``; the field ``suite`` is put before it.
+        """
+        self.keep([{"suite": suite, **row} for row in rows])

@@ -1,0 +1,101 @@
+"""The suites by name.
+
+A suite is a row here and a function ``run(name, session)`` that gives its section of the report, a
+dictionary with at least
+
+    n          items that count
+    figures    {name: number}: the results; what tables show and ``synth diff`` compares
+    intervals  {name: [low, high]}: 95 %, of the figures that have one
+    per_item   {figure: field}: which field of a sample is an item's part of a figure, so that
+               ``synth diff`` can compare two models item by item
+
+and whatever else belongs to it. It hands its samples to ``session.samples``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthtools.errors import UsageError
+from synthtools.evaluation.session import Session, Wanted
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite.
+
+    Attributes:
+        where: the module of this folder and its function: (name, session) → section.
+        needs: of ``model``, ``judge``, ``data``, ``pairs``, ``valid``, ``answers``.
+        about: what it measures, in a line.
+        files: the function of the module that says which files will be read: (name, wanted) → paths;
+            it raises where they are not there, before any model is opened.
+    """
+
+    where: str
+    needs: tuple[str, ...]
+    about: str
+    files: str | None = None
+
+
+SUITES = {
+    "perplexity": Suite(
+        "domains:run", ("model", "valid"), "perplexity over domains (--valid name=path)", "files"
+    ),
+}
+
+_OPTIONS = {
+    "model": "a model: synth eval MODEL",
+    "judge": "--judge MODEL",
+    "data": "--data DIR",
+    "pairs": "--pairs FILE",
+    "valid": "--valid NAME=PATH",
+    "answers": "--answers FILE",
+}
+
+
+def find(name: str) -> Suite:
+    """A suite by its name.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name in SUITES:
+        return SUITES[name]
+    raise UsageError(f"--suite {name}: unknown; there are {', '.join(sorted(SUITES))}")
+
+
+def refuse_missing(names: Sequence[str], given: set[str]) -> None:
+    """Raises UsageError where a suite lacks what it needs.
+
+    Args:
+        given: what the command line names, in the words of ``Suite.needs``.
+    """
+    for name in names:
+        for need in find(name).needs:
+            if need not in given:
+                raise UsageError(f"--suite {name} needs {_OPTIONS[need]}")
+
+
+def files(names: Sequence[str], wanted: Wanted) -> list[str]:
+    """The files that the suites will read, each once."""
+    found: dict[str, None] = {}
+    for name in names:
+        suite = find(name)
+        if suite.files is not None:
+            found |= dict.fromkeys(_function(suite, suite.files)(name, wanted))
+    return list(found)
+
+
+def run(name: str, session: Session) -> dict[str, Any]:
+    """A suite's section of the report."""
+    suite = find(name)
+    return _function(suite, suite.where.partition(":")[2])(name, session)
+
+
+def _function(suite: Suite, name: str) -> Callable[..., Any]:
+    module = suite.where.partition(":")[0]
+    return getattr(importlib.import_module(f"synthtools.evaluation.{module}"), name)
