@@ -72,7 +72,7 @@ def show_suites(json_output: bool) -> None:
     """The suites, with what each needs."""
     rows = [
         {"suite": name, "needs": list(suite.needs), "about": suite.about}
-        for name, suite in suites.SUITES.items()
+        for name, suite in suites.every().items()
     ]
     found = [(r["suite"], f"{r['about']}; needs {', '.join(r['needs'])}") for r in rows]
     reports.show({"kind": "eval-suites", "suites": rows}, json_output, reports.table(found))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from synthtools.errors import UsageError
+from synthtools.errors import RecordError, UsageError
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
 from synthtools.records.merging import as_lines
@@ -33,6 +33,7 @@ class Wanted:
         answers: files of answers to be judged, with the models that gave them.
         valid: (name, path) of the domains of perplexity.
         allow_code: model-written code may run here.
+        shots: examples before each question, None for what a task says.
     """
 
     data: str | None = None
@@ -43,6 +44,7 @@ class Wanted:
     answers: tuple[str, ...] = ()
     valid: tuple[tuple[str, str], ...] = ()
     allow_code: bool = False
+    shots: int | None = None
 
 
 @dataclass
@@ -97,10 +99,11 @@ class Session:
 
     def _opened(self, settings: Settings) -> LanguageModel:
         if settings not in self._open:
+            from synthtools.evaluation.likelihood import CANDIDATES
             from synthtools.lm.scorer import open_model
             from synthtools.lm.scores import Request
 
-            found = open_model(settings, Request(), self.tell)
+            found = open_model(settings, Request(CANDIDATES), self.tell)
             self._open[settings] = self._stack.enter_context(found)
         return self._open[settings]
 
@@ -115,11 +118,28 @@ class Session:
                 left -= len(batch)
             yield batch
 
-    def records(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Like ``batches``, each record with its place (``file:line``) for messages."""
-        for batch in self.batches(path):
+    def records(
+        self,
+        path: str,
+        wrong: Callable[[dict[str, Any]], str | None] = lambda _: None,
+        limited: bool = True,
+    ) -> Iterator[dict[str, Any]]:
+        """Like ``batches``, record by record; one without an ``id`` gets the number of its line.
+
+        Args:
+            wrong: says why a record is a bad one, None where it is sound.
+            limited: the limit counts.
+        """
+        batches = self.batches(path) if limited else read(find_shards([path]), self.rejects)
+        for batch in batches:
             for number, line in zip(batch.numbers, as_lines(batch).json_lines(), strict=True):
-                yield f"{batch.source}:{number}", json.loads(line)
+                record = json.loads(line)
+                reason = wrong(record)
+                if reason is not None:
+                    self.rejects.add(RecordError(batch.source, int(number), reason, line))
+                    continue
+                record.setdefault("id", int(number))
+                yield record
 
     def samples(self, suite: str, rows: Iterable[dict[str, Any]]) -> None:
         """Keeps what a suite found for each item.

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthtools.errors import UsageError
+from synthtools.evaluation import tasks
 from synthtools.evaluation.session import Session, Wanted
 
 
@@ -57,15 +58,33 @@ _OPTIONS = {
 }
 
 
+# What runs each kind of task.
+_OF_TASKS = {"multiple_choice": "choices"}
+
+
+def every() -> dict[str, Suite]:
+    """All suites by name: those of ``SUITES``, and the tasks that ship."""
+    return SUITES | {name: _of_task(task) for name, task in tasks.shipped().items()}
+
+
 def find(name: str) -> Suite:
-    """A suite by its name.
+    """A suite by its name, or a task by its file.
 
     Raises:
         UsageError: there is none of that name.
     """
     if name in SUITES:
         return SUITES[name]
-    raise UsageError(f"--suite {name}: unknown; there are {', '.join(sorted(SUITES))}")
+    if name in tasks.shipped():
+        return _of_task(tasks.shipped()[name])
+    if name.endswith(".json"):
+        return _of_task(tasks.load(name))
+    raise UsageError(f"--suite {name}: unknown; there are {', '.join([*every(), *tasks.GROUPS])}")
+
+
+def _of_task(task: tasks.Task) -> Suite:
+    where = _OF_TASKS.get(task.kind, "choices")
+    return Suite(f"{where}:run", ("model", "data"), task.about, "files")
 
 
 def refuse_missing(names: Sequence[str], given: set[str]) -> None:
