@@ -39,6 +39,16 @@ def eval(  # noqa: A001 (the tool's name)
         int | None,
         option("--limit", metavar="N", min=1, help="Only the first N items of each suite."),
     ] = None,
+    shots: Annotated[
+        int | None,
+        option(
+            "--shots",
+            metavar="K",
+            min=0,
+            max=100,
+            help="Examples before each question (default: as the task says; synth eval --list).",
+        ),
+    ] = None,
     samples: Annotated[
         str | None,
         option(
@@ -64,6 +74,39 @@ def eval(  # noqa: A001 (the tool's name)
             help="Pairwise probabilities of a judge as records, for --suite self-preference.",
         ),
     ] = None,
+    answers: Annotated[
+        list[str] | None,
+        option(
+            "--answers",
+            metavar="FILE",
+            help="Answers of several models to the same prompts as records (prompt, response, model), "
+            "for --suite self-preference: the judge compares each two, in both orders. Several may "
+            "be named.",
+            show_default=False,
+        ),
+    ] = None,
+    judgments: Annotated[
+        str | None,
+        option(
+            "--judgments",
+            metavar="FILE",
+            help="Preferences of other judges as records (judge, prompt_id, model, reference, "
+            "preference from 1 to 2), for --suite self-preference: a table of judges and families, "
+            "and agreement with them.",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        option(
+            "--target",
+            metavar="NAME",
+            help="The model whose texts are the judge's own in --suite self-preference (default: "
+            "the one of the judge's name).",
+        ),
+    ] = None,
+    human: Annotated[
+        str, option("--human", metavar="NAME", help="What the records call human text.")
+    ] = "human",
     valid: Annotated[
         list[str] | None,
         option(
@@ -137,6 +180,11 @@ def eval(  # noqa: A001 (the tool's name)
         seed=seed.seed,
         resamples=bootstrap,
         pairs=pairs,
+        answers=tuple(answers or ()),
+        judgments=judgments,
+        target=target,
+        human=human,
+        shots=shots,
         valid=evaluating.domains(valid or []),
     )
     names = evaluating.chosen(suite or [], wanted)

@@ -133,7 +133,11 @@ def run_evaluation(
     given = {
         *(["model"] if model.model else []),
         *(["judge"] if judge else []),
-        *(name for name in ("data", "pairs", "valid", "answers") if getattr(wanted, name)),
+        *(
+            name
+            for name in ("data", "pairs", "valid", "answers", "judgments")
+            if getattr(wanted, name)
+        ),
     }
     suites.refuse_missing(names, given)
     # What is not there is told before a model is loaded.

@@ -133,6 +133,43 @@ def _one_token_each(texts: list[Tokenised]) -> bool:
     )
 
 
+class NextTokens(NamedTuple):
+    """What the model says of some tokens right after a prompt.
+
+    Attributes:
+        logprobs: float64 [tokens], nats.
+        fits: the prompt fits into the context; where not, nothing was scored.
+    """
+
+    logprobs: np.ndarray
+    fits: bool
+
+
+def next_tokens(
+    model: LanguageModel, prompts: Iterable[str], tokens: Sequence[int]
+) -> Iterator[NextTokens]:
+    """Probabilities of the given tokens right after each prompt, in one pass a prompt."""
+
+    def cut(run: list[str]) -> list[_Cut]:
+        return [
+            _Cut([Tokenised(np.array([token], np.int32), ids) for token in tokens], 0)
+            if len(ids) < model.capacity
+            else _Cut([], 1)
+            for ids in model.tokenizer.encode(run)
+        ]
+
+    def score(cuts: list[_Cut]) -> list[NextTokens]:
+        found = _scored(model, [one for one in cuts if one.texts])
+        none = np.full(len(tokens), np.nan)
+        return [
+            NextTokens(next(found).logprobs, True) if one.texts else NextTokens(none, False)
+            for one in cuts
+        ]
+
+    for scores in overlapped(gathered(prompts, len, max(1, model.chunk_bytes)), cut, score):
+        yield from scores
+
+
 def total(score: Scores) -> float:
     """The sum of an ending's log-probabilities; a first token without one counts nothing."""
     return 0.0 + float(np.nansum(score.logprobs.astype(np.float64)))

@@ -31,6 +31,9 @@ class Wanted:
         resamples: behind each bootstrap interval.
         pairs: a file of pairwise probabilities.
         answers: files of answers to be judged, with the models that gave them.
+        judgments: a file of other judges' preferences.
+        target: the model whose texts are the judge's own; None: the one of the judge's name.
+        human: what the model of human text is called.
         valid: (name, path) of the domains of perplexity.
         allow_code: model-written code may run here.
         shots: examples before each question, None for what a task says.
@@ -42,6 +45,9 @@ class Wanted:
     resamples: int = 1000
     pairs: str | None = None
     answers: tuple[str, ...] = ()
+    judgments: str | None = None
+    target: str | None = None
+    human: str = "human"
     valid: tuple[tuple[str, str], ...] = ()
     allow_code: bool = False
     shots: int | None = None

@@ -30,7 +30,8 @@ class Suite:
 
     Attributes:
         where: the module of this folder and its function: (name, session) → section.
-        needs: of ``model``, ``judge``, ``data``, ``pairs``, ``valid``, ``answers``.
+        needs: of ``model``, ``judge``, ``data``, ``pairs``, ``valid``, ``answers``, ``judgments``;
+            of several joined by ``|`` one will do.
         about: what it measures, in a line.
         files: the function of the module that says which files will be read: (name, wanted) → paths;
             it raises where they are not there, before any model is opened.
@@ -46,6 +47,12 @@ SUITES = {
     "perplexity": Suite(
         "domains:run", ("model", "valid"), "perplexity over domains (--valid name=path)", "files"
     ),
+    "self-preference": Suite(
+        "self_preference:run",
+        ("pairs|answers|judgments",),
+        "whether a judge prefers its own writing, and machines' to humans' (SPB, PSB)",
+        "files",
+    ),
 }
 
 _OPTIONS = {
@@ -55,6 +62,7 @@ _OPTIONS = {
     "pairs": "--pairs FILE",
     "valid": "--valid NAME=PATH",
     "answers": "--answers FILE",
+    "judgments": "--judgments FILE",
 }
 
 
@@ -95,8 +103,10 @@ def refuse_missing(names: Sequence[str], given: set[str]) -> None:
     """
     for name in names:
         for need in find(name).needs:
-            if need not in given:
-                raise UsageError(f"--suite {name} needs {_OPTIONS[need]}")
+            ways = need.split("|")
+            if not given.intersection(ways):
+                asked = " or ".join(_OPTIONS[way] for way in ways)
+                raise UsageError(f"--suite {name} needs {asked}")
 
 
 def files(names: Sequence[str], wanted: Wanted) -> list[str]:
