@@ -75,6 +75,9 @@ def show_suites(json_output: bool) -> None:
         {"suite": name, "needs": list(suite.needs), "about": suite.about}
         for name, suite in suites.every().items()
     ]
+    rows.append(
+        {"suite": "lm-eval:TASK", "needs": ["model"], "about": suites.find("lm-eval:").about}
+    )
     found = [(r["suite"], f"{r['about']}; needs {', '.join(r['needs'])}") for r in rows]
     reports.show({"kind": "eval-suites", "suites": rows}, json_output, reports.table(found))
 

@@ -66,6 +66,7 @@ _OPTIONS = {
 }
 
 
+_HARNESS = Suite("harness:run", ("model",), "a task of lm-evaluation-harness, by its name there")
 # What runs each kind of task.
 _OF_TASKS = {"multiple_choice": "choices"}
 
@@ -85,6 +86,8 @@ def find(name: str) -> Suite:
         return SUITES[name]
     if name in tasks.shipped():
         return _of_task(tasks.shipped()[name])
+    if name.startswith("lm-eval:"):
+        return _HARNESS
     if name.endswith(".json"):
         return _of_task(tasks.load(name))
     raise UsageError(f"--suite {name}: unknown; there are {', '.join([*every(), *tasks.GROUPS])}")
