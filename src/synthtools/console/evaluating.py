@@ -64,8 +64,6 @@ def chosen(named: list[str], wanted: Wanted) -> list[str]:
         names |= {"perplexity": None}
     if not names:
         raise UsageError("name a suite: --suite NAME (--list shows them)")
-    for name in names:
-        suites.find(name)
     return list(names)
 
 
@@ -135,7 +133,7 @@ def run_evaluation(
     """Runs the suites and prints the report.
 
     Args:
-        names: of suites, in the order of the report.
+        names: of suites and groups, in the order of the report.
         model: its ``model`` is empty where no suite needs one.
         judge: the judge's name.
         baseline: a report to warn against.
@@ -156,6 +154,7 @@ def run_evaluation(
             if getattr(wanted, name)
         ),
     }
+    names, groups = suites.expanded(names, wanted)
     suites.refuse_missing(names, given)
     # What is not there is told before a model is loaded.
     paths = suites.files(names, wanted)
@@ -182,6 +181,7 @@ def run_evaluation(
         result: dict[str, Any] = {
             "kind": "eval",
             "suites": sections,
+            "groups": suites.averages(groups, sections),
             "samples": {"file": results.samples, "records": samples.count},
         }
         if before is not None:
@@ -243,6 +243,10 @@ def lines(report: dict[str, Any]) -> list[str]:
                 f"{number(row['bits_per_byte'])} bits/byte  {row['tokens']:,} tokens"
             )
         found.append("")
+    for name, group in report["groups"].items():
+        left_out = f"; not there: {', '.join(group['missing'])}" if group["missing"] else ""
+        of = ", ".join(group["suites"])
+        found += [f"{name}: {number(group['average'])}, the mean of {of}{left_out}", ""]
     for row in report.get("baseline", []):
         ece, accuracy = row["ece"], row["accuracy"]
         found.append(

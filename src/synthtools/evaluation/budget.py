@@ -12,11 +12,10 @@ from typing import Any
 
 from synthtools.errors import UsageError
 from synthtools.evaluation import differences
+from synthtools.evaluation.suites import HEADS
 
 SAFE, LIMIT, TOLERANCE = 0.20, 0.30, 0.03
 LARGE = 6.9e9
-# The figure that stands for a suite, the first that it has.
-_HEAD = ("accuracy", "exact_match", "pass_at_1", "perplexity_micro")
 
 
 def guidance(share: float, parameters: float | None = None) -> tuple[str, str]:
@@ -105,7 +104,7 @@ def _heads(report: dict[str, Any], found: dict[str, float]) -> list[str]:
         return [name for name in found if name in ("perplexity", "accuracy", "loss")]
     heads = []
     for suite in report["suites"]:
-        head = next((h for h in _HEAD if f"suites.{suite}.{h}" in found), None)
+        head = next((h for h in HEADS if f"suites.{suite}.{h}" in found), None)
         heads += [f"suites.{suite}.{head}"] if head else []
     return heads
 

@@ -19,7 +19,7 @@ from synthtools.errors import SynthError
 from synthtools.evaluation import calibration
 from synthtools.evaluation.choices import PER_ITEM, answers_of, sample_rows
 from synthtools.evaluation.likelihood import Likelihoods, fitting, tokenised, total
-from synthtools.evaluation.session import Session
+from synthtools.evaluation.session import Session, Wanted
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import Request
 
@@ -27,6 +27,19 @@ if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
 PREFIX = "lm-eval:"
+
+
+def files(name: str, wanted: Wanted) -> list[str]:
+    """None: the harness reads its own.
+
+    Raises:
+        SynthError: the harness is not installed.
+    """
+    if find_spec("lm_eval") is None:
+        raise SynthError(
+            f"--suite {name} needs lm-evaluation-harness: pip install 'synthtools[eval]'"
+        )
+    return []
 
 
 def run(name: str, session: Session) -> dict[str, Any]:
@@ -42,10 +55,6 @@ def run(name: str, session: Session) -> dict[str, Any]:
     Raises:
         SynthError: the harness is not installed, knows no such task, or cannot have its data.
     """
-    if find_spec("lm_eval") is None:
-        raise SynthError(
-            f"--suite {name} needs lm-evaluation-harness: pip install 'synthtools[eval]'"
-        )
     task = name.removeprefix(PREFIX)
     wanted = session.wanted
     with _calm():
