@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from synthtools.curation.draws import uniforms
 from synthtools.curation.edit import TOP_P_POOL, Edited, Rules, conditions, draw, edit
+from synthtools.draws import uniforms
 from synthtools.lm.scores import Candidates, Request, Scores
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.training.tokenizer import train_tokenizer

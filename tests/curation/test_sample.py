@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from synthtools.curation.drawing import Drawing, draw
-from synthtools.curation.draws import gumbel, record_uniforms
 from synthtools.curation.sampling import allocated
+from synthtools.draws import gumbel, record_uniforms
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.inputs import find_shards
 from synthtools.records.reading import read

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from synthtools.errors import SynthError
+from synthtools.lm.chat import TEMPLATE
 from synthtools.lm.loading import load_tokenizer
-from synthtools.training.conversations import TEMPLATE, conversation_encoder, why_no_conversation
+from synthtools.training.conversations import conversation_encoder, why_no_conversation
 
 # As many models write: header, text, end mark; nothing tells answers apart but the prompt for one.
 MARKS = (

@@ -181,8 +181,8 @@ def _select(
     run: Run, estimator: Any, parts: list[int], jobs: Jobs, options: Selection, again: bool
 ) -> dict[str, Any]:
     """Writes the selection; returns what the report says of it."""
-    from synthtools.curation.draws import gumbel
     from synthtools.curation.selecting import Best
+    from synthtools.draws import gumbel
     from synthtools.records.spool import Spool
 
     keys = Keys(apart=True)

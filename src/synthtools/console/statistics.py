@@ -149,7 +149,7 @@ def _read(
     import numpy as np
 
     from synthtools.analysis.grouping import look
-    from synthtools.curation.draws import lane_of, record_uniforms
+    from synthtools.draws import lane_of, record_uniforms
     from synthtools.records.identity import ID_FIELD, Keys
 
     work = look(plan, tokenizer.encode if tokenizer is not None else None)

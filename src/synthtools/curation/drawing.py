@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curation.draws import lane_of
 from synthtools.curation.sampling import Strata, WithReplacement, scored, scores
+from synthtools.draws import lane_of
 from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.jsonl import json_bytes

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synthtools.curation.draws import uniforms
+from synthtools.draws import uniforms
 from synthtools.lm.scores import Candidates, Request, Scores
 from synthtools.lm.tokens import TextTokenizer
 

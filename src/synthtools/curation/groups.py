@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synthtools.curation.draws import lane_of, record_uniforms
 from synthtools.curation.sampling import keys_of
 from synthtools.curation.selecting import Best
+from synthtools.draws import lane_of, record_uniforms
 from synthtools.records.batch import Batch
 from synthtools.records.identity import Keys
 from synthtools.records.spool import Spool

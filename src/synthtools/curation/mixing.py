@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curation.draws import lane_of, record_uniforms
 from synthtools.curation.sampling import allocated
+from synthtools.draws import lane_of, record_uniforms
 from synthtools.errors import SynthError
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curation.draws import gumbel, record_uniforms, uniforms
 from synthtools.curation.selecting import Best
+from synthtools.draws import gumbel, record_uniforms, uniforms
 from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.identity import ID_FIELD, Keys, hashes

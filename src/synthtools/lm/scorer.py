@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from synthtools.lm.loading import (
 from synthtools.lm.scores import Candidates, Engine, Request, Scores, Sequence, SequenceScores
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.lm.windows import windows
+
+if TYPE_CHECKING:
+    from synthtools.lm.torch_backend import TorchEngine
 
 BACKENDS = ("auto", "torch", "vllm", "server")
 
@@ -231,7 +234,7 @@ def open_model(
     """
     if settings.bos not in ("auto", "always", "never"):
         raise UsageError(f"--bos {settings.bos}: use auto, always or never")
-    backend = _backend(settings)
+    backend = choose_backend(settings)
     configuration = None
     if backend == "server":
         from synthtools.lm.server_backend import connect
@@ -244,7 +247,7 @@ def open_model(
         configuration = load_configuration(settings.model)
         name = settings.model.tokenizer or settings.model.name
         revision = None if settings.model.tokenizer else settings.model.revision
-        context = _context(settings, configuration)
+        context = context_of_model(settings, configuration)
         description = describe(settings.model, configuration)
     tokenizer = TextTokenizer(load_tokenizer(name, revision))
     bos = tokenizer.adds_bos if settings.bos == "auto" else settings.bos == "always"
@@ -262,7 +265,7 @@ def open_model(
 
             engine = open_engine(settings, context, request)
         else:
-            engine = _torch_engine(settings, context, tell)
+            engine = torch_engine(settings, context, tell)
     description |= {
         "backend": backend,
         "context": context,
@@ -284,7 +287,12 @@ def open_tokenizer(model: ModelName) -> TextTokenizer:
     return TextTokenizer(load_tokenizer(model.tokenizer or model.name, revision))
 
 
-def _backend(settings: Settings) -> str:
+def choose_backend(settings: Settings) -> str:
+    """The backend that settings ask for: torch, vllm or server.
+
+    Raises:
+        UsageError: settings that do not fit together.
+    """
     if settings.backend not in BACKENDS:
         raise UsageError(f"--backend {settings.backend}: use one of {', '.join(BACKENDS)}")
     if settings.server and settings.backend not in ("auto", "server"):
@@ -326,7 +334,8 @@ def _stride(settings: Settings, context: int, bos: bool) -> int:
     return stride
 
 
-def _context(settings: Settings, configuration: Any) -> int:
+def context_of_model(settings: Settings, configuration: Any) -> int:
+    """Tokens of a window of this model (see ``context_of``)."""
     return context_of(settings, context_length(configuration))
 
 
@@ -365,7 +374,13 @@ def device_list(devices: str) -> list[str]:
     return [choose(f"cuda:{name}" if name.isdigit() else name) for name in names]
 
 
-def _torch_engine(settings: Settings, context: int, tell: Callable[[str], None]) -> Engine:
+def torch_engine(
+    settings: Settings,
+    context: int,
+    tell: Callable[[str], None],
+    replica: Callable[..., Any] | None = None,
+) -> TorchEngine:
+    """The torch backend's engine for these settings (see ``torch_backend.TorchEngine``)."""
     import torch
 
     from synthtools.lm.torch_backend import TorchEngine
@@ -379,6 +394,7 @@ def _torch_engine(settings: Settings, context: int, tell: Callable[[str], None])
         settings.batch_tokens,
         settings.cores,
         tell,
+        replica,
     )
 
 

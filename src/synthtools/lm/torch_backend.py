@@ -15,7 +15,7 @@ import itertools
 import queue
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -75,7 +75,7 @@ class TorchEngine:
         replica: Callable[..., Any] | None = None,
     ) -> None:
         self.context = context
-        of = replica or _ScoringReplica
+        of = replica or ScoringReplica
         self._replicas = [of(load(device), device, batch_tokens, tell) for device in devices]
         workers = self._replicas
         if devices == ["cpu"] and not self._replicas[0].changes_itself:
@@ -87,12 +87,18 @@ class TorchEngine:
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for worker in workers:
             self._idle.put(worker)
-        self._pool = ThreadPoolExecutor(len(workers))
+        self.workers = len(workers)
+        self._pool = ThreadPoolExecutor(self.workers)
 
     def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
         return self._over_batches(
             sequences, lambda replica, some, width: replica.score(some, width, request)
         )
+
+    @property
+    def replica(self) -> Any:
+        """The model on the first device."""
+        return self._replicas[0]
 
     @property
     def width(self) -> int:
@@ -113,19 +119,31 @@ class TorchEngine:
         budget = min(replica.batch_tokens for replica in self._replicas)
         batches = _batches([len(s.tokens) for s in sequences], self.context, budget)
 
-        def work(batch: tuple[int, list[int]]) -> list[_R]:
-            width, members = batch
+        started = [
+            self.submit(function, [sequences[i] for i in members], width)
+            for width, members in batches
+        ]
+        results: list[_R | None] = [None] * len(sequences)
+        try:
+            for (_, members), future in zip(batches, started, strict=True):
+                for member, result in zip(members, future.result(), strict=True):
+                    results[member] = result
+        finally:
+            for future in started:
+                future.cancel()
+        return results  # type: ignore[return-value]
+
+    def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
+        """Starts a function of (replica, arguments) on the next replica that is idle."""
+
+        def work() -> _R:
             replica = self._idle.get()
             try:
-                return function(replica, [sequences[i] for i in members], width)
+                return function(replica, *arguments)
             finally:
                 self._idle.put(replica)
 
-        results: list[_R | None] = [None] * len(sequences)
-        for (_, members), found in zip(batches, self._pool.map(work, batches), strict=True):
-            for member, result in zip(members, found, strict=True):
-                results[member] = result
-        return results  # type: ignore[return-value]
+        return self._pool.submit(work)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -225,7 +243,7 @@ class Replica:
         ]
 
 
-class _ScoringReplica(Replica):
+class ScoringReplica(Replica):
     """A causal language model with its output layer."""
 
     def _try_out(self) -> None:
@@ -287,6 +305,13 @@ class _ScoringReplica(Replica):
         if scale != 1.0:
             logits *= scale
         return logits if cap is None else torch.tanh(logits / cap) * cap
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """float32 logits [rows, vocabulary] of hidden states [rows, width]; a row's do not depend
+        on how many rows there are."""
+        rows = len(hidden)
+        hidden = torch.nn.functional.pad(hidden, (0, 0, 0, at_least(rows, 1) - rows))
+        return self._logits(hidden, self._scale, self._cap)[:rows]
 
     def score(
         self, sequences: list[Sequence], width: int, request: Request

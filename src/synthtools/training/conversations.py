@@ -14,22 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthtools.errors import SynthError
+from synthtools.lm.chat import TEMPLATE, render
 from synthtools.training.corpus import Encoded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-# For tokenizers without a template of their own; saved with the model, so that every tool uses it.
-TEMPLATE = (
-    "{{ bos_token }}"
-    "{% for message in messages %}"
-    "{{ message['role'] | capitalize }}:"
-    "{% if message['role'] == 'assistant' %}"
-    "{% generation %}{{ ' ' + message['content'] | trim + eos_token }}{% endgeneration %}"
-    "{% else %}{{ ' ' + message['content'] | trim + '\n\n' }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
 
 
 def why_no_conversation(messages: Any) -> str | None:
@@ -68,7 +57,7 @@ def conversation_encoder(
     )
 
     def encode(messages: list[dict[str, str]]) -> Encoded | None:
-        text = _render(tokenizer, messages)
+        text = render(tokenizer, messages)
         found = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
         ids = np.array(found.ids, np.int64)
         if learn_all:
@@ -85,14 +74,6 @@ def conversation_encoder(
         return Encoded(ids[:length], learned[:length], max(0, len(ids) - length))
 
     return lambda conversations: [encode(messages) for messages in conversations]
-
-
-def _render(tokenizer: Any, messages: list[dict[str, str]], prompt: bool = False) -> str:
-    try:
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
-    except Exception as error:  # templates raise what they like, of any type
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise SynthError(f"the chat template refuses a conversation: {line}") from error
 
 
 def _marked(tokenizer: Any, messages: list[dict[str, str]]) -> list[tuple[int, int]]:
@@ -112,8 +93,8 @@ def _appended(tokenizer: Any, messages: list[dict[str, str]], text: str) -> list
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        before = _render(tokenizer, messages[:number], prompt=True)
-        after = _render(tokenizer, messages[: number + 1])
+        before = render(tokenizer, messages[:number], prompt=True)
+        after = render(tokenizer, messages[: number + 1])
         if not (text.startswith(before) and text.startswith(after) and after.startswith(before)):
             raise SynthError(
                 "the chat template rewrites what came before, so that answers cannot be found in "

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.training.conversations import TEMPLATE, conversation_encoder
+from synthtools.lm.chat import TEMPLATE
+from synthtools.training.conversations import conversation_encoder
 from synthtools.training.corpus import Corpus, cached, text_encoder
 from synthtools.training.packing import Blend, Cut, Packer, Whole
 from synthtools.training.parallel import Ranks

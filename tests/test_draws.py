@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from synthtools.curation.draws import uniforms
+from synthtools.draws import uniforms
 
 MASK = (1 << 64) - 1
 

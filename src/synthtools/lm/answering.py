@@ -1,0 +1,55 @@
+"""An answer in the making: its draws, its bytes, and where it ends."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+
+import numpy as np
+
+from synthtools.draws import lane_of, uniforms
+from synthtools.lm.generation import LENGTH, STOP, Answer
+from synthtools.lm.prompting import Prompted
+
+_LANE = lane_of("generate")
+
+
+class Row:
+    """An answer in the making."""
+
+    def __init__(self, prompted: Prompted, seed: int, tell: Callable[[Answer], None]) -> None:
+        self.ids = prompted.ids
+        self.room = prompted.room
+        self.stop = [text.encode() for text in prompted.stop]
+        # Numbers for the draws of all positions.
+        self.uniforms = uniforms(seed, 0, 0, np.arange(prompted.room), _LANE)
+        self.answer: Answer | None = None
+        self._tell = tell
+        self._longest_stop = max(map(len, self.stop), default=0)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begins the answer again."""
+        self._written = bytearray()
+        self.count = 0
+
+    def take(self, token: int, surface: bytes, ends: bool) -> bool:
+        """Appends a token; True when the answer is at its end."""
+        self.count += 1
+        if ends:
+            return self._end(STOP, len(self._written))
+        start = max(0, len(self._written) - self._longest_stop)
+        self._written += surface
+        places = [at for stop in self.stop if (at := self._written.find(stop, start)) >= 0]
+        if places:
+            return self._end(STOP, min(places))
+        return self.count == self.room and self._end(LENGTH, len(self._written))
+
+    def _end(self, reason: str, length: int) -> bool:
+        # A character that the last token leaves unfinished is left out.
+        text = codecs.getincrementaldecoder("utf-8")("replace").decode(
+            bytes(self._written[:length]), final=False
+        )
+        self.answer = Answer(text, reason, len(self.ids), self.count)
+        self._tell(self.answer)
+        return True

@@ -1,0 +1,247 @@
+"""Generation with any causal language model of transformers, on CPUs and GPUs.
+
+Prompts are padded on the left to one of a few lengths that depend on the prompt alone, and answered
+in batches of one padded length, token by token, with the keys and values of past tokens kept. All
+rows of a batch are equally far, so that the width of every product along the text is a function of
+the row alone; on a CPU, where matrix products have enough rows (see ``torch_backend``), an answer is
+then the same bytes in any company. Rows that have ended leave the batch.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer
+from transformers.pytorch_utils import Conv1D
+
+from synthtools.errors import SynthError
+from synthtools.lm.answering import Row
+from synthtools.lm.generation import Sampling
+from synthtools.lm.sampling import choose
+from synthtools.lm.torch_backend import ScoringReplica, at_least
+
+_CPU_ROWS = 128
+_GPU_ROWS = 512
+# Keys and values of a batch on a CPU.
+_CPU_CACHE_BYTES = 1 << 30
+_CACHE_STEP = 64
+
+
+class _GrowingLayer(DynamicLayer):
+    """Keys and values of a layer in a buffer that grows by steps instead of at every token."""
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self._length = 0
+        self._buffers = [
+            s.new_empty((*s.shape[:2], 0, s.shape[3])) for s in (key_states, value_states)
+        ]
+        self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self._length + key_states.shape[-2]
+        for place, states in enumerate((key_states, value_states)):
+            held = self._buffers[place]
+            if end > held.shape[2]:
+                room = states.new_empty(
+                    (*states.shape[:2], end + max(_CACHE_STEP, end // 4), states.shape[3])
+                )
+                room[:, :, : self._length] = held[:, :, : self._length]
+                self._buffers[place] = held = room
+            held[:, :, self._length : end] = states
+        self._length = end
+        self.keys, self.values = (held[:, :, :end] for held in self._buffers)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self._buffers = [held[indices] for held in self._buffers]
+        self.keys, self.values = (held[:, :, : self._length] for held in self._buffers)
+
+
+def _cache() -> Cache:
+    return Cache(layer_class_to_replicate=_GrowingLayer)
+
+
+def _with_enough_rows(module: Any) -> None:
+    """Makes a matrix product of few rows one of so many that its rounding is
+    that of more."""
+
+    def forward(product: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
+        rows = states.numel() // states.shape[-1]
+        wanted = at_least(rows, 1)
+        if rows in (0, wanted):
+            return product(states)
+        flat = states.reshape(rows, -1)
+        padded = torch.nn.functional.pad(flat, (0, 0, 0, wanted - rows))
+        return product(padded)[:rows].view(*states.shape[:-1], -1)
+
+    module.forward = partial(forward, module.forward)
+
+
+class GeneratingReplica(ScoringReplica):
+    """A causal language model that goes on with texts."""
+
+    def __init__(
+        self, model: Any, device: str, batch_tokens: int | None, tell: Callable[[str], None]
+    ) -> None:
+        if device == "cpu":
+            for module in model.modules():
+                if isinstance(module, torch.nn.Linear | Conv1D):
+                    _with_enough_rows(module)
+        self._asked_tokens = batch_tokens
+        taken = inspect.signature(model.base_model.forward).parameters
+        self._takes_positions = "position_ids" in taken
+        super().__init__(model, device, batch_tokens, tell)
+        config = getattr(model, "generation_config", None)
+        ends = getattr(config, "eos_token_id", None)
+        self.end_ids = {ends} if isinstance(ends, int) else set(ends or ())
+
+    def _try_out(self) -> None:
+        super()._try_out()
+        self._try_steps()
+
+    @torch.inference_mode()
+    def _try_steps(self) -> None:
+        """Raises SynthError where going on token by token, beside padding, is not what one pass over
+        the whole text gives."""
+        name = self._model.config.name_or_path
+        ids = torch.arange(1, 10, device=self._device)[None] % len(self._weight)
+        whole = self.logits(self._hidden(ids)[0])
+        mask = torch.ones((1, 12), dtype=torch.int64, device=self._device)
+        mask[0, :3] = 0
+        padded = torch.nn.functional.pad(ids, (3, 0))
+        try:
+            cache = _cache()
+            first = self.logits(self._step(padded[:, :8], mask[:, :8], cache))
+            for at in range(8, 12):
+                last = self.logits(self._step(padded[:, at : at + 1], mask[:, : at + 1], cache))
+        except Exception as error:
+            raise SynthError(
+                f"{name}: the torch backend cannot keep what this model needs of past tokens "
+                f"({type(error).__name__}); use --backend vllm"
+            ) from error
+        allowed = (1e-3 if self._model.dtype == torch.float32 else 3e-2) * float(whole.abs().max())
+        if float((first[0] - whole[4]).abs().max()) > allowed or (
+            float((last[0] - whole[8]).abs().max()) > allowed
+        ):
+            raise SynthError(
+                f"{name}: goes on with a text in a way that the torch backend does not know; use "
+                "--backend vllm"
+            )
+
+    def _step(self, ids: Tensor, mask: Tensor, cache: Cache) -> Tensor:
+        """The last hidden state [rows, width] after further tokens [rows, n].
+
+        Args:
+            mask: int64 [rows, tokens so far], 0 for padding.
+        """
+        more = {}
+        if self._takes_positions:
+            positions = (mask.cumsum(1) - 1).clamp(min=0)
+            more["position_ids"] = positions[:, -ids.shape[1] :]
+        found = self._model.base_model(
+            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **more
+        )
+        return found.last_hidden_state[:, -1]
+
+    def rows(self, width: int, new_tokens: int) -> int:
+        """How many prompts of this padded length a batch may have."""
+        tokens = width + new_tokens
+        if self._asked_tokens:
+            return max(1, self._asked_tokens // tokens)
+        config = self._model.config.get_text_config()
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        a_token = 2 * config.num_hidden_layers * heads * head * self._model.dtype.itemsize
+        room = _CPU_CACHE_BYTES
+        if self._on_gpu:
+            free, _ = torch.cuda.mem_get_info(self._device)
+            room = free // 3
+        return int(
+            max(1, min(_GPU_ROWS if self._on_gpu else _CPU_ROWS, room // (a_token * tokens)))
+        )
+
+    def answer(
+        self, rows: list[Row], width: int, sampling: Sampling, surfaces: list[bytes], ends: set[int]
+    ) -> None:
+        """Answers prompts of one padded length."""
+        self._halving(
+            rows,  # type: ignore[arg-type]
+            width,
+            lambda some: self._answer(some, width, sampling, surfaces, ends),  # type: ignore[arg-type]
+        )
+
+    @torch.inference_mode()
+    def _answer(
+        self, rows: list[Row], width: int, sampling: Sampling, surfaces: list[bytes], ends: set[int]
+    ) -> list[None]:
+        live = [row for row in rows if row.answer is None]  # others were done before memory ran out
+        for row in live:
+            row.restart()
+        hidden, mask, cache = self._read(live, width)
+        at = 0
+        while live:
+            draws = np.array([row.uniforms[at] for row in live])
+            tokens = choose(
+                self.logits(hidden),
+                torch.from_numpy(draws).to(self._device),
+                sampling.temperature,
+                sampling.top_p,
+                sampling.top_k,
+            )
+            at += 1
+            alive = [
+                place
+                for place, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True))
+                if not row.take(
+                    token, surfaces[token] if token < len(surfaces) else b"", token in ends
+                )
+            ]
+            if len(alive) < len(live):
+                left = torch.tensor(alive, dtype=torch.int64, device=self._device)
+                live = [live[place] for place in alive]
+                if not live:
+                    break
+                cache.batch_select_indices(left)
+                tokens, mask = tokens[left], mask[left]
+            mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+            hidden = self._step(tokens[:, None], mask, cache)
+        return [None] * len(rows)
+
+    def _read(self, rows: list[Row], width: int) -> tuple[Tensor, Tensor, Cache]:
+        """Prompts as last hidden states [rows, width of the model], mask [rows, width] and cache."""
+        ids = np.zeros((len(rows), width), np.int64)
+        mask = np.zeros((len(rows), width), np.int64)
+        for place, row in enumerate(rows):
+            ids[place, width - len(row.ids) :] = row.ids
+            mask[place, width - len(row.ids) :] = 1
+        tokens, masks = (torch.from_numpy(a).to(self._device) for a in (ids, mask))
+        together = _cache()
+        hidden, caches = [], []
+        some = max(1, self.batch_tokens // width)
+        for start in range(0, len(rows), some):
+            part = slice(start, start + some)
+            caches.append(_cache())
+            hidden.append(self._step(tokens[part], masks[part], caches[-1]))
+        if len(caches) == 1:
+            return hidden[0], masks, caches[0]
+        for place in range(len(caches[0].layers)):
+            together.update(
+                torch.cat([c.layers[place].keys for c in caches]),
+                torch.cat([c.layers[place].values for c in caches]),
+                place,
+            )
+            for cache in caches:
+                cache.layers[place].reset()
+        return torch.cat(hidden), masks, together

@@ -1,0 +1,251 @@
+"""A language model that answers prompts, whatever the backend.
+
+    with open_generator(settings, Sampling(temperature=0), seed=0) as generator:
+        for answer in generator.generate(prompts):
+            ...
+
+What is sampled depends on the seed, the prompt's key and the position of the token. With torch the
+same answers come whatever the batches are; vLLM is given a seed for each request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from synthtools.errors import UsageError
+from synthtools.lm.loading import describe, load_configuration, load_tokenizer
+from synthtools.lm.scorer import (
+    Settings,
+    choose_backend,
+    context_of_model,
+    refuse_other_vocabulary,
+)
+from synthtools.lm.tokens import TextTokenizer
+
+STOP, LENGTH, ERROR = "stop", "length", "error"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are drawn. The defaults are those of Baskets (arXiv 2511.01490).
+
+    Attributes:
+        temperature: logits are divided by it; 0 takes the most probable token.
+        top_p: draw from the fewest tokens that together have this probability; 1 for all.
+        top_k: draw from so many tokens; None for all.
+        max_new_tokens: of an answer; the model's context may allow fewer.
+        stop: an answer ends before any of these strings.
+        schema: JSON schema, as JSON, that an answer keeps to (vLLM and servers).
+        regex: regular expression that an answer matches (vLLM and its servers).
+    """
+
+    temperature: float = 0.7
+    top_p: float = 0.9
+    top_k: int | None = None
+    max_new_tokens: int = 1024
+    stop: tuple[str, ...] = ()
+    schema: str | None = None
+    regex: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where a number makes no sense."""
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise UsageError(f"--temperature {self.temperature}: 0 or more")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"--top-p {self.top_p}: above 0, at most 1")
+        if self.top_k is not None and self.top_k < 1:
+            raise UsageError(f"--top-k {self.top_k}: at least 1")
+        if self.max_new_tokens < 1:
+            raise UsageError(f"--max-new-tokens {self.max_new_tokens}: at least 1")
+        if "" in self.stop:
+            raise UsageError("--stop: an empty string would end every answer at once")
+        if self.schema and self.regex:
+            raise UsageError("a schema and a regular expression do not go together")
+
+
+class Prompt(NamedTuple):
+    """What is asked.
+
+    Attributes:
+        key: identity that its draws belong to.
+        text: to be continued as it is; None for a conversation.
+        messages: a conversation of {"role", "content"}, to be answered; the model's chat template
+            renders it, or a plain one of ours.
+    """
+
+    key: bytes
+    text: str | None = None
+    messages: tuple[dict[str, str], ...] | None = None
+
+    def seed(self, seed: int) -> int:
+        """Of this prompt's draws, 53 bits (JSON's integers)."""
+        digest = hashlib.blake2b(
+            self.key, digest_size=8, salt=(seed % (1 << 64)).to_bytes(8, "little")
+        )
+        return int.from_bytes(digest.digest(), "little") >> 11
+
+
+class Answer(NamedTuple):
+    """What came.
+
+    Attributes:
+        finish_reason: ``stop`` (end of text or a stop string), ``length`` (as many tokens as are
+            allowed, or as the context holds), or ``error``.
+        prompt_tokens, tokens: of the prompt as the model saw it, and of the answer (the token that
+            ends it included).
+        error: why there is no answer, in one line; None where there is one.
+    """
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    tokens: int
+    error: str | None = None
+
+
+Finished = Callable[[int, Answer], None]
+
+
+def failed(reason: str, prompt_tokens: int = 0) -> Answer:
+    """The answer to a prompt that cannot be answered."""
+    return Answer("", ERROR, prompt_tokens, 0, reason)
+
+
+def too_long(prompt_tokens: int, context: int) -> Answer:
+    """The answer to a prompt that leaves no room for one."""
+    return failed(
+        f"the prompt has {prompt_tokens:,} tokens; the model takes {context:,}, the answer included",
+        prompt_tokens,
+    )
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """How servers are asked.
+
+    Attributes:
+        requests: in flight at most, on all servers together.
+        tokens: of prompts (estimated) and answers in flight at most; None for no limit.
+        timeout: seconds that a request may take.
+        patience: seconds without any answer after which the servers are given up.
+        tries: of one request that fails though the server works.
+    """
+
+    requests: int = 64
+    tokens: int | None = None
+    timeout: float = 600.0
+    patience: float = 300.0
+    tries: int = 6
+
+
+class Generator(ABC):
+    """Answers prompts; a context manager that gives the device back.
+
+    Attributes:
+        description: what a report says of the model: name, revision, backend, context, …
+        context: tokens of prompt and answer together; None where a server does not say.
+    """
+
+    description: dict[str, Any]
+    context: int | None
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.description["name"]
+
+    @abstractmethod
+    def generate(
+        self, prompts: Iterable[Prompt], finished: Finished | None = None
+    ) -> Iterator[Answer]:
+        """Answers in the order of the prompts; so many prompts are read ahead as are worked on.
+
+        A prompt that cannot be answered has an answer with an ``error``; nothing is cut.
+
+        Args:
+            finished: called with (place of the prompt, answer) as soon as an answer is there, out of
+                order and from any thread.
+
+        Raises:
+            SynthError: the engine or all servers are gone.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Gives the device back."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_generator(
+    settings: Settings,
+    sampling: Sampling,
+    seed: int,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    servers: Sequence[str] = (),
+    traffic: Traffic | None = None,
+) -> Generator:
+    """Loads a model on a backend.
+
+    Args:
+        settings: ``stride`` plays no part; ``server`` is the first of the servers.
+        tell: given remarks for the user.
+        servers: further URLs that serve the model.
+
+    Raises:
+        SynthError: the model, the backend or the server cannot be had.
+        UsageError: settings that do not fit the model or each other.
+    """
+    if settings.bos not in ("auto", "always", "never"):
+        raise UsageError(f"--bos {settings.bos}: use auto, always or never")
+    backend = choose_backend(settings)
+    if backend == "server":
+        from synthtools.lm.server_generation import ServerGenerator
+
+        urls = [settings.server, *servers] if settings.server else list(servers)
+        return ServerGenerator(settings, urls, sampling, seed, traffic or Traffic(), tell)
+    configuration = load_configuration(settings.model)
+    name = settings.model.tokenizer or settings.model.name
+    revision = None if settings.model.tokenizer else settings.model.revision
+    loaded = load_tokenizer(name, revision)
+    tokenizer = TextTokenizer(loaded)
+    refuse_other_vocabulary(name, tokenizer, configuration)
+    bos = tokenizer.adds_bos if settings.bos == "auto" else settings.bos == "always"
+    if bos and tokenizer.bos_id is None:
+        raise UsageError(f"--bos always: the tokenizer of {name} has no begin-of-text token")
+    context = context_of_model(settings, configuration)
+    description = describe(settings.model, configuration) | {
+        "backend": backend,
+        "context": context,
+        "begin_of_text": bos,
+    }
+    from synthtools.lm.prompting import Prompting
+
+    prompting = Prompting(loaded, tokenizer, bos, context, sampling, tell, settings.model.name)
+    if backend == "vllm":
+        from synthtools.lm.vllm_generation import VllmGenerator
+
+        return VllmGenerator(settings, prompting, sampling, seed, description)
+    from synthtools.lm.torch_generation import TorchGenerator
+
+    if sampling.schema or sampling.regex:
+        raise UsageError(
+            "the torch backend has no structured output: use --backend vllm or --server"
+        )
+    return TorchGenerator(settings, prompting, sampling, seed, description, tell)

@@ -1,0 +1,88 @@
+"""Prompts as the tokens that a model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from synthtools.errors import SynthError
+from synthtools.lm.chat import PLAIN_STOP, ChatTokenizer
+from synthtools.lm.generation import Answer, Prompt, Sampling, failed, too_long
+from synthtools.lm.tokens import TextTokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+class Prompted(NamedTuple):
+    """A prompt made ready.
+
+    Attributes:
+        ids: int32 [n]; room: tokens that the answer may have; stop: strings that end it.
+    """
+
+    ids: np.ndarray
+    room: int
+    stop: tuple[str, ...]
+
+
+class Prompting:
+    """Renders and tokenises prompts for one model.
+
+    Attributes:
+        tokenizer: text ↔ tokens.
+        context: tokens of prompt and answer.
+    """
+
+    def __init__(
+        self,
+        loaded: PreTrainedTokenizerFast,
+        tokenizer: TextTokenizer,
+        bos: bool,
+        context: int,
+        sampling: Sampling,
+        tell: Callable[[str], None],
+        name: str,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.context = context
+        self.end_ids = {loaded.eos_token_id} - {None}
+        self._loaded = loaded
+        self._begin = [tokenizer.bos_id] if bos else []
+        self._sampling = sampling
+        self._tell = tell
+        self._name = name
+        self._chat: ChatTokenizer | None = None
+
+    def _conversations(self) -> ChatTokenizer:
+        if self._chat is None:
+            self._chat = ChatTokenizer(self._loaded)
+            if not self._chat.has_template:
+                self._tell(
+                    f"{self._name}: has no chat template; conversations are rendered plainly "
+                    "(User: … Assistant:)"
+                )
+        return self._chat
+
+    def ready(self, prompt: Prompt) -> Prompted | Answer:
+        """The prompt as tokens, or why it cannot be answered."""
+        stop = self._sampling.stop
+        if prompt.text is not None:
+            ids = self.tokenizer.encode([prompt.text])[0]
+            ids = np.concatenate([np.array(self._begin, np.int32), ids])
+        else:
+            chat = self._conversations()
+            try:
+                ids = chat.encode(prompt.messages or ())
+            except SynthError as error:
+                return failed(str(error))
+            if not chat.has_template:
+                stop = (*stop, PLAIN_STOP)
+        if not len(ids):
+            return failed("the prompt is empty, and the model has no begin-of-text token before it")
+        room = min(self._sampling.max_new_tokens, self.context - len(ids))
+        if room < 1:
+            return too_long(len(ids), self.context)
+        return Prompted(ids, room, stop)

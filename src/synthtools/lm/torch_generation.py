@@ -1,0 +1,114 @@
+"""The torch backend as a generator: prompts to batches, batches to workers, answers in order."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from synthtools.lm.answering import Row
+from synthtools.lm.decoding import GeneratingReplica
+from synthtools.lm.generation import Answer, Finished, Generator, Prompt, Sampling
+from synthtools.lm.prompting import Prompting
+from synthtools.lm.scorer import Settings, torch_engine
+from synthtools.lm.torch_backend import padded_length
+
+# Prompts looked at together for batches of one length, for each worker.
+_WINDOW = 512
+
+
+class TorchGenerator(Generator):
+    """The torch backend as a generator."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        prompting: Prompting,
+        sampling: Sampling,
+        seed: int,
+        description: dict[str, Any],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.description = description
+        self.context = prompting.context
+        self._prompting = prompting
+        self._sampling = sampling
+        self._seed = seed
+        self._engine = torch_engine(settings, prompting.context, tell, GeneratingReplica)
+        replica = self._engine.replica
+        self._ends = prompting.end_ids | replica.end_ids
+        special = prompting.tokenizer.special_ids
+        self._surfaces = [
+            b"" if token in special else surface
+            for token, surface in enumerate(prompting.tokenizer.surfaces)
+        ]
+
+    def generate(
+        self, prompts: Iterable[Prompt], finished: Finished | None = None
+    ) -> Iterator[Answer]:
+        iterator = iter(enumerate(prompts))
+        windows: deque[tuple[list[Row | Answer], list[Future[None]]]] = deque()
+        size = _WINDOW * self._engine.workers
+        try:
+            while True:
+                # A second window keeps the workers busy while the first runs out.
+                while len(windows) < 2 and (some := list(islice(iterator, size))):
+                    windows.append(self._start(some, finished))
+                if not windows:
+                    return
+                rows, futures = windows.popleft()
+                for future in futures:
+                    future.result()
+                for row in rows:
+                    answer = row if isinstance(row, Answer) else row.answer
+                    assert answer is not None
+                    yield answer
+        finally:
+            for _, futures in windows:
+                for future in futures:
+                    future.cancel()
+
+    def _start(
+        self, prompts: list[tuple[int, Prompt]], finished: Finished | None
+    ) -> tuple[list[Row | Answer], list[Future[None]]]:
+        """Sends prompts to the workers: their rows, and what is to be waited for."""
+        rows: list[Row | Answer] = []
+        groups: dict[tuple[int, bool], list[Row]] = defaultdict(list)
+        for place, prompt in prompts:
+            tell = partial(finished, place) if finished else _nobody
+            ready = self._prompting.ready(prompt)
+            if isinstance(ready, Answer):
+                rows.append(ready)
+                tell(ready)
+                continue
+            row = Row(ready, prompt.seed(self._seed), tell)
+            rows.append(row)
+            width = padded_length(len(row.ids), self.context)
+            # A batch without any padding needs no mask, and attention is then computed otherwise.
+            groups[width, len(row.ids) == width].append(row)
+        futures = []
+        for (width, _), members in sorted(groups.items(), key=lambda item: item[0], reverse=True):
+            longest = max(row.room for row in members)
+            count = self._engine.replica.rows(width, longest)
+            for start in range(0, len(members), count):
+                futures.append(
+                    self._engine.submit(
+                        GeneratingReplica.answer,
+                        members[start : start + count],
+                        width,
+                        self._sampling,
+                        self._surfaces,
+                        self._ends,
+                    )
+                )
+        return rows, futures
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def _nobody(_: Answer) -> None:
+    pass
