@@ -40,7 +40,7 @@ REPORTS = {
 }
 MODELS = ("ppl", "edit", "embed")
 # Tools that read no records.
-SOURCELESS = {"eval", "simulate", "plot"}
+SOURCELESS = {"eval", "diff", "simulate", "plot"}
 NO_SUCH = "--no-such-option"
 
 

@@ -39,6 +39,15 @@ def eval(  # noqa: A001 (the tool's name)
         int | None,
         option("--limit", metavar="N", min=1, help="Only the first N items of each suite."),
     ] = None,
+    task_files: Annotated[
+        str | None,
+        option(
+            "--task-files",
+            metavar="DIR",
+            help="Task definitions of lm-evaluation-harness (YAML), for --suite lm-eval:TASK, in "
+            "place of its own.",
+        ),
+    ] = None,
     shots: Annotated[
         int | None,
         option(
@@ -185,8 +194,9 @@ def eval(  # noqa: A001 (the tool's name)
         target=target,
         human=human,
         shots=shots,
+        task_files=task_files,
         valid=evaluating.domains(valid or []),
     )
     names = evaluating.chosen(suite or [], wanted)
     results = evaluating.Results(samples, force, report, plot, json_output)
-    evaluating.run_evaluation(names, wanted, model, judge, jobs, bad, results)
+    evaluating.run_evaluation(names, wanted, model, judge, jobs, bad, results, baseline)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from synthtools.console.quantities import shard_size
 from synthtools.console.reports import number
 from synthtools.console.run import Run
 from synthtools.errors import UsageError
-from synthtools.evaluation import suites
+from synthtools.evaluation import pairing, suites, warning
 from synthtools.evaluation.session import Session, Wanted
 from synthtools.records.batch import JsonBatch
 from synthtools.records.jsonl import json_bytes
@@ -63,8 +64,6 @@ def chosen(named: list[str], wanted: Wanted) -> list[str]:
         names |= {"perplexity": None}
     if not names:
         raise UsageError("name a suite: --suite NAME (--list shows them)")
-    for name in names:
-        suites.find(name)
     return list(names)
 
 
@@ -74,17 +73,24 @@ def show_suites(json_output: bool) -> None:
         {"suite": name, "needs": list(suite.needs), "about": suite.about}
         for name, suite in suites.every().items()
     ]
+    rows.append(
+        {"suite": "lm-eval:TASK", "needs": ["model"], "about": suites.find("lm-eval:").about}
+    )
     found = [(r["suite"], f"{r['about']}; needs {', '.join(r['needs'])}") for r in rows]
     reports.show({"kind": "eval-suites", "suites": rows}, json_output, reports.table(found))
 
 
 class _Samples:
-    """The samples' file."""
+    """The samples' file.
 
-    def __init__(self, path: str | None, force: bool, run: Run) -> None:
+    Args:
+        kept: hold them in memory as well.
+    """
+
+    def __init__(self, path: str | None, force: bool, run: Run, kept: bool) -> None:
         self._sink: Sink | None = None
-        self.path = path
         self.count = 0
+        self.rows: list[dict[str, Any]] | None = [] if kept else None
         if path is not None:
             self._sink = open_sink(
                 path,
@@ -101,6 +107,8 @@ class _Samples:
             places = np.arange(self.count, self.count + len(rows), dtype=np.int64)
             lines = [json_bytes(row) for row in rows]
             self._sink.write(JsonBatch("<samples>", places + 1, places, lines=lines))
+        if self.rows is not None:
+            self.rows += rows
         self.count += len(rows)
 
     def finish(self) -> None:
@@ -120,14 +128,21 @@ def run_evaluation(
     jobs: Jobs,
     bad: BadRecords,
     results: Results,
+    baseline: str | None = None,
 ) -> None:
     """Runs the suites and prints the report.
 
     Args:
-        names: of suites, in the order of the report.
+        names: of suites and groups, in the order of the report.
         model: its ``model`` is empty where no suite needs one.
         judge: the judge's name.
+        baseline: a report to warn against.
     """
+    before = None if baseline is None else reports.load(baseline)
+    if before is not None and before["kind"] != "eval":
+        raise UsageError(
+            f"--baseline {baseline}: is a report of synth {before['kind']}, not of eval"
+        )
     if results.plot is not None:
         pictures.check_name(results.plot)
     given = {
@@ -139,12 +154,13 @@ def run_evaluation(
             if getattr(wanted, name)
         ),
     }
+    names, groups = suites.expanded(names, wanted)
     suites.refuse_missing(names, given)
     # What is not there is told before a model is loaded.
     paths = suites.files(names, wanted)
     reading = Reading(on_error=bad.on_error, rejects=bad.rejects, quiet=bad.quiet)
     with Run("eval", reading, beside=paths, bar=False, inputs=False) as run:
-        samples = _Samples(results.samples, results.force, run)
+        samples = _Samples(results.samples, results.force, run, before is not None)
         session = Session(
             wanted,
             model.settings(jobs) if model.model else None,
@@ -162,17 +178,53 @@ def run_evaluation(
             raise
         samples.finish()
         run.count(sum(section["n"] for section in sections.values()))
-        report = run.finish(
-            {
-                "kind": "eval",
-                "suites": sections,
-                "samples": {"file": results.samples, "records": samples.count},
-            }
-        )
+        result: dict[str, Any] = {
+            "kind": "eval",
+            "suites": sections,
+            "groups": suites.averages(groups, sections),
+            "samples": {"file": results.samples, "records": samples.count},
+        }
+        if before is not None:
+            result["baseline"] = _warnings(str(baseline), before, result, samples, wanted)
+        report = run.finish(result)
     pictures.plot(report, results.plot)
     if results.report:
         reports.save(report, results.report)
     reports.show(report, results.json_output, lines(report))
+
+
+def _warnings(
+    name: str,
+    before: dict[str, Any],
+    report: dict[str, Any],
+    samples: _Samples,
+    wanted: Wanted,
+) -> list[dict[str, Any]]:
+    """Where calibration and accuracy went since the baseline, suite by suite."""
+    path = samples_file(name, before)
+    paired: list[dict[str, Any]] = []
+    if path is not None:
+        fields = {n: s["per_item"] for n, s in report["suites"].items() if s.get("per_item")}
+        paired = pairing.compared(
+            pairing.by_suite(Session(Wanted()).records(path)),
+            pairing.by_suite(samples.rows or []),
+            fields,
+            wanted.resamples,
+            wanted.seed,
+        )
+    return warning.warnings(before, report, paired)
+
+
+def samples_file(name: str, report: dict[str, Any]) -> str | None:
+    """Where the samples of a report lie: as it says, or beside it; None where they are not."""
+    stated = (report.get("samples") or {}).get("file")
+    if not stated:
+        return None
+    for path in (Path(stated), Path(name).parent / Path(stated).name):
+        if path.exists():
+            return str(path)
+    terminal.remark(f"{name}: its samples {stated} are not there; compared without them")
+    return None
 
 
 def lines(report: dict[str, Any]) -> list[str]:
@@ -191,4 +243,14 @@ def lines(report: dict[str, Any]) -> list[str]:
                 f"{number(row['bits_per_byte'])} bits/byte  {row['tokens']:,} tokens"
             )
         found.append("")
-    return found[:-1]
+    for name, group in report["groups"].items():
+        left_out = f"; not there: {', '.join(group['missing'])}" if group["missing"] else ""
+        of = ", ".join(group["suites"])
+        found += [f"{name}: {number(group['average'])}, the mean of {of}{left_out}", ""]
+    for row in report.get("baseline", []):
+        ece, accuracy = row["ece"], row["accuracy"]
+        found.append(
+            f"{row['suite']} against the baseline: {row['state']} (ECE {number(ece[0])} → "
+            f"{number(ece[1])}, accuracy {number(accuracy[0])} → {number(accuracy[1])})"
+        )
+    return found if report.get("baseline") else found[:-1]

@@ -57,7 +57,7 @@ def likelihoods(model: LanguageModel, items: Iterable[Asked]) -> Iterator[Likeli
         for item in run:
             part = found[at : at + len(item.endings)]
             at += len(item.endings)
-            kept = [_fitting(text, model.capacity) for text in part]
+            kept = [fitting(text, model.capacity) for text in part]
             lost = max(len(a.prompt) - len(b.prompt) for a, b in zip(part, kept, strict=True))
             cuts.append(_Cut(kept, lost))
         return cuts
@@ -88,7 +88,8 @@ def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[To
     ]
 
 
-def _fitting(text: Tokenised, capacity: int) -> Tokenised:
+def fitting(text: Tokenised, capacity: int) -> Tokenised:
+    """The text with as much of its prompt's end as the context holds."""
     room = capacity - len(text.ids)
     if room < 1 or len(text.prompt) <= room:
         return text  # an ending longer than the context goes through windows

@@ -36,6 +36,7 @@ class Wanted:
         human: what the model of human text is called.
         valid: (name, path) of the domains of perplexity.
         allow_code: model-written code may run here.
+        task_files: a directory of task definitions of lm-evaluation-harness.
         shots: examples before each question, None for what a task says.
     """
 
@@ -51,6 +52,7 @@ class Wanted:
     valid: tuple[tuple[str, str], ...] = ()
     allow_code: bool = False
     shots: int | None = None
+    task_files: str | None = None
 
 
 @dataclass

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synthtools.errors import UsageError
+from synthtools.errors import SynthError, UsageError
 from synthtools.evaluation import tasks
 from synthtools.evaluation.session import Session, Wanted
 
@@ -66,6 +66,9 @@ _OPTIONS = {
 }
 
 
+_HARNESS = Suite(
+    "harness:run", ("model",), "a task of lm-evaluation-harness, by its name there", "files"
+)
 # What runs each kind of task.
 _OF_TASKS = {"multiple_choice": "choices"}
 
@@ -85,6 +88,8 @@ def find(name: str) -> Suite:
         return SUITES[name]
     if name in tasks.shipped():
         return _of_task(tasks.shipped()[name])
+    if name.startswith("lm-eval:"):
+        return _HARNESS
     if name.endswith(".json"):
         return _of_task(tasks.load(name))
     raise UsageError(f"--suite {name}: unknown; there are {', '.join([*every(), *tasks.GROUPS])}")
@@ -93,6 +98,58 @@ def find(name: str) -> Suite:
 def _of_task(task: tasks.Task) -> Suite:
     where = _OF_TASKS.get(task.kind, "choices")
     return Suite(f"{where}:run", ("model", "data"), task.about, "files")
+
+
+# The figure that stands for a suite, the first that it has.
+HEADS = ("accuracy", "exact_match", "pass_at_1", "perplexity_micro")
+
+
+def expanded(names: Sequence[str], wanted: Wanted) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Suites, with each group in its place as the suites of it that can be run.
+
+    Returns:
+        The suites, each once; and by group ``suites`` and ``missing`` (by name, why).
+
+    Raises:
+        UsageError: a name is none of a suite or group, or a group needs --data.
+        SynthError: nothing of a group is there.
+    """
+    found: dict[str, None] = {}
+    groups: dict[str, dict[str, Any]] = {}
+    for name in names:
+        if name not in tasks.GROUPS:
+            find(name)
+            found[name] = None
+            continue
+        if wanted.data is None:
+            raise UsageError(f"--suite {name} needs --data DIR")
+        there, missing = [], {}
+        for member, task in tasks.shipped().items():
+            if name in task.groups:
+                try:
+                    files([member], wanted)
+                    there.append(member)
+                except SynthError as error:
+                    missing[member] = str(error)
+        if not there:
+            raise SynthError(
+                f"--suite {name}: nothing of it can be run; {next(iter(missing.values()))}"
+            )
+        found |= dict.fromkeys(there)
+        groups[name] = {"suites": there, "missing": missing}
+    return list(found), groups
+
+
+def averages(groups: dict[str, dict[str, Any]], sections: dict[str, Any]) -> dict[str, Any]:
+    """The groups with ``average``: the mean of their suites' first figures, as in the papers' tables."""
+    found = {}
+    for name, group in groups.items():
+        heads = [
+            next(sections[suite]["figures"][h] for h in HEADS if h in sections[suite]["figures"])
+            for suite in group["suites"]
+        ]
+        found[name] = {"average": sum(heads) / len(heads), **group}
+    return found
 
 
 def refuse_missing(names: Sequence[str], given: set[str]) -> None:
