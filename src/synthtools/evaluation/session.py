@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from synthtools.errors import RecordError, UsageError
+from synthtools.evaluation.asking import Asking
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
 from synthtools.records.merging import as_lines
@@ -17,6 +18,8 @@ from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
 
 if TYPE_CHECKING:
+    from synthtools.evaluation.judging import Judge
+    from synthtools.lm.generation import Generator
     from synthtools.lm.scorer import LanguageModel, Settings
 
 

@@ -133,7 +133,7 @@ def files_of(task: Task, data: str) -> str:
     Raises:
         SynthError: it is not there.
     """
-    return _found(data, task.data or (task.name,), task.split, task.name)
+    return found_in(data, task.data or (task.name,), task.split, task.name)
 
 
 def shots_of(task: Task, data: str) -> str:
@@ -144,14 +144,14 @@ def shots_of(task: Task, data: str) -> str:
     """
     names = task.shots_data or task.data or (task.name,)
     try:
-        return _found(data, names, task.shots_split, task.name)
+        return found_in(data, names, task.shots_split, task.name)
     except SynthError as error:
         raise SynthError(
             f"{error} for the {task.shots} examples before each; or take --shots 0"
         ) from error
 
 
-def _found(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: str) -> str:
+def found_in(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: str) -> str:
     if os.path.isfile(data):
         return data
     if not os.path.isdir(data):
