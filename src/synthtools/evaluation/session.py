@@ -17,6 +17,7 @@ from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
 
 if TYPE_CHECKING:
+    from synthtools.lm.generation import Generator, Sampling
     from synthtools.lm.scorer import LanguageModel, Settings
 
 
@@ -76,6 +77,7 @@ class Session:
     tell: Callable[[str], None] = lambda _: None
     _stack: ExitStack = field(default_factory=ExitStack)
     _open: dict[Any, LanguageModel] = field(default_factory=dict)
+    _generators: dict[Settings, Generator] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -100,10 +102,27 @@ class Session:
             raise UsageError("name the judge: --judge MODEL")
         return self._opened(self.judging)
 
+    def generator(self, sampling: Sampling, judge: bool = False) -> Generator:
+        """The model under evaluation (or the judge) as one that writes; it is opened once, and writes
+        as the last call says."""
+        settings = self.judging if judge else self.settings
+        if settings is None:
+            raise UsageError(
+                "name the judge: --judge MODEL" if judge else "name the model: synth eval MODEL"
+            )
+        found = self._generators.get(settings)
+        if found is None:
+            from synthtools.lm.generation import open_generator
+
+            found = open_generator(settings, sampling, self.wanted.seed, self.tell)
+            self._generators[settings] = self._stack.enter_context(found)
+        found.sample_as(sampling)
+        return found
+
     @property
     def opened(self) -> list[dict[str, Any]]:
         """What the report says of the models that were opened."""
-        return [model.description for model in self._open.values()]
+        return [model.description for model in (*self._open.values(), *self._generators.values())]
 
     def _opened(self, settings: Settings) -> LanguageModel:
         if settings not in self._open:
