@@ -39,6 +39,15 @@ def eval(  # noqa: A001 (the tool's name)
         int | None,
         option("--limit", metavar="N", min=1, help="Only the first N items of each suite."),
     ] = None,
+    allow_code: Annotated[
+        bool,
+        option(
+            "--allow-code-execution",
+            help="Run the programs that the model writes in humaneval and mbpp, each in a process of "
+            "its own with limits on time and memory and, where the system allows it, without a network. "
+            "That keeps accidents in, not malice.",
+        ),
+    ] = False,
     task_files: Annotated[
         str | None,
         option(
@@ -193,6 +202,7 @@ def eval(  # noqa: A001 (the tool's name)
         judgments=judgments,
         target=target,
         human=human,
+        allow_code=allow_code,
         shots=shots,
         task_files=task_files,
         valid=evaluating.domains(valid or []),

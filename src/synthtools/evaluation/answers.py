@@ -163,7 +163,7 @@ def wrong(record: dict[str, Any]) -> str | None:
 def _live(session: Session, suite: str, items: Sequence[Item]) -> Answered:
     from synthtools.lm.generation import LENGTH, Prompt
 
-    generator = session.generator()
+    generator = session.answering()
     one = Answered(generator.name, [None] * len(items), live=True)
     said: list[list[str]] = [[] for _ in items]
     for turn in range(max(len(item.turns) for item in items)):

@@ -20,6 +20,7 @@ from synthtools.evaluation import calibration
 from synthtools.evaluation.choices import PER_ITEM, answers_of, sample_rows
 from synthtools.evaluation.likelihood import Likelihoods, fitting, tokenised, total
 from synthtools.evaluation.session import Session, Wanted
+from synthtools.lm.generation import Prompt, Sampling
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import Request
 
@@ -68,7 +69,7 @@ def run(name: str, session: Session) -> dict[str, Any]:
             raise SynthError(f"--suite {name}: lm-evaluation-harness has no task {where}")
         try:
             found = simple_evaluate(
-                model=harness_model(session.model()),
+                model=harness_model(session),
                 tasks=[task],
                 task_manager=manager,
                 num_fewshot=wanted.shots,
@@ -161,14 +162,27 @@ def _calm() -> Iterator[None]:
                 os.environ[key] = value
 
 
-def harness_model(model: LanguageModel) -> LM:
+def _sampling(wanted: dict[str, Any]) -> Sampling:
+    """How the harness wants answers to be written."""
+    until = wanted.get("until") or []
+    return Sampling(
+        float(wanted.get("temperature") or 0.0) if wanted.get("do_sample") else 0.0,
+        float(wanted.get("top_p") or 1.0),
+        None,
+        int(wanted.get("max_gen_toks") or 256),
+        tuple([until] if isinstance(until, str) else until),
+    )
+
+
+def harness_model(session: Session) -> LM:
     """Our model as the harness takes one."""
     from lm_eval.api.model import LM
 
     class HarnessModel(LM):
-        """Requests of the harness, answered by ``LanguageModel``."""
+        """Requests of the harness, answered by the session's models."""
 
         def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
+            model = session.model()
             pairs = [request.args for request in requests]
             first = _beginning(model) if any(not context for context, _ in pairs) else None
             texts = [
@@ -183,11 +197,23 @@ def harness_model(model: LanguageModel) -> LM:
             ]
 
         def loglikelihood_rolling(self, requests: list[Any], **_: Any) -> list[float]:
+            model = session.model()
             texts = model.tokenise([request.args[0] for request in requests])
             return [total(score) for score in model.score(texts, Request())]
 
         def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
-            raise SynthError("this task wants answers to be written")
+            found: list[str] = [""] * len(requests)
+            ways: dict[Sampling, list[int]] = {}
+            for place, request in enumerate(requests):
+                ways.setdefault(_sampling(request.args[1]), []).append(place)
+            for sampling, places in ways.items():
+                prompts = (Prompt(b"%d" % place, requests[place].args[0]) for place in places)
+                answers = session.generator(sampling).generate(prompts)
+                for place, answer in zip(places, answers, strict=True):
+                    if answer.error is not None:
+                        raise SynthError(f"an item cannot be answered: {answer.error}")
+                    found[place] = answer.text
+            return found
 
     return HarnessModel()
 

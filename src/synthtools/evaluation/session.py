@@ -19,7 +19,7 @@ from synthtools.records.rejects import Rejects
 
 if TYPE_CHECKING:
     from synthtools.evaluation.judging import Judge
-    from synthtools.lm.generation import Generator
+    from synthtools.lm.generation import Generator, Sampling
     from synthtools.lm.scorer import LanguageModel, Settings
 
 
@@ -39,6 +39,7 @@ class Wanted:
         human: what the model of human text is called.
         valid: (name, path) of the domains of perplexity.
         allow_code: model-written code may run here.
+        asking: how models are asked in suites of answers.
         task_files: a directory of task definitions of lm-evaluation-harness.
         shots: examples before each question, None for what a task says.
     """
@@ -56,6 +57,7 @@ class Wanted:
     allow_code: bool = False
     shots: int | None = None
     task_files: str | None = None
+    asking: Asking = Asking()
 
 
 @dataclass
@@ -69,6 +71,7 @@ class Session:
         keep: takes sample records: one dictionary an item, with ``suite`` and ``id``.
         rejects: where bad records go.
         tell: given remarks for the user.
+        troubles: of models that went away; what they had done is in the report.
     """
 
     wanted: Wanted
@@ -77,8 +80,10 @@ class Session:
     keep: Callable[[list[dict[str, Any]]], None] = lambda _: None
     rejects: Rejects = field(default_factory=Rejects)
     tell: Callable[[str], None] = lambda _: None
+    troubles: list[str] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
     _open: dict[Any, LanguageModel] = field(default_factory=dict)
+    _generators: dict[Settings, Generator] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -103,10 +108,55 @@ class Session:
             raise UsageError("name the judge: --judge MODEL")
         return self._opened(self.judging)
 
+    def generator(self, sampling: Sampling, judge: bool = False) -> Generator:
+        """The model under evaluation (or the judge) as one that writes; it is opened once, and writes
+        as the last call says."""
+        settings = self.judging if judge else self.settings
+        if settings is None:
+            raise UsageError(
+                "name the judge: --judge MODEL" if judge else "name the model: synth eval MODEL"
+            )
+        found = self._generators.get(settings)
+        if found is None:
+            from synthtools.lm.generation import open_generator
+
+            found = open_generator(settings, sampling, self.wanted.seed, self.tell)
+            self._generators[settings] = self._stack.enter_context(found)
+        found.sample_as(sampling)
+        return found
+
+    def answering(self) -> Generator:
+        """The model under evaluation, to answer as the options say."""
+        from synthtools.lm.generation import Sampling
+
+        asking = self.wanted.asking
+        return self.generator(Sampling(asking.temperature, asking.top_p, None, asking.max_new_tokens))
+
+    def judging_of(self, suite: str) -> Judge:
+        """The judge for a suite. Answers come before it: model and judge may be one.
+
+        Raises:
+            UsageError: none is named.
+        """
+        from synthtools.evaluation.judging import Judge
+        from synthtools.lm.generation import Sampling
+
+        if self.judging is None:
+            raise UsageError(f"--suite {suite} needs a judge: --judge MODEL")
+        asking = self.wanted.asking
+        sampling = Sampling(0.0, 1.0, None, asking.judge_tokens)
+        generator = self.generator(sampling, judge=True)
+        return Judge(generator, self.wanted.seed, asking.judge_retries, self.trouble)
+
+    def trouble(self, reason: str) -> None:
+        """Notes that a model went away, and tells it."""
+        self.troubles.append(reason)
+        self.tell(reason)
+
     @property
     def opened(self) -> list[dict[str, Any]]:
         """What the report says of the models that were opened."""
-        return [model.description for model in self._open.values()]
+        return [model.description for model in (*self._open.values(), *self._generators.values())]
 
     def _opened(self, settings: Settings) -> LanguageModel:
         if settings not in self._open:

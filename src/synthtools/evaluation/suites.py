@@ -70,7 +70,7 @@ _HARNESS = Suite(
     "harness:run", ("model",), "a task of lm-evaluation-harness, by its name there", "files"
 )
 # What runs each kind of task.
-_OF_TASKS = {"multiple_choice": "choices"}
+_OF_TASKS = {"multiple_choice": "choices", "exact_match": "answering", "code": "answering"}
 
 
 def every() -> dict[str, Suite]:
@@ -96,8 +96,7 @@ def find(name: str) -> Suite:
 
 
 def _of_task(task: tasks.Task) -> Suite:
-    where = _OF_TASKS.get(task.kind, "choices")
-    return Suite(f"{where}:run", ("model", "data"), task.about, "files")
+    return Suite(f"{_OF_TASKS[task.kind]}:run", ("model", "data"), task.about, "files")
 
 
 # The figure that stands for a suite, the first that it has.
