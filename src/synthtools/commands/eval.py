@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from synthtools.console.judging import Judging
 from synthtools.console.models import EvaluatedModel
 from synthtools.console.options import BadRecords, Jobs, Seed, option
 
@@ -13,6 +14,7 @@ def eval(  # noqa: A001 (the tool's name)
     jobs: Jobs,
     seed: Seed,
     bad: BadRecords,
+    judging: Judging,
     suite: Annotated[
         list[str] | None,
         option(
@@ -76,14 +78,6 @@ def eval(  # noqa: A001 (the tool's name)
             ".parquet, …); synth diff compares models by it item by item.",
         ),
     ] = None,
-    judge: Annotated[
-        str | None,
-        option(
-            "--judge",
-            metavar="MODEL",
-            help="The model that judges, in suites with a judge: builtin, a directory, or a Hub id.",
-        ),
-    ] = None,
     pairs: Annotated[
         str | None,
         option(
@@ -97,9 +91,10 @@ def eval(  # noqa: A001 (the tool's name)
         option(
             "--answers",
             metavar="FILE",
-            help="Answers of several models to the same prompts as records (prompt, response, model), "
-            "for --suite self-preference: the judge compares each two, in both orders. Several may "
-            "be named.",
+            help="Answers of one or several models as records (prompt, response, model), "
+            "to be evaluated instead of, or beside, a live model's; the formats of FastChat, FollowBench "
+            "and AlpacaEval are read, too. With --suite self-preference the judge compares each two, "
+            "in both orders. Several may be named.",
             show_default=False,
         ),
     ] = None,
@@ -110,7 +105,8 @@ def eval(  # noqa: A001 (the tool's name)
             metavar="FILE",
             help="Preferences of other judges as records (judge, prompt_id, model, reference, "
             "preference from 1 to 2), for --suite self-preference: a table of judges and families, "
-            "and agreement with them.",
+            "and agreement with them; for --suite alpaca_eval: win rates without a judge. For "
+            "--suite mt_bench: FastChat's judgments.",
         ),
     ] = None,
     target: Annotated[
@@ -183,14 +179,20 @@ def eval(  # noqa: A001 (the tool's name)
       synth eval --list
       synth eval builtin --valid novels=novels.jsonl --valid wiki=wiki/ --json
       synth eval ./model --suite perplexity --valid held=held.jsonl --samples samples.jsonl
+      synth eval --suite ifeval --data DIR --answers answers.jsonl
+      synth eval ./model --suite followbench --data DIR --judge JUDGE --judge-server http://127.0.0.1:8000
 
     Memory: the model, and the items of one suite.
     """
     from synthtools.console import evaluating
+    from synthtools.console.judging import show_prompts
     from synthtools.evaluation.session import Wanted
 
     if list_suites:
         evaluating.show_suites(json_output)
+        return
+    if judging.show_prompts:
+        show_prompts(suite or [], json_output)
         return
     wanted = Wanted(
         data=data,
@@ -206,7 +208,8 @@ def eval(  # noqa: A001 (the tool's name)
         shots=shots,
         task_files=task_files,
         valid=evaluating.domains(valid or []),
+        asking=judging.asking(force),
     )
     names = evaluating.chosen(suite or [], wanted)
     results = evaluating.Results(samples, force, report, plot, json_output)
-    evaluating.run_evaluation(names, wanted, model, judge, jobs, bad, results, baseline)
+    evaluating.run_evaluation(names, wanted, model, judging, jobs, bad, results, baseline)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from synthtools.console import pictures, reports, terminal
+from synthtools.console.judging import Judging
 from synthtools.console.models import Model
 from synthtools.console.options import BadRecords, Jobs, Reading
 from synthtools.console.quantities import shard_size
 from synthtools.console.reports import number
 from synthtools.console.run import Run
-from synthtools.errors import UsageError
+from synthtools.errors import SynthError, UsageError
 from synthtools.evaluation import pairing, suites, warning
 from synthtools.evaluation.session import Session, Wanted
 from synthtools.records.batch import JsonBatch
@@ -124,7 +125,7 @@ def run_evaluation(
     names: list[str],
     wanted: Wanted,
     model: Model,
-    judge: str | None,
+    judging: Judging,
     jobs: Jobs,
     bad: BadRecords,
     results: Results,
@@ -135,7 +136,7 @@ def run_evaluation(
     Args:
         names: of suites and groups, in the order of the report.
         model: its ``model`` is empty where no suite needs one.
-        judge: the judge's name.
+        judging: who judges.
         baseline: a report to warn against.
     """
     before = None if baseline is None else reports.load(baseline)
@@ -147,7 +148,7 @@ def run_evaluation(
         pictures.check_name(results.plot)
     given = {
         *(["model"] if model.model else []),
-        *(["judge"] if judge else []),
+        *(["judge"] if judging.judge else []),
         *(
             name
             for name in ("data", "pairs", "valid", "answers", "judgments")
@@ -164,7 +165,7 @@ def run_evaluation(
         session = Session(
             wanted,
             model.settings(jobs) if model.model else None,
-            model.settings(jobs, judge) if judge else None,
+            judging.settings(model, jobs),
             samples.keep,
             run.rejects,
             (lambda _: None) if bad.quiet else terminal.remark,
@@ -191,6 +192,11 @@ def run_evaluation(
     if results.report:
         reports.save(report, results.report)
     reports.show(report, results.json_output, lines(report))
+    if session.troubles:
+        # The report says what was there; the run did not do what it was asked for.
+        raise SynthError(
+            f"a model went away; the report holds what came before: {session.troubles[0]}"
+        )
 
 
 def _warnings(
@@ -237,6 +243,7 @@ def lines(report: dict[str, Any]) -> list[str]:
             ends = (section.get("intervals") or {}).get(key)
             more = f"  [{number(ends[0], 3)}, {number(ends[1], 3)}]" if ends else ""
             found.append(f"  {key:<{wide}}  {number(value)}{more}")
+        found += [f"    {line}" for line in accounts(section)]
         for row in section.get("domains", []):
             found.append(
                 f"    {row['domain']:<24} ppl {number(row['perplexity']):>10}  "
@@ -254,3 +261,33 @@ def lines(report: dict[str, Any]) -> list[str]:
             f"{number(ece[1])}, accuracy {number(accuracy[0])} → {number(accuracy[1])})"
         )
     return found if report.get("baseline") else found[:-1]
+
+
+def accounts(section: dict[str, Any]) -> list[str]:
+    """What became of answers and verdicts, a line for each model that they are missing of."""
+    found = []
+    for model in section.get("models") or []:
+        if not isinstance(model, dict):
+            continue
+        missing = sum((model.get("missing") or {}).values())
+        told = [
+            f"{count:,} {what}"
+            for count, what in (
+                (missing, "without an answer"),
+                (model.get("empty"), "empty"),
+                (model.get("cut"), "cut at the limit of tokens"),
+            )
+            if count
+        ]
+        if told:
+            found.append(f"answers of {model['model']}: {', '.join(told)}")
+    judge = section.get("judge")
+    if isinstance(judge, dict) and "questions" in judge:
+        found.append(
+            f"judge {judge['model']}: {judge['questions']:,} questions, {judge['asked_again']:,} asked "
+            f"again, {judge['unreadable']:,} unreadable, {judge['failed']:,} failed"
+        )
+        found += [f"  {count:,} × {reason}" for reason, count in judge["reasons"].items()]
+    if section.get("dropped"):
+        found.append(f"{section['dropped']:,} items left out for all models")
+    return found

@@ -196,4 +196,7 @@ def _live(session: Session, suite: str, items: Sequence[Item]) -> Answered:
 
 def complete(answers: Sequence[Answered]) -> list[bool]:
     """Which items have an answer of every model: the others count for none."""
-    return [all(turns is not None for turns in found) for found in zip(*(a.turns for a in answers), strict=True)]
+    return [
+        all(turns is not None for turns in found)
+        for found in zip(*(a.turns for a in answers), strict=True)
+    ]

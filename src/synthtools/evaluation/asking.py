@@ -23,7 +23,6 @@ class Asking:
         judge_retries: how often a judge is asked again whose reply cannot be read.
         reference: a file of answers that the models are compared with.
         length_controlled: win rates as if answers were equally long, too.
-        difficulty: a file of records of ``prompt`` and ``difficulty``.
         files: a directory where files in the formats of the benchmarks' authors go.
         force: such files may be replaced.
     """
@@ -35,7 +34,6 @@ class Asking:
     judge_retries: int = 2
     reference: str | None = None
     length_controlled: bool = False
-    difficulty: str | None = None
     files: str | None = None
     force: bool = False
 

@@ -211,9 +211,7 @@ def _figures(
         kind: [f"{kind}_level_{level}" for level in LEVELS if level in held]
         for kind in (("hsr", "ssr") if held else ())
     }
-    found, ends = ratios.estimate(
-        [*by_level, "csl"], means, wanted.resamples, wanted.seed, name
-    )
+    found, ends = ratios.estimate([*by_level, "csl"], means, wanted.resamples, wanted.seed, name)
     order = ["hsr", "ssr", "csl", *by_level]
     names = [f"{kind} {t} {n}" for kind in ("hsr", "ssr") for t in TYPES for n in LEVELS]
     table = cells.estimate([*names, *(f"csl {t}" for t in TYPES)], {}, 0, 0, name)[0]

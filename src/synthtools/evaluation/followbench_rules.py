@@ -96,8 +96,10 @@ _RULES: dict[str, Callable[[str, str, int], bool]] = {
             for number, word in ((1, "Potter"), (2, "actor"), (3, "films"))
         ),
         lambda a: not _sentence_holds(a, 2, "lavish"),
-        lambda a: len(_sentences(a)) > 2
-        and re.search(r"\b(?:has|have)\s+\w+", _sentences(a)[2]) is not None,
+        lambda a: (
+            len(_sentences(a)) > 2
+            and re.search(r"\b(?:has|have)\s+\w+", _sentences(a)[2]) is not None
+        ),
     ),
     "xsum": _steps(
         lambda a: len(_sentences(a)) == 1,
@@ -172,12 +174,12 @@ def has_rule(kind: str, origin: str, example: int) -> bool:
     Args:
         kind: type of the constraints; origin: where the instruction comes from; example: its number.
     """
-    return kind == "example" or origin in _RULES or (kind == "format" and example in FORMAT_EXAMPLES)
+    return (
+        kind == "example" or origin in _RULES or (kind == "format" and example in FORMAT_EXAMPLES)
+    )
 
 
-def kept(
-    kind: str, origin: str, example: int, level: int, target: str, answer: str
-) -> bool:
+def kept(kind: str, origin: str, example: int, level: int, target: str, answer: str) -> bool:
     """Whether an answer keeps all constraints of its level."""
     if kind == "example":
         return _like_examples(answer, target)

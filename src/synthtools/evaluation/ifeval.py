@@ -57,7 +57,8 @@ def run(name: str, session: Session) -> dict[str, Any]:
     """
     records = list(session.records(_data(session.wanted), wrong))
     items = [
-        answers.Item(str(record["id"]), (record["prompt"],), record.get("key")) for record in records
+        answers.Item(str(record["id"]), (record["prompt"],), record.get("key"))
+        for record in records
     ]
     found = answers.answered(session, name, items)
     whole = answers.complete(found)

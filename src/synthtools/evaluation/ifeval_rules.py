@@ -150,9 +150,7 @@ def _json(answer: str) -> bool:
 
 @_rule("detectable_format:title")
 def _title(answer: str) -> bool:
-    return any(
-        title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", answer)
-    )
+    return any(title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", answer))
 
 
 @_rule("combination:two_responses")
@@ -204,9 +202,7 @@ def loosened(answer: str) -> list[str]:
     """An answer, and what is left of it without its first line, its last, or both, and without the
     asterisks of each: the loose reading (section 2.2)."""
     lines = answer.split("\n")
-    cut = [answer] + [
-        "\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])
-    ]
+    cut = [answer] + ["\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])]
     return [*cut, *(part.replace("*", "") for part in cut)]
 
 

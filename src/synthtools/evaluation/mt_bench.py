@@ -212,9 +212,7 @@ def _section(
             for figure in ("score", f"turn_{turn}", categories.get(number, "")):
                 ratios.add(figure, number, score)
         names = ["score", "turn_1", "turn_2", *kinds]
-        found[model], ends[model] = ratios.estimate(
-            names, {}, wanted.resamples, wanted.seed, name
-        )
+        found[model], ends[model] = ratios.estimate(names, {}, wanted.resamples, wanted.seed, name)
     figures, intervals = together(found, ends)
     return {
         "kind": name,

@@ -57,7 +57,7 @@ class Wanted:
     allow_code: bool = False
     shots: int | None = None
     task_files: str | None = None
-    asking: Asking = Asking()
+    asking: Asking = field(default_factory=Asking)
 
 
 @dataclass
@@ -130,7 +130,9 @@ class Session:
         from synthtools.lm.generation import Sampling
 
         asking = self.wanted.asking
-        return self.generator(Sampling(asking.temperature, asking.top_p, None, asking.max_new_tokens))
+        return self.generator(
+            Sampling(asking.temperature, asking.top_p, None, asking.max_new_tokens)
+        )
 
     def judging_of(self, suite: str) -> Judge:
         """The judge for a suite. Answers come before it: model and judge may be one.

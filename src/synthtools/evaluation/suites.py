@@ -53,6 +53,36 @@ SUITES = {
         "whether a judge prefers its own writing, and machines' to humans' (SPB, PSB)",
         "files",
     ),
+    "ifeval": Suite(
+        "ifeval:run",
+        ("model|answers", "data"),
+        "IFEval: instructions that rules can check, strict and loose",
+        "files",
+    ),
+    "followbench": Suite(
+        "followbench:run",
+        ("model|answers", "data", "judge"),
+        "FollowBench: constraints added level by level (HSR, SSR, CSL)",
+        "files",
+    ),
+    "mt_bench": Suite(
+        "mt_bench:run",
+        ("model|answers|judgments", "data|judgments", "judge|judgments"),
+        "MT-Bench: conversations of two turns, graded 1 to 10",
+        "files",
+    ),
+    "danger-zone": Suite(
+        "danger_zone:run",
+        ("model|answers", "data", "judge"),
+        "answers that are good and harmful at once, and refusals",
+        "files",
+    ),
+    "alpaca_eval": Suite(
+        "alpaca_eval:run",
+        ("model|answers|judgments", "data|judgments", "judge|judgments"),
+        "win rate over a reference's answers, in both orders (AlpacaEval)",
+        "files",
+    ),
 }
 
 _OPTIONS = {
@@ -181,6 +211,17 @@ def run(name: str, session: Session) -> dict[str, Any]:
     return _function(suite, suite.where.partition(":")[2])(name, session)
 
 
+def prompts(name: str) -> tuple[Any, ...]:
+    """What the judge of a suite is asked; nothing where it has none."""
+    suite = find(name)
+    if "judge" not in "|".join(suite.needs).split("|"):
+        return ()
+    return _module(suite).PROMPTS
+
+
+def _module(suite: Suite) -> Any:
+    return importlib.import_module(f"synthtools.evaluation.{suite.where.partition(':')[0]}")
+
+
 def _function(suite: Suite, name: str) -> Callable[..., Any]:
-    module = suite.where.partition(":")[0]
-    return getattr(importlib.import_module(f"synthtools.evaluation.{module}"), name)
+    return getattr(_module(suite), name)
