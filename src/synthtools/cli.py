@@ -20,7 +20,7 @@ from synthtools.records.files import remove_unfinished
 
 TOOLS = (
     *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "stats", "train", "cat"),
-    *("eval", "diff", "simulate", "plot"),
+    *("generate", "eval", "diff", "simulate", "plot"),
 )
 
 # Typer's errors all derive from the exception class of the Click that it carries.

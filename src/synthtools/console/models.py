@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LocalModel:
+class LoadedModel:
     """Which model, and how it runs here, in this process."""
 
     model: Annotated[
@@ -60,16 +60,6 @@ class LocalModel:
             "go through overlapping windows.",
         ),
     ] = None
-    stride: Annotated[
-        int | None,
-        option(
-            "--stride",
-            metavar="TOKENS",
-            min=1,
-            help="Tokens between the beginnings of windows (default: three quarters of the context). Every "
-            "token is scored once, with at least context - stride tokens before it.",
-        ),
-    ] = None
     bos: Annotated[
         str,
         option(
@@ -111,12 +101,31 @@ class LocalModel:
             ModelName(name or self.model, self.revision, self.tokenizer),
             dtype=self.dtype,
             context=self.context,
-            stride=self.stride,
             bos=self.bos,
             devices=self.devices,
             batch_tokens=self.batch_tokens,
             cores=jobs.jobs,
         )
+
+
+@dataclass(frozen=True)
+class LocalModel(LoadedModel):
+    """A model that goes over texts in windows."""
+
+    stride: Annotated[
+        int | None,
+        option(
+            "--stride",
+            metavar="TOKENS",
+            min=1,
+            help="Tokens between the beginnings of windows (default: three quarters of the context). Every "
+            "token is scored once, with at least context - stride tokens before it.",
+        ),
+    ] = None
+
+    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
+        """The options as ``lm`` takes them (see ``LoadedModel``)."""
+        return replace(super().settings(jobs, name), stride=self.stride)
 
 
 @dataclass(frozen=True)
@@ -137,8 +146,8 @@ class VectorModel(LocalModel):
 
 
 @dataclass(frozen=True)
-class Model(LocalModel):
-    """Which language model, and on what it runs."""
+class Engine(LoadedModel):
+    """On what a language model runs."""
 
     backend: Annotated[
         str,
@@ -185,6 +194,11 @@ class Model(LocalModel):
             server=self.server,
             kv_cache_bytes=kv_cache,
         )
+
+
+@dataclass(frozen=True)
+class Model(Engine, LocalModel):
+    """Which language model, and on what it runs."""
 
 
 @dataclass(frozen=True)

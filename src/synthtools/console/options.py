@@ -33,6 +33,7 @@ NOT_DEFINING = frozenset(
         *("output", "force", "resume", "report", "rejects"),
         *("json_output", "jobs", "debug", "quiet", "batch_tokens"),
         *("devices", "server", "files", "shard_size", "format"),
+        *("requests", "tokens_in_flight", "timeout", "patience"),
     )
 )
 

@@ -138,6 +138,16 @@ class Run:
             self.rejects.file.abort()
 
     @property
+    def quiet(self) -> bool:
+        """Whether nothing but errors is to be told."""
+        return self._reading.quiet
+
+    @property
+    def resuming(self) -> bool:
+        """Whether an earlier run may have done a part."""
+        return self._writing is not None and self._writing.resume
+
+    @property
     def done(self) -> bool:
         return isinstance(self.sink, DirectorySink) and self.sink.complete
 

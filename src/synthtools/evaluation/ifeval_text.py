@@ -14,26 +14,24 @@ from typing import Any
 from synthtools.errors import SynthError
 
 # A period after these ends no sentence, unless a word follows that often begins one.
-_ABBREVIATIONS = frozenset(
-    (
-        "mr mrs ms messrs dr prof sr jr st gen col maj lt adm sen rep reps "
-        "jan feb aug sep sept oct nov dec tues wed fri "
-        "inc ltd co cos corp bros cie "
-        "ala ariz calif colo conn fla ga ill kan ky mich minn nev okla ore pa tenn va vt wash wis "
-        "ave ft yr vs mg chg "
-    ).split()
+_ABBREVIATIONS_TEXT = (
+    "mr mrs ms messrs dr prof sr jr st gen col maj lt adm sen rep reps "
+    "jan feb aug sep sept oct nov dec tues wed fri "
+    "inc ltd co cos corp bros cie "
+    "ala ariz calif colo conn fla ga ill kan ky mich minn nev okla ore pa tenn va vt wash wis "
+    "ave ft yr vs mg chg "
 )
+_ABBREVIATIONS = frozenset(_ABBREVIATIONS_TEXT.split())
 # Letters with periods between them (U.S, p.m, Ph.D); Punkt's English model knows no e.g. and i.e.
 _LETTERS = re.compile(r"(?:[a-z]\.)+[a-z]|ph\.d")
 _NOT_KNOWN = frozenset(("e.g", "i.e"))
-_STARTERS = frozenset(
-    (
-        "the a an in on at for from with by as and but or so if when while after before since because "
-        "although however moreover meanwhile then thus still yet also some most many each both several "
-        "he she it we they you i his her its our their your my this that these those there here "
-        "what who why how where which no not one even such under among despite "
-    ).split()
+_STARTERS_TEXT = (
+    "the a an in on at for from with by as and but or so if when while after before since because "
+    "although however moreover meanwhile then thus still yet also some most many each both several "
+    "he she it we they you i his her its our their your my this that these those there here "
+    "what who why how where which no not one even such under among despite "
 )
+_STARTERS = frozenset(_STARTERS_TEXT.split())
 _CLOSING = re.compile(r"[\"')\]}]*")
 _STOP = re.compile(r"[.?!]+")
 _NEXT = re.compile(r"[\s\"'(\[{“‘*_]*(\S+)")

@@ -24,7 +24,11 @@ _TRIES = 6
 _TIMEOUT = httpx.Timeout(600, connect=10)
 _CHUNK_BYTES = 1 << 20
 # Busy, or not able for the moment: worth another try.
-_PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+
+class NotServedError(SynthError):
+    """A server does not serve the model asked for."""
 
 
 def connect(settings: Any) -> ServerEngine:
@@ -34,16 +38,8 @@ def connect(settings: Any) -> ServerEngine:
         UsageError: the URL is none.
         SynthError: no server answers, or it serves another model than the one asked for.
     """
-    url = settings.server.rstrip("/").removesuffix("/v1")
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--server {settings.server}: not a URL such as http://127.0.0.1:8000")
-    key = os.environ.get("OPENAI_API_KEY")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    client = httpx.Client(base_url=url, timeout=_TIMEOUT, headers=headers)
-    served = _answer(client, "GET", "/v1/models", None).get("data")
-    if not isinstance(served, list) or not all(isinstance(model, dict) for model in served):
-        raise SynthError(f"{url}: does not say which models it serves; is it a server of vLLM?")
-    model = _served_model(served, settings.model.name, url)
+    client, model = greet(settings.server, settings.model.name, _TIMEOUT)
+    url = f"{client.base_url}".rstrip("/")
     length = model.get("max_model_len")
     if not isinstance(length, int):
         raise SynthError(f"{url}: does not say its context length; only vLLM's servers can score")
@@ -57,6 +53,29 @@ def connect(settings: Any) -> ServerEngine:
     return ServerEngine(client, model, settings.context or longest)
 
 
+def greet(
+    server: str, name: str, timeout: httpx.Timeout, limits: httpx.Limits | None = None
+) -> tuple[httpx.Client, dict[str, Any]]:
+    """A client of a server, and what the server says of the model asked for.
+
+    Raises:
+        UsageError: the URL is none.
+        SynthError: no server answers, or it serves another model than the one asked for.
+    """
+    url = server.rstrip("/").removesuffix("/v1")
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"--server {server}: not a URL such as http://127.0.0.1:8000")
+    key = os.environ.get("OPENAI_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    client = httpx.Client(
+        base_url=url, timeout=timeout, headers=headers, **({"limits": limits} if limits else {})
+    )
+    served = _answer(client, "GET", "/v1/models", None).get("data")
+    if not isinstance(served, list) or not all(isinstance(model, dict) for model in served):
+        raise SynthError(f"{url}: does not say which models it serves; is it a server of vLLM?")
+    return client, _served_model(served, name, url)
+
+
 def _served_model(served: list[dict[str, Any]], name: str, url: str) -> dict[str, Any]:
     names = [model.get("id") for model in served]
     for model in served:
@@ -65,7 +84,9 @@ def _served_model(served: list[dict[str, Any]], name: str, url: str) -> dict[str
     # The default name stands for whatever the server has.
     if name == BUILTIN and len(served) == 1:
         return served[0]
-    raise SynthError(f"{url}: does not serve {name}; --model takes {', '.join(map(str, names))}")
+    raise NotServedError(
+        f"{url}: does not serve {name}; --model takes {', '.join(map(str, names))}"
+    )
 
 
 def _answer(client: httpx.Client, method: str, path: str, body: Any) -> dict[str, Any]:
@@ -89,11 +110,11 @@ def _answer(client: httpx.Client, method: str, path: str, body: Any) -> dict[str
         except httpx.HTTPError as error:
             problem = f"{type(error).__name__}: {error}"
             continue
-        if response.status_code in _PASSING:
-            problem = f"HTTP {response.status_code}: {_message(response)}"
+        if response.status_code in PASSING:
+            problem = f"HTTP {response.status_code}: {message_of(response)}"
             continue
         if response.status_code != 200:
-            raise SynthError(f"{url}: refuses: HTTP {response.status_code}: {_message(response)}")
+            raise SynthError(f"{url}: refuses: HTTP {response.status_code}: {message_of(response)}")
         try:
             answer = response.json()
         except ValueError:
@@ -105,7 +126,8 @@ def _answer(client: httpx.Client, method: str, path: str, body: Any) -> dict[str
     raise SynthError(f"{url}: {problem}")
 
 
-def _message(response: httpx.Response) -> str:
+def message_of(response: httpx.Response) -> str:
+    """What a server says is wrong, in one line."""
     try:
         found = response.json()
         text = (found.get("error") or found).get("message") or response.text

@@ -33,7 +33,7 @@ _CHUNK_BYTES = 8 << 20
 _CPU_CHUNK_BYTES = 256 << 10
 _GPU_BATCH_TOKENS = 16_384
 _CPU_BATCH_TOKENS = 4096
-_MOST_SEQUENCES = 256
+MOST_SEQUENCES = 256
 # What is left to others of the memory that is free when the engine starts.
 _SHARE_OF_FREE = 0.9
 
@@ -50,6 +50,30 @@ def open_engine(settings: Any, context: int, request: Request) -> VllmEngine:
         UsageError: vLLM is not installed.
         SynthError: the engine does not start.
     """
+    batch = max(_batch_tokens(settings), context + 1)
+    more = {
+        "skip_tokenizer_init": True,
+        "max_model_len": context + 1,
+        "max_num_batched_tokens": batch,
+        "max_logprobs": max(1, request.candidates),
+        "enable_prefix_caching": False,
+        "enable_chunked_prefill": False,
+        "kv_cache_memory_bytes": settings.kv_cache_bytes or _cache_bytes(settings, batch),
+    }
+    return VllmEngine(started(settings, more), context)
+
+
+def started(settings: Any, more: dict[str, Any]) -> Any:
+    """vLLM's LLM of a model.
+
+    Args:
+        settings: ``scorer.Settings``.
+        more: arguments of vLLM's own.
+
+    Raises:
+        UsageError: vLLM is not installed.
+        SynthError: the engine does not start.
+    """
     from importlib.util import find_spec
 
     if find_spec("vllm") is None:
@@ -60,7 +84,7 @@ def open_engine(settings: Any, context: int, request: Request) -> VllmEngine:
     cause = None
     with _one_start_at_a_time(), _apart() as log:
         try:
-            return VllmEngine(_start(settings, context, request), context)
+            return _start(settings, more)
         except (SynthError, KeyboardInterrupt):
             raise
         except Exception as error:  # whatever vLLM finds wrong, it is one line for the user
@@ -125,19 +149,19 @@ def _one_start_at_a_time() -> Iterator[None]:
         yield
 
 
-def _start(settings: Any, context: int, request: Request) -> Any:
+def _start(settings: Any, more: dict[str, Any]) -> Any:
     import torch
 
     from synthtools.lm.scorer import device_list, torch_dtype
 
     if settings.model.base() is not None:
         raise SynthError(
-            f"{settings.model.name}: holds LoRA adapters, which vLLM cannot score with; use "
+            f"{settings.model.name}: holds LoRA adapters, which vLLM cannot run here; use "
             "--backend torch, or train with --merge"
         )
     devices = device_list(settings.devices)
     on_gpu = devices[0] != "cpu"
-    more: dict[str, Any] = {}
+    more = dict(more)
     if on_gpu:
         # Set before vLLM is asked for anything: its kernels are chosen by it.
         os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
@@ -147,25 +171,16 @@ def _start(settings: Any, context: int, request: Request) -> Any:
             more["tensor_parallel_size"] = len(numbers)
         free, total = torch.cuda.mem_get_info(int(numbers[0]))
         more["gpu_memory_utilization"] = _SHARE_OF_FREE * free / total
-    batch = settings.batch_tokens or (_GPU_BATCH_TOKENS if on_gpu else _CPU_BATCH_TOKENS)
-    batch = max(batch, context + 1)
     from vllm import LLM
 
     return LLM(
         model=settings.model.location,
         revision=settings.model.revision,
-        skip_tokenizer_init=True,
         trust_remote_code=False,
         load_format="safetensors",
         dtype=torch_dtype(settings.dtype, on_gpu),
         hf_overrides={"head_dtype": "float32"},
-        max_model_len=context + 1,
-        max_num_batched_tokens=batch,
-        max_num_seqs=_MOST_SEQUENCES,
-        max_logprobs=max(1, request.candidates),
-        enable_prefix_caching=False,
-        enable_chunked_prefill=False,
-        kv_cache_memory_bytes=settings.kv_cache_bytes or _cache_bytes(settings, batch),
+        max_num_seqs=MOST_SEQUENCES,
         # On a CPU compiling takes longer than most runs.
         enforce_eager=not on_gpu,
         disable_log_stats=True,
@@ -174,16 +189,27 @@ def _start(settings: Any, context: int, request: Request) -> Any:
     )
 
 
+def _batch_tokens(settings: Any) -> int:
+    from synthtools.lm.scorer import device_list
+
+    on_gpu = device_list(settings.devices)[0] != "cpu"
+    return settings.batch_tokens or (_GPU_BATCH_TOKENS if on_gpu else _CPU_BATCH_TOKENS)
+
+
 def _cache_bytes(settings: Any, batch: int) -> int:
     """Room for the keys and values of two batches: prefill needs no more."""
+    return max(64 << 20, 2 * batch * bytes_per_token(settings))
+
+
+def bytes_per_token(settings: Any) -> int:
+    """Of keys and values, in float32."""
     from synthtools.lm.loading import load_configuration
 
     config = load_configuration(settings.model).get_text_config()
     heads = config.num_attention_heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    per_token = config.num_hidden_layers * 2 * kv_heads * width * 4
-    return max(64 << 20, 2 * batch * per_token)
+    return config.num_hidden_layers * 2 * kv_heads * width * 4
 
 
 class VllmEngine:

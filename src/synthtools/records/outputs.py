@@ -271,7 +271,7 @@ class DirectorySink(Sink):
         inputs: list[Shard],
     ) -> None:
         super().__init__()
-        self._folder = folder
+        self.folder = folder
         self._form = form
         self._size = size
         self._refuse_inputs_inside(inputs)
@@ -294,35 +294,35 @@ class DirectorySink(Sink):
         self._end = self.resume_from
 
     def _refuse_inputs_inside(self, inputs: list[Shard]) -> None:
-        folder = os.path.realpath(self._folder)
+        folder = os.path.realpath(self.folder)
         for shard in inputs:
             if shard.path and os.path.dirname(os.path.realpath(shard.path)) == folder:
                 raise SynthError(
-                    f"{self._folder}: holds the input {shard.name}; write to another directory"
+                    f"{self.folder}: holds the input {shard.name}; write to another directory"
                 )
 
     def _shards_there(self) -> list[Path]:
         pattern = re.compile(r"part-\d{5,}\.")
-        return sorted(p for p in self._folder.iterdir() if pattern.match(p.name))
+        return sorted(p for p in self.folder.iterdir() if pattern.match(p.name))
 
     def _fresh(self, job: dict[str, Any], force: bool) -> _Manifest:
         there = self._shards_there()
-        if (there or (self._folder / MANIFEST).exists()) and not force:
+        if (there or (self.folder / MANIFEST).exists()) and not force:
             raise OutputExistsError(
-                f"{self._folder}: holds shards already; --resume goes on with them, "
+                f"{self.folder}: holds shards already; --resume goes on with them, "
                 "--force replaces them"
             )
         manifest = _Manifest(job)
-        manifest.save(self._folder)
+        manifest.save(self.folder)
         self._remove(there)
         return manifest
 
     def _resumed(self, job: dict[str, Any]) -> _Manifest:
-        path = self._folder / MANIFEST
+        path = self.folder / MANIFEST
         if not path.exists():
             if self._shards_there():
                 raise OutputExistsError(
-                    f"{self._folder}: its shards have no manifest, so they cannot be gone on with; "
+                    f"{self.folder}: its shards have no manifest, so they cannot be gone on with; "
                     "--force replaces them"
                 )
             return self._fresh(job, force=False)
@@ -335,27 +335,27 @@ class DirectorySink(Sink):
             raise SynthError(f"{path}: not a manifest of synth; --force begins anew") from error
         if manifest.job != job:
             raise SynthError(
-                f"{self._folder}: was begun with other {difference(manifest.job, job)}; "
+                f"{self.folder}: was begun with other {difference(manifest.job, job)}; "
                 "--force begins anew"
             )
         names = {shard.name for shard in manifest.shards}
         missing = sorted(names - {p.name for p in self._shards_there()})
         if missing:
-            raise SynthError(f"{self._folder}: {missing[0]} is gone; --force begins anew")
+            raise SynthError(f"{self.folder}: {missing[0]} is gone; --force begins anew")
         # A shard renamed into place just before a kill is not in the manifest yet: it is done anew.
         self._remove([p for p in self._shards_there() if p.name not in names])
         return manifest
 
     def _remove(self, shards: list[Path]) -> None:
         partial = [
-            *self._folder.glob(".part-*.partial"),
-            *self._folder.glob(f".{MANIFEST}.*.partial"),
+            *self.folder.glob(".part-*.partial"),
+            *self.folder.glob(f".{MANIFEST}.*.partial"),
         ]
         for path in [*shards, *partial]:
             path.unlink(missing_ok=True)
 
     def write(self, batch: Batch) -> None:
-        with told(self._folder):
+        with told(self.folder):
             weights = self._size.weights(batch)
             for start, end, weight in parts(weights, self._weight, self._size.count):
                 self._append(batch if end - start == len(batch) else batch.take(range(start, end)))
@@ -374,7 +374,7 @@ class DirectorySink(Sink):
 
     def _open_shard(self) -> None:
         name = f"part-{len(self._manifest.shards):05d}.{self._form}"
-        self._file = AtomicFile(self._folder / name)
+        self._file = AtomicFile(self.folder / name)
         self._encoder = encoder(self._form, self._file)
 
     def _close_shard(self) -> None:
@@ -384,18 +384,18 @@ class DirectorySink(Sink):
         self._manifest.shards.append(
             _Finished(self._file.path.name, self._shard_records, self._end, dict(self.totals))
         )
-        self._manifest.save(self._folder)
+        self._manifest.save(self.folder)
         self._encoder = self._file = None
         self._weight = self._shard_records = 0
 
     def finish(self) -> None:
-        with told(self._folder):
+        with told(self.folder):
             if self._encoder is None and not self._manifest.shards:
                 self._open_shard()  # no records: an empty shard says so to whoever reads on
             if self._encoder is not None:
                 self._close_shard()
             self._manifest.complete = True
-            self._manifest.save(self._folder)
+            self._manifest.save(self.folder)
 
     def abort(self) -> None:
         if self._encoder is not None:

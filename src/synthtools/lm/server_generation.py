@@ -1,0 +1,337 @@
+"""Generation through OpenAI-compatible servers.
+
+A request is tried again when a server is busy, cut the answer, took too long or answered as another
+model; a server that is gone is waited for. What a server refuses of one prompt is that prompt's error.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.lm.chat import PLAIN_STOP, plain
+from synthtools.lm.generation import (
+    Answer,
+    Finished,
+    Generator,
+    Prompt,
+    Sampling,
+    Traffic,
+    failed,
+    too_long,
+)
+from synthtools.lm.loading import describe
+from synthtools.lm.scorer import Settings
+from synthtools.lm.server_backend import PASSING, NotServedError, greet, message_of
+from synthtools.lm.server_pool import Pool, Server, pause
+
+# Prompts read ahead of the oldest that has no answer yet, for each request in flight.
+_AHEAD = 8
+_CONNECT_SECONDS = 10.0
+# Tokens of a text are estimated where only their number in flight is wanted.
+_BYTES_A_TOKEN = 4
+
+
+class _Again(Exception):  # noqa: N818 (not an error of ours)
+    """A server works, but this answer is none."""
+
+
+class _Refused(Exception):  # noqa: N818
+    """A server refuses a prompt."""
+
+
+class ServerGenerator(Generator):
+    """Servers of one model as a generator."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        urls: list[str],
+        sampling: Sampling,
+        seed: int,
+        traffic: Traffic,
+        tell: Callable[[str], None],
+    ) -> None:
+        timeout = httpx.Timeout(traffic.timeout, connect=_CONNECT_SECONDS, pool=None)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=traffic.requests)
+        servers = _serving(urls, settings.model.name, timeout, limits)
+        self._pool = Pool(servers, traffic.patience, traffic.tokens, tell)
+        self._threads = ThreadPoolExecutor(traffic.requests, thread_name_prefix="request")
+        self._sampling = sampling
+        self._seed = seed
+        self._traffic = traffic
+        self._tell = tell
+        self._has_template = True
+        self._counts_tokens = False
+        lengths = [s.length for s in servers if s.length is not None]
+        self.context = min(
+            [*lengths, *([settings.context] if settings.context else [])], default=None
+        )
+        if settings.context and lengths and settings.context > min(lengths):
+            raise SynthError(
+                f"--context {settings.context}: the server takes at most {min(lengths)} tokens"
+            )
+        self.description = describe(settings.model, None) | {
+            "name": servers[0].model,
+            "backend": "server",
+            "context": self.context,
+        }
+        if len({s.model for s in servers}) > 1:
+            raise UsageError(
+                f"--server: they serve different models ({', '.join(s.model for s in servers)})"
+            )
+
+    def generate(
+        self, prompts: Iterable[Prompt], finished: Finished | None = None
+    ) -> Iterator[Answer]:
+        waiting: deque[Future[Answer]] = deque()
+
+        def ask(place: int, prompt: Prompt) -> Answer:
+            answer = self._ask(prompt)
+            if finished:
+                finished(place, answer)
+            return answer
+
+        try:
+            for place, prompt in enumerate(prompts):
+                waiting.append(self._threads.submit(ask, place, prompt))
+                while waiting and (
+                    len(waiting) >= _AHEAD * self._traffic.requests or waiting[0].done()
+                ):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
+        self._threads.shutdown()
+
+    def _ask(self, prompt: Prompt) -> Answer:
+        """The answer to a prompt, whatever it takes."""
+        said = (
+            prompt.text
+            if prompt.text is not None
+            else "".join(m["content"] for m in prompt.messages or ())
+        )
+        tokens = len(said.encode()) // _BYTES_A_TOKEN + self._sampling.max_new_tokens
+        with self._pool.room(tokens):
+            for attempt in range(1, self._traffic.tries + 1):
+                try:
+                    return self._answered(prompt)
+                except _Refused as error:
+                    return self._failed(str(error))
+                except _Again as error:
+                    reason = str(error)
+                if attempt < self._traffic.tries:
+                    time.sleep(pause(attempt))
+        return self._failed(f"{reason} ({self._traffic.tries} tries)")
+
+    def _failed(self, reason: str) -> Answer:
+        self._pool.failed_for_good(reason)
+        return failed(reason)
+
+    def _answered(self, prompt: Prompt) -> Answer:
+        """One try, repeated while servers cannot be reached or have too much to do.
+
+        Raises:
+            _Again: the answer is none.
+            _Refused: the prompt is refused.
+        """
+        while True:
+            with self._pool.server() as server:
+                try:
+                    answer = self._once(server, prompt)
+                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                    self._pool.fails(server, f"no server answers ({error})")
+                    continue
+                except _Busy as busy:
+                    self._pool.fails(server, str(busy), busy.after)
+                    continue
+                except httpx.TimeoutException as error:
+                    raise _Again(
+                        f"{server.url}: no answer in {self._traffic.timeout:g} s"
+                    ) from error
+                except httpx.HTTPError as error:
+                    raise _Again(f"{server.url}: {type(error).__name__}: {error}") from error
+                self._pool.works(server)
+                return answer
+
+    def _once(self, server: Server, prompt: Prompt) -> Answer:
+        room = self._sampling.max_new_tokens
+        if server.length is not None:
+            room = min(room, server.length - 1)
+        if self.context is not None and (self._counts_tokens or self.context != server.length):
+            return self._with_room(server, prompt, room)
+        try:
+            return self._request(server, prompt, room)
+        except _NoRoom:
+            # Prompt and answer together are longer than the context: from now on prompts are counted.
+            self._counts_tokens = True
+            return self._with_room(server, prompt, room)
+
+    def _with_room(self, server: Server, prompt: Prompt, room: int) -> Answer:
+        """Asks for as many tokens as there is room for."""
+        assert self.context is not None
+        count = self._count(server, prompt)
+        if count >= self.context:
+            return too_long(count, self.context)
+        try:
+            return self._request(server, prompt, min(room, self.context - count))
+        except _NoRoom as error:
+            raise _Refused(str(error)) from error
+
+    def _count(self, server: Server, prompt: Prompt) -> int:
+        """Tokens of a prompt, by the server."""
+        _, said = self._prompt(prompt)
+        found = self._post(server, "/tokenize", {"model": server.model, **said})
+        count = found.get("count")
+        if not isinstance(count, int):
+            raise _Again(f"{server.url}: does not count the tokens of a prompt")
+        return count
+
+    def _prompt(self, prompt: Prompt) -> tuple[str, dict[str, Any]]:
+        """(path, how the prompt is said)."""
+        if prompt.text is not None:
+            return "/v1/completions", {"prompt": prompt.text}
+        messages = list(prompt.messages or ())
+        if self._has_template:
+            return "/v1/chat/completions", {"messages": messages}
+        return "/v1/completions", {"prompt": plain(messages)}
+
+    def _request(self, server: Server, prompt: Prompt, room: int) -> Answer:
+        path, said = self._prompt(prompt)
+        sampling = self._sampling
+        stop = list(sampling.stop)
+        if prompt.text is None and not self._has_template:
+            stop.append(PLAIN_STOP)
+        body: dict[str, Any] = {
+            "model": server.model,
+            **said,
+            "max_tokens": room,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": prompt.seed(self._seed),
+            **({"stop": stop} if stop else {}),
+            **({"top_k": sampling.top_k} if sampling.top_k else {}),
+        }
+        if server.is_vllm:
+            # A server takes these from the model's files where nobody says.
+            body |= {"top_k": sampling.top_k or -1, "min_p": 0.0, "repetition_penalty": 1.0}
+        if sampling.schema:
+            schema = {"name": "answer", "schema": json.loads(sampling.schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if sampling.regex:
+            if not server.is_vllm:
+                raise SynthError(f"{server.url}: only vLLM's servers keep to a regular expression")
+            body["structured_outputs"] = {"regex": sampling.regex}
+        try:
+            found = self._post(server, path, body)
+        except _NoTemplate:
+            if self._has_template:
+                self._has_template = False
+                self._tell(
+                    f"{server.model}: has no chat template; conversations are rendered plainly "
+                    "(User: … Assistant:)"
+                )
+            return self._request(server, prompt, room)
+        return self._read(server, found)
+
+    def _read(self, server: Server, found: dict[str, Any]) -> Answer:
+        model = found.get("model")
+        # Some answer with the dated name of what they were asked for.
+        if not isinstance(model, str) or not model.startswith(server.model):
+            raise _Again(f"{server.url}: answers as {model!r}, was asked for {server.model}")
+        try:
+            choice = found["choices"][0]
+            text = choice["message"]["content"] if "message" in choice else choice["text"]
+            reason = choice["finish_reason"]
+            usage = found.get("usage") or {}
+            counts = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise _Again(
+                f"{server.url}: the answer holds no text ({type(error).__name__})"
+            ) from error
+        if not isinstance(reason, str) or reason == "abort":
+            raise _Again(f"{server.url}: the answer was broken off")
+        if text is not None and not isinstance(text, str):
+            raise _Again(f"{server.url}: the answer holds no text")
+        return Answer(text or "", reason, *counts)
+
+    def _post(self, server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = server.client.post(path, json=body)
+        code = response.status_code
+        if code == 200:
+            try:
+                found = response.json()
+            except ValueError as error:
+                raise _Again(f"{server.url}: the answer is no JSON") from error
+            if not isinstance(found, dict):
+                raise _Again(f"{server.url}: the answer is no JSON object")
+            return found
+        message = f"HTTP {code}: {message_of(response)}"
+        if code in (429, 502, 503, 504):
+            raise _Busy(message, _seconds(response.headers.get("retry-after")))
+        if code in PASSING:
+            raise _Again(f"{server.url}: {message}")
+        if code in (401, 403, 404):
+            raise SynthError(f"{server.url}: refuses: {message}")
+        said = message.lower()
+        if "chat template" in said and path.endswith("/chat/completions"):
+            raise _NoTemplate
+        if path != "/tokenize" and server.is_vllm and "context length" in said:
+            raise _NoRoom(f"refused: {message}")
+        raise _Refused(f"{server.url}: refuses: {message}")
+
+
+def _serving(
+    urls: list[str], name: str, timeout: httpx.Timeout, limits: httpx.Limits
+) -> list[Server]:
+    """The servers that serve a model; they may have others beside it or instead.
+
+    Raises:
+        SynthError: none does, or one cannot be reached.
+    """
+    servers: list[Server] = []
+    refusals: list[NotServedError] = []
+    for url in urls:
+        try:
+            servers.append(Server(*greet(url, name, timeout, limits)))
+        except NotServedError as error:
+            refusals.append(error)
+    if not servers:
+        raise refusals[0]
+    return servers
+
+
+class _Busy(Exception):  # noqa: N818
+    """A server has too much to do."""
+
+    def __init__(self, message: str, after: float | None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class _NoRoom(Exception):  # noqa: N818
+    """Prompt and answer are longer than the context."""
+
+
+class _NoTemplate(Exception):  # noqa: N818
+    """The served model has no chat template."""
+
+
+def _seconds(header: str | None) -> float | None:
+    try:
+        return min(60.0, max(0.0, float(header))) if header else None
+    except ValueError:
+        return None  # a date: our own pauses will do

@@ -1,0 +1,184 @@
+"""Several servers of one model: which is asked next, how much is in flight, when one is given up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from synthtools.errors import SynthError
+
+# Pauses after a failure, seconds: they double up to the longest.
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 15.0
+# So many requests that fail for good, one after the other, are no fault of the prompts.
+_FAILURES_IN_A_ROW = 20
+
+
+def pause(failures: int) -> float:
+    """Seconds to wait after so many failures in a row."""
+    return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures - 1, 10))
+
+
+class Server:
+    """One server.
+
+    Attributes:
+        model: the name that it serves the model under.
+        is_vllm: it takes what only vLLM knows.
+    """
+
+    def __init__(self, client: httpx.Client, served: dict[str, Any]) -> None:
+        self.client = client
+        self.url = f"{client.base_url}".rstrip("/")
+        self.model: str = served["id"]
+        self.root: str = served.get("root") or served["id"]
+        length = served.get("max_model_len")
+        self.length: int | None = length if isinstance(length, int) else None
+        self.is_vllm = served.get("owned_by") == "vllm" or self.length is not None
+        self.in_flight = 0
+        self.failures = 0  # in a row
+        self.rests_until = 0.0
+        self.failing_since: float | None = None
+        self.given_up: str | None = None
+
+
+class Pool:
+    """Hands out servers, the least busy first.
+
+    Args:
+        patience: seconds of nothing but failures after which a server is given up.
+        tokens: in flight at most, None for no limit.
+        tell: given remarks for the user.
+    """
+
+    def __init__(
+        self,
+        servers: list[Server],
+        patience: float,
+        tokens: int | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.servers = servers
+        self._patience = patience
+        self._tokens = tokens
+        self._tell = tell
+        self._in_flight = 0
+        self._failed_in_a_row = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def room(self, tokens: int) -> Iterator[None]:
+        """Waits until so many tokens more may be in flight; a request larger than the limit goes
+        alone."""
+        with self._changed:
+            while (
+                self._tokens is not None
+                and self._in_flight
+                and (self._in_flight + tokens > self._tokens)
+            ):
+                self._refuse_if_over()
+                self._changed.wait(1.0)
+            self._in_flight += tokens
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._in_flight -= tokens
+                self._changed.notify_all()
+
+    @contextmanager
+    def server(self) -> Iterator[Server]:
+        """Waits for a server that is not resting.
+
+        Raises:
+            SynthError: all servers have been given up.
+        """
+        with self._changed:
+            while True:
+                self._refuse_if_over()
+                now = time.monotonic()
+                working = [s for s in self.servers if s.given_up is None]
+                ready = [s for s in working if s.rests_until <= now]
+                if ready:
+                    break
+                self._changed.wait(max(0.01, min(s.rests_until for s in working) - now))
+            # One request alone finds out whether a server is back.
+            chosen = min(ready, key=lambda s: s.in_flight)
+            chosen.in_flight += 1
+            if chosen.failures:
+                chosen.rests_until = now + pause(chosen.failures)
+        try:
+            yield chosen
+        finally:
+            with self._changed:
+                chosen.in_flight -= 1
+                self._changed.notify_all()
+
+    def _refuse_if_over(self) -> None:
+        if self._closed:
+            raise SynthError("the servers were let go in the middle of a run")
+        if all(s.given_up for s in self.servers):
+            raise SynthError("; ".join(f"{s.url}: {s.given_up}" for s in self.servers))
+
+    def works(self, server: Server) -> None:
+        """Notes that a server has answered."""
+        with self._changed:
+            back = server.failures > 1 and server.failing_since is not None
+            server.failures = 0
+            server.rests_until = 0.0
+            server.failing_since = None
+            self._failed_in_a_row = 0
+            self._changed.notify_all()
+        if back:
+            self._tell(f"{server.url}: answers again")
+
+    def fails(self, server: Server, reason: str, after: float | None = None) -> None:
+        """Notes that a server could not be reached or is too busy; it rests for a while.
+
+        Args:
+            after: seconds that the server itself asks for.
+        """
+        with self._changed:
+            now = time.monotonic()
+            # Requests that were under way together fail together: one failure.
+            if server.rests_until <= now or not server.failures:
+                server.failures += 1
+                server.rests_until = now + max(pause(server.failures), after or 0.0)
+            if server.failing_since is None:
+                server.failing_since = now
+            first = server.failures == 2
+            if server.given_up is None and now - server.failing_since > self._patience:
+                server.given_up = f"{reason}; given up after {now - server.failing_since:.0f} s"
+                first = len(self.servers) > 1
+            self._changed.notify_all()
+        if first:
+            self._tell(f"{server.url}: {server.given_up or reason + '; waiting for it'}")
+
+    def failed_for_good(self, reason: str) -> None:
+        """Notes that a prompt got no answer from servers that work.
+
+        Raises:
+            SynthError: nothing but such prompts comes.
+        """
+        with self._changed:
+            self._failed_in_a_row += 1
+            over = self._failed_in_a_row >= _FAILURES_IN_A_ROW
+        if over:
+            urls = ", ".join(s.url for s in self.servers)
+            raise SynthError(
+                f"{urls}: {_FAILURES_IN_A_ROW} prompts in a row got no answer: {reason}"
+            )
+
+    def close(self) -> None:
+        """Wakes all who wait, with an error, and closes the connections."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for server in self.servers:
+            server.client.close()

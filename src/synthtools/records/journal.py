@@ -1,0 +1,86 @@
+"""Values kept on disk as soon as they are there, so that a killed run has them again."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from synthtools.records.files import told
+from synthtools.records.jsonl import json_bytes, parse_object
+
+
+class Journal:
+    """Lines of JSON, each a value under a key, written through to the system at once.
+
+    Safe to be written from any thread. A line that a kill left unfinished is no line.
+
+    Args:
+        job: what the values belong to; those of another job are dropped.
+        again: take up what is there.
+
+    Memory: about 100 bytes for each value taken up.
+    """
+
+    def __init__(self, path: Path, job: str, again: bool) -> None:
+        self.path = path
+        self._places: dict[str, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+        with told(path):
+            end = self._take_up(job) if again and path.exists() else 0
+            self._file = open(path, "r+b" if end else "w+b", buffering=0)
+            self._file.truncate(end)
+            self._file.seek(end)
+        if not end:
+            self._append({"job": job})
+
+    def _take_up(self, job: str) -> int:
+        """Notes where the values are; where the last whole line ends, 0 for another job's."""
+        end = 0
+        with open(self.path, "rb") as file:
+            for line in file:
+                try:
+                    value = parse_object(line) if line.endswith(b"\n") else {}
+                except ValueError:
+                    break
+                if not end and value.get("job") != job:
+                    return 0
+                if end and "key" not in value:
+                    break
+                if end:
+                    self._places[value["key"]] = (end, len(line))
+                end += len(line)
+        return end
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def get(self, key: str) -> dict[str, Any]:
+        """The value under a key that was taken up."""
+        start, length = self._places[key]
+        with told(self.path):
+            return parse_object(os.pread(self._file.fileno(), length, start))
+
+    def add(self, key: str, value: dict[str, Any]) -> None:
+        """Keeps a value."""
+        self._append({"key": key, **value})
+
+    def _append(self, value: dict[str, Any]) -> None:
+        line = json_bytes(value) + b"\n"
+        with self._lock, told(self.path):
+            if not self._file.closed:
+                self._file.write(line)
+
+    def close(self) -> None:
+        """Leaves the values on disk."""
+        with self._lock:
+            self._file.close()
+
+    def remove(self) -> None:
+        """Leaves nothing, for what the values were kept for is done."""
+        self.close()
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,61 @@
+"""ROUGE-L, the longest common subsequence of two texts' words (Lin 2004)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+# As the rouge-score package without stemming.
+_WORD = re.compile(r"[a-z0-9]+")
+
+
+def words(text: str) -> list[str]:
+    """Lower-cased runs of Latin letters and digits; every other character parts them."""
+    return _WORD.findall(text.lower())
+
+
+def common_subsequence(one: list[str], other: list[str]) -> int:
+    """Length of the longest common subsequence, by bits (Hyyrö 2004)."""
+    places: dict[str, int] = {}
+    for place, word in enumerate(one):
+        places[word] = places.get(word, 0) | 1 << place
+    everything = (1 << len(one)) - 1
+    row = everything
+    for word in other:
+        hit = row & places.get(word, 0)
+        row = (row + hit | row - hit) & everything
+    return len(one) - row.bit_count()
+
+
+def rouge_l(one: list[str], other: list[str]) -> float:
+    """F-measure of ROUGE-L between two texts' words, 0 where either has none."""
+    if not one or not other:
+        return 0.0
+    return 2 * common_subsequence(one, other) / (len(one) + len(other))
+
+
+class Pool:
+    """Texts, asked for whether another is too like one of them."""
+
+    def __init__(self) -> None:
+        self._texts: list[tuple[list[str], Counter[str]]] = []
+
+    def add(self, text: str) -> None:
+        """Takes a text in."""
+        found = words(text)
+        self._texts.append((found, Counter(found)))
+
+    def nearest(self, text: str, at_least: float = 0.0) -> float:
+        """The largest ROUGE-L with a text of the pool; 0 where all are below ``at_least``."""
+        found = words(text)
+        counts = Counter(found)
+        best = 0.0
+        for other, others in self._texts:
+            together = len(found) + len(other)
+            # A common subsequence is no longer than the shorter text, nor than what both hold.
+            if not together or 2 * min(len(found), len(other)) < max(best, at_least) * together:
+                continue
+            if 2 * (counts & others).total() < max(best, at_least) * together:
+                continue
+            best = max(best, rouge_l(found, other))
+        return best if best >= at_least else 0.0
