@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synthtools.errors import SynthError
-from synthtools.evaluation.asking import ask
+from synthtools.evaluation.asking import Reasons, ask
 
 if TYPE_CHECKING:
     from synthtools.evaluation.session import Session
@@ -50,7 +50,7 @@ class Answered:
 
     model: str
     turns: list[tuple[str, ...] | None]
-    problems: Counter[str] = field(default_factory=Counter)
+    problems: Reasons = field(default_factory=Reasons)
     cut: int = 0
     live: bool = False
 
@@ -61,7 +61,7 @@ class Answered:
             "answers": sum(turns is not None for turns in self.turns),
             "empty": sum(not "".join(turns).strip() for turns in self.turns if turns is not None),
             "cut": self.cut,
-            "missing": dict(self.problems),
+            "missing": self.problems.table(),
             "from": "model" if self.live else "file",
         }
 
@@ -113,9 +113,9 @@ def from_files(session: Session, paths: Sequence[str], items: Sequence[Item]) ->
             wanted = len(items[place].turns)
             if turns is not None and len(turns) < wanted:
                 one.turns[place] = None
-                one.problems[f"{len(turns)} of {wanted} turns"] += 1
+                one.problems.add(f"{len(turns)} of {wanted} turns")
             elif turns is None:
-                one.problems["not in the file"] += 1
+                one.problems.add("not in the file")
     return list(found.values())
 
 
@@ -184,7 +184,7 @@ def _live(session: Session, suite: str, items: Sequence[Item]) -> Answered:
             prompts.append(Prompt(key, messages=tuple(messages)))
         for place, answer in zip(asked, ask(generator, prompts, session.trouble), strict=True):
             if answer.error is not None:
-                one.problems[answer.error] += 1
+                one.problems.add(answer.error)
                 continue
             said[place].append(answer.text)
             one.cut += answer.finish_reason == LENGTH

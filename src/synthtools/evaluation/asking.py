@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from synthtools.errors import SynthError
@@ -36,6 +37,27 @@ class Asking:
     length_controlled: bool = False
     files: str | None = None
     force: bool = False
+
+
+@dataclass
+class Reasons:
+    """Why things failed, counted: reasons that differ in numbers alone are one, told as it came first."""
+
+    _kinds: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def add(self, reason: str) -> None:
+        """Counts a reason."""
+        kind = re.sub(r"\d[\d,.]*", "#", reason)
+        first, count = self._kinds.get(kind, (reason, 0))
+        self._kinds[kind] = first, count + 1
+
+    def total(self) -> int:
+        """How many there were."""
+        return sum(count for _, count in self._kinds.values())
+
+    def table(self) -> dict[str, int]:
+        """Reasons and counts, the most frequent first."""
+        return dict(sorted(self._kinds.values(), key=lambda pair: -pair[1]))
 
 
 def ask(

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from synthtools.evaluation.asking import ask
+from synthtools.evaluation.asking import Reasons, ask
 from synthtools.evaluation.judge_prompts import AGAIN, JudgePrompt
 
 if TYPE_CHECKING:
@@ -155,7 +154,7 @@ class Judge:
     _asked: int = 0
     _again: int = 0
     _unreadable: int = 0
-    _failed: Counter[str] = field(default_factory=Counter)
+    _failed: Reasons = field(default_factory=Reasons)
     _prompts: dict[str, int] = field(default_factory=dict)
 
     def ask(self, questions: Sequence[Question]) -> list[Verdict]:
@@ -185,8 +184,14 @@ class Judge:
             for place, code, words, reply in zip(left, codes, asked, replies, strict=True):
                 prompt = questions[place].prompt
                 label = f"{prompt.name}-{prompt.version}"
+                before = found[place]
+                if reply.error is not None and before is not None:
+                    # The reminder made it too long, or the model is gone: what it said first stands.
+                    found[place] = before._replace(tries=attempt + 1)
+                    self._unreadable += 1
+                    continue
                 if reply.error is not None:
-                    self._failed[reply.error] += 1
+                    self._failed.add(reply.error)
                     found[place] = Verdict(None, reply.text, attempt + 1, reply.error, words, label)
                     continue
                 value = verdict_of(reply.text, code, questions[place].read)
@@ -216,8 +221,8 @@ class Judge:
             "asked_again": self._again,
             "retries": self.retries,
             "unreadable": self._unreadable,
-            "failed": sum(self._failed.values()),
-            "reasons": dict(self._failed.most_common(10)),
+            "failed": self._failed.total(),
+            "reasons": self._failed.table(),
             "prompts": dict(self._prompts),
         }
 
