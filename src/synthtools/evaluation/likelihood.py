@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -147,16 +147,24 @@ class NextTokens(NamedTuple):
 
 
 def next_tokens(
-    model: LanguageModel, prompts: Iterable[str], tokens: Sequence[int]
+    model: LanguageModel,
+    prompts: Iterable[str],
+    tokens: Sequence[int],
+    encode: Callable[[list[str]], list[np.ndarray]] | None = None,
 ) -> Iterator[NextTokens]:
-    """Probabilities of the given tokens right after each prompt, in one pass a prompt."""
+    """Probabilities of the given tokens right after each prompt, in one pass a prompt.
+
+    Args:
+        encode: another way than the tokenizer's from a prompt to token ids, int32.
+    """
+    encoded = encode or model.tokenizer.encode
 
     def cut(run: list[str]) -> list[_Cut]:
         return [
             _Cut([Tokenised(np.array([token], np.int32), ids) for token in tokens], 0)
             if len(ids) < model.capacity
             else _Cut([], 1)
-            for ids in model.tokenizer.encode(run)
+            for ids in encoded(run)
         ]
 
     def score(cuts: list[_Cut]) -> list[NextTokens]:

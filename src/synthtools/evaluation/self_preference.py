@@ -218,6 +218,12 @@ def run(name: str, session: Session) -> dict[str, Any]:
         section_of(one, wanted.target, wanted.human, wanted.resamples, wanted.seed)
         for one in parts.values()
     ]
+    for one in found:
+        if one["low_mass"]:
+            session.tell(
+                f"{one['judge']}: puts less than {LOW_MASS:g} on A and B together in "
+                f"{one['low_mass']} of {one['n']} pairs; its choice there says little"
+            )
     result: dict[str, Any] = {
         "kind": "self-preference",
         "n": sum(one["n"] for one in found),
