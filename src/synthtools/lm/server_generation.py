@@ -88,6 +88,9 @@ class ServerGenerator(Generator):
                 f"--server: they serve different models ({', '.join(s.model for s in servers)})"
             )
 
+    def sample_as(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None
     ) -> Iterator[Answer]:
