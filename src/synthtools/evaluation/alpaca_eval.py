@@ -250,20 +250,20 @@ def _wrong_judgment(record: dict[str, Any]) -> str | None:
         if field not in record:
             return f'no field "{field}" (fields: {", ".join(record)})'
     value = record["preference"]
-    if type(value) not in (int, float) or not 1 <= value <= 2:
-        return 'field "preference" is no number from 1 to 2'
+    if type(value) not in (int, float) or not (1 <= value <= 2 or value == 0):
+        return 'field "preference" must be a number from 1 (the reference) to 2 (the model), or 0 (a draw)'
     return None
 
 
 def _read(name: str, session: Session) -> dict[str, Any]:
-    """The section out of preferences in AlpacaEval's scale: 1 the reference's, 2 the model's."""
+    """The section out of preferences in AlpacaEval's scale: 1 the reference's, 2 the model's, 0 neither."""
     wanted = session.wanted
     tables: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
     for record in session.records(wanted.judgments or "", _wrong_judgment, limited=False):
         key = str(record.get("judge", "")), str(record.get("reference", ""))
         if record["model"] != record.get("reference"):
             table = tables.setdefault(key, {}).setdefault(str(record["model"]), {})
-            table[str(record["prompt_id"])] = record["preference"] - 1
+            table[str(record["prompt_id"])] = (record["preference"] or 1.5) - 1
     if not tables:
         raise SynthError(f"{wanted.judgments}: holds no preferences")
     (judge, reference), preferences = max(tables.items(), key=lambda item: len(item[1]))
