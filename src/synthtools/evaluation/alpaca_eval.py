@@ -14,7 +14,7 @@ import numpy as np
 
 from synthtools.draws import lane_of, record_uniforms
 from synthtools.errors import SynthError, UsageError
-from synthtools.evaluation import answers, judge_prompts
+from synthtools.evaluation import agreement, answers, judge_prompts
 from synthtools.evaluation.data import file_of
 from synthtools.evaluation.estimates import Ratios, together
 from synthtools.evaluation.judging import Judge, Question, Verdict, choice, said
@@ -245,23 +245,13 @@ def _controlled(
     return {"preferences": len(rows), "phi": found.phi, "one_sided": sided}
 
 
-def _wrong_judgment(record: dict[str, Any]) -> str | None:
-    for field in ("prompt_id", "model", "preference"):
-        if field not in record:
-            return f'no field "{field}" (fields: {", ".join(record)})'
-    value = record["preference"]
-    if type(value) not in (int, float) or not (1 <= value <= 2 or value == 0):
-        return 'field "preference" must be a number from 1 (the reference) to 2 (the model), or 0 (a draw)'
-    return None
-
-
 def _read(name: str, session: Session) -> dict[str, Any]:
     """The section out of preferences in AlpacaEval's scale: 1 the reference's, 2 the model's, 0 neither."""
     wanted = session.wanted
     tables: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    for record in session.records(wanted.judgments or "", _wrong_judgment, limited=False):
-        key = str(record.get("judge", "")), str(record.get("reference", ""))
-        if record["model"] != record.get("reference"):
+    for record in session.records(wanted.judgments or "", agreement.wrong, limited=False):
+        key = str(record["judge"]), str(record["reference"])
+        if record["model"] != record["reference"]:
             table = tables.setdefault(key, {}).setdefault(str(record["model"]), {})
             table[str(record["prompt_id"])] = (record["preference"] or 1.5) - 1
     if not tables:
