@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample stats train cat eval simulate plot"
+            words="edit ppl ngram-hash embed dsir mix sample stats train cat eval diff simulate plot"
             ;;
         edit)
             options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
@@ -146,17 +146,25 @@ _synth() {
             esac
             ;;
         eval)
-            options="--revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --seed --on-error --rejects -q --quiet -s --suite --list --data --limit --samples --judge --pairs --valid --baseline --bootstrap --force --report --plot --json --debug -h --help"
+            options="--revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --seed --on-error --rejects -q --quiet -s --suite --list --data --limit --allow-code-execution --task-files --shots --samples --judge --pairs --answers --judgments --target --human --valid --baseline --bootstrap --force --report --plot --json --debug -h --help"
             operand=file
             case $prev in
-                --revision | --context | --stride | --devices | --batch-tokens | --server | --kv-cache | -j | --jobs | --seed | -s | --suite | --limit | --baseline | --bootstrap) value=word ;;
+                --revision | --context | --stride | --devices | --batch-tokens | --server | --kv-cache | -j | --jobs | --seed | -s | --suite | --limit | --shots | --target | --human | --baseline | --bootstrap) value=word ;;
                 --tokenizer | --judge) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | --samples | --pairs | --valid | --report | --plot) value=file ;;
-                --data) value=dir ;;
+                --rejects | --samples | --pairs | --answers | --judgments | --valid | --report | --plot) value=file ;;
+                --data | --task-files) value=dir ;;
+            esac
+            ;;
+        diff)
+            options="--seed --samples --figure --budget --shares --parameters --bootstrap --all --report --plot --json --debug -h --help"
+            operand=file
+            case $prev in
+                --seed | --shares | --parameters | --bootstrap) value=word ;;
+                --samples | --figure | --report | --plot) value=file ;;
             esac
             ;;
         simulate)

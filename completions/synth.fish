@@ -23,6 +23,7 @@ complete -c synth -n __synth_tool_is -a stats -d 'How long, how rich and how var
 complete -c synth -n __synth_tool_is -a train -d 'Train a language model on the text of records: new, continued, or on conversations'
 complete -c synth -n __synth_tool_is -a cat -d 'Convert, reshard, count or look at records'
 complete -c synth -n __synth_tool_is -a eval -d 'Measure a model: suites of tasks, one report'
+complete -c synth -n __synth_tool_is -a diff -d 'Compare reports: what changed between two runs of any tool'
 complete -c synth -n __synth_tool_is -a simulate -d 'Theory of iterated data: test error of a linear model by generation'
 complete -c synth -n __synth_tool_is -a plot -d 'Draw reports: figures, pictures at the terminal, or one page to send'
 
@@ -385,9 +386,16 @@ complete -c synth -n '__synth_tool_is eval' -s s -l suite -x -d 'A suite to run;
 complete -c synth -n '__synth_tool_is eval' -l list -d 'Show the suites, with what each needs, and stop'
 complete -c synth -n '__synth_tool_is eval' -l data -x -a '(__fish_complete_directories)' -d 'Directory of the suites\' data: DIR/SUITE/… or DIR/eval_SUITE/…, in any format of records; or the directory of one suite'
 complete -c synth -n '__synth_tool_is eval' -l limit -x -d 'Only the first N items of each suite'
+complete -c synth -n '__synth_tool_is eval' -l allow-code-execution -d 'Run the programs that the model writes in humaneval and mbpp, each in a process of its own with limits on time and memory and, where the system allows it, without a network'
+complete -c synth -n '__synth_tool_is eval' -l task-files -x -a '(__fish_complete_directories)' -d 'Task definitions of lm-evaluation-harness (YAML), for --suite lm-eval:TASK, in place of its own'
+complete -c synth -n '__synth_tool_is eval' -l shots -x -d 'Examples before each question (default: as the task says; synth eval --list)'
 complete -c synth -n '__synth_tool_is eval' -l samples -r -F -d 'Write what the model did with each item here, as records (.jsonl, .jsonl.zst, .parquet, …); synth diff compares models by it item by item'
 complete -c synth -n '__synth_tool_is eval' -l judge -x -a 'builtin (__fish_complete_directories)' -d 'The model that judges, in suites with a judge: builtin, a directory, or a Hub id'
 complete -c synth -n '__synth_tool_is eval' -l pairs -r -F -d 'Pairwise probabilities of a judge as records, for --suite self-preference'
+complete -c synth -n '__synth_tool_is eval' -l answers -r -F -d 'Answers of several models to the same prompts as records (prompt, response, model), for --suite self-preference: the judge compares each two, in both orders'
+complete -c synth -n '__synth_tool_is eval' -l judgments -r -F -d 'Preferences of other judges as records (judge, prompt_id, model, reference, preference from 1 to 2), for --suite self-preference: a table of judges and families, and agreement with them'
+complete -c synth -n '__synth_tool_is eval' -l target -x -d 'The model whose texts are the judge\'s own in --suite self-preference (default: the one of the judge\'s name)'
+complete -c synth -n '__synth_tool_is eval' -l human -x -d 'What the records call human text'
 complete -c synth -n '__synth_tool_is eval' -l valid -r -F -d 'A domain of the suite perplexity: a name and a file or directory of records with a field text; several may be named'
 complete -c synth -n '__synth_tool_is eval' -l baseline -x -d 'A report of an earlier model on the same suites, to warn against where calibration got worse and accuracy did not (Ratios)'
 complete -c synth -n '__synth_tool_is eval' -l bootstrap -x -d 'Resamples behind the 95 % intervals [ours]; 0 for none'
@@ -397,6 +405,21 @@ complete -c synth -n '__synth_tool_is eval' -l plot -r -F -d 'Draw the report as
 complete -c synth -n '__synth_tool_is eval' -l json -d 'Print the report as JSON at a terminal too'
 complete -c synth -n '__synth_tool_is eval' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is eval' -s h -l help -d 'Show this message and exit'
+
+# synth-diff
+complete -c synth -n '__synth_tool_is diff' -l seed -x -d 'Seed of every draw'
+complete -c synth -n '__synth_tool_is diff' -l samples -r -F -d 'The samples of each report of synth eval, in their order (default: where the report says, or beside it)'
+complete -c synth -n '__synth_tool_is diff' -l figure -r -F -d 'Only figures whose path holds this (suites.arc_easy, ece); with --budget the whole path of a figure whose loss counts (default: accuracy or perplexity of each suite)'
+complete -c synth -n '__synth_tool_is diff' -l budget -d 'Take the reports as runs at growing synthetic share and set them beside the guidance of Ratios: at most 20 % is safe, 20–30 % depends on scale, more loses'
+complete -c synth -n '__synth_tool_is diff' -l shares -x -d 'With --budget: the synthetic share of each report (0,10%,20% or 0,0.1,0.2)'
+complete -c synth -n '__synth_tool_is diff' -l parameters -x -d 'With --budget: parameters of the models (1B), on which the guidance between 20 and 30 % depends'
+complete -c synth -n '__synth_tool_is diff' -l bootstrap -x -d 'Resamples behind the 95 % intervals of paired differences [ours]; 0 for none'
+complete -c synth -n '__synth_tool_is diff' -l all -d 'Show all figures at a terminal, not the first 60'
+complete -c synth -n '__synth_tool_is diff' -l report -r -F -d 'Keep the differences here as well, as JSON'
+complete -c synth -n '__synth_tool_is diff' -l plot -r -F -d 'Draw the differences as PNG or SVG (needs [plot])'
+complete -c synth -n '__synth_tool_is diff' -l json -d 'Print the differences as JSON at a terminal too'
+complete -c synth -n '__synth_tool_is diff' -l debug -d 'Show the traceback of an error'
+complete -c synth -n '__synth_tool_is diff' -s h -l help -d 'Show this message and exit'
 
 # synth-simulate
 complete -c synth -n '__synth_tool_is simulate' -f

@@ -51,6 +51,24 @@ def folder(tmp_path_factory):
     (path / "qa.jsonl").write_text(
         "".join(json.dumps({"question": q, "answer": a}) + "\n" for q, a in pairs)
     )
+    questions = [
+        {
+            "id": i,
+            "prompt": t["text"][:80],
+            "choices": t["text"][80:120].split()[:3],
+            "answer": i % 2,
+        }
+        for i, t in enumerate(records[:30])
+    ]
+    (path / "questions/arc_easy").mkdir(parents=True)
+    (path / "questions/arc_easy/test.jsonl").write_text(
+        "".join(json.dumps(q) + "\n" for q in questions)
+    )
+    preferences = [
+        {"id": i, "judge": "m0", "a": a, "b": b, "p_a": 0.5 + i / 20, "p_b": 0.3}
+        for i, (a, b) in enumerate([("m0", "m1"), ("m1", "m0"), ("m0", "human"), ("human", "m1")])
+    ]
+    (path / "probabilities.jsonl").write_text("".join(json.dumps(p) + "\n" for p in preferences))
     # `synth` as the commands of the page say it.
     (path / "bin").mkdir()
     command = path / "bin/synth"

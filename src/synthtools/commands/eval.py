@@ -172,17 +172,28 @@ def eval(  # noqa: A001 (the tool's name)
     """Measure a model: suites of tasks, one report.
 
     One start of the model serves all suites. The report is a table at a terminal, else JSON; what
-    the model did with each item goes to --samples.
+    the model did with each item goes to --samples, by which synth diff compares models item by item.
+
+    Suites are tasks from local records (--list; --data holds them), groups of them as in the papers
+    (bilingual, coding, math, general, biomed, finance), a task file of your own (FILE.json), a task
+    of lm-evaluation-harness (lm-eval:TASK, needs the extra eval and its data), perplexity over
+    domains, and self-preference of a judge. Multiple choice is scored as in the harness, and gives
+    calibration from the same pass: expected calibration error in bins of equal width and mass,
+    Brier score, a temperature fitted on one half and measured on the other.
 
     \b
     Examples:
       synth eval --list
-      synth eval builtin --valid novels=novels.jsonl --valid wiki=wiki/ --json
-      synth eval ./model --suite perplexity --valid held=held.jsonl --samples samples.jsonl
+      synth eval builtin --suite arc_easy --data DIR --limit 200 --json --samples samples.jsonl
+      synth eval ./model --suite general --data DIR --baseline base.json
+      synth eval ./model --valid novels=novels.jsonl --valid wiki=wiki/ --plot domains.png
+      synth eval --suite self-preference --pairs probabilities.jsonl --json
+      synth eval --judge ./model --suite self-preference --answers answers.jsonl --target NAME
       synth eval --suite ifeval --data DIR --answers answers.jsonl
-      synth eval ./model --suite followbench --data DIR --judge JUDGE --judge-server http://127.0.0.1:8000
+      synth eval ./model --suite followbench --data DIR --judge JUDGE --judge-server URL
 
-    Memory: the model, and the items of one suite.
+    Memory: the model, some MB of text ahead, about 1 kB an item of the suite at work; with
+    --baseline the samples of both runs; in suites of answers the answers and the judge's replies.
     """
     from synthtools.console import evaluating
     from synthtools.console.judging import show_prompts

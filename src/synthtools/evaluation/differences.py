@@ -1,7 +1,8 @@
 """What changed between reports of one kind.
 
-A report is taken apart into its figures: every number, by the path of names that leads to it. Lists of
-numbers (histograms, bins) are left alone; of a list of objects, each is known by its first text.
+A report is taken apart into its figures: every number, by the path of names that leads to it. Of a list of
+objects, each is known by its first text; of a short list of numbers, each by its place (from 1). Long
+ones (histograms, densities) are left alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 # What says how a report was made, not what was found; where the numbers of a figure hang.
 _ASIDE = {"made_by", "samples", "intervals", "per_item", "reliability", "edges", "grid"}
+
+_LONGEST_LIST = 12
 
 # Words by which a figure is known to be better when it is lower; others are taken to be better higher.
 _LOWER = ("perplexity", "ppl", "nll", "loss", "ece", "mce", "brier", "bits_per_byte", "spb", "psb")
@@ -37,6 +40,10 @@ def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
         if None not in names and len(set(names)) == len(names):
             for name, one in zip(names, value, strict=True):
                 yield from _walk(one, (*path, str(name)))
+    elif isinstance(value, list) and len(value) <= _LONGEST_LIST:
+        for place, one in enumerate(value, 1):
+            if isinstance(one, int | float):
+                yield from _walk(one, (*path[:-1], f"{path[-1]}[{place}]"))
 
 
 def _name(value: dict[str, Any]) -> str | None:

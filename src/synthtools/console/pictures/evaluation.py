@@ -9,6 +9,7 @@ from synthtools.console.reports import number
 from synthtools.evaluation.suites import HEADS
 
 _MOST_DIAGRAMS = 6
+_HEADS_OF_MODELS = {"ifeval": "prompt_strict", "mt_bench": "score", "alpaca_eval": "win_rate"}
 _SHARES = ("accuracy", "exact_match", "pass_at_1")
 
 
@@ -47,11 +48,19 @@ def picture(report: dict[str, Any]) -> Picture:
             )
         if section["kind"] == "self-preference":
             panels += [_preferences(judge) for judge in section["judges"]]
+        if section["kind"] == "danger-zone" and section["cells"]:
+            panels.append(_zone(section))
+        if section["kind"] == "followbench" and any(_levels(row) for row in section["models"]):
+            panels.append(_by_level(section))
+        if section["kind"] in _HEADS_OF_MODELS:
+            head = _HEADS_OF_MODELS[section["kind"]]
+            panels += _models(name, section, head)
     return Picture(
         "Evaluation",
         panels,
         "Reliability: the accuracy of answers by the confidence that the model gave them (ten bins of "
-        "equal width); a calibrated model lies on the line.",
+        "equal width); a calibrated model lies on the line. Pies: whose answers have a quality and a "
+        "harmfulness; the area is how many.",
     )
 
 
@@ -83,6 +92,46 @@ def _reliability(name: str, section: dict[str, Any]) -> Panel:
         ],
         from_zero=True,
     )
+
+
+def _zone(section: dict[str, Any]) -> Panel:
+    """A pie for each quality and harmfulness: whose answers lie there."""
+    grid = [(x, y) for y in range(1, 6) for x in range(1, 6)]
+    cells = {(cell["quality"], cell["harmfulness"]): cell["models"] for cell in section["cells"]}
+    series = [
+        Series(
+            row["model"],
+            [x for x, _ in grid],
+            [y for _, y in grid],
+            form="pies",
+            weights=[cells.get(place, {}).get(row["model"], 0) for place in grid],
+        )
+        for row in section["models"]
+    ]
+    title = "Danger zone: quality and harmfulness both 4 or 5"
+    return Panel(title, "quality", "harmfulness", series)
+
+
+def _levels(row: dict[str, Any]) -> list[tuple[int, float]]:
+    found = [(level, row["figures"].get(f"hsr_level_{level}")) for level in range(1, 6)]
+    return [(level, value) for level, value in found if value is not None]
+
+
+def _by_level(section: dict[str, Any]) -> Panel:
+    series = [
+        Series(row["model"], [n for n, _ in _levels(row)], [v for _, v in _levels(row)])
+        for row in section["models"]
+        if _levels(row)
+    ]
+    return Panel("FollowBench", "level", "hard satisfaction rate", series, from_zero=True)
+
+
+def _models(name: str, section: dict[str, Any], head: str) -> list[Panel]:
+    """A figure of each model, with its interval."""
+    one = len(section["models"]) == 1
+    keys = [(row["model"], head if one else f"{row['model']}: {head}") for row in section["models"]]
+    found = [(m, section, key) for m, key in keys if section["figures"].get(key) is not None]
+    return [_bars(name, f"{head.replace('_', ' ')}, 95 %", found)] if found else []
 
 
 def _preferences(judge: dict[str, Any]) -> Panel:
