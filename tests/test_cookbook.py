@@ -68,6 +68,22 @@ def folder(tmp_path_factory):
         {"id": i, "judge": "m0", "a": a, "b": b, "p_a": 0.5 + i / 20, "p_b": 0.3}
         for i, (a, b) in enumerate([("m0", "m1"), ("m1", "m0"), ("m0", "human"), ("human", "m1")])
     ]
+    ifeval = {
+        "prompt": "No commas!",
+        "instruction_id_list": ["punctuation:no_comma"],
+        "kwargs": [{}],
+    }
+    (path / "ifeval.jsonl").write_text(json.dumps(ifeval) + "\n")
+    answers = [
+        {"prompt": "No commas!", "response": text, "model": model}
+        for model, text in (("a", "As you wish."), ("b", "Well, no."))
+    ]
+    (path / "answers.jsonl").write_text("".join(json.dumps(a) + "\n" for a in answers))
+    judgments = [
+        {"question_id": 81, "model": "a", "score": score, "turn": turn}
+        for turn, score in ((1, 8), (2, 6))
+    ]
+    (path / "judgments.jsonl").write_text("".join(json.dumps(j) + "\n" for j in judgments))
     (path / "probabilities.jsonl").write_text("".join(json.dumps(p) + "\n" for p in preferences))
     # `synth` as the commands of the page say it.
     (path / "bin").mkdir()

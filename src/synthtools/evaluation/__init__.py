@@ -9,6 +9,11 @@
 - ``harness``: tasks of lm-evaluation-harness on our backends
 - ``domains``: perplexity over named domains
 - ``self_preference``: of judges; ``comparing``: a live judge; ``agreement``: other judges' preferences
+- ``answers``: answers under evaluation, live or out of files; ``asking``: models asked many questions
+- ``judging``: judges, their codes and their account; ``judge_prompts``: what they are asked
+- ``ifeval``, ``followbench``, ``mt_bench``, ``danger_zone``, ``alpaca_eval``: suites of answers, each with
+  its rules beside it (``ifeval_rules``, ``ifeval_text``, ``followbench_rules``, ``length_control``)
+- ``estimates``: rates over items with intervals; ``author_files``: files in the authors' formats
 - ``differences``, ``pairing``: reports beside each other, models item by item
 - ``warning``, ``budget``: the early warning and the guidance of Ratios
 
