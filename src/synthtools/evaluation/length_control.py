@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Of γ², beside a likelihood summed over preferences [ours]; with it, GPT-4's preferences for 12 models give
-# rates within 1 point (mean) of the published ones.
+# rates 1.0 points in the mean from the published ones.
 _DIFFICULTY_PENALTY = 0.3
 # Holds what the data do not: the level of a model that wins all or nothing.
 _PENALTY = 1e-3

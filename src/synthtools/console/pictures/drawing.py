@@ -266,7 +266,7 @@ def _logarithmic(axes: Any) -> None:
 
 def _count_from_one(axes: Any, panel: Panel) -> None:
     """Whole numbers alone along an axis that counts."""
-    if panel.x_label in ("generation", "step") and not panel.x_log:
+    if panel.x_label in ("generation", "level", "step") and not panel.x_log:
         axes.xaxis.get_major_locator().set_params(integer=True)
 
 
