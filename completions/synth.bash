@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate cat simulate plot"
+            words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff cat simulate plot"
             ;;
         edit)
             options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
@@ -163,6 +163,28 @@ _synth() {
                 --backend) value=word words="auto torch vllm server" ;;
                 --assign) value=word words="single stratified" ;;
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
+            esac
+            ;;
+        eval)
+            options="--revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --seed --on-error --rejects -q --quiet --judge --judge-server --judge-tokens --judge-retries --show-prompts --max-new-tokens --temperature --top-p --reference --length-controlled --author-files -s --suite --list --data --limit --allow-code-execution --task-files --shots --samples --pairs --answers --judgments --target --human --valid --baseline --bootstrap --force --report --plot --json --debug -h --help"
+            operand=file
+            case $prev in
+                --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --seed | --judge-server | --judge-tokens | --judge-retries | --max-new-tokens | --temperature | --top-p | -s | --suite | --limit | --shots | --target | --human | --baseline | --bootstrap) value=word ;;
+                --tokenizer | --judge) value=dir words="builtin" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
+                --bos) value=word words="auto always never" ;;
+                --backend) value=word words="auto torch vllm server" ;;
+                --on-error) value=word words="fail skip" ;;
+                --rejects | --reference | --samples | --pairs | --answers | --judgments | --valid | --report | --plot) value=file ;;
+                --author-files | --data | --task-files) value=dir ;;
+            esac
+            ;;
+        diff)
+            options="--seed --samples --figure --budget --shares --parameters --bootstrap --all --report --plot --json --debug -h --help"
+            operand=file
+            case $prev in
+                --seed | --shares | --parameters | --bootstrap) value=word ;;
+                --samples | --figure | --report | --plot) value=file ;;
             esac
             ;;
         cat)

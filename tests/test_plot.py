@@ -259,7 +259,7 @@ def test_the_tool(folder: Path, tmp_path: Path) -> None:
     figure, data = tmp_path / "a.svg", tmp_path / "a.csv"
     done("plot", report, "-o", figure, "--data", data)
     assert figure.read_bytes() == render(pictures.picture(load(folder, "simulate.json")), "svg")
-    assert data.read_text().startswith("report,panel,series,name,x,x_end,y,low,high\n")
+    assert data.read_text().startswith("report,panel,series,name,x,x_end,y,low,high,weight\n")
     refused = run("plot", report, "-o", figure)
     assert refused.returncode == 1 and "--force" in refused.stderr
     done("plot", report, "-o", figure, "--force")

@@ -57,6 +57,7 @@ class Run:
         also_needed: further text fields, each with the option that names it.
         beside: other files or directories whose records are read along with the inputs.
         bar: show how much has been read; not for tools whose time goes elsewhere.
+        inputs: whether the tool has inputs besides; else not even stdin is one.
 
     Attributes:
         arguments: of the command line, by option name.
@@ -73,6 +74,7 @@ class Run:
         also_needed: tuple[tuple[str, str], ...] = (),
         beside: Sequence[str] = (),
         bar: bool = True,
+        inputs: bool = True,
     ) -> None:
         self.tool = tool
         self.model: dict[str, Any] | None = None
@@ -88,6 +90,7 @@ class Run:
         self.sink: Sink | None = None
         self._beside = beside
         self._bar = bar
+        self._reads = inputs
 
     def __enter__(self) -> Self:
         reading, writing = self._reading, self._writing
@@ -95,7 +98,7 @@ class Run:
             raise UsageError(f"--on-error {reading.on_error}: use fail or skip")
         if reading.rejects and reading.on_error != "skip":
             raise UsageError("--rejects needs --on-error skip")
-        self.shards = find_shards(reading.files)
+        self.shards = find_shards(reading.files) if self._reads else []
         if reading.shard:
             self.shards = part_of(self.shards, *quantities.part(reading.shard))
         self._named = list(self.shards)

@@ -22,9 +22,11 @@ SUFFIXES = (".png", ".svg")
 
 # Kind of a report → the module of this folder and its function: report → Picture.
 MAKERS = {
+    "diff": "changes:picture",
     "dsir": "mixing:selection",
     "edit": "editing:picture",
     "embed-map": "maps:picture",
+    "eval": "evaluation:picture",
     "mix": "mixing:picture",
     "ngram-hash": "responses:picture",
     "ngram-hash-compare": "responses:picture",
@@ -39,9 +41,11 @@ MAKERS = {
 # Kind of a report → report → Story, its findings and tables for the page. A kind that is not here
 # has a table of its numbers there.
 STORIES = {
+    "diff": "changes:story",
     "dsir": "mixing:selection_story",
     "edit": "editing:story",
     "embed-map": "maps:story",
+    "eval": "evaluation:story",
     "mix": "mixing:story",
     "ngram-hash": "responses:story",
     "ngram-hash-compare": "responses:story",
