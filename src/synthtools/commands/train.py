@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from synthtools.console.options import BadRecords, Jobs, Reading, Seed, Text, option
+from synthtools.console.options import BadRecords, Jobs, Plotting, Reading, Seed, Text, option
 from synthtools.console.recipe import Adapters, Compute, Keeping, Recipe, Watching
 
 
@@ -20,6 +20,7 @@ def train(
     adapters: Adapters,
     keeping: Keeping,
     watching: Watching,
+    plotting: Plotting,
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -194,4 +195,5 @@ def train(
         keeping,
         watching,
         output,
+        plotting.plot,
     )

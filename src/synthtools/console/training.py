@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 _FREE = frozenset(
     (
         *("output", "resume", "force", "quiet", "json_output", "dry_run", "cache"),
-        *("checkpoint_every", "keep", "jobs", "device", "rejects", "tensorboard", "wandb"),
+        *("checkpoint_every", "keep", "jobs", "device", "rejects", "tensorboard", "wandb", "plot"),
     )
 )
+# Means of the loss that the report keeps; the log has every step.
+_STRETCHES = 200
 # Peak learning rate of a model that is continued [Flaws].
 _CONTINUED = 5e-5
 # The longest rows of a continued model unless the user says so [ours].
@@ -54,6 +56,7 @@ def run_training(
     keeping: Keeping,
     watching: Watching,
     output: str | None,
+    plot: str | None = None,
 ) -> None:
     """Trains from the records and saves a model directory; see ``synth train --help``."""
     named = sources_of(what)
@@ -72,7 +75,10 @@ def run_training(
     quiet = reading.quiet or rank > 0
     tell: Callable[[str], None] = (lambda _: None) if quiet else terminal.remark
     inputs = replace(reading, files=[name for name, _ in named], quiet=quiet)
-    with Run("train", inputs, beside=[path for _, path in valid], bar=False) as run:
+    if plot is not None and watching.dry_run:
+        raise UsageError("--plot draws what a run has learned; it does not go with --dry-run")
+    beside = [path for _, path in valid]
+    with Run("train", inputs, beside=beside, bar=False, plot=plot) as run:
         from synthtools.lm.loading import load_tokenizer
         from synthtools.training import parallel
         from synthtools.training.plan import Watch
@@ -149,7 +155,7 @@ def run_training(
             raise KeyboardInterrupt
         run.count(sum(facts["documents"] for facts in outcome.facts.values()))
         if ranks.first:
-            report = run.finish(_result(output, outcome))
+            report = run.finish(_result(output, folder, outcome))
             shown = ["model", "parameters", "trained", "documents", "corpus_tokens", "steps"]
             shown += ["skipped_steps", "final_loss", "valid"]
             _show(report, watching.json_output, shown)
@@ -253,7 +259,7 @@ def _job(run: Run, sources: Sequence[Source]) -> dict[str, Any]:
     return job
 
 
-def _result(output: str | None, outcome: Outcome) -> dict[str, Any]:
+def _result(output: str | None, folder: Path, outcome: Outcome) -> dict[str, Any]:
     facts = outcome.facts.values()
     return {
         "model": output,
@@ -268,6 +274,23 @@ def _result(output: str | None, outcome: Outcome) -> dict[str, Any]:
         "stopped_early": outcome.progress.stopped_early,
         "final_loss": outcome.final_loss,
         "valid": outcome.valid,
+        "curve": _curve(folder),
+    }
+
+
+def _curve(folder: Path) -> dict[str, list[float]]:
+    """The loss along the run: means over at most 200 equal stretches of its log."""
+    import numpy as np
+
+    from synthtools.training.plan import WORK
+
+    lines = reports.load(str(folder / WORK / "log.jsonl"))["steps"]
+    points = np.array([(line["step"], line.get("loss")) for line in lines], np.float64)
+    points = points[np.isfinite(points[:, 1])]
+    parts = np.array_split(points, min(len(points), _STRETCHES)) if len(points) else []
+    return {
+        "steps": [float(part[-1, 0]) for part in parts],
+        "loss": [float(part[:, 1].mean()) for part in parts],
     }
 
 

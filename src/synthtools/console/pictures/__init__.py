@@ -28,11 +28,15 @@ MAKERS = {
     "mix": "mixing:picture",
     "ngram-hash": "responses:picture",
     "ngram-hash-compare": "responses:picture",
+    "ngram-hash-density": "neighbours:density",
+    "ngram-hash-duplicates": "neighbours:duplicates",
     "ppl-compare": "perplexity:comparison",
     "ppl-models": "perplexity:comparison",
     "ppl-summary": "perplexity:summary",
+    "sample": "mixing:sample",
     "simulate": "simulation:picture",
     "stats": "diversity:picture",
+    "train": "training:of_run",
     "train-log": "training:picture",
 }
 # Kind of a report → report → Story, its findings and tables for the page. A kind that is not here
