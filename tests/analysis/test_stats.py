@@ -22,7 +22,7 @@ from synthtools.analysis.significance import compared, corrected_by_holm, mann_w
 from synthtools.analysis.token_frequency import kernel_density
 from synthtools.analysis.vocabulary import heaps, matched
 from synthtools.cli import build
-from synthtools.console import diversity_tables
+from synthtools.console import diversity_tables, reports
 from synthtools.errors import SynthError
 from synthtools.text.self_bleu import sentences
 
@@ -341,3 +341,21 @@ def test_many_groups_have_a_short_report(monkeypatch, tmp_path, capfd):
     monkeypatch.setattr(grouping, "MOST_GROUPS", 249)
     with pytest.raises(SynthError, match="more than 249 groups; name a field .* --by"):
         build()(arguments, standalone_mode=False)
+
+
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | st.text('a"\n,] é', max_size=9)
+VALUE = st.recursive(
+    SCALAR,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=100)
+@given(st.dictionaries(st.text(max_size=3), VALUE, max_size=4))
+def test_a_report_in_parts_is_the_report_as_a_whole(report):
+    whole = json.dumps(reports._finite(report), indent=2, ensure_ascii=False)
+    assert json.loads(reports.to_json(report)) == json.loads(whole)
+    assert reports.to_json(report) == reports._LISTS.sub(reports._on_one_line, whole) + "\n"

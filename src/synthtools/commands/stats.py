@@ -106,8 +106,9 @@ def stats(
             metavar="N|min",
             help="Take Heaps' law, type-token ratio, MTLD, HD-D and n-grams over the first N words of "
             "each group (thousands; min: as many as the smallest group of 4,000 or more has) [ours]: "
-            "they depend on the amount of text, and groups of different size compare only so. Groups "
-            "of fewer words have null and a reason.",
+            "they depend on the amount of text, and groups of different size compare only so. The "
+            "input's order counts: thin a sorted corpus by synth sample. Groups of fewer words have "
+            "null and a reason.",
         ),
     ] = None,
     plot: Annotated[
