@@ -260,8 +260,15 @@ def _logarithmic(axes: Any) -> None:
     low, high = axes.get_xlim()
     if high < 1000 * low:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _compact(value)))
         axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _compact(value: float) -> str:
+    """A number of few characters: neighbours on a short axis must not touch."""
+    if value >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}K" if value >= 1e4 else f"{value:g}"
 
 
 def _count_from_one(axes: Any, panel: Panel) -> None:
