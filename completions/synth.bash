@@ -18,14 +18,14 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate cat simulate plot"
+            words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff cat simulate plot"
             ;;
         edit)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --scores) value=file ;;
+                --rejects | -o | --output | --report | --plot | --scores) value=file ;;
                 --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
@@ -76,11 +76,11 @@ _synth() {
             esac
             ;;
         dsir)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -j --jobs --target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -j --jobs --target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --target | --save-estimator | --estimator) value=file ;;
+                --rejects | -o | --output | --report | --plot | --target | --save-estimator | --estimator) value=file ;;
                 --shard | --text-field | --shard-size | --seed | -j | --jobs | -n | --count | --n | --buckets | --min-tokens | --smoothing | --target-text-field) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --hash) value=word words="fast sha256" ;;
@@ -88,11 +88,11 @@ _synth() {
             esac
             ;;
         mix)
-            options="--on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --seed -j --jobs --unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --plot --seed -j --jobs --unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --generation) value=file ;;
+                --rejects | -o | --output | --report | --plot | --generation) value=file ;;
                 --text-field | --shard-size | --seed | -j | --jobs | --tokenizer | --tokens-field | --total | --epochs | --label) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --unit) value=word words="tokens words bytes documents" ;;
@@ -100,11 +100,11 @@ _synth() {
             esac
             ;;
         sample)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -n --count --by --scale --inverse --with-replacement --stratify-by --allocation --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -n --count --by --scale --inverse --with-replacement --stratify-by --allocation --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report) value=file ;;
+                --rejects | -o | --output | --report | --plot) value=file ;;
                 --shard | --text-field | --shard-size | --seed | -n | --count | --by | --stratify-by) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --scale) value=word words="auto linear log" ;;
@@ -112,21 +112,22 @@ _synth() {
             esac
             ;;
         stats)
-            options="--on-error --rejects -q --quiet --shard --text-field --seed -j --jobs --by --measures --tests --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --plot --report --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field --seed -j --jobs --by --measures --tests --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --plot --report --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | --plot | --report) value=file ;;
                 --shard | --text-field | --seed | -j | --jobs | --by | --measures | --tests | --vector-field | --vector-model | --sample | --pooled | --vectors | --words) value=word ;;
                 --tokenizer) value=dir words="builtin" ;;
+                --match-words) value=word words="min" ;;
             esac
             ;;
         train)
-            options="--on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json -o --output --arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --debug -h --help"
+            options="--on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --plot -o --output --arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
-                --rejects | --valid | --arch) value=file ;;
+                --rejects | --valid | --plot | --arch) value=file ;;
                 --text-field | --messages-field | --prompt-field | --response-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden) value=word ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
@@ -136,10 +137,10 @@ _synth() {
             esac
             ;;
         unlearn)
-            options="--on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --model --revision --forget --replay -o --output --method --weights --beta --margin --kl-direction --reference --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --report --plot --debug -h --help"
+            options="--on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --plot --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --model --revision --forget --replay -o --output --method --weights --beta --margin --kl-direction --reference --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --report --debug -h --help"
             case $prev in
                 --on-error) value=word words="fail skip" ;;
-                --rejects | --valid | --forget | --replay | --report | --plot) value=file ;;
+                --rejects | --plot | --valid | --forget | --replay | --report) value=file ;;
                 --text-field | --messages-field | --prompt-field | --response-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --revision | --method | --weights | --beta | --margin | --tokens | --epochs | --forget-share | --context | --forget-context | --until | --max-replay-rise | --norms-every | --compare-tokens) value=word ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
@@ -163,6 +164,28 @@ _synth() {
                 --backend) value=word words="auto torch vllm server" ;;
                 --assign) value=word words="single stratified" ;;
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
+            esac
+            ;;
+        eval)
+            options="--revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --seed --on-error --rejects -q --quiet --judge --judge-server --judge-tokens --judge-retries --show-prompts --max-new-tokens --temperature --top-p --reference --length-controlled --author-files -s --suite --list --data --limit --allow-code-execution --task-files --shots --samples --pairs --answers --judgments --target --human --valid --baseline --bootstrap --force --report --plot --json --debug -h --help"
+            operand=file
+            case $prev in
+                --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --seed | --judge-server | --judge-tokens | --judge-retries | --max-new-tokens | --temperature | --top-p | -s | --suite | --limit | --shots | --target | --human | --baseline | --bootstrap) value=word ;;
+                --tokenizer | --judge) value=dir words="builtin" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
+                --bos) value=word words="auto always never" ;;
+                --backend) value=word words="auto torch vllm server" ;;
+                --on-error) value=word words="fail skip" ;;
+                --rejects | --reference | --samples | --pairs | --answers | --judgments | --valid | --report | --plot) value=file ;;
+                --author-files | --data | --task-files) value=dir ;;
+            esac
+            ;;
+        diff)
+            options="--seed --samples --figure --budget --shares --parameters --bootstrap --all --report --plot --json --debug -h --help"
+            operand=file
+            case $prev in
+                --seed | --shares | --parameters | --bootstrap) value=word ;;
+                --samples | --figure | --report | --plot) value=file ;;
             esac
             ;;
         cat)

@@ -41,7 +41,7 @@ REPORTS = {
 }
 MODELS = ("ppl", "edit", "embed")
 # Tools that read no records.
-SOURCELESS = {"simulate", "plot"}
+SOURCELESS = {"eval", "diff", "simulate", "plot"}
 NO_SUCH = "--no-such-option"
 
 

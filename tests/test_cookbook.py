@@ -53,6 +53,40 @@ def folder(tmp_path_factory):
     (path / "qa.jsonl").write_text(
         "".join(json.dumps({"question": q, "answer": a}) + "\n" for q, a in pairs)
     )
+    questions = [
+        {
+            "id": i,
+            "prompt": t["text"][:80],
+            "choices": t["text"][80:120].split()[:3],
+            "answer": i % 2,
+        }
+        for i, t in enumerate(records[:30])
+    ]
+    (path / "questions/arc_easy").mkdir(parents=True)
+    (path / "questions/arc_easy/test.jsonl").write_text(
+        "".join(json.dumps(q) + "\n" for q in questions)
+    )
+    preferences = [
+        {"id": i, "judge": "m0", "a": a, "b": b, "p_a": 0.5 + i / 20, "p_b": 0.3}
+        for i, (a, b) in enumerate([("m0", "m1"), ("m1", "m0"), ("m0", "human"), ("human", "m1")])
+    ]
+    ifeval = {
+        "prompt": "No commas!",
+        "instruction_id_list": ["punctuation:no_comma"],
+        "kwargs": [{}],
+    }
+    (path / "ifeval.jsonl").write_text(json.dumps(ifeval) + "\n")
+    answers = [
+        {"prompt": "No commas!", "response": text, "model": model}
+        for model, text in (("a", "As you wish."), ("b", "Well, no."))
+    ]
+    (path / "answers.jsonl").write_text("".join(json.dumps(a) + "\n" for a in answers))
+    judgments = [
+        {"question_id": 81, "model": "a", "score": score, "turn": turn}
+        for turn, score in ((1, 8), (2, 6))
+    ]
+    (path / "judgments.jsonl").write_text("".join(json.dumps(j) + "\n" for j in judgments))
+    (path / "probabilities.jsonl").write_text("".join(json.dumps(p) + "\n" for p in preferences))
     # `synth` as the commands of the page say it.
     (path / "bin").mkdir()
     command = path / "bin/synth"

@@ -18,10 +18,20 @@ ALLOWED = {
     "text": {"records"},
     "analysis": {"lm", "records", "text"},
     "curation": {"lm", "records", "text"},
+    "evaluation": {"analysis", "lm", "records", "text"},
     "training": {"lm", "records"},
     "prior": set(),
-    "console": {"analysis", "curation", "lm", "records", "text", "training"},
-    "commands": {"analysis", "console", "curation", "lm", "records", "text", "training"},
+    "console": {"analysis", "curation", "evaluation", "lm", "records", "text", "training"},
+    "commands": {
+        "analysis",
+        "console",
+        "curation",
+        "evaluation",
+        "lm",
+        "records",
+        "text",
+        "training",
+    },
 }
 
 HEAVY = (

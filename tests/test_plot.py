@@ -57,8 +57,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, paragraphs: list[str]) -> P
     (path / "one.json").write_text(done("ngram-hash", two[0]))
     (path / "duplicates.json").write_text(done("ngram-hash", *two, "--duplicates"))
     mix = ["--unit", "words", "-o", path / "m.jsonl", "--report", path / "mix.json"]
+    mix += ["--plot", path / "mix.png"]
     done("mix", *mix, "--", f"{two[0]}=0.5", f"{two[1]}=0.5")
     dsir = ["-n", 9, "--min-tokens", 0, "-o", path / "d.jsonl", "--report", path / "dsir.json"]
+    dsir += ["--plot", path / "dsir.svg"]
     done("dsir", two[1], "--target", two[0], *dsir)
     weights = ["--weights", "-o", path / "w.jsonl", "--report", path / "weights.json"]
     done("dsir", two[1], "--target", two[0], *weights)
@@ -82,7 +84,15 @@ def others() -> dict[str, dict[str, Any]]:
     ]
     groups = [{"name": "a", "points": 2}, {"name": "b", "points": 1}]
     points = [{"x": 1.0, "y": 2.0}, {"x": 3.0, "y": 4.0}, {"x": 5.0, "y": 6.0}]
+    ends = {"1": 2.0, "50": 3.0, "99": 8.0}
+    pairs = [{"left": "a", "right": "a", "pairs": 3}, {"left": "a", "right": "b", "pairs": 1}]
+    strata = {"x": {"records": 5, "drawn": 2}, "y": {"records": 4, "drawn": 2}}
+    curve = {"steps": [1.0, 2.0], "loss": [3.0, 2.5]}
     return {
+        "density": {"kind": "ngram-hash-density", "documents": 3, "percentiles": ends},
+        "pairs": {"kind": "ngram-hash-duplicates", "threshold": 0.8, "by_input": pairs},
+        "sample": {"kind": "sample", "records_seen": 9, "drawn": 4, "strata": strata},
+        "train": {"kind": "train", "curve": curve, "valid": {"held": 90.0}, "steps": 2},
         "edit": {"kind": "edit", "generations": rows},
         "map": {"kind": "embed-map", "method": "tsne", "groups": groups, "points": points},
     }
@@ -92,7 +102,7 @@ def load(folder: Path, name: str) -> dict[str, Any]:
     return others().get(name) or reports.load(str(folder / name))
 
 
-ALL = (*(f"{kind}.json" for kind in KINDS), "log.jsonl", "edit", "map")
+ALL = (*(f"{kind}.json" for kind in KINDS), "log.jsonl", *others())
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -114,7 +124,7 @@ def test_every_kind_in_every_form(name: str, folder: Path) -> None:
             values = series.x if series.form == "named" else series.y
             assert [float(r[key]) for r in found] == [float(v) for v in values]
     story = pictures.story(load(folder, name), name)
-    assert story.title and (story.lines or name == "map")
+    assert story.title and (story.lines or story.tables or name == "map")
 
 
 def test_every_maker_is_there() -> None:
@@ -259,7 +269,7 @@ def test_the_tool(folder: Path, tmp_path: Path) -> None:
     figure, data = tmp_path / "a.svg", tmp_path / "a.csv"
     done("plot", report, "-o", figure, "--data", data)
     assert figure.read_bytes() == render(pictures.picture(load(folder, "simulate.json")), "svg")
-    assert data.read_text().startswith("report,panel,series,name,x,x_end,y,low,high\n")
+    assert data.read_text().startswith("report,panel,series,name,x,x_end,y,low,high,weight\n")
     refused = run("plot", report, "-o", figure)
     assert refused.returncode == 1 and "--force" in refused.stderr
     done("plot", report, "-o", figure, "--force")

@@ -59,7 +59,8 @@ for share in "${shares[@]}"; do
     for method in "${methods[@]}"; do
         run "$share/$method" synth unlearn --model "$share/synth" --forget qa.jsonl \
             --replay human.jsonl --method "$method" --tokens "$forget" --lr "$rate" \
-            --valid human=held/human.jsonl --valid qa=held/qa.jsonl "${common[@]}"
+            --valid human=held/human.jsonl --valid qa=held/qa.jsonl --compare-tokens 10K \
+            "${common[@]}"
     done
     for name in synth "${methods[@]}"; do names+=("$share/$name"); done
 done

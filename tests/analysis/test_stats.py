@@ -1,19 +1,29 @@
 """``synth stats``: its numbers against scipy and plain forms, and through the binary."""
 
 import json
+import math
+import re
 from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import curve_fit
 
 import running
-from synthtools.analysis.diversity import compression, openings, semantic_diversity, summary
+from synthtools.analysis import grouping
+from synthtools.analysis.diversity import beginning, compression, openings, semantic_diversity
+from synthtools.analysis.record_numbers import RecordNumbers, summaries, summary
 from synthtools.analysis.significance import compared, corrected_by_holm, mann_whitney
 from synthtools.analysis.token_frequency import kernel_density
-from synthtools.analysis.vocabulary import heaps
+from synthtools.analysis.vocabulary import heaps, matched
+from synthtools.cli import build
+from synthtools.console import diversity_tables, reports
+from synthtools.errors import SynthError
+from synthtools.text.self_bleu import sentences
 
 NAMES = sorted(topics)
 
@@ -121,11 +131,63 @@ def test_compression_openings_and_summaries():
     data = "\n".join(texts).encode()
     assert compression(texts)["ratio"] == len(data) / len(packed.compress(data))
     assert compression([])["ratio"] is None
-    found = openings(texts)
+    found = openings(texts, [sentences(text) for text in texts])
     assert found["openings"] == [["as a model i", 0.75]] and found["distinct_share"] == 0.5
-    assert openings([""])["reason"] == "no text"
+    assert openings([""], [[]])["reason"] == "no text"
     short = summary(np.array([np.nan, 2.0]))
     assert (short["documents"], short["without"], short["standard_deviation"]) == (1, 1, None)
+
+
+@settings(max_examples=60)
+@given(st.text(alphabet="aé_9 \n\t.,!?—😀日", max_size=40), st.sampled_from([4, 6]))
+def test_the_beginning_of_a_text_is_that_of_all_its_tokens(text, most):
+    assert beginning(text, most) == re.findall(r"\w+|[^\w\s]+", text)[:most]
+
+
+VALUES = st.lists(st.floats(-1e6, 1e6) | st.just(math.nan) | st.integers(0, 3).map(float))
+
+
+@settings(max_examples=60)
+@given(st.lists(VALUES, min_size=1, max_size=6))
+def test_groups_are_summed_up_as_numpy_does_one_by_one(groups):
+    starts = np.cumsum([0, *map(len, groups)])
+    found = summaries(np.concatenate([np.array(g, float) for g in groups]), starts, (1, 50, 75))
+    for values, one in zip(groups, found, strict=True):
+        known = np.array([v for v in values if math.isfinite(v)])
+        assert (one["documents"], one["without"]) == (len(known), len(values) - len(known))
+        if not len(known):
+            assert one["mean"] is None and one["percentiles"] is None
+            continue
+        expected = np.percentile(known, (1, 50, 75))
+        assert list(one["percentiles"].values()) == pytest.approx(expected, rel=1e-12, abs=1e-9)
+        assert (one["min"], one["max"]) == (known.min(), known.max())
+        assert one["mean"] == pytest.approx(known.mean(), rel=1e-9, abs=1e-9)
+        if len(known) > 1:
+            spread = known.std(ddof=1)
+            assert one["standard_deviation"] == pytest.approx(spread, rel=1e-6, abs=1e-6)
+
+
+def test_numbers_of_records_keep_their_order_in_each_group():
+    kept = RecordNumbers()
+    kept.add(np.array([1, 0, 1]), {"a": np.array([3, 5, 4])})
+    kept.add(np.array([3, 1]), {"a": np.array([9, 1])})
+    kept.order(5)
+    assert [kept.values("a", g).tolist() for g in range(5)] == [[5], [3, 4, 1], [], [9], []]
+    assert kept.totals("a") == [5, 8, 0, 9, 0]
+    assert [s["mean"] for s in kept.summaries("a", (50,))] == [5, 8 / 3, None, 9, None]
+    assert kept.values("b", 1).tolist() == []
+
+
+def test_curves_are_cut_to_one_length():
+    n, v = np.arange(1, 9) * 1000, np.arange(1, 9) * 10
+    (words, distinct), reason = matched(n, v, 5000, 8765)
+    assert (words.tolist(), distinct.tolist(), reason) == (
+        [1000, 2000, 3000, 4000, 5000],
+        [10, 20, 30, 40, 50],
+        None,
+    )
+    (words, _), reason = matched(n[:3], v[:3], 5000, 3210)
+    assert not len(words) and "3,210 words" in reason
 
 
 # ---------------------------------------------------------------- through the binary
@@ -218,6 +280,8 @@ def test_each_odd_text_alone(folder):
         (["--vector-field", "a", "--vector-model", "b"], "give one"),
         (["--plot", "a.gif"], ".png or .svg"),
         (["--sample", "0"], "sample"),
+        (["--match-words", "3000"], "from 4,000"),
+        (["--match-words", "4500"], "thousands"),
     ],
 )
 def test_wrong_usage(options, words, folder):
@@ -233,8 +297,58 @@ def test_bad_vectors_are_one_line(vector, tmp_path):
     assert f"{path}:2: " in message and len(message.splitlines()) == 1
 
 
-def test_too_many_groups_are_one_line(tmp_path):
+def test_words_are_matched(folder):
+    inputs = ("a.jsonl", "odd.jsonl", "--measures", "vocabulary,heaps,ngrams", "--tests", "none")
+    whole, cut = (synth(*inputs, *more, cwd=folder) for more in ([], ["--match-words", "min"]))
+    words = whole["groups"][0]["vocabulary"]["words"]
+    assert whole["matched_words"] is None and cut["matched_words"] == words // 1000 * 1000
+    full, first = (report["groups"][0] for report in (whole, cut))
+    last = first["heaps"]["curve"]["words"][-1]
+    assert first["vocabulary"]["taken"] == first["ngrams"]["taken"] == last == cut["matched_words"]
+    assert first["vocabulary"]["ttr"] == first["vocabulary"]["types"] / last
+    assert first["ngrams"]["1"]["distinct"] == first["vocabulary"]["types"]
+    assert full["heaps"]["curve"]["distinct"][-1] == first["heaps"]["curve"]["distinct"][-1]
+    few = cut["groups"][1]
+    assert few["heaps"]["beta"] is None and "fewer than" in few["heaps"]["reason"]
+    assert few["vocabulary"]["ttr"] is None and "fewer than" in few["vocabulary"]["reason"]
+
+
+def test_many_groups_have_a_short_report(monkeypatch, tmp_path, capfd):
     path = tmp_path / "many.jsonl"
-    path.write_text("".join(f'{{"text": "a", "by": {i}}}\n' for i in range(10_001)))
-    message = synth(path, "--by", "by", code=1)
-    assert "more than 10,000 groups" in message and "--by" in message
+    records = (
+        {"text": f"This is text number {i % 7}. And a second sentence.", "by": i}
+        for i in range(250)
+    )
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    arguments = ["stats", str(path), "--by", "by", "--tests", "words", "--tokenizer", "builtin"]
+    monkeypatch.setattr(grouping, "MOST_IN_FULL", 249)
+    build()([*arguments, "--plot", str(tmp_path / "many.png")], standalone_mode=False)
+    report = json.loads(capfd.readouterr().out)
+    assert len(report["groups"]) == 250 and not report["in_full"]
+    group = report["groups"][249]
+    assert group["lengths"]["words"]["percentiles"] == {"50": 9.0} and group["documents"] == 1
+    assert group["openings"]["openings"] is None and group["heaps"]["reason"]
+    assert report["over_represented_tokens"] is None
+    assert len(report["tests"]["words"]["left_out"]) == 250
+    assert len(diversity_tables.lines(report)) < 60
+    monkeypatch.setattr(grouping, "MOST_GROUPS", 249)
+    with pytest.raises(SynthError, match="more than 249 groups; name a field .* --by"):
+        build()(arguments, standalone_mode=False)
+
+
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | st.text('a"\n,] é', max_size=9)
+VALUE = st.recursive(
+    SCALAR,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=100)
+@given(st.dictionaries(st.text(max_size=3), VALUE, max_size=4))
+def test_a_report_in_parts_is_the_report_as_a_whole(report):
+    whole = json.dumps(reports._finite(report), indent=2, ensure_ascii=False)
+    assert json.loads(reports.to_json(report)) == json.loads(whole)
+    assert reports.to_json(report) == reports._LISTS.sub(reports._on_one_line, whole) + "\n"

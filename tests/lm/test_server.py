@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,9 @@ class Server:
         requests: bodies of the completions asked for.
     """
 
+    url: str
+    stop: Callable[[], None]
+
     def __init__(self, model: LanguageModel, root: str) -> None:
         self.model = model
         self.listed: Any = {
@@ -38,35 +40,6 @@ class Server:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self._lock = threading.Lock()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._answer(None)
-
-            def do_POST(self) -> None:
-                self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-            def _answer(self, body: Any) -> None:
-                code, content = outer.answer(self.path, body, dict(self.headers))
-                self.send_response(code)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    def stop(self) -> None:
-        if not self._thread.is_alive():
-            return
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def answer(self, path: str, body: Any, headers: dict[str, str]) -> Answer:
         with self._lock:
@@ -108,10 +81,11 @@ class Server:
 
 
 @pytest.fixture
-def server(tiny: LanguageModel, llama: Path) -> Iterator[Server]:
+def server(tiny: LanguageModel, llama: Path, serve: Callable[..., Any]) -> Server:
     running = Server(tiny, str(llama))
-    yield running
-    running.stop()
+    loopback = serve(running.answer)
+    running.url, running.stop = loopback.url, loopback.stop
+    return running
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import zstandard
 
-from synthtools.analysis.perplexity import PERCENTILES
 from synthtools.text.lexical import BREAK, HDD, MTLD, figures_of, ngram_counts
-from synthtools.text.self_bleu import self_bleu_of, sentences
+from synthtools.text.self_bleu import self_bleu_of
 
 ORDERS = (1, 2, 3)
 _LEVEL = 3
@@ -21,27 +20,11 @@ _LIST = 10
 _OPENING = 4
 _TEMPLATE = 6
 _FRAME_WORDS = 100
-_TOKEN = re.compile(r"\w+|[^\w\s]+")
-
-
-def summary(values: np.ndarray) -> dict[str, Any]:
-    """Middle and spread of float64 values; NaN is left out and counted as ``without``."""
-    known = values[np.isfinite(values)]
-    found: dict[str, Any] = {"documents": len(known), "without": len(values) - len(known)}
-    if not len(known):
-        names = ("mean", "standard_deviation", "min", "max", "percentiles")
-        return {**found, **dict.fromkeys(names)}
-    return {
-        **found,
-        "mean": float(known.mean()),
-        "standard_deviation": float(known.std(ddof=1)) if len(known) > 1 else None,
-        "min": float(known.min()),
-        "max": float(known.max()),
-        "percentiles": {
-            str(p): float(v)
-            for p, v in zip(PERCENTILES, np.percentile(known, PERCENTILES), strict=True)
-        },
-    }
+# The first tokens of a text, without looking at the others.
+_FIRST = r"\s*(\w+|[^\w\s]+)"
+_BEGINNING = {
+    n: re.compile(_FIRST + f"(?:{_FIRST}" * (n - 1) + ")?" * (n - 1)) for n in (_OPENING, _TEMPLATE)
+}
 
 
 def entropy(counts: np.ndarray) -> float | None:
@@ -95,17 +78,19 @@ def compression(texts: Sequence[str]) -> dict[str, Any]:
     return {"bytes": len(data), "ratio": len(data) / len(packed), "reason": None}
 
 
-def lexical_diversity(texts: Sequence[str], pooled: int) -> tuple[dict[str, Any], np.ndarray]:
+def lexical_diversity(
+    of_texts: Sequence[list[str]], pooled: int
+) -> tuple[dict[str, Any], np.ndarray]:
     """100 − self-BLEU (Baskets): within each text, and of the sentences of some texts together.
 
     Args:
-        texts: a sample in random order; the first ``pooled`` are pooled.
+        of_texts: the ``sentences`` of each text of a sample in random order; the first ``pooled`` are
+            pooled.
 
     Returns:
         The numbers, and float64 [texts]: the mean over the sentences of each, NaN where there are
         fewer than two of four words or more.
     """
-    of_texts = [sentences(text) for text in texts]
     together = [sentence for some in of_texts[:pooled] for sentence in some]
     *each, pool = self_bleu_of([*of_texts, together])
     per_text = np.array([100 - s.mean() if len(s) > 1 else math.nan for s in each], np.float64)
@@ -122,36 +107,34 @@ def lexical_diversity(texts: Sequence[str], pooled: int) -> tuple[dict[str, Any]
     }, per_text
 
 
-def openings(texts: Sequence[str]) -> dict[str, Any]:
+def openings(texts: Sequence[str], of_texts: Sequence[list[str]]) -> dict[str, Any]:
     """What texts begin with again and again [ours].
 
     An opening is a text's first four tokens. A template is how a sentence begins, six tokens, with
     all but the 100 words that begin sentences most often left open (``*``); at least one is open and
     at least three are not.
 
+    Args:
+        of_texts: the ``sentences`` of each text.
+
     Returns:
         ``distinct_share`` of the openings; ``openings`` and ``templates`` that more than one text
         has: ``[words, share of the texts]``, the most frequent first.
     """
-    firsts: Counter[str] = Counter()
-    beginnings: list[list[list[str]]] = []
-    words: Counter[str] = Counter()
-    for text in texts:
-        first = _TOKEN.findall(text[:400].lower())[:_OPENING]
-        if first:
-            firsts[" ".join(first)] += 1
-        found = [_TOKEN.findall(s[:120].lower())[:_TEMPLATE] for s in sentences(text)]
-        beginnings.append(found)
-        for tokens in found:
-            words.update(tokens)
-    frame = {word for word, _ in sorted(words.items(), key=_by_count)[:_FRAME_WORDS]}
+    firsts = Counter(
+        " ".join(first) for text in texts if (first := beginning(text[:400].lower(), _OPENING))
+    )
+    beginnings = [[beginning(s[:120].lower(), _TEMPLATE) for s in found] for found in of_texts]
+    words = Counter(word for found in beginnings for tokens in found for word in tokens)
+    frame = {word: word for word, _ in sorted(words.items(), key=_by_count)[:_FRAME_WORDS]}
     templates: Counter[str] = Counter()
     for found in beginnings:
         own = set()
         for tokens in found:
-            kept = [token if token in frame else "*" for token in tokens]
-            if len(tokens) == _TEMPLATE and 1 <= kept.count("*") <= _TEMPLATE - 3:
-                own.add(" ".join(kept))
+            if len(tokens) == _TEMPLATE:
+                kept = [frame.get(token, "*") for token in tokens]
+                if 1 <= kept.count("*") <= _TEMPLATE - 3:
+                    own.add(" ".join(kept))
         templates.update(own)
     total = firsts.total()
     return {
@@ -160,6 +143,12 @@ def openings(texts: Sequence[str]) -> dict[str, Any]:
         "templates": _repeated(templates, len(texts)),
         "reason": None if total else "no text",
     }
+
+
+def beginning(text: str, most: int) -> list[str]:
+    """The first ``most`` tokens of a text."""
+    found = _BEGINNING[most].match(text)
+    return [token for token in found.groups() if token is not None] if found else []
 
 
 def _by_count(item: tuple[str, int]) -> tuple[int, str]:

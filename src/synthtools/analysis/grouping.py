@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from synthtools.analysis import diversity
-from synthtools.analysis.vocabulary import STEP, heaps
+from synthtools.analysis.perplexity import PERCENTILES
+from synthtools.analysis.record_numbers import MIDDLE, RecordNumbers
+from synthtools.analysis.vocabulary import FEWEST_WORDS, STEP, heaps, matched
 from synthtools.errors import SynthError
 from synthtools.records.batch import Batch
 from synthtools.records.identity import ID_FIELD, Hashes, hashes
 from synthtools.records.texts import Texts
 from synthtools.text.grouped import GroupedCounts
 from synthtools.text.lexical import (
+    BREAK,
     ENTROPY,
     HDD,
     MTLD,
@@ -26,13 +29,17 @@ from synthtools.text.lexical import (
     words_of,
 )
 from synthtools.text.ngrams import word_counts
+from synthtools.text.self_bleu import sentences
 
-# A report has room for no more.
-MOST_GROUPS = 10_000
+# A report has room for no more: a group takes about 2 kB of it.
+MOST_GROUPS = 1_000_000
+# Of more groups, a report keeps the middle of each number and no lists.
+MOST_IN_FULL = 10_000
 
 FREE = ("lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings")
 MEASURES = (*FREE, "tokens", "semantic")
 
+_LENGTHS = ("characters", "bytes", "words", "tokens")
 _OF_WORDS = {"ttr": TTR, "mtld": MTLD, "hdd": HDD, "entropy": ENTROPY}
 
 
@@ -47,6 +54,8 @@ class Plan:
         vectors: documents of a group for semantic diversity.
         words: words of a group whose n-grams, MTLD and HD-D are taken.
         by_model: the vectors come from a model, which needs the texts.
+        match: words of each group over which figures that depend on the amount of text are taken;
+            0 for as many as the smallest group that a law can be fitted to; None for all.
     """
 
     measures: frozenset[str]
@@ -55,6 +64,7 @@ class Plan:
     vectors: int = 5000
     words: int = 1_000_000
     by_model: bool = False
+    match: int | None = None
 
     @property
     def of_words(self) -> bool:
@@ -146,20 +156,16 @@ class Group:
     texts: Sample
     vectors: Sample
     documents: int = 0
-    numbers: dict[str, list[np.ndarray]] = field(default_factory=dict)
     sequences: list[np.ndarray] = field(default_factory=list)
     words: int = 0
-
-    def values(self, name: str) -> np.ndarray:
-        """A number of each document, float64."""
-        return np.concatenate([np.zeros(0), *self.numbers.get(name, [])])
 
 
 class Groups:
     """Takes texts group by group.
 
-    Memory: 64 bytes a document; of each group the texts of a sample, 8 bytes for each of its first
-    million words, 20 to 80 for each of its distinct words and tokens.
+    Memory: 72 bytes a document, while they are summed up 80; about 2 kB a group, 8 in the report;
+    of each group the texts of a sample, 8 bytes for each of its first million words, 20 to 80 for
+    each of its distinct words and tokens.
     """
 
     def __init__(self, plan: Plan, remedy: str) -> None:
@@ -167,8 +173,15 @@ class Groups:
         self._remedy = remedy
         self._places: dict[str, int] = {}
         self.groups: list[Group] = []
+        self._numbers = RecordNumbers()
+        self._lexical: dict[int, np.ndarray] = {}
         self._words = GroupedCounts(STEP)
         self.tokens = GroupedCounts(1 << 62)
+
+    @property
+    def in_full(self) -> bool:
+        """Whether the report has all percentiles and lists."""
+        return len(self.groups) <= MOST_IN_FULL
 
     def place(self, name: str) -> int:
         """The number of a group, which is made where it is new."""
@@ -179,6 +192,12 @@ class Groups:
             plan = self._plan
             self.groups.append(Group(name, Sample(plan.texts_kept), Sample(plan.vectors)))
         return self._places[name]
+
+    def values(self, name: str, place: int) -> np.ndarray:
+        """A number of each document of a group, float64; after ``results``."""
+        if name == "lexical_diversity":
+            return self._lexical.get(place, np.zeros(0))
+        return self._numbers.values(name, place)
 
     def add(
         self,
@@ -204,13 +223,12 @@ class Groups:
             sizes = seen.lengths["tokens"]
             ids = np.concatenate([np.zeros(0, np.int32), *seen.tokens]).astype(np.uint64)
             self.tokens.add(ids, np.concatenate([[0], np.cumsum(sizes)]), places, known)
+        self._numbers.add(places, numbers)
         order = np.argsort(places, kind="stable")
         edges = np.flatnonzero(np.diff(places[order])) + 1
         for members in np.split(order, edges):
             if len(members):
-                self._add_to(
-                    self.groups[places[members[0]]], members, texts, seen, numbers, draws, vectors
-                )
+                self._add_to(self.groups[places[members[0]]], members, texts, seen, draws, vectors)
 
     def _add_to(
         self,
@@ -218,13 +236,10 @@ class Groups:
         members: np.ndarray,
         texts: Texts,
         seen: Seen,
-        numbers: dict[str, np.ndarray],
         draws: np.ndarray,
         vectors: np.ndarray | None,
     ) -> None:
         group.documents += len(members)
-        for name, values in numbers.items():
-            group.numbers.setdefault(name, []).append(values[members].astype(np.float64))
         room = self._plan.words - group.words
         if seen.words is not None and room > 0 and self._plan.measures & {"vocabulary", "ngrams"}:
             sequence, words = sequence_of(seen.words.hashes, seen.words.starts, members, room)
@@ -240,71 +255,101 @@ class Groups:
         each: Callable[
             [Iterable[Group], Callable[[Group], dict[str, Any]]], Iterable[dict[str, Any]]
         ],
-    ) -> list[dict[str, Any]]:
-        """The report of each group.
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """The report of each group, and the words of each over which groups were matched.
 
         Args:
             each: like map, perhaps in threads.
         """
-        curves, types = self._words.curves(), self._words.distinct
-        totals = self._words.totals
+        growth = self._words.curves(), self._words.totals, self._words.distinct
         self._words = GroupedCounts(STEP)
-        nothing = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        match = self._match(growth[1])
+        percentiles = tuple(PERCENTILES) if self.in_full else MIDDLE
+        self._numbers.order(len(self.groups))
+        of_documents = {
+            name: self._numbers.summaries(name, percentiles) for name in self._numbers.names()
+        }
+        totals = {n: self._numbers.totals(n) for n in _LENGTHS if n in of_documents}
+        found = list(each(self.groups, lambda group: self._report(group, growth, match)))
+        for place, report in enumerate(found):
+            if "lengths" in report:
+                report["lengths"] = {
+                    n: {"total": total[place], **of_documents[n][place]}
+                    for n, total in totals.items()
+                }
+            if "vocabulary" in report:
+                report["vocabulary"]["of_documents"] = {
+                    n: of_documents[n][place] for n in _OF_WORDS if n in of_documents
+                }
+        return found, match
 
-        def report(group: Group) -> dict[str, Any]:
-            place = self._places[group.name]
-            found: dict[str, Any] = {"name": group.name, "documents": group.documents}
-            measures = self._plan.measures
-            if "lengths" in measures:
-                names = [
-                    n for n in ("characters", "bytes", "words", "tokens") if n in group.numbers
-                ]
-                found["lengths"] = {n: _length(group.values(n)) for n in names}
-            if measures & {"vocabulary", "ngrams"}:
-                found |= self._of_words(group, place, totals, types)
-            if "heaps" in measures:
-                found["heaps"] = heaps(*curves.get(place, nothing))
-            return found | self._of_sample(group)
+    def _match(self, totals: np.ndarray) -> int | None:
+        if self._plan.match != 0:
+            return self._plan.match
+        enough = totals[totals >= FEWEST_WORDS]
+        return int(enough.min()) // STEP * STEP if len(enough) else FEWEST_WORDS
 
-        return list(each(self.groups, report))
-
-    def _of_words(
-        self, group: Group, place: int, totals: np.ndarray, types: np.ndarray
+    def _report(
+        self,
+        group: Group,
+        growth: tuple[dict[int, tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray],
+        match: int | None,
     ) -> dict[str, Any]:
-        sequence = np.concatenate([np.zeros(0, np.uint64), *group.sequences])
-        group.sequences = []
-        figures = diversity.sequence_figures(sequence)
-        found: dict[str, Any] = {}
-        if "vocabulary" in self._plan.measures:
-            total, distinct = (int(n[place]) if place < len(n) else 0 for n in (totals, types))
-            found["vocabulary"] = {
-                "words": total,
-                "types": distinct,
-                "ttr": distinct / total if total else None,
-                "taken": figures["words"],
-                "mtld": figures["mtld"],
-                "hdd": figures["hdd"],
-                "reason": figures["reason"],
-                "of_documents": {n: diversity.summary(group.values(n)) for n in _OF_WORDS},
-            }
-        if "ngrams" in self._plan.measures:
-            found["ngrams"] = {"taken": figures["words"], **figures["ngrams"]}
-        return found
+        """All but the numbers of documents, which are made for all groups at once."""
+        place = self._places[group.name]
+        curves, totals, types = growth
+        measures = self._plan.measures
+        found: dict[str, Any] = {"name": group.name, "documents": group.documents}
+        total, distinct = (int(n[place]) if place < len(n) else 0 for n in (totals, types))
+        curve = curves.get(place, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+        reason = None if total else "no words"
+        counted = total
+        if match is not None:
+            curve, reason = matched(*curve, match, total)
+            counted, distinct = (0, 0) if reason else (match, int(curve[1][-1]))
+        if "lengths" in measures:
+            found["lengths"] = {}
+        if measures & {"vocabulary", "ngrams"}:
+            sequence = _beginning(group.sequences, None if match is None else counted)
+            group.sequences = []
+            figures = diversity.sequence_figures(sequence)
+            if "vocabulary" in measures:
+                found["vocabulary"] = {
+                    "words": total,
+                    "types": distinct if counted or not total else None,
+                    "ttr": distinct / counted if counted else None,
+                    "taken": figures["words"],
+                    "mtld": figures["mtld"],
+                    "hdd": figures["hdd"],
+                    "reason": reason,
+                }
+            if "ngrams" in measures:
+                found["ngrams"] = {"taken": figures["words"], **figures["ngrams"]}
+        if "heaps" in measures:
+            found["heaps"] = heaps(*curve) | ({"reason": reason} if match and reason else {})
+        return found | self._of_sample(group, place)
 
-    def _of_sample(self, group: Group) -> dict[str, Any]:
+    def _of_sample(self, group: Group, place: int) -> dict[str, Any]:
         plan, found = self._plan, {}
         if not plan.of_sample:
             return {}
         texts = group.texts.result()[: plan.sample]
         if "compression" in plan.measures:
             found["compression"] = diversity.compression(texts)
+        if plan.measures & {"self-bleu", "openings"}:
+            parted = [sentences(text) for text in texts]
         if "self-bleu" in plan.measures:
-            found["lexical_diversity"], values = diversity.lexical_diversity(texts, plan.pooled)
-            group.numbers["lexical_diversity"] = [values]
+            found["lexical_diversity"], self._lexical[place] = diversity.lexical_diversity(
+                parted, plan.pooled
+            )
         if "openings" in plan.measures:
-            found["openings"] = diversity.openings(texts)
+            found["openings"] = diversity.openings(texts, parted)
+            if not self.in_full:
+                found["openings"] |= {"openings": None, "templates": None}
         return {"sample": len(texts), **found}
 
 
-def _length(values: np.ndarray) -> dict[str, Any]:
-    return {"total": int(values.sum()), **diversity.summary(values)}
+def _beginning(sequences: list[np.ndarray], words: int | None) -> np.ndarray:
+    """The first words of sequences, all for None, with the breaks between texts."""
+    whole = np.concatenate([np.zeros(0, np.uint64), *sequences])
+    return whole if words is None else whole[np.cumsum(whole != BREAK) <= words]

@@ -102,13 +102,10 @@ def over_represented(
     most: int,
     prior_share: float = 0.1,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What stands out in each of two corpora: log-odds with a Dirichlet prior [ours].
-
-    Monroe, Colaresi and Quinn 2008, equations 16 and 22: the prior is the pooled distribution with
-    the weight of ``prior_share`` of both corpora. n-grams that a table lacks count as zero there.
+    """What stands out in each of two corpora by ``log_odds``.
 
     Args:
-        left, right: counts of n-grams.
+        left, right: counts of n-grams; those that a table lacks count as zero there.
         totals: all n-grams of each corpus, those not in the tables included.
 
     Returns:
@@ -118,20 +115,15 @@ def over_represented(
     names = sorted({*left, *right})
     if not names or not all(totals):
         return [], []
-    counts = np.array([[left.get(n, 0), right.get(n, 0)] for n in names], np.float64)
-    prior = prior_share * sum(totals)
-    pooled = counts.sum(axis=1) * prior_share
-    raised = counts + pooled[:, None]
-    rest = np.array(totals, np.float64) + prior - raised
-    log_odds = np.diff(np.log(raised / rest), axis=1)[:, 0] * -1
-    z = log_odds / np.sqrt((1 / raised).sum(axis=1))
+    counts = np.array([[left.get(n, 0), right.get(n, 0)] for n in names], np.int64)
+    odds, z = log_odds(counts, totals, prior_share)
 
     def row(index: int) -> dict[str, Any]:
         return {
             "ngram": names[index],
             "left": int(counts[index, 0]),
             "right": int(counts[index, 1]),
-            "log_odds": float(log_odds[index]),
+            "log_odds": float(odds[index]),
             "z": float(z[index]),
         }
 
@@ -139,3 +131,23 @@ def over_represented(
     first = [row(i) for i in order[:most] if z[i] > 0]
     last = [row(i) for i in order[::-1][:most] if z[i] < 0]
     return first, last
+
+
+def log_odds(
+    counts: np.ndarray, totals: Sequence[int], prior_share: float = 0.1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds of the left corpus against the right with a Dirichlet prior [ours], and their z.
+
+    Monroe, Colaresi and Quinn 2008, equations 16 and 22: the prior is the pooled distribution with
+    the weight of ``prior_share`` of both corpora.
+
+    Args:
+        counts: int64 [items, 2], none of both 0; totals: of all items of each corpus, those not
+            counted included.
+    """
+    prior = prior_share * sum(totals)
+    raised = counts + prior_share * counts.sum(axis=1, keepdims=True)
+    rest = np.array(totals, np.float64) + prior - raised
+    odds = np.log(raised / rest)
+    difference = odds[:, 0] - odds[:, 1]
+    return difference, difference / np.sqrt((1 / raised).sum(axis=1))

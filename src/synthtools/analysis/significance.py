@@ -35,7 +35,7 @@ def compared(names: Sequence[str], values: Sequence[np.ndarray]) -> dict[str, An
     """
     finite = [one[np.isfinite(one)] for one in values]
     kept = [i for i, one in enumerate(finite) if len(one) >= _FEWEST]
-    left_out = [names[i] for i in range(len(names)) if i not in set(kept)]
+    left_out = [name for name, one in zip(names, finite, strict=True) if len(one) < _FEWEST]
     found: dict[str, Any] = {
         "kruskal_wallis": None, "levene": None, "pairs": None, "left_out": left_out, "reason": None
     }  # fmt: skip

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from synthtools.analysis.diversity import entropy
-from synthtools.analysis.response import over_represented
+from synthtools.analysis.response import log_odds
 
 _GRID = 512
 _LIST = 30
 # Density takes (grid × distinct tokens) exponentials a group.
 MOST_DENSITIES = 20
+# Beyond this, lists of tokens are more than a reader can look at.
+MOST_LISTS = 200
 
 
 def frequency(ids: np.ndarray, counts: np.ndarray, size: int, density: bool) -> dict[str, Any]:
@@ -68,25 +70,28 @@ def standing_out(
     pooled = np.zeros(len(surfaces), np.int64)
     for ids, counts in tokens.values():
         pooled[ids] += counts
+    seen = np.flatnonzero(pooled)
+    total = int(pooled.sum())
     found = []
     for group, (ids, counts) in sorted(tokens.items()):
         own = np.zeros_like(pooled)
         own[ids] = counts
-        seen = np.flatnonzero(pooled)
-        left = {str(i): int(own[i]) for i in seen}
-        right = {str(i): int(pooled[i] - own[i]) for i in seen}
-        totals = [int(own.sum()), int((pooled - own).sum())]
-        more, _ = over_represented(left, right, totals, _LIST)
-        rows = [
-            {
-                "token": surfaces[int(row["ngram"])].decode("utf-8", "replace"),
-                "token_id": int(row["ngram"]),
-                "count": row["left"],
-                "others": row["right"],
-                "log_odds": row["log_odds"],
-                "z": row["z"],
-            }
-            for row in more
-        ]
+        sides = np.stack([own, pooled - own], axis=1)[seen]
+        size = int(counts.sum())
+        rows: list[dict[str, Any]] = []
+        if size < total:
+            odds, z = log_odds(sides, (size, total - size))
+            first = np.argsort(-z, kind="stable")[:_LIST]
+            rows = [
+                {
+                    "token": surfaces[seen[index]].decode("utf-8", "replace"),
+                    "token_id": int(seen[index]),
+                    "count": int(sides[index, 0]),
+                    "others": int(sides[index, 1]),
+                    "log_odds": float(odds[index]),
+                    "z": float(z[index]),
+                }
+                for index in first[z[first] > 0].tolist()
+            ]
         found.append({"group": names[group], "tokens": rows})
     return found

@@ -10,6 +10,7 @@ import numpy as np
 STEP = 1000
 CONFIDENCE = 0.95
 _FEWEST_POINTS = 4
+FEWEST_WORDS = _FEWEST_POINTS * STEP
 _SHOWN = 200
 
 
@@ -28,7 +29,7 @@ def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
     """
     names = ("k", "k_interval", "beta", "beta_interval", "r_squared")
     if len(words) < _FEWEST_POINTS:
-        reason = f"fewer than {_FEWEST_POINTS * STEP:,} words: too few points for a fit"
+        reason = f"fewer than {FEWEST_WORDS:,} words: too few points for a fit"
         return {**dict.fromkeys(names), "points": len(words), "curve": None, "reason": reason}
     shown = np.unique(np.linspace(0, len(words) - 1, _SHOWN).astype(np.int64))
     curve = {"words": words[shown].tolist(), "distinct": distinct[shown].tolist()}
@@ -57,6 +58,20 @@ def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
         "r_squared": 1 - rest / spread if spread else None,
         "reason": None,
     }
+
+
+def matched(
+    words: np.ndarray, distinct: np.ndarray, most: int, total: int
+) -> tuple[tuple[np.ndarray, np.ndarray], str | None]:
+    """The beginning of a curve, ``most`` words of ``total``; none, with the reason, of fewer words.
+
+    β falls along every curve, so that a small corpus has a larger β than a large one of its kind:
+    only curves of one length can be compared.
+    """
+    if total < most:
+        return (words[:0], distinct[:0]), f"{total:,} words, fewer than the {most:,} to be matched"
+    kept = words <= most
+    return (words[kept], distinct[kept]), None
 
 
 def law(n: np.ndarray, k: float, beta: float) -> np.ndarray:

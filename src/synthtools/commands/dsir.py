@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.console.options import Jobs, Reading, Seed, Text, Writing, option
+from synthtools.console.options import Jobs, Plotting, Reading, Seed, Text, Writing, option
 
 
 def dsir(
     reading: Reading,
     text: Text,
     writing: Writing,
+    plotting: Plotting,
     seed: Seed,
     jobs: Jobs,
     target: Annotated[
@@ -136,4 +137,5 @@ def dsir(
             estimator=estimator,
             seed=seed.seed,
         ),
+        plotting.plot,
     )

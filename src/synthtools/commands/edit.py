@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.console.models import Model
-from synthtools.console.options import Jobs, Reading, Seed, Text, Writing, option
+from synthtools.console.options import Jobs, Plotting, Reading, Seed, Text, Writing, option
 
 
 def edit(
     reading: Reading,
     text: Text,
     writing: Writing,
+    plotting: Plotting,
     seed: Seed,
     model: Model,
     jobs: Jobs,
@@ -135,7 +136,14 @@ def edit(
         raise UsageError("--top-p must be above 0")
     if scores and generations > 1:
         raise UsageError("--scores are of the original text: they serve one generation only")
-    with Run("edit", reading, writing, text.text_field, beside=[scores] if scores else []) as run:
+    with Run(
+        "edit",
+        reading,
+        writing,
+        text.text_field,
+        beside=[scores] if scores else [],
+        plot=plotting.plot,
+    ) as run:
         from synthtools.curation import editing
         from synthtools.curation.edit import Rules
         from synthtools.curation.stored_scores import StoredScores

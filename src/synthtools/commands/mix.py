@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from synthtools.console.options import BadRecords, Jobs, Seed, Text, Writing, option
+from synthtools.console.options import BadRecords, Jobs, Plotting, Seed, Text, Writing, option
 
 
 def mix(
     bad: BadRecords,
     text: Text,
     writing: Writing,
+    plotting: Plotting,
     seed: Seed,
     jobs: Jobs,
     sources: Annotated[
@@ -139,4 +140,5 @@ def mix(
         ),
         dry_run,
         json_output,
+        plotting.plot,
     )

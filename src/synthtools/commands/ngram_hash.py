@@ -127,7 +127,7 @@ def ngram_hash(
     ] = None,
     plot: Annotated[
         str | None,
-        option("--plot", metavar="FILE", help="Draw the responses as PNG or SVG (needs [plot])."),
+        option("--plot", metavar="FILE", help="Draw the report as PNG or SVG (needs [plot])."),
     ] = None,
     json_output: Annotated[
         bool, option("--json", help="Print the report as JSON at a terminal too.")
@@ -167,13 +167,13 @@ def ngram_hash(
             vector_field, vector_model, rows, buckets or 20_000, width, seed.seed
         )
         hashing.run_density(
-            reading, text, writing, jobs, vectors, per_record is not None, json_output
+            reading, text, writing, jobs, vectors, per_record is not None, plot, json_output
         )
     elif per_record == "minhash":
         hashing.run_signatures(reading, text, writing, jobs, permutations, shingle)
     elif duplicates:
         hashing.run_duplicates(
-            reading, text, writing, jobs, permutations, shingle, threshold, json_output
+            reading, text, writing, jobs, permutations, shingle, threshold, plot, json_output
         )
     else:
         counting = hashing.Counting(n, buckets or 10_000, hash_name, top, exact)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.console.options import Reading, Seed, Text, Writing, option
+from synthtools.console.options import Plotting, Reading, Seed, Text, Writing, option
 
 
 def sample(
     reading: Reading,
     text: Text,
     writing: Writing,
+    plotting: Plotting,
     seed: Seed,
     count: Annotated[str, option("--count", "-n", metavar="N", help="How many records to draw.")],
     by: Annotated[
@@ -98,7 +99,7 @@ def sample(
         stratify_by,
         allocation == "equal",
     )
-    with Run("sample", reading, writing) as run:
+    with Run("sample", reading, writing, plot=plotting.plot) as run:
         if run.done:
             run.finish()
             return

@@ -99,6 +99,18 @@ def stats(
             "[ours]; Heaps' law and the type-token ratio take all.",
         ),
     ] = 1_000_000,
+    match_words: Annotated[
+        str | None,
+        option(
+            "--match-words",
+            metavar="N|min",
+            help="Take Heaps' law, type-token ratio, MTLD, HD-D and n-grams over the first N words of "
+            "each group (thousands; min: as many as the smallest group of 4,000 or more has) [ours]: "
+            "they depend on the amount of text, and groups of different size compare only so. The "
+            "input's order counts: thin a sorted corpus by synth sample. Groups of fewer words have "
+            "null and a reason.",
+        ),
+    ] = None,
     plot: Annotated[
         str | None,
         option(
@@ -132,13 +144,15 @@ def stats(
     Examples:
       synth stats human.jsonl.zst synthetic.jsonl.zst
       synth stats outputs.jsonl.zst --text-field response --by model --json
+      synth stats human.jsonl synthetic.jsonl --match-words min --measures vocabulary,heaps
       synth stats human.jsonl synthetic.jsonl --tokenizer builtin | jq .over_represented_tokens
       synth stats embedded.parquet --by source --vector-field embedding --measures semantic
 
-    Memory: 64 bytes a record, and 8 to 16 to tell records apart; of each group the texts of the sample
-    (for --vector-model of all documents that are embedded), 8 bytes for each of the words taken, 20 to
-    80 for each distinct word and token; 4 bytes for each number of a sampled vector. At most 10,000
-    groups.
+    Memory: 80 bytes a record, and 8 to 16 to tell records apart; 20 kB a group, the report included; of
+    each group the texts of the sample (for --vector-model of all documents that are embedded), 8 bytes
+    for each of the words taken, 20 to 80 for each distinct word and token; 4 bytes for each number of
+    a sampled vector. At most a million groups. Of more than 10,000 the report has medians and totals
+    alone, of more than 200 no pairs of groups and no tokens that stand out.
     """
     from synthtools.console import statistics
 
@@ -153,6 +167,7 @@ def stats(
         pooled,
         vectors,
         words,
+        match_words,
         seed.seed,
         report,
         plot,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from synthtools.console.options import BadRecords, Jobs, Reading, Seed, Text, option
+from synthtools.console.options import BadRecords, Jobs, Plotting, Reading, Seed, Text, option
 from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 
 
@@ -21,6 +21,7 @@ def train(
     adapters: Adapters,
     keeping: Keeping,
     watching: Watching,
+    plotting: Plotting,
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -184,4 +185,5 @@ def train(
         keeping,
         watching,
         output,
+        plotting.plot,
     )

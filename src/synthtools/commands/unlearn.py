@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.console.options import BadRecords, Jobs, Reading, Seed, Text, option
+from synthtools.console.options import BadRecords, Jobs, Plotting, Reading, Seed, Text, option
 from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 
 
@@ -12,6 +12,7 @@ def unlearn(
     bad: BadRecords,
     text: Text,
     conversations: Conversations,
+    plotting: Plotting,
     seed: Seed,
     jobs: Jobs,
     recipe: Recipe,
@@ -184,10 +185,6 @@ def unlearn(
     report: Annotated[
         str | None, option("--report", metavar="FILE", help="Write the report here as JSON too.")
     ] = None,
-    plot: Annotated[
-        str | None,
-        option("--plot", metavar="FILE", help="Draw before and after as .png or .svg."),
-    ] = None,
 ) -> None:
     """Make a model forget the pattern of some text while it keeps what it knows.
 
@@ -260,5 +257,5 @@ def unlearn(
         watching,
         output,
         report,
-        plot,
+        plotting.plot,
     )

@@ -9,6 +9,9 @@ from synthtools.console.reports import number, table
 
 _NAME = 30
 _WORDS_SHOWN = 8
+# A table has a line for each of so many groups; of more, for the first and the last of them.
+_MOST = 200
+_SHOWN = 25
 # (heading, where the number stands in a group, what sorts the table if it is there)
 _COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("documents", ("documents",)),
@@ -53,13 +56,23 @@ def by_diversity(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return groups
 
 
+def ends(groups: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
+    """The groups as far as there is room for a line each, None for those that are left out."""
+    if len(groups) <= _MOST:
+        return list(groups)
+    return [*groups[:_SHOWN], None, *groups[-_SHOWN:]]
+
+
 def lines(report: dict[str, Any]) -> list[str]:
     """A line a group, the most diverse first (of documents the medians); tests; what stands out."""
     groups = by_diversity(report["groups"])
     shown = [c for c in _COLUMNS if any(at(group, c[1]) is not None for group in groups)]
     wide = min(_NAME, max((len(group["name"]) for group in groups), default=0))
     found = [f"{'':<{wide}}" + "".join(f"  {name:>{_width(name)}}" for name, _ in shown)]
-    for group in groups:
+    for group in ends(groups):
+        if group is None:
+            found.append(f"… {len(groups) - 2 * _SHOWN:,} more, all in the report (--json)")
+            continue
         cells = (f"  {number(at(group, path)):>{_width(name)}}" for name, path in shown)
         found.append(f"{_short(group['name'], wide):<{wide}}" + "".join(cells))
     if len(groups) == 1:

@@ -48,8 +48,8 @@ def check(
         )
     if json_output and per_record is not None:
         raise UsageError("--json belongs to reports; records are JSON already")
-    if plot is not None and modes not in ([], ["compare"]):
-        raise UsageError("--plot draws responses: it goes with the plain report and --compare")
+    if plot is not None and per_record is not None:
+        raise UsageError("--plot draws reports: it does not go with --per-record")
     if plot is not None:
         pictures.check_name(plot)
 
@@ -203,11 +203,12 @@ def run_duplicates(
     permutations: int,
     shingle: int,
     threshold: float,
+    plot: str | None,
     json_output: bool,
 ) -> None:
     """Near-duplicate pairs and clusters within and across the inputs."""
     wanted = writing if writing.output or writing.format else None
-    with Run("ngram-hash", reading, wanted, text.text_field) as run:
+    with Run("ngram-hash", reading, wanted, text.text_field, plot=plot) as run:
         if run.done:
             run.finish()
             return
@@ -323,13 +324,14 @@ def run_density(
     jobs: Jobs,
     options: Vectors,
     per_record: bool,
+    plot: str | None,
     json_output: bool,
 ) -> None:
     """How densely vectors lie: a pass that counts, a pass that looks up."""
     if options.width == 0:
         raise UsageError("--width must be above 0")
     text_field = text.text_field if options.model else None
-    with Run("ngram-hash", reading, writing if per_record else None, text_field) as run:
+    with Run("ngram-hash", reading, writing if per_record else None, text_field, plot=plot) as run:
         if run.done:
             run.finish()
             return

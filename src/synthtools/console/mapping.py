@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,9 @@ from synthtools.console.options import Jobs, Reading, Text, Writing
 from synthtools.console.reports import number, table
 from synthtools.console.run import Run
 from synthtools.errors import UsageError
+from synthtools.records.batch import Batch
+
+Embedded = tuple[Batch, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,10 @@ def run_map(
             else:
                 _embed(run, groups, text.text_field, model, jobs, pooling)
         vectors = stacked(groups)
+        run.stage(f"placing {len(vectors):,} documents on a map")
         coordinates, made = project(vectors, options.method, options.seed)
         placed = np.split(coordinates, np.cumsum([len(g.vectors) for g in groups])[:-1])
+        run.stage("comparing groups, two by two")
         pairs = [
             {
                 "left": left.name,
@@ -139,8 +145,15 @@ def _embed(
 
     with pooling.open(model, jobs) as vectors:
         run.model = vectors.description
+        run.stage("documents embedded", sum(len(group.order) for group in groups))
         for group in groups:
-            group.take(embedded(group.batches, vectors, text_field))
+            group.take(_counted(run, embedded(group.batches, vectors, text_field)))
+
+
+def _counted(run: Run, found: Iterator[Embedded]) -> Iterator[Embedded]:
+    for item in found:
+        run.advance(len(item[0]))
+        yield item
 
 
 # ---------------------------------------------------------------- for a person

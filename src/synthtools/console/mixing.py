@@ -130,6 +130,7 @@ def run(
     options: Options,
     dry_run: bool,
     json_output: bool,
+    plot: str | None,
 ) -> None:
     """Measures the sources, plans, writes."""
     named, unit = options.checked()
@@ -138,7 +139,7 @@ def run(
     reading = Reading(
         bad.on_error, bad.rejects, bad.quiet, [file for group in files.values() for file in group]
     )
-    with Run("mix", reading, None if dry_run else writing, text.text_field) as run:
+    with Run("mix", reading, None if dry_run else writing, text.text_field, plot=plot) as run:
         if run.done:
             run.finish()
             return

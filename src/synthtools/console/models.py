@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from synthtools.console import quantities
 from synthtools.console.options import Jobs, option
 from synthtools.errors import UsageError
@@ -219,3 +221,18 @@ class Models(Model):
     def names(self) -> list[str]:
         """The models asked for."""
         return self.model or ["builtin"]
+
+
+@dataclass(frozen=True)
+class EvaluatedModel(Model):
+    """Like ``Model``, but named without an option, and some uses need none."""
+
+    model: Annotated[  # type: ignore[assignment]
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="The language model: builtin, a directory, or a Hub id. Safetensors weights only; "
+            "code from a model's repository is never run.",
+            show_default=False,
+        ),
+    ] = None

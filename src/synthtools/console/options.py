@@ -31,7 +31,7 @@ DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 NOT_DEFINING = frozenset(
     (
         *("output", "force", "resume", "report", "rejects"),
-        *("json_output", "jobs", "debug", "quiet", "batch_tokens"),
+        *("json_output", "jobs", "debug", "quiet", "batch_tokens", "plot"),
         *("devices", "server", "files", "shard_size", "format"),
         *("requests", "tokens_in_flight", "timeout", "patience"),
     )
@@ -89,6 +89,20 @@ class Reading(BadRecords):
             metavar="I/N",
             help="Take only the I-th of N runs of neighbouring input files (for Slurm or GNU "
             "parallel).",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Plotting:
+    """The report of a tool that writes records, as a picture."""
+
+    plot: Annotated[
+        str | None,
+        option(
+            "--plot",
+            metavar="FILE",
+            help="Draw the report as PNG or SVG (needs [plot]); synth plot draws it later.",
         ),
     ] = None
 

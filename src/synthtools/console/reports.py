@@ -17,7 +17,7 @@ from synthtools.records.files import write_whole
 
 # A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
 _SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
-_LISTS = re.compile(rf"\[\n\s+({_SCALAR}(?:,\n\s+{_SCALAR})*)\n\s+\]")
+_LISTS = re.compile(rf"\[\n\s+({_SCALAR}(?:,\n\s+{_SCALAR})*)\n\s*\]")
 _LINE = 100
 
 
@@ -45,9 +45,26 @@ def made_by(
 
 
 def to_json(report: dict[str, Any]) -> str:
-    """The report as indented JSON; what is no number is null, so that every reader can read it."""
-    text = json.dumps(_finite(report), indent=2, ensure_ascii=False)
-    return _LISTS.sub(_on_one_line, text) + "\n"
+    """The report as indented JSON; what is no number is null, so that every reader can read it.
+
+    Memory: twice the text, and fifty times that of the longest entry of a list at the top.
+    """
+    if not report:
+        return "{}\n"
+    members = (f"  {_text(name)}: {_member(value)}" for name, value in report.items())
+    return "{\n" + ",\n".join(members) + "\n}\n"
+
+
+def _member(value: Any) -> str:
+    """A value one level down; a list of objects one by one, for there may be many."""
+    if not (isinstance(value, list) and value and all(isinstance(one, dict) for one in value)):
+        return _text(value).replace("\n", "\n  ")
+    entries = ("    " + _text(one).replace("\n", "\n    ") for one in value)
+    return "[\n" + ",\n".join(entries) + "\n  ]"
+
+
+def _text(value: Any) -> str:
+    return _LISTS.sub(_on_one_line, json.dumps(_finite(value), indent=2, ensure_ascii=False))
 
 
 def _on_one_line(found: re.Match[str]) -> str:

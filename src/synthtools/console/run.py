@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from synthtools.console import quantities, reports, terminal
+from synthtools.console import pictures, quantities, reports, terminal
 from synthtools.console.options import ARGUMENTS, NOT_DEFINING, Jobs, Reading, Writing
 from synthtools.errors import RecordError, UsageError
 from synthtools.records.batch import Batch
@@ -57,6 +57,8 @@ class Run:
         also_needed: further text fields, each with the option that names it.
         beside: other files or directories whose records are read along with the inputs.
         bar: show how much has been read; not for tools whose time goes elsewhere.
+        inputs: whether the tool has inputs besides; else not even stdin is one.
+        plot: the picture of the report that ``finish`` draws, None for none.
 
     Attributes:
         arguments: of the command line, by option name.
@@ -73,6 +75,8 @@ class Run:
         also_needed: tuple[tuple[str, str], ...] = (),
         beside: Sequence[str] = (),
         bar: bool = True,
+        inputs: bool = True,
+        plot: str | None = None,
     ) -> None:
         self.tool = tool
         self.model: dict[str, Any] | None = None
@@ -84,10 +88,14 @@ class Run:
         self.arguments = ARGUMENTS.get({})
         self._start = time.monotonic()
         self._records = 0
+        self._stage: tuple[str, int | None] | None = None
+        self._staged = 0
         self._stack = ExitStack()
         self.sink: Sink | None = None
         self._beside = beside
         self._bar = bar
+        self._reads = inputs
+        self._plot = plot
 
     def __enter__(self) -> Self:
         reading, writing = self._reading, self._writing
@@ -95,7 +103,9 @@ class Run:
             raise UsageError(f"--on-error {reading.on_error}: use fail or skip")
         if reading.rejects and reading.on_error != "skip":
             raise UsageError("--rejects needs --on-error skip")
-        self.shards = find_shards(reading.files)
+        if self._plot is not None:
+            pictures.check_name(self._plot)
+        self.shards = find_shards(reading.files) if self._reads else []
         if reading.shard:
             self.shards = part_of(self.shards, *quantities.part(reading.shard))
         self._named = list(self.shards)
@@ -169,12 +179,30 @@ class Run:
             for s in [*self._named, *self.shards_beside]
         ]
 
+    def stage(self, words: str, total: int | None = None) -> None:
+        """What the progress bar shows from now on, in place of the bytes that were read.
+
+        Args:
+            words: what is done; total: of ``advance``, None where it is not known.
+        """
+        self._staged = 0
+        self._stage = words, total
+
+    def advance(self, done: int) -> None:
+        """So much more of the stage is done."""
+        self._staged += done
+
     def _state(self) -> tuple[int, int | None, str]:
+        if self._stage is not None:
+            words, total = self._stage
+            there = "" if total is None else f": {self._staged:,} of {total:,}"
+            return self._staged, total, words + there
         sizes = [shard.size for shard in self.shards]
         total = None if None in sizes else sum(s for s in sizes if s is not None)
         done = sum(shard.bytes_read for shard in self.shards)
         rate = self._records / max(1e-9, time.monotonic() - self._start)
-        return done, total, f"{self._records:,} records, {rate:,.0f}/s"
+        there = f"{done / 1e6:,.1f}" + ("" if total is None else f"/{total / 1e6:,.1f}")
+        return done, total, f"{there} MB, {self._records:,} records, {rate:,.0f}/s"
 
     def rejects_of(self, again: bool) -> Rejects:
         """Where bad records go: told and kept by the first pass over the inputs alone."""
@@ -301,7 +329,7 @@ class Run:
         self._records += records
 
     def finish(self, result: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Makes the output stand, tells what was skipped, writes ``--report``.
+        """Makes the output stand, tells what was skipped, writes ``--report``, draws ``--plot``.
 
         Args:
             result: the tool's own numbers.
@@ -318,6 +346,12 @@ class Run:
         report = self._report(result or {})
         if self._writing is not None and self._writing.report:
             reports.save(report, self._writing.report)
+        if self._plot is not None and result is None:
+            terminal.remark(
+                f"{self._plot}: not drawn: all had been done, nothing was measured anew"
+            )
+        elif self._plot is not None:
+            pictures.plot(report, self._plot)
         return report
 
     def _tell_skipped(self) -> None:

@@ -57,7 +57,12 @@ class Selection:
 
 
 def run_dsir(
-    reading: Reading, text: Text, writing: Writing, jobs: Jobs, options: Selection
+    reading: Reading,
+    text: Text,
+    writing: Writing,
+    jobs: Jobs,
+    options: Selection,
+    plot: str | None,
 ) -> None:
     """Fits, weighs, selects."""
     options.check()
@@ -69,12 +74,15 @@ def run_dsir(
     if given and len(given) < len(named):
         raise UsageError("give every --target a share (PATH=SHARE), or none")
     writes = count is not None or options.weights
+    if plot is not None and count is None:
+        raise UsageError("--plot compares a selection with what it was drawn from: it needs -n")
     with Run(
         "dsir",
         reading,
         writing if writes else None,
         text.text_field,
         beside=[path for path, _ in named],
+        plot=plot,
     ) as run:
         if run.done:
             run.finish()

@@ -15,7 +15,7 @@ from synthtools.errors import RecordError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from synthtools.analysis.grouping import Group, Groups, Plan
+    from synthtools.analysis.grouping import Groups, Plan
     from synthtools.lm.tokens import TextTokenizer
     from synthtools.records.batch import Batch
     from synthtools.records.inputs import Shard
@@ -48,6 +48,7 @@ class Options:
     pooled: int
     vectors: int
     words: int
+    match_words: str | None
     seed: int
     report: str | None
     plot: str | None
@@ -79,7 +80,22 @@ class Options:
             self.vectors,
             self.words,
             self.vector_model is not None,
+            self._match(),
         )
+
+    def _match(self) -> int | None:
+        """Words of each group that are matched, 0 for those of the smallest."""
+        from synthtools.analysis.vocabulary import FEWEST_WORDS, STEP
+        from synthtools.console.quantities import count
+
+        if self.match_words is None or self.match_words == "min":
+            return None if self.match_words is None else 0
+        words = count(self.match_words, "--match-words")
+        if words < FEWEST_WORDS or words % STEP:
+            raise UsageError(
+                f"--match-words {self.match_words}: min, or thousands from {FEWEST_WORDS:,} on"
+            )
+        return words
 
     def tested(self, plan: Plan) -> list[str]:
         if self.tests == "none":
@@ -112,7 +128,7 @@ def run(reading: Reading, text_field: str, jobs: Jobs, options: Options) -> None
         groups = Groups(plan, "name a field of fewer values with --by")
         _read(run, groups, plan, options, tokenizer, jobs)
         result = _result(run, groups, plan, options, tokenizer, jobs)
-        result["tests"] = _tests(groups.groups, tested)
+        result["tests"] = _tests(groups, tested)
         report = run.finish({"kind": "stats", **result})
     pictures.plot(report, options.plot)
     if options.report is not None:
@@ -217,7 +233,10 @@ def _result(
         "words_taken": plan.words,
     }
     semantic = list(_semantic(run, groups, plan, options, jobs))
-    result["groups"] = groups.results(lambda some, report: in_order(some, report, jobs.count()))
+    result["groups"], result["matched_words"] = groups.results(
+        lambda some, report: in_order(some, report, jobs.count())
+    )
+    result["in_full"] = groups.in_full
     for group, found in zip(result["groups"], semantic, strict=False):
         group["semantic_diversity"] = found
     if "tokens" in plan.measures and tokenizer is not None:
@@ -232,10 +251,9 @@ def _result(
             group["tokens"] = token_frequency.frequency(*found, size, few)
         names = [group.name for group in groups.groups]
         result["tokenizer"] = options.tokenizer
+        listed = 1 < len(tokens) <= token_frequency.MOST_LISTS
         result["over_represented_tokens"] = (
-            token_frequency.standing_out(tokens, names, tokenizer.surfaces)
-            if len(tokens) > 1
-            else None
+            token_frequency.standing_out(tokens, names, tokenizer.surfaces) if listed else None
         )
     return result
 
@@ -272,10 +290,11 @@ def _semantic(
             yield semantic_diversity(np.concatenate(rows[1:] or rows))
 
 
-def _tests(groups: list[Group], tested: list[str]) -> dict[str, Any] | None:
-    if len(groups) < 2 or not tested:
+def _tests(groups: Groups, tested: list[str]) -> dict[str, Any] | None:
+    if len(groups.groups) < 2 or not tested:
         return None
     from synthtools.analysis.significance import compared
 
-    names = [group.name for group in groups]
-    return {name: compared(names, [group.values(name) for group in groups]) for name in tested}
+    names = [group.name for group in groups.groups]
+    places = range(len(names))
+    return {name: compared(names, [groups.values(name, p) for p in places]) for name in tested}

@@ -43,7 +43,7 @@ def progress(
     """A bar on stderr while the block runs; nothing at all where stderr is no terminal.
 
     Args:
-        state: polled a few times a second: (done, total or None, remark), done and total in bytes.
+        state: polled a few times a second: (done, total or None, remark).
     """
     if quiet or not sys.stderr.isatty():
         yield
@@ -51,7 +51,6 @@ def progress(
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        DownloadColumn,
         Progress,
         ProgressColumn,
         TextColumn,
@@ -69,7 +68,6 @@ def progress(
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(),
         State(),
         TimeRemainingColumn(),
         console=Console(stderr=True),

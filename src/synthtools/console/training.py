@@ -34,9 +34,12 @@ if TYPE_CHECKING:
 _FREE = frozenset(
     (
         *("output", "resume", "force", "quiet", "json_output", "dry_run", "cache"),
-        *("checkpoint_every", "keep", "jobs", "device", "rejects", "tensorboard", "wandb"),
+        *("checkpoint_every", "keep", "jobs", "device", "rejects", "tensorboard", "wandb", "plot"),
+        *("report", "compare_tokens"),
     )
 )
+# Means of the loss that the report keeps; the log has every step.
+_STRETCHES = 200
 # Peak learning rate of a model that is continued [Flaws].
 CONTINUED = 5e-5
 # The longest rows of a continued model unless the user says so [ours].
@@ -56,6 +59,7 @@ def run_training(
     keeping: Keeping,
     watching: Watching,
     output: str | None,
+    plot: str | None = None,
 ) -> None:
     """Trains from the records and saves a model directory; see ``synth train --help``."""
     named = sources_of(what.sources)
@@ -73,7 +77,10 @@ def run_training(
         prepare(folder, keeping.resume, keeping.force)
     quiet = reading.quiet or rank > 0
     inputs = replace(reading, files=[name for name, _ in named], quiet=quiet)
-    with Run("train", inputs, beside=[path for _, path in valid], bar=False) as run:
+    if plot is not None and watching.dry_run:
+        raise UsageError("--plot draws what a run has learned; it does not go with --dry-run")
+    beside = [path for _, path in valid]
+    with Run("train", inputs, beside=beside, bar=False, plot=plot) as run:
         from synthtools.lm.loading import load_tokenizer
         from synthtools.training import parallel
         from synthtools.training.run import run as train
@@ -112,7 +119,7 @@ def run_training(
         require_end(outcome, watch)
         run.count(sum(facts["documents"] for facts in outcome.facts.values()))
         if ranks.first:
-            report = run.finish(result(output, outcome))
+            report = run.finish(result(output, folder, outcome))
             shown = ["model", "parameters", "trained", "documents", "corpus_tokens", "steps"]
             shown += ["skipped_steps", "final_loss", "valid"]
             show(report, watching.json_output, shown)
@@ -220,7 +227,7 @@ def job_of(run: Run, sources: Sequence[Source]) -> dict[str, Any]:
     return job
 
 
-def result(output: str | None, outcome: Outcome) -> dict[str, Any]:
+def result(output: str | None, folder: Path, outcome: Outcome) -> dict[str, Any]:
     """The numbers of a run's report."""
     facts = outcome.facts.values()
     return {
@@ -236,6 +243,23 @@ def result(output: str | None, outcome: Outcome) -> dict[str, Any]:
         "stopped_early": outcome.progress.stopped_early,
         "final_loss": outcome.final_loss,
         "valid": outcome.valid,
+        "curve": _curve(folder),
+    }
+
+
+def _curve(folder: Path) -> dict[str, list[float]]:
+    """The loss along the run: means over at most 200 equal stretches of its log."""
+    import numpy as np
+
+    from synthtools.training.plan import WORK
+
+    lines = reports.load(str(folder / WORK / "log.jsonl"))["steps"]
+    points = np.array([(line["step"], line.get("loss")) for line in lines], np.float64)
+    points = points[np.isfinite(points[:, 1])]
+    parts = np.array_split(points, min(len(points), _STRETCHES)) if len(points) else []
+    return {
+        "steps": [float(part[-1, 0]) for part in parts],
+        "loss": [float(part[:, 1].mean()) for part in parts],
     }
 
 

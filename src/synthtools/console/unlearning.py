@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthtools.console import pictures, quantities, recipe, reports
+from synthtools.console import quantities, recipe, reports
 from synthtools.console.options import Reading, Text
 from synthtools.console.planning import planned
 from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
@@ -89,7 +89,8 @@ def run_unlearning(
     quiet = reading.quiet or rank > 0
     named = [*what.forget, *(path for path, _ in replayed)]
     inputs = replace(reading, files=named, quiet=quiet)
-    with Run("unlearn", inputs, beside=[path for _, path in valid], bar=False) as run:
+    beside = [path for _, path in valid]
+    with Run("unlearn", inputs, beside=beside, bar=False, plot=plot) as run:
         from synthtools.lm.loading import load_tokenizer
         from synthtools.training import parallel
         from synthtools.training.forgetting import run as unlearn
@@ -148,14 +149,13 @@ def run_unlearning(
             found = {
                 "method": what.method,
                 "weights": method.weights._asdict(),
-                **result(output, outcome),
+                **result(output, folder, outcome),
                 "ended_by": outcome.ended_by,
                 **(outcome.compared or {}),
             }
             report = run.finish(found)
             if report_file is not None:
                 reports.save(report, report_file)
-            pictures.plot(report, plot)
             reports.show(report, watching.json_output, _table(report))
     ranks.leave()
 
@@ -183,6 +183,8 @@ def _check(
 ) -> None:
     if what.model is None:
         raise UsageError("unlearn needs --model MODEL")
+    if plot is not None and (watching.dry_run or what.compare_tokens == "0"):
+        raise UsageError("--plot draws the comparison of both models; it needs a run that makes it")
     if output is None and not watching.dry_run:
         raise UsageError("unlearn needs -o DIR for the model")
     if "-" in (*what.forget, *what.replay):
@@ -198,8 +200,6 @@ def _check(
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two sources are called {name}: rename one")
-    if plot is not None:
-        pictures.check_name(plot)
 
 
 def _plan(what: What, adapters: Adapters, keeping: Keeping, seed: int) -> Plan:

@@ -21,7 +21,7 @@ from synthtools.records.transform import gathered
 # Records whose first tries are all made before the second ones begin.
 _TOGETHER = 2048
 _GOLD_MARK = "####"  # of GSM8K, before the answer
-_SAID = re.compile(r"answer\s+is\s*:?\s*(.+)", re.IGNORECASE)
+_SAID = re.compile(r"\banswer\s+is\b\s*:?", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
 
 
@@ -37,14 +37,15 @@ def reached(text: str, gold: str) -> bool:
     without signs of currency, commas and units; other answers without case, the full stop and marks
     around them [ours].
     """
-    found = _SAID.findall(text)
-    if not found:
+    _, *said = _SAID.split(text)
+    if not said:
         return False
+    last = (said[-1].strip().splitlines() or [""])[0]
     right = _number(gold)
     if right is not None:
-        numbers = _NUMBER.findall(found[-1])
+        numbers = _NUMBER.findall(last)
         return bool(numbers) and _number(numbers[0]) == right
-    return _bare(found[-1]) == _bare(gold)
+    return _bare(last) == _bare(gold)
 
 
 def _bare(text: str) -> str:

@@ -161,6 +161,10 @@ class Generator(Closing, ABC):
         return self.description["name"]
 
     @abstractmethod
+    def sample_as(self, sampling: Sampling) -> None:
+        """Draws answers to later calls like this."""
+
+    @abstractmethod
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None
     ) -> Iterator[Answer]:

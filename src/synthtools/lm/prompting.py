@@ -56,6 +56,10 @@ class Prompting:
         self._name = name
         self._chat: ChatTokenizer | None = None
 
+    def sample_as(self, sampling: Sampling) -> None:
+        """Prompts that are made ready from now on are for answers drawn like this."""
+        self._sampling = sampling
+
     def _conversations(self) -> ChatTokenizer:
         if self._chat is None:
             self._chat = ChatTokenizer(self._loaded)

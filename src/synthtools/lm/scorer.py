@@ -104,6 +104,11 @@ class LanguageModel(Closing):
     def close(self) -> None:
         self._engine.close()
 
+    @property
+    def capacity(self) -> int:
+        """Tokens of text that one pass of the model holds."""
+        return self._capacity
+
     def tokenise(self, texts: list[str], prompts: list[str] | None = None) -> list[Tokenised]:
         """Tokens of texts, and of the prompts before them (tokenised apart, so that a text has the
         same tokens after every prompt [ours])."""

@@ -10,7 +10,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import httpx
@@ -30,7 +30,7 @@ from synthtools.lm.generation import (
 from synthtools.lm.loading import describe
 from synthtools.lm.scorer import Settings
 from synthtools.lm.server_backend import PASSING, NotServedError, greet, message_of
-from synthtools.lm.server_pool import Pool, Server, pause
+from synthtools.lm.server_pool import DaemonThreads, Pool, Server, pause
 
 # Prompts read ahead of the oldest that has no answer yet, for each request in flight.
 _AHEAD = 8
@@ -63,7 +63,7 @@ class ServerGenerator(Generator):
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=traffic.requests)
         servers = _serving(urls, settings.model.name, timeout, limits)
         self._pool = Pool(servers, traffic.patience, traffic.tokens, tell)
-        self._threads = ThreadPoolExecutor(traffic.requests, thread_name_prefix="request")
+        self._threads = DaemonThreads(traffic.requests)
         self._sampling = sampling
         self._seed = seed
         self._traffic = traffic
@@ -87,6 +87,9 @@ class ServerGenerator(Generator):
             raise UsageError(
                 f"--server: they serve different models ({', '.join(s.model for s in servers)})"
             )
+
+    def sample_as(self, sampling: Sampling) -> None:
+        self._sampling = sampling
 
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None
@@ -113,9 +116,8 @@ class ServerGenerator(Generator):
                 future.cancel()
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         self._pool.close()
-        self._threads.shutdown()
 
     def _ask(self, prompt: Prompt) -> Answer:
         """The answer to a prompt, whatever it takes."""
@@ -150,13 +152,14 @@ class ServerGenerator(Generator):
         """
         while True:
             with self._pool.server() as server:
+                begun = time.monotonic()
                 try:
                     answer = self._once(server, prompt)
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                    self._pool.fails(server, f"no server answers ({error})")
+                    self._pool.fails(server, f"no server answers ({error})", begun)
                     continue
                 except _Busy as busy:
-                    self._pool.fails(server, str(busy), busy.after)
+                    self._pool.fails(server, str(busy), begun, busy.after)
                     continue
                 except httpx.TimeoutException as error:
                     raise _Again(

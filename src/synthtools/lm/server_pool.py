@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from synthtools.errors import SynthError
+
+_R = TypeVar("_R")
 
 # Pauses after a failure, seconds: they double up to the longest.
 _FIRST_PAUSE = 0.5
@@ -43,6 +48,7 @@ class Server:
         self.in_flight = 0
         self.failures = 0  # in a row
         self.rests_until = 0.0
+        self.failed_at = 0.0
         self.failing_since: float | None = None
         self.given_up: str | None = None
 
@@ -138,21 +144,24 @@ class Pool:
         if back:
             self._tell(f"{server.url}: answers again")
 
-    def fails(self, server: Server, reason: str, after: float | None = None) -> None:
+    def fails(self, server: Server, reason: str, begun: float, after: float | None = None) -> None:
         """Notes that a server could not be reached or is too busy; it rests for a while.
 
         Args:
+            begun: when it was asked, on the monotonic clock.
             after: seconds that the server itself asks for.
         """
         with self._changed:
             now = time.monotonic()
             # Requests that were under way together fail together: one failure.
-            if server.rests_until <= now or not server.failures:
+            counts = begun >= server.failed_at
+            if counts:
                 server.failures += 1
+                server.failed_at = now
                 server.rests_until = now + max(pause(server.failures), after or 0.0)
             if server.failing_since is None:
                 server.failing_since = now
-            first = server.failures == 2
+            first = counts and server.failures == 2
             if server.given_up is None and now - server.failing_since > self._patience:
                 server.given_up = f"{reason}; given up after {now - server.failing_since:.0f} s"
                 first = len(self.servers) > 1
@@ -182,3 +191,47 @@ class Pool:
             self._changed.notify_all()
         for server in self.servers:
             server.client.close()
+
+
+class DaemonThreads:
+    """Threads for requests. A program that ends does not wait for the answers that they wait for,
+    as it would with those of concurrent.futures.
+
+    Args:
+        count: threads at most.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._started = 0
+        self._work: queue.SimpleQueue[
+            tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None
+        ]
+        self._work = queue.SimpleQueue()
+
+    def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
+        """Calls a function in one of the threads."""
+        future: Future[_R] = Future()
+        self._work.put((future, function, arguments))
+        if self._started < self._count:
+            self._started += 1
+            threading.Thread(target=self._run, name="request", daemon=True).start()
+        return future
+
+    def _run(self) -> None:
+        while (item := self._work.get()) is not None:
+            future, function, arguments = item
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(function(*arguments))
+            except BaseException as error:  # raised where the result is asked for
+                future.set_exception(error)
+
+    def close(self) -> None:
+        """Ends the threads after what they are at; nothing else is begun."""
+        with contextlib.suppress(queue.Empty):
+            while (item := self._work.get_nowait()) is not None:
+                item[0].cancel()
+        for _ in range(self._started):
+            self._work.put(None)

@@ -56,6 +56,7 @@ class TextTokenizer:
         marked = (identifier for identifier, token in added.items() if token.special)
         self.special_ids = frozenset([*tokenizer.all_special_ids, *marked])
         self.bos_id: int | None = tokenizer.bos_token_id
+        self.eos_id: int | None = tokenizer.eos_token_id
         self.adds_bos = self.bos_id is not None and self._first_added() == self.bos_id
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
         texts = set(vocabulary.values()) - self.special_ids

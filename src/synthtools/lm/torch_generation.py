@@ -46,6 +46,10 @@ class TorchGenerator(Generator):
             for token, surface in enumerate(prompting.tokenizer.surfaces)
         ]
 
+    def sample_as(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._prompting.sample_as(sampling)
+
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None
     ) -> Iterator[Answer]:

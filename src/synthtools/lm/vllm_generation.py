@@ -58,6 +58,10 @@ class VllmGenerator(Generator):
         self._llm = started(settings, more)
         self._count = 0
 
+    def sample_as(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._prompting.sample_as(sampling)
+
     def _parameters(self, prompted: Prompted, seed: int) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams

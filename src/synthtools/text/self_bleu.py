@@ -29,11 +29,14 @@ FEWEST_WORDS = 4
 
 def sentences(text: str) -> list[str]:
     """Sentences of four words or more; words stand between white space."""
-    text = _END.sub(r"\1\n", text)
+    # Taken apart and joined: a replacement by a template costs three times as much.
+    parts = _END.split(text)
+    parts[1::2] = [mark + "\n" for mark in parts[1::2]]
+    text = "".join(parts)
     if "。" in text or "！" in text or "？" in text:
         text = _FULL_WIDTH.sub(r"\1\n", text)
-    parts = (part.strip() for part in text.split("\n"))
-    return [part for part in parts if len(part.split(None, FEWEST_WORDS)) >= FEWEST_WORDS]
+    found = map(str.strip, text.split("\n"))
+    return [part for part in found if len(part.split(None, FEWEST_WORDS - 1)) == FEWEST_WORDS]
 
 
 def self_bleu_of(sets: Sequence[Sequence[str]]) -> list[np.ndarray]:

@@ -22,26 +22,34 @@ SUFFIXES = (".png", ".svg")
 
 # Kind of a report → the module of this folder and its function: report → Picture.
 MAKERS = {
+    "diff": "changes:picture",
     "dsir": "mixing:selection",
     "edit": "editing:picture",
     "embed-map": "maps:picture",
+    "eval": "evaluation:picture",
     "mix": "mixing:picture",
     "ngram-hash": "responses:picture",
     "ngram-hash-compare": "responses:picture",
+    "ngram-hash-density": "neighbours:density",
+    "ngram-hash-duplicates": "neighbours:duplicates",
     "ppl-compare": "perplexity:comparison",
     "ppl-models": "perplexity:comparison",
     "ppl-summary": "perplexity:summary",
+    "sample": "mixing:sample",
     "simulate": "simulation:picture",
     "stats": "diversity:picture",
+    "train": "training:of_run",
     "train-log": "training:picture",
     "unlearn": "unlearning:picture",
 }
 # Kind of a report → report → Story, its findings and tables for the page. A kind that is not here
 # has a table of its numbers there.
 STORIES = {
+    "diff": "changes:story",
     "dsir": "mixing:selection_story",
     "edit": "editing:story",
     "embed-map": "maps:story",
+    "eval": "evaluation:story",
     "mix": "mixing:story",
     "ngram-hash": "responses:story",
     "ngram-hash-compare": "responses:story",

@@ -16,8 +16,9 @@ class Series:
         x, y: coordinates, of one length; with ``bars`` x holds the edges, one more than y; with
             ``named`` y is empty.
         form: ``line``; ``points``; ``bars``, a histogram; ``named``, a horizontal bar for each of
-            the panel's names, of length x.
+            the panel's names, of length x; ``pies``, this series' slice of a pie at each (x, y).
         low, high: an interval around each y (around each x with ``named``).
+        weights: of ``pies``, how much the slice is of what lies there.
         reference: drawn thin and grey, something to hold the others against.
     """
 
@@ -27,6 +28,7 @@ class Series:
     form: str = "line"
     low: Numbers | None = None
     high: Numbers | None = None
+    weights: Numbers | None = None
     reference: bool = False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.console.diversity_tables import at, by_diversity
+from synthtools.console.diversity_tables import at, by_diversity, ends
 from synthtools.console.pictures.chart import Panel, Picture, Series, Story, Table
 from synthtools.console.reports import number
 from synthtools.errors import SynthError
@@ -34,6 +34,8 @@ def picture(report: dict[str, Any]) -> Picture:
     if len(curves) > _CURVES:
         curves = [*curves[: _CURVES // 2], *curves[-_CURVES // 2 :]]
     scored = [g for g in groups if at(g, _WITHIN) is not None or at(g, _POOLED) is not None]
+    # Of more groups than there is room for, the most and the least diverse.
+    scored = [group for group in ends(scored) if group is not None]
     if not curves and not scored:
         raise SynthError("no group has a curve of Heaps' law or lexical diversity to draw")
     panels = []
@@ -87,7 +89,8 @@ def story(report: dict[str, Any]) -> Story:
             group["name"],
             *("–" if at(group, p) is None else number(at(group, p)) for p in columns.values()),
         ]
-        for group in groups
+        for group in ends(groups)
+        if group is not None
     ]
     lines = []
     if len(groups) > 1:
@@ -98,7 +101,13 @@ def story(report: dict[str, Any]) -> Story:
             lines.append(
                 f"{name.replace('_', ' ')}: Kruskal–Wallis p = {number(p)} over the groups."
             )
-    return Story("Diversity", lines, [Table("Groups", ["", *columns], rows)])
+    return Story("Diversity", lines, [Table(_title(groups, rows), ["", *columns], rows)])
+
+
+def _title(groups: list[dict[str, Any]], rows: list[list[str]]) -> str:
+    if len(rows) == len(groups):
+        return "Groups"
+    return f"The first and last {len(rows) // 2} of {len(groups):,} groups"
 
 
 def _named(group: dict[str, Any]) -> str:

@@ -26,6 +26,8 @@ _FEW_POINTS = 30
 _MANY_STEPS = 100
 # More points than this are one image inside an SVG.
 _MANY_POINTS = 2000
+_HATCHES = ("", "//", "..", "xx")
+_PIE_RADIUS = 0.46
 # Points of a map are drawn in so many rounds, some of each group in each: none covers the others.
 _ROUNDS = 25
 _STYLE = {
@@ -99,7 +101,7 @@ def _panel(axes: Any, panel: Panel) -> None:
         number = (
             None if series.reference else next(i for i, o in enumerate(ordinary) if o is series)
         )
-        if panel.is_map:
+        if panel.is_map or series.form == "pies":
             continue
         if series.form == "named":
             _named(axes, panel, series, number or 0, len(ordinary))
@@ -107,6 +109,8 @@ def _panel(axes: Any, panel: Panel) -> None:
             _plain(axes, series, number)
     if panel.is_map:
         _map(axes, panel)
+    if any(series.form == "pies" for series in panel.series):
+        _pies(axes, panel)
     if panel.names:
         size = {"fontsize": 5.5} if len(panel.names) > _MANY_NAMES else {}
         axes.set_yticks(range(len(panel.names)), [_short(name) for name in panel.names], **size)
@@ -117,7 +121,7 @@ def _panel(axes: Any, panel: Panel) -> None:
     _count_from_one(axes, panel)
     if panel.x_log:
         _logarithmic(axes)
-    if len(panel.series) > 1:
+    if len(panel.series) > 1 and panel.series[0].form != "pies":
         _legend(axes, panel)
 
 
@@ -175,6 +179,41 @@ def _legend(axes: Any, panel: Panel) -> None:
             handle.set_sizes([18])
 
 
+def _pies(axes: Any, panel: Panel) -> None:
+    """A pie at each place, its area as what lies there; the largest fills a cell of the grid."""
+    from matplotlib.patches import Patch, Wedge
+
+    weights = np.array([series.weights for series in panel.series], float)
+    whole = weights.sum(0)
+    for place, total in enumerate(whole):
+        if not total:
+            continue
+        radius = _PIE_RADIUS * np.sqrt(total / whole.max())
+        centre = (panel.series[0].x[place], panel.series[0].y[place])
+        turn = 90.0  # from noon, clockwise
+        for number, part in enumerate(weights[:, place] / total):
+            if part:
+                colour = _COLOURS[number % len(_COLOURS)]
+                hatch = _HATCHES[number // len(_COLOURS) % len(_HATCHES)]
+                wedge = Wedge(centre, radius, turn - 360 * part, turn, facecolor=colour)
+                wedge.set(edgecolor="white", linewidth=0.4, hatch=hatch)
+                axes.add_patch(wedge)
+                turn -= 360 * part
+    x, y = np.asarray(panel.series[0].x), np.asarray(panel.series[0].y)
+    axes.set(xlim=(x.min() - 0.6, x.max() + 0.6), ylim=(y.min() - 0.6, y.max() + 0.6))
+    axes.set(xticks=sorted(set(x.tolist())), yticks=sorted(set(y.tolist())), aspect="equal")
+    handles = [
+        Patch(
+            facecolor=_COLOURS[number % len(_COLOURS)],
+            hatch=_HATCHES[number // len(_COLOURS) % len(_HATCHES)],
+            edgecolor="white",
+            label=_short(series.name),
+        )
+        for number, series in enumerate(panel.series)
+    ]
+    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
 def _map(axes: Any, panel: Panel) -> None:
     for turn in range(_ROUNDS):
         for number, series in enumerate(panel.series):
@@ -221,13 +260,20 @@ def _logarithmic(axes: Any) -> None:
     low, high = axes.get_xlim()
     if high < 1000 * low:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _compact(value)))
         axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _compact(value: float) -> str:
+    """A number of few characters: neighbours on a short axis must not touch."""
+    if value >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}K" if value >= 1e4 else f"{value:g}"
 
 
 def _count_from_one(axes: Any, panel: Panel) -> None:
     """Whole numbers alone along an axis that counts."""
-    if panel.x_label in ("generation", "step") and not panel.x_log:
+    if panel.x_label in ("generation", "level", "step") and not panel.x_log:
         axes.xaxis.get_major_locator().set_params(integer=True)
 
 

@@ -62,6 +62,19 @@ def story(report: dict[str, Any]) -> Story:
     return Story("Mixture", lines, [Table("Sources", head, rows)])
 
 
+def sample(report: dict[str, Any]) -> Picture:
+    """Of a report of ``sample``: what was there and what was drawn, by stratum where there are."""
+    strata = report.get("strata") or {
+        "all records": {"records": report["records_seen"], "drawn": report["drawn"]}
+    }
+    series = [
+        Series(word, [stratum[key] for stratum in strata.values()], form="named")
+        for word, key in (("there", "records"), ("drawn", "drawn"))
+    ]
+    panel = Panel("Records", "records", "", series, names=list(strata), from_zero=True)
+    return Picture("Sample", [panel], "Records that were there and records that were drawn.")
+
+
 def selection(report: dict[str, Any]) -> Picture:
     """Of a report of ``dsir`` that selected: divergence from the target before and after."""
     if report.get("kl_target_selected") is None:

@@ -9,12 +9,12 @@ from typing import Any
 
 from synthtools.console.pictures.chart import Panel, Picture, Series
 
-_COLUMNS = ("report", "panel", "series", "name", "x", "x_end", "y", "low", "high")
+_COLUMNS = ("report", "panel", "series", "name", "x", "x_end", "y", "low", "high", "weight")
 
 
 def to_csv(pictures: Sequence[tuple[str, Picture]], digits: int = 17) -> str:
     """Rows of report, panel, series, name (of a named bar), x, x_end (of a histogram's bin), y, low,
-    high.
+    high, weight (of a slice of a pie).
 
     Args:
         pictures: the name of each one's report, and it.
@@ -39,13 +39,14 @@ def _rows(panel: Panel, series: Series) -> Iterator[tuple[Any, ...]]:
     high = series.high if series.high is not None else [None] * len(series.x)
     if series.form == "named":
         for name, x, a, b in zip(panel.names, series.x, low, high, strict=True):
-            yield name, x, None, None, a, b
+            yield name, x, None, None, a, b, None
     elif series.form == "bars":
         for start, end, y in zip(series.x[:-1], series.x[1:], series.y, strict=True):
-            yield None, start, end, y, None, None
+            yield None, start, end, y, None, None, None
     else:
-        for x, y, a, b in zip(series.x, series.y, low, high, strict=True):
-            yield None, x, None, y, a, b
+        weights = series.weights if series.weights is not None else [None] * len(series.x)
+        for x, y, a, b, w in zip(series.x, series.y, low, high, weights, strict=True):
+            yield None, x, None, y, a, b, w
 
 
 def _cell(value: Any, digits: int) -> str:

@@ -24,6 +24,8 @@ def lines_of(picture: Picture) -> list[str]:
         forms = {series.form for series in panel.series}
         if forms == {"named"}:
             lines += _named(panel)
+        elif forms == {"pies"}:
+            lines += _pies(panel)
         elif forms == {"bars"}:
             lines += _histograms(panel)
         else:
@@ -38,6 +40,17 @@ def _named(panel: Panel) -> list[str]:
         rows = bars(panel.names, [max(0.0, float(value)) for value in series.x])
         for row, value in zip(rows, series.x, strict=True):
             lines.append(f"{row.rsplit(maxsplit=2)[0]} {number(float(value))}")
+    return lines
+
+
+def _pies(panel: Panel) -> list[str]:
+    """A line for each pie that is not empty, with its slices."""
+    lines = [f"{panel.x_label} × {panel.y_label}"]
+    for place, (x, y) in enumerate(zip(panel.series[0].x, panel.series[0].y, strict=True)):
+        held = [(series.name, (series.weights or [])[place]) for series in panel.series]
+        if any(count for _, count in held):
+            parts = ", ".join(f"{name} {number(count)}" for name, count in held if count)
+            lines.append(f"  {number(x)} × {number(y)}: {parts}")
     return lines
 
 

@@ -33,6 +33,25 @@ def picture(report: dict[str, Any]) -> Picture:
     return Picture("Training", [panel for panel in panels if panel.series])
 
 
+def of_run(report: dict[str, Any]) -> Picture:
+    """Of a report of ``train``: its loss, and the last perplexity of each validation set."""
+    curve, valid = report["curve"], report["valid"] or {}
+    panels = []
+    if curve["loss"]:
+        loss = Series("loss", curve["steps"], curve["loss"])
+        panels.append(Panel("Loss", "step", "loss (nats a token)", [loss]))
+    if valid:
+        bars = Series("perplexity", list(valid.values()), form="named")
+        panels.append(
+            Panel("Validation", "perplexity", "", [bars], names=list(valid), from_zero=True)
+        )
+    return Picture(
+        "Training",
+        panels,
+        "The loss is a mean over equal stretches of the run; its log has every step.",
+    )
+
+
 def story(report: dict[str, Any]) -> Story:
     """Where the run began and where it stands."""
     lines = report["steps"]

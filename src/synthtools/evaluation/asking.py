@@ -1,0 +1,84 @@
+"""Models asked many questions, with an account of what came back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from synthtools.errors import SynthError
+
+if TYPE_CHECKING:
+    from synthtools.lm.generation import Answer, Generator, Prompt
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How models are asked in suites of answers.
+
+    Attributes:
+        max_new_tokens: of an answer.
+        temperature, top_p: of the answers; 0 takes the most probable token.
+        judge_tokens: of a judge's reply.
+        judge_retries: how often a judge is asked again whose reply cannot be read.
+        reference: a file of answers that the models are compared with.
+        length_controlled: win rates as if answers were equally long, too.
+        files: a directory where files in the formats of the benchmarks' authors go.
+        force: such files may be replaced.
+    """
+
+    max_new_tokens: int = 1024
+    temperature: float = 0.0
+    top_p: float = 1.0
+    judge_tokens: int = 512
+    judge_retries: int = 2
+    reference: str | None = None
+    length_controlled: bool = False
+    files: str | None = None
+    force: bool = False
+
+
+@dataclass
+class Reasons:
+    """Why things failed, counted: reasons that differ in numbers alone are one, told as it came first."""
+
+    _kinds: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def add(self, reason: str) -> None:
+        """Counts a reason."""
+        kind = re.sub(r"\d[\d,.]*", "#", reason)
+        first, count = self._kinds.get(kind, (reason, 0))
+        self._kinds[kind] = first, count + 1
+
+    def total(self) -> int:
+        """How many there were."""
+        return sum(count for _, count in self._kinds.values())
+
+    def table(self) -> dict[str, int]:
+        """Reasons and counts, the most frequent first."""
+        return dict(sorted(self._kinds.values(), key=lambda pair: -pair[1]))
+
+
+def ask(
+    generator: Generator, prompts: Sequence[Prompt], trouble: Callable[[str], None]
+) -> list[Answer]:
+    """Answers in the order of the prompts; one that did not come has an ``error``.
+
+    An engine that goes away takes nothing with it: what was there stays, the rest has its reason.
+
+    Args:
+        trouble: told why the engine is gone.
+    """
+    from synthtools.lm.generation import failed
+
+    found: dict[int, Answer] = {}
+    try:
+        answers = generator.generate(prompts, lambda place, answer: found.update({place: answer}))
+        for place, answer in enumerate(answers):
+            found[place] = answer
+    except SynthError as error:
+        trouble(f"{generator.name}: {error}")
+        gone = failed(str(error))
+        return [found.get(place, gone) for place in range(len(prompts))]
+    return [found[place] for place in range(len(prompts))]

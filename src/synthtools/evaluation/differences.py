@@ -1,0 +1,121 @@
+"""What changed between reports of one kind.
+
+A report is taken apart into its figures: every number, by the path of names that leads to it. Of a list of
+objects, each is known by its first text; of a short list of numbers, each by its place (from 1). Long
+ones (histograms, densities) are left alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+# What says how a report was made, not what was found; where the numbers of a figure hang.
+_ASIDE = {"made_by", "samples", "intervals", "per_item", "reliability", "edges", "grid"}
+
+_LONGEST_LIST = 12
+
+# Words by which a figure is known to be better when it is lower; others are taken to be better higher.
+_LOWER = ("perplexity", "ppl", "nll", "loss", "ece", "mce", "brier", "bits_per_byte", "spb", "psb")
+
+
+def figures(report: dict[str, Any]) -> dict[str, float]:
+    """The figures of a report by path (``suites.arc_easy.accuracy``); ``figures`` itself is no step."""
+    return dict(_walk(report, ()))
+
+
+def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int | float):
+        if math.isfinite(value):
+            yield ".".join(path), float(value)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            if key not in _ASIDE:
+                yield from _walk(one, path if key == "figures" else (*path, key))
+    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        names = [_name(one) for one in value]
+        if None not in names and len(set(names)) == len(names):
+            for name, one in zip(names, value, strict=True):
+                yield from _walk(one, (*path, str(name)))
+    elif isinstance(value, list) and len(value) <= _LONGEST_LIST:
+        for place, one in enumerate(value, 1):
+            if isinstance(one, int | float):
+                yield from _walk(one, (*path[:-1], f"{path[-1]}[{place}]"))
+
+
+def _name(value: dict[str, Any]) -> str | None:
+    for key, one in value.items():
+        if isinstance(one, str) and key != "kind":
+            other = value.get("right") if key == "left" else None
+            return f"{one}–{other}" if isinstance(other, str) else one
+    return None
+
+
+def intervals(report: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    """The intervals that a report states, by the path of their figure."""
+    return dict(_ends(report, ()))
+
+
+def _ends(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[float, float]]]:
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        for one in value:
+            yield from _ends(one, (*path, str(_name(one))))
+    if not isinstance(value, dict):
+        return
+    stated = value.get("intervals")
+    for key, ends in stated.items() if isinstance(stated, dict) else ():
+        if isinstance(ends, list) and len(ends) == 2 and None not in ends:
+            yield ".".join((*path, key)), (float(ends[0]), float(ends[1]))
+    for key, one in value.items():
+        if key not in _ASIDE and key != "figures":
+            yield from _ends(one, (*path, key))
+
+
+def lower_is_better(figure: str) -> bool:
+    """Whether a figure of this path is better when it is lower, by the words in its last name."""
+    last = figure.rsplit(".", 1)[-1].lower()
+    return any(last == word or last.startswith(f"{word}_") for word in _LOWER)
+
+
+def table(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures that all reports have, set beside each other.
+
+    Args:
+        reports: two or more; the first is what the others are measured against.
+
+    Returns:
+        ``rows``: ``figure``, ``values``, ``changes`` (value − first; None for the first), ``relative``
+        (of the first's size), ``intervals`` as stated; ``equal``: how many more figures are the same
+        in all; ``missing``: figures that not all reports have.
+    """
+    found = [figures(report) for report in reports]
+    stated = [intervals(report) for report in reports]
+    order = list(dict.fromkeys(key for one in found for key in one))
+    rows, equal, missing = [], 0, []
+    for key in order:
+        values = [one.get(key) for one in found]
+        if None in values:
+            missing.append(key)
+            continue
+        if len(set(values)) == 1:
+            equal += 1
+            continue
+        first = values[0]
+        assert first is not None
+        changes = [None, *(value - first for value in values[1:])]  # type: ignore[operator]
+        rows.append(
+            {
+                "figure": key,
+                "values": values,
+                "changes": changes,
+                "relative": [
+                    None if change is None or first == 0 else change / abs(first)
+                    for change in changes
+                ],
+                "intervals": [list(one[key]) if key in one else None for one in stated],
+            }
+        )
+    return {"rows": rows, "equal": equal, "missing": missing}

@@ -1,0 +1,184 @@
+"""Log-likelihoods of endings after prompts, the way lm-evaluation-harness cuts them into tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from synthtools.lm.ahead import overlapped
+from synthtools.lm.scorer import LanguageModel, Tokenised
+from synthtools.lm.scores import Request, Scores
+from synthtools.records.transform import gathered
+
+# So many of the most probable tokens a server of vLLM gives by default.
+CANDIDATES = 20
+
+
+class Asked(NamedTuple):
+    """Endings of an item, each after its prompt."""
+
+    prompts: Sequence[str]
+    endings: Sequence[str]
+
+
+class Likelihoods(NamedTuple):
+    """What the model says of an item's endings.
+
+    Attributes:
+        logprobs: float64 [endings], ln P(ending | prompt) in nats.
+        tokens: int64 [endings], tokens of each.
+        cut: tokens of the prompt that the context did not hold (its beginning), of the longest.
+    """
+
+    logprobs: np.ndarray
+    tokens: np.ndarray
+    cut: int
+
+
+class _Cut(NamedTuple):
+    texts: list[Tokenised]
+    lost: int
+
+
+def likelihoods(model: LanguageModel, items: Iterable[Asked]) -> Iterator[Likelihoods]:
+    """Scores endings; items in order, reading, tokenising and the model side by side.
+
+    A prompt that does not fit into the context loses its beginning, as in the harness. Where all
+    endings of an item are one token after one prompt, one pass serves them all.
+    """
+
+    def tokenise(run: list[Asked]) -> list[_Cut]:
+        found = tokenised(
+            model, [(p, e) for item in run for p, e in zip(item.prompts, item.endings, strict=True)]
+        )
+        cuts, at = [], 0
+        for item in run:
+            part = found[at : at + len(item.endings)]
+            at += len(item.endings)
+            kept = [fitting(text, model.capacity) for text in part]
+            lost = max(len(a.prompt) - len(b.prompt) for a, b in zip(part, kept, strict=True))
+            cuts.append(_Cut(kept, lost))
+        return cuts
+
+    runs = gathered(
+        items, lambda item: sum(len(p) for p in item.prompts), max(1, model.chunk_bytes)
+    )
+    for found in overlapped(runs, tokenise, lambda cuts: list(_scored(model, cuts))):
+        yield from found
+
+
+def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[Tokenised]:
+    """Prompt and ending as tokens: the whole is cut into tokens, and the ending is what comes after as
+    many tokens as the prompt alone has. Blanks at the prompt's end belong to the ending."""
+    moved = []
+    for prompt, ending in pairs:
+        bare = prompt.rstrip()
+        moved.append((bare, prompt[len(bare) :] + ending) if bare else (prompt, ending))
+    starts = dict.fromkeys(prompt for prompt, _ in moved)
+    lengths = {
+        prompt: len(ids)
+        for prompt, ids in zip(starts, model.tokenizer.encode(list(starts)), strict=True)
+    }
+    wholes = model.tokenizer.encode([prompt + ending for prompt, ending in moved])
+    return [
+        Tokenised(whole[lengths[prompt] :], whole[: lengths[prompt]])
+        for (prompt, _), whole in zip(moved, wholes, strict=True)
+    ]
+
+
+def fitting(text: Tokenised, capacity: int) -> Tokenised:
+    """The text with as much of its prompt's end as the context holds."""
+    room = capacity - len(text.ids)
+    if room < 1 or len(text.prompt) <= room:
+        return text  # an ending longer than the context goes through windows
+    return text._replace(prompt=text.prompt[-room:])
+
+
+def _scored(model: LanguageModel, cuts: list[_Cut]) -> Iterator[Likelihoods]:
+    single, plain = [], []
+    for index, cut in enumerate(cuts):
+        (single if _one_token_each(cut.texts) else plain).append(index)
+    found: dict[int, list[float]] = {}
+    missing: list[tuple[int, int]] = []
+    tops = model.score([cuts[i].texts[0] for i in single], Request(CANDIDATES)) if single else []
+    for index, top in zip(single, tops, strict=True):
+        known = {int(top.ids[0]): float(top.logprobs[0])}
+        if top.candidates is not None and len(top.candidates.ids):
+            known |= zip(
+                top.candidates.ids[0].tolist(), top.candidates.logprobs[0].tolist(), strict=True
+            )
+        tokens = [int(text.ids[0]) for text in cuts[index].texts]
+        found[index] = [known.get(token, np.nan) for token in tokens]
+        missing += [(index, place) for place, token in enumerate(tokens) if token not in known]
+    rest = [(index, place) for index in plain for place in range(len(cuts[index].texts))]
+    rest += missing
+    for index in plain:
+        found[index] = [np.nan] * len(cuts[index].texts)
+    scores = model.score([cuts[i].texts[k] for i, k in rest], Request()) if rest else []
+    for (index, place), score in zip(rest, scores, strict=True):
+        found[index][place] = total(score)
+    for index, cut in enumerate(cuts):
+        sizes = np.array([len(text.ids) for text in cut.texts], np.int64)
+        yield Likelihoods(np.array(found[index], np.float64), sizes, cut.lost)
+
+
+def _one_token_each(texts: list[Tokenised]) -> bool:
+    first = texts[0]
+    return len(texts) > 1 and all(
+        len(text.ids) == 1
+        and len(text.prompt) > 0
+        and (text.prompt is first.prompt or np.array_equal(text.prompt, first.prompt))
+        for text in texts
+    )
+
+
+class NextTokens(NamedTuple):
+    """What the model says of some tokens right after a prompt.
+
+    Attributes:
+        logprobs: float64 [tokens], nats.
+        fits: the prompt fits into the context; where not, nothing was scored.
+    """
+
+    logprobs: np.ndarray
+    fits: bool
+
+
+def next_tokens(
+    model: LanguageModel,
+    prompts: Iterable[str],
+    tokens: Sequence[int],
+    encode: Callable[[list[str]], list[np.ndarray]] | None = None,
+) -> Iterator[NextTokens]:
+    """Probabilities of the given tokens right after each prompt, in one pass a prompt.
+
+    Args:
+        encode: another way than the tokenizer's from a prompt to token ids, int32.
+    """
+    encoded = encode or model.tokenizer.encode
+
+    def cut(run: list[str]) -> list[_Cut]:
+        return [
+            _Cut([Tokenised(np.array([token], np.int32), ids) for token in tokens], 0)
+            if len(ids) < model.capacity
+            else _Cut([], 1)
+            for ids in encoded(run)
+        ]
+
+    def score(cuts: list[_Cut]) -> list[NextTokens]:
+        found = _scored(model, [one for one in cuts if one.texts])
+        none = np.full(len(tokens), np.nan)
+        return [
+            NextTokens(next(found).logprobs, True) if one.texts else NextTokens(none, False)
+            for one in cuts
+        ]
+
+    for scores in overlapped(gathered(prompts, len, max(1, model.chunk_bytes)), cut, score):
+        yield from scores
+
+
+def total(score: Scores) -> float:
+    """The sum of an ending's log-probabilities; a first token without one counts nothing."""
+    return 0.0 + float(np.nansum(score.logprobs.astype(np.float64)))

@@ -1,0 +1,99 @@
+"""``synth eval`` with judges, from the command line to the report."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from synthtools.lm import server_pool
+
+
+@pytest.fixture
+def bench(write):
+    """A directory with two of FollowBench's groups, and answers of two models."""
+    rows = [
+        {
+            "id": f"{group}-{level}",
+            "constraint_type": "style",
+            "prompt": f"Write {group}" + "".join(f", c{n}" for n in range(1, level + 1)),
+            "example_id": group,
+            "level": level,
+        }
+        for group in (1, 2)
+        for level in range(6)
+    ]
+    data = write("data/followbench/all.jsonl", rows)
+    answers = [
+        {"prompt": row["prompt"], "response": f"{model} {row['id']}", "model": model}
+        for row in rows
+        for model in ("a", "b")
+    ]
+    return data.rsplit("/", 2)[0], write("answers.jsonl", answers)
+
+
+def says(number, words, code):
+    level = words.count("Added constraints: ")
+    if "b 2-3" in words:
+        return (400, "not this one")
+    return f"{code}: {', '.join(['YES'] * level)}"
+
+
+def test_a_judged_run(synth, bench, serving, tmp_path):
+    data, answers = bench
+    server = serving(says)
+    options = ["--suite", "followbench", "--data", data, "--answers", answers]
+    options += ["--judge", "judge", "--judge-server", server.url, "--json", "--bootstrap", "20"]
+    samples = tmp_path / "samples.jsonl"
+    plot = tmp_path / "picture.png"
+    report = synth("eval", *options, "--samples", samples, "--plot", plot)
+    section = report["suites"]["followbench"]
+    assert section["n"] == 9
+    assert section["dropped"] == 1
+    assert section["judge"]["failed"] == 1
+    assert "not this one" in next(iter(section["judge"]["reasons"]))
+    assert section["figures"]["a: hsr"] == section["figures"]["b: hsr"] == 1
+    assert section["figures"]["a: csl"] == 5
+    assert len(samples.read_text().splitlines()) == 20
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    # The same words, whatever the order of the server's work: the same bytes.
+    again = tmp_path / "again.jsonl"
+    synth("eval", *options, "--samples", again)
+    assert again.read_bytes() == samples.read_bytes()
+
+
+def test_a_judge_that_dies_leaves_a_report_and_exit_1(synth, bench, serving, tmp_path, monkeypatch):
+    monkeypatch.setattr(server_pool, "_FIRST_PAUSE", 0.01)
+    data, answers = bench
+    server = serving(
+        lambda number, words, code: (403, "no more") if number > 5 else says(number, words, code)
+    )
+    report = tmp_path / "report.json"
+    options = ["--suite", "followbench", "--data", data, "--answers", answers]
+    options += ["--judge", "judge", "--judge-server", server.url, "--report", str(report)]
+    assert "went away" in synth("eval", *options, "--json", code=1)
+    section = json.loads(report.read_text())["suites"]["followbench"]
+    assert section["judge"]["questions"] == 20
+    assert section["judge"]["failed"] > 0
+    assert "no more" in next(iter(section["judge"]["reasons"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--suite", "followbench", "--data", "."], "needs a model"),
+        (["m", "--suite", "followbench", "--data", "."], "--judge MODEL"),
+        (["m", "--suite", "ifeval"], "--data DIR"),
+        (["--suite", "ifeval", "--judge-server", "http://x"], "needs"),
+    ],
+)
+def test_what_is_missing_is_told_first(synth, options, message):
+    assert message in synth("eval", *options, code=2)
+
+
+def test_the_prompts_are_shown(synth):
+    shown = synth("eval", "--show-prompts", "--suite", "mt_bench", "--json")
+    assert [one["name"] for one in shown["prompts"]] == [
+        *("rate", "rate-reference", "rate-second", "rate-second-reference")
+    ]
+    assert all("{code}" in one["words"] for one in shown["prompts"])

@@ -1,0 +1,105 @@
+"""A run of ``synth generate`` that is killed goes on: the same bytes, and nothing asked for twice."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PROMPTS = 60
+KILLED_AT = 35
+
+
+def completion(body: dict[str, Any], name: str) -> bytes:
+    text = f"{body['prompt']} answered {body['seed']}"
+    choice = {"text": text, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 2, "completion_tokens": 3}
+    return json.dumps({"model": name, "choices": [choice], "usage": usage}).encode()
+
+
+def test_killed_and_resumed(serve: Callable[..., Any], tmp_path: Path) -> None:
+    source = tmp_path / "prompts.jsonl"
+    source.write_text(
+        "".join(json.dumps({"id": i, "prompt": f"p{i}"}) + "\n" for i in range(PROMPTS))
+    )
+    asked: Counter[str] = Counter()
+    lock = threading.Lock()
+    reached, going_on = threading.Event(), threading.Event()
+
+    def answer(path: str, body: Any, headers: Any) -> Any:
+        if body is None:
+            return 200, json.dumps({"data": [{"id": "m"}]}).encode()
+        with lock:
+            asked[body["prompt"]] += 1
+            stuck = len(asked) > KILLED_AT and not going_on.is_set()
+        if stuck:
+            reached.set()
+            going_on.wait(60)
+        return 200, completion(body, "m")
+
+    server = serve(answer)
+
+    def start(output: str, *more: str) -> subprocess.Popen[bytes]:
+        command = [
+            *(sys.executable, "-m", "synthtools", "generate", str(source), "-n", "2", "--plain"),
+            *("--server", server.url, "--requests", "4", "-o", str(tmp_path / output) + "/"),
+            *("--shard-size", "25", *more),
+        ]
+        return subprocess.Popen(command, stderr=subprocess.PIPE)
+
+    first = start("killed")
+    assert reached.wait(60)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    folder = tmp_path / "killed"
+    kept = (folder / ".answers.jsonl").read_text().count('"key"')
+    assert kept >= KILLED_AT
+    assert (folder / "part-00000.jsonl").exists()
+    # A line that the kill cut.
+    with open(folder / ".answers.jsonl", "a") as journal:
+        journal.write('{"key": "0:half')
+    before = asked.copy()
+    going_on.set()
+    second = start("killed", "--resume")
+    told = second.communicate()[1].decode()
+    assert second.returncode == 0, told
+    assert "answers of the earlier run are there already" in told
+    # What was under way at the kill is asked for once more; nothing else is.
+    again = sum((asked - before).values())
+    assert again == 2 * PROMPTS - kept
+    whole = start("whole")
+    assert whole.wait() == 0
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert names == sorted(path.name for path in folder.iterdir())
+    assert ".answers.jsonl" not in names and len(names) > 4
+    for name in names:
+        if name.startswith("part-"):
+            assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    other = start("killed", "--resume", "--seed", "5")
+    assert "was begun with other" in other.communicate()[1].decode()
+    assert other.returncode == 1
+
+
+def test_a_journal_of_another_job_is_dropped(tmp_path: Path) -> None:
+    from synthtools.records.journal import Journal
+
+    path = tmp_path / "journal"
+    journal = Journal(path, "a", again=False)
+    journal.add("x", {"text": "é\n"})
+    journal.close()
+    taken = Journal(path, "a", again=True)
+    assert "x" in taken and len(taken) == 1
+    assert taken.get("x")["text"] == "é\n"
+    taken.add("y", {"text": "b"})
+    taken.close()
+    assert len(Journal(path, "a", again=True)) == 2
+    assert len(Journal(path, "b", again=True)) == 0
+    assert len(Journal(path, "a", again=True)) == 0
+    Journal(path, "a", again=False).remove()
+    assert not path.exists()

@@ -1,0 +1,335 @@
+"""Generation through servers of ours that answer as they should, or do not."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.lm import server_generation, server_pool
+from synthtools.lm.generation import Answer, Prompt, Sampling, Traffic, open_generator
+from synthtools.lm.loading import ModelName
+from synthtools.lm.scorer import Settings
+
+Fault = Callable[[str, dict[str, Any]], Any]
+SAMPLING = Sampling(max_new_tokens=16)
+
+
+class Server:
+    """Answers each prompt with itself in capitals and with the seed that it was given.
+
+    Attributes:
+        fault: given (path, body), an answer in place of the right one, or None.
+        bodies: of the requests that were answered rightly.
+    """
+
+    def __init__(self, serve: Callable[..., Any], name: str = "tiny", **served: Any) -> None:
+        self.name = name
+        self.listed = {"id": name, "owned_by": "vllm", **served}
+        self.fault: Fault = lambda path, body: None
+        self.bodies: list[dict[str, Any]] = []
+        self.in_flight = self.most_in_flight = 0
+        self._lock = threading.Lock()
+        self._serve = serve
+        self._loopback = serve(self.answer)
+        self.url: str = self._loopback.url
+
+    def stop(self) -> None:
+        self._loopback.stop()
+
+    def restart(self) -> None:
+        self._loopback = self._serve(self.answer, self._loopback.port)
+
+    def said(self, body: dict[str, Any]) -> str:
+        return body.get("prompt") or body["messages"][-1]["content"]
+
+    def answer(self, path: str, body: Any, headers: dict[str, str]) -> Any:
+        if body is None:
+            return 200, json.dumps({"data": [self.listed]}).encode()
+        with self._lock:
+            self.in_flight += 1
+            self.most_in_flight = max(self.in_flight, self.most_in_flight)
+        try:
+            other = self.fault(path, body)
+        finally:
+            with self._lock:
+                self.in_flight -= 1
+        if other is not None:
+            return other
+        if path == "/tokenize":
+            return 200, json.dumps({"count": len(self.said(body).split())}).encode()
+        with self._lock:
+            self.bodies.append(body)
+        text = f"{self.said(body).upper()} {body['seed']}"
+        choice = {"text": text} if "prompt" in body else {"message": {"content": text}}
+        return 200, json.dumps(
+            {
+                "model": self.name,
+                "choices": [{**choice, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 3, "completion_tokens": 5},
+            }
+        ).encode()
+
+
+@pytest.fixture
+def server(serve: Callable[..., Any]) -> Server:
+    return Server(serve)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_pool, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(server_pool, "_LONGEST_PAUSE", 0.05)
+
+
+def prompts(count: int = 30) -> list[Prompt]:
+    return [Prompt(b"%d" % place, f"prompt {place}") for place in range(count)]
+
+
+def expected(asked: list[Prompt]) -> list[Answer]:
+    return [Answer(f"{(p.text or '').upper()} {p.seed(7)}", "stop", 3, 5) for p in asked]
+
+
+def ask(
+    urls: list[str],
+    asked: list[Prompt],
+    sampling: Sampling = SAMPLING,
+    told: list[str] | None = None,
+    model: str = "builtin",
+    context: int | None = None,
+    **traffic: Any,
+) -> list[Answer]:
+    settings = Settings(ModelName(model), server=urls[0], context=context)
+    tell = (told if told is not None else []).append
+    with open_generator(
+        settings, sampling, 7, tell, servers=urls[1:], traffic=Traffic(**traffic)
+    ) as generator:
+        return list(generator.generate(asked))
+
+
+def once_each(fault: Any) -> Fault:
+    """The first request of every prompt fails."""
+    seen: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def act(path: str, body: dict[str, Any]) -> Any:
+        with lock:
+            seen[body["prompt"]] += 1
+            first = seen[body["prompt"]] == 1
+        return (fault(path, body) if callable(fault) else fault) if first else None
+
+    return act
+
+
+def test_answers_come_in_order_with_the_seeds_of_their_prompts(server: Server) -> None:
+    slow = iter([0.2, 0.1])
+    server.fault = lambda path, body: time.sleep(next(slow, 0))
+    assert ask([server.url], prompts()) == expected(prompts())
+    assert len(server.bodies) == 30
+    body = server.bodies[0]
+    assert (body["model"], body["temperature"], body["top_p"]) == ("tiny", 0.7, 0.9)
+    assert (body["max_tokens"], body["top_k"], body["repetition_penalty"]) == (16, -1, 1.0)
+
+
+def test_a_server_that_is_no_vllm_is_asked_in_the_common_tongue(serve: Callable[..., Any]) -> None:
+    server = Server(serve, owned_by="openai")
+    sampling = Sampling(0.5, stop=("\n",), schema='{"type": "object"}')
+    ask([server.url], [Prompt(b"", None, ({"role": "user", "content": "a"},))], sampling)
+    (body,) = server.bodies
+    assert set(body) == {
+        *("model", "messages", "max_tokens", "temperature", "top_p", "seed", "stop"),
+        "response_format",
+    }
+    with pytest.raises(SynthError, match="only vLLM's servers keep to a regular expression"):
+        ask([server.url], prompts(1), Sampling(regex="a"))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (429, b'{"error": {"message": "slow down"}}'),
+        (500, b'{"error": {"message": "a fault"}}'),
+        (503, b""),
+        (200, b'{"model": "tiny", "choices": [{"te', 500),
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b'{"model": "tiny"}'),
+        (200, b'{"model": "tiny", "choices": []}'),
+        (200, b'{"model": "tiny", "choices": [{"text": "x", "finish_reason": null}]}'),
+        (200, b'{"model": "tiny", "choices": [{"text": "x", "finish_reason": "abort"}]}'),
+        (200, b'{"model": "tiny", "choices": [{"text": 5, "finish_reason": "stop"}]}'),
+        (200, b'{"model": "other", "choices": [{"text": "x", "finish_reason": "stop"}]}'),
+        (200, b'{"choices": [{"text": "x", "finish_reason": "stop"}]}'),
+    ],
+)
+def test_what_fails_once_is_asked_again(server: Server, fault: Any) -> None:
+    server.fault = once_each(fault)
+    assert ask([server.url], prompts(8)) == expected(prompts(8))
+    assert len(server.bodies) == 8
+
+
+def test_answers_that_take_too_long_are_asked_for_again(server: Server) -> None:
+    server.fault = once_each(lambda path, body: time.sleep(0.6))
+    assert ask([server.url], prompts(4), timeout=0.3) == expected(prompts(4))
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ((500, b'{"error": {"message": "a fault"}}'), "HTTP 500: a fault (6 tries)"),
+        ((400, b'{"error": {"message": "not that"}}'), "refuses: HTTP 400: not that"),
+        (
+            (200, b'{"model": "x", "choices": [{"text": "x", "finish_reason": "stop"}]}'),
+            "answers as 'x', was asked for tiny (6 tries)",
+        ),
+        ((200, b'{"mod', 50), "RemoteProtocolError"),
+    ],
+)
+def test_a_prompt_that_goes_on_failing_is_an_error_of_its_own(
+    server: Server, fault: Any, reason: str
+) -> None:
+    server.fault = lambda path, body: fault if body["prompt"] == "prompt 3" else None
+    found = ask([server.url], prompts(8))
+    assert reason in (found[3].error or "")
+    assert found[3].finish_reason == "error"
+    assert "\n" not in (found[3].error or "")
+    assert found[:3] + found[4:] == expected(prompts(3)) + expected(prompts(8))[4:]
+
+
+def test_a_server_that_does_nothing_but_fail_ends_the_run(server: Server) -> None:
+    server.fault = lambda path, body: (500, b"")
+    with pytest.raises(SynthError, match="20 prompts in a row got no answer: .*HTTP 500"):
+        ask([server.url], prompts(40), requests=4)
+
+
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_a_server_that_lets_nobody_in_ends_the_run_at_once(server: Server, code: int) -> None:
+    server.fault = lambda path, body: (code, b'{"error": {"message": "no"}}')
+    with pytest.raises(SynthError, match=f"refuses: HTTP {code}: no"):
+        ask([server.url], prompts())
+
+
+def test_a_server_that_stays_busy_is_given_up(server: Server) -> None:
+    server.fault = lambda path, body: (429, b'{"error": {"message": "busy"}}')
+    told: list[str] = []
+    with pytest.raises(SynthError, match="HTTP 429: busy; given up after"):
+        ask([server.url], prompts(), told=told, patience=0.3)
+    assert any("waiting for it" in line for line in told)
+
+
+def test_a_server_that_goes_and_comes_back_loses_nothing(server: Server) -> None:
+    answered = 0
+
+    def go(path: str, body: dict[str, Any]) -> Any:
+        nonlocal answered
+        answered += 1
+        if answered == 10:
+            threading.Thread(target=server.stop).start()
+            threading.Timer(0.5, server.restart).start()
+        time.sleep(0.02)
+
+    server.fault = go
+    told: list[str] = []
+    assert ask([server.url], prompts(60), told=told, requests=4) == expected(prompts(60))
+    assert any(line.endswith("answers again") for line in told), told
+
+
+def test_of_two_servers_the_one_that_works_does_the_work(serve: Callable[..., Any]) -> None:
+    one, other = Server(serve), Server(serve)
+    both = ask([one.url, other.url], prompts(40), requests=8)
+    assert both == expected(prompts(40))
+    assert one.bodies and other.bodies
+    one.fault = lambda path, body: (503, b"")
+    told: list[str] = []
+    found = ask([one.url, other.url], prompts(40), told=told, requests=8, patience=0.1)
+    assert found == expected(prompts(40))
+
+
+def test_the_servers_that_serve_a_model_are_asked(serve: Callable[..., Any]) -> None:
+    one, other = Server(serve, "a"), Server(serve, "b")
+    assert ask([one.url, other.url], prompts(3), model="b") == expected(prompts(3))
+    assert not one.bodies
+    with pytest.raises(SynthError, match="does not serve c; --model takes a"):
+        ask([one.url, other.url], prompts(3), model="c")
+    with pytest.raises(UsageError, match="serve different models"):
+        ask([one.url, other.url], prompts(3))
+
+
+def test_requests_and_tokens_in_flight_are_bounded(server: Server) -> None:
+    server.fault = lambda path, body: time.sleep(0.01)
+    ask([server.url], prompts(40), requests=3)
+    assert server.most_in_flight <= 3
+    server.most_in_flight = 0
+    # 2 + 16 tokens each: two of them fit.
+    assert ask([server.url], prompts(20), tokens=40) == expected(prompts(20))
+    assert server.most_in_flight <= 2
+    assert ask([server.url], prompts(5), tokens=1) == expected(prompts(5))
+
+
+def test_prompts_are_not_read_far_ahead(server: Server) -> None:
+    read = 0
+
+    def many() -> Any:
+        nonlocal read
+        for prompt in prompts(2000):
+            read += 1
+            yield prompt
+
+    settings = Settings(server=server.url)
+    with open_generator(settings, SAMPLING, 7, traffic=Traffic(requests=2)) as generator:
+        found = generator.generate(many())
+        assert next(found) == expected(prompts(1))[0]
+        assert read <= 2 * server_generation._AHEAD + 1
+
+
+def test_a_model_without_a_template_is_given_a_plain_rendering(server: Server) -> None:
+    def refuse(path: str, body: dict[str, Any]) -> Any:
+        if path == "/v1/chat/completions":
+            return 400, b'{"error": {"message": "you must provide a chat template"}}'
+        return None
+
+    server.fault = refuse
+    told: list[str] = []
+    messages = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": " Hello "})
+    found = ask([server.url], [Prompt(b"", None, messages)] * 3, told=told, requests=1)
+    assert all(f.text.startswith("SYSTEM: BE BRIEF.\n\nUSER: HELLO\n\nASSISTANT:") for f in found)
+    assert server.bodies[0]["stop"] == ["\nUser:"]
+    assert len(told) == 1 and "no chat template" in told[0]
+
+
+def test_the_plain_rendering_is_that_of_the_template(tokenizer: Any) -> None:
+    import copy
+
+    from synthtools.lm.chat import TEMPLATE, plain, render
+
+    mine = copy.deepcopy(tokenizer)
+    mine.chat_template = TEMPLATE
+    messages = [{"role": "system", "content": "a"}, {"role": "user", "content": " b\n"}]
+    assert render(mine, messages, prompt=True) == mine.bos_token + plain(messages)
+
+
+def test_where_the_context_ends(serve: Callable[..., Any]) -> None:
+    """A server that refuses what does not fit is asked how long the prompts are."""
+    server = Server(serve, max_model_len=20)
+
+    def strict(path: str, body: dict[str, Any]) -> Any:
+        if path != "/tokenize" and len(server.said(body).split()) + body["max_tokens"] > 20:
+            return 400, b'{"message": "This model\'s maximum context length is 20 tokens"}'
+        return None
+
+    server.fault = strict
+    asked = [Prompt(b"a", "a b"), Prompt(b"b", "a b c d e f"), Prompt(b"c", "w " * 25)]
+    found = ask([server.url], asked, Sampling(max_new_tokens=18), requests=1)
+    assert found[:2] == expected(asked[:2])
+    assert found[2].error == "the prompt has 25 tokens; the model takes 20, the answer included"
+    assert sorted(body["max_tokens"] for body in server.bodies) == [14, 18]
+    with pytest.raises(SynthError, match="--context 30: the server takes at most 20"):
+        ask([server.url], asked, context=30)
+    ask([server.url], asked[:1], context=10)
+    assert server.bodies[-1]["max_tokens"] == 8
