@@ -178,6 +178,9 @@ def run_evaluation(
             samples.abort()
             raise
         samples.finish()
+        for name, section in sections.items():
+            if not section["n"] and not bad.quiet:
+                terminal.remark(f"{name}: nothing counts; the report says what became of the items")
         run.count(sum(section["n"] for section in sections.values()))
         result: dict[str, Any] = {
             "kind": "eval",
