@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthtools.evaluation import agreement, comparing, self_preference
@@ -63,6 +63,7 @@ def test_the_published_numbers_come_out_of_a_file(synth, tmp_path):
 share = st.floats(0, 1)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.permutations("wxyz"), share, share),

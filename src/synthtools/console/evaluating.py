@@ -145,6 +145,8 @@ def run_evaluation(
         )
     if results.plot is not None:
         pictures.check_name(results.plot)
+    if results.samples == "-":
+        raise UsageError("--samples -: stdout has the report; name a file")
     given = {
         *(["model"] if model.model else []),
         *(["judge"] if judge else []),
@@ -172,7 +174,8 @@ def run_evaluation(
         try:
             with session:
                 sections = {name: suites.run(name, session) for name in names}
-                run.model = session.opened[0] if session.opened else None
+                opened = session.opened
+                run.model = opened[0] if opened else None
         except BaseException:
             samples.abort()
             raise
@@ -184,6 +187,8 @@ def run_evaluation(
             "groups": suites.averages(groups, sections),
             "samples": {"file": results.samples, "records": samples.count},
         }
+        if len(opened) > 1:
+            result["models"] = opened
         if before is not None:
             result["baseline"] = _warnings(str(baseline), before, result, samples, wanted)
         report = run.finish(result)
@@ -212,7 +217,14 @@ def _warnings(
             wanted.resamples,
             wanted.seed,
         )
-    return warning.warnings(before, report, paired)
+    found = warning.warnings(before, report, paired)
+    for row in found:
+        if row["state"] == warning.EARLY:
+            terminal.remark(
+                f"early warning: {row['suite']}: calibration is worse than in {name} (ECE "
+                f"{number(row['ece'][0])} → {number(row['ece'][1])}), accuracy not yet"
+            )
+    return found
 
 
 def samples_file(name: str, report: dict[str, Any]) -> str | None:
