@@ -11,6 +11,7 @@ import numpy as np
 from synthtools.console import pictures, reports, terminal
 from synthtools.console.models import Model
 from synthtools.console.options import BadRecords, Jobs, Reading
+from synthtools.console.preferences import preference_lines
 from synthtools.console.quantities import shard_size
 from synthtools.console.reports import number
 from synthtools.console.run import Run
@@ -254,6 +255,7 @@ def lines(report: dict[str, Any]) -> list[str]:
                 f"    {row['domain']:<24} ppl {number(row['perplexity']):>10}  "
                 f"{number(row['bits_per_byte'])} bits/byte  {row['tokens']:,} tokens"
             )
+        found += preference_lines(section)
         found.append("")
     for name, group in report["groups"].items():
         left_out = f"; not there: {', '.join(group['missing'])}" if group["missing"] else ""
