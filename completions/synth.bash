@@ -18,15 +18,15 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample stats train cat simulate plot"
+            words="edit ppl ngram-hash embed dsir mix sample stats train cat generate simulate plot"
             ;;
         edit)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --scores) value=file ;;
-                --shard | --text-field | --shard-size | --seed | --revision | --context | --stride | --devices | --batch-tokens | --server | --kv-cache | -j | --jobs | --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations) value=word ;;
+                --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
@@ -35,12 +35,12 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens --backend --server --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
-                --shard | --text-field | --shard-size | --revision | --context | --stride | --devices | --batch-tokens | --server | --kv-cache | -j | --jobs | --prompt-field | --candidates | --bootstrap | --seed | --epsilon) value=word ;;
+                --shard | --text-field | --shard-size | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --prompt-field | --candidates | --bootstrap | --seed | --epsilon) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
@@ -61,12 +61,12 @@ _synth() {
             esac
             ;;
         embed)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --vector-model --revision --tokenizer --dtype --context --stride --bos --devices --batch-tokens -j --jobs --pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --vector-model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride -j --jobs --pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
-                --shard | --text-field | --shard-size | --seed | --revision | --context | --stride | --devices | --batch-tokens | -j | --jobs | --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations) value=word ;;
+                --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | -j | --jobs | --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --vector-model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
@@ -143,6 +143,22 @@ _synth() {
                 --rejects | -o | --output | --report) value=file ;;
                 --shard | --shard-size | -n | --head | --select) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+            esac
+            ;;
+        generate)
+            options="--on-error --rejects -q --quiet --shard -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --kv-cache --requests --tokens-in-flight --timeout --patience -j --jobs --prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --debug -h --help"
+            operand=file
+            case $prev in
+                --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report | --template | --system | --schema) value=file ;;
+                --shard | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --patience | -j | --jobs | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --continue | --self-instruct | --answer-field | --wrong-field | --response-field | --model-field) value=word ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                -m | --model | --tokenizer) value=dir words="builtin" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
+                --bos) value=word words="auto always never" ;;
+                --backend) value=word words="auto torch vllm server" ;;
+                --assign) value=word words="single stratified" ;;
+                --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
             esac
             ;;
         simulate)
