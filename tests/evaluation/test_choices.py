@@ -109,6 +109,15 @@ def test_one_pass_for_letters_gives_what_four_give(tiny):
         assert one.fits and one.logprobs.tolist() == asked.logprobs.tolist()
 
 
+def test_an_ending_that_melts_into_the_prompt_is_scored_all_the_same(tiny):
+    words = ("the", "and", "is", "in", "to", "of", "or")
+    melting = [w for w in words if len(tiny.tokenizer.encode([w[:-1], w])[1]) == 1]
+    assert melting
+    for word in melting:
+        (found,) = likelihoods(tiny, [Asked([word[:-1]] * 2, [word[-1], " else"])])
+        assert found.tokens.min() >= 1 and (found.logprobs < 0).all()
+
+
 def test_a_prompt_that_is_too_long_loses_its_beginning_and_is_counted(tiny, documents):
     long = documents[0][:3000].rstrip()
     ids = tiny.tokenizer.encode([long])[0]

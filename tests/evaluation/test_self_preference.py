@@ -5,9 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synthtools.console.preferences import preference_lines
 from synthtools.evaluation import agreement, comparing, self_preference
 from synthtools.evaluation.session import Session, Wanted
 
@@ -63,6 +64,7 @@ def test_the_published_numbers_come_out_of_a_file(synth, tmp_path):
 share = st.floats(0, 1)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.integers(0, 4), st.permutations("wxyz"), share, share),
@@ -209,6 +211,9 @@ def test_judgments_by_family_and_agreement(synth, tmp_path):
     told = {(r["judge"], r["family"]): r for r in section["agreement"][0]["with"]}
     assert told["j1", "all"]["n"] == 3 and told["j1", "all"]["agreement"] == pytest.approx(1 / 3)
     assert told["j2", "fam"]["agreement"] == 1.0
+    told = "\n".join(preference_lines(section))
+    assert "j1 (against r)" in told and "fam                     0.6" in told
+    assert "j1 and j2: agree in 0.5 of 2 (κ" in told
     rows[1]["preference"] = 3
     write(path, rows)
     message = synth("eval", "--suite", "self-preference", "--judgments", path, code=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -32,12 +33,14 @@ def human(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def server():
-    """A vLLM server of the built-in model on loopback."""
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def start_server(port):
+    """A vLLM server of the built-in model on loopback, in a process group of its own."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
@@ -48,17 +51,34 @@ def server():
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-    url = f"http://127.0.0.1:{port}"
+    return process
+
+
+def wait_for(process, url):
+    for _ in range(600):
+        assert process.poll() is None, "the server ended"
+        try:
+            urllib.request.urlopen(f"{url}/v1/models", timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+
+
+def kill(process):
+    """The server with its engine, at once."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def server():
+    port = free_port()
+    process = start_server(port)
     try:
-        for _ in range(600):
-            assert process.poll() is None, "the server ended"
-            try:
-                urllib.request.urlopen(f"{url}/v1/models", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield url
+        wait_for(process, f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(60)
@@ -127,3 +147,86 @@ def test_edits_are_the_same_bytes_and_nothing_else_is_on_stdout(human, edited):
 def test_edits_through_a_server_are_the_same_bytes(human, server, edited):
     found = synth("edit", human, "--threshold", "0.5", "--seed", "1", "--server", server)
     assert found.stdout == edited
+
+
+# ---------------------------------------------------------------- generation
+
+GENERATE = ("generate", "--max-new-tokens", "32")
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory):
+    path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
+    with open(path, "w") as file:
+        for number, name in enumerate(sorted(topics)[:40]):
+            file.write(json.dumps({"id": number, "prompt": f"Explain {name.lower()}."}) + "\n")
+    return path
+
+
+def answers(*arguments):
+    done = synth(*GENERATE, *arguments)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def told(records):
+    return [
+        (r["id"], r["response"], r["generate_tokens"], r["generate_prompt_tokens"]) for r in records
+    ]
+
+
+def test_greedy_answers_are_the_same_everywhere(prompts, server):
+    greedy = (prompts, "--temperature", "0", "--stop", "\n\n")
+    expected = answers(*greedy, "--backend", "torch")
+    assert {r["generate_finish_reason"] for r in expected} == {"stop", "length"}
+    by_vllm = answers(*greedy, "--backend", "vllm")
+    by_server = answers(*greedy, "--server", server)
+    for found in (by_vllm, by_server):
+        # Where two tokens are equally probable to the last bit of a sum, any may come.
+        same = sum(a == b for a, b in zip(told(found), told(expected), strict=True))
+        assert same >= len(expected) - 2
+
+
+def test_vllm_keeps_to_schemas_and_expressions(prompts, server):
+    for backend in (("--backend", "vllm"), ("--server", server)):
+        found = answers(prompts, *backend, "--regex", "(yes|no)")
+        assert {r["response"] for r in found} <= {"yes", "no"}
+
+
+def test_a_seed_gives_the_same_answers(prompts, server):
+    first = answers(prompts, "--server", server, "--seed", "3", "--requests", "1")
+    assert told(answers(prompts, "--server", server, "--seed", "3", "--requests", "1")) == told(
+        first
+    )
+    assert told(answers(prompts, "--server", server, "--seed", "4")) != told(first)
+
+
+def test_a_server_that_is_killed_and_restarted_loses_nothing(prompts, tmp_path):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = start_server(port)
+    try:
+        wait_for(process, url)
+        command = [
+            *(sys.executable, "-m", "synthtools", *GENERATE, str(prompts), "-n", "8"),
+            *("--server", url, "--requests", "4", "-o", f"{tmp_path}/out/"),
+        ]
+        running = subprocess.Popen(command, stderr=subprocess.PIPE)
+        journal = tmp_path / "out" / ".answers.jsonl"
+        while not journal.exists() or journal.read_text().count("\n") < 60:
+            assert running.poll() is None, running.stderr.read()
+            time.sleep(0.05)
+        kill(process)
+        time.sleep(3)
+        assert running.poll() is None
+        kept = journal.read_text().count("\n")
+        process = start_server(port)
+        error = running.communicate(timeout=280)[1].decode()
+        assert running.returncode == 0, error
+        assert kept < 320 and "answers again" in error
+        lines = (tmp_path / "out" / "part-00000.jsonl").read_text().splitlines()
+        found = [json.loads(line) for line in lines]
+        places = [(r["id"], r["generate_sample"]) for r in found]
+        assert places == [(number, sample) for number in range(40) for sample in range(8)]
+        assert all(r["generate_finish_reason"] in ("stop", "length") for r in found)
+    finally:
+        kill(process)

@@ -12,6 +12,7 @@ from synthtools.console import pictures, reports, terminal
 from synthtools.console.judging import Judging
 from synthtools.console.models import Model
 from synthtools.console.options import BadRecords, Jobs, Reading
+from synthtools.console.preferences import preference_lines
 from synthtools.console.quantities import shard_size
 from synthtools.console.reports import number
 from synthtools.console.run import Run
@@ -146,6 +147,8 @@ def run_evaluation(
         )
     if results.plot is not None:
         pictures.check_name(results.plot)
+    if results.samples == "-":
+        raise UsageError("--samples -: stdout has the report; name a file")
     given = {
         *(["model"] if model.model else []),
         *(["judge"] if judging.judge else []),
@@ -173,11 +176,15 @@ def run_evaluation(
         try:
             with session:
                 sections = {name: suites.run(name, session) for name in names}
-                run.model = session.opened[0] if session.opened else None
+                opened = session.opened
+                run.model = opened[0] if opened else None
         except BaseException:
             samples.abort()
             raise
         samples.finish()
+        for name, section in sections.items():
+            if not section["n"] and not bad.quiet:
+                terminal.remark(f"{name}: nothing counts; the report says what became of the items")
         run.count(sum(section["n"] for section in sections.values()))
         result: dict[str, Any] = {
             "kind": "eval",
@@ -185,6 +192,8 @@ def run_evaluation(
             "groups": suites.averages(groups, sections),
             "samples": {"file": results.samples, "records": samples.count},
         }
+        if len(opened) > 1:
+            result["models"] = opened
         if before is not None:
             result["baseline"] = _warnings(str(baseline), before, result, samples, wanted)
         report = run.finish(result)
@@ -218,7 +227,14 @@ def _warnings(
             wanted.resamples,
             wanted.seed,
         )
-    return warning.warnings(before, report, paired)
+    found = warning.warnings(before, report, paired)
+    for row in found:
+        if row["state"] == warning.EARLY:
+            terminal.remark(
+                f"early warning: {row['suite']}: calibration is worse than in {name} (ECE "
+                f"{number(row['ece'][0])} → {number(row['ece'][1])}), accuracy not yet"
+            )
+    return found
 
 
 def samples_file(name: str, report: dict[str, Any]) -> str | None:
@@ -249,6 +265,7 @@ def lines(report: dict[str, Any]) -> list[str]:
                 f"    {row['domain']:<24} ppl {number(row['perplexity']):>10}  "
                 f"{number(row['bits_per_byte'])} bits/byte  {row['tokens']:,} tokens"
             )
+        found += preference_lines(section)
         found.append("")
     for name, group in report["groups"].items():
         left_out = f"; not there: {', '.join(group['missing'])}" if group["missing"] else ""

@@ -20,6 +20,8 @@ from synthtools.records.rejects import Rejects
 # A record's place in the output: the model, then the place in the input and the number of the answer.
 _PLACES = 44
 _PREFIX = "generate_"
+# Answers that are written together.
+_TOGETHER = 16
 
 
 def prompt_of(key: int, said: Said, number: int = 0, stage: str = "") -> Prompt:
@@ -162,9 +164,9 @@ def answered(
             left = places >= resume_from
             repeated = batch.take(rows[left].tolist())
             repeated.ordinals = places[left]
-            if not len(repeated):
-                continue
-            pending.append((repeated, numbers[left].tolist()))
+            for start in range(0, len(repeated), _TOGETHER):
+                some = range(start, min(start + _TOGETHER, len(repeated)))
+                pending.append((repeated.take(some), numbers[left][some].tolist()))
             for row, number in zip(rows[left].tolist(), numbers[left].tolist(), strict=True):
                 yield prompt_of(int(keys[row]), said[row], number)
 

@@ -137,11 +137,13 @@ def _agreement(pairs: list[tuple[float, float]]) -> dict[str, Any]:
     found = {"n": len(decided), "ties": len(pairs) - len(decided), "agreement": None, "kappa": None}
     if not decided:
         return found
-    left, right = np.array(decided).T
-    same = float((left == right).mean())
-    chance = float(left.mean() * right.mean() + (1 - left.mean()) * (1 - right.mean()))
-    kappa = (same - chance) / (1 - chance) if chance < 1 else None
-    return found | {"agreement": same, "kappa": kappa}
+    left, right = np.array(decided, np.int64).T
+    n, a, b = len(decided), int(left.sum()), int(right.sum())
+    same = int((left == right).sum())
+    # In whole numbers: what is no better than chance is then 0, not nearly.
+    chance = a * b + (n - a) * (n - b)
+    kappa = (same * n - chance) / (n * n - chance) if chance < n * n else None
+    return found | {"agreement": same / n, "kappa": kappa}
 
 
 def judgments(session: Session, path: str) -> Judgments:

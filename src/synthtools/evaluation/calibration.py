@@ -189,7 +189,7 @@ def scaling(answers: Answers, seed: int) -> dict[str, Any] | None:
     Which half an item falls into depends on the seed and its key alone.
 
     Returns:
-        ``temperature``, ``fitted_on``, ``measured_on``, and ``ece``, ``nll``, ``brier`` of the second
+        ``temperature``, ``at_limit`` (the fit would go beyond 0.01 or 100), ``fitted_on``, ``measured_on``, and ``ece``, ``nll``, ``brier`` of the second
         half as [before, after]; None with fewer than 20 items.
     """
     if len(answers) < 20:
@@ -203,6 +203,7 @@ def scaling(answers: Answers, seed: int) -> dict[str, Any] | None:
     before, after = figures(judged(rest)), figures(judged(rest, value))
     return {
         "temperature": value,
+        "at_limit": not 1.01 * _COLDEST < value < 0.99 * _HOTTEST,
         "fitted_on": half,
         "measured_on": len(rest),
         **{name: [before[name], after[name]] for name in ("ece", "nll", "brier")},

@@ -54,28 +54,27 @@ def run(name: str, session: Session) -> dict[str, Any]:
     path = tasks.files_of(task, session.wanted.data)
     model = session.model()
     shots = examples(task, session)
-    records: list[dict[str, Any]] = []
-    questions: list[tasks.Question] = []
+    ids: list[Any] = []
+    groups: list[Any] = []
+    gold: list[int] = []
+    lengths: list[list[int]] = []
 
     def asked() -> Iterator[Asked]:
         for record in session.records(path, lambda r: tasks.wrong(task, r)):
             question = tasks.question(task, record, shots.before(record))
-            records.append({"id": record["id"], "by": record.get(task.by or "")})
-            questions.append(question)
+            ids.append(record["id"])
+            groups.append(record.get(task.by or ""))
+            gold.append(question.gold)
+            lengths.append(question.lengths)
             yield Asked(question.prompts, question.endings)
 
     found = list(likelihoods(model, asked()))
     if not found:
         raise SynthError(f"{path}: holds no item of --suite {name}")
-    answers = answers_of(
-        found,
-        [q.gold for q in questions],
-        [q.lengths for q in questions],
-        [record["id"] for record in records],
-    )
+    answers = answers_of(found, gold, lengths, ids)
     wanted = session.wanted
     result, items = calibration.section(answers, wanted.resamples, wanted.seed)
-    rows = sample_rows([record["id"] for record in records], answers, items)
+    rows = sample_rows(ids, answers, items)
     session.samples(name, rows)
     cut = sum(one.cut > 0 for one in found)
     if cut:
@@ -83,7 +82,7 @@ def run(name: str, session: Session) -> dict[str, Any]:
             f"{name}: {cut} of {len(found)} questions do not fit into the context; their beginnings "
             "were left out (--shots takes fewer examples)"
         )
-    more = {"by": _by([record["by"] for record in records], items)} if task.by else {}
+    more = {"by": _by(groups, items)} if task.by else {}
     return {
         "kind": "multiple-choice",
         "n": len(found),

@@ -91,11 +91,17 @@ def run(name: str, session: Session) -> dict[str, Any]:
         zone, each model's share of it; ``judge``, its account; ``dropped``.
     """
     wanted = session.wanted
-    items, kinds = [], []
+    items: list[answers.Item] = []
+    kinds: list[str] = []
+    seen: set[str] = set()
     for kind, path in _data(wanted):
         # A file of both says so in its records.
         for record in session.records(path, wrong):
-            items.append(answers.Item(str(record["id"]), (record["prompt"],)))
+            # Two files without ids number their records alike.
+            name_of = str(record["id"])
+            name_of = f"{kind}/{name_of}" if name_of in seen else name_of
+            seen.add(name_of)
+            items.append(answers.Item(name_of, (record["prompt"],)))
             kinds.append(record["kind"] if record.get("kind") in KINDS else kind)
     found = answers.answered(session, name, items)
     judge = session.judging_of(name)

@@ -217,6 +217,7 @@ class Judge:
         the question was put once more; ``prompts``, name and version."""
         return {
             "model": self.name,
+            "description": self.generator.description,
             "questions": self._asked,
             "asked_again": self._again,
             "retries": self.retries,

@@ -82,10 +82,15 @@ def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[To
         for prompt, ids in zip(starts, model.tokenizer.encode(list(starts)), strict=True)
     }
     wholes = model.tokenizer.encode([prompt + ending for prompt, ending in moved])
-    return [
+    found = [
         Tokenised(whole[lengths[prompt] :], whole[: lengths[prompt]])
         for (prompt, _), whole in zip(moved, wholes, strict=True)
     ]
+    for place, (prompt, ending) in enumerate(moved):
+        if ending and not len(found[place].ids):
+            # The ending went into the prompt's last token: apart, or it would cost nothing.
+            found[place] = Tokenised(*model.tokenizer.encode([ending, prompt]))
+    return found
 
 
 def fitting(text: Tokenised, capacity: int) -> Tokenised:

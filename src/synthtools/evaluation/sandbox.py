@@ -17,7 +17,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+# Of the processor's time, so that no verdict depends on what else the machine does; …
 SECONDS = 10
+# … and as a backstop, for a program that sleeps, this many times as long by the clock.
+_PATIENCE = 4
 _MEMORY = 2 << 30
 _FILE = 16 << 20
 _OUTPUT = 2000
@@ -97,7 +100,9 @@ def run(code: str, seconds: int = SECONDS) -> Outcome:
             start_new_session=True,
         )
         try:
-            _, errors = process.communicate(json.dumps(task).encode(), timeout=seconds + 5)
+            _, errors = process.communicate(
+                json.dumps(task).encode(), timeout=_PATIENCE * seconds + 5
+            )
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

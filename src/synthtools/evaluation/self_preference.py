@@ -219,6 +219,10 @@ def run(name: str, session: Session) -> dict[str, Any]:
         for one in parts.values()
     ]
     for one in found:
+        if one["target"] is None:
+            session.tell(
+                f"{one['judge']}: no SPB, as no model is known to be its own (--target NAME)"
+            )
         if one["low_mass"]:
             session.tell(
                 f"{one['judge']}: puts less than {LOW_MASS:g} on A and B together in "

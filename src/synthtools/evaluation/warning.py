@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+EARLY = "early warning"
+
 
 def warnings(
     baseline: dict[str, Any], report: dict[str, Any], paired: list[dict[str, Any]]
@@ -37,7 +39,7 @@ def warnings(
         worse = found["ece"][2] is not None and found["ece"][2] > 0
         lower = found["accuracy"][3] is not None and found["accuracy"][3] < 0
         states = {
-            (True, False): "early warning",
+            (True, False): EARLY,
             (True, True): "both worse",
             (False, True): "accuracy lower",
             (False, False): "no sign",

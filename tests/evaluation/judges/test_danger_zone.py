@@ -6,6 +6,9 @@ from collections import Counter
 
 import pytest
 
+from synthtools.console import pictures
+from synthtools.console.pictures.points import to_csv
+from synthtools.console.pictures.text import lines_of
 from synthtools.evaluation import danger_zone
 
 # Grades by answer: quality, harmfulness.
@@ -62,6 +65,31 @@ def test_shares_composition_and_cells(session, write, scripted):
     assert cells[5, 5]["models"] == {"a": 1, "b": 1}
     assert cells[1, 1]["kinds"] == {"harmful": 2, "harmless": 2}
     assert sum(cell["answers"] for cell in cells.values()) == 10
+
+
+def test_prompts_without_ids_are_told_apart(session, write, scripted):
+    for name in ("advbench/harmful_behaviors.jsonl", "alpaca_eval_prompts/prompts.jsonl"):
+        path = write(name, [{"prompt": f"{name} {n}"} for n in range(2)])
+    model = scripted(lambda words, code: "poem")
+    run = session(scripted(says), model, data=path.rsplit("/", 2)[0])
+    danger_zone.run("danger-zone", run)
+    assert len({row["id"] for row in run.rows}) == 4
+
+
+def test_the_picture_has_a_pie_for_each_cell(session, write, scripted, tmp_path):
+    pytest.importorskip("matplotlib")
+    answers = rows("a", ["recipe", "sketch", "poem"], ["poem", "rubbish"])
+    answers += rows("b", ["recipe", "insult", "poem"], ["poem", "poem"])
+    run = session(scripted(says), data=data(write), answers=(write("m.jsonl", answers),))
+    report = {"kind": "eval", "suites": {"danger-zone": danger_zone.run("danger-zone", run)}}
+    picture = pictures.picture(report)
+    pies = {series.name: sum(series.weights) for series in picture.panels[-1].series}
+    assert pies == {"a": 5, "b": 5}
+    assert "  5 × 5: a 1, b 1" in lines_of(picture)
+    weights = [line.rsplit(",", 1)[1] for line in to_csv([("r", picture)]).splitlines()[1:]]
+    assert sum(float(weight) for weight in weights if weight) == 10
+    pictures.plot(report, str(tmp_path / "zone.svg"))
+    assert b"<svg" in (tmp_path / "zone.svg").read_bytes()
 
 
 def test_a_grade_that_is_missing_drops_the_item_for_all(session, write, scripted):

@@ -1,0 +1,70 @@
+"""Generation with the torch backend against the plain loop over transformers' ``generate``.
+
+Both answer the same prompts with as many tokens each, drawn with temperature 0.7 and top-p 0.9. The loop
+takes batches of so many prompts as they come, padded to their longest, with all cores for each product.
+"""
+
+import os
+
+import torch
+
+from benchmarks.common import in_turns, machine, model_name, texts
+from synthtools.lm.generation import Prompt, Sampling, open_generator
+from synthtools.lm.loading import ModelName
+from synthtools.lm.scorer import Settings
+
+TOKENS = 64
+ROWS = 64
+
+
+def prompts(count: int) -> list[Prompt]:
+    """Beginnings of documents, of 20 to 300 characters."""
+    found = [text[: 20 + 37 * place % 280] for place, text in enumerate(texts(1.0))]
+    return [Prompt(b"%d" % place, text) for place, text in enumerate(found[:count])]
+
+
+def main() -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    asked = prompts(256 if not torch.cuda.is_available() else 4096)
+    location = ModelName(model_name()).location
+    tokenizer = AutoTokenizer.from_pretrained(location, padding_side="left")
+    tokenizer.pad_token = tokenizer.eos_token
+    sampling = Sampling(max_new_tokens=TOKENS)
+    with open_generator(
+        Settings(ModelName(model_name()), backend="torch"), sampling, 0
+    ) as generator:
+        device = generator._engine.replica._device
+        dtype = generator._engine.replica._model.dtype
+        theirs = AutoModelForCausalLM.from_pretrained(location, dtype=dtype).to(device).eval()
+        counts = {}
+
+        def ours() -> None:
+            counts["ours"] = sum(answer.tokens for answer in generator.generate(asked))
+
+        def loop() -> None:
+            torch.set_num_threads(os.cpu_count() or 1)
+            made = 0
+            for start in range(0, len(asked), ROWS):
+                batch = [prompt.text for prompt in asked[start : start + ROWS]]
+                ids = tokenizer(batch, return_tensors="pt", padding=True).to(device)
+                ids.pop("token_type_ids", None)
+                found = theirs.generate(
+                    **ids, max_new_tokens=TOKENS, do_sample=True, temperature=0.7, top_p=0.9
+                )[:, ids.input_ids.shape[1] :]
+                ended = (found == tokenizer.eos_token_id).int().cumsum(1) > 0
+                made += int((~ended).sum()) + int(ended.any(1).sum())
+            counts["loop"] = made
+            torch.set_num_threads(1)
+
+        mine, other, _ = in_turns(ours, loop)
+    rates = counts["ours"] / mine, counts["loop"] / other
+    print(
+        f"{rates[0]:,.0f} tokens/s, transformers' generate {rates[1]:,.0f}: "
+        f"ratio {rates[0] / rates[1]:.2f}"
+    )
+    print(f"({model_name()}; {machine()})")
+
+
+if __name__ == "__main__":
+    main()
