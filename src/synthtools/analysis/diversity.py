@@ -93,7 +93,10 @@ def lexical_diversity(
     """
     together = [sentence for some in of_texts[:pooled] for sentence in some]
     *each, pool = self_bleu_of([*of_texts, together])
-    per_text = np.array([100 - s.mean() if len(s) > 1 else math.nan for s in each], np.float64)
+    # BLEU of equal sentences is above 100 by rounding.
+    per_text = np.array(
+        [max(0.0, 100 - s.mean()) if len(s) > 1 else math.nan for s in each], np.float64
+    )
     known = per_text[np.isfinite(per_text)]
     reason = None
     if not len(known):
@@ -101,7 +104,7 @@ def lexical_diversity(
     return {
         "within": float(known.mean()) if len(known) else None,
         "documents": len(known),
-        "pooled": 100 - float(pool.mean()) if len(pool) > 1 else None,
+        "pooled": max(0.0, 100 - float(pool.mean())) if len(pool) > 1 else None,
         "pooled_sentences": len(pool),
         "reason": reason,
     }, per_text

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from synthtools.analysis import diversity
+from synthtools.analysis.looking import Plan, Seen
 from synthtools.analysis.perplexity import PERCENTILES
 from synthtools.analysis.record_numbers import MIDDLE, RecordNumbers
 from synthtools.analysis.vocabulary import FEWEST_WORDS, STEP, heaps, matched
 from synthtools.errors import SynthError
-from synthtools.records.batch import Batch
-from synthtools.records.identity import ID_FIELD, Hashes, hashes
 from synthtools.records.texts import Texts
 from synthtools.text.grouped import GroupedCounts
 from synthtools.text.lexical import (
@@ -23,12 +22,8 @@ from synthtools.text.lexical import (
     HDD,
     MTLD,
     TTR,
-    Words,
-    character_counts,
     sequence_of,
-    words_of,
 )
-from synthtools.text.ngrams import word_counts
 from synthtools.text.self_bleu import sentences
 
 # A report has room for no more: a group takes about 2 kB of it.
@@ -36,84 +31,8 @@ MOST_GROUPS = 1_000_000
 # Of more groups, a report keeps the middle of each number and no lists.
 MOST_IN_FULL = 10_000
 
-FREE = ("lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings")
-MEASURES = (*FREE, "tokens", "semantic")
-
 _LENGTHS = ("characters", "bytes", "words", "tokens")
 _OF_WORDS = {"ttr": TTR, "mtld": MTLD, "hdd": HDD, "entropy": ENTROPY}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be measured.
-
-    Attributes:
-        measures: of ``MEASURES``.
-        sample, pooled: documents of a group for self-BLEU, compression and openings; of them, those
-            whose sentences are pooled.
-        vectors: documents of a group for semantic diversity.
-        words: words of a group whose n-grams, MTLD and HD-D are taken.
-        by_model: the vectors come from a model, which needs the texts.
-        match: words of each group over which figures that depend on the amount of text are taken;
-            0 for as many as the smallest group that a law can be fitted to; None for all.
-    """
-
-    measures: frozenset[str]
-    sample: int = 500
-    pooled: int = 100
-    vectors: int = 5000
-    words: int = 1_000_000
-    by_model: bool = False
-    match: int | None = None
-
-    @property
-    def of_words(self) -> bool:
-        return bool(self.measures & {"vocabulary", "heaps", "ngrams"})
-
-    @property
-    def of_sample(self) -> bool:
-        return bool(self.measures & {"compression", "self-bleu", "openings"})
-
-    @property
-    def texts_kept(self) -> int:
-        kept = self.vectors if self.by_model and "semantic" in self.measures else 0
-        return max(kept, self.sample if self.of_sample else 0)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What one batch's texts say by themselves; made in any thread.
-
-    Attributes:
-        lengths: name → int64 [texts].
-        words: None where no measure needs them.
-        tokens: ids of each text, None without a tokenizer.
-    """
-
-    lengths: dict[str, np.ndarray]
-    words: Words | None
-    tokens: list[np.ndarray] | None
-    keys: Hashes
-
-
-def look(
-    plan: Plan, encode: Callable[[list[str]], list[np.ndarray]] | None
-) -> Callable[[Batch, Texts], Seen]:
-    """The work on one batch, for ``records.working``."""
-
-    def work(batch: Batch, texts: Texts) -> Seen:
-        lengths = {
-            "characters": character_counts(texts),
-            "bytes": texts.lengths(),
-            "words": word_counts(texts),
-        }
-        tokens = encode(list(texts)) if encode is not None else None
-        if tokens is not None:
-            lengths["tokens"] = np.array([len(ids) for ids in tokens], np.int64)
-        words = words_of(texts) if plan.of_words else None
-        return Seen(lengths, words, tokens, hashes(batch.column(ID_FIELD), texts.views()))
-
-    return work
 
 
 class Sample:

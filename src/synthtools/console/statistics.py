@@ -15,7 +15,8 @@ from synthtools.errors import RecordError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from synthtools.analysis.grouping import Groups, Plan
+    from synthtools.analysis.grouping import Groups
+    from synthtools.analysis.looking import Plan
     from synthtools.lm.tokens import TextTokenizer
     from synthtools.records.batch import Batch
     from synthtools.records.inputs import Shard
@@ -56,7 +57,7 @@ class Options:
 
     def plan(self) -> Plan:
         """Raises UsageError where options do not go together."""
-        from synthtools.analysis.grouping import FREE, MEASURES, Plan
+        from synthtools.analysis.looking import FREE, MEASURES, Plan
 
         if self.vector_field and self.vector_model:
             raise UsageError("--vector-field and --vector-model: give one")
@@ -164,7 +165,7 @@ def _read(
 ) -> None:
     import numpy as np
 
-    from synthtools.analysis.grouping import look
+    from synthtools.analysis.looking import look
     from synthtools.draws import lane_of, record_uniforms
     from synthtools.records.identity import ID_FIELD, Keys
 

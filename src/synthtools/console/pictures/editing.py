@@ -20,6 +20,10 @@ def picture(report: dict[str, Any]) -> Picture:
         if any(shares) or name in _SHOWN[:2]:
             series.append(Series(name, generations, shares))
     panel = Panel("Edited tokens", "generation", "tokens (%)", series, from_zero=True)
+    if len(rows) == 1:
+        bars = Series("tokens", [one.y[0] for one in series], form="named")
+        names = [one.name for one in series]
+        panel = Panel("Edited tokens", "tokens (%)", "", [bars], names=names, from_zero=True)
     return Picture(
         "Token-level editing",
         [panel],
