@@ -290,7 +290,7 @@ def test_prompts_are_not_read_far_ahead(server: Server) -> None:
 
 def test_a_model_without_a_template_is_given_a_plain_rendering(server: Server) -> None:
     def refuse(path: str, body: dict[str, Any]) -> Any:
-        if path == "/v1/chat/completions":
+        if "messages" in body:
             return 400, b'{"error": {"message": "you must provide a chat template"}}'
         return None
 
@@ -301,6 +301,8 @@ def test_a_model_without_a_template_is_given_a_plain_rendering(server: Server) -
     assert all(f.text.startswith("SYSTEM: BE BRIEF.\n\nUSER: HELLO\n\nASSISTANT:") for f in found)
     assert server.bodies[0]["stop"] == ["\nUser:"]
     assert len(told) == 1 and "no chat template" in told[0]
+    short = ask([server.url], [Prompt(b"", None, messages)] * 3, told=told, context=50)
+    assert [f.text for f in short] == [f.text for f in found]
 
 
 def test_the_plain_rendering_is_that_of_the_template(tokenizer: Any) -> None:
