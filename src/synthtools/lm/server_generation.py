@@ -171,6 +171,19 @@ class ServerGenerator(Generator):
                 return answer
 
     def _once(self, server: Server, prompt: Prompt) -> Answer:
+        try:
+            return self._fitting(server, prompt)
+        except _NoTemplate:
+            if self._has_template:
+                self._has_template = False
+                self._tell(
+                    f"{server.model}: has no chat template; conversations are rendered plainly "
+                    "(User: … Assistant:)"
+                )
+            return self._fitting(server, prompt)
+
+    def _fitting(self, server: Server, prompt: Prompt) -> Answer:
+        """The answer, of so many tokens as there is room for."""
         room = self._sampling.max_new_tokens
         if server.length is not None:
             room = min(room, server.length - 1)
@@ -238,16 +251,7 @@ class ServerGenerator(Generator):
             if not server.is_vllm:
                 raise SynthError(f"{server.url}: only vLLM's servers keep to a regular expression")
             body["structured_outputs"] = {"regex": sampling.regex}
-        try:
-            found = self._post(server, path, body)
-        except _NoTemplate:
-            if self._has_template:
-                self._has_template = False
-                self._tell(
-                    f"{server.model}: has no chat template; conversations are rendered plainly "
-                    "(User: … Assistant:)"
-                )
-            return self._request(server, prompt, room)
+        found = self._post(server, path, body)
         return self._read(server, found)
 
     def _read(self, server: Server, found: dict[str, Any]) -> Answer:
@@ -290,7 +294,7 @@ class ServerGenerator(Generator):
         if code in (401, 403, 404):
             raise SynthError(f"{server.url}: refuses: {message}")
         said = message.lower()
-        if "chat template" in said and path.endswith("/chat/completions"):
+        if "chat template" in said and "messages" in body:
             raise _NoTemplate
         if path != "/tokenize" and server.is_vllm and "context length" in said:
             raise _NoRoom(f"refused: {message}")
