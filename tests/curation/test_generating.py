@@ -53,6 +53,8 @@ class Spoken(Generator):
                 finished(place, answer)
             yield answer
 
+    def sample_as(self, sampling: Any) -> None: ...
+
     def close(self) -> None: ...
 
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from synthtools.closing import Closing
 from synthtools.errors import RecordError, UsageError
 from synthtools.evaluation.asking import Asking
 from synthtools.records.batch import Batch
@@ -61,7 +61,7 @@ class Wanted:
 
 
 @dataclass
-class Session:
+class Session(Closing):
     """One run, as a context: models are opened when first asked for and serve all suites.
 
     Attributes:
@@ -85,15 +85,7 @@ class Session:
     _open: dict[Any, LanguageModel] = field(default_factory=dict)
     _generators: dict[Settings, Generator] = field(default_factory=dict)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._stack.close()
 
     def model(self) -> LanguageModel:
