@@ -208,10 +208,11 @@ _synth() {
             esac
             ;;
         plot)
-            options="-o --output --data --force --debug -h --help"
+            options="-o --output --data --shares --force --debug -h --help"
             operand=file
             case $prev in
                 -o | --output | --data) value=file ;;
+                --shares) value=word ;;
             esac
             ;;
     esac

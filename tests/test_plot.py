@@ -330,6 +330,16 @@ def test_wrong_usage_is_one_line(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json"]
 
 
+def test_a_tool_with_nothing_to_plot_keeps_its_report(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text('{"text": "a"}\n')
+    words = ("stats", tmp_path / "one.jsonl", "--measures", "lengths", "--plot")
+    result = run(*words, tmp_path / "a.png")
+    assert result.returncode == 0 and json.loads(result.stdout)["kind"] == "stats"
+    assert "a.png: not drawn" in result.stderr and not (tmp_path / "a.png").exists()
+    refused = run(*words, tmp_path / "nowhere" / "a.png")
+    assert refused.returncode == 1 and "there is no directory" in refused.stderr
+
+
 def test_odd_numbers_are_drawn() -> None:
     series = [Series("a", [1, 2, 3], [np.nan, 0, 5]), Series("b", [2], [7], reference=True)]
     panels = [

@@ -5,7 +5,7 @@
 #   mixtures.sh DATA WORK
 #
 # DATA holds human_*/*.jsonl.zst and synth_*/*.jsonl.zst, records with `text`, or with `prompt` and
-# `response`. WORK gets the models and mixtures.tsv; run again, it goes on where it stopped.
+# `response`. WORK gets the models, mixtures.tsv and mixtures.png; run again, it goes on where it stopped.
 # Environment: TOKENS a model (300K), SEEDS ("0 1 2"), ARCH (llama-tiny), SHARES of synthetic text in
 # percent ("0 25 50 75 100"). Needs jq besides synth.
 set -euo pipefail
@@ -71,3 +71,14 @@ done
     done
 } > mixtures.tsv
 column -t mixtures.tsv
+
+# The same as curves: the mean of the seeds, and their range.
+reports=() list=()
+for share in "${shares[@]}"; do
+    for seed in "${seeds[@]}"; do
+        reports+=("models/$share-$seed/report.json")
+        list+=("$share%")
+    done
+done
+synth plot "${reports[@]}" --shares "$(IFS=,; echo "${list[*]}")" \
+    -o mixtures.png --data mixtures.csv --force

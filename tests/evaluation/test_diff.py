@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from synthtools.console import pictures
-from synthtools.evaluation import budget, differences, pairing
+from synthtools.errors import SynthError
+from synthtools.evaluation import budget, differences, mixtures, pairing
 
 from .conftest import write
 
@@ -213,6 +214,64 @@ def test_a_budget_at_the_command_line(saved, synth):
         assert words_said in synth(*words, "--shares", shares, code=2)
     assert "--shares" in synth(*words, code=2)
     assert "no such figure" in synth(*words, "--shares", "0,1", "--figure", "x", code=2)
+
+
+def trained(name, **valid):
+    report = {"kind": "train", "final_loss": 3.0, "valid": valid}
+    return f"{name}.json", report
+
+
+def test_validation_perplexity_is_lost_when_it_rises():
+    runs = [trained("a", human=100.0, machine=50.0), trained("b", human=110.0, machine=40.0)]
+    found = budget.series([report for _, report in runs], [0, 0.4], (), None)
+    assert found["figures"] == ["valid.human", "valid.machine"]
+    assert found["rows"][1]["losses"] == pytest.approx({"valid.human": 0.1, "valid.machine": -0.2})
+    assert differences.lower_is_better("final_loss") and not differences.lower_is_better("lossless")
+
+
+def test_mixture_curves_are_the_runs_by_share():
+    values = {0.5: (90.0, 94.0), 0.0: (100.0, 104.0), 1.0: (130.0,)}
+    runs, shares = [], []
+    for share, several in values.items():
+        for value in several:
+            runs.append(trained(f"{share}", **{"a.b": value, "c": 2 * value}))
+            shares.append(share)
+    found = mixtures.curves(runs, shares)
+    one, two = found["curves"]
+    assert (one["name"], one["quantity"], two["name"]) == ("a.b", "perplexity", "c")
+    assert one["shares"] == [0, 0.5, 1] and one["runs"] == [2, 2, 1]
+    assert one["mean"] == [102, 92, 130] and one["low"] == [100, 90, 130]
+    (panel,) = pictures.picture(found).panels
+    assert [list(s.x) for s in panel.series] == [[0, 50, 100]] * 2
+    assert list(panel.series[1].y) == [204, 184, 260] and list(panel.series[0].high) == [
+        104,
+        94,
+        130,
+    ]
+    lines = pictures.story(found).lines
+    assert lines[0].endswith("102 at 0 %, 130 at 100 %; lowest at 50 %: 92.")
+    bare = pictures.picture(mixtures.curves(runs[:1], [0.5])).panels[0].series[0]
+    assert bare.low is None  # one run has no range
+    for bad, words in (
+        (trained("x", c=1.0), "x.json: has no valid.a.b"),
+        (trained("x", c=1.0, d=2.0, **{"a.b": 1.0}), "0.5.json: has no valid.d"),
+        (("x.json", report(accuracy=1)), "different kinds"),
+    ):
+        with pytest.raises(SynthError, match=words):
+            mixtures.curves([runs[0], bad], [0, 1])
+    with pytest.raises(SynthError, match="no perplexity or accuracy"):
+        mixtures.curves([trained("x")], [0])
+
+
+def test_mixture_curves_at_the_command_line(saved, synth, tmp_path):
+    words = ["plot", saved / "base.json", saved / "tuned.json", "--shares", "20%,0"]
+    picture, data, page = (tmp_path / name for name in ("a.svg", "a.csv", "a.html"))
+    synth(*words, "-o", picture, "--data", data)
+    panels = [line.split(",")[1] for line in data.read_text().splitlines()[1:]]
+    assert set(panels) == {"Accuracy", "ECE"} and picture.read_bytes().startswith(b"<?xml")
+    synth(*words, "-o", page)
+    assert page.read_text().count("<section") == 3
+    assert "1 shares for 2" in synth(*words[:-1], "0", code=2)
 
 
 def test_reports_of_other_tools(synth, tmp_path):

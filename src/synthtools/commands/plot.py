@@ -33,13 +33,23 @@ def plot(
         str | None,
         option("--data", metavar="FILE", help="Write the plotted points as CSV too."),
     ] = None,
+    shares: Annotated[
+        str | None,
+        option(
+            "--shares",
+            metavar="LIST",
+            help="Draw reports of synth train or synth eval as mixture curves: the synthetic share "
+            "of each (0,10%,20% or 0,0.1,0.2). Runs of one share are averaged.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Draw reports: figures, pictures at the terminal, or one page to send.
 
     The kind of the report chooses the picture: distributions and densities of ppl, responses of
     ngram-hash, shares of edit, parts of mix, distances of dsir, curves of simulate and of a training
-    log, maps of embed. Figures are fit to print and readable in grey (they need the extra plot).
+    log, reliability of eval, maps of embed. Figures are fit to print and readable in grey (they need the extra plot).
 
     A page holds the findings in words, the data that went in, tables, figures with their points, and
     what made each number; it is one file and loads nothing from elsewhere. Reports that have no
@@ -50,10 +60,11 @@ def plot(
       synth plot ppl.json
       synth plot simulate.json -o figure.svg --data figure.csv
       synth ppl human.jsonl synthetic.jsonl --compare | synth plot - -o ppl.png
+      synth plot 0.json 20.json 40.json --shares 0,20%,40% -o mixtures.png
       synth plot ppl.json ngrams.json edit.json -o page.html
 
     Memory: the reports.
     """
     from synthtools.console.plotting import run_plot
 
-    run_plot(reports, output, data, force)
+    run_plot(reports, output, data, shares, force)

@@ -101,18 +101,7 @@ def _shares(options: Differing, count: int) -> list[float] | None:
         return None
     if not options.shares:
         raise UsageError("--budget needs the synthetic share of each report: --shares 0,20%,30%")
-    found = []
-    for part in options.shares.split(","):
-        text = part.strip()
-        try:
-            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
-            share = -1.0
-        if not 0 <= share <= 1:
-            raise UsageError(f"--shares {text}: give shares from 0 to 1, or percent (20%)")
-        found.append(share)
-    if len(found) != count:
-        raise UsageError(f"--shares names {len(found)} shares for {count} reports")
+    found = quantities.shares(options.shares, count)
     if found != sorted(set(found)):
         raise UsageError("--shares must grow: name the reports in that order")
     return found

@@ -57,7 +57,7 @@ def series(
         UsageError: nothing to look at, or a figure is not in all reports.
     """
     found = [differences.figures(report) for report in reports]
-    names = list(chosen) or _heads(reports[0], found[0])
+    names = list(chosen) or head_figures(reports[0], found[0])
     if not names:
         raise UsageError("--budget: the reports have no accuracy or perplexity; name --figure PATH")
     for name in names:
@@ -99,7 +99,15 @@ def series(
     }
 
 
-def _heads(report: dict[str, Any], found: dict[str, float]) -> list[str]:
+def head_figures(report: dict[str, Any], found: dict[str, float]) -> list[str]:
+    """Paths of the figures that tell how good a model is: of each suite (eval), of each validation
+    set (train).
+
+    Args:
+        found: the report's ``differences.figures``.
+    """
+    if report.get("kind") == "train":
+        return [name for name in found if name.startswith("valid.")]
     if "suites" not in report:
         return [name for name in found if name in ("perplexity", "accuracy", "loss")]
     heads = []

@@ -75,9 +75,12 @@ def _ends(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[float,
 
 
 def lower_is_better(figure: str) -> bool:
-    """Whether a figure of this path is better when it is lower, by the words in its last name."""
+    """Whether a figure of this path is better when it is lower, by the words in its last name.
+
+    What hangs under ``valid`` are perplexities by the names of their data.
+    """
     last = figure.rsplit(".", 1)[-1].lower()
-    return any(last == word or last.startswith(f"{word}_") for word in _LOWER)
+    return figure.startswith("valid.") or any(f"_{word}_" in f"_{last}_" for word in _LOWER)
 
 
 def table(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:

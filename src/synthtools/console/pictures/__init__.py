@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from synthtools.console import terminal
 from synthtools.console.pictures.chart import Picture, Story, Table
 from synthtools.console.reports import number
 from synthtools.errors import SynthError, UsageError
@@ -28,6 +29,7 @@ MAKERS = {
     "embed-map": "maps:picture",
     "eval": "evaluation:picture",
     "mix": "mixing:picture",
+    "mixtures": "mixtures:picture",
     "ngram-hash": "responses:picture",
     "ngram-hash-compare": "responses:picture",
     "ngram-hash-density": "neighbours:density",
@@ -51,6 +53,7 @@ STORIES = {
     "embed-map": "maps:story",
     "eval": "evaluation:story",
     "mix": "mixing:story",
+    "mixtures": "mixtures:story",
     "ngram-hash": "responses:story",
     "ngram-hash-compare": "responses:story",
     "ppl-compare": "perplexity:comparison_story",
@@ -68,12 +71,14 @@ def check_name(path: str, option: str = "--plot") -> None:
 
     Raises:
         UsageError
-        SynthError: matplotlib is not installed.
+        SynthError: matplotlib is not installed, or there is no such directory.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise UsageError(f"{option} {path}: name a .png or .svg file")
     if find_spec("matplotlib") is None:
         raise SynthError("pictures need matplotlib: pip install 'synthtools[plot]'")
+    if not Path(path).absolute().parent.is_dir():
+        raise SynthError(f"{option} {path}: there is no directory {Path(path).parent}")
 
 
 def picture(report: dict[str, Any], name: str = "report") -> Picture:
@@ -133,6 +138,15 @@ def save(drawn: Picture, path: str) -> None:
 
 
 def plot(report: dict[str, Any], path: str | None) -> None:
-    """``--plot FILE`` of a tool: the picture of its report, where one was asked for."""
-    if path is not None:
-        save(picture(report), path)
+    """``--plot FILE`` of a tool: the picture of its report, where one was asked for.
+
+    A report with nothing to plot is worth having all the same: that is a remark, no error.
+    """
+    if path is None:
+        return
+    try:
+        drawn = picture(report, "the report")
+    except SynthError as nothing:
+        terminal.remark(f"{path}: not drawn: {nothing}")
+        return
+    save(drawn, path)

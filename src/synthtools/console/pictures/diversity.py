@@ -98,9 +98,7 @@ def story(report: dict[str, Any]) -> Story:
     for name, found in (report.get("tests") or {}).items():
         p = at(found, ("kruskal_wallis", "p"))
         if p is not None:
-            lines.append(
-                f"{name.replace('_', ' ')}: Kruskal–Wallis p = {number(p)} over the groups."
-            )
+            lines.append(f"{name.replace('_', ' ')}: Kruskal–Wallis {_p(p)} over the groups.")
     return Story("Diversity", lines, [Table(_title(groups, rows), ["", *columns], rows)])
 
 
@@ -113,6 +111,11 @@ def _title(groups: list[dict[str, Any]], rows: list[list[str]]) -> str:
 def _named(group: dict[str, Any]) -> str:
     beta = at(group, ("heaps", "beta"))
     return group["name"] if beta is None else f"{group['name']} (β = {beta:.3f})"
+
+
+def _p(value: float) -> str:
+    """A p-value; below the smallest number that a computer knows it is not 0."""
+    return f"p = {number(value)}" if value > 0 else "p < 1e-300"
 
 
 def _or_zero(value: float | None) -> float:
