@@ -175,9 +175,9 @@ def told(records):
 
 
 def test_greedy_answers_are_the_same_everywhere(prompts, server):
-    greedy = (prompts, "--temperature", "0", "--stop", "\n\n")
+    greedy = (prompts, "--temperature", "0", "--stop", "e f")
     expected = answers(*greedy, "--backend", "torch")
-    assert {r["generate_finish_reason"] for r in expected} == {"stop", "length"}
+    assert sum(r["generate_tokens"] for r in expected) > 100
     by_vllm = answers(*greedy, "--backend", "vllm")
     by_server = answers(*greedy, "--server", server)
     for found in (by_vllm, by_server):
