@@ -200,6 +200,12 @@ def test_a_seed_gives_the_same_answers(prompts, server):
     assert told(answers(prompts, "--server", server, "--seed", "4")) != told(first)
 
 
+def test_more_prompts_than_a_batch_of_vllm_holds(prompts):
+    found = answers(prompts, "--backend", "vllm", "-n", "10")
+    assert [r["id"] for r in found] == [number for number in range(40) for _ in range(10)]
+    assert sum(r["generate_prompt_tokens"] for r in found) > 4096
+
+
 def test_a_server_that_is_killed_and_restarted_loses_nothing(prompts, tmp_path):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
