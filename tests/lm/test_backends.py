@@ -175,9 +175,9 @@ def told(records):
 
 
 def test_greedy_answers_are_the_same_everywhere(prompts, server):
-    greedy = (prompts, "--temperature", "0", "--stop", "\n\n")
+    greedy = (prompts, "--temperature", "0", "--stop", "e f")
     expected = answers(*greedy, "--backend", "torch")
-    assert {r["generate_finish_reason"] for r in expected} == {"stop", "length"}
+    assert sum(r["generate_tokens"] for r in expected) > 100
     by_vllm = answers(*greedy, "--backend", "vllm")
     by_server = answers(*greedy, "--server", server)
     for found in (by_vllm, by_server):
@@ -198,6 +198,12 @@ def test_a_seed_gives_the_same_answers(prompts, server):
         first
     )
     assert told(answers(prompts, "--server", server, "--seed", "4")) != told(first)
+
+
+def test_more_prompts_than_a_batch_of_vllm_holds(prompts):
+    found = answers(prompts, "--backend", "vllm", "-n", "10")
+    assert [r["id"] for r in found] == [number for number in range(40) for _ in range(10)]
+    assert sum(r["generate_prompt_tokens"] for r in found) > 4096
 
 
 def test_a_server_that_is_killed_and_restarted_loses_nothing(prompts, tmp_path):

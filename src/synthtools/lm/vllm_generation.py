@@ -24,6 +24,7 @@ _IN_ENGINE = 2 * MOST_SEQUENCES
 # Prompts read ahead of the oldest that has no answer yet.
 _AHEAD = 16 * MOST_SEQUENCES
 _CPU_CACHE_BYTES = 2 << 30
+_CPU_BATCH_TOKENS = 4096
 
 
 class VllmGenerator(Generator):
@@ -50,7 +51,12 @@ class VllmGenerator(Generator):
         if settings.batch_tokens:
             more["max_num_batched_tokens"] = settings.batch_tokens
         cache = settings.kv_cache_bytes
-        if cache is None and device_list(settings.devices)[0] == "cpu":
+        on_cpu = device_list(settings.devices)[0] == "cpu"
+        if on_cpu:
+            # A prompt read in parts makes vLLM wind back the generator of its seed, which CPUs cannot.
+            batch = max(settings.batch_tokens or _CPU_BATCH_TOKENS, prompting.context)
+            more |= {"enable_chunked_prefill": False, "max_num_batched_tokens": batch}
+        if cache is None and on_cpu:
             whole = MOST_SEQUENCES * prompting.context * bytes_per_token(settings)
             cache = max(64 << 20, min(_CPU_CACHE_BYTES, whole))
         if cache is not None:
