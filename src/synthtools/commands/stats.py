@@ -31,14 +31,16 @@ def stats(
         ),
     ] = None,
     tests: Annotated[
-        str,
+        str | None,
         option(
             "--tests",
             metavar="NAME,…",
             help="Numbers of documents by which groups are tested: words, ttr, mtld, hdd, entropy, "
-            "lexical_diversity; or all, or none.",
+            "lexical_diversity; or all, or none (default: words, mtld and lexical_diversity, as far as "
+            "they are measured).",
+            show_default=False,
         ),
-    ] = "words,mtld,lexical_diversity",
+    ] = None,
     tokenizer: Annotated[
         str | None,
         option(

@@ -34,6 +34,8 @@ TESTED = {
 # Texts that are embedded at a time.
 _EMBEDDED = 256
 
+_TESTED_UNASKED = ("words", "mtld", "lexical_diversity")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -41,7 +43,7 @@ class Options:
 
     by: str | None
     measures: str | None
-    tests: str
+    tests: str | None
     tokenizer: str | None
     vector_field: str | None
     vector_model: str | None
@@ -101,6 +103,8 @@ class Options:
     def tested(self, plan: Plan) -> list[str]:
         if self.tests == "none":
             return []
+        if self.tests is None:
+            return [name for name in _TESTED_UNASKED if TESTED[name] in plan.measures]
         if self.tests == "all":
             return [name for name, measure in TESTED.items() if measure in plan.measures]
         named = _listed(self.tests, tuple(TESTED), "--tests")

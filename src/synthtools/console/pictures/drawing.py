@@ -24,6 +24,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _REFERENCE = "0.55"
 _FEW_POINTS = 30
 _MANY_STEPS = 100
+# More entries than this would cover the curves.
+_LONG_LEGEND = 6
 # More points than this are one image inside an SVG.
 _MANY_POINTS = 2000
 _HATCHES = ("", "//", "..", "xx")
@@ -162,10 +164,14 @@ def _plain(axes: Any, series: Series, number: int | None) -> None:
 
 
 def _legend(axes: Any, panel: Panel) -> None:
-    """Inside where there is room, above the axes where points or noise fill them."""
+    """Inside where there is room, above the axes where points or noise fill them, below where it is
+    long."""
     full = len(panel.names) > _MANY_NAMES or any(
         s.form == "points" or (s.reference and len(s.x) > _MANY_STEPS) for s in panel.series
     )
+    if not full and len(panel.series) > _LONG_LEGEND:
+        axes.legend(handlelength=2.6, loc="upper left", bbox_to_anchor=(0, -0.22))
+        return
     if not full:
         axes.legend(handlelength=2.6)
         return
