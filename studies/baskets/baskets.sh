@@ -74,7 +74,7 @@ run diversity synth stats sets.jsonl --text-field response --by set
 
 # Which answers does each tuned model prefer: its own, another's, a human's?
 for set in "${sets[@]}"; do
-    [ -e "written-$set.jsonl" ] || synth generate held.jsonl --model "tuned-$set" \
+    [ -e "written-$set.jsonl" ] || jq -c '{id, prompt}' held.jsonl | synth generate - --model "tuned-$set" \
         --max-new-tokens "$new" --seed "$seed" --on-error skip -o "written-$set.jsonl"
 done
 cat held.jsonl written-*.jsonl > written.jsonl

@@ -81,7 +81,7 @@ for share in "${shares[@]}"; do
 done
 
 # Fine-tuned on human instructions; held-out answers; what the tuned models write.
-[ -e prompts.jsonl ] || head -n 40 held/chat.jsonl > prompts.jsonl
+[ -e prompts.jsonl ] || jq -c '{id, prompt}' held/chat.jsonl | awk 'NR <= 40' > prompts.jsonl
 for name in base/base "${names[@]}"; do
     from=$name
     [ "$name" = base/base ] && from=$model
