@@ -167,7 +167,7 @@ def test_bad_vectors_are_bad_records(vector, words, tmp_path):
 )
 def test_wrong_usage(arguments, words, folder):
     message = synth("left.jsonl", *arguments, cwd=folder, code=2)
-    assert words in message and message.count("\n") == 1
+    assert words in message
 
 
 def test_density_of_what_a_model_makes_of_texts(tmp_path):

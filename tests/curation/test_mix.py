@@ -215,7 +215,7 @@ def test_workflows(folder):
 )
 def test_wrong_usage(arguments, words, folder):
     message = synth("mix", *arguments, cwd=folder, code=2)
-    assert words in message and message.count("\n") == 1
+    assert words in message
 
 
 def test_a_share_of_nothing_leaves_a_source_out(folder):
