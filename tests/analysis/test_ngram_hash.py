@@ -160,7 +160,6 @@ def test_bad_vectors_are_bad_records(vector, words, tmp_path):
         (["--n", "1,x"], "--n 1,x"),
         (["-o", "x.jsonl"], "--report"),
         (["--plot", "x.gif"], ".png or .svg"),
-        (["--duplicates", "--plot", "x.png"], "--plot"),
         (["--density", "--width", "0"], "--width"),
         (["--per-record", "minhash", "--json"], "--json"),
     ],
