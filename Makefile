@@ -40,7 +40,7 @@ test: $(READY) lint
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-vllm: $(VLLM_READY)
-	@PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" $(VLLM)/bin/python -m pytest tests/lm/test_backends.py
+	@PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" $(VLLM)/bin/python -m pytest -n 2 --dist loadfile tests/engines
 
 lint: $(READY)
 	@$(BIN)/ruff check --quiet .
