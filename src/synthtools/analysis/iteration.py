@@ -12,18 +12,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from synthtools.analysis.least_squares import Solve, Weighted, solver
 from synthtools.errors import SynthError
 
 WORKFLOWS = ("replace", "accumulate", "accumulate-subsample", "edit")
 MASKS = ("disjoint", "nested", "random")
-
-Solve = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -84,18 +83,6 @@ def repetition(
     return errors
 
 
-def solver(gram: np.ndarray) -> Solve:
-    """b → gram⁻¹ b by Cholesky's factors.
-
-    Raises:
-        np.linalg.LinAlgError: the matrix is singular.
-    """
-    from scipy.linalg import cho_factor, cho_solve
-
-    factor = cho_factor(gram, lower=True, check_finite=False)
-    return lambda b: cho_solve(factor, b, check_finite=False)
-
-
 # Each process yields w_n − w* for n = 1, 2, …; labels are kept as deviations Ỹ − Xw*.
 
 
@@ -131,6 +118,7 @@ def _accumulate_subsample(
     """T of the pool's n·T samples, without replacement, drawn anew in each generation."""
     rows = setting.samples
     pool = np.empty((setting.generations, rows))
+    weighted = Weighted(x, solve)
     error = np.zeros(setting.features)
     for generation in range(1, setting.generations + 1):
         pool[generation - 1] = x @ error + _noise(setting, draw)
@@ -142,17 +130,14 @@ def _accumulate_subsample(
         row = taken % rows
         times = np.bincount(row, minlength=rows)
         labels = np.bincount(row, pool[:generation].reshape(-1)[taken], minlength=rows)
-        there = np.flatnonzero(times)
-        weighted = x[there] * np.sqrt(times[there])[:, None]
+        distinct = np.count_nonzero(times)
         try:
-            error = solver(weighted.T @ weighted)(
-                weighted.T @ (labels / np.sqrt(np.maximum(times, 1)))[there]
-            )
+            error = weighted.solve(times, labels)
         except np.linalg.LinAlgError:
             error = np.full(setting.features, np.inf)
-        if len(there) < setting.features or not np.isfinite(error).all():
+        if distinct < setting.features or not np.isfinite(error).all():
             raise SynthError(
-                f"accumulate-subsample: a subsample of {rows:,} holds {len(there):,} distinct "
+                f"accumulate-subsample: a subsample of {rows:,} holds {distinct:,} distinct "
                 f"samples and determines no {setting.features:,} features; give --samples at least "
                 f"{2 * setting.features:,}"
             )
