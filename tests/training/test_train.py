@@ -58,6 +58,27 @@ def test_a_stopped_and_killed_run_ends_with_the_same_bytes(data, synth, whole, t
     assert [line["loss"] for line in ours] == [line["loss"] for line in theirs]
 
 
+def test_a_run_that_had_ended_tells_its_report_again(data, synth, whole, tmp_path):
+    folder = tmp_path / "ended"
+    shutil.copytree(whole, folder)
+    kept = json.loads((folder / "training" / "report.json").read_text())
+    # Its own name is no part of what defines it.
+    process = synth(data, *options(folder), "--resume", "--json")
+    out, errors = process.communicate()
+    assert process.returncode == 0 and "all had been done" in errors
+    assert json.loads(out) == kept and kept["steps"] == 12
+    other = synth(data, *options(folder), "--lr", 0.5, "--resume")
+    assert "holds a model of other arguments (learning_rate); --force" in other.communicate()[1]
+    assert other.returncode == 1
+    # Killed after the model was saved and before its report was: the end is done once more.
+    (folder / "training" / "report.json").unlink()
+    (folder / "training" / "log.jsonl").write_text("")
+    process = synth(data, *options(folder), "--resume")
+    assert process.communicate()[1] is not None and process.returncode == 0
+    same_model(folder, whole)
+    assert (folder / "training" / "report.json").exists()
+
+
 def test_the_result_is_a_model_for_every_reader(whole, trained, data):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

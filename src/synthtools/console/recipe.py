@@ -199,7 +199,10 @@ class Keeping:
     keep: Annotated[int, option("--keep", metavar="N", min=1, help="Checkpoints that stay.")] = 2
     resume: Annotated[
         bool,
-        option("--resume", help="Go on from the newest whole checkpoint in the directory."),
+        option(
+            "--resume",
+            help="Go on from the newest whole checkpoint; tell the report of a run that had ended.",
+        ),
     ] = False
     force: Annotated[bool, option("--force", help="Replace a model that is there.")] = False
     save_dtype: Annotated[

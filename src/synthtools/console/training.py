@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthtools.console import quantities, recipe, reports
+from synthtools.console import pictures, quantities, recipe, reports, standing, terminal
 from synthtools.console.options import Reading, Text
 from synthtools.console.planning import planned
 from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
@@ -23,7 +22,7 @@ from synthtools.console.sources import (
     weights_of,
 )
 from synthtools.console.watching import require_end, watched
-from synthtools.errors import OutputExistsError, UsageError
+from synthtools.errors import UsageError
 from synthtools.machine import process
 from synthtools.records.inputs import find_shards
 
@@ -38,6 +37,9 @@ _FREE = frozenset(
         *("report", "compare_tokens"),
     )
 )
+# What a terminal shows of the report.
+_SHOWN = ("model", "parameters", "trained", "documents", "corpus_tokens", "steps")
+_SHOWN += ("skipped_steps", "final_loss", "valid")
 # Means of the loss that the report keeps; the log has every step.
 _STRETCHES = 200
 # Peak learning rate of a model that is continued [Flaws].
@@ -74,7 +76,7 @@ def run_training(
     plan = _plan(what, adapters, keeping, seed)
     folder = Path(output or ".")
     if rank == 0 and not watching.dry_run:
-        prepare(folder, keeping.resume, keeping.force)
+        standing.prepare(folder, keeping.resume, keeping.force)
     quiet = reading.quiet or rank > 0
     inputs = replace(reading, files=[name for name, _ in named], quiet=quiet)
     if plot is not None and watching.dry_run:
@@ -103,6 +105,13 @@ def run_training(
                 show(report, watching.json_output, list(found))
             return
         job = job_of(run, [*sources, *sets])
+        ended = standing.begin(folder, job, ranks.first)
+        if ended is not None:
+            if ranks.first:
+                tell_again(folder, ended, quiet, plot)
+                show(ended, watching.json_output, _SHOWN)
+            ranks.leave()
+            return
         with watched(run, quiet, watching, job, ranks) as watch:
             outcome = train(
                 sources,
@@ -120,9 +129,8 @@ def run_training(
         run.count(sum(facts["documents"] for facts in outcome.facts.values()))
         if ranks.first:
             report = run.finish(result(output, folder, outcome))
-            shown = ["model", "parameters", "trained", "documents", "corpus_tokens", "steps"]
-            shown += ["skipped_steps", "final_loss", "valid"]
-            show(report, watching.json_output, shown)
+            standing.end(folder, report)
+            show(report, watching.json_output, _SHOWN)
     ranks.leave()
 
 
@@ -195,36 +203,20 @@ def own_context(model: str, revision: str | None) -> int:
     return min(own or _LONGEST, _LONGEST)
 
 
-def prepare(folder: Path, resume: bool, force: bool) -> None:
-    """Makes room for a model in a directory, or refuses.
-
-    Raises:
-        OutputExistsError: a model or an unfinished run is there.
-    """
-    from synthtools.training.plan import WORK
-
-    weights = [folder / "model.safetensors", folder / "adapter_model.safetensors"]
-    weights += [folder / "model.safetensors.index.json"]
-    if folder.exists() and not folder.is_dir():
-        raise OutputExistsError(f"{folder}: is a file; name a directory")
-    if force:
-        shutil.rmtree(folder / WORK, ignore_errors=True)
-        for file in weights:
-            file.unlink(missing_ok=True)
-    elif any(file.exists() for file in weights):
-        raise OutputExistsError(f"{folder}: holds a model already; --force replaces it")
-    elif (folder / WORK).exists() and not resume:
-        raise OutputExistsError(
-            f"{folder}: holds an unfinished run; --resume goes on with it, --force begins anew"
-        )
-
-
 def job_of(run: Run, sources: Sequence[Source]) -> dict[str, Any]:
     """What defines a training run, kept in its checkpoints."""
     job = run.job()
     job["arguments"] = {k: v for k, v in run.arguments.items() if k not in _FREE}
     job["data"] = {f"{n} {source.name}": source.digest for n, source in enumerate(sources)}
     return job
+
+
+def tell_again(folder: Path, report: dict[str, Any], quiet: bool, plot: str | None) -> None:
+    """Says that a run had ended, and draws its picture."""
+    if not quiet:
+        terminal.remark(f"{folder}: all had been done; this is its report")
+    if plot is not None:
+        pictures.plot(report, plot)
 
 
 def result(output: str | None, folder: Path, outcome: Outcome) -> dict[str, Any]:

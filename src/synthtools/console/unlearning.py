@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthtools.console import quantities, recipe, reports
+from synthtools.console import quantities, recipe, reports, standing
 from synthtools.console.options import Reading, Text
 from synthtools.console.planning import planned
 from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.console.run import Run
 from synthtools.console.sources import Form, Reader, short_name, sources_of, validation_of
-from synthtools.console.training import CONTINUED, job_of, own_context, prepare, result, show
+from synthtools.console.training import CONTINUED, job_of, own_context, result, show, tell_again
 from synthtools.console.watching import require_end, watched
 from synthtools.errors import UsageError
 from synthtools.machine import process
@@ -85,7 +85,7 @@ def run_unlearning(
     aim = _aim(what, method)
     folder = Path(output or ".")
     if rank == 0 and not watching.dry_run:
-        prepare(folder, keeping.resume, keeping.force)
+        standing.prepare(folder, keeping.resume, keeping.force)
     quiet = reading.quiet or rank > 0
     named = [*what.forget, *(path for path, _ in replayed)]
     inputs = replace(reading, files=named, quiet=quiet)
@@ -126,6 +126,13 @@ def run_unlearning(
                 show(run.finish(found), watching.json_output, list(found))
             return
         job = job_of(run, [*forget, *replay, *sets])
+        ended = standing.begin(folder, job, ranks.first)
+        if ended is not None:
+            if ranks.first:
+                tell_again(folder, ended, quiet, plot)
+                _tell(ended, watching.json_output, report_file)
+            ranks.leave()
+            return
         with watched(run, quiet, watching, job, ranks) as watch:
             outcome = unlearn(
                 forget,
@@ -154,10 +161,15 @@ def run_unlearning(
                 **(outcome.compared or {}),
             }
             report = run.finish(found)
-            if report_file is not None:
-                reports.save(report, report_file)
-            reports.show(report, watching.json_output, _table(report))
+            standing.end(folder, report)
+            _tell(report, watching.json_output, report_file)
     ranks.leave()
+
+
+def _tell(report: dict[str, Any], json_output: bool, file: str | None) -> None:
+    if file is not None:
+        reports.save(report, file)
+    reports.show(report, json_output, _table(report))
 
 
 def _method(what: What) -> Forgetting:

@@ -1,0 +1,88 @@
+"""Where the directory of a training run stands: empty, begun, or finished with a report.
+
+The working folder in it keeps what defines the run (``run.json``) from its beginning, and its report
+(``report.json``) from its end: the same command with ``--resume`` goes on wherever it was killed, and
+tells the report again once all is done.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from synthtools.console import reports
+from synthtools.errors import OutputExistsError, SynthError
+from synthtools.records.files import write_whole
+from synthtools.records.jobs import difference
+
+_RUN = "run.json"
+_REPORT = "report.json"
+
+
+def prepare(folder: Path, resume: bool, force: bool) -> None:
+    """Makes room for a model in a directory, or refuses.
+
+    Raises:
+        OutputExistsError: a model or an unfinished run is there.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder}: is a file; name a directory")
+    work = _work(folder)
+    if force:
+        shutil.rmtree(work, ignore_errors=True)
+        for file in _weights(folder):
+            file.unlink()
+    elif _weights(folder) and not (resume and (work / _RUN).exists()):
+        raise OutputExistsError(f"{folder}: holds a model already; --force replaces it")
+    elif work.exists() and not resume:
+        raise OutputExistsError(
+            f"{folder}: holds an unfinished run; --resume goes on with it, --force begins anew"
+        )
+
+
+def begin(folder: Path, job: dict[str, Any], first: bool) -> dict[str, Any] | None:
+    """The report of a run that had ended; None for one that is still to be done.
+
+    Args:
+        job: what defines the run; first: whether this process is the one of all that writes.
+
+    Raises:
+        OutputExistsError: the model there is of another run.
+        SynthError: the folder cannot be written.
+    """
+    work = _work(folder)
+    wanted = json.loads(json.dumps(job))
+    if _weights(folder):
+        before = json.loads((work / _RUN).read_text())
+        if before != wanted:
+            raise OutputExistsError(
+                f"{folder}: holds a model of other {difference(before, wanted)}; --force replaces it"
+            )
+        if (work / _REPORT).exists():
+            return reports.load(str(work / _REPORT))
+    elif first:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SynthError(f"{folder}: cannot be made: {error.strerror}") from error
+        (work / _REPORT).unlink(missing_ok=True)
+        write_whole(work / _RUN, json.dumps(wanted).encode())
+    return None
+
+
+def end(folder: Path, report: dict[str, Any]) -> None:
+    """Keeps the report of a run that is done."""
+    reports.save(report, str(_work(folder) / _REPORT))
+
+
+def _work(folder: Path) -> Path:
+    from synthtools.training.plan import WORK
+
+    return folder / WORK
+
+
+def _weights(folder: Path) -> list[Path]:
+    names = ("model.safetensors", "adapter_model.safetensors", "model.safetensors.index.json")
+    return [folder / name for name in names if (folder / name).exists()]
