@@ -72,7 +72,6 @@ def test_a_run_that_had_ended_tells_its_report_again(data, synth, whole, tmp_pat
     assert other.returncode == 1
     # Killed after the model was saved and before its report was: the end is done once more.
     (folder / "training" / "report.json").unlink()
-    (folder / "training" / "log.jsonl").write_text("")
     process = synth(data, *options(folder), "--resume")
     assert process.communicate()[1] is not None and process.returncode == 0
     same_model(folder, whole)
