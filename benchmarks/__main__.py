@@ -6,9 +6,9 @@ from importlib.util import find_spec
 
 NAMES = (
     *("scoring", "memory", "data", "mix", "diversity", "training", "unlearning", "generation"),
-    *("vllm_scoring", "vllm_edit", "vllm_generation"),
+    *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),
 )
-NEEDS_VLLM = ("vllm_scoring", "vllm_edit", "vllm_generation")
+NEEDS_VLLM = ("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server")
 
 for name in sys.argv[1:] or NAMES:
     if name in NEEDS_VLLM and find_spec("vllm") is None:
