@@ -8,8 +8,9 @@
 # DATA holds human_*/*.jsonl.zst and synth_gpteacher/*.jsonl.zst. WORK gets the models, results.tsv and
 # the pictures; run again, it goes on where it stopped. Environment: MODEL, the base (builtin); TOKENS
 # of continued pre-training (400K); FORGET tokens to forget (100K); TUNE tokens of fine-tuning (100K);
-# SHARES of synthetic text in percent ("2 50"); METHODS ("bounded ga npo refine"); SEED (0); learning
-# rates LR (3e-4) and TUNE_LR (2e-4). Needs jq besides synth.
+# SHARES of synthetic text in percent ("2 50"); METHODS, a name or NAME=WEIGHTS each ("bounded
+# bounded=1,1,1 ga npo refine"); SEED (0); learning rates LR (3e-4) and TUNE_LR (2e-4). Needs jq
+# besides synth.
 set -euo pipefail
 
 data=$(realpath "$1")
@@ -23,7 +24,7 @@ seed=${SEED:-0}
 rate=${LR:-3e-4}
 tune_rate=${TUNE_LR:-2e-4}
 read -ra shares <<< "${SHARES:-2 50}"
-read -ra methods <<< "${METHODS:-bounded ga npo refine}"
+read -ra methods <<< "${METHODS:-bounded bounded=1,1,1 ga npo refine}"
 common=(--context 256 --batch 16 --seed "$seed" --cache tokens --resume)
 
 # Human text, a fiftieth of it held out; answers of one model under one heading each, a tenth held out;
@@ -57,12 +58,14 @@ for share in "${shares[@]}"; do
     run "$share/synth" synth train "human.jsonl=$((100 - share))%" "qa.jsonl=$share%" --from "$model" \
         --tokens "$tokens" --lr "$rate" "${common[@]}"
     for method in "${methods[@]}"; do
-        run "$share/$method" synth unlearn --model "$share/synth" --forget qa.jsonl \
-            --replay human.jsonl --method "$method" --tokens "$forget" --lr "$rate" \
+        weights=()
+        [[ $method == *=* ]] && weights=(--weights "${method#*=}")
+        run "$share/${method//[=,]/-}" synth unlearn --model "$share/synth" --forget qa.jsonl \
+            --replay human.jsonl --method "${method%=*}" "${weights[@]}" --tokens "$forget" --lr "$rate" \
             --valid human=held/human.jsonl --valid qa=held/qa.jsonl --compare-tokens 10K \
             "${common[@]}"
     done
-    for name in synth "${methods[@]}"; do names+=("$share/$name"); done
+    for name in synth "${methods[@]//[=,]/-}"; do names+=("$share/$name"); done
 done
 mkdir -p base
 

@@ -49,10 +49,9 @@ def test_greedy_answers_are_the_same_everywhere(prompts, server):
         assert same >= len(expected) - 2
 
 
-def test_vllm_keeps_to_schemas_and_expressions(prompts, server):
-    for backend in (("--backend", "vllm"), ("--server", server)):
-        found = answers(prompts, *backend, "--regex", "(yes|no)")
-        assert {r["response"] for r in found} <= {"yes", "no"}
+def test_a_server_keeps_to_expressions(prompts, server):
+    found = answers(prompts, "--server", server, "--regex", "(yes|no)")
+    assert {r["response"] for r in found} <= {"yes", "no"}
 
 
 def test_a_seed_gives_the_same_answers(prompts, server):
@@ -63,10 +62,11 @@ def test_a_seed_gives_the_same_answers(prompts, server):
     assert told(answers(prompts, "--server", server, "--seed", "4")) != told(first)
 
 
-def test_more_prompts_than_a_batch_of_vllm_holds(prompts):
-    found = answers(prompts, "--backend", "vllm", "-n", "10")
+def test_more_prompts_than_a_batch_of_vllm_holds_kept_to_an_expression(prompts):
+    found = answers(prompts, "--backend", "vllm", "-n", "10", "--regex", "(yes|no)")
     assert [r["id"] for r in found] == [number for number in range(40) for _ in range(10)]
     assert sum(r["generate_prompt_tokens"] for r in found) > 4096
+    assert {r["response"] for r in found} <= {"yes", "no"}
 
 
 def test_a_server_that_is_killed_and_restarted_loses_nothing(prompts, tmp_path):
