@@ -37,13 +37,15 @@ class Shard:
     """One file of records, or stdin.
 
     ``bytes_read`` counts what has been taken from the file (compressed bytes of a compressed file),
-    so that progress can be shown against ``size``.
+    so that progress can be shown against ``size``. A ``temporary`` one is a copy in TMPDIR, which only
+    this machine sees.
     """
 
     name: str
     path: Path | None  # None: stdin
     size: int | None
     bytes_read: int = field(default=0, compare=False)
+    temporary: bool = field(default=False, compare=False)
 
     def fingerprint(self) -> str | None:
         """A short hash of the size and of the first and last MiB: enough to notice another file."""
@@ -290,7 +292,7 @@ def rereadable(shard: Shard) -> Iterator[Shard]:
                     f"{shard.name}: is read twice and therefore kept in TMPDIR, which fails: "
                     f"{_reason(error)}"
                 ) from error
-        yield Shard(shard.name, Path(copy.name), os.path.getsize(copy.name))
+        yield Shard(shard.name, Path(copy.name), os.path.getsize(copy.name), temporary=True)
 
 
 def _spooled(file: io.BufferedReader, shard: Shard) -> io.BufferedReader:
