@@ -81,7 +81,7 @@ class Reading(BadRecords):
         typer.Argument(
             metavar="FILE",
             help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
-            "known by their content. - or nothing is stdin.",
+            "known by their content. - or nothing is stdin; URLs (s3://, gs://, hf://) need [remote].",
             show_default=False,
         ),
     ] = None
@@ -130,7 +130,8 @@ class Writing:
             "-o",
             metavar="PATH",
             help="Write here instead of stdout. The suffix decides the format: .jsonl, .jsonl.gz, "
-            ".jsonl.zst, .parquet, .arrow. A directory (DIR/) gets shards part-00000.…",
+            ".jsonl.zst, .parquet, .arrow. A directory (DIR/) gets shards part-00000.…; either may "
+            "be a URL.",
         ),
     ] = None
     format: Annotated[

@@ -19,6 +19,7 @@ from synthtools.records.files import AtomicFile
 from synthtools.records.identity import ID_FIELD, Keys
 from synthtools.records.inputs import Shard, find_shards, part_of, rereadable
 from synthtools.records.outputs import DirectorySink, Sink, is_unfinished, open_sink
+from synthtools.records.places import place_of
 from synthtools.records.reading import read, require_text
 from synthtools.records.rejects import Rejects
 
@@ -111,7 +112,7 @@ class Run:
         self._named = list(self.shards)
         self.shards_beside = find_shards(list(self._beside)) if self._beside else []
         for name in reading.files or []:
-            if not reading.quiet and is_unfinished(Path(name)):
+            if not reading.quiet and is_unfinished(place_of(name)):
                 terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
         if writing is not None:
             size = quantities.shard_size(writing.shard_size)

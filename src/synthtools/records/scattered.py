@@ -22,6 +22,7 @@ from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.compression import compression_of
 from synthtools.records.inputs import SHARD_SUFFIXES, Shard, opened
+from synthtools.records.places import Place
 from synthtools.records.reading import Block, blocks, blocks_between
 from synthtools.records.rejects import Rejects
 from synthtools.records.texts import Texts
@@ -108,7 +109,8 @@ def worked(
 
 
 def _seen_by_all(shard: Shard) -> bool:
-    return shard.path is not None and shard.size is not None and not shard.temporary
+    here_alone = shard.temporary or (isinstance(shard.path, Place) and not shard.path.shared)
+    return shard.path is not None and shard.size is not None and not here_alone
 
 
 # ---------------------------------------------------------------- records read here
@@ -165,7 +167,11 @@ def _in_place(
             own[shard.name] = shard
             for piece in _pieces(shard, block_bytes):
                 # Nodes have directories of their own.
-                path = Path(os.path.abspath(shard.path))  # type: ignore[arg-type]
+                path = (
+                    Path(os.path.abspath(shard.path))
+                    if isinstance(shard.path, Path)
+                    else shard.path
+                )
                 yield piece._replace(shard=replace(shard, path=path, bytes_read=0))
 
     before = 0  # lines of the shard before the piece
@@ -211,7 +217,7 @@ def _pieces(shard: Shard, block_bytes: int) -> Iterator[_Piece]:
 
 def _piece_done(task: Task[Any], keep: Keep, block_bytes: int, piece: _Piece) -> Iterator[_Done]:
     shard = piece.shard
-    if shard.path is not None and not os.path.exists(shard.path):
+    if isinstance(shard.path, Path) and not shard.path.exists():
         raise SynthError(
             f"{shard.name}: is not there on a node of the cluster; with --ray, inputs lie where all "
             "nodes see them (a shared file system, s3://…)"
