@@ -125,3 +125,39 @@ def test_errors_of_tasks_arrive_as_they_are(cluster):
 def test_no_cluster_is_told():
     with pytest.raises(SynthError, match=r"^--ray 127.0.0.1:1: no Ray cluster answers there"):
         clusters.Cluster("127.0.0.1:1", None)
+
+
+def test_results_that_were_on_a_lost_node_are_made_again(nodes, cluster):
+    nodes.second()
+    # Large enough to lie in the store of the node that made them.
+    found = clusters.Cluster.streams_in_order(
+        two_nodes(cluster), range(6), lambda n: (bytes([n, turn]) * 200_000 for turn in range(4)), 9
+    )
+    seen = []
+    for number, results in found:
+        for turn, result in enumerate(results):
+            seen.append((number, turn, result == bytes([number, turn]) * 200_000))
+            if len(seen) == 2:
+                nodes.kill()
+    assert seen == [(n, turn, True) for n in range(6) for turn in range(4)]
+
+
+def two_nodes(cluster):
+    """The connection, which counted the CPUs before the second node came."""
+    cluster.cpus = 2
+    return cluster
+
+
+def test_what_is_no_longer_wanted_is_not_done(cluster, tmp_path):
+    def work(number):
+        for turn in range(1000):
+            (tmp_path / f"{number}-{turn}").touch()
+            yield turn
+
+    found = cluster.streams_in_order(range(50), work, 3)
+    _, results = next(found)
+    assert [next(results), next(results)] == [0, 1]
+    found.close()
+    # The cluster is free for others, and of the tasks that waited none has begun.
+    assert list(cluster.in_order([1], str)) == ["1"]
+    assert len(list(tmp_path.iterdir())) < 60
