@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 NAMES = (
     *("scoring", "memory", "data", "mix", "diversity", "training", "unlearning", "generation"),
+    "scaling",
     *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),
 )
 NEEDS_VLLM = ("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server")

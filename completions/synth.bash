@@ -21,12 +21,12 @@ _synth() {
             words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff cat simulate plot"
             ;;
         edit)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot | --scores) value=file ;;
-                --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations) value=word ;;
+                --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs | --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
@@ -35,12 +35,12 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
-                --shard | --text-field | --shard-size | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --prompt-field | --candidates | --bootstrap | --seed | --epsilon) value=word ;;
+                --shard | --text-field | --shard-size | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs | --prompt-field | --candidates | --bootstrap | --seed | --epsilon) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
@@ -49,24 +49,24 @@ _synth() {
             esac
             ;;
         ngram-hash)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -j --jobs --n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --plot --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed --ray -j --jobs --n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --plot --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
-                --shard | --text-field | --shard-size | --seed | -j | --jobs | --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width) value=word ;;
+                --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs | --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --hash) value=word words="fast sha256" ;;
                 --per-record) value=word words="minhash density" ;;
             esac
             ;;
         embed)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --vector-model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride -j --jobs --pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --vector-model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --ray -j --jobs --pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
-                --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | -j | --jobs | --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations) value=word ;;
+                --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --ray | -j | --jobs | --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --vector-model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
@@ -76,24 +76,24 @@ _synth() {
             esac
             ;;
         dsir)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -j --jobs --target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed --ray -j --jobs --target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot | --target | --save-estimator | --estimator) value=file ;;
-                --shard | --text-field | --shard-size | --seed | -j | --jobs | -n | --count | --n | --buckets | --min-tokens | --smoothing | --target-text-field) value=word ;;
+                --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs | -n | --count | --n | --buckets | --min-tokens | --smoothing | --target-text-field) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --hash) value=word words="fast sha256" ;;
                 --fit-tokens) value=word words="all" ;;
             esac
             ;;
         mix)
-            options="--on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --plot --seed -j --jobs --unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --plot --seed --ray -j --jobs --unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot | --generation) value=file ;;
-                --text-field | --shard-size | --seed | -j | --jobs | --tokenizer | --tokens-field | --total | --epochs | --label) value=word ;;
+                --text-field | --shard-size | --seed | --ray | -j | --jobs | --tokenizer | --tokens-field | --total | --epochs | --label) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --unit) value=word words="tokens words bytes documents" ;;
                 --workflow) value=word words="replace accumulate accumulate-subsample" ;;
@@ -112,12 +112,12 @@ _synth() {
             esac
             ;;
         stats)
-            options="--on-error --rejects -q --quiet --shard --text-field --seed -j --jobs --by --measures --tests --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --plot --report --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field --seed --ray -j --jobs --by --measures --tests --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --plot --report --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | --plot | --report) value=file ;;
-                --shard | --text-field | --seed | -j | --jobs | --by | --measures | --tests | --vector-field | --vector-model | --sample | --pooled | --vectors | --words) value=word ;;
+                --shard | --text-field | --seed | --ray | -j | --jobs | --by | --measures | --tests | --vector-field | --vector-model | --sample | --pooled | --vectors | --words) value=word ;;
                 --tokenizer) value=dir words="builtin" ;;
                 --match-words) value=word words="min" ;;
             esac
@@ -151,12 +151,12 @@ _synth() {
             esac
             ;;
         generate)
-            options="--on-error --rejects -q --quiet --shard -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --kv-cache --requests --tokens-in-flight --timeout --patience -j --jobs --prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --kv-cache --requests --tokens-in-flight --timeout --patience --ray -j --jobs --prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --template | --system | --schema) value=file ;;
-                --shard | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --patience | -j | --jobs | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --continue | --self-instruct | --answer-field | --wrong-field | --response-field | --model-field) value=word ;;
+                --shard | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --patience | --ray | -j | --jobs | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --continue | --self-instruct | --answer-field | --wrong-field | --response-field | --model-field) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;

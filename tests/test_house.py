@@ -13,15 +13,25 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "synthtools"
 
 # What each folder may import of the others; itself and errors always.
 ALLOWED = {
-    "records": set(),
-    "lm": set(),
+    "scale": set(),
+    "records": {"scale"},
+    "lm": {"scale"},
     "text": {"records"},
     "analysis": {"lm", "records", "text"},
     "curation": {"lm", "records", "text"},
     "evaluation": {"analysis", "lm", "records", "text"},
     "training": {"lm", "records"},
     "prior": set(),
-    "console": {"analysis", "curation", "evaluation", "lm", "records", "text", "training"},
+    "console": {
+        "analysis",
+        "curation",
+        "evaluation",
+        "lm",
+        "records",
+        "scale",
+        "text",
+        "training",
+    },
     "commands": {
         "analysis",
         "console",
@@ -48,6 +58,7 @@ HEAVY = (
     "sklearn",
     "umap",
     "matplotlib",
+    "ray",
 )
 
 
@@ -88,6 +99,12 @@ def test_only_lm_knows_engines():
     for path in SOURCE.rglob("*.py"):
         if "vllm" in {name.split(".")[0] for name in imported(path)}:
             assert path.name in ("vllm_backend.py", "vllm_generation.py")
+
+
+def test_only_scale_knows_ray():
+    for path in SOURCE.rglob("*.py"):
+        if "ray" in {name.split(".")[0] for name in imported(path)}:
+            assert path.parent.name == "scale", path
 
 
 def modules_after(*arguments: str) -> set[str]:

@@ -62,6 +62,10 @@ def main() -> None:
     """Runs the command line and exits."""
     signal.signal(signal.SIGTERM, _interrupt)
     code = _run()
+    if "ray" in sys.modules:
+        from synthtools.scale.cluster import disconnect
+
+        disconnect()
     if code:
         remove_unfinished()
     # Whoever reads our stdout may be gone: the interpreter must not stumble over it at its exit.

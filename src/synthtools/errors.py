@@ -6,6 +6,8 @@ SynthError            exit 1
 └── UsageError        exit 2: the command line asks for something that cannot be
 """
 
+from __future__ import annotations
+
 
 class SynthError(Exception):
     """A failure to be told in one line: where it happened, what is wrong, what to do."""
@@ -39,6 +41,16 @@ class RecordError(SynthError):
         self.number = number
         self.reason = reason
         self.raw = raw
+
+    def after(self, lines: int) -> RecordError:
+        """The error of a record that so many lines more stand before."""
+        return (
+            type(self)(self.source, self.number + lines, self.reason, self.raw) if lines else self
+        )
+
+    def __reduce__(self) -> tuple[type[RecordError], tuple[str, int, str, bytes]]:
+        # Errors travel between processes.
+        return type(self), (self.source, self.number, self.reason, self.raw)
 
 
 class OutputClosed(Exception):  # noqa: N818 (not an error)

@@ -37,10 +37,13 @@ run() { # NAME COMMAND…
 # Human text for the four; human instructions with answers, every tenth held out.
 [ -e human.jsonl.zst ] || synth cat "$data"/human_{wikipedia_en_2015,textbooks_openstax,peps}/*.jsonl.zst |
     jq -c '{id, text}' | synth cat -o human.jsonl.zst
-[ -e held.jsonl ] || synth cat "$data"/human_{selfinstruct_tasks,stackexchange_beer}/*.jsonl.zst |
-    jq -c 'select(.response | length > 0) | {id, prompt, response, model: "human"}' |
-    awk 'NR % 10 == 0 && n < 100 { print > "held.partial"; n += 1; next } { print > "answers-human.jsonl" }' &&
+if [ ! -e held.jsonl ]; then
+    synth cat "$data"/human_{selfinstruct_tasks,stackexchange_beer}/*.jsonl.zst |
+        jq -c 'select(.response | length > 0) | {id, prompt, response, model: "human"}' |
+        awk 'NR % 10 == 0 && n < 100 { print > "held.partial"; n += 1; next }
+             { print > "answers-human.jsonl" }'
     mv held.partial held.jsonl
+fi
 [ -e prompts.jsonl ] ||
     synth cat "$data"/eval_alpaca_eval_prompts/prompts.jsonl.zst | jq -c '{id, prompt}' |
     awk -v most="$prompts" 'NR <= most' > prompts.jsonl
@@ -63,9 +66,10 @@ first=${sources[0]}
 
 sets=(human one four)
 for set in "${sets[@]}"; do
+    # An answer of nothing teaches nothing: it is left out, and counted.
     run "tuned-$set" synth train "answers-$set.jsonl" --sft --from "$base" --tokens "$tune" \
         --context 256 --batch 16 --lr 2e-4 --seed "$seed" --valid answers=held.jsonl --cache tokens \
-        --resume
+        --on-error skip --resume
     jq -c --arg set "$set" '{id, prompt, response, set: $set}' "answers-$set.jsonl"
 done > sets.jsonl
 

@@ -20,7 +20,7 @@ from synthtools.records.identity import hashes
 from synthtools.records.inputs import find_shards
 from synthtools.records.picking import picked
 from synthtools.records.rejects import Rejects
-from synthtools.records.working import worked
+from synthtools.records.working import Task, worked
 
 
 def measured(name, sizes, seed=0):
@@ -39,9 +39,7 @@ def surveyed(name, *paths, jobs=1, block_bytes=500):
     for found in worked(
         shards,
         Rejects(skip=True),
-        work,
-        "text",
-        fields=("id",),
+        Task(work, "text", ("id",)),
         jobs=jobs,
         block_bytes=block_bytes,
     ):
@@ -118,7 +116,7 @@ def test_documents_are_found_again_by_their_place(form, tmp_path, written, batch
     lines = [
         line
         for found in worked(
-            find_shards([str(p) for p in paths]), Rejects(skip=True), lambda b, t: 0, "text"
+            find_shards([str(p) for p in paths]), Rejects(skip=True), Task(lambda b, t: 0, "text")
         )
         for line in found.batch.json_lines()
     ]

@@ -10,7 +10,8 @@ from synthtools.errors import RecordError
 from synthtools.records.inputs import find_shards
 from synthtools.records.reading import read, require_text
 from synthtools.records.rejects import Rejects
-from synthtools.records.working import in_order, worked
+from synthtools.records.working import Task, worked
+from synthtools.scale.threads import in_order
 
 RUBBISH = [
     b'{"text":"a","id":1}',
@@ -48,9 +49,8 @@ def fast(shards, jobs, block_bytes, fields=("id",)):
     rejects = Rejects(skip=True)
     rows = []
     work = lambda batch, texts: list(texts)  # noqa: E731
-    for found in worked(
-        shards, rejects, work, "text", fields=fields, jobs=jobs, block_bytes=block_bytes
-    ):
+    task = Task(work, "text", fields)
+    for found in worked(shards, rejects, task, jobs=jobs, block_bytes=block_bytes):
         assert found.result == list(found.texts)
         batch = found.batch
         rows += zip(
@@ -97,8 +97,7 @@ def test_the_first_bad_record_is_the_one_told(tmp_path):
             worked(
                 find_shards([str(source)]),
                 Rejects(),
-                lambda b, t: 0,
-                "text",
+                Task(lambda b, t: 0, "text"),
                 jobs=4,
                 block_bytes=64,
             )

@@ -25,13 +25,13 @@ def data(tmp_path_factory):
 def synth():
     """Starts ``synth train``, or another tool; on several ranks with torchrun."""
 
-    def start(*arguments, tool="train", torchrun=0, cold=False, **more):
+    def start(*arguments, tool="train", torchrun=0, launcher=(), cold=False, **more):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **more}
         words = [*(running.COLD if cold else running.command()), tool, *map(str, arguments)]
         if torchrun:
-            launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(torchrun)]
-            launcher += ["--master-port", str(20000 + os.getpid() % 20000), "--no-python"]
-            words = [sys.executable, *launcher, *words]
+            ranks = ["--nproc-per-node", str(torchrun), "--no-python"]
+            where = launcher or ["--master-port", str(20000 + os.getpid() % 20000)]
+            words = [sys.executable, "-m", "torch.distributed.run", *ranks, *where, *words]
         return subprocess.Popen(words, **pipes)
 
     return start

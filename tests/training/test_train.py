@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import socket
 import time
 
 import numpy as np
@@ -108,6 +109,26 @@ def test_two_ranks_learn_what_one_learns(of_two_ranks, whole):
     mine, other = (load_file(f / "model.safetensors") for f in (of_two_ranks, whole))
     assert mine.keys() == other.keys()
     assert (of_two_ranks / "config.json").read_text() == (whole / "config.json").read_text()
+
+
+def test_two_nodes_that_meet_learn_what_one_with_two_ranks_learns(
+    data, synth, of_two_ranks, tmp_path
+):
+    # Each node starts a torchrun of its own; they find each other at an address. The one that opens
+    # it is not known beforehand, as when srun starts both.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    meeting = ("--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-id", "1")
+    meeting += ("--rdzv-endpoint", f"127.0.0.1:{port}")
+    folder = tmp_path / "model"
+    nodes = [
+        synth(data, *options(folder), torchrun=1, launcher=meeting, cold=True) for _ in range(2)
+    ]
+    for node in nodes:
+        _, errors = node.communicate(timeout=600)
+        assert node.returncode == 0, errors
+    same_model(folder, of_two_ranks)
 
 
 @pytest.mark.parametrize("ranks", [2, 1])

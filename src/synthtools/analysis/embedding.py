@@ -37,7 +37,7 @@ def embedded(
         return run, model.embed(texts), there
 
     runs = gathered(batches, lambda batch: int(batch.sizes().sum()), model.chunk_bytes)
-    for run, vectors, there in overlapped(runs, tokenise, embed):
+    for run, vectors, there in overlapped(runs, tokenise, embed, at_once=model.calls):
         start = 0
         for batch in run:
             end = start + len(batch)

@@ -111,7 +111,7 @@ class Counter:
             for top, table in zip(corpus.top.values(), tables, strict=True):
                 top.add(table)
             corpus.documents += len(batch.batch)
-            corpus.utf8_bytes += int(batch.texts.offsets[-1] - batch.texts.offsets[0])
+            corpus.utf8_bytes += batch.text_bytes
             seen(len(batch.batch))
         return corpus
 

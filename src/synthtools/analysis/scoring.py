@@ -54,7 +54,7 @@ def scored(
         return run, model.score(texts, request)
 
     runs = gathered(batches, lambda batch: int(batch.sizes().sum()), model.chunk_bytes)
-    for run, scores in overlapped(runs, tokenise, score):
+    for run, scores in overlapped(runs, tokenise, score, at_once=model.calls):
         start = 0
         for batch in run:
             yield _scored_batch(batch, scores[start : start + len(batch)], text_field)

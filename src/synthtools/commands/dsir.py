@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.console.options import Jobs, Plotting, Reading, Seed, Text, Writing, option
+from synthtools.console.options import Plotting, Reading, Seed, Text, Workers, Writing, option
 
 
 def dsir(
@@ -13,7 +13,7 @@ def dsir(
     writing: Writing,
     plotting: Plotting,
     seed: Seed,
-    jobs: Jobs,
+    jobs: Workers,
     target: Annotated[
         list[str] | None,
         option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.console.models import Model
-from synthtools.console.options import Jobs, Plotting, Reading, Seed, Text, Writing, option
+from synthtools.console.options import Plotting, Reading, Seed, Text, Workers, Writing, option
 
 
 def edit(
@@ -15,7 +15,7 @@ def edit(
     plotting: Plotting,
     seed: Seed,
     model: Model,
-    jobs: Jobs,
+    jobs: Workers,
     threshold: Annotated[
         float | None,
         option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.console.models import VectorModel
-from synthtools.console.options import Jobs, Reading, Seed, Text, Writing, option
+from synthtools.console.options import Reading, Seed, Text, Workers, Writing, option
 
 _LIMIT = "2000"
 _METHOD = "tsne"
@@ -19,7 +19,7 @@ def embed(
     writing: Writing,
     seed: Seed,
     model: VectorModel,
-    jobs: Jobs,
+    jobs: Workers,
     pooling: Annotated[
         str | None,
         option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.console.generators import Generators
-from synthtools.console.options import Jobs, Reading, Seed, Writing, option
+from synthtools.console.options import Reading, Seed, Workers, Writing, option
 
 
 def generate(
@@ -13,7 +13,7 @@ def generate(
     writing: Writing,
     seed: Seed,
     models: Generators,
-    jobs: Jobs,
+    jobs: Workers,
     prompt_field: Annotated[
         str | None,
         option(

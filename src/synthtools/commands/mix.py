@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from synthtools.console.options import BadRecords, Jobs, Plotting, Seed, Text, Writing, option
+from synthtools.console.options import BadRecords, Plotting, Seed, Text, Workers, Writing, option
 
 
 def mix(
@@ -15,7 +15,7 @@ def mix(
     writing: Writing,
     plotting: Plotting,
     seed: Seed,
-    jobs: Jobs,
+    jobs: Workers,
     sources: Annotated[
         list[str] | None,
         typer.Argument(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.console.options import Jobs, Reading, Seed, Text, Writing, option
+from synthtools.console.options import Reading, Seed, Text, Workers, Writing, option
 
 
 def ngram_hash(
@@ -12,7 +12,7 @@ def ngram_hash(
     text: Text,
     writing: Writing,
     seed: Seed,
-    jobs: Jobs,
+    jobs: Workers,
     n: Annotated[
         str, option("--n", metavar="N,…", help="Lengths of the n-grams, in tokens.")
     ] = "1,2",

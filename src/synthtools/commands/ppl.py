@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.console.models import Models
-from synthtools.console.options import Jobs, Reading, Text, Writing, option
+from synthtools.console.options import Reading, Text, Workers, Writing, option
 
 
 def ppl(
@@ -13,7 +13,7 @@ def ppl(
     text: Text,
     writing: Writing,
     model: Models,
-    jobs: Jobs,
+    jobs: Workers,
     prompt_field: Annotated[
         str | None,
         option(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.console.options import Jobs, Reading, Seed, Text, option
+from synthtools.console.options import Reading, Seed, Text, Workers, option
 
 
 def stats(
     reading: Reading,
     text: Text,
     seed: Seed,
-    jobs: Jobs,
+    jobs: Workers,
     by: Annotated[
         str | None,
         option(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,8 @@ class _Work:
         passes = len(names) + (options.assign == "stratified")
         self._shards = run.twice(run.shards) if passes > 1 else run.shards
         self.journal: Journal | None = None
-        if isinstance(run.sink, DirectorySink):
+        # By a URL nothing can be appended: a killed run loses the answers of its last shard.
+        if isinstance(run.sink, DirectorySink) and isinstance(run.sink.folder, Path):
             job = blake2b(
                 json.dumps(run.job(), sort_keys=True).encode(), digest_size=16
             ).hexdigest()

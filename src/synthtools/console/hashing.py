@@ -99,7 +99,9 @@ def run_counts(
         hasher = NgramHasher(orders, counting.buckets, counting.hash_name)  # type: ignore[arg-type]
         counter = Counter(hasher, counting.top > 0, counting.exact)
         corpora = [
-            counter.corpus(name, run.worked(counter.work, jobs, shards=shards), run.count)
+            counter.corpus(
+                name, run.worked(counter.work, jobs, shards=shards, records=False), run.count
+            )
             for name, shards in groups
         ]
         run.units["bytes"] = sum(corpus.utf8_bytes for corpus in corpora)
@@ -223,6 +225,7 @@ def run_duplicates(
                 jobs,
                 shards=shards,
                 fields=("id",),
+                records=False,
             ):
                 documents.add(index, found.batch, found.result)
                 run.count(len(found.batch))
@@ -301,7 +304,7 @@ def _embedded(
     from synthtools.lm.vectors import open_vector_model
     from synthtools.records.vectors import VectorFile
 
-    settings = Settings(ModelName(options.model), cores=jobs.jobs)
+    settings = Settings(ModelName(options.model), cores=jobs.jobs, ray=jobs.ray)
     with VectorFile() as kept:
         with open_vector_model(settings, tell=terminal.remark) as model:
             run.model = model.description

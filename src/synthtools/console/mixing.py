@@ -16,7 +16,7 @@ from synthtools.console.options import BadRecords, Jobs, Reading, Text, Writing
 from synthtools.console.reports import number, table
 from synthtools.console.run import Run
 from synthtools.console.terminal import remark
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.records.batch import Batch, Column
 from synthtools.records.identity import ID_FIELD, hashes
 from synthtools.records.inputs import Shard
@@ -216,10 +216,8 @@ def _counter(options: Options, unit: str, jobs: Jobs) -> Callable[[Batch, Texts]
         unsaid = np.flatnonzero(sizes < 0)
         if len(unsaid) and counts is None:
             number = int(batch.numbers[unsaid[0]])
-            raise SynthError(
-                f'{batch.source}:{number}: no number of tokens in field "{options.tokens_field}"; '
-                "count them with --tokenizer NAME"
-            )
+            reason = f'no number of tokens in field "{options.tokens_field}"; count them with --tokenizer NAME'
+            raise RecordError(batch.source, number, reason)
         for start in range(0, len(unsaid), _TOKENISED):
             some = unsaid[start : start + _TOKENISED]
             sizes[some] = counts([texts[i] for i in some.tolist()])
@@ -252,8 +250,8 @@ def _surveyed(
         return count(batch, texts), hashes(batch.column(ID_FIELD), texts.views())
 
     fields = (ID_FIELD, tokens_field) if unit == "tokens" else (ID_FIELD,)
-    for found in run.worked(work, jobs, shards=shards, fields=fields):
-        survey.add(found.batch, *found.result, int(found.texts.lengths().sum()))
+    for found in run.worked(work, jobs, shards=shards, fields=fields, records=False):
+        survey.add(found.batch, *found.result, found.text_bytes)
     return survey
 
 

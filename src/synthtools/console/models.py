@@ -105,6 +105,7 @@ class LoadedModel:
             devices=self.devices,
             batch_tokens=self.batch_tokens,
             cores=jobs.jobs,
+            ray=jobs.ray,
         )
 
 

@@ -17,11 +17,14 @@ import typing
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from synthtools.machine import cores
+
+if TYPE_CHECKING:
+    from synthtools.scale.cluster import Cluster
 
 # Arguments of the running tool by option name; what a report says it was made with.
 ARGUMENTS: ContextVar[dict[str, Any]] = ContextVar("arguments")
@@ -33,7 +36,7 @@ NOT_DEFINING = frozenset(
         *("output", "force", "resume", "report", "rejects"),
         *("json_output", "jobs", "debug", "quiet", "batch_tokens", "plot"),
         *("devices", "server", "files", "shard_size", "format"),
-        *("requests", "tokens_in_flight", "timeout", "patience"),
+        *("requests", "tokens_in_flight", "timeout", "patience", "ray"),
     )
 )
 
@@ -78,7 +81,7 @@ class Reading(BadRecords):
         typer.Argument(
             metavar="FILE",
             help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
-            "known by their content. - or nothing is stdin.",
+            "known by their content. - or nothing is stdin; URLs (s3://, gs://, hf://) need [remote].",
             show_default=False,
         ),
     ] = None
@@ -127,7 +130,8 @@ class Writing:
             "-o",
             metavar="PATH",
             help="Write here instead of stdout. The suffix decides the format: .jsonl, .jsonl.gz, "
-            ".jsonl.zst, .parquet, .arrow. A directory (DIR/) gets shards part-00000.…",
+            ".jsonl.zst, .parquet, .arrow. A directory (DIR/) gets shards part-00000.…; either may "
+            "be a URL.",
         ),
     ] = None
     format: Annotated[
@@ -187,6 +191,7 @@ class Seed:
 class Jobs:
     """Use of this machine."""
 
+    ray: ClassVar[str | None] = None
     jobs: Annotated[
         int | None,
         option("--jobs", "-j", metavar="N", min=1, help="CPU cores to use (default: all)."),
@@ -195,6 +200,30 @@ class Jobs:
     def count(self) -> int:
         """How many cores to use."""
         return self.jobs or cores()
+
+    def cluster(self) -> Cluster | None:
+        """The Ray cluster that the work goes to, None for this machine's cores."""
+        if self.ray is None:
+            return None
+        from synthtools.scale.cluster import connect
+
+        return connect(self.ray, self.jobs)
+
+
+@dataclass(frozen=True)
+class Workers(Jobs):
+    """Use of this machine, or of a cluster."""
+
+    ray: Annotated[  # type: ignore[misc]
+        str | None,
+        option(
+            "--ray",
+            metavar="ADDRESS",
+            help="Do the work on a Ray cluster (needs [ray]): HOST:PORT, auto for the one that this "
+            "machine belongs to, local to start one here. Inputs and models lie where all nodes "
+            "see them. Changes no result.",
+        ),
+    ] = None
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -208,7 +237,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             parameters.append(parameter.replace(annotation=kind))
             continue
         fields = typing.get_type_hints(kind, include_extras=True)
-        groups[name] = (kind, list(fields))  # type: ignore[arg-type]
+        groups[name] = (kind, [field.name for field in dataclasses.fields(kind)])  # type: ignore[arg-type]
         for field in dataclasses.fields(kind):
             parameters.append(
                 inspect.Parameter(

@@ -19,6 +19,7 @@ from synthtools.records.files import AtomicFile
 from synthtools.records.identity import ID_FIELD, Keys
 from synthtools.records.inputs import Shard, find_shards, part_of, rereadable
 from synthtools.records.outputs import DirectorySink, Sink, is_unfinished, open_sink
+from synthtools.records.places import place_of
 from synthtools.records.reading import read, require_text
 from synthtools.records.rejects import Rejects
 
@@ -111,7 +112,7 @@ class Run:
         self._named = list(self.shards)
         self.shards_beside = find_shards(list(self._beside)) if self._beside else []
         for name in reading.files or []:
-            if not reading.quiet and is_unfinished(Path(name)):
+            if not reading.quiet and is_unfinished(place_of(name)):
                 terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
         if writing is not None:
             size = quantities.shard_size(writing.shard_size)
@@ -284,26 +285,31 @@ class Run:
         fields: Sequence[str] = (),
         text_field: str | None = None,
         option: str = "--text-field",
+        records: bool = True,
+        texts: bool = False,
     ) -> Iterator[Worked[_R]]:
-        """The sound records and what ``work`` makes of them on all cores (see records.working).
+        """The sound records and what ``work`` makes of them, on all cores or on a cluster (see
+        records.working and records.scattered).
 
         Args:
             shards: other shards than the inputs.
             again: the shards have been read before; their bad records have been told.
+            fields: other fields whose values will be asked for.
+            records: the whole records will be asked for; texts: their texts will.
         """
-        from synthtools.records.working import worked
+        from synthtools.records.working import Task, worked
 
         name = text_field or self.text_field
         assert name is not None
-        return worked(
-            self.shards if shards is None else shards,
-            self.rejects_of(again),
-            work,
-            name,
-            fields=fields,
-            option=option,
-            jobs=jobs.count(),
-        )
+        task = Task(work, name, tuple(fields), option)
+        inputs = self.shards if shards is None else shards
+        cluster = jobs.cluster()
+        if cluster is None:
+            return worked(inputs, self.rejects_of(again), task, jobs=jobs.count())
+        from synthtools.records import scattered
+
+        keep = scattered.Keep(records, texts)
+        return scattered.worked(inputs, self.rejects_of(again), task, cluster, keep)
 
     def write(self, batches: Iterable[Batch]) -> None:
         """Passes batches to the output, without the records that an earlier run has finished."""

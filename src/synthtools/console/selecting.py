@@ -132,7 +132,7 @@ def _fitted(
         if not raw and options.target_text_field:
             fields = {"text_field": options.target_text_field, "option": "--target-text-field"}
         for found in run.worked(
-            lambda _, texts: hasher.counts(texts), jobs, shards=shards, **fields
+            lambda _, texts: hasher.counts(texts), jobs, shards=shards, records=False, **fields
         ):
             counts += found.result
             if int(features.tokens(counts.sum())) >= most:

@@ -182,13 +182,16 @@ def _read(
     for name, shards in _inputs(run, options.by):
         if name is not None:
             groups.place(name)
-        for found in run.worked(work, jobs, shards=shards, fields=fields):
+        by_vectors = options.vector_field is not None
+        for found in run.worked(
+            work, jobs, shards=shards, fields=fields, records=by_vectors, texts=True
+        ):
             draws = record_uniforms(options.seed, keys.of_hashes(found.result.keys), lane)
             names = _names(found.batch, options.by) if name is None else [name] * len(found.batch)
             places = np.array([groups.place(one) for one in names], np.int64)
             vectors = _vectors(found.batch, options, dimensions)
             groups.add(found.texts, found.result, places, draws, vectors)
-            size += int(found.texts.lengths().sum())
+            size += found.text_bytes
             run.count(len(found.batch))
     run.units["bytes"] = size
 
@@ -226,7 +229,7 @@ def _result(
     jobs: Jobs,
 ) -> dict[str, Any]:
     from synthtools.analysis import token_frequency
-    from synthtools.records.working import in_order
+    from synthtools.scale.threads import in_order
 
     result: dict[str, Any] = {
         "by": options.by or "input",
@@ -281,7 +284,7 @@ def _semantic(
     from synthtools.lm.scorer import Settings
     from synthtools.lm.vectors import open_vector_model
 
-    settings = Settings(ModelName(options.vector_model), cores=jobs.jobs)
+    settings = Settings(ModelName(options.vector_model), cores=jobs.jobs, ray=jobs.ray)
     with open_vector_model(settings, tell=terminal.remark) as model:
         run.model = model.description
         for group in groups.groups:

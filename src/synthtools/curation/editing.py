@@ -53,7 +53,7 @@ def edited_by_model(
         return run, past, texts, scores
 
     runs = gathered(batches, lambda item: int(item[0].sizes().sum()), model.chunk_bytes)
-    for run, past, texts, scores in overlapped(runs, tokenise, score):
+    for run, past, texts, scores in overlapped(runs, tokenise, score, at_once=model.calls):
         start = 0
         for batch, keys in run:
             part = slice(start, start + len(batch))

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from synthtools.scale.threads import in_order
+
 _T = TypeVar("_T")
 
 
@@ -63,19 +65,22 @@ def ahead(items: Iterable[_T], depth: int) -> Iterator[_T]:
 
 
 def overlapped(
-    items: Iterable[Any], *stages: Callable[[Any], Any], depth: int = 1
+    items: Iterable[Any], *stages: Callable[[Any], Any], depth: int = 1, at_once: int = 1
 ) -> Iterator[Any]:
-    """Items through stages, each in a thread of its own, in order."""
-    for stage in stages:
-        items = ahead(_through(stage, iter(items)), depth)
+    """Items through stages, each in a thread of its own, in order.
+
+    Args:
+        at_once: items that the last stage has at once, each in a thread.
+    """
+    for number, stage in enumerate(stages, 1):
+        items = ahead(_through(stage, iter(items), at_once if number == len(stages) else 1), depth)
     return iter(items)
 
 
-def _through(stage: Callable[[Any], Any], items: Iterator[Any]) -> Iterator[Any]:
+def _through(stage: Callable[[Any], Any], items: Iterator[Any], at_once: int) -> Iterator[Any]:
     # Like map, but its end is the end of the stage before it.
     try:
-        for item in items:
-            yield stage(item)
+        yield from in_order(items, stage, at_once)
     finally:
         _close(items)
 

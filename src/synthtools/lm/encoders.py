@@ -92,7 +92,7 @@ class SentenceEncoder(Closing):
 
     Attributes:
         description: what a report says of the model.
-        chunk_bytes: about how much text one call should bring.
+        chunk_bytes, calls: see ``scorer.LanguageModel``.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class SentenceEncoder(Closing):
     ) -> None:
         self.description = description
         self.chunk_bytes = engine.chunk_bytes
+        self.calls: int = getattr(engine, "calls", 1)
         self._tokenizer = tokenizer
         self._engine = engine
         self._before, self._after = tokenizer.around()

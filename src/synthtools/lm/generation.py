@@ -207,6 +207,10 @@ def open_generator(
     """
     if settings.bos not in ("auto", "always", "never"):
         raise UsageError(f"--bos {settings.bos}: use auto, always or never")
+    if settings.ray:
+        from synthtools.lm.cluster import ClusterGenerator
+
+        return ClusterGenerator(settings, sampling, seed, tell)
     backend = choose_backend(settings)
     if backend == "server":
         from synthtools.lm.server_generation import ServerGenerator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,8 @@ class Settings:
         batch_tokens: of a batch, None for what the memory holds.
         cores: of this machine, None for all.
         kv_cache_bytes: vLLM's key–value cache.
+        ray: address of a Ray cluster whose nodes hold the model, None for this machine; ``cores``
+            and ``devices`` are then those of each copy.
     """
 
     model: ModelName = field(default_factory=ModelName)
@@ -59,6 +62,7 @@ class Settings:
     batch_tokens: int | None = None
     cores: int | None = None
     kv_cache_bytes: int | None = None
+    ray: str | None = None
 
 
 class Tokenised(NamedTuple):
@@ -82,6 +86,7 @@ class LanguageModel(Closing):
         tokenizer: text ↔ tokens.
         description: what a report says of the model.
         chunk_bytes: about how much text one call should bring.
+        calls: how many it takes at once to advantage.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class LanguageModel(Closing):
         self.tokenizer = tokenizer
         self.description = description
         self.chunk_bytes = engine.chunk_bytes
+        self.calls: int = getattr(engine, "calls", 1)
         self._engine = engine
         self._begin = np.array([tokenizer.bos_id], np.int32) if bos else NO_PROMPT
         self._capacity = engine.context - len(self._begin)
@@ -228,7 +234,7 @@ def open_model(
         raise UsageError(f"--bos {settings.bos}: use auto, always or never")
     backend = choose_backend(settings)
     configuration = None
-    if backend == "server":
+    if backend == "server" and not settings.ray:
         from synthtools.lm.server_backend import connect
 
         server = connect(settings)
@@ -252,12 +258,14 @@ def open_model(
     else:
         refuse_other_vocabulary(name, tokenizer, configuration)
         # Last of all: an engine may take a minute to start.
-        if backend == "vllm":
-            from synthtools.lm.vllm_backend import open_engine
+        opener = partial(_open_engine, context, request)
+        if settings.ray:
+            from synthtools.lm.cluster import ClusterEngine
 
-            engine = open_engine(settings, context, request)
+            engine = found = ClusterEngine(settings, context, opener, tell)
+            backend = found.backend
         else:
-            engine = torch_engine(settings, context, tell)
+            engine = opener(settings, tell)
     description |= {
         "backend": backend,
         "context": context,
@@ -265,6 +273,16 @@ def open_model(
         "begin_of_text": bos,
     }
     return LanguageModel(tokenizer, engine, stride=stride, bos=bos, description=description)
+
+
+def _open_engine(
+    context: int, request: Request, settings: Settings, tell: Callable[[str], None]
+) -> Engine:
+    if choose_backend(settings) == "vllm":
+        from synthtools.lm.vllm_backend import open_engine
+
+        return open_engine(settings, context, request)
+    return torch_engine(settings, context, tell)
 
 
 def default_stride(context: int) -> int:

@@ -60,7 +60,7 @@ class VectorModel(Closing):
 
     Attributes:
         description: what a report says of the model.
-        chunk_bytes: about how much text one call should bring.
+        chunk_bytes, calls: see ``scorer.LanguageModel``.
     """
 
     def __init__(self, model: Any, pooling: str, unit: bool, most: int | None) -> None:
@@ -75,6 +75,7 @@ class VectorModel(Closing):
             "max_tokens": most,
         }
         self.chunk_bytes: int = model.chunk_bytes
+        self.calls: int = model.calls
 
     def close(self) -> None:
         self._model.close()
@@ -233,10 +234,7 @@ def _pooling_of(model: ModelName, config: dict[str, Any]) -> str:
 def _open_encoder(
     settings: Settings, configuration: Any, layout: _Layout, tell: Callable[[str], None]
 ) -> Any:
-    import torch
-
-    from synthtools.lm.encoders import EncoderReplica, SentenceEncoder
-    from synthtools.lm.torch_backend import TorchEngine
+    from synthtools.lm.encoders import SentenceEncoder
 
     name = settings.model.tokenizer or settings.model.name
     revision = None if settings.model.tokenizer else settings.model.revision
@@ -245,8 +243,6 @@ def _open_encoder(
     refuse_other_vocabulary(name, tokenizer, configuration)
     padding = configuration.pad_token_id
     padding = loaded.pad_token_id if padding is None else padding
-    devices = device_list(settings.devices)
-    dtype = getattr(torch, torch_dtype(settings.dtype, devices[0] != "cpu"))
     limits = [
         _positions(configuration),
         layout.longest,
@@ -261,15 +257,13 @@ def _open_encoder(
     stride = settings.stride or default_stride(capacity)
     if stride > capacity:
         raise UsageError(f"--stride {stride}: at most {capacity} with windows of {context} tokens")
-    engine = TorchEngine(
-        lambda device: load_encoder(settings.model, dtype, device),
-        devices,
-        context,
-        settings.batch_tokens,
-        settings.cores,
-        tell,
-        partial(EncoderReplica, padding=padding or 0),
-    )
+    opener = partial(_encoder_engine, context, padding or 0)
+    if settings.ray:
+        from synthtools.lm.cluster import ClusterEngine
+
+        engine: Any = ClusterEngine(settings, context, opener, tell)
+    else:
+        engine = opener(settings, tell)
     description = {
         **describe(settings.model, configuration),
         "backend": "torch",
@@ -278,6 +272,27 @@ def _open_encoder(
     }
     return SentenceEncoder(
         tokenizer, engine, stride=stride, lower=layout.lower, description=description
+    )
+
+
+def _encoder_engine(
+    context: int, padding: int, settings: Settings, tell: Callable[[str], None]
+) -> Any:
+    import torch
+
+    from synthtools.lm.encoders import EncoderReplica
+    from synthtools.lm.torch_backend import TorchEngine
+
+    devices = device_list(settings.devices)
+    dtype = getattr(torch, torch_dtype(settings.dtype, devices[0] != "cpu"))
+    return TorchEngine(
+        lambda device: load_encoder(settings.model, dtype, device),
+        devices,
+        context,
+        settings.batch_tokens,
+        settings.cores,
+        tell,
+        partial(EncoderReplica, padding=padding),
     )
 
 

@@ -6,16 +6,18 @@ import os
 import re
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from synthtools.errors import OutputExistsError, SynthError
+from synthtools.records.places import Place
 
 
 @contextmanager
-def told(name: str | Path) -> Iterator[None]:
+def told(name: str | Path | Place) -> Iterator[None]:
     """Turns what the system says of a write into one line."""
     try:
         yield
@@ -136,9 +138,45 @@ class AtomicFile:
             _BEGUN.discard(path)
 
 
-def write_whole(path: Path, content: bytes, force: bool = True) -> None:
+class SentFile(AtomicFile):
+    """A file that is written here (in TMPDIR) and stands by its URL only once it is whole.
+
+    Raises:
+        OutputExistsError: there is one, and ``force`` is not given.
+        SynthError: it cannot be written.
+    """
+
+    def __init__(self, place: Place, force: bool = False) -> None:
+        self.path = place  # type: ignore[assignment]
+        self._spares = []
+        with told(place):
+            if not force and place.exists():
+                raise OutputExistsError(f"{place}: already there; --force replaces it")
+        self._open()
+
+    def _open(self) -> None:
+        with told("a file on its way, in TMPDIR,"):
+            descriptor, name = tempfile.mkstemp(prefix="synth-")
+            self._temporary = Path(name)
+            _BEGUN.add(self._temporary)
+            self.file = open(descriptor, "wb", buffering=1 << 20)
+
+    def commit(self) -> None:
+        assert self._temporary is not None and isinstance(self.path, Place)
+        with told(self.path):
+            self.file.close()
+            self.path.put(self._temporary)
+        self._remove([*self._spares, self._temporary])
+
+
+def begun(path: Path | Place, force: bool = False) -> AtomicFile:
+    """A file to be written, here or by its URL."""
+    return SentFile(path, force) if isinstance(path, Place) else AtomicFile(path, force)
+
+
+def write_whole(path: Path | Place, content: bytes, force: bool = True) -> None:
     """Writes a small file at once, atomically."""
-    file = AtomicFile(path, force=force)
+    file = begun(path, force=force)
     try:
         file.write(content)
         file.commit()

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.compression import compression_of
+from synthtools.records.places import Place, place_of
 
 STDIN = "-"
 
@@ -37,19 +38,26 @@ class Shard:
     """One file of records, or stdin.
 
     ``bytes_read`` counts what has been taken from the file (compressed bytes of a compressed file),
-    so that progress can be shown against ``size``.
+    so that progress can be shown against ``size``. A ``temporary`` one is a copy in TMPDIR, which only
+    this machine sees.
     """
 
     name: str
-    path: Path | None  # None: stdin
+    path: Path | Place | None  # None: stdin
     size: int | None
     bytes_read: int = field(default=0, compare=False)
+    temporary: bool = field(default=False, compare=False)
 
     def fingerprint(self) -> str | None:
-        """A short hash of the size and of the first and last MiB: enough to notice another file."""
+        """A short hash of the size and of the first and last MiB, or of what a store tells of its
+        object's content: enough to notice another file."""
         if self.path is None or self.size is None:
             return None
         digest = hashlib.blake2b(str(self.size).encode(), digest_size=12)
+        mark = self.path.mark() if isinstance(self.path, Place) else None
+        if mark is not None:
+            digest.update(mark.encode())
+            return digest.hexdigest()
         with opened(self.path, self.name) as file:
             digest.update(file.read(_FINGERPRINT_SPAN))
             if self.size > _FINGERPRINT_SPAN:
@@ -89,10 +97,14 @@ def find_shards(names: Sequence[str] | None) -> list[Shard]:
     for name in names:
         if name == STDIN:
             shards.append(Shard("<stdin>", None, None))
-        elif os.path.isdir(name):
-            shards.extend(_directory_shards(name))
         else:
-            shards.append(_file_shard(Path(name), name))
+            place = place_of(name)
+            if isinstance(place, Place):
+                shards.extend(_shards_at(place))
+            elif os.path.isdir(name):
+                shards.extend(_directory_shards(name))
+            else:
+                shards.append(_file_shard(place, name))
     return shards
 
 
@@ -119,6 +131,35 @@ def _file_shard(path: Path, name: str) -> Shard:
     return Shard(name, path, found.st_size if stat.S_ISREG(found.st_mode) else None)
 
 
+def _shards_at(place: Place) -> list[Shard]:
+    """The shards of a directory by URL, or a file by URL."""
+    try:
+        files = [place] if place.is_file() else place.walk()
+        if not place.exists():
+            raise SynthError(f"{place}: No such file or directory")
+        if not place.is_file():
+            start = len(str(place).rstrip("/")) + 1
+            files = [file for file in files if _is_shard(str(file)[start:])]
+        sizes = [file.details().get("size") for file in files]
+    except OSError as error:
+        raise SynthError(f"{place}: {_reason(error)}") from error
+    if not files:
+        raise _no_shards(str(place))
+    return [Shard(str(file), file, size) for file, size in zip(files, sizes, strict=True)]
+
+
+def _is_shard(path: str) -> bool:
+    hidden = any(part.startswith((".", "_")) for part in path.split("/"))
+    return not hidden and path.lower().endswith(SHARD_SUFFIXES)
+
+
+def _no_shards(name: str) -> SynthError:
+    return SynthError(
+        f"{name}: no shards in this directory (looked for *.jsonl, *.jsonl.gz, *.jsonl.zst, "
+        "*.parquet, *.arrow)"
+    )
+
+
 def _directory_shards(name: str) -> list[Shard]:
     found: list[str] = []
     # Links are followed, but no directory is taken twice, nor one that holds this one: a loop of
@@ -136,13 +177,10 @@ def _directory_shards(name: str) -> list[Shard]:
         seen.add(here)
         folders[:] = sorted(f for f in folders if not f.startswith((".", "_")))
         for file in files:
-            if not file.startswith((".", "_")) and file.lower().endswith(SHARD_SUFFIXES):
+            if _is_shard(file):
                 found.append(os.path.join(folder, file))
     if not found:
-        raise SynthError(
-            f"{name}: no shards in this directory (looked for *.jsonl, *.jsonl.gz, *.jsonl.zst, "
-            "*.parquet, *.arrow)"
-        )
+        raise _no_shards(name)
     return [_file_shard(Path(path), path) for path in sorted(found)]
 
 
@@ -174,10 +212,10 @@ class CountingFile(io.RawIOBase):
 
 
 @contextmanager
-def opened(path: Path, name: str) -> Iterator[BinaryIO]:
+def opened(path: Path | Place, name: str) -> Iterator[BinaryIO]:
     """An unbuffered file for reading; what the system refuses becomes one line."""
     try:
-        file = open(path, "rb", buffering=0)
+        file = path.open() if isinstance(path, Place) else open(path, "rb", buffering=0)
     except OSError as error:
         raise SynthError(f"{name}: {_reason(error)}") from error
     with file:
@@ -290,7 +328,7 @@ def rereadable(shard: Shard) -> Iterator[Shard]:
                     f"{shard.name}: is read twice and therefore kept in TMPDIR, which fails: "
                     f"{_reason(error)}"
                 ) from error
-        yield Shard(shard.name, Path(copy.name), os.path.getsize(copy.name))
+        yield Shard(shard.name, Path(copy.name), os.path.getsize(copy.name), temporary=True)
 
 
 def _spooled(file: io.BufferedReader, shard: Shard) -> io.BufferedReader:

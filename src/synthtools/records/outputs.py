@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 from synthtools.errors import OutputClosed, OutputExistsError, SynthError, UsageError
 from synthtools.records.batch import Batch
 from synthtools.records.encoders import FORMATS, Encoder, encoder
-from synthtools.records.files import AtomicFile, special, told, write_whole
+from synthtools.records.files import AtomicFile, begun, special, told, write_whole
 from synthtools.records.inputs import Shard
 from synthtools.records.jobs import difference
+from synthtools.records.places import Place, place_of
 from synthtools.records.size import Size, parts
 
 MANIFEST = ".synth.json"
@@ -99,20 +100,23 @@ def open_sink(
         if resume:
             raise UsageError("--resume needs a directory: -o DIR/")
         return StreamSink(sys.stdout.fileno(), "<stdout>", form or "jsonl")
-    path = Path(output)
-    if _is_directory(output):
+    path = place_of(output)
+    if _is_directory(output, path):
         return DirectorySink(path, form or _form_of(shards), force, resume, shard_size, job, shards)
     if resume:
         raise UsageError(f"--resume needs a directory, not the file {output}: -o DIR/")
     refuse_input_as_output(shards, output)
     with told(output):
-        descriptor = special(path)
+        descriptor = special(path) if isinstance(path, Path) else None
     if descriptor is not None:
         return StreamSink(descriptor, output, form or "jsonl")
     return FileSink(path, form or _form_by_suffix(output), force)
 
 
-def _is_directory(output: str) -> bool:
+def _is_directory(output: str, path: Path | Place) -> bool:
+    if isinstance(path, Place):
+        with told(output):
+            return output.endswith("/") or "." not in path.name or path.is_dir()
     if output.endswith("/") or os.path.isdir(output):
         return True
     return not os.path.exists(output) and "." not in os.path.basename(output).lstrip(".")
@@ -142,6 +146,11 @@ def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
     Raises:
         SynthError: the name, a link to it perhaps, is one of the inputs.
     """
+    place = place_of(name)
+    if isinstance(place, Place):
+        if any(shard.path == place for shard in shards):
+            raise _both(name)
+        return
     try:
         found = os.stat(name)
     except OSError:
@@ -149,15 +158,19 @@ def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
     _refuse_input(shards, found, name)
 
 
+def _both(name: str) -> SynthError:
+    return SynthError(f"{name}: is both input and output; write to another file")
+
+
 def _refuse_input(shards: Iterable[Shard], found: os.stat_result, name: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         return
     for shard in shards:
-        if shard.path is None and sys.stdin is None:
+        if isinstance(shard.path, Place) or (shard.path is None and sys.stdin is None):
             continue
         inputs = os.fstat(sys.stdin.fileno()) if shard.path is None else os.stat(shard.path)
         if os.path.samestat(found, inputs):
-            raise SynthError(f"{name}: is both input and output; write to another file")
+            raise _both(name)
 
 
 # ---------------------------------------------------------------- stdout and special files
@@ -210,9 +223,9 @@ def _sent(name: str) -> Iterator[None]:
 class FileSink(Sink):
     """One file, renamed into place when complete."""
 
-    def __init__(self, path: Path, form: str, force: bool) -> None:
+    def __init__(self, path: Path | Place, form: str, force: bool) -> None:
         super().__init__()
-        self._file = AtomicFile(path, force)
+        self._file = begun(path, force)
         self._encoder = encoder(form, self._file)
 
     def write(self, batch: Batch) -> None:
@@ -249,7 +262,7 @@ class _Manifest:
     shards: list[_Finished] = field(default_factory=list)
     complete: bool = False
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | Place) -> None:
         write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1).encode() + b"\n")
 
 
@@ -262,7 +275,7 @@ class DirectorySink(Sink):
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | Place,
         form: str,
         force: bool,
         resume: bool,
@@ -294,14 +307,26 @@ class DirectorySink(Sink):
         self._end = self.resume_from
 
     def _refuse_inputs_inside(self, inputs: list[Shard]) -> None:
+        if isinstance(self.folder, Place):
+            inside = [
+                s for s in inputs if isinstance(s.path, Place) and s.path.parent == self.folder
+            ]
+            if inside:
+                raise SynthError(
+                    f"{self.folder}: holds the input {inside[0].name}; write to another directory"
+                )
+            return
         folder = os.path.realpath(self.folder)
         for shard in inputs:
-            if shard.path and os.path.dirname(os.path.realpath(shard.path)) == folder:
+            if (
+                isinstance(shard.path, Path)
+                and os.path.dirname(os.path.realpath(shard.path)) == folder
+            ):
                 raise SynthError(
                     f"{self.folder}: holds the input {shard.name}; write to another directory"
                 )
 
-    def _shards_there(self) -> list[Path]:
+    def _shards_there(self) -> list[Any]:
         pattern = re.compile(r"part-\d{5,}\.")
         return sorted(p for p in self.folder.iterdir() if pattern.match(p.name))
 
@@ -346,7 +371,7 @@ class DirectorySink(Sink):
         self._remove([p for p in self._shards_there() if p.name not in names])
         return manifest
 
-    def _remove(self, shards: list[Path]) -> None:
+    def _remove(self, shards: list[Any]) -> None:
         partial = [
             *self.folder.glob(".part-*.partial"),
             *self.folder.glob(f".{MANIFEST}.*.partial"),
@@ -374,7 +399,7 @@ class DirectorySink(Sink):
 
     def _open_shard(self) -> None:
         name = f"part-{len(self._manifest.shards):05d}.{self._form}"
-        self._file = AtomicFile(self.folder / name)
+        self._file = begun(self.folder / name)
         self._encoder = encoder(self._form, self._file)
 
     def _close_shard(self) -> None:
@@ -404,7 +429,7 @@ class DirectorySink(Sink):
             self._file.abort()
 
 
-def is_unfinished(folder: Path) -> bool:
+def is_unfinished(folder: Path | Place) -> bool:
     """Whether a directory holds the shards of a run that has not ended."""
     try:
         return json.loads((folder / MANIFEST).read_bytes())["complete"] is False

@@ -94,6 +94,42 @@ def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[B
                 yield from _row_blocks(kind, file, shard, batch_bytes)
 
 
+def blocks_between(shard: Shard, batch_bytes: int, start: int, end: int | None) -> Iterator[Block]:
+    """Some of the blocks that ``blocks`` gives of plain JSONL, numbers counted from the first.
+
+    Args:
+        start, end: stretches of ``batch_bytes`` of the file, whose ends the blocks end in; None is
+            the last.
+    """
+    with open_shard(shard) as (_, file):
+        try:
+            before = _unfinished(file, start * batch_bytes)
+        except OSError as error:
+            yield Block(shard.name, 1, broken=_unreadable(shard, error))
+            return
+        stretches = None if end is None else end - start
+        before = before if start else None
+        yield from _line_blocks(file, shard, batch_bytes, True, before, stretches)
+
+
+def _unfinished(file: BufferedReader, end: int) -> bytes:
+    """What stands in a file before a place and after the last line that ends before it; the file
+    is then at that place."""
+    pieces: list[bytes] = []
+    at = end
+    while at:
+        size = min(at, 1 << 16)
+        at -= size
+        file.seek(at)
+        data = file.read(size)
+        last = data.rfind(b"\n") + 1
+        pieces.append(data[last:] if at or last else data.removeprefix(_BOM))
+        if last:
+            break
+    file.seek(end)
+    return b"".join(reversed(pieces))
+
+
 def batch_of(block: Block, rejects: Rejects) -> tuple[Batch, int]:
     """The sound records of a block, with ordinals from 0, and how many records it stands for."""
     if block.rows is None:
@@ -111,11 +147,23 @@ def batch_of(block: Block, rejects: Rejects) -> tuple[Batch, int]:
 
 
 def _line_blocks(
-    stream: BufferedReader | DecompressingReader, shard: Shard, batch_bytes: int, whole: bool
+    stream: BufferedReader | DecompressingReader,
+    shard: Shard,
+    batch_bytes: int,
+    whole: bool,
+    before: bytes | None = None,
+    stretches: int | None = None,
 ) -> Iterator[Block]:
+    """Blocks of a stream of lines.
+
+    Args:
+        before: of the line that the stream begins within; None at the beginning of the file.
+        stretches: of ``batch_bytes`` to read, None for all.
+    """
     number = 1
-    rest: list[bytes] = []  # pieces of a line whose end has not come yet
-    while True:
+    rest = [before] if before else []  # pieces of a line whose end has not come yet
+    while stretches is None or stretches:
+        stretches = None if stretches is None else stretches - 1
         try:
             data = _full(stream, batch_bytes) if whole else stream.read1(batch_bytes)
         except (SynthError, OSError) as error:
@@ -129,7 +177,7 @@ def _line_blocks(
         lines = b"".join([*rest, memoryview(data)[:end]])
         rest = [data[end:]] if end < len(data) else []
         if lines:
-            text = lines.removeprefix(_BOM) if number == 1 else lines
+            text = lines.removeprefix(_BOM) if number == 1 and before is None else lines
             yield Block(shard.name, number, text)
             number += lines.count(b"\n")
         if not data:

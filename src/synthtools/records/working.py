@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -17,47 +15,25 @@ from synthtools.records.reading import Block, batch_of, blocks, json_batch, requ
 from synthtools.records.rejects import Rejects
 from synthtools.records.scan import ASK, FOUND, Scan, scan
 from synthtools.records.texts import Texts
+from synthtools.scale.threads import in_order
 
-_T = TypeVar("_T")
 _R = TypeVar("_R")
 
 BLOCK_BYTES = 4 << 20
 
 
-def in_order(items: Iterable[_T], function: Callable[[_T], _R], jobs: int) -> Iterator[_R]:
-    """Like map, with ``jobs`` threads; some items ahead, results in the order of the items.
-
-    The function gains from threads as far as it leaves the interpreter lock alone.
-    """
-    if jobs <= 1:
-        yield from map(function, items)
-        return
-    pending: deque[Future[_R]] = deque()
-    with ThreadPoolExecutor(jobs, thread_name_prefix="worker") as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > jobs + 1:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
-
-
-class _Noted(Rejects):
+class Noted(Rejects):
     """Bad records noted where they are found, to be told in the order of the input."""
 
-    def __init__(self) -> None:
+    def __init__(self, errors: Iterable[RecordError] = ()) -> None:
         super().__init__(skip=True)
-        self._noted: list[RecordError] = []
+        self.errors = list(errors)
 
     def add(self, error: RecordError) -> None:
-        self._noted.append(error)
+        self.errors.append(error)
 
     def tell(self, rejects: Rejects) -> None:
-        for error in sorted(self._noted, key=lambda error: error.number):
+        for error in sorted(self.errors, key=lambda error: error.number):
             rejects.add(error)
 
 
@@ -69,21 +45,42 @@ class Worked(Generic[_R]):
         batch: the records; those read from JSONL are parsed only where someone asks.
         texts: the text of each.
         result: what the work returned.
+        text_bytes: of all texts.
     """
 
     batch: Batch
     texts: Texts
     result: _R
+    text_bytes: int
+
+
+@dataclass(frozen=True)
+class Task(Generic[_R]):
+    """What is done with each block.
+
+    Attributes:
+        work: a function of the sound records and their texts.
+        fields: other fields whose values will be asked for, read along with the text.
+        option: the option that names the text field, for the remedy of a bad record.
+    """
+
+    work: Callable[[Batch, Texts], _R]
+    text_field: str
+    fields: tuple[str, ...] = ()
+    option: str = "--text-field"
+
+    def of(self, block: Block, noted: Noted) -> tuple[Worked[_R], int]:
+        """What comes of a block that could be read, and how many records it stands for."""
+        batch, texts, seen = _with_texts(block, self.text_field, self.fields, self.option, noted)
+        size = int(texts.offsets[-1] - texts.offsets[0])
+        return Worked(batch, texts, self.work(batch, texts), size), seen
 
 
 def worked(
     shards: Iterable[Shard],
     rejects: Rejects,
-    work: Callable[[Batch, Texts], _R],
-    text_field: str,
+    task: Task[_R],
     *,
-    fields: Sequence[str] = (),
-    option: str = "--text-field",
     jobs: int = 1,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Worked[_R]]:
@@ -92,10 +89,6 @@ def worked(
     The work runs in ``jobs`` threads; what it is given depends on the data alone, not on their
     number.
 
-    Args:
-        fields: other fields whose values will be asked for, read along with the text.
-        option: the option that names the text field, for the remedy of a bad record.
-
     Memory: ``jobs`` + 2 blocks, each about three times ``block_bytes`` or its longest record.
 
     Raises:
@@ -103,12 +96,9 @@ def worked(
         SynthError: a shard cannot be opened or is damaged, unless ``rejects`` skips it.
     """
 
-    def done(block: Block) -> tuple[Block, Worked[_R] | None, int, _Noted]:
-        noted = _Noted()
-        if block.broken is not None:
-            return block, None, 0, noted
-        batch, texts, seen = _with_texts(block, text_field, fields, option, noted)
-        return block, Worked(batch, texts, work(batch, texts)), seen, noted
+    def done(block: Block) -> tuple[Block, Worked[_R] | None, int, Noted]:
+        noted = Noted()
+        return block, *((None, 0) if block.broken is not None else task.of(block, noted)), noted
 
     ordinal = 0
     for block, found, seen, noted in in_order(blocks(shards, block_bytes, True), done, jobs):
@@ -156,7 +146,7 @@ def _scanned(
     block: Block, text_field: str, fields: Sequence[str], option: str, rejects: Rejects
 ) -> tuple[Batch, Texts, int]:
     found = scan(block.lines, text_field, fields)
-    lines = _Lines(block.lines, len(found.states))
+    lines = Lines(block.lines, len(found.states))
     sound = np.flatnonzero(found.states == FOUND)
     asked = np.flatnonzero(found.states == ASK)
     batch = JsonBatch(
@@ -191,7 +181,7 @@ def _scanned(
     return both, Texts.of([strings[i] for i in order]), seen
 
 
-class _Lines(Sequence[bytes]):
+class Lines(Sequence[bytes]):
     """The lines of a block, parted only when someone asks for one."""
 
     def __init__(self, block: bytes, count: int) -> None:

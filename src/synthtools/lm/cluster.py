@@ -1,0 +1,196 @@
+"""Models on a Ray cluster: any backend of this folder, held by actors, asked in waves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthtools.errors import UsageError
+from synthtools.lm.generation import Answer, Finished, Generator, Prompt, Sampling
+from synthtools.lm.scores import Request, Sequence, SequenceScores
+from synthtools.scale.cluster import connect
+from synthtools.scale.pool import Pool, places
+from synthtools.scale.threads import results
+
+if TYPE_CHECKING:
+    from synthtools.lm.scorer import Settings
+
+# Prompts of a wave on a CPU, for each core; on a GPU, which takes some hundred at once.
+_PROMPTS, _GPU_PROMPTS = 32, 512
+_BYTES_A_TOKEN = 4
+# Waves for each actor that one call brings, so that none waits for the last of another.
+_WAVES = 2
+
+Tell = Callable[[str], None]
+
+
+def _pool(
+    settings: Settings,
+    opener: Callable[[Settings, Tell], Any],
+    describe: Callable[[Any], dict[str, Any]],
+    tell: Tell,
+) -> tuple[Pool, Settings]:
+    """Actors that hold a model, and the settings of each.
+
+    Raises:
+        UsageError: settings that make no sense on a cluster.
+    """
+    assert settings.ray is not None
+    if settings.server or settings.backend == "server":
+        raise UsageError("--ray holds the model on a cluster, --server asks one: leave one out")
+    cluster = connect(settings.ray, settings.cores)
+    named = settings.devices.split(",")
+    on_cpu = settings.devices == "cpu" or (settings.devices == "auto" and not cluster.gpus)
+    gpus = 0 if on_cpu else 1 if settings.devices == "auto" else len(named)
+    where = places(cluster, gpus, settings.cores)
+    # An actor on GPUs sees its own alone, as the first ones.
+    devices = "cpu" if on_cpu else ",".join(map(str, range(gpus)))
+    cores = settings.cores if gpus else int(min(place["num_cpus"] for place in where))
+    own = replace(settings, ray=None, devices=devices, cores=cores)
+    return Pool(cluster, where, partial(opener, own), describe, tell), own
+
+
+# ---------------------------------------------------------------- scoring and vectors
+
+
+class ClusterEngine:
+    """An engine (see ``scores.Engine``) that is many.
+
+    Args:
+        opener: of one engine, given settings and a function for remarks; runs on the cluster.
+
+    Attributes:
+        calls: a second one keeps the actors busy while the first runs out.
+        backend: what runs the model there.
+        width: numbers of a hidden state.
+    """
+
+    calls = 2
+
+    def __init__(
+        self,
+        settings: Settings,
+        context: int,
+        opener: Callable[[Settings, Tell], Any],
+        tell: Tell,
+    ) -> None:
+        self.context = context
+        self._pool, _ = _pool(settings, opener, _engine_numbers, tell)
+        found = self._pool.description
+        self.backend: str = found["backend"]
+        self.width: int = found["width"]
+        self._wave = max(1, found["chunk_bytes"] // _BYTES_A_TOKEN)
+        self.chunk_bytes = found["chunk_bytes"] * self._pool.size * _WAVES
+
+    def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+        return self._over_waves(_score, sequences, request)
+
+    def pooled(self, sequences: list[Any]) -> list[np.ndarray]:
+        """See ``torch_backend.TorchEngine.pooled``."""
+        return self._over_waves(_pooled, sequences)
+
+    def _over_waves(
+        self, method: Callable[..., Any], sequences: list[Any], *more: Any
+    ) -> list[Any]:
+        found = self._pool.in_order(method, _waves(sequences, self._wave), *more)
+        return [result for wave in found for result in wave]
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _waves(sequences: list[Any], tokens: int) -> Iterator[list[Any]]:
+    """Neighbouring sequences of about so many tokens together."""
+    wave: list[Any] = []
+    size = 0
+    for sequence in sequences:
+        wave.append(sequence)
+        size += len(sequence.tokens)
+        if size >= tokens:
+            yield wave
+            wave, size = [], 0
+    if wave:
+        yield wave
+
+
+def _engine_numbers(engine: Any) -> dict[str, Any]:
+    backend = "vllm" if "vllm" in type(engine).__module__ else "torch"
+    width = getattr(engine, "width", 0)
+    return {"backend": backend, "width": width, "chunk_bytes": engine.chunk_bytes}
+
+
+def _score(engine: Any, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+    return engine.run(sequences, request)
+
+
+def _pooled(engine: Any, sequences: list[Any]) -> list[np.ndarray]:
+    return engine.pooled(sequences)
+
+
+# ---------------------------------------------------------------- answers
+
+
+class ClusterGenerator(Generator):
+    """A generator that is many; prompts go out in waves, and a wave's answers come together."""
+
+    def __init__(self, settings: Settings, sampling: Sampling, seed: int, tell: Tell) -> None:
+        opener = partial(_open_generator, sampling, seed)
+        self._pool, own = _pool(settings, opener, _generator_numbers, tell)
+        found = self._pool.description
+        self.description = found["description"]
+        self.context = found["context"]
+        self._wave = _PROMPTS * (own.cores or 1) if own.devices == "cpu" else _GPU_PROMPTS
+        self._sampling = sampling
+
+    def sample_as(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+
+    def generate(
+        self, prompts: Iterable[Prompt], finished: Finished | None = None
+    ) -> Iterator[Answer]:
+        numbered = iter(enumerate(prompts))
+
+        def waves() -> Iterator[Any]:
+            while some := list(islice(numbered, self._wave)):
+                yield some
+
+        ask = partial(self._asked, finished)
+        for answers in results(map(ask, waves()), 2 * self._pool.size):
+            yield from answers
+
+    def _asked(
+        self, finished: Finished | None, some: list[tuple[int, Prompt]]
+    ) -> Future[list[Answer]]:
+        future = self._pool.submit(_answers, [prompt for _, prompt in some], self._sampling)
+
+        def told(done: Future[list[Answer]]) -> None:
+            if finished is not None and not done.cancelled() and done.exception() is None:
+                for (place, _), answer in zip(some, done.result(), strict=True):
+                    finished(place, answer)
+
+        future.add_done_callback(told)
+        return future
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _open_generator(sampling: Sampling, seed: int, settings: Settings, tell: Tell) -> Generator:
+    from synthtools.lm.generation import open_generator
+
+    return open_generator(settings, sampling, seed, tell)
+
+
+def _generator_numbers(generator: Generator) -> dict[str, Any]:
+    return {"description": generator.description, "context": generator.context}
+
+
+def _answers(generator: Generator, prompts: list[Prompt], sampling: Sampling) -> list[Answer]:
+    generator.sample_as(sampling)
+    return list(generator.generate(prompts))

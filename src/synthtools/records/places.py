@@ -1,0 +1,238 @@
+"""Files and directories by URL (``s3://``, ``gs://``, ``hf://``, …), as far as they are asked like paths.
+
+fsspec knows the protocols. What it and its packages raise becomes an ``OSError`` with one line, as of a
+file that is here.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from synthtools.errors import SynthError, UsageError
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# An object appears here when it is whole, and to rename it would be to copy it.
+_WHOLE_OR_NOT = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "hf", "oss"))
+# Packages that fsspec names in no way that a user could type.
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
+_PACKAGES |= {"az": "adlfs", "http": "aiohttp", "https": "aiohttp", "hf": "huggingface_hub"}
+# What listings tell that changes with the content.
+_MARKS = ("ETag", "etag", "md5Hash", "crc32c", "blob_id", "oid", "sha256", "content_md5")
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
+
+
+def place_of(name: str) -> Path | Place:
+    """A path, or what a URL names."""
+    return Place(name) if _URL.match(name) else Path(name)
+
+
+@cache
+def _system(protocol: str, url: str) -> Any:
+    try:
+        import fsspec
+    except ImportError as error:
+        raise UsageError(
+            f"{url}: paths on other machines need fsspec: pip install 'synthtools[remote]'"
+        ) from error
+    try:
+        return fsspec.core.url_to_fs(url)[0]
+    except ImportError as error:
+        package = _PACKAGES.get(protocol, f"the package of fsspec for {protocol}://")
+        raise UsageError(f"{url}: {protocol}:// needs {package}: pip install {package}") from error
+    except ValueError as error:
+        raise UsageError(f"{url}: {protocol}:// is not known to fsspec") from error
+
+
+@contextmanager
+def _as_of_a_file() -> Iterator[None]:
+    """Turns whatever a protocol's package raises into an OSError of one line."""
+    try:
+        yield
+    except SynthError:
+        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(2, "No such file or directory") from error
+    except PermissionError as error:
+        raise PermissionError(13, "Permission denied (are there credentials?)") from error
+    except Exception as error:
+        text = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise OSError(5, text[:200] or type(error).__name__) from error
+
+
+class Place:
+    """What a URL names; to be used like a path.
+
+    Attributes:
+        name: the last part.
+        shared: other machines see the same.
+    """
+
+    def __init__(self, url: str, details: dict[str, Any] | None = None) -> None:
+        self._url = url
+        self._details = details
+        self._protocol = url.partition("://")[0].lower()
+        self.name = url.rstrip("/").rpartition("/")[2]
+        self.shared = self._protocol != "memory"
+
+    def __str__(self) -> str:
+        return self._url
+
+    def __reduce__(self) -> tuple[type[Place], tuple[str]]:
+        return Place, (self._url,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __lt__(self, other: Place) -> bool:
+        return self._url < other._url
+
+    def __truediv__(self, name: str) -> Place:
+        return Place(f"{self._url.rstrip('/')}/{name}")
+
+    @property
+    def parent(self) -> Place:
+        return Place(self._url.rstrip("/").rpartition("/")[0])
+
+    @property
+    def _key(self) -> str:
+        return self._url.rstrip("/")
+
+    @property
+    def _fs(self) -> Any:
+        # One for each host: its name is part of some protocols' connection.
+        head = re.match(r"[^:]+://[^/]*", self._url)
+        assert head is not None
+        return _system(self._protocol, head[0])
+
+    @property
+    def _path(self) -> str:
+        return self._fs._strip_protocol(self._url)
+
+    # ------------------------------------------------------------ what is there
+
+    def details(self) -> dict[str, Any]:
+        """What the protocol tells of it. Raises OSError."""
+        if self._details is None:
+            with _as_of_a_file():
+                self._details = dict(self._fs.info(self._path))
+        return self._details
+
+    def exists(self) -> bool:
+        try:
+            self.details()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_file(self) -> bool:
+        return self.exists() and self.details().get("type") != "directory"
+
+    def is_dir(self) -> bool:
+        return self.exists() and self.details().get("type") == "directory"
+
+    def mark(self) -> str | None:
+        """Something that changes with the content, None where the protocol tells nothing."""
+        details = self.details()
+        for name in (*_MARKS, *_TIMES):
+            if details.get(name):
+                return f"{name} {details[name]}"
+        return None
+
+    def walk(self) -> list[Place]:
+        """All files below, in the order of their names."""
+        with _as_of_a_file():
+            found = self._fs.find(self._path, detail=True)
+        root, base = self._path.rstrip("/"), self._url.rstrip("/")
+        return sorted(Place(base + path[len(root) :], dict(i)) for path, i in found.items())
+
+    def iterdir(self) -> Iterator[Place]:
+        self._fs.invalidate_cache()
+        base = self._url.rstrip("/")
+        try:
+            with _as_of_a_file():
+                found = self._fs.ls(self._path, detail=False)
+        except FileNotFoundError:
+            return  # an object store has no empty directories
+        yield from (Place(f"{base}/{path.rstrip('/').rpartition('/')[2]}") for path in found)
+
+    def glob(self, pattern: str) -> Iterator[Place]:
+        return (place for place in self.iterdir() if fnmatch.fnmatch(place.name, pattern))
+
+    # ------------------------------------------------------------ reading and writing
+
+    def open(self) -> io.RawIOBase:
+        """For reading, from anywhere in it."""
+        with _as_of_a_file():
+            return _Reader(self._fs.open(self._path, "rb"))
+
+    def read_bytes(self) -> bytes:
+        with self.open() as file:
+            return file.read()
+
+    def mkdir(self, parents: bool = True, exist_ok: bool = True) -> None:
+        with _as_of_a_file():
+            self._fs.makedirs(self._path, exist_ok=exist_ok)
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        try:
+            with _as_of_a_file():
+                self._fs.rm_file(self._path)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def put(self, source: Path) -> None:
+        """Makes a file that is here stand there, whole or not at all."""
+        with _as_of_a_file():
+            if self._protocol in _WHOLE_OR_NOT:
+                self._fs.put_file(os.fspath(source), self._path)
+                return
+            folder, _, name = self._path.rpartition("/")
+            partial = f"{folder}/.{name[:40]}.partial"
+            self._fs.put_file(os.fspath(source), partial)
+            self._fs.mv(partial, self._path)
+        self._details = None
+
+
+class _Reader(io.RawIOBase):
+    """A file of fsspec whose errors are those of a file."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def _done(self, function: Callable[..., Any], *words: Any) -> Any:
+        with _as_of_a_file():
+            return function(*words)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._done(self._file.read, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._done(self._file.seek, offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()

@@ -1,0 +1,271 @@
+"""Records worked on by a cluster, taken in order: the same as ``working``, on many machines.
+
+Where only results are wanted, tasks read the shards themselves and no record goes through this
+machine. Where the records are wanted too, they are read here, since here they will be written, and
+go to the tasks block by block.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from synthtools.errors import RecordError, SynthError
+from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
+from synthtools.records.compression import compression_of
+from synthtools.records.inputs import SHARD_SUFFIXES, Shard, opened
+from synthtools.records.places import Place
+from synthtools.records.reading import Block, blocks, blocks_between
+from synthtools.records.rejects import Rejects
+from synthtools.records.texts import Texts
+from synthtools.records.working import BLOCK_BYTES, Lines, Noted, Task, Worked
+
+if TYPE_CHECKING:
+    from synthtools.scale.cluster import Cluster
+
+_R = TypeVar("_R")
+
+# Blocks of plain JSONL that one task takes: one large file is as good as many small ones.
+_PIECE = 16
+# Results of a task that may wait for being taken.
+_AHEAD, _AHEAD_WITH_TEXTS = 256, 32
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What the caller asks of each item besides the result: else it is not moved.
+
+    Attributes:
+        records: the records whole; else they have their numbers and the fields that were named.
+        texts: the texts.
+    """
+
+    records: bool = True
+    texts: bool = False
+
+
+class _Piece(NamedTuple):
+    """A shard, or some blocks of it."""
+
+    shard: Shard
+    start: int = 0
+    end: int | None = None
+    whole: bool = True
+
+
+class _Done(NamedTuple):
+    """What came of a block, without what need not be moved.
+
+    Attributes:
+        number: of its first record; lines: that it has; read: bytes taken from the file.
+        worked: None where the shard is broken.
+    """
+
+    source: str
+    number: int
+    lines: int
+    read: int
+    noted: Noted
+    seen: int
+    worked: Worked[Any] | None
+    broken: SynthError | None
+    raw: bytes
+
+
+def worked(
+    shards: Iterable[Shard],
+    rejects: Rejects,
+    task: Task[_R],
+    cluster: Cluster,
+    keep: Keep,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Worked[_R]]:
+    """See ``working.worked``, which gives the same.
+
+    Memory: here two blocks a CPU of the cluster where records are kept, else their results.
+    """
+    ordinal = 0
+    # Runs of shards that all nodes see, and of those that are here alone (a pipe).
+    for apart, some in groupby(shards, lambda shard: keep.records or not _seen_by_all(shard)):
+        way = _through_here if apart else _in_place
+        for done, found in way(some, task, cluster, keep, block_bytes):
+            done.noted.tell(rejects)
+            if found is None:
+                assert done.broken is not None
+                rejects.add_broken_shard(done.source, done.number, done.broken, done.raw)
+                continue
+            found.batch.ordinals += ordinal
+            ordinal += done.seen
+            if len(found.batch):
+                yield found
+
+
+def _seen_by_all(shard: Shard) -> bool:
+    here_alone = shard.temporary or (isinstance(shard.path, Place) and not shard.path.shared)
+    return shard.path is not None and shard.size is not None and not here_alone
+
+
+# ---------------------------------------------------------------- records read here
+
+
+def _through_here(
+    shards: Iterable[Shard], task: Task[_R], cluster: Cluster, keep: Keep, block_bytes: int
+) -> Iterator[tuple[_Done, Worked[_R] | None]]:
+    sent: deque[Block] = deque()
+
+    def noting() -> Iterator[Block]:
+        for block in blocks(shards, block_bytes, True):
+            sent.append(block)
+            yield block
+
+    for done in cluster.in_order(noting(), partial(_done, task, replace(keep, records=False))):
+        block = sent.popleft()
+        yield done, done.worked and replace(done.worked, batch=_restored(block, done.worked.batch))
+
+
+def _restored(block: Block, stub: Batch) -> Batch:
+    """The records of a stub, out of the block that they came from."""
+    places = stub.numbers - block.number
+    if block.rows is not None:
+        numbers = np.arange(block.number, block.number + block.rows.num_rows)
+        whole = ArrowBatch(block.source, numbers, numbers - block.number, rows=block.rows)
+        batch: Batch = whole.take(places.tolist())
+        batch.ordinals = stub.ordinals
+        return batch
+    count = block.lines.count(b"\n") + (not block.lines.endswith(b"\n"))
+    lines = Lines(block.lines, count)
+    assert isinstance(stub, JsonBatch)
+    scanned = {name: texts for name, texts in stub.scanned.items() if not stub.lines}
+    return JsonBatch(
+        stub.source,
+        stub.numbers,
+        stub.ordinals,
+        lines=lines if len(places) == count else [lines[place] for place in places.tolist()],
+        scanned=scanned,
+    )
+
+
+# ---------------------------------------------------------------- records read by the tasks
+
+
+def _in_place(
+    shards: Iterable[Shard], task: Task[_R], cluster: Cluster, keep: Keep, block_bytes: int
+) -> Iterator[tuple[_Done, Worked[_R] | None]]:
+    ahead = _AHEAD_WITH_TEXTS if keep.texts else _AHEAD
+    own: dict[str, Shard] = {}
+
+    def pieces() -> Iterator[_Piece]:
+        for shard in shards:
+            own[shard.name] = shard
+            for piece in _pieces(shard, block_bytes):
+                # Nodes have directories of their own.
+                path = (
+                    Path(os.path.abspath(shard.path))
+                    if isinstance(shard.path, Path)
+                    else shard.path
+                )
+                yield piece._replace(shard=replace(shard, path=path, bytes_read=0))
+
+    before = 0  # lines of the shard before the piece
+    for piece, results in cluster.streams_in_order(
+        pieces(), partial(_piece_done, task, keep, block_bytes), ahead
+    ):
+        before = before if piece.start else 0
+        lines = 0
+        try:
+            for done in results:
+                own[piece.shard.name].bytes_read += done.read
+                found = done.worked
+                if before:
+                    noted = Noted([error.after(before) for error in done.noted.errors])
+                    done = done._replace(number=done.number + before, noted=noted)
+                    if found is not None:
+                        found.batch.numbers = found.batch.numbers + before
+                lines += done.lines
+                yield done, found
+        except RecordError as error:
+            raise error.after(before) from error
+        before += lines
+
+
+def _pieces(shard: Shard, block_bytes: int) -> Iterator[_Piece]:
+    """A large file of plain lines in pieces, any other shard whole."""
+    size = shard.size or 0
+    known = shard.name.lower().endswith((".jsonl", ".ndjson", ".json"))
+    if size <= _PIECE * block_bytes or (shard.name.lower().endswith(SHARD_SUFFIXES) and not known):
+        yield _Piece(shard)
+        return
+    assert shard.path is not None
+    with opened(shard.path, shard.name) as file:
+        head = file.read(8)
+    if compression_of(head) or head.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
+        yield _Piece(shard)
+        return
+    count = -(-size // block_bytes)
+    for start in range(0, count, _PIECE):
+        end = start + _PIECE
+        yield _Piece(shard, start, end if end < count else None, False)
+
+
+def _piece_done(task: Task[Any], keep: Keep, block_bytes: int, piece: _Piece) -> Iterator[_Done]:
+    shard = piece.shard
+    if isinstance(shard.path, Path) and not shard.path.exists():
+        raise SynthError(
+            f"{shard.name}: is not there on a node of the cluster; with --ray, inputs lie where all "
+            "nodes see them (a shared file system, s3://…)"
+        )
+    if not piece.whole:
+        for block in blocks_between(shard, block_bytes, piece.start, piece.end):
+            yield _done(task, keep, block)._replace(read=len(block.lines))
+        return
+    read = 0
+    for block in blocks([shard], block_bytes, True):
+        done = _done(task, keep, block)
+        yield done._replace(read=shard.bytes_read - read)
+        read = shard.bytes_read
+
+
+def _done(task: Task[Any], keep: Keep, block: Block) -> _Done:
+    """A block's work, and what is to be moved of it."""
+    noted = Noted()
+    lines = block.lines.count(b"\n")
+    if block.broken is not None:
+        return _Done(
+            block.source, block.number, lines, 0, noted, 0, None, block.broken, block.lines
+        )
+    found, seen = task.of(block, noted)
+    found = Worked(
+        found.batch if keep.records else _stub(found.batch, task.fields),
+        found.texts if keep.texts else Texts.of([]),
+        found.result,
+        found.text_bytes,
+    )
+    return _Done(block.source, block.number, lines, 0, noted, seen, found, None, b"")
+
+
+def _stub(batch: Batch, fields: tuple[str, ...]) -> Batch:
+    """The records with their numbers and these fields alone."""
+    if isinstance(batch, JsonBatch):
+        if set(fields) <= set(batch.scanned):
+            scanned = {name: batch.scanned[name] for name in fields}
+            return replace(batch, lines=[], parsed=None, scanned=scanned)
+        return replace(batch, lines=list(batch.lines), parsed=None)  # rare: what the scan left open
+    import pyarrow as pa
+
+    assert isinstance(batch, ArrowBatch)
+    rows = batch.rows
+    for index, field in enumerate(rows.schema):
+        if field.name not in fields:
+            try:
+                rows = rows.set_column(index, field, pa.nulls(rows.num_rows, field.type))
+            except (pa.ArrowException, NotImplementedError):
+                pass  # a type that has no column of nulls is moved as it is
+    return replace(batch, rows=rows)

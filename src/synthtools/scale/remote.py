@@ -1,0 +1,145 @@
+"""What runs on the machines of a cluster: the work that it is sent, and how that ended.
+
+Nothing is raised here: an error travels as a value, so that it arrives as the same one line as it
+would be without a cluster, and Ray does not take it for a failure of its own. Outcomes travel
+pickled: arrays that Ray has packed itself cannot be written to, and hold their place in its store for
+as long as they live.
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from synthtools import __version__
+
+
+class Job(NamedTuple):
+    """Work that many tasks do.
+
+    Attributes:
+        version: of the package that sent it.
+        key: tells jobs apart.
+        reference: ``(ref,)`` of the pickled function in Ray's store, not fetched with each task.
+    """
+
+    version: str
+    key: str
+    reference: tuple[Any]
+
+
+class Outcome(NamedTuple):
+    """How a piece of work ended.
+
+    Attributes:
+        value: what it gave; error: or why it failed; trace: where, as text.
+        remarks: told to the user meanwhile.
+    """
+
+    value: Any = None
+    error: BaseException | None = None
+    trace: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+_functions: dict[str, Callable[[Any], Any]] = {}
+
+
+def _function(job: Job) -> Callable[[Any], Any]:
+    """The job's function; this process keeps it for the job's other tasks."""
+    if job.key not in _functions:
+        check_version(job.version)
+        import cloudpickle
+        import ray
+
+        while len(_functions) >= 4:
+            del _functions[next(iter(_functions))]
+        _functions[job.key] = cloudpickle.loads(ray.get(job.reference[0]))
+    return _functions[job.key]
+
+
+def check_version(version: str) -> None:
+    """Raises SynthError where this machine has another version of the package than the sender."""
+    if version != __version__:
+        from synthtools.errors import SynthError
+
+        raise SynthError(
+            f"--ray: a worker has synthtools {__version__}, this machine {version}; install the "
+            "same on all nodes"
+        )
+
+
+def failed(error: BaseException, remarks: tuple[str, ...] = ()) -> Outcome:
+    """The outcome of work that raised an error."""
+    trace = "".join(traceback.format_exception(error))
+    error.__cause__ = error.__context__ = None
+    error = error.with_traceback(None)
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 (our own)
+    except Exception:  # an error of some library that does not travel
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    return Outcome(error=error, trace=trace, remarks=remarks)
+
+
+def one(job: Job, item: Any) -> bytes:
+    """The outcome of the job's function of an item."""
+    try:
+        return pickle.dumps(Outcome(_function(job)(item)))
+    except Exception as error:
+        return pickle.dumps(failed(error))
+
+
+def stream(job: Job, item: Any) -> Iterator[bytes]:
+    """The outcomes of what the job's function yields for an item, one after the other."""
+    try:
+        for value in _function(job)(item):
+            yield pickle.dumps(Outcome(value))
+    except Exception as error:
+        yield pickle.dumps(failed(error))
+
+
+class Holder:
+    """An actor that holds something which is opened once, such as a model.
+
+    Args:
+        version: of the package that sent it.
+        opener: pickled; given a function for remarks, it opens what is held.
+    """
+
+    def __init__(self, version: str, opener: bytes) -> None:
+        self._version = version
+        self._opener = opener
+        self._held: Any = None
+        self._remarks: list[str] = []
+
+    def here(self) -> bytes:
+        """Says that there is room for this actor."""
+        return pickle.dumps(Outcome())
+
+    def open(self, describe: bytes) -> bytes:
+        """Opens what is held; gives what the (pickled) function ``describe`` says of it."""
+        import cloudpickle
+
+        def act() -> Any:
+            check_version(self._version)
+            self._held = cloudpickle.loads(self._opener)(self._remarks.append)
+            return cloudpickle.loads(describe)(self._held)
+
+        return self._outcome(act)
+
+    def call(self, method: Callable[..., Any], *arguments: Any) -> bytes:
+        """A function of (what is held, arguments)."""
+        return self._outcome(lambda: method(self._held, *arguments))
+
+    def _outcome(self, act: Callable[[], Any]) -> bytes:
+        try:
+            return pickle.dumps(Outcome(act(), remarks=self._told()))
+        except Exception as error:
+            return pickle.dumps(failed(error, self._told()))
+
+    def _told(self) -> tuple[str, ...]:
+        told = tuple(self._remarks)
+        self._remarks.clear()
+        return told
