@@ -30,7 +30,12 @@ def _server(location: str, on_gpu: bool) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    more = ["--enforce-eager", "--no-enable-chunked-prefill", "--kv-cache-memory-bytes", "1000000000"]
+    more = [
+        "--enforce-eager",
+        "--no-enable-chunked-prefill",
+        "--kv-cache-memory-bytes",
+        "1000000000",
+    ]
     more = [] if on_gpu else more
     process = subprocess.Popen(
         [
