@@ -73,8 +73,9 @@ for set in "${sets[@]}"; do
     jq -c --arg set "$set" '{id, prompt, response, set: $set}' "answers-$set.jsonl"
 done > sets.jsonl
 
-# How diverse are the sets, on as many words each?
-run diversity synth stats sets.jsonl --text-field response --by set
+# How diverse are the sets: in words, on as many each, and in meaning, by the base model's vectors?
+run diversity synth stats sets.jsonl --text-field response --by set --match-words min \
+    --vector-model "$base"
 
 # Which answers does each tuned model prefer: its own, another's, a human's?
 for set in "${sets[@]}"; do
@@ -88,12 +89,13 @@ for set in "${sets[@]}"; do
 done
 
 {
-    printf 'set\tanswers\tppl\theaps\tlexical\tspb\tpsb\n'
+    printf 'set\tanswers\tppl\theaps\tlexical\tsemantic\tspb\tpsb\n'
     for set in "${sets[@]}"; do
         jq -r --arg set "$set" --slurpfile tuned "tuned-$set.json" --slurpfile own "preference-$set.json" '
             def round: if . == null then "–" else . * 1000 | round / 1000 end;
             .groups[] | select(.name == $set) |
             [$set, .documents, $tuned[0].valid.answers, .heaps.beta, .lexical_diversity.pooled,
+             .semantic_diversity.value,
              $own[0].suites["self-preference"].spb, $own[0].suites["self-preference"].psb] |
             map(if type == "number" then round else . // "–" end) | @tsv' diversity.json
     done
