@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from synthtools.errors import RecordError, SynthError
+from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.scale import cluster as clusters
 from synthtools.scale.pool import Pool
 
@@ -123,8 +123,11 @@ def test_errors_of_tasks_arrive_as_they_are(cluster):
 
 
 def test_no_cluster_is_told():
-    with pytest.raises(SynthError, match=r"^--ray 127.0.0.1:1: no Ray cluster answers there"):
+    with pytest.raises(SynthError, match=r"^--ray 127.0.0.1:1: no Ray cluster answers.* refused"):
         clusters.Cluster("127.0.0.1:1", None)
+    for wrong in ("nonsense", "ray://127.0.0.1:1", "a:b"):
+        with pytest.raises(UsageError, match="use HOST:PORT, auto or local"):
+            clusters.Cluster(wrong, None)
 
 
 def test_results_that_were_on_a_lost_node_are_made_again(nodes, cluster):

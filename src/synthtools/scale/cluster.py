@@ -8,6 +8,7 @@ import os
 import pickle
 import secrets
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -33,8 +34,8 @@ def connect(address: str, cores: int | None = None) -> Cluster:
     """The cluster at an address; a process is connected to one, once.
 
     Args:
-        address: ``HOST:PORT``, ``ray://HOST:PORT``, ``auto`` for the one that this machine belongs
-            to, ``local`` to start one here for this run.
+        address: ``HOST:PORT``, ``auto`` for the one that this machine belongs to, ``local`` to start
+            one here for this run.
         cores: of a local one, None for all.
 
     Raises:
@@ -61,6 +62,8 @@ class Cluster:
     """
 
     def __init__(self, address: str, cores: int | None) -> None:
+        if address not in (LOCAL, AUTO):
+            _knock(address)
         self.ray = ray = _import()
         local = address == LOCAL
         where: dict[str, Any] = {"address": address} if not local else {"address": "local"}
@@ -189,6 +192,17 @@ def lost(error: Exception) -> SynthError:
         f"--ray: work was lost {RETRIES + 1} times ({type(error).__name__}: {line}); see the "
         "logs of Ray on its nodes"
     )
+
+
+def _knock(address: str) -> None:
+    """Raises SynthError where nothing listens; Ray would try for minutes, and say so on stderr."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise UsageError(f"--ray {address}: use HOST:PORT, auto or local")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise SynthError(f"--ray {address}: {_why(address, error)}") from error
 
 
 def _import() -> Any:
