@@ -15,7 +15,7 @@ import typer
 
 from synthtools import __version__
 from synthtools.console import options
-from synthtools.errors import OutputClosed, SynthError
+from synthtools.errors import OutputClosed, SynthError, printable
 from synthtools.records.files import remove_unfinished
 
 TOOLS = (
@@ -61,12 +61,16 @@ def build() -> typer.Typer:
 def main() -> None:
     """Runs the command line and exits."""
     signal.signal(signal.SIGTERM, _interrupt)
+    # A terminal that is closed; whoever started us with nohup wants us to go on.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _interrupt)
     code = _run()
     if code:
         remove_unfinished()
     # Whoever reads our stdout may be gone: the interpreter must not stumble over it at its exit.
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
@@ -86,13 +90,24 @@ def _run() -> int:
         return _fail(f"{path.removeprefix('synth ')}: {message} (see {path} --help)", 2)
     except KeyboardInterrupt:
         return 130
-    except MemoryError as error:
-        return _fail(error, 1, "out of memory; use smaller batches or a smaller model")
-    except Exception as error:  # a bug of ours: still one line
+    except Exception as error:  # a bug of ours, if it is not memory: still one line
+        if _is_memory(error):
+            return _fail(error, 1, "out of memory; use smaller batches or a smaller model")
         text = (str(error).splitlines() or [""])[0]
         return _fail(
             error, 1, f"internal error: {type(error).__name__}: {text} (--debug shows where)"
         )
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out, of the machine or of a GPU; torch need not be loaded to tell."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in text  # how torch tells on a CPU
+        or "Cannot allocate memory" in text
+    )
 
 
 def _fail(error: BaseException | str, code: int, message: str | None = None) -> int:
@@ -100,9 +115,8 @@ def _fail(error: BaseException | str, code: int, message: str | None = None) -> 
         import traceback
 
         traceback.print_exception(error)
-    text = " ".join(str(message or error).splitlines())
     try:
-        print(f"synth: {text}", file=sys.stderr)
+        print(f"synth: {printable(str(message or error))}", file=sys.stderr)
     except OSError:
         pass  # stderr is closed; the exit code tells
     return code

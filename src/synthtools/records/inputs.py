@@ -38,24 +38,39 @@ class Shard:
 
     ``bytes_read`` counts what has been taken from the file (compressed bytes of a compressed file),
     so that progress can be shown against ``size``.
+    ``found`` is what the system said of the file when it was named (None: no plain file).
     """
 
     name: str
     path: Path | None  # None: stdin
     size: int | None
     bytes_read: int = field(default=0, compare=False)
+    found: os.stat_result | None = field(default=None, compare=False, repr=False)
+    _fingerprint: str | None = field(default=None, compare=False, repr=False)
 
     def fingerprint(self) -> str | None:
-        """A short hash of the size and of the first and last MiB: enough to notice another file."""
-        if self.path is None or self.size is None:
-            return None
-        digest = hashlib.blake2b(str(self.size).encode(), digest_size=12)
-        with opened(self.path, self.name) as file:
+        """A short hash of the size and of the first and last MiB: enough to notice another file.
+
+        It is taken once, and None where there is no plain file (any more).
+        """
+        if self._fingerprint is None and self.path is not None and self.size is not None:
+            if not self.path.exists():
+                return None
+            self._fingerprint = self._hashed(self.path, self.size)
+        return self._fingerprint
+
+    def _hashed(self, path: Path, size: int) -> str:
+        digest = hashlib.blake2b(str(size).encode(), digest_size=12)
+        with opened(path, self.name) as file, understood(self.name):
             digest.update(file.read(_FINGERPRINT_SPAN))
-            if self.size > _FINGERPRINT_SPAN:
-                file.seek(max(_FINGERPRINT_SPAN, self.size - _FINGERPRINT_SPAN))
+            if size > _FINGERPRINT_SPAN:
+                file.seek(max(_FINGERPRINT_SPAN, size - _FINGERPRINT_SPAN))
                 digest.update(file.read(_FINGERPRINT_SPAN))
         return digest.hexdigest()
+
+    def changed(self, file: BinaryIO) -> bool:
+        """Whether an open file of this shard is no longer what it was when it was named."""
+        return self.found is not None and _version(os.fstat(file.fileno())) != _version(self.found)
 
     def digest(self) -> str:
         """A hash of all that the file holds.
@@ -65,7 +80,7 @@ class Shard:
         """
         if self.path is None or self.size is None:
             raise SynthError(f"{self.name}: is no plain file, which this tool reads more than once")
-        with opened(self.path, self.name) as file:
+        with opened(self.path, self.name) as file, understood(self.name):
             return hashlib.file_digest(file, hashlib.blake2b).hexdigest()  # type: ignore[arg-type]
 
 
@@ -116,7 +131,13 @@ def _file_shard(path: Path, name: str) -> Shard:
         found = os.stat(name)
     except OSError as error:
         raise SynthError(f"{name or repr(name)}: {_reason(error)}") from error
-    return Shard(name, path, found.st_size if stat.S_ISREG(found.st_mode) else None)
+    if not stat.S_ISREG(found.st_mode):
+        return Shard(name, path, None)
+    return Shard(name, path, found.st_size, found=found)
+
+
+def _version(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _directory_shards(name: str) -> list[Shard]:
@@ -185,18 +206,28 @@ def opened(path: Path, name: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def open_shard(shard: Shard) -> Iterator[tuple[str, BinaryIO]]:
+def understood(name: str) -> Iterator[None]:
+    """Turns what the system says of reading into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise SynthError(f"{name}: cannot be read: {_reason(error)}") from error
+
+
+@contextmanager
+def open_shard(shard: Shard) -> Iterator[tuple[str, BinaryIO, BinaryIO]]:
     """Opens a shard and tells what it holds.
 
     Yields:
-        (kind, file): kind is ``jsonl``, ``gzip``, ``zstd``, ``parquet``, ``arrow-file``,
-        ``arrow-stream`` or ``empty``; file is buffered, at the first byte.
+        (kind, file, raw): kind is ``jsonl``, ``gzip``, ``zstd``, ``parquet``, ``arrow-file``,
+        ``arrow-stream`` or ``empty``; file is buffered, at the first byte; raw is the file of the
+        system below it.
 
     Raises:
         SynthError: the file cannot be opened, or is of a kind we know not to be records.
     """
     with _source(shard) as raw, _buffered(CountingFile(raw, shard)) as file:
-        yield _sniffed(file, shard)
+        yield *_sniffed(file, shard), raw
 
 
 @contextmanager

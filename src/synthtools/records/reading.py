@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH_BYTES = 1 << 20
+# A line of more is refused [ours]: it is no record but a file without line ends, or a bomb.
+LONGEST_RECORD = 1 << 28
+# So much of what cannot be read is kept in the rejects file.
+_SHOWN = 1 << 12
 _MOST_ROWS = 1 << 13
 _BOM = b"\xef\xbb\xbf"
 _NAMED_FIELDS = 20
@@ -53,7 +57,7 @@ def read(
 
     A batch holds about ``batch_bytes``, or what a slow pipe has given so far.
 
-    Memory: one batch, or the longest record where that is larger.
+    Memory: one batch, or the longest record where that is larger (a line: ``LONGEST_RECORD``).
 
     Raises:
         RecordError: at the first bad record, unless ``rejects`` skips them.
@@ -80,7 +84,7 @@ def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[B
     for shard in shards:
         with ExitStack() as stack:
             try:
-                kind, file = stack.enter_context(open_shard(shard))
+                kind, file, raw = stack.enter_context(open_shard(shard))
             except SynthError as error:
                 yield Block(shard.name, 1, broken=error)
                 continue
@@ -89,9 +93,9 @@ def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[B
             if kind in ("jsonl", "gzip", "zstd"):
                 compressed = kind != "jsonl"
                 stream = DecompressingReader(file, kind, shard.name) if compressed else file
-                yield from _line_blocks(stream, shard, batch_bytes, whole)
+                yield from _line_blocks(stream, raw, shard, batch_bytes, whole)
             else:
-                yield from _row_blocks(kind, file, shard, batch_bytes)
+                yield from _row_blocks(kind, file, raw, shard, batch_bytes)
 
 
 def batch_of(block: Block, rejects: Rejects) -> tuple[Batch, int]:
@@ -111,13 +115,20 @@ def batch_of(block: Block, rejects: Rejects) -> tuple[Batch, int]:
 
 
 def _line_blocks(
-    stream: BufferedReader | DecompressingReader, shard: Shard, batch_bytes: int, whole: bool
+    stream: BufferedReader | DecompressingReader,
+    raw: BinaryIO,
+    shard: Shard,
+    batch_bytes: int,
+    whole: bool,
 ) -> Iterator[Block]:
     number = 1
     rest: list[bytes] = []  # pieces of a line whose end has not come yet
+    held = 0  # bytes of them
     while True:
         try:
             data = _full(stream, batch_bytes) if whole else stream.read1(batch_bytes)
+            if not data and shard.changed(raw):
+                raise _changed(shard)
         except (SynthError, OSError) as error:
             failure = error if isinstance(error, SynthError) else _unreadable(shard, error)
             yield Block(shard.name, number, b"".join(rest), broken=failure)
@@ -125,9 +136,14 @@ def _line_blocks(
         end = data.rfind(b"\n") + 1
         if data and not end:
             rest.append(data)
+            held += len(data)
+            if held > LONGEST_RECORD:
+                yield Block(shard.name, number, rest[0][:_SHOWN], broken=_endless(shard, number))
+                return
             continue
         lines = b"".join([*rest, memoryview(data)[:end]])
         rest = [data[end:]] if end < len(data) else []
+        held = len(data) - end
         if lines:
             text = lines.removeprefix(_BOM) if number == 1 else lines
             yield Block(shard.name, number, text)
@@ -178,6 +194,19 @@ def json_batch(
     return batch, seen
 
 
+def _endless(shard: Shard, number: int) -> SynthError:
+    return SynthError(
+        f"{shard.name}:{number}: a line of more than {LONGEST_RECORD >> 20} MiB is no record; is "
+        "this JSONL? (jq -c '.[]' makes lines of an array)"
+    )
+
+
+def _changed(shard: Shard) -> SynthError:
+    return SynthError(
+        f"{shard.name}: changed while it was read; run again when nothing writes to it"
+    )
+
+
 def _unreadable(shard: Shard, error: OSError) -> SynthError:
     return SynthError(f"{shard.name}: cannot be read: {error.strerror or error}")
 
@@ -185,7 +214,9 @@ def _unreadable(shard: Shard, error: OSError) -> SynthError:
 # ---------------------------------------------------------------- Parquet and Arrow
 
 
-def _row_blocks(kind: str, file: BufferedReader, shard: Shard, batch_bytes: int) -> Iterator[Block]:
+def _row_blocks(
+    kind: str, file: BufferedReader, raw: BinaryIO, shard: Shard, batch_bytes: int
+) -> Iterator[Block]:
     import pyarrow as pa
 
     number = 1
@@ -196,10 +227,15 @@ def _row_blocks(kind: str, file: BufferedReader, shard: Shard, batch_bytes: int)
             if table is not None:
                 table.validate(full=True)
         except (pa.ArrowException, OSError, ValueError) as error:
+            if shard.changed(raw):
+                yield Block(shard.name, number, broken=_changed(shard))
+                return
             reason = f"damaged or truncated {kind} data ({_short(error)}); fetch or write it again"
             yield Block(shard.name, number, broken=SynthError(f"{shard.name}: {reason}"))
             return
         if table is None:
+            if shard.changed(raw):
+                yield Block(shard.name, number, broken=_changed(shard))
             return
         rows = max(1, int(batch_bytes * table.num_rows / max(1, table.nbytes)))
         for start in range(0, table.num_rows, rows):
