@@ -45,7 +45,7 @@ class Skipped(Exception):  # noqa: N818 (not an error)
     """A case cannot be tried on this machine; the message says why."""
 
 
-class Lost(AssertionError):
+class Lost(AssertionError):  # noqa: N818
     """A promise is broken: the message says which."""
 
 
@@ -126,8 +126,14 @@ def sound(condition: object, promise: str) -> None:
         raise Lost(promise)
 
 
-def seen(done: subprocess.CompletedProcess[bytes], *words: str, code: int = 1) -> Seen:
-    """What a run that has ended told: one line that holds the words, and the code."""
+def seen(
+    done: subprocess.CompletedProcess[bytes], *words: str, code: int = 1, more: bool = False
+) -> Seen:
+    """What a run that has ended told: one line that holds the words, and the code.
+
+    Args:
+        more: remarks may stand before that line.
+    """
     errors = done.stderr.decode("utf-8", "replace")
     lines = [line for line in errors.splitlines() if line]
     told = lines[-1] if lines else "–"
@@ -136,7 +142,7 @@ def seen(done: subprocess.CompletedProcess[bytes], *words: str, code: int = 1) -
     sound(done.returncode == code, f"exit code {done.returncode}, not {code}: {told}")
     if code == 1 or code == 2:
         sound(lines and told.startswith("synth: "), f"no line of synth: {told}")
-        sound(len(lines) == 1, f"{len(lines)} lines: {' / '.join(lines[:3])[:300]}")
+        sound(more or len(lines) == 1, f"{len(lines)} lines: {' / '.join(lines[:3])[:300]}")
     for word in words:
         sound(word in errors, f"the line does not say {word!r}: {told}")
     return Seen(told.removeprefix("synth: "), done.returncode)

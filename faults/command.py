@@ -1,9 +1,12 @@
 """``python -m faults``: runs cases, writes the table, fails where anything was lost."""
 
-import sys, tempfile, time
-from pathlib import Path
-from faults.cases import CASES, Options, play
 import importlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from faults.cases import CASES, Options, play
 
 FAMILIES = ("surroundings", "fuzzing", "hostile", "servers", "kills")
 

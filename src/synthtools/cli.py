@@ -60,6 +60,7 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Runs the command line and exits."""
+    _hold_standard_streams()
     signal.signal(signal.SIGTERM, _interrupt)
     # A terminal that is closed; whoever started us with nohup wants us to go on.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
@@ -76,6 +77,18 @@ def main() -> None:
     sys.exit(code)
 
 
+def _hold_standard_streams() -> None:
+    """Keeps the numbers of streams that are closed (``2>&-``) from the next files that are opened:
+    what libraries print would go into a file of data."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
+
+
 def _run() -> int:
     try:
         return build()(standalone_mode=False) or 0
@@ -90,6 +103,9 @@ def _run() -> int:
         return _fail(f"{path.removeprefix('synth ')}: {message} (see {path} --help)", 2)
     except KeyboardInterrupt:
         return 130
+    except OSError as error:  # nobody foresaw it, but it is the system's answer, no bug
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return _fail(error, 1, f"{place}{error.strerror or error}")
     except Exception as error:  # a bug of ours, if it is not memory: still one line
         if _is_memory(error):
             return _fail(error, 1, "out of memory; use smaller batches or a smaller model")

@@ -54,10 +54,12 @@ def run_plot(
     if output is None:
         from synthtools.console.pictures.text import lines_of
 
-        blocks = ["\n".join(map(printable, lines_of(picture))) for _, picture in drawn]
+        with pictures.whole(found[0][1], ", ".join(names)):
+            blocks = ["\n".join(map(printable, lines_of(picture))) for _, picture in drawn]
         write_stdout("\n\n\n".join(blocks) + "\n")
     elif plain:
-        pictures.save(drawn[0][1], output)
+        with pictures.whole(*reversed(found[0])):
+            pictures.save(drawn[0][1], output)
     else:
         from synthtools.console.pictures.page import page
 

@@ -166,7 +166,7 @@ def _steps(text: str, name: str) -> list[dict[str, Any]]:
 
 def show(report: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:
     """The report on stdout: lines for a person at a terminal, JSON for everyone else."""
-    if as_json or not sys.stdout.isatty():
+    if as_json or sys.stdout is None or not sys.stdout.isatty():
         write_stdout(to_json(report))
     else:
         write_stdout("".join(f"{printable(line)}\n" for line in lines))

@@ -258,8 +258,8 @@ class _Manifest:
         right = type(manifest.job) is dict and type(manifest.complete) is bool
         for shard in manifest.shards:
             right &= all(type(getattr(shard, name)) is kind for name, kind in kinds.items())
-            right &= min(shard.records, shard.end, 0) == 0
-            right &= all(type(n) is int for n in shard.totals.values())
+            right = right and min(shard.records, shard.end) >= 0
+            right = right and all(type(n) is int for n in shard.totals.values())
         if not right:
             raise ValueError("a member is of another type")
         return manifest

@@ -46,7 +46,10 @@ def page(reports: Sequence[tuple[str, dict[str, Any]]]) -> str:
     for index, (name, report) in enumerate(reports):
         story = pictures.story(report, name)
         findings += [(index, line) for line in story.lines]
-        sections.append(_section(index, name, report, story))
+        with pictures.whole(report, name):
+            sections.append(_section(index, name, report, story))
+    with pictures.whole({"kind": "any"}, ", ".join(name for name, _ in reports)):
+        data = _data(reports)
     return "\n".join(
         [
             "<!DOCTYPE html>",
@@ -57,7 +60,7 @@ def page(reports: Sequence[tuple[str, dict[str, Any]]]) -> str:
             "<h1>Report on data</h1>",
             "<h3>Findings</h3>",
             _findings(findings),
-            _data(reports),
+            data,
             *sections,
             (
                 f'<p class="small">Made by synth {__version__} from {len(reports)} reports. All numbers '
