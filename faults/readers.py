@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from faults.cases import model, run, sound, texts
-from synthtools.errors import SynthError
 
 # Beyond what is held before, while some kilobytes are read.
 MEMORY = 1 << 30
@@ -39,7 +38,7 @@ class Reader(NamedTuple):
 @cache
 def place() -> Path:
     """A folder for the file that is read."""
-    shm = Path("/dev/shm")  # noqa: S108 (files of a millisecond)
+    shm = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="synth-readers-", dir=shm if shm.is_dir() else None))
     import atexit
 

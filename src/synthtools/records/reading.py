@@ -26,6 +26,8 @@ BATCH_BYTES = 1 << 20
 LONGEST_RECORD = 1 << 28
 # So much of what cannot be read is kept in the rejects file.
 _SHOWN = 1 << 12
+# Rows of Parquet that are read at once hold no more, whatever their dictionaries stand for.
+_MOST_DECODED = 1 << 28
 _MOST_ROWS = 1 << 13
 _BOM = b"\xef\xbb\xbf"
 _NAMED_FIELDS = 20
@@ -237,7 +239,7 @@ def _row_blocks(
             if shard.changed(raw):
                 yield Block(shard.name, number, broken=_changed(shard))
             return
-        rows = max(1, int(batch_bytes * table.num_rows / max(1, table.nbytes)))
+        rows = max(1, int(batch_bytes * table.num_rows / max(1, _decoded_bytes(table))))
         for start in range(0, table.num_rows, rows):
             piece = table.slice(start, min(rows, table.num_rows - start))
             yield Block(shard.name, number, rows=piece)
@@ -291,7 +293,42 @@ class _Watched(RawIOBase):
 def _rows_of(metadata: pq.FileMetaData, batch_bytes: int) -> int:
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     size = sum(group.total_byte_size for group in groups)
-    return min(_MOST_ROWS, max(1, batch_bytes * metadata.num_rows // max(1, size)))
+    rows = min(_MOST_ROWS, max(1, batch_bytes * metadata.num_rows // max(1, size)))
+    longest = max(map(_longest_row, groups), default=0)
+    return max(1, min(rows, _MOST_DECODED // max(1, longest)))
+
+
+def _longest_row(group: pq.RowGroupMetaData) -> int:
+    """About how many bytes a row may have whose values stand in dictionaries: one of them can stand
+    for any number of rows."""
+    size = 0
+    for index in range(group.num_columns):
+        column = group.column(index)
+        if column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page:
+            ratio = column.total_uncompressed_size / max(1, column.total_compressed_size)
+            page = column.data_page_offset - (column.dictionary_page_offset or 0)
+            size += int(max(0, page) * max(1.0, ratio))
+    return size
+
+
+def _decoded_bytes(table: pa.Table) -> int:
+    """Bytes of a table with every value of a dictionary where it stands for a row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size: int = table.nbytes
+    for column in table.columns:
+        kind = column.type
+        if not pa.types.is_dictionary(kind) or not (
+            pa.types.is_string(kind.value_type)
+            or pa.types.is_large_string(kind.value_type)
+            or pa.types.is_binary(kind.value_type)
+        ):
+            continue
+        for chunk in column.chunks:
+            lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+            size += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    return size
 
 
 def _refuse_equal_names(schema: pa.Schema) -> None:
