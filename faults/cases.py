@@ -41,11 +41,11 @@ class Seen(NamedTuple):
     skipped: str = ""
 
 
-class Skipped(Exception):  # noqa: N818 (not an error)
+class Skipped(Exception):
     """A case cannot be tried on this machine; the message says why."""
 
 
-class Lost(AssertionError):  # noqa: N818
+class Lost(AssertionError):
     """A promise is broken: the message says which."""
 
 

@@ -90,7 +90,7 @@ def pickled_adapters(folder: Path) -> Seen:
     return result
 
 
-@case("auto_map in the configuration of model and tokenizer: code from the repository", quick=True)
+@case("auto_map in the configuration of model and tokenizer: code from the repository")
 def remote_code(folder: Path) -> Seen:
     with unharmed(folder) as witness:
         for number, (name, members) in enumerate(
@@ -204,7 +204,7 @@ def _hostile_lines() -> list[bytes]:
     return lines
 
 
-@case("field names such as __class__, paths as ids, huge numbers, markup, escapes", quick=True)
+@case("field names such as __class__, paths as ids, huge numbers, markup, escapes")
 def hostile_records(folder: Path) -> Seen:
     data = folder / "data"
     data.mkdir()
@@ -236,7 +236,7 @@ def hostile_records(folder: Path) -> Seen:
     return Seen()
 
 
-@case("nesting of a million lists, numbers of a million digits", quick=True)
+@case("nesting of a million lists, numbers of a million digits")
 def deep_records(folder: Path) -> Seen:
     data = folder / "deep.jsonl"
     deep = b'{"text": "a", "x": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}\n"

@@ -228,7 +228,7 @@ def file_size_limit(folder: Path) -> Seen:
     return result
 
 
-@case("stdout is /dev/full", quick=True)
+@case("stdout is /dev/full")
 def dev_full(folder: Path) -> Seen:
     data = human(folder, 40)
     for tool in ("cat", "mix", "sample", "ngram-hash", "stats", "simulate", "diff"):
@@ -394,7 +394,7 @@ def input_changes_between_passes(folder: Path) -> Seen:
 # ---------------------------------------------------------------- memory
 
 
-@case("memory limited (`ulimit -v`): a tool that starts, and records that do not fit", quick=True)
+@case("memory limited (`ulimit -v`): a tool that starts, and records that do not fit")
 def memory_limit(folder: Path) -> Seen:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
@@ -690,7 +690,7 @@ def links(folder: Path) -> Seen:
     return result
 
 
-@case("names with newlines, spaces, bytes that are no UTF-8, 255 bytes, a leading dash", quick=True)
+@case("names with newlines, spaces, bytes that are no UTF-8, 255 bytes, a leading dash")
 def names(folder: Path) -> Seen:
     content = human(folder, 5).read_bytes()
     base = os.fsencode(folder)
