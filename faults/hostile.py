@@ -72,7 +72,7 @@ def pickle_in_disguise(folder: Path) -> Seen:
         return _score(folder, copy, "cannot be loaded: SafetensorError")
 
 
-@case("LoRA adapters of pickle weights; adapters that name a module to import", quick=True)
+@case("LoRA adapters of pickle weights; adapters that name a module to import")
 def pickled_adapters(folder: Path) -> Seen:
     adapters = folder / "adapters"
     shutil.copytree(model(), adapters, ignore=shutil.ignore_patterns("training", "*.safetensors"))
@@ -131,7 +131,7 @@ def kernels_from_the_hub(folder: Path) -> Seen:
     return result
 
 
-@case("an index of weights that names files outside the directory", quick=True)
+@case("an index of weights that names files outside the directory")
 def index_outside(folder: Path) -> Seen:
     outside = folder / "outside.safetensors"
     shutil.copy(model() / "model.safetensors", outside)
@@ -273,7 +273,7 @@ def deep_records(folder: Path) -> Seen:
     return result
 
 
-@case("lone surrogates as text: told, and set aside with --on-error skip", quick=True)
+@case("lone surrogates as text: told, and set aside with --on-error skip")
 def surrogates(folder: Path) -> Seen:
     data, rejects = folder / "s.jsonl", folder / "bad.jsonl"
     data.write_bytes(b'{"text": "sound"}\n{"text": "half \\ud800"}\n')
@@ -308,7 +308,7 @@ def hostile_records_to_models(folder: Path) -> Seen:
     return Seen()
 
 
-@case("a page of a report whose names are markup", quick=True)
+@case("a page of a report whose names are markup")
 def markup_in_a_page(folder: Path) -> Seen:
     data = folder / "<img src=x onerror=alert(1)>.jsonl"
     human(folder, 5).rename(data)

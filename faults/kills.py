@@ -22,8 +22,8 @@ from typing import Any
 
 from faults.cases import CASES, Case, Options, Seen, human, model, run, running, sound
 
-# Beside what undisturbed runs agree in: when and how fast a step was.
-_OF_THE_CLOCK = ("seconds", "tokens_per_second")
+# What a log tells of the process, not of the run.
+_OF_THE_CLOCK = ("new_tokens", "seconds")
 
 
 class Started:

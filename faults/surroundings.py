@@ -276,7 +276,7 @@ def _without_rights(*words: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
 
 
-@case("a file that may not be read, a directory that may not be written", quick=True)
+@case("a file that may not be read, a directory that may not be written")
 def permission_denied(folder: Path) -> Seen:
     data = human(folder, 5)
     secret = human(folder, 5, "secret.jsonl")
@@ -500,7 +500,7 @@ def closed_streams(folder: Path) -> Seen:
     synth = shlex.join(running.command())
 
     def shell(line: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(["bash", "-c", line], capture_output=True, cwd=folder, timeout=60)
+        return subprocess.run(["bash", "-c", line], capture_output=True, cwd=folder, timeout=200)
 
     result = seen(shell(f"{synth} cat - <&-"), "<stdin>: is closed")
     silent(shell(f"{synth} cat human.jsonl -o out.jsonl <&-"))
@@ -550,7 +550,7 @@ def slow_stdin(folder: Path) -> Seen:
     return Seen()
 
 
-@case("FIFOs as inputs and as output, also where inputs are read twice", quick=True)
+@case("FIFOs as inputs and as output, also where inputs are read twice")
 def fifos(folder: Path) -> Seen:
     data = human(folder, 300)
     for tool in ("cat", "sample", "mix", "dsir"):

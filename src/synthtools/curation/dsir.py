@@ -119,7 +119,7 @@ class Estimator:
             if len(shares) != len(names):
                 raise ValueError("shares")
             return cls(features, names, shares, targets, raw, float(found["smoothing"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise SynthError(
                 f"{path}: not an estimator that --save-estimator wrote (see {error})"
             ) from error
