@@ -161,8 +161,8 @@ def disk_full_tmpdir(folder: Path) -> Seen:
             (("dsir", "--min-tokens", 0, "--target", data, "-n", 30, "-"), data),
             (("cat", "-"), folder / "a.parquet"),
         ):
-            stream = open(stdin, "rb") if stdin else subprocess.DEVNULL
-            done = run_cold(*words, stdin=stream, env=environment, stdout=subprocess.DEVNULL)
+            piped = stdin.read_bytes() if stdin else b""
+            done = run_cold(*words, input=piped, env=environment, stdout=subprocess.DEVNULL)
             result = seen(done, "TMPDIR", "No space left on device")
             nothing_left(place)
     return result

@@ -211,12 +211,20 @@ def prepare(folder: Path, resume: bool, force: bool) -> None:
         shutil.rmtree(folder / WORK, ignore_errors=True)
         for file in weights:
             file.unlink(missing_ok=True)
-    elif any(file.exists() for file in weights):
+    elif any(file.exists() for file in weights) and not (resume and _has_checkpoints(folder)):
         raise OutputExistsError(f"{folder}: holds a model already; --force replaces it")
     elif (folder / WORK).exists() and not resume:
         raise OutputExistsError(
             f"{folder}: holds an unfinished run; --resume goes on with it, --force begins anew"
         )
+
+
+def _has_checkpoints(folder: Path) -> bool:
+    """Whether the state of the run that made a model is there still: it may have been killed after
+    the model stood and before it had ended; going on from there ends with the same model."""
+    from synthtools.training.plan import WORK
+
+    return any((folder / WORK / "checkpoints").glob("step-????????"))
 
 
 def job_of(run: Run, sources: Sequence[Source]) -> dict[str, Any]:
