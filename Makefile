@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 VLLM := .venv-vllm
 VLLM_READY := $(VLLM)/.ready
 
-.PHONY: help demo test test-vllm lint docs bench clean
+.PHONY: help demo test test-vllm lint docs bench faults clean
 
 help:
 	@echo "make demo       edit human text with the built-in model and show its perplexity before and after"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint       ruff"
 	@echo "make docs       man pages and completions, from the code"
 	@echo "make bench      the benchmarks"
+	@echo "make faults     what goes wrong on real machines, done on purpose; about an hour, CASES='kills servers' for some"
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("synth needs Python 3.11 or newer (PYTHON=… names it)" if sys.version_info < (3, 11) else 0)'
@@ -51,6 +52,11 @@ docs: $(READY)
 
 bench: $(READY)
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m benchmarks
+
+# atheris is not there for every Python, nor pip-audit without a network: cases that need them say so.
+faults: $(READY)
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[faults]'
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m faults --write $(CASES)
 
 clean:
 	rm -rf $(VENV) $(VLLM) demo build dist .pytest_cache .hypothesis .ruff_cache src/synthtools/__pycache__

@@ -15,7 +15,7 @@ import typer
 
 from synthtools import __version__
 from synthtools.console import options
-from synthtools.errors import OutputClosed, SynthError
+from synthtools.errors import OutputClosed, SynthError, printable
 from synthtools.records.files import remove_unfinished
 
 TOOLS = (
@@ -60,7 +60,11 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Runs the command line and exits."""
+    _hold_standard_streams()
     signal.signal(signal.SIGTERM, _interrupt)
+    # A terminal that is closed; whoever started us with nohup wants us to go on.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _interrupt)
     code = _run()
     if "ray" in sys.modules:
         from synthtools.scale.cluster import disconnect
@@ -70,10 +74,23 @@ def main() -> None:
         remove_unfinished()
     # Whoever reads our stdout may be gone: the interpreter must not stumble over it at its exit.
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
+
+
+def _hold_standard_streams() -> None:
+    """Keeps the numbers of streams that are closed (``2>&-``) from the next files that are opened:
+    what libraries print would go into a file of data."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
 
 
 def _run() -> int:
@@ -90,13 +107,27 @@ def _run() -> int:
         return _fail(f"{path.removeprefix('synth ')}: {message} (see {path} --help)", 2)
     except KeyboardInterrupt:
         return 130
-    except MemoryError as error:
-        return _fail(error, 1, "out of memory; use smaller batches or a smaller model")
-    except Exception as error:  # a bug of ours: still one line
+    except OSError as error:  # nobody foresaw it, but it is the system's answer, no bug
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return _fail(error, 1, f"{place}{error.strerror or error}")
+    except Exception as error:  # a bug of ours, if it is not memory: still one line
+        if _is_memory(error):
+            return _fail(error, 1, "out of memory; use smaller batches or a smaller model")
         text = (str(error).splitlines() or [""])[0]
         return _fail(
             error, 1, f"internal error: {type(error).__name__}: {text} (--debug shows where)"
         )
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out, of the machine or of a GPU; torch need not be loaded to tell."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in text  # how torch tells on a CPU
+        or "Cannot allocate memory" in text
+    )
 
 
 def _fail(error: BaseException | str, code: int, message: str | None = None) -> int:
@@ -104,9 +135,8 @@ def _fail(error: BaseException | str, code: int, message: str | None = None) -> 
         import traceback
 
         traceback.print_exception(error)
-    text = " ".join(str(message or error).splitlines())
     try:
-        print(f"synth: {text}", file=sys.stderr)
+        print(f"synth: {printable(str(message or error))}", file=sys.stderr)
     except OSError:
         pass  # stderr is closed; the exit code tells
     return code

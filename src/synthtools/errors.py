@@ -8,6 +8,21 @@ SynthError            exit 1
 
 from __future__ import annotations
 
+import re
+
+# What a terminal obeys instead of showing it (escape sequences begin so), and what turns the
+# direction of writing: names, fields and texts may hold them.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """A text in one line, fit for a terminal whoever wrote it: ``\\x1b`` for an escape."""
+    return _OBEYED.sub(_escaped, " ".join(text.splitlines()))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return " " if found[0] == "\t" else found[0].encode("unicode_escape").decode("ascii")
+
 
 class SynthError(Exception):
     """A failure to be told in one line: where it happened, what is wrong, what to do."""

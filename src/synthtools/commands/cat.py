@@ -30,7 +30,8 @@ def cat(
       synth cat raw/ -o shards/ --shard-size 512MB --format jsonl.zst
       synth cat human.parquet --select id,text --head 3
 
-    Memory: a batch of about 1 MiB; when writing Parquet or Arrow, some copies of 64 MB of rows.
+    Memory: a batch of about 1 MiB, or the longest record (a line of more than 256 MiB is refused
+    [ours]); of Parquet 256 MB more where few values stand for many rows; when writing Parquet or Arrow, some copies of 64 MB of rows.
     """
     from synthtools.console.run import Run
     from synthtools.console.terminal import write_stdout

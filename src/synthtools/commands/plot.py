@@ -63,7 +63,7 @@ def plot(
       synth plot 0.json 20.json 40.json --shares 0,20%,40% -o mixtures.png
       synth plot ppl.json ngrams.json edit.json -o page.html
 
-    Memory: the reports.
+    Memory: the reports; what holds more than 1 GiB is refused as none [ours].
     """
     from synthtools.console.plotting import run_plot
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthtools.console import pictures, quantities, reports
-from synthtools.console.terminal import write_stdout
-from synthtools.errors import OutputExistsError, UsageError
+from synthtools.console.terminal import encoded, write_stdout
+from synthtools.errors import OutputExistsError, UsageError, printable
 from synthtools.records.files import write_whole
 
 _PAGES = (".html", ".htm")
@@ -54,15 +54,17 @@ def run_plot(
     if output is None:
         from synthtools.console.pictures.text import lines_of
 
-        blocks = ["\n".join(lines_of(picture)) for _, picture in drawn]
+        with pictures.whole(found[0][1], ", ".join(names)):
+            blocks = ["\n".join(map(printable, lines_of(picture))) for _, picture in drawn]
         write_stdout("\n\n\n".join(blocks) + "\n")
     elif plain:
-        pictures.save(drawn[0][1], output)
+        with pictures.whole(*reversed(found[0])):
+            pictures.save(drawn[0][1], output)
     else:
         from synthtools.console.pictures.page import page
 
-        write_whole(Path(output), page(found).encode("utf-8"))
+        write_whole(Path(output), encoded(page(found)))
     if data is not None:
         from synthtools.console.pictures.points import to_csv
 
-        write_whole(Path(data), to_csv(drawn).encode("utf-8"))
+        write_whole(Path(data), encoded(to_csv(drawn)))

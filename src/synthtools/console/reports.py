@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from synthtools import __version__
-from synthtools.console.terminal import write_stdout
-from synthtools.errors import SynthError
+from synthtools.console.terminal import encoded, write_stdout
+from synthtools.errors import SynthError, printable
 from synthtools.records.files import write_whole
+from synthtools.records.jsonl import parse_value
 
 # A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
 _SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
 _LISTS = re.compile(rf"\[\n\s+({_SCALAR}(?:,\n\s+{_SCALAR})*)\n\s*\]")
 _LINE = 100
+
+# Reports are nowhere near either [ours]: what is, is something else.
+_LARGEST = 1 << 30
+_DEEPEST = 100
 
 
 def made_by(
@@ -84,7 +89,7 @@ def _finite(value: Any) -> Any:
 
 def save(report: dict[str, Any], path: str) -> None:
     """Writes a report file, replacing an older one."""
-    write_whole(Path(path), to_json(report).encode("utf-8"))
+    write_whole(Path(path), encoded(to_json(report)))
 
 
 def load(path: str) -> dict[str, Any]:
@@ -98,21 +103,47 @@ def load(path: str) -> dict[str, Any]:
     """
     name = "<stdin>" if path == "-" else path
     try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        data = _content(path)
         text = data.decode("utf-8")
     except OSError as error:
-        raise SynthError(f"{name}: cannot be read: {error.strerror}") from error
+        raise SynthError(f"{name}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise SynthError(f"{name}: is no report (not UTF-8)") from error
     try:
-        report = json.loads(text)
+        report = parse_value(data)
     except ValueError:
         return {"kind": "train-log", "steps": _steps(text, name)}
     if isinstance(report, dict) and "step" in report and "kind" not in report:
         return {"kind": "train-log", "steps": [report]}
     if not isinstance(report, dict) or not isinstance(report.get("kind"), str):
         raise SynthError(f'{name}: is no report of synth (a JSON object with "kind")')
+    if _depth(report) > _DEEPEST:
+        raise SynthError(f"{name}: is no report of synth (nested too deeply)")
     return report
+
+
+def _content(path: str) -> bytes:
+    """What a file holds, if it can be a report."""
+    if path == "-" and sys.stdin is None:
+        raise SynthError("<stdin>: is closed; name a report")
+    with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise SynthError(f"{path}: is no report (it holds more than {_LARGEST >> 20} MiB)")
+    return data
+
+
+def _depth(value: Any) -> int:
+    """How deeply lists and objects lie in each other."""
+    depth, level = 0, [value]
+    while level := [
+        one
+        for held in level
+        if isinstance(held, (dict, list))
+        for one in (held.values() if isinstance(held, dict) else held)
+    ]:
+        depth += 1
+    return depth
 
 
 def _steps(text: str, name: str) -> list[dict[str, Any]]:
@@ -120,7 +151,7 @@ def _steps(text: str, name: str) -> list[dict[str, Any]]:
     steps = []
     for number, line in enumerate(lines, 1):
         try:
-            found = json.loads(line)
+            found = parse_value(line.encode("utf-8"))
         except ValueError as error:
             if number == len(lines) and steps:
                 break  # the line that a kill cut short, or that is being written
@@ -135,10 +166,10 @@ def _steps(text: str, name: str) -> list[dict[str, Any]]:
 
 def show(report: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:
     """The report on stdout: lines for a person at a terminal, JSON for everyone else."""
-    if as_json or not sys.stdout.isatty():
+    if as_json or sys.stdout is None or not sys.stdout.isatty():
         write_stdout(to_json(report))
     else:
-        write_stdout("\n".join(lines) + "\n")
+        write_stdout("".join(f"{printable(line)}\n" for line in lines))
 
 
 def number(value: float | int | None, digits: int = 4) -> str:

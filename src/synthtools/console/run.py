@@ -344,6 +344,9 @@ class Run:
             The whole report.
         """
         self._stack.close()
+        # A disk too full for the rejects must not find the output standing.
+        if self.rejects.file is not None:
+            self.rejects.file.settle()
         if self.sink is not None:
             self.sink.finish()
         if self.rejects.file is not None:

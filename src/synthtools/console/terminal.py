@@ -8,15 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from synthtools.errors import OutputClosed, SynthError
+from synthtools.errors import OutputClosed, SynthError, printable
 
 
 def remark(message: str) -> None:
     """A line on stderr."""
     try:
-        print(f"synth: {message}", file=sys.stderr, flush=True)
+        print(f"synth: {printable(message)}", file=sys.stderr, flush=True)
     except OSError:
         pass  # stderr is closed: nobody is there to be told
+
+
+def encoded(text: str) -> bytes:
+    """A text as UTF-8; bytes of a name that are none are escaped, as JSON does it too."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def write_stdout(text: str) -> None:
@@ -26,7 +31,9 @@ def write_stdout(text: str) -> None:
         OutputClosed: nobody reads any more.
         SynthError: it cannot be written (a full disk behind a redirection).
     """
-    data = memoryview(text.encode("utf-8", "surrogateescape"))
+    if sys.stdout is None:
+        raise SynthError("<stdout>: is closed; write to a file with --report or -o")
+    data = memoryview(encoded(text))
     try:
         while data:
             data = data[os.write(sys.stdout.fileno(), data) :]

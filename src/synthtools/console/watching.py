@@ -147,14 +147,21 @@ class StepLines:
         self._next = now + (0.2 if self._terminal else 10.0)
         start = "\r\x1b[K" if self._terminal else ""
         end = "\n" if last or told or not self._terminal else ""
-        print(start + self._line(step), end=end, file=sys.stderr, flush=True)
+        self._print(start + self._line(step) + end)
         self._open = not end
 
     def close(self) -> None:
         """Ends a line that stands open."""
         if self._open:
-            print(file=sys.stderr, flush=True)
+            self._print("\n")
             self._open = False
+
+    @staticmethod
+    def _print(text: str) -> None:
+        try:
+            print(text, end="", file=sys.stderr, flush=True)
+        except OSError:
+            pass  # nobody reads it, or its disk is full: no reason to end a run of days
 
     def _line(self, step: Step) -> str:
         rate = step.new_tokens / max(step.seconds, 1e-9)

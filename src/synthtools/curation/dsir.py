@@ -11,7 +11,6 @@ win.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import SynthError, UsageError
+from synthtools.records.jsonl import parse_value
 from synthtools.text.ngrams import NgramHasher
 
 _FLOOR = 1e-8
@@ -100,7 +100,7 @@ class Estimator:
     def load(cls, path: Path) -> Estimator:
         """Raises SynthError where the file is no estimator."""
         try:
-            found = json.loads(path.read_bytes())
+            found = parse_value(path.read_bytes())
         except OSError as error:
             raise SynthError(f"{path}: cannot be read: {error.strerror}") from error
         except ValueError as error:
@@ -119,7 +119,7 @@ class Estimator:
             if len(shares) != len(names):
                 raise ValueError("shares")
             return cls(features, names, shares, targets, raw, float(found["smoothing"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise SynthError(
                 f"{path}: not an estimator that --save-estimator wrote (see {error})"
             ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from synthtools.errors import RecordError, UsageError
 from synthtools.evaluation.asking import Asking
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
+from synthtools.records.jsonl import parse_value
 from synthtools.records.merging import as_lines
 from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
@@ -188,7 +188,7 @@ class Session(Closing):
         batches = self.batches(path) if limited else read(find_shards([path]), self.rejects)
         for batch in batches:
             for number, line in zip(batch.numbers, as_lines(batch).json_lines(), strict=True):
-                record = json.loads(line)
+                record = parse_value(line)
                 reason = wrong(record)
                 if reason is not None:
                     self.rejects.add(RecordError(batch.source, int(number), reason, line))

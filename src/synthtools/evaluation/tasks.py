@@ -7,7 +7,6 @@ Templates name fields of a record in braces: ``Question: {prompt}\\nAnswer:``. B
 
 from __future__ import annotations
 
-import json
 import os
 import string
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from synthtools.errors import SynthError, UsageError
+from synthtools.records.jsonl import parse_value
 
 KINDS = ("multiple_choice", "exact_match", "code")
 # Groups as in the papers: bilingual, coding, math in Flaws; general, biomed, finance in ToEdit.
@@ -101,7 +101,7 @@ def load(path: str) -> Task:
 
 def _task(name: str, text: str, place: str) -> Task:
     try:
-        given = json.loads(text)
+        given = parse_value(text.encode("utf-8"))
     except ValueError as error:
         raise SynthError(f"{place}: is no task: {error}") from error
     if not isinstance(given, dict):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BUILTIN = "builtin"
 _ADAPTERS = "adapter_config.json"
+_INDEX = "model.safetensors.index.json"
 _PRIOR = Path(__file__).resolve().parent.parent / "prior"
 
 
@@ -144,6 +145,8 @@ def _loaded(
         without: weights of this prefix may be missing.
     """
     with _explained(model.name):
+        _refuse_paths(model.location)
+        _refuse_kernels(model.name, load_configuration(model))
         loaded, told = kind.from_pretrained(
             model.location,
             revision=model.revision,
@@ -167,6 +170,7 @@ def _loaded(
 
 def _adapted(model: ModelName, base: Any) -> Any:
     """The base with the adapters of a directory added to its weights."""
+    _refuse_adapters(model.name)
     try:
         from peft import PeftModel
     except ImportError as error:
@@ -176,6 +180,51 @@ def _adapted(model: ModelName, base: Any) -> Any:
     with _explained(model.name):
         adapted = PeftModel.from_pretrained(base, model.name, use_safetensors=True)
         return adapted.merge_and_unload().eval()
+
+
+def _refuse_adapters(name: str) -> None:
+    """Refuses adapters that peft would load in a way that runs what they bring.
+
+    peft takes pickle files where there is no other, and imports the module that an adapter for
+    Megatron names.
+    """
+    if not os.path.exists(os.path.join(name, "adapter_model.safetensors")):
+        raise SynthError(
+            f"{name}: has no adapter_model.safetensors; adapters of pickle files, which can run code "
+            "when loaded, are not read"
+        )
+    with open(os.path.join(name, _ADAPTERS), encoding="utf-8") as file:
+        if json.load(file).get("megatron_config"):
+            raise SynthError(f"{name}: its adapters are for Megatron, which is not used here")
+
+
+def _refuse_kernels(name: str, configuration: Any) -> None:
+    """Refuses a configuration that asks for a kernel of the Hub: compiled code, which transformers
+    would fetch and load."""
+    parts = [configuration, *(v for v in vars(configuration).values() if hasattr(v, "model_type"))]
+    for part in parts:
+        asked = getattr(part, "_attn_implementation", None)
+        for wanted in asked.values() if isinstance(asked, dict) else [asked]:
+            if "/" in str(wanted):
+                raise SynthError(
+                    f"{name}: asks for the attention {wanted!r}, which is code from the Hub and never "
+                    "run here; take it out of config.json"
+                )
+
+
+def _refuse_paths(name: str) -> None:
+    """Refuses a directory whose index of weights names files outside it."""
+    path = os.path.join(name, _INDEX)
+    if not os.path.isfile(path):
+        return
+    try:
+        with open(path, encoding="utf-8") as file:
+            files = list(json.load(file)["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SynthError(f"{path}: is no index of weights") from error
+    for file_name in files:
+        if not isinstance(file_name, str) or os.path.basename(file_name) != file_name:
+            raise SynthError(f"{path}: names a file outside the directory: {file_name!r}")
 
 
 def is_causal(configuration: PretrainedConfig) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.loading import BUILTIN, ModelName
 from synthtools.lm.scores import Request, Sequence, SequenceScores
+from synthtools.lm.server_http import ask, message_of
 from synthtools.lm.vllm_backend import wanted_candidates
 
 _IN_FLIGHT = 16
@@ -41,7 +42,7 @@ def connect(settings: Any) -> ServerEngine:
     client, model = greet(settings.server, settings.model.name, _TIMEOUT)
     url = f"{client.base_url}".rstrip("/")
     length = model.get("max_model_len")
-    if not isinstance(length, int):
+    if type(length) is not int or length < 2:
         raise SynthError(f"{url}: does not say its context length; only vLLM's servers can score")
     # The server generates at least one token, which needs a place of its own.
     longest = length - 1
@@ -66,14 +67,27 @@ def greet(
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"--server {server}: not a URL such as http://127.0.0.1:8000")
     key = os.environ.get("OPENAI_API_KEY")
+    if key and not (key.isascii() and key.isprintable()):
+        raise UsageError("OPENAI_API_KEY holds what no header may (a line end, or not ASCII)")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    client = httpx.Client(
-        base_url=url, timeout=timeout, headers=headers, **({"limits": limits} if limits else {})
-    )
+    try:
+        client = httpx.Client(
+            base_url=url, timeout=timeout, headers=headers, **({"limits": limits} if limits else {})
+        )
+    except httpx.InvalidURL as error:
+        raise UsageError(f"--server {server}: {error}") from error
     served = _answer(client, "GET", "/v1/models", None).get("data")
-    if not isinstance(served, list) or not all(isinstance(model, dict) for model in served):
+    if not isinstance(served, list) or not all(map(_is_model, served)):
         raise SynthError(f"{url}: does not say which models it serves; is it a server of vLLM?")
     return client, _served_model(served, name, url)
+
+
+def _is_model(served: Any) -> bool:
+    return (
+        isinstance(served, dict)
+        and isinstance(served.get("id"), str)
+        and isinstance(served.get("root"), str | None)
+    )
 
 
 def _served_model(served: list[dict[str, Any]], name: str, url: str) -> dict[str, Any]:
@@ -101,7 +115,7 @@ def _answer(client: httpx.Client, method: str, path: str, body: Any) -> dict[str
         if attempt:
             time.sleep(0.5 * 2 ** (attempt - 1))
         try:
-            response = client.request(method, path, json=body)
+            reply = ask(client, method, path, body)
         except httpx.ConnectError as error:
             problem = f"no server answers ({error})"
             if method == "GET":
@@ -110,13 +124,13 @@ def _answer(client: httpx.Client, method: str, path: str, body: Any) -> dict[str
         except httpx.HTTPError as error:
             problem = f"{type(error).__name__}: {error}"
             continue
-        if response.status_code in PASSING:
-            problem = f"HTTP {response.status_code}: {message_of(response)}"
+        if reply.code in PASSING:
+            problem = f"HTTP {reply.code}: {message_of(reply)}"
             continue
-        if response.status_code != 200:
-            raise SynthError(f"{url}: refuses: HTTP {response.status_code}: {message_of(response)}")
+        if reply.code != 200:
+            raise SynthError(f"{url}: refuses: HTTP {reply.code}: {message_of(reply)}")
         try:
-            answer = response.json()
+            answer = reply.json()
         except ValueError:
             problem = "the answer is no JSON"
             continue
@@ -124,16 +138,6 @@ def _answer(client: httpx.Client, method: str, path: str, body: Any) -> dict[str
             return answer
         problem = "the answer is no JSON object"
     raise SynthError(f"{url}: {problem}")
-
-
-def message_of(response: httpx.Response) -> str:
-    """What a server says is wrong, in one line."""
-    try:
-        found = response.json()
-        text = (found.get("error") or found).get("message") or response.text
-    except (ValueError, AttributeError):
-        text = response.text
-    return " ".join(str(text).split())[:300]
 
 
 class ServerEngine:
@@ -173,7 +177,7 @@ class ServerEngine:
         try:
             found = answer["choices"][0]["prompt_logprobs"][sequence.first :]
             return self._scores(sequence, found, request)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise SynthError(
                 f"{self._client.base_url}: gives no log-probabilities of a prompt "
                 f"({type(error).__name__}); only vLLM's servers do"
@@ -189,6 +193,9 @@ class ServerEngine:
             [row[str(token)]["logprob"] for row, token in zip(found, tokens, strict=True)],
             np.float32,
         )
+        # A NaN is not below; what is rounded may be a little above.
+        if not (observed < 1e-3).all():
+            raise ValueError("what is no log-probability")
         k = request.candidates
         if not k:
             return SequenceScores(observed, None)
@@ -201,6 +208,8 @@ class ServerEngine:
                 raise ValueError("fewer candidates than asked for")
             ids[index] = [token for _, token in best]
             logprobs[index] = [row[str(token)]["logprob"] for _, token in best]
+        if (ids < 0).any() or not (logprobs < 1e-3).all():
+            raise ValueError("what is no token, or no log-probability")
         return SequenceScores(observed, wanted_candidates(observed, ids, logprobs, request))
 
     def close(self) -> None:

@@ -29,7 +29,8 @@ from synthtools.lm.generation import (
 )
 from synthtools.lm.loading import describe
 from synthtools.lm.scorer import Settings
-from synthtools.lm.server_backend import PASSING, NotServedError, greet, message_of
+from synthtools.lm.server_backend import PASSING, NotServedError, greet
+from synthtools.lm.server_http import ask, message_of
 from synthtools.lm.server_pool import DaemonThreads, Pool, Server, pause
 
 # Prompts read ahead of the oldest that has no answer yet, for each request in flight.
@@ -212,7 +213,7 @@ class ServerGenerator(Generator):
         _, said = self._prompt(prompt)
         found = self._post(server, "/tokenize", {"model": server.model, **said})
         count = found.get("count")
-        if not isinstance(count, int):
+        if type(count) is not int or count < 0:
             raise _Again(f"{server.url}: does not count the tokens of a prompt")
         return count
 
@@ -265,30 +266,30 @@ class ServerGenerator(Generator):
             reason = choice["finish_reason"]
             usage = found.get("usage") or {}
             counts = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise _Again(
                 f"{server.url}: the answer holds no text ({type(error).__name__})"
             ) from error
         if not isinstance(reason, str) or reason == "abort":
             raise _Again(f"{server.url}: the answer was broken off")
-        if text is not None and not isinstance(text, str):
+        if text is not None and not _is_text(text):
             raise _Again(f"{server.url}: the answer holds no text")
         return Answer(text or "", reason, *counts)
 
     def _post(self, server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        response = server.client.post(path, json=body)
-        code = response.status_code
+        reply = ask(server.client, "POST", path, body)
+        code = reply.code
         if code == 200:
             try:
-                found = response.json()
+                found = reply.json()
             except ValueError as error:
                 raise _Again(f"{server.url}: the answer is no JSON") from error
             if not isinstance(found, dict):
                 raise _Again(f"{server.url}: the answer is no JSON object")
             return found
-        message = f"HTTP {code}: {message_of(response)}"
+        message = f"HTTP {code}: {message_of(reply)}"
         if code in (429, 502, 503, 504):
-            raise _Busy(message, _seconds(response.headers.get("retry-after")))
+            raise _Busy(message, _seconds(reply.headers.get("retry-after")))
         if code in PASSING:
             raise _Again(f"{server.url}: {message}")
         if code in (401, 403, 404):
@@ -319,6 +320,14 @@ def _serving(
     if not servers:
         raise refusals[0]
     return servers
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a string that UTF-8 can hold."""
+    try:
+        return isinstance(value, str) and value.encode("utf-8") is not None
+    except UnicodeEncodeError:
+        return False  # half of a surrogate pair
 
 
 class _Busy(Exception):  # noqa: N818

@@ -173,6 +173,11 @@ def at_least(rows: int, width: int) -> int:
     return max(rows, -(-_LEAST_ROWS // width))
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory ran out; on a CPU torch tells so by the words alone."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 class Replica:
     """The model on one device, as far as its hidden states.
 
@@ -189,6 +194,7 @@ class Replica:
         self._model = model
         self._device = torch.device(device)
         self._tell = tell
+        self._told = False
         self._on_gpu = self._device.type != "cpu"
         self.batch_tokens = batch_tokens or (
             _gpu_batch_tokens(model, self._device) if self._on_gpu else _CPU_BATCH_TOKENS
@@ -215,17 +221,27 @@ class Replica:
     def _halving(
         self, sequences: list[Sequence], width: int, function: Callable[[list[Sequence]], list[_R]]
     ) -> list[_R]:
-        """Halves the batch where memory does not suffice."""
+        """Halves the batch where memory does not suffice; says so once.
+
+        Raises:
+            MemoryError: it does not suffice for one sequence.
+        """
         try:
             return function(sequences)
-        except torch.OutOfMemoryError:
-            if len(sequences) == 1:
+        except RuntimeError as error:
+            if not out_of_memory(error):
                 raise
+            if len(sequences) == 1:
+                raise MemoryError(str(error)) from error
         torch.cuda.empty_cache()
         half = len(sequences) // 2
-        if self.batch_tokens > half * width:
-            self.batch_tokens = max(width, half * width)
-            self._tell(f"{self._device}: out of memory; batches of {self.batch_tokens:,} tokens")
+        self.batch_tokens = max(width, min(self.batch_tokens, half * width))
+        if not self._told:
+            self._told = True
+            self._tell(
+                f"{self._device}: out of memory with {len(sequences) * width:,} tokens at once; "
+                "going on with smaller batches"
+            )
         return self._halving(sequences[:half], width, function) + self._halving(
             sequences[half:], width, function
         )

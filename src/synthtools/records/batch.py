@@ -153,21 +153,42 @@ class JsonBatch(Batch):
     @property
     def objects(self) -> list[dict[str, Any]]:
         if self.parsed is None:
-            self.parsed = [jsonl.parse_object(line) for line in self.lines]
+            self.parsed = [self._parsed(index) for index in range(len(self.lines))]
         return self.parsed
 
     def column(self, name: str) -> list[Any]:
         if name in self.scanned:
             texts = self.scanned[name]
-            found = iter(jsonl.parse_values([text for text in texts if text is not None]))
+            try:
+                found = iter(jsonl.parse_values([text for text in texts if text is not None]))
+            except ValueError:
+                found = (self._exactly(i)[name] for i, text in enumerate(texts) if text is not None)
             return [MISSING if text is None else next(found) for text in texts]
         values = [record.get(name, MISSING) for record in self.objects]
         if float in map(type, values):
             for index, value in enumerate(values):
                 # Perhaps an integer beyond 64 bits: two such ids must not become one.
                 if type(value) is float and abs(value) >= 1 << 63:
-                    values[index] = jsonl.parse_exactly(self.lines[index])[name]
+                    values[index] = self._exactly(index)[name]
         return values
+
+    def _exactly(self, index: int) -> dict[str, Any]:
+        """A record with every integer exact."""
+        return self._parsed(index, jsonl.parse_exactly)
+
+    def _parsed(
+        self, index: int, parse: Callable[[bytes], dict[str, Any]] = jsonl.parse_object
+    ) -> dict[str, Any]:
+        """A record of what was scanned only so far.
+
+        Raises:
+            RecordError: an integer has more digits than Python converts.
+        """
+        line = self.lines[index]
+        try:
+            return parse(line)
+        except ValueError as error:
+            raise RecordError(self.source, int(self.numbers[index]), str(error), line) from error
 
     def field_names(self, index: int) -> list[str]:
         return list(self.objects[index])
@@ -209,8 +230,8 @@ class JsonBatch(Batch):
         from synthtools.records import schemas, to_arrow
 
         objects = [
-            jsonl.parse_exactly(line) if jsonl.has_long_integer(line) else record
-            for line, record in zip(self.lines, self.objects, strict=True)
+            self._exactly(index) if jsonl.has_long_integer(line) else record
+            for index, (line, record) in enumerate(zip(self.lines, self.objects, strict=True))
         ]
         try:
             table = to_arrow.table_of(objects)

@@ -59,7 +59,10 @@ _BEGUN: set[Path] = set()
 def remove_unfinished() -> None:
     """Removes what an interrupted program has begun to write."""
     while _BEGUN:
-        _BEGUN.pop().unlink(missing_ok=True)
+        try:
+            _BEGUN.pop().unlink(missing_ok=True)
+        except OSError:
+            pass  # the disk became read-only, or was never anything else
 
 
 class AtomicFile:
@@ -111,12 +114,17 @@ class AtomicFile:
         self._open()
         return self._spares[-1]
 
-    def commit(self) -> None:
-        """Makes the content durable under its name."""
+    def settle(self) -> None:
+        """Makes the content durable, not yet under its name: ``commit`` then has nothing to write."""
         with told(self.path):
             self.file.flush()
             if self._temporary is not None:
                 os.fsync(self.file.fileno())
+
+    def commit(self) -> None:
+        """Makes the content durable under its name."""
+        self.settle()
+        with told(self.path):
             self.file.close()
             if self._temporary is not None:
                 os.replace(self._temporary, self.path)
@@ -129,7 +137,10 @@ class AtomicFile:
             self.file.close()
         except OSError:
             pass  # a full disk fails at the close too; the content is thrown away all the same
-        self._remove([*self._spares, *([self._temporary] if self._temporary else [])])
+        try:
+            self._remove([*self._spares, *([self._temporary] if self._temporary else [])])
+        except OSError:
+            pass  # a disk that became read-only keeps it; the cause of the abort is told
 
     @staticmethod
     def _remove(paths: list[Path]) -> None:

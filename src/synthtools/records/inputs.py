@@ -40,6 +40,7 @@ class Shard:
     ``bytes_read`` counts what has been taken from the file (compressed bytes of a compressed file),
     so that progress can be shown against ``size``. A ``temporary`` one is a copy in TMPDIR, which only
     this machine sees.
+    ``found`` is what the system said of the file when it was named (None: no plain file).
     """
 
     name: str
@@ -47,23 +48,37 @@ class Shard:
     size: int | None
     bytes_read: int = field(default=0, compare=False)
     temporary: bool = field(default=False, compare=False)
+    found: os.stat_result | None = field(default=None, compare=False, repr=False)
+    _fingerprint: str | None = field(default=None, compare=False, repr=False)
 
     def fingerprint(self) -> str | None:
         """A short hash of the size and of the first and last MiB, or of what a store tells of its
-        object's content: enough to notice another file."""
-        if self.path is None or self.size is None:
-            return None
-        digest = hashlib.blake2b(str(self.size).encode(), digest_size=12)
-        mark = self.path.mark() if isinstance(self.path, Place) else None
+        object's content: enough to notice another file.
+
+        It is taken once, and None where there is no plain file (any more).
+        """
+        if self._fingerprint is None and self.path is not None and self.size is not None:
+            if not self.path.exists():
+                return None
+            self._fingerprint = self._hashed(self.path, self.size)
+        return self._fingerprint
+
+    def _hashed(self, path: Path | Place, size: int) -> str:
+        digest = hashlib.blake2b(str(size).encode(), digest_size=12)
+        mark = path.mark() if isinstance(path, Place) else None
         if mark is not None:
             digest.update(mark.encode())
             return digest.hexdigest()
-        with opened(self.path, self.name) as file:
+        with opened(path, self.name) as file, understood(self.name):
             digest.update(file.read(_FINGERPRINT_SPAN))
-            if self.size > _FINGERPRINT_SPAN:
-                file.seek(max(_FINGERPRINT_SPAN, self.size - _FINGERPRINT_SPAN))
+            if size > _FINGERPRINT_SPAN:
+                file.seek(max(_FINGERPRINT_SPAN, size - _FINGERPRINT_SPAN))
                 digest.update(file.read(_FINGERPRINT_SPAN))
         return digest.hexdigest()
+
+    def changed(self, file: BinaryIO) -> bool:
+        """Whether an open file of this shard is no longer what it was when it was named."""
+        return self.found is not None and _version(os.fstat(file.fileno())) != _version(self.found)
 
     def digest(self) -> str:
         """A hash of all that the file holds.
@@ -73,7 +88,7 @@ class Shard:
         """
         if self.path is None or self.size is None:
             raise SynthError(f"{self.name}: is no plain file, which this tool reads more than once")
-        with opened(self.path, self.name) as file:
+        with opened(self.path, self.name) as file, understood(self.name):
             return hashlib.file_digest(file, hashlib.blake2b).hexdigest()  # type: ignore[arg-type]
 
 
@@ -128,7 +143,14 @@ def _file_shard(path: Path, name: str) -> Shard:
         found = os.stat(name)
     except OSError as error:
         raise SynthError(f"{name or repr(name)}: {_reason(error)}") from error
-    return Shard(name, path, found.st_size if stat.S_ISREG(found.st_mode) else None)
+    if not stat.S_ISREG(found.st_mode):
+        return Shard(name, path, None)
+    return Shard(name, path, found.st_size, found=found)
+
+
+def _version(found: os.stat_result) -> tuple[int, int, int]:
+    # Not st_dev: shared storage has another number on each node.
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _shards_at(place: Place) -> list[Shard]:
@@ -223,18 +245,28 @@ def opened(path: Path | Place, name: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def open_shard(shard: Shard) -> Iterator[tuple[str, BinaryIO]]:
+def understood(name: str) -> Iterator[None]:
+    """Turns what the system says of reading into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise SynthError(f"{name}: cannot be read: {_reason(error)}") from error
+
+
+@contextmanager
+def open_shard(shard: Shard) -> Iterator[tuple[str, BinaryIO, BinaryIO]]:
     """Opens a shard and tells what it holds.
 
     Yields:
-        (kind, file): kind is ``jsonl``, ``gzip``, ``zstd``, ``parquet``, ``arrow-file``,
-        ``arrow-stream`` or ``empty``; file is buffered, at the first byte.
+        (kind, file, raw): kind is ``jsonl``, ``gzip``, ``zstd``, ``parquet``, ``arrow-file``,
+        ``arrow-stream`` or ``empty``; file is buffered, at the first byte; raw is the file of the
+        system below it.
 
     Raises:
         SynthError: the file cannot be opened, or is of a kind we know not to be records.
     """
     with _source(shard) as raw, _buffered(CountingFile(raw, shard)) as file:
-        yield _sniffed(file, shard)
+        yield *_sniffed(file, shard), raw
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from synthtools.records.encoders import FORMATS, Encoder, encoder
 from synthtools.records.files import AtomicFile, begun, special, told, write_whole
 from synthtools.records.inputs import Shard
 from synthtools.records.jobs import difference
+from synthtools.records.jsonl import parse_value
 from synthtools.records.places import Place, place_of
 from synthtools.records.size import Size, parts
 
@@ -262,6 +263,20 @@ class _Manifest:
     shards: list[_Finished] = field(default_factory=list)
     complete: bool = False
 
+    @classmethod
+    def of(cls, found: Any) -> _Manifest:
+        """Raises ValueError, KeyError or TypeError where a value is no manifest."""
+        manifest = cls(found["job"], [_Finished(**s) for s in found["shards"]], found["complete"])
+        kinds = {"name": str, "records": int, "end": int, "totals": dict}
+        right = type(manifest.job) is dict and type(manifest.complete) is bool
+        for shard in manifest.shards:
+            right &= all(type(getattr(shard, name)) is kind for name, kind in kinds.items())
+            right = right and min(shard.records, shard.end) >= 0
+            right = right and all(type(n) is int for n in shard.totals.values())
+        if not right:
+            raise ValueError("a member is of another type")
+        return manifest
+
     def save(self, folder: Path | Place) -> None:
         write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1).encode() + b"\n")
 
@@ -352,10 +367,7 @@ class DirectorySink(Sink):
                 )
             return self._fresh(job, force=False)
         try:
-            found = json.loads(path.read_bytes())
-            manifest = _Manifest(
-                found["job"], [_Finished(**s) for s in found["shards"]], found["complete"]
-            )
+            manifest = _Manifest.of(parse_value(path.read_bytes()))
         except (ValueError, KeyError, TypeError) as error:
             raise SynthError(f"{path}: not a manifest of synth; --force begins anew") from error
         if manifest.job != job:
@@ -432,6 +444,6 @@ class DirectorySink(Sink):
 def is_unfinished(folder: Path | Place) -> bool:
     """Whether a directory holds the shards of a run that has not ended."""
     try:
-        return json.loads((folder / MANIFEST).read_bytes())["complete"] is False
+        return parse_value((folder / MANIFEST).read_bytes())["complete"] is False
     except (OSError, ValueError, KeyError, TypeError):
         return False

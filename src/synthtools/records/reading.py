@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH_BYTES = 1 << 20
+# A line of more is refused [ours]: it is no record but a file without line ends, or a bomb.
+LONGEST_RECORD = 1 << 28
+# So much of what cannot be read is kept in the rejects file.
+_SHOWN = 1 << 12
+# Rows of Parquet that are read at once hold no more, whatever their dictionaries stand for.
+_MOST_DECODED = 1 << 28
 _MOST_ROWS = 1 << 13
 _BOM = b"\xef\xbb\xbf"
 _NAMED_FIELDS = 20
@@ -53,7 +59,7 @@ def read(
 
     A batch holds about ``batch_bytes``, or what a slow pipe has given so far.
 
-    Memory: one batch, or the longest record where that is larger.
+    Memory: one batch, or the longest record where that is larger (a line: ``LONGEST_RECORD``).
 
     Raises:
         RecordError: at the first bad record, unless ``rejects`` skips them.
@@ -80,7 +86,7 @@ def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[B
     for shard in shards:
         with ExitStack() as stack:
             try:
-                kind, file = stack.enter_context(open_shard(shard))
+                kind, file, raw = stack.enter_context(open_shard(shard))
             except SynthError as error:
                 yield Block(shard.name, 1, broken=error)
                 continue
@@ -89,9 +95,9 @@ def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[B
             if kind in ("jsonl", "gzip", "zstd"):
                 compressed = kind != "jsonl"
                 stream = DecompressingReader(file, kind, shard.name) if compressed else file
-                yield from _line_blocks(stream, shard, batch_bytes, whole)
+                yield from _line_blocks(stream, raw, shard, batch_bytes, whole)
             else:
-                yield from _row_blocks(kind, file, shard, batch_bytes)
+                yield from _row_blocks(kind, file, raw, shard, batch_bytes)
 
 
 def blocks_between(shard: Shard, batch_bytes: int, start: int, end: int | None) -> Iterator[Block]:
@@ -101,7 +107,7 @@ def blocks_between(shard: Shard, batch_bytes: int, start: int, end: int | None) 
         start, end: stretches of ``batch_bytes`` of the file, whose ends the blocks end in; None is
             the last.
     """
-    with open_shard(shard) as (_, file):
+    with open_shard(shard) as (_, file, raw):
         try:
             before = _unfinished(file, start * batch_bytes)
         except OSError as error:
@@ -109,7 +115,7 @@ def blocks_between(shard: Shard, batch_bytes: int, start: int, end: int | None) 
             return
         stretches = None if end is None else end - start
         before = before if start else None
-        yield from _line_blocks(file, shard, batch_bytes, True, before, stretches)
+        yield from _line_blocks(file, raw, shard, batch_bytes, True, before, stretches)
 
 
 def _unfinished(file: BufferedReader, end: int) -> bytes:
@@ -148,6 +154,7 @@ def batch_of(block: Block, rejects: Rejects) -> tuple[Batch, int]:
 
 def _line_blocks(
     stream: BufferedReader | DecompressingReader,
+    raw: BinaryIO,
     shard: Shard,
     batch_bytes: int,
     whole: bool,
@@ -162,10 +169,13 @@ def _line_blocks(
     """
     number = 1
     rest = [before] if before else []  # pieces of a line whose end has not come yet
+    held = len(before or b"")  # bytes of them
     while stretches is None or stretches:
         stretches = None if stretches is None else stretches - 1
         try:
             data = _full(stream, batch_bytes) if whole else stream.read1(batch_bytes)
+            if not data and shard.changed(raw):
+                raise _changed(shard)
         except (SynthError, OSError) as error:
             failure = error if isinstance(error, SynthError) else _unreadable(shard, error)
             yield Block(shard.name, number, b"".join(rest), broken=failure)
@@ -173,9 +183,14 @@ def _line_blocks(
         end = data.rfind(b"\n") + 1
         if data and not end:
             rest.append(data)
+            held += len(data)
+            if held > LONGEST_RECORD:
+                yield Block(shard.name, number, rest[0][:_SHOWN], broken=_endless(shard, number))
+                return
             continue
         lines = b"".join([*rest, memoryview(data)[:end]])
         rest = [data[end:]] if end < len(data) else []
+        held = len(data) - end
         if lines:
             text = lines.removeprefix(_BOM) if number == 1 and before is None else lines
             yield Block(shard.name, number, text)
@@ -226,6 +241,19 @@ def json_batch(
     return batch, seen
 
 
+def _endless(shard: Shard, number: int) -> SynthError:
+    return SynthError(
+        f"{shard.name}:{number}: a line of more than {LONGEST_RECORD >> 20} MiB is no record; is "
+        "this JSONL? (jq -c '.[]' makes lines of an array)"
+    )
+
+
+def _changed(shard: Shard) -> SynthError:
+    return SynthError(
+        f"{shard.name}: changed while it was read; run again when nothing writes to it"
+    )
+
+
 def _unreadable(shard: Shard, error: OSError) -> SynthError:
     return SynthError(f"{shard.name}: cannot be read: {error.strerror or error}")
 
@@ -233,7 +261,9 @@ def _unreadable(shard: Shard, error: OSError) -> SynthError:
 # ---------------------------------------------------------------- Parquet and Arrow
 
 
-def _row_blocks(kind: str, file: BufferedReader, shard: Shard, batch_bytes: int) -> Iterator[Block]:
+def _row_blocks(
+    kind: str, file: BufferedReader, raw: BinaryIO, shard: Shard, batch_bytes: int
+) -> Iterator[Block]:
     import pyarrow as pa
 
     number = 1
@@ -244,12 +274,17 @@ def _row_blocks(kind: str, file: BufferedReader, shard: Shard, batch_bytes: int)
             if table is not None:
                 table.validate(full=True)
         except (pa.ArrowException, OSError, ValueError) as error:
+            if shard.changed(raw):
+                yield Block(shard.name, number, broken=_changed(shard))
+                return
             reason = f"damaged or truncated {kind} data ({_short(error)}); fetch or write it again"
             yield Block(shard.name, number, broken=SynthError(f"{shard.name}: {reason}"))
             return
         if table is None:
+            if shard.changed(raw):
+                yield Block(shard.name, number, broken=_changed(shard))
             return
-        rows = max(1, int(batch_bytes * table.num_rows / max(1, table.nbytes)))
+        rows = max(1, int(batch_bytes * table.num_rows / max(1, _decoded_bytes(table))))
         for start in range(0, table.num_rows, rows):
             piece = table.slice(start, min(rows, table.num_rows - start))
             yield Block(shard.name, number, rows=piece)
@@ -303,7 +338,42 @@ class _Watched(RawIOBase):
 def _rows_of(metadata: pq.FileMetaData, batch_bytes: int) -> int:
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     size = sum(group.total_byte_size for group in groups)
-    return min(_MOST_ROWS, max(1, batch_bytes * metadata.num_rows // max(1, size)))
+    rows = min(_MOST_ROWS, max(1, batch_bytes * metadata.num_rows // max(1, size)))
+    longest = max(map(_longest_row, groups), default=0)
+    return max(1, min(rows, _MOST_DECODED // max(1, longest)))
+
+
+def _longest_row(group: pq.RowGroupMetaData) -> int:
+    """About how many bytes a row may have whose values stand in dictionaries: one of them can stand
+    for any number of rows."""
+    size = 0
+    for index in range(group.num_columns):
+        column = group.column(index)
+        if column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page:
+            ratio = column.total_uncompressed_size / max(1, column.total_compressed_size)
+            page = column.data_page_offset - (column.dictionary_page_offset or 0)
+            size += int(max(0, page) * max(1.0, ratio))
+    return size
+
+
+def _decoded_bytes(table: pa.Table) -> int:
+    """Bytes of a table with every value of a dictionary where it stands for a row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size: int = table.nbytes
+    for column in table.columns:
+        kind = column.type
+        if not pa.types.is_dictionary(kind) or not (
+            pa.types.is_string(kind.value_type)
+            or pa.types.is_large_string(kind.value_type)
+            or pa.types.is_binary(kind.value_type)
+        ):
+            continue
+        for chunk in column.chunks:
+            lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+            size += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    return size
 
 
 def _refuse_equal_names(schema: pa.Schema) -> None:

@@ -22,7 +22,9 @@ from torch import Tensor
 
 from synthtools.errors import SynthError
 from synthtools.records.jobs import difference
+from synthtools.records.jsonl import parse_value
 from synthtools.training.parallel import Ranks, local
+from synthtools.training.saving import reason
 
 _STATE = "state.json"
 
@@ -99,10 +101,8 @@ def _write(partial: Path, parts: dict[str, Tensor], ranks: Ranks) -> OSError | N
         _flush(path)
         path.with_suffix(".blake2b").write_text(_digest(path))
         return None
-    except OSError as error:
-        return error
-    except SafetensorError as error:  # how a full disk reaches us from its library
-        return OSError(0, str(error).splitlines()[0])
+    except (OSError, SafetensorError) as error:
+        return OSError(0, reason(error) or str(error).splitlines()[0])
 
 
 def _file(rank: int, count: int) -> str:
@@ -149,7 +149,7 @@ def load(
                 f"{path}: damaged checkpoint ({damage or 'on another rank'}); trying the one before"
             )
             continue
-        state = json.loads((path / _STATE).read_text())
+        state = parse_value((path / _STATE).read_bytes())
         wanted = json.loads(json.dumps(job))
         if state["job"] != wanted:
             raise SynthError(
@@ -166,7 +166,7 @@ def load(
 def _damage(path: Path) -> str | None:
     """What is wrong with a checkpoint; None where nothing is."""
     try:
-        state = json.loads((path / _STATE).read_text())
+        state = parse_value((path / _STATE).read_bytes())
         for rank in range(state["ranks"]):
             file = path / _file(rank, state["ranks"])
             if _digest(file) != file.with_suffix(".blake2b").read_text():

@@ -18,6 +18,7 @@ from synthtools.training.corpus import Corpus, cached, text_encoder
 from synthtools.training.packing import Blend, Cut, Packer, Whole
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Plan, Source
+from synthtools.training.saving import saving
 from synthtools.training.tokenizer import train_tokenizer
 
 _FORMAT = 1  # of the token files
@@ -170,8 +171,9 @@ def tokenizer_of(
         except ValueError as error:
             raise UsageError(f"--train-tokenizer: {error}") from error
         partial = work / ".tokenizer.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        tokenizer.save_pretrained(partial)
-        os.replace(partial, kept)
+        with saving(kept, "the tokenizer"):
+            shutil.rmtree(partial, ignore_errors=True)
+            tokenizer.save_pretrained(partial)
+            os.replace(partial, kept)
     ranks.wait()
     return load_tokenizer(str(kept), None)

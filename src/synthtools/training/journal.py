@@ -13,6 +13,7 @@ import torch
 
 from synthtools import __version__
 from synthtools.lm.loading import BUILTIN
+from synthtools.records.files import told
 from synthtools.training.loop import Step
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Settings
@@ -27,6 +28,7 @@ class Journal:
     def __init__(self, path: Path, ranks: Ranks) -> None:
         self._path = path
         self._writes = ranks.first
+        self._waiting = b""  # lines that found no room yet
         if self._writes and not (path.parent / "checkpoints").exists():
             path.unlink(missing_ok=True)
 
@@ -43,8 +45,19 @@ class Journal:
         clean = {
             k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
         }
-        with open(self._path, "a") as file:
-            file.write(json.dumps(clean) + "\n")
+        self._waiting += json.dumps(clean).encode() + b"\n"
+        try:
+            self._append()
+        except OSError:
+            pass  # no room: the next checkpoint tells, and the lines wait for better days
+
+    def _append(self) -> None:
+        with open(self._path, "ab", buffering=0) as file:
+            end = os.fstat(file.fileno()).st_size
+            if file.write(self._waiting) == len(self._waiting):
+                self._waiting = b""
+            else:
+                file.truncate(end)
 
     def cut(self, step: int) -> None:
         """Forgets what came after the step that the run goes on from."""
@@ -52,8 +65,9 @@ class Journal:
             return
         kept = [json.dumps(line) + "\n" for line in self._lines() if line["step"] <= step]
         partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(kept))
-        os.replace(partial, self._path)
+        with told(self._path):
+            partial.write_text("".join(kept))
+            os.replace(partial, self._path)
 
     def _lines(self) -> list[dict[str, Any]]:
         if not self._path.exists():

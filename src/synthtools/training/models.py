@@ -18,6 +18,7 @@ from synthtools.training import attention
 from synthtools.training.architectures import configuration
 from synthtools.training.parallel import Ranks, whole
 from synthtools.training.plan import Lora, Start
+from synthtools.training.saving import saving
 
 
 @dataclass
@@ -192,7 +193,7 @@ def save(
         built = build(start, tokenizer, context, lora, 0)
         built.model.load_state_dict(weights, strict=False)
     partial = work / ".model.partial"
-    try:
+    with saving(output, "the model"):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         if built.adapters is not None and lora is not None and not lora.merge:
@@ -206,8 +207,6 @@ def save(
         for file in sorted(partial.iterdir(), key=lambda f: f.suffix == ".safetensors"):
             os.replace(file, output / file.name)
         partial.rmdir()
-    except OSError as error:
-        raise SynthError(f"{output}: the model cannot be saved: {error.strerror}") from error
 
 
 def _save_adapters(built: Built, start: Start, dtype: torch.dtype, folder: Path) -> None:

@@ -9,12 +9,14 @@ gets a file here and a line in each.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from synthtools.console import terminal
-from synthtools.console.pictures.chart import Picture, Story, Table
+from synthtools.console.pictures.chart import Picture, Story, Table, check
 from synthtools.console.reports import number
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.files import write_whole
@@ -95,6 +97,8 @@ def picture(report: dict[str, Any], name: str = "report") -> Picture:
         known = ", ".join(sorted(MAKERS))
         raise SynthError(f"{name}: no picture of a report of kind {kind!r} (there are: {known})")
     found: Picture = _made(MAKERS[kind], report, name)
+    with whole(report, name):
+        check(found)
     if not found.panels:
         raise SynthError(f"{name}: holds nothing to plot")
     return found
@@ -121,9 +125,19 @@ def story(report: dict[str, Any], name: str = "report") -> Story:
 def _made(maker: str, report: dict[str, Any], name: str) -> Any:
     module, _, function = maker.partition(":")
     make = getattr(importlib.import_module(f"{__name__}.{module}"), function)
-    try:
+    with whole(report, name):
         return make(report)
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError, StopIteration) as error:
+
+
+_NOT_THERE = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
+
+
+@contextmanager
+def whole(report: dict[str, Any], name: str) -> Iterator[None]:
+    """Tells of a report that lacks what its kind holds, or holds something else there."""
+    try:
+        yield
+    except _NOT_THERE as error:
         raise SynthError(
             f"{name}: is not a whole report of kind {report['kind']} ({type(error).__name__}: "
             f"{error}); make it again with this version"

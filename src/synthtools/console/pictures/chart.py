@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 Numbers = Sequence[float]
 
 
@@ -86,3 +88,43 @@ class Story:
     title: str
     lines: Sequence[str] = ()
     tables: Sequence[Table] = ()
+
+
+def check(picture: Picture) -> None:
+    """Raises ValueError or TypeError where a picture is not what this module says of it."""
+    for panel in picture.panels:
+        words = [panel.title, panel.x_label, panel.y_label, *panel.names]
+        words += [series.name for series in panel.series]
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError("a label is no text")
+        for series in panel.series:
+            _check_lengths(panel, series)
+
+
+def _check_lengths(panel: Panel, series: Series) -> None:
+    count = _count(series.x)
+    if series.form == "named":
+        wanted = {"x": (count, len(panel.names)), "y": (_count(series.y), 0)}
+    elif series.form == "bars":
+        _count(series.x, finite=True)
+        wanted = {"y": (_count(series.y), count - 1)}
+    else:
+        wanted = {"y": (_count(series.y), count)}
+    for name in ("low", "high", "weights"):
+        values = getattr(series, name)
+        if values is not None:
+            wanted[name] = (_count(values), count - (series.form == "bars"))
+    for name, (found, right) in wanted.items():
+        if found != right:
+            raise ValueError(f"{series.name}: {found} numbers of {name} where {right} belong")
+
+
+def _count(values: Numbers, finite: bool = False) -> int:
+    """How many numbers there are, None for one that is missing."""
+    found = np.asarray(values, np.float64 if len(values) == 0 else None)
+    if found.dtype.kind not in "iufbO" or found.ndim != 1:
+        raise TypeError("not a list of numbers")
+    found = found.astype(np.float64)
+    if finite and not np.isfinite(found).all():
+        raise ValueError("an edge that is no number")
+    return len(found)

@@ -16,6 +16,7 @@ from synthtools.console.pictures.chart import Story, Table
 from synthtools.console.pictures.drawing import render
 from synthtools.console.pictures.points import to_csv
 from synthtools.console.reports import number
+from synthtools.console.terminal import encoded
 from synthtools.errors import SynthError
 
 _STYLE = """
@@ -45,7 +46,10 @@ def page(reports: Sequence[tuple[str, dict[str, Any]]]) -> str:
     for index, (name, report) in enumerate(reports):
         story = pictures.story(report, name)
         findings += [(index, line) for line in story.lines]
-        sections.append(_section(index, name, report, story))
+        with pictures.whole(report, name):
+            sections.append(_section(index, name, report, story))
+    with pictures.whole({"kind": "any"}, ", ".join(name for name, _ in reports)):
+        data = _data(reports)
     return "\n".join(
         [
             "<!DOCTYPE html>",
@@ -56,7 +60,7 @@ def page(reports: Sequence[tuple[str, dict[str, Any]]]) -> str:
             "<h1>Report on data</h1>",
             "<h3>Findings</h3>",
             _findings(findings),
-            _data(reports),
+            data,
             *sections,
             (
                 f'<p class="small">Made by synth {__version__} from {len(reports)} reports. All numbers '
@@ -136,7 +140,7 @@ def _figure(index: int, name: str, report: dict[str, Any]) -> str:
     drawn = drawn[drawn.index("<svg") :]
     drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.S)
     drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{_text(picture.title)}" ', 1)
-    data = base64.b64encode(to_csv([(name, picture)], 6).encode("utf-8")).decode("ascii")
+    data = base64.b64encode(encoded(to_csv([(name, picture)], 6))).decode("ascii")
     return (
         f"<figure>{drawn}<figcaption>{_text(picture.caption)} "
         f'<a download="figure-{index + 1}.csv" href="data:text/csv;base64,{data}">Plotted points '
