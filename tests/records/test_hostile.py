@@ -13,7 +13,7 @@ from synthtools.records.outputs import DirectorySink, is_unfinished
 from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
 from synthtools.records.size import Size
-from synthtools.records.working import worked
+from synthtools.records.working import Task, worked
 
 LINES = b'{"text": "some words"}\n' * 5000
 DIGITS = b'{"id": %s, "text": "a"}\n' % (b"7" * 5000)
@@ -107,9 +107,8 @@ def test_integers_beyond_conversion_are_bad_records_with_a_place(fields, tmp_pat
     path.write_bytes(b'{"id": 1, "text": "b"}\n' + DIGITS)
     place = r"a.jsonl:2: .*Exceeds the limit \(4300 digits\)"
     with pytest.raises(RecordError, match=place):
-        for done in worked(
-            find_shards([str(path)]), Rejects(), lambda *_: 0, "text", fields=fields
-        ):
+        task = Task(lambda *_: 0, "text", fields)
+        for done in worked(find_shards([str(path)]), Rejects(), task):
             done.batch.column("id")
     with pytest.raises(RecordError, match=place):
         for batch in read(find_shards([str(path)]), Rejects()):
