@@ -58,6 +58,18 @@ def test_a_stopped_and_killed_run_ends_with_the_same_bytes(data, synth, whole, t
     assert [line["loss"] for line in ours] == [line["loss"] for line in theirs]
 
 
+def test_a_run_killed_after_its_model_stood_ends_with_the_same_bytes(
+    data, synth, trained, whole, tmp_path
+):
+    folder = shutil.copytree(whole, tmp_path / "model")
+    (folder / "training" / ".model.partial").mkdir()
+    trained(data, *options(folder), "--resume")
+    same_model(folder, whole)
+    process = synth(data, *options(folder))
+    _, errors = process.communicate()
+    assert process.returncode == 1 and b"holds a model already" in errors
+
+
 def test_the_result_is_a_model_for_every_reader(whole, trained, data):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
