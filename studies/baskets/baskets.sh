@@ -92,12 +92,12 @@ done
     printf 'set\tanswers\tppl\theaps\tlexical\tsemantic\tspb\tpsb\n'
     for set in "${sets[@]}"; do
         jq -r --arg set "$set" --slurpfile tuned "tuned-$set.json" --slurpfile own "preference-$set.json" '
-            def round: if . == null then "–" else . * 1000 | round / 1000 end;
+            def short: if type == "number" then . * 1000 | round / 1000 else . // "–" end;
             .groups[] | select(.name == $set) |
             [$set, .documents, $tuned[0].valid.answers, .heaps.beta, .lexical_diversity.pooled,
              .semantic_diversity.value,
              $own[0].suites["self-preference"].spb, $own[0].suites["self-preference"].psb] |
-            map(if type == "number" then round else . // "–" end) | @tsv' diversity.json
+            map(short) | @tsv' diversity.json
     done
 } > results.tsv
 column -t results.tsv
