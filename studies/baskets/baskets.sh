@@ -96,7 +96,7 @@ done
             .groups[] | select(.name == $set) |
             [$set, .documents, $tuned[0].valid.answers, .heaps.beta, .lexical_diversity.pooled,
              .semantic_diversity.value,
-             $own[0].suites["self-preference"].spb, $own[0].suites["self-preference"].psb] |
+             ($own[0].suites["self-preference"].figures | .spb, .psb)] |
             map(short) | @tsv' diversity.json
     done
 } > results.tsv
