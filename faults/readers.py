@@ -75,7 +75,7 @@ def _read_records(data: bytes, name: str = "fuzzed") -> None:
     from synthtools.records.inputs import find_shards
     from synthtools.records.reading import read, require_text
     from synthtools.records.rejects import Rejects
-    from synthtools.records.working import worked
+    from synthtools.records.working import Task, worked
 
     path = str(_file(data, name))
     rejects = Rejects(skip=True)
@@ -84,7 +84,7 @@ def _read_records(data: bytes, name: str = "fuzzed") -> None:
         batch.json_lines()
         batch = require_text(batch, "text", rejects)
         keys.of(batch.column("id"), batch.column("text"))
-    for done in worked(find_shards([path]), Rejects(skip=True), _length, "text", fields=("id",)):
+    for done in worked(find_shards([path]), Rejects(skip=True), Task(_length, "text", ("id",))):
         sound(len(done.batch) == done.result, "texts and records do not agree")
     list(read(find_shards([path]), Rejects()))  # may stop at the first bad one
 

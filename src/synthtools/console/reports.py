@@ -14,7 +14,6 @@ from synthtools import __version__
 from synthtools.console.terminal import encoded, write_stdout
 from synthtools.errors import SynthError, printable
 from synthtools.records.files import write_whole
-from synthtools.records.jsonl import parse_value
 
 # A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
 _SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
@@ -101,6 +100,8 @@ def load(path: str) -> dict[str, Any]:
     Raises:
         SynthError: it cannot be read or is neither.
     """
+    from synthtools.records.jsonl import parse_value
+
     name = "<stdin>" if path == "-" else path
     try:
         data = _content(path)
@@ -147,6 +148,8 @@ def _depth(value: Any) -> int:
 
 
 def _steps(text: str, name: str) -> list[dict[str, Any]]:
+    from synthtools.records.jsonl import parse_value
+
     lines = text.splitlines()
     steps = []
     for number, line in enumerate(lines, 1):
