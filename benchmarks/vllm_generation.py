@@ -3,6 +3,8 @@
 The peer gets token ids and the same parameters, seeds included; it keeps what vLLM returns.
 """
 
+import os
+
 from benchmarks.common import in_turns, machine, model_name
 from benchmarks.generation import TOKENS, prompts
 from synthtools.lm.generation import Sampling, open_generator
@@ -15,7 +17,9 @@ def main() -> None:
     import torch
     from vllm import TokensPrompt
 
-    asked = prompts(384 if not torch.cuda.is_available() else 8192)
+    asked = prompts(
+        int(os.environ.get("BENCH_PROMPTS", 8192 if torch.cuda.is_available() else 192))
+    )
     sampling = Sampling(max_new_tokens=TOKENS)
     settings = Settings(ModelName(model_name()), backend="vllm")
     with open_generator(settings, sampling, 0) as generator:

@@ -66,7 +66,7 @@ def main() -> None:
     import torch
 
     on_gpu = torch.cuda.is_available()
-    asked = prompts(8192 if on_gpu else 384)
+    asked = prompts(int(os.environ.get("BENCH_PROMPTS", 8192 if on_gpu else 192)))
     location = ModelName(model_name()).location
     there = os.environ.get("SYNTH_BENCHMARK_SERVER")
     counts = {}
