@@ -9,7 +9,7 @@ import numpy as np
 Solve = Callable[[np.ndarray], np.ndarray]
 
 # Weighted least squares of so many rows a feature, and so many features, are found step by step: their
-# Gram matrix would cost four times as much, and differs little from that of X.
+# Gram matrix would cost several times as much, and differs little from that of X.
 _ROWS_A_FEATURE = 8
 _MANY_FEATURES = 256
 _STEPS = 40

@@ -101,7 +101,7 @@ def simulate(
     Memory: for each core T × D × 8 bytes (80 MB for 10,000 × 1,000), one and a half to three times
     that with accumulate-subsample or random masks. accumulate-subsample has least squares of its own
     in each generation: from 8 samples a feature on by conjugate gradients, to a relative error of
-    1e-6, at some four times the cost of the other workflows.
+    1e-6, at some five times the cost of the other workflows.
     """
     from synthtools.console import simulating
     from synthtools.console.quantities import count
