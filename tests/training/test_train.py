@@ -77,6 +77,10 @@ def test_a_run_that_had_ended_tells_its_report_again(data, synth, whole, tmp_pat
     assert process.communicate()[1] is not None and process.returncode == 0
     same_model(folder, whole)
     assert (folder / "training" / "report.json").exists()
+    (folder / "training" / "run.json").write_text("{")
+    process = synth(data, *options(folder), "--resume")
+    assert "run.json: is damaged; --force begins anew" in process.communicate()[1]
+    assert process.returncode == 1
 
 
 def test_the_result_is_a_model_for_every_reader(whole, trained, data):

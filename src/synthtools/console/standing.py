@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from synthtools.console import reports
+from synthtools.console import pictures, reports, terminal
+from synthtools.console.recipe import Watching
+from synthtools.console.run import Run
+from synthtools.console.watching import require_end, watched
 from synthtools.errors import OutputExistsError, SynthError
 from synthtools.records.files import write_whole
 from synthtools.records.jobs import difference
+
+if TYPE_CHECKING:
+    from synthtools.training.parallel import Ranks
+    from synthtools.training.plan import Outcome, Watch
 
 _RUN = "run.json"
 _REPORT = "report.json"
@@ -52,10 +60,17 @@ def begin(folder: Path, job: dict[str, Any], first: bool) -> dict[str, Any] | No
         OutputExistsError: the model there is of another run.
         SynthError: the folder cannot be written.
     """
+    from synthtools.records.jsonl import parse_value
+
     work = _work(folder)
     wanted = json.loads(json.dumps(job))
     if _weights(folder):
-        before = json.loads((work / _RUN).read_text())
+        try:
+            before = parse_value((work / _RUN).read_bytes())
+        except (OSError, ValueError):
+            before = None
+        if not isinstance(before, dict):
+            raise SynthError(f"{work / _RUN}: is damaged; --force begins anew")
         if before != wanted:
             raise OutputExistsError(
                 f"{folder}: holds a model of other {difference(before, wanted)}; --force replaces it"
@@ -75,6 +90,48 @@ def begin(folder: Path, job: dict[str, Any], first: bool) -> dict[str, Any] | No
 def end(folder: Path, report: dict[str, Any]) -> None:
     """Keeps the report of a run that is done."""
     reports.save(report, str(_work(folder) / _REPORT))
+
+
+def carried_out(
+    run: Run,
+    folder: Path,
+    job: dict[str, Any],
+    ranks: Ranks,
+    watching: Watching,
+    plot: str | None,
+    fit: Callable[[Watch], Outcome],
+    numbers: Callable[[Outcome], dict[str, Any]],
+) -> dict[str, Any]:
+    """The report of a training run, which is kept beside the model; of one that had ended, the kept.
+
+    Args:
+        job: what defines the run; fit: does it; numbers: the tool's own numbers of what came out.
+
+    Returns:
+        The whole report; on ranks other than the first of a run that had not ended, nothing.
+
+    Raises:
+        KeyboardInterrupt: the run was stopped.
+        OutputExistsError: the model there is of another run.
+    """
+    kept = begin(folder, job, ranks.first)
+    if kept is not None:
+        if ranks.first and not run.quiet:
+            terminal.remark(f"{folder}: all had been done; this is its report")
+        if ranks.first and plot is not None:
+            pictures.plot(kept, plot)
+        return kept
+    with watched(run, run.quiet, watching, job, ranks) as watch:
+        outcome = fit(watch)
+    require_end(outcome, watch)
+    run.count(sum(facts["documents"] for facts in outcome.facts.values()))
+    if not ranks.first:
+        return {}
+    if outcome.ended_by:
+        watch.tell(f"ended early: {outcome.ended_by}")
+    report = run.finish(numbers(outcome))
+    end(folder, report)
+    return report
 
 
 def _work(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthtools.console import pictures, quantities, recipe, reports, standing, terminal
+from synthtools.console import quantities, recipe, reports, standing
 from synthtools.console.options import Reading, Text
 from synthtools.console.planning import planned
 from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
@@ -21,13 +21,12 @@ from synthtools.console.sources import (
     validation_of,
     weights_of,
 )
-from synthtools.console.watching import require_end, watched
 from synthtools.errors import UsageError
 from synthtools.machine import process
 from synthtools.records.inputs import find_shards
 
 if TYPE_CHECKING:
-    from synthtools.training.plan import Outcome, Plan, Source
+    from synthtools.training.plan import Outcome, Plan, Source, Watch
 
 # What a resumed run may choose anew: none of it changes the weights.
 _FREE = frozenset(
@@ -105,15 +104,9 @@ def run_training(
                 show(report, watching.json_output, list(found))
             return
         job = job_of(run, [*sources, *sets])
-        ended = standing.begin(folder, job, ranks.first)
-        if ended is not None:
-            if ranks.first:
-                tell_again(folder, ended, quiet, plot)
-                show(ended, watching.json_output, _SHOWN)
-            ranks.leave()
-            return
-        with watched(run, quiet, watching, job, ranks) as watch:
-            outcome = train(
+
+        def fit(watch: Watch) -> Outcome:
+            return train(
                 sources,
                 sets,
                 plan,
@@ -125,11 +118,18 @@ def run_training(
                 load_tokenizer=load_tokenizer,
                 watch=watch,
             )
-        require_end(outcome, watch)
-        run.count(sum(facts["documents"] for facts in outcome.facts.values()))
+
+        report = standing.carried_out(
+            run,
+            folder,
+            job,
+            ranks,
+            watching,
+            plot,
+            fit,
+            lambda found: result(output, folder, found),
+        )
         if ranks.first:
-            report = run.finish(result(output, folder, outcome))
-            standing.end(folder, report)
             show(report, watching.json_output, _SHOWN)
     ranks.leave()
 
@@ -209,14 +209,6 @@ def job_of(run: Run, sources: Sequence[Source]) -> dict[str, Any]:
     job["arguments"] = {k: v for k, v in run.arguments.items() if k not in _FREE}
     job["data"] = {f"{n} {source.name}": source.digest for n, source in enumerate(sources)}
     return job
-
-
-def tell_again(folder: Path, report: dict[str, Any], quiet: bool, plot: str | None) -> None:
-    """Says that a run had ended, and draws its picture."""
-    if not quiet:
-        terminal.remark(f"{folder}: all had been done; this is its report")
-    if plot is not None:
-        pictures.plot(report, plot)
 
 
 def result(output: str | None, folder: Path, outcome: Outcome) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from synthtools.console.planning import planned
 from synthtools.console.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.console.run import Run
 from synthtools.console.sources import Form, Reader, short_name, sources_of, validation_of
-from synthtools.console.training import CONTINUED, job_of, own_context, result, show, tell_again
-from synthtools.console.watching import require_end, watched
+from synthtools.console.training import CONTINUED, job_of, own_context, result, show
 from synthtools.errors import UsageError
 from synthtools.machine import process
 from synthtools.records.inputs import find_shards
@@ -22,7 +21,7 @@ from synthtools.records.inputs import find_shards
 if TYPE_CHECKING:
     from synthtools.training.forgetting import Aim
     from synthtools.training.methods import Forgetting
-    from synthtools.training.plan import Plan, Settings
+    from synthtools.training.plan import Outcome, Plan, Settings, Watch
 
 _UNTIL = {"forget-ppl": "forget_ppl", "kl": "kl", "drift": "drift"}
 
@@ -126,15 +125,9 @@ def run_unlearning(
                 show(run.finish(found), watching.json_output, list(found))
             return
         job = job_of(run, [*forget, *replay, *sets])
-        ended = standing.begin(folder, job, ranks.first)
-        if ended is not None:
-            if ranks.first:
-                tell_again(folder, ended, quiet, plot)
-                _tell(ended, watching.json_output, report_file)
-            ranks.leave()
-            return
-        with watched(run, quiet, watching, job, ranks) as watch:
-            outcome = unlearn(
+
+        def fit(watch: Watch) -> Outcome:
+            return unlearn(
                 forget,
                 replay,
                 sets,
@@ -148,28 +141,22 @@ def run_unlearning(
                 load_tokenizer=load_tokenizer,
                 watch=watch,
             )
-        require_end(outcome, watch)
-        run.count(sum(facts["documents"] for facts in outcome.facts.values()))
-        if ranks.first:
-            if outcome.ended_by:
-                watch.tell(f"ended early: {outcome.ended_by}")
-            found = {
+
+        def numbers(outcome: Outcome) -> dict[str, Any]:
+            return {
                 "method": what.method,
                 "weights": method.weights._asdict(),
                 **result(output, folder, outcome),
                 "ended_by": outcome.ended_by,
                 **(outcome.compared or {}),
             }
-            report = run.finish(found)
-            standing.end(folder, report)
-            _tell(report, watching.json_output, report_file)
+
+        report = standing.carried_out(run, folder, job, ranks, watching, plot, fit, numbers)
+        if ranks.first:
+            if report_file is not None:
+                reports.save(report, report_file)
+            reports.show(report, watching.json_output, _table(report))
     ranks.leave()
-
-
-def _tell(report: dict[str, Any], json_output: bool, file: str | None) -> None:
-    if file is not None:
-        reports.save(report, file)
-    reports.show(report, json_output, _table(report))
 
 
 def _method(what: What) -> Forgetting:
