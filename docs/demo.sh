@@ -5,13 +5,7 @@
 set -euo pipefail
 
 mkdir -p demo
-python3 - > demo/human.jsonl << 'PYTHON'
-import json
-from pydoc_data.topics import topics
-
-for name in sorted(topics)[:24]:
-    print(json.dumps({"id": name, "text": topics[name]}))
-PYTHON
+synth cat builtin:topics --head 24 -o demo/human.jsonl --force
 
 echo '$ synth ppl human.jsonl --summary'
 synth ppl demo/human.jsonl --summary

@@ -81,7 +81,8 @@ class Reading(BadRecords):
         typer.Argument(
             metavar="FILE",
             help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
-            "known by their content. - or nothing is stdin; URLs (s3://, gs://, hf://) need [remote].",
+            "known by their content. - or nothing is stdin; builtin:topics is the documentation of "
+            "Python; URLs (s3://, gs://, hf://) need [remote].",
             show_default=False,
         ),
     ] = None

@@ -19,6 +19,7 @@ from typing import BinaryIO
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.compression import compression_of
 from synthtools.records.places import Place, place_of
+from synthtools.records.shipped import TOPICS, topics_file
 
 STDIN = "-"
 
@@ -96,7 +97,7 @@ def find_shards(names: Sequence[str] | None) -> list[Shard]:
     """The shards behind what the user named, in the order given, a directory's in name order.
 
     Args:
-        names: files, directories or ``-``; none at all means stdin.
+        names: files, directories, ``-``, or ``builtin:topics``; none at all means stdin.
 
     Raises:
         SynthError: a name does not exist, cannot be read, or is a directory without shards.
@@ -112,6 +113,8 @@ def find_shards(names: Sequence[str] | None) -> list[Shard]:
     for name in names:
         if name == STDIN:
             shards.append(Shard("<stdin>", None, None))
+        elif name == TOPICS and not os.path.exists(name):
+            shards.append(_topics())
         else:
             place = place_of(name)
             if isinstance(place, Place):
@@ -146,6 +149,12 @@ def _file_shard(path: Path, name: str) -> Shard:
     if not stat.S_ISREG(found.st_mode):
         return Shard(name, path, None)
     return Shard(name, path, found.st_size, found=found)
+
+
+def _topics() -> Shard:
+    with understood(TOPICS):
+        file = topics_file()
+    return Shard(TOPICS, file, file.stat().st_size, temporary=True)
 
 
 def _version(found: os.stat_result) -> tuple[int, int, int]:

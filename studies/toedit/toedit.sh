@@ -1,0 +1,195 @@
+#!/usr/bin/env bash
+# How to Synthesize Text Data without Model Collapse? (arXiv 2412.14689): what a share of synthetic text
+# in pre-training does to perplexity on human text, in what synthetic text differs, and what token-level
+# editing makes of human text.
+#
+#   toedit.sh [OPTION]…
+#
+# DIR of --data holds human_{wikipedia_en_2015,peps,novels_eltec,textbooks_openstax}/,
+# human_selfinstruct_tasks/, human_stackexchange_beer/, synth_alpaca_eval_outputs/ and
+# pairs_outfox_essays/: records with `text`, or with `prompt` and `response`.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../steps.sh"
+options "$here" "$@"
+
+#       name       toy                    paper
+setting shares     "0 25 50 75 100"       "0 25 50 75 100"
+setting arch       llama-tiny             gpt2
+setting parameters 1.2M                   124M
+setting tokens     120K                   8.4B
+setting context    256                    1024
+setting rate       4e-3                   6e-4
+setting prior      builtin                meta-llama/Meta-Llama-3-8B
+setting prior_size 4.8M                   8B
+setting threshold  0.6                    0.99
+setting base       builtin                allenai/OLMo-1B-hf
+setting base_size  4.8M                   1.2B
+setting further    40K                    1B
+setting selection  300                    1000000
+setting further_rate 3e-4                 5e-5
+setting many       300                    1000000
+setting few        100                    2000
+setting held       30                     2000
+setting pool       150                    5000000
+setting batch      16                     512
+settled
+
+# ---------------------------------------------------------------- texts
+
+# One source each of human text, of synthetic text, of human instructions; a part of each held out.
+whole() { synth cat "$@" --text '{text}' --text '{prompt}\n\n{response}' --select id,text; }
+continued() { synth generate builtin:topics --continue 48 --max-new-tokens 160 -n 4 | synth cat --text '{beginning}{response}' --select text; }
+told() { synth cat "$@" --where response --where prompt --select id,prompt,response; }
+asked() { synth cat builtin:topics --set 'prompt=Explain this.' --text '{text}' --text-field response --select id,prompt,response; }
+
+if [ -n "$data" ]; then
+    domains=(wikipedia peps novels textbooks)
+    step all/wikipedia.jsonl whole "$data/human_wikipedia_en_2015"
+    step all/peps.jsonl whole "$data/human_peps"
+    step all/novels.jsonl whole "$data/human_novels_eltec"
+    step all/textbooks.jsonl whole "$data/human_textbooks_openstax"
+    step all/answers.jsonl whole "$data/synth_alpaca_eval_outputs"
+    step all/chat.jsonl told "$data/human_selfinstruct_tasks" "$data/human_stackexchange_beer"
+    step essays/human.jsonl synth cat "$data/pairs_outfox_essays" --where label=human --text '{response}' --select id,text
+    step essays/synthetic.jsonl synth cat "$data/pairs_outfox_essays" --where label=synthetic --text '{response}' --select id,text
+else
+    domains=(topics)
+    step all/topics.jsonl whole builtin:topics
+    costs write "$prior_size" 50K
+    step all/answers.jsonl continued
+    step all/chat.jsonl asked
+    step essays/human.jsonl whole all/topics.jsonl
+    step essays/synthetic.jsonl whole all/answers.jsonl
+fi
+
+# Of each some documents are held out, the same for all seeds.
+valid=()
+for name in "${domains[@]}" answers chat; do
+    case $name in
+        answers) place=texts field=text ;;
+        chat) place=texts field=response ;;
+        *) place=texts/human field=text ;;
+    esac
+    [ -n "$dry_run" ] || only_tables || mkdir -p texts/human
+    step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --text-field "$field" \
+        --rest "$place/$name.jsonl" --force
+    [ "$name" = chat ] || valid+=(--valid "$name=held-out/$name.jsonl")
+done
+first=${domains[0]}
+last=${domains[-1]}
+
+# ---------------------------------------------------------------- 1. mixtures, and a selection
+
+scratch=(--arch "$arch" --tokenizer builtin --context "$context" --batch "$batch" --tokens "$tokens"
+    --lr "$rate" --schedule cosine --cache tokens)
+
+mixtures() {
+    local share sources selected=texts/selected-$seed.jsonl
+    for share in $shares; do
+        case $share in
+            0) sources=(texts/human) ;;
+            100) sources=(texts/answers.jsonl) ;;
+            *) sources=("texts/human=$((100 - share))%" "texts/answers.jsonl=$share%") ;;
+        esac
+        costs train "$parameters" "$tokens"
+        step "models/$share-$seed/" synth train "${sources[@]}" "${scratch[@]}" "${valid[@]}" --seed "$seed"
+    done
+    # Does it help to select what is most like human text?
+    step "$selected" synth dsir texts/answers.jsonl --target texts/human -n "$selection" --seed "$seed"
+    costs train "$parameters" "$tokens"
+    step "models/selected-$seed/" synth train "$selected" "${scratch[@]}" "${valid[@]}" --seed "$seed"
+}
+
+# ---------------------------------------------------------------- 2. human and synthetic text
+
+differences() {
+    local side
+    for side in human synthetic; do
+        step "essays/$side-$seed.jsonl" synth sample "essays/$side.jsonl" -n "$few" --seed "$seed"
+        step "essays/$side-many-$seed.jsonl" synth sample "essays/$side.jsonl" -n "$many" --seed "$seed"
+    done
+    costs read "$prior_size" "$((few * 1600))"
+    step "essays/perplexity-$seed.json" synth ppl "essays/human-$seed.jsonl" "essays/synthetic-$seed.jsonl" \
+        --model "$prior" --compare --bootstrap 0
+    costs read "$prior_size" "$((few * 800))"
+    step "essays/tokens-$seed.json" synth ppl "essays/human-$seed.jsonl" --model "$prior" --summary
+    step "essays/ngrams-$seed.json" synth ngram-hash "essays/human-many-$seed.jsonl" \
+        "essays/synthetic-many-$seed.jsonl" --compare --top 40
+    costs read "$prior_size" "$((few * 1600))"
+    step "essays/map-$seed.json" synth embed "essays/human-$seed.jsonl" "essays/synthetic-$seed.jsonl" \
+        --model "$prior" --max-tokens 256 --map --method pca
+}
+
+# ---------------------------------------------------------------- 3. edited text
+
+edited() {
+    local kind from=texts/pool-$seed.jsonl domain=texts/domain-$seed.jsonl talk=texts/talk-$seed.jsonl
+    step "$from" synth sample texts/human -n "$pool" --seed "$seed"
+    step "$domain" synth sample "texts/human/$last.jsonl" -n "$((pool / 2))" --seed "$seed"
+    step "$talk" synth sample texts/chat.jsonl --text-field response -n "$((pool * 4))" --seed "$seed"
+    for kind in pool domain talk; do
+        costs read "$prior_size" "$further"
+        step "texts/edited-$kind-$seed.jsonl" synth edit "texts/$kind-$seed.jsonl" --model "$prior" \
+            --threshold "$threshold" --seed "$seed" --text-field "$([ $kind = talk ] && echo response || echo text)"
+    done
+    for kind in "" edited-; do
+        costs train "$parameters" "$tokens"
+        step "models/${kind}scratch-$seed/" synth train "texts/${kind}pool-$seed.jsonl" "${scratch[@]}" \
+            --epochs 8 "${valid[@]}" --seed "$seed"
+        costs train "$base_size" "$further"
+        step "models/${kind}continued-$seed/" synth train "texts/${kind}domain-$seed.jsonl" --from "$base" \
+            --tokens "$further" --context "$context" --batch "$batch" --lr "$further_rate" --cache tokens \
+            "${valid[@]}" --seed "$seed"
+        costs train "$base_size" "$further"
+        step "models/${kind}tuned-$seed/" synth train "texts/${kind}talk-$seed.jsonl" --sft --from "$base" \
+            --tokens "$further" --context "$context" --batch "$batch" --lr "$further_rate" --cache tokens \
+            --valid chat=held-out/chat.jsonl --seed "$seed"
+    done
+}
+
+# ---------------------------------------------------------------- 4. thresholds, samplers, generations
+
+rules() {
+    local rule words few=texts/few-$seed.jsonl scores=texts/scores-$seed.parquet
+    step "$few" synth sample texts/human -n "$((few / 3))" --seed "$seed"
+    costs read "$prior_size" "$((few * 500))"
+    step "$scores" synth ppl "$few" --model "$prior" --candidates 64 -f parquet
+    while read -r rule words; do
+        read -ra words <<< "$words"
+        [ -n "$dry_run" ] || only_tables || mkdir -p edits
+        step "edits/$rule-$seed.jsonl" synth edit "$few" --scores "$scores" "${words[@]}" --seed "$seed" \
+            --report "edits/$rule-$seed.json"
+    done << RULES
+at-0.999 --threshold 0.999
+at-0.99 --threshold 0.99
+at-0.9 --threshold 0.9
+at-$threshold-k4 --threshold $threshold --top-k 4
+at-$threshold --threshold $threshold
+at-$threshold-k16 --threshold $threshold --top-k 16
+at-$threshold-top-p --threshold $threshold --top-p 0.99
+at-$threshold-rejection --threshold $threshold --rejection
+at-$threshold-β1 --threshold $threshold --temperature 1
+below-0.1 --below 0.1
+below-0.01 --below 0.01
+below-0.001 --below 0.001
+RULES
+    costs read "$prior_size" "$((few * 1500))"
+    step "edits/thrice-$seed.jsonl" synth edit "$few" --model "$prior" --threshold "$threshold" \
+        --generations 3 --seed "$seed" --report "edits/thrice-$seed.json"
+}
+
+# ---------------------------------------------------------------- 5. the linear model
+
+theory() {
+    step "theory-$seed.json" synth simulate --generations 10 --seed "$seed"
+}
+
+study() {
+    mixtures
+    differences
+    edited
+    rules
+    theory
+}
+each_seed study

@@ -1,0 +1,34 @@
+"""Text that is on every machine, as an input."""
+
+import json
+from pydoc_data.topics import topics
+
+from running import run
+
+
+def test_the_topics_are_records():
+    process = run("cat", "builtin:topics")
+    records = [json.loads(line) for line in process.stdout.splitlines()]
+    assert {record["id"]: record["text"] for record in records} == topics
+    assert [record["id"] for record in records] == sorted(topics)
+
+
+def test_they_are_read_twice_and_by_several_processes():
+    report = json.loads(run("stats", "builtin:topics", "builtin:topics", "--jobs", 2).stdout)
+    assert [group["documents"] for group in report["groups"]] == [2 * len(topics)]
+    one = run("ngram-hash", "builtin:topics", "--jobs", 1, "--json")
+    two = run("ngram-hash", "builtin:topics", "--jobs", 2, "--json")
+    assert json.loads(one.stdout)["ngrams"] == json.loads(two.stdout)["ngrams"]
+
+
+def test_an_unfinished_directory_is_gone_on_with(tmp_path):
+    words = ["cat", "builtin:topics", "-o", f"{tmp_path}/out", "--shard-size", 20]
+    assert run(*words).returncode == 0
+    assert run(*words, "--resume").returncode == 0
+    assert len(list((tmp_path / "out").glob("part-*"))) == -(-len(topics) // 20)
+
+
+def test_a_file_of_that_name_is_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "builtin:topics").write_text('{"text": "mine"}\n')
+    assert run("cat", "builtin:topics").stdout == b'{"text": "mine"}\n'
