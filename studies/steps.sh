@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the studies share: options, steps that are done once, seeds side by side, and the plan of what it
 # all costs. Sourced by the scripts beside it; bash 4.4 or newer.
 #
@@ -215,7 +216,13 @@ each_seed() {
     [ $failed = 0 ] || exit $failed
 }
 
-trap 'kill $(jobs -p) 2> /dev/null; wait' EXIT
+ended() {
+    local left
+    left=$(jobs -p)
+    # shellcheck disable=SC2086  # several numbers
+    [ -z "$left" ] || { kill $left && wait; } 2> /dev/null || true
+}
+trap ended EXIT
 
 # ---------------------------------------------------------------- what it costs
 

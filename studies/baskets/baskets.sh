@@ -1,103 +1,136 @@
 #!/usr/bin/env bash
-# Four models of different families and sizes answer the same prompts, each alone and a quarter each;
-# a base model is fine-tuned on each set, and on human answers. Diversity of the sets, perplexity of
-# human answers, and which answers each tuned model prefers.
-# (Synthetic Eggs in Many Baskets, arXiv 2511.01490)
+# Synthetic Eggs in Many Baskets (arXiv 2511.01490): a base model is tuned on answers of people, of one
+# model, and of four models (a quarter each). How diverse are the answers and what the tuned models
+# write, how well do they expect human answers, and whose answers do they prefer?
 #
-#   baskets.sh DATA WORK
+#   baskets.sh [OPTION]…
 #
-# DATA holds human_*/*.jsonl.zst and eval_alpaca_eval_prompts/prompts.jsonl.zst. WORK gets the models
-# and the tables; run again, it goes on where it stopped. Environment: SOURCES, architectures of the
-# four ("llama-tiny gpt2-tiny gpt-neox-tiny qwen3-tiny"); TOKENS of each one's pre-training (300K); BASE,
-# the model that is tuned (builtin); TUNE tokens of tuning (60K); PROMPTS (637); NEW tokens of an
-# answer (64); SEED (0). Needs jq besides synth.
+# DIR of --data holds human_{selfinstruct_tasks,stackexchange_beer}/ and synth_alpaca_eval_outputs/
+# (answers of many models to the same prompts). At --scale paper the sources are models that answer.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source-path=SCRIPTDIR/..
+. "$here/../steps.sh"
+options "$here" "$@"
 
-data=$(realpath "$1")
-mkdir -p "$2"
-cd "$2"
-read -ra sources <<< "${SOURCES:-llama-tiny gpt2-tiny gpt-neox-tiny qwen3-tiny}"
-tokens=${TOKENS:-300K}
-base=${BASE:-builtin}
-tune=${TUNE:-60K}
-prompts=${PROMPTS:-637}
-new=${NEW:-64}
-seed=${SEED:-0}
+#       name       toy          paper
+# The sources of each seed in turn: the first is the single one.
+setting sources    "gpt4 claude-2 Mixtral-8x7B-Instruct-v0.1 llama-2-13b-chat-hf
+vicuna-13b gpt-3.5-turbo-0613 Qwen1.5-7B-Chat wizardlm-13b
+tulu-2-dpo-7b oasst-sft-llama-33b gemma-7b-it zephyr-7b-beta" \
+    "meta-llama/Llama-3.1-8B-Instruct Qwen/Qwen2.5-7B-Instruct mistralai/Mistral-7B-Instruct-v0.3 google/gemma-2-9b-it"
+setting base       builtin      meta-llama/Llama-3.1-8B
+setting parameters 4.8M         8B
+setting answers    500          50000
+setting tune       60K          100M
+setting context    512          1024
+setting batch      8            64
+setting rate       2e-4         5e-5
+setting adapters   0            16
+setting held       100          2000
+setting new        64           1024
+setting judge      ''           meta-llama/Llama-3.1-70B-Instruct
+settled
 
-# A command that gives a report, once; one that makes a model gets its directory.
-run() { # NAME COMMAND…
-    local name=$1
-    shift
-    [ -e "$name.json" ] && return
-    [ "$2" = train ] && set -- "$@" -o "$name"
-    "$@" > "$name.partial"
-    mv "$name.partial" "$name.json"
+# ---------------------------------------------------------------- answers
+
+told() { synth cat "$@" --where prompt --where response --set model=human --select id,prompt,response,model; }
+asked() { synth cat builtin:topics --text 'Explain {id}.' --text-field prompt --set model=human | synth cat --text '{text}' --text-field response --select id,prompt,response,model; }
+answered() { # SEED MODEL…: answers of each model to all prompts
+    synth cat "$data/synth_alpaca_eval_outputs" --where response --where "model=$(IFS=,; echo "${*:2}")" --select id,prompt,response,model
+}
+continued() { # without data: the built-in model at four temperatures
+    local temperature
+    for temperature in 0.4 0.7 1 1.3; do
+        synth generate builtin:topics --continue 48 --max-new-tokens 100 --temperature "$temperature" --seed "$1" -n 2 |
+            synth cat --set 'prompt=Go on.' --set "model=at-$temperature" --select id,prompt,response,model
+    done
+}
+written() { # SEED MODEL…: answers of models that are there
+    local names=() name
+    for name in "${@:2}"; do names+=(--model "$name"); done
+    synth generate all/prompts.jsonl "${names[@]}" --assign single --max-new-tokens "$new" --seed "$1" --on-error skip
 }
 
-# Human text for the four; human instructions with answers, every tenth held out.
-[ -e human.jsonl.zst ] || synth cat "$data"/human_{wikipedia_en_2015,textbooks_openstax,peps}/*.jsonl.zst |
-    jq -c '{id, text}' | synth cat -o human.jsonl.zst
-if [ ! -e held.jsonl ]; then
-    synth cat "$data"/human_{selfinstruct_tasks,stackexchange_beer}/*.jsonl.zst |
-        jq -c 'select(.response | length > 0) | {id, prompt, response, model: "human"}' |
-        awk 'NR % 10 == 0 && n < 100 { print > "held.partial"; n += 1; next }
-             { print > "answers-human.jsonl" }'
-    mv held.partial held.jsonl
+if [ -n "$data" ]; then
+    step all/human.jsonl told "$data/human_selfinstruct_tasks" "$data/human_stackexchange_beer"
+else
+    step all/human.jsonl asked
 fi
-[ -e prompts.jsonl ] ||
-    synth cat "$data"/eval_alpaca_eval_prompts/prompts.jsonl.zst | jq -c '{id, prompt}' |
-    awk -v most="$prompts" 'NR <= most' > prompts.jsonl
+[ -n "$dry_run" ] || only_tables || mkdir -p texts
+step held-out.jsonl synth sample all/human.jsonl -n "$held" --text-field response --rest texts/human.jsonl --force
+step prompts.jsonl synth cat held-out.jsonl --select id,prompt
 
-names=()
-for arch in "${sources[@]}"; do
-    run "$arch" synth train human.jsonl.zst --arch "$arch" --tokenizer "$base" --context 256 \
-        --batch 16 --tokens "$tokens" --lr 4e-3 --schedule cosine --seed "$seed" --cache tokens \
-        --resume
-    names+=(--model "$arch")
-done
-
-# Each alone, and a quarter each; a prompt that leaves no room is left out, and counted.
-ask=(synth generate prompts.jsonl --max-new-tokens "$new" --seed "$seed" --on-error skip)
-[ -e single.jsonl ] || "${ask[@]}" "${names[@]}" --assign single -o single.jsonl
-[ -e answers-four.jsonl ] || "${ask[@]}" "${names[@]}" --assign stratified -o answers-four.jsonl
-first=${sources[0]}
-[ -e answers-one.jsonl ] ||
-    jq -c --arg model "$first" 'select(.model == $model)' single.jsonl > answers-one.jsonl
-
-sets=(human one four)
-for set in "${sets[@]}"; do
-    # An answer of nothing teaches nothing: it is left out, and counted.
-    run "tuned-$set" synth train "answers-$set.jsonl" --sft --from "$base" --tokens "$tune" \
-        --context 256 --batch 16 --lr 2e-4 --seed "$seed" --valid answers=held.jsonl --cache tokens \
-        --on-error skip --resume
-    jq -c --arg set "$set" '{id, prompt, response, set: $set}' "answers-$set.jsonl"
-done > sets.jsonl
-
-# How diverse are the sets: in words, on as many each, and in meaning, by the base model's vectors?
-run diversity synth stats sets.jsonl --text-field response --by set --match-words min \
-    --vector-model "$base"
-
-# Which answers does each tuned model prefer: its own, another's, a human's?
-for set in "${sets[@]}"; do
-    [ -e "written-$set.jsonl" ] || jq -c '{id, prompt}' held.jsonl | synth generate - --model "tuned-$set" \
-        --max-new-tokens "$new" --seed "$seed" --on-error skip -o "written-$set.jsonl"
-done
-cat held.jsonl written-*.jsonl > written.jsonl
-for set in "${sets[@]}"; do
-    run "preference-$set" synth eval "tuned-$set" --suite self-preference --answers written.jsonl \
-        --target "tuned-$set" --seed "$seed"
-done
-
-{
-    printf 'set\tanswers\tppl\theaps\tlexical\tsemantic\tspb\tpsb\n'
-    for set in "${sets[@]}"; do
-        jq -r --arg set "$set" --slurpfile tuned "tuned-$set.json" --slurpfile own "preference-$set.json" '
-            def short: if type == "number" then . * 1000 | round / 1000 else . // "–" end;
-            .groups[] | select(.name == $set) |
-            [$set, .documents, $tuned[0].valid.answers, .heaps.beta, .lexical_diversity.pooled,
-             .semantic_diversity.value,
-             ($own[0].suites["self-preference"].figures | .spb, .psb)] |
-            map(short) | @tsv' diversity.json
+study() {
+    local set name of number=0 line list=() tuning=()
+    local sets=(human one four)
+    # The seed's line of the sources, from the first again where they are fewer.
+    while read -r line; do
+        [ -z "$line" ] || list+=("$line")
+    done <<< "$sources"
+    for of in $seeds; do
+        [ "$of" = "$seed" ] && break
+        number=$((number + 1))
     done
-} > results.tsv
-column -t results.tsv
+    read -ra list <<< "${list[number % ${#list[@]}]}"
+
+    if [ "$scale" = paper ]; then
+        step all/prompts.jsonl synth cat all/human.jsonl --select id,prompt
+        costs write "$parameters" "$((answers * 4 * 300))"
+        step "all/answers-$seed.jsonl" written "$seed" "${list[@]}"
+    elif [ -n "$data" ]; then
+        step "all/answers-$seed.jsonl" answered "$seed" "${list[@]}"
+    else
+        costs write "$parameters" 60K
+        step "all/answers-$seed.jsonl" continued "$seed"
+        list=(at-0.7 at-0.4 at-1 at-1.3)
+    fi
+    step "sets/human-$seed.jsonl" synth sample texts/human.jsonl -n "$answers" --text-field response --seed "$seed"
+    step "all/one-$seed.jsonl" synth cat "all/answers-$seed.jsonl" --where "model=${list[0]}"
+    step "sets/one-$seed.jsonl" synth sample "all/one-$seed.jsonl" -n "$answers" --text-field response --seed "$seed"
+    step "sets/four-$seed.jsonl" synth sample "all/answers-$seed.jsonl" -n "$answers" --text-field response \
+        --stratify-by model --allocation equal --seed "$seed"
+
+    # ---------------------------------------------------------------- tuned models
+
+    [ "$adapters" = 0 ] || tuning=(--lora-rank "$adapters" --lora-dropout 0.1 --merge)
+    for set in "${sets[@]}"; do
+        costs train "$parameters" "$tune"
+        step "tuned/$set-$seed/" synth train "sets/$set-$seed.jsonl" --sft --from "$base" --tokens "$tune" \
+            --epochs 100 --context "$context" --batch "$batch" --lr "$rate" --schedule cosine --warmup 3% \
+            --seed "$seed" --valid answers=held-out.jsonl --cache tokens "${tuning[@]}"
+        costs write "$parameters" "$((held * new))"
+        step "written/$set-$seed.jsonl" synth generate prompts.jsonl --model "tuned/$set-$seed" \
+            --max-new-tokens "$new" --seed "$seed" --on-error skip --model-field writer
+    done
+    # The base model's own perplexity of human answers, given the prompts.
+    costs read "$parameters" "$((held * 200))"
+    step base.json synth ppl held-out.jsonl --prompt-field prompt --text-field response --model "$base" --summary
+
+    # ---------------------------------------------------------------- diversity, preference, danger
+
+    costs read "$parameters" "$((answers * 900))"
+    step "diversity-$seed.json" synth stats "sets/human-$seed.jsonl" "sets/one-$seed.jsonl" "sets/four-$seed.jsonl" \
+        --text-field response --match-words min --vector-model "$base" --vectors 400 --seed "$seed" --tests none
+    step "writing-$seed.json" synth stats "written/human-$seed.jsonl" "written/one-$seed.jsonl" \
+        "written/four-$seed.jsonl" --text-field response --match-words min --seed "$seed" --tests none
+    step "texts/preferred-$seed.jsonl" preferred
+    for set in "${sets[@]}"; do
+        costs read "$parameters" "$((held * 4000))"
+        step "preference/$set-$seed.json" synth eval "tuned/$set-$seed" --suite self-preference \
+            --answers "texts/preferred-$seed.jsonl" --target "tuned-$set" --limit 60 --bootstrap 0 --seed "$seed"
+        if [ -n "$judge" ]; then
+            costs write 70B "$((520 * (new + 512)))"
+            step "danger/$set-$seed.json" synth eval "tuned/$set-$seed" --suite danger-zone --data "${data:-.}" \
+                --judge "$judge" --max-new-tokens "$new" --seed "$seed"
+        fi
+    done
+}
+
+# The human answers to the held-out prompts, and each tuned model's.
+preferred() {
+    synth cat held-out.jsonl
+    for name in "${sets[@]}"; do synth cat "written/$name-$seed.jsonl" --set "model=tuned-$name" --select id,prompt,response,model; done
+}
+each_seed study
+finished

@@ -10,6 +10,7 @@
 # pairs_outfox_essays/: records with `text`, or with `prompt` and `response`.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source-path=SCRIPTDIR/..
 . "$here/../steps.sh"
 options "$here" "$@"
 
@@ -151,14 +152,14 @@ edited() {
 # ---------------------------------------------------------------- 4. thresholds, samplers, generations
 
 rules() {
-    local rule words few=texts/few-$seed.jsonl scores=texts/scores-$seed.parquet
-    step "$few" synth sample texts/human -n "$((few / 3))" --seed "$seed"
+    local rule words some=texts/few-$seed.jsonl scores=texts/scores-$seed.arrow
+    step "$some" synth sample texts/human -n "$((few / 3))" --seed "$seed"
     costs read "$prior_size" "$((few * 500))"
-    step "$scores" synth ppl "$few" --model "$prior" --candidates 64 -f parquet
+    step "$scores" synth ppl "$some" --model "$prior" --candidates 64 --format arrow
     while read -r rule words; do
         read -ra words <<< "$words"
         [ -n "$dry_run" ] || only_tables || mkdir -p edits
-        step "edits/$rule-$seed.jsonl" synth edit "$few" --scores "$scores" "${words[@]}" --seed "$seed" \
+        step "edits/$rule-$seed.jsonl" synth edit "$some" --scores "$scores" "${words[@]}" --seed "$seed" \
             --report "edits/$rule-$seed.json"
     done << RULES
 at-0.999 --threshold 0.999
@@ -175,7 +176,7 @@ below-0.01 --below 0.01
 below-0.001 --below 0.001
 RULES
     costs read "$prior_size" "$((few * 1500))"
-    step "edits/thrice-$seed.jsonl" synth edit "$few" --model "$prior" --threshold "$threshold" \
+    step "edits/thrice-$seed.jsonl" synth edit "$some" --model "$prior" --threshold "$threshold" \
         --generations 3 --seed "$seed" --report "edits/thrice-$seed.json"
 }
 
@@ -193,3 +194,4 @@ study() {
     theory
 }
 each_seed study
+finished

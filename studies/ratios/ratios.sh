@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Characterizing Model Behavior Under Synthetic Data Training (arXiv 2510.05133): models of several sizes
+# are trained with a synthetic share of 0 to 50 %, once and on what they wrote themselves; accuracy,
+# calibration, perplexity. Beside it the workflows of iterated training (arXiv 2410.16713) and the
+# golden-ratio weighting (arXiv 2502.18049).
+#
+#   ratios.sh [OPTION]…
+#
+# DIR of --data holds human_{wikipedia_en_2015,textbooks_openstax}/, synth_alpaca_eval_outputs/ and
+# eval_{arc_easy,piqa,boolq}/.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source-path=SCRIPTDIR/..
+. "$here/../steps.sh"
+options "$here" "$@"
+
+#       name       toy                              paper
+setting shares     "0 10 20 30 50"                  "0 10 20 30 40 50"
+# Architectures with their parameters.
+setting sizes      "$here/small.json=490K llama-tiny=1.2M" "pythia-410m=410M pythia-1.4b=1.4B pythia-6.9b=6.9B pythia-12b=12B"
+setting tokens     80K                              8.4B
+setting iterated   "20 50"                          "10 20 30 50"
+setting iterations 3                                3
+setting beginnings 240                              1000000
+setting new        96                               512
+setting kinds      "arc_easy piqa boolq"            "arc_easy arc_challenge piqa boolq winogrande mmlu"
+setting items      80                               100000
+setting context    256                              2048
+setting batch      16                               512
+setting rate       4e-3                             3e-4
+setting held       40                               2000
+settled
+
+# ---------------------------------------------------------------- texts
+
+whole() { synth cat "$@" --text '{text}' --text '{prompt}\n\n{response}' --select id,text; }
+continued() { synth generate builtin:topics --continue 48 --max-new-tokens 160 -n 4 | synth cat --text '{beginning}{response}' --select text; }
+
+if [ -n "$data" ]; then
+    step all/human.jsonl whole "$data/human_wikipedia_en_2015" "$data/human_textbooks_openstax"
+    step all/synthetic.jsonl whole "$data/synth_alpaca_eval_outputs"
+    suites=(--suite "${kinds// /,},perplexity" --data "$data" --limit "$items")
+else
+    step all/human.jsonl whole builtin:topics
+    costs write 4.8M 50K
+    step all/synthetic.jsonl continued
+    suites=(--suite perplexity)
+fi
+[ -n "$dry_run" ] || only_tables || mkdir -p texts
+for name in human synthetic; do
+    step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --rest "texts/$name.jsonl" --force
+done
+step beginnings.jsonl synth sample texts/human.jsonl -n "$beginnings"
+
+# ---------------------------------------------------------------- models
+
+# trained MODEL SIZE SOURCE… [-- OPTION…]: a model, and what it knows.
+trained() {
+    local model=$1 architecture=${2%=*} parameters=${2##*=} sources=()
+    shift 2
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        sources+=("$1")
+        shift
+    done
+    costs train "$parameters" "$tokens"
+    step "models/$model-$seed/" synth train "${sources[@]}" --arch "$architecture" --tokenizer builtin \
+        --context "$context" --batch "$batch" --tokens "$tokens" --lr "$rate" --schedule cosine \
+        --cache tokens --seed "$seed" "${@:2}"
+    costs read "$parameters" "$((items * 400 + held * 1000))"
+    step "evals/$model-$seed.json" synth eval "models/$model-$seed" "${suites[@]}" --bootstrap 0 \
+        --valid human=held-out/human.jsonl --valid synthetic=held-out/synthetic.jsonl --samples "evals/$model-$seed.jsonl" --force
+}
+
+# written MODEL SIZE: what the model makes of beginnings of human texts.
+written() {
+    costs write "${2##*=}" "$((beginnings * new))"
+    step "texts/$1-$seed.jsonl" going_on "models/$1-$seed" "$seed"
+}
+going_on() {
+    synth generate beginnings.jsonl --model "$1" --continue 32 --max-new-tokens "$new" --temperature 1 --top-p 1 --seed "$2" |
+        synth cat --text '{beginning}{response}' --select id,text
+}
+
+study() {
+    local size name share k last reports labels
+    local human=texts/human.jsonl synthetic=texts/synthetic.jsonl
+    for size in $sizes; do
+        name=$(basename "${size%=*}" .json)
+        # Once, on text of other models.
+        for share in $shares; do
+            if [ "$share" = 0 ]; then
+                trained "$name-0-1" "$size" "$human"
+            else
+                trained "$name-$share-1" "$size" "$human=$((100 - share))%" "$synthetic=$share%"
+            fi
+        done
+        reports=() labels=''
+        for share in $shares; do
+            reports+=("evals/$name-$share-1-$seed.json")
+            labels+=${labels:+,}$share%
+        done
+        step "budget/$name-$seed.json" synth diff "${reports[@]}" --budget --shares "$labels" \
+            --parameters "${size##*=}" --bootstrap 0
+    done
+
+    # Again and again, on what the last of the largest models wrote.
+    for share in $iterated; do
+        for ((k = 2; k <= iterations; k++)); do
+            last=$name-$share-$((k - 1))
+            written "$last" "$size"
+            trained "$name-$share-$k" "$size" "$human=$((100 - share))%" "texts/$last-$seed.jsonl=$share%"
+        done
+    done
+
+    # Workflows: the last generation alone, all of them, as many drawn from all.
+    local workflow generations
+    step "texts/real-$seed.jsonl" synth sample "$human" -n "$beginnings" --seed "$seed"
+    trained "real-1" "$size" "texts/real-$seed.jsonl" -- --epochs 100
+    for workflow in replace accumulate accumulate-subsample; do
+        generations=(--generation "texts/real-$seed.jsonl")
+        last=real-1
+        for ((k = 2; k <= iterations; k++)); do
+            written "$last" "$size"
+            generations+=(--generation "texts/$last-$seed.jsonl")
+            step "texts/$workflow-$k-of-$seed.jsonl" synth mix --workflow "$workflow" "${generations[@]}" --seed "$seed"
+            last=$workflow-$k
+            trained "$last" "$size" "texts/$workflow-$k-of-$seed.jsonl" -- --epochs 100
+        done
+    done
+
+    # Equal parts of human text and of what the model wrote of it, the human loss weighted or not.
+    trained golden "$size" "$human=50%" "texts/real-1-$seed.jsonl=50%" -- --golden human
+    trained equal "$size" "$human=50%" "texts/real-1-$seed.jsonl=50%"
+}
+each_seed study
+finished
