@@ -127,6 +127,7 @@ def _is_memory(error: Exception) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or "can't allocate memory" in text  # how torch tells on a CPU
         or "Cannot allocate memory" in text
+        or "failed to map segment" in text  # how the loader tells of a library
     )
 
 

@@ -22,7 +22,7 @@ tulu-2-dpo-7b oasst-sft-llama-33b gemma-7b-it zephyr-7b-beta" \
 setting base       builtin      meta-llama/Llama-3.1-8B
 setting parameters 4.8M         8B
 setting answers    500          50000
-setting tune       60K          100M
+setting tune       48K          100M
 setting context    512          1024
 setting batch      8            64
 setting rate       2e-4         5e-5
@@ -109,14 +109,14 @@ study() {
 
     # ---------------------------------------------------------------- diversity, preference, danger
 
-    costs read "$parameters" "$((answers * 900))"
+    costs read "$parameters" "$((1200 * 300))"
     step "diversity-$seed.json" synth stats "sets/human-$seed.jsonl" "sets/one-$seed.jsonl" "sets/four-$seed.jsonl" \
         --text-field response --match-words min --vector-model "$base" --vectors 400 --seed "$seed" --tests none
     step "writing-$seed.json" synth stats "written/human-$seed.jsonl" "written/one-$seed.jsonl" \
         "written/four-$seed.jsonl" --text-field response --match-words min --seed "$seed" --tests none
     step "texts/preferred-$seed.jsonl" preferred
     for set in "${sets[@]}"; do
-        costs read "$parameters" "$((held * 4000))"
+        costs read "$parameters" "$((60 * 1000))"
         step "preference/$set-$seed.json" synth eval "tuned/$set-$seed" --suite self-preference \
             --answers "texts/preferred-$seed.jsonl" --target "tuned-$set" --limit 60 --bootstrap 0 --seed "$seed"
         if [ -n "$judge" ]; then

@@ -17,10 +17,10 @@ options "$here" "$@"
 setting base       builtin               ./base
 setting parameters 4.8M                  2B
 setting share      50                    2
-setting tokens     80K                   10B
-setting forget     24K                   1B
-setting methods    "bounded=1,1,1 bounded ga refine" "bounded ga refine"
-setting tune       24K                   200M
+setting tokens     56K                   10B
+setting forget     16K                   1B
+setting methods    "bounded=1,1,1 ga refine"         "bounded ga refine"
+setting tune       16K                   200M
 setting context    256                   4096
 setting batch      16                    64
 setting rate       3e-4                  5e-5

@@ -119,9 +119,19 @@ def broken_configuration(folder: Path) -> None:
     (folder / "config.json").write_text("{")
 
 
+def odd_architectures(folder: Path) -> None:
+    edit_json(folder / "config.json", architectures=[["LlamaForCausalLM"]])
+
+
+def odd_length(folder: Path) -> None:
+    edit_json(folder / "tokenizer_config.json", model_max_length=[])
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
+        (odd_architectures, "architectures is no list of names"),
+        (odd_length, "model_max_length is no number"),
         (without_configuration, "has no config.json"),
         (broken_configuration, "not a valid JSON file"),
         (unknown_architecture, "nonesuch"),

@@ -85,6 +85,8 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
             f"{name}: has no fast tokenizer (tokenizer.json), which exact token positions need; "
             "convert it with transformers, or name another with --tokenizer"
         )
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise SynthError(f"{name}: tokenizer_config.json: model_max_length is no number")
     return tokenizer
 
 
@@ -99,9 +101,13 @@ def load_configuration(model: ModelName) -> PretrainedConfig:
 
     model = model.base() or model
     with _explained(model.name):
-        return AutoConfig.from_pretrained(
+        found = AutoConfig.from_pretrained(
             model.location, revision=model.revision, trust_remote_code=False
         )
+    classes = found.architectures
+    if classes and not (isinstance(classes, list) and all(isinstance(c, str) for c in classes)):
+        raise SynthError(f"{model.name}: config.json: architectures is no list of names")
+    return found
 
 
 def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
