@@ -177,11 +177,13 @@ step() {
     mkdir -p "$(dirname "$name")"
     echo "$key" > "$log.begun"
     local begun=$SECONDS code=0
+    # Beside the script, as there `set -e` holds within functions, and signals end the wait.
     if [ "$out" = "$name" ]; then
-        "$@" > "$name.partial" 2> "$log.log" || code=$?
+        "$@" > "$name.partial" 2> "$log.log" &
     else
-        "$@" --resume -o "$name" > /dev/null 2> "$log.log" || code=$?
+        "$@" --resume -o "$name" > /dev/null 2> "$log.log" &
     fi
+    wait $! || code=$?
     if [ $code != 0 ]; then
         printf '%s: %s: exit code %d: %s\n' "$study" "$name" "$code" "$(tail -n 1 "$log.log")" >&2
         exit $code
@@ -206,7 +208,11 @@ each_seed() {
             running=$((running - 1))
         fi
         [ $failed = 0 ] || break
-        (OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads} "$1") &
+        (
+            trap ended EXIT
+            export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads}
+            "$1"
+        ) &
         running=$((running + 1))
     done
     while [ $running -gt 0 ]; do
