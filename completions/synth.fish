@@ -273,6 +273,7 @@ complete -c synth -n '__synth_tool_is sample' -l inverse -d 'With probability pr
 complete -c synth -n '__synth_tool_is sample' -l with-replacement -d 'A record may be drawn several times'
 complete -c synth -n '__synth_tool_is sample' -l stratify-by -x -d 'Draw from each value of this field by itself'
 complete -c synth -n '__synth_tool_is sample' -l allocation -x -a 'proportional equal' -d 'What each stratum gives: its share of the records, or all the same'
+complete -c synth -n '__synth_tool_is sample' -l rest -r -F -d 'Write the records that were not drawn here, in input order: a split that loses nothing'
 complete -c synth -n '__synth_tool_is sample' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is sample' -s h -l help -d 'Show this message and exit'
 
