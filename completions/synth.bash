@@ -100,11 +100,11 @@ _synth() {
             esac
             ;;
         sample)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -n --count --by --scale --inverse --with-replacement --stratify-by --allocation --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -n --count --by --scale --inverse --with-replacement --stratify-by --allocation --rest --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --plot) value=file ;;
+                --rejects | -o | --output | --report | --plot | --rest) value=file ;;
                 --shard | --text-field | --shard-size | --seed | -n | --count | --by | --stratify-by) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --scale) value=word words="auto linear log" ;;
@@ -189,12 +189,12 @@ _synth() {
             esac
             ;;
         cat)
-            options="--on-error --rejects -q --quiet --shard -o --output --format --force --resume --shard-size --report --count -n --head --select --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --count -n --head --text --set --select --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report) value=file ;;
-                --shard | --shard-size | -n | --head | --select) value=word ;;
+                --shard | --text-field | --shard-size | -n | --head | --text | --set | --select) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
             ;;

@@ -25,7 +25,7 @@ def written(path, records):
 
 
 def batches_of(path, **options):
-    found, _ = draw(
+    found, _, _ = draw(
         read(find_shards([str(path)]), Rejects(), 2000),
         Drawing(text_field="text", **options),
         Rejects(),

@@ -28,7 +28,7 @@ def source(tmp_path):
 
 def drawn(paths, batch_bytes=1 << 20, **options):
     batches = read(find_shards([str(p) for p in paths]), Rejects(), batch_bytes)
-    found, report = draw(batches, Drawing(text_field="text", **options), Rejects())
+    found, report, _ = draw(batches, Drawing(text_field="text", **options), Rejects())
     return [json.loads(line) for batch in found for line in batch.json_lines()], report
 
 

@@ -56,6 +56,15 @@ def sample(
             help="What each stratum gives: its share of the records, or all the same.",
         ),
     ] = "proportional",
+    rest: Annotated[
+        str | None,
+        option(
+            "--rest",
+            metavar="PATH",
+            help="Write the records that were not drawn here, in input order: a split that loses "
+            "nothing. A file or a directory, like -o.",
+        ),
+    ] = None,
 ) -> None:
     """Draw N records, uniformly or by a weight field, in one pass.
 
@@ -70,15 +79,17 @@ def sample(
       synth dsir raw.jsonl --target human.jsonl --weights | synth sample -n 100 --by dsir_logw
       synth sample embedded.parquet -n 1000 --by density --inverse
       synth sample answers.jsonl -n 400 --stratify-by model --allocation equal
+      synth sample human/ -n 40 -o held-out.jsonl --rest training.jsonl.zst
 
     Memory: about 60 bytes for each candidate, and 8 to 16 for each record read (records with equal ids
     or texts are told apart by their order). Candidates wait in TMPDIR: about n·(1 + ln(N/n)) of N
-    records, for each stratum at most.
+    records, for each stratum at most. --rest reads the input a second time, for which stdin waits in
+    TMPDIR as a whole, and takes 8 bytes for each record drawn.
     """
     from synthtools.console import quantities
     from synthtools.console.run import Run
-    from synthtools.curation.drawing import Drawing, draw
-    from synthtools.errors import UsageError
+    from synthtools.curation.drawing import Drawing, draw, undrawn
+    from synthtools.errors import SynthError, UsageError
 
     if scale not in ("auto", "linear", "log"):
         raise UsageError(f"--scale {scale}: use auto, linear or log")
@@ -88,6 +99,8 @@ def sample(
         raise UsageError("--inverse and --scale are about the weights of --by FIELD")
     if with_replacement and stratify_by is not None:
         raise UsageError("--with-replacement does not go with --stratify-by")
+    if with_replacement and rest is not None:
+        raise UsageError("--with-replacement does not go with --rest: records stay to be drawn")
     drawing = Drawing(
         quantities.count(count, "-n"),
         seed.seed,
@@ -99,10 +112,21 @@ def sample(
         stratify_by,
         allocation == "equal",
     )
-    with Run("sample", reading, writing, plot=plotting.plot) as run:
+    further = None if rest is None else (rest, "--rest")
+    with Run("sample", reading, writing, plot=plotting.plot, further=further) as run:
         if run.done:
             run.finish()
             return
-        batches, report = draw(run.records(), drawing, run.rejects)
-        run.write(batches)
+        others = run.further
+        if others is not None:
+            run.shards = run.twice(run.shards)
+        drawn = draw(run.records(), drawing, run.rejects)
+        run.write(drawn.batches)
+        report = drawn.report
+        if others is not None:
+            for batch in undrawn(run.records(again=True), drawing, drawn.ordinals):
+                others.write(batch)
+            report["rest"] = others.records
+            if others.records + len(drawn.ordinals) != report["records_seen"]:
+                raise SynthError(f"--rest {rest}: the input has changed while it was read")
         run.finish(report)

@@ -33,7 +33,7 @@ DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 # Options that change where, when or how fast, but never which bytes a record becomes.
 NOT_DEFINING = frozenset(
     (
-        *("output", "force", "resume", "report", "rejects"),
+        *("output", "force", "resume", "report", "rejects", "rest"),
         *("json_output", "jobs", "debug", "quiet", "batch_tokens", "plot"),
         *("devices", "server", "files", "shard_size", "format"),
         *("requests", "tokens_in_flight", "timeout", "patience", "ray"),

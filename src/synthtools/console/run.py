@@ -18,7 +18,14 @@ from synthtools.records.batch import Batch
 from synthtools.records.files import AtomicFile
 from synthtools.records.identity import ID_FIELD, Keys
 from synthtools.records.inputs import Shard, find_shards, part_of, rereadable
-from synthtools.records.outputs import DirectorySink, Sink, is_unfinished, open_sink
+from synthtools.records.outputs import (
+    DirectorySink,
+    Sink,
+    form_by_suffix,
+    is_unfinished,
+    open_sink,
+    refuse_overlap,
+)
 from synthtools.records.places import place_of
 from synthtools.records.reading import read, require_text
 from synthtools.records.rejects import Rejects
@@ -60,10 +67,12 @@ class Run:
         bar: show how much has been read; not for tools whose time goes elsewhere.
         inputs: whether the tool has inputs besides; else not even stdin is one.
         plot: the picture of the report that ``finish`` draws, None for none.
+        further: where more records go, and the option that names it; it stands when the output does.
 
     Attributes:
         arguments: of the command line, by option name.
         done: nothing is left to do (a resumed run that had ended).
+        sink, further: the outputs, None where there is none.
         model: what the report says of the language model.
     """
 
@@ -78,6 +87,7 @@ class Run:
         bar: bool = True,
         inputs: bool = True,
         plot: str | None = None,
+        further: tuple[str, str] | None = None,
     ) -> None:
         self.tool = tool
         self.model: dict[str, Any] | None = None
@@ -93,6 +103,8 @@ class Run:
         self._staged = 0
         self._stack = ExitStack()
         self.sink: Sink | None = None
+        self.further: Sink | None = None
+        self._further = further
         self._beside = beside
         self._bar = bar
         self._reads = inputs
@@ -106,6 +118,8 @@ class Run:
             raise UsageError("--rejects needs --on-error skip")
         if self._plot is not None:
             pictures.check_name(self._plot)
+        if self._further is not None:
+            self._check_further(*self._further)
         self.shards = find_shards(reading.files) if self._reads else []
         if reading.shard:
             self.shards = part_of(self.shards, *quantities.part(reading.shard))
@@ -125,6 +139,8 @@ class Run:
                 shard_size=size,
                 job=self.job() if writing.resume or writing.output else {},
             )
+        if self._further is not None:
+            self.further = self._open_further(*self._further)
         self.rejects = self._open_rejects()
         self._stack.enter_context(
             terminal.progress(f"synth {self.tool}", reading.quiet or not self._bar, self._state)
@@ -140,10 +156,42 @@ class Run:
         self._stack.close()
         if error is None:
             return
-        if self.sink is not None:
-            self.sink.abort()
+        for sink in self._sinks():
+            sink.abort()
         if self.rejects.file is not None:
             self.rejects.file.abort()
+
+    def _sinks(self) -> list[Sink]:
+        return [sink for sink in (self.sink, self.further) if sink is not None]
+
+    def _open_further(self, output: str, option: str) -> Sink:
+        """One more place for records; its suffix decides the format, else ``--format`` does."""
+        writing = self._writing
+        assert writing is not None
+        form = writing.format
+        try:
+            form_by_suffix(output)
+            form = None
+        except UsageError:
+            pass  # a directory, or a file whose format must be given
+        return open_sink(
+            output,
+            form,
+            shards=self.shards,
+            force=writing.force,
+            resume=False,
+            shard_size=quantities.shard_size(writing.shard_size),
+            job=self.job(),
+            option=option,
+        )
+
+    def _check_further(self, output: str, option: str) -> None:
+        """Raises UsageError where a further output is another output's place."""
+        assert self._writing is not None
+        if self._writing.resume:
+            raise UsageError(f"{option} does not go with --resume")
+        files = [name for name in (self._writing.report, self._reading.rejects) if name is not None]
+        refuse_overlap(output, option, [self._writing.output, *files])
 
     @property
     def quiet(self) -> bool:
@@ -347,8 +395,11 @@ class Run:
         # A disk too full for the rejects must not find the output standing.
         if self.rejects.file is not None:
             self.rejects.file.settle()
-        if self.sink is not None:
-            self.sink.finish()
+        sinks = self._sinks()
+        for sink in sinks if len(sinks) > 1 else ():
+            sink.settle()
+        for sink in sinks:
+            sink.finish()
         if self.rejects.file is not None:
             self.rejects.file.commit()
         self._tell_skipped()

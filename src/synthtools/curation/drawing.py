@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.curation.sampling import Strata, WithReplacement, scored, scores
+from synthtools.curation.sampling import (
+    Strata,
+    WithReplacement,
+    scored,
+    scores,
+    with_log_weights,
+)
 from synthtools.draws import lane_of
 from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, Batch
@@ -38,9 +44,21 @@ class Drawing:
     equal: bool = False
 
 
-def draw(
-    batches: Iterable[Batch], drawing: Drawing, rejects: Rejects
-) -> tuple[Iterator[Batch], dict[str, Any]]:
+class Drawn(NamedTuple):
+    """What was drawn.
+
+    Attributes:
+        batches: the drawn records, in input order; may be taken once.
+        report: of the draw.
+        ordinals: int64, place of each in the input, ascending.
+    """
+
+    batches: Iterator[Batch]
+    report: dict[str, Any]
+    ordinals: np.ndarray
+
+
+def draw(batches: Iterable[Batch], drawing: Drawing, rejects: Rejects) -> Drawn:
     """Reads all records, then gives the drawn ones in input order and a report of the draw.
 
     Raises:
@@ -83,7 +101,22 @@ def draw(
             report["strata"] = {
                 name: {"records": size, "drawn": part} for name, (size, part) in drawn.items()
             }
-    return _closing(spool, handles), report
+    return Drawn(_closing(spool, handles), report, spool.ordinals(handles))
+
+
+def undrawn(batches: Iterable[Batch], drawing: Drawing, drawn: np.ndarray) -> Iterator[Batch]:
+    """The records that were not drawn, in input order, from a second pass over the same input.
+
+    Args:
+        batches: as ``draw`` had them; records that it refused for their weight are left out again.
+        drawn: their ordinals, ascending.
+    """
+    for batch in batches:
+        if drawing.by is not None:
+            batch, _ = with_log_weights(batch, drawing.by, drawing.log, Rejects(skip=True))
+        left = np.flatnonzero(~np.isin(batch.ordinals, drawn))
+        if len(left):
+            yield batch if len(left) == len(batch) else batch.take(left)
 
 
 def _closing(spool: Spool, handles: np.ndarray) -> Iterator[Batch]:

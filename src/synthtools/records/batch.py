@@ -105,6 +105,10 @@ class Batch(ABC):
         """The records as rows with the narrowest types that change no value."""
 
     @abstractmethod
+    def woven(self) -> Self:
+        """The batch as if it had been read with the added fields in its records."""
+
+    @abstractmethod
     def sizes(self) -> np.ndarray:
         """About how many bytes each record has as it was read, int64; a function of it alone."""
 
@@ -226,6 +230,9 @@ class JsonBatch(Batch):
             lines.append(jsonl.with_members(line, record, new) if new else line)
         return lines
 
+    def woven(self) -> Self:
+        return replace(self, lines=self.json_lines(), parsed=None, scanned={}, added={})
+
     def piece(self) -> Piece:
         from synthtools.records import schemas, to_arrow
 
@@ -290,6 +297,11 @@ class ArrowBatch(Batch):
         from synthtools.records import to_arrow, to_json
 
         return to_json.json_lines(to_arrow.with_columns(self.rows, self.added))
+
+    def woven(self) -> Self:
+        from synthtools.records import to_arrow
+
+        return replace(self, rows=to_arrow.with_columns(self.rows, self.added), added={})
 
     def piece(self) -> Piece:
         from synthtools.records import schemas, to_arrow

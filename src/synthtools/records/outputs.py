@@ -51,6 +51,9 @@ class Sink(ABC):
     @abstractmethod
     def write(self, batch: Batch) -> None: ...
 
+    def settle(self) -> None:  # noqa: B027 (what goes to a pipe is there already)
+        """Writes all that is left, so that ``finish`` cannot fail for want of room."""
+
     @abstractmethod
     def finish(self) -> None: ...
 
@@ -72,6 +75,7 @@ def open_sink(
     resume: bool,
     shard_size: Size,
     job: dict[str, Any],
+    option: str = "-o",
 ) -> Sink:
     """The sink that ``-o`` and ``--format`` ask for.
 
@@ -82,6 +86,7 @@ def open_sink(
             directory, JSONL on stdout.
         shards: the inputs, which must not be written over.
         job: what defines the output's bytes (tool, arguments, inputs), kept with resumable shards.
+        option: that named the output.
 
     Raises:
         UsageError: options that do not fit together.
@@ -91,7 +96,7 @@ def open_sink(
     if form is not None and form not in FORMATS:
         raise UsageError(f"--format {form}: unknown; use one of {', '.join(FORMATS)}")
     if output == "":
-        raise UsageError("-o was given an empty name")
+        raise UsageError(f"{option} was given an empty name")
     if resume and force:
         raise UsageError("--resume goes on, --force begins anew: give one of them")
     if output is None or output == "-":
@@ -111,7 +116,7 @@ def open_sink(
         descriptor = special(path) if isinstance(path, Path) else None
     if descriptor is not None:
         return StreamSink(descriptor, output, form or "jsonl")
-    return FileSink(path, form or _form_by_suffix(output), force)
+    return FileSink(path, form or form_by_suffix(output, option), force)
 
 
 def _is_directory(output: str, path: Path | Place) -> bool:
@@ -123,20 +128,25 @@ def _is_directory(output: str, path: Path | Place) -> bool:
     return not os.path.exists(output) and "." not in os.path.basename(output).lstrip(".")
 
 
-def _form_by_suffix(output: str) -> str:
+def form_by_suffix(output: str, option: str = "-o") -> str:
+    """The format that a file's name asks for.
+
+    Raises:
+        UsageError: it asks for none.
+    """
     name = os.path.basename(output).lower()
     for suffix in sorted(_SUFFIXES, key=len, reverse=True):
         if name.endswith(suffix):
             return _SUFFIXES[suffix]
     raise UsageError(
-        f"-o {output}: the suffix says no format; use .jsonl, .jsonl.gz, .jsonl.zst, .parquet or "
+        f"{option} {output}: the suffix says no format; use .jsonl, .jsonl.gz, .jsonl.zst, .parquet or "
         ".arrow, or give --format"
     )
 
 
 def _form_of(shards: list[Shard]) -> str:
     try:
-        return _form_by_suffix(shards[0].name) if shards else "jsonl"
+        return form_by_suffix(shards[0].name) if shards else "jsonl"
     except UsageError:
         return "jsonl"
 
@@ -157,6 +167,33 @@ def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
     except OSError:
         return  # nothing there, or what there is will be told when it is opened
     _refuse_input(shards, found, name)
+
+
+def refuse_overlap(name: str, option: str, others: Iterable[str | None]) -> None:
+    """Keeps a further output apart from others.
+
+    Args:
+        others: what else is written; None or ``-`` is stdout.
+
+    Raises:
+        UsageError: the name is one of theirs, or one is a directory that holds the other.
+    """
+    for other in others:
+        ends = [_whereabouts(one) for one in (name, other)]
+        if ends[0] == ends[1]:
+            raise UsageError(f"{option} {name}: is an output already; name another")
+        if any(a.startswith(b.rstrip("/") + "/") for a, b in (ends, ends[::-1])):
+            raise UsageError(
+                f"{option} {name}: whoever reads the directory would read both outputs; name one "
+                f"outside of {other}"
+            )
+
+
+def _whereabouts(name: str | None) -> str:
+    if name is None or name == "-":
+        return "<stdout>"
+    place = place_of(name)
+    return os.path.realpath(name) if isinstance(place, Path) else str(place).rstrip("/")
 
 
 def _both(name: str) -> SynthError:
@@ -228,15 +265,23 @@ class FileSink(Sink):
         super().__init__()
         self._file = begun(path, force)
         self._encoder = encoder(form, self._file)
+        self._settled = False
 
     def write(self, batch: Batch) -> None:
         with told(self._file.path):
             self._encoder.write(batch)
         self._count(batch)
 
-    def finish(self) -> None:
+    def settle(self) -> None:
+        if self._settled:
+            return
         with told(self._file.path):
             self._encoder.close()
+        self._file.settle()
+        self._settled = True
+
+    def finish(self) -> None:
+        self.settle()
         self._file.commit()
 
     def abort(self) -> None:

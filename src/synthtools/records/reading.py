@@ -397,16 +397,21 @@ def require_text(batch: Batch, name: str, rejects: Rejects, option: str = "--tex
     """
     bad: dict[int, str] = {}
     for index, value in enumerate(batch.column(name)):
-        if type(value) is str:
-            if value.isascii() or _encodable(value):
-                continue
-            bad[index] = f'field "{name}" holds half of a surrogate pair, which no UTF-8 text can'
-        elif value is MISSING:
+        if value is MISSING:
             bad[index] = f'no field "{name}" (fields: {fields_of(batch, index)}; use {option})'
-        else:
-            kind = _JSON_KINDS.get(type(value), f"a {type(value).__name__}")
-            bad[index] = f'field "{name}" is {kind}, not a string (use {option})'
+        elif fault := text_fault(name, value):
+            bad[index] = fault if type(value) is str else f"{fault} (use {option})"
     return without(batch, bad, rejects)
+
+
+def text_fault(name: str, value: object) -> str | None:
+    """Why a field's value is no text of valid Unicode, None where it is one."""
+    if type(value) is not str:
+        kind = _JSON_KINDS.get(type(value), f"a {type(value).__name__}")
+        return f'field "{name}" is {kind}, not a string'
+    if value.isascii() or _encodable(value):
+        return None
+    return f'field "{name}" holds half of a surrogate pair, which no UTF-8 text can'
 
 
 def fields_of(batch: Batch, index: int) -> str:
