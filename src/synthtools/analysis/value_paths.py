@@ -169,6 +169,8 @@ def known(value: Any, most: int) -> list[str]:
 
 def _paths(value: Any, before: str) -> Iterator[str]:
     if isinstance(value, dict):
+        if before and isinstance(value.get("value"), int | float):
+            yield before  # as ``pick`` takes it
         for name, one in value.items():
             yield from _paths(one, f"{before}.{_written(name)}" if before else _written(name))
     elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):

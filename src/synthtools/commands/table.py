@@ -68,6 +68,14 @@ def table(
             show_default=False,
         ),
     ] = None,
+    pivot: Annotated[
+        str | None,
+        option(
+            "--pivot",
+            metavar="FIELD",
+            help="Show the values of a field of --by beside each other, a column each.",
+        ),
+    ] = None,
     rows: Annotated[
         str | None,
         option(
@@ -140,6 +148,7 @@ def table(
         over=over,
         claims=tuple(claim or ()),
         columns=columns,
+        pivot=pivot,
         rows=rows,
         markdown=markdown,
         section=section,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-from synthtools.console.reports import number
+from synthtools.analysis import natural
+from synthtools.analysis.repetitions import estimate
 from synthtools.console.terminal import encoded
 from synthtools.errors import SynthError, UsageError
 
 # Means have no more digits than that, half-widths two [ours].
 _DIGITS = 4
+# From here on numbers have exponents.
+_LARGE = 1e7
 
 
 def with_reach(found: dict[str, Any]) -> str:
@@ -20,7 +22,7 @@ def with_reach(found: dict[str, Any]) -> str:
     if mean is None or not math.isfinite(mean):
         return "–"
     if found["low"] is None or not math.isfinite(found["low"]):
-        return number(mean)
+        return _alone(mean)
     return " ± ".join(_together(mean, (found["high"] - found["low"]) / 2))
 
 
@@ -30,9 +32,9 @@ def between(found: dict[str, Any]) -> str:
     if mean is None:
         return "–"
     if low is None:
-        return number(mean)
+        return _alone(mean)
     if low == high:
-        return f"{number(mean)} [{number(low)}, {number(high)}]"
+        return f"{_alone(mean)} [{_alone(low)}, {_alone(high)}]"
     places = _places(mean, (high - low) / 2)
     if places is None:
         return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
@@ -44,18 +46,26 @@ def between(found: dict[str, Any]) -> str:
 
 def _together(mean: float, reach: float) -> tuple[str, str]:
     if not reach:
-        return number(mean), "0"
+        return _alone(mean), "0"
     places = _places(mean, reach)
     if places is None:
         return f"{mean:.3g}", f"{reach:.2g}"
-    shown = f"{reach:.{places}f}"
-    # Of a mean with its four digits the half-width may be far behind: then it has digits of its own.
-    return f"{mean:.{places}f}", shown if float(shown) else f"{reach:.2g}"
+    # The first digit of the half-width may be far behind the four of the mean: then it has its own.
+    behind = -_exponent(reach) > places
+    return f"{mean:.{places}f}", f"{reach:.2g}" if behind else f"{reach:.{places}f}"
+
+
+def _alone(value: float) -> str:
+    """A number without an interval: counts whole, others with the digits of a mean."""
+    if abs(value) >= _LARGE:
+        return f"{value:.{_DIGITS}g}"
+    whole = value == int(value) or abs(value) >= 10**_DIGITS
+    return f"{value:.0f}" if whole else f"{value:.{_DIGITS}g}"
 
 
 def _places(mean: float, reach: float) -> int | None:
     """Decimal places, None for numbers that are better written with an exponent."""
-    if not 1e-4 <= max(abs(mean), reach) < 1e7:
+    if not 1e-4 <= max(abs(mean), reach) < _LARGE:
         return None
     most = _DIGITS - 1 - _exponent(mean or reach)
     return max(0, min(1 - _exponent(reach), most))
@@ -66,19 +76,46 @@ def _exponent(value: float) -> int:
     return math.floor(math.log10(abs(value)))
 
 
-def cells(report: dict[str, Any], columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """The table of groups as words: its head and its rows."""
-    head = [*report["by"], "n", *columns]
-    rows = []
+def cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The table of groups as words: its head and its rows, of those values that it is to show.
+
+    Under ``pivot`` the groups that differ by that field alone stand in one row.
+    """
+    pivot = report["pivot"]
+    by = [name for name in report["by"] if name != pivot]
+    across = (
+        {natural.key(group["fields"][pivot]): group["fields"][pivot] for group in report["groups"]}
+        if pivot
+        else {}
+    )
+    places = sorted(across, key=natural.order) if pivot else [None]
+    rows: dict[tuple[Any, ...], dict[Any, dict[str, Any]]] = {}
     for group in report["groups"]:
-        row = [_field(group["fields"][name]) for name in report["by"]]
-        row.append(str(group["repetitions"]))
+        place = natural.key(group["fields"][pivot]) if pivot else None
+        rows.setdefault(tuple(group["fields"][name] for name in by), {})[place] = group
+    columns = report["columns"]
+    head = [*by, "n"]
+    for place in places:
+        at = f"{pivot}={_field(across[place])}" if pivot else ""
+        head += [f"{name} {at}".strip() if len(columns) > 1 or not at else at for name in columns]
+    order = sorted(rows, key=lambda fields: [*map(natural.order, fields)])
+    return head, [_row(fields, rows[fields], places, columns) for fields in order]
+
+
+def _row(
+    fields: tuple[Any, ...],
+    groups: dict[Any, dict[str, Any]],
+    places: list[Any],
+    columns: list[str],
+) -> list[str]:
+    most = max(group["repetitions"] for group in groups.values())
+    row = [*map(_field, fields), str(most)]
+    for place in places:
         for name in columns:
-            found = group["values"][name]
-            fewer = 0 < found["n"] < group["repetitions"]
+            found = groups[place]["values"][name] if place in groups else estimate([])
+            fewer = 0 < found["n"] < most
             row.append(with_reach(found) + (f" (n = {found['n']})" if fewer else ""))
-        rows.append(row)
-    return head, rows
+    return row
 
 
 def _field(value: Any) -> str:
@@ -101,9 +138,9 @@ def claim_cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
-def lines(report: dict[str, Any], columns: Sequence[str]) -> list[str]:
+def lines(report: dict[str, Any]) -> list[str]:
     """The report for a terminal."""
-    found = _aligned(*cells(report, columns))
+    found = _aligned(*cells(report))
     over = ", ".join(report["over"])
     found.append(f"mean ± half of the 95 % interval over {over}" if over else "single runs")
     for claim in report["claims"]:
@@ -128,11 +165,10 @@ def _aligned(head: list[str], rows: list[list[str]]) -> list[str]:
     ]
 
 
-def markdown(report: dict[str, Any], columns: Sequence[str]) -> str:
+def markdown(report: dict[str, Any]) -> str:
     """The table of groups, and that of claims below it."""
-    fields = len(report["by"])
-    head, rows = cells(report, columns)
-    found = _table(head, rows, fields)
+    words = len([name for name in report["by"] if name != report["pivot"]])
+    found = _table(*cells(report), words)
     if report["claims"]:
         found += ["", *_table(*claim_cells(report), 1, last=1)]
     return "\n".join(found) + "\n"

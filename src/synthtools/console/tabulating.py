@@ -37,6 +37,7 @@ class Tabulating:
     over: str | None
     claims: tuple[str, ...]
     columns: str | None
+    pivot: str | None
     rows: str | None
     markdown: str | None
     section: str | None
@@ -69,6 +70,10 @@ def run_table(paths: list[str], options: Tabulating, json_output: bool) -> None:
     for name in columns:
         if name not in names:
             raise UsageError(f"--columns {name}: no such value{near(name, names)}")
+    if options.pivot is not None and options.pivot not in by:
+        raise UsageError(
+            f"--pivot {options.pivot}: the table is not by it{near(options.pivot, by)}"
+        )
     if not names:
         raise SynthError("no field of these records holds numbers; there is nothing to average")
     groups = grouped(rows, by, over, names)
@@ -78,6 +83,8 @@ def run_table(paths: list[str], options: Tabulating, json_output: bool) -> None:
         "by": by,
         "over": over,
         "names": names,
+        "columns": columns,
+        "pivot": options.pivot,
         "rows": tidy,
         "groups": table(groups),
         "claims": [claims.judged(claim, by, names, groups) for claim in stated],
@@ -89,8 +96,8 @@ def run_table(paths: list[str], options: Tabulating, json_output: bool) -> None:
     seconds = time.monotonic() - start
     made_by = reports.made_by("table", ARGUMENTS.get({}), inputs, counts, seconds)
     report = result | {"made_by": made_by}
-    _write(report, columns, options, page, found.shards)
-    reports.show(report, json_output, lines(report, columns))
+    _write(report, options, page, found.shards)
+    reports.show(report, json_output, lines(report))
 
 
 def _names(text: str) -> list[str]:
@@ -165,7 +172,6 @@ def _tidy(row: Row, first: list[str], names: list[str]) -> dict[str, Any]:
 
 def _write(
     report: dict[str, Any],
-    columns: list[str],
     options: Tabulating,
     page: bytes | None,
     inputs: list[Shard],
@@ -177,7 +183,7 @@ def _write(
     if options.rows is not None:
         _write_rows(report["rows"], options.rows, options.force, inputs)
     if options.markdown is not None:
-        text = markdown(report, columns)
+        text = markdown(report)
         content = encoded(text)
         if options.section is not None and page is not None:
             content = replaced(page, options.section, text, options.markdown)

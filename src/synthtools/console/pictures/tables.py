@@ -18,7 +18,7 @@ def picture(report: dict[str, Any]) -> Picture:
     groups = report["groups"]
     x = _axis(report)
     panels = [
-        _bars(name, groups) if x is None else _lines(name, x, groups) for name in report["names"]
+        _bars(name, groups) if x is None else _lines(name, x, groups) for name in report["columns"]
     ]
     over = ", ".join(report["over"])
     return Picture(
@@ -83,7 +83,7 @@ def _reach(found: list[dict[str, Any]]) -> dict[str, list[float]]:
 def story(report: dict[str, Any]) -> Story:
     """The verdicts, and both tables."""
     lines = [f"{claim['claim']}: {claim['verdict']}." for claim in report["claims"]]
-    tables = [Table("Means and half of their 95 % intervals", *cells(report, report["names"]))]
+    tables = [Table("Means and half of their 95 % intervals", *cells(report))]
     if report["claims"]:
         tables.append(Table("Claims", *claim_cells(report)))
     return Story("Table of runs", lines, tables)
