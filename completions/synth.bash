@@ -189,11 +189,11 @@ _synth() {
             esac
             ;;
         table)
-            options="--take --by --over --claim --columns --rows --markdown --section --force --report --plot --json --debug -h --help"
+            options="--take --by --over --claim --columns --pivot --rows --markdown --section --force --report --plot --json --debug -h --help"
             operand=file
             case $prev in
                 --take | --rows | --markdown | --report | --plot) value=file ;;
-                --by | --over | --claim | --columns | --section) value=word ;;
+                --by | --over | --claim | --columns | --pivot | --section) value=word ;;
             esac
             ;;
         cat)

@@ -563,6 +563,7 @@ complete -c synth -n '__synth_tool_is table' -l by -x -d 'The rows of the table 
 complete -c synth -n '__synth_tool_is table' -l over -x -d 'Repetitions to average over (default: seed, where rows have it)'
 complete -c synth -n '__synth_tool_is table' -l claim -x -d 'Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with + - * / ( ), numbers, mean, min, max and log [ours]'
 complete -c synth -n '__synth_tool_is table' -l columns -x -d 'Values that the table shows at a terminal and in Markdown (default: all)'
+complete -c synth -n '__synth_tool_is table' -l pivot -x -d 'Show the values of a field of --by beside each other, a column each'
 complete -c synth -n '__synth_tool_is table' -l rows -r -F -d 'Write the joined rows as records too; the suffix decides the format'
 complete -c synth -n '__synth_tool_is table' -l markdown -r -F -d 'Write the tables as Markdown too'
 complete -c synth -n '__synth_tool_is table' -l section -x -d 'With --markdown: replace what stands in that file between the lines <!-- NAME --> and <!-- /NAME -->'
