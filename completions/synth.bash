@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff cat simulate plot"
+            words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot"
             ;;
         edit)
             options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
@@ -186,6 +186,14 @@ _synth() {
             case $prev in
                 --seed | --shares | --parameters | --bootstrap) value=word ;;
                 --samples | --figure | --report | --plot) value=file ;;
+            esac
+            ;;
+        table)
+            options="--take --by --over --claim --columns --pivot --rows --markdown --section --force --report --plot --json --debug -h --help"
+            operand=file
+            case $prev in
+                --take | --rows | --markdown | --report | --plot) value=file ;;
+                --by | --over | --claim | --columns | --pivot | --section) value=word ;;
             esac
             ;;
         cat)

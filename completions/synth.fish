@@ -25,6 +25,7 @@ complete -c synth -n __synth_tool_is -a unlearn -d 'Make a model forget the patt
 complete -c synth -n __synth_tool_is -a generate -d 'Let models answer prompts: one or several, here or on servers'
 complete -c synth -n __synth_tool_is -a eval -d 'Measure a model: suites of tasks, one report'
 complete -c synth -n __synth_tool_is -a diff -d 'Compare reports: what changed between two runs of any tool'
+complete -c synth -n __synth_tool_is -a table -d 'Numbers out of many reports as one table: means over seeds, and verdicts on claims'
 complete -c synth -n __synth_tool_is -a cat -d 'Convert, reshard, count or look at records'
 complete -c synth -n __synth_tool_is -a simulate -d 'Theory of iterated data: test error of a linear model by generation'
 complete -c synth -n __synth_tool_is -a plot -d 'Draw reports: figures, pictures at the terminal, or one page to send'
@@ -556,6 +557,23 @@ complete -c synth -n '__synth_tool_is diff' -l plot -r -F -d 'Draw the differenc
 complete -c synth -n '__synth_tool_is diff' -l json -d 'Print the differences as JSON at a terminal too'
 complete -c synth -n '__synth_tool_is diff' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is diff' -s h -l help -d 'Show this message and exit'
+
+# synth-table
+complete -c synth -n '__synth_tool_is table' -l take -r -F -d 'A number of each report, under a name: a.b.c, names of odd characters in quotes (a."b.c"), [0] and [-1] in lists, [name=value] for the object of a list'
+complete -c synth -n '__synth_tool_is table' -l by -x -d 'The rows of the table (default: all fields that are neither taken nor --over)'
+complete -c synth -n '__synth_tool_is table' -l over -x -d 'Repetitions to average over (default: seed, where rows have it)'
+complete -c synth -n '__synth_tool_is table' -l claim -x -d 'Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with + - * / ( ), numbers, mean, min, max and log [ours]'
+complete -c synth -n '__synth_tool_is table' -l columns -x -d 'Values that the table shows at a terminal and in Markdown (default: all)'
+complete -c synth -n '__synth_tool_is table' -l pivot -x -d 'Show the values of a field of --by beside each other, a column each'
+complete -c synth -n '__synth_tool_is table' -l rows -r -F -d 'Write the joined rows as records too; the suffix decides the format'
+complete -c synth -n '__synth_tool_is table' -l markdown -r -F -d 'Write the tables as Markdown too'
+complete -c synth -n '__synth_tool_is table' -l section -x -d 'With --markdown: replace what stands in that file between the lines <!-- NAME --> and <!-- /NAME -->'
+complete -c synth -n '__synth_tool_is table' -l force -d 'Replace files of --rows and --markdown that are there'
+complete -c synth -n '__synth_tool_is table' -l report -r -F -d 'Write the report to this file too'
+complete -c synth -n '__synth_tool_is table' -l plot -r -F -d 'Draw the values against the first field of --by that holds numbers, as PNG or SVG (needs [plot])'
+complete -c synth -n '__synth_tool_is table' -l json -d 'Print the report as JSON at a terminal too'
+complete -c synth -n '__synth_tool_is table' -l debug -d 'Show the traceback of an error'
+complete -c synth -n '__synth_tool_is table' -s h -l help -d 'Show this message and exit'
 
 # synth-cat
 complete -c synth -n '__synth_tool_is cat' -l on-error -x -a 'fail skip' -d 'At a bad record: stop with exit 1, or set it aside and go on'

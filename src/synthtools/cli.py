@@ -20,7 +20,7 @@ from synthtools.records.files import remove_unfinished
 
 TOOLS = (
     *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "stats", "train", "unlearn"),
-    *("generate", "eval", "diff", "cat", "simulate", "plot"),
+    *("generate", "eval", "diff", "table", "cat", "simulate", "plot"),
 )
 
 # Typer's errors all derive from the exception class of the Click that it carries.

@@ -49,7 +49,7 @@ def plot(
 
     The kind of the report chooses the picture: distributions and densities of ppl, responses of
     ngram-hash, shares of edit, parts of mix, distances of dsir, curves of simulate and of a training
-    log, reliability of eval, maps of embed. Figures are fit to print and readable in grey (they need the extra plot).
+    log, reliability of eval, maps of embed, means of table. Figures are fit to print and readable in grey (they need the extra plot).
 
     A page holds the findings in words, the data that went in, tables, figures with their points, and
     what made each number; it is one file and loads nothing from elsewhere. Reports that have no

@@ -21,7 +21,7 @@ _LISTS = re.compile(rf"\[\n\s+({_SCALAR}(?:,\n\s+{_SCALAR})*)\n\s*\]")
 _LINE = 100
 
 # Reports are nowhere near either [ours]: what is, is something else.
-_LARGEST = 1 << 30
+LARGEST = 1 << 30
 _DEEPEST = 100
 
 
@@ -100,14 +100,24 @@ def load(path: str) -> dict[str, Any]:
     Raises:
         SynthError: it cannot be read or is neither.
     """
-    from synthtools.records.jsonl import parse_value
-
     name = "<stdin>" if path == "-" else path
     try:
         data = _content(path)
-        text = data.decode("utf-8")
     except OSError as error:
         raise SynthError(f"{name}: cannot be read: {error.strerror or error}") from error
+    return of(data, name)
+
+
+def of(data: bytes, name: str) -> dict[str, Any]:
+    """Like ``load``, of what a file holds.
+
+    Raises:
+        SynthError: it is neither.
+    """
+    from synthtools.records.jsonl import parse_value
+
+    try:
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise SynthError(f"{name}: is no report (not UTF-8)") from error
     try:
@@ -128,9 +138,9 @@ def _content(path: str) -> bytes:
     if path == "-" and sys.stdin is None:
         raise SynthError("<stdin>: is closed; name a report")
     with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise SynthError(f"{path}: is no report (it holds more than {_LARGEST >> 20} MiB)")
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise SynthError(f"{path}: is no report (it holds more than {LARGEST >> 20} MiB)")
     return data
 
 

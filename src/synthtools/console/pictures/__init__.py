@@ -42,6 +42,7 @@ MAKERS = {
     "sample": "mixing:sample",
     "simulate": "simulation:picture",
     "stats": "diversity:picture",
+    "table": "tables:picture",
     "train": "training:of_run",
     "train-log": "training:picture",
     "unlearn": "unlearning:picture",
@@ -63,6 +64,7 @@ STORIES = {
     "ppl-summary": "perplexity:summary_story",
     "simulate": "simulation:story",
     "stats": "diversity:story",
+    "table": "tables:story",
     "train-log": "training:story",
     "unlearn": "unlearning:story",
 }
