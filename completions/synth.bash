@@ -197,12 +197,12 @@ _synth() {
             esac
             ;;
         cat)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --count -n --head --text --set --select --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --count -n --head --where --text --set --select --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report) value=file ;;
-                --shard | --text-field | --shard-size | -n | --head | --text | --set | --select) value=word ;;
+                --shard | --text-field | --shard-size | -n | --head | --where | --text | --set | --select) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
             ;;
