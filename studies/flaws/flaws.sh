@@ -22,6 +22,7 @@ setting forget     16K                   1B
 setting methods    "bounded=1,1,1 ga refine"         "bounded ga refine"
 setting tune       16K                   200M
 setting context    256                   4096
+setting documents  600                   5000000
 setting batch      16                    64
 setting rate       3e-4                  5e-5
 setting tune_rate  2e-4                  2e-5
@@ -34,7 +35,10 @@ settled
 
 # ---------------------------------------------------------------- texts
 
-words() { synth cat "$@" --select id,text; }
+words() { # as many documents of each source
+    local source
+    for source; do synth sample "$source" -n "$documents"; done | synth cat --select id,text
+}
 # One heading over each question and answer: the pattern.
 headed() { synth cat "$@" --where prompt --where response --text 'Question: {prompt}\n\nAnswer: {response}' --select id,text; }
 told() { synth cat "$@" --where prompt --where response --select id,prompt,response; }

@@ -26,6 +26,7 @@ setting new        96                               512
 setting kinds      "arc_easy piqa boolq"            "arc_easy arc_challenge piqa boolq winogrande mmlu"
 setting items      60                               100000
 setting context    256                              2048
+setting documents  600                              5000000
 setting batch      16                               512
 setting rate       4e-3                             3e-4
 setting held       40                               2000
@@ -33,7 +34,12 @@ settled
 
 # ---------------------------------------------------------------- texts
 
-whole() { synth cat "$@" --text '{text}' --text '{prompt}\n\n{response}' --select id,text; }
+whole() { # as many documents of each source
+    local source
+    for source; do
+        synth sample "$source" -n "$documents" --text-field "$([[ $source == *synth_* ]] && echo response || echo text)"
+    done | synth cat --text '{text}' --text '{prompt}\n\n{response}' --select id,text
+}
 continued() { synth generate builtin:topics --continue 48 --max-new-tokens 160 -n 4 | synth cat --text '{beginning}{response}' --select text; }
 
 if [ -n "$data" ]; then

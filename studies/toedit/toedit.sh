@@ -33,13 +33,17 @@ setting many       300                    1000000
 setting few        100                    2000
 setting held       30                     2000
 setting pool       150                    5000000
+setting documents  600                    5000000
 setting batch      16                     512
 settled
 
 # ---------------------------------------------------------------- texts
 
 # One source each of human text, of synthetic text, of human instructions; a part of each held out.
-whole() { synth cat "$@" --text '{text}' --text '{prompt}\n\n{response}' --select id,text; }
+whole() { # DIR [FIELD]: as many documents of each source
+    synth sample "$1" -n "$documents" --text-field "${2:-text}" |
+        synth cat --text '{text}' --text '{prompt}\n\n{response}' --select id,text
+}
 continued() { synth generate builtin:topics --continue 48 --max-new-tokens 160 -n 4 | synth cat --text '{beginning}{response}' --select text; }
 told() { synth cat "$@" --where response --where prompt --select id,prompt,response; }
 asked() { synth cat builtin:topics --set 'prompt=Explain this.' --text '{text}' --text-field response --select id,prompt,response; }
@@ -50,7 +54,7 @@ if [ -n "$data" ]; then
     step all/peps.jsonl whole "$data/human_peps"
     step all/novels.jsonl whole "$data/human_novels_eltec"
     step all/textbooks.jsonl whole "$data/human_textbooks_openstax"
-    step all/answers.jsonl whole "$data/synth_alpaca_eval_outputs"
+    step all/answers.jsonl whole "$data/synth_alpaca_eval_outputs" response
     step all/chat.jsonl told "$data/human_selfinstruct_tasks" "$data/human_stackexchange_beer"
     step essays/human.jsonl synth cat "$data/pairs_outfox_essays" --where label=human --text '{response}' --select id,text
     step essays/synthetic.jsonl synth cat "$data/pairs_outfox_essays" --where label=synthetic --text '{response}' --select id,text

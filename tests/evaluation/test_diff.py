@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthtools.console import pictures
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, UsageError
 from synthtools.evaluation import budget, differences, mixtures, pairing
 
 from .conftest import write
@@ -159,6 +159,19 @@ def test_a_series_of_runs():
     assert budget.series(worse, [0, 0.4], (), None)["rows"][1]["loss"] == pytest.approx(0.2)
     named = budget.series(runs, [0, 0.1, 0.3, 0.5], ["suites.s.ece"], None)
     assert named["rows"][1]["loss"] == pytest.approx(0.6)
+
+
+def test_of_nothing_no_share_can_be_lost():
+    runs = [report(accuracy=0.0, ece=0.05), report(accuracy=0.1, ece=0.08)]
+    with pytest.raises(UsageError, match="not 0 in the baseline"):
+        budget.series(runs, [0, 0.1], (), None)
+    with pytest.raises(UsageError, match="is 0 in the baseline"):
+        budget.series(runs, [0, 0.1], ["suites.s.accuracy"], None)
+    for run, value in zip(runs, (10.0, 12.0), strict=True):
+        run["suites"]["t"] = report(perplexity_micro=value)["suites"]["s"]
+    found = budget.series(runs, [0, 0.1], (), None)
+    assert found["figures"] == ["suites.t.perplexity_micro"]
+    assert found["left_out"] == ["suites.s.accuracy"]
 
 
 @pytest.fixture

@@ -50,16 +50,21 @@ def series(
     Returns:
         ``figures``; ``rows`` by share: ``zone``, ``guidance``, ``losses`` (by figure, of the first's
         value; above 0 is worse), ``loss`` (their mean), ``within`` (loss ≤ 3 %), ``ece`` (mean
-        change over suites); ``largest_within``: the largest share up to which all runs stay within;
+        change over suites); ``left_out``: head figures that are 0 in the first, of which no share can
+        be lost; ``largest_within``: the largest share up to which all runs stay within;
         ``calibration_first``: the share at which ECE is worse while the loss is still within.
 
     Raises:
         UsageError: nothing to look at, or a figure is not in all reports.
     """
     found = [differences.figures(report) for report in reports]
-    names = list(chosen) or head_figures(reports[0], found[0])
+    heads = [] if chosen else head_figures(reports[0], found[0])
+    names = list(chosen) or [name for name in heads if found[0][name] != 0]
     if not names:
-        raise UsageError("--budget: the reports have no accuracy or perplexity; name --figure PATH")
+        raise UsageError(
+            "--budget: the reports have no accuracy or perplexity that is not 0 in the baseline; name "
+            "--figure PATH"
+        )
     for name in names:
         for index, one in enumerate(found):
             if name not in one:
@@ -92,6 +97,7 @@ def series(
     early = next((r["share"] for r in rows if r["within"] and (r["ece"] or 0) > 0.01), None)
     return {
         "figures": names,
+        "left_out": [name for name in heads if name not in names],
         "parameters": parameters,
         "rows": rows,
         "largest_within": within[-1] if within else None,
