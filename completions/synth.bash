@@ -112,12 +112,12 @@ _synth() {
             esac
             ;;
         stats)
-            options="--on-error --rejects -q --quiet --shard --text-field --seed --ray -j --jobs --by --measures --tests --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --plot --report --json --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field --seed --ray -j --jobs --by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --plot --report --json --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
                 --rejects | --plot | --report) value=file ;;
-                --shard | --text-field | --seed | --ray | -j | --jobs | --by | --measures | --tests | --vector-field | --vector-model | --sample | --pooled | --vectors | --words) value=word ;;
+                --shard | --text-field | --seed | --ray | -j | --jobs | --by | --measures | --tests | --rate | --vector-field | --vector-model | --sample | --pooled | --vectors | --words) value=word ;;
                 --tokenizer) value=dir words="builtin" ;;
                 --match-words) value=word words="min" ;;
             esac

@@ -11,6 +11,7 @@ import numpy as np
 from synthtools.analysis import diversity
 from synthtools.analysis.looking import Plan, Seen
 from synthtools.analysis.perplexity import PERCENTILES
+from synthtools.analysis.rates import RESAMPLES, rate
 from synthtools.analysis.record_numbers import MIDDLE, RecordNumbers
 from synthtools.analysis.vocabulary import FEWEST_WORDS, STEP, heaps, matched
 from synthtools.errors import SynthError
@@ -32,6 +33,7 @@ MOST_GROUPS = 1_000_000
 MOST_IN_FULL = 10_000
 
 _LENGTHS = ("characters", "bytes", "words", "tokens")
+_RATE = "matches of "
 _OF_WORDS = {"ttr": TTR, "mtld": MTLD, "hdd": HDD, "entropy": ENTROPY}
 
 
@@ -82,7 +84,7 @@ class Group:
 class Groups:
     """Takes texts group by group.
 
-    Memory: 72 bytes a document, while they are summed up 80; about 2 kB a group, 8 in the report;
+    Memory: 72 bytes a document, while they are summed up 80, and 8 for each pattern; about 2 kB a group, 8 in the report;
     of each group the texts of a sample, 8 bytes for each of its first million words, 20 to 80 for
     each of its distinct words and tokens.
     """
@@ -134,6 +136,7 @@ class Groups:
         """
         known = len(self.groups)
         numbers: dict[str, np.ndarray] = dict(seen.lengths)
+        numbers |= {_RATE + name: counts for name, counts in seen.matches.items()}
         if seen.words is not None:
             self._words.add(seen.words.hashes, seen.words.starts, places, known)
             figures = seen.words.figures
@@ -186,7 +189,9 @@ class Groups:
         percentiles = tuple(PERCENTILES) if self.in_full else MIDDLE
         self._numbers.order(len(self.groups))
         of_documents = {
-            name: self._numbers.summaries(name, percentiles) for name in self._numbers.names()
+            name: self._numbers.summaries(name, percentiles)
+            for name in self._numbers.names()
+            if name in _LENGTHS or name in _OF_WORDS
         }
         totals = {n: self._numbers.totals(n) for n in _LENGTHS if n in of_documents}
         found = list(each(self.groups, lambda group: self._report(group, growth, match)))
@@ -200,7 +205,17 @@ class Groups:
                 report["vocabulary"]["of_documents"] = {
                     n: of_documents[n][place] for n in _OF_WORDS if n in of_documents
                 }
+            if "rates" in self._plan.measures:
+                report["rates"] = self._rates(place)
         return found, match
+
+    def _rates(self, place: int) -> dict[str, Any]:
+        words = self._numbers.values("words", place)
+        resamples = RESAMPLES if self.in_full else 0
+        return {
+            name: rate(self._numbers.values(_RATE + name, place), words, self._plan.seed, resamples)
+            for name in self._plan.patterns
+        }
 
     def _match(self, totals: np.ndarray) -> int | None:
         if self._plan.match != 0:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from synthtools.analysis.rates import matches
 from synthtools.records.batch import Batch
 from synthtools.records.identity import ID_FIELD, Hashes, hashes
 from synthtools.records.texts import Texts
@@ -14,7 +16,7 @@ from synthtools.text.lexical import Words, character_counts, words_of
 from synthtools.text.ngrams import word_counts
 
 FREE = ("lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings")
-MEASURES = (*FREE, "tokens", "semantic")
+MEASURES = (*FREE, "tokens", "semantic", "rates")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Plan:
         by_model: the vectors come from a model, which needs the texts.
         match: words of each group over which figures that depend on the amount of text are taken;
             0 for as many as the smallest group that a law can be fitted to; None for all.
+        patterns: by name, whose rates are measured.
+        seed: of the rates' intervals.
     """
 
     measures: frozenset[str]
@@ -39,6 +43,8 @@ class Plan:
     words: int = 1_000_000
     by_model: bool = False
     match: int | None = None
+    patterns: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    seed: int = 0
 
     @property
     def of_words(self) -> bool:
@@ -62,12 +68,14 @@ class Seen:
         lengths: name → int64 [texts].
         words: None where no measure needs them.
         tokens: ids of each text, None without a tokenizer.
+        matches: of each pattern, int64 [texts].
     """
 
     lengths: dict[str, np.ndarray]
     words: Words | None
     tokens: list[np.ndarray] | None
     keys: Hashes
+    matches: dict[str, np.ndarray]
 
 
 def look(
@@ -81,10 +89,12 @@ def look(
             "bytes": texts.lengths(),
             "words": word_counts(texts),
         }
-        tokens = encode(list(texts)) if encode is not None else None
+        strings = list(texts) if encode is not None or plan.patterns else []
+        tokens = encode(strings) if encode is not None else None
         if tokens is not None:
             lengths["tokens"] = np.array([len(ids) for ids in tokens], np.int64)
         words = words_of(texts) if plan.of_words else None
-        return Seen(lengths, words, tokens, hashes(batch.column(ID_FIELD), texts.views()))
+        keys = hashes(batch.column(ID_FIELD), texts.views())
+        return Seen(lengths, words, tokens, keys, matches(plan.patterns, strings))
 
     return work

@@ -66,7 +66,9 @@ def ends(groups: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
 def lines(report: dict[str, Any]) -> list[str]:
     """A line a group, the most diverse first (of documents the medians); tests; what stands out."""
     groups = by_diversity(report["groups"])
-    shown = [c for c in _COLUMNS if any(at(group, c[1]) is not None for group in groups)]
+    rates = dict.fromkeys(name for group in groups for name in group.get("rates") or {})
+    columns = [*_COLUMNS, *((f"{name}/1,000", ("rates", name, "value")) for name in rates)]
+    shown = [c for c in columns if any(at(group, c[1]) is not None for group in groups)]
     wide = min(_NAME, max((len(group["name"]) for group in groups), default=0))
     found = [f"{'':<{wide}}" + "".join(f"  {name:>{_width(name)}}" for name, _ in shown)]
     for group in ends(groups):
@@ -102,6 +104,10 @@ def _only(group: dict[str, Any]) -> list[str]:
     if heaps and heaps["beta"] is not None:
         low, high = heaps["beta_interval"]
         rows.append(("Heaps K, β (95 %)", f"{number(heaps['k'])}, {number(low)} … {number(high)}"))
+    for name, found in (group.get("rates") or {}).items():
+        ends = found["interval"]
+        reach = f"{number(ends[0])} … {number(ends[1])}" if ends else found["reason"]
+        rows.append((f"{name} in 1,000 words (95 %)", f"{number(found['value'])}, {reach}"))
     for kind in ("openings", "templates"):
         for words, share in (group.get("openings") or {}).get(kind, [])[:3]:
             rows.append((kind, f"{100 * share:.1f} % “{words}”"))

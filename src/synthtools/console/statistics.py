@@ -52,6 +52,7 @@ class Options:
     vectors: int
     words: int
     match_words: str | None
+    rates: tuple[str, ...]
     seed: int
     report: str | None
     plot: str | None
@@ -60,12 +61,14 @@ class Options:
     def plan(self) -> Plan:
         """Raises UsageError where options do not go together."""
         from synthtools.analysis.looking import FREE, MEASURES, Plan
+        from synthtools.analysis.rates import patterns_of
 
         if self.vector_field and self.vector_model:
             raise UsageError("--vector-field and --vector-model: give one")
         vectors = bool(self.vector_field or self.vector_model)
         if self.measures is None:
             named = {*FREE, *(["tokens"] if self.tokenizer else []), *(["semantic"] * vectors)}
+            named |= {"rates"} if self.rates else set()
         else:
             named = set(_listed(self.measures, MEASURES, "--measures"))
         if "tokens" in named and not self.tokenizer:
@@ -74,6 +77,8 @@ class Options:
             raise UsageError("--measures semantic needs --vector-field or --vector-model")
         if vectors and "semantic" not in named:
             raise UsageError("vectors are for semantic diversity: add it to --measures")
+        if ("rates" in named) != bool(self.rates):
+            raise UsageError("rates are of patterns: give --rate NAME=REGEX and --measures rates")
         if self.plot is not None:
             check_name(self.plot)
         return Plan(
@@ -84,6 +89,8 @@ class Options:
             self.words,
             self.vector_model is not None,
             self._match(),
+            patterns_of(self.rates, "--rate"),
+            self.seed,
         )
 
     def _match(self) -> int | None:
