@@ -109,9 +109,9 @@ study() {
 
     # ---------------------------------------------------------------- diversity, preference, danger
 
-    costs read "$parameters" "$((1200 * 300))"
+    costs read "$parameters" "$((450 * 300))"
     step "diversity-$seed.json" synth stats "sets/human-$seed.jsonl" "sets/one-$seed.jsonl" "sets/four-$seed.jsonl" \
-        --text-field response --match-words min --vector-model "$base" --vectors 400 --seed "$seed" --tests none
+        --text-field response --match-words min --vector-model "$base" --vectors 150 --seed "$seed" --tests none
     step "writing-$seed.json" synth stats "written/human-$seed.jsonl" "written/one-$seed.jsonl" \
         "written/four-$seed.jsonl" --text-field response --match-words min --seed "$seed" --tests none
     step "texts/preferred-$seed.jsonl" preferred

@@ -17,7 +17,7 @@ options "$here" "$@"
 setting base       builtin               ./base
 setting parameters 4.8M                  2B
 setting share      50                    2
-setting tokens     56K                   10B
+setting tokens     40K                   10B
 setting forget     16K                   1B
 setting methods    "bounded=1,1,1 ga refine"         "bounded ga refine"
 setting tune       16K                   200M
@@ -26,10 +26,10 @@ setting documents  600                   5000000
 setting batch      16                    64
 setting rate       3e-4                  5e-5
 setting tune_rate  2e-4                  2e-5
-setting held       40                    2000
-setting few        150                   2000
-setting items      80                    100000
-setting prompts    40                    500
+setting held       15                    2000
+setting few        60                    2000
+setting items      50                    100000
+setting prompts    30                    500
 setting new        48                    1024
 settled
 
@@ -50,14 +50,14 @@ if [ -n "$data" ]; then
     step all/qa.jsonl headed "$data/synth_gpteacher/roleplay.jsonl.zst"
     step all/chat.jsonl told "$data/human_selfinstruct_tasks" "$data/human_stackexchange_beer"
     knowledge=(--suite arc_easy,perplexity --data "$data" --limit "$items")
-    following=(--suite ifeval,perplexity --data "$data" --limit "$prompts" --max-new-tokens "$new")
+    following=(--suite ifeval --data "$data" --limit "$prompts" --max-new-tokens "$new")
 else
     step all/human.jsonl words builtin:topics
     costs write "$parameters" 50K
     step all/qa.jsonl continued
     step all/chat.jsonl asked
     knowledge=(--suite perplexity)
-    following=(--suite perplexity)
+    following=()
 fi
 [ -n "$dry_run" ] || only_tables || mkdir -p texts
 for name in human qa chat; do
@@ -102,10 +102,11 @@ study() {
             --max-new-tokens "$new" --seed "$seed" --on-error skip
         costs train "$parameters" "$tune"
         step "tuned/$name-$seed/" synth train texts/chat.jsonl --sft --from "models/$name-$seed" \
-            --tokens "$tune" --lr "$tune_rate" "${common[@]}"
-        costs write "$parameters" "$((prompts * new))"
-        step "follows/$name-$seed.json" synth eval "tuned/$name-$seed" "${following[@]}" \
-            --valid answers=held-out/chat.jsonl --bootstrap 0
+            --tokens "$tune" --lr "$tune_rate" --valid answers=held-out/chat.jsonl "${common[@]}"
+        if [ ${#following[@]} != 0 ]; then
+            costs write "$parameters" "$((prompts * new))"
+            step "follows/$name-$seed.json" synth eval "tuned/$name-$seed" "${following[@]}" --bootstrap 0
+        fi
         costs write "$parameters" "$((prompts * new))"
         step "writes/$name-tuned-$seed.jsonl" synth generate prompts.jsonl --model "tuned/$name-$seed" \
             --max-new-tokens "$new" --seed "$seed" --on-error skip

@@ -15,11 +15,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 options "$here" "$@"
 
 #       name       toy                              paper
-setting shares     "0 10 20 30 50"                  "0 10 20 30 40 50"
+setting shares     "0 20 30 50"                     "0 10 20 30 40 50"
 # Architectures with their parameters.
 setting sizes      "$here/small.json=490K llama-tiny=1.2M" "pythia-410m=410M pythia-1.4b=1.4B pythia-6.9b=6.9B pythia-12b=12B"
 setting tokens     64K                              8.4B
-setting iterated   "20 50"                          "10 20 30 50"
+setting iterated   50                               "10 20 30 50"
 setting iterations 3                                3
 setting beginnings 200                              1000000
 setting new        96                               512
@@ -29,7 +29,7 @@ setting context    256                              2048
 setting documents  600                              5000000
 setting batch      16                               512
 setting rate       4e-3                             3e-4
-setting held       40                               2000
+setting held       10                               2000
 settled
 
 # ---------------------------------------------------------------- texts
