@@ -266,6 +266,9 @@ def test_names_of_patterns_are_numbers_where_all_are(tmp_path):
     os.mkdir(tmp_path / "b")
     (tmp_path / "b" / "f").touch()
     assert [m.fields for m in found_by(f"{tmp_path}/{{x}}/f")] == [{"x": "b"}]
+    (tmp_path / "b" / ".f").touch()
+    assert [m.fields for m in found_by(f"{tmp_path}/b/{{x}}")] == [{"x": "f"}]
+    assert [m.path for m in found_by(f"{tmp_path}/b/.{{x}}")] == [f"{tmp_path}/b/.f"]
     for pattern in ("{a}{b}", "{a", "a}", "{}", "{a b}", "{{a}}"):
         with pytest.raises(UsageError):
             names_of(pattern)
