@@ -100,6 +100,24 @@ def test_a_table_is_a_report_to_take_from(table, tmp_path):
     assert again["by"] == [] and again["groups"][0]["name"] == "all"
 
 
+def test_one_path_of_two_files_has_two_names(table, tmp_path):
+    for name, value in (("a", 1), ("b", 2)):
+        for seed in (0, 1):
+            report = {"kind": "ppl-summary", "x@y": value * 10 + seed, "made_by": {}}
+            (tmp_path / f"{seed}-{name}.json").write_text(json.dumps(report))
+    patterns = [f"{tmp_path}/{{seed}}-{name}.json" for name in "ab"]
+    words = ["--take", 'a="x@y"@*-a.json', "--take", "b=x@y@*/?-b.json"]
+    report = table(*patterns, *words, "--claim", "b > a")
+    assert report["rows"] == [{"seed": s, "a": 10 + s, "b": 20 + s} for s in (0, 1)]
+    assert report["claims"][0]["difference"]["low"] == 10
+    with pytest.raises(SynthError, match=r"c=x@y@\*-c.json: no report has this path"):
+        table(*patterns, "--take", "c=x@y@*-c.json")
+    with pytest.raises(
+        SynthError, match="x of seed=0 is 10 in .*0-a.json and 20 in .*0-b.json; take"
+    ):
+        table(*patterns, "--take", 'x="x@y"')
+
+
 def test_records_carry_what_is_no_number(table, tmp_path):
     path = tmp_path / "runs.jsonl"
     records = [
@@ -248,6 +266,9 @@ def test_names_of_patterns_are_numbers_where_all_are(tmp_path):
     os.mkdir(tmp_path / "b")
     (tmp_path / "b" / "f").touch()
     assert [m.fields for m in found_by(f"{tmp_path}/{{x}}/f")] == [{"x": "b"}]
+    (tmp_path / "b" / ".f").touch()
+    assert [m.fields for m in found_by(f"{tmp_path}/b/{{x}}")] == [{"x": "f"}]
+    assert [m.path for m in found_by(f"{tmp_path}/b/.{{x}}")] == [f"{tmp_path}/b/.f"]
     for pattern in ("{a}{b}", "{a", "a}", "{}", "{a b}", "{{a}}"):
         with pytest.raises(UsageError):
             names_of(pattern)

@@ -26,7 +26,8 @@ def table(
             "--take",
             metavar="NAME=PATH",
             help="A number of each report, under a name: a.b.c, names of odd characters in quotes "
-            '(a."b.c"), [0] and [-1] in lists, [name=value] for the object of a list. Repeatable. '
+            '(a."b.c"), [0] and [-1] in lists, [name=value] for the object of a list. PATH@FILE takes it '
+            "out of files of that name alone (ppl=perplexity@*-human.json). Repeatable. "
             "Default: of records, all fields that hold numbers.",
             show_default=False,
         ),
@@ -138,7 +139,7 @@ def table(
       synth table runs.parquet --by method --columns ece
 
     Memory: one report at a time, and the values taken. At most 100,000 files, and 1,000,000 rows of
-    records, at some 1 KB each [ours].
+    records, at some 2 KB each [ours].
     """
     from synthtools.console.tabulating import Tabulating, run_table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from synthtools.analysis import natural, value_paths
@@ -26,21 +27,34 @@ _MOST_PATHS = 20_000
 
 @dataclass
 class Takes:
-    """What is taken out of each report: name → path, with what has been found of it."""
+    """What is taken out of each report.
+
+    Attributes:
+        paths: by name, as given.
+        steps: the paths parsed.
+        files: names of values that are taken out of certain files alone → what these are called, as a
+            shell's pattern of the whole path.
+    """
 
     paths: dict[str, str]
     steps: dict[str, tuple[Step, ...]]
+    files: dict[str, str] = field(default_factory=dict)
     met: set[str] = field(default_factory=set)
     known: dict[str, None] = field(default_factory=dict)
 
-    def of(self, report: dict[str, Any], name: str) -> dict[str, int | float | None]:
+    def of(self, report: dict[str, Any], name: str, file: str) -> dict[str, int | float | None]:
         """The values that a report has.
+
+        Args:
+            name: of the report, for errors; file: where it stands.
 
         Raises:
             SynthError: a path leads to something that is no number.
         """
         found = {}
         for taken, steps in self.steps.items():
+            if not fnmatchcase(file, self.files.get(taken, "*")):
+                continue
             try:
                 found[taken] = value_paths.pick(report, steps)
                 self.met.add(taken)
@@ -59,13 +73,14 @@ class Takes:
         """Raises SynthError where a path was in no report."""
         for taken, path in self.paths.items():
             if taken not in self.met:
+                bare = path.removesuffix(f"@{self.files.get(taken)}")
                 raise SynthError(
-                    f"--take {taken}={path}: no report has this path{near(path, list(self.known))}"
+                    f"--take {taken}={path}: no report has this path{near(bare, list(self.known))}"
                 )
 
 
 def takes(given: list[str]) -> Takes:
-    """``--take NAME=PATH``, as often as given.
+    """``--take NAME=PATH`` and ``--take NAME=PATH@FILE``, as often as given.
 
     Raises:
         UsageError
@@ -81,7 +96,12 @@ def takes(given: list[str]) -> Takes:
         if name in found.paths:
             raise UsageError(f"--take {text}: {name} is taken already")
         found.paths[name] = path.strip()
-        found.steps[name] = value_paths.parse(path.strip())
+        bare, at, file = found.paths[name].rpartition("@")
+        if at and not set(file) & set('"[]'):  # else it is a part of a name in quotes
+            found.files[name] = file
+        else:
+            bare = found.paths[name]
+        found.steps[name] = value_paths.parse(bare)
     return found
 
 
@@ -167,7 +187,7 @@ class Rows:
             raise UsageError(f"--take {both[0]}: is a name of the pattern too; take another")
         if first:
             self.takes.learn(report)
-        self._join(Row(fields, self.takes.of(report, name)), name, seen)
+        self._join(Row(fields, self.takes.of(report, name, name)), name, seen)
 
     def _records(self, batches: Iterator[Any], seen: dict[tuple[Any, ...], str]) -> None:
         roots = {steps[0] for steps in self.takes.steps.values()}
@@ -188,7 +208,7 @@ class Rows:
                         raise UsageError(
                             f"--take {both[0]}: is a field of the records too; take another name"
                         )
-                    row = Row(fields, self.takes.of(record, name))
+                    row = Row(fields, self.takes.of(record, name, batch.source))
                 else:
                     row = self._as_it_is(record, name)
                 self._join(row, name, seen)
@@ -236,7 +256,8 @@ class Rows:
                 elif kept[one] != value:
                     raise SynthError(
                         f"{one} of {label(row.fields)} is {kept[one]} in {places[one]} and {value} "
-                        f"in {name}; take them under two names, or part the runs by a pattern"
+                        f"in {name}; take them under two names (--take NAME=PATH@FILE), or a name "
+                        "of the pattern must part them ({set})"
                     )
 
 
