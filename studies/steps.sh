@@ -79,7 +79,7 @@ options() {
     [ -n "$jobs" ] || jobs=$(nproc)
     [ "$jobs" -le ${#list[@]} ] || jobs=${#list[@]}
     work=${work:-$study-$scale}
-    mkdir -p "$work/.steps"
+    mkdir -p "$work/.steps" "$work/rows"
     cd "$work" || exit 2
     work=$PWD
     if [ -n "$rows" ]; then
@@ -265,6 +265,20 @@ plan() {
 }
 
 sum() { awk "BEGIN { printf \"%.6g\", $1 + $2 }"; }
+
+# ---------------------------------------------------------------- tables
+
+# gather NAME REPORT… OPTION…: rows/NAME.jsonl, a row each of the reports; of `synth table`.
+gather() {
+    only_tables || [ -n "$dry_run" ] || synth table "${@:2}" --rows "rows/$1.jsonl" --force > "rows/$1.json"
+}
+
+# table NAME OPTION…: the table and the claims of rows/NAME.jsonl, in the README and in tables/NAME.json.
+table() {
+    [ -n "$dry_run" ] && return
+    mkdir -p tables
+    synth table "$rows/$1.jsonl" "${@:2}" --markdown "$readme" --section "$1" > "tables/$1.json"
+}
 
 # The end of a study: of a dry run the sums; of a run its time.
 finished() {

@@ -133,4 +133,45 @@ preferred() {
     for name in "${sets[@]}"; do synth cat "written/$name-$seed.jsonl" --set "model=tuned-$name" --select id,prompt,response,model; done
 }
 each_seed study
+
+# ---------------------------------------------------------------- tables
+
+takes=()
+number=0
+for set in human one four; do
+    takes+=(--take "${set}_heaps=groups[$number].heaps.beta" --take "${set}_lexical=groups[$number].lexical_diversity.pooled")
+    takes+=(--take "${set}_semantic=groups[$number].semantic_diversity.value")
+    number=$((number + 1))
+done
+gather sets 'diversity-{seed}.json' "${takes[@]}"
+table sets --by '' --over seed \
+    --claim "Vocabularies of people grow faster than one model's (Heaps): human_heaps > one_heaps" \
+    --claim "They grow faster than four models': human_heaps > four_heaps" \
+    --claim "People's answers are lexically more diverse than one model's: human_lexical > one_lexical" \
+    --claim "Four models' answers are lexically more diverse than one's: four_lexical > one_lexical" \
+    --claim "Four models' answers are semantically more diverse than one's: four_semantic > one_semantic"
+
+takes=()
+number=0
+for set in human one four; do
+    takes+=(--take "${set}_heaps=groups[$number].heaps.beta" --take "${set}_lexical=groups[$number].lexical_diversity.pooled")
+    number=$((number + 1))
+done
+gather writing 'writing-{seed}.json' "${takes[@]}"
+table writing --by '' --over seed \
+    --claim "Tuned on four models a model writes more diverse answers than tuned on one: four_lexical > one_lexical" \
+    --claim "Tuned on people it writes more diverse answers than tuned on one model: human_lexical > one_lexical"
+
+gather tuned 'tuned/{set}-{seed}/training/report.json' 'preference/{set}-{seed}.json' 'danger/{set}-{seed}.json' \
+    --take 'answers=valid.answers' --take 'own=suites.self-preference.figures.spb' \
+    --take 'synthetic=suites.self-preference.figures.psb'
+table tuned --by set --over seed \
+    --claim "Tuning on one model's answers makes human answers harder than tuning on people's: answers[set=one] > answers[set=human]" \
+    --claim "Four sources make them less hard than one: answers[set=four] < answers[set=one]" \
+    --claim "A tuned model prefers its own answers: own[set=one] > 0" \
+    --claim "Tuning on people's answers lowers that preference: own[set=human] < own[set=one]"
+
+if [ -z "$dry_run" ] && ! only_tables; then
+    synth plot "diversity-${seeds%% *}.json" "writing-${seeds%% *}.json" tables/*.json -o page.html --force
+fi
 finished

@@ -45,6 +45,9 @@ told() { synth cat "$@" --where prompt --where response --select id,prompt,respo
 continued() { synth generate builtin:topics --continue 48 --max-new-tokens 160 -n 4 | synth cat --text 'Question: Go on.\n\nAnswer: {response}' --select text; }
 asked() { synth cat builtin:topics --set 'prompt=Explain this.' --text '{text}' --text-field response --select id,prompt,response; }
 
+# How often the words of the heading come in what a model writes.
+headings() { synth stats "$1" --text-field response --measures lengths --rate 'heading=(?i)\b(question|answer)s?\b'; }
+
 if [ -n "$data" ]; then
     step all/human.jsonl words "$data/human_wikipedia_en_2015" "$data/human_textbooks_openstax"
     step all/qa.jsonl headed "$data/synth_gpteacher/roleplay.jsonl.zst"
@@ -69,7 +72,7 @@ step prompts.jsonl synth sample held-out/chat.jsonl -n "$prompts" --text-field p
 # ---------------------------------------------------------------- models
 
 study() {
-    local name method weights report
+    local name method weights
     local common=(--context "$context" --batch "$batch" --seed "$seed" --cache tokens)
     local models=(mixed plain)
 
@@ -110,10 +113,8 @@ study() {
         costs write "$parameters" "$((prompts * new))"
         step "writes/$name-tuned-$seed.jsonl" synth generate prompts.jsonl --model "tuned/$name-$seed" \
             --max-new-tokens "$new" --seed "$seed" --on-error skip
-        for report in "$name" "$name-tuned"; do
-            step "pattern/$report-$seed.json" synth stats "writes/$report-$seed.jsonl" --text-field response \
-                --measures lengths --rate 'heading=(?i)\b(question|answer)s?\b'
-        done
+        step "pattern/before/$name-$seed.json" headings "writes/$name-$seed.jsonl"
+        step "pattern/after/$name-$seed.json" headings "writes/$name-tuned-$seed.jsonl"
     done
 
     # Where the distribution of held-out human text went, and came back to.
@@ -132,4 +133,45 @@ study() {
         --measures lengths,tokens
 }
 each_seed study
+
+# ---------------------------------------------------------------- tables
+
+gather models 'knows/{model}-{seed}.json' 'pattern/before/{model}-{seed}.json' 'pattern/after/{model}-{seed}.json' \
+    'tuned/{model}-{seed}/training/report.json' 'follows/{model}-{seed}.json' \
+    --take 'human=suites.perplexity.domains[domain=human].perplexity' \
+    --take 'qa=suites.perplexity.domains[domain=qa].perplexity' \
+    --take 'science=suites.arc_easy.figures.accuracy' \
+    --take 'pattern=groups[0].rates.heading.value@*before*' \
+    --take 'tuned_pattern=groups[0].rates.heading.value@*after*' \
+    --take 'answers=valid.answers' \
+    --take 'followed=suites.ifeval.figures.instruction_strict'
+first=${methods%% *}
+first=${first//[=,]/_}
+table models --by model --over seed \
+    --claim 'Synthetic answers raise accuracy on knowledge: science[model=mixed] > science[model=plain]' \
+    --claim 'Synthetic answers leave a pattern in what the model writes: pattern[model=mixed] > pattern[model=plain]' \
+    --claim 'The pattern outlives tuning on human instructions: tuned_pattern[model=mixed] > tuned_pattern[model=plain]' \
+    --claim 'Tuned, the model that saw them expects human answers less: answers[model=mixed] > answers[model=plain]' \
+    --claim 'Tuned, it follows fewer instructions: followed[model=mixed] < followed[model=plain]' \
+    --claim "Bounded forgetting takes the pattern out: pattern[model=$first] < pattern[model=mixed]" \
+    --claim "Bounded forgetting keeps human text (within 2 %): human[model=$first] < 1.02 * human[model=mixed]" \
+    --claim "Bounded forgetting keeps knowledge (within 2 points): science[model=$first] > science[model=mixed] - 0.02" \
+    --claim "Gradient ascent costs human text more than bounded forgetting: human[model=ga] > human[model=$first]" \
+    --claim "Unlearning takes out more than further training on human text: pattern[model=$first] < pattern[model=refine]" \
+    --claim "Tuned, the unlearned model follows more instructions than the one that saw synthetic answers: followed[model=$first] > followed[model=mixed]" \
+    --claim "Tuned, it expects human answers more: answers[model=$first] < answers[model=mixed]"
+
+gather corpora 'shift-{seed}.json' 'map-{seed}.json' \
+    --take 'shift=pairs[0].mean_shift@*shift*' --take 'variance=pairs[0].variance_ratio@*shift*' \
+    --take 'shift_back=pairs[1].mean_shift@*shift*' \
+    --take 'neighbours=pairs[0].knn_accuracy.value' --take 'by_chance=pairs[0].knn_accuracy.expected'
+table corpora --by '' --over seed \
+    --claim 'Synthetic answers and human text lie apart (nearest neighbours): neighbours > by_chance' \
+    --claim 'Synthetic answers shift the perplexity of human text upwards: shift > 0' \
+    --claim 'They narrow its distribution: variance < 1'
+
+if [ -z "$dry_run" ] && ! only_tables; then
+    synth plot "shift-${seeds%% *}.json" "map-${seeds%% *}.json" "frequencies-${seeds%% *}.json" tables/*.json \
+        -o page.html --force
+fi
 finished

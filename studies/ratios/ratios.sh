@@ -69,18 +69,18 @@ trained() {
         shift
     done
     costs train "$parameters" "$tokens"
-    step "models/$model-$seed/" synth train "${sources[@]}" --arch "$architecture" --tokenizer builtin \
+    step "models/$model/$seed/" synth train "${sources[@]}" --arch "$architecture" --tokenizer builtin \
         --context "$context" --batch "$batch" --tokens "$tokens" --lr "$rate" --schedule cosine \
         --cache tokens --seed "$seed" "${@:2}"
     costs read "$parameters" "$((items * 400 + held * 1000))"
-    step "evals/$model-$seed.json" synth eval "models/$model-$seed" "${suites[@]}" --bootstrap 0 \
-        --valid human=held-out/human.jsonl --valid synthetic=held-out/synthetic.jsonl --samples "evals/$model-$seed.jsonl" --force
+    step "evals/$model/$seed.json" synth eval "models/$model/$seed" "${suites[@]}" --bootstrap 0 \
+        --valid human=held-out/human.jsonl --valid synthetic=held-out/synthetic.jsonl
 }
 
 # written MODEL SIZE: what the model makes of beginnings of human texts.
 written() {
     costs write "${2##*=}" "$((beginnings * new))"
-    step "texts/$1-$seed.jsonl" going_on "models/$1-$seed" "$seed"
+    step "written/$1/$seed.jsonl" going_on "models/$1/$seed" "$seed"
 }
 going_on() {
     synth generate beginnings.jsonl --model "$1" --continue 32 --max-new-tokens "$new" --temperature 1 --top-p 1 --seed "$2" |
@@ -95,14 +95,14 @@ study() {
         # Once, on text of other models.
         for share in $shares; do
             if [ "$share" = 0 ]; then
-                trained "$name-0-1" "$size" "$human"
+                trained "shares/$name/0/1" "$size" "$human"
             else
-                trained "$name-$share-1" "$size" "$human=$((100 - share))%" "$synthetic=$share%"
+                trained "shares/$name/$share/1" "$size" "$human=$((100 - share))%" "$synthetic=$share%"
             fi
         done
         reports=() labels=''
         for share in $shares; do
-            reports+=("evals/$name-$share-1-$seed.json")
+            reports+=("evals/shares/$name/$share/1/$seed.json")
             labels+=${labels:+,}$share%
         done
         step "budget/$name-$seed.json" synth diff "${reports[@]}" --budget --shares "$labels" \
@@ -112,31 +112,82 @@ study() {
     # Again and again, on what the last of the largest models wrote.
     for share in $iterated; do
         for ((k = 2; k <= iterations; k++)); do
-            last=$name-$share-$((k - 1))
+            last=shares/$name/$share/$((k - 1))
             written "$last" "$size"
-            trained "$name-$share-$k" "$size" "$human=$((100 - share))%" "texts/$last-$seed.jsonl=$share%"
+            trained "shares/$name/$share/$k" "$size" "$human=$((100 - share))%" "written/$last/$seed.jsonl=$share%"
         done
     done
 
     # Workflows: the last generation alone, all of them, as many drawn from all.
     local workflow generations
     step "texts/real-$seed.jsonl" synth sample "$human" -n "$beginnings" --seed "$seed"
-    trained "real-1" "$size" "texts/real-$seed.jsonl" -- --epochs 100
+    trained workflows/real/1 "$size" "texts/real-$seed.jsonl" -- --epochs 100
     for workflow in replace accumulate accumulate-subsample; do
         generations=(--generation "texts/real-$seed.jsonl")
-        last=real-1
+        last=workflows/real/1
         for ((k = 2; k <= iterations; k++)); do
             written "$last" "$size"
-            generations+=(--generation "texts/$last-$seed.jsonl")
+            generations+=(--generation "written/$last/$seed.jsonl")
             step "texts/$workflow-$k-of-$seed.jsonl" synth mix --workflow "$workflow" "${generations[@]}" --seed "$seed"
-            last=$workflow-$k
+            last=workflows/$workflow/$k
             trained "$last" "$size" "texts/$workflow-$k-of-$seed.jsonl" -- --epochs 100
         done
     done
 
     # Equal parts of human text and of what the model wrote of it, the human loss weighted or not.
-    trained golden "$size" "$human=50%" "texts/real-1-$seed.jsonl=50%" -- --golden human
-    trained equal "$size" "$human=50%" "texts/real-1-$seed.jsonl=50%"
+    trained weights/golden "$size" "$human=50%" "written/workflows/real/1/$seed.jsonl=50%" -- --golden human
+    trained weights/equal "$size" "$human=50%" "written/workflows/real/1/$seed.jsonl=50%"
 }
 each_seed study
+
+# ---------------------------------------------------------------- tables
+
+small='' large=''
+for size in $sizes; do
+    large=$(basename "${size%=*}" .json)
+    small=${small:-$large}
+done
+read -ra list <<< "$shares"
+most=${list[-1]}
+takes=(--take 'human=suites.perplexity.domains[domain=human].perplexity')
+accuracy='' ece=''
+for name in $kinds; do
+    takes+=(--take "$name=suites.$name.figures.accuracy" --take "${name}_ece=suites.$name.figures.ece")
+    accuracy+="${accuracy:+, }${name}[CELL]"
+    ece+="${ece:+, }${name}_ece[CELL]"
+done
+mean() { # accuracy|ece CELL: over the kinds of tasks
+    local cells=${!1}
+    echo "mean(${cells//CELL/$2})"
+}
+
+gather shares 'evals/shares/{size}/{share}/{iteration}/{seed}.json' "${takes[@]}"
+claims=()
+for name in "$small" "$large"; do
+    claims+=(
+        --claim "$name: up to 20 % synthetic stays within 3 % in accuracy: $(mean accuracy "size=$name,share=20,iteration=1") > 0.97 * $(mean accuracy "size=$name,share=0,iteration=1")"
+        --claim "$name: $most % synthetic loses 8 % of accuracy or more: $(mean accuracy "size=$name,share=$most,iteration=1") < 0.92 * $(mean accuracy "size=$name,share=0,iteration=1")"
+        --claim "$name: up to 20 % synthetic stays within 3 % in perplexity: human[size=$name,share=20,iteration=1] < 1.03 * human[size=$name,share=0,iteration=1]"
+        --claim "$name: $most % synthetic costs 8 % of perplexity or more: human[size=$name,share=$most,iteration=1] > 1.08 * human[size=$name,share=0,iteration=1]"
+    )
+done
+table shares --by size,share,iteration --over seed "${claims[@]}" \
+    --claim "The larger model bears $most % better (log perplexity): log(human[size=$large,share=$most,iteration=1]) - log(human[size=$large,share=0,iteration=1]) < log(human[size=$small,share=$most,iteration=1]) - log(human[size=$small,share=0,iteration=1])" \
+    --claim "Perplexity of human text rises with each iteration at $most %: human[size=$large,share=$most,iteration=1] < human[size=$large,share=$most,iteration=2] < human[size=$large,share=$most,iteration=$iterations]" \
+    --claim "Calibration worsens with iterations at $most %: $(mean ece "size=$large,share=$most,iteration=1") < $(mean ece "size=$large,share=$most,iteration=$iterations")"
+
+gather workflows 'evals/workflows/{workflow}/{generation}/{seed}.json' --take 'human=suites.perplexity.domains[domain=human].perplexity'
+table workflows --by workflow,generation --over seed \
+    --claim "Replacing: human text gets harder with each generation: human[workflow=real,generation=1] < human[workflow=replace,generation=2] < human[workflow=replace,generation=$iterations]" \
+    --claim "Accumulating is better than replacing: human[workflow=accumulate,generation=$iterations] < human[workflow=replace,generation=$iterations]" \
+    --claim "A sample of what accumulated is better than replacing: human[workflow=accumulate-subsample,generation=$iterations] < human[workflow=replace,generation=$iterations]" \
+    --claim "Accumulating all is better than a sample of it: human[workflow=accumulate,generation=$iterations] < human[workflow=accumulate-subsample,generation=$iterations]"
+
+gather weights 'evals/weights/{weights}/{seed}.json' --take 'human=suites.perplexity.domains[domain=human].perplexity'
+table weights --by weights --over seed \
+    --claim 'The golden-ratio weight on human text is better than equal weights: human[weights=golden] < human[weights=equal]'
+
+if [ -z "$dry_run" ] && ! only_tables; then
+    synth plot "budget/$large-${seeds%% *}.json" tables/*.json -o page.html --force
+fi
 finished

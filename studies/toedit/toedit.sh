@@ -81,7 +81,6 @@ for name in "${domains[@]}" answers chat; do
         --rest "$place/$name.jsonl" --force
     [ "$name" = chat ] || valid+=(--valid "$name=held-out/$name.jsonl")
 done
-first=${domains[0]}
 last=${domains[-1]}
 
 # ---------------------------------------------------------------- 1. mixtures, and a selection
@@ -98,12 +97,12 @@ mixtures() {
             *) sources=("texts/human=$((100 - share))%" "texts/answers.jsonl=$share%") ;;
         esac
         costs train "$parameters" "$tokens"
-        step "models/$share-$seed/" synth train "${sources[@]}" "${scratch[@]}" "${valid[@]}" --seed "$seed"
+        step "mixtures/$share-$seed/" synth train "${sources[@]}" "${scratch[@]}" "${valid[@]}" --seed "$seed"
     done
     # Does it help to select what is most like human text?
     step "$selected" synth dsir texts/answers.jsonl --target texts/human -n "$selection" --seed "$seed"
     costs train "$parameters" "$tokens"
-    step "models/selected-$seed/" synth train "$selected" "${scratch[@]}" "${valid[@]}" --seed "$seed"
+    step "mixtures/selected-$seed/" synth train "$selected" "${scratch[@]}" "${valid[@]}" --seed "$seed"
 }
 
 # ---------------------------------------------------------------- 2. human and synthetic text
@@ -129,7 +128,7 @@ differences() {
 # ---------------------------------------------------------------- 3. edited text
 
 edited() {
-    local kind from=texts/pool-$seed.jsonl domain=texts/domain-$seed.jsonl talk=texts/talk-$seed.jsonl
+    local kind prefix from=texts/pool-$seed.jsonl domain=texts/domain-$seed.jsonl talk=texts/talk-$seed.jsonl
     step "$from" synth sample texts/human -n "$pool" --seed "$seed"
     step "$domain" synth sample "texts/human/$last.jsonl" -n "$((pool / 2))" --seed "$seed"
     step "$talk" synth sample texts/chat.jsonl --text-field response -n "$((pool * 4))" --seed "$seed"
@@ -138,16 +137,17 @@ edited() {
         step "texts/edited-$kind-$seed.jsonl" synth edit "texts/$kind-$seed.jsonl" --model "$prior" \
             --threshold "$threshold" --seed "$seed" --text-field "$([ $kind = talk ] && echo response || echo text)"
     done
-    for kind in "" edited-; do
+    for kind in source edited; do
+        [ $kind = source ] && prefix='' || prefix=edited-
         costs train "$parameters" "$tokens"
-        step "models/${kind}scratch-$seed/" synth train "texts/${kind}pool-$seed.jsonl" "${scratch[@]}" \
-            --epochs 8 "${valid[@]}" --seed "$seed"
+        step "stages/scratch-$kind-$seed/" synth train "texts/${prefix}pool-$seed.jsonl" "${scratch[@]}" \
+            --epochs 100 "${valid[@]}" --seed "$seed"
         costs train "$base_size" "$further"
-        step "models/${kind}continued-$seed/" synth train "texts/${kind}domain-$seed.jsonl" --from "$base" \
+        step "stages/continued-$kind-$seed/" synth train "texts/${prefix}domain-$seed.jsonl" --from "$base" \
             --tokens "$further" --context "$context" --batch "$batch" --lr "$further_rate" --cache tokens \
             "${valid[@]}" --seed "$seed"
         costs train "$base_size" "$further"
-        step "models/${kind}tuned-$seed/" synth train "texts/${kind}talk-$seed.jsonl" --sft --from "$base" \
+        step "stages/tuned-$kind-$seed/" synth train "texts/${prefix}talk-$seed.jsonl" --sft --from "$base" \
             --tokens "$further" --context "$context" --batch "$batch" --lr "$further_rate" --cache tokens \
             --valid chat=held-out/chat.jsonl --seed "$seed"
     done
@@ -162,9 +162,9 @@ rules() {
     step "$scores" synth ppl "$some" --model "$prior" --candidates 64 --format arrow
     while read -r rule words; do
         read -ra words <<< "$words"
-        [ -n "$dry_run" ] || only_tables || mkdir -p edits
-        step "edits/$rule-$seed.jsonl" synth edit "$some" --scores "$scores" "${words[@]}" --seed "$seed" \
-            --report "edits/$rule-$seed.json"
+        [ -n "$dry_run" ] || only_tables || mkdir -p "edits/$rule"
+        step "edits/$rule/$seed.jsonl" synth edit "$some" --scores "$scores" "${words[@]}" --seed "$seed" \
+            --report "edits/$rule/$seed.json" --force
     done << RULES
 at-0.999 --threshold 0.999
 at-0.99 --threshold 0.99
@@ -180,8 +180,8 @@ below-0.01 --below 0.01
 below-0.001 --below 0.001
 RULES
     costs read "$prior_size" "$((few * 1500))"
-    step "edits/thrice-$seed.jsonl" synth edit "$some" --model "$prior" --threshold "$threshold" \
-        --generations 3 --seed "$seed" --report "edits/thrice-$seed.json"
+    step "edits/thrice/$seed.jsonl" synth edit "$some" --model "$prior" --threshold "$threshold" \
+        --generations 3 --seed "$seed" --report "edits/thrice/$seed.json" --force
 }
 
 # ---------------------------------------------------------------- 5. the linear model
@@ -198,4 +198,82 @@ study() {
     theory
 }
 each_seed study
+
+# ---------------------------------------------------------------- tables
+
+if only_tables; then
+    read -ra domains < "$rows/domains"
+    last=${domains[-1]}
+elif [ -z "$dry_run" ]; then
+    echo "${domains[*]}" > rows/domains
+fi
+takes=()
+for name in "${domains[@]}" answers chat; do takes+=(--take "$name=valid.$name"); done
+
+# The mean log perplexity of human text: over the domains, of one group.
+human() {
+    local name list=''
+    for name in "${domains[@]}"; do list+="${list:+, }log(${name}[$1])"; done
+    echo "mean($list)"
+}
+
+gather mixtures 'mixtures/{share}-{seed}/training/report.json' "${takes[@]}"
+each=()
+for name in "${domains[@]}"; do
+    each+=(--claim "Without human text, $name are harder than without synthetic text: ${name}[share=0] < ${name}[share=100]")
+done
+table mixtures --by share --over seed --columns "$(IFS=,; echo "${domains[*]}"),answers" \
+    --claim "Log perplexity of human text rises from 0 to 50 to 100 % synthetic: $(human share=0) < $(human share=50) < $(human share=100)" \
+    --claim "Already a quarter of synthetic text raises it: $(human share=0) < $(human share=25)" \
+    "${each[@]}" \
+    --claim "Synthetic text selected by DSIR does not replace human text: $(human share=0) < $(human share=selected)" \
+    --claim "Selection by DSIR is better than none: $(human share=selected) < $(human share=100)"
+
+gather differences 'essays/perplexity-{seed}.json' 'essays/tokens-{seed}.json' 'essays/ngrams-{seed}.json' \
+    'essays/map-{seed}.json' \
+    --take 'human_median=inputs[0].median@*perplexity*' --take 'synthetic_median=inputs[1].median@*perplexity*' \
+    --take 'overlap=pairs[0].overlap' --take 'above=pairs[0].left_above_p99' \
+    --take 'human_buckets=inputs[0].effective_buckets@*ngrams*' \
+    --take 'synthetic_buckets=inputs[1].effective_buckets@*ngrams*' \
+    --take 'p_low=token_probability.shares[0]' --take 'p_middle=token_probability.shares[5]' \
+    --take 'p_high=token_probability.shares[9]' \
+    --take 'neighbours=pairs[0].knn_accuracy.value' --take 'by_chance=pairs[0].knn_accuracy.expected'
+table differences --by '' --over seed \
+    --claim 'Human text is the harder: human_median > synthetic_median' \
+    --claim 'Synthetic text leaves out the human tail (more than 5 % of human text above its 99th percentile): above > 0.05' \
+    --claim 'N-grams of synthetic text fill fewer buckets: synthetic_buckets < human_buckets' \
+    --claim 'Probabilities of human tokens make a U: p_low > p_middle < p_high' \
+    --claim 'Human and synthetic text lie apart (nearest neighbours): neighbours > by_chance'
+
+gather stages 'stages/{stage}-{text}-{seed}/training/report.json' "${takes[@]}"
+table stages --by stage,text --over seed \
+    --claim "Edited text is the better to pre-train on: $(human stage=scratch,text=edited) < $(human stage=scratch,text=source)" \
+    --claim "Edited text is the better to continue on (the domain, $last): ${last}[stage=continued,text=edited] < ${last}[stage=continued,text=source]" \
+    --claim "Edited answers are the better to tune on: chat[stage=tuned,text=edited] < chat[stage=tuned,text=source]"
+
+gather edits 'edits/{rule}/{seed}.json' --take 'flagged=generations[0].flagged_share' \
+    --take 'changed=generations[0].changed_share' --take 'second=generations[1].flagged_share' \
+    --take 'third=generations[2].flagged_share'
+table edits --by rule --over seed \
+    --claim "Most draws return the token that stood there (at most 8.2 % of the flagged change at 0.99, k = 8, β = 1.5): changed[rule=at-0.99] <= 0.082 * flagged[rule=at-0.99]" \
+    --claim 'Each generation of edits flags fewer tokens: flagged[rule=thrice] > second[rule=thrice] > third[rule=thrice]'
+
+gather theory 'theory-{seed}.json' \
+    --take 'replace=workflows[workflow=replace].simulated[9]' \
+    --take 'accumulate=workflows[workflow=accumulate].simulated[9]' \
+    --take 'subsample=workflows[workflow=accumulate-subsample].simulated[9]' \
+    --take 'edit=workflows[workflow=edit].simulated[9]'
+table theory --by '' --over seed \
+    --claim 'Training on the last model alone: the error after ten generations is ten times that of the first, within 5 %: 9.5 < replace < 10.5' \
+    --claim 'Editing stays below it: edit < replace' \
+    --claim "The error of editing stays below twice the first model's, the bound of theorem 2: edit < 2" \
+    --claim 'Accumulating stays below π²/6: accumulate < 1.645' \
+    --claim 'A sample of all that accumulated lies between: accumulate < subsample < replace'
+
+if [ -z "$dry_run" ] && ! only_tables; then
+    first=${seeds%% *}
+    synth plot "tables/mixtures.json" -o mixtures.png --force
+    synth plot "essays/perplexity-$first.json" "essays/ngrams-$first.json" "essays/tokens-$first.json" \
+        "essays/map-$first.json" "theory-$first.json" tables/*.json -o page.html --force
+fi
 finished
