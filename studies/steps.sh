@@ -142,13 +142,23 @@ named() {
     done
 }
 
+# What a command makes beside its output.
+beside() {
+    local word before=''
+    for word; do
+        case $before in --rest | --report) echo "$word" ;; esac
+        before=$word
+    done
+}
+
 key_of() {
-    local word
+    local word before=''
     set -f
     {
         for word; do
             printf '%s\n' "$word"
-            named "$word"
+            case $before in --rest | --report) ;; *) named "$word" ;; esac
+            before=$word
         done
         # A function of the script is what it says.
         if declare -F "$1" > /dev/null; then declare -f "$1"; fi
@@ -158,23 +168,30 @@ key_of() {
 
 step() {
     only_tables && return
-    local out=$1 name=${1%/} key log
+    local out=$1 name=${1%/} key log file there=1
     shift
+    local files=("$name")
     log=.steps/${name//\//+}
     key=$(key_of "$@")
-    if [ -e "$name" ] && [ "$(cat "$log.key" 2> /dev/null)" = "$key" ]; then
+    mapfile -t -O 1 files < <(beside "$@")
+    for file in "${files[@]}"; do
+        if [ ! -e "$file" ] || [ "$(cat ".steps/${file//\//+}.key" 2> /dev/null)" != "$key" ]; then there=''; fi
+    done
+    if [ -n "$there" ]; then
         cost=()
         return
     fi
     if [ -n "$dry_run" ]; then
         plan "$name" "$*"
-        planned[$name]=1
+        for file in "${files[@]}"; do planned[$file]=1; done
         return
     fi
     cost=()
     if [ "$(cat "$log.begun" 2> /dev/null)" != "$key" ]; then rm -rf "$name"; fi
-    rm -f "$log.key"
-    mkdir -p "$(dirname "$name")"
+    for file in "${files[@]}"; do
+        rm -f ".steps/${file//\//+}.key"
+        mkdir -p "$(dirname "$file")"
+    done
     echo "$key" > "$log.begun"
     local begun=$SECONDS code=0
     # Beside the script, as there `set -e` holds within functions, and signals end the wait.
@@ -189,7 +206,8 @@ step() {
         exit $code
     fi
     if [ "$out" = "$name" ]; then mv -T "$name.partial" "$name"; fi
-    mv "$log.begun" "$log.key"
+    rm "$log.begun"
+    for file in "${files[@]}"; do echo "$key" > ".steps/${file//\//+}.key"; done
     printf '%s %s\n' "$((SECONDS - begun))" "$name" >> .steps/seconds
     printf '%6d s  %s\n' "$((SECONDS - begun))" "$name" >&2
 }

@@ -57,7 +57,6 @@ if [ -n "$data" ]; then
 else
     step all/human.jsonl asked
 fi
-[ -n "$dry_run" ] || only_tables || mkdir -p texts
 step held-out.jsonl synth sample all/human.jsonl -n "$held" --text-field response --rest texts/human.jsonl --force
 step prompts.jsonl synth cat held-out.jsonl --select id,prompt
 

@@ -62,7 +62,6 @@ else
     knowledge=(--suite perplexity)
     following=()
 fi
-[ -n "$dry_run" ] || only_tables || mkdir -p texts
 for name in human qa chat; do
     step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --rest "texts/$name.jsonl" --force \
         --text-field "$([ "$name" = chat ] && echo response || echo text)"

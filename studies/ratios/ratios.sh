@@ -52,7 +52,6 @@ else
     step all/synthetic.jsonl continued
     suites=(--suite perplexity)
 fi
-[ -n "$dry_run" ] || only_tables || mkdir -p texts
 for name in human synthetic; do
     step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --rest "texts/$name.jsonl" --force
 done

@@ -76,7 +76,6 @@ for name in "${domains[@]}" answers chat; do
         chat) place=texts field=response ;;
         *) place=texts/human field=text ;;
     esac
-    [ -n "$dry_run" ] || only_tables || mkdir -p texts/human
     step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --text-field "$field" \
         --rest "$place/$name.jsonl" --force
     [ "$name" = chat ] || valid+=(--valid "$name=held-out/$name.jsonl")
@@ -162,7 +161,6 @@ rules() {
     step "$scores" synth ppl "$some" --model "$prior" --candidates 64 --format arrow
     while read -r rule words; do
         read -ra words <<< "$words"
-        [ -n "$dry_run" ] || only_tables || mkdir -p "edits/$rule"
         step "edits/$rule/$seed.jsonl" synth edit "$some" --scores "$scores" "${words[@]}" --seed "$seed" \
             --report "edits/$rule/$seed.json" --force
     done << RULES

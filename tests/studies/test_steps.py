@@ -24,6 +24,10 @@ setting second two     TWO
 setting lines  3       300
 settled
 say() { echo "$*"; }
+split() { # FILE --rest FILE
+    head -n 1 "$1"
+    tail -n +2 "$1" > "$3"
+}
 both() { cat "$1" "$2"; }
 slow() {
     local n out=${*: -1}
@@ -37,10 +41,11 @@ slow() {
 step a.txt say "$first"
 step b.txt say "$second"
 step c.txt both a.txt b.txt
+step top.txt split c.txt --rest parts/rest.txt
 study() {
     costs train 1M 1K
     step "slow-$seed/" slow "$lines"
-    step "end-$seed.txt" both c.txt "slow-$seed/lines"
+    step "end-$seed.txt" both parts/rest.txt "slow-$seed/lines"
 }
 each_seed study
 finished
@@ -75,13 +80,13 @@ def study(tmp_path):
     return run
 
 
-ALL = ["a.txt", "b.txt", "c.txt", "end-0.txt", "end-1.txt", "slow-0", "slow-1"]
+ALL = ["a.txt", "b.txt", "c.txt", "end-0.txt", "end-1.txt", "slow-0", "slow-1", "top.txt"]
 
 
 def test_a_step_is_done_once(study):
     code, done, _, errors = study("--seeds", "0 1")
     assert (code, done) == (0, ALL), errors
-    assert (study.work / "end-1.txt").read_text() == "one\ntwo\n0 of 1\n1 of 1\n2 of 1\n"
+    assert (study.work / "end-1.txt").read_text() == "two\n0 of 1\n1 of 1\n2 of 1\n"
     assert study("--seeds", "0 1")[:2] == (0, [])
     # Another seed is more work, not other work.
     assert study("--seeds", "0 1 2")[:2] == (0, ["end-2.txt", "slow-2"])
@@ -90,10 +95,17 @@ def test_a_step_is_done_once(study):
 def test_a_changed_setting_redoes_what_depends_on_it(study):
     study("--seeds", "0 1")
     code, done, *_ = study("--seeds", "0 1", "--set", "second=other")
-    assert (code, done) == (0, ["b.txt", "c.txt", "end-0.txt", "end-1.txt"])
+    assert (code, done) == (0, ["b.txt", "c.txt", "end-0.txt", "end-1.txt", "top.txt"])
     code, done, *_ = study("--seeds", "0 1", "--set", "second=other", "--set", "lines=2")
     assert (code, done) == (0, ["end-0.txt", "end-1.txt", "slow-0", "slow-1"])
-    assert (study.work / "end-0.txt").read_text() == "one\nother\n0 of 0\n1 of 0\n"
+    assert (study.work / "end-0.txt").read_text() == "other\n0 of 0\n1 of 0\n"
+
+
+def test_what_is_made_beside_the_output_belongs_to_it(study):
+    study("--seeds", "0")
+    (study.work / "parts" / "rest.txt").unlink()
+    assert study("--seeds", "0")[:2] == (0, ["top.txt"])
+    assert (study.work / "parts" / "rest.txt").read_text() == "two\n"
 
 
 def test_a_killed_study_goes_on(study):
@@ -138,17 +150,14 @@ def test_a_failing_step_ends_the_study_with_its_line(study):
 def test_the_plan_does_nothing(study):
     code, done, out, _ = study("--dry-run", "--scale", "paper", "--seeds", "0 1 2")
     assert (code, done) == (0, [])
-    assert "9 steps to do. Tokens to train: 3e+03." in out
+    assert "10 steps to do. Tokens to train: 3e+03." in out
     assert "ONE" in out and not (study.work / "a.txt").exists()
     study("--seeds", "0")
     assert "\n0 steps to do." in study("--dry-run", "--seeds", "0")[2]
     # What follows from a change is planned, too.
     out = study("--dry-run", "--seeds", "0", "--set", "first=x")[2]
-    assert [line.split()[0] for line in out.splitlines() if "both" in line or "say" in line] == [
-        "a.txt",
-        "c.txt",
-        "end-0.txt",
-    ]
+    planned = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
+    assert planned[3:] == ["a.txt", "c.txt", "top.txt", "end-0.txt"]
 
 
 @pytest.mark.parametrize(
