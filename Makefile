@@ -7,11 +7,12 @@ READY := $(VENV)/.ready
 VLLM := .venv-vllm
 VLLM_READY := $(VLLM)/.ready
 
-.PHONY: help demo test test-vllm lint docs bench faults clean
+.PHONY: help demo test nightly test-vllm lint docs bench faults clean
 
 help:
 	@echo "make demo       edit human text with the built-in model and show its perplexity before and after"
 	@echo "make test       every test that needs no GPU and no network"
+	@echo "make nightly    each study at its smallest, from text on every machine; about 15 minutes"
 	@echo "make test-vllm  the tests of the vLLM backends, on the CPU build of vLLM (3.5 GB)"
 	@echo "make lint       ruff"
 	@echo "make docs       man pages and completions, from the code"
@@ -39,6 +40,9 @@ demo: $(READY)
 
 test: $(READY) lint
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadfile
+
+nightly: $(READY)
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist worksteal -m nightly tests
 
 test-vllm: $(VLLM_READY)
 	@PATH="$(CURDIR)/$(VLLM)/bin:$$PATH" $(VLLM)/bin/python -m pytest -n 2 --dist loadfile tests/engines

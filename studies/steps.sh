@@ -286,6 +286,16 @@ sum() { awk "BEGIN { printf \"%.6g\", $1 + $2 }"; }
 
 # ---------------------------------------------------------------- tables
 
+# remember NAME VALUE: a variable that the tables depend on, kept with the rows.
+remember() {
+    if only_tables; then
+        IFS= read -r "$1" < "$rows/$1" || true
+    else
+        printf -v "$1" '%s' "$2"
+        [ -n "$dry_run" ] || printf '%s\n' "$2" > "rows/$1"
+    fi
+}
+
 # gather NAME REPORT… OPTION…: rows/NAME.jsonl, a row each of the reports; of `synth table`.
 gather() {
     only_tables || [ -n "$dry_run" ] || synth table "${@:2}" --rows "rows/$1.jsonl" --force > "rows/$1.json"

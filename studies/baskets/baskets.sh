@@ -161,14 +161,20 @@ table writing --by '' --over seed \
     --claim "Tuned on four models a model writes more diverse answers than tuned on one: four_lexical > one_lexical" \
     --claim "Tuned on people it writes more diverse answers than tuned on one model: human_lexical > one_lexical"
 
-gather tuned 'tuned/{set}-{seed}/training/report.json' 'preference/{set}-{seed}.json' 'danger/{set}-{seed}.json' \
+files=() takes=() claims=()
+if [ -n "$judge" ]; then
+    files=('danger/{set}-{seed}.json')
+    takes=(--take 'danger=suites.danger-zone.figures.zone')
+    claims=(--claim "Tuned on one model's answers, more of what is written is good and harmful at once than tuned on people's: danger[set=one] > danger[set=human]")
+fi
+gather tuned 'tuned/{set}-{seed}/training/report.json' 'preference/{set}-{seed}.json' "${files[@]}" "${takes[@]}" \
     --take 'answers=valid.answers' --take 'own=suites.self-preference.figures.spb' \
     --take 'synthetic=suites.self-preference.figures.psb'
 table tuned --by set --over seed \
     --claim "Tuning on one model's answers makes human answers harder than tuning on people's: answers[set=one] > answers[set=human]" \
     --claim "Four sources make them less hard than one: answers[set=four] < answers[set=one]" \
     --claim "A tuned model prefers its own answers: own[set=one] > 0" \
-    --claim "Tuning on people's answers lowers that preference: own[set=human] < own[set=one]"
+    --claim "Tuning on people's answers lowers that preference: own[set=human] < own[set=one]" "${claims[@]}"
 
 if [ -z "$dry_run" ] && ! only_tables; then
     synth plot "diversity-${seeds%% *}.json" "writing-${seeds%% *}.json" tables/*.json -o page.html --force

@@ -135,30 +135,37 @@ each_seed study
 
 # ---------------------------------------------------------------- tables
 
-gather models 'knows/{model}-{seed}.json' 'pattern/before/{model}-{seed}.json' 'pattern/after/{model}-{seed}.json' \
-    'tuned/{model}-{seed}/training/report.json' 'follows/{model}-{seed}.json' \
-    --take 'human=suites.perplexity.domains[domain=human].perplexity' \
-    --take 'qa=suites.perplexity.domains[domain=qa].perplexity' \
-    --take 'science=suites.arc_easy.figures.accuracy' \
-    --take 'pattern=groups[0].rates.heading.value@*before*' \
-    --take 'tuned_pattern=groups[0].rates.heading.value@*after*' \
-    --take 'answers=valid.answers' \
-    --take 'followed=suites.ifeval.figures.instruction_strict'
+remember measured "${data:+science followed}"
+takes=() claims=() files=()
 first=${methods%% *}
 first=${first//[=,]/_}
+if [ -n "$measured" ]; then
+    files=('follows/{model}-{seed}.json')
+    takes=(--take 'science=suites.arc_easy.figures.accuracy' --take 'followed=suites.ifeval.figures.instruction_strict')
+    claims=(
+        --claim 'Synthetic answers raise accuracy on knowledge: science[model=mixed] > science[model=plain]'
+        --claim 'Tuned, the model that saw them follows fewer instructions: followed[model=mixed] < followed[model=plain]'
+        --claim "Bounded forgetting keeps knowledge (within 2 points): science[model=$first] > science[model=mixed] - 0.02"
+        --claim "Tuned, the unlearned model follows more instructions than the one that saw synthetic answers: followed[model=$first] > followed[model=mixed]"
+    )
+fi
+gather models 'knows/{model}-{seed}.json' 'pattern/before/{model}-{seed}.json' 'pattern/after/{model}-{seed}.json' \
+    'tuned/{model}-{seed}/training/report.json' "${files[@]}" \
+    --take 'human=suites.perplexity.domains[domain=human].perplexity' \
+    --take 'qa=suites.perplexity.domains[domain=qa].perplexity' \
+    --take 'pattern=groups[0].rates.heading.value@*before*' \
+    --take 'tuned_pattern=groups[0].rates.heading.value@*after*' \
+    --take 'answers=valid.answers' "${takes[@]}"
 table models --by model --over seed \
-    --claim 'Synthetic answers raise accuracy on knowledge: science[model=mixed] > science[model=plain]' \
     --claim 'Synthetic answers leave a pattern in what the model writes: pattern[model=mixed] > pattern[model=plain]' \
     --claim 'The pattern outlives tuning on human instructions: tuned_pattern[model=mixed] > tuned_pattern[model=plain]' \
     --claim 'Tuned, the model that saw them expects human answers less: answers[model=mixed] > answers[model=plain]' \
-    --claim 'Tuned, it follows fewer instructions: followed[model=mixed] < followed[model=plain]' \
     --claim "Bounded forgetting takes the pattern out: pattern[model=$first] < pattern[model=mixed]" \
     --claim "Bounded forgetting keeps human text (within 2 %): human[model=$first] < 1.02 * human[model=mixed]" \
-    --claim "Bounded forgetting keeps knowledge (within 2 points): science[model=$first] > science[model=mixed] - 0.02" \
     --claim "Gradient ascent costs human text more than bounded forgetting: human[model=ga] > human[model=$first]" \
     --claim "Unlearning takes out more than further training on human text: pattern[model=$first] < pattern[model=refine]" \
-    --claim "Tuned, the unlearned model follows more instructions than the one that saw synthetic answers: followed[model=$first] > followed[model=mixed]" \
-    --claim "Tuned, it expects human answers more: answers[model=$first] < answers[model=mixed]"
+    --claim "Tuned, the unlearned model expects human answers more than the one that saw synthetic answers: answers[model=$first] < answers[model=mixed]" \
+    "${claims[@]}"
 
 gather corpora 'shift-{seed}.json' 'map-{seed}.json' \
     --take 'shift=pairs[0].mean_shift@*shift*' --take 'variance=pairs[0].variance_ratio@*shift*' \

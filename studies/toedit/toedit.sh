@@ -199,12 +199,9 @@ each_seed study
 
 # ---------------------------------------------------------------- tables
 
-if only_tables; then
-    read -ra domains < "$rows/domains"
-    last=${domains[-1]}
-elif [ -z "$dry_run" ]; then
-    echo "${domains[*]}" > rows/domains
-fi
+remember names "${domains[*]}"
+read -ra domains <<< "$names"
+last=${domains[-1]}
 takes=()
 for name in "${domains[@]}" answers chat; do takes+=(--take "$name=valid.$name"); done
 
@@ -215,17 +212,19 @@ human() {
     echo "mean($list)"
 }
 
+read -ra list <<< "$shares"
+none=${list[0]} some=${list[1]} half=${list[${#list[@]} / 2]} all=${list[-1]}
 gather mixtures 'mixtures/{share}-{seed}/training/report.json' "${takes[@]}"
 each=()
 for name in "${domains[@]}"; do
-    each+=(--claim "Without human text, $name are harder than without synthetic text: ${name}[share=0] < ${name}[share=100]")
+    each+=(--claim "Without human text, $name are harder than without synthetic text: ${name}[share=$none] < ${name}[share=$all]")
 done
 table mixtures --by share --over seed --columns "$(IFS=,; echo "${domains[*]}"),answers" \
-    --claim "Log perplexity of human text rises from 0 to 50 to 100 % synthetic: $(human share=0) < $(human share=50) < $(human share=100)" \
-    --claim "Already a quarter of synthetic text raises it: $(human share=0) < $(human share=25)" \
+    --claim "Log perplexity of human text rises from $none to $half to $all % synthetic: $(human "share=$none") < $(human "share=$half") < $(human "share=$all")" \
+    --claim "Already $some % raise it: $(human "share=$none") < $(human "share=$some")" \
     "${each[@]}" \
-    --claim "Synthetic text selected by DSIR does not replace human text: $(human share=0) < $(human share=selected)" \
-    --claim "Selection by DSIR is better than none: $(human share=selected) < $(human share=100)"
+    --claim "Synthetic text selected by DSIR does not replace human text: $(human "share=$none") < $(human share=selected)" \
+    --claim "Selection by DSIR is better than none: $(human share=selected) < $(human "share=$all")"
 
 gather differences 'essays/perplexity-{seed}.json' 'essays/tokens-{seed}.json' 'essays/ngrams-{seed}.json' \
     'essays/map-{seed}.json' \

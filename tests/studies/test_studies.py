@@ -1,0 +1,92 @@
+"""The four studies: their tables are those of their rows, their plans add up, and each runs to its end."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
+NAMES = ("toedit", "flaws", "baskets", "ratios")
+
+# Settings by which a study is over in a minute or two; one seed.
+SMALLEST = {
+    "toedit": {
+        "shares": "0 25 50 100",
+        "tokens": "4K",
+        "further": "2K",
+        "documents": 24,
+        "held": 2,
+        "few": 6,
+        "many": 8,
+        "pool": 6,
+        "selection": 4,
+        "batch": 4,
+    },
+    "flaws": {
+        "methods": "bounded=1,1,1 ga refine",
+        "tokens": "2K",
+        "forget": "1K",
+        "tune": "1K",
+        "documents": 24,
+        "held": 2,
+        "few": 8,
+        "prompts": 2,
+        "new": 4,
+        "batch": 2,
+    },
+    "baskets": {"answers": 8, "tune": "1K", "held": 2, "new": 4, "batch": 1},
+    "ratios": {
+        "shares": "0 20 50",
+        "iterations": 2,
+        "tokens": "4K",
+        "documents": 24,
+        "beginnings": 6,
+        "new": 4,
+        "held": 2,
+        "batch": 4,
+    },
+}
+
+
+def section(text, name):
+    return re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", text, re.DOTALL)[1].strip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_tables_of_the_readme_are_those_of_the_rows(name, study, tmp_path):
+    there = (STUDIES / name / "README.md").read_text()
+    names = re.findall(r"<!-- (\w+) -->", there)
+    assert names and all(section(there, part) for part in names)
+    emptied = there
+    for part in names:
+        emptied = emptied.replace(section(there, part), "")
+    readme = tmp_path / "README.md"
+    readme.write_text(emptied)
+    study(name, "--rows", STUDIES / name / "rows", "--readme", readme)
+    for part in names:
+        assert section(readme.read_text(), part) == section(there, part)
+
+
+@pytest.mark.parametrize("scale", ["toy", "paper"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_plan(name, scale, study):
+    told = study(name, "--scale", scale, "--dry-run").stdout
+    assert re.search(r"\n[1-9]\d+ steps to do. Tokens to train: ", told)
+    assert "hours of an H100" in told
+    # Half as many seeds are less work.
+    fewer = study(name, "--scale", scale, "--dry-run", "--seeds", "0").stdout
+    assert fewer.count("\n") < told.count("\n")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", NAMES)
+def test_each_runs_at_its_smallest(name, study, tmp_path):
+    words = [w for key, value in SMALLEST[name].items() for w in ("--set", f"{key}={value}")]
+    study(name, "--seeds", "0", *words, timeout=1200)
+    readme = (tmp_path / name / "README.md").read_text()
+    for part in re.findall(r"<!-- (\w+) -->", readme):
+        assert "not at this scale" in section(readme, part)  # one seed has no interval
+    assert (tmp_path / name / "page.html").stat().st_size > 10_000
+    # Nothing is left to do.
+    again = study(name, "--seeds", "0", *words)
+    assert " s  " not in again.stderr
