@@ -37,6 +37,9 @@ def same_model(one, other):
 def test_a_stopped_and_killed_run_ends_with_the_same_bytes(data, synth, whole, tmp_path):
     folder = tmp_path / "stopped"
     log = folder / "training" / "log.jsonl"
+    # A run that was killed while it wrote its first checkpoint has left lines, and no checkpoint.
+    (folder / "training" / "checkpoints").mkdir(parents=True)
+    log.write_text('{"step": 1, "loss": 9.0}\n{"step": 2, "lo')
     for stop in (signal.SIGTERM, signal.SIGKILL):
         process = synth(data, *options(folder), "--resume", cold=stop == signal.SIGTERM)
         before = len(log.read_bytes().splitlines()) if log.exists() else 0

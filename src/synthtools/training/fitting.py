@@ -106,9 +106,9 @@ def fit(
         log.add(step)
         watch.on_step(step)
 
-    def on_resume(step: int) -> None:
+    def on_start(step: int) -> None:
         log.cut(step)
-        if rules is not None:
+        if step and rules is not None:
             rules.begin(log.last(rules.WINDOW))
 
     progress = train(
@@ -121,7 +121,7 @@ def fit(
         stop=watch.stop,
         finished=rules or (lambda step: False),
         validate=validate if sets else None,
-        on_resume=on_resume,
+        on_start=on_start,
         tell=watch.tell,
     )
     done = progress.step == settings.steps or progress.stopped_early

@@ -29,8 +29,6 @@ class Journal:
         self._path = path
         self._writes = ranks.first
         self._waiting = b""  # lines that found no room yet
-        if self._writes and not (path.parent / "checkpoints").exists():
-            path.unlink(missing_ok=True)
 
     def add(self, step: Step) -> None:
         if not self._writes:
@@ -60,7 +58,7 @@ class Journal:
                 file.truncate(end)
 
     def cut(self, step: int) -> None:
-        """Forgets what came after the step that the run goes on from."""
+        """Forgets what came after the step that the run goes on from; all of it before the first."""
         if not self._writes:
             return
         kept = [json.dumps(line) + "\n" for line in self._lines() if line["step"] <= step]

@@ -172,7 +172,7 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     finished: Callable[[Step], bool] = lambda step: False,
     validate: Callable[[], tuple[float, dict[str, float]]] | None = None,
-    on_resume: Callable[[int], None] = lambda step: None,
+    on_start: Callable[[int], None] = lambda step: None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Progress:
     """Trains in place, going on from the newest checkpoint.
@@ -181,7 +181,7 @@ def train(
         task: gives batches as a pure function of the step, so that a resumed run is the same run.
         checkpoints: their folder.
         job: what defines the run, kept in checkpoints.
-        on_step: told of every step; on_resume: of the step that a resumed run goes on from.
+        on_step: told of every step; on_start: of the step that the run goes on from, 0 for a new one.
         stop: asked after every step; True saves a checkpoint and returns.
         finished: asked after every step, on every rank alike; True ends the run as done.
         validate: gives the loss that early stopping looks at, and perplexities by name.
@@ -194,8 +194,8 @@ def train(
     optimizer = optimizer_for(root, settings)
     saved = checkpoint.load(checkpoints, root, optimizer, job, ranks, tell)
     progress = Progress(**(saved or {}))
-    if saved:
-        on_resume(progress.step)
+    # Also where there is no checkpoint: a run that was killed before its first has left its log.
+    on_start(progress.step)
     best = checkpoints.parent / "best"
 
     def save(folder: Path, keep: int) -> None:
