@@ -17,10 +17,10 @@ options "$here" "$@"
 setting base       builtin               ./base
 setting parameters 4.8M                  2B
 setting share      50                    2
-setting tokens     40K                   10B
-setting forget     16K                   1B
+setting tokens     24K                   10B
+setting forget     10K                   1B
 setting methods    "bounded=1,1,1 ga refine"         "bounded ga refine"
-setting tune       16K                   200M
+setting tune       10K                   200M
 setting context    256                   4096
 setting documents  600                   5000000
 setting batch      16                    64
@@ -28,9 +28,9 @@ setting rate       3e-4                  5e-5
 setting tune_rate  2e-4                  2e-5
 setting held       15                    2000
 setting few        60                    2000
-setting items      50                    100000
-setting prompts    30                    500
-setting new        48                    1024
+setting items      40                    100000
+setting prompts    24                    500
+setting new        32                    1024
 settled
 
 # ---------------------------------------------------------------- texts

@@ -18,13 +18,13 @@ options "$here" "$@"
 setting shares     "0 20 30 50"                     "0 10 20 30 40 50"
 # Architectures with their parameters.
 setting sizes      "$here/small.json=490K llama-tiny=1.2M" "pythia-410m=410M pythia-1.4b=1.4B pythia-6.9b=6.9B pythia-12b=12B"
-setting tokens     64K                              8.4B
+setting tokens     40K                              8.4B
 setting iterated   50                               "10 20 30 50"
 setting iterations 3                                3
-setting beginnings 200                              1000000
-setting new        96                               512
+setting beginnings 120                              1000000
+setting new        80                               512
 setting kinds      "arc_easy piqa boolq"            "arc_easy arc_challenge piqa boolq winogrande mmlu"
-setting items      60                               100000
+setting items      40                               100000
 setting context    256                              2048
 setting documents  600                              5000000
 setting batch      16                               512

@@ -18,7 +18,7 @@ options "$here" "$@"
 setting shares     "0 25 50 75 100"       "0 25 50 75 100"
 setting arch       llama-tiny             gpt2
 setting parameters 1.2M                   124M
-setting tokens     64K                    8.4B
+setting tokens     40K                    8.4B
 setting context    256                    1024
 setting rate       4e-3                   6e-4
 setting prior      builtin                meta-llama/Meta-Llama-3-8B
@@ -26,13 +26,13 @@ setting prior_size 4.8M                   8B
 setting threshold  0.6                    0.99
 setting base       builtin                allenai/OLMo-1B-hf
 setting base_size  4.8M                   1.2B
-setting further    20K                    1B
+setting further    12K                    1B
 setting selection  300                    1000000
 setting further_rate 3e-4                 5e-5
 setting many       300                    1000000
-setting few        60                     2000
+setting few        45                     2000
 setting held       12                     2000
-setting pool       150                    5000000
+setting pool       100                    5000000
 setting documents  600                    5000000
 setting batch      16                     512
 settled

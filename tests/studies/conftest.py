@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from running import command
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
