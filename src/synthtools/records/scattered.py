@@ -30,6 +30,8 @@ from synthtools.records.texts import Texts
 from synthtools.records.working import BLOCK_BYTES, Lines, Noted, Task, Worked
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from synthtools.scale.cluster import Cluster
 
 _R = TypeVar("_R")
@@ -128,7 +130,17 @@ def picked(
 def _picked(wanted: tuple[Shard, np.ndarray]) -> Iterator[Batch]:
     shard, numbers = wanted
     _refuse_if_absent(shard)
-    return picked_here([shard], [numbers], BLOCK_BYTES)
+    for batch in picked_here([shard], [numbers], BLOCK_BYTES):
+        if isinstance(batch, ArrowBatch):
+            batch.rows = _cut(batch.rows)
+        yield batch
+
+
+def _cut(rows: pa.Table) -> pa.Table:
+    """Rows to be moved: a slice would be moved with all that it is a slice of."""
+    if rows.get_total_buffer_size() <= rows.nbytes:
+        return rows
+    return rows.take(np.arange(rows.num_rows))
 
 
 def seen_by_all(shard: Shard) -> bool:
@@ -148,7 +160,7 @@ def _through_here(
     def noting() -> Iterator[Block]:
         for block in blocks(shards, block_bytes, True):
             sent.append(block)
-            yield block
+            yield block if block.rows is None else replace(block, rows=_cut(block.rows))
 
     for done in cluster.in_order(noting(), partial(_done, task, replace(keep, records=False))):
         block = sent.popleft()
@@ -296,4 +308,4 @@ def _stub(batch: Batch, fields: tuple[str, ...]) -> Batch:
                 rows = rows.set_column(index, field, pa.nulls(rows.num_rows, field.type))
             except (pa.ArrowException, NotImplementedError):
                 pass  # a type that has no column of nulls is moved as it is
-    return replace(batch, rows=rows)
+    return replace(batch, rows=_cut(rows))
