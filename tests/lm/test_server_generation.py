@@ -228,9 +228,9 @@ def busy_for(after: str) -> Fault:
 @pytest.mark.parametrize(
     ("after", "patience", "told"),
     [
-        ("60", 0.0, "60 s, longer than --patience 0"),
-        ("301", 300.0, "301 s, longer than --patience 300"),
-        ("1e999", 300.0, "inf s, longer than --patience 300"),
+        ("60", 0.0, "60 s, where --patience leaves 0 s"),
+        ("301", 300.0, "301 s, where --patience leaves 300 s"),
+        ("1e999", 300.0, "inf s, where --patience leaves 300 s"),
     ],
 )
 def test_a_wait_longer_than_the_patience_is_not_begun(
@@ -242,6 +242,19 @@ def test_a_wait_longer_than_the_patience_is_not_begun(
     with pytest.raises(SynthError, match=f"HTTP 429: busy; asks to wait {told}$"):
         ask([server.url], prompts(4), requests=1, patience=patience)
     assert len(asked) == 1
+
+
+def test_a_wait_is_measured_by_the_patience_that_is_left(server: Server) -> None:
+    asked: list[str] = []
+
+    def busy(path: str, body: dict[str, Any]) -> Any:
+        asked.append(path)
+        return busy_for("" if len(asked) == 1 else "20")(path, body)
+
+    server.fault = busy
+    with pytest.raises(SynthError, match="asks to wait 20 s, where --patience leaves (19|20) s"):
+        ask([server.url], prompts(1), patience=20.0)
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("after", ["nan", "-1", "Tue, 03 Nov 2026 07:28:00 GMT", ""])
@@ -270,7 +283,9 @@ def test_of_two_servers_the_one_that_asks_for_an_hour_is_given_up(
     told: list[str] = []
     found = ask([one.url, other.url], prompts(20), told=told, requests=4)
     assert found == expected(prompts(20))
-    assert told == [f"{one.url}: HTTP 429: busy; asks to wait 3600 s, longer than --patience 300"]
+    assert told == [
+        f"{one.url}: HTTP 429: busy; asks to wait 3600 s, where --patience leaves 300 s"
+    ]
 
 
 def test_a_server_that_goes_and_comes_back_loses_nothing(server: Server) -> None:

@@ -174,10 +174,11 @@ class Pool:
 
     def _over(self, reason: str, failing: float, after: float | None) -> str | None:
         """Why a server that has been failing for so many seconds is given up, None where it is not."""
-        if failing > self._patience:
+        left = self._patience - failing
+        if left < 0:
             return f"{reason}; given up after {failing:.0f} s"
-        if after is not None and failing + after > self._patience:
-            return f"{reason}; asks to wait {after:g} s, longer than --patience {self._patience:g}"
+        if after is not None and after > left:
+            return f"{reason}; asks to wait {after:g} s, where --patience leaves {left:.0f} s"
         return None
 
     def failed_for_good(self, reason: str) -> None:
