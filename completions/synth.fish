@@ -463,7 +463,7 @@ complete -c synth -n '__synth_tool_is generate' -l kv-cache -x -d 'Key-value cac
 complete -c synth -n '__synth_tool_is generate' -l requests -x -d 'Requests in flight, on all servers together'
 complete -c synth -n '__synth_tool_is generate' -l tokens-in-flight -x -d 'Tokens of prompts (estimated from their bytes) and answers in flight at most'
 complete -c synth -n '__synth_tool_is generate' -l timeout -x -d 'How long a request may take'
-complete -c synth -n '__synth_tool_is generate' -l patience -x -d 'How long a server that cannot be reached, or is too busy, is waited for'
+complete -c synth -n '__synth_tool_is generate' -l patience -x -d 'How long a server that cannot be reached, or is too busy, is waited for; one that asks to wait longer (Retry-After) is not'
 complete -c synth -n '__synth_tool_is generate' -l ray -x -d 'Do the work on a Ray cluster (needs [ray]): HOST:PORT, auto for the one that this machine belongs to, local to start one here'
 complete -c synth -n '__synth_tool_is generate' -s j -l jobs -x -d 'CPU cores to use (default: all)'
 complete -c synth -n '__synth_tool_is generate' -l prompt-field -x -d 'The field that holds the prompt: a text, or a list of {role, content}'

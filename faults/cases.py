@@ -69,10 +69,11 @@ CASES: dict[str, Case] = {}
 
 
 def case(done: str, quick: bool = False) -> Callable[[Callable[..., Seen]], Callable[..., Seen]]:
-    """Makes a function a case, under the name of its module and its own."""
+    """Makes a function a case, under the name of its family, the module or package of ``faults`` that
+    it stands in, and its own."""
 
     def register(function: Callable[..., Seen]) -> Callable[..., Seen]:
-        family = function.__module__.split(".")[-1]
+        family = function.__module__.split(".")[1]
         name = f"{family}/{function.__name__.replace('_', '-').strip('-')}"
         assert name not in CASES, name
         CASES[name] = Case(name, done, function, quick)

@@ -10,18 +10,37 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from faults.cases import CASES, ROOT, Case, Options, Seen, play
 
 TABLE = ROOT / "docs" / "faults.md"
 
-# Family → what its part of the table is called.
+
+class Family(NamedTuple):
+    """Cases that belong together.
+
+    Attributes:
+        title: of their part of the table; modules: of their package, in the order of the table, none
+            where the family is a module itself.
+    """
+
+    title: str
+    modules: tuple[str, ...] = ()
+
+
 FAMILIES = {
-    "surroundings": "The machine: disks, permissions, memory, pipes, signals, clocks, names",
-    "fuzzing": "Readers and bytes that nobody wrote",
-    "hostile": "Models, records and prompts that mean harm",
-    "servers": "Servers",
-    "kills": "SIGKILL and `--resume`",
+    "surroundings": Family(
+        "The machine: disks, permissions, memory, pipes, signals, clocks, names",
+        ("disks", "inputs", "memory", "streams", "signals", "clocks", "names"),
+    ),
+    "fuzzing": Family("Readers and bytes that nobody wrote", ("files", "bombs")),
+    "hostile": Family(
+        "Models, records and prompts that mean harm",
+        ("models", "records", "judges", "dependencies"),
+    ),
+    "servers": Family("Servers", ("slow", "lying")),
+    "kills": Family("SIGKILL and `--resume`"),
 }
 
 _HEAD = """# Faults
@@ -69,8 +88,9 @@ def parser() -> argparse.ArgumentParser:
 
 def load() -> dict[str, Case]:
     """All cases, by name, in the order of the families."""
-    for family in FAMILIES:
-        importlib.import_module(f"faults.{family}")
+    for name, family in FAMILIES.items():
+        for module in family.modules or ("",):
+            importlib.import_module(f"faults.{name}.{module}".rstrip("."))
     order = list(FAMILIES)
     return dict(sorted(CASES.items(), key=lambda item: order.index(item[0].split("/")[0])))
 
@@ -131,7 +151,7 @@ def write(found: dict[str, Seen]) -> None:
         if not seen.skipped or name not in rows:
             rows[name] = row(cases[name], seen)
     parts = [_HEAD, f"Last run: {machine()}.\n"]
-    for family, title in FAMILIES.items():
+    for family, (title, _) in FAMILIES.items():
         lines = [rows[name] for name in cases if name.startswith(f"{family}/") and name in rows]
         if lines:
             parts.append(f"## {title}\n")

@@ -211,5 +211,3 @@ def _case(tool: str) -> None:
 
 for _tool in TOOLS:
     _case(_tool)
-
-assert run

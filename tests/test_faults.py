@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from faults import cases, command, fuzzing, kills, readers
+from faults import cases, command, kills, readers
+from faults.fuzzing import files
 
 ROOT = Path(__file__).resolve().parent.parent
 ALL = command.load()
@@ -33,7 +34,7 @@ def test_a_fault_is_one_line_and_loses_nothing(name, tmp_path):
 
 @pytest.mark.parametrize("name", FUZZED)
 def test_damaged_files_are_taken_or_refused(name):
-    fuzzing.fuzz(readers.READERS[name], 25)
+    files.fuzz(readers.READERS[name], 25)
 
 
 @pytest.mark.parametrize("tool", ["mix"])

@@ -6,13 +6,16 @@ import math
 import re
 from collections import Counter
 from pydoc_data.topics import topics
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from pickling import Pickling
 from running import synth
 from synthtools.curation.dsir import Estimator, Features, parts_of, target_of
 from synthtools.errors import SynthError, UsageError
+from synthtools.records import scattered
 
 WIDE = ["Ωmega ΣΑΣ ﬁne İstanbul naïve café 北京 ٣٤ 𝒳", "ǅ ß ẞ e\u0301 _x_ don't—stop…"]
 
@@ -216,3 +219,43 @@ def test_parts_and_names():
         target_of("a=inf")
     with pytest.raises(SynthError, match="holds no words"):
         Estimator(Features(), ("t",), (1.0,), np.zeros((1, 10)), np.ones(10)).log_ratios()
+
+
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet", "out/"])
+def test_on_a_cluster_what_is_chosen_is_read_again(folder, tmp_path, output, twice, monkeypatch):
+    """Blank lines, bad records, a file cut short, rows beside lines; a file that is given twice, whose
+    records then are kept."""
+    import gzip
+
+    from synthtools.cli import build
+    from synthtools.console.options import Jobs
+
+    lines = (folder / "raw.jsonl").read_bytes().splitlines()
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    mixed = b"\n".join(
+        b"\n".join([line, *[b"", b"  ", b"oops"][: n % 4]]) for n, line in enumerate(lines)
+    )
+    (inputs / "a.jsonl").write_bytes(mixed)
+    (inputs / "b.jsonl.gz").write_bytes(gzip.compress(mixed)[:-3000])
+    synth("cat", folder / "raw.jsonl", "-o", inputs / "c.parquet")
+    picked = Mock(wraps=scattered.picked)
+    monkeypatch.setattr(scattered, "picked", picked)
+    given = [inputs, *([inputs / "a.jsonl"] if twice else [])]
+    found = []
+    for name, cluster in (("here", None), ("there", Pickling())):
+        monkeypatch.setattr(Jobs, "cluster", lambda _, cluster=cluster: cluster)
+        out = tmp_path / name
+        out.mkdir()
+        words = ["dsir", *given, "--target", f"{folder / 'target.jsonl'}=0.6", "--weights", "-q"]
+        words += ["--target", f"{folder / 'other.jsonl'}=0.4", "-n", "300", "--min-tokens", "5"]
+        words += ["--on-error", "skip", "--rejects", out / "bad", "--report", out / "report.json"]
+        words += ["--shard-size", "100", "-o", out / output]
+        build()([str(word) for word in words], standalone_mode=False)
+        report = json.loads((out / "report.json").read_bytes())
+        assert report.pop("made_by")["inputs"] and report["selected"] == 300
+        files = sorted(p for p in out.rglob("*") if p.is_file() and p.suffix[1:] != "json")
+        found.append((report, {p.relative_to(out): p.read_bytes() for p in files}))
+    assert found[0] == found[1] and len(found[0][1]) > 1
+    assert picked.call_count == (0 if twice else 1)

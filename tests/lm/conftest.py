@@ -15,7 +15,7 @@ torch.set_num_threads(1)
 
 class Loopback:
     """An HTTP server whose answers are a function of (path, body, headers): (code, content), and
-    as a third the length that it says it has."""
+    as a third other headers; a Content-Length among them need not be true."""
 
     def __init__(self, answer: Callable[[str, Any, dict[str, str]], Any], port: int = 0) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -26,10 +26,12 @@ class Loopback:
                 self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
             def _answer(self, body: Any) -> None:
-                code, content, *length = answer(self.path, body, dict(self.headers))
+                code, content, *more = answer(self.path, body, dict(self.headers))
+                headers = {"Content-Length": str(len(content)), **(more[0] if more else {})}
                 self.send_response(code)
-                self.send_header("Content-Length", str((length or [len(content)])[0]))
-                if length:
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                if headers["Content-Length"] != str(len(content)):
                     self.close_connection = True
                 self.end_headers()
                 self.wfile.write(content)

@@ -156,7 +156,7 @@ def test_a_server_that_is_no_vllm_is_asked_in_the_common_tongue(serve: Callable[
         (429, b'{"error": {"message": "slow down"}}'),
         (500, b'{"error": {"message": "a fault"}}'),
         (503, b""),
-        (200, b'{"model": "tiny", "choices": [{"te', 500),
+        (200, b'{"model": "tiny", "choices": [{"te', {"Content-Length": "500"}),
         (200, b"<html>"),
         (200, b"[]"),
         (200, b'{"model": "tiny"}'),
@@ -188,7 +188,7 @@ def test_answers_that_take_too_long_are_asked_for_again(server: Server) -> None:
             (200, b'{"model": "x", "choices": [{"text": "x", "finish_reason": "stop"}]}'),
             "answers as 'x', was asked for tiny (6 tries)",
         ),
-        ((200, b'{"mod', 50), "RemoteProtocolError"),
+        ((200, b'{"mod', {"Content-Length": "50"}), "RemoteProtocolError"),
     ],
 )
 def test_a_prompt_that_goes_on_failing_is_an_error_of_its_own(
@@ -219,6 +219,73 @@ def test_a_server_that_stays_busy_is_given_up(server: Server) -> None:
     server.fault = lambda path, body: (429, b'{"error": {"message": "busy"}}')
     with pytest.raises(SynthError, match="HTTP 429: busy; given up after"):
         ask([server.url], prompts(), patience=0.3)
+
+
+def busy_for(after: str) -> Fault:
+    return lambda path, body: (429, b'{"error": {"message": "busy"}}', {"Retry-After": after})
+
+
+@pytest.mark.parametrize(
+    ("after", "patience", "told"),
+    [
+        ("60", 0.0, "60 s, where --patience leaves 0 s"),
+        ("301", 300.0, "301 s, where --patience leaves 300 s"),
+        ("1e999", 300.0, "inf s, where --patience leaves 300 s"),
+    ],
+)
+def test_a_wait_longer_than_the_patience_is_not_begun(
+    server: Server, after: str, patience: float, told: str
+) -> None:
+    asked: list[str] = []
+    busy = busy_for(after)
+    server.fault = lambda path, body: asked.append(path) or busy(path, body)
+    with pytest.raises(SynthError, match=f"HTTP 429: busy; asks to wait {told}$"):
+        ask([server.url], prompts(4), requests=1, patience=patience)
+    assert len(asked) == 1
+
+
+def test_a_wait_is_measured_by_the_patience_that_is_left(server: Server) -> None:
+    asked: list[str] = []
+
+    def busy(path: str, body: dict[str, Any]) -> Any:
+        asked.append(path)
+        return busy_for("" if len(asked) == 1 else "20")(path, body)
+
+    server.fault = busy
+    with pytest.raises(SynthError, match="asks to wait 20 s, where --patience leaves (19|20) s"):
+        ask([server.url], prompts(1), patience=20.0)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("after", ["nan", "-1", "Tue, 03 Nov 2026 07:28:00 GMT", ""])
+def test_what_is_no_time_to_wait_is_not_heeded(server: Server, after: str) -> None:
+    server.fault = once_each(busy_for(after))
+    assert ask([server.url], prompts(8)) == expected(prompts(8))
+
+
+def test_a_wait_within_the_patience_is_kept(server: Server) -> None:
+    times: list[float] = []
+
+    def busy_once(path: str, body: dict[str, Any]) -> Any:
+        times.append(time.monotonic())
+        return busy_for("0.3")(path, body) if len(times) == 1 else None
+
+    server.fault = busy_once
+    assert ask([server.url], prompts(1), patience=0.5) == expected(prompts(1))
+    assert times[1] - times[0] >= 0.3
+
+
+def test_of_two_servers_the_one_that_asks_for_an_hour_is_given_up(
+    serve: Callable[..., Any],
+) -> None:
+    one, other = Server(serve), Server(serve)
+    one.fault = busy_for("3600")
+    told: list[str] = []
+    found = ask([one.url, other.url], prompts(20), told=told, requests=4)
+    assert found == expected(prompts(20))
+    assert told == [
+        f"{one.url}: HTTP 429: busy; asks to wait 3600 s, where --patience leaves 300 s"
+    ]
 
 
 def test_a_server_that_goes_and_comes_back_loses_nothing(server: Server) -> None:

@@ -15,6 +15,7 @@ from synthtools.records.inputs import find_shards
 from synthtools.records.reading import read, require_text
 from synthtools.records.rejects import Rejects, open_rejects
 from synthtools.records.transform import selected
+from synthtools.records.working import Noted
 
 
 @pytest.fixture
@@ -86,6 +87,17 @@ def test_places_after_a_bad_first_record(tmp_path):
     source.write_text("oops\n\noops\n{}\n")
     (batch,) = read(find_shards([str(source)]), Rejects(skip=True))
     assert list(batch.numbers) == [4] and list(batch.ordinals) == [2]
+
+
+@pytest.mark.parametrize("blank", [b"", b" ", b"\t\r"])
+def test_blocks_of_blank_lines_count_as_lines_alone(tmp_path, blank):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text":"a"}\n' + (blank + b"\n") * 500 + b'{"text":"b"}\noops\n')
+    noted = Noted()
+    batches = list(read(find_shards([str(path)]), noted, batch_bytes=16))
+    assert [error.number for error in noted.errors] == [503]
+    assert [n for batch in batches for n in batch.numbers] == [1, 502]
+    assert [n for batch in batches for n in batch.ordinals] == [0, 1]
 
 
 def test_a_source_without_the_field_is_set_aside_whole(tmp_path, convert):

@@ -3,44 +3,19 @@
 import gzip
 import io
 import json
-import pickle
 
-import cloudpickle
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pickling import Pickling
 from synthtools.errors import RecordError, SynthError
-from synthtools.records import scattered, working
+from synthtools.records import picking, scattered, working
 from synthtools.records.inputs import Shard, find_shards
 from synthtools.records.reading import blocks, blocks_between
 from synthtools.records.rejects import Rejects
 from synthtools.records.working import Task
-
-
-class Pickling:
-    """A cluster as far as data goes: what is sent and what comes back is pickled, in tasks of their
-    own; nothing runs at the same time."""
-
-    cpus = 2
-
-    def __init__(self):
-        self.moved = 0
-
-    def _back(self, value):
-        data = pickle.dumps(value)
-        self.moved += len(data)
-        return pickle.loads(data)
-
-    def in_order(self, items, function):
-        for item in list(items):  # far ahead of the results
-            yield self._back(cloudpickle.loads(cloudpickle.dumps(function))(self._back(item)))
-
-    def streams_in_order(self, items, function, ahead):
-        for item in items:
-            sent = cloudpickle.loads(cloudpickle.dumps(function))(self._back(item))
-            yield item, map(self._back, sent)
-
 
 LINES = [
     b'{"text":"a","id":1}',
@@ -134,6 +109,59 @@ def test_what_is_not_asked_for_does_not_travel(tmp_path):
     few, texts, whole = moved.values()
     # Numbers alone; the texts too; there the lines, back the numbers.
     assert few < 0.1 < texts < 0.7 < whole < 1.2
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_of_many_rows_in_one_piece_each_block_travels_by_itself(tmp_path, records):
+    import pyarrow as pa
+
+    table = pa.table({"id": range(5000), "text": [f"{n} " * 50 for n in range(5000)]})
+    path = tmp_path / "a.arrow"
+    with pa.ipc.new_file(path, table.schema) as file:
+        file.write_table(table)
+    cluster, shards = Pickling(), find_shards([str(path)])
+    task = Task(lambda batch, texts: 0, "text", ("id",))
+    keep = scattered.Keep(records=records)
+    found = list(scattered.worked(shards, Rejects(), task, cluster, keep, 1 << 16))
+    assert len(found) > 15
+    assert [number for f in found for number in f.batch.column("id")] == list(range(5000))
+    assert cluster.moved < path.stat().st_size * (1.3 if records else 0.3)
+
+
+def test_what_is_picked_is_the_same(inputs):
+    shards = [s for s in find_shards([str(inputs)]) if "c.jsonl" not in s.name]
+    wanted = [np.arange(4, 190, 9), np.array([5, 6]), np.arange(1, 150, 2), np.zeros(0, np.int64)]
+    here = list(picking.picked(shards, wanted))
+    cluster = Pickling()
+    there = list(scattered.picked(shards, wanted, cluster))
+    assert [len(some) for some in wanted[:3]] == [
+        sum(len(batch) for batch in there if batch.source == shard.name) for shard in shards[:3]
+    ]
+    for way in (lambda b: b.json_lines(), lambda b: b.numbers.tolist(), lambda b: [b.source]):
+        assert [x for b in here for x in way(b)] == [x for b in there for x in way(b)]
+
+
+def test_of_what_is_picked_nothing_else_travels(tmp_path, convert):
+    path = tmp_path / "a.jsonl"
+    with path.open("w") as file:
+        for number in range(2000):
+            file.write(json.dumps({"id": number, "text": f"{number} " * 40}) + "\n")
+    for source in (path, convert(path, tmp_path / "a.parquet")):
+        shards, cluster = find_shards([str(source)]), Pickling()
+        (batch,) = scattered.picked(shards, [np.array([7])], cluster)
+        assert batch.column("id") == [6] and cluster.moved < 5000
+
+
+def test_what_has_gone_since_is_told(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text":"a"}\n' * 9)
+    shards, wanted = find_shards([str(path)]), [np.array([2, 9])]
+    path.write_bytes(b'{"text":"a"}\n' * 8)
+    with pytest.raises(SynthError, match=r"a\.jsonl: has changed while it was read"):
+        list(scattered.picked(shards, wanted, Pickling()))
+    path.unlink()
+    with pytest.raises(SynthError, match=r"a\.jsonl: is not there on a node"):
+        list(scattered.picked(shards, wanted, Pickling()))
 
 
 def refusing(batch, texts):

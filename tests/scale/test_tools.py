@@ -91,6 +91,8 @@ def test_vectors_and_answers(words, nodes, shards, llama, small_waves, tmp_path,
     [
         "dsir IN WRONG --target TARGET -n 30 --min-tokens 5 --on-error skip --rejects OUT/bad.jsonl "
         "-o OUT/out.jsonl --report OUT/report.json",
+        "dsir IN --target TARGET=0.7 --target WRONG=0.3 --on-error skip -n 40 --min-tokens 0 --weights "
+        "-o OUT/out.parquet --report OUT/report.json",
         "mix IN=0.5 TARGET=0.5 --total 5K --unit bytes -o OUT/out.jsonl --report OUT/report.json",
         "ngram-hash IN WRONG --on-error skip --rejects OUT/bad.jsonl --json --report OUT/report.json",
         "ngram-hash IN --per-record minhash -o OUT/out.parquet",

@@ -112,7 +112,8 @@ def dsir(
 
     Memory: some MB a core, about 80 bytes for each record selected, and 8 to 16 bytes for each
     distinct record. The raw data is read at most twice; candidates wait in TMPDIR, about
-    n·(1 + ln(N/n)) of N records, and so does raw data from a pipe.
+    n·(1 + ln(N/n)) of N records, and so does raw data from a pipe. With --ray what was chosen is read
+    once more instead of waiting.
     """
     from synthtools.console import selecting
 

@@ -91,7 +91,8 @@ class Generators(Engine):
             "--patience",
             metavar="SECONDS",
             min=0.0,
-            help="How long a server that cannot be reached, or is too busy, is waited for.",
+            help="How long a server that cannot be reached, or is too busy, is waited for; one that "
+            "asks to wait longer (Retry-After) is not.",
         ),
     ] = 300.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -35,6 +36,7 @@ _TOLD = 20
 
 
 if TYPE_CHECKING:
+    from synthtools.records.picking import Recalled
     from synthtools.records.texts import Texts
     from synthtools.records.working import Worked
 
@@ -358,6 +360,20 @@ class Run:
 
         keep = scattered.Keep(records, texts)
         return scattered.worked(inputs, self.rejects_of(again), task, cluster, keep)
+
+    def recalled(self, jobs: Jobs) -> Recalled | None:
+        """What finds records of the inputs again on a cluster, so that they need not be kept while
+        it is not known which are wanted; None where they must be."""
+        cluster = jobs.cluster()
+        if cluster is None:
+            return None
+        from synthtools.records import scattered
+        from synthtools.records.picking import Recalled
+
+        names = {shard.name for shard in self.shards}
+        if len(names) < len(self.shards) or not all(map(scattered.seen_by_all, self.shards)):
+            return None
+        return Recalled(self.shards, partial(scattered.picked, cluster=cluster))
 
     def write(self, batches: Iterable[Batch]) -> None:
         """Passes batches to the output, without the records that an earlier run has finished."""

@@ -161,7 +161,7 @@ def _fitted(
 
 
 def _weighed(
-    run: Run, estimator: Any, jobs: Jobs, options: Selection, again: bool
+    run: Run, estimator: Any, jobs: Jobs, options: Selection, again: bool, records: bool = True
 ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray, Hashes]]:
     """Records, log-weights under each target (float64 [targets, records]), which are shorter than
     ``--min-tokens``, and what their keys come of."""
@@ -177,7 +177,7 @@ def _weighed(
         short = features.tokens(ngrams) < options.min_tokens
         return np.stack(sums), short, hashes(batch.column(ID_FIELD), texts.views())
 
-    for found in run.worked(work, jobs, again=again, fields=(ID_FIELD,)):
+    for found in run.worked(work, jobs, again=again, fields=(ID_FIELD,), records=records):
         yield found.batch, *found.result
 
 
@@ -196,10 +196,12 @@ def _select(
     keys = Keys(apart=True)
     seen = eligible = 0
     with ExitStack() as stack:
-        spools = [stack.enter_context(Spool()) for _ in parts]
+        recalled = run.recalled(jobs)
+        spools = [recalled or stack.enter_context(Spool()) for _ in parts]
         # A target may lose as many records to earlier ones as they take.
         bests = [Best(sum(parts[: lane + 1]), spool) for lane, spool in enumerate(spools)]
-        for batch, logw, short, found in _weighed(run, estimator, jobs, options, again):
+        whole = recalled is None
+        for batch, logw, short, found in _weighed(run, estimator, jobs, options, again, whole):
             seen += len(batch)
             eligible += int((~short).sum())
             records = keys.of_hashes(found)
@@ -259,22 +261,24 @@ def _written(
     counts = np.zeros(estimator.features.buckets, np.int64)
 
     def batches() -> Iterator[Batch]:
-        breaks = [0, *(np.flatnonzero(np.diff(chosen.lanes)) + 1).tolist(), len(chosen.lanes)]
+        # Runs of records that are in one spool.
+        turns = np.diff(np.array([id(spool) for spool in spools])[chosen.lanes])
+        breaks = [0, *(np.flatnonzero(turns) + 1).tolist(), len(chosen.lanes)]
         for start, end in itertools.pairwise(breaks):
             if start == end:
                 continue
-            lane, at = int(chosen.lanes[start]), start
-            for batch in spools[lane].batches(chosen.handles[start:end]):
+            at = start
+            for batch in spools[int(chosen.lanes[start])].batches(chosen.handles[start:end]):
                 texts = Texts.of(batch.column(run.text_field))
                 np.add(counts, hasher.counts(texts), out=counts)
-                logw = chosen.logw[at : at + len(batch)]
+                own = slice(at, at + len(batch))
                 at += len(batch)
                 if not options.weights:
                     yield batch
                     continue
-                batch = _with_weights(batch, logw)
+                batch = _with_weights(batch, chosen.logw[own])
                 if len(spools) > 1:
-                    names = [estimator.targets[lane]] * len(batch)
+                    names = [estimator.targets[lane] for lane in chosen.lanes[own].tolist()]
                     batch = batch.adding({"dsir_target": Column("string", names)})
                 yield batch
 

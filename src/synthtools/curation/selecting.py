@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthtools.records.batch import Batch
+from synthtools.records.picking import Recalled
 from synthtools.records.spool import Spool
 
 # So many more than are wanted are kept before the worst are thrown away.
@@ -14,11 +15,14 @@ _SPARE = 1 << 14
 class Best:
     """Keeps the ``count`` records with the highest scores; of equal ones the earlier.
 
+    Args:
+        spool: where they are, or how they can be found again.
+
     Disk: about count · (1 + ln(records / count)) records in the spool. Memory: 24 bytes for each
     record kept, and the spool's.
     """
 
-    def __init__(self, count: int, spool: Spool) -> None:
+    def __init__(self, count: int, spool: Spool | Recalled) -> None:
         self._count = count
         self._spool = spool
         self._threshold = -np.inf
@@ -37,8 +41,7 @@ class Best:
         better = np.flatnonzero(scores > self._threshold)
         if not len(better) or not self._count:
             return
-        chosen = batch if len(better) == len(batch) else batch.take(better)
-        self._handles.append(self._spool.add(chosen))
+        self._handles.append(self._spool.add(batch, better))
         self._scores.append(scores[better])
         self._values.append(values[better])
         self._held += len(better)

@@ -347,7 +347,8 @@ class _NoTemplate(Exception):  # noqa: N818
 
 
 def _seconds(header: str | None) -> float | None:
+    """What a Retry-After asks for; the patience bounds it."""
     try:
-        return min(60.0, max(0.0, float(header))) if header else None
+        return max(0.0, float(header)) if header else None  # 0 for NaN
     except ValueError:
         return None  # a date: our own pauses will do

@@ -57,7 +57,8 @@ class Pool:
     """Hands out servers, the least busy first.
 
     Args:
-        patience: seconds of nothing but failures after which a server is given up.
+        patience: seconds of nothing but failures after which a server is given up; one that asks to
+            wait beyond them is given up at once.
         tokens: in flight at most, None for no limit.
         tell: given remarks for the user.
     """
@@ -113,7 +114,8 @@ class Pool:
                 ready = [s for s in working if s.rests_until <= now]
                 if ready:
                     break
-                self._changed.wait(max(0.01, min(s.rests_until for s in working) - now))
+                rest = min(s.rests_until for s in working) - now
+                self._changed.wait(min(60.0, max(0.01, rest)))  # no wait may be endless
             # One request alone finds out whether a server is back.
             chosen = min(ready, key=lambda s: s.in_flight)
             chosen.in_flight += 1
@@ -145,7 +147,7 @@ class Pool:
             self._tell(f"{server.url}: answers again")
 
     def fails(self, server: Server, reason: str, begun: float, after: float | None = None) -> None:
-        """Notes that a server could not be reached or is too busy; it rests for a while.
+        """Notes that a server could not be reached or is too busy; it rests for a while, or is given up.
 
         Args:
             begun: when it was asked, on the monotonic clock.
@@ -162,12 +164,22 @@ class Pool:
             if server.failing_since is None:
                 server.failing_since = now
             first = counts and server.failures == 2
-            if server.given_up is None and now - server.failing_since > self._patience:
-                server.given_up = f"{reason}; given up after {now - server.failing_since:.0f} s"
+            over = self._over(reason, now - server.failing_since, after)
+            if server.given_up is None and over:
+                server.given_up = over
                 first = len(self.servers) > 1
             self._changed.notify_all()
         if first:
             self._tell(f"{server.url}: {server.given_up or reason + '; waiting for it'}")
+
+    def _over(self, reason: str, failing: float, after: float | None) -> str | None:
+        """Why a server that has been failing for so many seconds is given up, None where it is not."""
+        left = self._patience - failing
+        if left < 0:
+            return f"{reason}; given up after {failing:.0f} s"
+        if after is not None and after > left:
+            return f"{reason}; asks to wait {after:g} s, where --patience leaves {left:.0f} s"
+        return None
 
     def failed_for_good(self, reason: str) -> None:
         """Notes that a prompt got no answer from servers that work.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -13,20 +13,86 @@ from synthtools.records.inputs import Shard
 from synthtools.records.reading import BATCH_BYTES, Block, blocks
 
 
-def picked(shards: Sequence[Shard], numbers: Sequence[np.ndarray]) -> Iterator[Batch]:
+class Recalled:
+    """Records known by their place alone, read again when they are wanted: does what a ``Spool`` does
+    where the inputs can be read once more. Any number of users may share one.
+
+    Memory: some 200 bytes a shard, and for each blank line.
+
+    Args:
+        shards: the inputs, no two of one name.
+        pick: see ``picked``.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        pick: Callable[[Sequence[Shard], Sequence[np.ndarray]], Iterator[Batch]],
+    ) -> None:
+        self._shards = list(shards)
+        self._pick = pick
+        self._of_name = {shard.name: index for index, shard in enumerate(self._shards)}
+        # From an ordinal on: (its shard, by how much line numbers are ahead of ordinals). In a shard
+        # that can only grow, so what holds for two records holds for all between them.
+        self._stretches: dict[int, tuple[int, int]] = {}
+        self._newest = 0, (-1, 0)
+
+    def add(self, batch: Batch, records: np.ndarray | None = None) -> np.ndarray:
+        """Notes where some records of a batch stand; returns their handles, int64, ascending."""
+        some = slice(None) if records is None else records
+        ordinals, numbers = batch.ordinals[some], batch.numbers[some]
+        shard = self._of_name[batch.source]
+        ahead = numbers - ordinals
+        for start in [0, *(np.flatnonzero(np.diff(ahead)) + 1).tolist()] if len(ahead) else []:
+            first, stretch = int(ordinals[start]), (shard, int(ahead[start]))
+            if stretch != self._newest[1] or first < self._newest[0]:
+                self._stretches[first] = stretch
+                self._newest = first, stretch
+        return ordinals
+
+    def drop(self, handles: np.ndarray) -> None:
+        """Nothing is kept that could be forgotten."""
+
+    def ordinals(self, handles: np.ndarray) -> np.ndarray:
+        """Place of each record in the input, int64."""
+        return handles
+
+    def batches(self, handles: np.ndarray) -> Iterator[Batch]:
+        """The records of the handles, which ascend, in batches of one shard each.
+
+        Raises:
+            SynthError: a shard no longer holds what it held.
+        """
+        if not len(handles):
+            return
+        firsts = np.array(sorted(self._stretches), np.int64)
+        found = np.array([self._stretches[first] for first in firsts.tolist()], np.int64)
+        shards, ahead = found[np.searchsorted(firsts, handles, side="right") - 1].T
+        numbers = handles + ahead
+        ends = np.searchsorted(shards, np.arange(1, len(self._shards)))
+        at = 0
+        for batch in self._pick(self._shards, np.split(numbers, ends)):
+            batch.ordinals = handles[at : at + len(batch)]
+            at += len(batch)
+            yield batch
+
+
+def picked(
+    shards: Iterable[Shard], numbers: Iterable[np.ndarray], block_bytes: int = BATCH_BYTES
+) -> Iterator[Batch]:
     """Records of shards that have been read before, in order.
 
     Args:
         numbers: int64, of each shard the lines or rows that are wanted, from 1, ascending.
 
-    Memory: one batch.
+    Memory: one block.
 
     Raises:
         SynthError: a shard no longer holds what it held.
     """
     for shard, wanted in zip(shards, numbers, strict=True):
         at = 0
-        with closing(blocks([shard], BATCH_BYTES, whole=True)) as found:
+        with closing(blocks([shard], block_bytes, whole=True)) as found:
             while at < len(wanted):
                 block = next(found, None)
                 if block is None or block.broken is not None:

@@ -139,7 +139,7 @@ def _unfinished(file: BufferedReader, end: int) -> bytes:
 def batch_of(block: Block, rejects: Rejects) -> tuple[Batch, int]:
     """The sound records of a block, with ordinals from 0, and how many records it stands for."""
     if block.rows is None:
-        lines = block.lines.split(b"\n")
+        lines = [] if block.lines.isspace() else block.lines.split(b"\n")
         return json_batch(lines, range(block.number, block.number + len(lines)), block, rejects)
     from synthtools.records import to_json
 

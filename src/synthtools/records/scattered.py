@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -22,6 +22,7 @@ from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.compression import compression_of
 from synthtools.records.inputs import SHARD_SUFFIXES, Shard, opened
+from synthtools.records.picking import picked as picked_here
 from synthtools.records.places import Place
 from synthtools.records.reading import Block, blocks, blocks_between
 from synthtools.records.rejects import Rejects
@@ -29,6 +30,8 @@ from synthtools.records.texts import Texts
 from synthtools.records.working import BLOCK_BYTES, Lines, Noted, Task, Worked
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from synthtools.scale.cluster import Cluster
 
 _R = TypeVar("_R")
@@ -36,7 +39,7 @@ _R = TypeVar("_R")
 # Blocks of plain JSONL that one task takes: one large file is as good as many small ones.
 _PIECE = 16
 # Results of a task that may wait for being taken.
-_AHEAD, _AHEAD_WITH_TEXTS = 256, 32
+_AHEAD, _AHEAD_WITH_TEXTS, _AHEAD_WITH_RECORDS = 256, 32, 8
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def worked(
     """
     ordinal = 0
     # Runs of shards that all nodes see, and of those that are here alone (a pipe).
-    for apart, some in groupby(shards, lambda shard: keep.records or not _seen_by_all(shard)):
+    for apart, some in groupby(shards, lambda shard: keep.records or not seen_by_all(shard)):
         way = _through_here if apart else _in_place
         for done, found in way(some, task, cluster, keep, block_bytes):
             done.noted.tell(rejects)
@@ -108,7 +111,40 @@ def worked(
                 yield found
 
 
-def _seen_by_all(shard: Shard) -> bool:
+def picked(
+    shards: Sequence[Shard], numbers: Sequence[np.ndarray], cluster: Cluster
+) -> Iterator[Batch]:
+    """See ``picking.picked``, which gives the same; each shard is read by a task, and only what is
+    picked is moved.
+
+    Args:
+        shards: seen by all nodes.
+    """
+    wanted = (
+        (_for_nodes(shard), some) for shard, some in zip(shards, numbers, strict=True) if len(some)
+    )
+    for _, batches in cluster.streams_in_order(wanted, _picked, _AHEAD_WITH_RECORDS):
+        yield from batches
+
+
+def _picked(wanted: tuple[Shard, np.ndarray]) -> Iterator[Batch]:
+    shard, numbers = wanted
+    _refuse_if_absent(shard)
+    for batch in picked_here([shard], [numbers], BLOCK_BYTES):
+        if isinstance(batch, ArrowBatch):
+            batch.rows = _cut(batch.rows)
+        yield batch
+
+
+def _cut(rows: pa.Table) -> pa.Table:
+    """Rows to be moved: a slice would be moved with all that it is a slice of."""
+    if rows.get_total_buffer_size() <= rows.nbytes:
+        return rows
+    return rows.take(np.arange(rows.num_rows))
+
+
+def seen_by_all(shard: Shard) -> bool:
+    """Whether a shard lies where other machines may see it, and can be read again."""
     here_alone = shard.temporary or (isinstance(shard.path, Place) and not shard.path.shared)
     return shard.path is not None and shard.size is not None and not here_alone
 
@@ -124,7 +160,7 @@ def _through_here(
     def noting() -> Iterator[Block]:
         for block in blocks(shards, block_bytes, True):
             sent.append(block)
-            yield block
+            yield block if block.rows is None else replace(block, rows=_cut(block.rows))
 
     for done in cluster.in_order(noting(), partial(_done, task, replace(keep, records=False))):
         block = sent.popleft()
@@ -166,13 +202,7 @@ def _in_place(
         for shard in shards:
             own[shard.name] = shard
             for piece in _pieces(shard, block_bytes):
-                # Nodes have directories of their own.
-                path = (
-                    Path(os.path.abspath(shard.path))
-                    if isinstance(shard.path, Path)
-                    else shard.path
-                )
-                yield piece._replace(shard=replace(shard, path=path, bytes_read=0))
+                yield piece._replace(shard=_for_nodes(shard))
 
     before = 0  # lines of the shard before the piece
     for piece, results in cluster.streams_in_order(
@@ -196,6 +226,20 @@ def _in_place(
         before += lines
 
 
+def _for_nodes(shard: Shard) -> Shard:
+    """A shard as nodes are told of it: they have directories of their own."""
+    path = Path(os.path.abspath(shard.path)) if isinstance(shard.path, Path) else shard.path
+    return replace(shard, path=path, bytes_read=0)
+
+
+def _refuse_if_absent(shard: Shard) -> None:
+    if isinstance(shard.path, Path) and not shard.path.exists():
+        raise SynthError(
+            f"{shard.name}: is not there on a node of the cluster; with --ray, inputs lie where all "
+            "nodes see them (a shared file system, s3://…)"
+        )
+
+
 def _pieces(shard: Shard, block_bytes: int) -> Iterator[_Piece]:
     """A large file of plain lines in pieces, any other shard whole."""
     size = shard.size or 0
@@ -217,11 +261,7 @@ def _pieces(shard: Shard, block_bytes: int) -> Iterator[_Piece]:
 
 def _piece_done(task: Task[Any], keep: Keep, block_bytes: int, piece: _Piece) -> Iterator[_Done]:
     shard = piece.shard
-    if isinstance(shard.path, Path) and not shard.path.exists():
-        raise SynthError(
-            f"{shard.name}: is not there on a node of the cluster; with --ray, inputs lie where all "
-            "nodes see them (a shared file system, s3://…)"
-        )
+    _refuse_if_absent(shard)
     if not piece.whole:
         for block in blocks_between(shard, block_bytes, piece.start, piece.end):
             yield _done(task, keep, block)._replace(read=len(block.lines))
@@ -268,4 +308,4 @@ def _stub(batch: Batch, fields: tuple[str, ...]) -> Batch:
                 rows = rows.set_column(index, field, pa.nulls(rows.num_rows, field.type))
             except (pa.ArrowException, NotImplementedError):
                 pass  # a type that has no column of nulls is moved as it is
-    return replace(batch, rows=rows)
+    return replace(batch, rows=_cut(rows))

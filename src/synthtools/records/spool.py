@@ -64,8 +64,14 @@ class Spool(Closing):
     def close(self) -> None:
         self._file.close()
 
-    def add(self, batch: Batch) -> np.ndarray:
-        """Keeps the records of a batch; returns their handles, int64, ascending."""
+    def add(self, batch: Batch, records: np.ndarray | None = None) -> np.ndarray:
+        """Keeps the records of a batch; returns their handles, int64, ascending.
+
+        Args:
+            records: those to keep, ascending; None for all.
+        """
+        if records is not None and len(records) < len(batch):
+            batch = batch.take(records)
         count = len(batch)
         data, ends = _bytes_of(batch)
         start = self._append(data)
