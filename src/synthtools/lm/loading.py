@@ -73,13 +73,18 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
         SynthError: there is none, or it is not a fast tokenizer.
     """
     _lighten()
-    from transformers import AutoTokenizer
-
     location = ModelName(name).location
     with _explained(name):
-        tokenizer = AutoTokenizer.from_pretrained(
-            location, revision=revision, use_fast=True, trust_remote_code=False
-        )
+        if _is_plain(location):
+            from transformers import PreTrainedTokenizerFast
+
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(location)
+        else:
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(
+                location, revision=revision, use_fast=True, trust_remote_code=False
+            )
     if not getattr(tokenizer, "is_fast", False):
         raise SynthError(
             f"{name}: has no fast tokenizer (tokenizer.json), which exact token positions need; "
@@ -88,6 +93,26 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     if not isinstance(tokenizer.model_max_length, int | float):
         raise SynthError(f"{name}: tokenizer_config.json: model_max_length is no number")
     return tokenizer
+
+
+def _is_plain(location: str) -> bool:
+    """Whether a directory's tokenizer is of the class that needs nothing but its file.
+
+    The class that looks for the right one imports all of torch and half of transformers, five seconds
+    of the start of tools that only count tokens.
+    """
+    if not os.path.isfile(os.path.join(location, "tokenizer.json")):
+        return False
+    try:
+        with open(os.path.join(location, "tokenizer_config.json"), encoding="utf-8") as file:
+            config = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return (
+        isinstance(config, dict)
+        and config.get("tokenizer_class") in ("PreTrainedTokenizerFast", "TokenizersBackend")
+        and "auto_map" not in config
+    )
 
 
 def load_configuration(model: ModelName) -> PretrainedConfig:
