@@ -25,6 +25,8 @@ from faults.tools import content, undisturbed
 def sigterm(folder: Path) -> Seen:
     data = human(folder, 4000)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue  # under nohup it is ignored, as the user wishes
         out = folder / f"o{number}"
         out.mkdir()
         fifo = out.parent / f"never{number}"
