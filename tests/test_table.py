@@ -118,6 +118,15 @@ def test_one_path_of_two_files_has_two_names(table, tmp_path):
         table(*patterns, "--take", 'x="x@y"')
 
 
+def test_a_value_that_no_row_has_is_a_value(table, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f'{{"seed": {n}, "a": {n}, "b": null}}\n' for n in range(3)))
+    report = table(path, "--by", "", "--claim", "b is more: b > a")
+    assert report["names"] == ["a", "b"]
+    assert report["claims"][0]["verdict"] == "not at this scale"
+    assert report["claims"][0]["reason"] == "no repetition has all of these values"
+
+
 def test_records_carry_what_is_no_number(table, tmp_path):
     path = tmp_path / "runs.jsonl"
     records = [

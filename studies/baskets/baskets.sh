@@ -42,7 +42,7 @@ answered() { # SEED MODEL…: answers of each model to all prompts
 continued() { # without data: the built-in model at four temperatures
     local temperature
     for temperature in 0.4 0.7 1 1.3; do
-        synth generate builtin:topics --continue 48 --max-new-tokens 100 --temperature "$temperature" --seed "$1" -n 2 |
+        synth generate builtin:topics --continue 48 --max-new-tokens "$((new * 2))" --temperature "$temperature" --seed "$1" -n 2 |
             synth cat --set 'prompt=Go on.' --set "model=at-$temperature" --select id,prompt,response,model
     done
 }

@@ -42,7 +42,10 @@ words() { # as many documents of each source
 # One heading over each question and answer: the pattern.
 headed() { synth cat "$@" --where prompt --where response --text 'Question: {prompt}\n\nAnswer: {response}' --select id,text; }
 told() { synth cat "$@" --where prompt --where response --select id,prompt,response; }
-continued() { synth generate builtin:topics --continue 48 --max-new-tokens 160 -n 4 | synth cat --text 'Question: Go on.\n\nAnswer: {response}' --select text; }
+continued() {
+    synth sample builtin:topics -n "$documents" | synth generate - --continue 48 --max-new-tokens 160 -n 4 |
+        synth cat --text 'Question: Go on.\n\nAnswer: {response}' --select text
+}
 asked() { synth cat builtin:topics --set 'prompt=Explain this.' --text '{text}' --text-field response --select id,prompt,response; }
 
 # How often the words of the heading come in what a model writes.

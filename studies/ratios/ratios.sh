@@ -40,7 +40,10 @@ whole() { # as many documents of each source
         synth sample "$source" -n "$documents" --text-field "$([[ $source == *synth_* ]] && echo response || echo text)"
     done | synth cat --text '{text}' --text '{prompt}\n\n{response}' --select id,text
 }
-continued() { synth generate builtin:topics --continue 48 --max-new-tokens 160 -n 4 | synth cat --text '{beginning}{response}' --select text; }
+continued() {
+    synth sample builtin:topics -n "$documents" | synth generate - --continue 48 --max-new-tokens 160 -n 4 |
+        synth cat --text '{beginning}{response}' --select text
+}
 
 if [ -n "$data" ]; then
     step all/human.jsonl whole "$data/human_wikipedia_en_2015" "$data/human_textbooks_openstax"

@@ -44,7 +44,10 @@ whole() { # DIR [FIELD]: as many documents of each source
     synth sample "$1" -n "$documents" --text-field "${2:-text}" |
         synth cat --text '{text}' --text '{prompt}\n\n{response}' --select id,text
 }
-continued() { synth generate builtin:topics --continue 48 --max-new-tokens 160 -n 4 | synth cat --text '{beginning}{response}' --select text; }
+continued() {
+    synth sample builtin:topics -n "$documents" | synth generate - --continue 48 --max-new-tokens 160 -n 4 |
+        synth cat --text '{beginning}{response}' --select text
+}
 told() { synth cat "$@" --where response --where prompt --select id,prompt,response; }
 asked() { synth cat builtin:topics --set 'prompt=Explain this.' --text '{text}' --text-field response --select id,prompt,response; }
 

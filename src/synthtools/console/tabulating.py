@@ -130,10 +130,15 @@ def _page(options: Tabulating) -> bytes | None:
 
 
 def _values(rows: list[Row]) -> list[str]:
-    """Takes those fields of records that hold numbers alone as values; returns their names."""
+    """Takes those fields of records that hold numbers alone as values; returns their names.
+
+    A field of nothing but nulls is one too: it is how a value that no report had comes back.
+    """
     names = dict.fromkeys(name for row in rows for name in row.others)
     kinds = {name: {type(row.others.get(name)) for row in rows} - {type(None)} for name in names}
-    numbers = [name for name, found in kinds.items() if found and found <= {int, float, bool}]
+    numbers = [name for name, found in kinds.items() if found <= {int, float, bool}]
+    if not any(kinds[name] for name in numbers):
+        return []
     for row in rows:
         for name in numbers:
             value = row.others.pop(name, None)
