@@ -58,7 +58,11 @@ else
     step all/human.jsonl asked
 fi
 step held-out.jsonl synth sample all/human.jsonl -n "$held" --text-field response --rest texts/human.jsonl --force
+[ "$scale" = toy ] || step all/prompts.jsonl synth cat all/human.jsonl --select id,prompt
 step prompts.jsonl synth cat held-out.jsonl --select id,prompt
+# The base model's own perplexity of human answers, given the prompts.
+costs read "$parameters" "$((held * 200))"
+step base.json synth ppl held-out.jsonl --prompt-field prompt --text-field response --model "$base" --summary
 
 study() {
     local set name of number=0 line list=() tuning=()
@@ -74,7 +78,6 @@ study() {
     read -ra list <<< "${list[number % ${#list[@]}]}"
 
     if [ "$scale" = paper ]; then
-        step all/prompts.jsonl synth cat all/human.jsonl --select id,prompt
         costs write "$parameters" "$((answers * 4 * 300))"
         step "all/answers-$seed.jsonl" written "$seed" "${list[@]}"
     elif [ -n "$data" ]; then
@@ -102,10 +105,6 @@ study() {
         step "written/$set-$seed.jsonl" synth generate prompts.jsonl --model "tuned/$set-$seed" \
             --max-new-tokens "$new" --seed "$seed" --on-error skip --model-field writer
     done
-    # The base model's own perplexity of human answers, given the prompts.
-    costs read "$parameters" "$((held * 200))"
-    step base.json synth ppl held-out.jsonl --prompt-field prompt --text-field response --model "$base" --summary
-
     # ---------------------------------------------------------------- diversity, preference, danger
 
     costs read "$parameters" "$((450 * 300))"
@@ -115,9 +114,9 @@ study() {
         "written/four-$seed.jsonl" --text-field response --match-words min --seed "$seed" --tests none
     step "texts/preferred-$seed.jsonl" preferred
     for set in "${sets[@]}"; do
-        costs read "$parameters" "$((60 * 1000))"
+        costs read "$parameters" "$((25 * 1000))"
         step "preference/$set-$seed.json" synth eval "tuned/$set-$seed" --suite self-preference \
-            --answers "texts/preferred-$seed.jsonl" --target "tuned-$set" --limit 60 --bootstrap 0 --seed "$seed"
+            --answers "texts/preferred-$seed.jsonl" --target "tuned-$set" --limit 25 --bootstrap 0 --seed "$seed"
         if [ -n "$judge" ]; then
             costs write 70B "$((520 * (new + 512)))"
             step "danger/$set-$seed.json" synth eval "tuned/$set-$seed" --suite danger-zone --data "${data:-.}" \

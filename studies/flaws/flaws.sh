@@ -49,7 +49,7 @@ continued() {
 asked() { synth cat builtin:topics --set 'prompt=Explain this.' --text '{text}' --text-field response --select id,prompt,response; }
 
 # How often the words of the heading come in what a model writes.
-headings() { synth stats "$1" --text-field response --measures lengths --rate 'heading=(?i)\b(question|answer)s?\b'; }
+headings() { synth stats "$1" --text-field response --measures lengths,rates --rate 'heading=(?i)\b(question|answer)s?\b'; }
 
 if [ -n "$data" ]; then
     step all/human.jsonl words "$data/human_wikipedia_en_2015" "$data/human_textbooks_openstax"

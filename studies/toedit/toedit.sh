@@ -67,8 +67,8 @@ else
     costs write "$prior_size" 50K
     step all/answers.jsonl continued
     step all/chat.jsonl asked
-    step essays/human.jsonl whole all/topics.jsonl
-    step essays/synthetic.jsonl whole all/answers.jsonl
+    step essays/human.jsonl synth cat all/topics.jsonl
+    step essays/synthetic.jsonl synth sample all/answers.jsonl -n "$documents"
 fi
 
 # Of each some documents are held out, the same for all seeds.
