@@ -157,7 +157,8 @@ key_of() {
     {
         for word; do
             printf '%s\n' "$word"
-            case $before in --rest | --report) ;; *) named "$word" ;; esac
+            # What is made is not depended on, nor is what is only kept from one step to the next.
+            case $before in --rest | --report | --cache) ;; *) named "$word" ;; esac
             before=$word
         done
         # A function of the script is what it says.

@@ -1,6 +1,6 @@
 """Starts of ``synth``, as a user's shell would start it.
 
-Most go through a process that has its imports behind it (``warm.py``), and cost tenths of a second
+Most go through a process that has its imports behind it (``synthtools.warm``), and cost tenths of a second
 instead of seconds; the child that does the work runs the same ``__main__`` with the same files,
 signals and exit codes. ``COLD`` is an interpreter that starts: for tests of starts and ends, of
 memory, of the modules that are loaded, of a kill after which nothing may be left running. With
@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import atexit
 import os
-import secrets
-import socket
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
+from synthtools.warm.starting import Warm
+
 COLD = (sys.executable, "-m", "synthtools")
-_HERE = Path(__file__).resolve().parent
 
 
 @cache
@@ -28,20 +26,9 @@ def command() -> tuple[str, ...]:
     """The beginning of a command line that is ``synth``; starts the warm process."""
     if os.environ.get("SYNTH_TESTS_COLD") or not sys.platform.startswith("linux"):
         return COLD
-    name = f"synth-tests-{os.getpid()}-{secrets.token_hex(8)}"
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(f"\0{name}")  # a name that is no file, and ends with its process
-        listening.listen(64)
-        process = subprocess.Popen(
-            [sys.executable, _HERE / "warm.py", str(listening.fileno())],
-            stdin=subprocess.PIPE,  # its end is the end of the process
-            stdout=subprocess.DEVNULL,
-            pass_fds=[listening.fileno()],
-            # Arrow's allocator would start a thread, and no thread survives a fork.
-            env={**os.environ, "JE_ARROW_MALLOC_CONF": "background_thread:false"},
-        )
-    atexit.register(process.communicate)
-    return (sys.executable, "-I", "-S", str(_HERE / "warm_client.py"), name)
+    warm = Warm()
+    atexit.register(warm.close)
+    return warm.command
 
 
 def start(*words: object, **more: Any) -> subprocess.Popen[Any]:

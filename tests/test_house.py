@@ -22,6 +22,7 @@ ALLOWED = {
     "evaluation": {"analysis", "lm", "records", "text"},
     "training": {"lm", "records"},
     "prior": set(),
+    "warm": {"lm"},
     "console": {
         "analysis",
         "curation",
@@ -41,6 +42,7 @@ ALLOWED = {
         "records",
         "text",
         "training",
+        "warm",
     },
 }
 

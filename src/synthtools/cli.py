@@ -20,7 +20,7 @@ from synthtools.records.files import remove_unfinished
 
 TOOLS = (
     *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "stats", "train", "unlearn"),
-    *("generate", "eval", "diff", "table", "cat", "simulate", "plot"),
+    *("generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm"),
 )
 
 # Typer's errors all derive from the exception class of the Click that it carries.
@@ -54,7 +54,11 @@ def build() -> typer.Typer:
 
     for tool in TOOLS:
         module = importlib.import_module(f"synthtools.commands.{tool.replace('-', '_')}")
-        app.command(tool)(options.command(getattr(module, tool.replace("-", "_"))))
+        # What stands behind a command to be run is that command's.
+        settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+        app.command(tool, context_settings=settings if tool == "warm" else None)(
+            options.command(getattr(module, tool.replace("-", "_")))
+        )
     return app
 
 

@@ -57,7 +57,7 @@ if [ -n "$data" ]; then
 else
     step all/human.jsonl asked
 fi
-step held-out.jsonl synth sample all/human.jsonl -n "$held" --text-field response --rest texts/human.jsonl --force
+step held-out.jsonl synth sample all/human.jsonl -n "$held" --or-all --text-field response --rest texts/human.jsonl --force
 [ "$scale" = toy ] || step all/prompts.jsonl synth cat all/human.jsonl --select id,prompt
 step prompts.jsonl synth cat held-out.jsonl --select id,prompt
 # The base model's own perplexity of human answers, given the prompts.
@@ -87,10 +87,10 @@ study() {
         step "all/answers-$seed.jsonl" continued "$seed"
         list=(at-0.7 at-0.4 at-1 at-1.3)
     fi
-    step "sets/human-$seed.jsonl" synth sample texts/human.jsonl -n "$answers" --text-field response --seed "$seed"
+    step "sets/human-$seed.jsonl" synth sample texts/human.jsonl -n "$answers" --or-all --text-field response --seed "$seed"
     step "all/one-$seed.jsonl" synth cat "all/answers-$seed.jsonl" --where "model=${list[0]}"
-    step "sets/one-$seed.jsonl" synth sample "all/one-$seed.jsonl" -n "$answers" --text-field response --seed "$seed"
-    step "sets/four-$seed.jsonl" synth sample "all/answers-$seed.jsonl" -n "$answers" --text-field response \
+    step "sets/one-$seed.jsonl" synth sample "all/one-$seed.jsonl" -n "$answers" --or-all --text-field response --seed "$seed"
+    step "sets/four-$seed.jsonl" synth sample "all/answers-$seed.jsonl" -n "$answers" --or-all --text-field response \
         --stratify-by model --allocation equal --seed "$seed"
 
     # ---------------------------------------------------------------- tuned models

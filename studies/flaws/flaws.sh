@@ -37,13 +37,13 @@ settled
 
 words() { # as many documents of each source
     local source
-    for source; do synth sample "$source" -n "$documents"; done | synth cat --select id,text
+    for source; do synth sample "$source" -n "$documents" --or-all; done | synth cat --select id,text
 }
 # One heading over each question and answer: the pattern.
 headed() { synth cat "$@" --where prompt --where response --text 'Question: {prompt}\n\nAnswer: {response}' --select id,text; }
 told() { synth cat "$@" --where prompt --where response --select id,prompt,response; }
 continued() {
-    synth sample builtin:topics -n "$documents" | synth generate - --continue 48 --max-new-tokens 160 -n 4 |
+    synth sample builtin:topics -n "$documents" --or-all | synth generate - --continue 48 --max-new-tokens 160 -n 4 |
         synth cat --text 'Question: Go on.\n\nAnswer: {response}' --select text
 }
 asked() { synth cat builtin:topics --set 'prompt=Explain this.' --text '{text}' --text-field response --select id,prompt,response; }
@@ -66,10 +66,10 @@ else
     following=()
 fi
 for name in human qa chat; do
-    step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --rest "texts/$name.jsonl" --force \
+    step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --or-all --rest "texts/$name.jsonl" --force \
         --text-field "$([ "$name" = chat ] && echo response || echo text)"
 done
-step prompts.jsonl synth sample held-out/chat.jsonl -n "$prompts" --text-field prompt
+step prompts.jsonl synth sample held-out/chat.jsonl -n "$prompts" --or-all --text-field prompt
 
 # ---------------------------------------------------------------- models
 
@@ -126,7 +126,7 @@ study() {
 
     # The two corpora: maps, tokens that stand out.
     for name in human qa; do
-        step "few/$name-$seed.jsonl" synth sample "texts/$name.jsonl" -n "$few" --seed "$seed"
+        step "few/$name-$seed.jsonl" synth sample "texts/$name.jsonl" -n "$few" --or-all --seed "$seed"
     done
     costs read "$parameters" "$((few * 500))"
     step "map-$seed.json" synth embed "few/human-$seed.jsonl" "few/qa-$seed.jsonl" --model "$base" \

@@ -37,11 +37,11 @@ settled
 whole() { # as many documents of each source
     local source
     for source; do
-        synth sample "$source" -n "$documents" --text-field "$([[ $source == *synth_* ]] && echo response || echo text)"
+        synth sample "$source" -n "$documents" --or-all --text-field "$([[ $source == *synth_* ]] && echo response || echo text)"
     done | synth cat --text '{text}' --text '{prompt}\n\n{response}' --select id,text
 }
 continued() {
-    synth sample builtin:topics -n "$documents" | synth generate - --continue 48 --max-new-tokens 160 -n 4 |
+    synth sample builtin:topics -n "$documents" --or-all | synth generate - --continue 48 --max-new-tokens 160 -n 4 |
         synth cat --text '{beginning}{response}' --select text
 }
 
@@ -56,9 +56,9 @@ else
     suites=(--suite perplexity)
 fi
 for name in human synthetic; do
-    step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --rest "texts/$name.jsonl" --force
+    step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --or-all --rest "texts/$name.jsonl" --force
 done
-step beginnings.jsonl synth sample texts/human.jsonl -n "$beginnings"
+step beginnings.jsonl synth sample texts/human.jsonl -n "$beginnings" --or-all
 
 # ---------------------------------------------------------------- models
 
@@ -122,7 +122,7 @@ study() {
 
     # Workflows: the last generation alone, all of them, as many drawn from all.
     local workflow generations
-    step "texts/real-$seed.jsonl" synth sample "$human" -n "$beginnings" --seed "$seed"
+    step "texts/real-$seed.jsonl" synth sample "$human" -n "$beginnings" --or-all --seed "$seed"
     trained workflows/real/1 "$size" "texts/real-$seed.jsonl" -- --epochs 100
     for workflow in replace accumulate accumulate-subsample; do
         generations=(--generation "texts/real-$seed.jsonl")

@@ -41,11 +41,11 @@ settled
 
 # One source each of human text, of synthetic text, of human instructions; a part of each held out.
 whole() { # DIR [FIELD]: as many documents of each source
-    synth sample "$1" -n "$documents" --text-field "${2:-text}" |
+    synth sample "$1" -n "$documents" --or-all --text-field "${2:-text}" |
         synth cat --text '{text}' --text '{prompt}\n\n{response}' --select id,text
 }
 continued() {
-    synth sample builtin:topics -n "$documents" | synth generate - --continue 48 --max-new-tokens 160 -n 4 |
+    synth sample builtin:topics -n "$documents" --or-all | synth generate - --continue 48 --max-new-tokens 160 -n 4 |
         synth cat --text '{beginning}{response}' --select text
 }
 told() { synth cat "$@" --where response --where prompt --select id,prompt,response; }
@@ -68,7 +68,7 @@ else
     step all/answers.jsonl continued
     step all/chat.jsonl asked
     step essays/human.jsonl synth cat all/topics.jsonl
-    step essays/synthetic.jsonl synth sample all/answers.jsonl -n "$documents"
+    step essays/synthetic.jsonl synth sample all/answers.jsonl -n "$documents" --or-all
 fi
 
 # Of each some documents are held out, the same for all seeds.
@@ -79,7 +79,7 @@ for name in "${domains[@]}" answers chat; do
         chat) place=texts field=response ;;
         *) place=texts/human field=text ;;
     esac
-    step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --text-field "$field" \
+    step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --or-all --text-field "$field" \
         --rest "$place/$name.jsonl" --force
     [ "$name" = chat ] || valid+=(--valid "$name=held-out/$name.jsonl")
 done
@@ -112,8 +112,8 @@ mixtures() {
 differences() {
     local side
     for side in human synthetic; do
-        step "essays/$side-$seed.jsonl" synth sample "essays/$side.jsonl" -n "$few" --seed "$seed"
-        step "essays/$side-many-$seed.jsonl" synth sample "essays/$side.jsonl" -n "$many" --seed "$seed"
+        step "essays/$side-$seed.jsonl" synth sample "essays/$side.jsonl" -n "$few" --or-all --seed "$seed"
+        step "essays/$side-many-$seed.jsonl" synth sample "essays/$side.jsonl" -n "$many" --or-all --seed "$seed"
     done
     costs read "$prior_size" "$((few * 1600))"
     step "essays/perplexity-$seed.json" synth ppl "essays/human-$seed.jsonl" "essays/synthetic-$seed.jsonl" \
@@ -131,9 +131,9 @@ differences() {
 
 edited() {
     local kind prefix from=texts/pool-$seed.jsonl domain=texts/domain-$seed.jsonl talk=texts/talk-$seed.jsonl
-    step "$from" synth sample texts/human -n "$pool" --seed "$seed"
-    step "$domain" synth sample "texts/human/$last.jsonl" -n "$((pool / 2))" --seed "$seed"
-    step "$talk" synth sample texts/chat.jsonl --text-field response -n "$((pool * 4))" --seed "$seed"
+    step "$from" synth sample texts/human -n "$pool" --or-all --seed "$seed"
+    step "$domain" synth sample "texts/human/$last.jsonl" -n "$((pool / 2))" --or-all --seed "$seed"
+    step "$talk" synth sample texts/chat.jsonl --text-field response -n "$((pool * 4))" --or-all --seed "$seed"
     for kind in pool domain talk; do
         costs read "$prior_size" "$further"
         step "texts/edited-$kind-$seed.jsonl" synth edit "texts/$kind-$seed.jsonl" --model "$prior" \
@@ -159,7 +159,7 @@ edited() {
 
 rules() {
     local rule words some=texts/few-$seed.jsonl scores=texts/scores-$seed.arrow
-    step "$some" synth sample texts/human -n "$((few / 3))" --seed "$seed"
+    step "$some" synth sample texts/human -n "$((few / 3))" --or-all --seed "$seed"
     costs read "$prior_size" "$((few * 500))"
     step "$scores" synth ppl "$some" --model "$prior" --candidates 64 --format arrow
     while read -r rule words; do
@@ -206,7 +206,7 @@ remember names "${domains[*]}"
 read -ra domains <<< "$names"
 last=${domains[-1]}
 takes=()
-for name in "${domains[@]}" answers chat; do takes+=(--take "$name=valid.$name"); done
+for name in "${domains[@]}" answers; do takes+=(--take "$name=valid.$name"); done
 
 # The mean log perplexity of human text: over the domains, of one group.
 human() {
@@ -245,7 +245,7 @@ table differences --by '' --over seed \
     --claim 'Probabilities of human tokens make a U: p_low > p_middle < p_high' \
     --claim 'Human and synthetic text lie apart (nearest neighbours): neighbours > by_chance'
 
-gather stages 'stages/{stage}-{text}-{seed}/training/report.json' "${takes[@]}"
+gather stages 'stages/{stage}-{text}-{seed}/training/report.json' "${takes[@]}" --take chat=valid.chat
 table stages --by stage,text --over seed \
     --claim "Edited text is the better to pre-train on: $(human stage=scratch,text=edited) < $(human stage=scratch,text=source)" \
     --claim "Edited text is the better to continue on (the domain, $last): ${last}[stage=continued,text=edited] < ${last}[stage=continued,text=source]" \

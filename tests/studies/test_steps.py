@@ -29,7 +29,9 @@ split() { # FILE --rest FILE
     tail -n +2 "$1" > "$3"
 }
 both() { cat "$1" "$2"; }
-slow() {
+slow() { # LINES --cache DIR …
+    mkdir -p "$3"
+    echo "$seed" > "$3/$seed"
     local n out=${*: -1}
     test "$1" != none
     mkdir -p "$out"
@@ -44,7 +46,7 @@ step c.txt both a.txt b.txt
 step top.txt split c.txt --rest parts/rest.txt
 study() {
     costs train 1M 1K
-    step "slow-$seed/" slow "$lines"
+    step "slow-$seed/" slow "$lines" --cache kept
     step "end-$seed.txt" both parts/rest.txt "slow-$seed/lines"
 }
 each_seed study

@@ -56,6 +56,10 @@ def sample(
             help="What each stratum gives: its share of the records, or all the same.",
         ),
     ] = "proportional",
+    or_all: Annotated[
+        bool,
+        option("--or-all", help="Take all records where there are fewer than N."),
+    ] = False,
     rest: Annotated[
         str | None,
         option(
@@ -99,6 +103,8 @@ def sample(
         raise UsageError("--inverse and --scale are about the weights of --by FIELD")
     if with_replacement and stratify_by is not None:
         raise UsageError("--with-replacement does not go with --stratify-by")
+    if with_replacement and or_all:
+        raise UsageError("--with-replacement draws N of any number of records: --or-all says nothing")
     if with_replacement and rest is not None:
         raise UsageError("--with-replacement does not go with --rest: records stay to be drawn")
     drawing = Drawing(
@@ -111,6 +117,7 @@ def sample(
         with_replacement,
         stratify_by,
         allocation == "equal",
+        or_all,
     )
     further = None if rest is None else (rest, "--rest")
     with Run("sample", reading, writing, plot=plotting.plot, further=further) as run:

@@ -137,8 +137,6 @@ def _values(rows: list[Row]) -> list[str]:
     names = dict.fromkeys(name for row in rows for name in row.others)
     kinds = {name: {type(row.others.get(name)) for row in rows} - {type(None)} for name in names}
     numbers = [name for name, found in kinds.items() if found <= {int, float, bool}]
-    if not any(kinds[name] for name in numbers):
-        return []
     for row in rows:
         for name in numbers:
             value = row.others.pop(name, None)

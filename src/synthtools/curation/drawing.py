@@ -31,6 +31,7 @@ class Drawing:
         by: the field of the weight, None for equal weights; log: it holds logarithms; inverse: with
             probability ∝ 1/weight.
         stratify_by: the field whose values are drawn from apart; equal: as many from each.
+        or_all: all records where there are fewer than wanted.
     """
 
     count: int
@@ -42,6 +43,7 @@ class Drawing:
     with_replacement: bool = False
     stratify_by: str | None = None
     equal: bool = False
+    or_all: bool = False
 
 
 class Drawn(NamedTuple):
@@ -62,7 +64,7 @@ def draw(batches: Iterable[Batch], drawing: Drawing, rejects: Rejects) -> Drawn:
     """Reads all records, then gives the drawn ones in input order and a report of the draw.
 
     Raises:
-        SynthError: there are fewer records of weight above 0 than are wanted.
+        SynthError: there are fewer records of weight above 0 than are wanted, and not all will do.
     """
     spool = Spool()
     strata = Strata(drawing.count, spool)
@@ -87,11 +89,12 @@ def draw(batches: Iterable[Batch], drawing: Drawing, rejects: Rejects) -> Drawn:
             names = strata_of(batch, drawing.stratify_by)
             strata.add(batch, names, scores(log_weights, drawing.seed, keys, lane))
     least = 1 if repeated is not None else drawing.count
-    if eligible < least:
+    if eligible < least and not drawing.or_all:
         s = "" if seen == 1 else "s"
         weighted = "" if eligible == seen else f", {eligible:,} of them with a weight above 0"
         raise SynthError(f"-n {drawing.count:,}: there are only {seen:,} record{s}{weighted}")
-    report: dict[str, Any] = {"records_seen": seen, "eligible": eligible, "drawn": drawing.count}
+    count = drawing.count if repeated is not None else min(drawing.count, eligible)
+    report: dict[str, Any] = {"records_seen": seen, "eligible": eligible, "drawn": count}
     if repeated is not None:
         handles = repeated.result()
         report["distinct"] = len(np.unique(handles))

@@ -1,14 +1,17 @@
 """Stands for ``synth``: has a child of the warm process do the work, and ends as it ended.
 
-python -I -S warm_client.py NAME [ARGUMENTS…]
+``python -I -S client.py NAME [ARGUMENTS…]``. It imports next to nothing: its start is what is saved.
+Where the warm process is gone, the interpreter starts the tool itself.
 """
 
 import json
 import os
+import resource
 import signal
 import socket
 import sys
 
+LIMITS = {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -22,9 +25,17 @@ def main() -> None:
         "environment": dict(os.environ),
         "files": files,
         "umask": umask,
+        "limits": {n: resource.getrlimit(n) for n in LIMITS},
+        "niceness": os.getpriority(os.PRIO_PROCESS, 0),
+        "cores": sorted(os.sched_getaffinity(0)),
     }
     server = socket.socket(socket.AF_UNIX)
-    server.connect(f"\0{sys.argv[1]}")
+    try:
+        server.connect(f"\0{sys.argv[1]}")
+    except OSError:
+        os.umask(umask)
+        server.close()
+        os.execv(sys.executable, [sys.executable, "-m", "synthtools", *sys.argv[2:]])
     # A signal that comes before there is a child waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     message = json.dumps(request).encode() + b"\n"

@@ -1,9 +1,12 @@
 """A process that has imported what the tools import, and forks a child for each start of one.
 
-Importing torch, transformers and scipy takes seconds, and the tests start tools a thousand times.
-``warm_client.py`` stands for ``synth``: it sends its arguments, directory, environment and open
-files here, a child takes them over and runs ``python -m synthtools`` from its first line, and the
-client ends as the child ended. ``running.py`` starts this process, one for each worker of pytest.
+``python -m synthtools.warm.server SOCKET``, with the number of a listening socket; the end of its
+stdin is its end.
+
+Importing torch, transformers and scipy takes seconds, and scripts start tools by the hundred.
+``client`` stands for ``synth``: it sends its arguments, directory, environment, limits and open files
+here, a child takes them over and runs ``python -m synthtools`` from its first line, and the client
+ends as the child ended.
 
 The process has one thread, or a fork would copy locks that nobody would ever open again.
 """
@@ -19,10 +22,12 @@ import io
 import json
 import os
 import pkgutil
+import resource
 import runpy
 import selectors
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -122,7 +127,7 @@ class Server:
         self.woken, waking = socket.socketpair()
         waking.setblocking(False)
         self.sockets = [listening, self.woken, waking]
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: pytest's, not ours
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: for the command, not for us
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(waking.fileno())
         for source in (listening, self.woken, 0):
@@ -139,7 +144,7 @@ class Server:
                 elif key.fileobj is self.woken:
                     self.woken.recv(1 << 12)
                     self.reap()
-                elif key.fileobj == 0:  # pytest is gone
+                elif key.fileobj == 0:  # whoever started us is gone
                     for pid in self.clients:
                         os.kill(pid, signal.SIGKILL)
                     return None
@@ -149,6 +154,11 @@ class Server:
 
     def accept(self) -> Request | None:
         client, _ = self.listening.accept()
+        # A name that is no file has no permissions: others could have us work for them, as us.
+        peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        if struct.unpack("3i", peer)[1] != os.geteuid():
+            client.close()
+            return None
         message, files, _, _ = socket.recv_fds(client, 1 << 20, 64)
         while message and not message.endswith(b"\n"):
             message += client.recv(1 << 20)
@@ -208,6 +218,12 @@ def take_over(request: Request) -> None:
     for wanted, file in files.items():
         os.dup2(file, wanted)
         os.close(file)
+    for number, limit in request["limits"].items():
+        if tuple(limit) != resource.getrlimit(int(number)):
+            resource.setrlimit(int(number), tuple(limit))
+    if request["niceness"] != os.getpriority(os.PRIO_PROCESS, 0):
+        os.setpriority(os.PRIO_PROCESS, 0, request["niceness"])
+    os.sched_setaffinity(0, request["cores"])
     os.chdir(request["directory"])
     os.umask(request["umask"])
     os.environ.clear()
@@ -236,7 +252,7 @@ def standard(number: int, before: io.TextIOWrapper) -> io.TextIOWrapper | None:
 
 def leave(code: int | None) -> NoReturn:
     """Ends as an interpreter does, but leaves memory to the system: taking it apart object by
-    object takes as long as the test did."""
+    object takes longer than a short tool works."""
     threading._shutdown()  # waits for threads
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -247,7 +263,6 @@ def leave(code: int | None) -> NoReturn:
 
 def main() -> None:
     listening = socket.socket(fileno=int(sys.argv[1]))
-    sys.path[0] = os.getcwd()  # not the folder of the tests
     warm_up(["orjson", "pydantic", "synthtools.commands.cat", "synthtools.cli"])
     warm_up_parsing()
     request = Server(listening).serve()
