@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot"
+            words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot warm"
             ;;
         edit)
             options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
@@ -100,7 +100,7 @@ _synth() {
             esac
             ;;
         sample)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -n --count --by --scale --inverse --with-replacement --stratify-by --allocation --rest --debug -h --help"
+            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --debug -h --help"
             operand=file
             case $prev in
                 --on-error) value=word words="fail skip" ;;
@@ -222,6 +222,10 @@ _synth() {
                 -o | --output | --data) value=file ;;
                 --shares) value=word ;;
             esac
+            ;;
+        warm)
+            options="--debug -h --help"
+            operand=file
             ;;
     esac
     if [[ -z $value && $cur == -* ]]; then

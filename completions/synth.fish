@@ -29,6 +29,7 @@ complete -c synth -n __synth_tool_is -a table -d 'Numbers out of many reports as
 complete -c synth -n __synth_tool_is -a cat -d 'Convert, reshard, count or look at records'
 complete -c synth -n __synth_tool_is -a simulate -d 'Theory of iterated data: test error of a linear model by generation'
 complete -c synth -n __synth_tool_is -a plot -d 'Draw reports: figures, pictures at the terminal, or one page to send'
+complete -c synth -n __synth_tool_is -a warm -d 'Run a command in which every synth starts at once'
 
 # synth
 complete -c synth -n '__synth_tool_is' -f
@@ -274,6 +275,7 @@ complete -c synth -n '__synth_tool_is sample' -l inverse -d 'With probability pr
 complete -c synth -n '__synth_tool_is sample' -l with-replacement -d 'A record may be drawn several times'
 complete -c synth -n '__synth_tool_is sample' -l stratify-by -x -d 'Draw from each value of this field by itself'
 complete -c synth -n '__synth_tool_is sample' -l allocation -x -a 'proportional equal' -d 'What each stratum gives: its share of the records, or all the same'
+complete -c synth -n '__synth_tool_is sample' -l or-all -d 'Take all records where there are fewer than N'
 complete -c synth -n '__synth_tool_is sample' -l rest -r -F -d 'Write the records that were not drawn here, in input order: a split that loses nothing'
 complete -c synth -n '__synth_tool_is sample' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is sample' -s h -l help -d 'Show this message and exit'
@@ -623,3 +625,7 @@ complete -c synth -n '__synth_tool_is plot' -l shares -x -d 'Draw reports of syn
 complete -c synth -n '__synth_tool_is plot' -l force -d 'Replace files that are there'
 complete -c synth -n '__synth_tool_is plot' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is plot' -s h -l help -d 'Show this message and exit'
+
+# synth-warm
+complete -c synth -n '__synth_tool_is warm' -l debug -d 'Show the traceback of an error'
+complete -c synth -n '__synth_tool_is warm' -s h -l help -d 'Show this message and exit'

@@ -42,7 +42,7 @@ REPORTS = {
 }
 MODELS = ("ppl", "edit", "embed", "generate")
 # Tools that read no records.
-SOURCELESS = {"eval", "diff", "table", "simulate", "plot"}
+SOURCELESS = {"eval", "diff", "table", "simulate", "plot", "warm"}
 NO_SUCH = "--no-such-option"
 
 

@@ -104,7 +104,9 @@ def sample(
     if with_replacement and stratify_by is not None:
         raise UsageError("--with-replacement does not go with --stratify-by")
     if with_replacement and or_all:
-        raise UsageError("--with-replacement draws N of any number of records: --or-all says nothing")
+        raise UsageError(
+            "--with-replacement draws N of any number of records: --or-all says nothing"
+        )
     if with_replacement and rest is not None:
         raise UsageError("--with-replacement does not go with --rest: records stay to be drawn")
     drawing = Drawing(

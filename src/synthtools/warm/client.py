@@ -35,7 +35,8 @@ def main() -> None:
     except OSError:
         os.umask(umask)
         server.close()
-        os.execv(sys.executable, [sys.executable, "-m", "synthtools", *sys.argv[2:]])
+        cold = [sys.executable, "-m", "synthtools", *sys.argv[2:]]
+        os.execv(sys.executable, cold)  # noqa: S606 (no shell)
     # A signal that comes before there is a child waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     message = json.dumps(request).encode() + b"\n"
@@ -69,4 +70,5 @@ def is_open(number: int) -> bool:
     return True
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -51,7 +51,7 @@ HEAVY = (
 LIGHT_TOOLS = {"cat", "--help", "--version"}
 
 # What modules may read of the environment while they are imported.
-AT_IMPORT = ("ARROW", "HF_", "HOME", "LANG", "LC_", "MPL", "NUMBA", "OMP", "PYTHON")
+AT_IMPORT = ("ARROW", "CUDA", "HF_", "HOME", "LANG", "LC_", "MKL", "MPL", "NUMBA", "OMP", "PYTHON")
 AT_IMPORT += ("TRANSFORMERS", "XDG_")
 
 Request = dict[str, Any]
@@ -91,8 +91,12 @@ def warm_up_parsing() -> None:
         cli._run()
 
 
-def warm_up_computing() -> None:
-    """What libraries set up at the first kernel and the first model."""
+def warm_up_computing() -> int:
+    """What libraries set up at the first kernel and the first model.
+
+    Returns:
+        The threads that torch would use: with more than one it would start them here.
+    """
     import numpy as np
     import torch
 
@@ -100,20 +104,25 @@ def warm_up_computing() -> None:
     from synthtools.errors import SynthError
     from synthtools.lm.loading import ModelName, load_tokenizer, load_weights
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     load(np.zeros(8, np.uint8), np.uint64(0))
     try:
         load_tokenizer("builtin")
         load_weights(ModelName("builtin"), torch.float32, "cpu")
     except SynthError:
         pass  # it has not been trained yet
+    return threads
 
 
-def check_threads() -> None:
-    """Sees that no thread is left; one that has just been joined may take a moment to be gone."""
-    deadline = time.monotonic() + 60
-    while len(tasks := os.listdir("/proc/self/task")) > 1:
-        assert time.monotonic() < deadline, f"an import left threads: {tasks}"
+def alone() -> bool:
+    """Whether no thread is left; one that has just been joined may take a moment to be gone."""
+    deadline = time.monotonic() + 10
+    while len(os.listdir("/proc/self/task")) > 1:
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.01)
+    return True
 
 
 class Server:
@@ -123,6 +132,8 @@ class Server:
         self.listening = listening
         self.clients: dict[int, socket.socket] = {}
         self.cold = True
+        self.unfit = False  # a fork would not be sound
+        self.threads = 0  # of torch, where a child is to set them
         self.selector = selectors.DefaultSelector()
         self.woken, waking = socket.socketpair()
         waking.setblocking(False)
@@ -168,8 +179,10 @@ class Server:
         request: Request = json.loads(message)
         if self.cold and not LIGHT_TOOLS.intersection(request["arguments"][:1]):
             warm_up((*HEAVY, *own_modules()))
-            warm_up_computing()
-            check_threads()
+            self.threads = warm_up_computing()
+            if not alone():
+                print("synth: a library keeps threads; tools start as usual", file=sys.stderr)
+                self.unfit = True
             gc.collect()
             gc.freeze()
             self.cold = False
@@ -178,7 +191,8 @@ class Server:
             for open_one in (*self.sockets, client, *self.clients.values()):
                 open_one.close()
             self.selector.close()
-            return {**request, "files": dict(zip(request["files"], files, strict=True))}
+            more = {"threads": self.threads, "unfit": self.unfit}
+            return {**request, **more, "files": dict(zip(request["files"], files, strict=True))}
         for file in files:
             os.close(file)
         self.clients[pid] = client
@@ -218,22 +232,38 @@ def take_over(request: Request) -> None:
     for wanted, file in files.items():
         os.dup2(file, wanted)
         os.close(file)
-    for number, limit in request["limits"].items():
+    for number, limit in request.get("limits", {}).items():
         if tuple(limit) != resource.getrlimit(int(number)):
             resource.setrlimit(int(number), tuple(limit))
-    if request["niceness"] != os.getpriority(os.PRIO_PROCESS, 0):
+    if request.get("niceness", 0) > os.getpriority(os.PRIO_PROCESS, 0):
         os.setpriority(os.PRIO_PROCESS, 0, request["niceness"])
-    os.sched_setaffinity(0, request["cores"])
+    os.sched_setaffinity(0, request.get("cores", os.sched_getaffinity(0)))
     os.chdir(request["directory"])
     os.umask(request["umask"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    if relevant(request["environment"]) != ENVIRONMENT:
+    if request["unfit"] or relevant(request["environment"]) != ENVIRONMENT:
         command = [sys.executable, "-m", "synthtools", *request["arguments"]]
-        os.execv(sys.executable, command)
+        os.execv(sys.executable, command)  # noqa: S606 (no shell)
+    restore_threads(request)
     sys.argv[1:] = request["arguments"]
     sys.path[0] = request["directory"]
     sys.stdin, sys.stdout, sys.stderr = map(standard, range(3), (sys.stdin, sys.stdout, sys.stderr))
+
+
+def restore_threads(request: Request) -> None:
+    """Lets torch and numpy use as many threads as they would have of themselves."""
+    cores = len(os.sched_getaffinity(0))
+    if min(cores, request["threads"]) > 1:
+        import torch
+
+        torch.set_num_threads(min(request["threads"], cores))
+    asked = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    wanted = min(cores, int(asked) if asked.isdigit() else cores)
+    if wanted > 1 and "numpy" in sys.modules:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(wanted, "blas")
 
 
 def standard(number: int, before: io.TextIOWrapper) -> io.TextIOWrapper | None:

@@ -31,13 +31,17 @@ class Warm:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(f"\0{name}")  # a name that is no file, and ends with its process
             listening.listen(64)
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 (our own interpreter)
                 [sys.executable, "-m", "synthtools.warm.server", str(listening.fileno())],
                 stdin=subprocess.PIPE,  # its end is the end of the process
                 stdout=subprocess.DEVNULL,
                 pass_fds=[listening.fileno()],
-                # Arrow's allocator would start a thread, and no thread survives a fork.
-                env={**os.environ, "JE_ARROW_MALLOC_CONF": "background_thread:false"},
+                # Arrow's allocator and numpy's OpenBLAS would start threads, and none survives a fork.
+                env={
+                    **os.environ,
+                    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+                    "OPENBLAS_NUM_THREADS": "1",
+                },
             )
         self.command = (sys.executable, "-I", "-S", str(_CLIENT), name)
 
@@ -75,7 +79,9 @@ def run(command: Sequence[str]) -> int:
         script.chmod(0o700)
         path = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         try:
-            process = subprocess.Popen(list(command), env={**os.environ, "PATH": path})
+            process = subprocess.Popen(  # noqa: S603 (the user's command, no shell)
+                list(command), env={**os.environ, "PATH": path}
+            )
         except FileNotFoundError as error:
             raise UsageError(f"{command[0]}: no such command") from error
         except OSError as error:
