@@ -25,7 +25,8 @@ Options of every study:
                      documentation and the built-in model.
   --work DIR         Where models and reports go; run again, the study goes on (default ./STUDY-SCALE).
   --seeds LIST       Repetitions ("0 1 2").
-  --jobs N           Seeds at once (default: the cores, at most the seeds).
+  --jobs N           Seeds at once (default: the cores, at most the seeds); OMP_NUM_THREADS is each
+                     one's part of the cores.
   --set NAME=VALUE   One setting of the scale, as --dry-run lists them; repeatable.
   --dry-run          List the settings and the steps, what is done, and what the rest costs.
   --rows DIR         Only make the tables, from rows that an earlier run wrote there.
@@ -43,6 +44,7 @@ options() {
     here=$1
     study=$(basename "$here")
     shift
+    local words=("$@")
     while [ $# -gt 0 ]; do
         case $1 in
             -h | --help)
@@ -78,6 +80,12 @@ options() {
     read -ra list <<< "$seeds"
     [ -n "$jobs" ] || jobs=$(nproc)
     [ "$jobs" -le ${#list[@]} ] || jobs=${#list[@]}
+    local threads=$(($(nproc) / jobs))
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
+    # Hundreds of starts: they are quick under `synth warm`, which runs this script again.
+    if [ -z "${STUDY_IS_WARM:-}$dry_run$rows" ] && [ "$(uname)" = Linux ]; then
+        STUDY_IS_WARM=1 exec synth warm bash "$0" ${words[@]+"${words[@]}"}
+    fi
     work=${work:-$study-$scale}
     mkdir -p "$work/.steps" "$work/rows"
     cd "$work" || exit 2
@@ -213,10 +221,9 @@ step() {
     printf '%6d s  %s\n' "$((SECONDS - begun))" "$name" >&2
 }
 
-# each_seed FUNCTION: FUNCTION once a seed ($seed), several at once, each with its part of the cores.
+# each_seed FUNCTION: FUNCTION once a seed ($seed), several at once.
 each_seed() {
-    local running=0 failed=0 threads=$(($(nproc) / jobs))
-    [ "$threads" -gt 0 ] || threads=1
+    local running=0 failed=0
     if [ -n "$dry_run" ] || [ "$jobs" = 1 ]; then
         for seed in $seeds; do "$1"; done
         return
@@ -229,7 +236,6 @@ each_seed() {
         [ $failed = 0 ] || break
         (
             trap ended EXIT
-            export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads}
             "$1"
         ) &
         running=$((running + 1))

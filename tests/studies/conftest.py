@@ -18,7 +18,7 @@ def environment(tmp_path_factory):
     script = folder / "synth"
     script.write_text(f'#!/bin/sh\nexec {shlex.join(command())} "$@"\n')
     script.chmod(0o755)
-    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    return {**os.environ, "STUDY_IS_WARM": "1", "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def study(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, "STUDIES": str(STUDIES), **more},
+            env={**os.environ, "STUDIES": str(STUDIES), "STUDY_IS_WARM": "1", **more},
         )
 
     def run(*words, **more):
