@@ -315,6 +315,11 @@ table() {
     synth table "$rows/$1.jsonl" "${@:2}" --markdown "$readme" --section "$1" > "tables/$1.json"
 }
 
+# figure NAME: the table as a picture beside the README.
+figure() {
+    [ -n "$dry_run" ] || synth plot "tables/$1.json" -o "$(dirname "$readme")/$1.png" --force
+}
+
 # The end of a study: of a dry run the sums; of a run its time.
 finished() {
     if [ -n "$dry_run" ]; then

@@ -175,6 +175,7 @@ table tuned --by set --over seed \
     --claim "A tuned model prefers its own answers: own[set=one] > 0" \
     --claim "Tuning on people's answers lowers that preference: own[set=human] < own[set=one]" "${claims[@]}"
 
+figure tuned
 if [ -z "$dry_run" ] && ! only_tables; then
     synth plot "diversity-${seeds%% *}.json" "writing-${seeds%% *}.json" tables/*.json -o page.html --force
 fi

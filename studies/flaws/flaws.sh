@@ -179,6 +179,7 @@ table corpora --by '' --over seed \
     --claim 'Synthetic answers shift the perplexity of human text upwards: shift > 0' \
     --claim 'They narrow its distribution: variance < 1'
 
+figure models
 if [ -z "$dry_run" ] && ! only_tables; then
     synth plot "shift-${seeds%% *}.json" "map-${seeds%% *}.json" "frequencies-${seeds%% *}.json" tables/*.json \
         -o page.html --force

@@ -201,6 +201,7 @@ gather weights 'evals/weights/{weights}/{seed}.json' --take 'human=suites.perple
 table weights --by weights --over seed \
     --claim 'The golden-ratio weight on human text is better than equal weights: human[weights=golden] < human[weights=equal]'
 
+figure workflows
 if [ -z "$dry_run" ] && ! only_tables; then
     synth plot "budget/$large-${seeds%% *}.json" tables/*.json -o page.html --force
 fi

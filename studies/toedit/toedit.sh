@@ -270,9 +270,9 @@ table theory --by '' --over seed \
     --claim 'Accumulating stays below π²/6: accumulate < 1.645' \
     --claim 'A sample of all that accumulated lies between: accumulate < subsample < replace'
 
+figure mixtures
 if [ -z "$dry_run" ] && ! only_tables; then
     first=${seeds%% *}
-    synth plot "tables/mixtures.json" -o mixtures.png --force
     synth plot "essays/perplexity-$first.json" "essays/ngrams-$first.json" "essays/tokens-$first.json" \
         "essays/map-$first.json" "theory-$first.json" tables/*.json -o page.html --force
 fi
