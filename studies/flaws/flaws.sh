@@ -30,6 +30,7 @@ setting held       15                    2000
 setting few        60                    2000
 setting items      40                    100000
 setting prompts    24                    500
+setting asked      60                    500
 setting new        32                    1024
 settled
 
@@ -69,7 +70,8 @@ for name in human qa chat; do
     step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --or-all --rest "texts/$name.jsonl" --force \
         --text-field "$([ "$name" = chat ] && echo response || echo text)"
 done
-step prompts.jsonl synth sample held-out/chat.jsonl -n "$prompts" --or-all --text-field prompt
+instructions() { synth sample texts/chat.jsonl -n "$1" --or-all --text-field prompt | synth cat --select id,prompt; }
+step prompts.jsonl instructions "$asked"
 
 # ---------------------------------------------------------------- models
 
@@ -102,7 +104,7 @@ study() {
         costs read "$parameters" "$((items * 200 + held * 1000))"
         step "knows/$name-$seed.json" synth eval "models/$name-$seed" "${knowledge[@]}" \
             --valid human=held-out/human.jsonl --valid qa=held-out/qa.jsonl --bootstrap 0
-        costs write "$parameters" "$((prompts * new))"
+        costs write "$parameters" "$((asked * new))"
         step "writes/$name-$seed.jsonl" synth generate prompts.jsonl --model "models/$name-$seed" \
             --max-new-tokens "$new" --seed "$seed" --on-error skip
         costs train "$parameters" "$tune"
@@ -112,7 +114,7 @@ study() {
             costs write "$parameters" "$((prompts * new))"
             step "follows/$name-$seed.json" synth eval "tuned/$name-$seed" "${following[@]}" --bootstrap 0
         fi
-        costs write "$parameters" "$((prompts * new))"
+        costs write "$parameters" "$((asked * new))"
         step "writes/$name-tuned-$seed.jsonl" synth generate prompts.jsonl --model "tuned/$name-$seed" \
             --max-new-tokens "$new" --seed "$seed" --on-error skip
         step "pattern/before/$name-$seed.json" headings "writes/$name-$seed.jsonl"

@@ -31,6 +31,7 @@ SMALLEST = {
         "held": 2,
         "few": 8,
         "prompts": 2,
+        "asked": 2,
         "new": 4,
         "batch": 2,
     },

@@ -118,6 +118,8 @@ def _panel(axes: Any, panel: Panel) -> None:
         axes.set_yticks(range(len(panel.names)), [_short(name) for name in panel.names], **size)
         spare = max(0.0, (4 - len(panel.names)) / 2)  # a few bars need not be fat
         axes.set_ylim(len(panel.names) - 0.5 + spare, -0.5 - spare)
+        if not panel.x_log:
+            axes.locator_params(axis="x", nbins=5)  # more long numbers would run into each other
     if panel.from_zero:
         axes.set_xlim(left=0) if panel.names else axes.set_ylim(bottom=0)
     _count_from_one(axes, panel)
