@@ -220,11 +220,12 @@ none=${list[0]} some=${list[1]} half=${list[${#list[@]} / 2]} all=${list[-1]}
 gather mixtures 'mixtures/{share}-{seed}/training/report.json' "${takes[@]}"
 each=()
 for name in "${domains[@]}"; do
-    each+=(--claim "Without human text, $name are harder than without synthetic text: ${name}[share=$none] < ${name}[share=$all]")
+    each+=(--claim "$name: harder without human text than without synthetic text: ${name}[share=$none] < ${name}[share=$all]")
 done
 table mixtures --by share --over seed --columns "$(IFS=,; echo "${domains[*]}"),answers" \
     --claim "Log perplexity of human text rises from $none to $half to $all % synthetic: $(human "share=$none") < $(human "share=$half") < $(human "share=$all")" \
     --claim "Already $some % raise it: $(human "share=$none") < $(human "share=$some")" \
+    --claim "Without human text it is higher than without synthetic text: $(human "share=$none") < $(human "share=$all")" \
     "${each[@]}" \
     --claim "Synthetic text selected by DSIR does not replace human text: $(human "share=$none") < $(human share=selected)" \
     --claim "Selection by DSIR is better than none: $(human share=selected) < $(human "share=$all")"
