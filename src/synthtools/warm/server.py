@@ -63,6 +63,7 @@ def relevant(environment: dict[str, str]) -> dict[str, str]:
 
 
 ENVIRONMENT = relevant(dict(os.environ))
+CORES = sorted(os.sched_getaffinity(0))
 
 
 def own_modules() -> list[str]:
@@ -91,12 +92,9 @@ def warm_up_parsing() -> None:
         cli._run()
 
 
-def warm_up_computing() -> int:
-    """What libraries set up at the first kernel and the first model.
-
-    Returns:
-        The threads that torch would use: with more than one it would start them here.
-    """
+def warm_up_computing() -> None:
+    """What libraries set up at the first kernel and the first model; with more than one thread they
+    would start them here, and torch's pool does not survive a fork."""
     import numpy as np
     import torch
 
@@ -104,15 +102,12 @@ def warm_up_computing() -> int:
     from synthtools.errors import SynthError
     from synthtools.lm.loading import ModelName, load_tokenizer, load_weights
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     load(np.zeros(8, np.uint8), np.uint64(0))
     try:
         load_tokenizer("builtin")
         load_weights(ModelName("builtin"), torch.float32, "cpu")
     except SynthError:
         pass  # it has not been trained yet
-    return threads
 
 
 def alone() -> bool:
@@ -133,7 +128,6 @@ class Server:
         self.clients: dict[int, socket.socket] = {}
         self.cold = True
         self.unfit = False  # a fork would not be sound
-        self.threads = 0  # of torch, where a child is to set them
         self.selector = selectors.DefaultSelector()
         self.woken, waking = socket.socketpair()
         waking.setblocking(False)
@@ -179,7 +173,8 @@ class Server:
         request: Request = json.loads(message)
         if self.cold and not LIGHT_TOOLS.intersection(request["arguments"][:1]):
             warm_up((*HEAVY, *own_modules()))
-            self.threads = warm_up_computing()
+            if os.environ.get("OMP_NUM_THREADS") == "1":
+                warm_up_computing()
             if not alone():
                 print("synth: a library keeps threads; tools start as usual", file=sys.stderr)
                 self.unfit = True
@@ -191,8 +186,8 @@ class Server:
             for open_one in (*self.sockets, client, *self.clients.values()):
                 open_one.close()
             self.selector.close()
-            more = {"threads": self.threads, "unfit": self.unfit}
-            return {**request, **more, "files": dict(zip(request["files"], files, strict=True))}
+            opened = dict(zip(request["files"], files, strict=True))
+            return {**request, "unfit": self.unfit, "files": opened}
         for file in files:
             os.close(file)
         self.clients[pid] = client
@@ -237,29 +232,27 @@ def take_over(request: Request) -> None:
             resource.setrlimit(int(number), tuple(limit))
     if request.get("niceness", 0) > os.getpriority(os.PRIO_PROCESS, 0):
         os.setpriority(os.PRIO_PROCESS, 0, request["niceness"])
-    os.sched_setaffinity(0, request.get("cores", os.sched_getaffinity(0)))
+    cores = request.get("cores", CORES)
+    os.sched_setaffinity(0, cores)
     os.chdir(request["directory"])
     os.umask(request["umask"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    if request["unfit"] or relevant(request["environment"]) != ENVIRONMENT:
+    # OpenMP has counted the cores when it was loaded.
+    other = relevant(request["environment"]) != ENVIRONMENT or cores != CORES
+    if request["unfit"] or other:
         command = [sys.executable, "-m", "synthtools", *request["arguments"]]
         os.execv(sys.executable, command)  # noqa: S606 (no shell)
-    restore_threads(request)
+    restore_threads()
     sys.argv[1:] = request["arguments"]
     sys.path[0] = request["directory"]
     sys.stdin, sys.stdout, sys.stderr = map(standard, range(3), (sys.stdin, sys.stdout, sys.stderr))
 
 
-def restore_threads(request: Request) -> None:
-    """Lets torch and numpy use as many threads as they would have of themselves."""
-    cores = len(os.sched_getaffinity(0))
-    if min(cores, request["threads"]) > 1:
-        import torch
-
-        torch.set_num_threads(min(request["threads"], cores))
+def restore_threads() -> None:
+    """Lets numpy's OpenBLAS use as many threads as it would have of itself."""
     asked = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
-    wanted = min(cores, int(asked) if asked.isdigit() else cores)
+    wanted = min(len(CORES), int(asked) if asked.isdigit() else len(CORES))
     if wanted > 1 and "numpy" in sys.modules:
         from threadpoolctl import threadpool_limits
 
