@@ -271,7 +271,9 @@ table theory --by '' --over seed \
     --claim 'Accumulating stays below π²/6: accumulate < 1.645' \
     --claim 'A sample of all that accumulated lies between: accumulate < subsample < replace'
 
-figure mixtures
+# As curves: the shares alone.
+[ -n "$dry_run" ] || synth cat "$rows/mixtures.jsonl" --where 'share!=selected' --quiet |
+    synth table - --by share --over seed --plot "$(dirname "$readme")/mixtures.png" --force > /dev/null
 if [ -z "$dry_run" ] && ! only_tables; then
     first=${seeds%% *}
     synth plot "essays/perplexity-$first.json" "essays/ngrams-$first.json" "essays/tokens-$first.json" \

@@ -71,12 +71,9 @@ def test_the_tables_of_the_readme_are_those_of_the_rows(name, study, tmp_path):
 @pytest.mark.parametrize("scale", ["toy", "paper"])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_plan(name, scale, study):
-    told = study(name, "--scale", scale, "--dry-run").stdout
+    told = study(name, "--scale", scale, "--dry-run", "--seeds", "0").stdout
     assert re.search(r"\n[1-9]\d+ steps to do. Tokens to train: ", told)
     assert "hours of an H100" in told
-    # Half as many seeds are less work.
-    fewer = study(name, "--scale", scale, "--dry-run", "--seeds", "0").stdout
-    assert fewer.count("\n") < told.count("\n")
 
 
 @pytest.mark.nightly
