@@ -92,7 +92,8 @@ def judged(
     """A claim's part of the report.
 
     Returns:
-        ``claim``, ``expression``, ``verdict``; ``reason`` where no interval was to be had;
+        ``claim``, ``expression``, ``verdict``; ``reason`` where no interval was to be had, or one of
+        no width;
         ``repetitions`` that all cells have, ``left_out``, those that only some have; ``weakest``,
         the text of the comparison that holds least, and its ``difference``; ``comparisons``, all.
     """
@@ -140,6 +141,9 @@ def _compared(
     found = estimate([] if undefined else differences)
     if undefined or not shared:
         found["reason"] = undefined or "no repetition has all of these values"
+    elif len(shared) > 1 and found["standard_deviation"] == 0:
+        # Of a coarse measure that is no certainty: whoever reads the verdict has to know.
+        found["reason"] = "the same in every repetition"
     return {
         "comparison": comparison.text,
         "verdict": _verdict(found, comparison.sign),

@@ -12,14 +12,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 
+from synthtools.closing import Closing
 from synthtools.errors import SynthError, UsageError
 
 _CLIENT = Path(__file__).with_name("client.py")
 
 
-class Warm:
+class Warm(Closing):
     """A warm process; it ends with the context, or with this process.
 
     Attributes:
@@ -47,17 +48,6 @@ class Warm:
 
     def close(self) -> None:
         self._process.communicate()
-
-    def __enter__(self) -> Warm:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def run(command: Sequence[str]) -> int:
