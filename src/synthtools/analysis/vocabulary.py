@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from synthtools.analysis.repetitions import quantile
+
 STEP = 1000
-CONFIDENCE = 0.95
 _FEWEST_POINTS = 4
 FEWEST_WORDS = _FEWEST_POINTS * STEP
 _SHOWN = 200
@@ -34,7 +35,6 @@ def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
     shown = np.unique(np.linspace(0, len(words) - 1, _SHOWN).astype(np.int64))
     curve = {"words": words[shown].tolist(), "distinct": distinct[shown].tolist()}
     from scipy.optimize import OptimizeWarning, curve_fit
-    from scipy.stats import t
 
     n, v = words.astype(np.float64), distinct.astype(np.float64)
     # A line through the logarithms is near enough to begin with.
@@ -46,7 +46,7 @@ def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
             (k, beta), covariance = curve_fit(law, n, v, p0=(np.exp(height), slope))
         except (RuntimeError, OptimizeWarning):
             return {**found, "reason": "the least squares find no minimum"}
-    reach = t.ppf((1 + CONFIDENCE) / 2, len(n) - 2) * np.sqrt(np.diag(covariance))
+    reach = quantile(len(n) - 2) * np.sqrt(np.diag(covariance))
     spread = float(((v - v.mean()) ** 2).sum())
     rest = float(((v - law(n, k, beta)) ** 2).sum())
     return {

@@ -22,6 +22,7 @@ from synthtools.analysis.iteration_theory import (
     paper_expression,
     shrinking_bound,
 )
+from synthtools.analysis.repetitions import quantile
 from synthtools.console import pictures, reports
 from synthtools.console.options import ARGUMENTS
 from synthtools.console.reports import number
@@ -146,9 +147,7 @@ def _workflow(name: str, setting: Setting, decay: float, errors: np.ndarray) -> 
     spread = errors.std(axis=0, ddof=1) / math.sqrt(count) if count > 1 else None
     reach = None
     if spread is not None:
-        from scipy.special import stdtrit
-
-        reach = stdtrit(count - 1, 0.975) * spread
+        reach = quantile(count - 1) * spread
     most = bound(name)
     low = None if reach is None else (mean - reach).tolist()
     return {
