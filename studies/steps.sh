@@ -112,6 +112,11 @@ setting() {
     [ -z "$dry_run" ] || printf '  %-14s %s\n' "$1" "$variable"
 }
 
+# paper_data TEXT…: which corpora the paper's scale asks of DIR, under which names.
+paper_data() {
+    if [ -n "$dry_run" ] && [ "$scale" = paper ]; then printf '  %-14s %s\n' --data "$*"; fi
+}
+
 # After the last setting.
 settled() {
     local unknown=("${!given[@]}")

@@ -30,6 +30,8 @@ setting adapters   0            16
 setting held       100          2000
 setting new        64           1024
 setting judge      ''           meta-llama/Llama-3.1-70B-Instruct
+paper_data "instructions with human answers as human_selfinstruct_tasks/ and human_stackexchange_beer/; the sources" \
+    "answer them; eval_advbench/ for the danger zone"
 settled
 
 # ---------------------------------------------------------------- answers

@@ -28,10 +28,14 @@ setting rate       3e-4                  5e-5
 setting tune_rate  2e-4                  2e-5
 setting held       15                    2000
 setting few        60                    2000
+setting kinds      arc_easy              "arc_easy arc_challenge boolq piqa winogrande mmlu"
 setting items      40                    100000
 setting prompts    24                    500
 setting asked      60                    500
 setting new        32                    1024
+setting judge      ''                    meta-llama/Llama-3.1-70B-Instruct
+paper_data "human text of pre-training as human_*/, synthetic questions and answers as synth_gpteacher/," \
+    "human instructions as human_selfinstruct_tasks/, benchmarks as eval_*/ (synth eval --list names them)"
 settled
 
 # ---------------------------------------------------------------- texts
@@ -56,8 +60,9 @@ if [ -n "$data" ]; then
     step all/human.jsonl words "$data/human_wikipedia_en_2015" "$data/human_textbooks_openstax"
     step all/qa.jsonl headed "$data/synth_gpteacher/roleplay.jsonl.zst"
     step all/chat.jsonl told "$data/human_selfinstruct_tasks" "$data/human_stackexchange_beer"
-    knowledge=(--suite arc_easy,perplexity --data "$data" --limit "$items")
-    following=(--suite ifeval --data "$data" --limit "$prompts" --max-new-tokens "$new")
+    knowledge=(--suite "${kinds// /,},perplexity" --data "$data" --limit "$items")
+    following=(--suite "ifeval${judge:+,followbench,mt_bench}" --data "$data" --limit "$prompts" --max-new-tokens "$new")
+    [ -z "$judge" ] || following+=(--judge "$judge")
 else
     step all/human.jsonl words builtin:topics
     costs write "$parameters" 50K
@@ -140,17 +145,24 @@ each_seed study
 
 # ---------------------------------------------------------------- tables
 
-remember measured "${data:+science followed}"
-takes=() claims=() files=()
+remember measured "${data:+$kinds}"
+takes=() claims=() files=() knows=''
+for name in $measured; do
+    takes+=(--take "$name=suites.$name.figures.accuracy")
+    knows+="${knows:+, }${name}[model=CELL]"
+done
+right() { echo "mean(${knows//CELL/$1})"; } # accuracy of a model, over the kinds of tasks
 first=${methods%% *}
 first=${first//[=,]/_}
 if [ -n "$measured" ]; then
     files=('follows/{model}-{seed}.json')
-    takes=(--take 'science=suites.arc_easy.figures.accuracy' --take 'followed=suites.ifeval.figures.instruction_strict')
+    takes+=(--take 'followed=suites.ifeval.figures.instruction_strict')
+    [ -z "$judge" ] || takes+=(--take 'hsr=suites.followbench.figures.hsr' --take 'ssr=suites.followbench.figures.ssr'
+        --take 'mt_bench=suites.mt_bench.figures.score')
     claims=(
-        --claim 'Synthetic answers raise accuracy on knowledge: science[model=mixed] > science[model=plain]'
+        --claim "Synthetic answers raise accuracy on knowledge: $(right mixed) > $(right plain)"
         --claim 'Tuned, the model that saw them follows fewer instructions: followed[model=mixed] < followed[model=plain]'
-        --claim "Bounded forgetting keeps knowledge (within 2 points): science[model=$first] > science[model=mixed] - 0.02"
+        --claim "Bounded forgetting keeps knowledge (within 2 points): $(right "$first") > $(right mixed) - 0.02"
         --claim "Tuned, the unlearned model follows more instructions than the one that saw synthetic answers: followed[model=$first] > followed[model=mixed]"
     )
 fi

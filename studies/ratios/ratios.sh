@@ -30,6 +30,7 @@ setting documents  600                              5000000
 setting batch      16                               512
 setting rate       4e-3                             3e-4
 setting held       10                               2000
+paper_data "human text of pre-training as human_*/, synthetic text as synth_alpaca_eval_outputs/, benchmarks as eval_*/"
 settled
 
 # ---------------------------------------------------------------- texts

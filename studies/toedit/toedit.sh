@@ -35,6 +35,8 @@ setting held       12                     2000
 setting pool       100                    5000000
 setting documents  600                    5000000
 setting batch      16                     512
+paper_data "Dolma as human_*/ (its sources are the domains), Cosmopedia as synth_alpaca_eval_outputs/," \
+    "BioMed and finance as further domains, human instructions as human_selfinstruct_tasks/"
 settled
 
 # ---------------------------------------------------------------- texts
