@@ -60,7 +60,7 @@ options() {
         [ $# -gt 1 ] || stop "$1 needs a value, or is no option (--help lists them)"
         case $1 in
             --scale) scale=$2 ;;
-            --data) data=$(realpath -e "$2") || exit 2 ;;
+            --data) data=$(realpath -e "$2" 2> /dev/null) || stop "--data $2: no such directory" ;;
             --work) work=$2 ;;
             --seeds) seeds=$2 ;;
             --jobs) jobs=$2 ;;
@@ -68,8 +68,8 @@ options() {
                 [[ $2 == *=* ]] || stop "--set $2: is not NAME=VALUE"
                 given[${2%%=*}]=${2#*=}
                 ;;
-            --rows) rows=$(realpath -e "$2") || exit 2 ;;
-            --readme) readme=$(realpath "$2") ;;
+            --rows) rows=$(realpath -e "$2" 2> /dev/null) || stop "--rows $2: no such directory" ;;
+            --readme) readme=$(realpath -e "$2" 2> /dev/null) || stop "--readme $2: no such file" ;;
             *) stop "no option $1 (--help lists them)" ;;
         esac
         shift 2

@@ -170,6 +170,8 @@ def test_the_plan_does_nothing(study):
         (["--set", "third=1"], "no setting third"),
         (["--set", "third"], "is not NAME=VALUE"),
         (["--seeds"], "--seeds needs a value"),
+        (["--data", "/no/where"], "--data /no/where: no such directory"),
+        (["--readme", "/no/where"], "--readme /no/where: no such file"),
     ],
 )
 def test_wrong_options_are_one_line(study, words, line):

@@ -178,7 +178,7 @@ def run_evaluation(
                 sections = {name: suites.run(name, session) for name in names}
                 opened = session.opened
                 run.model = opened[0] if opened else None
-        except BaseException:
+        except BaseException:  # Ctrl-C too must leave no half of a file
             samples.abort()
             raise
         samples.finish()
