@@ -127,7 +127,8 @@ def table(
     comparison has a difference in the claimed direction, with its 95 % interval. Verdicts: reproduced,
     the interval lies above 0 (of <= and >= it may touch 0); contradicted, it lies below 0; not at this
     scale, it holds 0, or one repetition has no interval. A chain is reproduced if each of its
-    comparisons is, contradicted if any is. Verdicts are not corrected for the number of claims [ours].
+    comparisons is, contradicted if any is. Where a difference is the same in every repetition, which of
+    a coarse measure is no certainty, the verdict says so. Verdicts are not corrected for the number of claims [ours].
 
     \b
     Examples:

@@ -20,7 +20,7 @@ def warm(
     """Run a command in which every synth starts at once.
 
     One process imports torch, transformers and the other libraries, and forks for each start of a tool:
-    a start takes a tenth of a second instead of up to eight. The tool is the same, with the directory,
+    a start takes tenths of a second instead of seconds. The tool is the same, with the directory,
     environment, open files, limits and signals of whoever started it. The exit code is the command's.
 
     Tools that use a GPU start it each for themselves. An environment that changes what libraries read
