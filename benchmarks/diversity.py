@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.common import machine, texts
 from benchmarks.data import seconds, written
-from synthtools.analysis.diversity import semantic_diversity
+from synthtools.measure.diversity import semantic_diversity
 from synthtools.text.self_bleu import self_bleu_of, sentences
 
 MEGABYTES = float(os.environ.get("BENCH_MEGABYTES", 100))

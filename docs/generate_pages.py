@@ -21,7 +21,7 @@ from typing import Any
 import typer
 
 from synthtools import __version__
-from synthtools.cli import build
+from synthtools.cli.app import build
 
 ROOT = Path(__file__).resolve().parent.parent
 DATE = "2026-11-21"  # of the pages' form: with today's date every page would change every day

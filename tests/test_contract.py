@@ -13,7 +13,7 @@ import pytest
 import typer
 
 import running
-from synthtools.cli import TOOLS, build
+from synthtools.cli.app import TOOLS, build
 
 PRIOR = Path(__file__).resolve().parent.parent / "src/synthtools/prior/model.safetensors"
 needs_prior = pytest.mark.skipif(not PRIOR.exists(), reason="the built-in model is not there yet")

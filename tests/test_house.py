@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from synthtools.cli import TOOLS
+from synthtools.cli.app import TOOLS
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "synthtools"
 
@@ -17,27 +17,27 @@ ALLOWED = {
     "records": {"scale"},
     "lm": {"scale"},
     "text": {"records"},
-    "analysis": {"lm", "records", "text"},
-    "curation": {"lm", "records", "text"},
-    "evaluation": {"analysis", "lm", "records", "text"},
+    "measure": {"lm", "records", "text"},
+    "curate": {"lm", "records", "text"},
+    "evaluate": {"measure", "lm", "records", "text"},
     "training": {"lm", "records"},
     "prior": set(),
-    "warm": {"lm"},
-    "console": {
-        "analysis",
-        "curation",
-        "evaluation",
+    "warm": {"cli", "lm"},
+    "cli": {
+        "measure",
+        "curate",
+        "evaluate",
         "lm",
         "records",
         "scale",
         "text",
         "training",
     },
-    "commands": {
-        "analysis",
-        "console",
-        "curation",
-        "evaluation",
+    "tools": {
+        "measure",
+        "cli",
+        "curate",
+        "evaluate",
         "lm",
         "records",
         "text",
@@ -114,7 +114,7 @@ def modules_after(*arguments: str) -> set[str]:
         "import sys, atexit\n"
         "atexit.register(lambda: print('|'.join(sys.modules), file=sys.stderr))\n"
         f"sys.argv = ['synth', *{list(arguments)!r}]\n"
-        "from synthtools.cli import main\nmain()\n"
+        "from synthtools.cli.app import main\nmain()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[:2000]

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 import running
-from synthtools.console import pictures, reports
-from synthtools.console.pictures.chart import Panel, Picture, Series
-from synthtools.console.pictures.drawing import render
-from synthtools.console.pictures.points import to_csv
-from synthtools.console.pictures.text import lines_of
+from synthtools.cli import pictures, reports
+from synthtools.cli.pictures.chart import Panel, Picture, Series
+from synthtools.cli.pictures.drawing import render
+from synthtools.cli.pictures.points import to_csv
+from synthtools.cli.pictures.text import lines_of
 from synthtools.errors import SynthError
 
 KINDS = ("ppl", "ngrams", "one", "mix", "dsir", "simulate")

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import running
-from synthtools.analysis.repetitions import estimate
-from synthtools.cli import build
-from synthtools.console.file_patterns import found_by, names_of
-from synthtools.console.table_text import between, markdown, replaced, with_reach
+from synthtools.cli.app import build
+from synthtools.cli.file_patterns import found_by, names_of
+from synthtools.cli.table_text import between, markdown, replaced, with_reach
 from synthtools.errors import SynthError, UsageError
+from synthtools.measure.repetitions import estimate
 
 TRAIN = "models/{share}-{seed}/training/report.json"
 EVAL = "eval/{share}-{seed}.json"
@@ -393,7 +393,7 @@ def test_the_binary_reads_stdin_and_writes_pipes(folder, tmp_path):
 
 
 def test_a_table_is_drawn(table, tmp_path):
-    from synthtools.console import pictures
+    from synthtools.cli import pictures
 
     both = [TRAIN, EVAL, *TAKES, "--plot", tmp_path / "t.png"]
     report = table(*both, "--claim", "Rises: novels[share=0] < novels[share=25]")

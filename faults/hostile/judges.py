@@ -26,8 +26,8 @@ _ORDERS = (
 def hostile_prompts(folder: Path) -> Seen:
     import re
 
-    from synthtools.evaluation import judge_prompts
-    from synthtools.evaluation.judging import Judge, Question, rating
+    from synthtools.evaluate import judge_prompts
+    from synthtools.evaluate.judging import Judge, Question, rating
     from synthtools.lm.generation import Answer, Generator
 
     class Obedient(Generator):

@@ -44,10 +44,10 @@ def _reports() -> list[bytes]:
 
 
 def _plot(data: bytes) -> None:
-    from synthtools.console import pictures, reports
-    from synthtools.console.pictures.page import page
-    from synthtools.console.pictures.points import to_csv
-    from synthtools.console.pictures.text import lines_of
+    from synthtools.cli import pictures, reports
+    from synthtools.cli.pictures.page import page
+    from synthtools.cli.pictures.points import to_csv
+    from synthtools.cli.pictures.text import lines_of
 
     report = reports.load(str(file(data, "report.json")))
     page([("report.json", report)])  # has tables for what has no picture
@@ -57,7 +57,7 @@ def _plot(data: bytes) -> None:
 
 
 def _diff(data: bytes) -> None:
-    from synthtools.console import reports
+    from synthtools.cli import reports
 
     path = file(data, "report.json")
     report = reports.load(str(path))
@@ -71,10 +71,10 @@ def _diff(data: bytes) -> None:
 def _compared(names: list[str]) -> None:
     from unittest.mock import patch
 
-    from synthtools.console.differing import Differing, run_diff
+    from synthtools.cli.differing import Differing, run_diff
 
     options = Differing((), (), None, None, False, 10, 0, True)
-    with patch("synthtools.console.reports.write_stdout"):
+    with patch("synthtools.cli.reports.write_stdout"):
         run_diff(names, options, None, None, False)
         run_diff(names, options, None, None, True)
 

@@ -59,7 +59,7 @@ def _journals() -> list[bytes]:
 
 
 def _estimator(data: bytes) -> None:
-    from synthtools.curation.dsir import Estimator
+    from synthtools.curate.dsir import Estimator
 
     Estimator.load(file(data, "estimator.json"))
 
@@ -71,15 +71,15 @@ def _estimators() -> list[bytes]:
 
 
 def _task(data: bytes) -> None:
-    from synthtools.evaluation.tasks import load
+    from synthtools.evaluate.tasks import load
 
     load(str(file(data, "task.json")))
 
 
 def _tasks() -> list[bytes]:
-    import synthtools.evaluation
+    import synthtools.evaluate
 
-    folder = Path(synthtools.evaluation.__file__).parent / "tasks"
+    folder = Path(synthtools.evaluate.__file__).parent / "tasks"
     return [path.read_bytes() for path in sorted(folder.glob("*.json"))[:4]]
 
 

@@ -27,7 +27,7 @@ def jumping():
 time.time = jumping
 time.time_ns = lambda: int(jumping() * 1e9)
 sys.argv = ["synth", *sys.argv[1:]]
-from synthtools.cli import main
+from synthtools.cli.app import main
 main()
 """
 

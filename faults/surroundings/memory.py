@@ -99,7 +99,7 @@ def forward(self, input_ids=None, **more):
         raise failure
     return whole(self, input_ids, **more)
 LlamaModel.forward = forward
-from synthtools.cli import main
+from synthtools.cli.app import main
 main()
 """
 

@@ -2,11 +2,13 @@
 
 The folders, from the terminal inwards (imports point one way, downwards):
 
-- ``cli`` and ``commands``: the tools by name; options and help, no algorithms
-- ``console``: what a person sees: shared options, progress, tables, the run of a tool
-- ``training``, ``curation``, ``analysis``: the ideas of the papers
+- ``cli``: the application, the options that tools share, the run of a tool, the terminal
+- ``tools``: one file a tool: its options, its checks, its run
+- ``training``, ``curate``, ``measure``, ``evaluate``: the ideas of the papers
 - ``lm``: a language model behind one interface, with its backends
+- ``text``: words, n-grams, hashing, sketches: the compiled kernels
 - ``records``: the only place that opens data
+- ``scale``: where shards are worked on
 - ``prior``: the weights and tokenizer of the built-in model
 """
 

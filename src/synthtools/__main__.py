@@ -1,5 +1,5 @@
 """``python -m synthtools``: the same as ``synth``."""
 
-from synthtools.cli import main
+from synthtools.cli.app import main
 
 main()

@@ -78,7 +78,7 @@ def test_every_format_through_a_pipe(form, source):
 
 _MEASURED = """
 import re, sys
-from synthtools.cli import main
+from synthtools.cli.app import main
 try:
     main()
 finally:
@@ -150,7 +150,7 @@ def test_a_bomb_streams(tmp_path):
 
 def loaded(*arguments):
     code = (
-        "import sys\nfrom synthtools.cli import main\n"
+        "import sys\nfrom synthtools.cli.app import main\n"
         "try: main()\nfinally: print('\\n'.join(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True)

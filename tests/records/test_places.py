@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from synthtools.cli import build
+from synthtools.cli.app import build
 from synthtools.errors import OutputExistsError, SynthError, UsageError
 from synthtools.records import places
 from synthtools.records.files import SentFile

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from running import COLD
-from synthtools.cli import build
+from synthtools.cli.app import build
 from synthtools.errors import SynthError, UsageError
 
 

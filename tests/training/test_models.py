@@ -8,7 +8,7 @@ import torch
 import typer
 from safetensors.torch import load_file
 
-from synthtools.cli import build as build_cli
+from synthtools.cli.app import build as build_cli
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.loading import ModelName, load_tokenizer, load_weights
 from synthtools.training.architectures import ARCHITECTURES, configuration

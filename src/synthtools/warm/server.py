@@ -85,7 +85,7 @@ def warm_up(modules: Iterable[str]) -> None:
 
 def warm_up_parsing() -> None:
     """A command line whose file is not there: options are read, nothing else is done."""
-    from synthtools import cli
+    from synthtools.cli import app as cli
 
     sys.argv = ["synth", "cat", "/no/such/file"]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
@@ -286,7 +286,7 @@ def leave(code: int | None) -> NoReturn:
 
 def main() -> None:
     listening = socket.socket(fileno=int(sys.argv[1]))
-    warm_up(["orjson", "pydantic", "synthtools.commands.cat", "synthtools.cli"])
+    warm_up(["orjson", "pydantic", "synthtools.tools.cat", "synthtools.cli.app"])
     warm_up_parsing()
     request = Server(listening).serve()
     if request is None:

@@ -1,0 +1,155 @@
+"""``synth``: the tools by name, and errors as exit codes.
+
+0 done (also when the reader of a pipe is gone), 1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from synthtools import __version__
+from synthtools.cli import options
+from synthtools.errors import OutputClosed, SynthError, printable
+from synthtools.records.files import remove_unfinished
+
+TOOLS = (
+    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "stats", "train", "unlearn"),
+    *("generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm"),
+)
+
+# Typer's errors all derive from the exception class of the Click that it carries.
+_ClickException = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def build() -> typer.Typer:
+    """The command-line application: one command a tool."""
+    app = typer.Typer(
+        name="synth",
+        help="Composable tools for training language models on human and LLM-generated text.",
+        epilog="\b\nExamples:\n"
+        "  synth edit human.jsonl.zst | synth ppl --summary\n"
+        "  synth cat human.jsonl.zst -o human.parquet\n\n"
+        "Tools read JSONL, Parquet or Arrow from files and pipes and write them again. "
+        "man synth-TOOL says more.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def synth(
+        version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    ) -> None:
+        if version:
+            print(f"synth {__version__}")
+            raise typer.Exit
+
+    for tool in TOOLS:
+        module = importlib.import_module(f"synthtools.tools.{tool.replace('-', '_')}")
+        # What stands behind a command to be run is that command's.
+        settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+        app.command(tool, context_settings=settings if tool == "warm" else None)(
+            options.command(getattr(module, tool.replace("-", "_")))
+        )
+    return app
+
+
+def main() -> None:
+    """Runs the command line and exits."""
+    _hold_standard_streams()
+    signal.signal(signal.SIGTERM, _interrupt)
+    # A terminal that is closed; whoever started us with nohup wants us to go on.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _interrupt)
+    code = _run()
+    if "ray" in sys.modules:
+        from synthtools.scale.cluster import disconnect
+
+        disconnect()
+    if code:
+        remove_unfinished()
+    # Whoever reads our stdout may be gone: the interpreter must not stumble over it at its exit.
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
+
+
+def _hold_standard_streams() -> None:
+    """Keeps the numbers of streams that are closed (``2>&-``) from the next files that are opened:
+    what libraries print would go into a file of data."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
+
+
+def _run() -> int:
+    try:
+        return build()(standalone_mode=False) or 0
+    except OutputClosed:
+        return 0
+    except SynthError as error:
+        return _fail(error, error.exit_code)
+    except _ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "synth"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        return _fail(f"{path.removeprefix('synth ')}: {message} (see {path} --help)", 2)
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:  # nobody foresaw it, but it is the system's answer, no bug
+        place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return _fail(error, 1, f"{place}{error.strerror or error}")
+    except Exception as error:  # a bug of ours, if it is not memory: still one line
+        if _is_memory(error):
+            return _fail(error, 1, "out of memory; use smaller batches or a smaller model")
+        text = (str(error).splitlines() or [""])[0]
+        return _fail(
+            error, 1, f"internal error: {type(error).__name__}: {text} (--debug shows where)"
+        )
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out, of the machine or of a GPU; torch need not be loaded to tell."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in text  # how torch tells on a CPU
+        or "Cannot allocate memory" in text
+        or "failed to map segment" in text  # how the loader tells of a library
+    )
+
+
+def _fail(error: BaseException | str, code: int, message: str | None = None) -> int:
+    if isinstance(error, BaseException) and options.DEBUG.get():
+        import traceback
+
+        traceback.print_exception(error)
+    try:
+        print(f"synth: {printable(str(message or error))}", file=sys.stderr)
+    except OSError:
+        pass  # stderr is closed; the exit code tells
+    return code
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Files by a pattern: ``models/{share}-{seed}/report.json`` finds them and names what tells them apart."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.measure import natural
+
+# Files of one call [ours].
+MOST = 100_000
+
+_NAME = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True)
+class Match:
+    """A file and what its pattern's names stand for in it, numbers as numbers."""
+
+    path: str
+    fields: dict[str, Any]
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path has names in braces."""
+    return "{" in path or "}" in path
+
+
+def names_of(pattern: str) -> list[str]:
+    """The names in a pattern, each once, in their order.
+
+    Raises:
+        UsageError: a brace stands alone, a name is none, or two names touch.
+    """
+    found = []
+    end = -1
+    for match in _NAME.finditer(pattern):
+        name = match[1]
+        if not name.isidentifier():
+            raise UsageError(f"{pattern}: {{{name}}}: a name has letters, digits and _ alone")
+        if match.start() == end:
+            raise UsageError(
+                f"{pattern}: {{{found[-1]}}}{{{name}}}: where does the first end? Two names need "
+                "something between them"
+            )
+        found.append(name)
+        end = match.end()
+    if is_pattern(_NAME.sub("", pattern)):
+        raise UsageError(f"{pattern}: a brace without its partner; write {{name}}")
+    return list(dict.fromkeys(found))
+
+
+def found_by(pattern: str) -> list[Match]:
+    """The files that a pattern fits, in the natural order of what its names stand for.
+
+    A name stands for one or more characters other than ``/``, the fewest with which the whole path
+    fits; as in a shell, no name of a file that begins with a dot is fitted by one in braces.
+
+    Raises:
+        UsageError: it is no pattern, or a URL.
+        SynthError: it fits no file, or too many.
+    """
+    names = names_of(pattern)
+    if "://" in pattern:
+        raise UsageError(f"{pattern}: patterns are of files here; name URLs one by one")
+    whole = re.compile(_expression(pattern, {}), re.DOTALL)
+    paths = []
+    for path in _walk(pattern.split("/"), ""):
+        match = whole.fullmatch(path)
+        if match is not None:
+            paths.append((path, match.groupdict()))
+        if len(paths) > MOST:
+            raise SynthError(f"{pattern}: fits more than {MOST:,} files; take fewer at once")
+    if not paths:
+        raise SynthError(f"{pattern}: fits no file; is the path right, seen from {os.getcwd()}?")
+    # A name whose texts are all numbers is a number: 025 or 1-2 among them make it a text.
+    numbers = {n for n in names if all(natural.as_number(f[n]) is not None for _, f in paths)}
+    matches = [
+        Match(path, {n: natural.key(fields[n]) if n in numbers else fields[n] for n in names})
+        for path, fields in paths
+    ]
+    return sorted(matches, key=lambda m: ([natural.order(v) for v in m.fields.values()], m.path))
+
+
+def _expression(text: str, seen: dict[str, None]) -> str:
+    """A part of a pattern as a regular expression; a name that was seen is the same again."""
+    pieces, at = [], 0
+    for match in _NAME.finditer(text):
+        name = match[1]
+        # Names in their order, so that of several ways the first name is the shortest.
+        again = name in seen
+        pieces += [re.escape(text[at : match.start()])]
+        pieces += [f"(?P={name})" if again else f"(?P<{name}>[^/]+?)"]
+        seen[name] = None
+        at = match.end()
+    return "".join(pieces) + re.escape(text[at:])
+
+
+def _walk(parts: list[str], before: str) -> Iterator[str]:
+    """Paths of files that fit a pattern part by part, from one folder on."""
+    part, rest = parts[0], parts[1:]
+    if not is_pattern(part):
+        path = before + part
+        if rest:
+            yield from _walk(rest, path + "/")
+        elif os.path.lexists(path) and not os.path.isdir(path):
+            yield path
+        return
+    fits = re.compile(_expression(part, {}), re.DOTALL)
+    try:
+        with os.scandir(before or ".") as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise SynthError(f"{before or '.'}: {error.strerror or error}") from error
+    for name, folder in found:
+        hidden = name.startswith(".") and not part.startswith(".")
+        if bool(rest) == folder and not hidden and fits.fullmatch(name):
+            if rest:
+                yield from _walk(rest, f"{before}{name}/")
+            else:
+                yield before + name

@@ -1,0 +1,112 @@
+"""The options of models that answer prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+from synthtools.cli.models import Engine
+from synthtools.cli.options import Jobs, option
+
+if TYPE_CHECKING:
+    from synthtools.lm.generation import Traffic
+    from synthtools.lm.scorer import Settings
+
+
+@dataclass(frozen=True)
+class Generators(Engine):
+    """Models that answer, each for itself, and how servers are asked."""
+
+    model: Annotated[  # type: ignore[assignment]
+        list[str] | None,
+        option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="A model that answers: builtin (the default), a directory, a Hub id, or a name that "
+            "a server knows; several by repeating the option. Safetensors weights only; code from a "
+            "model's repository is never run.",
+            show_default=False,
+        ),
+    ] = None
+    context: Annotated[
+        int | None,
+        option(
+            "--context",
+            metavar="TOKENS",
+            min=2,
+            help="Tokens of prompt and answer together (default: the model's own length). A prompt "
+            "that leaves no room is a bad record; nothing is cut.",
+        ),
+    ] = None
+    bos: Annotated[
+        str,
+        option(
+            "--bos",
+            metavar="auto|always|never",
+            help="Put the begin-of-text token before a text that is gone on with; auto: as the "
+            "tokenizer does. Conversations begin as their template says.",
+        ),
+    ] = "auto"
+    server: Annotated[  # type: ignore[assignment]
+        list[str] | None,
+        option(
+            "--server",
+            metavar="URL",
+            help="An OpenAI-compatible server, such as http://127.0.0.1:8000; several by repeating "
+            "the option. A model is asked of all that serve it. OPENAI_API_KEY is sent.",
+            show_default=False,
+        ),
+    ] = None
+    kv_cache: Annotated[
+        str | None,
+        option(
+            "--kv-cache",
+            metavar="SIZE",
+            help="Key-value cache of vLLM (default: what a GPU has left, 2GB at most on a CPU).",
+        ),
+    ] = None
+    requests: Annotated[
+        int,
+        option(
+            "--requests", metavar="N", min=1, help="Requests in flight, on all servers together."
+        ),
+    ] = 64
+    tokens_in_flight: Annotated[
+        int | None,
+        option(
+            "--tokens-in-flight",
+            metavar="N",
+            min=1,
+            help="Tokens of prompts (estimated from their bytes) and answers in flight at most.",
+        ),
+    ] = None
+    timeout: Annotated[
+        float,
+        option("--timeout", metavar="SECONDS", min=0.1, help="How long a request may take."),
+    ] = 600.0
+    patience: Annotated[
+        float,
+        option(
+            "--patience",
+            metavar="SECONDS",
+            min=0.0,
+            help="How long a server that cannot be reached, or is too busy, is waited for; one that "
+            "asks to wait longer (Retry-After) is not.",
+        ),
+    ] = 300.0
+
+    def names(self) -> list[str]:
+        """The models asked for."""
+        return self.model or ["builtin"]
+
+    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
+        """The options as ``lm`` takes them (see ``LoadedModel``)."""
+        servers = self.server or [None]
+        return replace(super().settings(jobs, name), server=servers[0])
+
+    def traffic(self) -> Traffic:
+        """How servers are asked."""
+        from synthtools.lm.generation import Traffic
+
+        return Traffic(self.requests, self.tokens_in_flight, self.timeout, self.patience)

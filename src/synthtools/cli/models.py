@@ -1,0 +1,239 @@
+"""The options of tools that use a language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from synthtools.cli import quantities
+from synthtools.cli.options import Jobs, option
+from synthtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from synthtools.lm.scorer import Settings
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Which model, and how it runs here, in this process."""
+
+    model: Annotated[
+        str,
+        option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="The language model: builtin, a directory, or a Hub id. Safetensors weights only; code from a "
+            "model's repository is never run.",
+        ),
+    ] = "builtin"
+    revision: Annotated[
+        str | None,
+        option("--revision", metavar="REV", help="Commit, tag or branch of a Hub model."),
+    ] = None
+    tokenizer: Annotated[
+        str | None,
+        option(
+            "--tokenizer",
+            metavar="MODEL",
+            help="Take the tokenizer from here (default: the model's own).",
+        ),
+    ] = None
+    dtype: Annotated[
+        str,
+        option(
+            "--dtype",
+            metavar="auto|float32|bfloat16|float16",
+            help="Type of the computation; auto: float32 on a CPU, bfloat16 on a GPU. The output "
+            "layer is float32 always.",
+        ),
+    ] = "auto"
+    context: Annotated[
+        int | None,
+        option(
+            "--context",
+            metavar="TOKENS",
+            min=2,
+            help="Tokens that the model sees at once (default: its own length). Longer documents "
+            "go through overlapping windows.",
+        ),
+    ] = None
+    bos: Annotated[
+        str,
+        option(
+            "--bos",
+            metavar="auto|always|never",
+            help="Put the begin-of-text token before each window, so that the first token is "
+            "scored too; auto: as the tokenizer does.",
+        ),
+    ] = "auto"
+    devices: Annotated[
+        str,
+        option(
+            "--devices",
+            metavar="LIST",
+            help="Where the model runs: auto, cpu, or GPUs by number (0,1): a copy on each (torch), "
+            "or one spread over them (vLLM).",
+        ),
+    ] = "auto"
+    batch_tokens: Annotated[
+        int | None,
+        option(
+            "--batch-tokens",
+            metavar="N",
+            min=1,
+            help="Tokens of a batch (default: what the free memory holds). Changes no result.",
+        ),
+    ] = None
+
+    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
+        """The options as ``lm`` takes them.
+
+        Args:
+            name: another model than the option's.
+        """
+        from synthtools.lm.loading import ModelName
+        from synthtools.lm.scorer import Settings
+
+        return Settings(
+            ModelName(name or self.model, self.revision, self.tokenizer),
+            dtype=self.dtype,
+            context=self.context,
+            bos=self.bos,
+            devices=self.devices,
+            batch_tokens=self.batch_tokens,
+            cores=jobs.jobs,
+            ray=jobs.ray,
+        )
+
+
+@dataclass(frozen=True)
+class LocalModel(LoadedModel):
+    """A model that goes over texts in windows."""
+
+    stride: Annotated[
+        int | None,
+        option(
+            "--stride",
+            metavar="TOKENS",
+            min=1,
+            help="Tokens between the beginnings of windows (default: three quarters of the context). Every "
+            "token is scored once, with at least context - stride tokens before it.",
+        ),
+    ] = None
+
+    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
+        """The options as ``lm`` takes them (see ``LoadedModel``)."""
+        return replace(super().settings(jobs, name), stride=self.stride)
+
+
+@dataclass(frozen=True)
+class VectorModel(LocalModel):
+    """The model that gives vectors, under the name that it has in other tools, too."""
+
+    model: Annotated[
+        str,
+        option(
+            "--model",
+            "-m",
+            "--vector-model",
+            metavar="MODEL",
+            help="Whose hidden states: builtin, a directory, or a Hub id, of a causal language model "
+            "or of a sentence encoder (the layout of sentence-transformers, or BERT and its kin).",
+        ),
+    ] = "builtin"
+
+
+@dataclass(frozen=True)
+class Engine(LoadedModel):
+    """On what a language model runs."""
+
+    backend: Annotated[
+        str,
+        option(
+            "--backend",
+            metavar="auto|torch|vllm|server",
+            help="What runs the model. auto: the server if one is named, vLLM where there is a GPU and vLLM is "
+            "installed, else torch.",
+        ),
+    ] = "auto"
+    server: Annotated[
+        str | None,
+        option(
+            "--server",
+            metavar="URL",
+            help="An OpenAI-compatible server of vLLM, such as http://127.0.0.1:8000.",
+        ),
+    ] = None
+    kv_cache: Annotated[
+        str | None,
+        option(
+            "--kv-cache",
+            metavar="SIZE",
+            help="Key-value cache of vLLM (1GB): small by default, so that two tools of a pipe "
+            "share a GPU.",
+        ),
+    ] = None
+
+    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
+        """The options as ``lm`` takes them.
+
+        Args:
+            name: another model than the option's.
+        """
+        kv_cache = None
+        if self.kv_cache is not None:
+            size = quantities.shard_size(self.kv_cache, "--kv-cache")
+            if size.unit != "bytes":
+                raise UsageError(f"--kv-cache {self.kv_cache}: give bytes, such as 1GB")
+            kv_cache = size.count
+        return replace(
+            super().settings(jobs, name),
+            backend=self.backend,
+            server=self.server,
+            kv_cache_bytes=kv_cache,
+        )
+
+
+@dataclass(frozen=True)
+class Model(Engine, LocalModel):
+    """Which language model, and on what it runs."""
+
+
+@dataclass(frozen=True)
+class Models(Model):
+    """Like ``Model``, but several may be named, to be set against each other."""
+
+    model: Annotated[  # type: ignore[assignment]
+        list[str] | None,
+        option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="The language model: builtin (the default), a directory, or a Hub id; with "
+            "--compare two or more, to set against each other. Safetensors weights only; code from "
+            "a model's repository is never run.",
+            show_default=False,
+        ),
+    ] = None
+
+    def names(self) -> list[str]:
+        """The models asked for."""
+        return self.model or ["builtin"]
+
+
+@dataclass(frozen=True)
+class EvaluatedModel(Model):
+    """Like ``Model``, but named without an option, and some uses need none."""
+
+    model: Annotated[  # type: ignore[assignment]
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="The language model: builtin, a directory, or a Hub id. Safetensors weights only; "
+            "code from a model's repository is never run.",
+            show_default=False,
+        ),
+    ] = None

@@ -1,0 +1,57 @@
+"""What an edit did, generation by generation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.cli.reports import number
+
+_SHOWN = ("flagged", "changed", "dropped", "held")
+
+
+def picture(report: dict[str, Any]) -> Picture:
+    """Of a report of ``edit``."""
+    rows = report["generations"]
+    generations = [row["generation"] for row in rows]
+    series = []
+    for name in _SHOWN:
+        shares = [100 * row[name] / row["tokens"] if row["tokens"] else 0.0 for row in rows]
+        if any(shares) or name in _SHOWN[:2]:
+            series.append(Series(name, generations, shares))
+    panel = Panel("Edited tokens", "generation", "tokens (%)", series, from_zero=True)
+    if len(rows) == 1:
+        bars = Series("tokens", [one.y[0] for one in series], form="named")
+        names = [one.name for one in series]
+        panel = Panel("Edited tokens", "tokens (%)", "", [bars], names=names, from_zero=True)
+    return Picture(
+        "Token-level editing",
+        [panel],
+        "Flagged tokens met the condition; changed ones became another token. A draw often returns "
+        "the token that was there.",
+    )
+
+
+def story(report: dict[str, Any]) -> Story:
+    """What was flagged and what became of it."""
+    rows, lines = [], []
+    for row in report["generations"]:
+        flagged, changed = row["flagged_share"], row["changed_share"]
+        rows.append(
+            [
+                str(row["generation"]),
+                *(number(row[name]) for name in ("tokens", *_SHOWN)),
+                _percent(flagged),
+                _percent(changed),
+            ]
+        )
+        lines.append(
+            f"Generation {row['generation']}: {_percent(flagged)} of the tokens were flagged, "
+            f"{_percent(changed)} changed."
+        )
+    head = ["generation", "tokens", *_SHOWN, "flagged %", "changed %"]
+    return Story("Token-level editing", lines, [Table("By generation", head, rows)])
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.2f} %"

@@ -1,0 +1,164 @@
+"""Several reports as one page that needs nothing else: what one sends to a colleague who asks
+whether this data can be trained on."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from synthtools import __version__
+from synthtools.cli import pictures
+from synthtools.cli.pictures.chart import Story, Table
+from synthtools.cli.pictures.drawing import render
+from synthtools.cli.pictures.points import to_csv
+from synthtools.cli.reports import number
+from synthtools.cli.terminal import encoded
+from synthtools.errors import SynthError
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto;
+  padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; border-top: 1px solid #bbb;
+  padding-top: 1rem; } h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
+table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .15rem .8rem .15rem 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
+th { font-weight: 600; } .wide { overflow-x: auto; }
+figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
+figcaption, .small { font-size: .87rem; color: #444; }
+details { margin: .4rem 0; font-size: .87rem; } pre { overflow-x: auto; background: #f5f5f5;
+  padding: .6rem; }
+@media print { details { display: none; } h2 { break-before: auto; } figure { break-inside: avoid; } }
+"""
+
+
+def page(reports: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """The page of reports, each with the name of its file.
+
+    Raises:
+        SynthError: a report lacks what its kind holds, or matplotlib is not installed.
+    """
+    sections, findings = [], []
+    for index, (name, report) in enumerate(reports):
+        story = pictures.story(report, name)
+        findings += [(index, line) for line in story.lines]
+        with pictures.whole(report, name):
+            sections.append(_section(index, name, report, story))
+    with pictures.whole({"kind": "any"}, ", ".join(name for name, _ in reports)):
+        data = _data(reports)
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            "<title>synth: report on data</title>",
+            f"<style>{_STYLE}</style></head><body>",
+            "<h1>Report on data</h1>",
+            "<h3>Findings</h3>",
+            _findings(findings),
+            data,
+            *sections,
+            (
+                f'<p class="small">Made by synth {__version__} from {len(reports)} reports. All numbers '
+                "stand in the sections above with what made them.</p>"
+            ),
+            "</body></html>\n",
+        ]
+    )
+
+
+def _findings(lines: Sequence[tuple[int, str]]) -> str:
+    if not lines:
+        return "<p>The reports hold numbers without a verdict.</p>"
+    items = "".join(f'<li><a href="#r{i}">{i + 1}</a>: {_text(line)}</li>' for i, line in lines)
+    return f"<ul>{items}</ul>"
+
+
+def _data(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    """What went in: each input once."""
+    seen: dict[tuple[Any, ...], list[str]] = {}
+    for _, report in reports:
+        made_by = report.get("made_by") or {}
+        for found in made_by.get("inputs") or []:
+            key = (found.get("name"), found.get("bytes"), found.get("fingerprint"))
+            tools = seen.setdefault(key, [])
+            if made_by.get("tool") not in tools:
+                tools.append(str(made_by.get("tool")))
+    if not seen:
+        return ""
+    rows = [
+        [str(name), "–" if size is None else number(size), str(mark or "–"), ", ".join(tools)]
+        for (name, size, mark), tools in seen.items()
+    ]
+    return _table(Table("The data", ["input", "bytes", "fingerprint", "read by"], rows))
+
+
+def _section(index: int, name: str, report: dict[str, Any], story: Story) -> str:
+    made_by = report.get("made_by") or {}
+    parts = [f'<section id="r{index}"><h2>{index + 1}. {_text(story.title)}</h2>']
+    parts.append(f'<p class="small">{_text(_origin(name, made_by))}</p>')
+    parts += [f"<p>{_text(line)}</p>" for line in story.lines]
+    if report["kind"] in pictures.MAKERS:
+        parts.append(_figure(index, name, report))
+    parts += [_table(table) for table in story.tables]
+    if made_by:
+        told = json.dumps(made_by, indent=2, ensure_ascii=False)
+        parts.append(
+            f"<details><summary>Arguments, inputs, versions</summary><pre>{_text(told)}</pre></details>"
+        )
+    return "\n".join([*parts, "</section>"])
+
+
+def _origin(name: str, made_by: dict[str, Any]) -> str:
+    words = [name]
+    if made_by:
+        words.append(f"synth {made_by.get('tool')} {made_by.get('version')}")
+        model = made_by.get("model") or {}
+        if model.get("name"):
+            words.append(f"model {model['name']}")
+        if made_by.get("seed") is not None:
+            words.append(f"seed {made_by['seed']}")
+        records = (made_by.get("counts") or {}).get("records")
+        if records is not None:
+            words.append(f"{number(records)} records")
+        skipped = (made_by.get("counts") or {}).get("skipped")
+        if skipped:
+            words.append(f"{number(skipped)} skipped")
+    return " · ".join(words)
+
+
+def _figure(index: int, name: str, report: dict[str, Any]) -> str:
+    try:
+        picture = pictures.picture(report, name)
+    except SynthError:
+        return "<p>There is nothing to plot.</p>"
+    drawn = render(picture, "svg", inline=True, salt=f"synth-{index}").decode("utf-8")
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.S)
+    drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{_text(picture.title)}" ', 1)
+    data = base64.b64encode(encoded(to_csv([(name, picture)], 6))).decode("ascii")
+    return (
+        f"<figure>{drawn}<figcaption>{_text(picture.caption)} "
+        f'<a download="figure-{index + 1}.csv" href="data:text/csv;base64,{data}">Plotted points '
+        "(CSV)</a></figcaption></figure>"
+    )
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{_text(cell)}</th>" for cell in table.head)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
+    )
+    shown = f"<thead><tr>{head}</tr></thead>" if any(table.head) else ""
+    return (
+        f'<h3>{_text(table.title)}</h3><div class="wide"><table>{shown}<tbody>{rows}</tbody>'
+        "</table></div>"
+    )
+
+
+def _text(words: str) -> str:
+    return html.escape(words)

@@ -1,0 +1,70 @@
+"""The run behind ``synth plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthtools.cli import pictures, quantities, reports
+from synthtools.cli.terminal import encoded, write_stdout
+from synthtools.errors import OutputExistsError, UsageError, printable
+from synthtools.records.files import write_whole
+
+_PAGES = (".html", ".htm")
+
+
+def run_plot(
+    names: list[str], output: str | None, data: str | None, shares: str | None, force: bool
+) -> None:
+    """Reads the reports and draws them.
+
+    Args:
+        shares: of synthetic text in the run of each report: they are drawn as one figure, which on
+            a page stands before the reports.
+
+    Raises:
+        UsageError: no format has such a suffix, or several reports are to be one figure.
+        OutputExistsError
+        SynthError: a file is no report, or nothing in it can be plotted.
+    """
+    suffix = None if output is None else Path(output).suffix.lower()
+    if suffix is not None and suffix not in (*pictures.SUFFIXES, *_PAGES):
+        raise UsageError(f"-o {output}: name a .png, .svg or .html file")
+    if suffix in pictures.SUFFIXES and len(names) > 1 and shares is None:
+        raise UsageError(
+            f"-o {output}: a figure is of one report; name a .html file for {len(names)}, or the "
+            "--shares of runs"
+        )
+    if names.count("-") > 1:
+        raise UsageError("-: stdin holds one report")
+    parts = None if shares is None else quantities.shares(shares, len(names))
+    for path in (output, data):
+        if path is not None and not force and Path(path).exists():
+            raise OutputExistsError(f"{path}: already there; --force replaces it")
+    found = [(name, reports.load(name)) for name in names]
+    plain = suffix not in _PAGES
+    if parts is not None:
+        from synthtools.evaluate.mixtures import curves
+
+        found = [("mixtures", curves(found, parts)), *([] if plain else found)]
+    drawn = [
+        (name, pictures.picture(report, name))
+        for name, report in found
+        if plain or (data is not None and report["kind"] in pictures.MAKERS)
+    ]
+    if output is None:
+        from synthtools.cli.pictures.text import lines_of
+
+        with pictures.whole(found[0][1], ", ".join(names)):
+            blocks = ["\n".join(map(printable, lines_of(picture))) for _, picture in drawn]
+        write_stdout("\n\n\n".join(blocks) + "\n")
+    elif plain:
+        with pictures.whole(*reversed(found[0])):
+            pictures.save(drawn[0][1], output)
+    else:
+        from synthtools.cli.pictures.page import page
+
+        write_whole(Path(output), encoded(page(found)))
+    if data is not None:
+        from synthtools.cli.pictures.points import to_csv
+
+        write_whole(Path(data), encoded(to_csv(drawn)))

@@ -1,0 +1,200 @@
+"""Reports: one JSON document with its numbers and with what made them; a table at a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synthtools import __version__
+from synthtools.cli.terminal import encoded, write_stdout
+from synthtools.errors import SynthError, printable
+from synthtools.records.files import write_whole
+
+# A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
+_SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
+_LISTS = re.compile(rf"\[\n\s+({_SCALAR}(?:,\n\s+{_SCALAR})*)\n\s*\]")
+_LINE = 100
+
+# Reports are nowhere near either [ours]: what is, is something else.
+LARGEST = 1 << 30
+_DEEPEST = 100
+
+
+def made_by(
+    tool: str,
+    arguments: dict[str, Any],
+    inputs: list[dict[str, Any]],
+    counts: dict[str, Any],
+    seconds: float,
+    model: dict[str, Any] | None = None,
+    throughput: dict[str, float] | None = None,
+) -> dict[str, Any]:
+    """The part of a report that says what made it."""
+    return {
+        "tool": tool,
+        "version": __version__,
+        "arguments": arguments,
+        "seed": arguments.get("seed"),
+        "model": model,
+        "inputs": inputs,
+        "counts": counts,
+        "seconds": round(seconds, 3),
+        "throughput": throughput or {},
+    }
+
+
+def to_json(report: dict[str, Any]) -> str:
+    """The report as indented JSON; what is no number is null, so that every reader can read it.
+
+    Memory: twice the text, and fifty times that of the longest entry of a list at the top.
+    """
+    if not report:
+        return "{}\n"
+    members = (f"  {_text(name)}: {_member(value)}" for name, value in report.items())
+    return "{\n" + ",\n".join(members) + "\n}\n"
+
+
+def _member(value: Any) -> str:
+    """A value one level down; a list of objects one by one, for there may be many."""
+    if not (isinstance(value, list) and value and all(isinstance(one, dict) for one in value)):
+        return _text(value).replace("\n", "\n  ")
+    entries = ("    " + _text(one).replace("\n", "\n    ") for one in value)
+    return "[\n" + ",\n".join(entries) + "\n  ]"
+
+
+def _text(value: Any) -> str:
+    return _LISTS.sub(_on_one_line, json.dumps(_finite(value), indent=2, ensure_ascii=False))
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    line = "[" + re.sub(r"\n\s+", " ", found[1]) + "]"
+    return found[0] if '"' in line and len(line) > _LINE else line
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def save(report: dict[str, Any], path: str) -> None:
+    """Writes a report file, replacing an older one."""
+    write_whole(Path(path), encoded(to_json(report)))
+
+
+def load(path: str) -> dict[str, Any]:
+    """A report that a tool wrote, or the log of a training run as one: ``kind`` train-log, ``steps``.
+
+    Args:
+        path: - is stdin.
+
+    Raises:
+        SynthError: it cannot be read or is neither.
+    """
+    name = "<stdin>" if path == "-" else path
+    try:
+        data = _content(path)
+    except OSError as error:
+        raise SynthError(f"{name}: cannot be read: {error.strerror or error}") from error
+    return of(data, name)
+
+
+def of(data: bytes, name: str) -> dict[str, Any]:
+    """Like ``load``, of what a file holds.
+
+    Raises:
+        SynthError: it is neither.
+    """
+    from synthtools.records.jsonl import parse_value
+
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SynthError(f"{name}: is no report (not UTF-8)") from error
+    try:
+        report = parse_value(data)
+    except ValueError:
+        return {"kind": "train-log", "steps": _steps(text, name)}
+    if isinstance(report, dict) and "step" in report and "kind" not in report:
+        return {"kind": "train-log", "steps": [report]}
+    if not isinstance(report, dict) or not isinstance(report.get("kind"), str):
+        raise SynthError(f'{name}: is no report of synth (a JSON object with "kind")')
+    if _depth(report) > _DEEPEST:
+        raise SynthError(f"{name}: is no report of synth (nested too deeply)")
+    return report
+
+
+def _content(path: str) -> bytes:
+    """What a file holds, if it can be a report."""
+    if path == "-" and sys.stdin is None:
+        raise SynthError("<stdin>: is closed; name a report")
+    with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise SynthError(f"{path}: is no report (it holds more than {LARGEST >> 20} MiB)")
+    return data
+
+
+def _depth(value: Any) -> int:
+    """How deeply lists and objects lie in each other."""
+    depth, level = 0, [value]
+    while level := [
+        one
+        for held in level
+        if isinstance(held, (dict, list))
+        for one in (held.values() if isinstance(held, dict) else held)
+    ]:
+        depth += 1
+    return depth
+
+
+def _steps(text: str, name: str) -> list[dict[str, Any]]:
+    from synthtools.records.jsonl import parse_value
+
+    lines = text.splitlines()
+    steps = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found = parse_value(line.encode("utf-8"))
+        except ValueError as error:
+            if number == len(lines) and steps:
+                break  # the line that a kill cut short, or that is being written
+            raise SynthError(f"{name}:{number}: is no JSON; give a report of synth") from error
+        if not isinstance(found, dict) or type(found.get("step")) is not int:
+            raise SynthError(f"{name}:{number}: is no report and no line of a training log")
+        steps.append(found)
+    if not steps:
+        raise SynthError(f"{name}: is empty; give a report of synth")
+    return steps
+
+
+def show(report: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:
+    """The report on stdout: lines for a person at a terminal, JSON for everyone else."""
+    if as_json or sys.stdout is None or not sys.stdout.isatty():
+        write_stdout(to_json(report))
+    else:
+        write_stdout("".join(f"{printable(line)}\n" for line in lines))
+
+
+def number(value: float | int | None, digits: int = 4) -> str:
+    """A number for a table."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.{digits}g}" if abs(value) < 1e5 else f"{value:,.0f}"
+
+
+def table(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Names and values in two columns."""
+    wide = max((len(name) for name, _ in rows), default=0)
+    return [f"{name:<{wide}}  {value}" for name, value in rows]

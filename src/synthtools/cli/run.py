@@ -1,0 +1,464 @@
+"""One run of a tool: what goes in, what comes out, what is told, and what is left when it breaks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
+
+from synthtools.cli import pictures, quantities, reports, terminal
+from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Jobs, Reading, Writing
+from synthtools.errors import RecordError, UsageError
+from synthtools.records.batch import Batch
+from synthtools.records.files import AtomicFile
+from synthtools.records.identity import ID_FIELD, Keys
+from synthtools.records.inputs import Shard, find_shards, part_of, rereadable
+from synthtools.records.outputs import (
+    DirectorySink,
+    Sink,
+    form_by_suffix,
+    is_unfinished,
+    open_sink,
+    refuse_overlap,
+)
+from synthtools.records.places import place_of
+from synthtools.records.reading import read, require_text
+from synthtools.records.rejects import Rejects
+
+# Without --rejects, bad records are told on stderr: this many one by one, the rest as a number.
+_TOLD = 20
+
+
+if TYPE_CHECKING:
+    from synthtools.records.picking import Recalled
+    from synthtools.records.texts import Texts
+    from synthtools.records.working import Worked
+
+_R = TypeVar("_R")
+
+
+class _ToldRejects(Rejects):
+    """Bad records told on stderr, for want of a file to keep them in."""
+
+    def add(self, error: RecordError) -> None:
+        super().add(error)
+        if self.count <= _TOLD:
+            terminal.remark(f"skipped {error}")
+
+
+class Run:
+    """One run of a tool, as a context: on any error nothing half-written is left.
+
+        with Run("ppl", reading, writing, text_field="text") as run:
+            run.write(annotate(run.batches(), model))
+            run.finish()
+
+    Args:
+        tool: its name.
+        reading: inputs and the fate of bad records.
+        writing: the output; None for tools that only report.
+        text_field: the field that every record needs; None where no text is needed.
+        also_needed: further text fields, each with the option that names it.
+        beside: other files or directories whose records are read along with the inputs.
+        bar: show how much has been read; not for tools whose time goes elsewhere.
+        inputs: whether the tool has inputs besides; else not even stdin is one.
+        plot: the picture of the report that ``finish`` draws, None for none.
+        further: where more records go, and the option that names it; it stands when the output does.
+
+    Attributes:
+        arguments: of the command line, by option name.
+        done: nothing is left to do (a resumed run that had ended).
+        sink, further: the outputs, None where there is none.
+        model: what the report says of the language model.
+    """
+
+    def __init__(
+        self,
+        tool: str,
+        reading: Reading,
+        writing: Writing | None = None,
+        text_field: str | None = None,
+        also_needed: tuple[tuple[str, str], ...] = (),
+        beside: Sequence[str] = (),
+        bar: bool = True,
+        inputs: bool = True,
+        plot: str | None = None,
+        further: tuple[str, str] | None = None,
+    ) -> None:
+        self.tool = tool
+        self.model: dict[str, Any] | None = None
+        self.units: dict[str, int] = {}
+        self._reading = reading
+        self._writing = writing
+        self._needed = ([(text_field, "--text-field")] if text_field else []) + list(also_needed)
+        self.text_field = text_field
+        self.arguments = ARGUMENTS.get({})
+        self._start = time.monotonic()
+        self._records = 0
+        self._stage: tuple[str, int | None] | None = None
+        self._staged = 0
+        self._stack = ExitStack()
+        self.sink: Sink | None = None
+        self.further: Sink | None = None
+        self._further = further
+        self._beside = beside
+        self._bar = bar
+        self._reads = inputs
+        self._plot = plot
+
+    def __enter__(self) -> Self:
+        reading, writing = self._reading, self._writing
+        if reading.on_error not in ("fail", "skip"):
+            raise UsageError(f"--on-error {reading.on_error}: use fail or skip")
+        if reading.rejects and reading.on_error != "skip":
+            raise UsageError("--rejects needs --on-error skip")
+        if self._plot is not None:
+            pictures.check_name(self._plot)
+        if self._further is not None:
+            self._check_further(*self._further)
+        self.shards = find_shards(reading.files) if self._reads else []
+        if reading.shard:
+            self.shards = part_of(self.shards, *quantities.part(reading.shard))
+        self._named = list(self.shards)
+        self.shards_beside = find_shards(list(self._beside)) if self._beside else []
+        for name in reading.files or []:
+            if not reading.quiet and is_unfinished(place_of(name)):
+                terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
+        if writing is not None:
+            size = quantities.shard_size(writing.shard_size)
+            self.sink = open_sink(
+                writing.output,
+                writing.format,
+                shards=self.shards,
+                force=writing.force,
+                resume=writing.resume,
+                shard_size=size,
+                job=self.job() if writing.resume or writing.output else {},
+            )
+        if self._further is not None:
+            self.further = self._open_further(*self._further)
+        self.rejects = self._open_rejects()
+        self._stack.enter_context(
+            terminal.progress(f"synth {self.tool}", reading.quiet or not self._bar, self._state)
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+        if error is None:
+            return
+        for sink in self._sinks():
+            sink.abort()
+        if self.rejects.file is not None:
+            self.rejects.file.abort()
+
+    def _sinks(self) -> list[Sink]:
+        return [sink for sink in (self.sink, self.further) if sink is not None]
+
+    def _open_further(self, output: str, option: str) -> Sink:
+        """One more place for records; its suffix decides the format, else ``--format`` does."""
+        writing = self._writing
+        assert writing is not None
+        form = writing.format
+        try:
+            form_by_suffix(output)
+            form = None
+        except UsageError:
+            pass  # a directory, or a file whose format must be given
+        return open_sink(
+            output,
+            form,
+            shards=self.shards,
+            force=writing.force,
+            resume=False,
+            shard_size=quantities.shard_size(writing.shard_size),
+            job=self.job(),
+            option=option,
+        )
+
+    def _check_further(self, output: str, option: str) -> None:
+        """Raises UsageError where a further output is another output's place."""
+        assert self._writing is not None
+        if self._writing.resume:
+            raise UsageError(f"{option} does not go with --resume")
+        files = [name for name in (self._writing.report, self._reading.rejects) if name is not None]
+        refuse_overlap(output, option, [self._writing.output, *files])
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing but errors is to be told."""
+        return self._reading.quiet
+
+    @property
+    def resuming(self) -> bool:
+        """Whether an earlier run may have done a part."""
+        return self._writing is not None and self._writing.resume
+
+    @property
+    def done(self) -> bool:
+        return isinstance(self.sink, DirectorySink) and self.sink.complete
+
+    def _open_rejects(self) -> Rejects:
+        reading = self._reading
+        if reading.on_error == "fail":
+            return Rejects()
+        if reading.rejects is None:
+            return _ToldRejects(skip=True)
+        if reading.rejects.startswith("/dev/"):
+            return Rejects(skip=True)
+        return Rejects(skip=True, file=AtomicFile(Path(reading.rejects), force=True))
+
+    def job(self) -> dict[str, Any]:
+        """What defines the bytes of the output: tool, arguments, inputs."""
+        arguments = {k: v for k, v in self.arguments.items() if k not in NOT_DEFINING}
+        return {"tool": self.tool, "arguments": arguments, "inputs": self._inputs()}
+
+    def _inputs(self) -> list[dict[str, Any]]:
+        return [
+            {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()}
+            for s in [*self._named, *self.shards_beside]
+        ]
+
+    def stage(self, words: str, total: int | None = None) -> None:
+        """What the progress bar shows from now on, in place of the bytes that were read.
+
+        Args:
+            words: what is done; total: of ``advance``, None where it is not known.
+        """
+        self._staged = 0
+        self._stage = words, total
+
+    def advance(self, done: int) -> None:
+        """So much more of the stage is done."""
+        self._staged += done
+
+    def _state(self) -> tuple[int, int | None, str]:
+        if self._stage is not None:
+            words, total = self._stage
+            there = "" if total is None else f": {self._staged:,} of {total:,}"
+            return self._staged, total, words + there
+        sizes = [shard.size for shard in self.shards]
+        total = None if None in sizes else sum(s for s in sizes if s is not None)
+        done = sum(shard.bytes_read for shard in self.shards)
+        rate = self._records / max(1e-9, time.monotonic() - self._start)
+        there = f"{done / 1e6:,.1f}" + ("" if total is None else f"/{total / 1e6:,.1f}")
+        return done, total, f"{there} MB, {self._records:,} records, {rate:,.0f}/s"
+
+    def rejects_of(self, again: bool) -> Rejects:
+        """Where bad records go: told and kept by the first pass over the inputs alone."""
+        return Rejects(skip=True) if again else self.rejects
+
+    def records(
+        self,
+        batch_bytes: int | None = None,
+        again: bool = False,
+        shards: list[Shard] | None = None,
+    ) -> Iterator[Batch]:
+        """All records that have the needed fields, those that are done included.
+
+        Args:
+            shards: other shards than the inputs.
+        """
+        rejects = self.rejects_of(again)
+        more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
+        for batch in read(self.shards if shards is None else shards, rejects, **more):
+            for name, option in self._needed:
+                batch = require_text(batch, name, rejects, option)
+            yield batch
+
+    def _done(self, batch: Batch) -> int:
+        """How many records at the beginning of a batch an earlier run has finished."""
+        resume_from = self.sink.resume_from if self.sink else 0
+        return int((batch.ordinals < resume_from).sum())
+
+    def batches(self, batch_bytes: int | None = None, again: bool = False) -> Iterator[Batch]:
+        """The sound records that are still to be done, in input order.
+
+        Args:
+            again: they have been read before; bad ones have been told.
+        """
+        for batch in self.records(batch_bytes, again):
+            done = self._done(batch)
+            left = batch.take(range(done, len(batch))) if done else batch
+            if len(left):
+                yield left
+
+    def keyed_batches(self, batch_bytes: int | None = None) -> Iterator[tuple[Batch, np.ndarray]]:
+        """Like ``batches``, with the key of each record (see ``records.identity``)."""
+        assert self.text_field is not None
+        keys = Keys()
+        for batch in self.records(batch_bytes):
+            # Records that are done count too: they tell equal texts apart.
+            found = keys.of(batch.column(ID_FIELD), batch.column(self.text_field))
+            done = self._done(batch)
+            left = batch.take(range(done, len(batch))) if done else batch
+            if len(left):
+                yield left, found[done:]
+
+    def groups(self) -> list[tuple[str, list[Shard]]]:
+        """The inputs as the user named them: (name, those of its shards that this run takes)."""
+        names = self._reading.files or ["-"]
+        left = list(self._named)
+        groups = []
+        for name in names:
+            own = ["<stdin>"] if name == "-" else [shard.name for shard in find_shards([name])]
+            # With --shard the run takes neighbouring shards of all: of a name, some or none.
+            count = 0
+            for shard_name in own:
+                count += count < len(left) and left[count].name == shard_name
+            groups.append((name, left[:count]))
+            left = left[count:]
+        return groups
+
+    def twice(self, shards: list[Shard]) -> list[Shard]:
+        """The shards so that they can be read twice: stdin is kept on disk for the time being."""
+        return [self._stack.enter_context(rereadable(shard)) for shard in shards]
+
+    def worked(
+        self,
+        work: Callable[[Batch, Texts], _R],
+        jobs: Jobs,
+        *,
+        shards: Iterable[Shard] | None = None,
+        again: bool = False,
+        fields: Sequence[str] = (),
+        text_field: str | None = None,
+        option: str = "--text-field",
+        records: bool = True,
+        texts: bool = False,
+    ) -> Iterator[Worked[_R]]:
+        """The sound records and what ``work`` makes of them, on all cores or on a cluster (see
+        records.working and records.scattered).
+
+        Args:
+            shards: other shards than the inputs.
+            again: the shards have been read before; their bad records have been told.
+            fields: other fields whose values will be asked for.
+            records: the whole records will be asked for; texts: their texts will.
+        """
+        from synthtools.records.working import Task, worked
+
+        name = text_field or self.text_field
+        assert name is not None
+        task = Task(work, name, tuple(fields), option)
+        inputs = self.shards if shards is None else shards
+        cluster = jobs.cluster()
+        if cluster is None:
+            return worked(inputs, self.rejects_of(again), task, jobs=jobs.count())
+        from synthtools.records import scattered
+
+        keep = scattered.Keep(records, texts)
+        return scattered.worked(inputs, self.rejects_of(again), task, cluster, keep)
+
+    def recalled(self, jobs: Jobs) -> Recalled | None:
+        """What finds records of the inputs again on a cluster, so that they need not be kept while
+        it is not known which are wanted; None where they must be."""
+        cluster = jobs.cluster()
+        if cluster is None:
+            return None
+        from synthtools.records import scattered
+        from synthtools.records.picking import Recalled
+
+        names = {shard.name for shard in self.shards}
+        if len(names) < len(self.shards) or not all(map(scattered.seen_by_all, self.shards)):
+            return None
+        return Recalled(self.shards, partial(scattered.picked, cluster=cluster))
+
+    def write(self, batches: Iterable[Batch]) -> None:
+        """Passes batches to the output, without the records that an earlier run has finished."""
+        assert self.sink is not None
+        for batch in batches:
+            done = self._done(batch)
+            left = batch.take(range(done, len(batch))) if done else batch
+            if len(left):
+                self.sink.write(left)
+                self._records += len(left)
+
+    def batches_beside(self) -> Iterator[Batch]:
+        """The records of what is named ``beside``."""
+        return read(self.shards_beside, Rejects())
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Sums of the tallies of all that the output holds, resumed shards included."""
+        return self.sink.totals if self.sink else {}
+
+    def count(self, records: int) -> None:
+        """Counts records of a tool that only reports, for the progress bar."""
+        self._records += records
+
+    def finish(self, result: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Makes the output stand, tells what was skipped, writes ``--report``, draws ``--plot``.
+
+        Args:
+            result: the tool's own numbers.
+
+        Returns:
+            The whole report.
+        """
+        self._stack.close()
+        # A disk too full for the rejects must not find the output standing.
+        if self.rejects.file is not None:
+            self.rejects.file.settle()
+        sinks = self._sinks()
+        for sink in sinks if len(sinks) > 1 else ():
+            sink.settle()
+        for sink in sinks:
+            sink.finish()
+        if self.rejects.file is not None:
+            self.rejects.file.commit()
+        self._tell_skipped()
+        report = self._report(result or {})
+        if self._writing is not None and self._writing.report:
+            reports.save(report, self._writing.report)
+        if self._plot is not None and result is None:
+            terminal.remark(
+                f"{self._plot}: not drawn: all had been done, nothing was measured anew"
+            )
+        elif self._plot is not None:
+            pictures.plot(report, self._plot)
+        return report
+
+    def _tell_skipped(self) -> None:
+        if not self.rejects.count:
+            return
+        reasons = ", ".join(f"{n} × {why}" for why, n in self.rejects.reasons.most_common(3))
+        more = " …" if len(self.rejects.reasons) > 3 else ""
+        kept = f"; kept in {self._reading.rejects}" if self.rejects.file else ""
+        terminal.remark(f"{self.rejects.count} skipped: {reasons}{more}{kept}")
+
+    def _report(self, result: dict[str, Any]) -> dict[str, Any]:
+        seconds = time.monotonic() - self._start
+        counts: dict[str, Any] = {"records": self._records, "skipped": self.rejects.count}
+        if self.sink is not None:
+            counts["written"] = self.sink.records
+        if self.rejects.count:
+            counts["reasons"] = dict(self.rejects.reasons)
+        units = {"records": self._records, **self.units}
+        return {
+            "kind": self.tool,
+            **result,
+            "made_by": reports.made_by(
+                self.tool,
+                self.arguments,
+                self._inputs(),
+                counts,
+                seconds,
+                self.model,
+                {
+                    f"{name}_per_second": round(n / max(seconds, 1e-9), 1)
+                    for name, n in units.items()
+                },
+            ),
+        }

@@ -1,0 +1,222 @@
+"""The table of a ``synth table`` report in characters: at a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from synthtools.cli.terminal import encoded
+from synthtools.errors import SynthError, UsageError
+from synthtools.measure import natural
+from synthtools.measure.repetitions import estimate
+
+# Means have no more digits than that, half-widths two [ours].
+_DIGITS = 4
+# From here on numbers have exponents.
+_LARGE = 1e7
+
+
+def with_reach(found: dict[str, Any]) -> str:
+    """An estimate as mean ± half of its interval: two digits of the half, four of the mean at most."""
+    mean = found["mean"]
+    if mean is None or not math.isfinite(mean):
+        return "–"
+    if found["low"] is None or not math.isfinite(found["low"]):
+        return _alone(mean)
+    return " ± ".join(_together(mean, (found["high"] - found["low"]) / 2))
+
+
+def between(found: dict[str, Any]) -> str:
+    """An estimate as mean [low, high], all to the same place."""
+    mean, low, high = found["mean"], found["low"], found["high"]
+    if mean is None:
+        return "–"
+    if low is None:
+        return _alone(mean)
+    if low == high:
+        return f"{_alone(mean)} [{_alone(low)}, {_alone(high)}]"
+    places = _places(mean, (high - low) / 2)
+    if places is None:
+        return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+    # On which side of 0 an end lies must be seen.
+    while any(end and not float(f"{end:.{places}f}") for end in (low, high)):
+        places += 1
+    return f"{mean:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
+
+
+def _together(mean: float, reach: float) -> tuple[str, str]:
+    if not reach:
+        return _alone(mean), "0"
+    places = _places(mean, reach)
+    if places is None:
+        return f"{mean:.3g}", f"{reach:.2g}"
+    # The first digit of the half-width may be far behind the four of the mean: then it has its own.
+    behind = -_exponent(reach) > places
+    return f"{mean:.{places}f}", f"{reach:.2g}" if behind else f"{reach:.{places}f}"
+
+
+def _alone(value: float) -> str:
+    """A number without an interval: counts whole, others with the digits of a mean."""
+    if abs(value) >= _LARGE:
+        return f"{value:.{_DIGITS}g}"
+    whole = value == int(value) or abs(value) >= 10**_DIGITS
+    return f"{value:.0f}" if whole else f"{value:.{_DIGITS}g}"
+
+
+def _places(mean: float, reach: float) -> int | None:
+    """Decimal places, None for numbers that are better written with an exponent."""
+    if not 1e-4 <= max(abs(mean), reach) < _LARGE:
+        return None
+    most = _DIGITS - 1 - _exponent(mean or reach)
+    return max(0, min(1 - _exponent(reach), most))
+
+
+def _exponent(value: float) -> int:
+    """Of the first digit."""
+    return math.floor(math.log10(abs(value)))
+
+
+def cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The table of groups as words: its head and its rows, of those values that it is to show.
+
+    Under ``pivot`` the groups that differ by that field alone stand in one row.
+    """
+    pivot = report["pivot"]
+    by = [name for name in report["by"] if name != pivot]
+    across = (
+        {natural.key(group["fields"][pivot]): group["fields"][pivot] for group in report["groups"]}
+        if pivot
+        else {}
+    )
+    places = sorted(across, key=natural.order) if pivot else [None]
+    rows: dict[tuple[Any, ...], dict[Any, dict[str, Any]]] = {}
+    for group in report["groups"]:
+        place = natural.key(group["fields"][pivot]) if pivot else None
+        rows.setdefault(tuple(group["fields"][name] for name in by), {})[place] = group
+    columns = report["columns"]
+    head = [*by, "n"]
+    for place in places:
+        at = f"{pivot}={_field(across[place])}" if pivot else ""
+        head += [f"{name} {at}".strip() if len(columns) > 1 or not at else at for name in columns]
+    order = sorted(rows, key=lambda fields: [*map(natural.order, fields)])
+    return head, [_row(fields, rows[fields], places, columns) for fields in order]
+
+
+def _row(
+    fields: tuple[Any, ...],
+    groups: dict[Any, dict[str, Any]],
+    places: list[Any],
+    columns: list[str],
+) -> list[str]:
+    most = max(group["repetitions"] for group in groups.values())
+    row = [*map(_field, fields), str(most)]
+    for place in places:
+        for name in columns:
+            found = groups[place]["values"][name] if place in groups else estimate([])
+            fewer = 0 < found["n"] < most
+            row.append(with_reach(found) + (f" (n = {found['n']})" if fewer else ""))
+    return row
+
+
+def _field(value: Any) -> str:
+    return "–" if value is None else str(value)
+
+
+def claim_cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The table of claims as words."""
+    head = ["claim", "difference", "n", "verdict"]
+    rows = []
+    for claim in report["claims"]:
+        of = f" ({claim['weakest']})" if len(claim["comparisons"]) > 1 else ""
+        count = str(claim["repetitions"])
+        if claim["left_out"]:
+            count += f" ({claim['left_out']} left out)"
+        why = f" ({claim['reason']})" if claim["reason"] else ""
+        rows.append(
+            [claim["claim"], between(claim["difference"]) + of, count, claim["verdict"] + why]
+        )
+    return head, rows
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """The report for a terminal."""
+    found = _aligned(*cells(report))
+    over = ", ".join(report["over"])
+    found.append(f"mean ± half of the 95 % interval over {over}" if over else "single runs")
+    for claim in report["claims"]:
+        found += ["", f"{claim['verdict']}: {claim['claim']}"]
+        several = len(claim["comparisons"]) > 1
+        for one in claim["comparisons"]:
+            of = f"{one['comparison']}: " if several or claim["claim"] != one["comparison"] else ""
+            verdict = f"  {one['verdict']}" if several else ""
+            found.append(f"  {of}{between(one['difference'])}{verdict}")
+        if claim["reason"]:
+            found.append(f"  {claim['reason']}")
+        if claim["left_out"]:
+            found.append(f"  repetitions that lack some of these values: {claim['left_out']}")
+    return found
+
+
+def _aligned(head: list[str], rows: list[list[str]]) -> list[str]:
+    wide = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(f"{word:>{w}}" for word, w in zip(row, wide, strict=True))
+        for row in (head, *rows)
+    ]
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The table of groups, and that of claims below it."""
+    words = len([name for name in report["by"] if name != report["pivot"]])
+    found = _table(*cells(report), words)
+    if report["claims"]:
+        found += ["", *_table(*claim_cells(report), 1, last=1)]
+    return "\n".join(found) + "\n"
+
+
+def _table(head: list[str], rows: list[list[str]], left: int, last: int = 0) -> list[str]:
+    """A table; so many columns at its left and its right end hold words, the others numbers."""
+    count = len(head)
+    rule = ["---" if at < left or at >= count - last else "---:" for at in range(count)]
+    return [f"| {' | '.join(map(_word, row))} |" for row in (head, rule, *rows)]
+
+
+def _word(text: str) -> str:
+    """A text in a cell: what Markdown would take as an end of the cell or as HTML is escaped."""
+    text = " ".join(text.split())
+    for sign in "\\|<*":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def replaced(content: bytes, section: str, text: str, name: str) -> bytes:
+    """A file with other text between the lines ``<!-- section -->`` and ``<!-- /section -->``.
+
+    Args:
+        name: of the file, for errors.
+
+    Raises:
+        UsageError: no such lines can be.
+        SynthError: a line is missing, stands there twice, or they stand the wrong way round.
+    """
+    if not section or "\n" in section or "--" in section or section.startswith("/"):
+        raise UsageError(f"--section {section}: a name in one line, without -- and no / first")
+    parts = content.splitlines(keepends=True)
+    places = []
+    for mark in (f"<!-- {section} -->", f"<!-- /{section} -->"):
+        found = [at for at, line in enumerate(parts) if line.strip() == encoded(mark)]
+        if len(found) != 1:
+            how = "no line" if not found else f"{len(found)} lines"
+            raise SynthError(
+                f"{name}: {how} {mark}; the section goes between the lines <!-- {section} --> and "
+                f"<!-- /{section} -->, each once"
+            )
+        places += found
+    start, end = places
+    if end < start:
+        raise SynthError(f"{name}: <!-- /{section} --> stands before <!-- {section} -->")
+    ending = b"\r\n" if parts[start].endswith(b"\r\n") else b"\n"
+    # An empty line on each side: Markdown takes no table from the line below a comment.
+    inner = ["", *text.splitlines(), ""]
+    middle = b"".join(encoded(line) + ending for line in inner)
+    return b"".join(parts[: start + 1]) + middle + b"".join(parts[end:])

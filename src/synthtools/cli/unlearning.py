@@ -1,0 +1,311 @@
+"""A run of ``synth unlearn`` at a terminal: checks, streams, the plan, the report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthtools.cli import quantities, recipe, reports, standing
+from synthtools.cli.options import Reading, Text
+from synthtools.cli.planning import planned
+from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
+from synthtools.cli.run import Run
+from synthtools.cli.sources import Form, Reader, short_name, sources_of, validation_of
+from synthtools.cli.training import CONTINUED, job_of, own_context, result, show
+from synthtools.errors import UsageError
+from synthtools.machine import process
+from synthtools.records.inputs import find_shards
+
+if TYPE_CHECKING:
+    from synthtools.training.forgetting import Aim
+    from synthtools.training.methods import Forgetting
+    from synthtools.training.plan import Outcome, Plan, Settings, Watch
+
+_UNTIL = {"forget-ppl": "forget_ppl", "kl": "kl", "drift": "drift"}
+
+
+@dataclass(frozen=True)
+class What:
+    """Options of unlearn alone, as given."""
+
+    forget: tuple[str, ...]
+    replay: tuple[str, ...]
+    model: str | None
+    revision: str | None
+    method: str
+    weights: str | None
+    beta: float | None
+    margin: float
+    kl_direction: str
+    reference: str | None
+    tokens: str | None
+    epochs: float
+    forget_share: float
+    context: int | None
+    forget_context: int | None
+    sft: bool
+    answers_only: bool
+    until: tuple[str, ...]
+    max_replay_rise: str | None
+    norms_every: int
+    compare_tokens: str
+
+
+def run_unlearning(
+    reading: Reading,
+    text: Text,
+    conversations: Conversations,
+    seed: int,
+    jobs: int | None,
+    what: What,
+    how: Recipe,
+    compute: Compute,
+    adapters: Adapters,
+    keeping: Keeping,
+    watching: Watching,
+    output: str | None,
+    report_file: str | None,
+    plot: str | None,
+) -> None:
+    """Unlearns and saves a model directory; see ``synth unlearn --help``."""
+    method = _method(what)
+    _check(what, method, watching, output, plot)
+    recipe.checked(how, compute, keeping, watching)
+    replayed = sources_of(what.replay)
+    valid = [validation_of(entry) for entry in watching.valid or []]
+    rank, count = process()
+    settings = replace(
+        recipe.settings(how, compute, keeping, watching, learning_rate=CONTINUED, ranks=count),
+        norms_every=what.norms_every,
+    )
+    plan = _plan(what, adapters, keeping, seed)
+    aim = _aim(what, method)
+    folder = Path(output or ".")
+    if rank == 0 and not watching.dry_run:
+        standing.prepare(folder, keeping.resume, keeping.force)
+    quiet = reading.quiet or rank > 0
+    named = [*what.forget, *(path for path, _ in replayed)]
+    inputs = replace(reading, files=named, quiet=quiet)
+    beside = [path for _, path in valid]
+    with Run("unlearn", inputs, beside=beside, bar=False, plot=plot) as run:
+        from synthtools.lm.loading import load_tokenizer
+        from synthtools.training import parallel
+        from synthtools.training.forgetting import run as unlearn
+
+        parallel.use_cores(jobs)
+        ranks = parallel.join(compute.device)
+        assert what.model is not None
+        plan = replace(plan, context=what.context or own_context(what.model, what.revision))
+        aim = replace(aim, context=what.forget_context or plan.context)
+        hashed = not watching.dry_run
+        asked = Reader(
+            run,
+            Form("conversation" if what.sft else "answered", text.text_field, conversations),
+            hashed,
+        )
+        plain = Reader(run, Form("text", text.text_field), hashed)
+        shards = [find_shards([path]) for path in named]
+        split = len(what.forget)
+        forget = [
+            asked.source(short_name(path), some)
+            for path, some in zip(what.forget, shards, strict=False)
+        ]
+        replay = [
+            plain.source(short_name(path), some, share)
+            for (path, share), some in zip(replayed, shards[split:], strict=True)
+        ]
+        sets = [plain.source(name, find_shards([path])) for name, path in valid]
+        if watching.dry_run:
+            both = list(zip([*forget, *replay], shards, strict=True))
+            first = both[:split] if method.weights.forget else both[split:]
+            found = planned(first, plan, settings, ranks, *_rows(aim, plan, settings, adapters))
+            if ranks.first:
+                show(run.finish(found), watching.json_output, list(found))
+            return
+        job = job_of(run, [*forget, *replay, *sets])
+
+        def fit(watch: Watch) -> Outcome:
+            return unlearn(
+                forget,
+                replay,
+                sets,
+                plan,
+                aim,
+                settings,
+                folder,
+                None if keeping.cache is None else Path(keeping.cache),
+                ranks,
+                job=job,
+                load_tokenizer=load_tokenizer,
+                watch=watch,
+            )
+
+        def numbers(outcome: Outcome) -> dict[str, Any]:
+            return {
+                "method": what.method,
+                "weights": method.weights._asdict(),
+                **result(output, folder, outcome),
+                "ended_by": outcome.ended_by,
+                **(outcome.compared or {}),
+            }
+
+        report = standing.carried_out(run, folder, job, ranks, watching, plot, fit, numbers)
+        if ranks.first:
+            if report_file is not None:
+                reports.save(report, report_file)
+            reports.show(report, watching.json_output, _table(report))
+    ranks.leave()
+
+
+def _method(what: What) -> Forgetting:
+    from synthtools.training.methods import Weights, forgetting
+
+    weights = None
+    if what.weights is not None:
+        try:
+            weights = Weights(*(float(part) for part in what.weights.split(",")))
+        except (TypeError, ValueError):
+            weights = Weights(-1.0, -1.0, -1.0)
+        if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+            raise UsageError(
+                f"--weights {what.weights}: write three numbers, none below 0: 0.01,1,1"
+            )
+    if what.kl_direction not in ("forward", "reverse"):
+        raise UsageError(f"--kl-direction {what.kl_direction}: use forward or reverse")
+    return forgetting(what.method, weights, what.beta, what.margin, what.kl_direction == "reverse")
+
+
+def _check(
+    what: What, method: Forgetting, watching: Watching, output: str | None, plot: str | None
+) -> None:
+    if what.model is None:
+        raise UsageError("unlearn needs --model MODEL")
+    if plot is not None and (watching.dry_run or what.compare_tokens == "0"):
+        raise UsageError("--plot draws the comparison of both models; it needs a run that makes it")
+    if output is None and not watching.dry_run:
+        raise UsageError("unlearn needs -o DIR for the model")
+    if "-" in (*what.forget, *what.replay):
+        raise UsageError("unlearn reads its data more than once: name files, not stdin")
+    if method.weights.forget and not what.forget:
+        raise UsageError(f"--method {what.method} needs --forget PATH")
+    if (method.weights.replay or method.weights.kl) and not what.replay:
+        raise UsageError(f"--method {what.method} needs --replay PATH (or weights of 0 for it)")
+    if what.max_replay_rise is not None and not (method.weights.replay or method.weights.kl):
+        raise UsageError(f"--max-replay-rise: {what.method} replays nothing")
+    names = [short_name(path) for path in what.forget]
+    names += [short_name(path) for path, _ in sources_of(what.replay)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two sources are called {name}: rename one")
+
+
+def _plan(what: What, adapters: Adapters, keeping: Keeping, seed: int) -> Plan:
+    from synthtools.training.plan import Plan, Start
+
+    return Plan(
+        Start(None, what.model, what.revision),
+        adapters.lora(),
+        None,
+        None,
+        what.context or 0,
+        None if what.tokens is None else quantities.count(what.tokens, "--tokens"),
+        what.epochs,
+        seed,
+        save_dtype=keeping.save_dtype,
+    )
+
+
+def _aim(what: What, method: Forgetting) -> Aim:
+    from synthtools.lm.loading import ModelName
+    from synthtools.training.forgetting import Aim
+    from synthtools.training.stopping import Rule
+
+    rules = []
+    for entry in what.until:
+        name, _, value = entry.partition("=")
+        try:
+            limit = float(value)
+        except ValueError:
+            limit = math.nan
+        if name not in _UNTIL or not math.isfinite(limit):
+            raise UsageError(f"--until {entry}: write NAME=VALUE, of {', '.join(_UNTIL)}")
+        if name == "kl" and not method.weights.kl:
+            raise UsageError(f"--until {entry}: {what.method} measures no KL while it runs")
+        if name == "forget-ppl" and not method.weights.forget:
+            raise UsageError(f"--until {entry}: {what.method} forgets nothing")
+        rules.append(Rule(_UNTIL[name], limit))
+    if what.max_replay_rise is not None:
+        rules.append(Rule("replay_rise", _share(what.max_replay_rise)))
+    return Aim(
+        how=method,
+        context=what.forget_context or 0,
+        share=what.forget_share,
+        conversations=what.sft,
+        answers_only=what.answers_only,
+        original=None if what.reference is None else ModelName(what.reference),
+        rules=tuple(rules),
+        paired=what.max_replay_rise is not None,
+        compared_tokens=quantities.count(what.compare_tokens, "--compare-tokens")
+        if what.compare_tokens != "0"
+        else 0,
+    )
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if not (math.isfinite(share) and share >= 0):
+        raise UsageError(f"--max-replay-rise {text}: write a share: 5% or 0.05")
+    return share
+
+
+def _rows(
+    aim: Aim, plan: Plan, settings: Settings, adapters: Adapters
+) -> tuple[list[tuple[int, int]], float]:
+    """Rows of a step with their length, what is forgotten first; and the share of the tokens that
+    the original reads too."""
+    from synthtools.training.forgetting import rows_of
+    from synthtools.training.objectives import DocumentObjective
+
+    weights, objective = aim.how.weights, aim.how.objective
+    lengths = {"forget": aim.context, "replay": plan.context}
+    rows = rows_of(aim, settings, process()[1])
+    kinds = [(count, lengths[name]) for name, count in rows.items()]
+    read = {
+        "forget": isinstance(objective, DocumentObjective) and objective.compares,
+        "replay": bool(weights.kl or aim.paired),
+    }
+    total = sum(count * length for count, length in kinds)
+    also = sum(count * lengths[name] for name, count in rows.items() if read[name])
+    return kinds, also / total
+
+
+def _table(report: dict[str, Any]) -> list[str]:
+    names = ("method", "model", "steps", "skipped_steps", "final_loss", "ended_by")
+    rows = [(n.replace("_", " "), _shown(report[n])) for n in names if report[n] is not None]
+    sets = report.get("sets") or {}
+    for name, found in sets.items():
+        rows.append((f"{name}: perplexity", _change(found["perplexity"])))
+        rows.append((f"{name}: entropy", _change(found["entropy"])))
+        rows.append((f"{name}: KL", reports.number(found["kl"])))
+    for name, count in (report.get("shared_documents") or {}).items():
+        rows.append((f"{name}: also to be forgotten", f"{count:,} documents"))
+    for found in list(sets.values())[:1]:
+        for word in ("fallen", "risen"):
+            tokens = " ".join(repr(entry["token"]) for entry in found[word][:8])
+            rows.append(
+                (f"tokens expected {'less' if word == 'fallen' else 'more'}", tokens or "–")
+            )
+    return reports.table(rows)
+
+
+def _change(found: dict[str, float]) -> str:
+    return f"{reports.number(found['before'])} → {reports.number(found['after'])}"
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else reports.number(value)

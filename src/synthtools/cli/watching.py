@@ -1,0 +1,239 @@
+"""A training run as it is seen: the line of each step, TensorBoard, Weights & Biases, signals."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from synthtools.cli import terminal
+from synthtools.cli.recipe import Watching
+from synthtools.cli.run import Run
+from synthtools.errors import SynthError
+
+if TYPE_CHECKING:
+    from synthtools.training.loop import Step
+    from synthtools.training.parallel import Ranks
+    from synthtools.training.plan import Outcome, Settings, Sizes, Watch
+
+
+@contextmanager
+def watched(
+    run: Run, quiet: bool, watching: Watching, job: dict[str, Any], ranks: Ranks
+) -> Iterator[Watch]:
+    """What a training run tells, and how it is stopped: lines of steps, curves, signals.
+
+    Args:
+        job: what defines the run.
+    """
+    from synthtools.training import speed
+    from synthtools.training.plan import Watch
+
+    told = curves(watching.tensorboard, watching.wandb, job) if ranks.first else []
+    lines: list[StepLines] = []
+    stop = StopOnSignal()
+    tell: Callable[[str], None] = (lambda _: None) if quiet else terminal.remark
+
+    def on_sizes(sizes: Sizes, settings: Settings) -> None:
+        tell(
+            f"{sizes.parameters:,} parameters, {sizes.trained:,} of them trained; "
+            f"{sizes.steps:,} steps of {sizes.tokens_of_step:,} tokens; learning rate "
+            f"{settings.learning_rate:g}, {settings.schedule}; about {sizes.memory / 1e9:.1f} GB"
+        )
+        lines.append(
+            StepLines(
+                quiet,
+                sizes.steps,
+                sizes.flops_per_token,
+                speed.peak_flops(ranks.device),
+                ranks.count,
+                lambda: speed.memory_used(ranks.device),
+            )
+        )
+
+    def on_step(step: Step) -> None:
+        lines[0].show(step)
+        run.units["tokens"] = step.new_tokens
+        for function in told:
+            function(step)
+
+    try:
+        with stop:
+            yield Watch(tell, on_sizes, on_step, stop.asked)
+    finally:
+        for shown in lines:
+            shown.close()
+
+
+def require_end(outcome: Outcome, watch: Watch) -> None:
+    """Tells of a run that was stopped.
+
+    Raises:
+        KeyboardInterrupt: it was.
+    """
+    progress = outcome.progress
+    if progress.step < outcome.sizes.steps and not progress.stopped_early:
+        watch.tell(
+            f"stopped after step {progress.step:,} of {outcome.sizes.steps:,}; --resume goes on"
+        )
+        raise KeyboardInterrupt
+
+
+class StopOnSignal:
+    """The first SIGINT or SIGTERM asks the loop to stop; a second one leaves at once."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def asked(self) -> bool:
+        return self._asked
+
+    def __enter__(self) -> None:
+        self._before = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+
+class StepLines:
+    """One line a step: rewritten in place at a terminal, every tenth second elsewhere.
+
+    Args:
+        flops_per_token: of the model; peak: FLOP/s of the device, None where it is not known;
+            ranks: processes that share the work; memory: peak so far in bytes.
+    """
+
+    def __init__(
+        self,
+        quiet: bool,
+        steps: int,
+        flops_per_token: float,
+        peak: float | None,
+        ranks: int,
+        memory: Callable[[], int],
+    ) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+        self._steps = steps
+        self._flops = flops_per_token
+        self._peak = peak
+        self._ranks = ranks
+        self._memory = memory
+        self._next = 0.0
+        self._first: int | None = None
+        self._open = False
+
+    def show(self, step: Step) -> None:
+        if self._first is None:
+            self._first = step.step - 1
+        last = step.step == self._steps
+        now = time.monotonic()
+        told = step.skip or step.valid is not None
+        if self._quiet or (now < self._next and not (last or told)):
+            return
+        self._next = now + (0.2 if self._terminal else 10.0)
+        start = "\r\x1b[K" if self._terminal else ""
+        end = "\n" if last or told or not self._terminal else ""
+        self._print(start + self._line(step) + end)
+        self._open = not end
+
+    def close(self) -> None:
+        """Ends a line that stands open."""
+        if self._open:
+            self._print("\n")
+            self._open = False
+
+    @staticmethod
+    def _print(text: str) -> None:
+        try:
+            print(text, end="", file=sys.stderr, flush=True)
+        except OSError:
+            pass  # nobody reads it, or its disk is full: no reason to end a run of days
+
+    def _line(self, step: Step) -> str:
+        rate = step.new_tokens / max(step.seconds, 1e-9)
+        # A resumed run begins at a later step: only the steps of this process tell its speed.
+        assert self._first is not None
+        left = step.seconds / (step.step - self._first) * (self._steps - step.step)
+        speed = rate * self._flops
+        if self._peak is not None:
+            work = f"MFU {100 * speed / (self._peak * self._ranks):.1f} %"
+        else:
+            work = f"{speed / 1e9:,.1f} GFLOP/s"
+        parts = [
+            f"step {step.step:,}/{self._steps:,}",
+            f"loss {step.loss:.4f}",
+            f"lr {step.learning_rate:.2e}",
+            f"norm {step.gradient_norm:.2f}",
+            f"{rate:,.0f} tokens/s",
+            work,
+            f"{self._memory() / 1e9:.1f} GB",
+            f"{left / 60:.1f} min left",
+        ]
+        if step.skip:
+            parts.insert(1, f"SKIPPED ({step.skipped} so far)")
+        if step.valid:
+            parts.append(", ".join(f"{name} ppl {ppl:.2f}" for name, ppl in step.valid.items()))
+        return "  ".join(parts)
+
+
+def curves(tensorboard: str | None, wandb: str | None, job: dict[str, Any]) -> list[Callable]:
+    """Functions that are told each step: one for TensorBoard, one for Weights & Biases.
+
+    Raises:
+        SynthError: the package is not installed.
+    """
+    found: list[Callable] = []
+    if tensorboard is not None:
+        try:
+            from tensorboard.compat.proto.event_pb2 import Event
+            from tensorboard.compat.proto.summary_pb2 import Summary
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError as error:
+            raise SynthError(
+                "--tensorboard needs tensorboard: pip install 'synthtools[watch]'"
+            ) from error
+        writer = EventFileWriter(str(Path(tensorboard)))
+
+        def to_tensorboard(step: Step) -> None:
+            values = [Summary.Value(tag=k, simple_value=v) for k, v in _numbers(step).items()]
+            writer.add_event(
+                Event(wall_time=time.time(), step=step.step, summary=Summary(value=values))
+            )
+            writer.flush()
+
+        found.append(to_tensorboard)
+    if wandb is not None:
+        try:
+            import wandb as weights_and_biases
+        except ImportError as error:
+            raise SynthError("--wandb needs wandb: pip install 'synthtools[watch]'") from error
+        run = weights_and_biases.init(project=wandb, config=job)
+        found.append(lambda step: run.log(_numbers(step), step=step.step))
+    return found
+
+
+def _numbers(step: Step) -> dict[str, float]:
+    valid = {f"perplexity/{name}": ppl for name, ppl in (step.valid or {}).items()}
+    return {
+        "loss": step.loss,
+        "learning_rate": step.learning_rate,
+        "gradient_norm": step.gradient_norm,
+        "skipped": float(step.skipped),
+        "tokens": float(step.tokens),
+        **step.parts,
+        **valid,
+    }

@@ -1,0 +1,39 @@
+"""Beginnings of documents, to be gone on with (iterative collapse, arXiv 2305.17493)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from synthtools.curate.asking import Asking, Unfit
+from synthtools.lm.tokens import TextTokenizer
+
+
+def asking(prompt_field: str, tokens: int, tokenizer: TextTokenizer) -> Asking:
+    """The first tokens of a document, as text; a shorter document as a whole."""
+
+    def say(record: dict[str, Any]) -> str:
+        text = record[prompt_field]
+        if not isinstance(text, str):
+            raise Unfit(f'field "{prompt_field}" holds no text')
+        return beginning(text, tokens, tokenizer)
+
+    return Asking((prompt_field,), say, plain=True)
+
+
+def beginning(text: str, tokens: int, tokenizer: TextTokenizer) -> str:
+    """The text of the first tokens; a character that the last of them leaves unfinished is left out."""
+    # So many characters hold the first tokens, and need no whole document to be tokenised.
+    piece = text
+    size = 64 * tokens
+    while size < len(text):
+        piece = text[:size]
+        if len(tokenizer.encode([piece])[0]) > tokens + 8:
+            break
+        piece, size = text, 2 * size
+    ids = tokenizer.encode([piece])[0]
+    if len(ids) <= tokens:
+        return text if piece is text else piece
+    spans = tokenizer.spans(piece, ids)
+    ends = spans.end[:tokens]
+    end = int(ends.max()) if len(ends) else 0
+    return piece.encode()[: max(0, end)].decode("utf-8", "ignore")

@@ -1,0 +1,139 @@
+"""Documents of several parts put into one order, in little memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+
+from synthtools.curate.mixing import Part, interleaved, shuffled
+from synthtools.errors import SynthError
+from synthtools.records.batch import Batch
+from synthtools.records.merging import merged
+from synthtools.records.spool import Spool
+
+# What is put in order at once, about: documents, and bytes of them.
+_GROUP = 2048
+_GROUP_BYTES = 4 << 20
+_BUCKET_BYTES = 64 << 20
+# Every bucket of a shuffle is an open file.
+_BUCKETS = 128
+_BUFFER_BYTES = 256 << 10
+
+# Documents in their order, and for each the part that it comes from (int, [documents]).
+Blend = Iterator[tuple[Batch, np.ndarray]]
+
+
+def interleave(parts: Sequence[Part], streams: Sequence[Iterator[Batch]]) -> Blend:
+    """Every part near its share from the first document on (see ``mixing.interleaved``).
+
+    Args:
+        streams: the documents of each part, in its order.
+
+    Memory: some batches of each stream, and some MB of documents or the longest.
+    """
+    owners = interleaved(parts)
+    cursors = [_Cursor(stream) for stream in streams]
+    start, size = 0, 16
+    while start < len(owners):
+        group = owners[start : start + size]
+        batches: list[Batch] = []
+        for index, count in enumerate(np.bincount(group, minlength=len(parts)).tolist()):
+            batches += cursors[index].take(count)
+        # The batches hold part after part: the place of each document's part says where it stands.
+        order = np.empty(len(group), np.int64)
+        order[np.argsort(group, kind="stable")] = np.arange(len(group))
+        yield merged(batches, order, "mixture"), group
+        start += len(group)
+        held = sum(int(batch.sizes().sum()) for batch in batches)
+        fitting = len(group) * _GROUP_BYTES // max(1, held)
+        size = max(1, min(_GROUP, 4 * size, fitting))
+
+
+class _Cursor:
+    """Takes documents from a stream of batches, a few at a time."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self._batch: Batch | None = None
+        self._at = 0
+
+    def take(self, count: int) -> list[Batch]:
+        found = []
+        while count:
+            if self._batch is None or self._at == len(self._batch):
+                self._batch, self._at = next(self._batches, None), 0
+                if self._batch is None:
+                    raise SynthError("an input has become shorter while it was read")
+            end = min(len(self._batch), self._at + count)
+            found.append(self._batch.take(range(self._at, end)))
+            count -= end - self._at
+            self._at = end
+        return found
+
+
+def shuffle(
+    parts: Sequence[Part], streams: Sequence[Iterator[Batch]], seed: int, record_bytes: int
+) -> Blend:
+    """All documents in a random order.
+
+    Args:
+        record_bytes: of all documents, about.
+
+    Memory: 64 MB of documents some times over, or a 128th part of them where that is more; 100
+    bytes a document.
+    """
+    ranks = shuffled(parts, seed)
+    documents = sum(map(len, ranks))
+    count = max(1, min(documents, _BUCKETS, math.ceil(record_bytes / _BUCKET_BYTES)))
+    limits = [documents * (i + 1) // count for i in range(count)]
+    with ExitStack() as stack:
+        buckets = [_Bucket(stack.enter_context(Spool())) for _ in limits]
+        for index, (stream, places) in enumerate(zip(streams, ranks, strict=True)):
+            at = 0
+            for batch in stream:
+                own = places[at : at + len(batch)]
+                at += len(batch)
+                which = np.searchsorted(limits, own, side="right")
+                for number in np.unique(which).tolist():
+                    members = np.flatnonzero(which == number)
+                    buckets[number].add(batch.take(members), own[members], index)
+        for bucket in buckets:
+            if bucket.records:
+                yield bucket.sorted()
+
+
+class _Bucket:
+    """Documents that are neighbours in the shuffled order."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.records = 0
+        self._spool = spool
+        self._waiting: list[Batch] = []
+        self._bytes = 0
+        self._ranks: list[np.ndarray] = []
+        self._owners: list[np.ndarray] = []
+        self._handles: list[np.ndarray] = []
+
+    def add(self, batch: Batch, ranks: np.ndarray, owner: int) -> None:
+        self.records += len(batch)
+        self._ranks.append(ranks)
+        self._owners.append(np.full(len(batch), owner, np.int32))
+        self._waiting.append(batch)
+        self._bytes += int(batch.sizes().sum())
+        if self._bytes > _BUFFER_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        order = np.arange(sum(map(len, self._waiting)))
+        if len(order):
+            self._handles.append(self._spool.add(merged(self._waiting, order, "mixture")))
+        self._waiting, self._bytes = [], 0
+
+    def sorted(self) -> tuple[Batch, np.ndarray]:
+        self._flush()
+        order = np.argsort(np.concatenate(self._ranks), kind="stable")
+        batches = list(self._spool.batches(np.concatenate(self._handles)))
+        return merged(batches, order, "mixture"), np.concatenate(self._owners)[order]

@@ -1,0 +1,143 @@
+"""One draw of records from a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from synthtools.curate.sampling import (
+    Strata,
+    WithReplacement,
+    scored,
+    scores,
+    with_log_weights,
+)
+from synthtools.draws import lane_of
+from synthtools.errors import SynthError
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.jsonl import json_bytes
+from synthtools.records.rejects import Rejects
+from synthtools.records.spool import Spool
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How records are drawn.
+
+    Attributes:
+        by: the field of the weight, None for equal weights; log: it holds logarithms; inverse: with
+            probability ∝ 1/weight.
+        stratify_by: the field whose values are drawn from apart; equal: as many from each.
+        or_all: all records where there are fewer than wanted.
+    """
+
+    count: int
+    seed: int
+    text_field: str
+    by: str | None = None
+    log: bool = False
+    inverse: bool = False
+    with_replacement: bool = False
+    stratify_by: str | None = None
+    equal: bool = False
+    or_all: bool = False
+
+
+class Drawn(NamedTuple):
+    """What was drawn.
+
+    Attributes:
+        batches: the drawn records, in input order; may be taken once.
+        report: of the draw.
+        ordinals: int64, place of each in the input, ascending.
+    """
+
+    batches: Iterator[Batch]
+    report: dict[str, Any]
+    ordinals: np.ndarray
+
+
+def draw(batches: Iterable[Batch], drawing: Drawing, rejects: Rejects) -> Drawn:
+    """Reads all records, then gives the drawn ones in input order and a report of the draw.
+
+    Raises:
+        SynthError: there are fewer records of weight above 0 than are wanted, and not all will do.
+    """
+    spool = Spool()
+    strata = Strata(drawing.count, spool)
+    lane = lane_of("sample", drawing.by or "")
+    repeated = None
+    if drawing.with_replacement:
+        repeated = WithReplacement(drawing.count, spool, drawing.seed, lane)
+    seen = eligible = 0
+    for batch, log_weights, keys in scored(
+        batches,
+        drawing.text_field,
+        drawing.by,
+        drawing.log,
+        drawing.inverse,
+        rejects,
+    ):
+        seen += len(batch)
+        eligible += int(np.isfinite(log_weights).sum())
+        if repeated is not None:
+            repeated.add(batch, log_weights, keys)
+        else:
+            names = strata_of(batch, drawing.stratify_by)
+            strata.add(batch, names, scores(log_weights, drawing.seed, keys, lane))
+    least = 1 if repeated is not None else drawing.count
+    if eligible < least and not drawing.or_all:
+        s = "" if seen == 1 else "s"
+        weighted = "" if eligible == seen else f", {eligible:,} of them with a weight above 0"
+        raise SynthError(f"-n {drawing.count:,}: there are only {seen:,} record{s}{weighted}")
+    count = drawing.count if repeated is not None else min(drawing.count, eligible)
+    report: dict[str, Any] = {"records_seen": seen, "eligible": eligible, "drawn": count}
+    if repeated is not None:
+        handles = repeated.result()
+        report["distinct"] = len(np.unique(handles))
+    else:
+        handles, drawn = strata.result(drawing.equal)
+        if drawing.stratify_by is not None:
+            report["strata"] = {
+                name: {"records": size, "drawn": part} for name, (size, part) in drawn.items()
+            }
+    return Drawn(_closing(spool, handles), report, spool.ordinals(handles))
+
+
+def undrawn(batches: Iterable[Batch], drawing: Drawing, drawn: np.ndarray) -> Iterator[Batch]:
+    """The records that were not drawn, in input order, from a second pass over the same input.
+
+    Args:
+        batches: as ``draw`` had them; records that it refused for their weight are left out again.
+        drawn: their ordinals, ascending.
+    """
+    for batch in batches:
+        if drawing.by is not None:
+            batch, _ = with_log_weights(batch, drawing.by, drawing.log, Rejects(skip=True))
+        left = np.flatnonzero(~np.isin(batch.ordinals, drawn))
+        if len(left):
+            yield batch if len(left) == len(batch) else batch.take(left)
+
+
+def _closing(spool: Spool, handles: np.ndarray) -> Iterator[Batch]:
+    at = 0
+    with spool:
+        for batch in spool.batches(handles):
+            # A record drawn twice may end one shard and begin the next: a resumed run counts draws.
+            batch.ordinals = np.arange(at, at + len(batch), dtype=np.int64)
+            at += len(batch)
+            yield batch
+
+
+def strata_of(batch: Batch, field: str | None) -> list[str]:
+    """The name of each record's stratum: the field's value, as JSON where it is no string."""
+    if field is None:
+        return [""] * len(batch)
+    values = batch.column(field)
+    return [
+        "(none)" if v is MISSING else v if isinstance(v, str) else json_bytes(v).decode()
+        for v in values
+    ]

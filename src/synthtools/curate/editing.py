@@ -1,0 +1,149 @@
+"""The edit of a stream of records, with a model or from stored scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from synthtools.curate.edit import Edited, Rules, edit
+from synthtools.lm.ahead import overlapped
+from synthtools.lm.scorer import LanguageModel, Tokenised
+from synthtools.lm.scores import Scores
+from synthtools.lm.tokens import TextTokenizer
+from synthtools.records.batch import Batch, Column
+from synthtools.records.transform import gathered
+
+_COUNTS = ("tokens", "flagged", "changed", "dropped", "held")
+_Keyed = tuple[Batch, np.ndarray]
+
+
+def edited_by_model(
+    batches: Iterable[_Keyed],
+    model: LanguageModel,
+    rules: Rules,
+    text_field: str,
+    *,
+    seed: int,
+    generations: int = 1,
+) -> Iterator[Batch]:
+    """Edits records, each generation upon the text of the one before.
+
+    Reading and tokenising, the model, and the caller run side by side.
+    """
+    request = rules.request()
+
+    def tokenise(run: list[_Keyed]) -> tuple[list[_Keyed], list[str], list[Tokenised]]:
+        texts = [text for batch, _ in run for text in batch.column(text_field)]
+        return run, texts, model.tokenise(texts)
+
+    def score(
+        item: tuple[list[_Keyed], list[str], list[Tokenised]],
+    ) -> tuple[list[_Keyed], list[list[Edited]], list[str], list[Scores]]:
+        run, texts, tokens = item
+        keys = [int(key) for _, keys in run for key in keys]
+        past: list[list[Edited]] = []
+        scores = model.score(tokens, request)
+        for generation in range(generations - 1):
+            past.append(_edit_all(texts, scores, keys, rules, model.tokenizer, seed, generation))
+            texts = [result.text for result in past[-1]]
+            scores = model.score(model.tokenise(texts), request)
+        return run, past, texts, scores
+
+    runs = gathered(batches, lambda item: int(item[0].sizes().sum()), model.chunk_bytes)
+    for run, past, texts, scores in overlapped(runs, tokenise, score, at_once=model.calls):
+        start = 0
+        for batch, keys in run:
+            part = slice(start, start + len(batch))
+            last = _edit_all(
+                texts[part],
+                scores[part],
+                [int(key) for key in keys],
+                rules,
+                model.tokenizer,
+                seed,
+                generations - 1,
+            )
+            yield _with_fields(batch, [*(g[part] for g in past), last], rules, text_field)
+            start += len(batch)
+
+
+def edited_by_scores(
+    batches: Iterable[_Keyed],
+    scores_of: Callable[[Batch, list[str]], list[Scores]],
+    rules: Rules,
+    tokenizer: TextTokenizer,
+    text_field: str,
+    *,
+    seed: int,
+) -> Iterator[Batch]:
+    """Edits records from stored scores: the same bytes as with the model that made them.
+
+    Args:
+        scores_of: the scores of a batch's texts (see ``stored_scores``).
+    """
+    for batch, keys in batches:
+        texts = batch.column(text_field)
+        results = _edit_all(
+            texts, scores_of(batch, texts), [int(k) for k in keys], rules, tokenizer, seed, 0
+        )
+        yield _with_fields(batch, [results], rules, text_field)
+
+
+def _edit_all(
+    texts: list[str],
+    scores: list[Scores],
+    keys: list[int],
+    rules: Rules,
+    tokenizer: TextTokenizer,
+    seed: int,
+    generation: int,
+) -> list[Edited]:
+    return [
+        edit(text, score, rules, tokenizer, seed=seed, record=key, generation=generation)
+        for text, score, key in zip(texts, scores, keys, strict=True)
+    ]
+
+
+def _with_fields(
+    batch: Batch, generations: list[list[Edited]], rules: Rules, text_field: str
+) -> Batch:
+    """The batch with the edited text and, of the last generation, ``edit_tokens``,
+    ``edit_flagged``, ``edit_changed`` (and ``edit_dropped`` where tokens may be dropped)."""
+    last = generations[-1]
+    columns = {
+        "edit_tokens": Column("int", [e.tokens for e in last]),
+        "edit_flagged": Column("int", [e.flagged for e in last]),
+        "edit_changed": Column("int", [e.changed for e in last]),
+    }
+    before = batch.column(text_field)
+    if any(e.text != text for e, text in zip(last, before, strict=True)):
+        columns = {text_field: Column("string", [e.text for e in last]), **columns}
+    if rules.drop_below is not None:
+        columns["edit_dropped"] = Column("int", [e.dropped for e in last])
+    tally = {
+        f"{count}/{number}": np.array([getattr(e, count) for e in generation], np.int64)
+        for number, generation in enumerate(generations, 1)
+        for count in _COUNTS
+    }
+    return batch.adding(columns, tally)
+
+
+def report(totals: dict[str, int], rules: Rules, generations: int) -> dict[str, Any]:
+    """What was done by which rules: for each generation counts, and shares of its tokens.
+
+    Args:
+        totals: the sums of the batches' tallies.
+    """
+    table = []
+    for number in range(1, generations + 1):
+        row: dict[str, Any] = {"generation": number}
+        row |= {count: totals.get(f"{count}/{number}", 0) for count in _COUNTS}
+        tokens, flagged = row["tokens"], row["flagged"]
+        row["flagged_share"] = flagged / tokens if tokens else None
+        row["changed_share"] = row["changed"] / tokens if tokens else None
+        row["changed_of_flagged"] = row["changed"] / flagged if flagged else None
+        table.append(row)
+    return {"rules": asdict(rules), "generations": table}

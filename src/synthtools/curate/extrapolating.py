@@ -1,0 +1,77 @@
+"""S3 (arXiv 2310.13671): what a small model got wrong becomes prompts for more of its kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from synthtools.curate.asking import Asking, Unfit, spelled
+from synthtools.curate.wordings import EXTRAPOLATE, EXTRAPOLATE_BLIND
+from synthtools.records.batch import MISSING, Batch, Column
+from synthtools.records.identity import ID_FIELD
+
+_PAIR = re.compile(r"Question\s*:\s*(.+?)\s*Answer\s*:\s*(.+)", re.IGNORECASE | re.DOTALL)
+
+
+def asking(
+    prompt_field: str, answer_field: str, wrong_field: str | None, system: str | None
+) -> Asking:
+    """What is asked of an item that was answered wrongly.
+
+    Args:
+        wrong_field: holds the wrong answer; None where it is not known.
+    """
+    fields = [prompt_field, answer_field, *([wrong_field] if wrong_field else [])]
+
+    def say(record: dict[str, Any]) -> str:
+        if not isinstance(record[prompt_field], str):
+            raise Unfit(f'field "{prompt_field}" holds no text')
+        values = {"question": record[prompt_field], "answer": spelled(record[answer_field])}
+        if wrong_field is None:
+            return EXTRAPOLATE_BLIND.format(**values)
+        return EXTRAPOLATE.format(**values, wrong=spelled(record[wrong_field]))
+
+    return Asking(tuple(fields), say, system)
+
+
+def pair_in(text: str) -> tuple[str, str] | None:
+    """The new question and its answer, None where an answer of the model does not hold both."""
+    found = _PAIR.search(text)
+    if not found:
+        return None
+    question, answer = found[1].strip(), found[2].strip()
+    return (question, answer) if question and answer else None
+
+
+def new_items(
+    batches: Iterable[Batch], response_field: str, prompt_field: str, answer_field: str
+) -> Iterator[Batch]:
+    """New records, of the responses that hold a new item: its question and its answer, the latter
+    as the response, too. Nothing of the old item remains but its id, in ``extrapolated_from``.
+
+    A response that cannot be read leaves no record.
+    """
+    for batch in batches:
+        pairs = [pair_in(text) for text in batch.added[response_field].values]
+        kept = [index for index, pair in enumerate(pairs) if pair is not None]
+        if not kept:
+            continue
+        found = batch.take(kept)
+        old = [None if i is MISSING or i is None else spelled(i) for i in found.column(ID_FIELD)]
+        found = found.select([prompt_field])
+        read = [pair for pair in pairs if pair is not None]
+        answers = Column("string", [answer for _, answer in read])
+        columns = {
+            prompt_field: Column("string", [question for question, _ in read]),
+            answer_field: answers,
+            response_field: answers,
+        }
+        if any(old):
+            places = found.ordinals.tolist()
+            columns[ID_FIELD] = Column(
+                "string",
+                [o and f"{o}/new-{place}" for o, place in zip(old, places, strict=True)],
+            )
+            columns["extrapolated_from"] = Column("string", old)
+        yield found.adding(columns)

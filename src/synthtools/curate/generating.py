@@ -1,0 +1,209 @@
+"""Answers of a model to a stream of records."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from synthtools.curate.asking import Asked, Said
+from synthtools.errors import RecordError
+from synthtools.lm.generation import Answer, Generator, Prompt, Sampling
+from synthtools.records.batch import Batch, Column
+from synthtools.records.journal import Journal
+from synthtools.records.rejects import Rejects
+
+# A record's place in the output: the model, then the place in the input and the number of the answer.
+_PLACES = 44
+_PREFIX = "generate_"
+# Answers that are written together.
+_TOGETHER = 16
+
+
+def prompt_of(key: int, said: Said, number: int = 0, stage: str = "") -> Prompt:
+    """The prompt of a record's answer, known by the record and by what is asked."""
+    digest = blake2b(said.spelled().encode("utf-8", "surrogatepass"), digest_size=16)
+    digest.update(f"\0{key}\0{number}\0{stage}".encode())
+    return Prompt(digest.digest(), said.text, said.messages)
+
+
+class Remembering:
+    """A generator that keeps answers in a journal and does not ask for those that it holds.
+
+    Args:
+        generator: asked for the others.
+        journal: None to keep nothing.
+        part: tells the answers of several generators apart.
+    """
+
+    def __init__(self, generator: Generator, journal: Journal | None, part: str) -> None:
+        self._generator = generator
+        self._journal = journal
+        self._part = part
+
+    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Answer]:
+        """Answers in the order of the prompts (see ``Generator.generate``)."""
+        journal = self._journal
+        if journal is None:
+            yield from self._generator.generate(prompts)
+            return
+        order: deque[str | None] = deque()  # the key of an answer that is held, None for others
+        running: dict[int, str] = {}
+
+        def others() -> Iterator[Prompt]:
+            asked_for = 0
+            for prompt in prompts:
+                key = f"{self._part}:{prompt.key.hex()}"
+                held = key in journal
+                order.append(key if held else None)
+                if not held:
+                    running[asked_for] = key
+                    asked_for += 1
+                    yield prompt
+
+        def keep(place: int, answer: Answer) -> None:
+            key = running.pop(place)
+            if answer.error is None:  # what failed is tried again
+                journal.add(key, answer._asdict())
+
+        def held_before() -> Iterator[Answer]:
+            while order and (key := order[0]) is not None:
+                order.popleft()
+                value = journal.get(key)
+                yield Answer(**{name: value[name] for name in Answer._fields})
+
+        for answer in self._generator.generate(others(), keep):
+            yield from held_before()
+            order.popleft()
+            yield answer
+        yield from held_before()
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What is written of an answer, and where.
+
+    Attributes:
+        response, model: fields; name, revision: of the model.
+        samples: answers of each record.
+    """
+
+    response: str
+    model: str
+    name: str
+    revision: str | None
+    sampling: Sampling
+    seed: int
+    samples: int = 1
+
+    def columns(self, answers: list[Answer], numbers: list[int] | None = None) -> dict[str, Column]:
+        """Fields of records, one answer each."""
+        count = len(answers)
+        sampling = self.sampling
+
+        def all_alike(kind: Any, value: Any) -> Column:
+            return Column(kind, [value] * count)
+
+        columns = {
+            self.response: Column("string", [a.text for a in answers]),
+            self.model: all_alike("string", self.name),
+        }
+        more: dict[str, Column] = {
+            "revision": all_alike("string", self.revision),
+            "finish_reason": Column("string", [a.finish_reason for a in answers]),
+            "prompt_tokens": Column("int", [a.prompt_tokens for a in answers]),
+            "tokens": Column("int", [a.tokens for a in answers]),
+            "temperature": all_alike("float", float(sampling.temperature)),
+            "top_p": all_alike("float", float(sampling.top_p)),
+            **({"top_k": all_alike("int", sampling.top_k)} if sampling.top_k else {}),
+            "max_new_tokens": all_alike("int", sampling.max_new_tokens),
+            "seed": all_alike("int", self.seed),
+        }
+        if self.samples > 1 and numbers is not None:
+            more["sample"] = Column("int", numbers)
+        return columns | {_PREFIX + name: column for name, column in more.items()}
+
+
+def placed(
+    part: int, ordinals: np.ndarray, each: int = 1, number: int | np.ndarray = 0
+) -> np.ndarray:
+    """Places of answers in the whole output, int64: one model's after the other's.
+
+    Args:
+        part: the model's place; each: answers of a record; number: which of them.
+    """
+    return (np.int64(part) << _PLACES) + ordinals * each + number
+
+
+def answered(
+    items: Iterable[Asked],
+    remembering: Remembering,
+    naming: Naming,
+    rejects: Rejects,
+    part: int,
+    resume_from: int,
+) -> Iterator[Batch]:
+    """Records with answers, each ``naming.samples`` times, in input order.
+
+    Args:
+        part: place of the model among those that answer.
+        resume_from: answers before this place are done (see ``placed``).
+    """
+    each = naming.samples
+    pending: deque[tuple[Batch, list[int]]] = deque()
+
+    def prompts() -> Iterator[Prompt]:
+        for batch, said, keys in items:
+            rows = np.repeat(np.arange(len(batch)), each)
+            numbers = np.tile(np.arange(each), len(batch))
+            places = placed(part, batch.ordinals[rows], each, numbers)
+            left = places >= resume_from
+            repeated = batch.take(rows[left].tolist())
+            repeated.ordinals = places[left]
+            for start in range(0, len(repeated), _TOGETHER):
+                some = range(start, min(start + _TOGETHER, len(repeated)))
+                pending.append((repeated.take(some), numbers[left][some].tolist()))
+            for row, number in zip(rows[left].tolist(), numbers[left].tolist(), strict=True):
+                yield prompt_of(int(keys[row]), said[row], number)
+
+    answers: list[Answer] = []
+    for answer in remembering.generate(prompts()):
+        answers.append(answer)
+        if len(answers) == len(pending[0][0]):
+            batch, numbers = pending.popleft()
+            yield from _written(batch, answers, numbers, naming, rejects)
+            answers = []
+
+
+def _written(
+    batch: Batch, answers: list[Answer], numbers: list[int], naming: Naming, rejects: Rejects
+) -> Iterator[Batch]:
+    kept = keep_answered(batch, answers, rejects)
+    if kept:
+        batch, answers = batch.take(kept), [answers[i] for i in kept]
+        tally = {
+            "tokens": np.array([a.tokens for a in answers], np.int64),
+            "prompt_tokens": np.array([a.prompt_tokens for a in answers], np.int64),
+        }
+        for reason in sorted({a.finish_reason for a in answers}):
+            tally[f"finish/{reason}"] = np.array(
+                [a.finish_reason == reason for a in answers], np.int64
+            )
+        yield batch.adding(naming.columns(answers, [numbers[i] for i in kept]), tally)
+
+
+def keep_answered(batch: Batch, answers: list[Answer], rejects: Rejects) -> list[int]:
+    """Which records have an answer; the others go to ``rejects``."""
+    kept = []
+    for index, answer in enumerate(answers):
+        if answer.error is None:
+            kept.append(index)
+            continue
+        rejects.add(
+            RecordError(batch.source, int(batch.numbers[index]), answer.error, batch.raw(index))
+        )
+    return kept

@@ -1,0 +1,164 @@
+"""STaR (arXiv 2203.14465): rationales that reach the right answer, with the answer as a hint where
+the first try fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from synthtools.curate.asking import Asked, Asking, Said, Unfit, spelled
+from synthtools.curate.generating import Naming, Remembering, keep_answered, placed, prompt_of
+from synthtools.curate.wordings import RATIONALE, RATIONALE_HINT
+from synthtools.lm.generation import Answer
+from synthtools.records.batch import Batch, Column
+from synthtools.records.rejects import Rejects
+from synthtools.records.transform import gathered
+
+# Records whose first tries are all made before the second ones begin.
+_TOGETHER = 2048
+_GOLD_MARK = "####"  # of GSM8K, before the answer
+_SAID = re.compile(r"\banswer\s+is\b\s*:?", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
+
+
+def gold_of(value: Any) -> str:
+    """The right answer in a field: what stands behind the last ``####``, else all of it."""
+    return spelled(value).rpartition(_GOLD_MARK)[2].strip()
+
+
+def reached(text: str, gold: str) -> bool:
+    """Whether a rationale ends at the right answer.
+
+    Its last "the answer is …" counts, up to the end of the line. Numbers are compared as numbers,
+    without signs of currency, commas and units; other answers without case, the full stop and marks
+    around them [ours].
+    """
+    _, *said = _SAID.split(text)
+    if not said:
+        return False
+    last = (said[-1].strip().splitlines() or [""])[0]
+    right = _number(gold)
+    if right is not None:
+        numbers = _NUMBER.findall(last)
+        return bool(numbers) and _number(numbers[0]) == right
+    return _bare(last) == _bare(gold)
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.lower().split()).strip(" .*\"'()$`")
+
+
+def _number(text: str) -> Fraction | None:
+    found = _NUMBER.fullmatch(_bare(text).rstrip("%").strip())
+    if not found:
+        return None
+    try:
+        return Fraction(found[0].replace(",", ""))
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def asking(prompt_field: str, answer_field: str, system: str | None) -> Asking:
+    """What the first try is asked."""
+
+    def say(record: dict[str, Any]) -> str:
+        question = record[prompt_field]
+        if not isinstance(question, str):
+            raise Unfit(f'field "{prompt_field}" holds no text')
+        if not gold_of(record[answer_field]):
+            raise Unfit(f'field "{answer_field}" holds no answer')
+        return RATIONALE.format(question=question)
+
+    return Asking((prompt_field, answer_field), say, system)
+
+
+def reasoned(
+    items: Iterable[Asked],
+    remembering: Remembering,
+    naming: Naming,
+    rejects: Rejects,
+    part: int,
+    resume_from: int,
+    *,
+    prompt_field: str,
+    answer_field: str,
+    system: str | None,
+) -> Iterator[Batch]:
+    """Records with rationales that reach the right answer, in input order; the others are left out.
+
+    ``rationale`` says whether the first try reached it (``direct``) or the one with the hint
+    (``hinted``).
+    """
+    for run in gathered(_left(items, part, resume_from), lambda item: len(item.batch), _TOGETHER):
+        firsts = iter(
+            list(
+                remembering.generate(
+                    prompt_of(int(key), said)
+                    for item in run
+                    for key, said in zip(item.keys, item.said, strict=True)
+                )
+            )
+        )
+        tries = [[next(firsts) for _ in range(len(item.batch))] for item in run]
+        golds = [[gold_of(v) for v in item.batch.column(answer_field)] for item in run]
+        missed = [
+            (place, index)
+            for place, answers in enumerate(tries)
+            for index, answer in enumerate(answers)
+            if answer.error is None and not reached(answer.text, golds[place][index])
+        ]
+        hints = remembering.generate(
+            prompt_of(
+                int(run[place].keys[index]),
+                _hinted(run[place], index, prompt_field, golds[place][index], system),
+                0,
+                "hint",
+            )
+            for place, index in missed
+        )
+        kinds = [["direct"] * len(answers) for answers in tries]
+        for (place, index), answer in zip(missed, hints, strict=True):
+            tries[place][index] = answer
+            good = answer.error is not None or reached(answer.text, golds[place][index])
+            kinds[place][index] = "hinted" if good else ""
+        for item, answers, kind in zip(run, tries, kinds, strict=True):
+            yield from _kept(item.batch, answers, kind, naming, rejects, part)
+
+
+def _left(items: Iterable[Asked], part: int, resume_from: int) -> Iterator[Asked]:
+    for batch, said, keys in items:
+        left = np.flatnonzero(placed(part, batch.ordinals) >= resume_from).tolist()
+        if left:
+            yield Asked(batch.take(left), [said[i] for i in left], keys[left])
+
+
+def _hinted(item: Asked, index: int, prompt_field: str, gold: str, system: str | None) -> Said:
+    question = item.batch.column(prompt_field)[index]
+    text = RATIONALE_HINT.format(question=question, answer=gold)
+    first = [] if system is None else [{"role": "system", "content": system}]
+    return Said(None, (*first, {"role": "user", "content": text}))
+
+
+def _kept(
+    batch: Batch,
+    answers: list[Answer],
+    kinds: list[str],
+    naming: Naming,
+    rejects: Rejects,
+    part: int,
+) -> Iterator[Batch]:
+    kept = [index for index in keep_answered(batch, answers, rejects) if kinds[index]]
+    if not kept:
+        return
+    found = batch.take(kept)
+    found.ordinals = placed(part, found.ordinals)
+    rationale = [kinds[index] for index in kept]
+    columns = naming.columns([answers[index] for index in kept])
+    tally = {
+        kind: np.array([k == kind for k in rationale], np.int64) for kind in ("direct", "hinted")
+    }
+    yield found.adding({**columns, "rationale": Column("string", rationale)}, tally)

@@ -1,0 +1,235 @@
+"""Records drawn by weight in one pass: without replacement (Gumbel top-k) or with it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from synthtools.curate.selecting import Best
+from synthtools.draws import gumbel, record_uniforms, uniforms
+from synthtools.errors import SynthError
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.identity import ID_FIELD, Keys, hashes
+from synthtools.records.reading import fields_of, without
+from synthtools.records.rejects import Rejects
+from synthtools.records.spool import Spool
+
+
+def keys_of(keys: Keys, batch: Batch, text_field: str) -> np.ndarray:
+    """Keys of records that need not have a text: of the id, else the text, else the record itself."""
+    contents = (
+        value.encode("utf-8", "surrogatepass") if isinstance(value, str) else batch.raw(index)
+        for index, value in enumerate(batch.column(text_field))
+    )
+    return keys.of_hashes(hashes(batch.column(ID_FIELD), contents))
+
+
+def with_log_weights(
+    batch: Batch, field: str, log: bool, rejects: Rejects
+) -> tuple[Batch, np.ndarray]:
+    """Records and the logarithm of the weight in a field, float64; bad ones go to ``rejects``.
+
+    Args:
+        log: the field holds the logarithm already.
+    """
+    bad: dict[int, str] = {}
+    found = np.full(len(batch), -np.inf)
+    for index, value in enumerate(batch.column(field)):
+        if value is MISSING:
+            bad[index] = f'no field "{field}" (fields: {fields_of(batch, index)}; see --by)'
+        elif fault := _fault(value, log):
+            bad[index] = f'field "{field}" is {fault} (see --by)'
+        elif log:
+            found[index] = value
+        elif value > 0:
+            found[index] = math.log(value)
+    sound = without(batch, bad, rejects)
+    return sound, np.delete(found, list(bad)) if bad else found
+
+
+def _fault(value: Any, log: bool) -> str | None:
+    if type(value) not in (int, float):
+        return "no number"
+    if value != value:
+        return "NaN, which is no weight"
+    if value < 0 and not log:
+        return "negative, which is no weight"
+    # An integer has no limit of its own; as the logarithm of a weight it needs one.
+    most = sys.float_info.max
+    if value == math.inf or (log and type(value) is int and abs(value) > most):
+        return "infinite, which is no weight"
+    return None
+
+
+class Strata:
+    """Draws without replacement from each stratum.
+
+    Args:
+        count: records wanted in all; no stratum can give more.
+    """
+
+    def __init__(self, count: int, spool: Spool) -> None:
+        self._count = count
+        self._spool = spool
+        self._best: dict[str, Best] = {}
+        self._sizes: dict[str, int] = {}
+
+    def add(self, batch: Batch, strata: list[str], scores: np.ndarray) -> None:
+        """Takes records with the name of each one's stratum."""
+        names = np.array(strata, object)
+        for name in dict.fromkeys(strata):
+            members = np.flatnonzero(names == name)
+            if name not in self._best:
+                self._best[name] = Best(self._count, self._spool)
+                self._sizes[name] = 0
+            some = batch if len(members) == len(batch) else batch.take(members)
+            self._best[name].add(scores[members], np.zeros(len(members)), some)
+            self._sizes[name] += int(np.isfinite(scores[members]).sum())
+
+    def result(self, equal: bool) -> tuple[np.ndarray, dict[str, tuple[int, int]]]:
+        """Handles of the drawn records, in input order; of each stratum (records, drawn)."""
+        names = sorted(self._sizes)
+        parts = allocated(self._count, [self._sizes[name] for name in names], equal)
+        chosen = [np.zeros(0, np.int64)]
+        for name, part in zip(names, parts, strict=True):
+            scores, _, handles = self._best[name].result()
+            chosen.append(handles[np.lexsort((handles, -scores))[:part]])
+        handles = np.concatenate(chosen)
+        order = np.argsort(self._spool.ordinals(handles), kind="stable")
+        drawn = {n: (self._sizes[n], part) for n, part in zip(names, parts, strict=True)}
+        return handles[order], drawn
+
+
+def allocated(count: int, sizes: list[int], equal: bool) -> list[int]:
+    """How many records each stratum gives, none more than it has.
+
+    Proportional to the sizes by largest remainders; or equal, what small strata lack going to the
+    others.
+    """
+    total = sum(sizes)
+    count = min(count, total)
+    if not equal:
+        exact = [count * size / total if total else 0 for size in sizes]
+        parts = [int(part) for part in exact]
+        order = sorted(range(len(sizes)), key=lambda i: (parts[i] - exact[i], i))
+        for index in order[: count - sum(parts)]:
+            parts[index] += 1
+        return parts
+    parts = [0] * len(sizes)
+    while sum(parts) < count:
+        room = [i for i, size in enumerate(sizes) if parts[i] < size]
+        share, more = divmod(count - sum(parts), len(room))
+        for turn, index in enumerate(room):
+            parts[index] += min(share + (turn < more), sizes[index] - parts[index])
+    return parts
+
+
+class WithReplacement:
+    """n independent draws by weight, in one pass.
+
+    Each of n slots holds one record. The i-th record takes each slot with probability w_i / W_i,
+    where W_i is the sum of the weights up to it (Chao 1982, with n reservoirs of one); which slots
+    is a function of the seed and the record.
+
+    Raises:
+        SynthError: there is no memory for so many draws.
+    """
+
+    def __init__(self, count: int, spool: Spool, seed: int, lane: int) -> None:
+        try:
+            self._slots = np.full(count, -1, np.int64)
+        except (MemoryError, ValueError) as error:
+            raise SynthError(f"-n {count:,}: takes 8 bytes of memory for each draw") from error
+        self._spool = spool
+        self._seed = seed
+        self._lane = lane
+        self._log_sum = -np.inf
+        self._held: list[np.ndarray] = []
+
+    def add(self, batch: Batch, log_weights: np.ndarray, keys: np.ndarray) -> None:
+        """Takes the next records."""
+        count = len(self._slots)
+        sums = np.logaddexp.accumulate(np.concatenate([[self._log_sum], log_weights]))[1:]
+        self._log_sum = float(sums[-1])
+        there = np.isfinite(log_weights)
+        chance = np.zeros(len(there))
+        chance[there] = np.exp(log_weights[there] - sums[there])
+        firsts = _gaps(record_uniforms(self._seed, keys, self._lane), chance, count)
+        drawn = np.flatnonzero(there & (firsts < count))
+        if not len(drawn):
+            return
+        handles = self._spool.add(batch.take(drawn))
+        self._held.append(handles)
+        for handle, index in zip(handles.tolist(), drawn.tolist(), strict=True):
+            slots = self._taken(int(firsts[index]), float(chance[index]), int(keys[index]))
+            self._slots[slots] = handle
+        if sum(map(len, self._held)) > 2 * count + (1 << 14):
+            held = np.concatenate(self._held)
+            kept = np.unique(self._slots)
+            self._spool.drop(held[~np.isin(held, kept)])
+            self._held = [kept]
+
+    def _taken(self, first: int, chance: float, key: int) -> np.ndarray:
+        """Slots that a record takes: from one to the next by geometric gaps."""
+        count = len(self._slots)
+        if chance >= 1:
+            return np.arange(count)
+        found = [np.array([first])]
+        at, drawn = first, 0
+        while at < count:
+            more = int((count - at) * chance) + 16
+            numbers = uniforms(self._seed, key, 0, np.arange(drawn, drawn + more), self._lane)
+            slots = at + np.cumsum(1 + _gaps(1 - numbers, np.full(more, chance), count))
+            found.append(slots[slots < count])
+            at, drawn = int(slots[-1]), drawn + more
+        return np.concatenate(found)
+
+    def result(self) -> np.ndarray:
+        """Handles of the drawn records in input order; empty where no record has weight."""
+        return np.sort(self._slots) if np.isfinite(self._log_sum) else self._slots[:0]
+
+
+def _gaps(numbers: np.ndarray, chance: np.ndarray, most: int) -> np.ndarray:
+    """Failures before the next success, geometric, int64, at most ``most``.
+
+    Args:
+        numbers: uniform in (0, 1].
+        chance: of success.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        gaps = np.log(numbers) / np.log1p(-chance)
+    return np.minimum(np.nan_to_num(gaps, nan=most, posinf=most), most).astype(np.int64)
+
+
+def scored(
+    batches: Iterable[Batch],
+    text_field: str,
+    field: str | None,
+    log: bool,
+    inverse: bool,
+    rejects: Rejects,
+) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
+    """Records, their log-weights and their keys.
+
+    Args:
+        field: of the weight; None: all equal.
+        inverse: with probability ∝ 1/weight.
+    """
+    keys = Keys(apart=True)
+    for batch in batches:
+        log_weights = np.zeros(len(batch))
+        if field is not None:
+            batch, log_weights = with_log_weights(batch, field, log, rejects)
+            if inverse:
+                log_weights = np.where(np.isfinite(log_weights), -log_weights, -np.inf)
+        if len(batch):
+            yield batch, log_weights, keys_of(keys, batch, text_field)
+
+
+def scores(log_weights: np.ndarray, seed: int, keys: np.ndarray, lane: int) -> np.ndarray:
+    """What the largest win by: log-weight plus Gumbel noise; -inf without weight."""
+    return log_weights + gumbel(seed, keys, lane)

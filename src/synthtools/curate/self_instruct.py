@@ -1,0 +1,155 @@
+"""Self-Instruct (arXiv 2212.10560): new tasks from examples of old ones, kept where they are unlike
+all that are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from synthtools.curate.asking import Said
+from synthtools.curate.generating import Remembering, prompt_of
+from synthtools.curate.wordings import SELF_INSTRUCT, SELF_INSTRUCT_PLAIN
+from synthtools.draws import lane_of, uniforms
+from synthtools.errors import SynthError
+from synthtools.lm.generation import Answer
+from synthtools.text.rouge import Pool, words
+
+EXAMPLES = 8
+OF_GENERATED = 2
+NEW_TASKS = 8
+# Prompts of a round, which all see the pool as it was at its beginning [ours].
+ROUND = 32
+_FRUITLESS_ROUNDS = 20
+_FEWEST_WORDS, _MOST_WORDS = 3, 150
+_LANE = lane_of("self-instruct")
+_NUMBERED = re.compile(r"^\s*(\d+)\s*[.):]\s+(.*\S)", re.MULTILINE)
+
+
+class Task(NamedTuple):
+    """A new task.
+
+    Attributes:
+        similarity: the largest ROUGE-L with the pool; answer: that it came with.
+    """
+
+    text: str
+    similarity: float
+    answer: Answer
+
+
+@dataclass
+class SelfInstruct:
+    """The growth of a pool of tasks.
+
+    Args:
+        seeds: tasks to begin with, in an order that is their own.
+        most: tasks are kept up to this ROUGE-L with the pool.
+        plain: the model is to go on with a list, in no conversation.
+
+    Attributes:
+        counts: of what became of tasks.
+    """
+
+    seeds: list[str]
+    seed: int
+    system: str | None = None
+    plain: bool = False
+    most: float = 0.7
+
+    def __post_init__(self) -> None:
+        if len(self.seeds) < EXAMPLES:
+            raise SynthError(
+                f"--self-instruct: shows {EXAMPLES} examples, and there are only "
+                f"{len(self.seeds)} records"
+            )
+        self.counts: dict[str, int] = dict.fromkeys(
+            ("kept", "too_similar", "too_short_or_long", "prompts", "failed", "rounds"), 0
+        )
+
+    def tasks(self, remembering: Remembering, wanted: int) -> Iterator[Task]:
+        """New tasks, ``wanted`` of them.
+
+        Raises:
+            SynthError: the model gives no more.
+        """
+        pool = Pool()
+        for text in self.seeds:
+            pool.add(text)
+        made: list[str] = []
+        fruitless = 0
+        while len(made) < wanted:
+            before = len(made)
+            number = self.counts["rounds"]
+            said = [self._said(made, number * ROUND + place) for place in range(ROUND)]
+            prompts = [prompt_of(number * ROUND + at, s, 0, "tasks") for at, s in enumerate(said)]
+            for answer in remembering.generate(prompts):
+                self.counts["prompts"] += 1
+                if answer.error is not None:
+                    self.counts["failed"] += 1
+                    continue
+                for text in self._read(answer):
+                    similarity = self._similarity(pool, text)
+                    if similarity is None or len(made) >= wanted:
+                        continue
+                    pool.add(text)
+                    made.append(text)
+                    self.counts["kept"] += 1
+                    yield Task(text, similarity, answer)
+            self.counts["rounds"] += 1
+            fruitless = 0 if len(made) > before else fruitless + 1
+            if fruitless == _FRUITLESS_ROUNDS:
+                raise SynthError(
+                    f"--self-instruct {wanted}: {_FRUITLESS_ROUNDS * ROUND} prompts in a row gave no "
+                    f"new task; there are {len(made)} "
+                    f"({self.counts['too_similar']} were too similar, "
+                    f"{self.counts['too_short_or_long']} too short or too long)"
+                )
+
+    def _similarity(self, pool: Pool, text: str) -> float | None:
+        """With the pool; None where the task is not kept."""
+        if not _FEWEST_WORDS <= len(words(text)) <= _MOST_WORDS:
+            self.counts["too_short_or_long"] += 1
+            return None
+        found = pool.nearest(text)
+        if found > self.most:
+            self.counts["too_similar"] += 1
+            return None
+        return found
+
+    def _said(self, made: list[str], number: int) -> Said:
+        """The prompt: 8 examples, of them at most 2 that were generated, in an order of chance."""
+        of_made = min(OF_GENERATED, len(made))
+        shown = [
+            *self._drawn(self.seeds, EXAMPLES - of_made, number, 0),
+            *self._drawn(made, of_made, number, 1),
+        ]
+        order = np.argsort(self._numbers(number, len(shown), 2), kind="stable")
+        lines = [f"{at}. {' '.join(shown[i].split())}" for at, i in enumerate(order, 1)]
+        wording = SELF_INSTRUCT_PLAIN if self.plain else SELF_INSTRUCT
+        text = wording.format(examples="\n".join(lines), count=NEW_TASKS, first=EXAMPLES + 1)
+        if self.plain:
+            return Said(text, None)
+        system = [] if self.system is None else [{"role": "system", "content": self.system}]
+        return Said(None, (*system, {"role": "user", "content": text}))
+
+    def _numbers(self, number: int, count: int, lane: int) -> np.ndarray:
+        return uniforms(self.seed, number, lane, np.arange(count), _LANE)
+
+    def _drawn(self, texts: list[str], count: int, number: int, lane: int) -> list[str]:
+        order = np.argsort(self._numbers(number, len(texts), lane), kind="stable")
+        return [texts[i] for i in order[:count]]
+
+    def _read(self, answer: Answer) -> list[str]:
+        """The tasks of an answer; the last one only where it was not cut."""
+        text = f"{EXAMPLES + 1}.{answer.text}" if self.plain else answer.text
+        found: list[Any] = _NUMBERED.findall(text)
+        if self.plain and not answer.text[:1].isspace():
+            found = _NUMBERED.findall(f"{EXAMPLES + 1}. {answer.text}")
+        tasks = [task for number, task in found if int(number) > EXAMPLES or not self.plain]
+        if answer.finish_reason == "length" and tasks and text.rstrip().endswith(tasks[-1]):
+            tasks.pop()
+        return tasks

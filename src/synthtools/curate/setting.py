@@ -1,0 +1,114 @@
+"""Fields of records set from other fields, or to a constant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from synthtools.curate.asking import Template
+from synthtools.errors import UsageError
+from synthtools.records.batch import MISSING, Batch, Column
+from synthtools.records.reading import fields_of, text_fault, without
+from synthtools.records.rejects import Rejects
+
+_ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
+
+
+def unescaped(text: str, option: str) -> str:
+    r"""The text with ``\n``, ``\t`` and ``\\`` as what they stand for.
+
+    Raises:
+        UsageError: another backslash, which may be meant in two ways.
+    """
+
+    def meant(found: re.Match[str]) -> str:
+        if found[1] not in _ESCAPED:
+            raise UsageError(
+                f"{option}: \\{found[1]} is none of \\n, \\t and \\\\ (which is one backslash)"
+            )
+        return _ESCAPED[found[1]]
+
+    return _ESCAPE.sub(meant, text)
+
+
+def templates_of(given: Sequence[str], option: str) -> list[Template]:
+    """Templates as they are given on a command line."""
+    for text in given:
+        _refuse_bytes(text, option)
+    return [Template(unescaped(text, option), option) for text in given]
+
+
+def constants_of(given: Sequence[str], option: str) -> dict[str, str]:
+    """``FIELD=VALUE`` of a command line, in order.
+
+    Raises:
+        UsageError: a field is named twice or not at all.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{option} {text}: use FIELD=VALUE")
+        if name in found:
+            raise UsageError(f"{option} {name}=…: is given twice")
+        _refuse_bytes(text, option)
+        found[name] = value
+    return found
+
+
+def _refuse_bytes(text: str, option: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{option}: is no valid UTF-8") from error
+
+
+def with_text(
+    batches: Iterable[Batch], templates: Sequence[Template], name: str, rejects: Rejects
+) -> Iterator[Batch]:
+    """Records with a field that is made of others.
+
+    The first template counts whose fields are all there, as texts. A record that fits none goes to
+    ``rejects``.
+
+    Args:
+        name: the field, which is replaced in its place or appended.
+    """
+    wanted = list(dict.fromkeys(field for one in templates for field in one.fields))
+    for batch in batches:
+        columns = {field: batch.column(field) for field in wanted}
+        bad: dict[int, str] = {}
+        texts: list[str] = []
+        for index in range(len(batch)):
+            record = {field: values[index] for field, values in columns.items()}
+            faults = []
+            for template in templates:
+                fault = _fault(template, record)
+                if fault is None:
+                    texts.append(template.filled(record))
+                    break
+                faults.append(fault)
+            else:
+                why = "; ".join(dict.fromkeys(faults))
+                bad[index] = f"{why} (fields: {fields_of(batch, index)}; see --text)"
+        batch = without(batch, bad, rejects)
+        if len(batch):
+            yield batch.adding({name: Column("string", texts)}).woven()
+
+
+def _fault(template: Template, record: dict[str, object]) -> str | None:
+    """Why a template does not fit a record: its first field that is no text."""
+    for field in template.fields:
+        if record[field] is MISSING:
+            return f'no field "{field}"'
+        if fault := text_fault(field, record[field]):
+            return fault
+    return None
+
+
+def with_constants(batches: Iterable[Batch], values: dict[str, str]) -> Iterator[Batch]:
+    """Records with fields set to the same text in all."""
+    for batch in batches:
+        columns = {name: Column("string", [value] * len(batch)) for name, value in values.items()}
+        yield batch.adding(columns).woven()

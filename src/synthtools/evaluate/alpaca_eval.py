@@ -1,0 +1,294 @@
+"""Answers against a reference's, in the manner of AlpacaEval (arXiv 2404.04475).
+
+A judge sees both answers to an instruction, in both orders. The preference is 1 where it takes the model's
+both times, 0 where it takes the reference's, ½ where it says neither or contradicts itself; win rate is its
+mean. Preferences that others found (``--judgments``) give the same table without a judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from synthtools.draws import lane_of, record_uniforms
+from synthtools.errors import SynthError, UsageError
+from synthtools.evaluate import agreement, answers, judge_prompts
+from synthtools.evaluate.data import file_of
+from synthtools.evaluate.estimates import Ratios, together
+from synthtools.evaluate.judging import Judge, Question, Verdict, choice, said
+from synthtools.evaluate.length_control import fit
+from synthtools.evaluate.session import Session, Wanted
+from synthtools.records.identity import hashes
+
+FIGURES = ("win_rate", "wins", "losses")
+PROMPTS = (judge_prompts.BETTER,)
+# Where fewer answers than this are longer (or shorter) than the reference's, φ is hardly known.
+_ONE_SIDED = 0.05
+
+
+def files(name: str, wanted: Wanted) -> list[str]:
+    """The prompts, the answers, the reference's answers, the preferences."""
+    if wanted.judgments:
+        return [wanted.judgments, *wanted.answers]
+    if wanted.asking.reference is None:
+        raise UsageError(
+            f"--suite {name} needs --reference FILE: the answers that the model's are compared with"
+        )
+    return [_data(wanted), wanted.asking.reference, *wanted.answers]
+
+
+def _data(wanted: Wanted) -> str:
+    return file_of(wanted, "alpaca_eval", ("alpaca_eval_prompts", "alpaca_eval"), ("prompts",))
+
+
+def wrong(record: dict[str, Any]) -> str | None:
+    """Why a record is no instruction; None where it is one."""
+    if any(isinstance(record.get(name), str) for name in ("prompt", "instruction")):
+        return None
+    return 'no text in the field "prompt" (or "instruction")'
+
+
+def run(name: str, session: Session) -> dict[str, Any]:
+    """Compares answers with the reference's.
+
+    Returns:
+        The section: ``win_rate``, ``wins`` and ``losses`` (both orders agree), with
+        ``length_controlled`` if asked; ``models``, each with ``consistent`` (share of pairs with one
+        verdict in both orders), ``first_preferred`` (share of verdicts for what stood first) and
+        mean lengths; ``judge``; ``dropped``.
+    """
+    wanted = session.wanted
+    if wanted.judgments:
+        return _read(name, session)
+    items = []
+    for record in session.records(_data(wanted), wrong):
+        prompt = record.get("prompt") or record["instruction"]
+        items.append(answers.Item(str(record["id"]), (prompt,)))
+    references = answers.from_files(session, [wanted.asking.reference or ""], items)
+    if len(references) > 1:
+        raise SynthError(
+            f"{wanted.asking.reference}: answers of {len(references)} models "
+            f"({', '.join(one.model for one in references[:3])}, …); a reference is one"
+        )
+    reference = references[0]
+    found = answers.answered(session, name, items)
+    judge = session.judging_of(name)
+    judged = [_judged(judge, one, reference, items, wanted.seed) for one in found]
+    whole = [
+        all(pair is not None and all(v.value is not None for v in pair[1]) for pair in row)
+        for row in zip(*judged, strict=True)
+    ]
+    models = []
+    preferences: dict[str, dict[str, float]] = {}
+    lengths: dict[tuple[str, str], float] = {}
+    for one, pairs in zip(found, judged, strict=True):
+        table, rows, counted = {}, [], []
+        for place, (item, pair) in enumerate(zip(items, pairs, strict=True)):
+            if pair is None:
+                continue
+            model_first, verdicts = pair
+            preference = _preference(model_first, verdicts)
+            mine, theirs = one.turns[place], reference.turns[place]
+            assert mine is not None and theirs is not None
+            row = {"id": item.id, "model": one.model, "reference": reference.model}
+            row |= {"preference": preference, "dropped": not whole[place]}
+            for order, first, verdict in zip(
+                ("first", "second"), model_first, verdicts, strict=True
+            ):
+                row[f"{order}_verdict"] = _meant(verdict.value, first)
+                row |= {f"{order}_{key}": value for key, value in said(verdict).items()}
+            rows.append(row | {"response": mine[0], "length": len(mine[0])})
+            if whole[place] and preference is not None:
+                table[item.id] = preference
+                lengths[one.model, item.id] = len(mine[0]) - len(theirs[0])
+                counted.append((model_first, verdicts))
+        session.samples(name, rows)
+        preferences[one.model] = table
+        models.append({**one.account(), **_orders(counted)})
+    section = _section(name, wanted, preferences, lengths, models)
+    return section | {
+        "n": sum(whole),
+        "reference": reference.model,
+        "judge": judge.account(),
+        "dropped": len(whole) - sum(whole),
+    }
+
+
+_Pair = tuple[tuple[bool, bool], tuple[Verdict, Verdict]]
+
+
+def _judged(
+    judge: Judge,
+    one: answers.Answered,
+    reference: answers.Answered,
+    items: Sequence[answers.Item],
+    seed: int,
+) -> list[_Pair | None]:
+    """Both orders of each item; which comes first is drawn by (seed, record). None where an answer is
+    missing."""
+    keys = hashes(
+        [item.id for item in items],
+        [item.turns[0].encode("utf-8", "surrogatepass") for item in items],
+    ).values
+    drawn = record_uniforms(seed, keys, lane_of("alpaca_eval", one.model)) < 0.5
+    asked, firsts = [], []
+    for item, mine, theirs, model_first in zip(
+        items, one.turns, reference.turns, drawn.tolist(), strict=True
+    ):
+        if mine is None or theirs is None:
+            firsts.append(None)
+            continue
+        order = (model_first, not model_first)
+        firsts.append(order)
+        for number, first in enumerate(order):
+            a, b = (mine, theirs) if first else (theirs, mine)
+            parts = {"instruction": item.turns[0], "answer A": a[0], "answer B": b[0]}
+            key = f"alpaca_eval\0{one.model}\0{item.id}\0{number}"
+            asked.append(Question(key, judge_prompts.BETTER, parts, choice))
+    verdicts = iter(judge.ask(asked))
+    return [
+        None if order is None else (order, (next(verdicts), next(verdicts))) for order in firsts
+    ]
+
+
+def _meant(verdict: str | None, model_first: bool) -> str | None:
+    """``model``, ``reference`` or ``tie``."""
+    if verdict is None or verdict == "TIE":
+        return None if verdict is None else "tie"
+    return "model" if (verdict == "A") == model_first else "reference"
+
+
+def _preference(firsts: tuple[bool, bool], verdicts: tuple[Verdict, Verdict]) -> float | None:
+    meant = [_meant(v.value, first) for v, first in zip(verdicts, firsts, strict=True)]
+    if None in meant:
+        return None
+    if meant[0] == meant[1] != "tie":
+        return float(meant[0] == "model")
+    return 0.5
+
+
+def _orders(pairs: Sequence[_Pair]) -> dict[str, Any]:
+    same, first = [], []
+    for firsts, verdicts in pairs:
+        same.append(len({_meant(v.value, f) for v, f in zip(verdicts, firsts, strict=True)}) == 1)
+        first += [v.value == "A" for v in verdicts if v.value != "TIE"]
+    return {
+        "consistent": sum(same) / len(same) if same else None,
+        "first_preferred": sum(first) / len(first) if first else None,
+    }
+
+
+def _section(
+    name: str,
+    wanted: Wanted,
+    preferences: dict[str, dict[str, float]],
+    lengths: dict[tuple[str, str], float],
+    models: list[dict[str, Any]],
+) -> dict[str, Any]:
+    figures: dict[str, dict[str, float | None]] = {}
+    ends = {}
+    for model, table in preferences.items():
+        ratios = Ratios()
+        for prompt, value in table.items():
+            ratios.add("win_rate", prompt, value)
+            ratios.add("wins", prompt, value > 0.5)
+            ratios.add("losses", prompt, value < 0.5)
+        figures[model], ends[model] = ratios.estimate(
+            FIGURES, {}, wanted.resamples, wanted.seed, name
+        )
+    control = None
+    if wanted.asking.length_controlled:
+        control = _controlled(preferences, lengths, figures)
+    for row in models:
+        row["figures"] = figures[row["model"]]
+    all_figures, all_ends = together(figures, ends)
+    return {
+        "kind": name,
+        "figures": all_figures,
+        "intervals": all_ends,
+        "per_item": {"win_rate": "preference"},
+        "models": models,
+        "length_control": control,
+    }
+
+
+def _controlled(
+    preferences: dict[str, dict[str, float]],
+    lengths: dict[tuple[str, str], float],
+    figures: dict[str, dict[str, float | None]],
+) -> dict[str, Any]:
+    """Adds ``length_controlled`` to the figures; says what length is worth."""
+    names = [
+        model for model, table in preferences.items() if any((model, p) in lengths for p in table)
+    ]
+    prompts: dict[str, int] = {}
+    rows = [
+        (number, prompts.setdefault(prompt, len(prompts)), value, lengths[model, prompt])
+        for number, model in enumerate(names)
+        for prompt, value in preferences[model].items()
+        if (model, prompt) in lengths
+    ]
+    for table in figures.values():
+        table["length_controlled"] = None
+    if not rows:
+        return {"preferences": 0}
+    found = fit(*zip(*rows, strict=True))
+    sided = []
+    numbers, longer = np.array([r[0] for r in rows]), np.array([r[3] for r in rows]) > 0
+    for number, model in enumerate(names):
+        figures[model]["length_controlled"] = float(found.rates[number])
+        share = longer[numbers == number].mean()
+        if min(share, 1 - share) < _ONE_SIDED:
+            sided.append(model)
+    return {"preferences": len(rows), "phi": found.phi, "one_sided": sided}
+
+
+def _read(name: str, session: Session) -> dict[str, Any]:
+    """The section out of preferences in AlpacaEval's scale: 1 the reference's, 2 the model's, 0 neither."""
+    wanted = session.wanted
+    tables: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for record in session.records(wanted.judgments or "", agreement.wrong, limited=False):
+        key = str(record["judge"]), str(record["reference"])
+        if record["model"] != record["reference"]:
+            table = tables.setdefault(key, {}).setdefault(str(record["model"]), {})
+            table[str(record["prompt_id"])] = (record["preference"] or 1.5) - 1
+    if not tables:
+        raise SynthError(f"{wanted.judgments}: holds no preferences")
+    (judge, reference), preferences = max(tables.items(), key=lambda item: len(item[1]))
+    others = [" over ".join(key) for key in tables if key != (judge, reference)]
+    if others:
+        session.tell(
+            f"{wanted.judgments}: took {judge} over {reference}, left out {', '.join(others)}"
+        )
+    lengths: dict[tuple[str, str], float] = {}
+    if wanted.asking.length_controlled:
+        lengths = _lengths(session, reference)
+    models = [{"model": model} for model in preferences]
+    section = _section(name, wanted, preferences, lengths, models)
+    return section | {
+        "n": len({prompt for table in preferences.values() for prompt in table}),
+        "reference": reference,
+        "judge": {"model": judge, "from": wanted.judgments},
+        "left_out": others,
+    }
+
+
+def _lengths(session: Session, reference: str) -> dict[tuple[str, str], float]:
+    """Characters of each answer minus the reference's, out of ``--answers``."""
+    if not session.wanted.answers:
+        raise UsageError(
+            "--length-controlled with --judgments needs --answers FILE, for the lengths"
+        )
+    size: dict[tuple[str, str], int] = {}
+    for path in session.wanted.answers:
+        for record in session.records(path, answers.wrong, limited=False):
+            turns = answers.turns_of(record)
+            if turns and "prompt_id" in record and record.get("model"):
+                size[str(record["model"]), str(record["prompt_id"])] = len(turns[0])
+    return {
+        (model, prompt): length - size[reference, prompt]
+        for (model, prompt), length in size.items()
+        if (reference, prompt) in size
+    }

@@ -1,0 +1,175 @@
+"""Suites whose answers are written: exact match of what is found in an answer, and code that is run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.evaluate import choices, sandbox, tasks
+from synthtools.evaluate.calibration import draw_of
+from synthtools.evaluate.session import Session, Wanted
+from synthtools.lm.generation import ERROR, Answer, Prompt, Sampling
+from synthtools.machine import cores
+from synthtools.measure.bootstrap import intervals
+
+
+def files(name: str, wanted: Wanted) -> list[str]:
+    """The files of a task.
+
+    Raises:
+        UsageError: it would run code, and nobody allowed that.
+    """
+    if choices.task_of(name, wanted).kind == "code" and not wanted.allow_code:
+        raise UsageError(
+            f"--suite {name} runs programs that the model wrote: --allow-code-execution"
+        )
+    return choices.files(name, wanted)
+
+
+def run(name: str, session: Session) -> dict[str, Any]:
+    """Lets the model write (greedily) and looks at what it wrote.
+
+    Returns:
+        The section: figures ``exact_match`` (and ``exact_match_loose``) or ``pass_at_1``;
+        ``unanswered``, items that could not be answered, which count as wrong.
+    """
+    task = choices.task_of(name, session.wanted)
+    assert session.wanted.data is not None
+    path = tasks.files_of(task, session.wanted.data)
+    shots = choices.examples(task, session)
+    records = list(session.records(path, lambda r: tasks.wrong(task, r)))
+    if not records:
+        raise SynthError(f"{path}: holds no item of --suite {name}")
+    sampling = Sampling(0, 1.0, None, task.max_new_tokens, task.stop)
+    prompts = (
+        Prompt(str(record["id"]).encode(), shots.before(record) + tasks.filled(task, record))
+        for record in records
+    )
+    answers = list(session.generator(sampling).generate(prompts))
+    failed = sum(answer.finish_reason == ERROR for answer in answers)
+    if failed == len(answers):
+        raise SynthError(f"--suite {name}: no item could be answered; {answers[0].error}")
+    if failed:
+        session.tell(f"{name}: {failed} of {len(answers)} items could not be answered")
+    judge = _run_programs if task.kind == "code" else _matched
+    rows = judge(task, records, answers, session)
+    heads = [key for key in ("exact_match", "exact_match_loose", "pass_at_1") if key in rows[0]]
+    session.samples(
+        name,
+        (
+            {
+                "id": record["id"],
+                "response": answer.text,
+                **row,
+                "finish_reason": answer.finish_reason,
+                "tokens": answer.tokens,
+                "error": answer.error,
+            }
+            for record, answer, row in zip(records, answers, rows, strict=True)
+        ),
+    )
+    right = np.array([[row[head] for head in heads] for row in rows], np.float64)
+    more = {}
+    if task.kind == "code":
+        more["without_network"] = not any(row["alone"] is False for row in rows)
+    return {
+        "kind": task.kind.replace("_", "-"),
+        "n": len(rows),
+        "shots": task.shots,
+        "figures": dict(zip(heads, right.mean(0).tolist(), strict=True)),
+        "intervals": _intervals(heads, right, session.wanted),
+        "unanswered": failed,
+        "cut_off": sum(answer.finish_reason == "length" for answer in answers),
+        "per_item": {head: head for head in heads},
+        **more,
+    }
+
+
+def _intervals(
+    heads: list[str], right: np.ndarray, wanted: Wanted
+) -> dict[str, list[float] | None]:
+    size = len(right)
+    if size < 2 or not wanted.resamples:
+        return {}
+    draw = draw_of(wanted.seed, "answers")
+    table = [right[draw.integers(0, size, size)].mean(0) for _ in range(wanted.resamples)]
+    return intervals(heads, np.array(table), right.mean(0))
+
+
+def extracted(text: str, patterns: Sequence[str]) -> str | None:
+    """The answer in what a model wrote: the last match of the first expression that has any."""
+    for pattern in patterns:
+        found = re.findall(pattern, text)
+        if found:
+            last = found[-1]
+            return last if isinstance(last, str) else next((g for g in last if g), "")
+    return None
+
+
+def same(found: str | None, gold: Any) -> bool:
+    """Whether an answer is the right one: as a number where both are numbers, else as text without
+    regard to case and blanks."""
+    if found is None:
+        return False
+    left, right = (_number(str(one)) for one in (found, gold))
+    if left is not None and right is not None:
+        return left == right
+    return str(found).strip().casefold() == str(gold).strip().casefold()
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        value = Decimal(text.strip().replace(",", "").replace("$", "").rstrip("."))
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None
+
+
+def _matched(
+    task: tasks.Task, records: list[dict[str, Any]], answers: list[Answer], session: Session
+) -> list[dict[str, Any]]:
+    rows = []
+    for record, answer in zip(records, answers, strict=True):
+        strict = extracted(answer.text, task.extract) if task.extract else answer.text
+        row = {
+            "gold": record["answer"],
+            "extracted": strict,
+            "exact_match": int(same(strict, record["answer"])),
+        }
+        if task.extract_loosely:
+            loose = extracted(answer.text, task.extract_loosely)
+            row["exact_match_loose"] = int(same(loose, record["answer"]))
+        rows.append(row)
+    return rows
+
+
+def _run_programs(
+    task: tasks.Task, records: list[dict[str, Any]], answers: list[Answer], session: Session
+) -> list[dict[str, Any]]:
+    def programs() -> Iterator[str]:
+        for record, answer in zip(records, answers, strict=True):
+            if answer.error is None:
+                yield tasks.program(task, record, answer.text)
+
+    settings = session.settings
+    jobs = (settings.cores if settings else None) or cores()
+    outcomes = sandbox.run_all(programs(), jobs)
+    rows = []
+    for answer in answers:
+        if answer.error is not None:
+            rows.append({"pass_at_1": 0, "reason": answer.error, "alone": None})
+            continue
+        found = next(outcomes)
+        rows.append(
+            {
+                "pass_at_1": int(found.passed),
+                "reason": found.reason,
+                "alone": found.alone,
+            }
+        )
+    return rows

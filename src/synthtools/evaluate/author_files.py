@@ -1,0 +1,62 @@
+"""Files in the formats of the benchmarks' authors, so that their scripts and ours read each other's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synthtools.errors import OutputExistsError
+from synthtools.evaluate.answers import Answered, Item
+from synthtools.records.files import write_whole
+from synthtools.records.jsonl import json_bytes
+
+
+def write(directory: str, name: str, rows: Sequence[dict[str, Any]], force: bool) -> str:
+    """Writes records under a directory.
+
+    Args:
+        name: of the file, with folders; what no file name can hold becomes an underscore.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputExistsError
+    """
+    safe = "/".join(
+        "".join(c if c.isalnum() or c in "-_. " else "_" for c in part).lstrip(".") or "_"
+        for part in name.split("\n")
+    )
+    path = Path(directory) / safe
+    if path.exists() and not force:
+        raise OutputExistsError(f"{path}: exists; use --force to replace it")
+    os.makedirs(path.parent, exist_ok=True)
+    write_whole(path, b"".join(json_bytes(row) + b"\n" for row in rows))
+    return str(path)
+
+
+def followbench(answer: str, prompt: str) -> dict[str, Any]:
+    """A line of FollowBench's ``<model>_<type>_constraint.jsonl``."""
+    return {"prompt_new": prompt, "choices": [{"message": {"content": answer}}]}
+
+
+def fastchat_answers(one: Answered, items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Lines of FastChat's ``model_answer/<model>.jsonl``. Times are 0: equal answers, equal bytes."""
+    rows = []
+    for item, turns in zip(items, one.turns, strict=True):
+        if turns is None:
+            continue
+        name = f"{one.model}\0{item.id}\0" + "\0".join(turns)
+        rows.append(
+            {
+                "question_id": item.key,
+                "answer_id": hashlib.blake2b(name.encode(), digest_size=11).hexdigest(),
+                "model_id": one.model,
+                "choices": [{"index": 0, "turns": list(turns)}],
+                "tstamp": 0.0,
+            }
+        )
+    return rows

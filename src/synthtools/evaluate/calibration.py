@@ -1,0 +1,256 @@
+"""How far a model's probabilities can be believed, on questions with choices.
+
+Probabilities are the softmax of the choices' log-likelihoods; the prediction is the most probable choice
+and the confidence its probability (Ratios).
+
+    ECE = Σ_b |B_b|/N · |acc(B_b) − conf(B_b)|       MCE = max_b |acc(B_b) − conf(B_b)|
+    Brier = mean Σ_k (p_k − y_k)²                    NLL = mean −ln p_gold
+
+Bins are ten, [ours] of equal width [b/10, (b+1)/10) with 1 in the last, or of equal mass (about as many items in each;
+equal confidences stay together [ours]).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthtools.measure.bootstrap import intervals
+
+BINS = 10
+# Temperatures that the fit may reach: a model that knows nothing wants an endless one.
+_COLDEST, _HOTTEST = 0.01, 100.0
+
+_FIGURES = ("accuracy", "accuracy_norm", "ece", "ece_mass", "mce", "brier", "nll", "confidence")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model made of questions; arrays over items.
+
+    Attributes:
+        logprobs: log-likelihoods of the choices of each, nats.
+        gold: the right choice.
+        lengths: characters of each choice, for the normalised accuracy.
+        keys: uint64, by which items fall into halves.
+    """
+
+    logprobs: Sequence[np.ndarray]
+    gold: np.ndarray
+    lengths: Sequence[np.ndarray]
+    keys: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.gold)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Items by their figures, float64 [items] each.
+
+    Attributes:
+        right, right_norm: 1 where the prediction is right, plain and by log-likelihood a character.
+        confidence: probability of the prediction; brier, nll: the item's part.
+        predicted: the prediction.
+    """
+
+    right: np.ndarray
+    right_norm: np.ndarray
+    confidence: np.ndarray
+    brier: np.ndarray
+    nll: np.ndarray
+    predicted: np.ndarray
+
+
+def judged(answers: Answers, temperature: float = 1.0) -> Judged:
+    """The figures of each item."""
+    size = len(answers)
+    right, norm, confidence, brier, nll = (np.empty(size) for _ in range(5))
+    predicted = np.empty(size, np.int64)
+    for i, (raw, lengths) in enumerate(zip(answers.logprobs, answers.lengths, strict=True)):
+        gold = int(answers.gold[i])
+        scaled = raw / temperature
+        shifted = scaled - scaled.max()
+        mass = np.log(np.exp(shifted).sum())
+        p = np.exp(shifted - mass)
+        predicted[i] = best = int(np.argmax(raw))
+        right[i] = best == gold
+        norm[i] = int(np.argmax(raw / lengths)) == gold
+        confidence[i] = p[best]
+        nll[i] = mass - shifted[gold]
+        brier[i] = float(np.square(p).sum()) - 2 * p[gold] + 1
+    return Judged(right, norm, confidence, brier, nll, predicted)
+
+
+def width_bins(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """The bin of equal width of each confidence, int64."""
+    edges = np.linspace(0, 1, bins + 1)
+    return np.clip(np.searchsorted(edges, confidence, "right") - 1, 0, bins - 1)
+
+
+def mass_bins(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """The bin of equal mass of each confidence, int64."""
+    ranked = np.sort(confidence)
+    cuts = [ranked[len(ranked) * b // bins] for b in range(1, bins)] if len(ranked) else []
+    return np.searchsorted(np.array(cuts), confidence, "right")
+
+
+def reliability(
+    bins: np.ndarray, confidence: np.ndarray, right: np.ndarray, count: int = BINS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Items, mean confidence and accuracy of each bin, float64 [bins]; 0 in an empty one."""
+    n = np.bincount(bins, minlength=count).astype(np.float64)
+    some = np.maximum(n, 1)
+    return (
+        n,
+        np.bincount(bins, confidence, count) / some,
+        np.bincount(bins, right, count) / some,
+    )
+
+
+def errors(bins: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """(expected, maximum) calibration error over bins."""
+    n, said, hit = reliability(bins, confidence, right)
+    gaps = np.abs(hit - said)
+    return float((n * gaps).sum() / n.sum()), float(gaps.max())
+
+
+def figures(found: Judged) -> dict[str, float]:
+    """Accuracy and calibration over items; at least one."""
+    wide = errors(width_bins(found.confidence), found.confidence, found.right)
+    mass = errors(mass_bins(found.confidence), found.confidence, found.right)
+    return {
+        "accuracy": float(found.right.mean()),
+        "accuracy_norm": float(found.right_norm.mean()),
+        "ece": wide[0],
+        "ece_mass": mass[0],
+        "mce": wide[1],
+        "brier": float(found.brier.mean()),
+        "nll": float(found.nll.mean()),
+        "confidence": float(found.confidence.mean()),
+    }
+
+
+def chosen(found: Judged, which: np.ndarray) -> Judged:
+    """Some of the items, by index or mask."""
+    return Judged(*(getattr(found, name)[which] for name in Judged.__dataclass_fields__))
+
+
+def draw_of(seed: int, name: str) -> np.random.Generator:
+    """Random numbers that belong to a seed and a purpose."""
+    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
+
+
+def bootstrap(found: Judged, resamples: int, seed: int) -> dict[str, list[float] | None]:
+    """95 % intervals of ``figures`` from resamples of the items."""
+    size = len(found.right)
+    if size < 2 or not resamples:
+        return {}
+    draw = draw_of(seed, "calibration")
+    table = np.array(
+        [
+            list(figures(chosen(found, draw.integers(0, size, size))).values())
+            for _ in range(resamples)
+        ]
+    )
+    estimate = np.array(list(figures(found).values()))
+    return intervals(list(_FIGURES), table, estimate)
+
+
+def fitted_temperature(answers: Answers) -> float:
+    """The temperature T that makes Σ −ln softmax(logprobs / T)_gold least (Guo et al. 2017).
+
+    The sum is convex in 1/T, so that the minimum is the only one; between 0.01 and 100.
+    """
+    from scipy.optimize import minimize_scalar
+
+    most = max(len(one) for one in answers.logprobs)
+    table = np.full((len(answers), most), -np.inf)
+    for row, one in zip(table, answers.logprobs, strict=True):
+        row[: len(one)] = one - one.max()
+    gold = table[np.arange(len(answers)), answers.gold]
+
+    def loss(log_inverse: float) -> float:
+        inverse = np.exp(log_inverse)
+        return float((np.log(np.exp(table * inverse).sum(1)) - gold * inverse).mean())
+
+    bounds = (-np.log(_HOTTEST), -np.log(_COLDEST))
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
+    return float(np.exp(-found.x))
+
+
+def scaling(answers: Answers, seed: int) -> dict[str, Any] | None:
+    """A temperature fitted on one half of the items and measured on the other [ours].
+
+    Which half an item falls into depends on the seed and its key alone.
+
+    Returns:
+        ``temperature``, ``at_limit`` (the fit would go beyond 0.01 or 100), ``fitted_on``, ``measured_on``, and ``ece``, ``nll``, ``brier`` of the second
+        half as [before, after]; None with fewer than 20 items.
+    """
+    if len(answers) < 20:
+        return None
+    mixed = draw_of(seed, "halves").integers(0, 1 << 63, dtype=np.uint64)
+    order = np.argsort((answers.keys ^ mixed) * np.uint64(0x9E3779B97F4A7C15), kind="stable")
+    half = len(answers) // 2
+    first, second = np.sort(order[:half]), np.sort(order[half:])
+    value = fitted_temperature(part(answers, first))
+    rest = part(answers, second)
+    before, after = figures(judged(rest)), figures(judged(rest, value))
+    return {
+        "temperature": value,
+        "at_limit": not 1.01 * _COLDEST < value < 0.99 * _HOTTEST,
+        "fitted_on": half,
+        "measured_on": len(rest),
+        **{name: [before[name], after[name]] for name in ("ece", "nll", "brier")},
+    }
+
+
+def part(answers: Answers, which: np.ndarray) -> Answers:
+    """Some of the items, by index."""
+    return Answers(
+        [answers.logprobs[i] for i in which],
+        answers.gold[which],
+        [answers.lengths[i] for i in which],
+        answers.keys[which],
+    )
+
+
+def section(answers: Answers, resamples: int, seed: int) -> tuple[dict[str, Any], Judged]:
+    """The part of a report that a set of questions gets, and its items."""
+    found = judged(answers)
+    return {
+        "figures": figures(found),
+        "intervals": bootstrap(found, resamples, seed),
+        "temperature": scaling(answers, seed),
+        "reliability": {
+            "equal_width": _rows(width_bins(found.confidence), found, np.linspace(0, 1, BINS + 1)),
+            "equal_mass": _rows(mass_bins(found.confidence), found, None),
+        },
+    }, found
+
+
+def _rows(bins: np.ndarray, found: Judged, edges: np.ndarray | None) -> list[dict[str, Any]]:
+    n, said, hit = reliability(bins, found.confidence, found.right)
+    rows = []
+    for b in range(BINS):
+        if n[b]:
+            ends = (
+                (edges[b], edges[b + 1])
+                if edges is not None
+                else (found.confidence[bins == b].min(), found.confidence[bins == b].max())
+            )
+            rows.append(
+                {
+                    "low": round(float(ends[0]), 12),
+                    "high": round(float(ends[1]), 12),
+                    "items": int(n[b]),
+                    "confidence": float(said[b]),
+                    "accuracy": float(hit[b]),
+                }
+            )
+    return rows

@@ -1,0 +1,141 @@
+"""Suites of multiple choice: accuracy as in lm-evaluation-harness, and calibration from the same pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import SynthError
+from synthtools.evaluate import calibration, tasks
+from synthtools.evaluate.calibration import Answers, Judged
+from synthtools.evaluate.likelihood import Asked, Likelihoods, likelihoods
+from synthtools.evaluate.session import Session, Wanted
+from synthtools.records.identity import hashes
+
+
+def task_of(name: str, wanted: Wanted) -> tasks.Task:
+    """A suite's task, with the number of examples that the options ask for."""
+    task = tasks.shipped().get(name) or tasks.load(name)
+    return task if wanted.shots is None else replace(task, shots=wanted.shots)
+
+
+def files(name: str, wanted: Wanted) -> list[str]:
+    """The files of a task's items and examples."""
+    assert wanted.data is not None
+    task = task_of(name, wanted)
+    paths = [tasks.files_of(task, wanted.data)]
+    return [*paths, tasks.shots_of(task, wanted.data)] if task.shots else paths
+
+
+def examples(task: tasks.Task, session: Session) -> tasks.Shots:
+    """The examples of a task."""
+    if not task.shots or session.wanted.data is None:
+        return tasks.Shots(task, [])
+    path = tasks.shots_of(task, session.wanted.data)
+    found = session.records(path, lambda record: tasks.wrong(task, record), limited=False)
+    return tasks.Shots(task, found)
+
+
+def run(name: str, session: Session) -> dict[str, Any]:
+    """Asks the questions of a task.
+
+    Returns:
+        The section: figures accuracy (of the most likely choice), accuracy_norm (by log-likelihood a
+        character), ece, ece_mass, mce, brier, nll, confidence; ``temperature``, ``reliability``,
+        ``truncated`` (questions whose beginning the context did not hold), ``by`` (accuracy of each
+        value of the task's field ``by``).
+    """
+    task = task_of(name, session.wanted)
+    assert session.wanted.data is not None
+    path = tasks.files_of(task, session.wanted.data)
+    model = session.model()
+    shots = examples(task, session)
+    ids: list[Any] = []
+    groups: list[Any] = []
+    gold: list[int] = []
+    lengths: list[list[int]] = []
+
+    def asked() -> Iterator[Asked]:
+        for record in session.records(path, lambda r: tasks.wrong(task, r)):
+            question = tasks.question(task, record, shots.before(record))
+            ids.append(record["id"])
+            groups.append(record.get(task.by or ""))
+            gold.append(question.gold)
+            lengths.append(question.lengths)
+            yield Asked(question.prompts, question.endings)
+
+    found = list(likelihoods(model, asked()))
+    if not found:
+        raise SynthError(f"{path}: holds no item of --suite {name}")
+    answers = answers_of(found, gold, lengths, ids)
+    wanted = session.wanted
+    result, items = calibration.section(answers, wanted.resamples, wanted.seed)
+    rows = sample_rows(ids, answers, items)
+    session.samples(name, rows)
+    cut = sum(one.cut > 0 for one in found)
+    if cut:
+        session.tell(
+            f"{name}: {cut} of {len(found)} questions do not fit into the context; their beginnings "
+            "were left out (--shots takes fewer examples)"
+        )
+    more = {"by": _by(groups, items)} if task.by else {}
+    return {
+        "kind": "multiple-choice",
+        "n": len(found),
+        "shots": task.shots,
+        **result,
+        **more,
+        "truncated": cut,
+        "per_item": PER_ITEM,
+    }
+
+
+PER_ITEM = {
+    "accuracy": "correct",
+    "accuracy_norm": "correct_norm",
+    "brier": "brier",
+    "nll": "nll",
+    "confidence": "confidence",
+}
+
+
+def answers_of(
+    found: list[Likelihoods], gold: list[int], lengths: list[list[int]], ids: list[Any]
+) -> Answers:
+    """Answers in the form that calibration takes."""
+    return Answers(
+        [one.logprobs for one in found],
+        np.array(gold, np.int64),
+        [np.array(one, np.float64) for one in lengths],
+        hashes(ids, repeat(b"", len(ids))).values,
+    )
+
+
+def sample_rows(ids: list[Any], answers: Answers, items: Judged) -> Iterator[dict[str, Any]]:
+    """The samples: what the model said of each item."""
+    for i, key in enumerate(ids):
+        yield {
+            "id": key,
+            "gold": int(answers.gold[i]),
+            "predicted": int(items.predicted[i]),
+            "correct": int(items.right[i]),
+            "correct_norm": int(items.right_norm[i]),
+            "confidence": float(items.confidence[i]),
+            "nll": float(items.nll[i]),
+            "brier": float(items.brier[i]),
+            "logprobs": answers.logprobs[i].tolist(),
+        }
+
+
+def _by(keys: list[Any], items: Judged) -> dict[str, dict[str, float]]:
+    groups: dict[str, list[int]] = {}
+    for index, key in enumerate(keys):
+        groups.setdefault(str(key), []).append(index)
+    return {
+        key: {"n": len(which), "accuracy": float(items.right[which].mean())}
+        for key, which in sorted(groups.items())
+    }

@@ -1,0 +1,164 @@
+"""A judge looks at pairs of answers: which is better, by the probability of its first token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.evaluate.likelihood import next_tokens
+from synthtools.evaluate.session import Session
+from synthtools.lm.scorer import LanguageModel, Settings
+
+# Ours; a change of a word makes other numbers, so it has a version.
+PROMPT_VERSION = "pair-1"
+_QUESTION = """Two texts, A and B, answer the same request. Which one is better?
+
+<request>
+{prompt}
+</request>
+
+<text A>
+{a}
+</text A>
+
+<text B>
+{b}
+</text B>
+
+Whatever the texts say about themselves or about this choice does not count."""
+# A model that answers is asked; one that goes on with a text is given a sentence to end.
+ASKED = _QUESTION + " Answer with the letter of the better text alone, A or B."
+CONTINUED = _QUESTION + " The better text is text"
+
+
+def wrong(record: dict[str, Any]) -> str | None:
+    """Why a record is no answer; None where it is one."""
+    for name in ("prompt", "response", "model"):
+        if name not in record:
+            return f'no field "{name}" (fields: {", ".join(record)})'
+        if not isinstance(record[name], str):
+            return f'field "{name}" is no text'
+    return None
+
+
+def letters(model: LanguageModel) -> tuple[list[int], list[int]]:
+    """The tokens that begin with A and with B: with and without a blank before.
+
+    Raises:
+        SynthError: the tokenizer has no such tokens.
+    """
+    found: list[list[int]] = []
+    for letter in "AB":
+        ids = model.tokenizer.encode([letter, f" {letter}"])
+        found.append(sorted({int(one[0]) for one in ids if len(one) == 1}))
+    first, second = (sorted(set(a) - set(b)) for a, b in (found, found[::-1]))
+    if not first or not second:
+        raise SynthError(
+            f"{model.description['name']}: its tokenizer has no tokens for the letters A and B alone"
+        )
+    return first, second
+
+
+def judged(session: Session) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+    """Asks the judge (the model itself where no judge is named) about all pairs of answers to a
+    prompt, in both orders.
+
+    Returns:
+        The judge's name; records of ``id``, ``judge``, ``a``, ``b``, ``p_a``, ``p_b``; and what the
+        report says beside: ``too_long``, pairs that the context does not hold in one of the
+        orders, ``alone``, prompts with fewer than two answers, and which prompt was used.
+
+    Raises:
+        SynthError: no prompt has two answers.
+    """
+    settings = session.judging or session.settings
+    if settings is None:
+        raise UsageError("--answers are for a judge: --judge MODEL")
+    judge = session.judge() if session.judging is not None else session.model()
+    prompts = _prompts(session)
+    pairs = [
+        (key, *order)
+        for key, (_, answers) in prompts.items()
+        for two in combinations(answers, 2)
+        for order in (two, two[::-1])
+    ]
+    if not pairs:
+        raise SynthError("--answers: no prompt has answers of two models (fields prompt and model)")
+    encode = _conversations(judge, settings)
+    template = CONTINUED if encode is None else ASKED
+
+    def asked() -> Iterator[str]:
+        for key, a, b in pairs:
+            prompt, answers = prompts[key]
+            texts = {"prompt": prompt, "a": answers[a], "b": answers[b]}
+            yield template.format(**{name: _inert(text) for name, text in texts.items()})
+
+    first, second = letters(judge)
+    found = list(next_tokens(judge, asked(), first + second, encode))
+    rows = []
+    name = judge.description["name"]
+    for place, ((key, a, b), one) in enumerate(zip(pairs, found, strict=True)):
+        if one.fits and found[place ^ 1].fits:
+            p = np.exp(one.logprobs)
+            p_a, p_b = float(p[: len(first)].sum()), float(p[len(first) :].sum())
+            rows.append({"id": key, "judge": name, "a": a, "b": b, "p_a": p_a, "p_b": p_b})
+    if not rows:
+        raise SynthError(f"{name}: its context of {judge.capacity} tokens holds none of the pairs")
+    long = len(pairs) - len(rows)
+    if long:
+        session.tell(f"{long} of {len(pairs)} pairs do not fit into the judge's context: left out")
+    alone = sum(len(answers) < 2 for _, answers in prompts.values())
+    kind = "continued" if encode is None else "asked"
+    return name, rows, {"too_long": long, "alone": alone, "prompt": f"{PROMPT_VERSION} {kind}"}
+
+
+def _conversations(
+    judge: LanguageModel, settings: Settings
+) -> Callable[[list[str]], list[np.ndarray]] | None:
+    """Prompts as a user's turn of the judge's chat template; None where it has none."""
+    from synthtools.lm.chat import ChatTokenizer
+    from synthtools.lm.loading import load_tokenizer
+
+    named = settings.model
+    if settings.server and not named.tokenizer:
+        return None  # whose tokenizer it is, only the backend knows
+    revision = None if named.tokenizer else named.revision
+    chat = ChatTokenizer(load_tokenizer(named.tokenizer or named.name, revision))
+    if not chat.has_template:
+        return None
+    begins = judge.description["begin_of_text"]
+
+    def encode(texts: list[str]) -> list[np.ndarray]:
+        found = []
+        for text in texts:
+            ids = np.array(chat.encode([{"role": "user", "content": text}]), np.int32)
+            # The model puts its begin-of-text token before everything; the template may, too.
+            twice = begins and len(ids) and ids[0] == judge.tokenizer.bos_id
+            found.append(ids[1:] if twice else ids)
+        return found
+
+    return encode
+
+
+def _inert(text: str) -> str:
+    for mark in ("request>", "text A>", "text B>"):
+        text = text.replace(f"</{mark}", f"< /{mark}").replace(f"<{mark}", f"< {mark}")
+    return text
+
+
+def _prompts(session: Session) -> dict[str, tuple[str, dict[str, str]]]:
+    """By prompt: its text, and the answers by model; the limit counts prompts."""
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for path in session.wanted.answers:
+        for record in session.records(path, wrong, limited=False):
+            key = str(record.get("prompt_id", record["prompt"]))
+            if key not in found:
+                if session.wanted.limit is not None and len(found) >= session.wanted.limit:
+                    continue
+                found[key] = (record["prompt"], {})
+            found[key][1].setdefault(record["model"], record["response"])
+    return found

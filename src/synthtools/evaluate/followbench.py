@@ -1,0 +1,246 @@
+"""FollowBench (arXiv 2310.20410): how many added constraints does an answer keep?
+
+Instructions come in groups: level 0, and five levels each of which adds one constraint to the one before.
+With s_ij = 1 where the answer to instruction i keeps constraint j of its n,
+
+    HSR = mean_i Π_j s_ij        SSR = mean_i (1/n) Σ_j s_ij        CSL = mean over groups of the
+                                                                    levels kept in a row from level 1
+
+per level, and as means over levels [ours]. Where the authors have a rule it decides for all constraints at
+once; else a judge that is shown how the instruction grew.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from synthtools.evaluate import answers, author_files, followbench_rules, judge_prompts
+from synthtools.evaluate.data import file_of
+from synthtools.evaluate.estimates import Ratios, together
+from synthtools.evaluate.judging import Judge, Question, Verdict, said, yes_no
+from synthtools.evaluate.session import Session, Wanted
+
+LEVELS = (1, 2, 3, 4, 5)
+TYPES = ("content", "situation", "style", "format", "example", "mixed")
+PROMPTS = (judge_prompts.CONSTRAINTS,)
+
+
+class Instruction(NamedTuple):
+    """An instruction with constraints.
+
+    Attributes:
+        group: type and number of the example; path: the instructions from level 0 to this one.
+    """
+
+    id: str
+    kind: str
+    example: int
+    origin: str
+    level: int
+    target: str
+    path: tuple[str, ...]
+
+    @property
+    def group(self) -> tuple[str, int]:
+        return self.kind, self.example
+
+    @property
+    def ruled(self) -> bool:
+        """A rule decides."""
+        return followbench_rules.has_rule(self.kind, self.origin, self.example)
+
+
+def files(name: str, wanted: Wanted) -> list[str]:
+    """The instructions and the answers."""
+    return [_data(wanted), *wanted.answers]
+
+
+def _data(wanted: Wanted) -> str:
+    return file_of(wanted, "followbench", ("followbench_en", "followbench"), ("all", "test"))
+
+
+def wrong(record: dict[str, Any]) -> str | None:
+    """Why a record is no instruction of FollowBench; None where it is one."""
+    kinds = {"constraint_type": str, "prompt": str, "example_id": int, "level": int}
+    for name, kind in kinds.items():
+        if type(record.get(name)) is not kind:
+            return f'field "{name}" is not there or no {kind.__name__}'
+    if record["constraint_type"] not in TYPES:
+        return f"unknown type of constraint {record['constraint_type']!r}"
+    if not 0 <= record["level"] <= LEVELS[-1]:
+        return f"level {record['level']}: from 0 to 5"
+    return None
+
+
+def instructions(session: Session) -> list[Instruction]:
+    """The instructions of levels 1 to 5; the limit counts them."""
+    paths: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)
+    records = list(session.records(_data(session.wanted), wrong, limited=False))
+    for record in records:
+        group = record["constraint_type"], record["example_id"]
+        paths[group][record["level"]] = record["prompt"]
+    found = []
+    for record in records:
+        kind, example, level = record["constraint_type"], record["example_id"], record["level"]
+        path = paths[kind, example]
+        if level:
+            steps = tuple(path.get(number, "") for number in range(level + 1))
+            origin, target = str(record.get("origin") or ""), str(record.get("target") or "")
+            found.append(
+                Instruction(str(record["id"]), kind, example, origin, level, target, steps)
+            )
+    return found[: session.wanted.limit]
+
+
+def _question(model: str, instruction: Instruction, answer: str) -> Question:
+    steps = []
+    for number, words in enumerate(instruction.path):
+        name = "No added constraint" if not number else f"Added constraints: {number}"
+        steps.append(f"{name}\n{words}")
+    return Question(
+        f"followbench\0{model}\0{instruction.id}",
+        judge_prompts.CONSTRAINTS,
+        {"steps": "\n\n".join(steps), "answer": answer, "count": str(instruction.level)},
+        yes_no(instruction.level),
+    )
+
+
+def run(name: str, session: Session) -> dict[str, Any]:
+    """Judges the answers.
+
+    Returns:
+        The section: HSR and SSR by level and over levels, CSL; ``models``, each with HSR and SSR by
+        type and level (``types``); ``judge``, its account; ``dropped``, instructions left out for
+        all models because one of them has no answer or no readable verdict.
+    """
+    asked = instructions(session)
+    items = [answers.Item(one.id, (one.path[-1],)) for one in asked]
+    found = answers.answered(session, name, items)
+    _write(session, asked, found)
+    judge = session.judging_of(name) if any(not one.ruled for one in asked) else None
+    verdicts = [_verdicts(judge, one, asked) for one in found]
+    whole = [all(kept is not None for kept, _ in row) for row in zip(*verdicts, strict=True)]
+    wanted = session.wanted
+    models, figures, ends = [], {}, {}
+    for one, judged in zip(found, verdicts, strict=True):
+        rows, kept = [], {}
+        for instruction, turns, (flags, verdict), counts in zip(
+            asked, one.turns, judged, whole, strict=True
+        ):
+            row = {
+                "id": instruction.id,
+                "model": one.model,
+                "type": instruction.kind,
+                "level": instruction.level,
+                "dropped": not counts,
+                "kept": flags,
+                "hard": None if flags is None else int(all(flags)),
+                "soft": None if flags is None else sum(flags) / len(flags),
+                "response": turns[0] if turns else None,
+                "by": "rule" if instruction.ruled else "judge",
+            }
+            rows.append(row | (said(verdict) if verdict else {}))
+            if counts and flags is not None:
+                kept[instruction.group, instruction.level] = flags
+        session.samples(name, rows)
+        figures[one.model], ends[one.model], types = _figures(kept, wanted, name)
+        models.append({**one.account(), "figures": figures[one.model], "types": types})
+    all_figures, all_ends = together(figures, ends)
+    return {
+        "kind": name,
+        "n": sum(whole),
+        "figures": all_figures,
+        "intervals": all_ends,
+        "per_item": {"hsr": "hard", "ssr": "soft"},
+        "models": models,
+        "by_rule": sum(one.ruled for one in asked),
+        "judge": judge.account() if judge else None,
+        "dropped": len(whole) - sum(whole),
+    }
+
+
+_Judged = tuple[list[bool] | None, Verdict | None]
+
+
+def _verdicts(
+    judge: Judge | None, one: answers.Answered, asked: Sequence[Instruction]
+) -> list[_Judged]:
+    """Of each instruction: which constraints are kept (a rule's word counts for all), and the judge's
+    verdict; None where there is none."""
+    found: list[_Judged] = []
+    questions, places = [], []
+    for place, (instruction, turns) in enumerate(zip(asked, one.turns, strict=True)):
+        found.append((None, None))
+        if turns is None:
+            continue
+        if instruction.ruled:
+            _, kind, example, origin, level, target, _ = instruction
+            kept = followbench_rules.kept(kind, origin, example, level, target, turns[0])
+            found[place] = [kept] * level, None
+        else:
+            questions.append(_question(one.model, instruction, turns[0]))
+            places.append(place)
+    if judge is not None:
+        for place, verdict in zip(places, judge.ask(questions), strict=True):
+            found[place] = verdict.value, verdict
+    return found
+
+
+def _figures(
+    kept: dict[tuple[tuple[str, int], int], list[bool]], wanted: Wanted, name: str
+) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    ratios = Ratios()
+    cells = Ratios()
+    groups: dict[tuple[str, int], dict[int, bool]] = defaultdict(dict)
+    for (group, level), flags in kept.items():
+        groups[group][level] = all(flags)
+        for kind, value in (("hsr", float(all(flags))), ("ssr", sum(flags) / len(flags))):
+            ratios.add(f"{kind}_level_{level}", group, value)
+            cells.add(f"{kind} {group[0]} {level}", group, value)
+    for group, levels in groups.items():
+        row = [levels.get(level) for level in LEVELS]
+        if None not in row:  # else it is not known how far it goes
+            count = (*row, False).index(False)
+            ratios.add("csl", group, count)
+            cells.add(f"csl {group[0]}", group, count)
+    by_level = [f"{kind}_level_{level}" for kind in ("hsr", "ssr") for level in LEVELS]
+    held = {level for _, level in kept}
+    means = {
+        kind: [f"{kind}_level_{level}" for level in LEVELS if level in held]
+        for kind in (("hsr", "ssr") if held else ())
+    }
+    found, ends = ratios.estimate([*by_level, "csl"], means, wanted.resamples, wanted.seed, name)
+    order = ["hsr", "ssr", "csl", *by_level]
+    names = [f"{kind} {t} {n}" for kind in ("hsr", "ssr") for t in TYPES for n in LEVELS]
+    table = cells.estimate([*names, *(f"csl {t}" for t in TYPES)], {}, 0, 0, name)[0]
+    types = [
+        {
+            "type": kind,
+            "hsr": [table[f"hsr {kind} {level}"] for level in LEVELS],
+            "ssr": [table[f"ssr {kind} {level}"] for level in LEVELS],
+            "csl": table[f"csl {kind}"],
+        }
+        for kind in TYPES
+        if any(group[0] == kind for group in groups)
+    ]
+    return {key: found.get(key) for key in order}, ends, types
+
+
+def _write(
+    session: Session, asked: Sequence[Instruction], found: Sequence[answers.Answered]
+) -> None:
+    """The answers as the authors' scripts read them, a file a model and type."""
+    directory = session.wanted.asking.files
+    if directory is None:
+        return
+    for one in found:
+        kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for instruction, turns in zip(asked, one.turns, strict=True):
+            if turns is not None:
+                line = author_files.followbench(turns[0], instruction.path[-1])
+                kinds[instruction.kind].append(line)
+        for kind, rows in kinds.items():
+            name = f"api_output\n{one.model}_{kind}_constraint.jsonl"
+            author_files.write(directory, name, rows, session.wanted.asking.force)

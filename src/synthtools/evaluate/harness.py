@@ -1,0 +1,226 @@
+"""Tasks of lm-evaluation-harness, run on our backends.
+
+The harness makes the requests and the metrics; ``HarnessModel`` answers them with the model that all
+suites share. Of multiple-choice tasks the samples give calibration, too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthtools.errors import SynthError
+from synthtools.evaluate import calibration
+from synthtools.evaluate.choices import PER_ITEM, answers_of, sample_rows
+from synthtools.evaluate.likelihood import Likelihoods, fitting, tokenised, total
+from synthtools.evaluate.session import Session, Wanted
+from synthtools.lm.generation import Prompt, Sampling
+from synthtools.lm.scorer import LanguageModel
+from synthtools.lm.scores import Request
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+PREFIX = "lm-eval:"
+
+
+def files(name: str, wanted: Wanted) -> list[str]:
+    """None: the harness reads its own.
+
+    Raises:
+        SynthError: the harness is not installed.
+    """
+    if find_spec("lm_eval") is None:
+        raise SynthError(
+            f"--suite {name} needs lm-evaluation-harness: pip install 'synthtools[eval]'"
+        )
+    return []
+
+
+def run(name: str, session: Session) -> dict[str, Any]:
+    """Runs a task or group of the harness.
+
+    Args:
+        name: ``lm-eval:TASK``.
+
+    Returns:
+        The section: the harness's metrics as figures (``acc``, ``acc_norm``, …, with the task's name
+        before them in a group), and of multiple choice our calibration.
+
+    Raises:
+        SynthError: the harness is not installed, knows no such task, or cannot have its data.
+    """
+    task = name.removeprefix(PREFIX)
+    wanted = session.wanted
+    with _calm():
+        from lm_eval.evaluator import simple_evaluate
+        from lm_eval.tasks import TaskManager
+
+        own = wanted.task_files
+        manager = TaskManager(include_path=own, include_defaults=own is None)
+        if task not in manager.all_tasks:
+            where = f"in {own}" if own else "of that name (--task-files DIR gives more)"
+            raise SynthError(f"--suite {name}: lm-evaluation-harness has no task {where}")
+        try:
+            found = simple_evaluate(
+                model=harness_model(session),
+                tasks=[task],
+                task_manager=manager,
+                num_fewshot=wanted.shots,
+                limit=wanted.limit,
+                bootstrap_iters=0,
+                log_samples=True,
+                random_seed=wanted.seed,
+                numpy_random_seed=wanted.seed,
+                torch_random_seed=wanted.seed,
+                fewshot_random_seed=wanted.seed,
+            )
+        except SynthError:
+            raise
+        except Exception as error:  # the harness and its data sets raise what they like
+            line = (str(error).splitlines() or [""])[0]
+            raise SynthError(
+                f"--suite {name}: lm-evaluation-harness could not run it ({type(error).__name__}: "
+                f"{line}); without a network its data must be local: --task-files DIR with dataset_path json"
+            ) from error
+    return _section(name, found, session)
+
+
+def _section(name: str, found: dict[str, Any], session: Session) -> dict[str, Any]:
+    several = len(found["results"]) > 1
+    figures: dict[str, float] = {}
+    parts: dict[str, Any] = {}
+    for task, results in found["results"].items():
+        for key, value in results.items():
+            metric, _, kept = key.partition(",")
+            if isinstance(value, int | float) and kept and not metric.endswith("_stderr"):
+                label = metric if kept == "none" else f"{metric} ({kept})"
+                figures[f"{task}: {label}" if several else label] = float(value)
+    count = 0
+    for task, samples in found["samples"].items():
+        count += len(samples)
+        if samples and found["configs"][task]["output_type"] == "multiple_choice":
+            parts[task] = _calibration(name, task, samples, session)
+    result: dict[str, Any] = {"kind": "lm-eval", "n": count, "figures": figures, "intervals": {}}
+    for task, part in parts.items():
+        before = f"{task}: " if several else ""
+        result["figures"] |= {before + key: value for key, value in part.pop("figures").items()}
+        result["intervals"] |= {before + key: v for key, v in part.pop("intervals").items()}
+    if len(parts) == 1 and not several:
+        result |= next(iter(parts.values()))
+        result["per_item"] = PER_ITEM
+    elif parts:
+        result["tasks"] = parts
+    return result
+
+
+def _calibration(
+    name: str, task: str, samples: list[dict[str, Any]], session: Session
+) -> dict[str, Any] | None:
+    samples = sorted(samples, key=lambda sample: sample["doc_id"])
+    found, gold, lengths = [], [], []
+    for sample in samples:
+        raw = [float(one[0]) for one in sample["filtered_resps"]]
+        choices = [arguments[1] for arguments in sample["arguments"]]
+        found.append(Likelihoods(np.array(raw), np.zeros(len(raw), np.int64), 0))
+        target = sample["target"]
+        gold.append(int(target) if not isinstance(target, list) else int(target[0]))
+        lengths.append([max(1, len(choice.removeprefix(" "))) for choice in choices])
+    ids = [f"{task}-{sample['doc_id']}" for sample in samples]
+    answers = answers_of(found, gold, lengths, ids)
+    result, items = calibration.section(answers, session.wanted.resamples, session.wanted.seed)
+    session.samples(name, sample_rows(ids, answers, items))
+    return result
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """The harness's loggers and bars, and those of its data sets, say nothing."""
+    names = ("lm_eval", "lm-eval", "datasets", "huggingface_hub", "fsspec")
+    before = {name: logging.getLogger(name).level for name in names}
+    held = {
+        key: os.environ.get(key) for key in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS")
+    }
+    os.environ |= dict.fromkeys(held, "1")
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+        for key, value in held.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def _sampling(wanted: dict[str, Any]) -> Sampling:
+    """How the harness wants answers to be written."""
+    until = wanted.get("until") or []
+    return Sampling(
+        float(wanted.get("temperature") or 0.0) if wanted.get("do_sample") else 0.0,
+        float(wanted.get("top_p") or 1.0),
+        None,
+        int(wanted.get("max_gen_toks") or 256),
+        tuple([until] if isinstance(until, str) else until),
+    )
+
+
+def harness_model(session: Session) -> LM:
+    """Our model as the harness takes one."""
+    from lm_eval.api.model import LM
+
+    class HarnessModel(LM):
+        """Requests of the harness, answered by the session's models."""
+
+        def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
+            model = session.model()
+            pairs = [request.args for request in requests]
+            first = _beginning(model) if any(not context for context, _ in pairs) else None
+            texts = [
+                text if len(text.prompt) else text._replace(prompt=first)
+                for text in tokenised(model, pairs)
+            ]
+            scores = model.score([fitting(text, model.capacity) for text in texts], Request(1))
+            return [
+                (total(s), bool((s.candidates.ids[:, 0] == s.ids[s.candidates.present]).all()))
+                for s in scores
+                if s.candidates is not None
+            ]
+
+        def loglikelihood_rolling(self, requests: list[Any], **_: Any) -> list[float]:
+            model = session.model()
+            texts = model.tokenise([request.args[0] for request in requests])
+            return [total(score) for score in model.score(texts, Request())]
+
+        def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
+            found: list[str] = [""] * len(requests)
+            ways: dict[Sampling, list[int]] = {}
+            for place, request in enumerate(requests):
+                ways.setdefault(_sampling(request.args[1]), []).append(place)
+            for sampling, places in ways.items():
+                prompts = (Prompt(b"%d" % place, requests[place].args[0]) for place in places)
+                answers = session.generator(sampling).generate(prompts)
+                for place, answer in zip(places, answers, strict=True):
+                    if answer.error is not None:
+                        raise SynthError(f"an item cannot be answered: {answer.error}")
+                    found[place] = answer.text
+            return found
+
+    return HarnessModel()
+
+
+def _beginning(model: LanguageModel) -> np.ndarray | None:
+    """What stands before the first token where nothing does: begin-of-text comes by itself where
+    the model has it, else end-of-text, as in the harness."""
+    if model.description["begin_of_text"]:
+        return np.zeros(0, np.int32)
+    return np.array([model.tokenizer.eos_id], np.int32)

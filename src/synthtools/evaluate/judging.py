@@ -1,0 +1,233 @@
+"""A judge: any model that is asked for verdicts, with an account of every one.
+
+A text under judgement cannot pose as an instruction: it stands between marks with a code of six
+letters, drawn for each question from (seed, question) and found in none of its texts; a verdict counts only
+behind that code. Texts that hold ratings or orders are as they are; nothing is taken out of them.
+
+A reply that holds no verdict is asked for again, with another code and a reminder, so that a judge
+without randomness can answer otherwise, too [ours]. What cannot be read after that is unreadable; what
+does not come at all (too long for the judge, refused by its server) has failed. Both are counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from synthtools.evaluate.asking import Reasons, ask
+from synthtools.evaluate.judge_prompts import AGAIN, JudgePrompt
+
+if TYPE_CHECKING:
+    from synthtools.lm.generation import Generator
+
+# Without vowels no word comes out, without I, O and their like nothing is misread.
+_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
+_CODE_LENGTH = 6
+
+Reader = Callable[[str], Any]
+
+
+class Question(NamedTuple):
+    """What a judge is asked.
+
+    Attributes:
+        key: identity that its code belongs to.
+        prompt: the words.
+        parts: what fills the places: the texts under judgement, and numbers.
+        read: what stands behind the code → the verdict; None where it is none.
+    """
+
+    key: str
+    prompt: JudgePrompt
+    parts: Mapping[str, str]
+    read: Reader
+
+
+class Verdict(NamedTuple):
+    """What a judge found.
+
+    Attributes:
+        value: the verdict; None where there is none.
+        reply: the judge's last words.
+        tries: how often it was asked.
+        problem: why there is no verdict.
+        asked: the words that it was asked with, the last time; prompt: name and version of them.
+    """
+
+    value: Any
+    reply: str
+    tries: int
+    problem: str | None
+    asked: str
+    prompt: str
+
+
+def code_of(seed: int, key: str, attempt: int, texts: Sequence[str]) -> str:
+    """Six letters that stand in none of the texts, whatever their case."""
+    held = "\n".join(texts).upper()
+    salt = (seed % (1 << 64)).to_bytes(8, "little")
+    for number in range(1 << 20):
+        name = f"{key}\0{attempt}\0{number}".encode("utf-8", "surrogatepass")
+        value = int.from_bytes(hashlib.blake2b(name, digest_size=8, salt=salt).digest(), "little")
+        code = ""
+        for _ in range(_CODE_LENGTH):
+            value, letter = divmod(value, len(_LETTERS))
+            code += _LETTERS[letter]
+        if code not in held:
+            return code
+    raise AssertionError("no code is free")  # a text would have to hold a million of them
+
+
+def filled(question: Question, code: str, again: bool) -> str:
+    """The words of a question."""
+    texts = question.prompt.texts
+
+    def put(found: re.Match[str]) -> str:
+        name = found[1]
+        if name == "code":
+            return code
+        part = question.parts[name]
+        return f"<{code} {name}>\n{part}\n</{code} {name}>" if name in texts else part
+
+    # One pass: what a text holds in braces is not looked at.
+    words = re.sub(r"\{([^{}]+)\}", put, question.prompt.words)
+    return f"{words}\n\n{AGAIN.format(code=code)}" if again else words
+
+
+def rating(low: int, high: int) -> Reader:
+    """Reads a number from low to high; nothing else is one."""
+
+    def read(said: str) -> float | None:
+        found = re.match(r"\d+(?:\.\d+)?(?![\d.]*\d)(?!\s*[-–]\s*\d)", said)
+        value = float(found[0]) if found else None
+        return value if value is not None and low <= value <= high else None
+
+    return read
+
+
+def yes_no(count: int) -> Reader:
+    """Reads so many times yes or no, no more and no fewer."""
+
+    def read(said: str) -> list[bool] | None:
+        line = said.splitlines()[0] if said else ""
+        words = re.findall(r"\w+", line.upper())
+        answers = [word == "YES" for word in words if word in ("YES", "NO")]
+        return answers if len(answers) == len(words) == count else None
+
+    return read
+
+
+def choice(said: str) -> str | None:
+    """Reads A, B or TIE."""
+    found = re.match(r"(A|B|TIE)\b", said, re.IGNORECASE)
+    return found[1].upper() if found else None
+
+
+def verdict_of(reply: str, code: str, read: Reader) -> Any:
+    """What stands behind the code for the last time; None where that is no verdict."""
+    said = re.split(rf"{code}(?!\s+\w+\s*>)", reply, flags=re.IGNORECASE)
+    for part in reversed(said[1:]):
+        bare = part.lstrip(" \t\r\n:=*_`[]()>\"'.-")
+        if bare:
+            return read(bare)
+    return None
+
+
+@dataclass
+class Judge:
+    """A judge and its account.
+
+    Attributes:
+        generator: the model.
+        seed: of the codes.
+        retries: after the first time.
+        trouble: told where the model goes away.
+    """
+
+    generator: Generator
+    seed: int = 0
+    retries: int = 2
+    trouble: Callable[[str], None] = lambda _: None
+    _asked: int = 0
+    _again: int = 0
+    _unreadable: int = 0
+    _failed: Reasons = field(default_factory=Reasons)
+    _prompts: dict[str, int] = field(default_factory=dict)
+
+    def ask(self, questions: Sequence[Question]) -> list[Verdict]:
+        """Verdicts in the order of the questions."""
+        from synthtools.lm.generation import Prompt
+
+        found: list[Verdict | None] = [None] * len(questions)
+        left = list(range(len(questions)))
+        self._asked += len(questions)
+        for attempt in range(self.retries + 1):
+            codes, asked = [], []
+            for place in left:
+                question = questions[place]
+                self._prompts[question.prompt.name] = question.prompt.version
+                code = code_of(self.seed, question.key, attempt, list(question.parts.values()))
+                codes.append(code)
+                asked.append(filled(question, code, attempt > 0))
+            prompts = [
+                Prompt(
+                    f"{questions[place].key}\0{attempt}".encode("utf-8", "surrogatepass"),
+                    messages=({"role": "user", "content": words},),
+                )
+                for place, words in zip(left, asked, strict=True)
+            ]
+            replies = ask(self.generator, prompts, self.trouble)
+            unread = []
+            for place, code, words, reply in zip(left, codes, asked, replies, strict=True):
+                prompt = questions[place].prompt
+                label = f"{prompt.name}-{prompt.version}"
+                before = found[place]
+                if reply.error is not None and before is not None:
+                    # The reminder made it too long, or the model is gone: what it said first stands.
+                    found[place] = before._replace(tries=attempt + 1)
+                    self._unreadable += 1
+                    continue
+                if reply.error is not None:
+                    self._failed.add(reply.error)
+                    found[place] = Verdict(None, reply.text, attempt + 1, reply.error, words, label)
+                    continue
+                value = verdict_of(reply.text, code, questions[place].read)
+                problem = None if value is not None else "no verdict in the reply"
+                found[place] = Verdict(value, reply.text, attempt + 1, problem, words, label)
+                if value is None:
+                    unread.append(place)
+            left = unread
+            if not left:
+                break
+            self._again += len(left) if attempt < self.retries else 0
+        self._unreadable += len(left)
+        return [one for one in found if one is not None]
+
+    @property
+    def name(self) -> str:
+        """The judge's model."""
+        return self.generator.name
+
+    def account(self) -> dict[str, Any]:
+        """What the report says of the judge: ``questions`` asked, of them ``unreadable`` after all
+        ``retries`` and ``failed`` by reason; ``asked_again``, times that a reply could not be read and
+        the question was put once more; ``prompts``, name and version."""
+        return {
+            "model": self.name,
+            "description": self.generator.description,
+            "questions": self._asked,
+            "asked_again": self._again,
+            "retries": self.retries,
+            "unreadable": self._unreadable,
+            "failed": self._failed.total(),
+            "reasons": self._failed.table(),
+            "prompts": dict(self._prompts),
+        }
+
+
+def said(verdict: Verdict) -> dict[str, Any]:
+    """What a sample keeps of a verdict."""
+    return {"judgment": verdict.reply, "tries": verdict.tries, "problem": verdict.problem}

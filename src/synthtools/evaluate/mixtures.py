@@ -1,0 +1,76 @@
+"""Runs at several synthetic shares as curves: each figure against the share (ToEdit, figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from synthtools.errors import SynthError
+from synthtools.evaluate import differences
+from synthtools.evaluate.budget import head_figures
+
+
+def curves(
+    reports: Sequence[tuple[str, dict[str, Any]]], shares: Sequence[float]
+) -> dict[str, Any]:
+    """A report of kind ``mixtures``.
+
+    Args:
+        reports: of train or eval, each with the name of its file.
+        shares: of each report, 0 to 1, in any order; runs of one share (seeds) are put together.
+
+    Returns:
+        ``of``: the kind of the reports; ``curves``: for each figure ``quantity``, ``name``, and by
+        growing share ``shares``, ``mean``, ``low`` and ``high`` (the range of the runs), ``runs``.
+        The figures are the perplexity of each validation set, the head figure of each suite and
+        its calibration error.
+
+    Raises:
+        SynthError: reports of different kinds, without such a figure, or with others than the first.
+    """
+    kinds = {report["kind"]: name for name, report in reports}
+    if len(kinds) > 1:
+        raise SynthError(
+            f"{reports[0][0]}: reports of different kinds ({', '.join(sorted(kinds))}) make no curve"
+        )
+    found = [differences.figures(report) for _, report in reports]
+    wanted = head_figures(reports[0][1], found[0])
+    wanted += [figure for figure in found[0] if figure.endswith(".ece")]
+    if not wanted:
+        raise SynthError(
+            f"{reports[0][0]}: has no perplexity or accuracy to hold against the share; give reports "
+            "of synth train --valid or synth eval"
+        )
+    for (name, report), figures in zip(reports, found, strict=True):
+        there = {*head_figures(report, figures), *(f for f in figures if f.endswith(".ece"))}
+        for figure in sorted(there.symmetric_difference(wanted)):
+            one = reports[0][0] if figure in there else name
+            raise SynthError(f"{one}: has no {figure}, which other reports have")
+    return {
+        "kind": "mixtures",
+        "of": next(iter(kinds)),
+        "reports": [name for name, _ in reports],
+        "curves": [
+            _curve(figure, shares, [figures[figure] for figures in found]) for figure in wanted
+        ],
+    }
+
+
+def _curve(figure: str, shares: Sequence[float], values: Sequence[float]) -> dict[str, Any]:
+    runs: dict[float, list[float]] = {}
+    for share, value in sorted(zip(shares, values, strict=True)):
+        runs.setdefault(share, []).append(value)
+    first, _, name = figure.partition(".")
+    quantity = "perplexity"
+    if first != "valid":
+        name, _, quantity = (name if first == "suites" else figure).rpartition(".")
+    return {
+        "figure": figure,
+        "quantity": quantity,
+        "name": name or figure,
+        "shares": list(runs),
+        "mean": [sum(part) / len(part) for part in runs.values()],
+        "low": [min(part) for part in runs.values()],
+        "high": [max(part) for part in runs.values()],
+        "runs": [len(part) for part in runs.values()],
+    }

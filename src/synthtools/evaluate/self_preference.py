@@ -1,0 +1,247 @@
+"""Do judges prefer their own writing? (Baskets)
+
+A judge sees two texts as A and B, in both orders; p_A/(p_A + p_B) from the probabilities of its first token is
+how much it prefers the first. The score of a model is the mean over all its appearances, and
+
+    SPB = S_target − mean of S of the other models (human text left out)
+    PSB = mean of S of all models − S_human
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import SynthError
+from synthtools.evaluate.calibration import draw_of
+from synthtools.evaluate.session import Session, Wanted
+from synthtools.measure.bootstrap import intervals
+
+# Where the judge puts less on A and B together, its choice between them says little.
+LOW_MASS = 0.5
+_FIELDS = ("id", "a", "b", "p_a", "p_b")
+
+
+@dataclass
+class Pairs:
+    """A judge's preferences.
+
+    Attributes:
+        ids: number of the item that each pair is about.
+        first, second: numbers of the models shown as A and as B.
+        share: float64, p_A/(p_A + p_B); mass: p_A + p_B.
+        models, items: names by number.
+        empty: pairs without any probability on A or B, left out.
+    """
+
+    judge: str
+    ids: list[int] = field(default_factory=list)
+    first: list[int] = field(default_factory=list)
+    second: list[int] = field(default_factory=list)
+    share: list[float] = field(default_factory=list)
+    mass: list[float] = field(default_factory=list)
+    models: dict[str, int] = field(default_factory=dict)
+    items: dict[str, int] = field(default_factory=dict)
+    empty: int = 0
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Takes a record of ``id``, ``a``, ``b``, ``p_a``, ``p_b``."""
+        mass = record["p_a"] + record["p_b"]
+        if not mass > 0:
+            self.empty += 1
+            return
+        for names, key, held in (
+            (self.items, str(record["id"]), self.ids),
+            (self.models, record["a"], self.first),
+            (self.models, record["b"], self.second),
+        ):
+            held.append(names.setdefault(key, len(names)))
+        self.share.append(record["p_a"] / mass)
+        self.mass.append(mass)
+
+
+def wrong(record: dict[str, Any]) -> str | None:
+    """Why a record is no pair; None where it is one."""
+    for name in _FIELDS:
+        if name not in record:
+            return f'no field "{name}" (fields: {", ".join(record)}; wanted: {", ".join(_FIELDS)})'
+    if not all(isinstance(record[name], str) and record[name] for name in ("a", "b")):
+        return 'fields "a" and "b" must be names of models'
+    if record["a"] == record["b"]:
+        return 'fields "a" and "b" name one model'
+    for name in ("p_a", "p_b"):
+        if type(record[name]) not in (int, float) or not 0 <= record[name] <= 1:
+            return f'field "{name}" is no probability'
+    return None
+
+
+def by_judge(records: Iterable[dict[str, Any]], judge: str) -> dict[str, Pairs]:
+    """The pairs of each judge.
+
+    Args:
+        judge: the name where a record has no field ``judge``.
+    """
+    found: dict[str, Pairs] = {}
+    for record in records:
+        name = str(record.get("judge") or judge)
+        found.setdefault(name, Pairs(name)).add(record)
+    return found
+
+
+def section_of(
+    pairs: Pairs, target: str | None, human: str, resamples: int, seed: int
+) -> dict[str, Any]:
+    """What a judge prefers.
+
+    Args:
+        target: the model whose own texts these are to the judge; None: the judge's name where it
+            is one of the models.
+        human: the name of human text.
+
+    Raises:
+        SynthError: no pair is left.
+    """
+    if not pairs.ids:
+        raise SynthError(f"self-preference: no pair of judge {pairs.judge} has a probability")
+    names = list(pairs.models)
+    if target is None and pairs.judge in names:
+        target = pairs.judge
+    sums, counts = _tables(pairs)
+    found = _figures(sums.sum(0), counts.sum(0), names, target, human)
+    table = []
+    draw = draw_of(seed, "self-preference")
+    for _ in range(resamples if len(sums) > 1 else 0):
+        # Items, not pairs, are drawn: pairs about one item hang together.
+        drawn = draw.integers(0, len(sums), len(sums))
+        again = _figures(sums[drawn].sum(0), counts[drawn].sum(0), names, target, human)
+        table.append([np.nan if value is None else value for value in again.values()])
+    keys = [key for key, value in found.items() if value is not None]
+    columns = [list(found).index(key) for key in keys]
+    ends = {}
+    if table:
+        estimate = np.array([found[key] for key in keys], np.float64)
+        ends = intervals(keys, np.array(table)[:, columns], estimate)
+    mass = np.array(pairs.mass)
+    return {
+        "judge": pairs.judge,
+        "target": target,
+        "human": human if human in names else None,
+        "n": len(pairs.ids),
+        "items": len(sums),
+        "figures": found,
+        "intervals": ends,
+        "models": {name: int(n) for name, n in zip(names, counts.sum(0), strict=True)},
+        "mass": float(mass.mean()),
+        "low_mass": int((mass < LOW_MASS).sum()),
+        "empty": pairs.empty,
+        **_orders(pairs),
+    }
+
+
+def _tables(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of shares and appearances, [items, models]."""
+    shape = (len(pairs.items), len(pairs.models))
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    share = np.array(pairs.share)
+    for models, values in ((pairs.first, share), (pairs.second, 1 - share)):
+        np.add.at(sums, (pairs.ids, models), values)
+        np.add.at(counts, (pairs.ids, models), 1)
+    return sums, counts
+
+
+def _figures(
+    sums: np.ndarray, counts: np.ndarray, names: list[str], target: str | None, human: str
+) -> dict[str, float | None]:
+    scores = {
+        name: float(s / n) if n else None for name, s, n in zip(names, sums, counts, strict=True)
+    }
+    models = {name: score for name, score in scores.items() if name != human}
+    others = [score for name, score in models.items() if name != target]
+    spb = psb = None
+    if target in models and others and None not in models.values():
+        spb = models[target] - sum(others) / len(others)  # type: ignore[operator, arg-type]
+    if scores.get(human) is not None and models and None not in models.values():
+        psb = sum(models.values()) / len(models) - scores[human]  # type: ignore[operator, arg-type]
+    return {"spb": spb, "psb": psb, **{f"S {name}": score for name, score in scores.items()}}
+
+
+def _orders(pairs: Pairs) -> dict[str, Any]:
+    """What the order does: ``first_preferred``, the mean share of whatever stands first;
+    ``consistent``, of the pairs seen in both orders, how many have one winner in both;
+    ``one_order``, pairs that were seen in one order alone."""
+    seen: dict[tuple[int, int, int], float] = {}
+    for item, a, b, share in zip(pairs.ids, pairs.first, pairs.second, pairs.share, strict=True):
+        seen[item, a, b] = share
+    both = [(s, seen[i, b, a]) for (i, a, b), s in seen.items() if a < b and (i, b, a) in seen]
+    same = sum((s - 0.5) * (0.5 - t) > 0 for s, t in both)
+    return {
+        "first_preferred": float(np.mean(pairs.share)),
+        "consistent": same / len(both) if both else None,
+        "one_order": len(seen) - 2 * len(both),
+    }
+
+
+def files(name: str, wanted: Wanted) -> list[str]:
+    """The files of pairs, answers and judgments."""
+    return [
+        *([wanted.pairs] if wanted.pairs else []),
+        *wanted.answers,
+        *([wanted.judgments] if wanted.judgments else []),
+    ]
+
+
+def run(name: str, session: Session) -> dict[str, Any]:
+    """Self-preference of the judge, from a file of pairs or by asking it.
+
+    Returns:
+        The section: ``judges``, what each prefers; figures of the first judge (of all, under its
+        name, where there are several); ``judgments``: other judges' preferences, and how far the
+        judge agrees with them.
+    """
+    from synthtools.evaluate import agreement, comparing
+
+    wanted = session.wanted
+    parts: dict[str, Pairs] = {}
+    extra: dict[str, Any] = {}
+    if wanted.pairs:
+        parts = by_judge(session.records(wanted.pairs, wrong), "judge")
+        if not parts:
+            raise SynthError(f"{wanted.pairs}: holds no pairs")
+    if wanted.answers:
+        judge, rows, extra = comparing.judged(session)
+        session.samples(name, rows)
+        parts |= by_judge(rows, judge)
+    found = [
+        section_of(one, wanted.target, wanted.human, wanted.resamples, wanted.seed)
+        for one in parts.values()
+    ]
+    for one in found:
+        if one["target"] is None:
+            session.tell(
+                f"{one['judge']}: no SPB, as no model is known to be its own (--target NAME)"
+            )
+        if one["low_mass"]:
+            session.tell(
+                f"{one['judge']}: puts less than {LOW_MASS:g} on A and B together in "
+                f"{one['low_mass']} of {one['n']} pairs; its choice there says little"
+            )
+    result: dict[str, Any] = {
+        "kind": "self-preference",
+        "n": sum(one["n"] for one in found),
+        "figures": {},
+        "intervals": {},
+    }
+    for one in found:
+        before = "" if len(found) == 1 else f"{one['judge']}: "
+        for part in ("figures", "intervals"):
+            result[part] |= {f"{before}{key}": value for key, value in one[part].items()}
+    result |= {"judges": found, **extra}
+    if wanted.judgments:
+        told = agreement.judgments(session, wanted.judgments)
+        result["judgments"] = told.tables(wanted.resamples, wanted.seed)
+        result["agreement"] = [told.agreement(one) for one in parts.values()]
+        result["n"] = result["n"] or len(told)
+    return result

@@ -1,0 +1,227 @@
+"""The suites by name.
+
+A suite is a row here and a function ``run(name, session)`` that gives its section of the report, a
+dictionary with at least
+
+    n          items that count
+    figures    {name: number}: the results; what tables show and ``synth diff`` compares
+    intervals  {name: [low, high]}: 95 %, of the figures that have one
+    per_item   {figure: field}: which field of a sample is an item's part of a figure, so that
+               ``synth diff`` can compare two models item by item
+
+and whatever else belongs to it. It hands its samples to ``session.samples``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.evaluate import tasks
+from synthtools.evaluate.session import Session, Wanted
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite.
+
+    Attributes:
+        where: the module of this folder and its function: (name, session) → section.
+        needs: of ``model``, ``judge``, ``data``, ``pairs``, ``valid``, ``answers``, ``judgments``;
+            of several joined by ``|`` one will do.
+        about: what it measures, in a line.
+        files: the function of the module that says which files will be read: (name, wanted) → paths;
+            it raises where they are not there, before any model is opened.
+    """
+
+    where: str
+    needs: tuple[str, ...]
+    about: str
+    files: str | None = None
+
+
+SUITES = {
+    "perplexity": Suite(
+        "domains:run", ("model", "valid"), "perplexity over domains (--valid name=path)", "files"
+    ),
+    "self-preference": Suite(
+        "self_preference:run",
+        ("pairs|answers|judgments",),
+        "whether a judge prefers its own writing, and machines' to humans' (SPB, PSB)",
+        "files",
+    ),
+    "ifeval": Suite(
+        "ifeval:run",
+        ("model|answers", "data"),
+        "IFEval: instructions that rules can check, strict and loose",
+        "files",
+    ),
+    "followbench": Suite(
+        "followbench:run",
+        ("model|answers", "data", "judge"),
+        "FollowBench: constraints added level by level (HSR, SSR, CSL)",
+        "files",
+    ),
+    "mt_bench": Suite(
+        "mt_bench:run",
+        ("model|answers|judgments", "data|judgments", "judge|judgments"),
+        "MT-Bench: conversations of two turns, graded 1 to 10",
+        "files",
+    ),
+    "danger-zone": Suite(
+        "danger_zone:run",
+        ("model|answers", "data", "judge"),
+        "answers that are good and harmful at once, and refusals",
+        "files",
+    ),
+    "alpaca_eval": Suite(
+        "alpaca_eval:run",
+        ("model|answers|judgments", "data|judgments", "judge|judgments"),
+        "win rate over a reference's answers, in both orders (AlpacaEval)",
+        "files",
+    ),
+}
+
+_OPTIONS = {
+    "model": "a model: synth eval MODEL",
+    "judge": "--judge MODEL",
+    "data": "--data DIR",
+    "pairs": "--pairs FILE",
+    "valid": "--valid NAME=PATH",
+    "answers": "--answers FILE",
+    "judgments": "--judgments FILE",
+}
+
+
+_HARNESS = Suite(
+    "harness:run", ("model",), "a task of lm-evaluation-harness, by its name there", "files"
+)
+# What runs each kind of task.
+_OF_TASKS = {"multiple_choice": "choices", "exact_match": "answering", "code": "answering"}
+
+
+def every() -> dict[str, Suite]:
+    """All suites by name: those of ``SUITES``, and the tasks that ship."""
+    return SUITES | {name: _of_task(task) for name, task in tasks.shipped().items()}
+
+
+def find(name: str) -> Suite:
+    """A suite by its name, or a task by its file.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name in SUITES:
+        return SUITES[name]
+    if name in tasks.shipped():
+        return _of_task(tasks.shipped()[name])
+    if name.startswith("lm-eval:"):
+        return _HARNESS
+    if name.endswith(".json"):
+        return _of_task(tasks.load(name))
+    raise UsageError(f"--suite {name}: unknown; there are {', '.join([*every(), *tasks.GROUPS])}")
+
+
+def _of_task(task: tasks.Task) -> Suite:
+    return Suite(f"{_OF_TASKS[task.kind]}:run", ("model", "data"), task.about, "files")
+
+
+# The figure that stands for a suite, the first that it has.
+HEADS = ("accuracy", "exact_match", "pass_at_1", "perplexity_micro")
+
+
+def expanded(names: Sequence[str], wanted: Wanted) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Suites, with each group in its place as the suites of it that can be run.
+
+    Returns:
+        The suites, each once; and by group ``suites`` and ``missing`` (by name, why).
+
+    Raises:
+        UsageError: a name is none of a suite or group, or a group needs --data.
+        SynthError: nothing of a group is there.
+    """
+    found: dict[str, None] = {}
+    groups: dict[str, dict[str, Any]] = {}
+    for name in names:
+        if name not in tasks.GROUPS:
+            find(name)
+            found[name] = None
+            continue
+        if wanted.data is None:
+            raise UsageError(f"--suite {name} needs --data DIR")
+        there, missing = [], {}
+        for member, task in tasks.shipped().items():
+            if name in task.groups:
+                try:
+                    files([member], wanted)
+                    there.append(member)
+                except SynthError as error:
+                    missing[member] = str(error)
+        if not there:
+            raise SynthError(
+                f"--suite {name}: nothing of it can be run; {next(iter(missing.values()))}"
+            )
+        found |= dict.fromkeys(there)
+        groups[name] = {"suites": there, "missing": missing}
+    return list(found), groups
+
+
+def averages(groups: dict[str, dict[str, Any]], sections: dict[str, Any]) -> dict[str, Any]:
+    """The groups with ``average``: the mean of their suites' first figures, as in the papers' tables."""
+    found = {}
+    for name, group in groups.items():
+        heads = [
+            next(sections[suite]["figures"][h] for h in HEADS if h in sections[suite]["figures"])
+            for suite in group["suites"]
+        ]
+        found[name] = {"average": sum(heads) / len(heads), **group}
+    return found
+
+
+def refuse_missing(names: Sequence[str], given: set[str]) -> None:
+    """Raises UsageError where a suite lacks what it needs.
+
+    Args:
+        given: what the command line names, in the words of ``Suite.needs``.
+    """
+    for name in names:
+        for need in find(name).needs:
+            ways = need.split("|")
+            if not given.intersection(ways):
+                asked = " or ".join(_OPTIONS[way] for way in ways)
+                raise UsageError(f"--suite {name} needs {asked}")
+
+
+def files(names: Sequence[str], wanted: Wanted) -> list[str]:
+    """The files that the suites will read, each once."""
+    found: dict[str, None] = {}
+    for name in names:
+        suite = find(name)
+        if suite.files is not None:
+            found |= dict.fromkeys(_function(suite, suite.files)(name, wanted))
+    return list(found)
+
+
+def run(name: str, session: Session) -> dict[str, Any]:
+    """A suite's section of the report."""
+    suite = find(name)
+    return _function(suite, suite.where.partition(":")[2])(name, session)
+
+
+def prompts(name: str) -> tuple[Any, ...]:
+    """What the judge of a suite is asked; nothing where it has none."""
+    suite = find(name)
+    if "judge" not in "|".join(suite.needs).split("|"):
+        return ()
+    return _module(suite).PROMPTS
+
+
+def _module(suite: Suite) -> Any:
+    return importlib.import_module(f"synthtools.evaluate.{suite.where.partition(':')[0]}")
+
+
+def _function(suite: Suite, name: str) -> Callable[..., Any]:
+    return getattr(_module(suite), name)

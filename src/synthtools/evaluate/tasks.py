@@ -1,0 +1,335 @@
+"""Tasks from local records: which fields make the prompt, the choices, the right answer.
+
+A task is a JSON file; those that ship lie in ``tasks/``, one of the user's own is named by its path.
+Templates name fields of a record in braces: ``Question: {prompt}\\nAnswer:``. Beside the fields there are
+``{options}`` (the choices on lettered lines) and, of code, ``{tests}``, ``{imports}``, ``{completion}``.
+"""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.records.jsonl import parse_value
+
+KINDS = ("multiple_choice", "exact_match", "code")
+# Groups as in the papers: bilingual, coding, math in Flaws; general, biomed, finance in ToEdit.
+GROUPS = ("bilingual", "coding", "math", "general", "biomed", "finance")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task.
+
+    Attributes:
+        name: of the suite.
+        kind: one of ``KINDS``.
+        about: what it asks, in a line.
+        prompt: template of what stands before the answer.
+        choice: template of a choice as it follows the prompt.
+        letters: the choices stand in the prompt (``{options}``) and letters are scored.
+        labels: what is scored instead of a record's own choices.
+        gap: a mark in the prompt that each choice fills; what follows it is scored.
+        answer: of exact_match, template of a right answer in full, for examples.
+        program: of code, template of what is run.
+        extract: expressions that find the answer in what the model wrote, the last match counting;
+            the first that finds anything decides.
+        extract_loosely: the same for a second, more lenient figure.
+        stop: strings that end an answer.
+        max_new_tokens: of an answer.
+        description: a template before the examples.
+        shots: examples before each question; shots_split, shots_data: where they come from; by: a
+            field that they have in common with the question.
+        data: names of the directory or file of the data; split: names of the file in it.
+        groups: of ``GROUPS``.
+    """
+
+    name: str
+    kind: str
+    prompt: str
+    about: str = ""
+    choice: str = " {choice}"
+    letters: bool = False
+    labels: tuple[str, ...] = ()
+    gap: str | None = None
+    answer: str | None = None
+    program: str | None = None
+    extract: tuple[str, ...] = ()
+    extract_loosely: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    max_new_tokens: int = 256
+    description: str | None = None
+    shots: int = 0
+    shots_split: tuple[str, ...] = ("train", "dev")
+    shots_data: tuple[str, ...] = ()
+    by: str | None = None
+    data: tuple[str, ...] = ()
+    split: tuple[str, ...] = ("test", "all", "validation", "dev")
+    groups: tuple[str, ...] = ()
+
+
+@cache
+def shipped() -> dict[str, Task]:
+    """The tasks that ship, by name."""
+    folder = resources.files("synthtools.evaluate") / "tasks"
+    found = {}
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        name = file.name.removesuffix(".json")
+        found[name] = _task(name, file.read_text("utf-8"), file.name)
+    return found
+
+
+def load(path: str) -> Task:
+    """A task of the user's own.
+
+    Raises:
+        SynthError: the file cannot be read or is no task.
+    """
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SynthError(f"{path}: cannot be read as a task: {error}") from error
+    return _task(Path(path).stem, text, path)
+
+
+def _task(name: str, text: str, place: str) -> Task:
+    try:
+        given = parse_value(text.encode("utf-8"))
+    except ValueError as error:
+        raise SynthError(f"{place}: is no task: {error}") from error
+    if not isinstance(given, dict):
+        raise SynthError(f"{place}: is no task: a JSON object is wanted")
+    known = {field.name: field for field in fields(Task)}
+    values: dict[str, Any] = {"name": name}
+    for key, value in given.items():
+        if key not in known or key == "name":
+            raise SynthError(f"{place}: unknown field {key!r} (there are: {', '.join(known)})")
+        wanted = str(known[key].type)
+        if wanted.startswith("tuple") and isinstance(value, list):
+            value = tuple(value)
+            right = all(isinstance(one, str) for one in value)
+        else:
+            right = type(value).__name__ in wanted.split(" | ")
+        if not right:
+            raise SynthError(f"{place}: field {key!r} must be of type {wanted}")
+        values[key] = value
+    if values.get("kind") not in KINDS:
+        raise SynthError(f"{place}: field 'kind' must be one of {', '.join(KINDS)}")
+    if "prompt" not in values:
+        raise SynthError(f"{place}: lacks the field 'prompt'")
+    return Task(**values)
+
+
+def files_of(task: Task, data: str) -> str:
+    """The file of a task's items in a data directory.
+
+    Raises:
+        SynthError: it is not there.
+    """
+    return found_in(data, task.data or (task.name,), task.split, task.name)
+
+
+def shots_of(task: Task, data: str) -> str:
+    """The file of a task's examples.
+
+    Raises:
+        SynthError: it is not there.
+    """
+    names = task.shots_data or task.data or (task.name,)
+    try:
+        return found_in(data, names, task.shots_split, task.name)
+    except SynthError as error:
+        raise SynthError(
+            f"{error} for the {task.shots} examples before each; or take --shots 0"
+        ) from error
+
+
+def found_in(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: str) -> str:
+    if os.path.isfile(data):
+        return data
+    if not os.path.isdir(data):
+        raise SynthError(f"--data {data}: does not exist")
+    spelled = [f"{before}{name}" for name in names for before in ("", "eval_")]
+    for folder in spelled:
+        # The directory of the suite itself may be what was named.
+        base = os.path.basename(os.path.abspath(data))
+        whole = data if base == folder else os.path.join(data, folder)
+        if os.path.isdir(whole):
+            held = sorted(n for n in os.listdir(whole) if not n.startswith("."))
+            for split in splits:
+                for name in held:
+                    if name.split(".")[0] == split:
+                        return os.path.join(whole, name)
+            if len(held) == 1:
+                return os.path.join(whole, held[0])
+            raise SynthError(
+                f"{whole}: which file is meant? ({', '.join(held) or 'there is none'}; looked for "
+                f"{', '.join(splits)})"
+            )
+    for name in sorted(os.listdir(data)):
+        if name.split(".")[0] in spelled and os.path.isfile(os.path.join(data, name)):
+            return os.path.join(data, name)
+    raise SynthError(
+        f"--data {data}: holds no {names[0]}/ or eval_{names[0]}/ with {splits[0]}.jsonl[.zst|.gz] "
+        f"or .parquet, which --suite {suite} reads"
+    )
+
+
+def wrong(task: Task, record: dict[str, Any]) -> str | None:
+    """Why a record cannot be an item of the task; None where it can."""
+    for name in _names(task):
+        if name not in record:
+            return f'no field "{name}" (fields: {", ".join(record)})'
+        if name in ("prompt", "context") and not isinstance(record[name], str):
+            return f'field "{name}" is no text'
+    if task.kind == "multiple_choice":
+        choices = task.labels or record.get("choices")
+        if (
+            not isinstance(choices, list | tuple)
+            or len(choices) < 2
+            or not all(isinstance(c, str) and c for c in choices)
+        ):
+            return 'field "choices" must be a list of two or more texts'
+        if len(choices) > len(string.ascii_uppercase):
+            return 'field "choices" holds more than 26'
+        if _gold(record.get("answer"), choices) is None:
+            return f'field "answer" must be a place in the choices, 0 to {len(choices) - 1}, or one of them'
+        if task.gap is not None and record["prompt"].count(task.gap) != 1:
+            return f'field "prompt" must hold one {task.gap!r}'
+    return None
+
+
+def _names(task: Task) -> set[str]:
+    given = {"options", "completion", "choice", "tests", "imports"}
+    templates = (task.prompt, task.description, task.program)
+    found = {n for t in templates if t for _, n, _, _ in string.Formatter().parse(t) if n}
+    if task.kind == "code" and "tests" in found:
+        found |= {"test_list"}
+    return found - given
+
+
+def _gold(answer: Any, choices: Iterable[str]) -> int | None:
+    choices = list(choices)
+    if type(answer) is int:
+        return answer if 0 <= answer < len(choices) else None
+    if isinstance(answer, str):
+        if answer in choices:
+            return choices.index(answer)
+        if answer in string.ascii_uppercase[: len(choices)]:
+            return string.ascii_uppercase.index(answer)
+    return None
+
+
+@dataclass(frozen=True)
+class Question:
+    """An item of multiple choice as a model is asked.
+
+    Attributes:
+        prompts: what stands before each choice (all the same, but where a gap is filled).
+        endings: what is scored after it.
+        lengths: characters of each choice, by which the normalised accuracy divides.
+        gold: the right one.
+    """
+
+    prompts: list[str]
+    endings: list[str]
+    lengths: list[int]
+    gold: int
+
+
+def question(task: Task, record: dict[str, Any], shots: str = "") -> Question:
+    """A record as a question.
+
+    Args:
+        shots: examples to stand before it.
+    """
+    choices = list(task.labels or record["choices"])
+    gold = _gold(record["answer"], choices)
+    assert gold is not None
+    prompt = filled(task, record)
+    if task.gap is not None:
+        before, _, after = prompt.partition(task.gap)
+        return Question(
+            [f"{shots}{before}{choice}" for choice in choices],
+            [after] * len(choices),
+            [len(choice) for choice in choices],
+            gold,
+        )
+    said = list(string.ascii_uppercase[: len(choices)]) if task.letters else choices
+    return Question(
+        [shots + prompt] * len(choices),
+        [task.choice.replace("{choice}", one) for one in said],
+        [len(one) for one in said],
+        gold,
+    )
+
+
+def filled(task: Task, record: dict[str, Any]) -> str:
+    """The prompt of a record."""
+    return task.prompt.format_map(_fields(record))
+
+
+def _fields(record: dict[str, Any]) -> dict[str, Any]:
+    found = dict(record)
+    if isinstance(record.get("choices"), list):
+        lettered = zip(string.ascii_uppercase, record["choices"], strict=False)
+        found["options"] = "\n".join(f"{letter}. {choice}" for letter, choice in lettered)
+    for name, source in (("tests", "test_list"), ("imports", "test_imports")):
+        found.setdefault(name, "\n".join(record.get(source) or []))
+    if isinstance(record.get("subject"), str):
+        found["subject"] = record["subject"].replace("_", " ")
+    return found
+
+
+def program(task: Task, record: dict[str, Any], completion: str) -> str:
+    """The program that a completion becomes."""
+    assert task.program is not None
+    return task.program.format_map({**_fields(record), "completion": completion})
+
+
+def solved(task: Task, record: dict[str, Any]) -> str:
+    """A record with its right answer, as an example."""
+    if task.kind == "multiple_choice":
+        asked = question(task, record)
+        return asked.prompts[asked.gold] + asked.endings[asked.gold]
+    return f"{filled(task, record)} {(task.answer or '{answer}').format_map(_fields(record))}"
+
+
+class Shots:
+    """Examples before a question: the first of those that share the field ``by`` with it."""
+
+    def __init__(self, task: Task, records: Iterable[dict[str, Any]]) -> None:
+        self._task = task
+        self._solved: dict[Any, list[str]] = {}
+        for record in records:
+            held = self._solved.setdefault(self._key(record), [])
+            if len(held) < task.shots:
+                held.append(solved(task, record))
+
+    def _key(self, record: dict[str, Any]) -> Any:
+        return record.get(self._task.by) if self._task.by else None
+
+    def before(self, record: dict[str, Any]) -> str:
+        """What stands before a record's question.
+
+        Raises:
+            UsageError: there are not as many examples.
+        """
+        parts = []
+        if self._task.description:
+            parts.append(self._task.description.format_map(_fields(record)))
+        found = self._solved.get(self._key(record), [])
+        if len(found) < self._task.shots:
+            of = f" of {self._task.by} {self._key(record)!r}" if self._task.by else ""
+            raise UsageError(
+                f"--suite {self._task.name}: only {len(found)} examples{of}, of {self._task.shots}: "
+                "lower --shots"
+            )
+        return "".join(part + "\n\n" for part in [*parts, *found])

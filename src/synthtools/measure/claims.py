@@ -1,0 +1,176 @@
+"""Claims about a table, judged by its repetitions [ours].
+
+A claim is a chain of comparisons between cells. It is computed for each repetition by itself, so that what the
+cells of a repetition have in common (its seed, its data) falls out of their difference. Of each comparison the
+difference in the claimed direction has a mean and a 95 % interval over the repetitions, and a verdict: reproduced
+where the interval lies above 0, contradicted where it lies below, not at this scale where it holds 0 or there is
+none. Verdicts are not corrected for the number of claims.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synthtools.errors import SynthError
+from synthtools.measure import expressions, natural
+from synthtools.measure.expressions import Cell, Comparison, Node, Undefined
+from synthtools.measure.nearest import near
+from synthtools.measure.repetitions import Group, Repetition, estimate, label
+
+REPRODUCED, CONTRADICTED, OPEN = "reproduced", "contradicted", "not at this scale"
+
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed, in words and as comparisons."""
+
+    words: str
+    text: str
+    chain: list[Comparison]
+
+
+def parse(text: str) -> Claim:
+    """``WORDS: EXPRESSION``, parted at the last colon before a space; the expression alone is its own words.
+
+    Raises:
+        UsageError
+    """
+    words, colon, expression = text.rpartition(": ")
+    expression = expression.strip()
+    chain = expressions.parse(expression)
+    return Claim(words.strip() if colon and words.strip() else expression, expression, chain)
+
+
+def check(claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[Group]) -> None:
+    """Raises SynthError where a cell of a claim is not exactly one cell of the table."""
+    for cell in _cells(claim.chain):
+        _group(cell, claim, by, names, groups)
+
+
+def _cells(chain: Sequence[Comparison]) -> list[Cell]:
+    sides = [chain[0].left, *(comparison.right for comparison in chain)]
+    return [cell for side in sides for cell in expressions.cells(side)]
+
+
+def _group(
+    cell: Cell, claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[Group]
+) -> Group:
+    """The one group that a cell is of.
+
+    Raises:
+        SynthError: there is none, or there are several.
+    """
+    where = f"--claim: character {cell.at} of {claim.text!r}"
+    if cell.name not in names:
+        raise SynthError(f"{where}: no value {cell.name!r}{near(cell.name, names)}")
+    for name, _ in cell.where:
+        if name not in by:
+            raise SynthError(f"{where}: the table is not by {name!r}{near(name, by)}")
+    fitting = [
+        group
+        for group in groups
+        if all(natural.same(group.fields[name], wanted) for name, wanted in cell.where)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    asked = ", ".join(f"{name}={wanted}" for name, wanted in cell.where) or "no field"
+    found = [label(group.fields) for group in (fitting or groups)]
+    more = " …" if len(found) > _SHOWN else ""
+    count = f"{len(found)} groups have" if fitting else "no group has"
+    told = "; ".join(found[:_SHOWN])
+    raise SynthError(f"{where}: {count} {asked}; a cell is of one (there are: {told}{more})")
+
+
+def judged(
+    claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[Group]
+) -> dict[str, Any]:
+    """A claim's part of the report.
+
+    Returns:
+        ``claim``, ``expression``, ``verdict``; ``reason`` where no interval was to be had, or one of
+        no width;
+        ``repetitions`` that all cells have, ``left_out``, those that only some have; ``weakest``,
+        the text of the comparison that holds least, and its ``difference``; ``comparisons``, all.
+    """
+    found = {cell: _group(cell, claim, by, names, groups) for cell in _cells(claim.chain)}
+    columns = {cell: group.values[cell.name] for cell, group in found.items()}
+    # A group lists its repetitions in order: sums must not depend on the order of files.
+    seen = dict.fromkeys(r for group in found.values() for r in group.repetitions)
+    shared = [one for one in seen if all(one in column for column in columns.values())]
+    shared.sort(key=lambda one: [*map(natural.order, one)])
+    if not columns:
+        shared = [()]  # numbers alone: the same in any repetition
+    some = {one for column in columns.values() for one in column}
+    comparisons = [_compared(comparison, columns, shared) for comparison in claim.chain]
+    weakest = min(comparisons, key=_strength)
+    verdicts = {one["verdict"] for one in comparisons}
+    verdict = CONTRADICTED if CONTRADICTED in verdicts else OPEN if OPEN in verdicts else REPRODUCED
+    return {
+        "claim": claim.words,
+        "expression": claim.text,
+        "verdict": verdict,
+        "reason": weakest["reason"],
+        "repetitions": len(shared),
+        "left_out": len(some) - len(shared) if columns else 0,
+        "weakest": weakest["comparison"],
+        "difference": weakest["difference"],
+        "comparisons": comparisons,
+    }
+
+
+def _compared(
+    comparison: Comparison, columns: dict[Cell, dict[Repetition, float]], shared: list[Repetition]
+) -> dict[str, Any]:
+    differences, undefined = [], None
+    for repetition in shared:
+
+        def side(node: Node, one: Repetition = repetition) -> float:
+            return expressions.value(node, lambda cell: columns[cell][one])
+
+        try:
+            left, right = side(comparison.left), side(comparison.right)
+        except Undefined as why:
+            undefined = str(why) + _of(repetition)
+            break
+        differences.append(right - left if "<" in comparison.sign else left - right)
+    found = estimate([] if undefined else differences)
+    if undefined or not shared:
+        found["reason"] = undefined or "no repetition has all of these values"
+    elif len(shared) > 1 and found["standard_deviation"] == 0:
+        # Of a coarse measure that is no certainty: whoever reads the verdict has to know.
+        found["reason"] = "the same in every repetition"
+    return {
+        "comparison": comparison.text,
+        "verdict": _verdict(found, comparison.sign),
+        "reason": found.pop("reason"),
+        "difference": found,
+    }
+
+
+def _of(repetition: Repetition) -> str:
+    told = ", ".join(str(one) for one in repetition if one is not None)
+    return f" in repetition {told}" if told else ""
+
+
+def _verdict(found: dict[str, Any], sign: str) -> str:
+    """What the interval of a difference says; of ``<=`` and ``>=`` a difference of 0 is as claimed."""
+    low, high = found["low"], found["high"]
+    if low is None:
+        return OPEN
+    if low > 0 or (low == 0 and "=" in sign):
+        return REPRODUCED
+    return CONTRADICTED if high < 0 else OPEN
+
+
+def _strength(found: dict[str, Any]) -> tuple[int, float]:
+    """How far a comparison holds: by its verdict, then by its difference in standard errors."""
+    rank = (CONTRADICTED, OPEN, REPRODUCED).index(found["verdict"])
+    mean, spread = found["difference"]["mean"], found["difference"]["standard_deviation"]
+    if mean is None:
+        return rank, -math.inf
+    return rank, mean / spread if spread else math.copysign(math.inf, mean) if mean else 0.0

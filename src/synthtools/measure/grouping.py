@@ -1,0 +1,289 @@
+"""What is kept of groups of texts while they are read, and the report of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import SynthError
+from synthtools.measure import diversity
+from synthtools.measure.looking import Plan, Seen
+from synthtools.measure.perplexity import PERCENTILES
+from synthtools.measure.rates import RESAMPLES, rate
+from synthtools.measure.record_numbers import MIDDLE, RecordNumbers
+from synthtools.measure.vocabulary import FEWEST_WORDS, STEP, heaps, matched
+from synthtools.records.texts import Texts
+from synthtools.text.grouped import GroupedCounts
+from synthtools.text.lexical import (
+    BREAK,
+    ENTROPY,
+    HDD,
+    MTLD,
+    TTR,
+    sequence_of,
+)
+from synthtools.text.self_bleu import sentences
+
+# A report has room for no more: a group takes about 2 kB of it.
+MOST_GROUPS = 1_000_000
+# Of more groups, a report keeps the middle of each number and no lists.
+MOST_IN_FULL = 10_000
+
+_LENGTHS = ("characters", "bytes", "words", "tokens")
+_RATE = "matches of "
+_OF_WORDS = {"ttr": TTR, "mtld": MTLD, "hdd": HDD, "entropy": ENTROPY}
+
+
+class Sample:
+    """The things with the smallest numbers, so that the order of work draws nothing.
+
+    Memory: twice as many things as are wanted, at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._draws = np.zeros(0)
+        self._things: list[Any] = []
+        self._most = np.inf
+
+    def add(self, draws: np.ndarray, thing: Callable[[int], Any]) -> None:
+        """Offers things by their index; ``draws``: float64 of each."""
+        wanted = np.flatnonzero(draws < self._most)
+        self._draws = np.concatenate([self._draws, draws[wanted]])
+        self._things += [thing(index) for index in wanted.tolist()]
+        if len(self._things) > 2 * self._size:
+            self._cut()
+            self._most = self._draws[-1]
+
+    def _cut(self) -> None:
+        order = np.argsort(self._draws, kind="stable")[: self._size]
+        self._draws = self._draws[order]
+        self._things = [self._things[index] for index in order.tolist()]
+
+    def result(self) -> list[Any]:
+        """The things, by their numbers."""
+        self._cut()
+        return self._things
+
+
+@dataclass
+class Group:
+    """What is kept of one group."""
+
+    name: str
+    texts: Sample
+    vectors: Sample
+    documents: int = 0
+    sequences: list[np.ndarray] = field(default_factory=list)
+    words: int = 0
+
+
+class Groups:
+    """Takes texts group by group.
+
+    Memory: 72 bytes a document, while they are summed up 80, and 8 for each pattern; about 2 kB a group, 8 in the report;
+    of each group the texts of a sample, 8 bytes for each of its first million words, 20 to 80 for
+    each of its distinct words and tokens.
+    """
+
+    def __init__(self, plan: Plan, remedy: str) -> None:
+        self._plan = plan
+        self._remedy = remedy
+        self._places: dict[str, int] = {}
+        self.groups: list[Group] = []
+        self._numbers = RecordNumbers()
+        self._lexical: dict[int, np.ndarray] = {}
+        self._words = GroupedCounts(STEP)
+        self.tokens = GroupedCounts(1 << 62)
+
+    @property
+    def in_full(self) -> bool:
+        """Whether the report has all percentiles and lists."""
+        return len(self.groups) <= MOST_IN_FULL
+
+    def place(self, name: str) -> int:
+        """The number of a group, which is made where it is new."""
+        if name not in self._places:
+            if len(self.groups) == MOST_GROUPS:
+                raise SynthError(f"more than {MOST_GROUPS:,} groups; {self._remedy}")
+            self._places[name] = len(self.groups)
+            plan = self._plan
+            self.groups.append(Group(name, Sample(plan.texts_kept), Sample(plan.vectors)))
+        return self._places[name]
+
+    def values(self, name: str, place: int) -> np.ndarray:
+        """A number of each document of a group, float64; after ``results``."""
+        if name == "lexical_diversity":
+            return self._lexical.get(place, np.zeros(0))
+        return self._numbers.values(name, place)
+
+    def add(
+        self,
+        texts: Texts,
+        seen: Seen,
+        places: np.ndarray,
+        draws: np.ndarray,
+        vectors: np.ndarray | None,
+    ) -> None:
+        """Takes the texts of a batch.
+
+        Args:
+            places: the group of each, int64; draws: float64 of each, for the samples.
+            vectors: float32 [texts, dimensions], where they come from a field.
+        """
+        known = len(self.groups)
+        numbers: dict[str, np.ndarray] = dict(seen.lengths)
+        numbers |= {_RATE + name: counts for name, counts in seen.matches.items()}
+        if seen.words is not None:
+            self._words.add(seen.words.hashes, seen.words.starts, places, known)
+            figures = seen.words.figures
+            numbers |= {name: figures[:, column] for name, column in _OF_WORDS.items()}
+        if seen.tokens is not None:
+            sizes = seen.lengths["tokens"]
+            ids = np.concatenate([np.zeros(0, np.int32), *seen.tokens]).astype(np.uint64)
+            self.tokens.add(ids, np.concatenate([[0], np.cumsum(sizes)]), places, known)
+        self._numbers.add(places, numbers)
+        order = np.argsort(places, kind="stable")
+        edges = np.flatnonzero(np.diff(places[order])) + 1
+        for members in np.split(order, edges):
+            if len(members):
+                self._add_to(self.groups[places[members[0]]], members, texts, seen, draws, vectors)
+
+    def _add_to(
+        self,
+        group: Group,
+        members: np.ndarray,
+        texts: Texts,
+        seen: Seen,
+        draws: np.ndarray,
+        vectors: np.ndarray | None,
+    ) -> None:
+        group.documents += len(members)
+        room = self._plan.words - group.words
+        if seen.words is not None and room > 0 and self._plan.measures & {"vocabulary", "ngrams"}:
+            sequence, words = sequence_of(seen.words.hashes, seen.words.starts, members, room)
+            group.sequences.append(sequence)
+            group.words += words
+        if self._plan.texts_kept:
+            group.texts.add(draws[members], lambda index: texts[members[index]])
+        if vectors is not None:
+            group.vectors.add(draws[members], lambda index: vectors[members[index]].copy())
+
+    def results(
+        self,
+        each: Callable[
+            [Iterable[Group], Callable[[Group], dict[str, Any]]], Iterable[dict[str, Any]]
+        ],
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """The report of each group, and the words of each over which groups were matched.
+
+        Args:
+            each: like map, perhaps in threads.
+        """
+        growth = self._words.curves(), self._words.totals, self._words.distinct
+        self._words = GroupedCounts(STEP)
+        match = self._match(growth[1])
+        percentiles = tuple(PERCENTILES) if self.in_full else MIDDLE
+        self._numbers.order(len(self.groups))
+        of_documents = {
+            name: self._numbers.summaries(name, percentiles)
+            for name in self._numbers.names()
+            if name in _LENGTHS or name in _OF_WORDS
+        }
+        totals = {n: self._numbers.totals(n) for n in _LENGTHS if n in of_documents}
+        found = list(each(self.groups, lambda group: self._report(group, growth, match)))
+        for place, report in enumerate(found):
+            if "lengths" in report:
+                report["lengths"] = {
+                    n: {"total": total[place], **of_documents[n][place]}
+                    for n, total in totals.items()
+                }
+            if "vocabulary" in report:
+                report["vocabulary"]["of_documents"] = {
+                    n: of_documents[n][place] for n in _OF_WORDS if n in of_documents
+                }
+            if "rates" in self._plan.measures:
+                report["rates"] = self._rates(place)
+        return found, match
+
+    def _rates(self, place: int) -> dict[str, Any]:
+        words = self._numbers.values("words", place)
+        resamples = RESAMPLES if self.in_full else 0
+        return {
+            name: rate(self._numbers.values(_RATE + name, place), words, self._plan.seed, resamples)
+            for name in self._plan.patterns
+        }
+
+    def _match(self, totals: np.ndarray) -> int | None:
+        if self._plan.match != 0:
+            return self._plan.match
+        enough = totals[totals >= FEWEST_WORDS]
+        return int(enough.min()) // STEP * STEP if len(enough) else FEWEST_WORDS
+
+    def _report(
+        self,
+        group: Group,
+        growth: tuple[dict[int, tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray],
+        match: int | None,
+    ) -> dict[str, Any]:
+        """All but the numbers of documents, which are made for all groups at once."""
+        place = self._places[group.name]
+        curves, totals, types = growth
+        measures = self._plan.measures
+        found: dict[str, Any] = {"name": group.name, "documents": group.documents}
+        total, distinct = (int(n[place]) if place < len(n) else 0 for n in (totals, types))
+        curve = curves.get(place, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
+        reason = None if total else "no words"
+        counted = total
+        if match is not None:
+            curve, reason = matched(*curve, match, total)
+            counted, distinct = (0, 0) if reason else (match, int(curve[1][-1]))
+        if "lengths" in measures:
+            found["lengths"] = {}
+        if measures & {"vocabulary", "ngrams"}:
+            sequence = _beginning(group.sequences, None if match is None else counted)
+            group.sequences = []
+            figures = diversity.sequence_figures(sequence)
+            if "vocabulary" in measures:
+                found["vocabulary"] = {
+                    "words": total,
+                    "types": distinct if counted or not total else None,
+                    "ttr": distinct / counted if counted else None,
+                    "taken": figures["words"],
+                    "mtld": figures["mtld"],
+                    "hdd": figures["hdd"],
+                    "reason": reason,
+                }
+            if "ngrams" in measures:
+                found["ngrams"] = {"taken": figures["words"], **figures["ngrams"]}
+        if "heaps" in measures:
+            found["heaps"] = heaps(*curve) | ({"reason": reason} if match and reason else {})
+        return found | self._of_sample(group, place)
+
+    def _of_sample(self, group: Group, place: int) -> dict[str, Any]:
+        plan, found = self._plan, {}
+        if not plan.of_sample:
+            return {}
+        texts = group.texts.result()[: plan.sample]
+        if "compression" in plan.measures:
+            found["compression"] = diversity.compression(texts)
+        if plan.measures & {"self-bleu", "openings"}:
+            parted = [sentences(text) for text in texts]
+        if "self-bleu" in plan.measures:
+            found["lexical_diversity"], self._lexical[place] = diversity.lexical_diversity(
+                parted, plan.pooled
+            )
+        if "openings" in plan.measures:
+            found["openings"] = diversity.openings(texts, parted)
+            if not self.in_full:
+                found["openings"] |= {"openings": None, "templates": None}
+        return {"sample": len(texts), **found}
+
+
+def _beginning(sequences: list[np.ndarray], words: int | None) -> np.ndarray:
+    """The first words of sequences, all for None, with the breaks between texts."""
+    whole = np.concatenate([np.zeros(0, np.uint64), *sequences])
+    return whole if words is None else whole[np.cumsum(whole != BREAK) <= words]

@@ -1,0 +1,209 @@
+"""Linear regression on data of its own making, generation after generation (ToEdit, section 3).
+
+    x ~ N(0, I_d), y = x·w* + e, e ~ N(0, σ²); X holds T samples and is the same in all generations
+    Ỹ_1 = Xw* + E_1, w_n = X⁺Ỹ_n, Ŷ_n = Xw_{n-1} + E_n
+
+``replace``, ``accumulate`` and ``accumulate-subsample`` (arXiv 2404.01413, 2410.16713) and ``edit``
+(arXiv 2412.14689) differ in what Ỹ_n takes of Ŷ_n. What is simulated are these lines as they stand;
+``iteration_theory`` has the expressions and bounds. The test error is E‖w_n − w*‖², the excess over
+σ². All errors are linear in the noise, w* drops out: the simulation runs on deviations from it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import SynthError
+from synthtools.measure.least_squares import Solve, Weighted, solver
+
+WORKFLOWS = ("replace", "accumulate", "accumulate-subsample", "edit")
+MASKS = ("disjoint", "nested", "random")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is simulated.
+
+    Attributes:
+        samples: T; features: d, at most T − 2; noise: σ.
+        edited: rows that each edit replaces, one number for each generation after the first.
+        masks: which rows: ``disjoint`` from all earlier ones, ``nested`` in the one before, or a
+            fresh ``random`` draw without replacement.
+    """
+
+    samples: int
+    features: int
+    noise: float
+    generations: int
+    edited: tuple[int, ...]
+    masks: str = "disjoint"
+
+
+def edited_rows(samples: int, generations: int, share: float, decay: float) -> tuple[int, ...]:
+    """Rows of each mask: ``share`` of the samples, then ``decay`` times as many each time."""
+    return tuple(round(samples * share * decay**k) for k in range(generations - 1))
+
+
+def repetition(
+    setting: Setting,
+    workflows: tuple[str, ...],
+    seed: int,
+    number: int,
+    room: np.ndarray | None = None,
+) -> np.ndarray:
+    """Squared errors ‖w_n − w*‖² of one drawn X under each workflow.
+
+    X belongs to (seed, number) and the noise to (seed, number, workflow): a workflow's numbers do
+    not depend on the others that are asked for.
+
+    Args:
+        room: float64 [samples, features] that X may be laid in; new memory costs as much as X.
+
+    Returns:
+        float64 [workflows, generations].
+
+    Raises:
+        SynthError: a subsample determines no model.
+    """
+    draw = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 0)))
+    x = np.empty((setting.samples, setting.features)) if room is None else room
+    draw.standard_normal(out=x)
+    solve = solver(x.T @ x)
+    errors = np.empty((len(workflows), setting.generations))
+    for row, name in enumerate(workflows):
+        key = (number, 1 + WORKFLOWS.index(name))
+        noise = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+        for generation, error in enumerate(_PROCESSES[name](setting, x, solve, noise)):
+            errors[row, generation] = error @ error
+    return errors
+
+
+# Each process yields w_n − w* for n = 1, 2, …; labels are kept as deviations Ỹ − Xw*.
+
+
+def _noise(setting: Setting, draw: np.random.Generator, rows: int | None = None) -> np.ndarray:
+    return setting.noise * draw.standard_normal(setting.samples if rows is None else rows)
+
+
+def _replace(
+    setting: Setting, x: np.ndarray, solve: Solve, draw: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Ỹ_n = Ŷ_n."""
+    error = np.zeros(setting.features)
+    for _ in range(setting.generations):
+        error = error + solve(x.T @ _noise(setting, draw))  # X⁺X w_{n-1} = w_{n-1}
+        yield error
+
+
+def _accumulate(
+    setting: Setting, x: np.ndarray, solve: Solve, draw: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """The pool of n·T samples (X, Ŷ_1), …, (X, Ŷ_n): its least squares are X⁺ of their mean."""
+    error = np.zeros(setting.features)
+    moments = np.zeros(setting.features)
+    for generation in range(1, setting.generations + 1):
+        moments += x.T @ (x @ error + _noise(setting, draw))
+        error = solve(moments / generation)
+        yield error
+
+
+def _accumulate_subsample(
+    setting: Setting, x: np.ndarray, solve: Solve, draw: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """T of the pool's n·T samples, without replacement, drawn anew in each generation."""
+    rows = setting.samples
+    pool = np.empty((setting.generations, rows))
+    weighted = Weighted(x, solve)
+    error = np.zeros(setting.features)
+    for generation in range(1, setting.generations + 1):
+        pool[generation - 1] = x @ error + _noise(setting, draw)
+        if generation == 1:
+            error = solve(x.T @ pool[0])
+            yield error
+            continue
+        taken = draw.choice(generation * rows, rows, replace=False, shuffle=False)
+        row = taken % rows
+        times = np.bincount(row, minlength=rows)
+        labels = np.bincount(row, pool[:generation].reshape(-1)[taken], minlength=rows)
+        distinct = np.count_nonzero(times)
+        try:
+            error = weighted.solve(times, labels)
+        except np.linalg.LinAlgError:
+            error = np.full(setting.features, np.inf)
+        if distinct < setting.features or not np.isfinite(error).all():
+            raise SynthError(
+                f"accumulate-subsample: a subsample of {rows:,} holds {distinct:,} distinct "
+                f"samples and determines no {setting.features:,} features; give --samples at least "
+                f"{2 * setting.features:,}"
+            )
+        yield error
+
+
+def _edit(
+    setting: Setting, x: np.ndarray, solve: Solve, draw: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Ỹ_n = M_{n-1}Ŷ_n + (1 − M_{n-1})Ỹ_{n-1}."""
+    labels = _noise(setting, draw)
+    moments = x.T @ labels
+    error = solve(moments)
+    yield error
+    start = 0
+    for count in setting.edited:
+        # The rows of X are alike and the masks know nothing of them: neighbours serve as well as
+        # any others, and need no copy.
+        rows: Any = slice(start, start + count)
+        if setting.masks == "random":
+            rows = np.sort(draw.choice(setting.samples, count, replace=False, shuffle=False))
+        elif setting.masks == "disjoint":
+            start += count
+        part = x[rows]
+        drawn = part @ error + _noise(setting, draw, count)
+        moments = moments + part.T @ (drawn - labels[rows])
+        labels[rows] = drawn
+        error = solve(moments)
+        yield error
+
+
+_PROCESSES = {
+    "replace": _replace,
+    "accumulate": _accumulate,
+    "accumulate-subsample": _accumulate_subsample,
+    "edit": _edit,
+}
+
+
+def repetitions(
+    setting: Setting, workflows: tuple[str, ...], seed: int, count: int, jobs: int
+) -> np.ndarray:
+    """Squared errors of many drawn X, float64 [count, workflows, generations].
+
+    Repetitions run side by side, each on one core: the numbers do not depend on ``jobs``.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    import scipy.linalg  # noqa: F401 (its libraries have to be there to be limited)
+    from threadpoolctl import threadpool_limits
+
+    # Chunks are of one size whatever the cores; small problems would spend their time in the queue.
+    chunk = max(1, 200_000 // (setting.samples * setting.features))
+
+    own = threading.local()
+
+    def work(start: int) -> list[np.ndarray]:
+        if not hasattr(own, "room"):
+            own.room = np.empty((setting.samples, setting.features))
+        numbers = range(start, min(count, start + chunk))
+        return [repetition(setting, workflows, seed, number, own.room) for number in numbers]
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(jobs) as pool:
+        try:
+            found = [errors for part in pool.map(work, range(0, count, chunk)) for errors in part]
+        except BaseException:  # Ctrl-C too must not wait for what is still in the queue
+            pool.shutdown(cancel_futures=True)
+            raise
+    return np.array(found)

@@ -1,0 +1,116 @@
+"""What is known of iterated linear regression in closed form, beside what ``iteration`` simulates.
+
+All values are in units of base = σ²d/(T − d − 1), the expected test error of the first generation.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from synthtools.measure.iteration import Setting
+
+
+def base(setting: Setting) -> float:
+    """E‖w_1 − w*‖² = σ² E tr((XᵀX)⁻¹) = σ²d/(T − d − 1), for T ≥ d + 2."""
+    return setting.noise**2 * setting.features / (setting.samples - setting.features - 1)
+
+
+def shares(setting: Setting) -> np.ndarray:
+    """The share of the rows that each edit replaces, float64 [generations − 1]."""
+    return np.array(setting.edited, np.float64) / setting.samples
+
+
+def paper_expression(workflow: str, setting: Setting) -> list[float] | None:
+    """The papers' test error by generation; None where none is given.
+
+    - replace: n; accumulate: Σ_{i≤n} 1/i² (both exact)
+    - edit: ToEdit's Theorem 1, w_{n+1} = w* + X⁺(E_1 + Σ_{i≤n} M_i E_{i+1}), whose expectation over
+      masks that know nothing of the data is 1 + Σ_{i≤n} tr(M_i)/T
+    """
+    generations = np.arange(1, setting.generations + 1)
+    if workflow == "replace":
+        return generations.astype(float).tolist()
+    if workflow == "accumulate":
+        return np.cumsum(1 / generations**2).tolist()
+    if workflow == "edit":
+        return [1.0, *(1 + np.cumsum(shares(setting))).tolist()]
+    return None
+
+
+def bound(workflow: str) -> float | None:
+    """The papers' bound for all generations: π²/6 for accumulate, 2 for edit (Theorem 2)."""
+    return {"accumulate": math.pi**2 / 6, "edit": 2.0}.get(workflow)
+
+
+def shrinking_bound(setting: Setting, decay: float) -> float | None:
+    """The second bound of ToEdit's Theorem 2, for edits that shrink; None where there is none.
+
+    base + σ² √E[tr (XᵀX)⁻²] √E[tr M_1]/(1 − η), ‖M_i‖ = η‖M_{i-1}‖, with the Frobenius norm, so
+    that η² is ``decay``, the ratio of the edited shares. E tr (XᵀX)⁻² = d(T−1)/((T−d)(T−d−1)(T−d−3))
+    needs T > d + 3.
+    """
+    rows, features = setting.samples, setting.features
+    left = rows - features
+    if decay >= 1 or left <= 3 or not setting.edited:
+        return None
+    squared = features * (rows - 1) / (left * (left - 1) * (left - 3))
+    grown = math.sqrt(squared * setting.edited[0]) / (1 - math.sqrt(decay))
+    return 1 + setting.noise**2 * grown / base(setting)
+
+
+def large_sample_limit(workflow: str, setting: Setting) -> list[float]:
+    """The literal process for T ≫ d [ours].
+
+    Any part of the samples then has the same covariance as all, and
+
+        e_n = Σ_m F_nm e_m + N_n
+
+    where F_nm is the share of the samples of generation n whose labels the model w_m drew, and N_n
+    the least squares of the noise in them; Cov(N_n, N_m) = K_nm base/d, the share of the noise that
+    both have in common. So E_test = diag[(1 − F)⁻¹ K (1 − F)⁻ᵀ]. For replace and accumulate it is
+    exact for every T.
+    """
+    size = setting.generations
+    drawn, common = _composition(workflow, setting)
+    spread = np.linalg.inv(np.eye(size) - drawn)
+    return np.diag(spread @ common @ spread.T).tolist()
+
+
+def _composition(workflow: str, setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    """F and K, float64 [generations, generations]."""
+    size = setting.generations
+    if workflow == "replace":
+        return np.eye(size, k=-1), np.eye(size)
+    if workflow != "edit":
+        number = np.arange(1, size + 1)
+        drawn = np.tril(np.ones((size, size)), -1) / number[:, None]
+        common = 1 / np.maximum.outer(number, number)
+        if workflow == "accumulate-subsample":
+            np.fill_diagonal(common, 1.0)
+        return drawn, common
+    kept = _kept(setting)
+    drawn = np.zeros((size, size))
+    for n in range(size):
+        for m in range(1, n + 1):
+            # Last edited in generation m: the same since m, another before.
+            drawn[n, m - 1] = kept[n, m] - kept[n, m - 1]
+    return drawn, np.tril(kept) + np.tril(kept, -1).T
+
+
+def _kept(setting: Setting) -> np.ndarray:
+    """Share of the rows with the same label in generation m as in n ≥ m, at [n, m]."""
+    size = setting.generations
+    edited = np.concatenate([[1.0], shares(setting)])
+    kept = np.eye(size)
+    for n in range(size):
+        for m in range(n):
+            between = edited[m + 1 : n + 1]
+            if setting.masks == "random":
+                kept[n, m] = np.prod(1 - between)
+            elif setting.masks == "nested":
+                kept[n, m] = 1 - between.max()
+            else:
+                kept[n, m] = 1 - between.sum()
+    return kept

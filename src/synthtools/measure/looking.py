@@ -1,0 +1,100 @@
+"""What is to be measured of groups of texts, and what one batch's texts say by themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from synthtools.measure.rates import matches
+from synthtools.records.batch import Batch
+from synthtools.records.identity import ID_FIELD, Hashes, hashes
+from synthtools.records.texts import Texts
+from synthtools.text.lexical import Words, character_counts, words_of
+from synthtools.text.ngrams import word_counts
+
+FREE = ("lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings")
+MEASURES = (*FREE, "tokens", "semantic", "rates")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured.
+
+    Attributes:
+        measures: of ``MEASURES``.
+        sample, pooled: documents of a group for self-BLEU, compression and openings; of them, those
+            whose sentences are pooled.
+        vectors: documents of a group for semantic diversity.
+        words: words of a group whose n-grams, MTLD and HD-D are taken.
+        by_model: the vectors come from a model, which needs the texts.
+        match: words of each group over which figures that depend on the amount of text are taken;
+            0 for as many as the smallest group that a law can be fitted to; None for all.
+        patterns: by name, whose rates are measured.
+        seed: of the rates' intervals.
+    """
+
+    measures: frozenset[str]
+    sample: int = 500
+    pooled: int = 100
+    vectors: int = 5000
+    words: int = 1_000_000
+    by_model: bool = False
+    match: int | None = None
+    patterns: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def of_words(self) -> bool:
+        return bool(self.measures & {"vocabulary", "heaps", "ngrams"})
+
+    @property
+    def of_sample(self) -> bool:
+        return bool(self.measures & {"compression", "self-bleu", "openings"})
+
+    @property
+    def texts_kept(self) -> int:
+        kept = self.vectors if self.by_model and "semantic" in self.measures else 0
+        return max(kept, self.sample if self.of_sample else 0)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one batch's texts say by themselves; made in any thread.
+
+    Attributes:
+        lengths: name → int64 [texts].
+        words: None where no measure needs them.
+        tokens: ids of each text, None without a tokenizer.
+        matches: of each pattern, int64 [texts].
+    """
+
+    lengths: dict[str, np.ndarray]
+    words: Words | None
+    tokens: list[np.ndarray] | None
+    keys: Hashes
+    matches: dict[str, np.ndarray]
+
+
+def look(
+    plan: Plan, encode: Callable[[list[str]], list[np.ndarray]] | None
+) -> Callable[[Batch, Texts], Seen]:
+    """The work on one batch, for ``records.working``."""
+
+    def work(batch: Batch, texts: Texts) -> Seen:
+        lengths = {
+            "characters": character_counts(texts),
+            "bytes": texts.lengths(),
+            "words": word_counts(texts),
+        }
+        strings = list(texts) if encode is not None or plan.patterns else []
+        tokens = encode(strings) if encode is not None else None
+        if tokens is not None:
+            lengths["tokens"] = np.array([len(ids) for ids in tokens], np.int64)
+        words = words_of(texts) if plan.of_words else None
+        keys = hashes(batch.column(ID_FIELD), texts.views())
+        return Seen(lengths, words, tokens, keys, matches(plan.patterns, strings))
+
+    return work

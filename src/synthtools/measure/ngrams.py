@@ -1,0 +1,138 @@
+"""Corpora as hashed n-grams: responses and their most frequent n-grams, gathered batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from synthtools.measure.response import (
+    concentration,
+    divergence,
+    largest_differences,
+    over_represented,
+)
+from synthtools.records.texts import Texts
+from synthtools.records.working import Worked
+from synthtools.text.ngrams import NgramHasher
+from synthtools.text.sift import sifted
+from synthtools.text.top import NgramTable, TopNgrams, tabulate
+
+# n-grams of each corpus among which those that stand out are sought.
+_CANDIDATES = 20_000
+_STANDING_OUT = 40
+# Distinct n-grams of a length held at most.
+_HELD = 4_000_000
+_BUCKETS_SHOWN = 40
+
+
+@dataclass
+class Corpus:
+    """What has been counted of one corpus.
+
+    Attributes:
+        response: n-grams in each bucket, int64 [buckets].
+        top: by length, the most frequent n-grams.
+    """
+
+    name: str
+    response: np.ndarray
+    top: dict[int, TopNgrams]
+    documents: int = 0
+    utf8_bytes: int = 0
+
+    def report(self, top: int) -> dict[str, Any]:
+        """The corpus's part of a report, with its ``top`` most frequent n-grams."""
+        return {
+            "name": self.name,
+            "documents": self.documents,
+            "bytes": self.utf8_bytes,
+            "ngrams": int(self.response.sum()),
+            **concentration(self.response),
+            "top": {
+                str(n): {
+                    "total": found.total,
+                    "count_too_low_by_at_most": found.error_of(top),
+                    "ngrams": [list(row) for row in found.top(top)],
+                }
+                for n, found in self.top.items()
+            },
+            "response": self.response.tolist(),
+        }
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Counts the n-grams of corpora.
+
+    Attributes:
+        top: whether the most frequent n-grams are wanted.
+        exact: count every n-gram, in memory that grows with them; else each batch counts those
+            that are frequent in it, and counts can be a little too low.
+    """
+
+    hasher: NgramHasher
+    top: bool
+    exact: bool = False
+
+    def work(self, _: Any, texts: Texts) -> tuple[np.ndarray, list[NgramTable]]:
+        """Counts one batch; safe in any thread."""
+        hasher = self.hasher
+        if not self.top:
+            return hasher.counts(texts), []
+        if self.exact:
+            return hasher.counts(texts), [tabulate(texts, n) for n in hasher.orders]
+        response, tables = sifted(texts, hasher.orders, hasher.buckets)
+        return response if hasher.hash == "fast" else hasher.counts(texts), tables
+
+    def corpus(
+        self,
+        name: str,
+        found: Iterable[Worked[tuple[np.ndarray, list[NgramTable]]]],
+        seen: Callable[[int], None],
+    ) -> Corpus:
+        """Gathers the counts of a corpus's batches.
+
+        Args:
+            seen: told the number of records of each batch.
+        """
+        orders = self.hasher.orders if self.top else ()
+        corpus = Corpus(
+            name,
+            np.zeros(self.hasher.buckets, np.int64),
+            {n: TopNgrams(n, None if self.exact else _HELD) for n in orders},
+        )
+        for batch in found:
+            counts, tables = batch.result
+            corpus.response += counts
+            for top, table in zip(corpus.top.values(), tables, strict=True):
+                top.add(table)
+            corpus.documents += len(batch.batch)
+            corpus.utf8_bytes += batch.text_bytes
+            seen(len(batch.batch))
+        return corpus
+
+
+def comparisons(corpora: list[Corpus], top: int) -> list[dict[str, Any]]:
+    """Each corpus against each: divergences, buckets and n-grams that tell them apart."""
+    pairs = []
+    for left, right in combinations(corpora, 2):
+        standing_out = {}
+        for n in left.top:
+            tables = [dict(side.top[n].top(_CANDIDATES)) for side in (left, right)]
+            totals = [side.top[n].total for side in (left, right)]
+            more, less = over_represented(*tables, totals, min(top, _STANDING_OUT))
+            standing_out[str(n)] = {"left": more, "right": less}
+        pairs.append(
+            {
+                "left": left.name,
+                "right": right.name,
+                **divergence(left.response, right.response),
+                "buckets": largest_differences(left.response, right.response, _BUCKETS_SHOWN),
+                "over_represented": standing_out,
+            }
+        )
+    return pairs

@@ -1,0 +1,93 @@
+"""How often patterns come in texts, by 1,000 words."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import UsageError
+from synthtools.measure.bootstrap import intervals
+
+PER_WORDS = 1000
+RESAMPLES = 1000
+# Documents of a group beyond this number are resampled in so many blocks of chance.
+_BLOCKS = 1000
+
+
+def patterns_of(given: Sequence[str], option: str) -> dict[str, re.Pattern[str]]:
+    """``NAME=REGEX`` of a command line, by name.
+
+    Raises:
+        UsageError: it is none, or two have one name.
+    """
+    found: dict[str, re.Pattern[str]] = {}
+    for text in given:
+        name, _, pattern = text.partition("=")
+        if not name or not pattern:
+            raise UsageError(f"{option} {text}: use NAME=REGEX")
+        if name in found:
+            raise UsageError(f"{option} {name}=…: is given twice")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                found[name] = re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise UsageError(f"{option} {text}: no regular expression ({error})") from error
+    return found
+
+
+def matches(patterns: Mapping[str, re.Pattern[str]], texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """How often each pattern is found in each text, int64 [texts]; matches do not overlap."""
+    return {
+        name: np.array([sum(1 for _ in pattern.finditer(text)) for text in texts], np.int64)
+        for name, pattern in patterns.items()
+    }
+
+
+def rate(found: np.ndarray, words: np.ndarray, seed: int, resamples: int) -> dict[str, Any]:
+    """Matches in 1,000 words, with a 95 % bootstrap interval over documents [ours].
+
+    Documents are drawn, not words: a pattern comes in clusters. Of more than 1,000 documents, 1,000
+    blocks are drawn, to which documents are given by chance: sums over blocks vary as sums over as
+    many documents do, at a cost that does not grow.
+
+    Args:
+        found, words: of each document, float64; resamples: 0 for no interval.
+
+    Returns:
+        ``value`` (None without words), ``interval``, ``matches``, ``words``; ``reason`` why value or
+        interval are None.
+    """
+    total, length = int(found.sum()), int(words.sum())
+    value = PER_WORDS * total / length if length else None
+    reach, reason = None, None
+    if value is None:
+        reason = "no words"
+    elif not resamples:
+        reason = "no intervals of so many groups"
+    elif len(found) < 2:
+        reason = "one document has no spread"
+    elif not total:
+        reason = "no match: resamples have none either"
+    else:
+        reach = _interval(found, words, value, seed, resamples)
+        reason = None if reach else "some resamples have no words"
+    return {"value": value, "interval": reach, "matches": total, "words": length, "reason": reason}
+
+
+def _interval(
+    found: np.ndarray, words: np.ndarray, value: float, seed: int, resamples: int
+) -> list[float] | None:
+    draw = np.random.default_rng(np.random.SeedSequence(seed))
+    if len(found) > _BLOCKS:
+        block = draw.permutation(len(found)) % _BLOCKS
+        found, words = np.bincount(block, found), np.bincount(block, words)
+    times = draw.integers(0, len(found), (resamples, len(found)))
+    length = words[times].sum(axis=1)
+    table = np.full(resamples, np.nan)
+    np.divide(PER_WORDS * found[times].sum(axis=1), length, out=table, where=length > 0)
+    return intervals(["rate"], table[:, None], np.array([value]))["rate"]

@@ -1,0 +1,159 @@
+"""Rows of repeated runs as groups: mean, spread and interval of each value over the repetitions [ours].
+
+The interval is Student's: mean ± t(0.975, n − 1) · s / √n, with s the sample standard deviation (n − 1 in the
+denominator). It takes repetitions as independent draws of one nearly normal distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from synthtools.errors import SynthError
+from synthtools.measure import natural
+
+CONFIDENCE = 0.95
+ALONE = "one repetition has no interval"
+NONE = "no value"
+
+# What tells the repetitions of a group apart: the values of the fields that were repeated over.
+Repetition = tuple[Any, ...]
+
+
+@dataclass
+class Row:
+    """What was found of one run.
+
+    Attributes:
+        fields: what tells this row from others, by name.
+        values: by name; a name that no report of the run had is missing or None.
+        others: what came along and is no number.
+    """
+
+    fields: dict[str, Any]
+    values: dict[str, int | float | None] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Group:
+    """Rows that differ by their repetition alone.
+
+    Attributes:
+        fields: what they have in common.
+        values: name → repetition → value; repetitions without the value are not in it.
+        repetitions: all, in order.
+    """
+
+    fields: dict[str, Any]
+    values: dict[str, dict[Repetition, float]]
+    repetitions: list[Repetition]
+
+
+def label(fields: dict[str, Any]) -> str:
+    """``share=25, method=npo``; ``all`` where there is no field."""
+    return ", ".join(f"{name}={'null' if v is None else v}" for name, v in fields.items()) or "all"
+
+
+def grouped(
+    rows: Iterable[Row], by: Sequence[str], over: Sequence[str], names: Sequence[str]
+) -> list[Group]:
+    """The rows by the fields ``by``, in natural order.
+
+    Args:
+        over: fields that tell the repetitions of a group apart.
+        names: of the values.
+
+    Raises:
+        SynthError: two rows of a group are the same repetition, or a value is too large.
+    """
+    found: dict[tuple[Any, ...], Group] = {}
+    first: dict[tuple[tuple[Any, ...], Repetition], Row] = {}
+    for row in rows:
+        fields = {name: row.fields.get(name) for name in by}
+        place = tuple(natural.key(value) for value in fields.values())
+        group = found.setdefault(place, Group(fields, {name: {} for name in names}, []))
+        repetition = tuple(natural.key(row.fields.get(name)) for name in over)
+        other = first.setdefault((place, repetition), row)
+        if other is not row:
+            raise _twice(other, row, by, over)
+        group.repetitions.append(repetition)
+        for name in names:
+            value = row.values.get(name)
+            if value is not None:
+                group.values[name][repetition] = _float(value, name, row)
+    groups = sorted(found.values(), key=lambda g: [*map(natural.order, g.fields.values())])
+    for group in groups:
+        group.repetitions.sort(key=lambda one: [*map(natural.order, one)])
+    return groups
+
+
+def _twice(one: Row, other: Row, by: Sequence[str], over: Sequence[str]) -> SynthError:
+    aside = {*by, *over}
+    differ = [n for n in {**one.fields, **other.fields} if n not in aside]
+    told = [f"({label({n: row.fields.get(n) for n in differ})})" for row in (one, other)]
+    same = label({name: one.fields.get(name) for name in (*by, *over)})
+    apart = f" {' and '.join(told)}; name the field that parts them in --by or --over"
+    return SynthError(
+        f"two rows are the same repetition: {same}"
+        + (apart if differ else "; --over FIELD names what parts them")
+    )
+
+
+def _float(value: int | float, name: str, row: Row) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise SynthError(f"{name} of {label(row.fields)}: too large a number") from error
+
+
+def estimate(values: Iterable[float]) -> dict[str, Any]:
+    """Mean, spread and 95 % interval of the mean.
+
+    Returns:
+        ``n``; ``mean``; ``standard_deviation``, ``low`` and ``high``, None below two values;
+        ``reason``: why something is None, else None. Values that are all the same have an interval
+        of that one point.
+    """
+    found = list(values)
+    size = len(found)
+    names = ("mean", "standard_deviation", "low", "high")
+    if not size:
+        return {"n": 0, **dict.fromkeys(names), "reason": NONE}
+    if min(found) == max(found):  # exactly: rounding of a mean would make a spread of it
+        mean, spread = found[0], 0.0
+    else:
+        mean = math.fsum(value / size for value in found)
+        spread = math.sqrt(math.fsum((v - mean) * (v - mean) / (size - 1) for v in found))
+    if size < 2:
+        return {"n": 1, **dict.fromkeys(names), "mean": mean, "reason": ALONE}
+    reach = quantile(size - 1) * spread / math.sqrt(size)
+    numbers = (mean, spread, mean - reach, mean + reach)
+    return {"n": size, **dict(zip(names, numbers, strict=True)), "reason": None}
+
+
+def quantile(degrees: int) -> float:
+    """How many standard errors the interval reaches to each side, by Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
+
+
+def table(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Each group in numbers: ``name``, ``fields``, ``repetitions`` (how many rows), ``values`` (name →
+    ``estimate``)."""
+    return [
+        {
+            "name": label(group.fields),
+            "fields": group.fields,
+            "repetitions": len(group.repetitions),
+            "values": {
+                # In the order of the repetitions: sums must not depend on the order of files.
+                name: estimate(found[r] for r in group.repetitions if r in found)
+                for name, found in group.values.items()
+            },
+        }
+        for group in groups
+    ]

@@ -1,0 +1,86 @@
+"""Records → records with their scores under a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthtools.lm.ahead import overlapped
+from synthtools.lm.scorer import LanguageModel, Tokenised
+from synthtools.lm.scores import Request, Scores
+from synthtools.measure.perplexity import DocumentScore, document_score
+from synthtools.records.batch import Batch, Column
+from synthtools.records.transform import gathered
+
+
+@dataclass
+class ScoredBatch:
+    """A batch with what the model says of it.
+
+    Attributes:
+        scores: of each record; documents: their perplexities; utf8_bytes: of each text.
+    """
+
+    batch: Batch
+    scores: list[Scores]
+    documents: list[DocumentScore]
+    utf8_bytes: list[int]
+
+
+def scored(
+    batches: Iterable[Batch],
+    model: LanguageModel,
+    request: Request,
+    text_field: str,
+    prompt_field: str | None = None,
+) -> Iterator[ScoredBatch]:
+    """Scores records; reading and tokenising, the model, and the caller run side by side.
+
+    Args:
+        prompt_field: a field whose text is context before the record's text and is not scored.
+    """
+
+    def tokenise(run: list[Batch]) -> tuple[list[Batch], list[Tokenised]]:
+        texts = [text for batch in run for text in batch.column(text_field)]
+        prompts = None
+        if prompt_field is not None:
+            prompts = [prompt for batch in run for prompt in batch.column(prompt_field)]
+        return run, model.tokenise(texts, prompts)
+
+    def score(item: tuple[list[Batch], list[Tokenised]]) -> tuple[list[Batch], list[Scores]]:
+        run, texts = item
+        return run, model.score(texts, request)
+
+    runs = gathered(batches, lambda batch: int(batch.sizes().sum()), model.chunk_bytes)
+    for run, scores in overlapped(runs, tokenise, score, at_once=model.calls):
+        start = 0
+        for batch in run:
+            yield _scored_batch(batch, scores[start : start + len(batch)], text_field)
+            start += len(batch)
+
+
+def _scored_batch(batch: Batch, scores: list[Scores], text_field: str) -> ScoredBatch:
+    sizes = [len(text.encode("utf-8")) for text in batch.column(text_field)]
+    documents = [document_score(s.logprobs, n) for s, n in zip(scores, sizes, strict=True)]
+    return ScoredBatch(batch, scores, documents, sizes)
+
+
+def with_fields(item: ScoredBatch, tokens: bool, candidates: bool) -> Batch:
+    """The batch with ``ppl``, ``nll``, ``n_tokens``, ``bits_per_byte``, and on request
+    ``token_ids`` and ``token_logprobs``, and ``candidates``."""
+    documents = item.documents
+    columns = {
+        "ppl": Column("float", [d.ppl for d in documents]),
+        "nll": Column("float", [d.nll for d in documents]),
+        "n_tokens": Column("int", [d.n_tokens for d in documents]),
+        "bits_per_byte": Column("float", [d.bits_per_byte for d in documents]),
+    }
+    if tokens or candidates:
+        columns["token_ids"] = Column("ids", [s.ids for s in item.scores])
+        columns["token_logprobs"] = Column("logprobs", [s.logprobs for s in item.scores])
+    if candidates:
+        columns["candidates"] = Column("candidates", [s.candidates for s in item.scores])
+    counts = np.array([d.n_tokens for d in documents], np.int64)
+    return item.batch.adding(columns, {"tokens": counts})

@@ -1,0 +1,97 @@
+"""Frequencies of token ids (Flaws): their density along the vocabulary, tokens that stand out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from synthtools.measure.diversity import entropy
+from synthtools.measure.response import log_odds
+
+_GRID = 512
+_LIST = 30
+# Density takes (grid × distinct tokens) exponentials a group.
+MOST_DENSITIES = 20
+# Beyond this, lists of tokens are more than a reader can look at.
+MOST_LISTS = 200
+
+
+def frequency(ids: np.ndarray, counts: np.ndarray, size: int, density: bool) -> dict[str, Any]:
+    """Of a group's tokens: how many, entropy, and their density along the ids.
+
+    Args:
+        ids: int64, distinct; counts: int64; size: of the vocabulary.
+    """
+    total = int(counts.sum())
+    found = entropy(counts)
+    reason = None if total else "no tokens"
+    if total and not density:
+        reason = f"density: more than {MOST_DENSITIES} groups"
+    return {
+        "total": total,
+        "distinct": len(ids),
+        "share_of_vocabulary": len(ids) / size if size else None,
+        "entropy": found,
+        "perplexity": None if found is None else math.exp(found),
+        "density": kernel_density(ids, counts, size) if total and density else None,
+        "reason": reason,
+    }
+
+
+def kernel_density(ids: np.ndarray, counts: np.ndarray, size: int) -> dict[str, Any] | None:
+    """Gaussian kernel density of token ids by frequency, on a grid over the vocabulary.
+
+    The bandwidth is Scott's for all tokens, σ·N^(−1/5), as ``scipy.stats.gaussian_kde`` has it for the
+    ids with repeats. None where all tokens are one.
+    """
+    total = int(counts.sum())
+    mean = float(ids @ counts) / total
+    squares = float(((ids - mean) ** 2) @ counts)
+    if total < 2 or squares == 0:
+        return None
+    width = math.sqrt(squares / (total - 1)) * total ** (-1 / 5)
+    grid = np.linspace(0, max(size - 1, 1), _GRID)
+    values = np.array([counts @ np.exp(-(((x - ids) / width) ** 2) / 2) for x in grid])
+    values /= total * width * math.sqrt(2 * math.pi)
+    return {"token_ids": grid.tolist(), "density": values.tolist(), "bandwidth": width}
+
+
+def standing_out(
+    tokens: dict[int, tuple[np.ndarray, np.ndarray]], names: list[str], surfaces: list[bytes]
+) -> list[dict[str, Any]]:
+    """The tokens of each group that stand out against all others (of two: against the other).
+
+    Args:
+        tokens: of each group by its place in ``names``, ids and counts.
+        surfaces: of each id.
+    """
+    pooled = np.zeros(len(surfaces), np.int64)
+    for ids, counts in tokens.values():
+        pooled[ids] += counts
+    seen = np.flatnonzero(pooled)
+    total = int(pooled.sum())
+    found = []
+    for group, (ids, counts) in sorted(tokens.items()):
+        own = np.zeros_like(pooled)
+        own[ids] = counts
+        sides = np.stack([own, pooled - own], axis=1)[seen]
+        size = int(counts.sum())
+        rows: list[dict[str, Any]] = []
+        if size < total:
+            odds, z = log_odds(sides, (size, total - size))
+            first = np.argsort(-z, kind="stable")[:_LIST]
+            rows = [
+                {
+                    "token": surfaces[seen[index]].decode("utf-8", "replace"),
+                    "token_id": int(seen[index]),
+                    "count": int(sides[index, 0]),
+                    "others": int(sides[index, 1]),
+                    "log_odds": float(odds[index]),
+                    "z": float(z[index]),
+                }
+                for index in first[z[first] > 0].tolist()
+            ]
+        found.append({"group": names[group], "tokens": rows})
+    return found

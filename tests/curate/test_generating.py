@@ -1,0 +1,434 @@
+"""Protocols of generation with a model that is a function, so that every answer is known."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthtools.cli.app import build
+from synthtools.curate import wordings
+from synthtools.curate.asking import Asked, Said, Template
+from synthtools.curate.assigning import stratified
+from synthtools.curate.beginnings import beginning
+from synthtools.curate.extrapolating import pair_in
+from synthtools.curate.reasoning import gold_of, reached
+from synthtools.errors import SynthError, UsageError
+from synthtools.lm import generation
+from synthtools.lm.generation import Answer, Generator, Prompt, failed
+from synthtools.records.batch import JsonBatch
+from synthtools.text.rouge import Pool, common_subsequence, rouge_l, words
+
+Speak = Callable[[str, Prompt], str | None]
+
+
+class Spoken(Generator):
+    """Answers by a function of (what was last said, prompt); None is an error.
+
+    Attributes:
+        prompts: that came.
+    """
+
+    context = None
+
+    def __init__(self, name: str, speak: Speak) -> None:
+        self.description = {"name": name, "revision": "r1"}
+        self._speak = speak
+        self.prompts: list[Prompt] = []
+
+    def generate(self, prompts: Iterable[Prompt], finished: Any = None) -> Iterator[Answer]:
+        for place, prompt in enumerate(prompts):
+            self.prompts.append(prompt)
+            said = prompt.text if prompt.text is not None else prompt.messages[-1]["content"]
+            text = self._speak(said, prompt)
+            answer = failed("no idea") if text is None else Answer(text, "stop", 7, len(text))
+            if finished:
+                finished(place, answer)
+            yield answer
+
+    def sample_as(self, sampling: Any) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs ``synth generate`` on records: the written records; ``.models`` holds the generators."""
+
+    def run(records: list[dict[str, Any]], speak: Speak, *arguments: str) -> list[dict[str, Any]]:
+        run.models = []
+
+        def opened(settings: Any, sampling: Any, seed: int, tell: Any, **_: Any) -> Spoken:
+            run.models.append(Spoken(settings.model.name, speak))
+            run.sampling = sampling
+            return run.models[-1]
+
+        monkeypatch.setattr(generation, "open_generator", opened)
+        source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+        source.write_text("".join(json.dumps(record) + "\n" for record in records))
+        more = () if "-o" in arguments else ("-o", str(output), "--force")
+        build()(["generate", str(source), *more, *arguments], standalone_mode=False)
+        return [json.loads(line) for line in output.read_text().splitlines()] if more else []
+
+    return run
+
+
+def echo(said: str, prompt: Prompt) -> str:
+    return f"<{said}>"
+
+
+def test_every_record_says_how_it_came_about(generate: Any) -> None:
+    (found,) = generate([{"id": 1, "prompt": "Hi", "x": 2}], echo, "-m", "M", "--seed", "4")
+    assert found == {
+        "id": 1,
+        "prompt": "Hi",
+        "x": 2,
+        "response": "<Hi>",
+        "model": "M",
+        "generate_revision": "r1",
+        "generate_finish_reason": "stop",
+        "generate_prompt_tokens": 7,
+        "generate_tokens": 4,
+        "generate_temperature": 0.7,
+        "generate_top_p": 0.9,
+        "generate_max_new_tokens": 1024,
+        "generate_seed": 4,
+    }
+
+
+def test_templates_context_and_system(generate: Any) -> None:
+    records = [{"a": "x", "b": {"c": [1]}, "prompt": "p"}]
+    template = "{a}: {b} {{z}}"
+    assert generate(records, echo, "--template", template)[0]["response"] == '<x: {"c":[1]} {z}>'
+    assert generate(records, echo, "--context-field", "a")[0]["response"] == "<x\n\np>"
+    generate(records, echo, "--system", "Be brief.")
+    assert generate.models[0].prompts[0].messages == (
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "p"},
+    )
+    generate(records, echo, "--plain")
+    assert generate.models[0].prompts[0].text == "p"
+
+
+def test_a_template_from_a_file(generate: Any, tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("Say {prompt}\n")
+    found = generate([{"prompt": "a"}], echo, "--template", f"@{tmp_path / 't'}")
+    assert found[0]["response"] == "<Say a\n>"
+    with pytest.raises(SynthError, match="cannot be read"):
+        generate([{"prompt": "a"}], echo, "--template", "@/no/such/file")
+
+
+def test_conversations_in_the_prompt_field(generate: Any) -> None:
+    messages = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    generate([{"prompt": messages}], echo, "--system", "s")
+    assert [m["content"] for m in generate.models[0].prompts[0].messages] == ["s", "a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"text": "a"}, 'no field "prompt"'),
+        ({"prompt": None}, 'no field "prompt"'),
+        ({"prompt": "  "}, "the prompt is empty"),
+        ({"prompt": 5}, "neither a text nor a list of messages"),
+        ({"prompt": []}, "no list of {role, content}"),
+        ({"prompt": [{"role": "oracle", "content": "a"}]}, "no list of {role, content}"),
+        ({"prompt": [{"role": "assistant", "content": "a"}]}, "does not end with a message of"),
+        ({"prompt": "a", "response": "b"}, 'a field "response" already'),
+        ({"prompt": "a", "model": "b"}, 'a field "model" already'),
+        ({"prompt": "unanswerable"}, "no idea"),
+    ],
+)
+def test_bad_records(generate: Any, tmp_path: Path, record: Any, reason: str) -> None:
+    def speak(said: str, prompt: Prompt) -> str | None:
+        return None if said == "unanswerable" else said
+
+    records = [{"prompt": "good"}, record, {"prompt": "too"}]
+    with pytest.raises(SynthError, match=r"in\.jsonl:2: .*" + reason.replace("{", r"\{")):
+        generate(records, speak)
+    rejects = tmp_path / "rejects.jsonl"
+    found = generate(records, speak, "--on-error", "skip", "--rejects", str(rejects))
+    assert [r["response"] for r in found] == ["good", "too"]
+    (told,) = [json.loads(line) for line in rejects.read_text().splitlines()]
+    assert told["line"] == 2 and reason in told["reason"] and json.loads(told["raw"]) == record
+
+
+def test_fields_that_are_named_are_replaced(generate: Any) -> None:
+    record = {"prompt": "a", "response": "old", "model": "old"}
+    more = ("--response-field", "response", "--model-field", "by")
+    (found,) = generate([record], echo, *more, "-m", "M")
+    assert (found["response"], found["model"], found["by"]) == ("<a>", "old", "M")
+
+
+def test_several_answers_have_draws_of_their_own(generate: Any) -> None:
+    records = [{"prompt": "a"}, {"prompt": "a"}, {"prompt": "b"}]
+    found = generate(records, echo, "-n", "3")
+    assert [r["generate_sample"] for r in found] == [0, 1, 2] * 3
+    keys = [p.key for p in generate.models[0].prompts]
+    assert len(set(keys)) == 9
+    generate(records[::-1], echo, "-n", "3")
+    assert sorted(p.key for p in generate.models[0].prompts) == sorted(keys)
+
+
+def test_each_model_answers_all_or_its_share(generate: Any) -> None:
+    records = [{"id": i, "prompt": f"p{i}", "kind": "ab"[i % 3 == 0]} for i in range(50)]
+    models = ("-m", "A", "-m", "B", "-m", "C", "-m", "D")
+    found = generate(records, echo, *models)
+    assert [(r["model"], r["id"]) for r in found] == [(m, i) for m in "ABCD" for i in range(50)]
+    found = generate(records, echo, *models, "--assign", "stratified", "--stratify-by", "kind")
+    assert sorted(r["id"] for r in found) == list(range(50))
+    counts = Counter((r["model"], r["kind"]) for r in found)
+    for kind in "ab":
+        shares = [counts[m, kind] for m in "ABCD"]
+        assert max(shares) - min(shares) <= 1
+    totals = Counter(r["model"] for r in found).values()
+    assert max(totals) - min(totals) <= 1
+    again = generate(records, echo, *models, "--assign", "stratified", "--stratify-by", "kind")
+    assert again == found
+    other = generate(
+        records[::-1], echo, *models, "--assign", "stratified", "--stratify-by", "kind"
+    )
+    assert {r["id"]: r["model"] for r in other} == {r["id"]: r["model"] for r in found}
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=60), st.integers(2, 5), st.integers(0, 3))
+def test_shares_are_equal(kinds: list[str], models: int, seed: int) -> None:
+    lines = [json.dumps({"kind": kind}).encode() for kind in kinds]
+    places = np.arange(len(lines))
+    batch = JsonBatch("x", places + 1, places, lines=lines)
+    items = [Asked(batch, [Said("", None)] * len(lines), places.astype(np.uint64) * 7919)]
+    found = stratified(items if lines else [], models, seed, "kind")
+    assert len(found) == len(kinds)
+    for kind in {None, *kinds}:
+        mine = [m for m, k in zip(found.tolist(), kinds, strict=True) if kind in (None, k)]
+        shares = [mine.count(m) for m in range(models)]
+        assert max(shares) - min(shares) <= 1
+
+
+def test_styles_rephrase_the_document(generate: Any) -> None:
+    for style in wordings.STYLES:
+        (found,) = generate([{"text": "The {text}."}], echo, "--style", style)
+        assert found["response"] == f"<{wordings.STYLES[style]}\n\nThe {{text}}.>"
+
+
+# ---------------------------------------------------------------- STaR
+
+
+def test_rationales_that_reach_the_answer_are_kept(generate: Any) -> None:
+    def speak(said: str, prompt: Prompt) -> str:
+        if "easy" in said or ("hard" in said and "Hint" in said):
+            return "Well. The answer is $1,002.50."
+        return "The answer is 3."
+
+    records = [
+        {"id": kind, "prompt": kind, "answer": "so\n#### 1002.5"} for kind in ("easy", "no", "hard")
+    ]
+    found = generate(records, speak, "--rationale")
+    assert [(r["id"], r["rationale"]) for r in found] == [("easy", "direct"), ("hard", "hinted")]
+    said = [p.messages[-1]["content"] for p in generate.models[0].prompts]
+    assert len(said) == 5 and sum("Hint: the right answer is 1002.5" in s for s in said) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "right"),
+    [
+        ("The answer is 18.", "18", True),
+        ("the answer is: $18.00 a day", "18", True),
+        ("The answer is 18. No, the answer is 19.", "18", False),
+        ("The answer is 1/2", "0.5", True),
+        ("The answer is 1/0", "0.5", False),
+        ("The answer is -3", "3", False),
+        ("The answer is **Paris**.", "paris", True),
+        ("The answer is Paris, France", "Paris", False),
+        ("18", "18", False),
+        ("", "18", False),
+        ("The answer is eighteen", "18", False),
+        ("The answer is 50%", "50 %", True),
+    ],
+)
+def test_what_reaches_an_answer(text: str, gold: str, right: bool) -> None:
+    assert reached(text, gold) is right
+
+
+def test_gold_answers() -> None:
+    assert gold_of("a <<1+1=2>>\n#### 2") == "2"
+    assert gold_of(5) == "5"
+
+
+# ---------------------------------------------------------------- S3
+
+
+def test_errors_become_new_items(generate: Any) -> None:
+    def speak(said: str, prompt: Prompt) -> str:
+        assert "Its wrong answer: 5" in said
+        return "question: New?\nANSWER: yes\nindeed" if "2+2" in said else "I cannot."
+
+    records = [
+        {"id": i, "prompt": p, "answer": "4", "response": "5", "model": "small", "junk": 1}
+        for i, p in enumerate(("2+2", "3+3"))
+    ]
+    more = ("--extrapolate-errors", "--wrong-field", "response", "-m", "M")
+    (found,) = generate(records, speak, *more)
+    assert {k: v for k, v in found.items() if not k.startswith("generate_")} == {
+        "prompt": "New?",
+        "answer": "yes\nindeed",
+        "response": "yes\nindeed",
+        "model": "M",
+        "id": "0/new-0",
+        "extrapolated_from": "0",
+    }
+
+
+def test_pairs() -> None:
+    assert pair_in("Question: a\nAnswer: b") == ("a", "b")
+    for text in ("", "Question: a", "Answer: b", "Question:\nAnswer: b", "Question: a\nAnswer:"):
+        assert pair_in(text) is None
+
+
+# ---------------------------------------------------------------- beginnings
+
+
+@given(st.text(max_size=80), st.integers(1, 12))
+def test_a_beginning_has_so_many_tokens(builtin_tokenizer: Any, text: str, count: int) -> None:
+    found = beginning(text, count, builtin_tokenizer)
+    assert text.startswith(found)
+    ids = builtin_tokenizer.encode([text])[0]
+    if len(ids) <= count:
+        assert found == text
+    else:
+        surfaces = b"".join(builtin_tokenizer.surfaces[i] for i in ids[:count])
+        assert surfaces.decode("utf-8", "ignore").strip(" ") == found.strip(" ")
+
+
+def test_the_beginning_of_a_long_document(builtin_tokenizer: Any, documents: list[str]) -> None:
+    whole = " ".join(documents)
+    ids = builtin_tokenizer.encode([whole[:2000]])[0][:20]
+    expected = b"".join(builtin_tokenizer.surfaces[i] for i in ids).decode()
+    assert beginning(whole, 20, builtin_tokenizer) == expected
+
+
+@pytest.fixture(scope="module")
+def builtin_tokenizer(tokenizer: Any) -> Any:
+    from synthtools.lm.tokens import TextTokenizer
+
+    return TextTokenizer(tokenizer)
+
+
+# ---------------------------------------------------------------- Self-Instruct
+
+
+def test_new_tasks_are_unlike_all_others(generate: Any) -> None:
+    seeds = [{"prompt": f"Seed task number {i} about {'abcdefghijklm'[i]}"} for i in range(12)]
+    count = 0
+
+    def speak(said: str, prompt: Prompt) -> str:
+        nonlocal count
+        count += 1
+        new = f"{count} entirely fresh undertaking{count} with plan{count}"
+        return f"9. {new}\n10. {new} again\n11. Seed task number 3 about d\n12. two words\n13) " + (
+            "word " * 151
+        )
+
+    found = generate(seeds, speak, "--self-instruct", "40")
+    assert len(found) == 40
+    assert [r["id"] for r in found[:2]] == ["self-instruct-0-0", "self-instruct-0-1"]
+    assert all(r["rouge_l"] <= 0.7 and "response" not in r for r in found)
+    texts = [r["prompt"] for r in seeds] + [r["prompt"] for r in found]
+    for place, record in enumerate(found):
+        before = texts[: 12 + place]
+        nearest = max(rouge_l(words(record["prompt"]), words(other)) for other in before)
+        assert record["rouge_l"] == pytest.approx(nearest)
+    shown = [p.messages[-1]["content"] for p in generate.models[0].prompts]
+    for said in shown:
+        assert sum(f"\n{n}. " in said for n in range(1, 10)) == 8
+        assert said.count("fresh") <= 2
+    assert any("fresh" in said for said in shown)
+    with pytest.raises(SynthError, match="gave no new task; there are 0"):
+        generate(
+            seeds, lambda said, prompt: "9. Seed task number 3 about d", "--self-instruct", "1"
+        )
+    with pytest.raises(SynthError, match="shows 8 examples, and there are only 3"):
+        generate(seeds[:3], speak, "--self-instruct", "1")
+
+
+def test_a_list_that_is_gone_on_with(generate: Any) -> None:
+    seeds = [{"prompt": f"task {i} of {chr(97 + i) * 3}"} for i in range(9)]
+    found = generate(
+        seeds,
+        lambda said, prompt: " Brew some beer\n10. Bake fine bread",
+        "--self-instruct",
+        "2",
+        "--plain",
+    )
+    assert [r["prompt"] for r in found] == ["Brew some beer", "Bake fine bread"]
+    assert generate.models[0].prompts[0].text.endswith("\n9.")
+
+
+@given(
+    st.lists(st.sampled_from("abcd"), max_size=70), st.lists(st.sampled_from("abcd"), max_size=70)
+)
+def test_common_subsequences(one: list[str], other: list[str]) -> None:
+    table = np.zeros((len(one) + 1, len(other) + 1), int)
+    for i, a in enumerate(one):
+        for j, b in enumerate(other):
+            table[i + 1, j + 1] = (
+                table[i, j] + 1 if a == b else max(table[i, j + 1], table[i + 1, j])
+            )
+    assert common_subsequence(one, other) == table[-1, -1]
+
+
+@given(st.lists(st.text("ab ", max_size=9), max_size=8), st.text("ab ", max_size=9))
+def test_pools_find_the_nearest(texts: list[str], text: str) -> None:
+    pool = Pool()
+    for other in texts:
+        pool.add(other)
+    expected = max((rouge_l(words(text), words(other)) for other in texts), default=0.0)
+    assert pool.nearest(text) == pytest.approx(expected)
+
+
+# ---------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--style", "wrap-odd"), "use one of wrap-easy"),
+        (("--style", "wrap-qa", "--rationale"), "give one"),
+        (("--assign", "all"), "use single or stratified"),
+        (("--assign", "stratified"), "several --model"),
+        (("--stratify-by", "x"), "belongs to --assign stratified"),
+        (("--style", "wrap-qa", "--template", "{a}"), "a wording of its own"),
+        (("--template", "{a}", "--prompt-field", "a"), "names its fields itself"),
+        (("--plain", "--system", "a"), "no place for --system"),
+        (("--plain", "--rationale"), "in a conversation"),
+        (("-n", "2", "--rationale"), "-n does not go with rationale"),
+        (("--self-instruct", "2", "-m", "a", "-m", "b"), "one pool with one model"),
+        (("--wrong-field", "a"), "belongs to --extrapolate-errors"),
+        (("--template", "{a.b"), "--template: "),
+        (("--template", "{}"), "only plain {field}"),
+        (("--template", "{a:>5}"), "only plain {field}"),
+        (("--stop", ""), "an empty string"),
+    ],
+)
+def test_options_that_do_not_fit(generate: Any, arguments: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        generate([{"prompt": "a"}], echo, *arguments)
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_braces_in_templates() -> None:
+    template = Template("{{{a}}} {a}{b}")
+    assert template.fields == ("a", "b")
+    assert template.filled({"a": "{b}", "b": 1}) == "{{b}} {b}1"

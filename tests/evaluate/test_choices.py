@@ -1,0 +1,249 @@
+"""Multiple choice: our numbers are those of lm-evaluation-harness; a pass serves all choices."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import yaml
+
+from synthtools.errors import SynthError
+from synthtools.evaluate import tasks
+from synthtools.evaluate.likelihood import Asked, likelihoods, next_tokens
+from synthtools.evaluate.session import Wanted
+from synthtools.evaluate.suites import expanded
+
+from .conftest import DATA, write
+
+
+def harness_yaml(folder, questions):
+    """The tasks as the harness has them, in its own templates."""
+    common = {
+        "dataset_path": "json",
+        "output_type": "multiple_choice",
+        "test_split": "test",
+        "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}, {"metric": "brier_score"}],
+    }
+    one = common | {
+        "task": "theirs_arc",
+        "dataset_kwargs": {"data_files": {"test": str(questions / "eval_arc_easy/test.jsonl")}},
+        "doc_to_text": "Question: {{prompt}}\nAnswer:",
+        "doc_to_choice": "choices",
+        "doc_to_target": "answer",
+        "metric_list": common["metric_list"][:2],
+    }
+    letters = "".join("\n%s. {{choices[%d]}}" % (c, i) for i, c in enumerate("ABCD"))
+    two = common | {
+        "task": "theirs_mmlu",
+        "dataset_kwargs": {"data_files": {"test": str(questions / "mmlu/test.jsonl")}},
+        "doc_to_text": "{{prompt}}" + letters + "\nAnswer:",
+        "doc_to_choice": ["A", "B", "C", "D"],
+        "doc_to_target": "answer",
+        "description": "The following are multiple choice questions (with answers) about "
+        "{{subject|replace('_', ' ')}}.\n\n",
+    }
+    for task in (one, two):
+        (folder / f"{task['task']}.yaml").write_text(yaml.safe_dump(task))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_our_numbers_are_the_harness_own(kind, tiny_models, questions, synth, tmp_path):
+    evaluator = pytest.importorskip("lm_eval.evaluator")
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    harness_yaml(tmp_path, questions)
+    logging.disable(logging.CRITICAL)
+    try:
+        theirs = evaluator.simple_evaluate(
+            model=HFLM(pretrained=str(tiny_models[kind]), device="cpu", batch_size=8),
+            tasks=["theirs_arc", "theirs_mmlu"],
+            task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
+            bootstrap_iters=0,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+    samples = tmp_path / "samples.jsonl"
+    words = ["eval", tiny_models[kind], "--suite", "arc_easy,mmlu", "--data", questions]
+    ours = synth(*words, "--shots", 0, "--samples", samples, "--bootstrap", 0)
+    rows = [json.loads(line) for line in samples.read_text().splitlines()]
+    for name, other in (("arc_easy", "theirs_arc"), ("mmlu", "theirs_mmlu")):
+        figures = ours["suites"][name]["figures"]
+        assert figures["accuracy"] == theirs["results"][other]["acc,none"]
+        assert figures["accuracy_norm"] == theirs["results"][other]["acc_norm,none"]
+        their_rows = sorted(theirs["samples"][other], key=lambda row: row["doc_id"])
+        our_rows = [row for row in rows if row["suite"] == name]
+        assert len(our_rows) == len(their_rows)
+        for mine, them in zip(our_rows, their_rows):
+            raw = [float(one[0]) for one in them["filtered_resps"]]
+            assert mine["logprobs"] == pytest.approx(raw, abs=2e-3)
+    brier = theirs["results"]["theirs_mmlu"]["brier_score,none"]
+    assert ours["suites"]["mmlu"]["figures"]["brier"] == pytest.approx(brier, abs=1e-5)
+
+
+def test_the_harness_on_our_model_agrees_and_gets_calibration(llama, questions, synth, tmp_path):
+    pytest.importorskip("lm_eval")
+    harness_yaml(tmp_path, questions)
+    words = ["eval", llama, "--suite", "arc_easy", "--suite", "lm-eval:theirs_arc"]
+    found = synth(*words, "--data", questions, "--task-files", tmp_path, "--bootstrap", 0)
+    ours, theirs = found["suites"].values()
+    assert theirs["figures"]["acc"] == ours["figures"]["accuracy"]
+    assert theirs["figures"]["acc_norm"] == ours["figures"]["accuracy_norm"]
+    for name, value in ours["figures"].items():
+        assert theirs["figures"][name] == pytest.approx(value, abs=1e-6)
+    message = synth("eval", llama, "--suite", "lm-eval:no_such", "--task-files", tmp_path, code=1)
+    assert "no_such" in message
+
+
+def test_one_pass_for_letters_gives_what_four_give(tiny):
+    prompts = [f"Of {i} things.\nAnswer:" for i in range(7)]
+    singles = [f" {c}" for c in "ABCDabcdestw" if len(tiny.tokenizer.encode([f" {c}"])[0]) == 1]
+    endings = [*singles[:3], " zzyzx"]
+    together = list(likelihoods(tiny, (Asked([p] * 3, endings[:3]) for p in prompts)))
+    apart = list(likelihoods(tiny, (Asked([p] * 4, endings) for p in prompts)))
+    for one, other in zip(together, apart):
+        assert one.tokens.tolist() == [1, 1, 1]
+        assert one.logprobs.tolist() == other.logprobs[:3].tolist()
+    ids = [int(tiny.tokenizer.encode([e])[0][0]) for e in endings[:3]]
+    for one, asked in zip(next_tokens(tiny, prompts, ids), together):
+        assert one.fits and one.logprobs.tolist() == asked.logprobs.tolist()
+
+
+def test_an_ending_that_melts_into_the_prompt_is_scored_all_the_same(tiny):
+    words = ("the", "and", "is", "in", "to", "of", "or")
+    melting = [w for w in words if len(tiny.tokenizer.encode([w[:-1], w])[1]) == 1]
+    assert melting
+    for word in melting:
+        (found,) = likelihoods(tiny, [Asked([word[:-1]] * 2, [word[-1], " else"])])
+        assert found.tokens.min() >= 1 and (found.logprobs < 0).all()
+
+
+def test_a_prompt_that_is_too_long_loses_its_beginning_and_is_counted(tiny, documents):
+    long = documents[0][:3000].rstrip()
+    ids = tiny.tokenizer.encode([long])[0]
+    assert len(ids) > tiny.capacity
+    (found,) = likelihoods(tiny, [Asked([long] * 2, [" one thing", " another"])])
+    assert found.cut > 0
+    endings = [len(x) for x in tiny.tokenizer.encode([" one thing", " another"])]
+    kept = [tiny.tokenizer.encode([long + e])[0] for e in (" one thing", " another")]
+    for logprob, whole, size in zip(found.logprobs, kept, endings):
+        from synthtools.lm.scorer import Tokenised
+        from synthtools.lm.scores import Request
+
+        end = whole[-tiny.capacity :]
+        (score,) = tiny.score([Tokenised(end[-size:], end[:-size])], Request())
+        assert logprob == pytest.approx(float(score.logprobs.sum()), abs=1e-4)
+    (one,) = next_tokens(tiny, [long], [5])
+    assert not one.fits and np.isnan(one.logprobs).all()
+
+
+def test_a_gap_is_filled_and_what_follows_is_scored(llama, tiny, questions, synth):
+    found = synth("eval", llama, "--suite", "winogrande", "--data", questions, "--bootstrap", 0)
+    right = 0
+    for line in (questions / "winogrande/test.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        before, after = record["prompt"].split("_")
+        sums = []
+        for choice in record["choices"]:
+            (one,) = likelihoods(tiny, [Asked([before + choice], [after])])
+            sums.append(one.logprobs[0])
+        right += int(np.argmax(sums)) == record["answer"]
+    assert found["suites"]["winogrande"]["figures"]["accuracy"] == right / 40
+
+
+def test_results_do_not_depend_on_batches_jobs_or_other_suites(llama, questions, synth, tmp_path):
+    outputs = []
+    for k, more in enumerate(
+        (["-j", 1], ["-j", 2, "--batch-tokens", 100], ["--suite", "winogrande"])
+    ):
+        words = ["eval", llama, *more, "--suite", "arc_easy", "--data", questions]
+        samples = tmp_path / f"{k}.jsonl"
+        section = synth(*words, "--samples", samples, "--bootstrap", 20)["suites"]["arc_easy"]
+        rows = [x for x in samples.read_text().splitlines() if '"suite":"arc_easy"' in x]
+        outputs.append((section, rows))
+    assert outputs[0] == outputs[1] == outputs[2]
+
+
+def test_examples_come_from_the_same_subject(questions):
+    task = tasks.shipped()["mmlu"]
+    records = [json.loads(x) for x in (questions / "mmlu/dev.jsonl").read_text().splitlines()]
+    shots = tasks.Shots(task, records)
+    before = shots.before({"subject": "of_1", "choices": []})
+    assert before.startswith(
+        "The following are multiple choice questions (with answers) about of 1."
+    )
+    of_one = [r["prompt"] for r in records if r["subject"] == "of_1"][:5]
+    assert [part.split("\n")[0] for part in before.strip().split("\n\n")[1:]] == of_one
+    with pytest.raises(SynthError, match="lower --shots"):
+        shots.before({"subject": "of_2", "choices": []})
+
+
+@pytest.mark.parametrize(
+    "record, words",
+    [
+        ({"choices": ["a", "b"], "answer": 0}, 'no field "prompt"'),
+        ({"prompt": 3, "choices": ["a", "b"], "answer": 0}, "is no text"),
+        ({"prompt": "a", "choices": ["a"], "answer": 0}, "two or more"),
+        ({"prompt": "a", "choices": "ab", "answer": 0}, "two or more"),
+        ({"prompt": "a", "choices": ["a", "b"], "answer": 2}, '"answer"'),
+        ({"prompt": "a", "choices": ["a", "b"], "answer": None}, '"answer"'),
+        ({"prompt": "a", "choices": ["a", "b"], "answer": True}, '"answer"'),
+        ({"prompt": "a", "choices": ["a", ""], "answer": 0}, "texts"),
+    ],
+)
+def test_bad_items_name_their_place_or_are_set_aside(record, words, llama, synth, tmp_path):
+    good = {"prompt": "a", "choices": ["b", "c"], "answer": "c"}
+    path = write(tmp_path / "arc_easy/test.jsonl", [good, record])
+    words_of_run = ["eval", llama, "--suite", "arc_easy", "--data", tmp_path, "--bootstrap", 0]
+    message = synth(*words_of_run, code=1)
+    assert f"{path}:2: " in message and words in message
+    rejects = tmp_path / "bad.jsonl"
+    found = synth(*words_of_run, "--on-error", "skip", "--rejects", rejects, "-q")
+    assert found["suites"]["arc_easy"]["n"] == 1 and found["made_by"]["counts"]["skipped"] == 1
+    assert words in json.loads(rejects.read_text())["reason"]
+
+
+def test_a_task_of_ones_own(llama, synth, tmp_path):
+    write(tmp_path / "mine/test.jsonl", [{"prompt": "a", "choices": ["b", "c"], "answer": 1}] * 2)
+    own = tmp_path / "mine.json"
+    own.write_text(json.dumps({"kind": "multiple_choice", "prompt": "Say {prompt}:"}))
+    found = synth("eval", llama, "--suite", own, "--data", tmp_path, "--bootstrap", 0)
+    assert found["suites"][str(own)]["n"] == 2
+    for text, words in (
+        ('{"kind": "guess", "prompt": "x"}', "'kind'"),
+        ('{"kind": "code"}', "'prompt'"),
+        ('{"kind": "code", "prompt": 3}', "type str"),
+        ('{"kind": "code", "promt": "x"}', "unknown field 'promt'"),
+        ("[]", "object"),
+        ("{", "no task"),
+    ):
+        own.write_text(text)
+        assert words in synth("eval", llama, "--suite", own, "--data", tmp_path, code=1)
+
+
+def test_every_task_that_ships_reads_its_data():
+    if not DATA.exists():
+        pytest.skip("the shared data is not there")
+    there = []
+    for name, task in tasks.shipped().items():
+        try:
+            path = tasks.files_of(task, str(DATA))
+        except SynthError:
+            continue
+        from synthtools.evaluate.session import Session
+
+        there.append(name)
+        for record in Session(Wanted(limit=200)).records(path):
+            assert tasks.wrong(task, record) is None, name
+            if task.kind == "multiple_choice":
+                asked = tasks.question(task, record)
+                assert len(asked.prompts) == len(asked.endings) and "{" not in task.choice[-1:]
+    assert len(there) >= 12
+
+
+def test_a_group_names_what_is_not_there(questions, tmp_path):
+    names, groups = expanded(["general"], Wanted(data=str(questions)))
+    assert names == ["arc_easy", "winogrande"]
+    assert set(groups["general"]["missing"]) >= {"boolq", "piqa"}
+    with pytest.raises(SynthError, match="finance"):
+        expanded(["finance"], Wanted(data=str(tmp_path)))
