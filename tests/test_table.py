@@ -284,6 +284,40 @@ def test_names_of_patterns_are_numbers_where_all_are(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "texts, expected",
+    [
+        (["0.0", "0.25", "1.0"], [0, 0.25, 1]),  # as Python writes them
+        (["0.00", "0.50"], [0, 0.5]),  # as printf does
+        (["1e5", "100000"], ["100000", "1e5"]),
+        (["1e5", "2e5"], ["1e5", "2e5"]),
+        (["0.5", "0.50"], ["0.5", "0.50"]),
+        (["1.9", "1.10"], ["1.9", "1.10"]),
+        (["-0", "0"], ["0", "-0"]),
+    ],
+)
+def test_names_are_numbers_where_all_are_plain_decimals_of_one_writing(tmp_path, texts, expected):
+    for text in texts:
+        (tmp_path / f"a-{text}.json").touch()
+    found = [m.fields["x"] for m in found_by(f"{tmp_path}/a-{{x}}.json")]
+    assert found == expected
+
+
+def test_a_commit_that_looks_like_a_number_is_not_merged_with_another(table, tmp_path):
+    """Of two commits the first three runs have 1, 2, 3, the others 11, 12, 13."""
+    for commit, start in (("1e5", 1), ("100000", 11)):
+        for seed in range(3):
+            kept = {"kind": "x", "made_by": {}, "loss": start + seed}
+            (tmp_path / f"{commit}-{seed}.json").write_text(json.dumps(kept))
+    words = [f"{tmp_path}/{{commit}}-{{seed}}.json", "--take", "loss=loss", "--by", "commit"]
+    groups = table(*words)["groups"]
+    found = {g["fields"]["commit"]: g["values"]["loss"]["mean"] for g in groups}
+    assert found == {"1e5": 2, "100000": 12}
+    claim = "loss[commit=1e5] < loss[commit=100000]"
+    (judged,) = table(*words, "--claim", claim)["claims"]
+    assert judged["difference"]["mean"] == 10
+
+
+@pytest.mark.parametrize(
     "words, message",
     [
         (["no/{share}.json", "--take", "x=y"], "fits no file"),

@@ -77,10 +77,9 @@ def found_by(pattern: str) -> list[Match]:
             raise SynthError(f"{pattern}: fits more than {MOST:,} files; take fewer at once")
     if not paths:
         raise SynthError(f"{pattern}: fits no file; is the path right, seen from {os.getcwd()}?")
-    # A name whose texts are all numbers is a number: 025 or 1-2 among them make it a text.
-    numbers = {n for n in names if all(natural.as_number(f[n]) is not None for _, f in paths)}
+    numbers = {n for n in names if natural.all_numbers([fields[n] for _, fields in paths])}
     matches = [
-        Match(path, {n: natural.key(fields[n]) if n in numbers else fields[n] for n in names})
+        Match(path, {n: natural.as_number(fields[n]) if n in numbers else fields[n] for n in names})
         for path, fields in paths
     ]
     return sorted(matches, key=lambda m: ([natural.order(v) for v in m.fields.values()], m.path))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
+from decimal import Decimal
 from typing import Any
 
 # A number as JSON writes it: 007 and 1_000 are names.
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _DIGITS = re.compile(r"([0-9]+)")
 # Integers of more digits are names: floats would make two of them one.
 _LONGEST = 300
@@ -23,11 +26,32 @@ def as_number(text: str) -> int | float | None:
     return found if math.isfinite(found) else None
 
 
+def all_numbers(texts: Collection[str]) -> bool:
+    """Whether names (of files, say) are numbers: all plain decimals, written in one way.
+
+    1e5 may be a commit, and 0.5 beside 0.50, or 1.9 beside 1.10, are versions: all stay texts then.
+    """
+    if not all(_PLAIN.fullmatch(text) and len(text) <= _LONGEST for text in texts):
+        return False
+    if len({Decimal(text) for text in texts}) < len(set(texts)):
+        return False
+    as_python = all(_is_shortest(text.removesuffix(".0")) for text in texts)
+    return as_python or len({len(text.partition(".")[2]) for text in texts}) == 1
+
+
+def _is_shortest(text: str) -> bool:
+    """Whether a text is the one plain decimal that its number is written as."""
+    found = as_number(text)
+    return found is not None and format(Decimal(repr(found)), "f") == text
+
+
 def key(value: Any) -> Any:
-    """What two values of a field have in common if they mean the same: 25, 25.0 and "25" do."""
+    """What two values of a field have in common if they mean the same: 25, 25.0 and "25" do.
+
+    Two texts that differ never do: "1e5" and "100000" may be names.
+    """
     if isinstance(value, str):
-        found = as_number(value)
-        return value if found is None else found
+        return as_number(value) if _is_shortest(value) else value
     # True would be 1 among the keys of a dictionary.
     return f"{value}" if isinstance(value, bool) else value
 
@@ -37,7 +61,9 @@ def same(value: Any, written: str) -> bool:
     null by their names."""
     if value is None or isinstance(value, bool):
         return written == {None: "null", True: "true", False: "false"}[value]
-    return isinstance(value, str | int | float) and key(value) == key(written)
+    if isinstance(value, str):
+        return value == written
+    return isinstance(value, int | float) and value == as_number(written)
 
 
 def order(value: Any) -> tuple[Any, ...]:
