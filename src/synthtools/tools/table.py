@@ -15,8 +15,9 @@ def table(
         typer.Argument(
             metavar="REPORT",
             help="Reports, by a pattern ('runs/{share}-{seed}.json', quoted: each name in braces is "
-            "one or more characters other than / and becomes a field of the row) or by name; records "
-            "(JSONL, Parquet, Arrow), one a row. - is stdin.",
+            "one or more characters other than / and becomes a field of the row, a number where all are "
+            "plain decimals of one writing: 1e5 may be a commit) or by name; records (JSONL, Parquet, "
+            "Arrow), one a row. - is stdin.",
             show_default=False,
         ),
     ] = None,
