@@ -10,6 +10,7 @@ from synthtools.cli import pictures, quantities, reports
 from synthtools.cli.evaluating import samples_file
 from synthtools.cli.options import ARGUMENTS
 from synthtools.cli.reports import number
+from synthtools.cli.terminal import remark
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import budget, differences, pairing
 from synthtools.evaluate.session import Session, Wanted
@@ -110,7 +111,11 @@ def _shares(options: Differing, count: int) -> list[float] | None:
 def _paired(
     names: list[str], found: list[dict[str, Any]], options: Differing
 ) -> list[dict[str, Any]]:
-    """Paired rows of each report against the first, where both have their samples."""
+    """Paired rows of each report against the first, where both have their samples.
+
+    Raises:
+        SynthError: samples cannot be paired.
+    """
     if options.samples and len(options.samples) != len(names):
         raise UsageError(f"--samples: name {len(names)} files, one for each report")
     fields = {
@@ -131,8 +136,13 @@ def _paired(
     for name, path in zip(names[1:], paths[1:], strict=True):
         if path is not None:
             other = pairing.by_suite(Session(Wanted()).records(path))
-            for row in pairing.compared(first, other, fields, options.resamples, options.seed):
-                rows.append({"report": name, **row})
+            try:
+                found_rows = pairing.compared(first, other, fields, options.resamples, options.seed)
+            except SynthError as error:
+                raise SynthError(f"{paths[0]} and {path}: {error}") from error
+            if not found_rows:
+                remark(f"{path}: no sample of the suites of {paths[0]}; not compared item by item")
+            rows += [{"report": name, **row} for row in found_rows]
     return rows
 
 

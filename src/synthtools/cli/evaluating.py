@@ -220,13 +220,16 @@ def _warnings(
     paired: list[dict[str, Any]] = []
     if path is not None:
         fields = {n: s["per_item"] for n, s in report["suites"].items() if s.get("per_item")}
-        paired = pairing.compared(
-            pairing.by_suite(Session(Wanted()).records(path)),
-            pairing.by_suite(samples.rows or []),
-            fields,
-            wanted.resamples,
-            wanted.seed,
-        )
+        try:
+            paired = pairing.compared(
+                pairing.by_suite(Session(Wanted()).records(path)),
+                pairing.by_suite(samples.rows or []),
+                fields,
+                wanted.resamples,
+                wanted.seed,
+            )
+        except SynthError as error:  # the evaluation is done: its report must not be lost
+            terminal.remark(f"{path}: {error}")
     found = warning.warnings(before, report, paired)
     for row in found:
         if row["state"] == warning.EARLY:

@@ -12,6 +12,7 @@ import numpy as np
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import choices, sandbox, tasks
 from synthtools.evaluate.calibration import draw_of
+from synthtools.evaluate.pairing import doc_hash
 from synthtools.evaluate.session import Session, Wanted
 from synthtools.lm.generation import ERROR, Answer, Prompt, Sampling
 from synthtools.machine import cores
@@ -63,7 +64,9 @@ def run(name: str, session: Session) -> dict[str, Any]:
         name,
         (
             {
+                **({"subject": record.get(task.by)} if task.by else {}),
                 "id": record["id"],
+                "doc_hash": doc_hash(tasks.filled(task, record)),
                 "response": answer.text,
                 **row,
                 "finish_reason": answer.finish_reason,

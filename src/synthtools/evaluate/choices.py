@@ -13,6 +13,7 @@ from synthtools.errors import SynthError
 from synthtools.evaluate import calibration, tasks
 from synthtools.evaluate.calibration import Answers, Judged
 from synthtools.evaluate.likelihood import Asked, Likelihoods, likelihoods
+from synthtools.evaluate.pairing import doc_hash
 from synthtools.evaluate.session import Session, Wanted
 from synthtools.records.identity import hashes
 
@@ -55,6 +56,7 @@ def run(name: str, session: Session) -> dict[str, Any]:
     model = session.model()
     shots = examples(task, session)
     ids: list[Any] = []
+    texts: list[str] = []
     groups: list[Any] = []
     gold: list[int] = []
     lengths: list[list[int]] = []
@@ -63,6 +65,8 @@ def run(name: str, session: Session) -> dict[str, Any]:
         for record in session.records(path, lambda r: tasks.wrong(task, r)):
             question = tasks.question(task, record, shots.before(record))
             ids.append(record["id"])
+            bare = tasks.question(task, record, "")
+            texts.append(doc_hash(*bare.prompts, *bare.endings))
             groups.append(record.get(task.by or ""))
             gold.append(question.gold)
             lengths.append(question.lengths)
@@ -74,8 +78,8 @@ def run(name: str, session: Session) -> dict[str, Any]:
     answers = answers_of(found, gold, lengths, ids)
     wanted = session.wanted
     result, items = calibration.section(answers, wanted.resamples, wanted.seed)
-    rows = sample_rows(ids, answers, items)
-    session.samples(name, rows)
+    subjects = groups if task.by else None
+    session.samples(name, sample_rows(ids, answers, items, texts, subjects))
     cut = sum(one.cut > 0 for one in found)
     if cut:
         session.tell(
@@ -115,11 +119,23 @@ def answers_of(
     )
 
 
-def sample_rows(ids: list[Any], answers: Answers, items: Judged) -> Iterator[dict[str, Any]]:
-    """The samples: what the model said of each item."""
+def sample_rows(
+    ids: list[Any],
+    answers: Answers,
+    items: Judged,
+    texts: list[str],
+    subjects: list[Any] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The samples: what the model said of each item.
+
+    Args:
+        texts: hashes of the items' texts (see ``pairing.doc_hash``).
+    """
     for i, key in enumerate(ids):
         yield {
+            **({"subject": subjects[i]} if subjects else {}),
             "id": key,
+            "doc_hash": texts[i],
             "gold": int(answers.gold[i]),
             "predicted": int(items.predicted[i]),
             "correct": int(items.right[i]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from synthtools.evaluate.pairing import doc_hash
 from synthtools.evaluate.session import Session, Wanted
 from synthtools.lm.scores import Request
 from synthtools.measure.perplexity import Summary
@@ -47,12 +48,17 @@ def run(name: str, session: Session) -> dict[str, Any]:
                     {
                         "domain": domain,
                         "id": number if key is MISSING else key,
+                        "doc_hash": doc_hash(text),
                         "nll": score.nll,
                         "n_tokens": score.n_tokens,
                         "bits_per_byte": score.bits_per_byte,
                     }
-                    for key, number, score in zip(
-                        ids, item.batch.numbers.tolist(), item.documents, strict=True
+                    for key, number, text, score in zip(
+                        ids,
+                        item.batch.numbers.tolist(),
+                        item.batch.column(_TEXT),
+                        item.documents,
+                        strict=True,
                     )
                 ),
             )

@@ -135,7 +135,8 @@ def _calibration(
     ids = [f"{task}-{sample['doc_id']}" for sample in samples]
     answers = answers_of(found, gold, lengths, ids)
     result, items = calibration.section(answers, session.wanted.resamples, session.wanted.seed)
-    session.samples(name, sample_rows(ids, answers, items))
+    texts = [sample["doc_hash"] for sample in samples]
+    session.samples(name, sample_rows(ids, answers, items, texts))
     return result
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
+from synthtools.errors import SynthError
 from synthtools.evaluate import calibration
 from synthtools.evaluate.calibration import Judged, draw_of
 from synthtools.measure.bootstrap import intervals
@@ -22,17 +24,75 @@ _PERMUTATIONS = 9_999
 _CALIBRATION = ("ece", "ece_mass", "mce")
 _NEEDED = ("correct", "correct_norm", "confidence", "brier", "nll")
 
-Samples = dict[str, dict[str, dict[str, Any]]]
+# Of each suite (or item), its samples in their order.
+Samples = dict[str, list[dict[str, Any]]]
+_Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
+
+# What tells the items of a suite apart, where samples have it.
+_APART = ("domain", "subject", "id", "turn", "a", "b")
+_SHOWN = 3
+
+
+def doc_hash(*parts: str) -> str:
+    """A short hash of an item's text, by which samples of equal ids are known."""
+    spelled = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return blake2b(spelled, digest_size=8).hexdigest()
 
 
 def by_suite(records: Iterable[dict[str, Any]]) -> Samples:
-    """Samples by suite and by item; of equal ones the last counts."""
+    """Samples by suite."""
     found: Samples = {}
     for record in records:
-        suite = str(record.get("suite"))
-        key = "\0".join(str(record.get(name)) for name in ("domain", "id", "turn", "a", "b"))
-        found.setdefault(suite, {})[key] = record
+        found.setdefault(str(record.get("suite")), []).append(record)
     return found
+
+
+def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> _Pairs:
+    """The samples of one suite that are about the same item, in the order of the first.
+
+    Items are known by subject (or domain), id and turn; where one side holds answers of several
+    models, by the model too. Where these repeat, samples are paired by occurrence if the items' texts agree.
+
+    Raises:
+        SynthError: no item is common, or it is not known which of equal ids belong together.
+    """
+    sides = (first, other)
+    several = any(len({sample.get("model") for sample in side}) > 1 for side in sides)
+    names = (*_APART, "model") if several else _APART
+    left, right = (_by_item(side, names) for side in sides)
+    pairs: _Pairs = []
+    for key, samples in left.items():
+        pairs += _of_one_item(samples, right.get(key, []))
+    if not pairs:
+        told = (", ".join(str(s.get("id")) for s in side[:_SHOWN]) for side in sides)
+        raise SynthError(f"no item is in both (ids: {', … and '.join(told)}, …)")
+    return pairs
+
+
+def _by_item(samples: list[dict[str, Any]], names: Iterable[str]) -> Samples:
+    found: Samples = {}
+    for sample in samples:
+        key = "\0".join(str(sample.get(name)) for name in names)
+        found.setdefault(key, []).append(sample)
+    return found
+
+
+def _of_one_item(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> _Pairs:
+    pairs = list(zip(left, right, strict=False))
+    if max(len(left), len(right)) == 1 or not pairs:
+        return pairs
+    times = f"id {left[0].get('id')} comes {len(left)} and {len(right)} times"
+    hashed = [(one.get("doc_hash"), another.get("doc_hash")) for one, another in pairs]
+    if any(None in both for both in hashed):
+        raise SynthError(
+            f"{times}, and the samples hold no doc_hash that would tell which belong together: give "
+            "the items ids of their own and evaluate again"
+        )
+    if any(one != another for one, another in hashed):
+        raise SynthError(
+            f"{times}, with other texts or in another order: give the items ids of their own"
+        )
+    return pairs
 
 
 def compared(
@@ -51,19 +111,24 @@ def compared(
         Rows of ``suite``, ``figure``, ``n`` (items that both have), ``only_first``, ``only_other``,
         ``first``, ``other`` (means over common items), ``difference`` (other − first), ``interval``,
         ``test``, ``p``, ``p_holm`` (corrected over all rows).
+
+    Raises:
+        SynthError: see ``paired``.
     """
     rows = []
     for suite, wanted in fields.items():
-        left, right = first.get(suite, {}), other.get(suite, {})
-        common = [key for key in left if key in right]
-        if not common:
+        left, right = first.get(suite, []), other.get(suite, [])
+        if not left or not right:
             continue
-        pairs = [(left[key], right[key]) for key in common]
+        try:
+            pairs = paired(left, right)
+        except SynthError as error:
+            raise SynthError(f"{suite}: not compared item by item: {error}") from error
         head = {
             "suite": suite,
-            "n": len(common),
-            "only_first": len(left) - len(common),
-            "only_other": len(right) - len(common),
+            "n": len(pairs),
+            "only_first": len(left) - len(pairs),
+            "only_other": len(right) - len(pairs),
         }
         for figure, name in wanted.items():
             values = [(a.get(name), b.get(name)) for a, b in pairs]

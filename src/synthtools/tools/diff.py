@@ -99,7 +99,8 @@ def diff(
     Every number that all reports have is set beside that of the first report. For reports of synth
     eval whose samples are there, models are also compared item by item: differences with paired
     bootstrap intervals, McNemar's exact test for right and wrong, a permutation test of flipped
-    signs for other figures, p-values corrected by Holm.
+    signs for other figures, p-values corrected by Holm. Items are known by suite, subject and id; where
+    these repeat, they are paired by occurrence if their texts agree, else refused.
 
     \b
     Examples:
