@@ -14,9 +14,10 @@ from types import FrameType
 import typer
 
 from synthtools import __version__
-from synthtools.cli import options
-from synthtools.errors import OutputClosed, SynthError, printable
+from synthtools.cli import options, terminal
+from synthtools.errors import OutputClosed, SynthError
 from synthtools.records.files import remove_unfinished
+from synthtools.redaction import hide
 
 TOOLS = (
     *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "stats", "train", "unlearn"),
@@ -139,11 +140,8 @@ def _fail(error: BaseException | str, code: int, message: str | None = None) -> 
     if isinstance(error, BaseException) and options.DEBUG.get():
         import traceback
 
-        traceback.print_exception(error)
-    try:
-        print(f"synth: {printable(str(message or error))}", file=sys.stderr)
-    except OSError:
-        pass  # stderr is closed; the exit code tells
+        print(hide("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    terminal.remark(str(message or error))
     return code
 
 

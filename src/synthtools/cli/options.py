@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from synthtools.machine import cores
+from synthtools.redaction import hidden
 
 if TYPE_CHECKING:
     from synthtools.scale.cluster import Cluster
 
-# Arguments of the running tool by option name; what a report says it was made with.
+# Arguments of the running tool by option name; what a report says it was made with,
+# without secrets.
 ARGUMENTS: ContextVar[dict[str, Any]] = ContextVar("arguments")
 DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 
@@ -260,7 +262,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def spread(**values: Any) -> None:
         DEBUG.set(values.pop("debug"))
-        ARGUMENTS.set(dict(values))
+        ARGUMENTS.set(hidden(values))
         gathered: dict[str, Any] = {}
         for name, (kind, fields) in groups.items():
             gathered[name] = kind(**{field: values.pop(field) for field in fields})

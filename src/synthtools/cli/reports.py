@@ -14,6 +14,7 @@ from synthtools import __version__
 from synthtools.cli.terminal import encoded, write_stdout
 from synthtools.errors import SynthError, printable
 from synthtools.records.files import write_whole
+from synthtools.redaction import hide, hider
 
 # A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
 _SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
@@ -49,13 +50,15 @@ def made_by(
 
 
 def to_json(report: dict[str, Any]) -> str:
-    """The report as indented JSON; what is no number is null, so that every reader can read it.
+    """The report as indented JSON, without secrets; what is no number is null, so that every reader can
+    read it.
 
     Memory: twice the text, and fifty times that of the longest entry of a list at the top.
     """
     if not report:
         return "{}\n"
-    members = (f"  {_text(name)}: {_member(value)}" for name, value in report.items())
+    hide = hider()
+    members = (f"  {_text(name)}: {_member(hide(value))}" for name, value in report.items())
     return "{\n" + ",\n".join(members) + "\n}\n"
 
 
@@ -182,7 +185,7 @@ def show(report: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:
     if as_json or sys.stdout is None or not sys.stdout.isatty():
         write_stdout(to_json(report))
     else:
-        write_stdout("".join(f"{printable(line)}\n" for line in lines))
+        write_stdout("".join(f"{hide(printable(line))}\n" for line in lines))
 
 
 def number(value: float | int | None, digits: int = 4) -> str:

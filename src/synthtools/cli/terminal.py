@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from synthtools.errors import OutputClosed, SynthError, printable
+from synthtools.redaction import hide
 
 
 def remark(message: str) -> None:
     """A line on stderr."""
     try:
-        print(f"synth: {printable(message)}", file=sys.stderr, flush=True)
+        print(f"synth: {hide(printable(message))}", file=sys.stderr, flush=True)
     except OSError:
         pass  # stderr is closed: nobody is there to be told
 

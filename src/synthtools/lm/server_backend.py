@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from synthtools import redaction
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.loading import BUILTIN, ModelName
 from synthtools.lm.scores import Request, Sequence, SequenceScores
@@ -64,8 +65,10 @@ def greet(
         SynthError: no server answers, or it serves another model than the one asked for.
     """
     url = server.rstrip("/").removesuffix("/v1")
+    shown = server.rpartition("@")[2]
     if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--server {server}: not a URL such as http://127.0.0.1:8000")
+        raise UsageError(f"--server {shown}: not a URL such as http://127.0.0.1:8000")
+    redaction.know(url)
     key = os.environ.get("OPENAI_API_KEY")
     if key and not (key.isascii() and key.isprintable()):
         raise UsageError("OPENAI_API_KEY holds what no header may (a line end, or not ASCII)")
@@ -75,7 +78,10 @@ def greet(
             base_url=url, timeout=timeout, headers=headers, **({"limits": limits} if limits else {})
         )
     except httpx.InvalidURL as error:
-        raise UsageError(f"--server {server}: {error}") from error
+        # What is wrong may be a piece of a password with a slash in it.
+        raise UsageError(
+            f"--server {shown}: not a URL such as http://127.0.0.1:8000 (write / in a password as %2F)"
+        ) from error
     served = _answer(client, "GET", "/v1/models", None).get("data")
     if not isinstance(served, list) or not all(map(_is_model, served)):
         raise SynthError(f"{url}: does not say which models it serves; is it a server of vLLM?")

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from synthtools.redaction import hide
+
 # Log-probabilities of 100,000 tokens with their candidates are a tenth of it [ours].
 LARGEST = 1 << 30
 
@@ -70,4 +72,4 @@ def message_of(reply: Reply) -> str:
         text = (found.get("error") or found).get("message") or text
     except (ValueError, AttributeError):
         pass  # no JSON, or of another form: as it is
-    return " ".join(str(text).split())[:300]
+    return hide(" ".join(str(text).split()))[:300]  # it may hold the key that it was sent

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import httpx
 
 from synthtools.errors import SynthError
+from synthtools.redaction import hide
 
 _R = TypeVar("_R")
 
@@ -39,7 +40,7 @@ class Server:
 
     def __init__(self, client: httpx.Client, served: dict[str, Any]) -> None:
         self.client = client
-        self.url = f"{client.base_url}".rstrip("/")
+        self.url = hide(f"{client.base_url}".rstrip("/"))
         self.model: str = served["id"]
         self.root: str = served.get("root") or served["id"]
         length = served.get("max_model_len")

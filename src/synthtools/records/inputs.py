@@ -20,6 +20,7 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.records.compression import compression_of
 from synthtools.records.places import Place, place_of
 from synthtools.records.shipped import TOPICS, topics_file
+from synthtools.redaction import hide
 
 STDIN = "-"
 
@@ -176,7 +177,7 @@ def _shards_at(place: Place) -> list[Shard]:
         raise SynthError(f"{place}: {_reason(error)}") from error
     if not files:
         raise _no_shards(str(place))
-    return [Shard(str(file), file, size) for file, size in zip(files, sizes, strict=True)]
+    return [Shard(hide(str(file)), file, size) for file, size in zip(files, sizes, strict=True)]
 
 
 def _is_shard(path: str) -> bool:

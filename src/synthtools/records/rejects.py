@@ -15,6 +15,7 @@ from synthtools.records.files import AtomicFile
 from synthtools.records.inputs import Shard
 from synthtools.records.jsonl import json_bytes
 from synthtools.records.outputs import refuse_input_as_output
+from synthtools.redaction import hide
 
 # Reasons name columns and fields, so that there may be as many as records: beyond this number they
 # are counted together.
@@ -48,8 +49,9 @@ class Rejects:
         """
         if not self.skip:
             raise error
-        self._count(error.reason)
-        self._write(error.source, error.number, error.reason, error.raw)
+        reason = hide(error.reason)
+        self._count(reason)
+        self._write(error.source, error.number, reason, error.raw)
 
     def add_broken_shard(self, source: str, number: int, error: SynthError, raw: bytes) -> None:
         """Takes a shard that cannot be read beyond a record.
@@ -63,7 +65,7 @@ class Rejects:
         """
         if not self.skip:
             raise error
-        reason = str(error).removeprefix(f"{source}: ")
+        reason = hide(str(error).removeprefix(f"{source}: "))
         self._count(reason)
         self._write(source, number, f"{reason} (the rest of the file is lost)", raw)
 

@@ -20,6 +20,7 @@ from synthtools.cli.pictures.chart import Picture, Story, Table, check
 from synthtools.cli.reports import number
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.files import write_whole
+from synthtools.redaction import hidden
 
 SUFFIXES = (".png", ".svg")
 
@@ -161,7 +162,7 @@ def plot(report: dict[str, Any], path: str | None) -> None:
     if path is None:
         return
     try:
-        drawn = picture(report, "the report")
+        drawn = picture(hidden(report), "the report")
     except SynthError as nothing:
         terminal.remark(f"{path}: not drawn: {nothing}")
         return

@@ -18,6 +18,7 @@ from synthtools.cli.pictures.points import to_csv
 from synthtools.cli.reports import number
 from synthtools.cli.terminal import encoded
 from synthtools.errors import SynthError
+from synthtools.redaction import hidden
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto;
@@ -106,7 +107,7 @@ def _section(index: int, name: str, report: dict[str, Any], story: Story) -> str
         parts.append(_figure(index, name, report))
     parts += [_table(table) for table in story.tables]
     if made_by:
-        told = json.dumps(made_by, indent=2, ensure_ascii=False)
+        told = json.dumps(hidden(made_by), indent=2, ensure_ascii=False)
         parts.append(
             f"<details><summary>Arguments, inputs, versions</summary><pre>{_text(told)}</pre></details>"
         )

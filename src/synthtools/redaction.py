@@ -1,0 +1,131 @@
+"""Secrets in what is printed or written: passwords in URLs, keys in queries and headers, the very keys in use.
+
+Reports, messages, rejects, logs and journals go through here; records never do: they are the user's.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, unquote
+
+HIDDEN = "***"
+# The keys that this program or its libraries send.
+_VARIABLES = (
+    *("OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN"),
+    *("AZURE_CLIENT_SECRET", "GOOGLE_API_KEY"),
+)
+# A shorter one is a placeholder (vLLM's EMPTY) that would be found in any text.
+_SHORTEST = 6
+
+# What a model, a server or a file name says is matched too: every repetition is bounded, so that the
+# time grows with the length alone. After a colon, digits and the end of the name are a port.
+_USER = re.compile(
+    r"""(?<=://)(?:[^/\s?#@:"'<>]{0,256}:(?!\d{1,5}(?:[/?#,;)\]}"'\s]|$))[^\s"'<>@]{0,256}"""
+    r"""|[^/\s?#@"'<>]{0,256})@(?:[^/\s?#@"'<>]{0,256}@){0,8}"""
+)
+_QUERY = re.compile(r"""([?&;#])([^=&;?#\s"'<>]{1,64})=([^&#\s"'<>]+)""")
+_SECRET_NAME = re.compile(
+    r"key(?!word)|token|secret|passw|pwd|sig$|signature|credential|auth(?!or)|session", re.I
+)
+_MARK = r"""["']{0,2}\s{0,4}[:=]\s{0,4}["']{0,2}"""
+_HEADER = re.compile(
+    rf"""\b((?:proxy-)?authorization|(?:x-)?api[-_]key|x-auth-token)({_MARK})"""
+    r"""(?:(?:bearer|basic|token)\s{1,4})?[^\s"',;}]+""",
+    re.I,
+)
+_COOKIE = re.compile(rf"""\b((?:set-)?cookie)({_MARK})[^"'\r\n]+""", re.I)
+_BEARER = re.compile(
+    r"""\b(bearer|basic)(\s{1,4})(?=[^\s"',;]{0,256}[0-9_=+])[^\s"',;]{8,}""", re.I
+)
+_SHAPE = re.compile(r"\b(?:sk-|hf_|gh[pousr]_|xox[abp]-|AKIA)[A-Za-z0-9_-]{16,}")
+_PATTERNS: tuple[tuple[re.Pattern[str], Any], ...] = (
+    (_USER, f"{HIDDEN}@"),
+    (_QUERY, lambda found: f"{found[1]}{found[2]}={_value(found[2], found[3])}"),
+    (_HEADER, rf"\1\2{HIDDEN}"),
+    (_COOKIE, rf"\1\2{HIDDEN}"),
+    (_BEARER, rf"\1\2{HIDDEN}"),
+    (_SHAPE, HIDDEN),
+)
+# Most texts hold none of it, and are passed in one look.
+_ANY = re.compile(
+    r"://|[?&;#][^=]{1,64}=|authorization|cookie|api[-_]key|x-auth|bearer|basic|sk-|hf_|gh._|xox|akia",
+    re.I,
+)
+
+_known: set[str] = set()
+
+
+def hide(text: str) -> str:
+    """A text without secrets."""
+    return _hidden_text(text, _in_use())
+
+
+def hidden(value: Any) -> Any:
+    """A value of JSON, keys of its objects included, without secrets."""
+    return hider()(value)
+
+
+def hider() -> Callable[[Any], Any]:
+    """``hidden``, for many values: the keys in use are looked up once."""
+    keys = _in_use()
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, str):
+            return _hidden_text(value, keys)
+        if isinstance(value, dict):
+            members: dict[Any, Any] = {}
+            for name, member in value.items():
+                shown = _hidden_text(name, keys) if isinstance(name, str) else name
+                while shown in members:  # two names that differ in their secrets alone
+                    shown += "'"
+                members[shown] = walk(member)
+            return members
+        if isinstance(value, list | tuple):
+            return [walk(item) for item in value]
+        return value
+
+    return walk
+
+
+def know(url: str) -> None:
+    """Notes the password of a URL, which whoever is asked may say again."""
+    user, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
+    if at:
+        name, _, password = user.partition(":")
+        _known.update((password or name, unquote(password or name)))
+        _known.add(base64.b64encode(unquote(user).encode()).decode())
+
+
+def _in_use() -> re.Pattern[str] | None:
+    keys = {os.environ.get(name, "").strip() for name in _VARIABLES} | _known
+    return _pattern(frozenset(key for key in keys if len(key) >= _SHORTEST))
+
+
+@functools.lru_cache(maxsize=8)
+def _pattern(keys: frozenset[str]) -> re.Pattern[str] | None:
+    """Finds keys however they are written: as they are, in a URL, in JSON."""
+    forms = {form for key in keys for form in (key, quote(key, safe=""), json.dumps(key)[1:-1])}
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    return re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+
+def _hidden_text(text: str, keys: re.Pattern[str] | None) -> str:
+    if keys is not None:
+        text = keys.sub(HIDDEN, text)
+    if not _ANY.search(text):
+        return text
+    for pattern, instead in _PATTERNS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def _value(name: str, value: str) -> str:
+    return HIDDEN if _SECRET_NAME.search(name) else value
