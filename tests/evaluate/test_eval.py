@@ -36,7 +36,9 @@ def test_domains_agree_with_ppl_and_average_as_defined(llama, two, synth, tmp_pa
     nll = [rows[name]["nll"] for name in rows]
     tokens = [rows[name]["tokens"] for name in rows]
     assert figures["nll_macro"] == pytest.approx(np.mean(nll))
-    assert figures["perplexity_macro"] == pytest.approx(math.exp(np.mean(nll)))
+    assert figures["perplexity_macro_geometric"] == pytest.approx(math.exp(np.mean(nll)))
+    arithmetic = (rows["one"]["perplexity"] + rows["two"]["perplexity"]) / 2
+    assert figures["perplexity_macro_arithmetic"] == pytest.approx(arithmetic)
     assert figures["perplexity_micro"] == pytest.approx(math.exp(np.average(nll, weights=tokens)))
     samples = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert [(s["domain"], s["id"]) for s in samples] == [
@@ -47,8 +49,21 @@ def test_domains_agree_with_ppl_and_average_as_defined(llama, two, synth, tmp_pa
 
 
 def test_domains_without_tokens_have_no_averages():
-    row = {"tokens": 0, "bytes": 0, "nll": None, "bits_per_byte": None}
+    row = {"tokens": 0, "bytes": 0, "nll": None, "perplexity": None, "bits_per_byte": None}
     assert set(domains.averages([row]).values()) == {None}
+
+
+def test_macro_averages_of_perplexity_by_both_means():
+    # Domains of perplexity 4 and 16: the arithmetic mean is 10, the geometric one 8.
+    rows = [
+        {"tokens": n, "bytes": 8, "nll": math.log(x), "perplexity": x, "bits_per_byte": 1.0}
+        for n, x in ((10, 4.0), (90, 16.0))
+    ]
+    found = domains.averages(rows)
+    assert found["perplexity_macro_arithmetic"] == pytest.approx(10)
+    assert found["perplexity_macro_geometric"] == pytest.approx(8)
+    assert found["perplexity_micro"] == pytest.approx(4**0.1 * 16**0.9)
+    assert list(found) == list(domains.averages([{**rows[0], "tokens": 0}]))
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,8 @@ def test_where_surfaces_are_the_text_they_tile_it(name: str, text: str) -> None:
     spans = tokenizer.spans(text, ids)
     found = [content[a:b] for a, b in zip(*spans, strict=True) if a >= 0]
     assert b"".join(found) == content
+    rest = sum(len(tokenizer.surfaces[i]) for i in ids[1:])
+    assert tokenizer.bytes_of_first(text, ids) == len(content) - rest
     for place, identifier in enumerate(ids):
         surface = tokenizer.surfaces[identifier]
         part = content[spans.start[place] : spans.end[place]]

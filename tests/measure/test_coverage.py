@@ -16,10 +16,11 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 import running
+from synthtools.cli.summaries import comparison_lines
 from synthtools.lm.scores import Request
 from synthtools.measure import coverage
 from synthtools.measure.perplexity import document_score
-from synthtools.measure.two_models import log_ratio
+from synthtools.measure.two_models import Sampling, log_ratio
 
 PPL = st.lists(st.floats(1, 1e6), min_size=2, max_size=60).map(sorted).map(np.array)
 
@@ -174,15 +175,45 @@ def test_the_log_ratio() -> None:
     ones = draw.binomial(tokens, p)
     nats = [-(ones * math.log(x) + (tokens - ones) * math.log(1 - x)) for x in (p, q)]
     kl = p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
-    given = ((nats[0], nats[1]), (tokens, tokens), 3 * tokens)
-    found = log_ratio(*given, True, 0.05, 200, 0)
+    plain = {Sampling(1.0, 1.0): 200, Sampling(): 100}
+
+    def ratio(same: bool, epsilon: float, sampled: dict[Sampling, int]) -> dict[str, Any]:
+        bytes_ = (3 * tokens, 3 * tokens)
+        two = (nats[0], nats[1])
+        return log_ratio(two, (tokens, tokens), bytes_, same, epsilon, 200, 0, sampled)
+
+    found = ratio(True, 0.05, plain)
     low, high = found["intervals"]["kl_per_token"]
     assert low < kl < high and found["verdict"] == "pure"
     assert found["kl_per_byte"] == pytest.approx(found["kl_per_token"] / 3)
-    assert log_ratio(*given, True, 0.2, 200, 0)["verdict"] == "semi-synthetic"
-    assert log_ratio(*given, True, kl, 200, 0)["verdict"] == "undecided"
-    other = log_ratio(*given, False, 0.05, 200, 0)
+    assert found["sampling"][0] == {
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "top_k": None,
+        "documents": 200,
+    }
+    assert ratio(True, 0.2, plain)["verdict"] == "semi-synthetic"
+    assert ratio(True, kl, plain)["verdict"] == "undecided"
+    other = ratio(False, 0.05, plain)
     assert other["kl_per_token"] is None and other["verdict"] == "undecided"
+    # Drawn from another distribution than the model's own, if only in part.
+    for warped in (Sampling(0.7, 1.0), Sampling(1.0, 0.9), Sampling(1.0, 1.0, 50), Sampling(0, 1)):
+        assert ratio(True, 0.05, plain | {warped: 1})["verdict"] == "withheld"
+
+
+def test_models_that_leave_first_tokens_of_other_lengths_unscored() -> None:
+    nats, tokens = np.array([30.0, 50.0]), np.array([10, 20])
+    found = log_ratio(
+        (nats, 2 * nats),
+        (tokens, tokens - 1),
+        (np.array([40, 60]), np.array([35, 45])),
+        False,
+        0.1,
+        0,
+        0,
+        {Sampling(): 2},
+    )
+    assert found["kl_per_byte"] == pytest.approx(160 / 80 - 80 / 100)
 
 
 # ---------------------------------------------------------------- the tool
@@ -240,7 +271,7 @@ def test_texts_are_scored_and_two_models_are_compared(
     words = ["--model", models[0], "--model", models[1], "--compare", "--bootstrap", 50]
     # From a pipe, which is kept to be read twice.
     done = run("-", *words, input=texts.read_text())
-    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert done.returncode == 0 and "30 of 30 records do not say how" in done.stderr, done.stderr
     found = json.loads(done.stdout)
     assert found["kind"] == "ppl-models"
     assert [m["name"] for m in found["made_by"]["model"]["models"]] == [str(m) for m in models]
@@ -258,6 +289,21 @@ def test_texts_are_scored_and_two_models_are_compared(
     assert pair["log_ratio"]["kl_per_token"] == pytest.approx(ratio, rel=1e-5)
     ppl = [np.exp(n / t) for n, t in zip(nats, tokens)]
     assert pair["mean_shift"] == pytest.approx(ppl[1].mean() - ppl[0].mean(), rel=1e-4)
+    # Of text that generate drew with its defaults there is no verdict; of what it does not say, a remark.
+    drawn = {"generate_temperature": 0.7, "generate_top_p": 0.9}
+    records_of = [{"text": t, **(drawn if n else {})} for n, t in enumerate(paragraphs[:5])]
+    texts_drawn = tmp_path / "drawn.jsonl"
+    texts_drawn.write_text("".join(json.dumps(r) + "\n" for r in records_of))
+    done = run(texts_drawn, *words)
+    assert "1 of 5 records do not say how they were sampled" in done.stderr
+    report = json.loads(done.stdout)
+    ratio_of = report["pairs"][0]["log_ratio"]
+    assert ratio_of["verdict"] == "withheld" and ratio_of["kl_per_token"] is not None
+    assert [(row["temperature"], row["documents"]) for row in ratio_of["sampling"]] == [
+        (None, 1),
+        (0.7, 4),
+    ]
+    assert "4 at temperature 0.7 and top-p 0.9" in "\n".join(comparison_lines(report))
     # Texts against stored scores of the same model: a remark, and hardly a difference.
     scored = tmp_path / "s.jsonl"
     scored.write_text("".join(json.dumps(r) + "\n" for r in records[0]))

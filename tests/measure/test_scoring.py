@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import orjson
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import Tokenizer
 
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import Request
@@ -113,6 +115,7 @@ def test_unscored_tokens_are_null(
     tmp_path: Path,
 ) -> None:
     model = open_on_cpu(llama, bos="never")
+    hub = Tokenizer.from_file(str(llama / "tokenizer.json"))
     items = scored(batches(source), model, Request(4), "text")
     found = [with_fields(item, True, True) for item in items]
     for row in (orjson.loads(line) for batch in found for line in batch.json_lines()):
@@ -120,6 +123,12 @@ def test_unscored_tokens_are_null(
         first = [n == 0 for n in range(len(row["token_ids"]))]
         assert [x is None for x in row["token_logprobs"]] == first
         assert [x is None for x in row["candidates"]] == first
+        # Bits are of the bytes that were scored: those behind the first token, by its offsets.
+        if row["n_tokens"]:
+            offsets = hub.encode(row["text"], add_special_tokens=False).offsets
+            scored_bytes = len(row["text"][offsets[0][1] :].encode())
+            bits = -sum(row["token_logprobs"][1:]) / math.log(2)
+            assert row["bits_per_byte"] == pytest.approx(bits / scored_bytes, rel=1e-6)
     rows = pq.read_table(written(tmp_path / "out.parquet", iter(found))).to_pylist()
     assert sum(int(batch.tally["tokens"].sum()) for batch in found) == sum(
         max(0, len(row["token_ids"]) - 1) for row in rows

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,12 +19,14 @@ from synthtools.cli.options import Jobs, Reading
 from synthtools.cli.run import Run
 from synthtools.errors import UsageError
 from synthtools.measure import coverage
-from synthtools.measure.two_models import log_ratio
+from synthtools.measure.two_models import Sampling, log_ratio
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.inputs import Shard
 from synthtools.records.reading import read, require_text, without
 
 _STORED = "fields of the records"
+# What ``generate`` writes of how it drew an answer.
+_DRAWN = ("generate_temperature", "generate_top_p", "generate_top_k")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Scored:
     Attributes:
         scored_by: a model's name, or that the records held their scores.
         tokens: scored ones, −1 where the records do not tell.
+        scored_bytes: of the scored tokens.
+        sampled: of the first of several models, documents by how they were sampled.
         cuts: a checksum of each document's tokens, to know equal tokenizers by.
     """
 
@@ -52,7 +58,8 @@ class Scored:
     ppl: list[float] = field(default_factory=list)
     nll: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
-    utf8_bytes: list[int] = field(default_factory=list)
+    scored_bytes: list[int] = field(default_factory=list)
+    sampled: Counter[Sampling] = field(default_factory=Counter)
     cuts: list[int] = field(default_factory=list)
 
     def finite(self) -> np.ndarray:
@@ -78,7 +85,16 @@ class Scored:
             "tokens": total,
             "perplexity": None if nll is None or nll > 709 else float(np.exp(nll)),
             "nll": nll,
+            "bits_per_byte": self._bits_per_byte(),
         }
+
+    def _bits_per_byte(self) -> float | None:
+        """Of the scored tokens; None where the records were scored before."""
+        scored = sum(self.scored_bytes)
+        if not scored:
+            return None
+        nats = float(np.nansum(np.array(self.nll) * np.array(self.tokens)))
+        return nats / (math.log(2) * scored) if math.isfinite(nats) else None
 
 
 def run_comparison(
@@ -123,6 +139,13 @@ def run_comparison(
             )
         if len(models) > 1:
             run.model = {"name": " and ".join(models), "models": scorers.described}
+            unknown = sides[0].sampled[Sampling()]
+            if unknown and not reading.quiet:
+                terminal.remark(
+                    f"{unknown:,} of {len(sides[0].ppl):,} records do not say how they were sampled "
+                    f"({_DRAWN[0]}, {_DRAWN[1]}); pure and semi-synthetic are for what the left model "
+                    "drew at temperature 1 and top-p 1"
+                )
         elif scorers.described:
             run.model = scorers.described[0]
         return run.finish(_result(sides, options, paired=len(models) > 1))
@@ -196,8 +219,9 @@ class _Scoring:
                 side.nll.append(np.nan if document.nll is None else document.nll)
                 side.tokens.append(document.n_tokens)
                 side.cuts.append(zlib.crc32(scores.ids.tobytes()))
-            side.utf8_bytes += item.utf8_bytes
+            side.scored_bytes += item.scored_bytes
             if count:
+                side.sampled.update(_sampling(item.batch))
                 self._run.count(len(item.batch))
 
     def _stored(self, batch: Batch, side: Scored) -> None:
@@ -229,6 +253,14 @@ def _has_scores(batch: Batch) -> bool:
     return any(batch.column(name)[0] is not MISSING for name in ("ppl", "nll"))
 
 
+def _sampling(batch: Batch) -> Iterator[Sampling]:
+    """How each text was drawn, as far as its record says."""
+    for drawn in zip(*map(batch.column, _DRAWN), strict=True):
+        numbers = [value if type(value) in (int, float) else None for value in drawn]
+        found = Sampling(*numbers)
+        yield found if found.known else Sampling()
+
+
 def _is_score(value: Any) -> bool:
     """None, missing, or a number that can be a perplexity (nll may be 0, ppl not)."""
     if value is MISSING or value is None:
@@ -256,7 +288,7 @@ def _result(sides: list[Scored], options: Comparing, paired: bool) -> dict[str, 
             two = (ppl[i], ppl[j]) if paired else (ranked[i], ranked[j])
             pair |= coverage.compare(*two, axis, options.resamples, options.seed, paired)
             if paired:
-                pair["log_ratio"] = _log_ratio(sides[i], sides[j], whole, options)
+                pair["log_ratio"] = _log_ratio(sides[i], sides[j], whole, options, sides[0].sampled)
         pairs.append(pair)
     return {
         "kind": "ppl-models" if paired else "ppl-compare",
@@ -270,16 +302,23 @@ def _result(sides: list[Scored], options: Comparing, paired: bool) -> dict[str, 
     }
 
 
-def _log_ratio(one: Scored, other: Scored, whole: np.ndarray, options: Comparing) -> dict[str, Any]:
+def _log_ratio(
+    one: Scored,
+    other: Scored,
+    whole: np.ndarray,
+    options: Comparing,
+    sampled: Counter[Sampling],
+) -> dict[str, Any]:
     tokens = [np.array(side.tokens)[whole] for side in (one, other)]
     nats = [np.array(side.nll)[whole] * n for side, n in zip((one, other), tokens, strict=True)]
     same = one.cuts == other.cuts and bool((tokens[0] == tokens[1]).all())
     return log_ratio(
         (nats[0], nats[1]),
         (tokens[0], tokens[1]),
-        np.array(one.utf8_bytes)[whole],
+        (np.array(one.scored_bytes)[whole], np.array(other.scored_bytes)[whole]),
         same,
         options.epsilon,
         options.resamples,
         options.seed,
+        sampled,
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from synthtools.cli.reports import number, table
 from synthtools.cli.terminal import bars
+from synthtools.measure.two_models import WITHHELD
 
 # The report keeps 50 bins; so many fit a screen.
 _SHOWN_BINS = 20
@@ -71,6 +72,7 @@ SIDE_FIGURES = (
     ("documents", "documents"),
     ("unscored", "unscored"),
     ("perplexity (token-weighted)", "perplexity"),
+    ("bits per byte", "bits_per_byte"),
     ("median", "median"),
     ("mean", "mean"),
     ("mean without outliers", "mean_cleaned"),
@@ -110,6 +112,25 @@ def with_interval(found: dict[str, Any], key: str) -> str:
     return number(found.get(key)) + more
 
 
+def criterion(ratio: dict[str, Any], left: str, right: str) -> str:
+    """What ToEdit's equation 9 says of data under two models, in words."""
+    if ratio["verdict"] == WITHHELD:
+        drawn = "; ".join(
+            f"{one['documents']:,} at temperature {one['temperature']:g} and top-p {one['top_p']:g}"
+            + (f" from the {one['top_k']} most probable" if one["top_k"] else "")
+            for one in ratio["sampling"]
+            if one["temperature"] is not None
+        )
+        return (
+            "pure or semi-synthetic: withheld, the criterion is for text sampled at temperature 1 and "
+            f"top-p 1 (documents: {drawn})"
+        )
+    return (
+        f"if {left} wrote the data, it is {ratio['verdict']} to {right} (ε = {ratio['epsilon']:g} "
+        "nats a token)"
+    )
+
+
 def comparison_lines(report: dict[str, Any]) -> list[str]:
     """What ``ppl --compare`` found: each side, then each pair."""
     lines = []
@@ -122,7 +143,6 @@ def comparison_lines(report: dict[str, Any]) -> list[str]:
         if "log_ratio" in pair:
             ratio = pair["log_ratio"]
             rows = [(name, with_interval(ratio, key)) for name, key in _RATIO]
-            verdict = f"data by left is {ratio['verdict']} to right (ε = {ratio['epsilon']:g})"
-            lines += [*table(rows), f"if left wrote the data: {verdict}"]
+            lines += [*table(rows), criterion(ratio, "left", "right")]
         lines += [""]
     return lines[:-1]

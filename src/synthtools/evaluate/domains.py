@@ -1,7 +1,8 @@
 """Perplexity over domains, in the manner of Paloma (arXiv 2312.10523) and the Pile.
 
-Macro averages weight every domain alike (the perplexity's is the exponential of the mean nll, which is
-the geometric mean of perplexities); micro averages weight every token, or byte, alike.
+Macro averages weight every domain alike; micro averages weight every token, or byte, alike. The perplexity
+has two macro averages: the arithmetic mean, as in the averages of ToEdit's tables, which one hard domain
+can rule, and the geometric mean, exp of the mean nll.
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ from synthtools.records.reading import require_text
 
 _TEXT = "text"
 _FIGURES = ("nll", "perplexity", "bits_per_byte")
+_AVERAGES = (
+    "nll_macro",
+    "perplexity_macro_arithmetic",
+    "perplexity_macro_geometric",
+    "bits_per_byte_macro",
+    "nll_micro",
+    "perplexity_micro",
+    "bits_per_byte_micro",
+)
 
 
 def files(name: str, wanted: Wanted) -> list[str]:
@@ -40,7 +50,7 @@ def run(name: str, session: Session) -> dict[str, Any]:
         summary = Summary()
         batches = (require_text(b, _TEXT, session.rejects) for b in session.batches(path))
         for item in scored(batches, model, Request(), _TEXT):
-            summary.add(item.documents, item.utf8_bytes, [s.logprobs for s in item.scores])
+            summary.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])
             ids = item.batch.column(ID_FIELD)
             session.samples(
                 name,
@@ -78,21 +88,30 @@ def averages(rows: list[dict[str, Any]]) -> dict[str, float | None]:
     """Macro and micro averages of domains; None where nothing was scored.
 
     Args:
-        rows: each with tokens, bytes, nll, bits_per_byte.
+        rows: each with tokens, bytes, nll, perplexity, bits_per_byte.
     """
     whole = [row for row in rows if row["tokens"]]
-    figures: dict[str, float | None] = {}
     if not whole:
-        return {f"{name}_{kind}": None for kind in ("macro", "micro") for name in _FIGURES}
-    tokens = sum(row["tokens"] for row in whole)
+        return dict.fromkeys(_AVERAGES)
+    bits = [row["bits_per_byte"] for row in whole if row["bits_per_byte"] is not None]
     size = sum(row["bytes"] for row in whole)
-    macro = math.fsum(row["nll"] for row in whole) / len(whole)
     nats = math.fsum(row["nll"] * row["tokens"] for row in whole)
-    bits = math.fsum(row["bits_per_byte"] for row in whole) / len(whole)
-    figures |= {"nll_macro": macro, "perplexity_macro": _exp(macro), "bits_per_byte_macro": bits}
-    micro = nats / tokens
-    figures |= {"nll_micro": micro, "perplexity_micro": _exp(micro)}
-    return figures | {"bits_per_byte_micro": nats / (math.log(2) * size)}
+    macro = _mean([row["nll"] for row in whole])
+    micro = nats / sum(row["tokens"] for row in whole)
+    averages = (
+        macro,
+        _mean([row["perplexity"] for row in whole]),
+        _exp(macro),
+        _mean(bits) if bits else None,
+        micro,
+        _exp(micro),
+        nats / (math.log(2) * size) if size else None,
+    )
+    return dict(zip(_AVERAGES, averages, strict=True))
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(value / len(values) for value in values)
 
 
 def _exp(nll: float) -> float:

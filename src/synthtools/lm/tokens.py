@@ -119,6 +119,15 @@ class TextTokenizer:
         Args:
             ids: as ``encode`` gave them for this very text.
         """
+        return _with_places(*self._stretches(text, ids))
+
+    def bytes_of_first(self, text: str, ids: np.ndarray) -> int:
+        """Bytes of a text's UTF-8 up to the end of its first token (see ``spans``)."""
+        ends = self._stretches(text, ids)[1]
+        return max(0, int(ends[0])) if len(ends) else 0
+
+    def _stretches(self, text: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Beginnings and ends of tokens, bytes; of those that share a character, too."""
         surfaces = [self.surfaces[i] for i in ids]
         content = text.encode("utf-8")
         joined = b"".join(surfaces)
@@ -128,7 +137,7 @@ class TextTokenizer:
             starts, ends = np.maximum(starts - 1, 0), ends - 1
         elif joined != content:
             starts, ends = self._offsets(text, ids)
-        return _with_places(starts, ends)
+        return starts, ends
 
     def _offsets(self, text: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Beginnings and ends as the tokenizer tells them, in bytes."""

@@ -4,7 +4,8 @@
 
 N counts the tokens that have a probability: all but the first, which has one only after a
 begin-of-text token or a prompt. Corpus perplexity weights documents by their tokens,
-exp(Σ nll / Σ N). Bits per byte = Σ nll / (ln 2 · UTF-8 bytes), comparable between tokenizers.
+exp(Σ nll / Σ N). Bits per byte = Σ nll / (ln 2 · UTF-8 bytes of the scored tokens), comparable between
+tokenizers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class DocumentScore(NamedTuple):
     """A document under the model; the numbers are None where no token could be scored.
 
     Attributes:
-        ppl: perplexity; nll: nats per token; bits_per_byte: of the whole text.
+        ppl: perplexity; nll: nats per token; bits_per_byte: of the scored tokens' bytes,
+            None where they have none.
         n_tokens: N, the tokens scored.
     """
 
@@ -35,19 +37,20 @@ class DocumentScore(NamedTuple):
     bits_per_byte: float | None
 
 
-def document_score(logprobs: np.ndarray, utf8_bytes: int) -> DocumentScore:
+def document_score(logprobs: np.ndarray, scored_bytes: int) -> DocumentScore:
     """Perplexity of a document.
 
     Args:
         logprobs: float32 [n], nats; NaN for a first token without probability.
-        utf8_bytes: length of the text.
+        scored_bytes: of the text's UTF-8, those of the tokens that have a probability.
     """
     scored = logprobs[~np.isnan(logprobs)].astype(np.float64)
     if not len(scored):
         return DocumentScore(None, None, 0, None)
     total = 0.0 - float(scored.sum())  # never a negative zero
     nll = total / len(scored)
-    return DocumentScore(_exp(nll), nll, len(scored), total / (math.log(2) * utf8_bytes))
+    bits = total / (math.log(2) * scored_bytes) if scored_bytes else None
+    return DocumentScore(_exp(nll), nll, len(scored), bits)
 
 
 def _exp(nll: float) -> float:
@@ -73,18 +76,20 @@ class Summary:
     def add(
         self,
         scores: list[DocumentScore],
-        utf8_bytes: list[int],
+        scored_bytes: list[int],
         logprobs: list[np.ndarray] | None,
     ) -> None:
         """Adds documents.
 
         Args:
-            utf8_bytes: of each text.
+            scored_bytes: of each text (see ``document_score``).
             logprobs: float32 [n] of each, or None where only the documents' sums are known; then
                 there is no histogram of token probabilities.
         """
         self._documents += len(scores)
-        known = [(s, size) for s, size in zip(scores, utf8_bytes, strict=True) if s.nll is not None]
+        known = [
+            (s, size) for s, size in zip(scores, scored_bytes, strict=True) if s.nll is not None
+        ]
         self._ppl.append(np.array([s.ppl for s, _ in known], np.float64))
         for score, size in known:
             # One by one: the sum does not depend on how documents came together in batches.

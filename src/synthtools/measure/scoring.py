@@ -10,6 +10,7 @@ import numpy as np
 from synthtools.lm.ahead import overlapped
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import Request, Scores
+from synthtools.lm.tokens import TextTokenizer
 from synthtools.measure.perplexity import DocumentScore, document_score
 from synthtools.records.batch import Batch, Column
 from synthtools.records.transform import gathered
@@ -20,13 +21,14 @@ class ScoredBatch:
     """A batch with what the model says of it.
 
     Attributes:
-        scores: of each record; documents: their perplexities; utf8_bytes: of each text.
+        scores: of each record; documents: their perplexities; scored_bytes: of each text, the bytes
+            of its scored tokens.
     """
 
     batch: Batch
     scores: list[Scores]
     documents: list[DocumentScore]
-    utf8_bytes: list[int]
+    scored_bytes: list[int]
 
 
 def scored(
@@ -57,12 +59,20 @@ def scored(
     for run, scores in overlapped(runs, tokenise, score, at_once=model.calls):
         start = 0
         for batch in run:
-            yield _scored_batch(batch, scores[start : start + len(batch)], text_field)
+            part = scores[start : start + len(batch)]
+            yield _scored_batch(batch, part, batch.column(text_field), model.tokenizer)
             start += len(batch)
 
 
-def _scored_batch(batch: Batch, scores: list[Scores], text_field: str) -> ScoredBatch:
-    sizes = [len(text.encode("utf-8")) for text in batch.column(text_field)]
+def _scored_batch(
+    batch: Batch, scores: list[Scores], texts: list[str], tokenizer: TextTokenizer
+) -> ScoredBatch:
+    sizes = []
+    for text, score in zip(texts, scores, strict=True):
+        # Of all tokens only the first can have been left unscored.
+        unscored = len(score.ids) > 0 and bool(np.isnan(score.logprobs[0]))
+        before = tokenizer.bytes_of_first(text, score.ids) if unscored else 0
+        sizes.append(len(text.encode("utf-8")) - before)
     documents = [document_score(s.logprobs, n) for s, n in zip(scores, sizes, strict=True)]
     return ScoredBatch(batch, scores, documents, sizes)
 

@@ -78,7 +78,8 @@ def ppl(
             min=0.0,
             help="With --compare of two models: divergence per token above which data that the "
             "first wrote is pure synthetic in the eyes of the second (ToEdit, equation 9; the paper "
-            "leaves the value open [ours]).",
+            "leaves the value open [ours]). For text sampled at temperature 1 and top-p 1: of text "
+            "that generate says it drew otherwise the verdict is withheld.",
         ),
     ] = 0.1,
     plot: Annotated[
@@ -96,8 +97,8 @@ def ppl(
     """Perplexity of each record under a language model.
 
     Adds ppl, nll (nats per token), n_tokens (the tokens that have a probability: all but the first,
-    which has one only after a begin-of-text token or a prompt) and bits_per_byte (comparable
-    between tokenizers). They are null where no token could be scored.
+    which has one only after a begin-of-text token or a prompt) and bits_per_byte (over the bytes of
+    the scored tokens; comparable between tokenizers). They are null where no token could be scored.
 
     --summary reports the distribution instead: token-weighted perplexity, median, mean, the mean
     without outliers (1.5 interquartile ranges), percentiles, a histogram, and the ten-bin histogram
@@ -175,7 +176,7 @@ def ppl(
                 return
             found = Summary()
             for item in items:
-                found.add(item.documents, item.utf8_bytes, [s.logprobs for s in item.scores])
+                found.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])
                 run.count(len(item.batch))
             result = found.result()
             run.units["tokens"] = result["tokens"]

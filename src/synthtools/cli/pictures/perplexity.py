@@ -9,7 +9,7 @@ import numpy as np
 
 from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
 from synthtools.cli.reports import number
-from synthtools.cli.summaries import PAIR_FIGURES, SIDE_FIGURES, with_interval
+from synthtools.cli.summaries import PAIR_FIGURES, SIDE_FIGURES, criterion, with_interval
 
 
 def summary(report: dict[str, Any]) -> Picture:
@@ -115,11 +115,9 @@ def comparison_story(report: dict[str, Any]) -> Story:
             lines.append(_verdict(pair))
         if "log_ratio" in pair:
             ratio = pair["log_ratio"]
-            lines.append(
-                f"If {pair['left']} wrote the data, it is {ratio['verdict']} to {pair['right']}: "
-                f"{with_interval(ratio, 'kl_per_token')} nats a token, against ε = "
-                f"{ratio['epsilon']:g}."
-            )
+            told = criterion(ratio, pair["left"], pair["right"])
+            nats = with_interval(ratio, "kl_per_token")
+            lines.append(f"{told[0].upper()}{told[1:]}. The estimate is {nats} nats a token.")
     sides = report["inputs"]
     rows = [[name, *(with_interval(side, key) for side in sides)] for name, key in SIDE_FIGURES]
     tables.append(Table("Each side", ["", *(side["name"] for side in sides)], rows))
