@@ -21,12 +21,12 @@ _synth() {
             words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot warm"
             ;;
         edit)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --debug -h --help"
+            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
+                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs) value=word ;;
+                --scores | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --plot | --scores) value=file ;;
-                --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs | --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
@@ -35,12 +35,12 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --debug -h --help"
+            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
+                --prompt-field | --candidates | --bootstrap | --seed | --epsilon | --shard | --text-field | --shard-size | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs) value=word ;;
+                --plot | --rejects | -o | --output | --report) value=file ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --plot) value=file ;;
-                --shard | --text-field | --shard-size | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs | --prompt-field | --candidates | --bootstrap | --seed | --epsilon) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
@@ -49,143 +49,143 @@ _synth() {
             esac
             ;;
         ngram-hash)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed --ray -j --jobs --n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --plot --json --debug -h --help"
+            options="--n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --plot --json --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --plot) value=file ;;
-                --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs | --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width) value=word ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width | --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --hash) value=word words="fast sha256" ;;
                 --per-record) value=word words="minhash density" ;;
+                --plot | --rejects | -o | --output | --report) value=file ;;
+                --on-error) value=word words="fail skip" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
             ;;
         embed)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --vector-model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --ray -j --jobs --pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --debug -h --help"
+            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --vector-model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
+                --pooling) value=word words="mean last cls" ;;
+                --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations | --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --ray | -j | --jobs) value=word ;;
+                --method) value=word words="tsne umap pca" ;;
+                --plot | --rejects | -o | --output | --report) value=file ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --plot) value=file ;;
-                --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --ray | -j | --jobs | --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --vector-model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
-                --pooling) value=word words="mean last cls" ;;
-                --method) value=word words="tsne umap pca" ;;
             esac
             ;;
         dsir)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed --ray -j --jobs --target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --debug -h --help"
+            options="--target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --plot | --target | --save-estimator | --estimator) value=file ;;
-                --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs | -n | --count | --n | --buckets | --min-tokens | --smoothing | --target-text-field) value=word ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --target | --save-estimator | --estimator | --rejects | -o | --output | --report | --plot) value=file ;;
+                -n | --count | --n | --buckets | --min-tokens | --smoothing | --target-text-field | --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --hash) value=word words="fast sha256" ;;
                 --fit-tokens) value=word words="all" ;;
+                --on-error) value=word words="fail skip" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
             ;;
         mix)
-            options="--on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --plot --seed --ray -j --jobs --unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --debug -h --help"
+            options="--unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --plot | --generation) value=file ;;
-                --text-field | --shard-size | --seed | --ray | -j | --jobs | --tokenizer | --tokens-field | --total | --epochs | --label) value=word ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --unit) value=word words="tokens words bytes documents" ;;
+                --tokenizer | --tokens-field | --total | --epochs | --label | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --workflow) value=word words="replace accumulate accumulate-subsample" ;;
+                --generation | --rejects | -o | --output | --report | --plot) value=file ;;
+                --on-error) value=word words="fail skip" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
             ;;
         sample)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --debug -h --help"
+            options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed --debug -h --help"
             operand=file
             case $prev in
-                --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --plot | --rest) value=file ;;
-                --shard | --text-field | --shard-size | --seed | -n | --count | --by | --stratify-by) value=word ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                -n | --count | --by | --stratify-by | --shard | --text-field | --shard-size | --seed) value=word ;;
                 --scale) value=word words="auto linear log" ;;
                 --allocation) value=word words="proportional equal" ;;
+                --rest | --rejects | -o | --output | --report | --plot) value=file ;;
+                --on-error) value=word words="fail skip" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
             ;;
         stats)
-            options="--on-error --rejects -q --quiet --shard --text-field --seed --ray -j --jobs --by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --plot --report --json --debug -h --help"
+            options="--by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --plot --report --json --on-error --rejects -q --quiet --shard --text-field --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --on-error) value=word words="fail skip" ;;
-                --rejects | --plot | --report) value=file ;;
-                --shard | --text-field | --seed | --ray | -j | --jobs | --by | --measures | --tests | --rate | --vector-field | --vector-model | --sample | --pooled | --vectors | --words) value=word ;;
+                --by | --measures | --tests | --rate | --vector-field | --vector-model | --sample | --pooled | --vectors | --words | --shard | --text-field | --seed | --ray | -j | --jobs) value=word ;;
                 --tokenizer) value=dir words="builtin" ;;
                 --match-words) value=word words="min" ;;
+                --plot | --report | --rejects) value=file ;;
+                --on-error) value=word words="fail skip" ;;
             esac
             ;;
         train)
-            options="--on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --plot -o --output --arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --debug -h --help"
+            options="-o --output --arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --plot --debug -h --help"
             operand=file
             case $prev in
+                -o | --output | --cache | --tensorboard) value=dir ;;
+                --arch | --rejects | --valid | --plot) value=file ;;
+                --from | --tokenizer) value=dir words="builtin" ;;
+                --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden | --text-field | --messages-field | --prompt-field | --response-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb) value=word ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | --valid | --plot | --arch) value=file ;;
-                --text-field | --messages-field | --prompt-field | --response-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden) value=word ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
                 --device) value=word words="auto cpu cuda" ;;
-                --cache | --tensorboard | -o | --output) value=dir ;;
-                --from | --tokenizer) value=dir words="builtin" ;;
             esac
             ;;
         unlearn)
-            options="--on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --plot --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --model --revision --forget --replay -o --output --method --weights --beta --margin --kl-direction --reference --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --report --debug -h --help"
+            options="--model --revision --forget --replay -o --output --method --weights --beta --margin --kl-direction --reference --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --report --on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --plot --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --debug -h --help"
             case $prev in
+                --model | --reference) value=dir words="builtin" ;;
+                --revision | --method | --weights | --beta | --margin | --tokens | --epochs | --forget-share | --context | --forget-context | --until | --max-replay-rise | --norms-every | --compare-tokens | --text-field | --messages-field | --prompt-field | --response-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb) value=word ;;
+                --forget | --replay | --report | --rejects | --plot | --valid) value=file ;;
+                -o | --output | --cache | --tensorboard) value=dir ;;
+                --kl-direction) value=word words="forward reverse" ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | --plot | --valid | --forget | --replay | --report) value=file ;;
-                --text-field | --messages-field | --prompt-field | --response-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --revision | --method | --weights | --beta | --margin | --tokens | --epochs | --forget-share | --context | --forget-context | --until | --max-replay-rise | --norms-every | --compare-tokens) value=word ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
                 --device) value=word words="auto cpu cuda" ;;
-                --cache | --tensorboard | -o | --output) value=dir ;;
-                --model | --reference) value=dir words="builtin" ;;
-                --kl-direction) value=word words="forward reverse" ;;
             esac
             ;;
         generate)
-            options="--on-error --rejects -q --quiet --shard -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --kv-cache --requests --tokens-in-flight --timeout --patience --ray -j --jobs --prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --debug -h --help"
+            options="--prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --on-error --rejects -q --quiet --shard -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --kv-cache --requests --tokens-in-flight --timeout --patience --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
+                --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --continue | --self-instruct | --answer-field | --wrong-field | --response-field | --model-field | --shard | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --patience | --ray | -j | --jobs) value=word ;;
+                --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
+                --assign) value=word words="single stratified" ;;
+                --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --template | --system | --schema) value=file ;;
-                --shard | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --patience | --ray | -j | --jobs | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --continue | --self-instruct | --answer-field | --wrong-field | --response-field | --model-field) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
                 --backend) value=word words="auto torch vllm server" ;;
-                --assign) value=word words="single stratified" ;;
-                --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
             esac
             ;;
         eval)
-            options="--revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --seed --on-error --rejects -q --quiet --judge --judge-server --judge-tokens --judge-retries --show-prompts --max-new-tokens --temperature --top-p --reference --length-controlled --author-files -s --suite --list --data --limit --allow-code-execution --task-files --shots --samples --pairs --answers --judgments --target --human --valid --baseline --bootstrap --force --report --plot --json --debug -h --help"
+            options="-s --suite --list --data --limit --allow-code-execution --task-files --shots --samples --pairs --answers --judgments --target --human --valid --baseline --bootstrap --force --report --plot --json --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --seed --on-error --rejects -q --quiet --judge --judge-server --judge-tokens --judge-retries --show-prompts --max-new-tokens --temperature --top-p --reference --length-controlled --author-files --debug -h --help"
             operand=file
             case $prev in
-                --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --seed | --judge-server | --judge-tokens | --judge-retries | --max-new-tokens | --temperature | --top-p | -s | --suite | --limit | --shots | --target | --human | --baseline | --bootstrap) value=word ;;
+                -s | --suite | --limit | --shots | --target | --human | --baseline | --bootstrap | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --seed | --judge-server | --judge-tokens | --judge-retries | --max-new-tokens | --temperature | --top-p) value=word ;;
+                --data | --task-files | --author-files) value=dir ;;
+                --samples | --pairs | --answers | --judgments | --valid | --report | --plot | --rejects | --reference) value=file ;;
                 --tokenizer | --judge) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | --reference | --samples | --pairs | --answers | --judgments | --valid | --report | --plot) value=file ;;
-                --author-files | --data | --task-files) value=dir ;;
             esac
             ;;
         diff)
-            options="--seed --samples --figure --budget --shares --parameters --bootstrap --all --report --plot --json --debug -h --help"
+            options="--samples --figure --budget --shares --parameters --bootstrap --all --report --plot --json --seed --debug -h --help"
             operand=file
             case $prev in
-                --seed | --shares | --parameters | --bootstrap) value=word ;;
                 --samples | --figure | --report | --plot) value=file ;;
+                --shares | --parameters | --bootstrap | --seed) value=word ;;
             esac
             ;;
         table)
@@ -197,19 +197,19 @@ _synth() {
             esac
             ;;
         cat)
-            options="--on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --count -n --head --where --text --set --select --debug -h --help"
+            options="--count -n --head --where --text --set --select --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --debug -h --help"
             operand=file
             case $prev in
+                -n | --head | --where | --text | --set | --select | --shard | --text-field | --shard-size) value=word ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report) value=file ;;
-                --shard | --text-field | --shard-size | -n | --head | --where | --text | --set | --select) value=word ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
             ;;
         simulate)
-            options="-j --jobs -T --samples -d --features --noise --generations --repetitions --workflow --edit-share --edit-decay --masks --seed --report --plot --json --debug -h --help"
+            options="-T --samples -d --features --noise --generations --repetitions --workflow --edit-share --edit-decay --masks --seed --report --plot --json -j --jobs --debug -h --help"
             case $prev in
-                -j | --jobs | -T | --samples | -d | --features | --noise | --generations | --repetitions | --edit-share | --edit-decay | --seed) value=word ;;
+                -T | --samples | -d | --features | --noise | --generations | --repetitions | --edit-share | --edit-decay | --seed | -j | --jobs) value=word ;;
                 --workflow) value=word words="replace accumulate accumulate-subsample edit" ;;
                 --masks) value=word words="disjoint nested random" ;;
                 --report | --plot) value=file ;;

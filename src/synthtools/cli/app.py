@@ -15,6 +15,7 @@ import typer
 
 from synthtools import __version__
 from synthtools.cli import options, terminal
+from synthtools.cli.commands import add
 from synthtools.errors import OutputClosed, SynthError
 from synthtools.records.files import remove_unfinished
 from synthtools.redaction import hide
@@ -57,9 +58,7 @@ def build() -> typer.Typer:
         module = importlib.import_module(f"synthtools.tools.{tool.replace('-', '_')}")
         # What stands behind a command to be run is that command's.
         settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-        app.command(tool, context_settings=settings if tool == "warm" else None)(
-            options.command(getattr(module, tool.replace("-", "_")))
-        )
+        add(app, tool, module, context_settings=settings if tool == "warm" else None)
     return app
 
 

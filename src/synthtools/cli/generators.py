@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from synthtools.cli.models import Engine
-from synthtools.cli.options import Jobs, option
+from synthtools.cli.options import Jobs
+from synthtools.cli.parameters import option
 
 if TYPE_CHECKING:
     from synthtools.lm.generation import Traffic

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from synthtools.cli import reports
 from synthtools.cli.models import Model
-from synthtools.cli.options import Jobs, option
+from synthtools.cli.options import Jobs
+from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:

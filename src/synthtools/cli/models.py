@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from synthtools.cli import quantities
-from synthtools.cli.options import Jobs, option
+from synthtools.cli.options import Jobs
+from synthtools.cli.parameters import operand, option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -230,10 +229,9 @@ class EvaluatedModel(Model):
 
     model: Annotated[  # type: ignore[assignment]
         str | None,
-        typer.Argument(
+        operand(
             metavar="MODEL",
             help="The language model: builtin, a directory, or a Hub id. Safetensors weights only; "
             "code from a model's repository is never run.",
-            show_default=False,
         ),
     ] = None

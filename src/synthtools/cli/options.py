@@ -1,28 +1,13 @@
-"""The options that tools share, and how a command takes them.
-
-A command is a function whose parameters are plain options or dataclasses of options from here:
-
-    def ppl(reading: Reading, writing: Writing, stride: Annotated[int, typer.Option(...)] = 0): ...
-
-``command`` spreads the dataclasses into single options for Typer and gathers them again for the
-call, so that each option is written down, named and explained in one place.
-"""
+"""The options that tools share, in groups that a tool's ``Options`` inherit."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import inspect
-import typing
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import typer
-
+from synthtools.cli.parameters import operand, option
 from synthtools.machine import cores
-from synthtools.redaction import hidden
 
 if TYPE_CHECKING:
     from synthtools.scale.cluster import Cluster
@@ -41,11 +26,6 @@ NOT_DEFINING = frozenset(
         *("requests", "tokens_in_flight", "timeout", "patience", "ray"),
     )
 )
-
-
-def option(*names: str, help: str, metavar: str | None = None, **more: Any) -> Any:  # noqa: A002 (Typer's word)
-    """A Typer option."""
-    return typer.Option(*names, help=help, metavar=metavar, **more)
 
 
 @dataclass(frozen=True)
@@ -80,12 +60,11 @@ class Reading(BadRecords):
 
     files: Annotated[
         list[str] | None,
-        typer.Argument(
+        operand(
             metavar="FILE",
             help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
             "known by their content. - or nothing is stdin; builtin:topics is the documentation of "
             "Python; URLs (s3://, gs://, hf://) need [remote].",
-            show_default=False,
         ),
     ] = None
     shard: Annotated[
@@ -227,49 +206,3 @@ class Workers(Jobs):
             "see them. Changes no result.",
         ),
     ] = None
-
-
-def command(function: Callable[..., None]) -> Callable[..., None]:
-    """The function with its option dataclasses spread into single parameters, for Typer."""
-    hints = typing.get_type_hints(function, include_extras=True)
-    groups: dict[str, tuple[type, list[str]]] = {}
-    parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        kind = hints[name]
-        if not dataclasses.is_dataclass(kind):
-            parameters.append(parameter.replace(annotation=kind))
-            continue
-        fields = typing.get_type_hints(kind, include_extras=True)
-        groups[name] = (kind, [field.name for field in dataclasses.fields(kind)])  # type: ignore[arg-type]
-        for field in dataclasses.fields(kind):
-            parameters.append(
-                inspect.Parameter(
-                    field.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=field.default,
-                    annotation=fields[field.name],
-                )
-            )
-    parameters.append(
-        inspect.Parameter(
-            "debug",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=False,
-            annotation=Annotated[bool, option("--debug", help="Show the traceback of an error.")],
-        )
-    )
-
-    @functools.wraps(function)
-    def spread(**values: Any) -> None:
-        DEBUG.set(values.pop("debug"))
-        ARGUMENTS.set(hidden(values))
-        gathered: dict[str, Any] = {}
-        for name, (kind, fields) in groups.items():
-            gathered[name] = kind(**{field: values.pop(field) for field in fields})
-        function(**gathered, **values)
-
-    spread.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
-    )
-    spread.__annotations__ = {p.name: p.annotation for p in parameters}
-    return spread

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from synthtools.cli import quantities
-from synthtools.cli.options import option
+from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:

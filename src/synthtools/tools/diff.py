@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from synthtools.cli.options import Seed, option
+from synthtools.cli.options import Seed
+from synthtools.cli.parameters import operand, option
 
 
 def diff(
     seed: Seed,
     reports: Annotated[
         list[str] | None,
-        typer.Argument(
+        operand(
             metavar="REPORT",
             help="Two or more reports of one tool (--report FILE, --json); each is compared with the "
             "first. - is stdin.",
-            show_default=False,
         ),
     ] = None,
     samples: Annotated[

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.cli.models import VectorModel
-from synthtools.cli.options import Reading, Seed, Text, Workers, Writing, option
+from synthtools.cli.options import Reading, Seed, Text, Workers, Writing
+from synthtools.cli.parameters import option
 
 _LIMIT = "2000"
 _METHOD = "tsne"

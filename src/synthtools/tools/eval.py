@@ -6,7 +6,8 @@ from typing import Annotated
 
 from synthtools.cli.judging import Judging
 from synthtools.cli.models import EvaluatedModel
-from synthtools.cli.options import BadRecords, Jobs, Seed, option
+from synthtools.cli.options import BadRecords, Jobs, Seed
+from synthtools.cli.parameters import option
 
 
 def eval(  # noqa: A001 (the tool's name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.cli.generators import Generators
-from synthtools.cli.options import Reading, Seed, Workers, Writing, option
+from synthtools.cli.options import Reading, Seed, Workers, Writing
+from synthtools.cli.parameters import option
 
 
 def generate(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from synthtools.cli.options import BadRecords, Plotting, Seed, Text, Workers, Writing, option
+from synthtools.cli.options import BadRecords, Plotting, Seed, Text, Workers, Writing
+from synthtools.cli.parameters import operand, option
 
 
 def mix(
@@ -18,10 +17,9 @@ def mix(
     jobs: Workers,
     sources: Annotated[
         list[str] | None,
-        typer.Argument(
+        operand(
             metavar="SOURCE=SHARE",
             help="A file, a directory or a quoted glob, and its share: 0.75, 75% or 3/4.",
-            show_default=False,
         ),
     ] = None,
     unit: Annotated[

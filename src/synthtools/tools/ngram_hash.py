@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import Reading, Seed, Text, Workers, Writing, option
+from synthtools.cli.options import Reading, Seed, Text, Workers, Writing
+from synthtools.cli.parameters import option
 
 
 def ngram_hash(

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from synthtools.cli.options import option
+from synthtools.cli.parameters import operand, option
 
 
 def plot(
     reports: Annotated[
         list[str],
-        typer.Argument(
+        operand(
             metavar="REPORT",
             help="Reports of any tool (--report FILE, --json), or the step log of synth train. "
             "- is stdin.",
-            show_default=False,
         ),
     ],
     output: Annotated[

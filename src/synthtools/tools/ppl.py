@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.cli.models import Models
-from synthtools.cli.options import Reading, Text, Workers, Writing, option
+from synthtools.cli.options import Reading, Text, Workers, Writing
+from synthtools.cli.parameters import option
 
 
 def ppl(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import Plotting, Reading, Seed, Text, Writing, option
+from synthtools.cli.options import Plotting, Reading, Seed, Text, Writing
+from synthtools.cli.parameters import option
 
 
 def sample(

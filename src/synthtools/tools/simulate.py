@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import Jobs, option
+from synthtools.cli.options import Jobs
+from synthtools.cli.parameters import option
 
 
 def simulate(

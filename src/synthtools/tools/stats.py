@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import Reading, Seed, Text, Workers, option
+from synthtools.cli.options import Reading, Seed, Text, Workers
+from synthtools.cli.parameters import option
 
 
 def stats(

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from synthtools.cli.options import option
+from synthtools.cli.parameters import operand, option
 
 
 def table(
     files: Annotated[
         list[str] | None,
-        typer.Argument(
+        operand(
             metavar="REPORT",
             help="Reports, by a pattern ('runs/{share}-{seed}.json', quoted: each name in braces is "
             "one or more characters other than / and becomes a field of the row, a number where all are "
             "plain decimals of one writing: 1e5 may be a commit) or by name; records (JSONL, Parquet, "
             "Arrow), one a row. - is stdin.",
-            show_default=False,
         ),
     ] = None,
     take: Annotated[

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from synthtools.cli.options import BadRecords, Jobs, Plotting, Reading, Seed, Text, option
+from synthtools.cli.options import BadRecords, Jobs, Plotting, Reading, Seed, Text
+from synthtools.cli.parameters import operand, option
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 
 
@@ -24,12 +23,11 @@ def train(
     plotting: Plotting,
     files: Annotated[
         list[str] | None,
-        typer.Argument(
+        operand(
             metavar="PATH[=SHARE]",
             help="Files or directories of records in any format. With shares (human/=0.75 "
             "synthetic.jsonl=0.25) each source gives that part of the rows; without, each gives "
             "all it has.",
-            show_default=False,
         ),
     ] = None,
     output: Annotated[

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import BadRecords, Jobs, Plotting, Reading, Seed, Text, option
+from synthtools.cli.options import BadRecords, Jobs, Plotting, Reading, Seed, Text
+from synthtools.cli.parameters import option
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 
 

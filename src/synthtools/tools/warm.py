@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
+from synthtools.cli.parameters import operand
+
 
 def warm(
     command: Annotated[
         list[str],
-        typer.Argument(
+        operand(
             metavar="COMMAND",
             help="The command and its arguments: a script, or a line for sh -c.",
-            show_default=False,
         ),
     ],
 ) -> None:

@@ -1,0 +1,151 @@
+"""Tools as Typer commands: a tool's module is its help, its ``Options`` and its ``run``."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from synthtools.cli.options import ARGUMENTS, DEBUG
+from synthtools.cli.parameters import Parameter, option, parameter, parameters, values
+from synthtools.redaction import hidden
+
+_DEBUG = parameter(
+    "debug",
+    Annotated[bool, option("--debug", help="Show the traceback of an error.")],
+    False,
+    "Errors",
+)
+
+
+class Command(TyperCommand):
+    """A command whose help shows the tool's own options first, then those of each shared group."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for one in self.get_params(ctx):
+            record = one.get_help_record(ctx)
+            if record is not None:
+                title = getattr(one, "rich_help_panel", None) or "Options"
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> None:
+    """Adds a tool to the application."""
+    if hasattr(module, "Options"):
+        known = parameters(module.Options)
+        text = module.__doc__
+
+        def call(arguments: dict[str, Any]) -> None:
+            run(module, arguments)
+
+    else:
+        function = getattr(module, tool.replace("-", "_"))
+        known, call = _function(function)
+        text = function.__doc__
+    callback = _callback((*known, _DEBUG), call)
+    app.command(tool, cls=Command, help=inspect.cleandoc(text or ""), **settings)(callback)
+
+
+def run(module: ModuleType, arguments: dict[str, Any]) -> None:
+    """Runs a tool on checked arguments and shows its report."""
+    options = module.Options(**arguments)
+    options.check()
+    report = module.run(options)
+    if report is not None:
+        from synthtools.cli import reports
+
+        reports.show(report, options.json_output, module.lines(report))
+
+
+def _callback(known: tuple[Parameter, ...], call: Callable[[dict[str, Any]], None]) -> Any:
+    """A function with the signature that Typer reads the command line by."""
+
+    def callback(**given: Any) -> None:
+        DEBUG.set(given.pop("debug"))
+        found = values(known, given, lambda one: one.flag)
+        found.pop("debug", None)
+        # As given where a value is not JSON's, so that a report shows what was typed.
+        plain = (str, int, float, bool, list, type(None))
+        ARGUMENTS.set(hidden({k: v if _is_plain(v, plain) else given[k] for k, v in found.items()}))
+        call(found)
+
+    callback.__signature__ = inspect.Signature([_typed(one) for one in known])  # type: ignore[attr-defined]
+    return callback
+
+
+def _is_plain(value: Any, plain: tuple[type, ...]) -> bool:
+    return type(value) in plain and (
+        type(value) is not list or all(type(v) in plain for v in value)
+    )
+
+
+def _typed(one: Parameter) -> inspect.Parameter:
+    """The parameter as Typer takes it: a flag, a string or several; we convert and check them."""
+    given = one.option
+    text = given.help
+    if given.bounds and given.min not in (0, 1):
+        text = f"{text} [{given.bounds}]"
+    more: dict[str, Any] = {"help": text, "metavar": one.metavar, "rich_help_panel": one.group}
+    default = one.default
+    if default is MISSING:
+        default, kind = ..., str
+    elif one.type is bool:
+        kind = bool
+    else:
+        kind = str | None
+        if default is not None:
+            default = str(default)
+    if one.many:
+        kind = list[str] if one.default is MISSING else list[str] | None
+        default = ... if one.default is MISSING else None
+    more["show_default"] = given.show_default and default not in (None, ...)
+    info = typer.Option(*given.flags, **more) if given.flags else typer.Argument(**more)
+    return inspect.Parameter(
+        one.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if default is ... else default,
+        annotation=Annotated[kind, info],
+    )
+
+
+def _function(
+    function: Callable[..., None],
+) -> tuple[tuple[Parameter, ...], Callable[[dict[str, Any]], None]]:
+    """The parameters of a tool that is a function of options and groups of options, and its call."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    groups: dict[str, tuple[Any, tuple[Parameter, ...]]] = {}
+    own: list[Parameter] = []
+    for name, given in inspect.signature(function).parameters.items():
+        if is_dataclass(hints[name]):
+            inside = typing.get_type_hints(hints[name], include_extras=True)
+            groups[name] = (
+                hints[name],
+                tuple(
+                    parameter(f.name, inside[f.name], f.default, "Shared options")
+                    for f in fields(hints[name])
+                ),
+            )
+        else:
+            default = MISSING if given.default is inspect.Parameter.empty else given.default
+            own.append(parameter(name, hints[name], default))
+
+    def call(arguments: dict[str, Any]) -> None:
+        gathered = {
+            name: kind(**{one.name: arguments.pop(one.name) for one in members})
+            for name, (kind, members) in groups.items()
+        }
+        function(**gathered, **arguments)
+
+    known = [*own, *(one for _, members in groups.values() for one in members)]
+    return tuple(known), call

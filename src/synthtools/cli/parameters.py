@@ -1,0 +1,196 @@
+"""A field of a tool's options as it stands on the command line, in help and in a Python call.
+
+    class Options(Inputs, Output):
+        top: Annotated[int, option("--top", help="Show the N most frequent.", min=0)] = 10
+
+``parameters`` reads such a class; ``values`` checks and converts what a user gave, from the command
+line (strings) or from Python (strings or values).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from synthtools.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one field is named, explained, parsed and bounded.
+
+    Attributes:
+        flags: its names on the command line; none for an operand.
+        metavar: what stands for its value in help; None for a flag, or the choices of a Literal.
+        parse: makes the value of a string; raises ValueError with the remedy.
+        min, max: bounds of a number, inclusive.
+    """
+
+    flags: tuple[str, ...]
+    help: str
+    metavar: str | None = None
+    parse: Callable[[str], Any] | None = None
+    min: float | None = None
+    max: float | None = None
+    show_default: bool = True
+
+    @property
+    def bounds(self) -> str:
+        """The bounds in words, empty where there are none."""
+        if self.min is not None and self.max is not None:
+            return f"{self.min:,} to {self.max:,}"
+        if self.min is not None:
+            return f"at least {self.min:,}"
+        return "" if self.max is None else f"at most {self.max:,}"
+
+
+def option(*flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (what Typer calls it)
+    """Annotates a field that has names on the command line."""
+    return Option(flags, help, **more)
+
+
+def operand(*, metavar: str, help: str, **more: Any) -> Any:  # noqa: A002
+    """Annotates a field that stands on the command line without a name."""
+    return Option((), help, metavar, show_default=False, **more)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A field of an options class, its annotation resolved.
+
+    Attributes:
+        type: of one value: bool, int, float, str, or whatever ``option.parse`` makes.
+        choices: the allowed strings, empty where any is.
+        many: it takes several values.
+        default: ``dataclasses.MISSING`` where the user must give one.
+        group: heading of its section in the help; None for a tool's own options.
+    """
+
+    name: str
+    option: Option
+    type: Any
+    choices: tuple[str, ...]
+    many: bool
+    default: Any
+    group: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """Its long name on the command line, as errors call it."""
+        flags = self.option.flags
+        return next((f for f in flags if f.startswith("--")), self.option.metavar or self.name)
+
+    @property
+    def metavar(self) -> str | None:
+        if self.type is bool:
+            return None
+        return self.option.metavar or "|".join(self.choices) or self.name.upper()
+
+    def value(self, given: Any, called: str) -> Any:
+        """The value of what a user gave.
+
+        Args:
+            called: the user's name of the parameter, for the error.
+
+        Raises:
+            UsageError: it has no such value.
+        """
+        if given is None:
+            return None
+        if self.many and not isinstance(given, str):
+            return [self._one(item, called) for item in given] or None
+        return [self._one(given, called)] if self.many else self._one(given, called)
+
+    def _one(self, given: Any, called: str) -> Any:
+        try:
+            return self._converted(given)
+        except ValueError as error:
+            raise UsageError(f"{called} {given}: {error}") from error
+
+    def _converted(self, given: Any) -> Any:
+        if self.option.parse is not None:
+            return self.option.parse(given) if isinstance(given, str) else given
+        if self.choices:
+            if given not in self.choices:
+                raise ValueError(f"use {' or '.join(self.choices)}")
+            return given
+        if self.type in (int, float):
+            return _number(given, self.type, self.option)
+        return given
+
+
+def _number(given: Any, kind: type, option: Option) -> Any:
+    """Raises ValueError with what to write instead."""
+    value = given
+    if isinstance(given, str):
+        try:
+            value = kind(given)
+        except ValueError:
+            if kind is float and re.fullmatch(r"[0-9.]+%", given):
+                raise ValueError(f"write it as {float(given[:-1]) / 100:g}") from None
+    if kind is float and type(value) is int:
+        value = float(value)
+    low = type(value) is kind and option.min is not None and value < option.min
+    high = type(value) is kind and option.max is not None and value > option.max
+    if type(value) is not kind or not math.isfinite(value) or low or high:
+        bounds = f", {option.bounds}" if option.bounds else ""
+        raise ValueError(f"give {'a whole number' if kind is int else 'a number'}{bounds}")
+    return value
+
+
+@cache
+def parameters(options: type) -> tuple[Parameter, ...]:
+    """The fields of an options class: a tool's own first, then those of the shared groups.
+
+    A group is a base class that has a ``group``: the heading of its options in the help.
+    """
+    hints = typing.get_type_hints(options, include_extras=True)
+    fields = {field.name: field for field in dataclasses.fields(options)}
+    found: dict[str, Parameter] = {}
+    for owner in options.__mro__:
+        for name in vars(owner).get("__annotations__", {}):
+            if name in fields and name not in found:
+                heading = None if owner is options else getattr(owner, "group", None)
+                found[name] = parameter(name, hints[name], fields[name].default, heading)
+    return tuple(found.values())
+
+
+def parameter(name: str, hint: Any, default: Any, group: str | None = None) -> Parameter:
+    """A parameter from its annotation ``Annotated[type, option(…)]``."""
+    kind, given = typing.get_args(hint)
+    kinds = [k for k in _members(kind) if k is not type(None)]
+    kind = kinds[0]
+    many = typing.get_origin(kind) in (list, tuple)
+    if many:
+        kind = typing.get_args(kind)[0]
+    choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+    return Parameter(name, given, str if choices else kind, choices, many, default, group)
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_args(kind) if union else (kind,)
+
+
+def values(
+    known: tuple[Parameter, ...], given: Mapping[str, Any], called: Callable[[Parameter], str]
+) -> dict[str, Any]:
+    """What a user gave, checked and converted; what was not given keeps its default.
+
+    Raises:
+        UsageError: a value is refused, or a parameter that needs one has none.
+    """
+    found = {}
+    for one in known:
+        if given.get(one.name) is None and one.default is dataclasses.MISSING:
+            raise UsageError(f"{called(one)} is missing: {one.option.help}")
+        if one.name in given:
+            found[one.name] = one.value(given[one.name], called(one))
+    return found
