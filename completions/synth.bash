@@ -25,6 +25,7 @@ _synth() {
             operand=file
             case $prev in
                 --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs) value=word ;;
+                --rejection) value=word words="authors exact" ;;
                 --scores | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;

@@ -42,7 +42,7 @@ complete -c synth -n '__synth_tool_is edit' -l below -x -d 'Draw tokens of proba
 complete -c synth -n '__synth_tool_is edit' -l drop-below -x -d 'Delete tokens of probability less than P (the authors\' filter uses 0.001)'
 complete -c synth -n '__synth_tool_is edit' -l top-k -x -d 'Draw from the K most probable tokens (default 8; 64 with --top-p)'
 complete -c synth -n '__synth_tool_is edit' -l top-p -x -d 'Draw from the fewest tokens that together have probability P'
-complete -c synth -n '__synth_tool_is edit' -l rejection -d 'Draw by rejection sampling with reward ln P (RSO); among several accepted tokens one uniformly [ours]'
+complete -c synth -n '__synth_tool_is edit' -l rejection -x -a 'authors exact' -d 'Draw by rejection sampling (RSO, arXiv 2309.06657)'
 complete -c synth -n '__synth_tool_is edit' -l temperature -x -d 'Draw c with q(c) ~ P(c)^(1/BETA)'
 complete -c synth -n '__synth_tool_is edit' -l exclude-observed -d 'Never draw the token that stands there [ours]'
 complete -c synth -n '__synth_tool_is edit' -l generations -x -d 'Edit the edited text again, N in all'

@@ -176,7 +176,7 @@ at-$threshold-k4 --threshold $threshold --top-k 4
 at-$threshold --threshold $threshold
 at-$threshold-k16 --threshold $threshold --top-k 16
 at-$threshold-top-p --threshold $threshold --top-p 0.99
-at-$threshold-rejection --threshold $threshold --rejection
+at-$threshold-rejection --threshold $threshold --rejection authors
 at-$threshold-β1 --threshold $threshold --temperature 1
 below-0.1 --below 0.1
 below-0.01 --below 0.01

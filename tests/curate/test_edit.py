@@ -106,7 +106,7 @@ def options(**more: Any) -> Rules:
         "drop_below": None,
         "top_k": None,
         "top_p": None,
-        "rejection": False,
+        "rejection": None,
         "temperature": None,
         "exclude_observed": False,
     }
@@ -123,6 +123,8 @@ def test_defaults_that_depend_on_each_other() -> None:
         0.99, top_p=0.9, top_k=4, temperature=2.0
     )
     assert options(threshold=0.0) == Rules(0.0)
+    assert options(rejection="authors") == Rules(rejection="authors", temperature=0.5)
+    assert options(rejection="exact") == Rules(rejection="exact", temperature=1.5)
 
 
 # ---------------------------------------------------------------- the draw
@@ -134,16 +136,15 @@ def plain_draw(
     observed: int,
     rules: Rules,
     aim: float,
-    chances: list[float],
 ) -> int:
     """The rule of ``edit`` in so many words.
 
     Args:
-        aim, chances: uniform numbers for the choice, and for accepting each candidate.
+        aim: the uniform number for the choice.
     """
     pool = [
-        (identifier, logprob, chance)
-        for identifier, logprob, chance in zip(ids, logprobs, chances, strict=True)
+        (identifier, logprob)
+        for identifier, logprob in zip(ids, logprobs, strict=True)
         if logprob > -math.inf and not (rules.exclude_observed and identifier == observed)
     ][: rules.top_k]
     if rules.top_p is not None:
@@ -156,15 +157,18 @@ def plain_draw(
         pool = enough
     if not pool:
         return observed
-    best = max(logprob for _, logprob, _ in pool)
-    weights = [math.exp((logprob - best) / rules.temperature) for _, logprob, _ in pool]
-    if rules.rejection:
-        weights = [
-            1.0 if chance < weight else 0.0
-            for weight, (_, _, chance) in zip(weights, pool, strict=True)
-        ]
+    best = max(logprob for _, logprob in pool)
+    weights = [math.exp((logprob - best) / rules.temperature) for _, logprob in pool]
+    if rules.rejection == "exact":
+        weights = [math.exp((p - best) / rules.temperature) * math.exp(p - best) for _, p in pool]
+    if rules.rejection == "authors":
+        rewards = [math.exp((math.exp(p) - math.exp(best)) / rules.temperature) for _, p in pool]
+        weights, left = [], 1.0
+        for reward in rewards:
+            weights.append(left * reward / sum(rewards))
+            left *= 1 - reward / sum(rewards)
     reached = 0.0
-    for (identifier, _, _), weight in zip(pool, weights, strict=True):
+    for (identifier, _), weight in zip(pool, weights, strict=True):
         reached += weight
         if reached > aim * sum(weights):
             return identifier
@@ -177,7 +181,7 @@ def draws(pick: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, Rules]:
     rules = Rules(
         top_k=pick(st.integers(1, 6)),
         top_p=pick(st.one_of(st.none(), st.floats(0.01, 1.0))),
-        rejection=pick(st.booleans()),
+        rejection=pick(st.sampled_from([None, "authors", "exact"])),
         temperature=pick(st.floats(0.1, 20)),
         exclude_observed=pick(st.booleans()),
     )
@@ -204,9 +208,6 @@ def test_draws_are_those_of_the_plain_rule(
     found = draw((ids, logprobs), observed, rules, seed, record, generation, positions)
     assert found.dtype == np.int32
     aims = uniforms(seed, record, generation, positions)
-    chances = [
-        uniforms(seed, record, generation, positions, lane + 1) for lane in range(ids.shape[1])
-    ]
     for row in range(len(ids)):
         expected = plain_draw(
             ids[row].tolist(),
@@ -214,7 +215,6 @@ def test_draws_are_those_of_the_plain_rule(
             int(observed[row]),
             rules,
             float(aims[row]),
-            [float(chance[row]) for chance in chances],
         )
         assert found[row] == expected
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chi2_contingency, chisquare
 
 from synthtools.curate.edit import Rules, conditions, draw, edit
 from synthtools.lm.loading import load_tokenizer
@@ -64,18 +64,44 @@ def test_top_p_takes_the_smallest_set_of_that_mass():
     assert set(drawn(np.log(P).tolist(), Rules(top_k=10, top_p=0.499, temperature=1.0))) == {100}
 
 
-def test_rejection_accepts_by_the_plain_rule():
-    rules = Rules(top_k=8, rejection=True, temperature=1.5)
-    random = np.random.default_rng(0)
-    accept = (P[:8] / P[0]) ** (1 / 1.5)
-    plain = np.zeros(8)
-    for _ in range(DRAWS):
-        accepted = np.flatnonzero(random.random(8) < accept)
-        plain[random.choice(accepted)] += 1
+def test_the_authors_rejection_is_that_of_their_rounds():
+    rules = Rules(top_k=8, rejection="authors", temperature=0.5)
     found = drawn(np.log(P).tolist(), rules)
+    random = np.random.default_rng(0)
+    chances = np.exp(P[:8] / 0.5) / np.exp(P[:8] / 0.5).sum()
+    rounds = np.zeros(8)
+    for _ in range(DRAWS):
+        accepted = np.zeros(0, int)
+        while not len(accepted):
+            accepted = np.flatnonzero(random.random(8) < chances)
+        rounds[accepted[0]] += 1
     ours = np.array([found[100 + i] for i in range(8)])
-    assert np.abs(ours - plain).max() < 6 * math.sqrt(DRAWS / 4)
-    assert chisquare(ours, plain * ours.sum() / plain.sum()).pvalue > 1e-6
+    assert chi2_contingency([ours, rounds]).pvalue > 1e-4
+    # In closed form: accepted, and none before it; the rounds begin anew.
+    passed = np.concatenate([[1.0], np.cumprod(1 - chances)[:-1]])
+    fits(found, np.concatenate([chances * passed, np.zeros(2)]))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.5])
+def test_the_exact_rejection_draws_from_its_target(temperature):
+    found = drawn(np.log(P).tolist(), Rules(top_k=8, rejection="exact", temperature=temperature))
+    target = np.where(np.arange(10) < 8, P ** (1 + 1 / temperature), 0)
+    fits(found, target)
+    # As proposals of P, accepted with exp((r - r_max)/β), r = ln P, are.
+    random = np.random.default_rng(1)
+    proposed = random.choice(8, 20 * DRAWS, p=P[:8] / P[:8].sum())
+    kept = proposed[random.random(len(proposed)) < (P[proposed] / P[0]) ** (1 / temperature)]
+    fits(Counter((100 + kept[:DRAWS]).tolist()), target)
+
+
+@pytest.mark.parametrize(
+    "rejection, temperature, share", [("authors", 0.5, 0.278), ("exact", 1.5, 1.3e-4)]
+)
+def test_how_many_flagged_tokens_a_rejection_changes_at_most(rejection, temperature, share):
+    logprobs = np.log([0.99] + [0.01 / 7] * 7).tolist()
+    found = drawn(logprobs, Rules(rejection=rejection, temperature=temperature))
+    sigma = math.sqrt(DRAWS * share)
+    assert abs(DRAWS - found[100] - DRAWS * share) < 5 * sigma
 
 
 def test_the_observed_token_can_be_left_out():

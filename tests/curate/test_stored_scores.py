@@ -29,7 +29,7 @@ K = 9
 RULES = {
     "default": Rules(0.002, temperature=3.0),
     "top-p": Rules(0.002, top_k=K, top_p=0.5),
-    "rejection": Rules(0.002, rejection=True, temperature=3.0),
+    "rejection": Rules(0.002, rejection="exact", temperature=3.0),
     "exclude": Rules(0.002, exclude_observed=True),
     "below": Rules(None, below=1e-6, top_k=3),
     "drop": Rules(0.002, drop_below=1e-7, temperature=3.0),

@@ -171,7 +171,7 @@ def test_a_window_may_fill_the_whole_context(
 
 
 @pytest.mark.parametrize(
-    "rules", [Rules(0.002, temperature=3.0), Rules(0.002, top_k=K, top_p=0.3, rejection=True)]
+    "rules", [Rules(0.002, temperature=3.0), Rules(0.002, top_k=K, top_p=0.3, rejection="authors")]
 )
 def test_edits_give_the_same_bytes(
     model: LanguageModel,

@@ -25,6 +25,12 @@ from synthtools.lm.tokens import TextTokenizer
 # Candidates that top-p looks through where --top-k does not say [ours]: the same for every backend.
 TOP_P_POOL = 64
 
+# The rejection samplers: that of the authors' code (its n-gram script: reward P, the softmax of rewards
+# over β as chance of acceptance, the first accepted), and the one whose draws follow the target of
+# arXiv 2309.06657, P(c)·exp(r_c/β), with r_c = ln P(c) [ours].
+AUTHORS, EXACT = REJECTIONS = ("authors", "exact")
+_AUTHORS_BETA = 0.5
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -36,8 +42,8 @@ class Rules:
         drop_below: delete tokens of less than this probability; None: not.
         top_k: candidates of a draw.
         top_p: of the candidates, only the smallest set of at least this mass.
-        rejection: accept candidates as in rejection sampling (arXiv 2309.06657, algorithm 1), with
-            r_c = ln P(c) [ours] and an accepted one drawn uniformly [ours].
+        rejection: draw as rejection sampling does (arXiv 2309.06657, algorithm 1), one of ``REJECTIONS``;
+            None: from q.
         temperature: β.
         exclude_observed: the observed token is no candidate.
     """
@@ -47,7 +53,7 @@ class Rules:
     drop_below: float | None = None
     top_k: int = 8
     top_p: float | None = None
-    rejection: bool = False
+    rejection: str | None = None
     temperature: float = 1.5
     exclude_observed: bool = False
 
@@ -60,14 +66,16 @@ class Rules:
         drop_below: float | None,
         top_k: int | None,
         top_p: float | None,
-        rejection: bool,
+        rejection: str | None,
         temperature: float | None,
         exclude_observed: bool,
     ) -> Rules:
         """Rules with the defaults that depend on each other: the threshold is 0.99 unless another
-        condition stands alone; top-p looks through ``TOP_P_POOL`` tokens at temperature 1."""
+        condition stands alone; top-p looks through ``TOP_P_POOL`` tokens at temperature 1; the
+        authors' rejection sampler has β = 0.5."""
         if threshold is None and below is None and drop_below is None:
             threshold = cls.threshold
+        usual = cls.temperature if top_p is None else 1.0
         return cls(
             threshold,
             below,
@@ -75,7 +83,7 @@ class Rules:
             top_k or (cls.top_k if top_p is None else TOP_P_POOL),
             top_p,
             rejection,
-            temperature or (cls.temperature if top_p is None else 1.0),
+            temperature or (_AUTHORS_BETA if rejection == AUTHORS else usual),
             exclude_observed,
         )
 
@@ -246,19 +254,35 @@ def draw(
     nothing = ~allowed.any(1)
     best = np.where(allowed, logprobs, -np.inf).max(1, initial=-np.inf, keepdims=True)
     best[nothing] = 0.0
-    weights = np.where(allowed, np.exp((logprobs - best) / rules.temperature), 0.0)
-    if rules.rejection:
-        chances = [
-            uniforms(seed, record, generation, positions, lane + 1) for lane in range(ids.shape[1])
-        ]
-        # The most probable candidate is always accepted, so one round is enough.
-        weights = (np.stack(chances, 1) < weights).astype(np.float64)
+    if rules.rejection == AUTHORS:
+        weights = _first_accepted(np.where(allowed, np.exp(logprobs), -np.inf), rules.temperature)
+    else:
+        # Proposed by P itself and accepted by P^(1/β) is drawn from their product.
+        power = 1 / rules.temperature + (rules.rejection == EXACT)
+        weights = np.where(allowed, np.exp((logprobs - best) * power), 0.0)
     total = np.cumsum(weights, 1)
     aim = uniforms(seed, record, generation, positions) * total[:, -1]
     picked = (total <= aim[:, None]).sum(1)
     picked[nothing] = 0
     drawn = ids[np.arange(len(ids)), picked]
     return np.where(nothing, observed, drawn).astype(np.int32)
+
+
+def _first_accepted(rewards: np.ndarray, temperature: float) -> np.ndarray:
+    """How probable it is, up to a factor of the row, that each candidate is the first to be accepted.
+
+    Rounds go over the candidates in their order, each accepted with probability
+    a_c = exp(r_c/β)/Σ exp(r/β), until one is: Q(c) ∝ a_c · Π_{before c} (1 − a).
+
+    Args:
+        rewards: float64 [m, k]; −inf for what is no candidate.
+    """
+    best = rewards.max(1, initial=-np.inf, keepdims=True)
+    best[np.isinf(best)] = 0.0
+    accepted = np.exp((rewards - best) / temperature)
+    accepted /= np.maximum(accepted.sum(1, keepdims=True), 1)
+    passed = np.cumprod(1 - accepted, 1)
+    return accepted * np.concatenate([np.ones((len(rewards), 1)), passed[:, :-1]], 1)
 
 
 def _is_boundary(content: bytes, place: int) -> bool:

@@ -68,13 +68,16 @@ def edit(
         ),
     ] = None,
     rejection: Annotated[
-        bool,
+        str | None,
         option(
             "--rejection",
-            help="Draw by rejection sampling with reward ln P (RSO); among several accepted "
-            "tokens one uniformly [ours].",
+            metavar="authors|exact",
+            help="Draw by rejection sampling (RSO, arXiv 2309.06657). With authors as in their code: the "
+            "first accepted of rounds from the most probable down, each with chance a = softmax(P/BETA), "
+            "so that c is drawn with q(c) ~ a(c) times the (1 - a) of those before it; BETA is 0.5 "
+            "unless given. With exact RSO's target for the reward ln P [ours]: q(c) ~ P(c)^(1 + 1/BETA).",
         ),
-    ] = False,
+    ] = None,
     temperature: Annotated[
         float | None,
         option(
@@ -82,7 +85,7 @@ def edit(
             metavar="BETA",
             min=0,
             help="Draw c with q(c) ~ P(c)^(1/BETA). Default 1.5, as the authors' code; 1 with "
-            "--top-p.",
+            "--top-p, 0.5 with --rejection authors.",
         ),
     ] = None,
     exclude_observed: Annotated[
@@ -129,14 +132,27 @@ def edit(
     """
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark
+    from synthtools.curate.edit import REJECTIONS, Rules
     from synthtools.errors import UsageError
 
     if temperature == 0:
         raise UsageError("--temperature must be above 0 (--top-k 1 takes the most probable token)")
+    if rejection not in (None, *REJECTIONS):
+        raise UsageError(f"--rejection {rejection}: use authors or exact")
     if top_p == 0:
         raise UsageError("--top-p must be above 0")
     if scores and generations > 1:
         raise UsageError("--scores are of the original text: they serve one generation only")
+    rules = Rules.from_options(
+        threshold=threshold,
+        below=below,
+        drop_below=drop_below,
+        top_k=top_k,
+        top_p=top_p,
+        rejection=rejection,
+        temperature=temperature,
+        exclude_observed=exclude_observed,
+    )
     with Run(
         "edit",
         reading,
@@ -146,20 +162,9 @@ def edit(
         plot=plotting.plot,
     ) as run:
         from synthtools.curate import editing
-        from synthtools.curate.edit import Rules
         from synthtools.curate.stored_scores import StoredScores
         from synthtools.lm.scorer import open_model, open_tokenizer
 
-        rules = Rules.from_options(
-            threshold=threshold,
-            below=below,
-            drop_below=drop_below,
-            top_k=top_k,
-            top_p=top_p,
-            rejection=rejection,
-            temperature=temperature,
-            exclude_observed=exclude_observed,
-        )
         if run.done:
             run.finish(editing.report(run.totals, rules, generations))
             return
