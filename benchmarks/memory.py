@@ -11,9 +11,11 @@ from benchmarks.common import texts
 
 CASES = {
     "cat → jsonl.zst": (["cat"], "out.jsonl.zst", (20, 200)),
-    "cat → parquet": (["cat"], "out.parquet", (100, 400)),
-    "ppl": (["ppl", "--context", "128"], "out.jsonl", (1.5, 4)),
-    "edit": (["edit", "--context", "128"], "out.jsonl", (1.5, 4)),
+    "cat → parquet": (["cat"], "out.parquet", (20, 2000)),
+    "stats": (["stats"], None, (20, 2000)),
+    # Models of any size hold the same of the input; with this one more of it is read in minutes.
+    "ppl": (["ppl", "--model", "TINY"], "out.jsonl", (2, 20)),
+    "edit": (["edit", "--model", "TINY"], "out.jsonl", (2, 20)),
     "ngram-hash": (["ngram-hash"], None, (100, 2000)),
     "ngram-hash --top 40": (["ngram-hash", "--top", "40"], None, (100, 2000)),
     "dsir": (["dsir", "--target", "TARGET", "-n", "1000"], "out.jsonl", (100, 2000)),
@@ -44,19 +46,30 @@ def written(source: Path, size: float) -> None:
                 file.write(json.dumps({"id": f"{turn}-{number}", "text": text}) + "\n")
 
 
+def tiny(folder: Path, data: Path) -> Path:
+    """The smallest model that `synth train` makes, after one step."""
+    model = folder / "tiny"
+    words = ["train", str(data), "--arch", "llama-tiny", "--train-tokenizer", "2000"]
+    words += ["--context", "128", "--batch", "8", "--tokens", "1024", "-o", str(model)]
+    command = [sys.executable, "-m", "synthtools", *words]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return model
+
+
 def main() -> None:
     """Runs the cases, or those that BENCH_CASES names, separated by commas."""
     wanted = os.environ.get("BENCH_CASES")
     with tempfile.TemporaryDirectory() as folder:
         source, goal = Path(folder) / "in.jsonl", Path(folder) / "target.jsonl"
         written(goal, 1)
+        stands_for = {"TARGET": str(goal), "TINY": str(tiny(Path(folder), goal))}
         for name, (arguments, output, sizes) in CASES.items():
             if wanted and name not in wanted.split(","):
                 continue
             peaks = []
             for size in sizes:
                 written(source, size)
-                words = [str(goal) if word == "TARGET" else word for word in arguments]
+                words = [stands_for.get(word, word) for word in arguments]
                 words.append(f"{source}=1" if arguments[0] == "mix" else str(source))
                 if output:
                     words += ["-o", str(Path(folder) / output), "--force"]

@@ -24,11 +24,14 @@ def files(name: str, wanted: Wanted) -> list[str]:
 
     Raises:
         UsageError: it would run code, and nobody allowed that.
+        SynthError: it would run code, which this machine cannot confine.
     """
-    if choices.task_of(name, wanted).kind == "code" and not wanted.allow_code:
-        raise UsageError(
-            f"--suite {name} runs programs that the model wrote: --allow-code-execution"
-        )
+    if choices.task_of(name, wanted).kind == "code":
+        if not wanted.allow_code:
+            raise UsageError(
+                f"--suite {name} runs programs that the model wrote: --allow-code-execution"
+            )
+        sandbox.chosen(wanted.sandbox)
     return choices.files(name, wanted)
 
 
@@ -79,7 +82,7 @@ def run(name: str, session: Session) -> dict[str, Any]:
     right = np.array([[row[head] for head in heads] for row in rows], np.float64)
     more = {}
     if task.kind == "code":
-        more["without_network"] = not any(row["alone"] is False for row in rows)
+        more["sandbox"] = sandbox.chosen(session.wanted.sandbox)
     return {
         "kind": task.kind.replace("_", "-"),
         "n": len(rows),
@@ -161,18 +164,18 @@ def _run_programs(
 
     settings = session.settings
     jobs = (settings.cores if settings else None) or cores()
-    outcomes = sandbox.run_all(programs(), jobs)
+    outcomes = sandbox.run_all(programs(), sandbox.chosen(session.wanted.sandbox), jobs)
     rows = []
     for answer in answers:
         if answer.error is not None:
-            rows.append({"pass_at_1": 0, "reason": answer.error, "alone": None})
+            rows.append({"pass_at_1": 0, "reason": answer.error, "output": ""})
             continue
         found = next(outcomes)
         rows.append(
             {
                 "pass_at_1": int(found.passed),
                 "reason": found.reason,
-                "alone": found.alone,
+                "output": found.output,
             }
         )
     return rows

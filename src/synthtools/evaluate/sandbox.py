@@ -1,21 +1,31 @@
 """Programs that a model wrote, run apart from this process.
 
-Each runs in a process of its own in an empty directory, without our environment, with limits on time,
-memory and file size. It is cut off from the network by a namespace of its own where the system allows that, and a hook
-refuses sockets, other processes, and writing outside its directory. That keeps accidents in; it is no jail
-for code that means harm.
+Each runs in a process of its own in an empty directory, without our environment, confined by the kernel: by
+bubblewrap where that is installed, else by Landlock, and by seccomp in both (``confinement``). It writes in its
+directory alone, reads nothing but Python's own files, and has no network and no other processes; time,
+memory and files are limited. Whatever it does or writes costs its own verdict only. What it can do is claim to have
+passed: the program and what checks it share one interpreter, as in the suites' own harnesses.
 """
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import secrets
+import selectors
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from synthtools.errors import SynthError, UsageError
 
 # Of the processor's time, so that no verdict depends on what else the machine does; …
 SECONDS = 10
@@ -23,45 +33,14 @@ SECONDS = 10
 _PATIENCE = 4
 _MEMORY = 2 << 30
 _FILE = 16 << 20
-_OUTPUT = 2000
+# Of all files together, which the kernel does not limit: looked at while the program runs.
+_FILES, _FOLDER = 1000, 256 << 20
+_OPEN_FILES = 32
+# What is kept of a program's output, from its beginning and from its end.
+_KEPT = 64 << 10
+_LOOK = 0.05
 
-# What the child runs before the program: it reads {"code", "mark", …} from stdin.
-_CHILD = r"""
-import ctypes, json, os, resource, sys
-given = json.load(sys.stdin)
-code, mark, here = given["code"], given["mark"], os.getcwd()
-libc = ctypes.CDLL(None, use_errno=True)
-alone = any(libc.unshare(flags) == 0 for flags in (0x40000000, 0x50000000))
-resource.setrlimit(resource.RLIMIT_CPU, (given["seconds"], given["seconds"] + 1))
-resource.setrlimit(resource.RLIMIT_AS, (given["memory"], given["memory"]))
-resource.setrlimit(resource.RLIMIT_FSIZE, (given["file"], given["file"]))
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-write = os.write
-del libc, ctypes
-barred = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn",
-          "os.kill", "ctypes.", "pty.", "shutil.", "os.chown", "os.chmod", "os.symlink", "os.link")
-changing = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate")
-inside = os.path.realpath(here) + os.sep
-def hook(event, arguments):
-    if event.startswith(barred):
-        raise PermissionError(f"{event} is not allowed here")
-    writes = event == "open" and (
-        (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"))
-        or (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)))
-    if (writes or event in changing) and not isinstance(arguments[0], int):
-        path = os.path.realpath(os.path.join(here, os.fsdecode(arguments[0])))
-        if not path.startswith(inside):
-            raise PermissionError(f"{event} {path} is not allowed here")
-sys.addaudithook(hook)
-try:
-    exec(compile(code, "<program>", "exec"), {"__name__": "__main__"})
-    said = "passed"
-except BaseException as error:
-    line = (str(error).splitlines() or [""])[0]
-    said = f"{type(error).__name__}: {line}"[:200]
-write(2, f"\n{mark}{json.dumps({'said': said, 'alone': alone})}\n".encode())
-os._exit(0)
-"""
+KINDS = ("bubblewrap", "landlock", "none")
 
 
 class Outcome(NamedTuple):
@@ -70,54 +49,222 @@ class Outcome(NamedTuple):
     Attributes:
         passed: it ran to its end.
         reason: why not, in a line; empty where it did.
-        alone: it had no network at all; None where it ended too early to say.
+        output: what it wrote to stdout and stderr: the first and the last 64 KB.
     """
 
     passed: bool
     reason: str
-    alone: bool | None
+    output: str = ""
 
 
-def run(code: str, seconds: int = SECONDS) -> Outcome:
-    """Runs a program to its end or its limits."""
+@functools.cache
+def chosen(asked: str) -> str:
+    """The way of ``KINDS`` in which programs are confined here: the one asked for, or with ``auto``
+    the first that holds a program that tries to get out.
+
+    Raises:
+        SynthError: none does.
+    """
+    if asked not in ("auto", *KINDS):
+        raise UsageError(f"--sandbox {asked}: write auto, {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    if asked == "none":
+        return asked
+    reasons = []
+    with tempfile.TemporaryDirectory(prefix="synth-outside-") as outside:
+        attempts = (f"open({outside + '/a'!r}, 'w')", "__import__('socket').socket()")
+        code = "".join(
+            f"try:\n    {attempt}\nexcept OSError:\n    pass\nelse:\n    raise SystemExit('not confined')\n"
+            for attempt in attempts
+        )
+        for kind in KINDS[:-1] if asked == "auto" else (asked,):
+            if kind == "bubblewrap" and shutil.which("bwrap") is None:
+                reasons.append("bubblewrap is not installed")
+                continue
+            found = run(code, kind)
+            if found.passed:
+                return kind
+            reasons.append(f"{kind}: {found.reason}")
+    raise SynthError(
+        f"programs cannot be confined here ({'; '.join(reasons)}): install bubblewrap, or run them "
+        "unprotected with --sandbox none"
+    )
+
+
+def run(code: str, kind: str, seconds: int = SECONDS) -> Outcome:
+    """Runs a program to its end or its limits.
+
+    Args:
+        kind: of ``KINDS``.
+    """
     # Only who knows the mark can say that the end was reached: exiting early is no success.
     mark = secrets.token_hex(16)
-    task = {
-        "code": code,
-        "mark": mark,
-        "seconds": seconds,
-        "memory": _MEMORY,
-        "file": _FILE,
-    }
-    with tempfile.TemporaryDirectory(prefix="synth-code-") as folder:
-        process = subprocess.Popen(  # noqa: S603 (that is what this is for)
-            [sys.executable, "-I", "-S", "-c", _CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd=folder,
-            env={"PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder},
-            start_new_session=True,
-        )
-        try:
-            _, errors = process.communicate(
-                json.dumps(task).encode(), timeout=_PATIENCE * seconds + 5
+    limits = {"RLIMIT_CPU": (seconds, seconds + 1), "RLIMIT_CORE": (0, 0)}
+    for name, value in (("AS", _MEMORY), ("FSIZE", _FILE), ("NOFILE", _OPEN_FILES)):
+        limits[f"RLIMIT_{name}"] = (value, value)
+    task = {"code": code, "mark": mark, "kind": kind, "parent": os.getpid()}
+    task |= {"readable": _readable(), "limits": limits}
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="synth-code-"))
+    try:
+        with tempfile.TemporaryFile() as given:
+            given.write(json.dumps(task).encode())
+            given.seek(0)
+            process = subprocess.Popen(  # noqa: S603 (that is what this is for)
+                _command(kind, folder),
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={"PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder},
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            return Outcome(False, f"ran longer than {seconds} s", None)
-    tail = errors[-_OUTPUT:].decode("utf-8", "replace")
-    _, found, said = tail.rpartition(mark)
-    if not found:
-        late = process.returncode in (-24, -9)
-        return Outcome(False, f"ran longer than {seconds} s" if late else "ended early", None)
-    told = json.loads(said)
-    passed = told["said"] == "passed"
-    return Outcome(passed, "" if passed else told["said"], told["alone"])
+        output = _Ends()
+        stopped = _watched(process, output, folder, _PATIENCE * seconds + 5)
+    finally:
+        # Not shutil.rmtree, which ends at the depth of Python's stack: a program may nest deeper.
+        subprocess.run(["rm", "-rf", "--", folder], stderr=subprocess.DEVNULL, check=False)  # noqa: S603, S607
+    said = _said(bytes(output.last), mark)
+    wrote = output.text()
+    # Killed by the limit of time, here or as bubblewrap tells it.
+    late = process.returncode in (-24, -9, 152, 137) if stopped is None else stopped == "late"
+    if late:
+        stopped = f"ran longer than {seconds} s"
+    if stopped or said is None:
+        last = wrote.strip().rpartition("\n")[2][-150:]
+        return Outcome(False, stopped or f"ended early{': ' * bool(last)}{last}", wrote)
+    wrote = wrote.partition(f"\n{mark}")[0]
+    return Outcome(said == "passed", "" if said == "passed" else said, wrote)
 
 
-def run_all(programs: Iterable[str], jobs: int) -> Iterator[Outcome]:
+def run_all(programs: Iterable[str], kind: str, jobs: int) -> Iterator[Outcome]:
     """Runs programs side by side; outcomes in their order."""
     with ThreadPoolExecutor(max(1, jobs)) as pool:
-        yield from pool.map(run, programs)
+        yield from pool.map(lambda code: run(code, kind), programs)
+
+
+def _readable() -> list[str]:
+    system = ["/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/zero", "/dev/urandom"]
+    return sorted(
+        {*system, os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}
+    )
+
+
+def _command(kind: str, folder: str) -> list[str]:
+    source = Path(__file__).with_name("confinement.py").read_text(encoding="utf-8")
+    # Not the one of a virtual environment, whose folder is not among those that can be read.
+    python = os.path.realpath(sys.executable)
+    command = [python, "-I", "-S", "-c", source]
+    if kind != "bubblewrap":
+        return command
+    words = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent"]
+    for path in _readable():
+        words += ["--dev-bind" if path.startswith("/dev") else "--ro-bind-try", path, path]
+    words += ["--dev-bind", "/dev/null", "/dev/null", "--bind", folder, folder, "--chdir", folder]
+    return [*words, "--remount-ro", "/", "--", *command]
+
+
+class _Ends:
+    """The first and the last bytes of a stream."""
+
+    def __init__(self) -> None:
+        self.first = bytearray()
+        self.last = bytearray()
+        self._size = 0
+
+    def add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        self.first += piece[: _KEPT - len(self.first)]
+        self.last += piece
+        del self.last[:-_KEPT]
+
+    def text(self) -> str:
+        beyond = self._size - len(self.first)
+        between = b""
+        if beyond > _KEPT:
+            between = f"\n… {beyond - _KEPT} bytes left out …\n".encode()
+        tail = self.last[-beyond:] if beyond else b""
+        return bytes(self.first + between + tail).decode("utf-8", "replace")
+
+
+def _watched(
+    process: subprocess.Popen[bytes], output: _Ends, folder: str, seconds: float
+) -> str | None:
+    """Collects what a process writes until it ends, which it does at its limits.
+
+    Returns:
+        Why it was stopped, ``late`` after so many seconds; None where it ended by itself.
+    """
+    assert process.stdout is not None
+    end = time.monotonic() + seconds
+    stopped = None
+    os.set_blocking(process.stdout.fileno(), False)
+    with process.stdout, selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        looked = 0.0
+        while not _ended(process):
+            if selector.get_map():
+                if selector.select(_LOOK) and _taken(process.stdout, output) == b"":
+                    selector.unregister(process.stdout)
+            else:
+                time.sleep(_LOOK / 10)
+            now = time.monotonic()
+            if now > end:
+                stopped = "late"
+            elif now > looked + _LOOK:
+                looked = now
+                stopped = _too_much(folder)
+            if stopped:
+                break
+        try:  # not yet waited for, so the group is still its own
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+        while _taken(process.stdout, output):
+            pass
+    return stopped
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _taken(pipe: IO[bytes], output: _Ends) -> bytes | None:
+    """Moves a piece; empty at the end, None where nothing is there yet."""
+    try:
+        piece = os.read(pipe.fileno(), _KEPT)
+    except BlockingIOError:
+        return None
+    output.add(piece)
+    return piece
+
+
+def _too_much(folder: str) -> str | None:
+    size, count, folders = 0, 0, [folder]
+    try:
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    size += entry.stat(follow_symlinks=False).st_size
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    if count > _FILES or size > _FOLDER:
+                        return f"wrote more than {_FILES} files or {_FOLDER >> 20} MB"
+    except FileNotFoundError:
+        return None  # gone between two looks; the next one counts
+    except OSError:
+        return "wrote folders that cannot be looked into"
+    return None
+
+
+def _said(tail: bytes, mark: str) -> str | None:
+    """What the process told of the program; None where it did not, or what it told cannot be read."""
+    _, found, told = tail.decode("utf-8", "replace").rpartition(mark)
+    try:
+        said = json.loads(told) if found else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, str):
+        return None
+    # Half a surrogate pair could be written to no file.
+    return said[:200].encode("utf-8", "replace").decode()

@@ -38,7 +38,8 @@ class Wanted:
         target: the model whose texts are the judge's own; None: the one of the judge's name.
         human: what the model of human text is called.
         valid: (name, path) of the domains of perplexity.
-        allow_code: model-written code may run here.
+        allow_code: model-written code may run here; sandbox: how it is confined (``sandbox.KINDS``,
+            or ``auto``).
         asking: how models are asked in suites of answers.
         task_files: a directory of task definitions of lm-evaluation-harness.
         shots: examples before each question, None for what a task says.
@@ -55,6 +56,7 @@ class Wanted:
     human: str = "human"
     valid: tuple[tuple[str, str], ...] = ()
     allow_code: bool = False
+    sandbox: str = "auto"
     shots: int | None = None
     task_files: str | None = None
     asking: Asking = field(default_factory=Asking)

@@ -47,10 +47,19 @@ def eval(  # noqa: A001 (the tool's name)
         option(
             "--allow-code-execution",
             help="Run the programs that the model writes in humaneval and mbpp, each in a process of "
-            "its own with limits on time and memory and, where the system allows it, without a network. "
-            "That keeps accidents in, not malice.",
+            "its own with limits on time, memory and files, confined as --sandbox says.",
         ),
     ] = False,
+    sandbox: Annotated[
+        str,
+        option(
+            "--sandbox",
+            metavar="WAY",
+            help="What confines these programs: bubblewrap, or landlock (of the kernel, Linux 5.13 and later), each "
+            "with seccomp: no network, no other processes, no writing outside an empty directory; auto takes the "
+            "first that works here; with none they may do all that you may.",
+        ),
+    ] = "auto",
     task_files: Annotated[
         str | None,
         option(
@@ -217,6 +226,7 @@ def eval(  # noqa: A001 (the tool's name)
         target=target,
         human=human,
         allow_code=allow_code,
+        sandbox=sandbox,
         shots=shots,
         task_files=task_files,
         valid=evaluating.domains(valid or []),
