@@ -168,10 +168,10 @@ _synth() {
             esac
             ;;
         eval)
-            options="-s --suite --list --data --limit --allow-code-execution --task-files --shots --samples --pairs --answers --judgments --target --human --valid --baseline --bootstrap --force --report --plot --json --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --seed --on-error --rejects -q --quiet --judge --judge-server --judge-tokens --judge-retries --show-prompts --max-new-tokens --temperature --top-p --reference --length-controlled --author-files --debug -h --help"
+            options="-s --suite --list --data --limit --allow-code-execution --sandbox --task-files --shots --samples --pairs --answers --judgments --target --human --valid --baseline --bootstrap --force --report --plot --json --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --seed --on-error --rejects -q --quiet --judge --judge-server --judge-tokens --judge-retries --show-prompts --max-new-tokens --temperature --top-p --reference --length-controlled --author-files --debug -h --help"
             operand=file
             case $prev in
-                -s | --suite | --limit | --shots | --target | --human | --baseline | --bootstrap | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --seed | --judge-server | --judge-tokens | --judge-retries | --max-new-tokens | --temperature | --top-p) value=word ;;
+                -s | --suite | --limit | --sandbox | --shots | --target | --human | --baseline | --bootstrap | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --seed | --judge-server | --judge-tokens | --judge-retries | --max-new-tokens | --temperature | --top-p) value=word ;;
                 --data | --task-files | --author-files) value=dir ;;
                 --samples | --pairs | --answers | --judgments | --valid | --report | --plot | --rejects | --reference) value=file ;;
                 --tokenizer | --judge) value=dir words="builtin" ;;

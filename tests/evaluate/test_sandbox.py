@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from synthtools.errors import SynthError
-from synthtools.evaluation import sandbox
+from synthtools.evaluate import sandbox
 
 
 def _works(kind):
@@ -186,7 +186,7 @@ def test_a_flood_of_output_is_kept_at_its_ends(descriptor):
     """A program writes 64 MB; no more than its first and last 64 KB are held at any time."""
     code = f"import os\nfor i in range(1024): os.write({descriptor}, b'%06d' % i + bytes([65]) * 65530)"
     script = (
-        "import resource\nfrom synthtools.evaluation import sandbox\n"
+        "import resource\nfrom synthtools.evaluate import sandbox\n"
         "def peak():\n    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"sandbox.run('pass', {WAY!r})\nbefore = peak()\nfound = sandbox.run({code!r}, {WAY!r})\n"
         "print(found.passed, len(found.output), found.output[:6], peak() - before)"
@@ -212,7 +212,7 @@ def test_folders_of_any_depth_and_any_rights_are_cleared_away(tmp_path, monkeypa
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_program_does_not_outlive_the_one_that_asked(kind, tmp_path):
     code = "import time; open('begun', 'w').close(); time.sleep(60)"
-    script = f"from synthtools.evaluation import sandbox\nsandbox.run({code!r}, {kind!r})"
+    script = f"from synthtools.evaluate import sandbox\nsandbox.run({code!r}, {kind!r})"
     parent = subprocess.Popen(
         [sys.executable, "-c", script],
         start_new_session=True,
