@@ -24,38 +24,33 @@ _LATER_RIGHTS = {2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
 _TCP_SINCE, _SCOPES_SINCE = 4, 6
 
 # Refused calls: numbers on x86_64 and aarch64 (0: not there), from <asm/unistd.h>.
-_REFUSED = {
+_REFUSED = (
     # networks, and what reaches other processes
-    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203),
-    "fork": (57, 0), "vfork": (58, 0), "execve": (59, 221), "execveat": (322, 281),
-    "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "ptrace": (101, 117),
-    "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "kcmp": (312, 272),
-    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "setpriority": (141, 140), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
-    "sched_setaffinity": (203, 122), "sched_setattr": (314, 274), "ioprio_set": (251, 30),
-    "migrate_pages": (256, 238), "move_pages": (279, 239), "setrlimit": (160, 164),
+    "socket 41 198, socketpair 53 199, connect 42 203, fork 57 0, vfork 58 0, execve 59 221, "
+    "execveat 322 281, kill 62 129, tkill 200 130, tgkill 234 131, ptrace 101 117, "
+    "rt_sigqueueinfo 129 138, rt_tgsigqueueinfo 297 240, kcmp 312 272, "
+    "process_vm_readv 310 270, process_vm_writev 311 271, setpriority 141 140, "
+    "sched_setparam 142 118, sched_setscheduler 144 119, sched_setaffinity 203 122, "
+    "sched_setattr 314 274, ioprio_set 251 30, migrate_pages 256 238, move_pages 279 239, "
+    "setrlimit 160 164, "
     # memory that outlives the process or is not counted as its own
-    "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
-    "memfd_create": (319, 279), "add_key": (248, 217), "request_key": (249, 218),
-    "keyctl": (250, 219),
+    "shmget 29 194, semget 64 190, msgget 68 186, mq_open 240 180, memfd_create 319 279, "
+    "add_key 248 217, request_key 249 218, keyctl 250 219, "
     # changes of files that Landlock does not watch, or not in its first versions
-    "chmod": (90, 0), "fchmod": (91, 52), "fchmodat": (268, 53), "chown": (92, 0),
-    "fchown": (93, 55), "lchown": (94, 0), "fchownat": (260, 54), "truncate": (76, 45),
-    "utime": (132, 0), "utimes": (235, 0), "futimesat": (261, 0), "utimensat": (280, 88),
-    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "mknod": (133, 0),
-    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
-    "mknodat": (259, 33), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
+    "chmod 90 0, fchmod 91 52, fchmodat 268 53, chown 92 0, fchown 93 55, lchown 94 0, "
+    "fchownat 260 54, truncate 76 45, utime 132 0, utimes 235 0, futimesat 261 0, "
+    "utimensat 280 88, setxattr 188 5, lsetxattr 189 6, fsetxattr 190 7, mknod 133 0, "
+    "removexattr 197 14, lremovexattr 198 15, fremovexattr 199 16, mknodat 259 33, "
+    "name_to_handle_at 303 264, open_by_handle_at 304 265, "
     # what only an administrator may do, in case this is one
-    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
-    "unshare": (272, 97), "setns": (308, 268), "bpf": (321, 280), "userfaultfd": (323, 282),
-    "perf_event_open": (298, 241), "fanotify_init": (300, 262), "syslog": (103, 116),
-    "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
-    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "reboot": (169, 142),
-    "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89), "quotactl": (179, 60),
-    "sethostname": (170, 161), "setdomainname": (171, 162), "settimeofday": (164, 170),
-    "clock_settime": (227, 112), "adjtimex": (159, 171), "clock_adjtime": (305, 266),
-    "iopl": (172, 0), "ioperm": (173, 0), "personality": (135, 92), "vhangup": (153, 58),
-}
+    "mount 165 40, umount2 166 39, pivot_root 155 41, chroot 161 51, unshare 272 97, "
+    "setns 308 268, bpf 321 280, userfaultfd 323 282, perf_event_open 298 241, "
+    "fanotify_init 300 262, syslog 103 116, init_module 175 105, finit_module 313 273, "
+    "delete_module 176 106, kexec_load 246 104, kexec_file_load 320 294, reboot 169 142, "
+    "swapon 167 224, swapoff 168 225, acct 163 89, quotactl 179 60, sethostname 170 161, "
+    "setdomainname 171 162, settimeofday 164 170, clock_settime 227 112, adjtimex 159 171, "
+    "clock_adjtime 305 266, iopl 172 0, ioperm 173 0, personality 135 92, vhangup 153 58, "
+)
 # From here on all machines number alike; what came later (io_uring, clone3, …) is as if it were not there.
 _LATER_CALLS = 424
 _CLONE, _FCNTL, _PRLIMIT = (56, 220), (72, 25), (302, 261)
@@ -123,9 +118,10 @@ def refuse_calls() -> None:
     steps: list[tuple[int, ...]] = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, machine)]
     steps += [(_RETURN, 0, 0, _NOT_PERMITTED), (_LOAD, 0, 0, 0)]
     steps += refused_if(_AT_LEAST, _X32) + refused_if(_AT_LEAST, _LATER_CALLS, _NOT_THERE)
-    for numbers in _REFUSED.values():
-        if numbers[column]:
-            steps += refused_if(_EQUAL, numbers[column])
+    for listed in _REFUSED.strip(", ").split(", "):
+        number = int(listed.split()[1 + column])
+        if number:
+            steps += refused_if(_EQUAL, number)
     thread = [(_LOAD, 0, 0, 16), (_ANY_BIT, 1, 0, _CLONE_THREAD), (_RETURN, 0, 0, _NOT_PERMITTED)]
     owner = [step for command in _SETS_OWNER for step in refused_if(_EQUAL, command)]
     # Both words of the pointer to new limits are 0, and the process is this one: limits are only asked.
