@@ -3,6 +3,7 @@
 SynthError            exit 1
 ├── RecordError       one record is bad; ``--on-error skip`` can pass over it
 ├── OutputExistsError an output stands in the way
+├── OutputInUseError  another run writes the output
 └── UsageError        exit 2: the command line asks for something that cannot be
 """
 
@@ -38,6 +39,10 @@ class UsageError(SynthError):
 
 class OutputExistsError(SynthError):
     """The output is already there and neither ``--force`` nor ``--resume`` was given."""
+
+
+class OutputInUseError(SynthError):
+    """Another process writes the output just now; ``--force`` does not help against it."""
 
 
 class RecordError(SynthError):

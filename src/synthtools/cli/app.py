@@ -74,8 +74,7 @@ def main() -> None:
         from synthtools.scale.cluster import disconnect
 
         disconnect()
-    if code:
-        remove_unfinished()
+    remove_unfinished()
     # Whoever reads our stdout may be gone: the interpreter must not stumble over it at its exit.
     try:
         if sys.stdout is not None:

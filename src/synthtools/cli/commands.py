@@ -14,6 +14,8 @@ from typer.core import TyperCommand
 
 from synthtools.cli.options import ARGUMENTS, DEBUG
 from synthtools.cli.parameters import Parameter, option, parameter, parameters, values
+from synthtools.machine import process
+from synthtools.records.files import claimed
 from synthtools.redaction import hidden
 
 _DEBUG = parameter(
@@ -78,10 +80,25 @@ def _callback(known: tuple[Parameter, ...], call: Callable[[dict[str, Any]], Non
         # As given where a value is not JSON's, so that a report shows what was typed.
         plain = (str, int, float, bool, list, type(None))
         ARGUMENTS.set(hidden({k: v if _is_plain(v, plain) else given[k] for k, v in found.items()}))
-        call(found)
+        with claimed(_outputs(found)):
+            call(found)
 
     callback.__signature__ = inspect.Signature([_typed(one) for one in known])  # type: ignore[attr-defined]
     return callback
+
+
+# What tools write beside their output.
+_BESIDE = ("report", "plot", "save_estimator", "markdown")
+
+
+def _outputs(arguments: dict[str, Any]) -> list[tuple[str, str]]:
+    """(option, file) of what a tool writes; nothing in a process that torchrun started beside the
+    first, which writes for all."""
+    if process()[0] > 0:
+        return []
+    named = {"-o": arguments.get("output"), "--rejects": arguments.get("rejects")}
+    named |= {f"--{name.replace('_', '-')}": arguments.get(name) for name in _BESIDE}
+    return [(flag, name) for flag, name in named.items() if name and name != "-"]
 
 
 def _is_plain(value: Any, plain: tuple[type, ...]) -> bool:

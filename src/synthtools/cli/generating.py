@@ -57,8 +57,6 @@ def run_generation(
                 work.answer()
                 result = work.counts()
         run.finish({**_report(run, options, len(models.names())), **result})
-        if work.journal is not None:
-            work.journal.remove()
 
 
 class _Work:
@@ -93,6 +91,7 @@ class _Work:
             ).hexdigest()
             self.journal = Journal(run.sink.folder / _JOURNAL, job, run.resuming)
             stack.callback(self.journal.close)
+            run.sink.leftovers.append(self.journal.remove)
             if len(self.journal):
                 terminal.remark(
                     f"{len(self.journal):,} answers of the earlier run are there already"

@@ -59,12 +59,12 @@ def run_plot(
         write_stdout("\n\n\n".join(blocks) + "\n")
     elif plain:
         with pictures.whole(*reversed(found[0])):
-            pictures.save(drawn[0][1], output)
+            pictures.save(drawn[0][1], output, force)
     else:
         from synthtools.cli.pictures.page import page
 
-        write_whole(Path(output), encoded(page(found)))
+        write_whole(Path(output), encoded(page(found)), force)
     if data is not None:
         from synthtools.cli.pictures.points import to_csv
 
-        write_whole(Path(data), encoded(to_csv(drawn)))
+        write_whole(Path(data), encoded(to_csv(drawn)), force)

@@ -89,9 +89,9 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def save(report: dict[str, Any], path: str) -> None:
-    """Writes a report file, replacing an older one."""
-    write_whole(Path(path), encoded(to_json(report)))
+def save(report: dict[str, Any], path: str, claimed: bool = False) -> None:
+    """Writes a report file, replacing an older one; ``claimed`` as in ``AtomicFile``."""
+    write_whole(Path(path), encoded(to_json(report)), claimed=claimed)
 
 
 def load(path: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from synthtools.cli import pictures, quantities, reports, terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Jobs, Reading, Writing
 from synthtools.errors import RecordError, UsageError
+from synthtools.machine import process
 from synthtools.records.batch import Batch
 from synthtools.records.files import AtomicFile
 from synthtools.records.identity import ID_FIELD, Keys
@@ -106,6 +107,7 @@ class Run:
         self._stack = ExitStack()
         self.sink: Sink | None = None
         self.further: Sink | None = None
+        self.rejects = Rejects()
         self._further = further
         self._beside = beside
         self._bar = bar
@@ -113,6 +115,14 @@ class Run:
         self._plot = plot
 
     def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def _open(self) -> None:
         reading, writing = self._reading, self._writing
         if reading.on_error not in ("fail", "skip"):
             raise UsageError(f"--on-error {reading.on_error}: use fail or skip")
@@ -130,6 +140,8 @@ class Run:
         for name in reading.files or []:
             if not reading.quiet and is_unfinished(place_of(name)):
                 terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
+        # First: to open a directory with --force empties it.
+        self.rejects = self._open_rejects()
         if writing is not None:
             size = quantities.shard_size(writing.shard_size)
             self.sink = open_sink(
@@ -143,11 +155,9 @@ class Run:
             )
         if self._further is not None:
             self.further = self._open_further(*self._further)
-        self.rejects = self._open_rejects()
         self._stack.enter_context(
             terminal.progress(f"synth {self.tool}", reading.quiet or not self._bar, self._state)
         )
-        return self
 
     def __exit__(
         self,
@@ -213,6 +223,8 @@ class Run:
         reading = self._reading
         if reading.on_error == "fail":
             return Rejects()
+        if process()[0] > 0:  # the first process of all tells and keeps them
+            return Rejects(skip=True)
         if reading.rejects is None:
             return _ToldRejects(skip=True)
         if reading.rejects.startswith("/dev/"):

@@ -190,7 +190,7 @@ def _write(
         content = encoded(text)
         if options.section is not None and page is not None:
             content = replaced(page, options.section, text, options.markdown)
-        write_whole(Path(options.markdown), content)
+        write_whole(Path(options.markdown), content, options.force or page is not None)
     if options.report is not None:
         reports.save(report, options.report)
     pictures.plot(report, options.plot)

@@ -34,7 +34,7 @@ def write(directory: str, name: str, rows: Sequence[dict[str, Any]], force: bool
     if path.exists() and not force:
         raise OutputExistsError(f"{path}: exists; use --force to replace it")
     os.makedirs(path.parent, exist_ok=True)
-    write_whole(path, b"".join(json_bytes(row) + b"\n" for row in rows))
+    write_whole(path, b"".join(json_bytes(row) + b"\n" for row in rows), force)
     return str(path)
 
 

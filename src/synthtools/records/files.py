@@ -1,18 +1,21 @@
-"""Files written beside their name and renamed when complete."""
+"""Files written beside their name and renamed when complete, by one process at a time."""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
-from synthtools.errors import OutputExistsError, SynthError
+from synthtools.errors import OutputExistsError, SynthError, UsageError
+from synthtools.records.claim import Claim, hidden, release_all
 from synthtools.records.places import Place
 
 
@@ -33,11 +36,9 @@ def special(path: Path) -> int | None:
     Returns:
         None where the name is that of a file, there or not.
     """
-    # Not resolved: /dev/stdout is a link to whatever file the shell has redirected it to.
-    name = os.path.abspath(path)
-    open_already = _DESCRIPTOR.fullmatch(_STANDARD.get(name, name))
-    if open_already:
-        return os.dup(int(open_already[1]))
+    open_already = _open_already(path)
+    if open_already is not None:
+        return os.dup(open_already)
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -47,8 +48,58 @@ def special(path: Path) -> int | None:
     return os.open(path, os.O_WRONLY)
 
 
+def _open_already(path: str | Path) -> int | None:
+    # Not resolved: /dev/stdout is a link to whatever file the shell has redirected it to.
+    name = os.path.abspath(path)
+    found = _DESCRIPTOR.fullmatch(_STANDARD.get(name, name))
+    return int(found[1]) if found else None
+
+
 _STANDARD = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]+)")
+
+
+# Where the files lie that are claimed for as long as a command runs.
+_CLAIMED: ContextVar[frozenset[str]] = ContextVar("claimed", default=frozenset())
+
+
+@contextmanager
+def claimed(named: Iterable[tuple[str, str]]) -> Iterator[None]:
+    """Claims files that a command writes at its end, so that it is refused at its beginning.
+
+    Args:
+        named: (option, file) of all outputs of the command; those of ``-o`` and ``--rejects`` are
+            compared alone, for they are claimed by whoever opens them.
+
+    Raises:
+        UsageError: two options name one file.
+        OutputInUseError: another run writes one.
+        SynthError: a name is a directory's, or cannot be written.
+    """
+    places: dict[str, str] = {}
+    with ExitStack() as stack:
+        for option, name in named:
+            exists = os.path.exists(name)
+            if _open_already(name) is not None or (exists and not os.path.isfile(name)):
+                continue  # a device; a directory is told by whoever opens it
+            place = _whereabouts(name)
+            if place in places:
+                raise UsageError(
+                    f"{option} {name}: is the file of {places[place]} too; name another"
+                )
+            places[place] = option
+            # A folder that is not there may be made by the run.
+            if option not in ("-o", "--rejects") and os.path.isdir(os.path.dirname(place)):
+                with told(name):
+                    stack.enter_context(Claim.of_file(Path(name)))
+                _CLAIMED.set(_CLAIMED.get() | {place})
+                stack.callback(_CLAIMED.set, _CLAIMED.get() - {place})
+        yield
+
+
+def _whereabouts(name: str | Path) -> str:
+    folder, name = os.path.split(os.path.abspath(name))
+    return os.path.join(os.path.realpath(folder), name)
 
 
 # Files begun and neither committed nor aborted. A signal may come between any two steps of a
@@ -57,32 +108,75 @@ _BEGUN: set[Path] = set()
 
 
 def remove_unfinished() -> None:
-    """Removes what an interrupted program has begun to write."""
+    """Removes what an interrupted program has begun to write, and lets others write."""
     while _BEGUN:
         try:
             _BEGUN.pop().unlink(missing_ok=True)
         except OSError:
             pass  # the disk became read-only, or was never anything else
+    release_all()
+
+
+# Of renameat2, for paths as they are.
+_AT_FDCWD, _NOREPLACE = -100, 1
+
+
+def rename_new(source: Path, target: Path) -> None:
+    """Renames a file or directory to a name that must be free, and stays so until the very moment.
+
+    Raises:
+        FileExistsError: it is not; nothing was replaced.
+        OSError
+    """
+    import ctypes
+
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:  # no Linux
+        number = errno.ENOSYS
+    else:
+        names = os.fsencode(source), _AT_FDCWD, os.fsencode(target), _NOREPLACE
+        if not rename(_AT_FDCWD, *names):
+            return
+        number = ctypes.get_errno()
+    if number not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        raise OSError(number, os.strerror(number), os.fspath(source), None, os.fspath(target))
+    # A kernel or a file system (NFS) without it.
+    try:
+        os.link(source, target)
+        os.unlink(source)
+    except FileExistsError:
+        raise
+    except OSError:  # no links to directories, nor on some file systems
+        if os.path.lexists(target):
+            raise FileExistsError(
+                errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target)
+            ) from None
+        os.rename(source, target)
 
 
 class AtomicFile:
-    """A file that stands under its name only once it is whole.
+    """A file that stands under its name only once it is whole; while it is written it is claimed.
 
     A device or a pipe is written to as it is (see ``special``).
 
     Args:
         path: the final name.
         force: replace an existing file.
+        claimed: whoever asks holds the claim on it, or on its folder.
 
     Raises:
+        OutputInUseError: another run writes it.
         OutputExistsError: the name is taken and ``force`` is not given.
         SynthError: the folder is missing or may not be written to.
     """
 
-    def __init__(self, path: Path, force: bool = False) -> None:
+    def __init__(self, path: Path, force: bool = False, claimed: bool = False) -> None:
         self.path = path
+        self._force = force
         self._spares: list[Path] = []
         self._temporary: Path | None = None
+        self._claim: Claim | None = None
         with told(path):
             descriptor = special(path)
         if descriptor is not None:
@@ -90,13 +184,19 @@ class AtomicFile:
             return
         if os.path.isdir(path):
             raise SynthError(f"{path}: is a directory; name a file")
-        if not force and os.path.lexists(path):
-            raise OutputExistsError(f"{path}: already there; --force replaces it")
-        self._open()
+        if not claimed and _whereabouts(path) not in _CLAIMED.get():
+            with told(path):
+                self._claim = Claim.of_file(path)
+        try:
+            if not force and os.path.lexists(path):
+                raise OutputExistsError(f"{path}: already there; --force replaces it")
+            self._open()
+        except BaseException:
+            self._release()
+            raise
 
     def _open(self) -> None:
-        # The name is shortened so that what is added to it makes it no longer than names may be.
-        name = f".{self.path.name[:40]}.{secrets.token_hex(4)}.partial"
+        name = f"{hidden(self.path.name)}.{secrets.token_hex(4)}.partial"
         with told(self.path):
             self._temporary = self.path.with_name(name)
             _BEGUN.add(self._temporary)
@@ -127,9 +227,25 @@ class AtomicFile:
         with told(self.path):
             self.file.close()
             if self._temporary is not None:
-                os.replace(self._temporary, self.path)
+                self._rename(self._temporary)
                 _BEGUN.discard(self._temporary)
             self._remove(self._spares)
+        self._release()
+
+    def _rename(self, temporary: Path) -> None:
+        if self._force:
+            os.replace(temporary, self.path)
+            return
+        try:
+            rename_new(temporary, self.path)
+        except FileExistsError as error:
+            raise OutputExistsError(
+                f"{self.path}: was made by another program meanwhile; nothing was replaced"
+            ) from error
+
+    def _release(self) -> None:
+        if self._claim is not None:
+            self._claim.release()
 
     def abort(self) -> None:
         """Leaves nothing behind."""
@@ -141,6 +257,7 @@ class AtomicFile:
             self._remove([*self._spares, *([self._temporary] if self._temporary else [])])
         except OSError:
             pass  # a disk that became read-only keeps it; the cause of the abort is told
+        self._release()
 
     @staticmethod
     def _remove(paths: list[Path]) -> None:
@@ -152,6 +269,8 @@ class AtomicFile:
 class SentFile(AtomicFile):
     """A file that is written here (in TMPDIR) and stands by its URL only once it is whole.
 
+    There is no claim on it: a store knows no locks that die with their process.
+
     Raises:
         OutputExistsError: there is one, and ``force`` is not given.
         SynthError: it cannot be written.
@@ -159,11 +278,17 @@ class SentFile(AtomicFile):
 
     def __init__(self, place: Place, force: bool = False) -> None:
         self.path = place  # type: ignore[assignment]
+        self._force = force
         self._spares = []
-        with told(place):
-            if not force and place.exists():
-                raise OutputExistsError(f"{place}: already there; --force replaces it")
+        self._claim = None
+        if not force and self._is_there(place):
+            raise OutputExistsError(f"{place}: already there; --force replaces it")
         self._open()
+
+    @staticmethod
+    def _is_there(place: Place) -> bool:
+        with told(place):
+            return Place(str(place)).exists()  # asked anew, whatever was told before
 
     def _open(self) -> None:
         with told("a file on its way, in TMPDIR,"):
@@ -174,20 +299,26 @@ class SentFile(AtomicFile):
 
     def commit(self) -> None:
         assert self._temporary is not None and isinstance(self.path, Place)
+        if not self._force and self._is_there(self.path):
+            raise OutputExistsError(
+                f"{self.path}: was made by another program meanwhile; nothing was replaced"
+            )
         with told(self.path):
             self.file.close()
             self.path.put(self._temporary)
         self._remove([*self._spares, self._temporary])
 
 
-def begun(path: Path | Place, force: bool = False) -> AtomicFile:
-    """A file to be written, here or by its URL."""
-    return SentFile(path, force) if isinstance(path, Place) else AtomicFile(path, force)
+def begun(path: Path | Place, force: bool = False, claimed: bool = False) -> AtomicFile:
+    """A file to be written, here or by its URL (see ``AtomicFile``)."""
+    return SentFile(path, force) if isinstance(path, Place) else AtomicFile(path, force, claimed)
 
 
-def write_whole(path: Path | Place, content: bytes, force: bool = True) -> None:
-    """Writes a small file at once, atomically."""
-    file = begun(path, force=force)
+def write_whole(
+    path: Path | Place, content: bytes, force: bool = True, claimed: bool = False
+) -> None:
+    """Writes a small file at once, atomically (see ``AtomicFile``)."""
+    file = begun(path, force, claimed)
     try:
         file.write(content)
         file.commit()

@@ -8,7 +8,7 @@ import re
 import stat
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from synthtools.errors import OutputClosed, OutputExistsError, SynthError, UsageError
 from synthtools.records.batch import Batch
+from synthtools.records.claim import Claim, remove_partial
 from synthtools.records.encoders import FORMATS, Encoder, encoder
 from synthtools.records.files import AtomicFile, begun, special, told, write_whole
 from synthtools.records.inputs import Shard
@@ -323,7 +324,8 @@ class _Manifest:
         return manifest
 
     def save(self, folder: Path | Place) -> None:
-        write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=1).encode() + b"\n")
+        content = json.dumps(asdict(self), indent=1).encode() + b"\n"
+        write_whole(folder / MANIFEST, content, claimed=True)
 
 
 class DirectorySink(Sink):
@@ -331,6 +333,10 @@ class DirectorySink(Sink):
 
     A record's shard depends on the records alone: the shards of a resumed run are those of an
     undisturbed one.
+
+    Attributes:
+        leftovers: functions that remove what else the run kept in the directory, called when all
+            shards stand, while no other run may write there yet.
     """
 
     def __init__(
@@ -349,11 +355,19 @@ class DirectorySink(Sink):
         self._size = size
         self._refuse_inputs_inside(inputs)
         job = json.loads(json.dumps({**job, "format": form, "shard_size": asdict(size)}))
+        self.leftovers: list[Callable[[], None]] = []
         with told(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for shard in self._shards_there():
-                refuse_input_as_output(inputs, str(shard))  # a link to it perhaps, or on stdin
-            self._manifest = self._resumed(job) if resume else self._fresh(job, force)
+            # By a URL there is none: a store knows no locks that die with their process.
+            self._claim = Claim.of_folder(folder) if isinstance(folder, Path) else None
+        try:
+            with told(folder):
+                for shard in self._shards_there():
+                    refuse_input_as_output(inputs, str(shard))  # a link to it perhaps, or on stdin
+                self._manifest = self._resumed(job) if resume else self._fresh(job, force)
+        except BaseException:
+            self._release()
+            raise
         self.complete = self._manifest.complete
         if self._manifest.shards:
             last = self._manifest.shards[-1]
@@ -429,12 +443,31 @@ class DirectorySink(Sink):
         return manifest
 
     def _remove(self, shards: list[Any]) -> None:
-        partial = [
-            *self.folder.glob(".part-*.partial"),
-            *self.folder.glob(f".{MANIFEST}.*.partial"),
-        ]
-        for path in [*shards, *partial]:
+        for path in shards:
             path.unlink(missing_ok=True)
+        if isinstance(self.folder, Path):
+            remove_partial(self.folder, rf"\.(part-\d+\..+|\.?{re.escape(MANIFEST)})")
+
+    def _require_claim(self) -> None:
+        """Raises SynthError where the directory is another than the one that the run began in."""
+        if self._claim is not None and not self._claim.stands():
+            raise SynthError(
+                f"{self.folder}: was removed or replaced while it was written; run again"
+            )
+
+    def _require_shards(self) -> None:
+        """Raises SynthError where a finished shard is gone."""
+        self._require_claim()
+        there = {path.name for path in self._shards_there()}
+        gone = [shard.name for shard in self._manifest.shards if shard.name not in there]
+        if gone:
+            raise SynthError(
+                f"{self.folder}: {gone[0]} was removed while the run went on; --force begins anew"
+            )
+
+    def _release(self) -> None:
+        if self._claim is not None:
+            self._claim.release()
 
     def write(self, batch: Batch) -> None:
         with told(self.folder):
@@ -455,13 +488,15 @@ class DirectorySink(Sink):
         self._count(part)
 
     def _open_shard(self) -> None:
+        self._require_claim()
         name = f"part-{len(self._manifest.shards):05d}.{self._form}"
-        self._file = begun(self.folder / name)
+        self._file = begun(self.folder / name, claimed=True)
         self._encoder = encoder(self._form, self._file)
 
     def _close_shard(self) -> None:
         assert self._encoder is not None and self._file is not None
         self._encoder.close()
+        self._require_claim()
         self._file.commit()
         self._manifest.shards.append(
             _Finished(self._file.path.name, self._shard_records, self._end, dict(self.totals))
@@ -476,14 +511,19 @@ class DirectorySink(Sink):
                 self._open_shard()  # no records: an empty shard says so to whoever reads on
             if self._encoder is not None:
                 self._close_shard()
+            self._require_shards()
             self._manifest.complete = True
             self._manifest.save(self.folder)
+        for remove in self.leftovers:
+            remove()
+        self._release()
 
     def abort(self) -> None:
         if self._encoder is not None:
             self._encoder.abandon()
         if self._file is not None:
             self._file.abort()
+        self._release()
 
 
 def is_unfinished(folder: Path | Place) -> bool:

@@ -147,11 +147,11 @@ def whole(report: dict[str, Any], name: str) -> Iterator[None]:
         ) from error
 
 
-def save(drawn: Picture, path: str) -> None:
+def save(drawn: Picture, path: str, force: bool = True) -> None:
     """Draws a picture under a name, whole or not at all; its suffix tells the format."""
     from synthtools.cli.pictures.drawing import render
 
-    write_whole(Path(path), render(drawn, Path(path).suffix.lower()[1:]))
+    write_whole(Path(path), render(drawn, Path(path).suffix.lower()[1:]), force)
 
 
 def plot(report: dict[str, Any], path: str | None) -> None:
