@@ -1,6 +1,6 @@
 """Where the directory of a training run stands: empty, begun, or finished with a report.
 
-The working folder in it keeps what defines the run (``run.json``) from its beginning, and its report
+One run at a time works in it, and claims it before it writes anything there. The working folder in it keeps what defines the run (``run.json``) from its beginning, and its report
 (``report.json``) from its end: the same command with ``--resume`` goes on wherever it was killed, and
 tells the report again once all is done.
 """
@@ -8,8 +8,10 @@ tells the report again once all is done.
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,8 @@ from synthtools.cli.recipe import Watching
 from synthtools.cli.run import Run
 from synthtools.cli.watching import require_end, watched
 from synthtools.errors import OutputExistsError, SynthError
-from synthtools.records.files import write_whole
+from synthtools.records.claim import Claim, remove_partial
+from synthtools.records.files import told, write_whole
 from synthtools.records.jobs import difference
 
 if TYPE_CHECKING:
@@ -29,19 +32,39 @@ _RUN = "run.json"
 _REPORT = "report.json"
 
 
-def prepare(folder: Path, resume: bool, force: bool) -> None:
-    """Makes room for a model in a directory, or refuses.
+@contextmanager
+def prepared(folder: Path, resume: bool, force: bool) -> Iterator[Claim]:
+    """Room for a model in a directory, for this run alone.
 
     Raises:
         OutputExistsError: a model or an unfinished run is there.
+        OutputInUseError: another run works there.
+        SynthError: the folder cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder}: is a file; name a directory")
+    made = not folder.exists()
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        claim = Claim.of_folder(folder)
+    try:
+        _make_room(folder, resume, force)
+        yield claim
+    finally:
+        claim.release()
+        if made:
+            with suppress(OSError):  # not empty: the run has begun
+                folder.rmdir()
+
+
+def _make_room(folder: Path, resume: bool, force: bool) -> None:
     work = _work(folder)
     if force:
-        shutil.rmtree(work, ignore_errors=True)
-        for file in _weights(folder):
-            file.unlink()
+        with told(folder):
+            if work.exists():
+                shutil.rmtree(work)
+            for file in _weights(folder, whole=False):
+                file.unlink()
     elif _weights(folder) and not (resume and (work / _RUN).exists()):
         raise OutputExistsError(f"{folder}: holds a model already; --force replaces it")
     elif work.exists() and not resume:
@@ -78,18 +101,27 @@ def begin(folder: Path, job: dict[str, Any], first: bool) -> dict[str, Any] | No
         if (work / _REPORT).exists():
             return reports.load(str(work / _REPORT))
     elif first:
-        try:
+        with told(folder):
             work.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SynthError(f"{folder}: cannot be made: {error.strerror}") from error
-        (work / _REPORT).unlink(missing_ok=True)
-        write_whole(work / _RUN, json.dumps(wanted).encode())
+            remove_partial(work, rf"\.({re.escape(_RUN)}|{re.escape(_REPORT)})")
+            (work / _REPORT).unlink(missing_ok=True)
+        write_whole(work / _RUN, json.dumps(wanted).encode(), claimed=True)
     return None
 
 
 def end(folder: Path, report: dict[str, Any]) -> None:
-    """Keeps the report of a run that is done."""
-    reports.save(report, str(_work(folder) / _REPORT))
+    """Keeps the report of a run that is done.
+
+    Raises:
+        SynthError: somebody removed what ``--resume`` knows the run by.
+    """
+    path = _work(folder) / _RUN
+    if not path.exists():
+        raise SynthError(
+            f"{path}: was removed while the run went on; the model is saved, but no --resume will "
+            "know it for its own"
+        )
+    reports.save(report, str(_work(folder) / _REPORT), claimed=True)
 
 
 def carried_out(
@@ -101,11 +133,13 @@ def carried_out(
     plot: str | None,
     fit: Callable[[Watch], Outcome],
     numbers: Callable[[Outcome], dict[str, Any]],
+    claim: Claim | None,
 ) -> dict[str, Any]:
     """The report of a training run, which is kept beside the model; of one that had ended, the kept.
 
     Args:
-        job: what defines the run; fit: does it; numbers: the tool's own numbers of what came out.
+        job: what defines the run; fit: does it; numbers: the tool's own numbers of what came out;
+            claim: on the folder, None in processes other than the first.
 
     Returns:
         The whole report; on ranks other than the first of a run that had not ended, nothing.
@@ -113,6 +147,7 @@ def carried_out(
     Raises:
         KeyboardInterrupt: the run was stopped.
         OutputExistsError: the model there is of another run.
+        SynthError: the folder was removed or replaced meanwhile.
     """
     kept = begin(folder, job, ranks.first)
     if kept is not None:
@@ -121,7 +156,7 @@ def carried_out(
         if ranks.first and plot is not None:
             pictures.plot(kept, plot)
         return kept
-    with watched(run, run.quiet, watching, job, ranks) as watch:
+    with watched(run, run.quiet, watching, job, ranks, _standing(folder, claim)) as watch:
         outcome = fit(watch)
     require_end(outcome, watch)
     run.count(sum(facts["documents"] for facts in outcome.facts.values()))
@@ -140,6 +175,15 @@ def _work(folder: Path) -> Path:
     return folder / WORK
 
 
-def _weights(folder: Path) -> list[Path]:
-    names = ("model.safetensors", "adapter_model.safetensors", "model.safetensors.index.json")
-    return [folder / name for name in names if (folder / name).exists()]
+def _standing(folder: Path, claim: Claim | None) -> Callable[[], None]:
+    def check() -> None:
+        if claim is not None and not claim.stands():
+            raise SynthError(f"{folder}: was removed or replaced while the run went on; run again")
+
+    return check
+
+
+def _weights(folder: Path, whole: bool = True) -> list[Path]:
+    from synthtools.training.plan import weight_files
+
+    return weight_files(folder, whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from synthtools.machine import process
 from synthtools.records.inputs import find_shards
 
 if TYPE_CHECKING:
+    from synthtools.records.claim import Claim
     from synthtools.training.plan import Outcome, Plan, Source, Watch
 
 # What a resumed run may choose anew: none of it changes the weights.
@@ -74,14 +76,15 @@ def run_training(
     )
     plan = _plan(what, adapters, keeping, seed)
     folder = Path(output or ".")
+    place: AbstractContextManager[Claim | None] = nullcontext()
     if rank == 0 and not watching.dry_run:
-        standing.prepare(folder, keeping.resume, keeping.force)
+        place = standing.prepared(folder, keeping.resume, keeping.force)
     quiet = reading.quiet or rank > 0
     inputs = replace(reading, files=[name for name, _ in named], quiet=quiet)
     if plot is not None and watching.dry_run:
         raise UsageError("--plot draws what a run has learned; it does not go with --dry-run")
     beside = [path for _, path in valid]
-    with Run("train", inputs, beside=beside, bar=False, plot=plot) as run:
+    with place as claim, Run("train", inputs, beside=beside, bar=False, plot=plot) as run:
         from synthtools.lm.loading import load_tokenizer
         from synthtools.training import parallel
         from synthtools.training.run import run as train
@@ -128,6 +131,7 @@ def run_training(
             plot,
             fit,
             lambda found: result(output, folder, found),
+            claim,
         )
         if ranks.first:
             show(report, watching.json_output, _SHOWN)

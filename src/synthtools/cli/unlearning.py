@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from synthtools.machine import process
 from synthtools.records.inputs import find_shards
 
 if TYPE_CHECKING:
+    from synthtools.records.claim import Claim
     from synthtools.training.forgetting import Aim
     from synthtools.training.methods import Forgetting
     from synthtools.training.plan import Outcome, Plan, Settings, Watch
@@ -83,13 +85,14 @@ def run_unlearning(
     plan = _plan(what, adapters, keeping, seed)
     aim = _aim(what, method)
     folder = Path(output or ".")
+    place: AbstractContextManager[Claim | None] = nullcontext()
     if rank == 0 and not watching.dry_run:
-        standing.prepare(folder, keeping.resume, keeping.force)
+        place = standing.prepared(folder, keeping.resume, keeping.force)
     quiet = reading.quiet or rank > 0
     named = [*what.forget, *(path for path, _ in replayed)]
     inputs = replace(reading, files=named, quiet=quiet)
     beside = [path for _, path in valid]
-    with Run("unlearn", inputs, beside=beside, bar=False, plot=plot) as run:
+    with place as claim, Run("unlearn", inputs, beside=beside, bar=False, plot=plot) as run:
         from synthtools.lm.loading import load_tokenizer
         from synthtools.training import parallel
         from synthtools.training.forgetting import run as unlearn
@@ -151,7 +154,7 @@ def run_unlearning(
                 **(outcome.compared or {}),
             }
 
-        report = standing.carried_out(run, folder, job, ranks, watching, plot, fit, numbers)
+        report = standing.carried_out(run, folder, job, ranks, watching, plot, fit, numbers, claim)
         if ranks.first:
             if report_file is not None:
                 reports.save(report, report_file)

@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def watched(
-    run: Run, quiet: bool, watching: Watching, job: dict[str, Any], ranks: Ranks
+    run: Run,
+    quiet: bool,
+    watching: Watching,
+    job: dict[str, Any],
+    ranks: Ranks,
+    standing: Callable[[], None],
 ) -> Iterator[Watch]:
     """What a training run tells, and how it is stopped: lines of steps, curves, signals.
 
     Args:
-        job: what defines the run.
+        job: what defines the run; standing: raises SynthError where its folder is gone.
     """
     from synthtools.training import speed
     from synthtools.training.plan import Watch
@@ -57,6 +62,7 @@ def watched(
         )
 
     def on_step(step: Step) -> None:
+        standing()
         lines[0].show(step)
         run.units["tokens"] = step.new_tokens
         for function in told:
@@ -64,7 +70,7 @@ def watched(
 
     try:
         with stop:
-            yield Watch(tell, on_sizes, on_step, stop.asked)
+            yield Watch(tell, on_sizes, on_step, stop.asked, standing)
     finally:
         for shown in lines:
             shown.close()

@@ -99,7 +99,9 @@ def _write(partial: Path, parts: dict[str, Tensor], ranks: Ranks) -> OSError | N
     try:
         save_file(parts, path)
         _flush(path)
-        path.with_suffix(".blake2b").write_text(_digest(path))
+        digest = path.with_suffix(".blake2b")
+        digest.write_text(_digest(path))
+        path.chmod(digest.stat().st_mode)  # as the umask wants it: save_file shuts others out
         return None
     except (OSError, SafetensorError) as error:
         return OSError(0, reason(error) or str(error).splitlines()[0])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from synthtools.errors import SynthError
+from synthtools.errors import OutputInUseError, SynthError
+from synthtools.records.claim import Claim, hidden
+from synthtools.records.files import rename_new
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -76,14 +79,16 @@ def cached(
     batches: Callable[[], Iterable[tuple[list[Any], int]]],
     encode: Callable[[list[Any]], list[Encoded | None]],
     vocabulary: int,
+    tell: Callable[[str], None],
 ) -> Corpus:
-    """The tokens in a folder; made there first, if it is not there.
+    """The tokens in a folder; made there first, if it is not there, by one run of all that want them.
 
     Args:
         folder: named by a hash of data, tokenizer and settings, so that what is there is right.
         batches: gives lists of documents, each with its bytes of UTF-8.
         encode: documents to tokens; None for a document that leaves nothing to be learned.
         vocabulary: of the tokenizer; 2 bytes a token up to 65,536, else 4.
+        tell: given a line where another run is waited for.
 
     Raises:
         SynthError: the folder cannot be written.
@@ -92,10 +97,26 @@ def cached(
     """
     try:
         if not (folder / _FACTS).exists():
-            _make(folder, batches, encode, np.uint16 if vocabulary <= 1 << 16 else np.uint32)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _claimed(folder, tell):
+                if not (folder / _FACTS).exists():
+                    dtype = np.uint16 if vocabulary <= 1 << 16 else np.uint32
+                    _make(folder, batches, encode, dtype)
     except OSError as error:
         raise SynthError(f"{folder}: tokens cannot be kept: {error.strerror}") from error
     return load(folder)
+
+
+def _claimed(folder: Path, tell: Callable[[str], None]) -> Claim:
+    waiting = False
+    while True:
+        try:
+            return Claim.of_file(folder)
+        except OutputInUseError as error:
+            if not waiting:
+                tell(f"waiting for tokens: {error}")
+            waiting = True
+            time.sleep(0.5)
 
 
 def load(folder: Path) -> Corpus:
@@ -116,9 +137,8 @@ def _make(
     encode: Callable[[list[Any]], list[Encoded | None]],
     dtype: type,
 ) -> None:
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = folder.with_name(f"{hidden(folder.name)}.{secrets.token_hex(4)}.partial")
+    partial.mkdir()
     try:
         sizes: list[int] = []
         facts = dict.fromkeys(("bytes", "cut_documents", "cut_tokens", "left_out", "learned"), 0)
@@ -142,7 +162,8 @@ def _make(
         np.save(partial / "starts.npy", starts, allow_pickle=False)
         facts |= {"documents": len(sizes), "tokens": int(starts[-1]), "dtype": np.dtype(dtype).name}  # type: ignore[dict-item]
         (partial / _FACTS).write_text(json.dumps(facts))
-        if not folder.exists():
-            os.replace(partial, folder)
+        if folder.exists():
+            shutil.rmtree(folder)  # without its facts it is no whole one
+        rename_new(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -129,11 +129,13 @@ def tokens_of(
         here = folder / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         if ranks.first:
             known = here.exists()
-            corpus = cached(here, source.batches, encoding.encode, vocabulary)
+            corpus = cached(here, source.batches, encoding.encode, vocabulary, tell)
             tell(_told(source.name, corpus, known))
         made.append((here, source))
     ranks.wait()
-    return [cached(here, source.batches, encoding.encode, vocabulary) for here, source in made]
+    return [
+        cached(here, source.batches, encoding.encode, vocabulary, tell) for here, source in made
+    ]
 
 
 def _told(name: str, corpus: Corpus, known: bool) -> str:

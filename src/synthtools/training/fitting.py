@@ -20,7 +20,7 @@ from synthtools.training.modelling import Headed, mean_losses
 from synthtools.training.models import Built
 from synthtools.training.packing import Blend
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import WORK, Outcome, Plan, Settings, Sizes, Watch
+from synthtools.training.plan import WORK, Outcome, Plan, Settings, Sizes, Watch, weight_files
 from synthtools.training.stopping import Rules
 
 
@@ -83,6 +83,8 @@ def fit(
             outcome.
     """
     work = output / WORK
+    # Of this very run, which was killed after it had saved them.
+    saved_before = weight_files(output, whole=False)
     root = task.root
     assert isinstance(root, Headed)
     sets: dict[str, tuple[Blend, int]] = {
@@ -124,6 +126,7 @@ def fit(
         on_start=on_start,
         tell=watch.tell,
     )
+    log.close()
     done = progress.step == settings.steps or progress.stopped_early
     recent = log.last_losses(50) or last["losses"]
     outcome = Outcome(
@@ -137,6 +140,7 @@ def fit(
         compared() if done and compared is not None else None,
     )
     if done:
+        watch.standing()
         card = model_card(plan, settings, outcome, job, log.curve()) if ranks.first else ""
         models.save(
             built,
@@ -148,6 +152,7 @@ def fit(
             card,
             output,
             work,
+            saved_before,
             ranks,
         )
     ranks.wait()

@@ -7,7 +7,7 @@ import math
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 
@@ -29,6 +29,8 @@ class Journal:
         self._path = path
         self._writes = ranks.first
         self._waiting = b""  # lines that found no room yet
+        # Held open: by its name a folder that was removed might be another run's.
+        self._file: BinaryIO | None = None
 
     def add(self, step: Step) -> None:
         if not self._writes:
@@ -50,12 +52,17 @@ class Journal:
             pass  # no room: the next checkpoint tells, and the lines wait for better days
 
     def _append(self) -> None:
-        with open(self._path, "ab", buffering=0) as file:
-            end = os.fstat(file.fileno()).st_size
-            if file.write(self._waiting) == len(self._waiting):
-                self._waiting = b""
-            else:
-                file.truncate(end)
+        if self._file is None:
+            self._file = open(self._path, "ab", buffering=0)
+        end = os.fstat(self._file.fileno()).st_size
+        if self._file.write(self._waiting) == len(self._waiting):
+            self._waiting = b""
+        else:
+            self._file.truncate(end)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def cut(self, step: int) -> None:
         """Forgets what came after the step that the run goes on from; all of it before the first."""

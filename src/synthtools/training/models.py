@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.loading import ModelName, load_configuration, load_weights
+from synthtools.records.files import rename_new
 from synthtools.training import attention
 from synthtools.training.architectures import configuration
 from synthtools.training.parallel import Ranks, whole
@@ -174,6 +176,7 @@ def save(
     card: str,
     output: Path,
     work: Path,
+    replaced: Sequence[Path],
     ranks: Ranks,
 ) -> None:
     """Saves the model as a directory of transformers, whole or not at all.
@@ -181,9 +184,10 @@ def save(
     Args:
         dtype: of the saved weights.
         work: where it is written before it is moved.
+        replaced: weights that it takes the place of.
 
     Raises:
-        SynthError: there is no room, or no right to write.
+        SynthError: there is no room, or no right to write, or other weights have come there.
     """
     if ranks.count > 1:
         weights = gathered(built.model, ranks)
@@ -203,10 +207,21 @@ def save(
             model.to(dtype).save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         (partial / "README.md").write_text(card)
-        # The weights last: a directory with weights is a whole model.
-        for file in sorted(partial.iterdir(), key=lambda f: f.suffix == ".safetensors"):
-            os.replace(file, output / file.name)
+        for path in replaced:
+            path.unlink(missing_ok=True)
+        mode = (partial / "README.md").stat().st_mode  # of a file as the umask wants it
+        for file in sorted(partial.iterdir(), key=_turn):
+            if _turn(file):
+                file.chmod(mode)
+                rename_new(file, output / file.name)
+            else:
+                os.replace(file, output / file.name)
         partial.rmdir()
+
+
+def _turn(file: Path) -> int:
+    """The weights last, and their index after them: a directory that has it is a whole model."""
+    return 2 if file.name.endswith(".index.json") else int(file.suffix == ".safetensors")
 
 
 def _save_adapters(built: Built, start: Start, dtype: torch.dtype, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -191,10 +192,24 @@ class Watch:
     """What is told while it runs.
 
     Attributes:
-        tell: remarks; on_sizes: before the first step; on_step: each step; stop: asked after it.
+        tell: remarks; on_sizes: before the first step; on_step: each step; stop: asked after it;
+            standing: asked before the model is saved, raises SynthError where its folder is gone.
     """
 
     tell: Callable[[str], None]
     on_sizes: Callable[[Sizes, Settings], None]
     on_step: Callable[[Step], None]
     stop: Callable[[], bool]
+    standing: Callable[[], None]
+
+
+def weight_files(folder: Path, whole: bool = True) -> list[Path]:
+    """The files of weights in a folder.
+
+    Args:
+        whole: only those whose presence says that the model is whole; without, also parts.
+    """
+    names = ["model.safetensors", "adapter_model.safetensors", "model.safetensors.index.json"]
+    if not whole:
+        names.append("model-*-of-*.safetensors")
+    return [path for name in names for path in sorted(folder.glob(name))]
