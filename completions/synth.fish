@@ -566,7 +566,7 @@ complete -c synth -n '__synth_tool_is diff' -s h -l help -d 'Show this message a
 complete -c synth -n '__synth_tool_is table' -l take -r -F -d 'A number of each report, under a name: a.b.c, names of odd characters in quotes (a."b.c"), [0] and [-1] in lists, [name=value] for the object of a list'
 complete -c synth -n '__synth_tool_is table' -l by -x -d 'The rows of the table (default: all fields that are neither taken nor --over)'
 complete -c synth -n '__synth_tool_is table' -l over -x -d 'Repetitions to average over (default: seed, where rows have it)'
-complete -c synth -n '__synth_tool_is table' -l claim -x -d 'Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with + - * / ( ), numbers, mean, min, max and log [ours]'
+complete -c synth -n '__synth_tool_is table' -l claim -x -d 'Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with + - * / ( ), numbers, mean, min, max and log, or that a cell has a known value, x = 10 ± 5 % [ours]'
 complete -c synth -n '__synth_tool_is table' -l columns -x -d 'Values that the table shows at a terminal and in Markdown (default: all)'
 complete -c synth -n '__synth_tool_is table' -l pivot -x -d 'Show the values of a field of --by beside each other, a column each'
 complete -c synth -n '__synth_tool_is table' -l rows -r -F -d 'Write the joined rows as records too; the suffix decides the format'

@@ -179,6 +179,34 @@ def test_a_claim_is_a_paired_t_test(pairs):
     assert opposite["verdict"] == swapped.get(found["verdict"], found["verdict"])
 
 
+@pytest.mark.parametrize(
+    "values, claim, verdict",
+    [
+        # Three seeds about 10: their interval, 9.67 to 10.50, reaches beyond 10.5 - 0.4 % of it.
+        ([10.172, 10.194, 9.894], "x = 10 ± 5 %", "reproduced"),
+        ([10.172, 10.194, 9.894], "x = 10 ± 0.5", "reproduced"),
+        (
+            [10.172, 10.194, 9.894],
+            "x = 10 ± 0.5 %",
+            "not at this scale",
+        ),  # 10 is held, 10.087 too far
+        ([10.21, 10.20, 10.19], "x = 10 ± 5 %", "reproduced"),  # not 10, but surely within
+        ([10.21, 10.20, 10.19], "x = 10 ± 1 %", "contradicted"),
+        ([-10.21, -10.20, -10.19], "x = -10 ± 1 %", "contradicted"),
+        ([10.3, 10.5, 10.4], "x = 10 ± 5 %", "not at this scale"),  # near, not 10, perhaps too far
+        ([11.0, 11.1, 11.2], "x = 10 ± 5 %", "contradicted"),
+        ([4.0, 10.0, 19.0], "x = 10 ± 5 %", "not at this scale"),
+        ([10.0], "x = 10 ± 5 %", "not at this scale"),
+    ],
+)
+def test_a_known_value_is_tested_as_it_stands(values, claim, verdict):
+    groups = grouped(rows({"0": values}), ["share"], ["seed"], ["x"])
+    found = claims.judged(claims.parse(claim), ["share"], ["x"], groups)
+    assert found["verdict"] == verdict
+    known = -10 if "-10" in claim else 10
+    assert found["difference"]["mean"] == pytest.approx(np.mean(values) - known)
+
+
 def test_a_chain_shows_its_weakest_comparison():
     found = judged("Words: with: colons: x[share=0] < x[share=50] < x[share=100]", CELLS)
     assert found["claim"] == "Words: with: colons"
@@ -289,8 +317,10 @@ def test_arithmetic_is_pythons(left, right):
         ("a <", 4),
         ("a < b c", 7),
         ("a << b", 4),
-        ("a = b", 3),
-        ("a == b", 3),
+        ("a = b", 6),
+        ("a == b", 4),
+        ("a = b ± 5 % < c", 13),
+        ("a < b ± 5", 7),
         ("(a < b", 4),
         ("a[x] < b", 2),
         ("a[x=1 < b", 2),

@@ -4,7 +4,10 @@ A claim is a chain of comparisons between cells. It is computed for each repetit
 cells of a repetition have in common (its seed, its data) falls out of their difference. Of each comparison the
 difference in the claimed direction has a mean and a 95 % interval over the repetitions, and a verdict: reproduced
 where the interval lies above 0, contradicted where it lies below, not at this scale where it holds 0 or there is
-none. Verdicts are not corrected for the number of claims.
+none. A claim of a known value, ``left = right ± tolerance``, is tested against that value itself: reproduced where
+the mean lies within the tolerance and the interval holds the value, however few repetitions make it wide, or lies
+within the tolerance as a whole; contradicted where the mean lies outside and the interval does not hold the
+value. Verdicts are not corrected for the number of claims.
 """
 
 from __future__ import annotations
@@ -54,6 +57,7 @@ def check(claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequenc
 
 def _cells(chain: Sequence[Comparison]) -> list[Cell]:
     sides = [chain[0].left, *(comparison.right for comparison in chain)]
+    sides += [comparison.tolerance for comparison in chain if comparison.tolerance is not None]
     return [cell for side in sides for cell in expressions.cells(side)]
 
 
@@ -126,7 +130,7 @@ def judged(
 def _compared(
     comparison: Comparison, columns: dict[Cell, dict[Repetition, float]], shared: list[Repetition]
 ) -> dict[str, Any]:
-    differences, undefined = [], None
+    differences, tolerances, undefined = [], [], None
     for repetition in shared:
 
         def side(node: Node, one: Repetition = repetition) -> float:
@@ -134,6 +138,8 @@ def _compared(
 
         try:
             left, right = side(comparison.left), side(comparison.right)
+            if comparison.tolerance is not None:
+                tolerances.append(side(comparison.tolerance))
         except Undefined as why:
             undefined = str(why) + _of(repetition)
             break
@@ -146,7 +152,7 @@ def _compared(
         found["reason"] = "the same in every repetition"
     return {
         "comparison": comparison.text,
-        "verdict": _verdict(found, comparison.sign),
+        "verdict": _verdict(found, comparison.sign, estimate(tolerances)["mean"]),
         "reason": found.pop("reason"),
         "difference": found,
     }
@@ -157,11 +163,21 @@ def _of(repetition: Repetition) -> str:
     return f" in repetition {told}" if told else ""
 
 
-def _verdict(found: dict[str, Any], sign: str) -> str:
-    """What the interval of a difference says; of ``<=`` and ``>=`` a difference of 0 is as claimed."""
+def _verdict(found: dict[str, Any], sign: str, tolerance: float | None) -> str:
+    """What the interval of a difference says; of ``<=`` and ``>=`` a difference of 0 is as claimed.
+
+    Args:
+        tolerance: of ``=``, where a difference of 0 is what is claimed.
+    """
     low, high = found["low"], found["high"]
     if low is None:
         return OPEN
+    if sign == "=":
+        assert tolerance is not None
+        near, holds = abs(found["mean"]) <= tolerance, low <= 0 <= high
+        if (near and holds) or max(-low, high) <= tolerance:
+            return REPRODUCED
+        return OPEN if near or holds else CONTRADICTED
     if low > 0 or (low == 0 and "=" in sign):
         return REPRODUCED
     return CONTRADICTED if high < 0 else OPEN

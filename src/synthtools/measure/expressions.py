@@ -1,6 +1,6 @@
 """Comparisons between cells of a table, as text: ``novels[share=0] < mean(novels[share=50], 12.5) < …``.
 
-chain    sum (("<" | ">" | "<=" | ">=") sum)+
+claim    sum (("<" | ">" | "<=" | ">=") sum)+ | sum "=" sum "±" sum "%"?
 sum      product (("+" | "-") product)*
 product  factor (("*" | "/") factor)*
 factor   "-" factor | number | "(" sum ")" | function "(" sum ("," sum)* ")" | cell
@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?!\w))"
     r'|(?P<name>[^\W\d]\w*)|"(?P<quoted>(?:[^"\\]|\\.)*)"'
     r'|(?P<where>\[(?:"(?:[^"\\]|\\.)*"|[^\]"])*\])'
-    r"|(?P<sign><=|>=|[-−<>+*/(),]))"
+    r"|(?P<sign><=|>=|[-−<>+*/(),=±%]))"
 )
 
 
@@ -64,12 +64,17 @@ Node = Number | Cell | Operation
 
 @dataclass(frozen=True)
 class Comparison:
-    """``left sign right``; ``text`` as it was written."""
+    """``left sign right``; ``text`` as it was written.
+
+    Attributes:
+        tolerance: of ``=``, how far left may lie from right.
+    """
 
     left: Node
     sign: str
     right: Node
     text: str
+    tolerance: Node | None = None
 
 
 class Undefined(Exception):  # noqa: N818 (of one repetition; others may have a value)
@@ -144,6 +149,8 @@ class _Parser:
     def chain(self) -> list[Comparison]:
         starts = [self._next.start]
         nodes = [self._sum()]
+        if self._take("="):
+            return [self._known(starts[0], nodes[0])]
         signs = []
         ends = [self._tokens[self._at - 1].end]
         while (sign := self._take(*COMPARISONS)) is not None:
@@ -152,11 +159,24 @@ class _Parser:
             nodes.append(self._sum())
             ends.append(self._tokens[self._at - 1].end)
         if self._next.kind != "end" or not signs:
-            raise self._error(self._next.start, "a comparison (<, >, <= or >=)")
+            raise self._error(self._next.start, "a comparison (<, >, <=, >= or =)")
         return [
             Comparison(nodes[i], sign, nodes[i + 1], self._text[starts[i] : ends[i + 1]])
             for i, sign in enumerate(signs)
         ]
+
+    def _known(self, start: int, left: Node) -> Comparison:
+        """What stands behind ``left =``: a known value, and how far off left may be."""
+        right = self._sum()
+        self._need("±")
+        tolerance = self._sum()
+        if self._take("%"):
+            size = Operation("max", (right, Operation("negative", (right,))))
+            tolerance = Operation("*", (Operation("/", (tolerance, Number(100))), size))
+        if self._next.kind != "end":
+            raise self._error(self._next.start, "its end")
+        text = self._text[start : self._tokens[self._at - 1].end]
+        return Comparison(left, "=", right, text, tolerance)
 
     def _sum(self) -> Node:
         return self._row(self._product, "+", "-")

@@ -54,7 +54,8 @@ def table(
             "--claim",
             metavar="'TEXT: EXPRESSION'",
             help="Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with "
-            "+ - * / ( ), numbers, mean, min, max and log [ours]. Repeatable.",
+            "+ - * / ( ), numbers, mean, min, max and log, or that a cell has a known value, "
+            "x = 10 ± 5 % [ours]. Repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -125,7 +126,9 @@ def table(
     comparison has a difference in the claimed direction, with its 95 % interval. Verdicts: reproduced,
     the interval lies above 0 (of <= and >= it may touch 0); contradicted, it lies below 0; not at this
     scale, it holds 0, or one repetition has no interval. A chain is reproduced if each of its
-    comparisons is, contradicted if any is. Where a difference is the same in every repetition, which of
+    comparisons is, contradicted if any is. A known value (x = 10 ± 5 %) is tested as it stands: reproduced
+    where the mean lies within the tolerance and the interval holds the value (or lies within the tolerance
+    as a whole), contradicted where neither is so. Where a difference is the same in every repetition, which of
     a coarse measure is no certainty, the verdict says so. Verdicts are not corrected for the number of claims [ours].
 
     \b
