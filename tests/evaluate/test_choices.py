@@ -247,3 +247,28 @@ def test_a_group_names_what_is_not_there(questions, tmp_path):
     assert set(groups["general"]["missing"]) >= {"boolq", "piqa"}
     with pytest.raises(SynthError, match="finance"):
         expanded(["finance"], Wanted(data=str(tmp_path)))
+
+
+@pytest.mark.parametrize("bos", [True, False])
+def test_a_token_across_the_edge_costs_what_the_harness_says(bos, llama, open_on_cpu):
+    pytest.importorskip("lm_eval")
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    model = open_on_cpu(llama, bos="always" if bos else "never")
+    encode = model.tokenizer.encode
+    text = "There is another word for the function that returns nothing in this module."
+    whole = len(encode([text])[0])
+    pairs = [(text[:i], text[i:]) for i in range(len(text) - 3)]
+    # Where nothing lies beyond the prompt's tokens, the harness refuses.
+    pairs = [pair for pair in pairs if len(encode([pair[0]])[0]) < whole]
+    assert sum(sum(map(len, encode(list(pair)))) > whole for pair in pairs) > 10
+    pairs += [(prompt + "  ", ending) for prompt, ending in pairs[1:9]]
+    theirs = HFLM(str(llama), device="cpu", dtype="float32", batch_size=8, add_bos_token=bos)
+    expected = [
+        # One at a time: its cache mixes up splits of one text.
+        theirs.loglikelihood([Instance("loglikelihood", {}, pair, 0)], disable_tqdm=True)[0][0]
+        for pair in pairs
+    ]
+    found = likelihoods(model, [Asked([prompt], [ending]) for prompt, ending in pairs])
+    assert [one.logprobs[0] for one in found] == pytest.approx(expected, abs=1e-4)

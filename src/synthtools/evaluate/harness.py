@@ -21,7 +21,6 @@ from synthtools.evaluate.choices import PER_ITEM, answers_of, sample_rows
 from synthtools.evaluate.likelihood import Likelihoods, fitting, tokenised, total
 from synthtools.evaluate.session import Session, Wanted
 from synthtools.lm.generation import Prompt, Sampling
-from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import Request
 
 if TYPE_CHECKING:
@@ -184,12 +183,7 @@ def harness_model(session: Session) -> LM:
 
         def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
             model = session.model()
-            pairs = [request.args for request in requests]
-            first = _beginning(model) if any(not context for context, _ in pairs) else None
-            texts = [
-                text if len(text.prompt) else text._replace(prompt=first)
-                for text in tokenised(model, pairs)
-            ]
+            texts = tokenised(model, [request.args for request in requests])
             scores = model.score([fitting(text, model.capacity) for text in texts], Request(1))
             return [
                 (total(s), bool((s.candidates.ids[:, 0] == s.ids[s.candidates.present]).all()))
@@ -217,11 +211,3 @@ def harness_model(session: Session) -> LM:
             return found
 
     return HarnessModel()
-
-
-def _beginning(model: LanguageModel) -> np.ndarray | None:
-    """What stands before the first token where nothing does: begin-of-text comes by itself where
-    the model has it, else end-of-text, as in the harness."""
-    if model.description["begin_of_text"]:
-        return np.zeros(0, np.int32)
-    return np.array([model.tokenizer.eos_id], np.int32)

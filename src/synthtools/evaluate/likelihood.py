@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synthtools.lm.ahead import overlapped
-from synthtools.lm.scorer import LanguageModel, Tokenised
+from synthtools.lm.scorer import NO_PROMPT, LanguageModel, Tokenised
 from synthtools.lm.scores import Request, Scores
 from synthtools.records.transform import gathered
 
@@ -70,27 +70,36 @@ def likelihoods(model: LanguageModel, items: Iterable[Asked]) -> Iterator[Likeli
 
 
 def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[Tokenised]:
-    """Prompt and ending as tokens: the whole is cut into tokens, and the ending is what comes after as
-    many tokens as the prompt alone has. Blanks at the prompt's end belong to the ending."""
+    """Prompt and ending as tokens, as lm-evaluation-harness cuts them for causal models: the prompt alone,
+    then what the whole has beyond as many tokens. Where a token of the whole lies across the edge, part
+    of the ending is therefore scored with it left out, or with tokens that the whole does not have before
+    it. Blanks at the prompt's end belong to the ending; where nothing stands before it, begin-of-text
+    (or end-of-text) does."""
     moved = []
     for prompt, ending in pairs:
         bare = prompt.rstrip()
         moved.append((bare, prompt[len(bare) :] + ending) if bare else (prompt, ending))
-    starts = dict.fromkeys(prompt for prompt, _ in moved)
-    lengths = {
-        prompt: len(ids)
-        for prompt, ids in zip(starts, model.tokenizer.encode(list(starts)), strict=True)
-    }
+    starts = list(dict.fromkeys(prompt for prompt, _ in moved))
+    before = dict(zip(starts, model.tokenizer.encode(starts), strict=True))
+    nothing = _nothing_before(model)
     wholes = model.tokenizer.encode([prompt + ending for prompt, ending in moved])
     found = [
-        Tokenised(whole[lengths[prompt] :], whole[: lengths[prompt]])
+        Tokenised(whole[len(before[prompt]) :], before[prompt] if len(before[prompt]) else nothing)
         for (prompt, _), whole in zip(moved, wholes, strict=True)
     ]
-    for place, (prompt, ending) in enumerate(moved):
+    for place, (_, ending) in enumerate(moved):
         if ending and not len(found[place].ids):
-            # The ending went into the prompt's last token: apart, or it would cost nothing.
-            found[place] = Tokenised(*model.tokenizer.encode([ending, prompt]))
+            # Nothing lies beyond (the harness refuses such a pair): apart, or it would cost nothing.
+            found[place] = found[place]._replace(ids=model.tokenizer.encode([ending])[0])
     return found
+
+
+def _nothing_before(model: LanguageModel) -> np.ndarray:
+    tokenizer = model.tokenizer
+    first = tokenizer.eos_id if tokenizer.bos_id is None else tokenizer.bos_id
+    if model.description["begin_of_text"] or first is None:
+        return NO_PROMPT  # the model puts it there, or there is none
+    return np.array([first], np.int32)
 
 
 def fitting(text: Tokenised, capacity: int) -> Tokenised:
