@@ -57,7 +57,7 @@ def slow_ece(confidence, right, edges):
 @given(
     st.lists(
         st.tuples(
-            st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0])),
+            st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.6, 0.7, 1.0])),
             st.booleans(),
         ),
         min_size=1,
@@ -67,8 +67,15 @@ def slow_ece(confidence, right, edges):
 def test_bins_of_equal_width_equal_the_definition(items):
     confidence, right = np.array(items, np.float64).T
     found, _ = calibration.errors(calibration.width_bins(confidence), confidence, right)
-    edges = list(np.linspace(0, 1, 11))
+    edges = [float(f"0.{tenth}") for tenth in range(10)] + [1.0]
     assert found == pytest.approx(slow_ece(confidence, right, edges), abs=1e-12)
+
+
+def test_a_confidence_on_an_edge_is_in_the_bin_that_begins_there():
+    tenths = np.array([float(f"0.{tenth}") for tenth in range(10)] + [1.0])
+    assert calibration.width_bins(tenths).tolist() == [*range(10), 9]
+    below = np.nextafter(tenths[1:], 0)
+    assert calibration.width_bins(below).tolist() == list(range(10))
 
 
 @given(st.lists(st.sampled_from([0.2, 0.25, 0.5, 0.7, 0.9]) | st.floats(0, 1), min_size=1))

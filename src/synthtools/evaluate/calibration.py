@@ -22,6 +22,8 @@ import numpy as np
 from synthtools.measure.bootstrap import intervals
 
 BINS = 10
+# The nearest to each tenth, as 0.3 is written: linspace gives 0.30000000000000004.
+_EDGES = np.arange(BINS + 1) / BINS
 # Temperatures that the fit may reach: a model that knows nothing wants an endless one.
 _COLDEST, _HOTTEST = 0.01, 100.0
 
@@ -86,10 +88,9 @@ def judged(answers: Answers, temperature: float = 1.0) -> Judged:
     return Judged(right, norm, confidence, brier, nll, predicted)
 
 
-def width_bins(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+def width_bins(confidence: np.ndarray) -> np.ndarray:
     """The bin of equal width of each confidence, int64."""
-    edges = np.linspace(0, 1, bins + 1)
-    return np.clip(np.searchsorted(edges, confidence, "right") - 1, 0, bins - 1)
+    return np.clip(np.searchsorted(_EDGES, confidence, "right") - 1, 0, BINS - 1)
 
 
 def mass_bins(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -228,7 +229,7 @@ def section(answers: Answers, resamples: int, seed: int) -> tuple[dict[str, Any]
         "intervals": bootstrap(found, resamples, seed),
         "temperature": scaling(answers, seed),
         "reliability": {
-            "equal_width": _rows(width_bins(found.confidence), found, np.linspace(0, 1, BINS + 1)),
+            "equal_width": _rows(width_bins(found.confidence), found, _EDGES),
             "equal_mass": _rows(mass_bins(found.confidence), found, None),
         },
     }, found
@@ -246,8 +247,8 @@ def _rows(bins: np.ndarray, found: Judged, edges: np.ndarray | None) -> list[dic
             )
             rows.append(
                 {
-                    "low": round(float(ends[0]), 12),
-                    "high": round(float(ends[1]), 12),
+                    "low": float(ends[0]),
+                    "high": float(ends[1]),
                     "items": int(n[b]),
                     "confidence": float(said[b]),
                     "accuracy": float(hit[b]),
