@@ -1,8 +1,10 @@
 """Written answers: extraction, exact match, programs run apart."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from synthtools.evaluate import answering, sandbox, tasks
 from synthtools.evaluate.session import Session, Wanted
@@ -25,11 +27,52 @@ def test_the_last_marked_number_is_the_answer(text, found):
     assert answering.extracted(text, tasks.shipped()["gsm8k"].extract) == found
 
 
-def test_without_a_mark_the_last_number_counts_loosely():
-    loose = tasks.shipped()["gsm8k"].extract_loosely
-    assert answering.extracted("2 and 3 make 5.0 in all", loose) == "5.0"
-    assert answering.extracted("1,024 of them", loose) == "1,024"
-    assert answering.extracted("none", loose) is None
+@pytest.mark.parametrize(
+    "text, gold, loosely, in_svamp",
+    [
+        ("2 and 3 make 5.0 in all", "5", True, True),
+        ("1,024 of them", "1024", True, True),
+        ("they lose -$5", "-5", True, True),
+        ("they lose -$5", "5", False, False),
+        ("a share of .75", "0.75", True, True),
+        ("a share of .75", "75", False, False),
+        ("it is $3.50.", "3.5", True, True),
+        ("seven", "7", False, False),
+    ],
+)
+def test_without_a_mark_the_last_number_counts(text, gold, loosely, in_svamp):
+    gsm8k, svamp = (tasks.shipped()[name] for name in ("gsm8k", "svamp"))
+    found = answering.extracted(text, gsm8k.extract_loosely)
+    assert answering.same(found, gold) is loosely
+    assert answering.same(answering.extracted(text, svamp.extract), gold) is in_svamp
+
+
+def test_the_loose_match_is_the_flexible_extract_of_the_harness():
+    """On recorded answers of four models, and on what they do not write."""
+    extraction = pytest.importorskip("lm_eval.filters.extraction")
+    from lm_eval.api.metrics import exact_match_fn
+    from lm_eval.tasks import __file__ as place
+
+    config = yaml.safe_load((Path(place).parent / "gsm8k/gsm8k.yaml").read_text())
+    (flexible,) = (f for f in config["filter_list"] if f["name"] == "flexible-extract")
+    options = {k: v for k, v in flexible["filter"][0].items() if k != "function"}
+    theirs = extraction.RegexFilter(**options)
+    metric = {k: v for k, v in config["metric_list"][0].items() if k.startswith(("ignore", "reg"))}
+    texts = [("-$5", "-5"), ("of .75", "1"), ("It is 7...", "7"), ("$ 12", "12"), ("none", "0")]
+    if DATA.exists():
+        records = Session(Wanted()).records
+        gold = {record["id"]: record["answer"] for record in records(str(DATA / "eval_gsm8k"))}
+        for record in records(str(DATA / "synth_gsm8k_model_solutions")):
+            answer = gold.get("-".join(record["id"].split("-")[:3]))
+            if answer is not None:
+                texts.append((record["response"], answer))
+        assert len(texts) > 5000
+    for text, answer in texts:
+        (theirs_found,) = theirs.apply([[text]], [{}])[0]
+        ours = answering.extracted(text, tasks.shipped()["gsm8k"].extract_loosely)
+        assert ours == (None if theirs_found == "[invalid]" else theirs_found)
+        right = exact_match_fn(references=[answer], predictions=[theirs_found], **metric)
+        assert answering.same(ours, answer) == bool(right["exact_match"]), (text, answer)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def same(found: str | None, gold: Any) -> bool:
 
 def _number(text: str) -> Decimal | None:
     try:
-        value = Decimal(text.strip().replace(",", "").replace("$", "").rstrip("."))
+        value = Decimal(text.strip().replace(",", "").replace("$", "").removesuffix("."))
     except InvalidOperation:
         return None
     return value if value.is_finite() else None
