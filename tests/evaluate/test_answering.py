@@ -115,6 +115,20 @@ def test_a_prompt_that_leaves_no_room_is_counted_as_wrong(llama, synth, tmp_path
     assert (found["n"], found["unanswered"]) == (2, 1)
 
 
+def test_examples_of_gsm8k_come_from_the_other_items_where_there_is_no_split(
+    llama, synth, tmp_path
+):
+    items = [{"prompt": f"{i}?", "response": f"#### {i}", "answer": f"{i}"} for i in range(7)]
+    path = write(tmp_path / "items.jsonl", items)
+    words = ["eval", llama, "--suite", "gsm8k", "--data", path, "--bootstrap", 0]
+    section = synth(*words, "--shots", 2)["suites"]["gsm8k"]
+    assert (section["shots"], section["shots_from"]) == (2, "other items")
+    write(path, [*items, {"prompt": "8?", "answer": "8"}])
+    assert f'{path}:8: no field "response"' in synth(*words, "--shots", 7, code=1)
+    write(path, [{"prompt": "8?"}])
+    assert f'{path}:1: no field "answer"' in synth(*words, "--shots", 0, code=1)
+
+
 @confined
 def test_code_is_refused_unless_allowed(llama, synth, tmp_path):
     item = {
@@ -126,6 +140,7 @@ def test_code_is_refused_unless_allowed(llama, synth, tmp_path):
     write(tmp_path / "humaneval/test.jsonl", [item])
     words = ["eval", llama, "--suite", "humaneval", "--data", tmp_path]
     assert "--allow-code-execution" in synth(*words, code=2)
+    assert "without examples" in synth(*words, "--allow-code-execution", "--shots", 1, code=2)
     found = synth(*words, "--allow-code-execution")["suites"]["humaneval"]
     assert found["n"] == 1 and found["figures"]["pass_at_1"] == 0
     assert found["sandbox"] == WAY

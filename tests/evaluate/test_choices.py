@@ -2,16 +2,19 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
 
 from synthtools.errors import SynthError
-from synthtools.evaluate import tasks
+from synthtools.evaluate import choices, tasks
 from synthtools.evaluate.likelihood import Asked, likelihoods, next_tokens
-from synthtools.evaluate.session import Wanted
+from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.shots import Shots, split_of
 from synthtools.evaluate.suites import expanded
+from synthtools.records.rejects import Rejects
 
 from .conftest import DATA, write
 
@@ -167,15 +170,114 @@ def test_results_do_not_depend_on_batches_jobs_or_other_suites(llama, questions,
 def test_examples_come_from_the_same_subject(questions):
     task = tasks.shipped()["mmlu"]
     records = [json.loads(x) for x in (questions / "mmlu/dev.jsonl").read_text().splitlines()]
-    shots = tasks.Shots(task, records)
-    before = shots.before({"subject": "of_1", "choices": []})
+    shots = Shots(task, records)
+    before = shots.before({"prompt": "", "subject": "of_1", "choices": []})
     assert before.startswith(
         "The following are multiple choice questions (with answers) about of 1."
     )
     of_one = [r["prompt"] for r in records if r["subject"] == "of_1"][:5]
     assert [part.split("\n")[0] for part in before.strip().split("\n\n")[1:]] == of_one
     with pytest.raises(SynthError, match="lower --shots"):
-        shots.before({"subject": "of_2", "choices": []})
+        shots.before({"prompt": "", "subject": "of_2", "choices": []})
+
+
+def test_examples_are_never_the_question_its_duplicate_or_its_group(tmp_path):
+    task = replace(tasks.shipped()["arc_easy"], shots=3)
+    items = [{"prompt": f"what is {i}?", "choices": ["a", f"{i}"], "answer": 1} for i in range(12)]
+    items[3] = items[1] | {"prompt": "What  is 1?", "choices": ["1", "a"], "answer": 0}
+    for i in (0, 5, 6):
+        items[i]["group"] = "tale"
+    shots = Shots(task, items, other_items=True)
+    for i, item in enumerate(items):
+        kin = {j for j in range(12) if {i, j} <= {1, 3} or {i, j} <= {0, 5, 6}}
+        expected = [j for j in range(12) if j != i and j not in kin][:3]
+        words = [tasks.solved(task, items[j]) for j in expected]
+        assert shots.before(item) == "".join(one + "\n\n" for one in words)
+    assert shots.account() == {"shots": 3, "shots_from": "other items", "fewer_shots": 0}
+    with pytest.raises(SynthError, match="only 2 examples"):
+        Shots(task, items[:3], other_items=True).before(items[0])
+    # A question that stands in the split of examples, too, has one fewer.
+    split = Shots(task, items[:2] + items[4:5])
+    assert split.before(items[1]).count("Question") == 2
+    assert split.account() == {"shots": 3, "shots_from": "split", "fewer_shots": 1}
+
+
+def test_twins_of_winogrande_are_no_examples_of_each_other():
+    task = replace(tasks.shipped()["winogrande"], shots=1)
+    twins = [
+        {"prompt": f"Ann met Eve as _ was {word}.", "choices": names, "answer": 0}
+        for word, names in (("in", ["Ann", "Eve"]), ("out", ["Eve", "Ann"]))
+    ]
+    other = {"prompt": "The cup hit the jar; the _ broke.", "choices": ["cup", "jar"], "answer": 1}
+    shots = Shots(task, [*twins, other], other_items=True)
+    assert [shots.before(one) for one in twins] == ["The cup hit the jar; the jar broke.\n\n"] * 2
+
+
+def test_a_split_of_examples_is_found_by_its_name_alone(questions, tmp_path):
+    mmlu, arc = tasks.shipped()["mmlu"], tasks.shipped()["arc_easy"]
+    assert split_of(mmlu, str(questions)) == str(questions / "mmlu/dev.jsonl")
+    assert split_of(arc, str(questions)) is None
+    assert split_of(arc, str(questions / "eval_arc_easy/test.jsonl")) is None
+    write(tmp_path / "gsm8k/test.jsonl", [])
+    gsm8k = tasks.shipped()["gsm8k"]
+    assert split_of(gsm8k, str(tmp_path)) is None
+    own = write(tmp_path / "gsm8k/train.jsonl", [])
+    assert split_of(gsm8k, str(tmp_path)) == str(own)
+    assert split_of(gsm8k, str(own.parent)) == str(own)
+    apart = write(tmp_path / "human_gsm8k_train/train.jsonl", [])
+    assert split_of(gsm8k, str(tmp_path)) == str(apart)
+    apart.unlink()
+    own.unlink()
+    own.hardlink_to(own.with_name("test.jsonl"))
+    assert split_of(gsm8k, str(tmp_path)) is None
+
+
+def test_examples_out_of_the_items_are_those_of_the_harness(llama, questions, synth, tmp_path):
+    evaluator = pytest.importorskip("lm_eval.evaluator")
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    harness_yaml(tmp_path, questions)
+    path = tmp_path / "theirs_arc.yaml"
+    more = {"fewshot_split": "test", "fewshot_config": {"sampler": "first_n"}}
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | more))
+    logging.disable(logging.CRITICAL)
+    try:
+        theirs = evaluator.simple_evaluate(
+            model=HFLM(pretrained=str(llama), device="cpu", dtype="float32", batch_size=8),
+            tasks=["theirs_arc"],
+            num_fewshot=1,
+            task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
+            bootstrap_iters=0,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+    samples = tmp_path / "samples.jsonl"
+    words = ["eval", llama, "--suite", "arc_easy", "--data", questions, "--shots", 1]
+    section = synth(*words, "--samples", samples, "--bootstrap", 0)["suites"]["arc_easy"]
+    assert (section["shots"], section["shots_from"]) == (1, "other items")
+    rows = [json.loads(line) for line in samples.read_text().splitlines()]
+    their_rows = sorted(theirs["samples"]["theirs_arc"], key=lambda row: row["doc_id"])
+    assert section["truncated"] == 0 and len(rows) == len(their_rows) == 40
+    for mine, them in zip(rows, their_rows):
+        raw = [float(one[0]) for one in them["filtered_resps"]]
+        assert mine["logprobs"] == pytest.approx(raw, abs=1e-3)
+
+
+def test_items_that_are_examples_too_are_said_once_and_counted_once(llama, synth, tmp_path):
+    items = [{"prompt": f"{i}", "choices": ["a", "b"], "answer": i % 2} for i in range(6)]
+    path = write(tmp_path / "items.jsonl", [*items, {"prompt": "bad"}])
+    words = ["eval", llama, "--suite", "arc_easy", "--data", path, "--bootstrap", 0]
+    found = synth(*words, "--shots", 2, "--on-error", "skip")
+    assert found["suites"]["arc_easy"]["shots_from"] == "other items"
+    assert found["made_by"]["counts"]["skipped"] == 1
+    assert synth(*words, "--shots", 0, "--on-error", "skip")["suites"]["arc_easy"]["n"] == 6
+    told: list[str] = []
+    choices.examples(
+        choices.task_of("arc_easy", Wanted(shots=2)),
+        Session(Wanted(data=str(path)), rejects=Rejects(skip=True), tell=told.append),
+    )
+    assert len(told) == 1 and f"other items of {path}" in told[0] and "--shots 0" in told[0]
 
 
 @pytest.mark.parametrize(

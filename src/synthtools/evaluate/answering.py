@@ -23,14 +23,17 @@ def files(name: str, wanted: Wanted) -> list[str]:
     """The files of a task.
 
     Raises:
-        UsageError: it would run code, and nobody allowed that.
+        UsageError: it would run code, and nobody allowed that; or examples are asked for before it.
         SynthError: it would run code, which this machine cannot confine.
     """
-    if choices.task_of(name, wanted).kind == "code":
+    task = choices.task_of(name, wanted)
+    if task.kind == "code":
         if not wanted.allow_code:
             raise UsageError(
                 f"--suite {name} runs programs that the model wrote: --allow-code-execution"
             )
+        if task.shots:
+            raise UsageError(f"--suite {name} is asked without examples: leave --shots away")
         sandbox.chosen(wanted.sandbox)
     return choices.files(name, wanted)
 
@@ -86,7 +89,7 @@ def run(name: str, session: Session) -> dict[str, Any]:
     return {
         "kind": task.kind.replace("_", "-"),
         "n": len(rows),
-        "shots": task.shots,
+        **shots.account(),
         "figures": dict(zip(heads, right.mean(0).tolist(), strict=True)),
         "intervals": _intervals(heads, right, session.wanted),
         "unanswered": failed,

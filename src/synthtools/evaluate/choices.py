@@ -15,6 +15,7 @@ from synthtools.evaluate.calibration import Answers, Judged
 from synthtools.evaluate.likelihood import Asked, Likelihoods, likelihoods
 from synthtools.evaluate.pairing import doc_hash
 from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.shots import Shots, split_of
 from synthtools.records.identity import hashes
 
 
@@ -28,17 +29,25 @@ def files(name: str, wanted: Wanted) -> list[str]:
     """The files of a task's items and examples."""
     assert wanted.data is not None
     task = task_of(name, wanted)
-    paths = [tasks.files_of(task, wanted.data)]
-    return [*paths, tasks.shots_of(task, wanted.data)] if task.shots else paths
+    split = split_of(task, wanted.data) if task.shots else None
+    return [tasks.files_of(task, wanted.data), *([split] if split else [])]
 
 
-def examples(task: tasks.Task, session: Session) -> tasks.Shots:
+def examples(task: tasks.Task, session: Session) -> Shots:
     """The examples of a task."""
-    if not task.shots or session.wanted.data is None:
-        return tasks.Shots(task, [])
-    path = tasks.shots_of(task, session.wanted.data)
-    found = session.records(path, lambda record: tasks.wrong(task, record), limited=False)
-    return tasks.Shots(task, found)
+    data = session.wanted.data
+    if not task.shots or data is None:
+        return Shots(task, [])
+    split = split_of(task, data)
+    path = split or tasks.files_of(task, data)
+    if split is None:
+        session.tell(
+            f"{task.name}: {data} holds no split of examples ({', '.join(task.shots_split)}); the {task.shots} "
+            f"examples before each question are other items of {path} (--shots 0 takes none)"
+        )
+    own = split is None
+    found = session.records(path, lambda r: tasks.wrong(task, r, solved=True), False, again=own)
+    return Shots(task, found, other_items=own)
 
 
 def run(name: str, session: Session) -> dict[str, Any]:
@@ -48,7 +57,7 @@ def run(name: str, session: Session) -> dict[str, Any]:
         The section: figures accuracy (of the most likely choice), accuracy_norm (by log-likelihood a
         character), ece, ece_mass, mce, brier, nll, confidence; ``temperature``, ``reliability``,
         ``truncated`` (questions whose beginning the context did not hold), ``by`` (accuracy of each
-        value of the task's field ``by``).
+        value of the task's field ``by``), and what ``Shots.account`` says.
     """
     task = task_of(name, session.wanted)
     assert session.wanted.data is not None
@@ -90,7 +99,7 @@ def run(name: str, session: Session) -> dict[str, Any]:
     return {
         "kind": "multiple-choice",
         "n": len(found),
-        "shots": task.shots,
+        **shots.account(),
         **result,
         **more,
         "truncated": cut,

@@ -180,20 +180,23 @@ class Session(Closing):
         path: str,
         wrong: Callable[[dict[str, Any]], str | None] = lambda _: None,
         limited: bool = True,
+        again: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Like ``batches``, record by record; one without an ``id`` gets the number of its line.
 
         Args:
             wrong: says why a record is a bad one, None where it is sound.
             limited: the limit counts.
+            again: what is skipped here is counted elsewhere.
         """
-        batches = self.batches(path) if limited else read(find_shards([path]), self.rejects)
+        rejects = Rejects(self.rejects.skip) if again else self.rejects
+        batches = self.batches(path) if limited else read(find_shards([path]), rejects)
         for batch in batches:
             for number, line in zip(batch.numbers, as_lines(batch).json_lines(), strict=True):
                 record = parse_value(line)
                 reason = wrong(record)
                 if reason is not None:
-                    self.rejects.add(RecordError(batch.source, int(number), reason, line))
+                    rejects.add(RecordError(batch.source, int(number), reason, line))
                     continue
                 record.setdefault("id", int(number))
                 yield record

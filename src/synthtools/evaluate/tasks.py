@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError
 from synthtools.records.jsonl import parse_value
 
 KINDS = ("multiple_choice", "exact_match", "code")
@@ -46,7 +46,8 @@ class Task:
         max_new_tokens: of an answer.
         description: a template before the examples.
         shots: examples before each question; shots_split, shots_data: where they come from; by: a
-            field that they have in common with the question.
+            field that they have in common with the question; group: one that they must not have in
+            common with it, where they are other items.
         data: names of the directory or file of the data; split: names of the file in it.
         groups: of ``GROUPS``.
     """
@@ -67,9 +68,10 @@ class Task:
     max_new_tokens: int = 256
     description: str | None = None
     shots: int = 0
-    shots_split: tuple[str, ...] = ("train", "dev")
+    shots_split: tuple[str, ...] = ("train", "dev", "validation")
     shots_data: tuple[str, ...] = ()
     by: str | None = None
+    group: str = "group"
     data: tuple[str, ...] = ()
     split: tuple[str, ...] = ("test", "all", "validation", "dev")
     groups: tuple[str, ...] = ()
@@ -136,21 +138,6 @@ def files_of(task: Task, data: str) -> str:
     return found_in(data, task.data or (task.name,), task.split, task.name)
 
 
-def shots_of(task: Task, data: str) -> str:
-    """The file of a task's examples.
-
-    Raises:
-        SynthError: it is not there.
-    """
-    names = task.shots_data or task.data or (task.name,)
-    try:
-        return found_in(data, names, task.shots_split, task.name)
-    except SynthError as error:
-        raise SynthError(
-            f"{error} for the {task.shots} examples before each; or take --shots 0"
-        ) from error
-
-
 def found_in(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: str) -> str:
     if os.path.isfile(data):
         return data
@@ -182,9 +169,9 @@ def found_in(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: 
     )
 
 
-def wrong(task: Task, record: dict[str, Any]) -> str | None:
-    """Why a record cannot be an item of the task; None where it can."""
-    for name in _names(task):
+def wrong(task: Task, record: dict[str, Any], solved: bool = False) -> str | None:
+    """Why a record cannot be an item of the task, or (``solved``) an example; None where it can."""
+    for name in _names(task, solved):
         if name not in record:
             return f'no field "{name}" (fields: {", ".join(record)})'
         if name in ("prompt", "context") and not isinstance(record[name], str):
@@ -206,10 +193,12 @@ def wrong(task: Task, record: dict[str, Any]) -> str | None:
     return None
 
 
-def _names(task: Task) -> set[str]:
+def _names(task: Task, solved: bool) -> set[str]:
     given = {"options", "completion", "choice", "tests", "imports"}
-    templates = (task.prompt, task.description, task.program)
+    templates = (task.prompt, task.description, task.program, task.answer if solved else None)
     found = {n for t in templates if t for _, n, _, _ in string.Formatter().parse(t) if n}
+    if task.kind == "exact_match":
+        found.add("answer")
     if task.kind == "code" and "tests" in found:
         found |= {"test_list"}
     return found - given
@@ -276,6 +265,11 @@ def filled(task: Task, record: dict[str, Any]) -> str:
     return task.prompt.format_map(_fields(record))
 
 
+def described(task: Task, record: dict[str, Any]) -> str | None:
+    """What stands before the examples of a record."""
+    return task.description.format_map(_fields(record)) if task.description else None
+
+
 def _fields(record: dict[str, Any]) -> dict[str, Any]:
     found = dict(record)
     if isinstance(record.get("choices"), list):
@@ -300,36 +294,3 @@ def solved(task: Task, record: dict[str, Any]) -> str:
         asked = question(task, record)
         return asked.prompts[asked.gold] + asked.endings[asked.gold]
     return f"{filled(task, record)} {(task.answer or '{answer}').format_map(_fields(record))}"
-
-
-class Shots:
-    """Examples before a question: the first of those that share the field ``by`` with it."""
-
-    def __init__(self, task: Task, records: Iterable[dict[str, Any]]) -> None:
-        self._task = task
-        self._solved: dict[Any, list[str]] = {}
-        for record in records:
-            held = self._solved.setdefault(self._key(record), [])
-            if len(held) < task.shots:
-                held.append(solved(task, record))
-
-    def _key(self, record: dict[str, Any]) -> Any:
-        return record.get(self._task.by) if self._task.by else None
-
-    def before(self, record: dict[str, Any]) -> str:
-        """What stands before a record's question.
-
-        Raises:
-            UsageError: there are not as many examples.
-        """
-        parts = []
-        if self._task.description:
-            parts.append(self._task.description.format_map(_fields(record)))
-        found = self._solved.get(self._key(record), [])
-        if len(found) < self._task.shots:
-            of = f" of {self._task.by} {self._key(record)!r}" if self._task.by else ""
-            raise UsageError(
-                f"--suite {self._task.name}: only {len(found)} examples{of}, of {self._task.shots}: "
-                "lower --shots"
-            )
-        return "".join(part + "\n\n" for part in [*parts, *found])

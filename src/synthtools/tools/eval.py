@@ -76,7 +76,8 @@ def eval(  # noqa: A001 (the tool's name)
             metavar="K",
             min=0,
             max=100,
-            help="Examples before each question (default: as the task says; synth eval --list).",
+            help="Examples before each question (default: as the task says; synth eval --list), from a "
+            "train or dev split; where there is none, from the other items.",
         ),
     ] = None,
     samples: Annotated[
