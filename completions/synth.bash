@@ -77,7 +77,7 @@ _synth() {
             esac
             ;;
         dsir)
-            options="--target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
+            options="--target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --shard --on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --target | --save-estimator | --estimator | --rejects | -o | --output | --report | --plot) value=file ;;

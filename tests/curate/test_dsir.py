@@ -13,8 +13,9 @@ import pytest
 
 from pickling import Pickling
 from running import synth
-from synthtools.curate.dsir import Estimator, Features, parts_of, target_of
-from synthtools.errors import SynthError, UsageError
+from synthtools.cli.quantities import path_share
+from synthtools.curate.dsir import Estimator, Features, parts_of
+from synthtools.errors import SynthError
 from synthtools.records import scattered
 
 WIDE = ["Ωmega ΣΑΣ ﬁne İstanbul naïve café 北京 ٣٤ 𝒳", "ǅ ß ẞ e\u0301 _x_ don't—stop…"]
@@ -212,11 +213,11 @@ def test_what_cannot_be_done_is_one_line(arguments, code, words, folder):
 
 def test_parts_and_names():
     assert parts_of(10, (0.5, 0.25, 0.25)) == [5, 2, 3]
-    assert target_of("a/b=c/=0.5") == ("a/b=c/", 0.5)
-    assert target_of("a=70%") == ("a", 0.7)
-    assert target_of("a=b") == ("a=b", None)
-    with pytest.raises(UsageError):
-        target_of("a=inf")
+    assert path_share("a/b=c/=0.5") == ("a/b=c/", 0.5)
+    assert path_share("a=70%") == ("a", 0.7)
+    assert path_share("a=b") == ("a=b", None)
+    with pytest.raises(ValueError):
+        path_share("a=inf")
     with pytest.raises(SynthError, match="holds no words"):
         Estimator(Features(), ("t",), (1.0,), np.zeros((1, 10)), np.ones(10)).log_ratios()
 

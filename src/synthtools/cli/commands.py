@@ -22,7 +22,7 @@ _DEBUG = parameter(
     "debug",
     Annotated[bool, option("--debug", help="Show the traceback of an error.")],
     False,
-    "Errors",
+    "Run",
 )
 
 
@@ -30,10 +30,13 @@ class Command(TyperCommand):
     """A command whose help shows the tool's own options first, then those of each shared group."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        order = ("Options", "Input", "Output", "Model", "Run")
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in order}
         for one in self.get_params(ctx):
             record = one.get_help_record(ctx)
             if record is not None:
+                if one.param_type_name == "argument":  # Typer adds its type
+                    record = (one.metavar or one.name.upper(), record[1])
                 title = getattr(one, "rich_help_panel", None) or "Options"
                 sections.setdefault(title, []).append(record)
         for title, records in sections.items():

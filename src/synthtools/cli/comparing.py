@@ -15,7 +15,7 @@ import numpy as np
 
 from synthtools.cli import terminal
 from synthtools.cli.models import Models
-from synthtools.cli.options import Jobs, Reading
+from synthtools.cli.options import Inputs, Jobs
 from synthtools.cli.run import Run
 from synthtools.errors import UsageError
 from synthtools.measure import coverage
@@ -98,7 +98,7 @@ class Scored:
 
 
 def run_comparison(
-    reading: Reading, model: Models, jobs: Jobs, options: Comparing
+    reading: Inputs, model: Models, jobs: Jobs, options: Comparing
 ) -> dict[str, Any]:
     """Scores what is not scored yet and compares the sides, each with each.
 

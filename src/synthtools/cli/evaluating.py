@@ -11,7 +11,7 @@ import numpy as np
 from synthtools.cli import pictures, reports, terminal
 from synthtools.cli.judging import Judging
 from synthtools.cli.models import Model
-from synthtools.cli.options import BadRecords, Jobs, Reading
+from synthtools.cli.options import BadRecords, Inputs, Jobs
 from synthtools.cli.preferences import preference_lines
 from synthtools.cli.quantities import shard_size
 from synthtools.cli.reports import number
@@ -162,7 +162,7 @@ def run_evaluation(
     suites.refuse_missing(names, given)
     # What is not there is told before a model is loaded.
     paths = suites.files(names, wanted)
-    reading = Reading(on_error=bad.on_error, rejects=bad.rejects, quiet=bad.quiet)
+    reading = Inputs(on_error=bad.on_error, rejects=bad.rejects, quiet=bad.quiet)
     with Run("eval", reading, beside=paths, bar=False, inputs=False) as run:
         samples = _Samples(results.samples, results.force, run, before is not None)
         session = Session(

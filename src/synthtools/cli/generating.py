@@ -13,7 +13,7 @@ import numpy as np
 
 from synthtools.cli import terminal
 from synthtools.cli.generators import Generators
-from synthtools.cli.options import Jobs, Reading, Writing
+from synthtools.cli.options import Inputs, Jobs, Output
 from synthtools.cli.protocols import Generating, asking_of
 from synthtools.cli.run import Run
 from synthtools.curate import asking, assigning, extrapolating, generating, reasoning
@@ -35,8 +35,8 @@ _TASKS_A_BATCH = 64
 
 
 def run_generation(
-    reading: Reading,
-    writing: Writing,
+    reading: Inputs,
+    writing: Output,
     models: Generators,
     jobs: Jobs,
     sampling: Sampling,

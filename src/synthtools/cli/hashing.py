@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.cli import pictures, reports, terminal
-from synthtools.cli.options import Jobs, Reading, Text, Writing
+from synthtools.cli.options import Inputs, Jobs, Output, TextField
 from synthtools.cli.reports import number, table
 from synthtools.cli.run import Run
 from synthtools.errors import UsageError
@@ -24,7 +24,7 @@ def check(
     modes: list[str],
     per_record: str | None,
     hash_name: str,
-    writing: Writing,
+    writing: Output,
     plot: str | None,
     json_output: bool,
 ) -> None:
@@ -78,9 +78,9 @@ class Counting:
 
 
 def run_counts(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
     jobs: Jobs,
     counting: Counting,
     compare: bool,
@@ -123,7 +123,7 @@ def run_counts(
     _out(report, writing, json_output, _count_lines(report))
 
 
-def _out(report: dict[str, Any], writing: Writing, json_output: bool, lines: list[str]) -> None:
+def _out(report: dict[str, Any], writing: Output, json_output: bool, lines: list[str]) -> None:
     if writing.report:
         reports.save(report, writing.report)
     reports.show(report, json_output, lines)
@@ -183,7 +183,7 @@ def _top_lines(top: dict[str, Any]) -> list[str]:
 
 
 def run_signatures(
-    reading: Reading, text: Text, writing: Writing, jobs: Jobs, permutations: int, shingle: int
+    reading: Inputs, text: TextField, writing: Output, jobs: Jobs, permutations: int, shingle: int
 ) -> None:
     """The records with their signatures."""
     with Run("ngram-hash", reading, writing, text.text_field) as run:
@@ -198,9 +198,9 @@ def run_signatures(
 
 
 def run_duplicates(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
     jobs: Jobs,
     permutations: int,
     shingle: int,
@@ -321,9 +321,9 @@ def _embedded(
 
 
 def run_density(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
     jobs: Jobs,
     options: Vectors,
     per_record: bool,

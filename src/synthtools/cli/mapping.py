@@ -12,7 +12,7 @@ import numpy as np
 from synthtools.cli import pictures, reports, terminal
 from synthtools.cli.map_groups import Group, Map, ordered, read_groups, stacked, stored
 from synthtools.cli.models import VectorModel
-from synthtools.cli.options import Jobs, Reading, Text, Writing
+from synthtools.cli.options import Inputs, Jobs, Output, TextField
 from synthtools.cli.reports import number, table
 from synthtools.cli.run import Run
 from synthtools.errors import UsageError
@@ -39,9 +39,9 @@ class Pooling:
 
 
 def run_records(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
     model: VectorModel,
     jobs: Jobs,
     pooling: Pooling,
@@ -61,9 +61,9 @@ def run_records(
 
 
 def run_map(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
     model: VectorModel,
     jobs: Jobs,
     pooling: Pooling,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthtools.cli import quantities, reports
-from synthtools.cli.options import BadRecords, Jobs, Reading, Text, Writing
+from synthtools.cli.options import BadRecords, Inputs, Jobs, Output, TextField
 from synthtools.cli.reports import number, table
 from synthtools.cli.run import Run
 from synthtools.cli.terminal import remark
@@ -124,8 +124,8 @@ def _files(name: str) -> list[str]:
 
 def run(
     bad: BadRecords,
-    text: Text,
-    writing: Writing,
+    text: TextField,
+    writing: Output,
     jobs: Jobs,
     options: Options,
     dry_run: bool,
@@ -136,7 +136,7 @@ def run(
     named, unit = options.checked()
     total = None if options.total is None else quantities.count(options.total, "--total")
     files = {name: _files(name) for name, share in named if share > 0}
-    reading = Reading(
+    reading = Inputs(
         bad.on_error, bad.rejects, bad.quiet, [file for group in files.values() for file in group]
     )
     with Run("mix", reading, None if dry_run else writing, text.text_field, plot=plot) as run:
@@ -205,7 +205,7 @@ def _counter(options: Options, unit: str, jobs: Jobs) -> Callable[[Batch, Texts]
     counts = None
     if options.tokenizer:
         # Tokenizers read this when they are first used; else they take all cores.
-        os.environ.setdefault("RAYON_NUM_THREADS", str(jobs.count()))
+        os.environ.setdefault("RAYON_NUM_THREADS", str(jobs.workers()))
         from synthtools.lm.loading import ModelName
         from synthtools.lm.scorer import open_tokenizer
 
@@ -270,7 +270,7 @@ def _blended(
     for survey, part in zip(surveys, parts, strict=True):
         stream = survey.taken(part)
         stream = stream if same else map(as_lines, stream)
-        streams.append(ahead(stream, 2) if jobs.count() > 1 else stream)
+        streams.append(ahead(stream, 2) if jobs.workers() > 1 else stream)
     if options.shuffle:
         size = sum(
             survey.record_bytes * part.documents // max(1, len(part.source.sizes))

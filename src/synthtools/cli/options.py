@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from synthtools.cli.parameters import operand, option
+from synthtools.errors import UsageError
 from synthtools.machine import cores
 
 if TYPE_CHECKING:
@@ -28,15 +29,24 @@ NOT_DEFINING = frozenset(
 )
 
 
+class Group:
+    """A group of options: ``group`` is its heading in help, ``check`` refuses what cannot be."""
+
+    group: ClassVar[str]
+
+    def check(self) -> None:
+        """Raises UsageError where options do not go together."""
+
+
 @dataclass(frozen=True)
-class BadRecords:
+class BadRecords(Group):
     """What happens to bad records, and what is told meanwhile."""
 
+    group = "Run"
     on_error: Annotated[
-        str,
+        Literal["fail", "skip"],
         option(
             "--on-error",
-            metavar="fail|skip",
             help="At a bad record: stop with exit 1, or set it aside and go on.",
         ),
     ] = "fail"
@@ -53,11 +63,17 @@ class BadRecords:
         bool, option("--quiet", "-q", help="No progress bar and no remarks on stderr.")
     ] = False
 
+    def check(self) -> None:
+        super().check()
+        if self.rejects and self.on_error != "skip":
+            raise UsageError("--rejects needs --on-error skip")
+
 
 @dataclass(frozen=True)
-class Reading(BadRecords):
+class Inputs(BadRecords):
     """Where records come from and what happens to bad ones."""
 
+    group = "Input"
     files: Annotated[
         list[str] | None,
         operand(
@@ -79,9 +95,10 @@ class Reading(BadRecords):
 
 
 @dataclass(frozen=True)
-class Plotting:
+class Picture(Group):
     """The report of a tool that writes records, as a picture."""
 
+    group = "Output"
     plot: Annotated[
         str | None,
         option(
@@ -91,20 +108,29 @@ class Plotting:
         ),
     ] = None
 
+    def check(self) -> None:
+        super().check()
+        if self.plot is not None:
+            from synthtools.cli.pictures import check_name
+
+            check_name(self.plot)
+
 
 @dataclass(frozen=True)
-class Text:
+class TextField(Group):
     """Which field holds the text."""
 
+    group = "Input"
     text_field: Annotated[
         str, option("--text-field", metavar="FIELD", help="The field that holds the text.")
     ] = "text"
 
 
 @dataclass(frozen=True)
-class Writing:
+class Output(Group):
     """Where records go."""
 
+    group = "Output"
     output: Annotated[
         str | None,
         option(
@@ -154,9 +180,10 @@ class Writing:
 
 
 @dataclass(frozen=True)
-class Seed:
+class Seed(Group):
     """Randomness."""
 
+    group = "Run"
     seed: Annotated[
         int,
         option(
@@ -170,16 +197,17 @@ class Seed:
 
 
 @dataclass(frozen=True)
-class Jobs:
+class Jobs(Group):
     """Use of this machine."""
 
+    group = "Run"
     ray: ClassVar[str | None] = None
     jobs: Annotated[
         int | None,
         option("--jobs", "-j", metavar="N", min=1, help="CPU cores to use (default: all)."),
     ] = None
 
-    def count(self) -> int:
+    def workers(self) -> int:
         """How many cores to use."""
         return self.jobs or cores()
 

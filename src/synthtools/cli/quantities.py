@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import NamedTuple
 
 from synthtools.errors import UsageError
 from synthtools.records.size import Size
@@ -23,30 +24,76 @@ _BYTES = {
 _FORM = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([A-Za-z]*)\s*")
 
 
-def _split(text: str, option: str) -> tuple[Decimal, str]:
+def _refused(option: str | None, text: str, why: str) -> Exception:
+    return ValueError(why) if option is None else UsageError(f"{option} {text}: {why}")
+
+
+def _split(text: str, option: str | None) -> tuple[Decimal, str]:
     match = _FORM.fullmatch(text.replace("_", "").replace(",", ""))
     if not match:
-        raise UsageError(f"{option} {text}: not a quantity (examples: 1000, 100K, 8.4B, 512MB)")
+        raise _refused(option, text, "not a quantity (examples: 1000, 100K, 8.4B, 512MB)")
     return Decimal(match[1]), match[2].upper()
 
 
-def count(text: str, option: str) -> int:
-    """A whole number of at least 1: ``1000``, ``100K``, ``8.4B``."""
+def count(text: str, option: str | None = None) -> int:
+    """A whole number of at least 1: ``1000``, ``100K``, ``8.4B``.
+
+    Raises:
+        ValueError: it has another form (UsageError where the option is named).
+    """
     number, suffix = _split(text, option)
     if suffix not in _COUNTS:
-        raise UsageError(f"{option} {text}: unknown suffix; use K, M, B or T")
+        raise _refused(option, text, "unknown suffix; use K, M, B or T")
     value = number * _COUNTS[suffix]
     if value != int(value) or value < 1:
-        raise UsageError(f"{option} {text}: must be a whole number of at least 1")
+        raise _refused(option, text, "must be a whole number of at least 1")
     return int(value)
 
 
-def shard_size(text: str, option: str = "--shard-size") -> Size:
+def count_or_all(text: str) -> int | None:
+    """Like ``count``; None for ``all``."""
+    return None if text == "all" else count(text)
+
+
+def shard_size(text: str, option: str | None = None) -> Size:
     """Bytes (``512MB``) or records (``100K``)."""
     number, suffix = _split(text, option)
     if suffix in _BYTES and suffix != "B":
         return Size(max(1, int(number * _BYTES[suffix])), "bytes")
     return Size(count(text, option), "records")
+
+
+class PathShare(NamedTuple):
+    """Records and the share that they get; None where none was named."""
+
+    path: str
+    share: float | None
+
+    def __str__(self) -> str:
+        return self.path if self.share is None else f"{self.path}={self.share:g}"
+
+
+def path_share(text: str) -> PathShare:
+    """``PATH``, ``PATH=0.75`` or ``PATH=75%``.
+
+    Raises:
+        ValueError: the share is not above 0.
+    """
+    path, equals, share = text.rpartition("=")
+    try:
+        value = proportion(share) if equals else None
+    except ValueError:
+        value = None  # the path has an equals sign of its own
+    if value is None:
+        return PathShare(text, None)
+    if not 0 < value < float("inf"):
+        raise ValueError("a share must be above 0")
+    return PathShare(path, value)
+
+
+def proportion(text: str) -> float:
+    """A number or percent: ``0.2``, ``20%``; ValueError where it is neither."""
+    return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
 
 
 def shares(text: str, reports: int, option: str = "--shares") -> list[float]:
@@ -58,7 +105,7 @@ def shares(text: str, reports: int, option: str = "--shares") -> list[float]:
     found = []
     for one in (piece.strip() for piece in text.split(",")):
         try:
-            share = float(one.removesuffix("%")) / (100 if one.endswith("%") else 1)
+            share = proportion(one)
         except ValueError:
             share = -1.0
         if not 0 <= share <= 1:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 
 from synthtools.cli import pictures, quantities, reports, terminal
-from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Jobs, Reading, Writing
+from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Jobs, Output
 from synthtools.errors import RecordError, UsageError
 from synthtools.machine import process
 from synthtools.records.batch import Batch
@@ -82,8 +82,8 @@ class Run:
     def __init__(
         self,
         tool: str,
-        reading: Reading,
-        writing: Writing | None = None,
+        reading: Inputs,
+        writing: Output | None = None,
         text_field: str | None = None,
         also_needed: tuple[tuple[str, str], ...] = (),
         beside: Sequence[str] = (),
@@ -124,8 +124,6 @@ class Run:
 
     def _open(self) -> None:
         reading, writing = self._reading, self._writing
-        if reading.on_error not in ("fail", "skip"):
-            raise UsageError(f"--on-error {reading.on_error}: use fail or skip")
         if reading.rejects and reading.on_error != "skip":
             raise UsageError("--rejects needs --on-error skip")
         if self._plot is not None:
@@ -367,7 +365,7 @@ class Run:
         inputs = self.shards if shards is None else shards
         cluster = jobs.cluster()
         if cluster is None:
-            return worked(inputs, self.rejects_of(again), task, jobs=jobs.count())
+            return worked(inputs, self.rejects_of(again), task, jobs=jobs.workers())
         from synthtools.records import scattered
 
         keep = scattered.Keep(records, texts)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import pictures, reports, terminal
-from synthtools.cli.options import Jobs, Reading
+from synthtools.cli.options import Inputs, Jobs
 from synthtools.cli.pictures import check_name
 from synthtools.cli.run import Run
 from synthtools.errors import RecordError, UsageError
@@ -129,7 +129,7 @@ def _listed(given: str, known: tuple[str, ...], option: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def run(reading: Reading, text_field: str, jobs: Jobs, options: Options) -> None:
+def run(reading: Inputs, text_field: str, jobs: Jobs, options: Options) -> None:
     """Reads the inputs once and reports on their groups."""
     plan = options.plan()
     tested = options.tested(plan)
@@ -249,7 +249,7 @@ def _result(
     }
     semantic = list(_semantic(run, groups, plan, options, jobs))
     result["groups"], result["matched_words"] = groups.results(
-        lambda some, report: in_order(some, report, jobs.count())
+        lambda some, report: in_order(some, report, jobs.workers())
     )
     result["in_full"] = groups.in_full
     for group, found in zip(result["groups"], semantic, strict=False):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import quantities, recipe, reports, standing
-from synthtools.cli.options import Reading, Text
+from synthtools.cli.options import Inputs, TextField
 from synthtools.cli.planning import planned
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.cli.run import Run
@@ -50,8 +50,8 @@ _LONGEST = 2048
 
 
 def run_training(
-    reading: Reading,
-    text: Text,
+    reading: Inputs,
+    text: TextField,
     conversations: Conversations,
     seed: int,
     jobs: int | None,

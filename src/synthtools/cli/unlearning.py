@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import quantities, recipe, reports, standing
-from synthtools.cli.options import Reading, Text
+from synthtools.cli.options import Inputs, TextField
 from synthtools.cli.planning import planned
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.cli.run import Run
@@ -56,8 +56,8 @@ class What:
 
 
 def run_unlearning(
-    reading: Reading,
-    text: Text,
+    reading: Inputs,
+    text: TextField,
     conversations: Conversations,
     seed: int,
     jobs: int | None,

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError
 from synthtools.records.jsonl import parse_value
 from synthtools.text.ngrams import NgramHasher
 
@@ -83,6 +83,22 @@ class Estimator:
         raised = counts + self.smoothing
         return raised / (raised.sum() or 1.0)  # raw data without a word: nothing will be weighed
 
+    def summary(self) -> dict[str, Any]:
+        """What a report says of it."""
+        return {
+            "n": self.features.n,
+            "buckets": self.features.buckets,
+            "hash": self.features.hash,
+            "smoothing": self.smoothing,
+            "targets": [
+                {"name": name, "share": share, "tokens": int(self.features.tokens(counts.sum()))}
+                for name, share, counts in zip(
+                    self.targets, self.shares, self.target_counts, strict=True
+                )
+            ],
+            "raw_tokens_fitted": int(self.features.tokens(self.raw_counts.sum())),
+        }
+
     def to_json(self) -> dict[str, Any]:
         return {
             "kind": _KIND,
@@ -132,19 +148,9 @@ def parts_of(count: int, shares: tuple[float, ...]) -> list[int]:
     return parts
 
 
-def target_of(text: str) -> tuple[str, float | None]:
-    """``PATH`` or ``PATH=SHARE``.
-
-    Raises:
-        UsageError: the share is no number above 0.
-    """
-    path, equals, share = text.rpartition("=")
-    if not equals:
-        return text, None
-    try:
-        value = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
-    except ValueError:
-        return text, None  # the path has an equals sign of its own
-    if not 0 < value < float("inf"):
-        raise UsageError(f"--target {text}: a share must be above 0")
-    return path, value
+def spread(values: np.ndarray) -> dict[str, float] | None:
+    """Mean and percentiles of log-weights; None without any."""
+    if not len(values):
+        return None
+    low, middle, high = np.percentile(values, (5, 50, 95)).tolist()
+    return {"mean": float(values.mean()), "p5": low, "median": middle, "p95": high}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.selecting import Best
+from synthtools.curate.top_records import TopRecords
 from synthtools.draws import gumbel, record_uniforms, uniforms
 from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, Batch
@@ -75,7 +75,7 @@ class Strata:
     def __init__(self, count: int, spool: Spool) -> None:
         self._count = count
         self._spool = spool
-        self._best: dict[str, Best] = {}
+        self._best: dict[str, TopRecords] = {}
         self._sizes: dict[str, int] = {}
 
     def add(self, batch: Batch, strata: list[str], scores: np.ndarray) -> None:
@@ -84,7 +84,7 @@ class Strata:
         for name in dict.fromkeys(strata):
             members = np.flatnonzero(names == name)
             if name not in self._best:
-                self._best[name] = Best(self._count, self._spool)
+                self._best[name] = TopRecords(self._count, self._spool)
                 self._sizes[name] = 0
             some = batch if len(members) == len(batch) else batch.take(members)
             self._best[name].add(scores[members], np.zeros(len(members)), some)

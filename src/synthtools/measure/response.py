@@ -151,3 +151,17 @@ def log_odds(
     odds = np.log(raised / rest)
     difference = odds[:, 0] - odds[:, 1]
     return difference, difference / np.sqrt((1 / raised).sum(axis=1))
+
+
+def kl_reduction(
+    target: np.ndarray, raw: np.ndarray, selected: np.ndarray
+) -> dict[str, float | None]:
+    """How much nearer to the target a selection is than the raw data it was drawn from, in nats.
+
+    Args:
+        target, raw, selected: n-grams by bucket, int64 [buckets].
+    """
+    before = divergence(target, raw)["kl_left_right"]
+    after = divergence(target, selected)["kl_left_right"]
+    gain = None if before is None or after is None else before - after
+    return {"kl_target_raw": before, "kl_target_selected": after, "kl_reduction": gain}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import Reading, Text, Writing
+from synthtools.cli.options import Inputs, Output, TextField
 from synthtools.cli.parameters import option
 
 
 def cat(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
     count: Annotated[bool, option("--count", help="Print only the number of records.")] = False,
     head: Annotated[
         int | None, option("--head", "-n", metavar="N", min=0, help="Stop after N records.")

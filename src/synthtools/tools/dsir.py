@@ -1,33 +1,77 @@
-"""``synth dsir``: importance resampling towards a target."""
+"""Select the records that are most like a target (DSIR, Xie et al. 2023).
+
+Documents are bags of hashed uni- and bigrams. The log importance weight of a record is
+Σ counts · (ln(p + 1e-8) − ln(q + 1e-8)), with p the target's bucket shares and q those of the
+raw data. N records are drawn without replacement in proportion to their weights (Gumbel noise
+by seed and record, the largest win) and written in input order.
+
+ToEdit selects synthetic text towards human text: raw = synthetic, target = human.
+
+\b
+Examples:
+  synth dsir synthetic/ --target human.jsonl -n 10K -o selected.jsonl
+  synth dsir raw.jsonl --target human.jsonl --weights --hash sha256 | jq .dsir_logw
+  synth dsir raw/ --target wiki/=0.7 --target code/=0.3 -n 1M -o selected/
+  synth dsir raw/ --target human/ --weights | synth sample -n 1000 --by dsir_logw
+
+Memory: some MB a core, about 80 bytes for each record selected, and 8 to 16 bytes for each
+distinct record. The raw data is read at most twice; candidates wait in TMPDIR, about
+n·(1 + ln(N/n)) of N records, and so does raw data from a pipe. With --ray, selected records are
+read once more instead of waiting.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from synthtools.cli.options import Plotting, Reading, Seed, Text, Workers, Writing
+from synthtools.cli import quantities
+from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField, Workers
 from synthtools.cli.parameters import option
+from synthtools.cli.quantities import PathShare
+from synthtools.errors import SynthError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from synthtools.cli.run import Run
+    from synthtools.curate.dsir import Estimator, Features
+    from synthtools.curate.top_records import Chosen, TopRecords
+    from synthtools.records.batch import Batch
+    from synthtools.records.identity import Hashes
+    from synthtools.records.inputs import Shard
 
 
-def dsir(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
-    plotting: Plotting,
-    seed: Seed,
-    jobs: Workers,
+@dataclass(frozen=True, kw_only=True)
+class Options(Inputs, TextField, Output, Picture, Seed, Workers):
+    """Options of ``synth dsir``."""
+
     target: Annotated[
-        list[str] | None,
+        list[PathShare] | None,
         option(
             "--target",
             metavar="PATH[=SHARE]",
+            parse=quantities.path_share,
             help="Records that the selection is to be like; may be given several times. With shares "
             "each target gets its own part of the selection, without picking a record twice.",
         ),
-    ] = None,
+    ] = None
     count: Annotated[
-        str | None,
-        option("--count", "-n", metavar="N", help="How many records to select (1000, 10M)."),
-    ] = None,
+        int | None,
+        option(
+            "--count",
+            "-n",
+            metavar="N",
+            parse=quantities.count,
+            help="How many records to select (1000, 10M).",
+        ),
+    ] = None
     weights: Annotated[
         bool,
         option(
@@ -35,28 +79,27 @@ def dsir(
             help="Add dsir_logw, the log importance weight. Without -n every record is written, in "
             "order, those shorter than --min-tokens too.",
         ),
-    ] = False,
+    ] = False
     top_k: Annotated[
         bool,
         option("--top-k", help="Take the records of the largest weights, without Gumbel noise."),
-    ] = False,
+    ] = False
     n: Annotated[
         int, option("--n", metavar="N", min=1, max=20, help="Longest n-grams, in tokens.")
-    ] = 2,
-    buckets: Annotated[int, option("--buckets", metavar="B", min=2, help="Hash buckets.")] = 10_000,
-    hash_name: Annotated[
-        str,
+    ] = 2
+    buckets: Annotated[int, option("--buckets", metavar="B", min=2, help="Hash buckets.")] = 10_000
+    hash: Annotated[
+        Literal["fast", "sha256"],
         option(
             "--hash",
-            metavar="fast|sha256",
             help="Hash of an n-gram. sha256 gives the numbers of the authors' package; the fast one "
             "nearly the same order.",
         ),
-    ] = "fast",
+    ] = "fast"
     min_tokens: Annotated[
         int,
         option("--min-tokens", metavar="T", min=0, help="Never select records of fewer tokens."),
-    ] = 100,
+    ] = 100
     smoothing: Annotated[
         float,
         option(
@@ -65,15 +108,16 @@ def dsir(
             min=0,
             help="Pseudo-count added to each bucket of either corpus (Laplace; 0 in the paper).",
         ),
-    ] = 0.0,
+    ] = 0.0
     fit_tokens: Annotated[
-        str,
+        int | None,
         option(
             "--fit-tokens",
             metavar="COUNT|all",
-            help="Fit the raw side on the first so many tokens instead of all.",
+            parse=quantities.count_or_all,
+            help="Fit the raw side on the first COUNT tokens (default: all).",
         ),
-    ] = "all",
+    ] = None
     target_text_field: Annotated[
         str | None,
         option(
@@ -81,11 +125,11 @@ def dsir(
             metavar="FIELD",
             help="The field that holds the targets' text, where it is another.",
         ),
-    ] = None,
+    ] = None
     save_estimator: Annotated[
         str | None,
         option("--save-estimator", metavar="FILE", help="Keep what was fitted, as JSON."),
-    ] = None,
+    ] = None
     estimator: Annotated[
         str | None,
         option(
@@ -93,51 +137,209 @@ def dsir(
             metavar="FILE",
             help="Use what --save-estimator kept: the raw data is then read only once.",
         ),
-    ] = None,
-) -> None:
-    """Select the records that are most like a target (DSIR, Xie et al. 2023).
+    ] = None
 
-    Documents are bags of hashed uni- and bigrams. The log importance weight of a record is
-    Σ counts · (ln(p + 1e-8) − ln(q + 1e-8)), with p the target's bucket shares and q those of the
-    raw data. N records are drawn without replacement in proportion to their weights (Gumbel noise
-    by seed and record, the largest win) and written in input order.
+    def check(self) -> None:
+        super().check()
+        if self.estimator and (self.target or self.save_estimator):
+            raise UsageError("--estimator is fitted already: leave out --target, --save-estimator")
+        if not self.estimator and not self.target:
+            raise UsageError("name what to move towards: --target PATH (or --estimator FILE)")
+        if self.count is None and not self.weights and not self.save_estimator:
+            raise UsageError("say how many records to select with -n, or ask for --weights")
+        if len({one.share is None for one in self.target or ()}) > 1:
+            raise UsageError("give every --target a share (PATH=SHARE), or none")
+        if self.plot is not None and self.count is None:
+            raise UsageError("--plot compares a selection with what it was drawn from: it needs -n")
 
-    ToEdit selects synthetic text towards human text: raw = synthetic, target = human.
+    def writes_records(self) -> bool:
+        return self.count is not None or self.weights
 
-    \b
-    Examples:
-      synth dsir synthetic/ --target human.jsonl -n 10K -o selected.jsonl
-      synth dsir raw.jsonl --target human.jsonl --weights --hash sha256 | jq .dsir_logw
-      synth dsir raw/ --target wiki/=0.7 --target code/=0.3 -n 1M -o selected/
-      synth dsir raw/ --target human/ --weights | synth sample -n 1000 --by dsir_logw
 
-    Memory: some MB a core, about 80 bytes for each record selected, and 8 to 16 bytes for each
-    distinct record. The raw data is read at most twice; candidates wait in TMPDIR, about
-    n·(1 + ln(N/n)) of N records, and so does raw data from a pipe. With --ray what was chosen is read
-    once more instead of waiting.
-    """
-    from synthtools.cli import selecting
+def run(options: Options) -> None:
+    """Fits an estimator or loads one, weighs the records, selects."""
+    from synthtools.cli.run import Run
+    from synthtools.curate.dsir import Estimator, Features, parts_of
 
-    selecting.run_dsir(
-        reading,
-        text,
-        writing,
-        jobs,
-        selecting.Selection(
-            targets=tuple(target or ()),
-            count=count,
-            weights=weights,
-            top_k=top_k,
-            n=n,
-            buckets=buckets,
-            hash_name=hash_name,
-            min_tokens=min_tokens,
-            smoothing=smoothing,
-            fit_tokens=fit_tokens,
-            target_text_field=target_text_field,
-            save_estimator=save_estimator,
-            estimator=estimator,
-            seed=seed.seed,
-        ),
-        plotting.plot,
+    writes = options.writes_records()
+    with Run(
+        "dsir",
+        options,
+        options if writes else None,
+        options.text_field,
+        beside=[one.path for one in options.target or ()],
+        plot=options.plot,
+    ) as run:
+        if run.done:
+            run.finish()
+            return
+        if options.estimator:
+            estimator = Estimator.load(Path(options.estimator))
+        else:
+            if writes:
+                run.shards = run.twice(run.shards)
+            estimator = _fitted(run, Features(options.n, options.buckets, options.hash), options)
+            if options.save_estimator:
+                from synthtools.records.files import write_whole
+
+                content = json.dumps(estimator.to_json()).encode()
+                write_whole(Path(options.save_estimator), content)
+        if len(estimator.targets) > 1 and options.weights and options.count is None:
+            raise UsageError("--weights of every record need one target; with several give -n")
+        report = {**estimator.summary(), "min_tokens": options.min_tokens}
+        if not writes:
+            run.finish(report)
+        elif options.count is None:
+            weighed = _weighed(run, estimator, options)
+            run.write(_with_weights(batch, logw[0]) for batch, logw, _, _ in weighed)
+            run.finish(report)
+        else:
+            parts = parts_of(options.count, estimator.shares)
+            run.finish(report | _select(run, estimator, parts, options))
+
+
+def _fitted(run: Run, features: Features, options: Options) -> Estimator:
+    """An estimator from one pass over the targets and one over the raw data."""
+    import numpy as np
+
+    from synthtools.curate.dsir import Estimator
+    from synthtools.records.inputs import find_shards
+
+    hasher = features.hasher()
+
+    def counted(shards: list[Shard], most: float = math.inf, **fields: Any) -> np.ndarray:
+        counts = np.zeros(features.buckets, np.int64)
+        for work in run.worked(
+            lambda _, texts: hasher.counts(texts), options, shards=shards, records=False, **fields
+        ):
+            counts += work.result
+            if int(features.tokens(counts.sum())) >= most:
+                break
+        return counts
+
+    other: dict[str, Any] = {}
+    if options.target_text_field:
+        other = {"text_field": options.target_text_field, "option": "--target-text-field"}
+    targets = options.target or []
+    counts = [counted(find_shards([one.path]), **other) for one in targets]
+    names: tuple[str, ...] = tuple(one.path for one in targets)
+    shares = np.array([one.share or 1.0 for one in targets])
+    if targets[0].share is None:  # they make one target together
+        counts, names, shares = [np.sum(counts, axis=0)], (", ".join(names),), np.ones(1)
+    return Estimator(
+        features,
+        names,
+        tuple((shares / shares.sum()).tolist()),
+        np.stack(counts),
+        counted(run.shards, most=options.fit_tokens or math.inf),
+        options.smoothing,
     )
+
+
+def _weighed(
+    run: Run, estimator: Estimator, options: Options, records: bool = True
+) -> Iterator[tuple[Batch, np.ndarray, np.ndarray, Hashes]]:
+    """Records, log-weights under each target (float64 [targets, records]), which are shorter than
+    ``min_tokens`` (bool [records]), and the hashes that their keys are made of."""
+    import numpy as np
+
+    from synthtools.records.identity import ID_FIELD, hashes
+
+    ratios = estimator.log_ratios()
+    features = estimator.features
+    hasher = features.hasher()
+
+    def work(batch: Batch, texts: Any) -> tuple[np.ndarray, np.ndarray, Hashes]:
+        sums = []
+        for ratio in ratios:
+            weight, ngrams = hasher.weights(texts, ratio)
+            sums.append(weight)
+        short = features.tokens(ngrams) < options.min_tokens
+        return np.stack(sums), short, hashes(batch.column(ID_FIELD), texts.views())
+
+    again = not options.estimator
+    for done in run.worked(work, options, again=again, fields=(ID_FIELD,), records=records):
+        yield done.batch, *done.result
+
+
+def _with_weights(batch: Batch, logw: np.ndarray) -> Batch:
+    from synthtools.records.batch import Column
+
+    return batch.adding({"dsir_logw": Column("float", logw.tolist())})
+
+
+def _select(run: Run, estimator: Estimator, parts: list[int], options: Options) -> dict[str, Any]:
+    """Writes the selection; returns what the report says of it."""
+    import numpy as np
+
+    from synthtools.curate.dsir import spread
+    from synthtools.curate.top_records import TopRecords, choose
+    from synthtools.draws import gumbel
+    from synthtools.measure.response import kl_reduction
+    from synthtools.records.identity import Keys
+    from synthtools.records.spool import Spool
+
+    keys = Keys(apart=True)
+    seen = eligible = 0
+    with ExitStack() as stack:
+        recalled = run.recalled(options)
+        tops = [
+            TopRecords(count, recalled or stack.enter_context(Spool()))
+            for count in itertools.accumulate(parts)
+        ]
+        for batch, logw, short, hashes in _weighed(run, estimator, options, recalled is None):
+            seen += len(batch)
+            eligible += int((~short).sum())
+            records = keys.of_hashes(hashes)
+            for lane, top in enumerate(tops):
+                noise = 0.0 if options.top_k else gumbel(options.seed, records, lane)
+                top.add(np.where(short, -np.inf, logw[lane] + noise), logw[lane], batch)
+        chosen = choose(tops, parts)
+        if len(chosen.handles) < sum(parts):
+            raise SynthError(
+                f"-n {sum(parts):,}: only {eligible:,} of {seen:,} records have "
+                f"{options.min_tokens} tokens or more; ask for fewer or lower --min-tokens"
+            )
+        counts = np.zeros(estimator.features.buckets, np.int64)
+        run.write(_selected(run, tops, chosen, estimator, options.weights, counts))
+    return {
+        "records_seen": seen,
+        "long_enough": eligible,
+        "selected": len(chosen.handles),
+        "selected_log_weight": spread(chosen.values),
+        **kl_reduction(estimator.target_counts.sum(axis=0), estimator.raw_counts, counts),
+    }
+
+
+def _selected(
+    run: Run,
+    tops: list[TopRecords],
+    chosen: Chosen,
+    estimator: Estimator,
+    weights: bool,
+    counts: np.ndarray,
+) -> Iterator[Batch]:
+    """The chosen records in input order; adds their n-grams to ``counts`` (int64 [buckets])."""
+    import numpy as np
+
+    from synthtools.records.batch import Column
+    from synthtools.records.texts import Texts
+
+    hasher = estimator.features.hasher()
+    # Runs of records that are in one spool.
+    turns = np.diff(np.array([id(top.spool) for top in tops])[chosen.lanes])
+    breaks = [0, *(np.flatnonzero(turns) + 1).tolist(), len(chosen.lanes)]
+    for start, end in itertools.pairwise(breaks):
+        if start == end:
+            continue
+        at = start
+        for batch in tops[int(chosen.lanes[start])].spool.batches(chosen.handles[start:end]):
+            np.add(counts, hasher.counts(Texts.of(batch.column(run.text_field))), out=counts)
+            own = slice(at, at + len(batch))
+            at += len(batch)
+            if weights:
+                batch = _with_weights(batch, chosen.values[own])
+                if len(tops) > 1:
+                    names = [estimator.targets[lane] for lane in chosen.lanes[own].tolist()]
+                    batch = batch.adding({"dsir_target": Column("string", names)})
+            yield batch

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.cli.models import Model
-from synthtools.cli.options import Plotting, Reading, Seed, Text, Workers, Writing
+from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField, Workers
 from synthtools.cli.parameters import option
 
 
 def edit(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
-    plotting: Plotting,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
+    plotting: Picture,
     seed: Seed,
     model: Model,
     jobs: Workers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.cli.models import VectorModel
-from synthtools.cli.options import Reading, Seed, Text, Workers, Writing
+from synthtools.cli.options import Inputs, Output, Seed, TextField, Workers
 from synthtools.cli.parameters import option
 
 _LIMIT = "2000"
@@ -15,9 +15,9 @@ _PERMUTATIONS = 999
 
 
 def embed(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
     seed: Seed,
     model: VectorModel,
     jobs: Workers,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.cli.generators import Generators
-from synthtools.cli.options import Reading, Seed, Workers, Writing
+from synthtools.cli.options import Inputs, Output, Seed, Workers
 from synthtools.cli.parameters import option
 
 
 def generate(
-    reading: Reading,
-    writing: Writing,
+    reading: Inputs,
+    writing: Output,
     seed: Seed,
     models: Generators,
     jobs: Workers,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import BadRecords, Plotting, Seed, Text, Workers, Writing
+from synthtools.cli.options import BadRecords, Output, Picture, Seed, TextField, Workers
 from synthtools.cli.parameters import operand, option
 
 
 def mix(
     bad: BadRecords,
-    text: Text,
-    writing: Writing,
-    plotting: Plotting,
+    text: TextField,
+    writing: Output,
+    plotting: Picture,
     seed: Seed,
     jobs: Workers,
     sources: Annotated[

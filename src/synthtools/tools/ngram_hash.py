@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import Reading, Seed, Text, Workers, Writing
+from synthtools.cli.options import Inputs, Output, Seed, TextField, Workers
 from synthtools.cli.parameters import option
 
 
 def ngram_hash(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
     seed: Seed,
     jobs: Workers,
     n: Annotated[

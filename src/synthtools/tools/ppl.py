@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.cli.models import Models
-from synthtools.cli.options import Reading, Text, Workers, Writing
+from synthtools.cli.options import Inputs, Output, TextField, Workers
 from synthtools.cli.parameters import option
 
 
 def ppl(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
     model: Models,
     jobs: Workers,
     prompt_field: Annotated[

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import Plotting, Reading, Seed, Text, Writing
+from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField
 from synthtools.cli.parameters import option
 
 
 def sample(
-    reading: Reading,
-    text: Text,
-    writing: Writing,
-    plotting: Plotting,
+    reading: Inputs,
+    text: TextField,
+    writing: Output,
+    plotting: Picture,
     seed: Seed,
     count: Annotated[str, option("--count", "-n", metavar="N", help="How many records to draw.")],
     by: Annotated[

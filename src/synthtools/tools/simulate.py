@@ -123,7 +123,7 @@ def simulate(
         workflows,
         count(repetitions, "--repetitions"),
         seed,
-        jobs.count(),
+        jobs.workers(),
         share=edit_share,
         decay=edit_decay,
         report_file=report,

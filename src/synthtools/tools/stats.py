@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import Reading, Seed, Text, Workers
+from synthtools.cli.options import Inputs, Seed, TextField, Workers
 from synthtools.cli.parameters import option
 
 
 def stats(
-    reading: Reading,
-    text: Text,
+    reading: Inputs,
+    text: TextField,
     seed: Seed,
     jobs: Workers,
     by: Annotated[

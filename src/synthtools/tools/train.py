@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import BadRecords, Jobs, Plotting, Reading, Seed, Text
+from synthtools.cli.options import BadRecords, Inputs, Jobs, Picture, Seed, TextField
 from synthtools.cli.parameters import operand, option
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 
 
 def train(
     bad: BadRecords,
-    text: Text,
+    text: TextField,
     conversations: Conversations,
     seed: Seed,
     jobs: Jobs,
@@ -20,7 +20,7 @@ def train(
     adapters: Adapters,
     keeping: Keeping,
     watching: Watching,
-    plotting: Plotting,
+    plotting: Picture,
     files: Annotated[
         list[str] | None,
         operand(
@@ -156,7 +156,7 @@ def train(
     from synthtools.cli.training import What, run_training
 
     run_training(
-        Reading(bad.on_error, bad.rejects, bad.quiet),
+        Inputs(bad.on_error, bad.rejects, bad.quiet),
         text,
         conversations,
         seed.seed,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.options import BadRecords, Jobs, Plotting, Reading, Seed, Text
+from synthtools.cli.options import BadRecords, Inputs, Jobs, Picture, Seed, TextField
 from synthtools.cli.parameters import option
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 
 
 def unlearn(
     bad: BadRecords,
-    text: Text,
+    text: TextField,
     conversations: Conversations,
-    plotting: Plotting,
+    plotting: Picture,
     seed: Seed,
     jobs: Jobs,
     recipe: Recipe,
@@ -223,7 +223,7 @@ def unlearn(
     from synthtools.cli.unlearning import What, run_unlearning
 
     run_unlearning(
-        Reading(bad.on_error, bad.rejects, bad.quiet),
+        Inputs(bad.on_error, bad.rejects, bad.quiet),
         text,
         conversations,
         seed.seed,
