@@ -582,7 +582,7 @@ complete -c synth -n '__synth_tool_is table' -s h -l help -d 'Show this message 
 # synth-cat
 complete -c synth -n '__synth_tool_is cat' -l count -d 'Print only the number of records'
 complete -c synth -n '__synth_tool_is cat' -s n -l head -x -d 'Stop after N records'
-complete -c synth -n '__synth_tool_is cat' -l where -x -d 'Keep the records for which this holds: FIELD=VALUE,… (any of them), FIELD!=VALUE,…, FIELD>NUMBER (>=, <, <=), FIELD (there, not null, not empty), !FIELD'
+complete -c synth -n '__synth_tool_is cat' -l where -x -d 'Keep the records for which this holds: FIELD=VALUE,… (any of them), FIELD!=VALUE,…, FIELD~REGEX (found in the text; RE2), FIELD!~REGEX, FIELD>NUMBER (>=, <, <=), FIELD (there, not null, not empty), !FIELD'
 complete -c synth -n '__synth_tool_is cat' -l text -x -d 'Write the text (--text-field) from other fields: \'Question: {prompt}\\n\\n{response}\'. \\n, \\t and \\\\ are a line\'s end, a tab, a backslash; {{ and }} are braces'
 complete -c synth -n '__synth_tool_is cat' -l set -x -d 'Set a field to this string in every record; it is replaced in its place or appended'
 complete -c synth -n '__synth_tool_is cat' -l select -x -d 'Keep only these fields, in this order'

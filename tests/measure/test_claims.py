@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.measure import claims, expressions, natural, value_paths
+from synthtools.measure import claims, expressions, value_paths
 from synthtools.measure.repetitions import Row, estimate, grouped, table
+from synthtools.records import field_paths, natural
 
 numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
 
@@ -57,7 +58,7 @@ json_values = st.recursive(
 @given(st.dictionaries(names, json_values, max_size=3))
 def test_every_known_path_leads_to_a_number(report):
     for path in value_paths.known(report, 1000):
-        found = value_paths.pick(report, value_paths.parse(path))
+        found = value_paths.pick(report, field_paths.parse(path))
         assert found is None or isinstance(found, int | float), path
 
 
@@ -89,7 +90,7 @@ REPORT = {
     ],
 )
 def test_paths_lead_to_values(path, value):
-    found = value_paths.pick(REPORT, value_paths.parse(path))
+    found = value_paths.pick(REPORT, field_paths.parse(path))
     assert found == value and not isinstance(found, bool)
 
 
@@ -97,8 +98,8 @@ def test_paths_lead_to_values(path, value):
     "path", ["valid.x", "steps[2].loss", "steps[-3]", "text.x", "groups[name=x]"]
 )
 def test_what_is_not_there_is_absent(path):
-    with pytest.raises(value_paths.Absent):
-        value_paths.pick(REPORT, value_paths.parse(path))
+    with pytest.raises(field_paths.Absent):
+        value_paths.pick(REPORT, field_paths.parse(path))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_what_is_not_there_is_absent(path):
 )
 def test_what_is_no_number_is_an_error(path, words):
     with pytest.raises(ValueError, match=words):
-        value_paths.pick(REPORT, value_paths.parse(path))
+        value_paths.pick(REPORT, field_paths.parse(path))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_what_is_no_number_is_an_error(path, words):
 )
 def test_what_is_no_path_is_told_with_its_place(path):
     with pytest.raises(UsageError, match="character [0-9]"):
-        value_paths.parse(path)
+        field_paths.parse(path)
 
 
 def test_values_mean_what_people_mean():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.measure import natural
+from synthtools.records import natural
 
 # Files of one call [ours].
 MOST = 100_000

@@ -122,7 +122,13 @@ class TextField(Group):
 
     group = "Input"
     text_field: Annotated[
-        str, option("--text-field", metavar="FIELD", help="The field that holds the text.")
+        str,
+        option(
+            "--text-field",
+            metavar="FIELD",
+            help="The field that holds the text. Where fields are named, paths lead into what they "
+            "hold: meta.source, messages[-1].content, messages[role=user].content.",
+        ),
     ] = "text"
 
 

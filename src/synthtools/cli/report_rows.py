@@ -10,10 +10,12 @@ from typing import Any
 from synthtools.cli import reports
 from synthtools.cli.file_patterns import MOST, found_by, is_pattern
 from synthtools.errors import SynthError, UsageError
-from synthtools.measure import natural, value_paths
+from synthtools.measure import value_paths
 from synthtools.measure.nearest import near
 from synthtools.measure.repetitions import Row, label
-from synthtools.measure.value_paths import Absent, Step
+from synthtools.records import natural
+from synthtools.records.batch import MISSING
+from synthtools.records.field_paths import Absent, Step, parse, value_of
 from synthtools.records.inputs import Shard, find_shards, open_shard, rereadable
 from synthtools.records.jsonl import parse_object, parse_value, parse_values
 from synthtools.records.reading import read
@@ -101,7 +103,7 @@ def takes(given: list[str]) -> Takes:
             found.files[name] = file
         else:
             bare = found.paths[name]
-        found.steps[name] = value_paths.parse(bare)
+        found.steps[name] = parse(bare)
     return found
 
 
@@ -219,12 +221,13 @@ class Rows:
                 f"{name}: --by says which of its fields name the rows of the table: "
                 f"{', '.join(list(record)[:20])}"
             )
-        apart = [key for key in (*self.by, *self.over) if key in record]
-        for key in apart:
-            if isinstance(record[key], dict | list):
+        named = {key: value_of(record, key, MISSING) for key in (*self.by, *self.over)}
+        apart = {key: value for key, value in named.items() if value is not MISSING}
+        for key, value in apart.items():
+            if isinstance(value, dict | list):
                 raise SynthError(f"{name}: {key} is no text or number; tables are by such fields")
         rest = {key: value for key, value in record.items() if key not in apart}
-        return Row({key: record[key] for key in apart}, others=rest)
+        return Row(apart, others=rest)
 
     def _join(self, row: Row, name: str, seen: dict[tuple[Any, ...], str]) -> None:
         """Puts a row beside those that are there, or into the one of the same fields.

@@ -17,6 +17,7 @@ from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Jobs, Output
 from synthtools.errors import RecordError, UsageError
 from synthtools.machine import process
 from synthtools.records.batch import Batch
+from synthtools.records.field_paths import read_along
 from synthtools.records.files import AtomicFile
 from synthtools.records.identity import ID_FIELD, Keys
 from synthtools.records.inputs import Shard, find_shards, part_of, rereadable
@@ -361,7 +362,7 @@ class Run:
 
         name = text_field or self.text_field
         assert name is not None
-        task = Task(work, name, tuple(fields), option)
+        task = Task(work, name, read_along(fields), option)
         inputs = self.shards if shards is None else shards
         cluster = jobs.cluster()
         if cluster is None:

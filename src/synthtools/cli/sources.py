@@ -14,8 +14,9 @@ from synthtools.cli.recipe import Conversations
 from synthtools.cli.run import Run
 from synthtools.errors import UsageError
 from synthtools.records.batch import MISSING, Batch
+from synthtools.records.faults import fields_of
 from synthtools.records.inputs import Shard
-from synthtools.records.reading import fields_of, read, require_text, without
+from synthtools.records.reading import read, require_text, without
 from synthtools.records.rejects import Rejects
 
 if TYPE_CHECKING:

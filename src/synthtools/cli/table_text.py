@@ -7,8 +7,8 @@ from typing import Any
 
 from synthtools.cli.terminal import encoded
 from synthtools.errors import SynthError, UsageError
-from synthtools.measure import natural
 from synthtools.measure.repetitions import estimate
+from synthtools.records import natural
 
 # Means have no more digits than that, half-widths two [ours].
 _DIGITS = 4

@@ -20,6 +20,7 @@ from synthtools.measure import claims
 from synthtools.measure.nearest import near
 from synthtools.measure.repetitions import Row, grouped, table
 from synthtools.records.batch import JsonBatch
+from synthtools.records.field_paths import parted
 from synthtools.records.files import write_whole
 from synthtools.records.inputs import Shard
 from synthtools.records.jsonl import json_bytes
@@ -101,7 +102,7 @@ def run_table(paths: list[str], options: Tabulating, json_output: bool) -> None:
 
 
 def _names(text: str) -> list[str]:
-    return list(dict.fromkeys(one.strip() for one in text.split(",") if one.strip()))
+    return list(dict.fromkeys(one for one in parted(text) if one))
 
 
 def _page(options: Tabulating) -> bytes | None:

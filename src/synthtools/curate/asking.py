@@ -11,9 +11,10 @@ import numpy as np
 
 from synthtools.errors import UsageError
 from synthtools.records.batch import MISSING, Batch
+from synthtools.records.faults import no_field
 from synthtools.records.identity import ID_FIELD, Keys
 from synthtools.records.jsonl import json_bytes
-from synthtools.records.reading import fields_of, without
+from synthtools.records.reading import without
 from synthtools.records.rejects import Rejects
 
 _ROLES = ("system", "user", "assistant")
@@ -191,8 +192,7 @@ def _said(
 ) -> Said:
     for name, value in record.items():
         if value is MISSING or value is None:
-            fields = fields_of(batch, index)
-            raise Unfit(f'no field "{name}" (fields: {fields}; use --prompt-field or --template)')
+            raise Unfit(no_field(batch, index, name, "use --prompt-field or --template"))
     for name, column in there.items():
         if column[index] is not MISSING:
             raise Unfit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,12 +14,19 @@ import numpy as np
 from synthtools.curate.asking import spelled
 from synthtools.errors import UsageError
 from synthtools.records.batch import MISSING, Batch
+from synthtools.records.faults import no_field
+from synthtools.records.field_paths import QUOTED, WHOLE
 from synthtools.records.jsonl import parse_value
-from synthtools.records.reading import fields_of, without
+from synthtools.records.reading import without
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import first
 
-_COMPARISON = re.compile(r"\s*(.*?)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*", re.DOTALL)
+# A field may be a path: what stands in quotes and brackets is no operator.
+_CONDITION = re.compile(rf"((?:{WHOLE}|(?!!?[=~]|[<>]).)*+)(!=|!~|>=|<=|=|~|>|<)(.*)", re.DOTALL)
+_ITEM = re.compile(rf'\s*(?:({QUOTED})|([^",\s][^,]*)?)\s*(?:,|$)', re.DOTALL)
+# What looks like an operator that there is none of; a name that has it is written in quotes.
+_STRANGE = re.compile(r"[\s!%^&*|?]")
+_STRANGE_BEFORE = re.compile(r"[!%^&*|?+:$/]$")
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -27,9 +34,8 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
 }
 
-
-class _NoNumber(Exception):  # noqa: N818 (a reason, told by the batch's own error)
-    """A value that is to be compared is no number."""
+# Of each value whether the condition holds, None where it cannot be asked.
+_Holds = Callable[[Sequence[Any]], list[bool | None]]
 
 
 @dataclass(frozen=True)
@@ -38,52 +44,66 @@ class Condition:
 
     Attributes:
         text: as it was given.
-        holds: of a value, ``MISSING`` where a record lacks the field; raises ``_NoNumber``.
+        field: its name or path.
+        holds: of values, ``MISSING`` where a record lacks the field; None for what is no number to compare.
     """
 
     text: str
     field: str
-    holds: Callable[[Any], bool]
+    holds: _Holds
 
 
 def condition_of(text: str, option: str) -> Condition:
     """A condition as it is given on a command line.
 
     ``FIELD=VALUE,…`` and ``FIELD!=VALUE,…`` compare with any of the values: strings as they are,
-    numbers as numbers, everything else by its JSON; what is missing or null is like none of them.
+    numbers as numbers, everything else by its JSON; a value in quotes (as in JSON) is a string alone.
+    ``FIELD~REGEX`` and ``FIELD!~REGEX`` look for an expression of RE2, whose time is linear, in
+    strings and in the JSON of everything else. What is missing or null is like none of them.
     ``FIELD>NUMBER`` (``>=``, ``<``, ``<=``) compares numbers. ``FIELD`` asks for a value that is
     there, not null and not empty text; ``!FIELD`` for the opposite.
 
     Raises:
         UsageError: it is none of these.
     """
-    found = _COMPARISON.fullmatch(text)
+    found = _CONDITION.fullmatch(text)
     if found is None:
         field = text.strip()
         absent = field.startswith("!")
         field = field.removeprefix("!").strip()
-        if not field:
+        if not field or _STRANGE.search(re.sub(WHOLE, "", field)):
             raise _no_condition(text, option)
-        return Condition(text, field, _is_absent if absent else _is_there)
-    field, sign, value = found.groups()
-    if not field or value.startswith("="):
+        return Condition(text, field, _each(_is_absent if absent else _is_there))
+    field, sign, value = (part.strip() for part in found.groups())
+    if not field or _STRANGE_BEFORE.search(field):
         raise _no_condition(text, option)
     if field.startswith("!"):
-        raise UsageError(f"{option} {text}: write {field[1:]}!={value}")
+        raise UsageError(f"{option} {text}: write {field[1:]}!{sign.removeprefix('!')}{value}")
     if sign in _ORDERS:
         return Condition(text, field, _comparison(_ORDERS[sign], value, text, option))
-    try:
-        values = next(csv.reader([value], skipinitialspace=True, strict=True)) or [""]
-    except csv.Error as error:
-        raise UsageError(f"{option} {text}: no list of values ({error})") from error
-    like = _likeness([one.strip() for one in values])
-    return Condition(text, field, like if sign == "=" else lambda value: not like(value))
+    if value.startswith(("=", "~", "<", ">")):
+        raise _no_condition(text, option)
+    like = (
+        _match(value, text, option)
+        if sign.endswith("~")
+        else _each(_likeness(_values(value, text, option)))
+    )
+    return Condition(text, field, _opposite(like) if sign.startswith("!") else like)
 
 
 def _no_condition(text: str, option: str) -> UsageError:
     return UsageError(
-        f"{option} {text}: use FIELD=VALUE, FIELD!=VALUE, FIELD>NUMBER (>=, <, <=), FIELD or !FIELD"
+        f"{option} {text}: use FIELD=VALUE, FIELD!=VALUE, FIELD~REGEX, FIELD!~REGEX, FIELD>NUMBER "
+        '(>=, <, <=), FIELD or !FIELD (names and values of odd characters in quotes: "a=b")'
     )
+
+
+def _each(holds: Callable[[Any], bool]) -> _Holds:
+    return lambda values: [holds(value) for value in values]
+
+
+def _opposite(holds: _Holds) -> _Holds:
+    return lambda values: [not one for one in holds(values)]
 
 
 def _is_there(value: Any) -> bool:
@@ -103,9 +123,29 @@ def _number(text: str) -> int | float | None:
     return value if type(value) in (int, float) and value == value else None
 
 
-def _likeness(wanted: Sequence[str]) -> Callable[[Any], bool]:
-    texts = frozenset(wanted)
-    numbers = [number for number in map(_number, wanted) if number is not None]
+def _values(given: str, text: str, option: str) -> list[tuple[str, bool]]:
+    """The values of a list, each with whether it stood in quotes."""
+    found: list[tuple[str, bool]] = []
+    at = 0
+    while not found or given[at - 1 : at] == ",":
+        item = _ITEM.match(given, at)
+        try:
+            if item is None:
+                raise ValueError("a quote that does not end the value")
+            quoted = item[1] is not None
+            found.append((str(json.loads(item[1])) if quoted else (item[2] or "").strip(), quoted))
+        except ValueError as error:
+            raise UsageError(
+                f'{option} {text}: no list of values: quote as in JSON, "a,b" or "5\\" disk"'
+            ) from error
+        at = item.end()
+    return found
+
+
+def _likeness(wanted: Sequence[tuple[str, bool]]) -> Callable[[Any], bool]:
+    texts = frozenset(value for value, _ in wanted)
+    bare = frozenset(value for value, quoted in wanted if not quoted)
+    numbers = [number for number in map(_number, bare) if number is not None]
 
     def like(value: Any) -> bool:
         if value is MISSING or value is None:
@@ -114,24 +154,46 @@ def _likeness(wanted: Sequence[str]) -> Callable[[Any], bool]:
             return value in texts
         if type(value) in (int, float):
             return value in numbers  # as Python has it: exact, 1 is 1.0
-        return spelled(value) in texts
+        return spelled(value) in bare
 
     return like
 
 
-def _comparison(
-    order: Callable[[Any, Any], bool], value: str, text: str, option: str
-) -> Callable[[Any], bool]:
+def _match(expression: str, text: str, option: str) -> _Holds:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def matched(values: Sequence[Any]) -> list[bool | None]:
+        texts = [None if v is MISSING or v is None else _unicode(spelled(v)) for v in values]
+        found = pc.match_substring_regex(pa.array(texts, pa.large_string()), expression)
+        return pc.fill_null(found, False).to_pylist()
+
+    try:
+        matched([""])
+    except (pa.ArrowException, UnicodeEncodeError) as error:
+        why = str(error).removeprefix("Invalid regular expression: ")
+        raise UsageError(
+            f"{option} {text}: no expression as RE2 has them (without look-around and "
+            f"back-references): {why}"
+        ) from error
+    return matched
+
+
+def _unicode(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _comparison(order: Callable[[Any, Any], bool], value: str, text: str, option: str) -> _Holds:
     number = _number(value)
     if number is None:
         raise UsageError(f"{option} {text}: {value or 'nothing'} is no number to compare with")
 
-    def compared(found: Any) -> bool:
+    def compared(found: Any) -> bool | None:
         if type(found) not in (int, float) or found != found:
-            raise _NoNumber
+            return None
         return order(found, number)
 
-    return compared
+    return lambda values: [compared(found) for found in values]
 
 
 class Keeping:
@@ -180,19 +242,20 @@ class Keeping:
     def _where(
         self, condition: Condition, batch: Batch, asked: np.ndarray, bad: dict[int, str]
     ) -> np.ndarray:
-        values = batch.column(condition.field)
-        found = []
-        for index in asked.tolist():
-            value = values[index]
-            if value is not MISSING:
-                self._seen.add(condition.field)
-            try:
-                if condition.holds(value):
-                    found.append(index)
-            except _NoNumber:
-                bad[index] = _fault(condition, value, batch, index)
-        if len(asked):
+        column = batch.column(condition.field)
+        values = [column[index] for index in asked.tolist()]
+        if any(value is not MISSING for value in values):
+            self._seen.add(condition.field)
+        if values:
             self._asked.add(condition.field)
+        found = []
+        for index, value, holds in zip(
+            asked.tolist(), values, condition.holds(values), strict=True
+        ):
+            if holds is None:
+                bad[index] = _fault(condition, value, batch, index)
+            elif holds:
+                found.append(index)
         return np.array(found, np.int64)
 
     def until(self, batches: Iterable[Batch], count: int) -> Iterator[Batch]:
@@ -208,7 +271,7 @@ class Keeping:
 def _fault(condition: Condition, value: Any, batch: Batch, index: int) -> str:
     name = condition.field
     if value is MISSING:
-        why = f'no field "{name}" (fields: {fields_of(batch, index)})'
+        why = no_field(batch, index, name)
     else:
         why = f'field "{name}" is no number'
     return f"{why}, which --where '{condition.text}' compares (--where {name} before it asks whether it is there)"

@@ -13,8 +13,9 @@ from synthtools.curate.top_records import TopRecords
 from synthtools.draws import gumbel, record_uniforms, uniforms
 from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, Batch
+from synthtools.records.faults import no_field
 from synthtools.records.identity import ID_FIELD, Keys, hashes
-from synthtools.records.reading import fields_of, without
+from synthtools.records.reading import without
 from synthtools.records.rejects import Rejects
 from synthtools.records.spool import Spool
 
@@ -40,7 +41,7 @@ def with_log_weights(
     found = np.full(len(batch), -np.inf)
     for index, value in enumerate(batch.column(field)):
         if value is MISSING:
-            bad[index] = f'no field "{field}" (fields: {fields_of(batch, index)}; see --by)'
+            bad[index] = no_field(batch, index, field, "see --by")
         elif fault := _fault(value, log):
             bad[index] = f'field "{field}" is {fault} (see --by)'
         elif log:

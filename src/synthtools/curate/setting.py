@@ -8,9 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from synthtools.curate.asking import Template
 from synthtools.errors import UsageError
 from synthtools.records.batch import MISSING, Batch, Column
-from synthtools.records.reading import fields_of, text_fault, without
+from synthtools.records.faults import fields_of, text_fault
+from synthtools.records.field_paths import WHOLE, plain_name
+from synthtools.records.reading import without
 from synthtools.records.rejects import Rejects
 
+# Of a path, what stands in quotes and brackets ends no name.
+_ASSIGNMENT = re.compile(rf"((?:{WHOLE}|[^=])++)=(.*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
 
@@ -47,9 +51,10 @@ def constants_of(given: Sequence[str], option: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
+        found_in = _ASSIGNMENT.fullmatch(text)
+        if found_in is None:
             raise UsageError(f"{option} {text}: use FIELD=VALUE")
+        name, value = plain_name(found_in[1].strip()), found_in[2]
         if name in found:
             raise UsageError(f"{option} {name}=…: is given twice")
         _refuse_bytes(text, option)

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthtools.errors import SynthError
-from synthtools.measure import expressions, natural
+from synthtools.measure import expressions
 from synthtools.measure.expressions import Cell, Comparison, Node, Undefined
 from synthtools.measure.nearest import near
 from synthtools.measure.repetitions import Group, Repetition, estimate, label
+from synthtools.records import natural
 
 REPRODUCED, CONTRADICTED, OPEN = "reproduced", "contradicted", "not at this scale"
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, ArrowBatch, Batch
-from synthtools.records.reading import fields_of, without
+from synthtools.records.faults import no_field
+from synthtools.records.reading import without
 from synthtools.records.rejects import Rejects
 from synthtools.text.density import DensitySketch
 
@@ -70,7 +71,7 @@ def _one_by_one(
     rows: list[np.ndarray] = []
     for index, value in enumerate(batch.column(field)):
         if value is MISSING:
-            bad[index] = f'no field "{field}" (fields: {fields_of(batch, index)}; use {option})'
+            bad[index] = no_field(batch, index, field, f"use {option}")
             continue
         vector = _vector(value)
         if vector is None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from synthtools.errors import UsageError
-from synthtools.measure.value_paths import conditions, unquoted
+from synthtools.records.field_paths import conditions, unquoted
 
 FUNCTIONS = ("mean", "min", "max", "log")
 COMPARISONS = ("<=", ">=", "<", ">")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synthtools.errors import SynthError
-from synthtools.measure import natural
+from synthtools.records import natural
 
 CONFIDENCE = 0.95
 ALONE = "one repetition has no interval"

@@ -15,6 +15,7 @@ import numpy as np
 
 from synthtools.errors import RecordError
 from synthtools.records import jsonl
+from synthtools.records.field_paths import inner_path, value_at, value_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +80,8 @@ class Batch(ABC):
 
     @abstractmethod
     def column(self, name: str) -> list[Any]:
-        """The field's value of each record as read, ``MISSING`` where a record lacks it."""
+        """The field's value of each record as read, ``MISSING`` where a record lacks it: what it has
+        by that name, else at the path that the name is."""
 
     @abstractmethod
     def field_names(self, index: int) -> list[str]:
@@ -161,20 +163,33 @@ class JsonBatch(Batch):
         return self.parsed
 
     def column(self, name: str) -> list[Any]:
+        steps = inner_path(name)
         if name in self.scanned:
-            texts = self.scanned[name]
-            try:
-                found = iter(jsonl.parse_values([text for text in texts if text is not None]))
-            except ValueError:
-                found = (self._exactly(i)[name] for i, text in enumerate(texts) if text is not None)
-            return [MISSING if text is None else next(found) for text in texts]
+            values = self._scanned_column(name)
+            if steps and any(value is MISSING for value in values):
+                roots = self._scanned_column(steps[0])
+                values = [
+                    value_at(root, steps[1:], MISSING) if value is MISSING else value
+                    for value, root in zip(values, roots, strict=True)
+                ]
+            return values
         values = [record.get(name, MISSING) for record in self.objects]
+        if steps:
+            values = [value_of(record, name, MISSING) for record in self.objects]
         if float in map(type, values):
             for index, value in enumerate(values):
                 # Perhaps an integer beyond 64 bits: two such ids must not become one.
                 if type(value) is float and abs(value) >= 1 << 63:
-                    values[index] = self._exactly(index)[name]
+                    values[index] = value_of(self._exactly(index), name, MISSING)
         return values
+
+    def _scanned_column(self, name: str) -> list[Any]:
+        texts = self.scanned[name]
+        try:
+            found = iter(jsonl.parse_values([text for text in texts if text is not None]))
+        except ValueError:
+            found = (self._exactly(i)[name] for i, text in enumerate(texts) if text is not None)
+        return [MISSING if text is None else next(found) for text in texts]
 
     def _exactly(self, index: int) -> dict[str, Any]:
         """A record with every integer exact."""
@@ -212,8 +227,9 @@ class JsonBatch(Batch):
         )
 
     def select(self, names: list[str]) -> JsonBatch:
-        lines = [jsonl.only_members(line, names) for line in self.lines]
-        objects = [{name: record[name] for name in names} for record in self.objects]
+        pairs = list(zip(self.lines, self.objects, strict=True))
+        lines = [jsonl.only_fields(line, record, names) for line, record in pairs]
+        objects = [{name: value_of(r, name, MISSING) for name in names} for _, r in pairs]
         return replace(self, lines=lines, parsed=objects, scanned={})
 
     def json_lines(self) -> Sequence[bytes]:
@@ -225,9 +241,13 @@ class JsonBatch(Batch):
             for name, column in self.added.items():
                 value = column.values[index]
                 # A string that is set to what it was keeps the spelling it had.
-                if column.kind != "string" or record.get(name, MISSING) != value:
+                if column.kind != "string" or value_of(record, name, MISSING) != value:
                     new[name] = _json(column.kind, value)
-            lines.append(jsonl.with_members(line, record, new) if new else line)
+            try:
+                lines.append(jsonl.with_fields(line, record, new) if new else line)
+            except ValueError as error:
+                number = int(self.numbers[index])
+                raise RecordError(self.source, number, str(error), line) from error
         return lines
 
     def woven(self) -> Self:
@@ -236,6 +256,10 @@ class JsonBatch(Batch):
     def piece(self) -> Piece:
         from synthtools.records import schemas, to_arrow
 
+        inner = {name: column for name, column in self.added.items() if inner_path(name)}
+        if inner:
+            rest = {name: column for name, column in self.added.items() if name not in inner}
+            return replace(replace(self, added=inner).woven(), added=rest).piece()
         objects = [
             self._exactly(index) if jsonl.has_long_integer(line) else record
             for index, (line, record) in enumerate(zip(self.lines, self.objects, strict=True))
@@ -258,11 +282,10 @@ class ArrowBatch(Batch):
     rows: pa.Table = None  # type: ignore[assignment]
 
     def column(self, name: str) -> list[Any]:
-        if name not in self.rows.column_names:
-            return [MISSING] * len(self)
-        from synthtools.records import to_json
+        from synthtools.records import nested, to_json
 
-        return to_json.values(self.rows.column(name))
+        column = nested.column_of(self.rows, name)
+        return [MISSING] * len(self) if column is None else to_json.values(column)
 
     def field_names(self, index: int) -> list[str]:
         return list(self.rows.column_names)
@@ -288,10 +311,9 @@ class ArrowBatch(Batch):
         return replace(self, rows=self.rows.take(list(indices)))
 
     def select(self, names: list[str]) -> ArrowBatch:
-        for name in names:
-            if name not in self.rows.column_names:
-                raise KeyError(name)
-        return replace(self, rows=self.rows.select(names))
+        from synthtools.records import nested
+
+        return replace(self, rows=nested.selected(self.rows, names))
 
     def json_lines(self) -> list[bytes]:
         from synthtools.records import to_arrow, to_json

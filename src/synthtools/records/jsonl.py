@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
+
+from synthtools.records.field_paths import inner_path, keys_to
 
 # orjson turns integers beyond 64 bits (19 digits and more) into floats without a word. A run of so
 # many digits is sought first with what is fast, then without the digits of fractions.
@@ -19,7 +21,8 @@ _SPACE = b" \t\r\n"
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _KEY = re.compile(rb"[ \t\r\n,]*+(" + _STRING + rb")[ \t\r\n]*+:[ \t\r\n]*+", re.DOTALL)
 _STRING_OR_BRACKET = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
-_SCALAR = re.compile(rb"[^,} \t\r\n]++")
+_SCALAR = re.compile(rb"[^,}\] \t\r\n]++")
+_BETWEEN = re.compile(rb"[ \t\r\n,]*+")
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
@@ -114,20 +117,49 @@ def json_bytes(value: Any) -> bytes:
             return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def _members(body: bytes) -> list[tuple[str, int, int, int]]:
-    """The top-level members of a valid object that begins with its brace.
+def _members(body: bytes, start: int = 0) -> list[tuple[str, int, int, int]]:
+    """The members of a valid object whose brace is at ``start``.
 
     Returns:
         (key, start of the key, start and end of the value) of each.
     """
     members = []
-    position = 1
+    position = start + 1
     while match := _KEY.match(body, position):
         position = _value_end(body, match.end())
         key = match[1]
         name = parse_value(key) if b"\\" in key else key[1:-1].decode("utf-8")
         members.append((name, match.start(1), match.end(), position))
     return members
+
+
+def _elements(body: bytes, start: int) -> list[tuple[int, int]]:
+    """Where the elements of a valid array start and end whose bracket is at ``start``."""
+    elements = []
+    position = _after_commas(body, start + 1)
+    while body[position] not in b"]":
+        elements.append((position, _value_end(body, position)))
+        position = _after_commas(body, elements[-1][1])
+    return elements
+
+
+def _after_commas(body: bytes, position: int) -> int:
+    between = _BETWEEN.match(body, position)
+    assert between is not None
+    return between.end()
+
+
+def _span(body: bytes, keys: Sequence[str | int]) -> tuple[int, int]:
+    """Where the value at ``keys`` starts and ends in an object, which may have space around it."""
+    start = body.index(b"{")
+    end = len(body)
+    for key in keys:
+        if isinstance(key, int):
+            start, end = _elements(body, start)[key]
+        else:
+            # The last of equal keys is the one that readers see.
+            start, end = {name: (a, b) for name, _, a, b in _members(body, start)}[key]
+    return start, end
 
 
 def _value_end(body: bytes, start: int) -> int:
@@ -165,12 +197,12 @@ def _without_space(line: bytes) -> tuple[bytes, bytes, bytes]:
     return line[:start], body, line[start + len(body) :]
 
 
-def with_members(line: bytes, present: Mapping[str, Any], new: Mapping[str, bytes]) -> bytes:
+def with_members(line: bytes, present: Collection[str], new: Mapping[str, bytes]) -> bytes:
     """The line with members set: replaced where they stand, else appended; the rest byte for byte.
 
     Args:
         line: one JSON object, valid.
-        present: the parsed object, to know which members it has.
+        present: the names of its members.
         new: name → JSON text of the value.
     """
     before, body, after = _without_space(line)
@@ -188,12 +220,52 @@ def with_members(line: bytes, present: Mapping[str, Any], new: Mapping[str, byte
     return before + body + after
 
 
-def only_members(line: bytes, names: list[str]) -> bytes:
-    """An object of the named members, in that order, each as it was written.
+def with_fields(line: bytes, record: dict[str, Any], new: Mapping[str, bytes]) -> bytes:
+    """The line with fields set: those of these names, else what stands at the paths that they are
+    (or will stand there, in an object that is there), else appended; the rest byte for byte.
 
     Raises:
-        KeyError: a member is missing.
+        ValueError: a path leads nowhere from a field that is there.
+    """
+    members: dict[str, bytes] = {}
+    seen = record
+    for name, value in new.items():
+        steps = inner_path(name)
+        if name in record or not steps or steps[0] not in record:
+            members[name] = value
+            continue
+        keys = keys_to(seen, steps)
+        if keys is None:
+            raise ValueError(f'nothing that "{name}" could be set in (field "{steps[0]}" lacks it)')
+        line = with_value(line, keys, value)
+        if len(new) > 1:
+            seen = parse_object(line)
+    return with_members(line, record, members) if members else line
+
+
+def with_value(line: bytes, keys: Sequence[str | int], value: bytes) -> bytes:
+    """An object with the value at ``keys`` replaced (or, if the last is a new name, added)."""
+    *way, last = keys
+    if isinstance(last, int):
+        start, end = _span(line, keys)
+    else:
+        start, end = _span(line, way)
+        body = line[start:end]
+        value = with_members(body, {key for key, *_ in _members(body)}, {last: value})
+    return line[:start] + value + line[end:]
+
+
+def only_fields(line: bytes, record: dict[str, Any], names: list[str]) -> bytes:
+    """An object of the named fields, in that order, each as it was written; one that is found by its
+    path becomes a member of that name.
+
+    Raises:
+        KeyError: a field is missing.
     """
     before, body, after = _without_space(line)
     spans = {key: body[start:end] for key, start, _, end in _members(body)}
+    for name in names:
+        if name not in spans and (keys := keys_to(record, inner_path(name))):
+            start, end = _span(body, keys)
+            spans[name] = json_bytes(name) + b":" + body[start:end]
     return before + b"{" + b",".join(spans[name] for name in names) + b"}" + after

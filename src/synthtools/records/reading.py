@@ -14,6 +14,7 @@ from synthtools.errors import RecordError, SynthError
 from synthtools.records import jsonl
 from synthtools.records.batch import MISSING, ArrowBatch, Batch, JsonBatch
 from synthtools.records.compression import DecompressingReader
+from synthtools.records.faults import no_field, text_fault
 from synthtools.records.inputs import Shard, open_shard
 from synthtools.records.rejects import Rejects
 
@@ -30,7 +31,6 @@ _SHOWN = 1 << 12
 _MOST_DECODED = 1 << 28
 _MOST_ROWS = 1 << 13
 _BOM = b"\xef\xbb\xbf"
-_NAMED_FIELDS = 20
 
 
 @dataclass(frozen=True)
@@ -398,45 +398,10 @@ def require_text(batch: Batch, name: str, rejects: Rejects, option: str = "--tex
     bad: dict[int, str] = {}
     for index, value in enumerate(batch.column(name)):
         if value is MISSING:
-            bad[index] = f'no field "{name}" (fields: {fields_of(batch, index)}; use {option})'
+            bad[index] = no_field(batch, index, name, f"use {option}")
         elif fault := text_fault(name, value):
             bad[index] = fault if type(value) is str else f"{fault} (use {option})"
     return without(batch, bad, rejects)
-
-
-def text_fault(name: str, value: object) -> str | None:
-    """Why a field's value is no text of valid Unicode, None where it is one."""
-    if type(value) is not str:
-        kind = _JSON_KINDS.get(type(value), f"a {type(value).__name__}")
-        return f'field "{name}" is {kind}, not a string'
-    if value.isascii() or _encodable(value):
-        return None
-    return f'field "{name}" holds half of a surrogate pair, which no UTF-8 text can'
-
-
-def fields_of(batch: Batch, index: int) -> str:
-    """Names of a record's fields, for a reason."""
-    names = batch.field_names(index)
-    more = f" … {len(names) - _NAMED_FIELDS} more" if len(names) > _NAMED_FIELDS else ""
-    return (", ".join(names[:_NAMED_FIELDS]) or "none") + more
-
-
-_JSON_KINDS = {
-    int: "a number",
-    float: "a number",
-    bool: "a boolean",
-    list: "a list",
-    dict: "an object",
-    type(None): "null",
-}
-
-
-def _encodable(value: str) -> bool:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def without(batch: Batch, bad: dict[int, str], rejects: Rejects) -> Batch:

@@ -190,10 +190,16 @@ def json_text(value: Any) -> str:
 
 
 def with_columns(table: pa.Table, columns: Mapping[str, Column]) -> pa.Table:
-    """The table with fields set; one that is there already is replaced in its place."""
+    """The table with fields set; one that is there already (or at the path that the name is) is
+    replaced in its place."""
+    from synthtools.records.nested import with_inner
+
     for name, column in columns.items():
         array = _column_array(column)
-        if name in table.column_names:
+        inner = None if name in table.column_names else with_inner(table, name, array)
+        if inner is not None:
+            table = inner
+        elif name in table.column_names:
             table = table.set_column(table.column_names.index(name), name, array)
         elif table.num_columns == 0:
             table = pa.table([array], names=[name])

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.reading import fields_of, without
+from synthtools.records.faults import no_field
+from synthtools.records.reading import without
 from synthtools.records.rejects import Rejects
 
 _T = TypeVar("_T")
@@ -32,8 +33,7 @@ def selected(batches: Iterable[Batch], names: list[str], rejects: Rejects) -> It
         for name in names:
             for index, value in enumerate(batch.column(name)):
                 if value is MISSING and index not in bad:
-                    fields = fields_of(batch, index)
-                    bad[index] = f'no field "{name}" (fields: {fields}; see --select)'
+                    bad[index] = no_field(batch, index, name, "see --select")
         batch = without(batch, bad, rejects)
         if len(batch):
             yield batch.select(names)

@@ -127,9 +127,12 @@ def _with_texts(
 def _texts_of(batch: ArrowBatch, text_field: str) -> Texts:
     import pyarrow as pa
 
+    from synthtools.records.nested import column_of
+
     if not len(batch):
         return Texts.of([])
-    column = batch.rows.column(text_field)
+    column = column_of(batch.rows, text_field)
+    assert column is not None
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return Texts.of(batch.column(text_field))
     array = column.cast(pa.large_string()).combine_chunks()

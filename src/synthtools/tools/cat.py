@@ -22,8 +22,10 @@ def cat(
             "--where",
             metavar="EXPR",
             help="Keep the records for which this holds: FIELD=VALUE,… (any of them), FIELD!=VALUE,…, "
-            "FIELD>NUMBER (>=, <, <=), FIELD (there, not null, not empty), !FIELD. Given again, all "
-            "must hold, one after the other. What is missing or null is unlike every VALUE; to "
+            "FIELD~REGEX (found in the text; RE2), FIELD!~REGEX, FIELD>NUMBER (>=, <, <=), FIELD (there, "
+            "not null, not empty), !FIELD. FIELD may be a path (meta.source, messages[-1].role); values "
+            'with commas and names of odd characters stand in quotes as in JSON ("a,b"). Given again, '
+            "all must hold, one after the other. What is missing or null is unlike every VALUE; to "
             "compare what is no number makes a bad record.",
             show_default=False,
         ),
@@ -81,9 +83,10 @@ def cat(
     from synthtools.curate.keeping import Keeping, condition_of
     from synthtools.curate.setting import constants_of, templates_of, with_constants, with_text
     from synthtools.errors import UsageError
+    from synthtools.records.field_paths import parted
     from synthtools.records.transform import selected
 
-    names = [name.strip() for name in select.split(",")] if select is not None else None
+    names = parted(select) if select is not None else None
     if names is not None and ("" in names or len(set(names)) < len(names)):
         raise UsageError(f"--select {select}: name different fields, separated by commas")
     keeping = Keeping([condition_of(one, "--where") for one in where or []])

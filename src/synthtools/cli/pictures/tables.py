@@ -7,8 +7,8 @@ from typing import Any
 
 from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
 from synthtools.cli.table_text import cells, claim_cells
-from synthtools.measure import natural
 from synthtools.measure.repetitions import label
+from synthtools.records import natural
 
 _NOTHING = {"mean": None, "low": None, "high": None}
 

@@ -1,0 +1,72 @@
+"""Why a record lacks what a tool needs."""
+
+from __future__ import annotations
+
+from synthtools.records.batch import Batch
+from synthtools.records.field_paths import Absent, inner_path, one_step
+
+_NAMED_FIELDS = 20
+
+
+def text_fault(name: str, value: object) -> str | None:
+    """Why a field's value is no text of valid Unicode, None where it is one."""
+    if type(value) is not str:
+        return f'field "{name}" is {_kind_of(value)}, not a string'
+    if value.isascii() or _encodable(value):
+        return None
+    return f'field "{name}" holds half of a surrogate pair, which no UTF-8 text can'
+
+
+def no_field(batch: Batch, index: int, name: str, remedy: str = "") -> str:
+    """The reason that a record lacks a field: which it has, or which has the object that its path
+    leads to last."""
+    there = f"fields: {fields_of(batch, index)}"
+    steps = inner_path(name)
+    if steps and isinstance(steps[0], str) and steps[0] in batch.field_names(index):
+        value = batch.take([index]).column(steps[0])[0]
+        for step in steps[1:]:
+            try:
+                value = one_step(value, step)
+            except ValueError as error:
+                there = str(error)
+                break
+            except Absent:
+                there = f"on its way: {_told(value)}"
+                break
+    return f'no field "{name}" ({there}{"; " if remedy else ""}{remedy})'
+
+
+def _told(value: object) -> str:
+    if isinstance(value, dict):
+        return f"an object of {', '.join(list(value)[:_NAMED_FIELDS]) or 'nothing'}"
+    return f"a list of {len(value)}" if isinstance(value, list) else _kind_of(value)
+
+
+def fields_of(batch: Batch, index: int) -> str:
+    """Names of a record's fields, for a reason."""
+    names = batch.field_names(index)
+    more = f" … {len(names) - _NAMED_FIELDS} more" if len(names) > _NAMED_FIELDS else ""
+    return (", ".join(names[:_NAMED_FIELDS]) or "none") + more
+
+
+def _kind_of(value: object) -> str:
+    return _JSON_KINDS.get(type(value), f"a {type(value).__name__}")
+
+
+_JSON_KINDS = {
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def _encodable(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

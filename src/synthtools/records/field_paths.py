@@ -1,0 +1,220 @@
+"""Fields by path: ``meta.source``, ``messages[-1].content``, ``messages[role=user].content``.
+
+A field is what a record has by that very name; only where it has none is the name read as a path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+from synthtools.errors import UsageError
+from synthtools.records.natural import same
+
+_NAME = re.compile(r'"((?:[^"\\]|\\.)*)"|([^.\[\]"]+)')
+_BRACKET = re.compile(r'\[((?:"(?:[^"\\]|\\.)*"|[^\]"])*)\]')
+# Where a text with paths in it is not parted.
+QUOTED = r'"(?:[^"\\]|\\.)*+"'
+WHOLE = rf'{QUOTED}|\[(?:{QUOTED}|[^\]"])*+\]'
+_APART = re.compile(rf"{WHOLE}|,", re.DOTALL)
+_INDEX = re.compile(r"\s*(-?[0-9]+)\s*")
+_CONDITION = re.compile(
+    r'\s*(?:"(?P<quoted_name>(?:[^"\\]|\\.)*)"|(?P<name>[^"=,\s][^"=,]*?))\s*='
+    r'\s*(?:"(?P<quoted_value>(?:[^"\\]|\\.)*)"|(?P<value>[^",]*?))\s*(?:,|$)'
+)
+
+
+class Absent(Exception):  # noqa: N818 (not an error: many records lack something)
+    """There is nothing at this path."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A step into a list by number."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Where:
+    """A step to the object of a list whose fields have these values."""
+
+    conditions: tuple[tuple[str, str], ...]
+
+
+Step = str | Place | Where
+
+
+def unquoted(text: str) -> str:
+    """What stands between quotes: a backslash takes the next character as it is."""
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+
+
+def conditions(text: str) -> tuple[tuple[str, str], ...] | None:
+    """``a=1, "b c"="x, y"`` as names and values; None where it is no such list."""
+    found, at = [], 0
+    while at < len(text) or not found or text[:at].rstrip().endswith(","):
+        match = _CONDITION.match(text, at)
+        if match is None:
+            return None
+        name, value = match["name"], match["value"]
+        found.append(
+            (
+                unquoted(match["quoted_name"]) if name is None else name,
+                unquoted(match["quoted_value"]) if value is None else value,
+            )
+        )
+        at = match.end()
+    return tuple(found)
+
+
+def parse(path: str, option: str = "--take") -> tuple[Step, ...]:
+    """The steps of a path: names between dots, ``[0]``, ``[-1]``, ``[name=value]``.
+
+    Raises:
+        UsageError: it is no path; the message tells the position.
+    """
+    steps: list[Step] = []
+    at = 0
+    while at < len(path) or not steps:
+        bracket = _BRACKET.match(path, at)
+        if bracket is not None and steps:
+            steps.append(_bracket(bracket[1], path, at, option))
+            at = bracket.end()
+            continue
+        if steps:
+            if not path.startswith(".", at):
+                raise _unclear(path, at, option)
+            at += 1
+        name = _NAME.match(path, at)
+        if name is None:
+            raise _unclear(path, at, option)
+        steps.append(unquoted(name[1]) if name[2] is None else name[2])
+        at = name.end()
+    return tuple(steps)
+
+
+@lru_cache(maxsize=1024)
+def inner_path(name: str) -> tuple[Step, ...]:
+    """The steps that a field's name stands for where no field has it; none where it is a plain name
+    or no path."""
+    try:
+        steps = parse(name, "")
+    except UsageError:
+        return ()
+    return () if steps == (name,) else steps
+
+
+def _bracket(inner: str, path: str, at: int, option: str) -> Step:
+    index = _INDEX.fullmatch(inner)
+    if index is not None:
+        return Place(int(index[1]))
+    found = conditions(inner)
+    if found is None:
+        raise _unclear(path, at, option)
+    return Where(found)
+
+
+def _unclear(path: str, at: int, option: str) -> UsageError:
+    return UsageError(
+        f'{option}: no path at character {at + 1} of {path!r}: write a.b, a."b.c", a[0] or a[name=value]'
+    )
+
+
+def one_step(value: Any, step: Step) -> Any:
+    """What stands one step further in.
+
+    Raises:
+        Absent: nothing does.
+        ValueError: several things do.
+    """
+    if isinstance(step, str):
+        if not isinstance(value, dict) or step not in value:
+            raise Absent
+        return value[step]
+    if not isinstance(value, list):
+        raise Absent
+    if isinstance(step, Place):
+        if not -len(value) <= step.index < len(value):
+            raise Absent
+        return value[step.index]
+    fitting = [one for one in value if isinstance(one, dict) and fits(one, step)]
+    if not fitting:
+        raise Absent
+    if len(fitting) > 1:
+        told = ", ".join(f"{name}={one}" for name, one in step.conditions)
+        raise ValueError(f"{len(fitting)} objects with {told}, where one is meant")
+    return fitting[0]
+
+
+def fits(one: dict[str, Any], step: Where) -> bool:
+    return all(name in one and same(one[name], wanted) for name, wanted in step.conditions)
+
+
+def walked(value: Any, steps: Sequence[Step]) -> Any:
+    """What stands at the end of a path; raises as ``one_step`` does."""
+    for step in steps:
+        value = one_step(value, step)
+    return value
+
+
+def value_of(record: dict[str, Any], name: str, absent: Any) -> Any:
+    """What a record has by a name, else at the path that the name is; ``absent`` where it has neither."""
+    value = record.get(name, absent)
+    if value is absent and (steps := inner_path(name)):
+        value = value_at(record, steps, absent)
+    return value
+
+
+def value_at(value: Any, steps: Sequence[Step], absent: Any) -> Any:
+    """Like ``walked``; ``absent`` where nothing, or more than one thing, is there."""
+    try:
+        return walked(value, steps)
+    except (Absent, ValueError):
+        return absent
+
+
+def keys_to(value: Any, steps: Sequence[Step]) -> list[str | int] | None:
+    """The names and places (from 0) that lead along a path; None where it leads nowhere.
+
+    The last may be a name that its object lacks.
+    """
+    keys: list[str | int] = []
+    try:
+        for step in steps:
+            holder, value = value, None
+            last = len(keys) == len(steps) - 1
+            if not (last and isinstance(step, str) and isinstance(holder, dict)):
+                value = one_step(holder, step)
+            keys.append(step if isinstance(step, str) else _place(holder, step, value))
+    except (Absent, ValueError):
+        return None
+    return keys
+
+
+def _place(values: list[Any], step: Place | Where, value: Any) -> int:
+    if isinstance(step, Place):
+        return step.index % len(values)
+    return next(place for place, one in enumerate(values) if one is value)
+
+
+def read_along(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, and the fields that those among them which are paths begin with."""
+    roots = [steps[0] for name in names if (steps := inner_path(name))]
+    return tuple(dict.fromkeys([*names, *(root for root in roots if isinstance(root, str))]))
+
+
+def parted(text: str) -> list[str]:
+    """Names between commas (not those within quotes and brackets), each without space around it."""
+    cuts = [found.start() for found in _APART.finditer(text) if found[0] == ","]
+    return [plain_name(text[a + 1 : b].strip()) for a, b in pairwise([-1, *cuts, len(text)])]
+
+
+def plain_name(name: str) -> str:
+    """The name without the quotes that it stands in as a whole."""
+    steps = inner_path(name)
+    return steps[0] if len(steps) == 1 and isinstance(steps[0], str) else name

@@ -1,0 +1,206 @@
+"""Fields within the columns of a table, by path: structs, lists of structs, maps, JSON text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synthtools.errors import SynthError
+from synthtools.records import jsonl
+from synthtools.records.field_paths import Place, Step, fits, inner_path, keys_to, value_at
+from synthtools.records.to_arrow import is_list, json_array, json_text
+
+
+def column_of(table: pa.Table, name: str) -> pa.ChunkedArray | None:
+    """The column of a name, else what stands at the path that it is: null where that leads nowhere.
+
+    None where no row can have it.
+    """
+    if name in table.column_names:
+        return table.column(name)
+    steps = inner_path(name)
+    if not steps or steps[0] not in table.column_names:
+        return None
+    chunks = [_leaf(chunk, steps[1:]) for chunk in table.column(steps[0]).chunks]
+    found = [chunk for chunk in chunks if chunk is not None]
+    return pa.chunked_array(found) if found else None
+
+
+def selected(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """The table of the named fields alone. KeyError where no row can have one."""
+    columns = []
+    for name in names:
+        column = column_of(table, name)
+        if column is None:
+            raise KeyError(name)
+        columns.append(column)
+    return pa.table(columns, names=list(names)) if columns else table.select([])
+
+
+def with_inner(table: pa.Table, name: str, values: pa.Array) -> pa.Table | None:
+    """The table with what stands at a path replaced, or a new field in structs that are there; None
+    where the name is no path that begins with a column.
+
+    Raises:
+        SynthError: it leads nowhere in some row.
+    """
+    steps = inner_path(name)
+    if not steps or steps[0] not in table.column_names:
+        return None
+    place = table.column_names.index(steps[0])
+    column = table.column(place)
+    whole = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    reached: list[np.ndarray] = []
+    changed = _with_leaf(whole, steps[1:], values, np.arange(len(whole)), reached)
+    if changed is None or sum(map(len, reached)) < len(whole):
+        raise SynthError(
+            f'nothing that "{name}" could be set in (field "{steps[0]}" lacks it in some records)'
+        )
+    return table.set_column(place, steps[0], changed)
+
+
+def _leaf(array: pa.Array, steps: Sequence[Step]) -> pa.Array | None:
+    """What stands at a path in each value, null where it leads nowhere; None where it never can."""
+    if not steps:
+        return array
+    step, kind = steps[0], array.type
+    if isinstance(kind, pa.JsonType):
+        values = [None if t is None else jsonl.parse_value(t.encode()) for t in _texts(array)]
+        found = [value_at(value, steps, None) for value in values]
+        return json_array([None if value is None else json_text(value) for value in found])
+    if pa.types.is_map(kind) and isinstance(step, str):
+        return _leaf(_taken(array.items, _places(array, step)), steps[1:])
+    if pa.types.is_struct(kind):
+        if not isinstance(step, str) or kind.get_field_index(step) < 0:
+            return None
+        return _leaf(pc.struct_field(array, step), steps[1:])
+    if is_list(kind) and not isinstance(step, str):
+        array = _of_any_size(array)
+        return _leaf(_taken(array.values, _places(array, step)), steps[1:])
+    return None
+
+
+def _with_leaf(
+    array: pa.Array,
+    steps: Sequence[Step],
+    values: pa.Array,
+    rows: np.ndarray,
+    reached: list[np.ndarray],
+) -> pa.Array | None:
+    """The array with some of what stands at a path replaced; None where the path never leads on.
+
+    Args:
+        rows: int64, for each element of the array the value that is to stand in it; -1 for none.
+        reached: gets the numbers of the values that were set.
+    """
+    if not steps:
+        reached.append(rows[rows >= 0])
+        if values.type != array.type:
+            array, values = _alike(array, values, rows)
+        return pa.concat_arrays([array, values]).take(
+            pa.array(np.where(rows < 0, np.arange(len(array)), len(array) + rows))
+        )
+    step, kind = steps[0], array.type
+    if isinstance(kind, pa.JsonType):
+        return _with_json(array, steps, values, rows, reached)
+    if pa.types.is_struct(kind) and isinstance(step, str):
+        names = [kind.field(index).name for index in range(kind.num_fields)]
+        rows = np.where(np.asarray(array.is_null()), -1, rows)
+        children = {name: pc.struct_field(array, name) for name in names}
+        child = children.get(step)
+        if child is None and len(steps) == 1:
+            child = pa.nulls(len(array), values.type)
+        changed = None if child is None else _with_leaf(child, steps[1:], values, rows, reached)
+        if changed is None:
+            return None
+        children[step] = changed
+        return pa.StructArray.from_arrays(
+            list(children.values()), list(children), mask=array.is_null()
+        )
+    is_map = pa.types.is_map(kind) and isinstance(step, str)
+    if not is_map and not (is_list(kind) and not isinstance(step, str)):
+        return None
+    array = _of_any_size(array)
+    held = array.items if is_map else array.values
+    places = _places(array, step)
+    inner = np.full(len(held), -1)
+    there = (places >= 0) & (rows >= 0)
+    inner[places[there]] = rows[there]
+    changed = _with_leaf(held, steps[1:], values, inner, reached)
+    if changed is None:
+        return None
+    # Offsets of a slice cannot be given together with a mask: these are a copy.
+    offsets, mask = pa.array(np.asarray(array.offsets)), array.is_null()
+    if is_map:
+        return pa.MapArray.from_arrays(offsets, array.keys, changed, mask=mask)
+    made = pa.LargeListArray if pa.types.is_large_list(kind) else pa.ListArray
+    return made.from_arrays(offsets, changed, mask=mask)
+
+
+def _alike(array: pa.Array, values: pa.Array, rows: np.ndarray) -> tuple[pa.Array, pa.Array]:
+    """Both of one type, which changes no value that stays."""
+    stay = array.filter(pa.array(rows < 0))
+    if stay.null_count == len(stay):
+        return pa.nulls(len(array), values.type), values
+    if pa.types.is_large_string(array.type) and pa.types.is_string(values.type):
+        return array, values.cast(array.type)
+    raise SynthError(
+        f"values of type {values.type} cannot stand beside others of type {array.type} in one list: "
+        "write JSONL"
+    )
+
+
+def _with_json(
+    array: pa.Array,
+    steps: Sequence[Step],
+    values: pa.Array,
+    rows: np.ndarray,
+    reached: list[np.ndarray],
+) -> pa.Array:
+    found = []
+    for text, row in zip(_texts(array), rows.tolist(), strict=True):
+        keys = None
+        if text is not None and row >= 0:
+            keys = keys_to(jsonl.parse_value(text.encode()), steps)
+        if keys is not None:
+            value = jsonl.json_bytes(values[row].as_py())
+            line = b'{"":' + text.encode() + b"}"
+            text = jsonl.with_value(line, ["", *keys], value)[4:-1].decode()
+            reached.append(rows[len(found) : len(found) + 1])
+        found.append(text)
+    return json_array(found)
+
+
+def _texts(array: pa.Array) -> list[str | None]:
+    return array.storage.to_pylist()
+
+
+def _of_any_size(array: pa.Array) -> pa.Array:
+    kind = array.type
+    return array.cast(pa.list_(kind.value_type)) if pa.types.is_fixed_size_list(kind) else array
+
+
+def _taken(array: pa.Array, places: np.ndarray) -> pa.Array:
+    return array.take(pa.array(places, mask=places < 0))
+
+
+def _places(array: pa.Array, step: Step) -> np.ndarray:
+    """Where in the elements of lists or maps that stands which a step leads to, int64; -1 for nowhere
+    (and where a condition holds for several)."""
+    offsets = np.asarray(array.offsets)
+    starts, ends = offsets[:-1].astype(np.int64), offsets[1:]
+    lengths = np.where(np.asarray(array.is_null()), 0, ends - starts)
+    if isinstance(step, Place):
+        index = step.index if step.index >= 0 else lengths + step.index
+        return np.where((index >= 0) & (index < lengths), starts + index, -1)
+    if isinstance(step, str):
+        names = array.keys.to_pylist()
+        fitting = [str(name) == step for name in names]
+    else:
+        fitting = [isinstance(one, dict) and fits(one, step) for one in array.values.to_pylist()]
+    sums = np.concatenate([[0], np.cumsum(fitting, dtype=np.int64)])
+    first = np.searchsorted(sums, sums[starts] + 1) - 1
+    return np.where(sums[starts + lengths] - sums[starts] == 1, first, -1)
