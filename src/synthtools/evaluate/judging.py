@@ -15,6 +15,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synthtools.evaluate.asking import Reasons, ask
@@ -37,7 +38,7 @@ class Question(NamedTuple):
         key: identity that its code belongs to.
         prompt: the words.
         parts: what fills the places: the texts under judgement, and numbers.
-        read: what stands behind the code → the verdict; None where it is none.
+        read: the line behind the code, without markup → the verdict; None where it is none.
     """
 
     key: str
@@ -98,11 +99,11 @@ def filled(question: Question, code: str, again: bool) -> str:
 
 
 def rating(low: int, high: int) -> Reader:
-    """Reads a number from low to high; nothing else is one."""
+    """Reads a number from low to high, alone or as one of ``high`` (7/10, 7 out of 10)."""
 
     def read(said: str) -> float | None:
-        found = re.match(r"\d+(?:\.\d+)?(?![\d.]*\d)(?!\s*[-–]\s*\d)", said)
-        value = float(found[0]) if found else None
+        found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)(?:\s*(?:/|out of)\s*{high})?", said, re.I)
+        value = float(found[1]) if found else None
         return value if value is not None and low <= value <= high else None
 
     return read
@@ -112,28 +113,36 @@ def yes_no(count: int) -> Reader:
     """Reads so many times yes or no, no more and no fewer."""
 
     def read(said: str) -> list[bool] | None:
-        line = said.splitlines()[0] if said else ""
-        words = re.findall(r"\w+", line.upper())
-        answers = [word == "YES" for word in words if word in ("YES", "NO")]
-        return answers if len(answers) == len(words) == count else None
+        words = [word.upper() for word in re.split(r"[\s,;.]+", said) if word]
+        whole = len(words) == count and set(words) <= {"YES", "NO"}
+        return [word == "YES" for word in words] if whole else None
 
     return read
 
 
 def choice(said: str) -> str | None:
     """Reads A, B or TIE."""
-    found = re.match(r"(A|B|TIE)\b", said, re.IGNORECASE)
-    return found[1].upper() if found else None
+    return said.upper() if said.upper() in ("A", "B", "TIE") else None
 
 
 def verdict_of(reply: str, code: str, read: Reader) -> Any:
-    """What stands behind the code for the last time; None where that is no verdict."""
+    """The verdict of a reply: the whole line behind the code, of the last line that begins with it as was
+    asked for, else of the last place that has it. None where that is no verdict, or not it alone: "A is
+    worse, so B" is neither A nor B."""
     said = re.split(rf"{code}(?!\s+\w+\s*>)", reply, flags=re.IGNORECASE)
-    for part in reversed(said[1:]):
-        bare = part.lstrip(" \t\r\n:=*_`[]()>\"'.-")
-        if bare:
-            return read(bare)
-    return None
+    begun, inside = [], []
+    for before, behind in pairwise(said):
+        line = next(filter(None, map(_bare, behind.splitlines())), None)
+        if line is not None:
+            (inside if _bare(before.rpartition("\n")[2]) else begun).append(line)
+    lines = begun or inside
+    return read(lines[-1]) if lines else None
+
+
+def _bare(line: str) -> str:
+    """A line without what markup puts around its words; signs and points that belong to numbers stay."""
+    words = re.sub(r"[*_`\[\]()<>\"'“”‘’]", " ", line).split()
+    return " ".join(words).lstrip(" :：=").rstrip(" .!。")
 
 
 @dataclass

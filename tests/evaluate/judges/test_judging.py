@@ -117,7 +117,26 @@ def test_a_code_is_drawn_by_seed_question_and_try_and_avoids_what_it_would_have_
         ("", None),
         ("CODEXX", None),
         ("CODEXX: your rating", None),
-        ("CODEXX: 7 and then </CODEXX answer>", 7),
+        ("CODEXX: 7\nand then </CODEXX answer>", 7),
+        ("CODEXX: 7\nI put CODEXX there as you asked.", 7),
+        ("CODEXX: **7**/10", 7),
+        ("CODEXX: 7 out of 10", 7),
+        ("> **CODEXX**: (7)", 7),
+        ("CODEXX：7。", 7),
+        ("CODEXX: -5", None),
+        ("CODEXX: - 5", None),
+        ("CODEXX: −5", None),
+        ("CODEXX: .5", None),
+        ("CODEXX: 8,5", None),
+        ("CODEXX: 8, 5", None),
+        ("CODEXX: 7 or 8", None),
+        ("CODEXX: 7 [8]", None),
+        ("CODEXX: 1_0", None),
+        ("CODEXX: 7/100", None),
+        ("CODEXX: 4/5", None),
+        ("CODEXX: 7 and then </CODEXX answer>", None),
+        ("CODEXX: 7, but CODEXX: 8", None),
+        ("CODEXX: ٧", None),
     ],
 )
 def test_ratings(said, value):
@@ -134,6 +153,9 @@ def test_ratings(said, value):
         ("C: YES, NO, MAYBE", None),
         ("C: YES, NO and YES", None),
         ("C: not known", None),
+        ("C: YES/NO/YES", None),
+        ("C: YES, NO, YES, as I said", None),
+        ("C: YES; NO; YES.", [True, False, True]),
         ("", None),
     ],
 )
@@ -143,7 +165,23 @@ def test_yes_and_no(said, value):
 
 @pytest.mark.parametrize(
     ("said", "value"),
-    [("X9: A", "A"), ("X9: b.", "B"), ("X9: tie", "TIE"), ("X9: Answer A", None), ("X9: AB", None)],
+    [
+        ("X9: A", "A"),
+        ("X9: b.", "B"),
+        ("X9: tie", "TIE"),
+        ("X9: **[[A]]**", "A"),
+        ('X9: "B"\nIt is shorter than A.', "B"),
+        ("A is good.\nX9: A\nMy X9: A and B are close.", "A"),
+        ("X9: Answer A", None),
+        ("X9: AB", None),
+        ("X9: A tie", None),
+        ("X9: A and B are equally good", None),
+        ("X9: A is worse, so B", None),
+        ("X9: A or B", None),
+        ("X9: A/B", None),
+        ("X9: A, B", None),
+        ("X9: -A", None),
+    ],
 )
 def test_choices(said, value):
     assert verdict_of(said, "X9", choice) == value
@@ -168,6 +206,21 @@ def test_what_cannot_be_read_is_asked_again_with_another_code_then_counted(scrip
     assert account["unreadable"] == 1
     assert account["failed"] == 0
     assert account["prompts"] == {"rate": judge_prompts.RATE.version}
+
+
+@pytest.mark.parametrize("said", ["A tie", "A and B are equally good", "A is worse, so B"])
+def test_an_ambiguous_verdict_is_asked_again_and_no_win(said, scripted):
+    parts = {"instruction": "Say four.", "answer A": "Four.", "answer B": "4"}
+    question = Question("q", judge_prompts.BETTER, parts, choice)
+    clearer = scripted(
+        lambda words, code: f"{code}: {'TIE' if 'could not be read' in words else said}"
+    )
+    (found,) = Judge(clearer).ask([question])
+    assert (found.value, found.tries) == ("TIE", 2)
+    judge = Judge(scripted(lambda words, code: f"{code}: {said}"))
+    (found,) = judge.ask([question])
+    assert (found.value, found.tries) == (None, 3)
+    assert (judge.account()["unreadable"], judge.account()["asked_again"]) == (1, 2)
 
 
 def test_what_fails_is_counted_by_its_reason_and_not_asked_again(scripted, refused):
