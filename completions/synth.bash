@@ -21,12 +21,12 @@ _synth() {
             words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot warm"
             ;;
         edit)
-            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --debug -h --help"
+            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs) value=word ;;
                 --rejection) value=word words="authors exact" ;;
-                --scores | --rejects | -o | --output | --report | --plot) value=file ;;
+                --scores | --rejects | --report | -o | --output | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
@@ -36,11 +36,11 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --debug -h --help"
+            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --prompt-field | --candidates | --bootstrap | --seed | --epsilon | --shard | --text-field | --shard-size | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs) value=word ;;
-                --plot | --rejects | -o | --output | --report) value=file ;;
+                --plot | --rejects | --report | -o | --output) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
@@ -50,25 +50,25 @@ _synth() {
             esac
             ;;
         ngram-hash)
-            options="--n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --plot --json --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed --ray -j --jobs --debug -h --help"
+            options="--n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width | --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --hash) value=word words="fast sha256" ;;
                 --per-record) value=word words="minhash density" ;;
-                --plot | --rejects | -o | --output | --report) value=file ;;
+                --plot | --rejects | --report | -o | --output) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
             ;;
         embed)
-            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --seed -m --model --vector-model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --ray -j --jobs --debug -h --help"
+            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --seed -m --model --vector-model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --pooling) value=word words="mean last cls" ;;
                 --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations | --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --ray | -j | --jobs) value=word ;;
                 --method) value=word words="tsne umap pca" ;;
-                --plot | --rejects | -o | --output | --report) value=file ;;
+                --plot | --rejects | --report | -o | --output) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 -m | --model | --vector-model | --tokenizer) value=dir words="builtin" ;;
@@ -89,25 +89,25 @@ _synth() {
             esac
             ;;
         mix)
-            options="--unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
+            options="--unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --on-error --rejects -q --quiet --text-field --report -o --output --format --force --resume --shard-size --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --unit) value=word words="tokens words bytes documents" ;;
                 --tokenizer | --tokens-field | --total | --epochs | --label | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --workflow) value=word words="replace accumulate accumulate-subsample" ;;
-                --generation | --rejects | -o | --output | --report | --plot) value=file ;;
+                --generation | --rejects | --report | -o | --output | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
             ;;
         sample)
-            options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --plot --seed --debug -h --help"
+            options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --plot --seed --debug -h --help"
             operand=file
             case $prev in
                 -n | --count | --by | --stratify-by | --shard | --text-field | --shard-size | --seed) value=word ;;
                 --scale) value=word words="auto linear log" ;;
                 --allocation) value=word words="proportional equal" ;;
-                --rest | --rejects | -o | --output | --report | --plot) value=file ;;
+                --rest | --rejects | --report | -o | --output | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
@@ -152,11 +152,11 @@ _synth() {
             esac
             ;;
         generate)
-            options="--prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --on-error --rejects -q --quiet --shard -o --output --format --force --resume --shard-size --report --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --kv-cache --requests --tokens-in-flight --timeout --patience --ray -j --jobs --debug -h --help"
+            options="--prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --on-error --rejects -q --quiet --shard --report -o --output --format --force --resume --shard-size --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --kv-cache --requests --tokens-in-flight --timeout --patience --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --continue | --self-instruct | --answer-field | --wrong-field | --response-field | --model-field | --shard | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --patience | --ray | -j | --jobs) value=word ;;
-                --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
+                --template | --system | --schema | --rejects | --report | -o | --output) value=file ;;
                 --assign) value=word words="single stratified" ;;
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
                 --on-error) value=word words="fail skip" ;;
@@ -198,12 +198,12 @@ _synth() {
             esac
             ;;
         cat)
-            options="--count -n --head --where --text --set --select --on-error --rejects -q --quiet --shard --text-field -o --output --format --force --resume --shard-size --report --debug -h --help"
+            options="--count -n --head --where --text --set --select --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --debug -h --help"
             operand=file
             case $prev in
                 -n | --head | --where | --text | --set | --select | --shard | --text-field | --shard-size) value=word ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report) value=file ;;
+                --rejects | --report | -o | --output) value=file ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac
             ;;

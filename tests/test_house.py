@@ -23,7 +23,9 @@ ALLOWED = {
     "training": {"lm", "records"},
     "prior": set(),
     "warm": {"cli", "lm"},
+    "reports": {"records"},
     "cli": {
+        "reports",
         "measure",
         "curate",
         "evaluate",
@@ -34,6 +36,7 @@ ALLOWED = {
         "training",
     },
     "tools": {
+        "reports",
         "measure",
         "cli",
         "curate",

@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 
 import running
-from synthtools.cli import pictures, reports
+from synthtools.cli import pictures
 from synthtools.cli.pictures.chart import Panel, Picture, Series
 from synthtools.cli.pictures.drawing import render
 from synthtools.cli.pictures.points import to_csv
 from synthtools.cli.pictures.text import lines_of
 from synthtools.errors import SynthError
+from synthtools.reports import document
 
 KINDS = ("ppl", "ngrams", "one", "mix", "dsir", "simulate")
 
@@ -99,7 +100,7 @@ def others() -> dict[str, dict[str, Any]]:
 
 
 def load(folder: Path, name: str) -> dict[str, Any]:
-    return others().get(name) or reports.load(str(folder / name))
+    return others().get(name) or document.load(str(folder / name))
 
 
 ALL = (*(f"{kind}.json" for kind in KINDS), "log.jsonl", *others())
@@ -302,7 +303,7 @@ def test_what_is_no_report_is_one_line(content: str, words: str, code: int, tmp_
     path = tmp_path / "r.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(SynthError, match=re.escape(words)) as stopped:
-        pictures.picture(reports.load(str(path)), str(path))
+        pictures.picture(document.load(str(path)), str(path))
     assert len(str(stopped.value).splitlines()) == 1 and str(path) in str(stopped.value)
     assert stopped.value.exit_code == code
 

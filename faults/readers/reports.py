@@ -44,12 +44,13 @@ def _reports() -> list[bytes]:
 
 
 def _plot(data: bytes) -> None:
-    from synthtools.cli import pictures, reports
+    from synthtools.cli import pictures
     from synthtools.cli.pictures.page import page
     from synthtools.cli.pictures.points import to_csv
     from synthtools.cli.pictures.text import lines_of
+    from synthtools.reports import document
 
-    report = reports.load(str(file(data, "report.json")))
+    report = document.load(str(file(data, "report.json")))
     page([("report.json", report)])  # has tables for what has no picture
     drawn = pictures.picture(report, "report.json")
     lines_of(drawn)
@@ -57,13 +58,13 @@ def _plot(data: bytes) -> None:
 
 
 def _diff(data: bytes) -> None:
-    from synthtools.cli import reports
+    from synthtools.reports import document
 
     path = file(data, "report.json")
-    report = reports.load(str(path))
+    report = document.load(str(path))
     for seed in _reports():
         whole = file(seed, "whole.json")
-        if reports.load(str(whole))["kind"] == report["kind"]:
+        if document.load(str(whole))["kind"] == report["kind"]:
             _compared([str(whole), str(path)])
             return
 
@@ -74,7 +75,7 @@ def _compared(names: list[str]) -> None:
     from synthtools.cli.differing import Differing, run_diff
 
     options = Differing((), (), None, None, False, 10, 0, True)
-    with patch("synthtools.cli.reports.write_stdout"):
+    with patch("synthtools.cli.publish.write_stdout"):
         run_diff(names, options, None, None, False)
         run_diff(names, options, None, None, True)
 

@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.optimize import curve_fit
 
 import running
-from synthtools.cli import diversity_tables, reports
+from synthtools.cli import diversity_tables
 from synthtools.cli.app import build
 from synthtools.errors import SynthError
 from synthtools.measure import grouping
@@ -23,6 +23,7 @@ from synthtools.measure.record_numbers import RecordNumbers, summaries, summary
 from synthtools.measure.significance import compared, corrected_by_holm, mann_whitney
 from synthtools.measure.token_frequency import kernel_density
 from synthtools.measure.vocabulary import heaps, matched
+from synthtools.reports import document
 from synthtools.text.self_bleu import sentences
 
 NAMES = sorted(topics)
@@ -349,6 +350,6 @@ VALUE = st.recursive(
 @settings(max_examples=100)
 @given(st.dictionaries(st.text(max_size=3), VALUE, max_size=4))
 def test_a_report_in_parts_is_the_report_as_a_whole(report):
-    whole = json.dumps(reports._finite(report), indent=2, ensure_ascii=False)
-    assert json.loads(reports.to_json(report)) == json.loads(whole)
-    assert reports.to_json(report) == reports._LISTS.sub(reports._on_one_line, whole) + "\n"
+    whole = json.dumps(document._finite(report), indent=2, ensure_ascii=False)
+    assert json.loads(document.to_json(report)) == json.loads(whole)
+    assert document.to_json(report) == document._LISTS.sub(document._on_one_line, whole) + "\n"

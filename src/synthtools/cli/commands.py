@@ -6,16 +6,16 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
+from functools import partial
 from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from synthtools.cli.options import ARGUMENTS, DEBUG
+from synthtools.cli.options import ARGUMENTS, DEBUG, checked
 from synthtools.cli.parameters import Parameter, option, parameter, parameters, values
-from synthtools.machine import process
-from synthtools.records.files import claimed
+from synthtools.cli.publish import publish
 from synthtools.redaction import hidden
 
 _DEBUG = parameter(
@@ -48,66 +48,32 @@ class Command(TyperCommand):
 def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> None:
     """Adds a tool to the application."""
     if hasattr(module, "Options"):
-        known = parameters(module.Options)
-        text = module.__doc__
-
-        def call(arguments: dict[str, Any]) -> None:
-            run(module, arguments)
-
+        known, call, text = parameters(module.Options), partial(_run, module), module.__doc__
     else:
         function = getattr(module, tool.replace("-", "_"))
         known, call = _function(function)
         text = function.__doc__
-    callback = _callback((*known, _DEBUG), call)
-    app.command(tool, cls=Command, help=inspect.cleandoc(text or ""), **settings)(callback)
-
-
-def run(module: ModuleType, arguments: dict[str, Any]) -> None:
-    """Runs a tool on checked arguments and shows its report."""
-    options = module.Options(**arguments)
-    options.check()
-    report = module.run(options)
-    if report is not None:
-        from synthtools.cli import reports
-
-        reports.show(report, options.json_output, module.lines(report))
-
-
-def _callback(known: tuple[Parameter, ...], call: Callable[[dict[str, Any]], None]) -> Any:
-    """A function with the signature that Typer reads the command line by."""
 
     def callback(**given: Any) -> None:
         DEBUG.set(given.pop("debug"))
-        found = values(known, given, lambda one: one.flag)
-        found.pop("debug", None)
-        # As given where a value is not JSON's, so that a report shows what was typed.
-        plain = (str, int, float, bool, list, type(None))
-        ARGUMENTS.set(hidden({k: v if _is_plain(v, plain) else given[k] for k, v in found.items()}))
-        with claimed(_outputs(found)):
-            call(found)
+        call(given)
 
-    callback.__signature__ = inspect.Signature([_typed(one) for one in known])  # type: ignore[attr-defined]
-    return callback
-
-
-# What tools write beside their output.
-_BESIDE = ("report", "plot", "save_estimator", "markdown")
-
-
-def _outputs(arguments: dict[str, Any]) -> list[tuple[str, str]]:
-    """(option, file) of what a tool writes; nothing in a process that torchrun started beside the
-    first, which writes for all."""
-    if process()[0] > 0:
-        return []
-    named = {"-o": arguments.get("output"), "--rejects": arguments.get("rejects")}
-    named |= {f"--{name.replace('_', '-')}": arguments.get(name) for name in _BESIDE}
-    return [(flag, name) for flag, name in named.items() if name and name != "-"]
-
-
-def _is_plain(value: Any, plain: tuple[type, ...]) -> bool:
-    return type(value) in plain and (
-        type(value) is not list or all(type(v) in plain for v in value)
+    callback.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [_typed(one) for one in (*known, _DEBUG)]
     )
+    app.command(tool, cls=Command, help=inspect.cleandoc(text or ""), **settings)(callback)
+
+
+def _run(module: ModuleType, given: dict[str, Any]) -> None:
+    """Runs a tool and shows its report."""
+    options = checked(module.Options, given, _flag)
+    report = module.run(options)
+    if report is not None and options.prints_report():
+        publish(report, options, module.lines(report))
+
+
+def _flag(one: Parameter) -> str:
+    return one.flag
 
 
 def _typed(one: Parameter) -> inspect.Parameter:
@@ -160,12 +126,14 @@ def _function(
             default = MISSING if given.default is inspect.Parameter.empty else given.default
             own.append(parameter(name, hints[name], default))
 
-    def call(arguments: dict[str, Any]) -> None:
+    def call(given: dict[str, Any]) -> None:
+        arguments = values(known, given, _flag)
+        ARGUMENTS.set(hidden(dict(arguments)))
         gathered = {
             name: kind(**{one.name: arguments.pop(one.name) for one in members})
             for name, (kind, members) in groups.items()
         }
         function(**gathered, **arguments)
 
-    known = [*own, *(one for _, members in groups.values() for one in members)]
-    return tuple(known), call
+    known = (*own, *(one for _, members in groups.values() for one in members))
+    return known, call

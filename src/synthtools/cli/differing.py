@@ -6,15 +6,17 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from synthtools.cli import pictures, quantities, reports
+from synthtools.cli import pictures, quantities
 from synthtools.cli.evaluating import samples_file
 from synthtools.cli.options import ARGUMENTS
-from synthtools.cli.reports import number
+from synthtools.cli.publish import show
 from synthtools.cli.terminal import remark
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import budget, differences, pairing
 from synthtools.evaluate.session import Session, Wanted
 from synthtools.records.inputs import find_shards
+from synthtools.reports import document
+from synthtools.reports.document import number
 
 _SHOWN = 60
 
@@ -54,7 +56,7 @@ def run_diff(
     if plot is not None:
         pictures.check_name(plot)
     shares = _shares(options, len(names))
-    found = [reports.load(name) for name in names]
+    found = [document.load(name) for name in names]
     kinds = {report["kind"] for report in found}
     if len(kinds) > 1:
         raise SynthError(
@@ -77,7 +79,7 @@ def run_diff(
         size = options.parameters
         count = float(quantities.count(size, "--parameters")) if size else None
         result["budget"] = budget.series(found, shares, options.figures, count)
-    made_by = reports.made_by(
+    made_by = document.made_by(
         "diff",
         ARGUMENTS.get({}),
         [
@@ -91,8 +93,8 @@ def run_diff(
     report = result | {"made_by": made_by}
     pictures.plot(report, plot)
     if report_file:
-        reports.save(report, report_file)
-    reports.show(report, json_output, lines(report, options.everything))
+        document.save(report, report_file)
+    show(report, json_output, lines(report, options.everything))
 
 
 def _shares(options: Differing, count: int) -> list[float] | None:

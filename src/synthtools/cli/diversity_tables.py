@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from synthtools.cli.reports import number, table
+from synthtools.reports.document import number, table
 
 _NAME = 30
 _WORDS_SHOWN = 8

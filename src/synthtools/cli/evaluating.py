@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli import pictures, reports, terminal
+from synthtools.cli import pictures, terminal
 from synthtools.cli.judging import Judging
 from synthtools.cli.models import Model
 from synthtools.cli.options import BadRecords, Inputs, Jobs
 from synthtools.cli.preferences import preference_lines
+from synthtools.cli.publish import show
 from synthtools.cli.quantities import shard_size
-from synthtools.cli.reports import number
 from synthtools.cli.run import Run
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import pairing, suites, warning
@@ -22,6 +22,8 @@ from synthtools.evaluate.session import Session, Wanted
 from synthtools.records.batch import JsonBatch
 from synthtools.records.jsonl import json_bytes
 from synthtools.records.outputs import Sink, open_sink
+from synthtools.reports import document
+from synthtools.reports.document import number
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def show_suites(json_output: bool) -> None:
         {"suite": "lm-eval:TASK", "needs": ["model"], "about": suites.find("lm-eval:").about}
     )
     found = [(r["suite"], f"{r['about']}; needs {', '.join(r['needs'])}") for r in rows]
-    reports.show({"kind": "eval-suites", "suites": rows}, json_output, reports.table(found))
+    show({"kind": "eval-suites", "suites": rows}, json_output, document.table(found))
 
 
 class _Samples:
@@ -140,7 +142,7 @@ def run_evaluation(
         judging: who judges.
         baseline: a report to warn against.
     """
-    before = None if baseline is None else reports.load(baseline)
+    before = None if baseline is None else document.load(baseline)
     if before is not None and before["kind"] != "eval":
         raise UsageError(
             f"--baseline {baseline}: is a report of synth {before['kind']}, not of eval"
@@ -199,8 +201,8 @@ def run_evaluation(
         report = run.finish(result)
     pictures.plot(report, results.plot)
     if results.report:
-        reports.save(report, results.report)
-    reports.show(report, results.json_output, lines(report))
+        document.save(report, results.report)
+    show(report, results.json_output, lines(report))
     if session.troubles:
         # The report says what was there; the run did not do what it was asked for.
         raise SynthError(

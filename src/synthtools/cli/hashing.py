@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli import pictures, reports, terminal
+from synthtools.cli import pictures, terminal
 from synthtools.cli.options import Inputs, Jobs, Output, TextField
-from synthtools.cli.reports import number, table
+from synthtools.cli.publish import show
 from synthtools.cli.run import Run
 from synthtools.errors import UsageError
 from synthtools.records.batch import Batch, Column
+from synthtools.reports import document
+from synthtools.reports.document import number, table
 
 _SHOWN = 10
 _PAIRS_REPORTED = 1000
@@ -125,8 +127,8 @@ def run_counts(
 
 def _out(report: dict[str, Any], writing: Output, json_output: bool, lines: list[str]) -> None:
     if writing.report:
-        reports.save(report, writing.report)
-    reports.show(report, json_output, lines)
+        document.save(report, writing.report)
+    show(report, json_output, lines)
 
 
 _FIGURES = (

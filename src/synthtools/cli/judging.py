@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from synthtools.cli import reports
 from synthtools.cli.models import Model
 from synthtools.cli.options import Jobs
 from synthtools.cli.parameters import option
+from synthtools.cli.publish import show
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -161,4 +161,4 @@ def show_prompts(names: list[str], json_output: bool) -> None:
     for row in rows:
         lines += [f"{row['name']}-{row['version']}  ({', '.join(row['suites'])})", ""]
         lines += [f"    {line}".rstrip() for line in row["words"].splitlines()] + [""]
-    reports.show({"kind": "eval-prompts", "prompts": rows}, json_output, lines[:-1])
+    show({"kind": "eval-prompts", "prompts": rows}, json_output, lines[:-1])

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli import pictures, reports, terminal
+from synthtools.cli import pictures, terminal
 from synthtools.cli.map_groups import Group, Map, ordered, read_groups, stacked, stored
 from synthtools.cli.models import VectorModel
 from synthtools.cli.options import Inputs, Jobs, Output, TextField
-from synthtools.cli.reports import number, table
+from synthtools.cli.publish import show
 from synthtools.cli.run import Run
 from synthtools.errors import UsageError
 from synthtools.records.batch import Batch
+from synthtools.reports import document
+from synthtools.reports.document import number, table
 
 Embedded = tuple[Batch, np.ndarray, np.ndarray]
 
@@ -128,8 +130,8 @@ def run_map(
         pictures.plot(result, options.plot)
         report = run.finish(result)
     if writing.report:
-        reports.save(report, writing.report)
-    reports.show(report, json_output, map_lines(report))
+        document.save(report, writing.report)
+    show(report, json_output, map_lines(report))
 
 
 def _embed(

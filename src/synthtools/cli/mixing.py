@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthtools.cli import quantities, reports
+from synthtools.cli import quantities
 from synthtools.cli.options import BadRecords, Inputs, Jobs, Output, TextField
-from synthtools.cli.reports import number, table
+from synthtools.cli.publish import show
 from synthtools.cli.run import Run
 from synthtools.cli.terminal import remark
 from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.records.batch import Batch, Column
 from synthtools.records.identity import ID_FIELD, hashes
 from synthtools.records.inputs import Shard
+from synthtools.reports import document
+from synthtools.reports.document import number, table
 
 if TYPE_CHECKING:
     from synthtools.curate.mixing import Part
@@ -176,8 +178,8 @@ def run(
             return
         report = run.finish(result)
     if writing.report:
-        reports.save(report, writing.report)
-    reports.show(report, json_output, _plan_lines(report))
+        document.save(report, writing.report)
+    show(report, json_output, _plan_lines(report))
 
 
 def _grouped(run: Run, files: dict[str, list[str]]) -> dict[str, list[Shard]]:

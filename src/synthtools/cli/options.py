@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from synthtools.cli.parameters import operand, option
+from synthtools.cli.parameters import Parameter, operand, option, parameters, values
 from synthtools.errors import UsageError
 from synthtools.machine import cores
+from synthtools.redaction import hidden
 
 if TYPE_CHECKING:
     from synthtools.scale.cluster import Cluster
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 # without secrets.
 ARGUMENTS: ContextVar[dict[str, Any]] = ContextVar("arguments")
 DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
+
+_O = TypeVar("_O", bound="Group")
 
 # Options that change where, when or how fast, but never which bytes a record becomes.
 NOT_DEFINING = frozenset(
@@ -36,6 +40,10 @@ class Group:
 
     def check(self) -> None:
         """Raises UsageError where options do not go together."""
+
+    def prints_report(self) -> bool:
+        """Whether the tool ends in a report on stdout, not in records or files."""
+        return not isinstance(self, Output)
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,42 @@ class TextField(Group):
 
 
 @dataclass(frozen=True)
-class Output(Group):
+class ReportFile(Group):
+    """Where a report is kept."""
+
+    group = "Output"
+    report: Annotated[
+        str | None,
+        option(
+            "--report",
+            metavar="FILE",
+            help="Write a JSON report of the run here: what was done, to what, with what.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Json(Group):
+    """The form of a report on stdout."""
+
+    group = "Output"
+    json_output: Annotated[
+        bool, option("--json", help="Print the report as JSON at a terminal too.")
+    ] = False
+
+    def check(self) -> None:
+        super().check()
+        if self.json_output and not self.prints_report():
+            raise UsageError("--json belongs to reports; records are JSON already")
+
+
+@dataclass(frozen=True)
+class Report(ReportFile, Json):
+    """The report of a tool that writes no records."""
+
+
+@dataclass(frozen=True)
+class Output(ReportFile):
     """Where records go."""
 
     group = "Output"
@@ -175,14 +218,14 @@ class Output(Group):
             "A killed run loses at most one shard of work.",
         ),
     ] = "32MB"
-    report: Annotated[
-        str | None,
-        option(
-            "--report",
-            metavar="FILE",
-            help="Write a JSON report of the run: what was done, to what, with what.",
-        ),
-    ] = None
+
+    def check(self) -> None:
+        super().check()
+        if self.prints_report() and (self.output or self.format or self.resume):
+            raise UsageError(
+                "a report goes to stdout (--report FILE keeps it); -o, --format and --resume are for "
+                "records"
+            )
 
 
 @dataclass(frozen=True)
@@ -240,3 +283,28 @@ class Workers(Jobs):
             "see them. Changes no result.",
         ),
     ] = None
+
+
+def checked(kind: type[_O], given: Mapping[str, Any], called: Callable[[Parameter], str]) -> _O:
+    """A tool's options from what a user gave; the run's report shows them as they were given.
+
+    Args:
+        called: the user's name of a parameter, for errors.
+
+    Raises:
+        UsageError: a value is refused, or options do not go together.
+    """
+    found = values(parameters(kind), given, called)
+    ARGUMENTS.set(hidden({name: _shown(value, given[name]) for name, value in found.items()}))
+    options = kind(**found)
+    options.check()
+    return options
+
+
+def _shown(value: Any, given: Any) -> Any:
+    """A value for a report: as it was given where JSON has no form of it."""
+    plain = (str, int, float, bool, type(None))
+    items = value if isinstance(value, list) else [value]
+    if all(type(item) in plain for item in items):
+        return value
+    return [str(item) for item in given] if isinstance(given, (list, tuple)) else str(given)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synthtools.cli import pictures, quantities, reports
-from synthtools.cli.terminal import encoded, write_stdout
+from synthtools.cli import pictures, quantities
+from synthtools.cli.terminal import write_stdout
 from synthtools.errors import OutputExistsError, UsageError, printable
 from synthtools.records.files import write_whole
+from synthtools.reports import document
+from synthtools.reports.document import encoded
 
 _PAGES = (".html", ".htm")
 
@@ -40,7 +42,7 @@ def run_plot(
     for path in (output, data):
         if path is not None and not force and Path(path).exists():
             raise OutputExistsError(f"{path}: already there; --force replaces it")
-    found = [(name, reports.load(name)) for name in names]
+    found = [(name, document.load(name)) for name in names]
     plain = suffix not in _PAGES
     if parts is not None:
         from synthtools.evaluate.mixtures import curves

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.reports import number
+from synthtools.reports.document import number
 
 
 def preference_lines(section: dict[str, Any]) -> list[str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from synthtools.cli import reports
 from synthtools.cli.file_patterns import MOST, found_by, is_pattern
 from synthtools.errors import SynthError, UsageError
 from synthtools.measure import value_paths
@@ -20,6 +19,7 @@ from synthtools.records.inputs import Shard, find_shards, open_shard, rereadable
 from synthtools.records.jsonl import parse_object, parse_value, parse_values
 from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
+from synthtools.reports import document
 
 # Rows of records in one call [ours].
 _MOST_ROWS = 1_000_000
@@ -153,7 +153,7 @@ class Rows:
         seen: dict[tuple[Any, ...], str] = {}
         for number, match in enumerate(found_by(pattern)):
             self._more(find_shards([match.path]))
-            self._report(reports.load(match.path), match.fields, match.path, seen, not number)
+            self._report(document.load(match.path), match.fields, match.path, seen, not number)
 
     def _more(self, shards: list[Shard]) -> None:
         self.shards += shards
@@ -274,17 +274,17 @@ def _as_report(shard: Shard) -> dict[str, Any] | None:
         if kind != "jsonl":
             return None
         try:
-            line = file.readline(reports.LARGEST)
+            line = file.readline(document.LARGEST)
             found = parse_object(line)
         except ValueError:
             # An object over several lines, if it is one.
-            data = line + file.read(reports.LARGEST - len(line))
+            data = line + file.read(document.LARGEST - len(line))
             try:
                 whole = parse_value(data)
             except ValueError:
                 return None
-            return reports.of(data, shard.name) if isinstance(whole, dict) else None
+            return document.of(data, shard.name) if isinstance(whole, dict) else None
         except OSError as error:
             raise SynthError(f"{shard.name}: cannot be read: {error.strerror or error}") from error
-        alone = not file.readline(reports.LARGEST).strip()
+        alone = not file.readline(document.LARGEST).strip()
         return found if alone and {"kind", "made_by"} <= found.keys() else None

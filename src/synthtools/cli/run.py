@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from synthtools.cli import pictures, quantities, reports, terminal
+from synthtools.cli import pictures, quantities, terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Jobs, Output
 from synthtools.errors import RecordError, UsageError
 from synthtools.machine import process
@@ -32,6 +32,7 @@ from synthtools.records.outputs import (
 from synthtools.records.places import place_of
 from synthtools.records.reading import read, require_text
 from synthtools.records.rejects import Rejects
+from synthtools.reports import document
 
 # Without --rejects, bad records are told on stderr: this many one by one, the rest as a number.
 _TOLD = 20
@@ -432,7 +433,7 @@ class Run:
         self._tell_skipped()
         report = self._report(result or {})
         if self._writing is not None and self._writing.report:
-            reports.save(report, self._writing.report)
+            document.save(report, self._writing.report)
         if self._plot is not None and result is None:
             terminal.remark(
                 f"{self._plot}: not drawn: all had been done, nothing was measured anew"
@@ -460,7 +461,7 @@ class Run:
         return {
             "kind": self.tool,
             **result,
-            "made_by": reports.made_by(
+            "made_by": document.made_by(
                 self.tool,
                 self.arguments,
                 self._inputs(),

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli import pictures, reports
+from synthtools.cli import pictures
 from synthtools.cli.options import ARGUMENTS
-from synthtools.cli.reports import number
+from synthtools.cli.publish import show
 from synthtools.errors import UsageError
 from synthtools.measure.iteration import (
     MASKS,
@@ -27,6 +27,8 @@ from synthtools.measure.iteration_theory import (
     shrinking_bound,
 )
 from synthtools.measure.repetitions import quantile
+from synthtools.reports import document
+from synthtools.reports.document import number
 
 _WHY = (
     "The proof of Theorem 1 takes w_n = w* + X⁺(E_1 + Σ M_i E_i+1): it needs disjoint masks, keeps "
@@ -128,12 +130,12 @@ def run_simulation(
     seconds = time.monotonic() - start
     counts = {"repetitions": count}
     speed = {"repetitions_per_second": round(count / max(seconds, 1e-9), 1)}
-    made_by = reports.made_by("simulate", ARGUMENTS.get({}), [], counts, seconds, None, speed)
+    made_by = document.made_by("simulate", ARGUMENTS.get({}), [], counts, seconds, None, speed)
     report = result | {"made_by": made_by}
     pictures.plot(report, plot)
     if report_file:
-        reports.save(report, report_file)
-    reports.show(report, json_output, _lines(report))
+        document.save(report, report_file)
+    show(report, json_output, _lines(report))
 
 
 def _workflow(name: str, setting: Setting, decay: float, errors: np.ndarray) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthtools.cli import pictures, reports, terminal
+from synthtools.cli import pictures, terminal
 from synthtools.cli.recipe import Watching
 from synthtools.cli.run import Run
 from synthtools.cli.watching import require_end, watched
@@ -23,6 +23,7 @@ from synthtools.errors import OutputExistsError, SynthError
 from synthtools.records.claim import Claim, remove_partial
 from synthtools.records.files import told, write_whole
 from synthtools.records.jobs import difference
+from synthtools.reports import document
 
 if TYPE_CHECKING:
     from synthtools.training.parallel import Ranks
@@ -99,7 +100,7 @@ def begin(folder: Path, job: dict[str, Any], first: bool) -> dict[str, Any] | No
                 f"{folder}: holds a model of other {difference(before, wanted)}; --force replaces it"
             )
         if (work / _REPORT).exists():
-            return reports.load(str(work / _REPORT))
+            return document.load(str(work / _REPORT))
     elif first:
         with told(folder):
             work.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,7 @@ def end(folder: Path, report: dict[str, Any]) -> None:
             f"{path}: was removed while the run went on; the model is saved, but no --resume will "
             "know it for its own"
         )
-    reports.save(report, str(_work(folder) / _REPORT), claimed=True)
+    document.save(report, str(_work(folder) / _REPORT), claimed=True)
 
 
 def carried_out(

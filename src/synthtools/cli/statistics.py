@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synthtools.cli import pictures, reports, terminal
+from synthtools.cli import pictures, terminal
 from synthtools.cli.options import Inputs, Jobs
 from synthtools.cli.pictures import check_name
+from synthtools.cli.publish import show
 from synthtools.cli.run import Run
 from synthtools.errors import RecordError, UsageError
+from synthtools.reports import document
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,10 +146,10 @@ def run(reading: Inputs, text_field: str, jobs: Jobs, options: Options) -> None:
         report = run.finish({"kind": "stats", **result})
     pictures.plot(report, options.plot)
     if options.report is not None:
-        reports.save(report, options.report)
+        document.save(report, options.report)
     from synthtools.cli.diversity_tables import lines
 
-    reports.show(report, options.json, lines(report))
+    show(report, options.json, lines(report))
 
 
 def _tokenizer(options: Options) -> TextTokenizer | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.reports import number, table
-from synthtools.cli.terminal import bars
 from synthtools.measure.two_models import WITHHELD
+from synthtools.reports.document import bars, number, table
 
 # The report keeps 50 bins; so many fit a screen.
 _SHOWN_BINS = 20

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from synthtools.cli.terminal import encoded
 from synthtools.errors import SynthError, UsageError
 from synthtools.measure.repetitions import estimate
 from synthtools.records import natural
+from synthtools.reports.document import encoded
 
 # Means have no more digits than that, half-widths two [ours].
 _DIGITS = 4

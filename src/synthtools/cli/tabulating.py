@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli import pictures, reports
+from synthtools.cli import pictures
 from synthtools.cli.options import ARGUMENTS
+from synthtools.cli.publish import show
 from synthtools.cli.quantities import shard_size
 from synthtools.cli.report_rows import Rows, takes
 from synthtools.cli.table_text import lines, markdown, replaced
-from synthtools.cli.terminal import encoded
 from synthtools.errors import OutputExistsError, SynthError, UsageError
 from synthtools.measure import claims
 from synthtools.measure.nearest import near
@@ -25,6 +25,8 @@ from synthtools.records.files import write_whole
 from synthtools.records.inputs import Shard
 from synthtools.records.jsonl import json_bytes
 from synthtools.records.outputs import open_sink, refuse_input_as_output
+from synthtools.reports import document
+from synthtools.reports.document import encoded
 
 _REPETITION = "seed"
 
@@ -95,10 +97,10 @@ def run_table(paths: list[str], options: Tabulating, json_output: bool) -> None:
     ]
     counts = {"files": len(found.shards), "rows": len(rows), "groups": len(groups)}
     seconds = time.monotonic() - start
-    made_by = reports.made_by("table", ARGUMENTS.get({}), inputs, counts, seconds)
+    made_by = document.made_by("table", ARGUMENTS.get({}), inputs, counts, seconds)
     report = result | {"made_by": made_by}
     _write(report, options, page, found.shards)
-    reports.show(report, json_output, lines(report))
+    show(report, json_output, lines(report))
 
 
 def _names(text: str) -> list[str]:
@@ -193,7 +195,7 @@ def _write(
             content = replaced(page, options.section, text, options.markdown)
         write_whole(Path(options.markdown), content, options.force or page is not None)
     if options.report is not None:
-        reports.save(report, options.report)
+        document.save(report, options.report)
     pictures.plot(report, options.plot)
 
 

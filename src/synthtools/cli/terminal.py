@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,11 +20,6 @@ def remark(message: str) -> None:
         pass  # stderr is closed: nobody is there to be told
 
 
-def encoded(text: str) -> bytes:
-    """A text as UTF-8; bytes of a name that are none are escaped, as JSON does it too."""
-    return text.encode("utf-8", "backslashreplace")
-
-
 def write_stdout(text: str) -> None:
     """Text to stdout, at once.
 
@@ -34,7 +29,7 @@ def write_stdout(text: str) -> None:
     """
     if sys.stdout is None:
         raise SynthError("<stdout>: is closed; write to a file with --report or -o")
-    data = memoryview(encoded(text))
+    data = memoryview(text.encode("utf-8", "backslashreplace"))
     try:
         while data:
             data = data[os.write(sys.stdout.fileno(), data) :]
@@ -85,22 +80,3 @@ def progress(
     with bar:
         bar.add_task(title, total=state()[1])
         yield
-
-
-def bars(
-    labels: Sequence[str], shares: Sequence[float], width: int = 40, unit: str = "%"
-) -> list[str]:
-    """A horizontal histogram, one line a bin.
-
-    Args:
-        shares: of 1, one per label.
-    """
-    wide = max((len(label) for label in labels), default=0)
-    top = max(shares, default=0.0) or 1.0
-    blocks = " ▏▎▍▌▋▊▉"
-    lines = []
-    for label, share in zip(labels, shares, strict=True):
-        eighths = round(8 * width * share / top)
-        bar = "█" * (eighths // 8) + (blocks[eighths % 8] if eighths % 8 else "")
-        lines.append(f"{label:>{wide}} {bar:<{width}} {100 * share:5.1f} {unit}")
-    return lines

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthtools.cli import quantities, recipe, reports, standing
+from synthtools.cli import quantities, recipe, standing
 from synthtools.cli.options import Inputs, TextField
 from synthtools.cli.planning import planned
+from synthtools.cli.publish import show
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.cli.run import Run
 from synthtools.cli.sources import (
@@ -25,6 +26,7 @@ from synthtools.cli.sources import (
 from synthtools.errors import UsageError
 from synthtools.machine import process
 from synthtools.records.inputs import find_shards
+from synthtools.reports import document
 
 if TYPE_CHECKING:
     from synthtools.records.claim import Claim
@@ -104,7 +106,7 @@ def run_training(
             found = planned(list(zip(sources, shards, strict=True)), plan, settings, ranks)
             if ranks.first:
                 report = run.finish(found)
-                show(report, watching.json_output, list(found))
+                show_numbers(report, watching.json_output, list(found))
             return
         job = job_of(run, [*sources, *sets])
 
@@ -134,7 +136,7 @@ def run_training(
             claim,
         )
         if ranks.first:
-            show(report, watching.json_output, _SHOWN)
+            show_numbers(report, watching.json_output, _SHOWN)
     ranks.leave()
 
 
@@ -241,7 +243,7 @@ def _curve(folder: Path) -> dict[str, list[float]]:
 
     from synthtools.training.plan import WORK
 
-    lines = reports.load(str(folder / WORK / "log.jsonl"))["steps"]
+    lines = document.load(str(folder / WORK / "log.jsonl"))["steps"]
     points = np.array([(line["step"], line.get("loss")) for line in lines], np.float64)
     points = points[np.isfinite(points[:, 1])]
     parts = np.array_split(points, min(len(points), _STRETCHES)) if len(points) else []
@@ -251,13 +253,13 @@ def _curve(folder: Path) -> dict[str, list[float]]:
     }
 
 
-def show(report: dict[str, Any], json_output: bool, names: Sequence[str]) -> None:
+def show_numbers(report: dict[str, Any], json_output: bool, names: Sequence[str]) -> None:
     """A report as a table of some of its numbers, or as JSON."""
     rows = [(name.replace("_", " "), _shown(report[name])) for name in names]
-    reports.show(report, json_output, reports.table([r for r in rows if r[1] != "–"]))
+    show(report, json_output, document.table([r for r in rows if r[1] != "–"]))
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {reports.number(ppl)}" for name, ppl in value.items())
-    return value if isinstance(value, str) else "–" if value is None else reports.number(value)
+        return ", ".join(f"{name} {document.number(ppl)}" for name, ppl in value.items())
+    return value if isinstance(value, str) else "–" if value is None else document.number(value)

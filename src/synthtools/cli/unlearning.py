@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthtools.cli import quantities, recipe, reports, standing
+from synthtools.cli import quantities, recipe, standing
 from synthtools.cli.options import Inputs, TextField
 from synthtools.cli.planning import planned
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.cli.run import Run
 from synthtools.cli.sources import Form, Reader, short_name, sources_of, validation_of
-from synthtools.cli.training import CONTINUED, job_of, own_context, result, show
+from synthtools.cli.training import CONTINUED, job_of, own_context, result, show_numbers
 from synthtools.errors import UsageError
 from synthtools.machine import process
 from synthtools.records.inputs import find_shards
+from synthtools.reports import document
 
 if TYPE_CHECKING:
     from synthtools.records.claim import Claim
@@ -125,7 +126,7 @@ def run_unlearning(
             first = both[:split] if method.weights.forget else both[split:]
             found = planned(first, plan, settings, ranks, *_rows(aim, plan, settings, adapters))
             if ranks.first:
-                show(run.finish(found), watching.json_output, list(found))
+                show_numbers(run.finish(found), watching.json_output, list(found))
             return
         job = job_of(run, [*forget, *replay, *sets])
 
@@ -157,8 +158,8 @@ def run_unlearning(
         report = standing.carried_out(run, folder, job, ranks, watching, plot, fit, numbers, claim)
         if ranks.first:
             if report_file is not None:
-                reports.save(report, report_file)
-            reports.show(report, watching.json_output, _table(report))
+                document.save(report, report_file)
+            show_numbers(report, watching.json_output, _table(report))
     ranks.leave()
 
 
@@ -294,7 +295,7 @@ def _table(report: dict[str, Any]) -> list[str]:
     for name, found in sets.items():
         rows.append((f"{name}: perplexity", _change(found["perplexity"])))
         rows.append((f"{name}: entropy", _change(found["entropy"])))
-        rows.append((f"{name}: KL", reports.number(found["kl"])))
+        rows.append((f"{name}: KL", document.number(found["kl"])))
     for name, count in (report.get("shared_documents") or {}).items():
         rows.append((f"{name}: also to be forgotten", f"{count:,} documents"))
     for found in list(sets.values())[:1]:
@@ -303,12 +304,12 @@ def _table(report: dict[str, Any]) -> list[str]:
             rows.append(
                 (f"tokens expected {'less' if word == 'fallen' else 'more'}", tokens or "–")
             )
-    return reports.table(rows)
+    return document.table(rows)
 
 
 def _change(found: dict[str, float]) -> str:
-    return f"{reports.number(found['before'])} → {reports.number(found['after'])}"
+    return f"{document.number(found['before'])} → {document.number(found['after'])}"
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else reports.number(value)
+    return value if isinstance(value, str) else document.number(value)

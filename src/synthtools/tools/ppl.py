@@ -122,11 +122,13 @@ def ppl(
     Memory: the model, some MB of text ahead; with --summary 8 bytes a record, with --compare
     about 100; the models of a comparison are loaded one after the other.
     """
-    from synthtools.cli import comparing, pictures, reports
+    from synthtools.cli import comparing, pictures
+    from synthtools.cli.publish import show
     from synthtools.cli.run import Run
     from synthtools.cli.summaries import comparison_lines, summary_lines
     from synthtools.cli.terminal import remark
     from synthtools.errors import UsageError
+    from synthtools.reports import document
 
     reporting = "--summary" if summary else "--compare" if compare else None
     if summary and compare:
@@ -152,8 +154,8 @@ def ppl(
         report = comparing.run_comparison(reading, model, jobs, options)
         pictures.plot(report, plot)
         if writing.report:
-            reports.save(report, writing.report)
-        reports.show(report, json_output, comparison_lines(report))
+            document.save(report, writing.report)
+        show(report, json_output, comparison_lines(report))
         return
     with Run("ppl", reading, None if summary else writing, text.text_field, prompts) as run:
         if run.done:
@@ -184,5 +186,5 @@ def ppl(
             report = run.finish({"kind": "ppl-summary", **result})
     pictures.plot(report, plot)
     if writing.report:
-        reports.save(report, writing.report)
-    reports.show(report, json_output, summary_lines(report))
+        document.save(report, writing.report)
+    show(report, json_output, summary_lines(report))

@@ -17,10 +17,10 @@ from typing import Any
 
 from synthtools.cli import terminal
 from synthtools.cli.pictures.chart import Picture, Story, Table, check
-from synthtools.cli.reports import number
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.files import write_whole
 from synthtools.redaction import hidden
+from synthtools.reports.document import number
 
 SUFFIXES = (".png", ".svg")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
-from synthtools.cli.reports import number
 from synthtools.evaluate.budget import TOLERANCE
+from synthtools.reports.document import number
 
 _MOST = 20
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from synthtools.cli.diversity_tables import at, by_diversity, ends
 from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
-from synthtools.cli.reports import number
 from synthtools.errors import SynthError
+from synthtools.reports.document import number
 
 # Curves that can be told apart without colour; of more groups the most and the least diverse.
 _CURVES = 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
-from synthtools.cli.reports import number
 from synthtools.evaluate.suites import HEADS
+from synthtools.reports.document import number
 
 _MOST_DIAGRAMS = 6
 _HEADS_OF_MODELS = {"ifeval": "prompt_strict", "mt_bench": "score", "alpaca_eval": "win_rate"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
-from synthtools.cli.reports import number
+from synthtools.reports.document import number
 
 _LABELS = {"ece": "ECE", "perplexity_micro": "perplexity (micro average)"}
 

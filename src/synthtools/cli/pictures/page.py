@@ -15,10 +15,9 @@ from synthtools.cli import pictures
 from synthtools.cli.pictures.chart import Story, Table
 from synthtools.cli.pictures.drawing import render
 from synthtools.cli.pictures.points import to_csv
-from synthtools.cli.reports import number
-from synthtools.cli.terminal import encoded
 from synthtools.errors import SynthError
 from synthtools.redaction import hidden
+from synthtools.reports.document import encoded, number
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto;

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
-from synthtools.cli.reports import number
 from synthtools.cli.summaries import PAIR_FIGURES, SIDE_FIGURES, criterion, with_interval
+from synthtools.reports.document import number
 
 
 def summary(report: dict[str, Any]) -> Picture:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
-from synthtools.cli.reports import number
+from synthtools.reports.document import number
 
 
 def picture(report: dict[str, Any]) -> Picture:

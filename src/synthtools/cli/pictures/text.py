@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from synthtools.cli.pictures.chart import Panel, Picture, Series
-from synthtools.cli.reports import number
-from synthtools.cli.terminal import bars
+from synthtools.reports.document import bars, number
 
 _WIDTH, _HEIGHT = 64, 16
 _MARKS = "o+x*#@%&"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.cli.pictures.chart import Panel, Picture, Series, Story
-from synthtools.cli.reports import number
+from synthtools.reports.document import number
 
 # The mean over so many steps is drawn over the single ones where there are more than that.
 _SMOOTHED = 50

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from synthtools import __version__
-from synthtools.cli.terminal import encoded, write_stdout
-from synthtools.errors import SynthError, printable
+from synthtools.errors import SynthError
 from synthtools.records.files import write_whole
-from synthtools.redaction import hide, hider
+from synthtools.redaction import hider
 
 # A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
 _SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
@@ -87,6 +86,11 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return value
+
+
+def encoded(text: str) -> bytes:
+    """A text as UTF-8; bytes of a name that are none are escaped, as JSON does it too."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def save(report: dict[str, Any], path: str, claimed: bool = False) -> None:
@@ -180,14 +184,6 @@ def _steps(text: str, name: str) -> list[dict[str, Any]]:
     return steps
 
 
-def show(report: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:
-    """The report on stdout: lines for a person at a terminal, JSON for everyone else."""
-    if as_json or sys.stdout is None or not sys.stdout.isatty():
-        write_stdout(to_json(report))
-    else:
-        write_stdout("".join(f"{hide(printable(line))}\n" for line in lines))
-
-
 def number(value: float | int | None, digits: int = 4) -> str:
     """A number for a table."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
@@ -201,3 +197,22 @@ def table(rows: Sequence[tuple[str, str]]) -> list[str]:
     """Names and values in two columns."""
     wide = max((len(name) for name, _ in rows), default=0)
     return [f"{name:<{wide}}  {value}" for name, value in rows]
+
+
+def bars(
+    labels: Sequence[str], shares: Sequence[float], width: int = 40, unit: str = "%"
+) -> list[str]:
+    """A horizontal histogram, one line a bin.
+
+    Args:
+        shares: of 1, one per label.
+    """
+    wide = max((len(label) for label in labels), default=0)
+    top = max(shares, default=0.0) or 1.0
+    blocks = " ▏▎▍▌▋▊▉"
+    lines = []
+    for label, share in zip(labels, shares, strict=True):
+        eighths = round(8 * width * share / top)
+        bar = "█" * (eighths // 8) + (blocks[eighths % 8] if eighths % 8 else "")
+        lines.append(f"{label:>{wide}} {bar:<{width}} {100 * share:5.1f} {unit}")
+    return lines
