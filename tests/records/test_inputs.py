@@ -387,9 +387,12 @@ def test_strings_that_are_no_utf8_are_noticed(tmp_path, lines_of):
 
 
 def test_columns_of_one_name_are_refused(tmp_path, lines_of):
-    path = written(tmp_path, pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), "arrow")
-    with pytest.raises(SynthError, match="two columns have the same name"):
-        lines_of(path)
+    table = pa.table([pa.array([1]), pa.array([2]), pa.array([3])], names=["b", "a", "a"])
+    for form in ("arrow", "parquet"):
+        path = written(tmp_path, table, form)
+        with pytest.raises(SynthError, match='two columns have the name "a".*rename one') as caught:
+            lines_of(path)
+        assert "damaged" not in str(caught.value) and "again" not in str(caught.value)
 
 
 # ---------------------------------------------------------------- directories and parts

@@ -196,11 +196,16 @@ def test_the_suffix_decides_and_format_overrides(tmp_path, source, convert, line
     for name, magic in {
         "a.jsonl": b"{",
         "a.NDJSON.GZ": b"\x1f\x8b",
-        "a.json.zstd": b"\x28\xb5\x2f\xfd",
+        "a.jsonl.zstd": b"\x28\xb5\x2f\xfd",
         "a.parquet": b"PAR1",
         "a.feather": b"ARROW1",
     }.items():
         assert convert(source, tmp_path / name).read_bytes().startswith(magic)
+    for name in ("a.json", "b.JSON.gz", "c.json.zst"):
+        with pytest.raises(UsageError, match=r"one value, .* lines: name it .*\.jsonl"):
+            sink(tmp_path / name)
+        assert not (tmp_path / name).exists()
+    assert convert(source, tmp_path / "a.json", "jsonl").read_bytes() == source.read_bytes()
     assert convert(source, tmp_path / "a.txt", "jsonl.zst").read_bytes().startswith(b"\x28\xb5")
 
 

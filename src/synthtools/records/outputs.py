@@ -36,6 +36,7 @@ _SUFFIXES = {
     ".parquet": "parquet",
     **dict.fromkeys((".arrow", ".feather", ".ipc"), "arrow"),
 }
+_ARRAY = re.compile(r"\.json(?=$|\.gz$|\.zstd?$)", re.IGNORECASE)
 
 
 class Sink(ABC):
@@ -133,23 +134,30 @@ def form_by_suffix(output: str, option: str = "-o") -> str:
     """The format that a file's name asks for.
 
     Raises:
-        UsageError: it asks for none.
+        UsageError: it asks for none, or for one array of records.
     """
-    name = os.path.basename(output).lower()
-    for suffix in sorted(_SUFFIXES, key=len, reverse=True):
-        if name.endswith(suffix):
-            return _SUFFIXES[suffix]
+    form = _named_form(output)
+    if _ARRAY.search(output):
+        raise UsageError(
+            f"{option} {output}: a .json file is one value, and records are written as lines: name it "
+            f"{_ARRAY.sub('.jsonl', output)}, or give --format {form}"
+        )
+    if form is not None:
+        return form
     raise UsageError(
         f"{option} {output}: the suffix says no format; use .jsonl, .jsonl.gz, .jsonl.zst, .parquet or "
         ".arrow, or give --format"
     )
 
 
+def _named_form(name: str) -> str | None:
+    name = os.path.basename(name).lower()
+    fitting = [suffix for suffix in _SUFFIXES if name.endswith(suffix)]
+    return _SUFFIXES[max(fitting, key=len)] if fitting else None
+
+
 def _form_of(shards: list[Shard]) -> str:
-    try:
-        return form_by_suffix(shards[0].name) if shards else "jsonl"
-    except UsageError:
-        return "jsonl"
+    return (_named_form(shards[0].name) if shards else None) or "jsonl"
 
 
 def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -267,17 +268,22 @@ def _row_blocks(
     import pyarrow as pa
 
     number = 1
-    tables = _arrow_tables(kind, file, batch_bytes)
+    tables = _arrow_tables(kind, file, shard.name, batch_bytes)
     while True:
         try:
             table = next(tables, None)
             if table is not None:
                 table.validate(full=True)
+        except SynthError as error:
+            yield Block(shard.name, number, broken=error)
+            return
         except (pa.ArrowException, OSError, ValueError) as error:
             if shard.changed(raw):
                 yield Block(shard.name, number, broken=_changed(shard))
                 return
             reason = f"damaged or truncated {kind} data ({_short(error)}); fetch or write it again"
+            if isinstance(error, pa.ArrowNotImplementedError):
+                reason = f"{kind} data of a kind that pyarrow does not read ({_short(error)})"
             yield Block(shard.name, number, broken=SynthError(f"{shard.name}: {reason}"))
             return
         if table is None:
@@ -291,24 +297,26 @@ def _row_blocks(
             number += piece.num_rows
 
 
-def _arrow_tables(kind: str, file: BufferedReader, batch_bytes: int) -> Iterator[pa.Table]:
+def _arrow_tables(
+    kind: str, file: BufferedReader, name: str, batch_bytes: int
+) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if kind == "parquet":
         parquet = pq.ParquetFile(file, pre_buffer=False, arrow_extensions_enabled=True)
-        _refuse_equal_names(parquet.schema_arrow)
+        _refuse_equal_names(parquet.schema_arrow, name)
         for piece in parquet.iter_batches(batch_size=_rows_of(parquet.metadata, batch_bytes)):
             yield pa.Table.from_batches([piece])
     elif kind == "arrow-file":
         reader = pa.ipc.open_file(file)
-        _refuse_equal_names(reader.schema)
+        _refuse_equal_names(reader.schema, name)
         for index in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(index)])
     else:
         watched = _Watched(file)
         stream = pa.ipc.open_stream(watched)
-        _refuse_equal_names(stream.schema)
+        _refuse_equal_names(stream.schema, name)
         for piece in stream:
             yield pa.Table.from_batches([piece])
         if watched.ended:
@@ -376,10 +384,13 @@ def _decoded_bytes(table: pa.Table) -> int:
     return size
 
 
-def _refuse_equal_names(schema: pa.Schema) -> None:
-    names = schema.names
-    if len(set(names)) < len(names):
-        raise ValueError("two columns have the same name")
+def _refuse_equal_names(schema: pa.Schema, source: str) -> None:
+    again = [name for name, count in Counter(schema.names).items() if count > 1]
+    if again:
+        raise SynthError(
+            f'{source}: two columns have the name "{again[0]}", and a record has one value of a name: '
+            "rename one of them where the file was made"
+        )
 
 
 def _short(error: Exception) -> str:
