@@ -24,19 +24,14 @@ from synthtools.text.lexical import (
     sequence_of,
     words_of,
 )
-from synthtools.text.unicode import WORD, unicode
 
 from .conftest import TEXT
 
 
-def plain_words(text):
-    return [t for t in reference.tokens(text) if unicode().classes[ord(t[0])] & WORD]
-
-
 @given(st.lists(TEXT, max_size=6))
-def test_words_and_characters_are_those_of_the_slow_tokeniser(texts):
+def test_words_and_characters_are_those_of_the_twin(texts):
     found = words_of(Texts.of(texts))
-    expected = [[reference.token_hash(word) for word in plain_words(text)] for text in texts]
+    expected = [[reference.token_hash(word) for word in reference.words(text)] for text in texts]
     assert [
         found.hashes[a:b].tolist() for a, b in zip(found.starts, found.starts[1:], strict=False)
     ] == expected

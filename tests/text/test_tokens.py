@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from synthtools.records.texts import Texts
 from synthtools.text import make_tables, reference
-from synthtools.text.ngrams import token_counts, word_counts
+from synthtools.text.ngrams import token_counts
 from synthtools.text.unicode import CAPITAL, CASED, IGNORABLE, TABLES, unicode
 
 from .conftest import TEXT, spelled
@@ -42,7 +42,6 @@ def test_kernel_and_twin_agree(text, limit):
 def test_twin_and_python_agree(text):
     assert reference.lower(text) == text.lower()
     assert reference.tokens(text) == PATTERN.findall(text.lower())
-    assert reference.words(text) == len(text.split())
 
 
 @pytest.mark.parametrize("between", ["", "a", " ", "\u0301A"])
@@ -134,10 +133,8 @@ def test_documents_do_not_touch():
 
 
 @given(st.lists(TEXT, max_size=4))
-def test_counts_of_tokens_and_words(texts):
-    buffer = Texts.of(texts)
-    assert list(token_counts(buffer)) == [len(reference.tokens(text)) for text in texts]
-    assert list(word_counts(buffer)) == [reference.words(text) for text in texts]
+def test_counts_of_tokens(texts):
+    assert list(token_counts(Texts.of(texts))) == [len(reference.tokens(text)) for text in texts]
 
 
 def test_a_slice_of_a_buffer_is_read_in_its_place(documents):

@@ -201,7 +201,7 @@ def _counter(options: Options, unit: str, jobs: Jobs) -> Callable[[Batch, Texts]
     if unit == "bytes":
         return lambda batch, texts: texts.lengths()
     if unit == "words":
-        from synthtools.text.ngrams import word_counts
+        from synthtools.text.words import word_counts
 
         return lambda batch, texts: word_counts(texts)
     counts = None

@@ -13,7 +13,7 @@ from synthtools.records.batch import Batch
 from synthtools.records.identity import ID_FIELD, Hashes, hashes
 from synthtools.records.texts import Texts
 from synthtools.text.lexical import Words, character_counts, words_of
-from synthtools.text.ngrams import word_counts
+from synthtools.text.words import word_counts
 
 FREE = ("lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings")
 MEASURES = (*FREE, "tokens", "semantic", "rates")
@@ -84,16 +84,16 @@ def look(
     """The work on one batch, for ``records.working``."""
 
     def work(batch: Batch, texts: Texts) -> Seen:
+        words = words_of(texts) if plan.of_words else None
         lengths = {
             "characters": character_counts(texts),
             "bytes": texts.lengths(),
-            "words": word_counts(texts),
+            "words": word_counts(texts) if words is None else np.diff(words.starts),
         }
         strings = list(texts) if encode is not None or plan.patterns else []
         tokens = encode(strings) if encode is not None else None
         if tokens is not None:
             lengths["tokens"] = np.array([len(ids) for ids in tokens], np.int64)
-        words = words_of(texts) if plan.of_words else None
         keys = hashes(batch.column(ID_FIELD), texts.views())
         return Seen(lengths, words, tokens, keys, matches(plan.patterns, strings))
 

@@ -1,7 +1,6 @@
 """Words of texts, and how varied the words of each text are: compiled.
 
-A word is a token of word characters (``\\w+`` in lower case, see ``reference.tokens``), known by its
-64-bit hash.
+A word (``reference.words``) is known by its 64-bit hash.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
-from synthtools.text.tokens import SLACK, buffers, decode, hash_of_ngram, longest_of, scan
-from synthtools.text.unicode import WORD, unicode
+from synthtools.text.tokens import buffers, hash_of_ngram, longest_of
+from synthtools.text.words import word_hashes
 
 _U = np.uint64
 
@@ -42,9 +41,9 @@ class Words(NamedTuple):
 def words_of(texts: Texts) -> Words:
     """Words of each text and its figures; safe in any thread.
 
-    Memory: 8 bytes a word, and about 100 bytes for each byte of the longest text.
+    Memory: 8 bytes a word, 8 bytes a byte of the texts at the most, and about 100 bytes for each word of the longest.
     """
-    hashes, starts = _words(*buffers(texts), *unicode())
+    hashes, starts = word_hashes(texts)
     return Words(hashes, starts, figures_of(hashes, starts))
 
 
@@ -61,29 +60,6 @@ def figures_of(hashes: np.ndarray, starts: np.ndarray) -> np.ndarray:
     figures = np.full((len(starts) - 1, 5), np.nan)
     _figures(hashes, starts, figures)
     return figures
-
-
-@compiled
-def _words(data, offsets, classes, lower):
-    longest = longest_of(offsets)
-    tokens, ends = np.empty(longest + SLACK, np.uint64), np.empty(longest + SLACK, np.int64)
-    text = np.empty(3 * longest + SLACK, np.uint8)
-    hashes = np.empty((offsets[-1] - offsets[0]) // 2 + offsets.size, np.uint64)
-    starts = np.empty(offsets.size, np.int64)
-    count = 0
-    for document in range(offsets.size - 1):
-        starts[document] = count
-        start, end = offsets[document], offsets[document + 1]
-        found, _, _ = scan(
-            data, start, start, end, classes, lower, tokens, 0, end - start + 1, text, ends, 0
-        )
-        for token in range(found):
-            code, _ = decode(text, ends[token - 1] + 1 if token > 0 else 0)
-            if classes[code] & WORD:
-                hashes[count] = tokens[token]
-                count += 1
-    starts[offsets.size - 1] = count
-    return hashes[:count].copy(), starts
 
 
 @compiled

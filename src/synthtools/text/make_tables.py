@@ -1,7 +1,8 @@
 """Writes ``unicode14.json`` from the running Python: ``python -m synthtools.text.make_tables``.
 
 Needs Python 3.11, whose Unicode is 14.0. The classes are those that Python's ``re`` and
-``str.lower`` go by, asked of Python itself.
+``str.lower`` go by, asked of Python itself; Word_Break is asked of the package regex, about the
+characters that Unicode 14.0 has.
 """
 
 from __future__ import annotations
@@ -11,9 +12,27 @@ import sys
 import unicodedata
 from itertools import groupby
 
-from synthtools.text.unicode import CASED, IGNORABLE, SPACE, TABLES, WORD
+import regex
+
+from synthtools.text import unicode
+from synthtools.text.unicode import CASED, COUNTS, IGNORABLE, SPACE, TABLES, WORD
 
 _CODE_POINTS = sys.maxunicode + 1
+_WORD_BREAKS = {
+    "ALetter": unicode.LETTER,
+    "Hebrew_Letter": unicode.HEBREW,
+    "Numeric": unicode.NUMBER,
+    "Katakana": unicode.KATAKANA,
+    "ExtendNumLet": unicode.JOINER,
+    "MidLetter": unicode.MID_LETTER,
+    "MidNum": unicode.MID_NUMBER,
+    "MidNumLet": unicode.MID_BOTH,
+    "Single_Quote": unicode.QUOTE,
+    "Double_Quote": unicode.DOUBLE_QUOTE,
+    "Extend": unicode.EXTEND,
+    "Format": unicode.EXTEND,
+    "ZWJ": unicode.EXTEND,
+}
 _I_WITH_DOT = 0x130  # the only one whose lower case is two code points
 
 
@@ -30,6 +49,20 @@ def classes() -> list[int]:
             value += IGNORABLE
         bits.append(value)
     return bits
+
+
+def word_breaks() -> list[int]:
+    """The Word_Break of each code point, with ``COUNTS``."""
+    patterns = {regex.compile(rf"\p{{WB={name}}}"): kind for name, kind in _WORD_BREAKS.items()}
+    found = []
+    for code in range(_CODE_POINTS):
+        character = chr(code)
+        kind = unicode.OTHER
+        if unicodedata.category(character) != "Cn":
+            kind = next((k for p, k in patterns.items() if p.match(character)), kind)
+        counts = character.isalnum() and kind != unicode.EXTEND
+        found.append(kind + COUNTS * counts)
+    return found
 
 
 def lower_cases() -> list[tuple[int, int]]:
@@ -61,14 +94,16 @@ def runs(pairs: list[tuple[int, int]]) -> list[list[int]]:
 
 def main() -> None:
     assert unicodedata.unidata_version == "14.0.0", unicodedata.unidata_version
-    bits = classes()
+    bits, breaks = classes(), word_breaks()
     pairs = lower_cases()
     for code, lower in pairs:
         # The kernels take the class of a character for that of its lower case.
         assert (bits[code] ^ bits[lower]) & (WORD | SPACE) == 0, hex(code)
+        assert breaks[code] == breaks[lower], hex(code)
     tables = {
         "unicode": unicodedata.unidata_version,
         "classes": [[len(list(group)), value] for value, group in groupby(bits)],
+        "breaks": [[len(list(group)), value] for value, group in groupby(breaks)],
         "lower": runs(pairs),
     }
     TABLES.write_text(json.dumps(tables, separators=(",", ":")).replace("]],", "]],\n") + "\n")

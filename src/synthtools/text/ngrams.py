@@ -20,12 +20,11 @@ from synthtools.text.tokens import (
     SLACK,
     bucket_of,
     buffers,
-    decode,
     finalise,
     hash_of_ngram,
     scan,
 )
-from synthtools.text.unicode import SPACE, unicode
+from synthtools.text.unicode import unicode
 
 _U = np.uint64
 
@@ -126,24 +125,6 @@ def _count_tokens(data, offsets, classes, lower, numbers):
         numbers[document] = number
 
 
-@compiled
-def _count_words(data, offsets, classes, numbers):
-    for document in range(offsets.size - 1):
-        position, end = offsets[document], offsets[document + 1]
-        number = 0
-        before = 1
-        while position < end:
-            code = np.int64(data[position])
-            size = 1
-            if code >= 0x80:
-                code, size = decode(data, position)
-            space = classes[code] & SPACE != 0
-            number += before & (not space)
-            before = np.int64(space)
-            position += size
-        numbers[document] = number
-
-
 @dataclass(frozen=True)
 class NgramHasher:
     """Puts the n-grams of lower-cased texts into buckets by a hash.
@@ -223,12 +204,4 @@ def token_counts(texts: Texts) -> np.ndarray:
     """Number of tokens of each text, int64 [texts]."""
     numbers = np.empty(len(texts), np.int64)
     _count_tokens(*buffers(texts), *unicode(), numbers)
-    return numbers
-
-
-def word_counts(texts: Texts) -> np.ndarray:
-    """Number of words between white space of each text (``len(text.split())``), int64 [texts]."""
-    numbers = np.empty(len(texts), np.int64)
-    data, offsets = buffers(texts)
-    _count_words(data, offsets, unicode().classes, numbers)
     return numbers

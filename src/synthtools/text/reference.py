@@ -9,11 +9,32 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 
-from synthtools.text.unicode import CAPITAL, CASED, IGNORABLE, SPACE, WORD, unicode
+from synthtools.text.unicode import (
+    CAPITAL,
+    CASED,
+    COUNTS,
+    DOUBLE_QUOTE,
+    EXTEND,
+    HEBREW,
+    IGNORABLE,
+    JOINER,
+    KATAKANA,
+    KIND,
+    LETTER,
+    MID_BOTH,
+    MID_LETTER,
+    MID_NUMBER,
+    NUMBER,
+    OTHER,
+    QUOTE,
+    SPACE,
+    WORD,
+    unicode,
+    word_breaks,
+)  # fmt: skip
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -71,11 +92,57 @@ def tokens(text: str) -> list[str]:
     return found
 
 
-def words(text: str) -> int:
-    """Number of words between white space: ``len(text.split())`` on Python 3.11."""
-    classes = _classes()
-    spaces = [True] + [bool(classes[ord(character)] & SPACE) for character in text]
-    return sum(before and not this for before, this in pairwise(spaces))
+def words(text: str) -> list[str]:
+    """Words in lower case by UAX 29: its segments that hold a letter or a digit (``str.isalnum``).
+
+    Where no rule joins them, each character is a word: ideographs, hiragana, Thai, Lao, Khmer,
+    Burmese, with the marks that belong to them. WB3c, which joins pictures, is left out.
+    """
+    breaks = word_breaks()
+    segments: list[tuple[int, str]] = []  # the Word_Break of a character, and it with its marks
+    for character in lower(text):
+        bits = int(breaks[ord(character)])
+        if bits & KIND == EXTEND and segments:
+            segments[-1] = segments[-1][0], segments[-1][1] + character  # WB4
+        else:
+            segments.append((bits & KIND, character))
+    kinds = [OTHER, OTHER, *(kind for kind, _ in segments), OTHER]
+    found: list[str] = []
+    for place, (_, part) in enumerate(segments):
+        if place and _joined(*kinds[place : place + 4]):
+            found[-1] += part
+        else:
+            found.append(part)
+    return [word for word in found if any(breaks[ord(c)] & COUNTS for c in word)]
+
+
+def _joined(earlier: int, before: int, after: int, later: int) -> bool:
+    """Whether no word ends between ``before`` and ``after``: WB5 to WB13b of UAX 29."""
+    letters, middle = (LETTER, HEBREW), (MID_LETTER, MID_BOTH, QUOTE)
+    numbers = (MID_NUMBER, MID_BOTH, QUOTE)
+    if before in letters and after in letters:  # WB5
+        return True
+    if before in letters and after in middle and later in letters:  # WB6
+        return True
+    if earlier in letters and before in middle and after in letters:  # WB7
+        return True
+    if before == HEBREW and after == QUOTE:  # WB7a
+        return True
+    if (before, after, later) == (HEBREW, DOUBLE_QUOTE, HEBREW):  # WB7b
+        return True
+    if (earlier, before, after) == (HEBREW, DOUBLE_QUOTE, HEBREW):  # WB7c
+        return True
+    if before in (*letters, NUMBER) and after in (*letters, NUMBER):  # WB8, WB9, WB10
+        return True
+    if earlier == NUMBER and before in numbers and after == NUMBER:  # WB11
+        return True
+    if before == NUMBER and after in numbers and later == NUMBER:  # WB12
+        return True
+    if before == KATAKANA and after == KATAKANA:  # WB13
+        return True
+    if before in (*letters, NUMBER, KATAKANA, JOINER) and after == JOINER:  # WB13a
+        return True
+    return before == JOINER and after in (*letters, NUMBER, KATAKANA)  # WB13b
 
 
 # ---------------------------------------------------------------- hashes

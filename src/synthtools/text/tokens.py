@@ -86,7 +86,7 @@ def decode(data, position):
 
 
 @compiled
-def _encode(code):
+def encode(code):
     """UTF-8 of a code point as a uint64, the first byte lowest, and its number of bytes."""
     if code < 0x80:
         return _U(code), 1
@@ -100,7 +100,7 @@ def _encode(code):
 
 
 @compiled
-def _ends_a_word(data, start, position, end, classes):
+def ends_a_word(data, start, position, end, classes):
     """Whether the capital sigma at ``position`` has the final form: cased before, none after."""
     before = position
     bits = IGNORABLE
@@ -122,6 +122,20 @@ def _ends_a_word(data, start, position, end, classes):
             return not bits & CASED
         after += size
     return True
+
+
+@compiled
+def latin(eight):
+    """The high bits of the bytes that are Latin letters, digits, and neither of both nor "_".
+
+    The first two are wrong of bytes above 0x7F.
+    """
+    seven_bits = eight & _LOW
+    letters = seven_bits | _CASE
+    letters = (letters + _FROM_A) & ~(letters + _ABOVE_Z)
+    digits = (seven_bits + _FROM_0) & ~(seven_bits + _ABOVE_9)
+    underscores = ~((seven_bits ^ _UNDERSCORE) + _LOW)
+    return letters & _HIGH, digits & _HIGH, ~((letters | digits | underscores) & ~eight) & _HIGH
 
 
 @compiled
@@ -151,17 +165,12 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
             break
         if filled == _ZERO and kind != 0 and end - position >= 8 and not after_dotted_i:
             eight = load(data, _U(position))
-            seven_bits = eight & _LOW
-            letters = seven_bits | _CASE
-            letters = (letters + _FROM_A) & ~(letters + _ABOVE_Z)
-            digits = (seven_bits + _FROM_0) & ~(seven_bits + _ABOVE_9)
-            underscores = ~((seven_bits ^ _UNDERSCORE) + _LOW)
-            stops = ~((letters | digits | underscores) & ~eight) & _HIGH
+            letters, _, stops = latin(eight)
             first_stop = stops & (~stops + _ONE)
             before = (first_stop >> _SEVEN) - _ONE  # all bits of the bytes before it
             found = ((before & _ONES) * _ONES) >> _56
             if found > _ZERO:
-                word = (eight | ((letters & _HIGH) >> _TWO)) & before
+                word = (eight | (letters >> _TWO)) & before
                 position += np.int64(found)
                 length += found
                 if writes:
@@ -179,7 +188,7 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
                         text[at] = _BLANK
                         at += _ONE
                     count += 1
-                    blanks = ~((seven_bits ^ _CASE) + _LOW)
+                    blanks = ~(((eight & _LOW) ^ _CASE) + _LOW)
                     position += np.int64(blanks & first_stop != _ZERO)
                     kind = SPACE
                     state, word, length = _ZERO, _ZERO, _ZERO
@@ -217,7 +226,7 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
             elif code == _DOTTED_I:
                 code, size = np.int64(lower[code]), 0
                 after_dotted_i = True
-            elif code == _SIGMA and _ends_a_word(data, start, position, end, classes):
+            elif code == _SIGMA and ends_a_word(data, start, position, end, classes):
                 code = np.int64(_FINAL_SIGMA)
             else:
                 code = np.int64(lower[code])
@@ -238,7 +247,7 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
             kind = bits & (WORD | SPACE)
         position += size
         if kind != SPACE:
-            encoded, added = _encode(code)
+            encoded, added = encode(code)
             word |= encoded << filled
             filled += _EIGHT * _U(added)
             length += _U(added)

@@ -1,6 +1,6 @@
 """Unicode 14.0 as Python 3.11 sees it, frozen: tokens must not change with the version of Python.
 
-``unicode14.json`` holds runs of code points of one class, and runs of capitals; ``make_tables``
+``unicode14.json`` holds runs of code points of one class or one Word_Break, and runs of capitals; ``make_tables``
 wrote it.
 """
 
@@ -21,6 +21,14 @@ CASED = 4  # has a case, and is not ignorable
 IGNORABLE = 8  # Case_Ignorable: looked through for the form of a capital sigma
 CAPITAL = 16  # its lower case is another code point
 
+# Word_Break of UAX 29, as far as words depend on it; "." is MidNumLet, EXTEND is Format and ZWJ too.
+(
+    OTHER, LETTER, HEBREW, NUMBER, KATAKANA, JOINER, MID_LETTER, MID_NUMBER, MID_BOTH, QUOTE,
+    DOUBLE_QUOTE, EXTEND,
+) = range(12)  # fmt: skip
+KIND = 15
+COUNTS = 16  # makes what it stands in a word: a letter or a number, by str.isalnum()
+
 
 class Unicode(NamedTuple):
     """What the kernels look up.
@@ -35,12 +43,24 @@ class Unicode(NamedTuple):
     lower: np.ndarray
 
 
+def _runs(name: str) -> np.ndarray:
+    lengths, bits = np.array(json.loads(TABLES.read_text())[name], np.int64).T
+    return np.repeat(bits.astype(np.uint8), lengths)
+
+
+@cache
+def word_breaks() -> np.ndarray:
+    """The Word_Break of each code point with ``COUNTS``, uint8 [0x110000], read at the first call."""
+    breaks = _runs("breaks")
+    breaks.setflags(write=False)
+    return breaks
+
+
 @cache
 def unicode() -> Unicode:
     """The tables, read at the first call (about two milliseconds, 1.6 MB)."""
     tables = json.loads(TABLES.read_text())
-    lengths, bits = np.array(tables["classes"], np.int64).T
-    classes = np.repeat(bits.astype(np.uint8), lengths)
+    classes = _runs("classes")
     capitals = [
         (np.arange(count) * step + first, offset) for first, count, step, offset in tables["lower"]
     ]
