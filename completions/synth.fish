@@ -284,7 +284,7 @@ complete -c synth -n '__synth_tool_is sample' -s h -l help -d 'Show this message
 complete -c synth -n '__synth_tool_is stats' -l by -x -d 'Groups are the values of this field (default: each input is a group)'
 complete -c synth -n '__synth_tool_is stats' -l measures -x -d 'What to measure: lengths, vocabulary, heaps, ngrams, compression, self-bleu, openings, tokens, semantic, rates (default: all that need no model, and what the options for a tokenizer, vectors and patterns ask for)'
 complete -c synth -n '__synth_tool_is stats' -l tests -x -d 'Numbers of documents by which groups are tested: words, ttr, mtld, hdd, entropy, lexical_diversity; or all, or none (default: words, mtld and lexical_diversity, as far as they are measured)'
-complete -c synth -n '__synth_tool_is stats' -l rate -x -d 'How often this pattern (Python\'s re; (?i) for any case) comes in 1,000 words between white space, with a 95 % bootstrap interval over documents [ours]'
+complete -c synth -n '__synth_tool_is stats' -l rate -x -d 'How often this pattern (Python\'s re; (?i) for any case) comes in 1,000 words, with a 95 % bootstrap interval over documents [ours]'
 complete -c synth -n '__synth_tool_is stats' -l tokenizer -x -a 'builtin (__fish_complete_directories)' -d 'Count the tokens of this tokenizer (builtin, a directory or a Hub id): lengths, frequencies, tokens that stand out'
 complete -c synth -n '__synth_tool_is stats' -l vector-field -x -d 'Semantic diversity of the vectors in this field'
 complete -c synth -n '__synth_tool_is stats' -l vector-model -x -d 'Take the vectors from this model instead (builtin, a directory or a Hub id): the mean of its last hidden states over the text [ours]'

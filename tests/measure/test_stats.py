@@ -24,6 +24,7 @@ from synthtools.measure.significance import compared, corrected_by_holm, mann_wh
 from synthtools.measure.token_frequency import kernel_density
 from synthtools.measure.vocabulary import heaps, matched
 from synthtools.reports import document
+from synthtools.text import reference
 from synthtools.text.self_bleu import sentences
 
 NAMES = sorted(topics)
@@ -229,7 +230,7 @@ def test_inputs_are_groups_and_cores_change_nothing(folder):
     assert [g["name"] for g in (first, odd, empty)] == list(inputs)
     texts = [topics[name] for name in NAMES[:60]]
     assert first["lengths"]["characters"]["total"] == sum(map(len, texts))
-    assert first["lengths"]["words"]["total"] == sum(len(text.split()) for text in texts)
+    assert first["lengths"]["words"]["total"] == sum(len(reference.words(text)) for text in texts)
     assert 0 < first["heaps"]["beta"] < 1
     assert first["vocabulary"]["ttr"] == first["ngrams"]["1"]["distinct_share"]
     assert odd["documents"] == 7 and odd["heaps"]["reason"]
@@ -268,6 +269,18 @@ def test_each_odd_text_alone(folder):
     assert [g["documents"] for g in report["groups"]] == [1] * 7
     assert report["tests"]["words"]["reason"] and report["groups"][0]["heaps"]["beta"] is None
     assert report["groups"][2]["lengths"]["characters"]["total"] == 14
+
+
+def test_words_of_scripts_with_marks(tmp_path):
+    """One each of Hindi, French in NFD, Turkish, Hebrew and Arabic with vowel signs; 中文 are two."""
+    text = "नमस्ते e\u0301cole İstanbul שָׁלוֹם مَرْحَبًا don't 3.14 中文"
+    (tmp_path / "marks.jsonl").write_text(2 * (json.dumps({"text": text}) + "\n"))
+    group = synth("marks.jsonl", cwd=tmp_path)["groups"][0]
+    assert group["lengths"]["words"]["total"] == group["vocabulary"]["words"] == 18
+    assert group["vocabulary"]["types"] == 9
+    assert group["openings"]["openings"] == [["नमस्ते e\u0301cole i\u0307stanbul שָׁלוֹם", 1.0]]
+    group = synth("marks.jsonl", "--measures", "lengths", cwd=tmp_path)["groups"][0]
+    assert group["lengths"]["words"]["total"] == 18
 
 
 @pytest.mark.parametrize(

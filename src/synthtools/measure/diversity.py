@@ -13,6 +13,7 @@ import zstandard
 
 from synthtools.text.lexical import BREAK, HDD, MTLD, figures_of, ngram_counts
 from synthtools.text.self_bleu import self_bleu_of
+from synthtools.text.unicode import marks
 
 ORDERS = (1, 2, 3)
 _LEVEL = 3
@@ -20,8 +21,8 @@ _LIST = 10
 _OPENING = 4
 _TEMPLATE = 6
 _FRAME_WORDS = 100
-# The first tokens of a text, without looking at the others.
-_FIRST = r"\s*(\w+|[^\w\s]+)"
+# The first tokens of a text, without looking at the others; combining marks stay in their words.
+_FIRST = rf"\s*(\w[\w{marks()}]*|[^\w\s]+)"
 _BEGINNING = {
     n: re.compile(_FIRST + f"(?:{_FIRST}" * (n - 1) + ")?" * (n - 1)) for n in (_OPENING, _TEMPLATE)
 }

@@ -28,7 +28,7 @@ def mix(
             "--unit",
             metavar="tokens|words|bytes|documents",
             help="What shares and --total count (default: tokens with --tokenizer, else bytes of "
-            "text).",
+            "text). Words are those of synth stats.",
         ),
     ] = None,
     tokenizer: Annotated[

@@ -47,8 +47,8 @@ def stats(
         option(
             "--rate",
             metavar="NAME=REGEX",
-            help="How often this pattern (Python's re; (?i) for any case) comes in 1,000 words between "
-            "white space, with a 95 % bootstrap interval over documents [ours]. Again for further "
+            help="How often this pattern (Python's re; (?i) for any case) comes in 1,000 words, "
+            "with a 95 % bootstrap interval over documents [ours]. Again for further "
             "patterns. Nothing keeps a pattern from being slow: test it on a few records.",
             show_default=False,
         ),
@@ -143,9 +143,10 @@ def stats(
 ) -> None:
     """How long, how rich and how varied texts are, and whether corpora differ.
 
-    Words are lower-cased runs of letters, digits and underscores. Lengths are in characters, bytes,
-    words between white space, and tokens. The vocabulary's growth is fitted by Heaps' law V(n) =
-    K·n^β. Type-token ratio, MTLD and HD-D are those of the package lexicalrichness; lexical diversity
+    Words are those of Unicode (UAX 29) in lower case: don't, 3.14 and नमस्ते are one each. Where no
+    spaces are written, each ideograph and hiragana, and each letter of Thai, Lao, Khmer and Burmese,
+    is counted as one: let a segmenter put spaces first where words are meant. Lengths are in
+    characters, bytes, words, and tokens. The vocabulary's growth is fitted by Heaps' law V(n) = K·n^β. Type-token ratio, MTLD and HD-D are those of the package lexicalrichness; lexical diversity
     is 100 − self-BLEU by sacreBLEU's definition, within documents and pooled (Baskets). Beside them:
     distinct-n and entropy of n-grams, the compression ratio, repeated openings, frequencies of tokens,
     semantic diversity of vectors.
