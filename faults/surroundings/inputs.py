@@ -14,10 +14,13 @@ from faults.cases import (
     case,
     human,
     nothing_left,
+    run,
     running,
     seen,
+    silent,
     sound,
 )
+from faults.tools import FORMS
 
 
 def _fed(words: list[object], pipe: Path, act: Callable[[], None], **more: object) -> Seen:
@@ -62,6 +65,35 @@ def input_shrinks(folder: Path) -> Seen:
     return _changed(folder, lambda file: file.truncate(500_000))
 
 
+@case("an input that grows while it is read", quick=True)
+def input_grows(folder: Path) -> Seen:
+    def append(file: BinaryIO) -> None:
+        file.seek(0, os.SEEK_END)
+        file.write(b'{"text": "one more"}\n' * 5)
+
+    return _changed(folder, append)
+
+
+@case("inputs of every other format that grow or are cut short while they are read")
+def input_of_other_formats_changes(folder: Path) -> Seen:
+    found = Seen()
+    for form in FORMS[1:]:
+        for what, act in (("grows", _append), ("cut", _cut)):
+            place = folder / f"{form}-{what}"
+            place.mkdir()
+            found = _changed(place, act, form)
+    return found
+
+
+def _append(file: BinaryIO) -> None:
+    file.seek(0, os.SEEK_END)
+    file.write(b"more")
+
+
+def _cut(file: BinaryIO) -> None:
+    file.truncate(200_000)
+
+
 @case("an input that is written over while it is read", quick=True)
 def input_overwritten(folder: Path) -> Seen:
     def over(file: BinaryIO) -> None:
@@ -72,9 +104,12 @@ def input_overwritten(folder: Path) -> Seen:
     return _changed(folder, over)
 
 
-def _changed(folder: Path, act: Callable[[BinaryIO], object]) -> Seen:
+def _changed(folder: Path, act: Callable[[BinaryIO], object], form: str = "jsonl") -> Seen:
     """An input that changes while a reader has its beginning; the pipe holds the tool up."""
-    data = human(folder, 8000)
+    data = human(folder, 8000 if form == "jsonl" else 60_000)
+    if form != "jsonl":
+        silent(run("cat", data, "-o", data.with_suffix(f".{form}")))
+        data = data.with_suffix(f".{form}")
     out = folder / "o"
     out.mkdir()
     fifo = folder / "slow"
@@ -89,7 +124,7 @@ def _changed(folder: Path, act: Callable[[BinaryIO], object]) -> Seen:
         reading.read()
     _, errors = process.communicate(timeout=60)
     done = subprocess.CompletedProcess([], process.returncode, b"", errors)
-    return seen(done, "human.jsonl", "changed while it was read", code=1)
+    return seen(done, data.name, "changed while it was read", code=1)
 
 
 @case("a source of mix that changes between its two readings")

@@ -14,7 +14,7 @@ from types import FrameType
 import typer
 
 from synthtools import __version__
-from synthtools.cli import options, terminal
+from synthtools.cli import interrupts, options, terminal
 from synthtools.cli.commands import add
 from synthtools.errors import OutputClosed, SynthError
 from synthtools.records.files import remove_unfinished
@@ -69,6 +69,7 @@ def main() -> None:
     # A terminal that is closed; whoever started us with nohup wants us to go on.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _interrupt)
+    interrupts.listen()
     code = _run()
     if "ray" in sys.modules:
         from synthtools.scale.cluster import disconnect

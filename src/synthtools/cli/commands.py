@@ -16,6 +16,8 @@ from typer.core import TyperCommand
 from synthtools.cli.options import ARGUMENTS, DEBUG, checked
 from synthtools.cli.parameters import Parameter, option, parameter, parameters, values
 from synthtools.cli.publish import publish
+from synthtools.machine import process
+from synthtools.records.files import claimed
 from synthtools.redaction import hidden
 
 _DEBUG = parameter(
@@ -56,12 +58,27 @@ def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> Non
 
     def callback(**given: Any) -> None:
         DEBUG.set(given.pop("debug"))
-        call(given)
+        with claimed(_outputs(given)):
+            call(given)
 
     callback.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [_typed(one) for one in (*known, _DEBUG)]
     )
     app.command(tool, cls=Command, help=inspect.cleandoc(text or ""), **settings)(callback)
+
+
+# What tools write beside their output.
+_BESIDE = ("report", "plot", "save_estimator", "markdown")
+
+
+def _outputs(given: dict[str, Any]) -> list[tuple[str, str]]:
+    """(option, file) of what a tool writes; nothing in a process that torchrun started beside the
+    first, which writes for all."""
+    if process()[0] > 0:
+        return []
+    named = {"-o": given.get("output"), "--rejects": given.get("rejects")}
+    named |= {f"--{name.replace('_', '-')}": given.get(name) for name in _BESIDE}
+    return [(flag, name) for flag, name in named.items() if name and name != "-"]
 
 
 def _run(module: ModuleType, given: dict[str, Any]) -> None:

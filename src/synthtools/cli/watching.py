@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from synthtools.cli import terminal
+from synthtools.cli import interrupts, terminal
 from synthtools.cli.recipe import Watching
 from synthtools.cli.run import Run
 from synthtools.errors import SynthError
@@ -100,11 +100,13 @@ class StopOnSignal:
         return self._asked
 
     def __enter__(self) -> None:
+        interrupts.excuse()
         self._before = {
             number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
         }
 
     def __exit__(self, *error: object) -> None:
+        interrupts.no_excuse()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

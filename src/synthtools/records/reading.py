@@ -179,6 +179,8 @@ def _line_blocks(
                 raise _changed(shard)
         except (SynthError, OSError) as error:
             failure = error if isinstance(error, SynthError) else _unreadable(shard, error)
+            if shard.changed(raw):  # what looks damaged was cut or added to meanwhile
+                failure = _changed(shard)
             yield Block(shard.name, number, b"".join(rest), broken=failure)
             return
         end = data.rfind(b"\n") + 1
