@@ -255,6 +255,11 @@ def test_rationales_that_reach_the_answer_are_kept(generate: Any) -> None:
         ("", "18", False),
         ("The answer is eighteen", "18", False),
         ("The answer is 50%", "50 %", True),
+        ("The answer is -$5", "5", False),
+        ("The answer is -$5.", "-5", True),
+        ("The answer is **$.75**.", "0.75", True),
+        ("The answer is .75", "75", False),
+        ("The answer is 75", ".75", False),
     ],
 )
 def test_what_reaches_an_answer(text: str, gold: str, right: bool) -> None:

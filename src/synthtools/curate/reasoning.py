@@ -22,7 +22,7 @@ from synthtools.records.transform import gathered
 _TOGETHER = 2048
 _GOLD_MARK = "####"  # of GSM8K, before the answer
 _SAID = re.compile(r"\banswer\s+is\b\s*:?", re.IGNORECASE)
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
+_NUMBER = re.compile(r"-?[$€£¥]?(?:\d[\d,]*(?:\.\d+)?(?:/\d+)?|(?<!\d)\.\d+)")
 
 
 def gold_of(value: Any) -> str:
@@ -53,11 +53,12 @@ def _bare(text: str) -> str:
 
 
 def _number(text: str) -> Fraction | None:
-    found = _NUMBER.fullmatch(_bare(text).rstrip("%").strip())
+    marks = " *\"'()$`%"
+    found = _NUMBER.fullmatch(text.strip(marks).rstrip(".").strip(marks))
     if not found:
         return None
     try:
-        return Fraction(found[0].replace(",", ""))
+        return Fraction(re.sub("[,$€£¥]", "", found[0]))
     except (ValueError, ZeroDivisionError):
         return None
 
