@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 NAMES = (
     *("scoring", "memory", "data", "mix", "diversity", "training", "unlearning", "generation"),
+    "harness",
     "scaling",
     *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),
 )

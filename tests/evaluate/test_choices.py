@@ -45,7 +45,16 @@ def harness_yaml(folder, questions):
         "description": "The following are multiple choice questions (with answers) about "
         "{{subject|replace('_', ' ')}}.\n\n",
     }
-    for task in (one, two):
+    filled = "prompt.split('_')[0] + choices"
+    three = one | {
+        "task": "theirs_winogrande",
+        "dataset_kwargs": {"data_files": {"test": str(questions / "winogrande/test.jsonl")}},
+        "doc_to_text": "answer",
+        "doc_to_choice": "{{[%s[0], %s[1]]}}" % (filled, filled),
+        "doc_to_target": "{{prompt.split('_')[1]}}",
+        "target_delimiter": "",
+    }
+    for task in (one, two, three):
         (folder / f"{task['task']}.yaml").write_text(yaml.safe_dump(task))
 
 
@@ -60,17 +69,19 @@ def test_our_numbers_are_the_harness_own(kind, tiny_models, questions, synth, tm
     try:
         theirs = evaluator.simple_evaluate(
             model=HFLM(pretrained=str(tiny_models[kind]), device="cpu", batch_size=8),
-            tasks=["theirs_arc", "theirs_mmlu"],
+            tasks=["theirs_arc", "theirs_mmlu", "theirs_winogrande"],
             task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
             bootstrap_iters=0,
         )
     finally:
         logging.disable(logging.NOTSET)
     samples = tmp_path / "samples.jsonl"
-    words = ["eval", tiny_models[kind], "--suite", "arc_easy,mmlu", "--data", questions]
+    words = ["eval", tiny_models[kind], "--suite", "arc_easy,mmlu,winogrande"]
+    words += ["--data", questions]
     ours = synth(*words, "--shots", 0, "--samples", samples, "--bootstrap", 0)
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
-    for name, other in (("arc_easy", "theirs_arc"), ("mmlu", "theirs_mmlu")):
+    for name in ("arc_easy", "mmlu", "winogrande"):
+        other = {"arc_easy": "theirs_arc"}.get(name, f"theirs_{name}")
         figures = ours["suites"][name]["figures"]
         assert figures["accuracy"] == theirs["results"][other]["acc,none"]
         assert figures["accuracy_norm"] == theirs["results"][other]["acc_norm,none"]

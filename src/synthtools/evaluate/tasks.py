@@ -223,7 +223,8 @@ class Question:
     Attributes:
         prompts: what stands before each choice (all the same, but where a gap is filled).
         endings: what is scored after it.
-        lengths: characters of each choice, by which the normalised accuracy divides.
+        lengths: characters of each choice, by which the normalised accuracy divides; where a gap is
+            filled, of the text up to its end, as in the harness.
         gold: the right one.
     """
 
@@ -248,7 +249,7 @@ def question(task: Task, record: dict[str, Any], shots: str = "") -> Question:
         return Question(
             [f"{shots}{before}{choice}" for choice in choices],
             [after] * len(choices),
-            [len(choice) for choice in choices],
+            [len(before + choice) for choice in choices],
             gold,
         )
     said = list(string.ascii_uppercase[: len(choices)]) if task.letters else choices
