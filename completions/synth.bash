@@ -21,10 +21,10 @@ _synth() {
             words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot warm"
             ;;
         edit)
-            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --debug -h --help"
+            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --answers-as --patience --kv-cache --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs) value=word ;;
+                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --answers-as | --patience | --kv-cache | --ray | -j | --jobs) value=word ;;
                 --rejection) value=word words="authors exact" ;;
                 --scores | --rejects | --report | -o | --output | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
@@ -36,10 +36,10 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache --ray -j --jobs --debug -h --help"
+            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --answers-as --patience --kv-cache --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --prompt-field | --candidates | --bootstrap | --seed | --epsilon | --shard | --text-field | --shard-size | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | --ray | -j | --jobs) value=word ;;
+                --prompt-field | --candidates | --bootstrap | --seed | --epsilon | --shard | --text-field | --shard-size | --revision | --context | --devices | --batch-tokens | --stride | --server | --answers-as | --patience | --kv-cache | --ray | -j | --jobs) value=word ;;
                 --plot | --rejects | --report | -o | --output) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
@@ -152,10 +152,10 @@ _synth() {
             esac
             ;;
         generate)
-            options="--prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --on-error --rejects -q --quiet --shard --report -o --output --format --force --resume --shard-size --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --kv-cache --requests --tokens-in-flight --timeout --patience --ray -j --jobs --debug -h --help"
+            options="--prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --on-error --rejects -q --quiet --shard --report -o --output --format --force --resume --shard-size --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --answers-as --patience --kv-cache --requests --tokens-in-flight --timeout --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --continue | --self-instruct | --answer-field | --wrong-field | --response-field | --model-field | --shard | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --patience | --ray | -j | --jobs) value=word ;;
+                --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --continue | --self-instruct | --answer-field | --wrong-field | --response-field | --model-field | --shard | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --server | --answers-as | --patience | --kv-cache | --requests | --tokens-in-flight | --timeout | --ray | -j | --jobs) value=word ;;
                 --template | --system | --schema | --rejects | --report | -o | --output) value=file ;;
                 --assign) value=word words="single stratified" ;;
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
@@ -168,10 +168,10 @@ _synth() {
             esac
             ;;
         eval)
-            options="-s --suite --list --data --limit --allow-code-execution --sandbox --task-files --shots --samples --pairs --answers --judgments --target --human --valid --baseline --bootstrap --force --report --plot --json --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --kv-cache -j --jobs --seed --on-error --rejects -q --quiet --judge --judge-server --judge-tokens --judge-retries --show-prompts --max-new-tokens --temperature --top-p --reference --length-controlled --author-files --debug -h --help"
+            options="-s --suite --list --data --limit --allow-code-execution --sandbox --task-files --shots --samples --pairs --answers --judgments --target --human --valid --baseline --bootstrap --force --report --plot --json --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --answers-as --patience --kv-cache -j --jobs --seed --on-error --rejects -q --quiet --judge --judge-server --judge-tokens --judge-retries --show-prompts --max-new-tokens --temperature --top-p --reference --length-controlled --author-files --debug -h --help"
             operand=file
             case $prev in
-                -s | --suite | --limit | --sandbox | --shots | --target | --human | --baseline | --bootstrap | --revision | --context | --devices | --batch-tokens | --stride | --server | --kv-cache | -j | --jobs | --seed | --judge-server | --judge-tokens | --judge-retries | --max-new-tokens | --temperature | --top-p) value=word ;;
+                -s | --suite | --limit | --sandbox | --shots | --target | --human | --baseline | --bootstrap | --revision | --context | --devices | --batch-tokens | --stride | --server | --answers-as | --patience | --kv-cache | -j | --jobs | --seed | --judge-server | --judge-tokens | --judge-retries | --max-new-tokens | --temperature | --top-p) value=word ;;
                 --data | --task-files | --author-files) value=dir ;;
                 --samples | --pairs | --answers | --judgments | --valid | --report | --plot | --rejects | --reference) value=file ;;
                 --tokenizer | --judge) value=dir words="builtin" ;;

@@ -31,14 +31,18 @@ def generated(url: str, *, tries: int = 2, timeout: float = 5.0, patience: float
 
 def scored(url: str) -> Any:
     """Scores of two texts, in this process."""
-    from synthtools.lm import server_backend
+    from synthtools.lm import server_http, server_pool
     from synthtools.lm.loading import ModelName
     from synthtools.lm.scorer import Settings, open_model
     from synthtools.lm.scores import Request
 
-    settings = Settings(ModelName("tiny", tokenizer=str(model())), server=url)
+    settings = Settings(ModelName("tiny", tokenizer=str(model())), server=url, patience=1.0)
     request = Request(candidates=1)
-    with patch.object(server_backend.time, "sleep"), open_model(settings, request) as opened:
+    with (
+        patch.object(server_pool, "_FIRST_PAUSE", 0.01),
+        patch.object(server_http, "_FIRST_PAUSE", 0.01),
+        open_model(settings, request) as opened,
+    ):
         return opened.score(opened.tokenise(["a text to score", "and another"]), request)
 
 

@@ -28,17 +28,14 @@ _ODD: list[Any] = [
     {"model": "tiny", "choices": [{"text": 1, "finish_reason": "stop"}]},
     {"model": "tiny", "choices": [{"text": "\ud800", "finish_reason": "stop"}]},
     {"model": "tiny", "choices": [{"text": "a", "finish_reason": None}]},
-    {"model": "tiny", "choices": [{"text": "a", "finish_reason": "stop"}], "usage": [1]},
-    {
-        "model": "tiny",
-        "choices": [{"text": "a", "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": float("inf")},
-    },
+    {"model": "tiny", "choices": [{"text": "a", "finish_reason": "stop", "index": 1}]},
+    {"model": "tiny", "choices": [{"text": "a", "finish_reason": "stop"}] * 2},
+    {"model": "tiny-2", "choices": [{"text": "a", "finish_reason": "stop"}]},
     {"model": "another", "choices": [{"text": "a", "finish_reason": "stop"}]},
 ]
 
 
-@case("answers that are no JSON, nested 100,000 deep, of other types, of another model")
+@case("answers that are no JSON, nested 100,000 deep, of other types, of another model or prompt")
 def wrong_json(folder: Path) -> Seen:
     with serving() as server:
         for odd in _ODD:
@@ -62,7 +59,10 @@ def _row(token: Any, logprob: Any = -1.0, rank: Any = 1) -> dict[str, Any]:
     return {str(token): {"logprob": logprob, "rank": rank}}
 
 
-@case("log-probabilities of other tokens, negative ids, NaN, above 0, too few, as words", True)
+@case(
+    "log-probabilities of other tokens, negative ids, NaN, above 0, below all, too few, as words",
+    True,
+)
 def wrong_tokens(folder: Path) -> Seen:
     changes: list[Callable[[list[int]], list[Any]]] = [
         lambda ids: [None] + [_row(token + 1) for token in ids[1:]],
@@ -70,6 +70,10 @@ def wrong_tokens(folder: Path) -> Seen:
         lambda ids: [None] + [_row(token) | _row(2**40, -0.5, 0) for token in ids[1:]],
         lambda ids: [None] + [_row(token, float("nan")) for token in ids[1:]],
         lambda ids: [None] + [_row(token, 5.0) for token in ids[1:]],
+        lambda ids: [None] + [_row(token, False) for token in ids[1:]],
+        lambda ids: [None] + [_row(token, float("-inf")) for token in ids[1:]],
+        lambda ids: [None] + [_row(token, -1e39) for token in ids[1:]],
+        lambda ids: [None] + [_row(token, -0.1) | _row(1, -0.1, 2) for token in ids[1:]],
         lambda ids: [None] + [_row(token, "a") for token in ids[1:]],
         lambda ids: [None] + [_row(token, None) for token in ids[1:]],
         lambda ids: [None] + [_row(token, -1.0, "a") | _row(1, -2.0, 1) for token in ids[1:]],
@@ -81,7 +85,7 @@ def wrong_tokens(folder: Path) -> Seen:
         sound(len(scored(server.url)) == 2, "the right answer is not taken")
         for change in changes:
             server.act = _with_rows(change)
-            result = refused(lambda: scored(server.url), "gives no log-probabilities of a prompt")
+            result = refused(lambda: scored(server.url), "wrong log-probabilities of a prompt")
     return result._replace(line=result.line.replace(server.url, "http://…"))
 
 

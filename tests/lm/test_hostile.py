@@ -106,7 +106,7 @@ def test_deep_answers_are_no_json() -> None:
 
 @pytest.mark.parametrize("key", ["a\nX-Evil: 1", "ä", "a\x00b"])
 def test_a_key_that_no_header_may_hold(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_backend.os, "environ", {"OPENAI_API_KEY": key})
+    monkeypatch.setattr(server_http.os, "environ", {"OPENAI_API_KEY": key})
     with pytest.raises(UsageError, match="OPENAI_API_KEY"):
         server_backend.connect(Settings(ModelName("m"), server="http://127.0.0.1:9"))
 

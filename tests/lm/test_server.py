@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm import server_backend
+from synthtools.lm import server_http, server_pool
 from synthtools.lm.loading import ModelName
 from synthtools.lm.scorer import LanguageModel, Settings, open_model
 from synthtools.lm.scores import Request, Sequence
@@ -25,6 +27,8 @@ class Server:
 
     Attributes:
         instead: given (path, body), an answer in place of the right one, or None.
+        change: of the right rows, given them and the prompt.
+        model_name: that it answers as.
         requests: bodies of the completions asked for.
     """
 
@@ -37,6 +41,8 @@ class Server:
             "data": [{"id": "tiny", "root": root, "max_model_len": model.description["context"]}]
         }
         self.instead: Callable[[str, Any], Answer | None] = lambda path, body: None
+        self.change: Callable[[list[Any], list[int]], Any] = lambda rows, prompt: None
+        self.model_name = "tiny"
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self._lock = threading.Lock()
@@ -44,7 +50,8 @@ class Server:
     def answer(self, path: str, body: Any, headers: dict[str, str]) -> Answer:
         with self._lock:
             self.headers.append(headers)
-            if body is not None:
+        with self._lock:
+            if path == "/v1/completions":
                 self.requests.append(body)
             other = self.instead(path, body)
         if other is not None:
@@ -52,9 +59,13 @@ class Server:
         if path == "/v1/models":
             return 200, json.dumps(self.listed).encode()
         if path == "/v1/completions":
-            return 200, json.dumps(
-                {"choices": [{"prompt_logprobs": self._logprobs(body)}]}
-            ).encode()
+            rows = self._logprobs(body)
+            self.change(rows, body["prompt"])
+            choice = {"index": 0, "prompt_logprobs": rows}
+            return 200, json.dumps({"model": self.model_name, "choices": [choice]}).encode()
+        if path == "/tokenize":
+            (ids,) = self.model.tokenizer.encode([body["prompt"]])
+            return 200, json.dumps({"tokens": ids.tolist(), "count": len(ids)}).encode()
         return 404, b"{}"
 
     def _logprobs(self, body: Any) -> list[Any]:
@@ -64,6 +75,7 @@ class Server:
         with self._lock:
             (found,) = self.model._engine.run([Sequence(tokens, 1)], Request(600))
         assert found.candidates is not None
+        surfaces = self.model.tokenizer.surfaces
         rows: list[Any] = [None]
         for place, token in enumerate(tokens[1:]):
             ids = found.candidates.ids[place].tolist()
@@ -74,10 +86,30 @@ class Server:
                 row[str(identifier)] = {
                     "logprob": float(logprob),
                     "rank": ranks[identifier],
-                    "decoded_token": "x",
+                    "decoded_token": surfaces[identifier].decode("utf-8", "replace"),
                 }
             rows.append(row)
         return rows
+
+    def decoded(self, token: int) -> str:
+        return self.model.tokenizer.surfaces[token].decode("utf-8", "replace")
+
+
+def change_rows(change: Callable[[list[Any], list[int]], Any], when: Any = None) -> Any:
+    """A server's answers with their rows changed, where ``when`` of the prompt says so."""
+
+    def act(self: Server, path: str, body: Any) -> Answer | None:
+        if path != "/v1/completions" or (when is not None and not when(body["prompt"])):
+            return None
+        rows = json.loads(json.dumps(self.rows(body)))
+        changed = change(rows, body["prompt"])
+        reply = {
+            "model": "tiny",
+            "choices": [{"prompt_logprobs": rows if changed is None else changed}],
+        }
+        return 200, json.dumps(reply).encode()
+
+    return act
 
 
 @pytest.fixture
@@ -89,16 +121,17 @@ def server(tiny: LanguageModel, llama: Path, serve: Callable[..., Any]) -> Serve
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between tries, none of them taken."""
-    pauses: list[float] = []
-    monkeypatch.setattr(server_backend.time, "sleep", pauses.append)
-    return pauses
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_pool, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(server_pool, "_LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(server_http, "_FIRST_PAUSE", 0.001)
 
 
-def opened(url: str, **settings: Any) -> LanguageModel:
+def opened(
+    url: str, candidates: int = 0, tell: Callable[[str], None] = lambda _: None, **settings: Any
+) -> LanguageModel:
     model = ModelName(settings.pop("model", "builtin"), tokenizer=settings.pop("tokenizer", None))
-    return open_model(Settings(model, server=url, **settings), Request())
+    return open_model(Settings(model, server=url, **settings), Request(candidates), tell)
 
 
 def refused(action: Callable[[], Any]) -> str:
@@ -177,29 +210,28 @@ def test_contexts(server: Server) -> None:
     assert "does not say its context length" in refused(lambda: opened(server.url))
 
 
-def test_a_server_that_is_down(server: Server, patience: list[float]) -> None:
+def test_a_server_that_is_down(server: Server) -> None:
     server.stop()
     line = refused(lambda: opened(server.url))
     assert line.startswith(f"{server.url}: no server answers (")
-    assert not patience
 
 
-def test_a_server_that_goes_down_on_the_way(server: Server, patience: list[float]) -> None:
-    with opened(server.url) as model:
+def test_a_server_that_goes_down_on_the_way(server: Server) -> None:
+    told: list[str] = []
+    with opened(server.url, patience=0.1, tell=told.append) as model:
         server.stop()
         line = refused(lambda: model.score(model.tokenise(["some text"]), Request()))
-    assert line.startswith(f"{server.url}: ")
-    assert len(patience) == 5
+    assert line.startswith(f"{server.url}: no server answers (")
+    assert line.endswith("; given up after 0 s")
+    assert len(told) == 1 and "waiting for it" in told[0]
 
 
-@pytest.mark.parametrize("code", [429, 500, 502, 503])
-def test_a_busy_server_is_asked_again(
-    server: Server, tiny: LanguageModel, patience: list[float], code: int
-) -> None:
+@pytest.mark.parametrize("code", [408, 429, 500, 502, 503])
+def test_a_busy_server_is_asked_again(server: Server, tiny: LanguageModel, code: int) -> None:
     failures = [code, code, code]
 
     def busy(path: str, body: Any) -> Answer | None:
-        if body is not None and failures:
+        if path == "/v1/completions" and failures:
             return failures.pop(), b'{"error": {"message": "busy"}}'
         return None
 
@@ -210,17 +242,31 @@ def test_a_busy_server_is_asked_again(
     assert not failures
     for left, right in zip(found, tiny.score(tokens, Request()), strict=True):
         np.testing.assert_array_equal(left.logprobs, right.logprobs)
-    assert all(pause > 0 for pause in patience)
-    assert len(patience) == 3
 
 
-def test_a_server_that_stays_busy(server: Server, patience: list[float]) -> None:
-    server.instead = lambda path, body: body and (503, b'{"error": {"message": "over\\nloaded"}}')
-    with opened(server.url) as model:
+def test_a_server_that_stays_busy(server: Server) -> None:
+    with opened(server.url, patience=0.1) as model:
+        server.instead = lambda path, body: (503, b'{"error": {"message": "over\\nloaded"}}')
         line = refused(lambda: model.score(model.tokenise(["some text"]), Request()))
-    assert line == f"{server.url}: HTTP 503: over loaded"
-    assert patience == sorted(patience)
-    assert len(patience) == 5
+    assert line == f"{server.url}: HTTP 503: over loaded; given up after 0 s"
+
+
+def test_a_wait_that_the_server_asks_for(server: Server, tiny: LanguageModel) -> None:
+    """Retry-After is kept within the patience; a longer one is not begun."""
+    times: list[float] = []
+
+    def busy_once(path: str, body: Any) -> Any:
+        times.append(time.monotonic())
+        return (429, b"{}", {"Retry-After": "0.4"}) if len(times) == 1 else None
+
+    with opened(server.url) as model:
+        tokens = model.tokenise(["some text"])
+        server.instead = busy_once
+        model.score(tokens, Request())
+        assert times[1] - times[0] >= 0.4
+        server.instead = lambda path, body: (429, b"{}", {"Retry-After": "301"})
+        line = refused(lambda: model.score(tokens, Request()))
+    assert line.endswith("HTTP 429: {}; asks to wait 301 s, where --patience leaves 300 s")
 
 
 @pytest.mark.parametrize(
@@ -231,29 +277,181 @@ def test_a_server_that_stays_busy(server: Server, patience: list[float]) -> None
         ((404, b'{"message": "no such model"}'), "refuses: HTTP 404: no such model"),
         ((200, b"<html>welcome</html>"), "the answer is no JSON"),
         ((200, b"[]"), "the answer is no JSON object"),
-        ((200, b"{}"), "gives no log-probabilities of a prompt"),
-        ((200, b'{"choices": []}'), "gives no log-probabilities of a prompt"),
-        ((200, b'{"choices": [{"text": "a"}]}'), "gives no log-probabilities of a prompt"),
+        ((200, b"{}"), "answers as None"),
+        ((200, b'{"model": "tiny-2", "choices": [{}]}'), "answers as 'tiny-2', was asked for tiny"),
+        ((200, b'{"model": "tiny", "choices": []}'), "answers one prompt with choices []"),
+        ((200, b'{"model": "tiny", "choices": [{}, {}]}'), "with choices [0, 0]"),
+        ((200, b'{"model": "tiny", "choices": [{"index": 1}]}'), "with choices [1]"),
+        ((200, b'{"model": "tiny", "choices": [1]}'), "holds no choices"),
         (
-            (200, b'{"choices": [{"prompt_logprobs": null}]}'),
-            "gives no log-probabilities of a prompt",
+            (200, b'{"model": "tiny", "choices": [{"text": "a"}]}'),
+            "wrong log-probabilities of a prompt: none at all; only vLLM's servers do",
         ),
+        ((200, b'{"model": "tiny", "choices": [{"prompt_logprobs": null}]}'), "none at all"),
         (
-            (200, b'{"choices": [{"prompt_logprobs": [null, {}]}]}'),
-            "gives no log-probabilities of a prompt",
-        ),
-        (
-            (200, b'{"choices": [{"prompt_logprobs": [null, "a", "b", "c"]}]}'),
-            "gives no log-probabilities of a prompt",
+            (200, b'{"model": "tiny", "choices": [{"prompt_logprobs": [null]}]}'),
+            "of 1 tokens, sent",
         ),
     ],
 )
 def test_answers_that_are_no_scores(server: Server, answer: Answer, reason: str) -> None:
-    server.instead = lambda path, body: answer if body is not None else None
     with opened(server.url) as model:
+        server.instead = lambda path, body: answer
         line = refused(lambda: model.score(model.tokenise(["some text"]), Request()))
-    assert line.startswith(f"{server.url}")
+    assert line.startswith(f"{server.url}: ")
     assert reason in line
+
+
+def test_other_names_that_are_allowed(server: Server) -> None:
+    server.model_name = "tiny-2026-01-31"
+    assert "--answers-as allows another name" in refused(lambda: opened(server.url))
+    with opened(server.url, answers_as="tiny-????-??-??") as model:
+        assert model.description["name"] == "tiny"
+
+
+def each_row(change: Callable[[dict[str, Any], str], Any]) -> Callable[[list[Any], list[int]], Any]:
+    """Changes the row of every token but the first, given it and the token."""
+
+    def act(rows: list[Any], prompt: list[int]) -> None:
+        for row, token in zip(rows[1:], prompt[1:], strict=True):
+            change(row, str(token))
+
+    return act
+
+
+def number(value: Any) -> Callable[[list[Any], list[int]], Any]:
+    return each_row(lambda row, token: row[token].update(logprob=value))
+
+
+def all_equal(value: float) -> Callable[[list[Any], list[int]], Any]:
+    return each_row(lambda row, token: [one.update(logprob=value) for one in row.values()])
+
+
+def swapped(rows: list[Any], prompt: list[int]) -> None:
+    rows[1], rows[-1] = rows[-1], rows[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (number(0.5), "0.5 at token 1; start the server with --logprobs-mode raw_logprobs"),
+        (number(False), "False at token 1"),
+        (number(float("-inf")), "-inf at token 1"),
+        (number(float("nan")), "nan at token 1"),
+        (number(-1e39), "-1e+39 at token 1"),
+        (number("-1"), "'-1' at token 1"),
+        (each_row(lambda row, token: row[token].update(rank="1")), "has no ranks and numbers"),
+        (each_row(lambda row, token: row[token].pop("logprob")), "has no ranks and numbers"),
+        (number(None), "None at token 1"),
+        # Eight candidates of probability 1, and of a half.
+        (all_equal(0.0), "probabilities of token 1 that add to"),
+        (all_equal(math.log(0.5)), "probabilities of token 1 that add to"),
+        (all_equal(-30.0), "which no model of 600 tokens does"),
+        (each_row(lambda row, token: row[token].update(rank=0)), "of rank 0"),
+        (each_row(lambda row, token: row[token].update(rank=True)), "of rank True"),
+        (each_row(lambda row, token: row.update({"-5": row[token]})), "token -5 of rank"),
+        (each_row(lambda row, token: row.update({str(1 << 40): row[token]})), "of rank"),
+        (
+            each_row(
+                lambda row, token: [one.update(rank=600 - one["rank"]) for one in row.values()]
+            ),
+            "that do not follow the probabilities",
+        ),
+        (each_row(lambda row, token: row.pop(token)), "of another token than token 1"),
+        (
+            each_row(lambda row, token: [row.pop(t) for t in list(row) if t != token]),
+            "1 candidates of token",
+        ),
+        (lambda rows, prompt: rows.__setitem__(0, rows[1]), "of the first token too"),
+        (
+            lambda rows, prompt: rows.__setitem__(2, None),
+            "none of token 2; start the server with --no-enable-prefix-caching",
+        ),
+        (lambda rows, prompt: rows.pop(), "tokens, sent were"),
+        (lambda rows, prompt: rows.append(rows[-1]), "tokens, sent were"),
+        (lambda rows, prompt: rows.insert(1, rows.pop()), "of another token than token"),
+        (swapped, "of another token than token 1"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_at_connect(
+    server: Server, change: Callable[..., Any], reason: str
+) -> None:
+    server.change = change
+    line = refused(lambda: opened(server.url, candidates=8))
+    assert line.startswith(f"{server.url}: ")
+    assert reason in line
+
+
+def test_numbers_that_cannot_be_are_refused_later(server: Server) -> None:
+    with opened(server.url, candidates=8) as model:
+        server.change = all_equal(0.0)
+        line = refused(lambda: model.score(model.tokenise(["some text"]), Request(8)))
+    assert "that add to" in line
+
+
+# ---------------------------------------------------------------- the probe
+
+
+@pytest.mark.parametrize("length", ["half", "whole"])
+def test_a_prefix_cache_that_gives_other_numbers(server: Server, length: str) -> None:
+    """Numbers that are possible, but not those that the same tokens had a request before."""
+    seen: set[int] = set()
+
+    def change(rows: list[Any], prompt: list[int]) -> None:
+        again = len(prompt) in seen if length == "half" else bool(seen) and len(prompt) not in seen
+        seen.add(len(prompt))
+        if again:
+            for row in rows[1:9]:
+                for one in row.values():
+                    one["logprob"] -= 0.6
+
+    server.change = change
+    line = refused(lambda: opened(server.url))
+    assert "of the same text" in line and "--no-enable-prefix-caching" in line
+
+
+@pytest.mark.parametrize("tokens", [[], [1, 2, 3]])
+def test_another_tokenizer(server: Server, tokens: list[int]) -> None:
+    content = json.dumps({"tokens": tokens}).encode()
+    server.instead = lambda path, body: (200, content) if path == "/tokenize" else None
+    assert "has another tokenizer than" in refused(lambda: opened(server.url))
+
+
+def test_another_tokenizer_by_its_texts(server: Server) -> None:
+    """A server that does not tokenise still says what each token is."""
+    server.instead = lambda path, body: (404, b"{}") if path == "/tokenize" else None
+    told: list[str] = []
+    with opened(server.url, tell=told.append):
+        assert not told
+    server.change = each_row(lambda row, token: row[token].update(decoded_token=None))
+    with opened(server.url, tell=told.append):
+        assert len(told) == 1 and "does not say whether its tokens are those of" in told[0]
+    server.change = each_row(lambda row, token: row[token].update(decoded_token="other"))
+    assert "has another tokenizer than" in refused(lambda: opened(server.url))
+
+
+@pytest.mark.parametrize(
+    ("said", "option"),
+    [
+        (
+            "Requested prompt logprobs of 8, which is greater than max allowed: 5",
+            "--max-logprobs 8",
+        ),
+        ("Prefix caching with prompt logprobs not yet supported", "--no-enable-prefix-caching"),
+        ("prompt_logprobs not compatible with chunked prefill", "--no-enable-chunked-prefill"),
+    ],
+)
+def test_the_option_that_a_server_lacks(server: Server, said: str, option: str) -> None:
+    content = json.dumps({"error": {"message": said}}).encode()
+    server.instead = lambda path, body: (400, content) if path == "/v1/completions" else None
+    line = refused(lambda: opened(server.url, candidates=8))
+    assert line == f"{server.url}: refuses: HTTP 400: {said}; start it with {option}"
+
+
+def test_a_context_shorter_than_the_probe(server: Server) -> None:
+    with opened(server.url, context=3) as model:
+        assert model.description["context"] == 3
+    assert max(len(r["prompt"]) for r in server.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -272,30 +470,6 @@ def test_answers_that_are_no_scores(server: Server, answer: Answer, reason: str)
 def test_greetings_that_are_none(server: Server, answer: Answer) -> None:
     server.instead = lambda path, body: answer
     assert refused(lambda: opened(server.url)).startswith(server.url)
-
-
-def test_fewer_candidates_than_asked_for(server: Server) -> None:
-    def short(path: str, body: Any) -> Answer | None:
-        if body is None:
-            return None
-        return 200, json.dumps(
-            {
-                "choices": [
-                    {
-                        "prompt_logprobs": [
-                            None,
-                            *({str(t): {"logprob": -1.0, "rank": 1}} for t in body["prompt"][1:]),
-                        ]
-                    }
-                ]
-            }
-        ).encode()
-
-    server.instead = short
-    with opened(server.url) as model:
-        tokens = model.tokenise(["some text"])
-        assert (model.score(tokens, Request())[0].logprobs == -1).all()
-        assert "gives no log-probabilities" in refused(lambda: model.score(tokens, Request(2)))
 
 
 def test_a_tokenizer_that_is_not_here(server: Server, llama: Path) -> None:

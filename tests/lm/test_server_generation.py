@@ -103,9 +103,10 @@ def ask(
     told: list[str] | None = None,
     model: str = "builtin",
     context: int | None = None,
+    answers_as: str | None = None,
     **traffic: Any,
 ) -> list[Answer]:
-    settings = Settings(ModelName(model), server=urls[0], context=context)
+    settings = Settings(ModelName(model), server=urls[0], context=context, answers_as=answers_as)
     tell = (told if told is not None else []).append
     with open_generator(
         settings, sampling, 7, tell, servers=urls[1:], traffic=Traffic(**traffic)
@@ -125,6 +126,11 @@ def once_each(fault: Any) -> Fault:
         return (fault(path, body) if callable(fault) else fault) if first else None
 
     return act
+
+
+def choices(*more: dict[str, Any]) -> bytes:
+    one = {"text": "x", "finish_reason": "stop"}
+    return json.dumps({"model": "tiny", "choices": [one | other for other in more]}).encode()
 
 
 def test_answers_come_in_order_with_the_seeds_of_their_prompts(server: Server) -> None:
@@ -166,6 +172,14 @@ def test_a_server_that_is_no_vllm_is_asked_in_the_common_tongue(serve: Callable[
         (200, b'{"model": "tiny", "choices": [{"text": 5, "finish_reason": "stop"}]}'),
         (200, b'{"model": "other", "choices": [{"text": "x", "finish_reason": "stop"}]}'),
         (200, b'{"choices": [{"text": "x", "finish_reason": "stop"}]}'),
+        (200, b'{"model": "tiny-2", "choices": [{"text": "x", "finish_reason": "stop"}]}'),
+        # Choices of other prompts than the one that was sent.
+        (200, choices({"index": 1})),
+        (200, choices({"index": True})),
+        (200, choices({}, {})),
+        (200, choices({"index": 0}, {"index": 1})),
+        (200, choices({"index": 1}, {"index": 0})),
+        (200, choices({"index": 0}, {"index": 0})),
     ],
 )
 def test_what_fails_once_is_asked_again(server: Server, fault: Any) -> None:
@@ -186,7 +200,7 @@ def test_answers_that_take_too_long_are_asked_for_again(server: Server) -> None:
         ((400, b'{"error": {"message": "not that"}}'), "refuses: HTTP 400: not that"),
         (
             (200, b'{"model": "x", "choices": [{"text": "x", "finish_reason": "stop"}]}'),
-            "answers as 'x', was asked for tiny (6 tries)",
+            "answers as 'x', was asked for tiny (--answers-as allows another name) (6 tries)",
         ),
         ((200, b'{"mod', {"Content-Length": "50"}), "RemoteProtocolError"),
     ],
@@ -405,3 +419,38 @@ def test_where_the_context_ends(serve: Callable[..., Any]) -> None:
         ask([server.url], asked, context=30)
     ask([server.url], asked[:1], context=10)
     assert server.bodies[-1]["max_tokens"] == 8
+
+
+def test_other_names_that_are_allowed(server: Server) -> None:
+    """A dated name is one that was allowed; one that only begins alike is another model's."""
+    reply = json.loads(choices({"index": 0})) | {"model": "tiny-2024-08-06"}
+    server.fault = lambda path, body: (200, json.dumps(reply).encode())
+    assert ask([server.url], prompts(2), answers_as="tiny-????-??-??")[1].text == "x"
+    for pattern in (None, "tiny", "tiny-mini*"):
+        (found,) = ask([server.url], prompts(1), answers_as=pattern, tries=1)
+        assert "answers as 'tiny-2024-08-06', was asked for tiny" in str(found.error)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 16}, (3, 16)),
+        ({"prompt_tokens": 3, "completion_tokens": 17}, (3, None)),  # asked for were 16 at most
+        ({"prompt_tokens": 51, "completion_tokens": 1}, (None, 1)),  # the context is 50
+        ({"prompt_tokens": -1, "completion_tokens": 0}, (None, None)),
+        ({"prompt_tokens": True, "completion_tokens": 2.0}, (None, None)),
+        ({"prompt_tokens": "3", "completion_tokens": 1e99}, (None, None)),
+        ({}, (None, None)),
+        (None, (None, None)),
+        ([3, 5], (None, None)),
+    ],
+)
+def test_counts_that_cannot_be_are_none(
+    serve: Callable[..., Any], usage: Any, counts: tuple[int | None, int | None]
+) -> None:
+    server = Server(serve, max_model_len=50)
+    reply = json.loads(choices({"index": 0})) | {"usage": usage}
+    server.fault = lambda path, body: (200, json.dumps(reply).encode())
+    (found,) = ask([server.url], prompts(1))
+    assert (found.prompt_tokens, found.tokens) == counts
+    assert found.text == "x"

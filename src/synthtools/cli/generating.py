@@ -278,6 +278,7 @@ def _report(run: Run, options: Generating, models: int) -> dict[str, Any]:
         "models": models,
         "prompt_tokens": totals.get("prompt_tokens", 0),
         "tokens": totals.get("tokens", 0),
+        "uncounted": totals.get("uncounted", 0),  # answers whose server told no such numbers
         "finish_reasons": {
             name.removeprefix("finish/"): count
             for name, count in sorted(totals.items())

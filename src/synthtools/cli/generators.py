@@ -86,16 +86,6 @@ class Generators(Engine):
         float,
         option("--timeout", metavar="SECONDS", min=0.1, help="How long a request may take."),
     ] = 600.0
-    patience: Annotated[
-        float,
-        option(
-            "--patience",
-            metavar="SECONDS",
-            min=0.0,
-            help="How long a server that cannot be reached, or is too busy, is waited for; one that "
-            "asks to wait longer (Retry-After) is not.",
-        ),
-    ] = 300.0
 
     def names(self) -> list[str]:
         """The models asked for."""

@@ -166,6 +166,25 @@ class Engine(LoadedModel):
             help="An OpenAI-compatible server of vLLM, such as http://127.0.0.1:8000.",
         ),
     ] = None
+    answers_as: Annotated[
+        str | None,
+        option(
+            "--answers-as",
+            metavar="NAME",
+            help="Another name that a server may answer as, such as 'gpt-4o-*': * and ? stand for "
+            "anything. An answer of any other model is no answer.",
+        ),
+    ] = None
+    patience: Annotated[
+        float,
+        option(
+            "--patience",
+            metavar="SECONDS",
+            min=0.0,
+            help="How long a server that cannot be reached, or is too busy, is waited for; one that "
+            "asks to wait longer (Retry-After) is not.",
+        ),
+    ] = 300.0
     kv_cache: Annotated[
         str | None,
         option(
@@ -192,6 +211,8 @@ class Engine(LoadedModel):
             super().settings(jobs, name),
             backend=self.backend,
             server=self.server,
+            answers_as=self.answers_as,
+            patience=self.patience,
             kv_cache_bytes=kv_cache,
         )
 

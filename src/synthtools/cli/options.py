@@ -27,7 +27,7 @@ NOT_DEFINING = frozenset(
     (
         *("output", "force", "resume", "report", "rejects", "rest"),
         *("json_output", "jobs", "debug", "quiet", "batch_tokens", "plot"),
-        *("devices", "server", "files", "shard_size", "format"),
+        *("devices", "server", "answers_as", "files", "shard_size", "format"),
         *("requests", "tokens_in_flight", "timeout", "patience", "ray"),
     )
 )

@@ -186,8 +186,9 @@ def _written(
     if kept:
         batch, answers = batch.take(kept), [answers[i] for i in kept]
         tally = {
-            "tokens": np.array([a.tokens for a in answers], np.int64),
-            "prompt_tokens": np.array([a.prompt_tokens for a in answers], np.int64),
+            "tokens": np.array([a.tokens or 0 for a in answers], np.int64),
+            "prompt_tokens": np.array([a.prompt_tokens or 0 for a in answers], np.int64),
+            "uncounted": np.array([None in (a.tokens, a.prompt_tokens) for a in answers], np.int64),
         }
         for reason in sorted({a.finish_reason for a in answers}):
             tally[f"finish/{reason}"] = np.array(

@@ -98,14 +98,14 @@ class Answer(NamedTuple):
         finish_reason: ``stop`` (end of text or a stop string), ``length`` (as many tokens as are
             allowed, or as the context holds), or ``error``.
         prompt_tokens, tokens: of the prompt as the model saw it, and of the answer (the token that
-            ends it included).
+            ends it included); None where a server tells no number that can be.
         error: why there is no answer, in one line; None where there is one.
     """
 
     text: str
     finish_reason: str
-    prompt_tokens: int
-    tokens: int
+    prompt_tokens: int | None
+    tokens: int | None
     error: str | None = None
 
 
@@ -216,7 +216,8 @@ def open_generator(
         from synthtools.lm.server_generation import ServerGenerator
 
         urls = [settings.server, *servers] if settings.server else list(servers)
-        return ServerGenerator(settings, urls, sampling, seed, traffic or Traffic(), tell)
+        traffic = traffic or Traffic(patience=settings.patience)
+        return ServerGenerator(settings, urls, sampling, seed, traffic, tell)
     configuration = load_configuration(settings.model)
     name = settings.model.tokenizer or settings.model.name
     revision = None if settings.model.tokenizer else settings.model.revision

@@ -21,7 +21,7 @@ from synthtools.lm.loading import (
 )
 from synthtools.lm.scores import Candidates, Engine, Request, Scores, Sequence, SequenceScores
 from synthtools.lm.tokens import TextTokenizer
-from synthtools.lm.windows import windows
+from synthtools.lm.windows import stride_of, windows
 
 if TYPE_CHECKING:
     from synthtools.lm.torch_backend import TorchEngine
@@ -38,6 +38,8 @@ class Settings:
         backend: one of ``BACKENDS``; auto is the server where one is named, vLLM where there is a
             GPU and vLLM is installed, else torch.
         server: URL of an OpenAI-compatible server of vLLM.
+        answers_as: other names of the model that a server may answer as, with ``*`` and ``?``.
+        patience: seconds of nothing but failures after which a server is given up.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; auto is float32 on a CPU and
             bfloat16 on a GPU.
         context: tokens of a window, None for the model's own length.
@@ -54,6 +56,8 @@ class Settings:
     model: ModelName = field(default_factory=ModelName)
     backend: str = "auto"
     server: str | None = None
+    answers_as: str | None = None
+    patience: float = 300.0
     dtype: str = "auto"
     context: int | None = None
     stride: int | None = None
@@ -237,10 +241,10 @@ def open_model(
     if backend == "server" and not settings.ray:
         from synthtools.lm.server_backend import connect
 
-        server = connect(settings)
+        server = connect(settings, tell)
         name, revision = server.tokenizer_name(settings.model), None
         context = server.context
-        description = {**describe(settings.model, None), "name": server.model}
+        description = {**describe(settings.model, None), "name": server.server.model}
     else:
         configuration = load_configuration(settings.model)
         name = settings.model.tokenizer or settings.model.name
@@ -251,9 +255,12 @@ def open_model(
     bos = tokenizer.adds_bos if settings.bos == "auto" else settings.bos == "always"
     if bos and tokenizer.bos_id is None:
         raise UsageError(f"--bos always: the tokenizer of {name} has no begin-of-text token")
-    stride = _stride(settings, context, bos)
+    stride = stride_of(settings.stride, context, bos)
     engine: Engine
     if configuration is None:
+        from synthtools.lm.server_probe import probe
+
+        probe(server, tokenizer, name, request.candidates, tell)
         engine = server
     else:
         refuse_other_vocabulary(name, tokenizer, configuration)
@@ -283,12 +290,6 @@ def _open_engine(
 
         return open_engine(settings, context, request)
     return torch_engine(settings, context, tell)
-
-
-def default_stride(context: int) -> int:
-    """Tokens between the beginnings of windows where nobody says [ours]."""
-    # Every token then has a quarter of the context before it, for a third more work than no overlap.
-    return max(1, 3 * context // 4)
 
 
 def open_tokenizer(model: ModelName) -> TextTokenizer:
@@ -331,17 +332,6 @@ def refuse_other_vocabulary(name: str, tokenizer: TextTokenizer, configuration: 
             f"{name}: its tokenizer has {tokenizer.size:,} tokens, the model only {size:,}; name "
             "the model's own"
         )
-
-
-def _stride(settings: Settings, context: int, bos: bool) -> int:
-    # A window's first scored token needs one before it: begin-of-text, or one of the overlap.
-    longest = context - 1
-    if longest < (2 if bos else 1):
-        raise UsageError(f"--context {context}: leaves no room for two tokens")
-    stride = settings.stride or default_stride(context)
-    if stride > longest:
-        raise UsageError(f"--stride {stride}: at most {longest} with windows of {context} tokens")
-    return stride
 
 
 def context_of_model(settings: Settings, configuration: Any) -> int:

@@ -1,223 +1,194 @@
 """Scoring through an OpenAI-compatible server of vLLM: ``prompt_logprobs`` of token ids.
 
-Requests go out a few at a time and are tried again when the server is busy or the connection
-breaks; what the server refuses is one line. Only vLLM's servers give log-probabilities of a prompt.
+Requests go out a few at a time; a server that is busy or gone is waited for, as by ``generate``. What a
+server answers is taken only if it can be: its numbers go into perplexities and edits, where nobody would
+see that they are wrong. Only vLLM's servers give log-probabilities of a prompt.
 """
 
 from __future__ import annotations
 
-import os
-import time
-from concurrent.futures import ThreadPoolExecutor
+import math
 from typing import Any
 
-import httpx
 import numpy as np
 
-from synthtools import redaction
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError
 from synthtools.lm.loading import BUILTIN, ModelName
 from synthtools.lm.scores import Request, Sequence, SequenceScores
-from synthtools.lm.server_http import ask, message_of
+from synthtools.lm.server_http import Again, Refused, client_of, served_model
+from synthtools.lm.server_pool import DaemonThreads, Pool, Server
 from synthtools.lm.vllm_backend import wanted_candidates
 
 _IN_FLIGHT = 16
 _TRIES = 6
-_TIMEOUT = httpx.Timeout(600, connect=10)
+_SECONDS = 600.0
 _CHUNK_BYTES = 1 << 20
-# Busy, or not able for the moment: worth another try.
-PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+# What rounding may put a log-probability above 0 by, and probabilities above 1.
+_ROUNDING = 1e-3
+_LOWEST = float(np.finfo(np.float32).min)
+
+Row = dict[str, dict[str, Any]]
 
 
-class NotServedError(SynthError):
-    """A server does not serve the model asked for."""
-
-
-def connect(settings: Any) -> ServerEngine:
+def connect(settings: Any, tell: Any = lambda _: None) -> ServerEngine:
     """Connects to ``settings.server`` and asks what it serves.
 
     Raises:
         UsageError: the URL is none.
         SynthError: no server answers, or it serves another model than the one asked for.
     """
-    client, model = greet(settings.server, settings.model.name, _TIMEOUT)
-    url = f"{client.base_url}".rstrip("/")
-    length = model.get("max_model_len")
-    if type(length) is not int or length < 2:
-        raise SynthError(f"{url}: does not say its context length; only vLLM's servers can score")
+    client = client_of(settings.server, _SECONDS, _IN_FLIGHT)
+    server = Server(client, served_model(client, settings.model.name), settings.answers_as)
+    if server.length is None or server.length < 2:
+        raise SynthError(
+            f"{server.url}: does not say its context length; only vLLM's servers can score"
+        )
     # The server generates at least one token, which needs a place of its own.
-    longest = length - 1
+    longest = server.length - 1
     if settings.context is not None and settings.context > longest:
         raise SynthError(
             f"--context {settings.context}: the server takes at most {longest} tokens; longer "
             "documents go through overlapping windows anyway"
         )
-    return ServerEngine(client, model, settings.context or longest)
-
-
-def greet(
-    server: str, name: str, timeout: httpx.Timeout, limits: httpx.Limits | None = None
-) -> tuple[httpx.Client, dict[str, Any]]:
-    """A client of a server, and what the server says of the model asked for.
-
-    Raises:
-        UsageError: the URL is none.
-        SynthError: no server answers, or it serves another model than the one asked for.
-    """
-    url = server.rstrip("/").removesuffix("/v1")
-    shown = server.rpartition("@")[2]
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--server {shown}: not a URL such as http://127.0.0.1:8000")
-    redaction.know(url)
-    key = os.environ.get("OPENAI_API_KEY")
-    if key and not (key.isascii() and key.isprintable()):
-        raise UsageError("OPENAI_API_KEY holds what no header may (a line end, or not ASCII)")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    try:
-        client = httpx.Client(
-            base_url=url, timeout=timeout, headers=headers, **({"limits": limits} if limits else {})
-        )
-    except httpx.InvalidURL as error:
-        # What is wrong may be a piece of a password with a slash in it.
-        raise UsageError(
-            f"--server {shown}: not a URL such as http://127.0.0.1:8000 (write / in a password as %2F)"
-        ) from error
-    served = _answer(client, "GET", "/v1/models", None).get("data")
-    if not isinstance(served, list) or not all(map(_is_model, served)):
-        raise SynthError(f"{url}: does not say which models it serves; is it a server of vLLM?")
-    return client, _served_model(served, name, url)
-
-
-def _is_model(served: Any) -> bool:
-    return (
-        isinstance(served, dict)
-        and isinstance(served.get("id"), str)
-        and isinstance(served.get("root"), str | None)
-    )
-
-
-def _served_model(served: list[dict[str, Any]], name: str, url: str) -> dict[str, Any]:
-    names = [model.get("id") for model in served]
-    for model in served:
-        if name in (model.get("id"), model.get("root")):
-            return model
-    # The default name stands for whatever the server has.
-    if name == BUILTIN and len(served) == 1:
-        return served[0]
-    raise NotServedError(
-        f"{url}: does not serve {name}; --model takes {', '.join(map(str, names))}"
-    )
-
-
-def _answer(client: httpx.Client, method: str, path: str, body: Any) -> dict[str, Any]:
-    """The JSON that a server answers.
-
-    Raises:
-        SynthError: it cannot be reached, refuses, or goes on failing.
-    """
-    url = f"{client.base_url}".rstrip("/")
-    problem = ""
-    for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(0.5 * 2 ** (attempt - 1))
-        try:
-            reply = ask(client, method, path, body)
-        except httpx.ConnectError as error:
-            problem = f"no server answers ({error})"
-            if method == "GET":
-                break  # the first question: there is nothing to wait for
-            continue
-        except httpx.HTTPError as error:
-            problem = f"{type(error).__name__}: {error}"
-            continue
-        if reply.code in PASSING:
-            problem = f"HTTP {reply.code}: {message_of(reply)}"
-            continue
-        if reply.code != 200:
-            raise SynthError(f"{url}: refuses: HTTP {reply.code}: {message_of(reply)}")
-        try:
-            answer = reply.json()
-        except ValueError:
-            problem = "the answer is no JSON"
-            continue
-        if isinstance(answer, dict):
-            return answer
-        problem = "the answer is no JSON object"
-    raise SynthError(f"{url}: {problem}")
+    pool = Pool([server], settings.patience, None, tell)
+    return ServerEngine(server, pool, settings.context or longest)
 
 
 class ServerEngine:
     """A server as an engine (see ``scores.Engine``).
 
     Attributes:
-        model: the name of the served model.
+        server: it.
     """
 
-    def __init__(self, client: httpx.Client, served: dict[str, Any], context: int) -> None:
+    def __init__(self, server: Server, pool: Pool, context: int) -> None:
+        self.server = server
         self.context = context
         self.chunk_bytes = _CHUNK_BYTES
-        self.model: str = served["id"]
-        self._root = served.get("root") or served["id"]
-        self._client = client
-        self._pool = ThreadPoolExecutor(_IN_FLIGHT)
+        self._pool = pool
+        self._threads = DaemonThreads(_IN_FLIGHT)
 
     def tokenizer_name(self, asked: ModelName) -> str:
         """Whose tokenizer turns texts into the server's tokens."""
         if asked.tokenizer:
             return asked.tokenizer
         # What the server was started with, unless the user names the model in full.
-        return self._root if asked.name in (BUILTIN, self.model) else asked.name
+        return self.server.root if asked.name in (BUILTIN, self.server.model) else asked.name
 
     def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
-        return list(self._pool.map(lambda s: self._score(s, request), sequences))
+        futures = [self._threads.submit(self._score, one, request) for one in sequences]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
 
     def _score(self, sequence: Sequence, request: Request) -> SequenceScores:
-        body = {
-            "model": self.model,
-            "prompt": sequence.tokens.tolist(),
-            "max_tokens": 1,
-            "temperature": 0,
-            "prompt_logprobs": request.candidates,
-        }
-        answer = _answer(self._client, "POST", "/v1/completions", body)
-        try:
-            found = answer["choices"][0]["prompt_logprobs"][sequence.first :]
-            return self._scores(sequence, found, request)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise SynthError(
-                f"{self._client.base_url}: gives no log-probabilities of a prompt "
-                f"({type(error).__name__}); only vLLM's servers do"
-            ) from error
-
-    def _scores(
-        self, sequence: Sequence, found: list[dict[str, dict[str, Any]]], request: Request
-    ) -> SequenceScores:
-        tokens = sequence.tokens[sequence.first :]
-        if len(found) != len(tokens):
-            raise ValueError("another number of tokens")
+        rows = self.rows(sequence.tokens, request.candidates)[sequence.first :]
+        tokens = sequence.tokens[sequence.first :].tolist()
         observed = np.array(
-            [row[str(token)]["logprob"] for row, token in zip(found, tokens, strict=True)],
+            [row[str(token)]["logprob"] for row, token in zip(rows, tokens, strict=True)],
             np.float32,
         )
-        # A NaN is not below; what is rounded may be a little above.
-        if not (observed < 1e-3).all():
-            raise ValueError("what is no log-probability")
         k = request.candidates
         if not k:
             return SequenceScores(observed, None)
-        ids = np.zeros((len(found), k), np.int32)
-        logprobs = np.zeros((len(found), k), np.float32)
-        for index, row in enumerate(found):
+        ids = np.zeros((len(rows), k), np.int32)
+        logprobs = np.zeros((len(rows), k), np.float32)
+        for index, row in enumerate(rows):
             # The observed token comes too, with its own rank: beyond k it is no candidate.
             best = sorted((entry["rank"], int(token)) for token, entry in row.items())[:k]
-            if len(best) < k:
-                raise ValueError("fewer candidates than asked for")
             ids[index] = [token for _, token in best]
             logprobs[index] = [row[str(token)]["logprob"] for _, token in best]
-        if (ids < 0).any() or not (logprobs < 1e-3).all():
-            raise ValueError("what is no token, or no log-probability")
         return SequenceScores(observed, wanted_candidates(observed, ids, logprobs, request))
 
+    def rows(self, tokens: np.ndarray, k: int) -> list[Row]:
+        """What the server says of each token of a prompt, by token id: its log-probability and rank,
+        and those of the ``k`` best; nothing of the first.
+
+        Raises:
+            SynthError: it gives none, or what cannot be.
+        """
+        body = {
+            "model": self.server.model,
+            "prompt": tokens.tolist(),
+            "max_tokens": 1,
+            "temperature": 0,
+            "prompt_logprobs": k,
+        }
+        try:
+            choice = self._pool.asked(
+                lambda server: server.choice(server.post("/v1/completions", body)), _TRIES
+            )
+        except Again as error:
+            raise SynthError(str(error)) from error
+        except Refused as error:
+            raise SynthError(
+                f"{self.server.url}: refuses: {error}{_remedy(str(error), k)}"
+            ) from error
+        rows = choice.get("prompt_logprobs")
+        try:
+            if not isinstance(rows, list):
+                raise ValueError("none at all; only vLLM's servers do")
+            if len(rows) != len(tokens):
+                raise ValueError(f"of {len(rows)} tokens, sent were {len(tokens)}")
+            if rows[0] is not None:
+                raise ValueError("of the first token too, which has nothing before it")
+            for place, (row, token) in enumerate(zip(rows[1:], body["prompt"][1:], strict=True), 1):
+                _check(row, token, k, place)
+        except ValueError as error:
+            raise SynthError(
+                f"{self.server.url}: wrong log-probabilities of a prompt: {error}"
+            ) from error
+        return [{}, *rows[1:]]
+
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._client.close()
+        self._threads.close()
+        self._pool.close()
+
+
+def _check(row: Any, token: int, k: int, place: int) -> None:
+    """Raises ValueError where a row of prompt_logprobs cannot be what the server was asked for."""
+    if row is None:
+        raise ValueError(
+            f"none of token {place}; start the server with --no-enable-prefix-caching "
+            "--no-enable-chunked-prefill, or take a newer vLLM"
+        )
+    try:
+        entries = sorted((e["rank"], int(name), e["logprob"]) for name, e in row.items())
+        known = str(token) in row
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"token {place} has no ranks and numbers") from error
+    if not known:
+        raise ValueError(f"of another token than token {place} that was sent ({token})")
+    if len(entries) < k:
+        raise ValueError(f"{len(entries)} candidates of token {place}, asked for were {k}")
+    total, above = 0.0, _ROUNDING
+    for rank, name, logprob in entries:
+        if type(rank) is not int or rank < 1 or not 0 <= name < 1 << 31:
+            raise ValueError(f"token {name} of rank {rank!r}")
+        if type(logprob) not in (int, float) or not _LOWEST <= logprob <= _ROUNDING:
+            raise ValueError(
+                f"{logprob!r} at token {place}; start the server with --logprobs-mode raw_logprobs"
+            )
+        if logprob > above:
+            raise ValueError(f"ranks of token {place} that do not follow the probabilities")
+        above = logprob + _ROUNDING
+        total += math.exp(logprob)
+    if total > 1 + 2 * _ROUNDING:
+        raise ValueError(
+            f"probabilities of token {place} that add to {total:.4g}; start the server with "
+            "--logprobs-mode raw_logprobs"
+        )
+
+
+def _remedy(refusal: str, k: int) -> str:
+    """What option a server of vLLM lacks that refuses to score."""
+    said = refusal.lower()
+    if "logprobs" in said and ("max" in said or "greater" in said):
+        return f"; start it with --max-logprobs {k}"
+    if "prefix cach" in said:
+        return "; start it with --no-enable-prefix-caching"
+    if "chunked" in said:
+        return "; start it with --no-enable-chunked-prefill"
+    return ""

@@ -7,13 +7,10 @@ model; a server that is gone is waited for. What a server refuses of one prompt 
 from __future__ import annotations
 
 import json
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any
-
-import httpx
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.chat import PLAIN_STOP, plain
@@ -29,23 +26,13 @@ from synthtools.lm.generation import (
 )
 from synthtools.lm.loading import describe
 from synthtools.lm.scorer import Settings
-from synthtools.lm.server_backend import PASSING, NotServedError, greet
-from synthtools.lm.server_http import ask, message_of
-from synthtools.lm.server_pool import DaemonThreads, Pool, Server, pause
+from synthtools.lm.server_http import Again, NotServedError, Refused, client_of, served_model
+from synthtools.lm.server_pool import DaemonThreads, Pool, Server
 
 # Prompts read ahead of the oldest that has no answer yet, for each request in flight.
 _AHEAD = 8
-_CONNECT_SECONDS = 10.0
 # Tokens of a text are estimated where only their number in flight is wanted.
 _BYTES_A_TOKEN = 4
-
-
-class _Again(Exception):  # noqa: N818 (not an error of ours)
-    """A server works, but this answer is none."""
-
-
-class _Refused(Exception):  # noqa: N818
-    """A server refuses a prompt."""
 
 
 class ServerGenerator(Generator):
@@ -60,9 +47,7 @@ class ServerGenerator(Generator):
         traffic: Traffic,
         tell: Callable[[str], None],
     ) -> None:
-        timeout = httpx.Timeout(traffic.timeout, connect=_CONNECT_SECONDS, pool=None)
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=traffic.requests)
-        servers = _serving(urls, settings.model.name, timeout, limits)
+        servers = _serving(urls, settings, traffic)
         self._pool = Pool(servers, traffic.patience, traffic.tokens, tell)
         self._threads = DaemonThreads(traffic.requests)
         self._sampling = sampling
@@ -129,47 +114,13 @@ class ServerGenerator(Generator):
         )
         tokens = len(said.encode()) // _BYTES_A_TOKEN + self._sampling.max_new_tokens
         with self._pool.room(tokens):
-            for attempt in range(1, self._traffic.tries + 1):
-                try:
-                    return self._answered(prompt)
-                except _Refused as error:
-                    return self._failed(str(error))
-                except _Again as error:
-                    reason = str(error)
-                if attempt < self._traffic.tries:
-                    time.sleep(pause(attempt))
-        return self._failed(f"{reason} ({self._traffic.tries} tries)")
-
-    def _failed(self, reason: str) -> Answer:
-        self._pool.failed_for_good(reason)
-        return failed(reason)
-
-    def _answered(self, prompt: Prompt) -> Answer:
-        """One try, repeated while servers cannot be reached or have too much to do.
-
-        Raises:
-            _Again: the answer is none.
-            _Refused: the prompt is refused.
-        """
-        while True:
-            with self._pool.server() as server:
-                begun = time.monotonic()
-                try:
-                    answer = self._once(server, prompt)
-                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                    self._pool.fails(server, f"no server answers ({error})", begun)
-                    continue
-                except _Busy as busy:
-                    self._pool.fails(server, str(busy), begun, busy.after)
-                    continue
-                except httpx.TimeoutException as error:
-                    raise _Again(
-                        f"{server.url}: no answer in {self._traffic.timeout:g} s"
-                    ) from error
-                except httpx.HTTPError as error:
-                    raise _Again(f"{server.url}: {type(error).__name__}: {error}") from error
-                self._pool.works(server)
-                return answer
+            try:
+                return self._pool.asked(
+                    lambda server: self._once(server, prompt), self._traffic.tries
+                )
+            except (Again, Refused) as error:
+                self._pool.failed_for_good(str(error))
+                return failed(str(error))
 
     def _once(self, server: Server, prompt: Prompt) -> Answer:
         try:
@@ -206,7 +157,7 @@ class ServerGenerator(Generator):
         try:
             return self._request(server, prompt, min(room, self.context - count))
         except _NoRoom as error:
-            raise _Refused(str(error)) from error
+            raise Refused(str(error)) from error
 
     def _count(self, server: Server, prompt: Prompt) -> int:
         """Tokens of a prompt, by the server."""
@@ -214,7 +165,7 @@ class ServerGenerator(Generator):
         found = self._post(server, "/tokenize", {"model": server.model, **said})
         count = found.get("count")
         if type(count) is not int or count < 0:
-            raise _Again(f"{server.url}: does not count the tokens of a prompt")
+            raise Again("does not count the tokens of a prompt")
         return count
 
     def _prompt(self, prompt: Prompt) -> tuple[str, dict[str, Any]]:
@@ -252,59 +203,41 @@ class ServerGenerator(Generator):
             if not server.is_vllm:
                 raise SynthError(f"{server.url}: only vLLM's servers keep to a regular expression")
             body["structured_outputs"] = {"regex": sampling.regex}
-        found = self._post(server, path, body)
-        return self._read(server, found)
+        return self._read(server, self._post(server, path, body), room)
 
-    def _read(self, server: Server, found: dict[str, Any]) -> Answer:
-        model = found.get("model")
-        # Some answer with the dated name of what they were asked for.
-        if not isinstance(model, str) or not model.startswith(server.model):
-            raise _Again(f"{server.url}: answers as {model!r}, was asked for {server.model}")
+    def _read(self, server: Server, found: dict[str, Any], room: int) -> Answer:
+        choice = server.choice(found)
         try:
-            choice = found["choices"][0]
             text = choice["message"]["content"] if "message" in choice else choice["text"]
             reason = choice["finish_reason"]
-            usage = found.get("usage") or {}
-            counts = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise _Again(
-                f"{server.url}: the answer holds no text ({type(error).__name__})"
-            ) from error
+        except (LookupError, TypeError) as error:
+            raise Again(f"the answer holds no text ({type(error).__name__})") from error
         if not isinstance(reason, str) or reason == "abort":
-            raise _Again(f"{server.url}: the answer was broken off")
+            raise Again("the answer was broken off")
         if text is not None and not _is_text(text):
-            raise _Again(f"{server.url}: the answer holds no text")
-        return Answer(text or "", reason, *counts)
+            raise Again("the answer holds no text")
+        usage = found.get("usage")
+        return Answer(
+            text or "",
+            reason,
+            _count(usage, "prompt_tokens", 1, self.context),
+            _count(usage, "completion_tokens", 1 if text else 0, room),
+        )
 
     def _post(self, server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        reply = ask(server.client, "POST", path, body)
-        code = reply.code
-        if code == 200:
-            try:
-                found = reply.json()
-            except ValueError as error:
-                raise _Again(f"{server.url}: the answer is no JSON") from error
-            if not isinstance(found, dict):
-                raise _Again(f"{server.url}: the answer is no JSON object")
-            return found
-        message = f"HTTP {code}: {message_of(reply)}"
-        if code in (429, 502, 503, 504):
-            raise _Busy(message, _seconds(reply.headers.get("retry-after")))
-        if code in PASSING:
-            raise _Again(f"{server.url}: {message}")
-        if code in (401, 403, 404):
-            raise SynthError(f"{server.url}: refuses: {message}")
-        said = message.lower()
-        if "chat template" in said and "messages" in body:
-            raise _NoTemplate
-        if path != "/tokenize" and server.is_vllm and "context length" in said:
-            raise _NoRoom(f"refused: {message}")
-        raise _Refused(f"{server.url}: refuses: {message}")
+        try:
+            return server.post(path, body)
+        except Refused as error:
+            said = str(error).lower()
+            if "chat template" in said and "messages" in body:
+                raise _NoTemplate from error
+            message = f"{server.url}: refuses: {error}"
+            if path != "/tokenize" and server.is_vllm and "context length" in said:
+                raise _NoRoom(message) from error
+            raise Refused(message) from error
 
 
-def _serving(
-    urls: list[str], name: str, timeout: httpx.Timeout, limits: httpx.Limits
-) -> list[Server]:
+def _serving(urls: list[str], settings: Settings, traffic: Traffic) -> list[Server]:
     """The servers that serve a model; they may have others beside it or instead.
 
     Raises:
@@ -313,13 +246,23 @@ def _serving(
     servers: list[Server] = []
     refusals: list[NotServedError] = []
     for url in urls:
+        client = client_of(url, traffic.timeout, traffic.requests)
         try:
-            servers.append(Server(*greet(url, name, timeout, limits)))
+            served = served_model(client, settings.model.name)
+            servers.append(Server(client, served, settings.answers_as))
         except NotServedError as error:
             refusals.append(error)
     if not servers:
         raise refusals[0]
     return servers
+
+
+def _count(usage: Any, name: str, least: int, most: int | None) -> int | None:
+    """A number of tokens that a server tells, None where it tells none that can be."""
+    count = usage.get(name) if isinstance(usage, dict) else None
+    if type(count) is not int or count < least or (most is not None and count > most):
+        return None
+    return count
 
 
 def _is_text(value: Any) -> bool:
@@ -330,25 +273,9 @@ def _is_text(value: Any) -> bool:
         return False  # half of a surrogate pair
 
 
-class _Busy(Exception):  # noqa: N818
-    """A server has too much to do."""
-
-    def __init__(self, message: str, after: float | None) -> None:
-        super().__init__(message)
-        self.after = after
-
-
 class _NoRoom(Exception):  # noqa: N818
     """Prompt and answer are longer than the context."""
 
 
 class _NoTemplate(Exception):  # noqa: N818
     """The served model has no chat template."""
-
-
-def _seconds(header: str | None) -> float | None:
-    """What a Retry-After asks for; the patience bounds it."""
-    try:
-        return max(0.0, float(header)) if header else None  # 0 for NaN
-    except ValueError:
-        return None  # a date: our own pauses will do

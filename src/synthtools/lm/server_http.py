@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import httpx
 
-from synthtools.redaction import hide
+from synthtools import redaction
+from synthtools.errors import SynthError, UsageError
+from synthtools.lm.loading import BUILTIN
 
 # Log-probabilities of 100,000 tokens with their candidates are a tenth of it [ours].
 LARGEST = 1 << 30
+_CONNECT_SECONDS = 10.0
+# The first question has nothing to wait for: it is asked again a few times, for seconds.
+_GREETINGS = 6
+_FIRST_PAUSE = 0.5
+# Too much to do, or somebody behind it has: it is left alone for a while.
+_BUSY = frozenset({429, 502, 503, 504})
+# Not able for the moment: worth another try.
+_PASSING = frozenset({408, 409, 425, 500})
+
+
+class NotServedError(SynthError):
+    """A server does not serve the model asked for."""
+
+
+class Again(Exception):  # noqa: N818 (not an error of ours)
+    """A server works, but this answer is none."""
+
+
+class Refused(Exception):  # noqa: N818
+    """A server refuses what it was asked."""
+
+
+class Busy(Exception):  # noqa: N818
+    """A server has too much to do.
+
+    Attributes:
+        after: seconds that it asks to be left alone, None where it does not say.
+    """
+
+    def __init__(self, message: str, after: float | None) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 class Reply(NamedTuple):
@@ -37,6 +72,93 @@ class Reply(NamedTuple):
             return json.loads(self.content)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
+
+
+def client_of(server: str, seconds: float, requests: int) -> httpx.Client:
+    """A client of a server, which sends it the key of OPENAI_API_KEY.
+
+    Args:
+        seconds: that a request may take; requests: connections that are kept.
+
+    Raises:
+        UsageError: the URL, or the key, is none.
+    """
+    url = server.rstrip("/").removesuffix("/v1")
+    redaction.know(url)
+    shown = server.rpartition("@")[2]
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"--server {shown}: not a URL such as http://127.0.0.1:8000")
+    key = os.environ.get("OPENAI_API_KEY")
+    if key and not (key.isascii() and key.isprintable()):
+        raise UsageError("OPENAI_API_KEY holds what no header may (a line end, or not ASCII)")
+    try:
+        return httpx.Client(
+            base_url=url,
+            timeout=httpx.Timeout(seconds, connect=_CONNECT_SECONDS, pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=requests),
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+        )
+    except httpx.InvalidURL as error:
+        # What is wrong may be a piece of a password with a slash in it.
+        raise UsageError(
+            f"--server {shown}: not a URL such as http://127.0.0.1:8000 (write / in a password as %2F)"
+        ) from error
+
+
+def shown_url(client: httpx.Client) -> str:
+    """Where a client asks, without secrets."""
+    return redaction.hide(f"{client.base_url}".rstrip("/"))
+
+
+def served_model(client: httpx.Client, name: str) -> dict[str, Any]:
+    """What a server says of the model asked for.
+
+    Raises:
+        SynthError: no server answers, or it serves another model than the one asked for.
+    """
+    url = shown_url(client)
+    served = _greeting(client, url).get("data")
+    if not isinstance(served, list) or not all(map(_is_model, served)):
+        raise SynthError(f"{url}: does not say which models it serves; is it a server of vLLM?")
+    for model in served:
+        if name in (model.get("id"), model.get("root")):
+            return model
+    # The default name stands for whatever the server has.
+    if name == BUILTIN and len(served) == 1:
+        return served[0]
+    names = ", ".join(str(model.get("id")) for model in served)
+    raise NotServedError(f"{url}: does not serve {name}; --model takes {names}")
+
+
+def _is_model(served: Any) -> bool:
+    return (
+        isinstance(served, dict)
+        and isinstance(served.get("id"), str)
+        and isinstance(served.get("root"), str | None)
+    )
+
+
+def _greeting(client: httpx.Client, url: str) -> dict[str, Any]:
+    """The list of models.
+
+    Raises:
+        SynthError: no server answers, or not with one.
+    """
+    problem = ""
+    for attempt in range(_GREETINGS):
+        if attempt:
+            time.sleep(_FIRST_PAUSE * 2 ** (attempt - 1))
+        try:
+            return read(ask(client, "GET", "/v1/models", None))
+        except httpx.ConnectError as error:
+            raise SynthError(f"{url}: no server answers ({error})") from error
+        except httpx.HTTPError as error:
+            problem = f"{type(error).__name__}: {error}"
+        except (Again, Busy) as error:
+            problem = str(error)
+        except Refused as error:
+            raise SynthError(f"{url}: refuses: {error}") from error
+    raise SynthError(f"{url}: {problem}")
 
 
 def ask(client: httpx.Client, method: str, path: str, body: Any) -> Reply:
@@ -64,6 +186,28 @@ def ask(client: httpx.Client, method: str, path: str, body: Any) -> Reply:
         return Reply(response.status_code, response.headers, b"".join(pieces))
 
 
+def read(reply: Reply) -> dict[str, Any]:
+    """The JSON object of an answer.
+
+    Raises:
+        Again, Busy, Refused: there is none.
+    """
+    if reply.code == 200:
+        try:
+            found = reply.json()
+        except ValueError as error:
+            raise Again("the answer is no JSON") from error
+        if not isinstance(found, dict):
+            raise Again("the answer is no JSON object")
+        return found
+    message = f"HTTP {reply.code}: {message_of(reply)}"
+    if reply.code in _BUSY:
+        raise Busy(message, _seconds(reply.headers.get("retry-after")))
+    if reply.code in _PASSING:
+        raise Again(message)
+    raise Refused(message)
+
+
 def message_of(reply: Reply) -> str:
     """What a server says is wrong, in one line."""
     text = reply.content[:10_000].decode("utf-8", "replace")
@@ -72,4 +216,12 @@ def message_of(reply: Reply) -> str:
         text = (found.get("error") or found).get("message") or text
     except (ValueError, AttributeError):
         pass  # no JSON, or of another form: as it is
-    return hide(" ".join(str(text).split()))[:300]  # it may hold the key that it was sent
+    return redaction.hide(" ".join(str(text).split()))[:300]  # it may hold the key that it was sent
+
+
+def _seconds(header: str | None) -> float | None:
+    """What a Retry-After asks for; the patience bounds it."""
+    try:
+        return max(0.0, float(header)) if header else None  # 0 for NaN
+    except ValueError:
+        return None  # a date: our own pauses will do

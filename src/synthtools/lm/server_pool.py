@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 import httpx
 
 from synthtools.errors import SynthError
-from synthtools.redaction import hide
+from synthtools.lm.server_http import Again, Busy, ask, message_of, read, shown_url
 
 _R = TypeVar("_R")
 
@@ -33,25 +34,65 @@ def pause(failures: int) -> float:
 class Server:
     """One server.
 
+    Args:
+        answers_as: other names than its own that it may answer as, with ``*`` and ``?``.
+
     Attributes:
         model: the name that it serves the model under.
         is_vllm: it takes what only vLLM knows.
+        length: tokens of prompt and answer, None where it does not say.
     """
 
-    def __init__(self, client: httpx.Client, served: dict[str, Any]) -> None:
+    def __init__(
+        self, client: httpx.Client, served: dict[str, Any], answers_as: str | None = None
+    ) -> None:
         self.client = client
-        self.url = hide(f"{client.base_url}".rstrip("/"))
+        self.url = shown_url(client)
         self.model: str = served["id"]
         self.root: str = served.get("root") or served["id"]
         length = served.get("max_model_len")
-        self.length: int | None = length if isinstance(length, int) else None
+        self.length: int | None = length if type(length) is int and length > 0 else None
         self.is_vllm = served.get("owned_by") == "vllm" or self.length is not None
+        self._answers_as = answers_as
         self.in_flight = 0
         self.failures = 0  # in a row
         self.rests_until = 0.0
         self.failed_at = 0.0
         self.failing_since: float | None = None
         self.given_up: str | None = None
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What the server answers to one request.
+
+        Raises:
+            httpx.HTTPError, Again, Busy, Refused: nothing.
+            SynthError: it lets nobody in.
+        """
+        reply = ask(self.client, "POST", path, body)
+        if reply.code in (401, 403, 404):
+            raise SynthError(f"{self.url}: refuses: HTTP {reply.code}: {message_of(reply)}")
+        return read(reply)
+
+    def choice(self, found: dict[str, Any]) -> dict[str, Any]:
+        """The one choice of an answer to one prompt.
+
+        Raises:
+            Again: it comes from another model, or holds none, or several.
+        """
+        model = found.get("model")
+        if model != self.model and not (
+            isinstance(model, str) and self._answers_as and fnmatchcase(model, self._answers_as)
+        ):
+            raise Again(
+                f"answers as {model!r}, was asked for {self.model} (--answers-as allows another name)"
+            )
+        choices = found.get("choices")
+        if not isinstance(choices, list) or not all(isinstance(one, dict) for one in choices):
+            raise Again("the answer holds no choices")
+        places = [one.get("index", 0) for one in choices]
+        if places != [0] or isinstance(places[0], bool):
+            raise Again(f"answers one prompt with choices {places!r}"[:100])
+        return choices[0]
 
 
 class Pool:
@@ -128,6 +169,48 @@ class Pool:
             with self._changed:
                 chosen.in_flight -= 1
                 self._changed.notify_all()
+
+    def asked(self, once: Callable[[Server], _R], tries: int) -> _R:
+        """What a server gives, tried again while servers cannot be reached or have too much to do, and
+        so many times where they work and their answer is none.
+
+        Args:
+            once: asks a server.
+
+        Raises:
+            Again: no try gave an answer; what ``once`` raises besides.
+            SynthError: all servers have been given up.
+        """
+        for attempt in range(1, tries + 1):
+            try:
+                return self._asked(once)
+            except Again as error:
+                reason = str(error)
+            if attempt < tries:
+                time.sleep(pause(attempt))
+        raise Again(f"{reason} ({tries} tries)")
+
+    def _asked(self, once: Callable[[Server], _R]) -> _R:
+        while True:
+            with self.server() as server:
+                begun = time.monotonic()
+                try:
+                    answer = once(server)
+                except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                    self.fails(server, f"no server answers ({error})", begun)
+                    continue
+                except Busy as busy:
+                    self.fails(server, str(busy), begun, busy.after)
+                    continue
+                except Again as error:
+                    raise Again(f"{server.url}: {error}") from error
+                except httpx.TimeoutException as error:
+                    seconds = server.client.timeout.read or 0
+                    raise Again(f"{server.url}: no answer in {seconds:g} s") from error
+                except httpx.HTTPError as error:
+                    raise Again(f"{server.url}: {type(error).__name__}: {error}") from error
+                self.works(server)
+                return answer
 
     def _refuse_if_over(self) -> None:
         if self._closed:

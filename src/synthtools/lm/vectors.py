@@ -30,7 +30,6 @@ from synthtools.lm.scorer import (
     Settings,
     Tokenised,
     context_of,
-    default_stride,
     device_list,
     open_model,
     refuse_other_vocabulary,
@@ -38,6 +37,7 @@ from synthtools.lm.scorer import (
 )
 from synthtools.lm.scores import Request
 from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.windows import default_stride
 
 POOLING = ("mean", "last", "cls")
 

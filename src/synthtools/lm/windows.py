@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from synthtools.errors import UsageError
+
 
 class Window(NamedTuple):
     """Tokens ``start … end`` of a document, of which those from ``first`` on are scored."""
@@ -36,3 +38,25 @@ def windows(length: int, first: int, capacity: int, stride: int) -> Iterator[Win
             yield Window(start, end, scored)
         reached = end
         start += stride
+
+
+def default_stride(context: int) -> int:
+    """Tokens between the beginnings of windows where nobody says [ours]."""
+    # Every token then has a quarter of the context before it, for a third more work than no overlap.
+    return max(1, 3 * context // 4)
+
+
+def stride_of(asked: int | None, context: int, bos: bool) -> int:
+    """Tokens between the beginnings of windows.
+
+    Raises:
+        UsageError: the context leaves no room, or the stride none for an overlap.
+    """
+    # A window's first scored token needs one before it: begin-of-text, or one of the overlap.
+    longest = context - 1
+    if longest < (2 if bos else 1):
+        raise UsageError(f"--context {context}: leaves no room for two tokens")
+    stride = asked or default_stride(context)
+    if stride > longest:
+        raise UsageError(f"--stride {stride}: at most {longest} with windows of {context} tokens")
+    return stride

@@ -1,0 +1,132 @@
+"""Whether a server scores what it is sent: asked once, at connect, by a short text.
+
+A server may have another tokenizer, or a version whose prefix cache or chunked prefill gives numbers of
+other tokens. Its answers then look like any others: nothing later would tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import httpx
+import numpy as np
+
+from synthtools.errors import SynthError
+from synthtools.lm.server_backend import Row, ServerEngine
+from synthtools.lm.server_http import ask
+from synthtools.lm.tokens import TextTokenizer
+
+# Words, numbers, case, spaces, code, other scripts: where tokenizers differ.
+TEXT = (
+    "The quick brown fox jumps over 13 lazy dogs; it's 1,024.50 km to São Paulo.\n\n"
+    "def scale(x, *, by=2):\n    return x * by  # twice\nПривет, 世界! naïve CamelCase_words 🙂\n"
+)
+# Nats by which one token may differ between two passes: bfloat16 at improbable tokens stays below.
+_NEAR = 0.5
+
+
+def probe(
+    engine: ServerEngine,
+    tokenizer: TextTokenizer,
+    name: str,
+    candidates: int,
+    tell: Callable[[str], None],
+) -> None:
+    """Scores a text whole, and its first half before and after it (from the prefix cache then).
+
+    Args:
+        name: of the tokenizer; candidates: that will be asked for.
+
+    Raises:
+        SynthError: the server cannot score, or scores other tokens.
+    """
+    (ids,) = tokenizer.encode([TEXT])
+    told = _tells_its_tokens(engine, ids, name)
+    ids = ids[: engine.context]
+    half = ids[: max(2, len(ids) // 2)]
+    k = max(1, candidates)
+    before, whole, after = (engine.rows(part, k) for part in (half, ids, half))
+    for rows in (whole, after):
+        _refuse_other_numbers(engine, half, before, rows)
+    _refuse_logits(engine, ids, whole, tokenizer.size)
+    if not told and not _decodes_alike(engine, tokenizer, ids, whole, name):
+        tell(f"{engine.server.url}: does not say whether its tokens are those of {name}")
+
+
+def _tells_its_tokens(engine: ServerEngine, ids: np.ndarray, name: str) -> bool:
+    """Whether a server says its tokens of the text.
+
+    Raises:
+        SynthError: they are others.
+    """
+    server = engine.server
+    body = {"model": server.model, "prompt": TEXT, "add_special_tokens": False}
+    try:
+        reply = ask(server.client, "POST", "/tokenize", body)
+        tokens = reply.json().get("tokens") if reply.code == 200 else None
+    except (httpx.HTTPError, AttributeError, ValueError):
+        return False
+    if not isinstance(tokens, list):
+        return False
+    if tokens != ids.tolist():
+        raise _other_tokenizer(engine, name)
+    return True
+
+
+def _other_tokenizer(engine: ServerEngine, name: str) -> SynthError:
+    return SynthError(
+        f"{engine.server.url}: has another tokenizer than {name}; name that of the served model with "
+        "--tokenizer"
+    )
+
+
+def _refuse_other_numbers(
+    engine: ServerEngine, ids: np.ndarray, one: list[Row], other: list[Row]
+) -> None:
+    """Raises SynthError where the same tokens have other log-probabilities in another request."""
+    for place, token in enumerate(ids.tolist()):
+        if place == 0:
+            continue
+        first, second = (rows[place][str(token)]["logprob"] for rows in (one, other))
+        if abs(first - second) > _NEAR:
+            raise SynthError(
+                f"{engine.server.url}: gives token {place} of the same text {first:.3f} and then "
+                f"{second:.3f}; start it with --no-enable-prefix-caching "
+                "--no-enable-chunked-prefill, or take a newer vLLM"
+            )
+
+
+def _refuse_logits(engine: ServerEngine, ids: np.ndarray, rows: list[Row], size: int) -> None:
+    """Raises SynthError where the best of a vocabulary is less probable than all of it would be on
+    average: those are no probabilities."""
+    # A model may have some rows more than its tokenizer has tokens.
+    least = -math.log(2 * max(1, size))
+    for place in range(1, len(ids)):
+        best = max(entry["logprob"] for entry in rows[place].values())
+        if best < least:
+            raise SynthError(
+                f"{engine.server.url}: gives the most probable token {place} of a text "
+                f"exp({best:.4g}), which no model of {size:,} tokens does; start it with "
+                "--logprobs-mode raw_logprobs"
+            )
+
+
+def _decodes_alike(
+    engine: ServerEngine, tokenizer: TextTokenizer, ids: np.ndarray, rows: list[Row], name: str
+) -> bool:
+    """Whether the texts that a server gives of tokens are ours; False where it gives none.
+
+    Raises:
+        SynthError: most are others.
+    """
+    same = []
+    for place, token in enumerate(ids.tolist()):
+        said = rows[place][str(token)].get("decoded_token") if place else None
+        ours = tokenizer.surfaces[token].strip()
+        # Pieces of characters, and marks of spaces, are written in several ways.
+        if isinstance(said, str) and ours.isalnum():
+            same.append(said.strip(" ▁Ġ").encode("utf-8", "replace") == ours)
+    if same and sum(same) < len(same) / 2:
+        raise _other_tokenizer(engine, name)
+    return bool(same)
