@@ -101,13 +101,13 @@ _synth() {
             esac
             ;;
         sample)
-            options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --plot --seed --debug -h --help"
+            options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --shard --on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --plot --seed --debug -h --help"
             operand=file
             case $prev in
                 -n | --count | --by | --stratify-by | --shard | --text-field | --shard-size | --seed) value=word ;;
                 --scale) value=word words="auto linear log" ;;
                 --allocation) value=word words="proportional equal" ;;
-                --rest | --rejects | --report | -o | --output | --plot) value=file ;;
+                --rest | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
             esac

@@ -11,6 +11,7 @@ name nothing is offered. Operands are files.
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 import textwrap
@@ -20,7 +21,8 @@ from typing import Any
 
 import typer
 
-from synthtools import __version__
+from synthtools import FUNCTIONS, __version__
+from synthtools.api import parameters as function_parameters
 from synthtools.cli.app import build
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -362,12 +364,61 @@ def _fish(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+_STUB = """\
+# The Python API as editors see it: made by docs/generate_pages.py; do not edit
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+__version__: str
+
+class ArrowStream(Protocol):
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+
+Record = dict[str, Any]
+Report = dict[str, Any]
+Input = str | os.PathLike[str] | Mapping[str, float] | Iterable[Record] | ArrowStream
+"""
+
+
+def stub() -> str:
+    """The functions of the tools with the types of their options."""
+    lines = [_STUB]
+    for tool in FUNCTIONS:
+        module = importlib.import_module(f"synthtools.tools.{tool}")
+        given = function_parameters(module)
+        words = []
+        for one in given:
+            if not one.option.flags:
+                words.append(f"*{one.name}: Input" if one.many else f"{one.name}: str")
+                continue
+            kind = "Literal[" + ", ".join(map(repr, one.choices)) + "]" if one.choices else None
+            kind = kind or getattr(one.type, "__name__", "str")
+            if one.option.parse is not None:
+                kind = f"{kind} | str" if kind in ("int", "float") else "str"
+            if one.many:
+                kind = f"list[{kind}] | {kind}"
+            optional = "" if one.required or one.default is not None else " | None"
+            default = "" if one.required else " = ..."
+            words.append(f"{one.name}: {kind}{optional}{default}")
+        if given and given[0].option.flags:
+            words.insert(0, "*")
+        lines += [f"def {tool}("] + [f"    {word}," for word in words]
+        lines += [") -> Iterator[Record] | Report:", f'    """{_first_line(module)}"""', ""]
+    return "\n".join(lines)
+
+
+def _first_line(module: Any) -> str:
+    return (module.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ")
+
+
 def pages() -> dict[str, str]:
     """Every generated file by its path in the repository."""
     synth, *tools = commands()
     made = {f"man/{command.page}.1": man_page(command, tools) for command in (synth, *tools)}
     for name, shell in (("synth.bash", bash), ("_synth", zsh), ("synth.fish", fish)):
         made[f"completions/{name}"] = shell(synth, tools)
+    made["src/synthtools/__init__.pyi"] = stub()
     return made
 
 
@@ -375,8 +426,8 @@ def stale(made: dict[str, str]) -> list[str]:
     """The files that differ from what they should be, are missing, or belong to no tool."""
     there = {
         f"{folder}/{path.name}": path.read_text("utf-8")
-        for folder in ("man", "completions")
-        for path in (ROOT / folder).glob("*")
+        for folder, names in (("man", "*"), ("completions", "*"), ("src/synthtools", "*.pyi"))
+        for path in (ROOT / folder).glob(names)
     }
     return sorted(name for name in made | there if made.get(name) != there.get(name))
 
@@ -392,7 +443,7 @@ def main() -> None:
     for name in changed:
         path = ROOT / name
         if name in made:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made[name], "utf-8")
         else:
             path.unlink()

@@ -2,6 +2,7 @@
 
 The folders, from the terminal inwards (imports point one way, downwards):
 
+- ``api``: the tools as Python functions
 - ``cli``: the application, the options that tools share, the run of a tool, the terminal
 - ``tools``: one file a tool: its options, its checks, its run
 - ``training``, ``curate``, ``measure``, ``evaluate``: the ideas of the papers
@@ -13,3 +14,19 @@ The folders, from the terminal inwards (imports point one way, downwards):
 """
 
 __version__ = "0.1.0"
+
+FUNCTIONS = ("sample", "dsir")
+
+
+def __getattr__(name: str) -> object:
+    """A tool as a function, loaded when it is used: ``synthtools.ppl``."""
+    if name not in FUNCTIONS:
+        raise AttributeError(f"module 'synthtools' has no attribute {name!r}")
+    from synthtools.api import function
+
+    made = globals()[name] = function(name)
+    return made
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *FUNCTIONS]

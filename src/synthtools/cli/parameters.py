@@ -82,6 +82,10 @@ class Parameter:
     group: str | None = None
 
     @property
+    def required(self) -> bool:
+        return self.default is dataclasses.MISSING
+
+    @property
     def flag(self) -> str:
         """Its long name on the command line, as errors call it."""
         flags = self.option.flags
@@ -115,13 +119,13 @@ class Parameter:
             raise UsageError(f"{called} {given}: {error}") from error
 
     def _converted(self, given: Any) -> Any:
-        if self.option.parse is not None:
-            return self.option.parse(given) if isinstance(given, str) else given
+        if self.option.parse is not None and isinstance(given, str):
+            return self.option.parse(given)
         if self.choices:
             if given not in self.choices:
                 raise ValueError(f"use {' or '.join(self.choices)}")
             return given
-        if self.type in (int, float):
+        if self.type in (int, float) and given is not None:
             return _number(given, self.type, self.option)
         return given
 

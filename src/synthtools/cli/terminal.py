@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from synthtools.errors import OutputClosed, SynthError, printable
 from synthtools.redaction import hide
 
+# Set where a program calls the tools: nothing is printed there.
+LOGGED: ContextVar[bool] = ContextVar("logged", default=False)
+
 
 def remark(message: str) -> None:
-    """A line on stderr."""
+    """A line on stderr, or in the log of the calling program."""
+    if LOGGED.get():
+        logging.getLogger("synthtools").info(message)
+        return
     try:
         print(f"synth: {hide(printable(message))}", file=sys.stderr, flush=True)
     except OSError:

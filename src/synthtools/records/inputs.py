@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.compression import compression_of
+from synthtools.records.memory import Records
 from synthtools.records.places import Place, place_of
 from synthtools.records.shipped import TOPICS, topics_file
 from synthtools.redaction import hide
@@ -46,11 +47,12 @@ class Shard:
     """
 
     name: str
-    path: Path | Place | None  # None: stdin
+    path: Path | Place | None  # None: stdin, or records of the calling program
     size: int | None
     bytes_read: int = field(default=0, compare=False)
     temporary: bool = field(default=False, compare=False)
     found: os.stat_result | None = field(default=None, compare=False, repr=False)
+    records: Records | None = field(default=None, compare=False, repr=False)
     _fingerprint: str | None = field(default=None, compare=False, repr=False)
 
     def fingerprint(self) -> str | None:
@@ -94,11 +96,11 @@ class Shard:
             return hashlib.file_digest(file, hashlib.blake2b).hexdigest()  # type: ignore[arg-type]
 
 
-def find_shards(names: Sequence[str] | None) -> list[Shard]:
+def find_shards(names: Sequence[str | Records] | None) -> list[Shard]:
     """The shards behind what the user named, in the order given, a directory's in name order.
 
     Args:
-        names: files, directories, ``-``, or ``builtin:topics``; none at all means stdin.
+        names: files, directories, records of the calling program, ``-``, or ``builtin:topics``; none at all means stdin.
 
     Raises:
         SynthError: a name does not exist, cannot be read, or is a directory without shards.
@@ -112,7 +114,9 @@ def find_shards(names: Sequence[str] | None) -> list[Shard]:
         raise UsageError("stdin (-) can be read only once")
     shards: list[Shard] = []
     for name in names:
-        if name == STDIN:
+        if isinstance(name, Records):
+            shards.append(Shard(name.name, None, None, records=name))
+        elif name == STDIN:
             shards.append(Shard("<stdin>", None, None))
         elif name == TOPICS and not os.path.exists(name):
             shards.append(_topics())
@@ -281,6 +285,10 @@ def open_shard(shard: Shard) -> Iterator[tuple[str, BinaryIO, BinaryIO]]:
 
 @contextmanager
 def _source(shard: Shard) -> Iterator[BinaryIO]:
+    if shard.records is not None:
+        with shard.records.open() as file:
+            yield file  # type: ignore[misc]
+        return
     if shard.path is not None:
         with opened(shard.path, shard.name) as file:
             yield file
@@ -357,7 +365,8 @@ class _Rejoined(io.RawIOBase):
 @contextmanager
 def rereadable(shard: Shard) -> Iterator[Shard]:
     """The shard, or where it can be read only once, a copy of it in TMPDIR."""
-    if shard.path is not None and shard.path.is_file():
+    again = shard.records is not None and shard.records.rereadable
+    if again or (shard.path is not None and shard.path.is_file()):
         yield shard
         return
     with tempfile.NamedTemporaryFile(prefix="synth-") as copy:

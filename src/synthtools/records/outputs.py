@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from synthtools.records.inputs import Shard
 from synthtools.records.jobs import difference
 from synthtools.records.jsonl import parse_value
 from synthtools.records.places import Place, place_of
+from synthtools.records.sink import RecordSink, Sink
 from synthtools.records.size import Size, parts
 
 MANIFEST = ".synth.json"
@@ -39,37 +39,8 @@ _SUFFIXES = {
 _ARRAY = re.compile(r"\.json(?=$|\.gz$|\.zstd?$)", re.IGNORECASE)
 
 
-class Sink(ABC):
-    """Takes batches in order; ``finish`` makes them stand, ``abort`` leaves nothing half-done.
-
-    ``records`` and ``totals`` (the sums of the batches' tallies) count what the output holds.
-    """
-
-    def __init__(self) -> None:
-        self.records = 0
-        self.totals: dict[str, int] = {}
-        self.resume_from = 0  # input records that need not be done again
-
-    @abstractmethod
-    def write(self, batch: Batch) -> None: ...
-
-    def settle(self) -> None:  # noqa: B027 (what goes to a pipe is there already)
-        """Writes all that is left, so that ``finish`` cannot fail for want of room."""
-
-    @abstractmethod
-    def finish(self) -> None: ...
-
-    @abstractmethod
-    def abort(self) -> None: ...
-
-    def _count(self, batch: Batch) -> None:
-        self.records += len(batch)
-        for name, values in batch.tally.items():
-            self.totals[name] = self.totals.get(name, 0) + int(values.sum())
-
-
 def open_sink(
-    output: str | None,
+    output: str | RecordSink | None,
     form: str | None,
     *,
     shards: Iterable[Shard],
@@ -82,7 +53,7 @@ def open_sink(
     """The sink that ``-o`` and ``--format`` ask for.
 
     Args:
-        output: None or ``-`` for stdout, a file name, or a directory (it exists, ends in ``/``, or
+        output: None or ``-`` for stdout, a sink for the calling program, a file name, or a directory (it exists, ends in ``/``, or
             has no suffix).
         form: one of ``FORMATS``; by default the file's suffix, the first input's form in a
             directory, JSONL on stdout.
@@ -99,6 +70,8 @@ def open_sink(
         raise UsageError(f"--format {form}: unknown; use one of {', '.join(FORMATS)}")
     if output == "":
         raise UsageError(f"{option} was given an empty name")
+    if isinstance(output, RecordSink):
+        return output
     if resume and force:
         raise UsageError("--resume goes on, --force begins anew: give one of them")
     if output is None or output == "-":

@@ -69,6 +69,7 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
             "-n",
             metavar="N",
             parse=quantities.count,
+            min=1,
             help="How many records to select (1000, 10M).",
         ),
     ] = None
@@ -115,6 +116,7 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
             "--fit-tokens",
             metavar="COUNT|all",
             parse=quantities.count_or_all,
+            min=1,
             help="Fit the raw side on the first COUNT tokens (default: all).",
         ),
     ] = None
@@ -152,16 +154,13 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
         if self.plot is not None and self.count is None:
             raise UsageError("--plot compares a selection with what it was drawn from: it needs -n")
 
-    def writes_records(self) -> bool:
-        return self.count is not None or self.weights
 
-
-def run(options: Options) -> None:
+def run(options: Options) -> dict[str, Any] | None:
     """Fits an estimator or loads one, weighs the records, selects."""
     from synthtools.cli.run import Run
     from synthtools.curate.dsir import Estimator, Features, parts_of
 
-    writes = options.writes_records()
+    writes = options.count is not None or options.weights
     with Run(
         "dsir",
         options,
@@ -171,8 +170,7 @@ def run(options: Options) -> None:
         plot=options.plot,
     ) as run:
         if run.done:
-            run.finish()
-            return
+            return run.finish()
         if options.estimator:
             estimator = Estimator.load(Path(options.estimator))
         else:
@@ -187,15 +185,13 @@ def run(options: Options) -> None:
         if len(estimator.targets) > 1 and options.weights and options.count is None:
             raise UsageError("--weights of every record need one target; with several give -n")
         report = {**estimator.summary(), "min_tokens": options.min_tokens}
-        if not writes:
-            run.finish(report)
-        elif options.count is None:
+        if options.count is not None:
+            parts = parts_of(options.count, estimator.shares)
+            report |= _select(run, estimator, parts, options)
+        elif options.weights:
             weighed = _weighed(run, estimator, options)
             run.write(_with_weights(batch, logw[0]) for batch, logw, _, _ in weighed)
-            run.finish(report)
-        else:
-            parts = parts_of(options.count, estimator.shares)
-            run.finish(report | _select(run, estimator, parts, options))
+        return run.finish(report)
 
 
 def _fitted(run: Run, features: Features, options: Options) -> Estimator:

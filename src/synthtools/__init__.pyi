@@ -1,0 +1,71 @@
+# The Python API as editors see it: made by docs/generate_pages.py; do not edit
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+__version__: str
+
+class ArrowStream(Protocol):
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
+
+Record = dict[str, Any]
+Report = dict[str, Any]
+Input = str | os.PathLike[str] | Mapping[str, float] | Iterable[Record] | ArrowStream
+
+def sample(
+    *files: Input,
+    count: int | str,
+    by: str | None = ...,
+    scale: Literal['auto', 'linear', 'log'] = ...,
+    inverse: bool = ...,
+    with_replacement: bool = ...,
+    stratify_by: str | None = ...,
+    allocation: Literal['proportional', 'equal'] = ...,
+    or_all: bool = ...,
+    rest: str | None = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+) -> Iterator[Record] | Report:
+    """Draw N records, uniformly or by a weight field, in one pass."""
+
+def dsir(
+    *files: Input,
+    target: list[str] | str | None = ...,
+    count: int | str | None = ...,
+    weights: bool = ...,
+    top_k: bool = ...,
+    n: int = ...,
+    buckets: int = ...,
+    hash: Literal['fast', 'sha256'] = ...,
+    min_tokens: int = ...,
+    smoothing: float = ...,
+    fit_tokens: int | str | None = ...,
+    target_text_field: str | None = ...,
+    save_estimator: str | None = ...,
+    estimator: str | None = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+    ray: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """Select the records that are most like a target (DSIR, Xie et al. 2023)."""

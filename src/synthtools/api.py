@@ -1,0 +1,146 @@
+"""Tools as Python functions: ``synthtools.ppl("human.jsonl", summary=True)``.
+
+A function takes what the command line takes, by the same names: inputs first, then options as
+keywords. Inputs are paths, or records: an iterable of dicts, or anything with ``__arrow_c_stream__``
+(pyarrow, pandas, polars, datasets, DuckDB). A tool that writes records gives them as dicts, one after
+the other, unless ``output`` names a place; every other call gives the report. Errors are those of
+``synthtools.errors``. Nothing is printed: what the command line would say on stderr goes to the
+logger ``synthtools``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import copy_context
+from queue import Queue
+from typing import Any
+
+from synthtools.cli import parameters as options
+from synthtools.cli import terminal
+from synthtools.cli.options import checked
+from synthtools.cli.parameters import Parameter
+from synthtools.cli.publish import keep
+from synthtools.errors import OutputClosed, UsageError
+
+# What belongs to a terminal.
+_HIDDEN = ("json_output", "quiet")
+_AHEAD = 4  # batches that a tool may be ahead of whoever takes its records
+
+
+def function(tool: str) -> Callable[..., Any]:
+    """The function of a tool.
+
+    Args:
+        tool: its name in Python: ``ngram_hash``.
+    """
+    module = importlib.import_module(f"synthtools.tools.{tool}")
+    known = parameters(module)
+    operand = next((one for one in known if not one.option.flags), None)
+
+    def call(*inputs: Any, **keywords: Any) -> Any:
+        return _call(module, operand, inputs, keywords)
+
+    call.__name__ = call.__qualname__ = tool
+    call.__doc__ = inspect.cleandoc(module.__doc__ or "").replace("\b\n", "")
+    call.__signature__ = signature(known, operand)  # type: ignore[attr-defined]
+    return call
+
+
+def parameters(module: Any) -> list[Parameter]:
+    """What a tool's function takes: inputs first, then options, without what is for terminals."""
+    found = [one for one in options.parameters(module.Options) if one.name not in _HIDDEN]
+    return sorted(found, key=lambda one: bool(one.option.flags))
+
+
+def signature(known: list[Parameter], operand: Parameter | None) -> inspect.Signature:
+    """The signature of a tool's function: inputs by position, options by keyword."""
+    found = []
+    if operand is not None:
+        found.append(inspect.Parameter(operand.name, inspect.Parameter.VAR_POSITIONAL))
+    for one in known:
+        if one is not operand:
+            default = inspect.Parameter.empty if one.required else one.default
+            found.append(
+                inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default)
+            )
+    return inspect.Signature(found)
+
+
+def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[str, Any]) -> Any:
+    names = {one.name for one in parameters(module)}
+    for name in keywords:
+        if name not in names:
+            raise UsageError(f"{name}: no such option (options: {', '.join(sorted(names))})")
+    given = dict(keywords)
+    if operand is not None:
+        if not inputs:
+            raise UsageError(f"{operand.name}: name files or directories, or give records")
+        given[operand.name] = _inputs(inputs) if operand.many else inputs[0]
+    if hasattr(module.Options, "quiet"):
+        given["quiet"] = True
+    terminal.LOGGED.set(True)
+    chosen = checked(module.Options, given, lambda one: one.name)
+    if not chosen.prints_report() and getattr(chosen, "output", "") is None:
+        return _records(module, given)
+    report = module.run(chosen)
+    if report is not None and chosen.prints_report():
+        keep(report, chosen)
+    return report
+
+
+def _inputs(inputs: Any) -> list[Any]:
+    """Paths as they are, shares as PATH=SHARE, records as such."""
+    from synthtools.records.memory import Records
+
+    if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+        return [f"{path}={share}" for path, share in inputs[0].items()]
+    if len(inputs) == 1 and _are_paths(inputs[0]):
+        return inputs[0]
+    found: list[Any] = []
+    for one in inputs:
+        if isinstance(one, str) or hasattr(one, "__fspath__"):
+            found.append(str(one))
+        else:
+            found.append(Records(one, f"<records {len(found) + 1}>"))
+    return found
+
+
+def _are_paths(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(isinstance(one, str) for one in given)
+
+
+def _records(module: Any, given: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The records that a tool writes, while it runs beside in a thread of its own."""
+    from synthtools.records.sink import RecordSink
+
+    queue: Queue[list[dict[str, Any]] | BaseException | None] = Queue(_AHEAD)
+    stopped = threading.Event()
+    given = {**given, "output": RecordSink(queue, stopped)}
+
+    def work() -> None:
+        end: BaseException | None = None
+        try:
+            module.run(checked(module.Options, given, lambda one: one.name))
+        except OutputClosed:
+            pass
+        except BaseException as error:  # it is raised where the records are taken
+            end = error
+        if not stopped.is_set():
+            queue.put(end)
+
+    thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
+    thread.start()
+    try:
+        while isinstance(found := queue.get(), list):
+            yield from found
+        if found is not None:
+            raise found
+    finally:
+        stopped.set()
+        while thread.is_alive():  # it may wait for room
+            while not queue.empty():
+                queue.get_nowait()
+            thread.join(0.02)

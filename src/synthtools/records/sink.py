@@ -1,0 +1,72 @@
+"""Where batches go: the interface, and an output that hands records to the calling program."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from queue import Queue
+from threading import Event
+from typing import Any
+
+from synthtools.errors import OutputClosed
+from synthtools.records.batch import Batch
+from synthtools.records.jsonl import parse_values
+
+
+class Sink(ABC):
+    """Takes batches in order; ``finish`` makes them stand, ``abort`` leaves nothing half-done.
+
+    ``records`` and ``totals`` (the sums of the batches' tallies) count what the output holds.
+    """
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.totals: dict[str, int] = {}
+        self.resume_from = 0  # input records that need not be done again
+
+    @abstractmethod
+    def write(self, batch: Batch) -> None: ...
+
+    def settle(self) -> None:  # noqa: B027 (what goes to a pipe is there already)
+        """Writes all that is left, so that ``finish`` cannot fail for want of room."""
+
+    @abstractmethod
+    def finish(self) -> None: ...
+
+    @abstractmethod
+    def abort(self) -> None: ...
+
+    def _count(self, batch: Batch) -> None:
+        self.records += len(batch)
+        for name, values in batch.tally.items():
+            self.totals[name] = self.totals.get(name, 0) + int(values.sum())
+
+
+class RecordSink(Sink):
+    """Hands records to a thread that takes them, as they would stand in JSONL.
+
+    Args:
+        queue: takes a list of records a batch.
+        stopped: set when nobody takes records any more.
+    """
+
+    def __init__(self, queue: Queue[Any], stopped: Event) -> None:
+        super().__init__()
+        self._put: Callable[[Any], None] = queue.put
+        self._stopped = stopped
+
+    def __str__(self) -> str:
+        return "<records>"
+
+    def write(self, batch: Batch) -> None:
+        """Raises OutputClosed when nobody takes records any more."""
+        if self._stopped.is_set():
+            raise OutputClosed
+        self._put(parse_values(batch.json_lines()))
+        self._count(batch)
+
+    def finish(self) -> None:
+        """Nothing is left to be written."""
+
+    def abort(self) -> None:
+        """Nothing is left to be removed."""

@@ -1,0 +1,115 @@
+"""The Python API: the same numbers and bytes as the command line, and nothing of a terminal."""
+
+import inspect
+import json
+import subprocess
+import sys
+import threading
+
+import pyarrow as pa
+import pytest
+
+import synthtools as synth
+from running import synth as command
+from synthtools.errors import RecordError, SynthError, UsageError
+
+RECORDS = [{"text": f"record {i}", "n": 10**25 + i} for i in range(500)]
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    return path
+
+
+def from_command(*words):
+    return [json.loads(line) for line in command(*words).splitlines()]
+
+
+def test_records_are_those_of_the_command_line(file):
+    wanted = from_command("sample", file, "-n", 7, "--seed", 3)
+    assert list(synth.sample(file, count=7, seed=3)) == wanted
+    assert list(synth.sample(str(file), count="7", seed=3)) == wanted
+    assert list(synth.sample(RECORDS, count=7, seed=3)) == wanted
+    assert list(synth.sample(iter(RECORDS), count=7, seed=3)) == wanted
+
+
+def test_arrow_streams_are_inputs(file, tmp_path):
+    texts = {"text": [f"record {i}" for i in range(500)]}
+    found = list(synth.sample(pa.table(texts), count=5))
+    assert found == [{"text": r["text"]} for r in synth.sample(RECORDS, count=5)]
+
+
+def test_records_can_be_read_twice(file):
+    options = {"target": [str(file)], "count": 3, "min_tokens": 1}
+    wanted = from_command("dsir", file, "--target", file, "-n", 3, "--min-tokens", 1)
+    assert list(synth.dsir(RECORDS, **options)) == wanted
+    assert list(synth.dsir(iter(RECORDS), **options)) == wanted  # kept on disk meanwhile
+
+
+def test_an_output_gives_the_report_and_the_same_bytes(file, tmp_path):
+    report = synth.sample(file, count=7, output=str(tmp_path / "api.jsonl"))
+    command("sample", file, "-n", 7, "-o", tmp_path / "cli.jsonl")
+    assert (tmp_path / "api.jsonl").read_bytes() == (tmp_path / "cli.jsonl").read_bytes()
+    assert report["kind"] == "sample" and report["made_by"]["arguments"]["count"] == 7
+
+
+def test_errors_are_exceptions_in_the_callers_words(file):
+    with pytest.raises(UsageError, match="count -1: give a whole number, at least 1"):
+        synth.sample(file, count=-1)
+    with pytest.raises(UsageError, match="allocation both: use proportional or equal"):
+        synth.sample(file, count=1, allocation="both")
+    with pytest.raises(UsageError, match=r"cuont: .*count"):
+        synth.sample(file, cuont=1)
+    with pytest.raises(UsageError, match="name files"):
+        synth.sample(count=1)
+    with pytest.raises(SynthError, match="only 500"):
+        list(synth.sample(RECORDS, count=501))
+    with pytest.raises(RecordError, match=r"<records 1>:2: .* not str"):
+        list(synth.sample([{"text": "a"}, "b"], count=1))
+
+
+def test_a_caller_may_stop_early_and_nothing_is_left_running(file):
+    before = threading.active_count()
+    records = synth.sample(RECORDS, count=400)
+    assert next(records)["text"].startswith("record")
+    records.close()
+    assert threading.active_count() == before
+
+
+def test_two_threads_and_two_calls_do_not_meet(file):
+    found = {}
+
+    def draw(seed):
+        found[seed] = list(synth.sample(RECORDS, count=9, seed=seed))
+
+    threads = [threading.Thread(target=draw, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {seed: list(synth.sample(RECORDS, count=9, seed=seed)) for seed in range(4)}
+
+
+def test_every_function_has_a_signature_and_its_help():
+    for name in synth.FUNCTIONS:
+        function = getattr(synth, name)
+        kinds = {p.kind for p in inspect.signature(function).parameters.values()}
+        assert kinds <= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY}
+        assert function.__doc__ and "\b" not in function.__doc__
+
+
+def test_nothing_is_printed_and_the_process_stays_as_it_was(file):
+    code = (
+        "import os, signal, sys\n"
+        "import synthtools as synth\n"
+        "assert not {'numpy', 'torch', 'typer'} & set(sys.modules)\n"
+        "before = dict(os.environ), signal.getsignal(signal.SIGTERM), os.getcwd()\n"
+        "records = [{'text': 'a'}, {'text': 1}, {'text': 'b'}] * 9\n"
+        "kept = list(synth.dsir(records, target=sys.argv[1], count=2, min_tokens=1, on_error='skip'))\n"
+        "assert len(kept) == 2\n"
+        "assert (dict(os.environ), signal.getsignal(signal.SIGTERM), os.getcwd()) == before\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
