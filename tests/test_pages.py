@@ -60,7 +60,7 @@ def test_pages_in_the_tree_are_those_of_the_code():
 def test_check_names_what_is_stale(tmp_path, monkeypatch, capsys):
     made = generator.pages()
     for name, text in made.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, "utf-8")
     monkeypatch.setattr(generator, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["generate_pages.py", "--check"])
