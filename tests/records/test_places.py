@@ -112,6 +112,21 @@ def test_what_is_there_stands_until_it_is_replaced(root, folder):
     assert Place(output).read_bytes() == before.replace(b": ", b":").replace(b", ", b",")
 
 
+def test_what_came_there_meanwhile_is_not_replaced(root, folder, monkeypatch):
+    there = copied(folder, f"{root}/in")
+    output = Place(f"{root}/out.jsonl")
+
+    def late(self):
+        output.put(_file(folder / "other", b"theirs"))
+        settle(self)
+
+    settle = SentFile.settle
+    monkeypatch.setattr(SentFile, "settle", late)
+    with pytest.raises(OutputExistsError, match=r"out\.jsonl: was made by another program meanwhile"):
+        synth("cat", f"{there}/b.jsonl", "-o", str(output), "-q")
+    assert output.read_bytes() == b"theirs"
+
+
 def test_a_run_is_gone_on_with(root, folder, monkeypatch):
     there = copied(folder, f"{root}/in")
     words = ("cat", there, "-o", f"{root}/out/", "--shard-size", "70", "-q")

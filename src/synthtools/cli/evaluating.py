@@ -167,15 +167,15 @@ def run_evaluation(
     reading = Inputs(on_error=bad.on_error, rejects=bad.rejects, quiet=bad.quiet)
     with Run("eval", reading, beside=paths, bar=False, inputs=False) as run:
         samples = _Samples(results.samples, results.force, run, before is not None)
-        session = Session(
-            wanted,
-            model.settings(jobs) if model.model else None,
-            judging.settings(model, jobs),
-            samples.keep,
-            run.rejects,
-            (lambda _: None) if bad.quiet else terminal.remark,
-        )
         try:
+            session = Session(
+                wanted,
+                model.settings(jobs) if model.model else None,
+                judging.settings(model, jobs),
+                samples.keep,
+                run.rejects,
+                (lambda _: None) if bad.quiet else terminal.remark,
+            )
             with session:
                 sections = {name: suites.run(name, session) for name in names}
                 opened = session.opened
