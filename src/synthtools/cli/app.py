@@ -69,8 +69,11 @@ def main() -> None:
     # A terminal that is closed; whoever started us with nohup wants us to go on.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _interrupt)
-    interrupts.listen()
-    code = _run()
+    try:
+        interrupts.listen()
+        code = _run()
+    except KeyboardInterrupt:  # between one step and the other
+        code = 130
     if "ray" in sys.modules:
         from synthtools.scale.cluster import disconnect
 

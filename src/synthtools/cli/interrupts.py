@@ -17,7 +17,7 @@ from synthtools.records.files import remove_unfinished
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Seconds that a tool has to end by itself [ours]; more where it must end processes of its own.
-_PATIENCE = 2.0
+_PATIENCE = 1.5
 _LONG_PATIENCE = 15.0
 _WITH_PROCESSES = ("ray", "vllm")
 
