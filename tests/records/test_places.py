@@ -122,7 +122,9 @@ def test_what_came_there_meanwhile_is_not_replaced(root, folder, monkeypatch):
 
     settle = SentFile.settle
     monkeypatch.setattr(SentFile, "settle", late)
-    with pytest.raises(OutputExistsError, match=r"out\.jsonl: was made by another program meanwhile"):
+    with pytest.raises(
+        OutputExistsError, match=r"out\.jsonl: was made by another program meanwhile"
+    ):
         synth("cat", f"{there}/b.jsonl", "-o", str(output), "-q")
     assert output.read_bytes() == b"theirs"
 
