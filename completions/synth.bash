@@ -208,12 +208,12 @@ _synth() {
             esac
             ;;
         simulate)
-            options="-T --samples -d --features --noise --generations --repetitions --workflow --edit-share --edit-decay --masks --seed --report --plot --json -j --jobs --debug -h --help"
+            options="-T --samples -d --features --noise --generations --repetitions --workflow --edit-share --edit-decay --masks --seed --plot --report --json -j --jobs --debug -h --help"
             case $prev in
                 -T | --samples | -d | --features | --noise | --generations | --repetitions | --edit-share | --edit-decay | --seed | -j | --jobs) value=word ;;
                 --workflow) value=word words="replace accumulate accumulate-subsample edit" ;;
                 --masks) value=word words="disjoint nested random" ;;
-                --report | --plot) value=file ;;
+                --plot | --report) value=file ;;
             esac
             ;;
         plot)

@@ -609,18 +609,18 @@ complete -c synth -n '__synth_tool_is cat' -s h -l help -d 'Show this message an
 
 # synth-simulate
 complete -c synth -n '__synth_tool_is simulate' -f
-complete -c synth -n '__synth_tool_is simulate' -s T -l samples -x -d 'Samples that a model is fitted to (10K)'
+complete -c synth -n '__synth_tool_is simulate' -s T -l samples -x -d 'Samples that a model is fitted to (10K). [at least 3]'
 complete -c synth -n '__synth_tool_is simulate' -s d -l features -x -d 'Features of a sample, at most T − 2'
 complete -c synth -n '__synth_tool_is simulate' -l noise -x -d 'Standard deviation of the labels\' noise'
 complete -c synth -n '__synth_tool_is simulate' -l generations -x -d 'Models one after the other, the first included'
 complete -c synth -n '__synth_tool_is simulate' -l repetitions -x -d 'Draws of the data to average over'
-complete -c synth -n '__synth_tool_is simulate' -l workflow -x -a 'replace accumulate accumulate-subsample edit' -d 'What a generation is fitted to; several by commas or by repeating the option (default: all). replace: the last model\'s labels; accumulate: those of all; accumulate-subsample: T samples drawn from all; edit: the last labels, a part of them drawn anew'
+complete -c synth -n '__synth_tool_is simulate' -l workflow -x -a 'replace accumulate accumulate-subsample edit' -d 'What a generation is fitted to; several by commas or by repeating the option (default: all). replace: the last model\'s labels; accumulate: those of all; accumulate-subsample: T samples drawn from all; edit: the last labels, a part of them resampled'
 complete -c synth -n '__synth_tool_is simulate' -l edit-share -x -d 'Share of the samples in the first edit. [at most 1]'
 complete -c synth -n '__synth_tool_is simulate' -l edit-decay -x -d 'Each edit takes Q times as many samples as the one before (1: all the same). [at most 1]'
 complete -c synth -n '__synth_tool_is simulate' -l masks -x -a 'disjoint nested random' -d 'Which samples an edit takes: none that was edited before (as the paper\'s proof needs), some of those just edited, or any'
 complete -c synth -n '__synth_tool_is simulate' -l seed -x -d 'Seed of every draw'
-complete -c synth -n '__synth_tool_is simulate' -l report -r -F -d 'Write the report to this file too'
-complete -c synth -n '__synth_tool_is simulate' -l plot -r -F -d 'Draw the curves as PNG or SVG (needs [plot])'
+complete -c synth -n '__synth_tool_is simulate' -l plot -r -F -d 'Draw the report as PNG or SVG (needs [plot]); synth plot draws it later'
+complete -c synth -n '__synth_tool_is simulate' -l report -r -F -d 'Write a JSON report of the run here: what was done, to what, with what'
 complete -c synth -n '__synth_tool_is simulate' -l json -d 'Print the report as JSON at a terminal too'
 complete -c synth -n '__synth_tool_is simulate' -s j -l jobs -x -d 'CPU cores to use (default: all)'
 complete -c synth -n '__synth_tool_is simulate' -l debug -d 'Show the traceback of an error'

@@ -69,3 +69,21 @@ def dsir(
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Select the records that are most like a target (DSIR, Xie et al. 2023)."""
+
+def simulate(
+    *,
+    samples: int | str = ...,
+    features: int | str = ...,
+    noise: float = ...,
+    generations: int = ...,
+    repetitions: int | str = ...,
+    workflow: list[Literal['replace', 'accumulate', 'accumulate-subsample', 'edit']] | Literal['replace', 'accumulate', 'accumulate-subsample', 'edit'] | None = ...,
+    edit_share: float = ...,
+    edit_decay: float = ...,
+    masks: Literal['disjoint', 'nested', 'random'] = ...,
+    seed: int = ...,
+    plot: str | None = ...,
+    report: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """Theory of iterated data: test error of a linear model by generation."""

@@ -19,6 +19,7 @@ from synthtools.cli.publish import publish
 from synthtools.machine import process
 from synthtools.records.files import claimed
 from synthtools.redaction import hidden
+from synthtools.reports import lines
 
 _DEBUG = parameter(
     "debug",
@@ -86,7 +87,7 @@ def _run(module: ModuleType, given: dict[str, Any]) -> None:
     options = checked(module.Options, given, _flag)
     report = module.run(options)
     if report is not None and options.prints_report():
-        publish(report, options, module.lines(report))
+        publish(report, options, lines(report))
 
 
 def _flag(one: Parameter) -> str:

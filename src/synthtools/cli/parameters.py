@@ -31,6 +31,7 @@ class Option:
         metavar: what stands for its value in help; None for a flag, or the choices of a Literal.
         parse: makes the value of a string; raises ValueError with the remedy.
         min, max: bounds of a number, inclusive.
+        commas: one value may hold several, separated by commas.
     """
 
     flags: tuple[str, ...]
@@ -39,6 +40,7 @@ class Option:
     parse: Callable[[str], Any] | None = None
     min: float | None = None
     max: float | None = None
+    commas: bool = False
     show_default: bool = True
 
     @property
@@ -108,9 +110,12 @@ class Parameter:
         """
         if given is None:
             return None
-        if self.many and not isinstance(given, str):
-            return [self._one(item, called) for item in given] or None
-        return [self._one(given, called)] if self.many else self._one(given, called)
+        if not self.many:
+            return self._one(given, called)
+        items = [given] if isinstance(given, str) else list(given)
+        if self.option.commas:
+            items = [part.strip() for item in items for part in item.split(",")]
+        return [self._one(item, called) for item in items] or None
 
     def _one(self, given: Any, called: str) -> Any:
         try:
