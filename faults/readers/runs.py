@@ -13,7 +13,7 @@ from faults.readers.reader import Reader, file, place
 
 
 def _manifest(data: bytes) -> None:
-    from synthtools.records.outputs import DirectorySink, is_unfinished
+    from synthtools.records.shard_directory import DirectorySink, is_unfinished
     from synthtools.records.size import Size
 
     folder = place() / "shards"

@@ -12,9 +12,10 @@ from synthtools.curate.sampling import WithReplacement
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import JsonBatch
 from synthtools.records.inputs import find_shards
-from synthtools.records.outputs import MANIFEST, open_sink
+from synthtools.records.outputs import open_sink
 from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
+from synthtools.records.shard_directory import MANIFEST
 from synthtools.records.size import Size
 from synthtools.records.spool import Spool
 

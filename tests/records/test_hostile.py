@@ -9,9 +9,9 @@ import pytest
 from synthtools.errors import RecordError, SynthError, printable
 from synthtools.records import files, reading
 from synthtools.records.inputs import find_shards
-from synthtools.records.outputs import DirectorySink, is_unfinished
 from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
+from synthtools.records.shard_directory import DirectorySink, is_unfinished
 from synthtools.records.size import Size
 from synthtools.records.working import Task, worked
 

@@ -14,7 +14,8 @@ from synthtools.errors import OutputExistsError, SynthError, UsageError
 from synthtools.records import encoders
 from synthtools.records.files import AtomicFile, write_whole
 from synthtools.records.inputs import find_shards
-from synthtools.records.outputs import MANIFEST, DirectorySink, open_sink
+from synthtools.records.outputs import open_sink
+from synthtools.records.shard_directory import MANIFEST, DirectorySink
 from synthtools.records.size import Size
 
 RECORDS = [{"id": i, "text": f"record {i} " + "é" * (i % 40)} for i in range(400)]

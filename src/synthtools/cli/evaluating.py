@@ -21,7 +21,8 @@ from synthtools.evaluate import pairing, suites, warning
 from synthtools.evaluate.session import Session, Wanted
 from synthtools.records.batch import JsonBatch
 from synthtools.records.jsonl import json_bytes
-from synthtools.records.outputs import Sink, open_sink
+from synthtools.records.outputs import open_sink
+from synthtools.records.sink import Sink
 from synthtools.reports import document
 from synthtools.reports.document import number
 

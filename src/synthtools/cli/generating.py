@@ -23,7 +23,7 @@ from synthtools.records.batch import Batch, Column, JsonBatch
 from synthtools.records.identity import ID_FIELD
 from synthtools.records.journal import Journal
 from synthtools.records.jsonl import json_bytes
-from synthtools.records.outputs import DirectorySink
+from synthtools.records.shard_directory import DirectorySink
 
 if TYPE_CHECKING:
     from synthtools.lm.generation import Generator, Sampling

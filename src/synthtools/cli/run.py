@@ -21,17 +21,13 @@ from synthtools.records.field_paths import read_along
 from synthtools.records.files import AtomicFile
 from synthtools.records.identity import ID_FIELD, Keys
 from synthtools.records.inputs import Shard, find_shards, part_of, rereadable
-from synthtools.records.outputs import (
-    DirectorySink,
-    Sink,
-    form_by_suffix,
-    is_unfinished,
-    open_sink,
-    refuse_overlap,
-)
+from synthtools.records.outputs import form_by_suffix, open_sink
+from synthtools.records.overlap import refuse_overlap
 from synthtools.records.places import place_of
 from synthtools.records.reading import read, require_text
 from synthtools.records.rejects import Rejects
+from synthtools.records.shard_directory import DirectorySink, is_unfinished
+from synthtools.records.sink import Sink
 from synthtools.reports import document
 
 # Without --rejects, bad records are told on stderr: this many one by one, the rest as a number.

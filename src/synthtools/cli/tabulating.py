@@ -24,7 +24,8 @@ from synthtools.records.field_paths import parted
 from synthtools.records.files import write_whole
 from synthtools.records.inputs import Shard
 from synthtools.records.jsonl import json_bytes
-from synthtools.records.outputs import open_sink, refuse_input_as_output
+from synthtools.records.outputs import open_sink
+from synthtools.records.overlap import refuse_input_as_output
 from synthtools.reports import document
 from synthtools.reports.document import encoded
 

@@ -14,7 +14,8 @@ leaves as the very bytes it came in as, and an added field touches no other.
 - ``encoders``: batches → JSONL, Parquet or Arrow bytes
 - ``size``: where batches are cut into parts of a size
 - ``files``: files that stand under their name only when they are whole
-- ``outputs``: stdout, a file, a directory of shards; atomic, resumable
+- ``outputs``: stdout, a file; ``shard_directory``: a directory, resumable; ``overlap``: kept apart
+- ``claim``: one writer an output; ``files``: written beside their name, renamed when complete
 - ``identity``: which record is which, for randomness that no layout changes
 - ``rejects``: what happens to bad records
 - ``transform``: streams of batches that need no text: the first, some fields

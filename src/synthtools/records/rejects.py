@@ -14,7 +14,7 @@ from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.records.files import AtomicFile
 from synthtools.records.inputs import Shard
 from synthtools.records.jsonl import json_bytes
-from synthtools.records.outputs import refuse_input_as_output
+from synthtools.records.overlap import refuse_input_as_output
 from synthtools.redaction import hide
 
 # Reasons name columns and fields, so that there may be as many as records: beyond this number they
