@@ -147,7 +147,7 @@ def test_what_is_plotted_is_what_the_report_says(folder: Path) -> None:
         counts = side["histogram"]["counts"]
         assert np.array(bars.y) * side["documents"] / 100 == pytest.approx(counts)
         assert set(curve.y) <= set(side["density"]) and max(curve.y) == max(side["density"])
-    summary = {"kind": "ppl-summary", "token_probability": None}
+    summary = {"kind": "ppl-summary", "token_probability": None, "median": 17.94}
     summary["histogram"] = {
         "edges": list(range(51)),
         "counts": [1] * 50,
@@ -157,6 +157,11 @@ def test_what_is_plotted_is_what_the_report_says(folder: Path) -> None:
     (bars,) = pictures.picture(summary).panels[0].series
     assert (bars.x[0], bars.x[-1], len(bars.x)) == (0, 50, 6)  # 2·64^(1/3) bins at most: 5
     assert sum(bars.y) == pytest.approx(100 * 50 / 64)
+    drawn = pictures.picture(summary)
+    assert drawn.finding == "Median perplexity 17.9"
+    assert drawn.panels[0].note == (
+        "4 of 64 documents lie below 0; 10 of 64 documents lie above 50"
+    )
     report = load(folder, "mix.json")
     shares = pictures.picture(report).panels[0].series[0].x
     assert shares == [100 * source["share"] for source in report["sources"]]

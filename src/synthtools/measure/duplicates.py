@@ -104,6 +104,7 @@ def summary(documents: Documents, found: NearDuplicates, most: int) -> dict[str,
         "clusters": len(clusters),
         "documents_in_clusters": sum(clusters.values()),
         "largest_cluster": max(clusters.values(), default=0),
+        "cluster_sizes": sorted(map(list, Counter(clusters.values()).items())),
         "by_input": [
             {"left": documents.inputs[a], "right": documents.inputs[b], "pairs": count}
             for (a, b), count in sorted(folded.items())

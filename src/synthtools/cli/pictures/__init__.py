@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -100,11 +101,33 @@ def picture(report: dict[str, Any], name: str = "report") -> Picture:
         known = ", ".join(sorted(MAKERS))
         raise SynthError(f"{name}: no picture of a report of kind {kind!r} (there are: {known})")
     found: Picture = _made(MAKERS[kind], report, name)
-    with whole(report, name):
-        check(found)
     if not found.panels:
         raise SynthError(f"{name}: holds nothing to plot")
+    finding = found.finding or next(iter(story(report, name).lines), found.title).rstrip(".")
+    source = origin(report.get("made_by") or {})
+    found = replace(found, finding=finding, source=source)
+    with whole(report, name):
+        check(found)
     return found
+
+
+def origin(made_by: dict[str, Any]) -> str:
+    """What made a report, in a line."""
+    words = []
+    if made_by:
+        words.append(f"synth {made_by.get('tool')} {made_by.get('version')}")
+        model = made_by.get("model") or {}
+        if model.get("name"):
+            words.append(f"model {model['name']}")
+        if made_by.get("seed") is not None:
+            words.append(f"seed {made_by['seed']}")
+        records = (made_by.get("counts") or {}).get("records")
+        if records is not None:
+            words.append(f"{number(records)} records")
+        skipped = (made_by.get("counts") or {}).get("skipped")
+        if skipped:
+            words.append(f"{number(skipped)} skipped")
+    return " · ".join(words)
 
 
 def story(report: dict[str, Any], name: str = "report") -> Story:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table, bars
 from synthtools.evaluate.budget import TOLERANCE
 from synthtools.reports.document import number
 
@@ -27,9 +27,8 @@ def picture(report: dict[str, Any]) -> Picture:
                 high=[row["interval"][1] for row in rows],
             )
             names = [f"{row['suite']} {row['figure']}" for row in rows]
-            panels.append(
-                Panel(f"{name}, item by item", "other − first", "", [series], names=names)
-            )
+            title = f"{name}, item by item"
+            panels.append(bars(title, "other − first", names, series, from_zero=False))
     rows = [row for row in report["rows"] if None not in row["relative"][1:]]
     rows.sort(key=lambda row: -max(abs(change) for change in row["relative"][1:]))
     rows = rows[:_MOST]
@@ -38,15 +37,13 @@ def picture(report: dict[str, Any]) -> Picture:
             Series(name, [100 * row["relative"][index] for row in rows], form="named")
             for index, name in enumerate(report["reports"][1:], 1)
         ]
-        panels.append(
-            Panel(
-                "Largest changes", "change (%)", "", series, names=[row["figure"] for row in rows]
-            )
-        )
+        names = [row["figure"] for row in rows]
+        panels.append(bars("Largest changes", "change (%)", names, *series, from_zero=False))
     return Picture(
         "Differences",
         panels,
         f"Each report against {report['reports'][0]}.",
+        corpora=report["reports"],
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from synthtools.reports.document import number
 
 Numbers = Sequence[float]
 
@@ -22,6 +24,7 @@ class Series:
         low, high: an interval around each y (around each x with ``named``).
         weights: of ``pies``, how much the slice is of what lies there.
         reference: drawn thin and grey, something to hold the others against.
+        corpus: of the picture's corpora, which it belongs to, where its name says more.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Series:
     high: Numbers | None = None
     weights: Numbers | None = None
     reference: bool = False
+    corpus: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Panel:
         names: of the bars of ``named`` series, from the top.
         from_zero: the axis of the values begins at 0.
         is_map: both axes have one scale and their numbers mean nothing.
+        note: small print below the title: what is not shown.
     """
 
     title: str
@@ -53,6 +58,7 @@ class Panel:
     names: Sequence[str] = ()
     from_zero: bool = False
     is_map: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,52 @@ class Picture:
 
     Attributes:
         caption: how to read it, for the page.
+        corpora: in the order in which they were named: each has one colour in all figures of a run.
+        finding: what it shows, with its numbers.
+        source: what made it.
     """
 
     title: str
     panels: list[Panel] = field(default_factory=list)
     caption: str = ""
+    corpora: Sequence[str] = ()
+    finding: str = ""
+    source: str = ""
+
+
+def bars(
+    title: str,
+    label: str,
+    names: Sequence[str],
+    *series: Series | Numbers,
+    from_zero: bool = True,
+) -> Panel:
+    """A panel of horizontal bars, one a name; numbers alone are a series of the label's name."""
+    drawn = [s if isinstance(s, Series) else Series(label, s, form="named") for s in series]
+    return Panel(title, label, "", drawn, names=names, from_zero=from_zero)
+
+
+def brief(value: float) -> str:
+    """A value in a title or beside its bar: three digits, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else number(value, 3)
+
+
+def extremes(quantity: str, values: Mapping[str, float | None]) -> str:
+    """The finding of a quantity of corpora: of one, of two beside each other, the ends of more."""
+    known = {name: value for name, value in values.items() if value is not None}
+    if not known:
+        return ""
+    if len(known) == 1:
+        return f"{quantity} {brief(*known.values())}"
+    ends = list(known)
+    if len(known) > 2:
+        ends = [min(known, key=known.__getitem__), max(known, key=known.__getitem__)]
+    first, last = (f"{brief(known[name])} ({name})" for name in ends)
+    return (
+        f"{quantity} {first} against {last}"
+        if len(known) == 2
+        else f"{quantity} from {first} to {last}"
+    )
 
 
 @dataclass(frozen=True)
@@ -90,13 +137,20 @@ class Story:
     tables: Sequence[Table] = ()
 
 
+def words(picture: Picture) -> list[str]:
+    """All that is written in a picture."""
+    found = [picture.title, picture.finding, picture.source]
+    for panel in picture.panels:
+        found += [panel.title, panel.note, panel.x_label, panel.y_label, *panel.names]
+        found += [series.name for series in panel.series]
+    return found
+
+
 def check(picture: Picture) -> None:
     """Raises ValueError or TypeError where a picture is not what this module says of it."""
+    if not all(isinstance(word, str) for word in words(picture)):
+        raise TypeError("a label is no text")
     for panel in picture.panels:
-        words = [panel.title, panel.x_label, panel.y_label, *panel.names]
-        words += [series.name for series in panel.series]
-        if not all(isinstance(word, str) for word in words):
-            raise TypeError("a label is no text")
         for series in panel.series:
             _check_lengths(panel, series)
 

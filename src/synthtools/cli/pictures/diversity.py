@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.cli.diversity_tables import at, by_diversity, ends
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table, bars, extremes
 from synthtools.errors import SynthError
 from synthtools.reports.document import number
 
@@ -42,7 +42,10 @@ def picture(report: dict[str, Any]) -> Picture:
     if curves:
         growth = [
             Series(
-                _named(group), group["heaps"]["curve"]["words"], group["heaps"]["curve"]["distinct"]
+                _named(group),
+                group["heaps"]["curve"]["words"],
+                group["heaps"]["curve"]["distinct"],
+                corpus=group["name"],
             )
             for group in curves
         ]
@@ -53,26 +56,19 @@ def picture(report: dict[str, Any]) -> Picture:
         )
     if scored:
         names = [group["name"] for group in scored]
-        bars = [
+        series = [
             Series(word, [_or_zero(at(group, path)) for group in scored], form="named")
             for word, path in (("within a document", _WITHIN), ("documents pooled", _POOLED))
             if any(at(group, path) is not None for group in scored)
         ]
-        panels.append(
-            Panel(
-                "Lexical diversity",
-                "100 − self-BLEU (points)",
-                "",
-                bars,
-                names=names,
-                from_zero=True,
-            )
-        )
+        panels.append(bars("Lexical diversity", "100 − self-BLEU (points)", names, *series))
     return Picture(
         "Diversity",
         panels,
         "Left: distinct words against words read; the slope on these axes is Heaps' β. Right: how "
         "little sentences repeat one another; more is more diverse.",
+        corpora=[group["name"] for group in report["groups"]],
+        finding=extremes("Heaps' β", {g["name"]: at(g, ("heaps", "beta")) for g in groups}),
     )
 
 

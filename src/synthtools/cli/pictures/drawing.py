@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import io
+import math
+import textwrap
+import warnings
 from typing import Any
 
 import numpy as np
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series
-from synthtools.errors import SynthError
+from synthtools.cli import terminal
+from synthtools.cli.pictures.chart import Panel, Picture, Series, brief, words
+from synthtools.cli.pictures.fonts import families, packages
+from synthtools.errors import SynthError, printable
 
-# Okabe and Ito's colours in an order that alternates dark and light, each with its own dashes: told
-# apart without colour and by the colour-blind.
-_COLOURS = ("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
+# Okabe and Ito's colours and five of Tol's, in an order that alternates dark and light, each with its
+# own dashes and marks: told apart without colour and by the colour-blind.
+_COLOURS = (
+    *("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73"),
+    *("#CC79A7", "#332288", "#999933", "#882255", "#8C8C8C", "#661100"),
+)
 _DASHES: tuple[Any, ...] = (
     "-",
     (0, (5, 1.5)),
@@ -22,21 +30,25 @@ _DASHES: tuple[Any, ...] = (
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _REFERENCE = "0.55"
+_NEUTRAL = "0.45"  # of bars that are no corpus
+# How the bars of a first, second … series are filled.
+_FILLS = ((0.85, ""), (0.4, "///"), (0.2, "..."), (0.1, "xxx"))
+# Of more histograms in one panel the outlines alone can be told apart.
+_FEW_FILLED = 3
 _FEW_POINTS = 30
 _MANY_STEPS = 100
-# More entries than this would cover the curves.
-_LONG_LEGEND = 6
 # More points than this are one image inside an SVG.
 _MANY_POINTS = 2000
-_HATCHES = ("", "//", "..", "xx")
 _PIE_RADIUS = 0.46
 # Points of a map are drawn in so many rounds, some of each group in each: none covers the others.
 _ROUNDS = 25
+# So many bars at the most have their values beside them.
+_FEW_BARS = 12
 _STYLE = {
+    "text.parse_math": False,  # names hold $ and _
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,
-    "legend.fontsize": 7,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "axes.linewidth": 0.6,
@@ -45,19 +57,23 @@ _STYLE = {
     "lines.linewidth": 1.3,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "legend.frameon": False,
+    "hatch.linewidth": 0.5,
 }
 
 # More names than that are written small; inches that a name takes.
 _MANY_NAMES = 20
 _NAME_HEIGHT = 0.1
+# Inches: a character of a name or a legend at 7 points, of a title at 9, of the small print at 5.5.
+_CHARACTER, _TITLE_CHARACTER, _SMALL_CHARACTER = 0.052, 0.079, 0.044
+_LEGEND_LINE, _TITLE_LINE, _SMALL_LINE = 0.143, 0.17, 0.11
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "synth") -> bytes:
     """A picture as ``png`` or ``svg``.
 
     Args:
-        inline: for a page: text stays text.
+        inline: for a page, which has the finding and the source in its text: text stays text.
         salt: makes the names inside an SVG its own, where several stand on one page.
 
     Raises:
@@ -68,128 +84,232 @@ def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "sy
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SynthError("pictures need matplotlib: pip install 'synthtools[plot]'") from error
+    names, missing = families("".join(map(printable, words(picture))))
+    if missing and not inline:  # a browser has fonts of its own
+        shown = missing if len(missing) <= 20 else missing[:20] + "…"
+        terminal.remark(
+            f"no font on this machine has {shown}: boxes stand there (Debian: apt install "
+            f"{packages(missing)})"
+        )
     style = {**_STYLE, "svg.hashsalt": salt, "svg.fonttype": "none" if inline else "path"}
-    with mpl.rc_context(style):
+    with mpl.rc_context({**style, "font.family": names}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         count = len(picture.panels)
         columns = count if count <= 3 else (2 if count == 4 else 3)
         rows = -(-count // columns)
         size = (5.5, 4.5) if any(panel.is_map for panel in picture.panels) else (3.6, 2.7)
-        # A name needs a line of its own, however many there are.
+        # A name needs a line of its own, however many there are, and room beside the bars.
         most = max(len(panel.names) for panel in picture.panels)
         tall = most > _MANY_NAMES
-        height = max(size[1], _NAME_HEIGHT * most + 0.9)
-        drawn = Figure(figsize=(size[0] * columns, height * rows), layout="constrained")
+        longest = max((len(_short(n)) for p in picture.panels for n in p.names), default=0)
+        width = columns * (size[0] + _CHARACTER * max(0, longest - 20))
+        height = rows * max(size[1], _NAME_HEIGHT * most + 0.9)
+        styles = _Styles(picture)
+        legend = styles.legend(width)
+        title = (
+            []
+            if inline
+            else textwrap.wrap(printable(picture.finding), int(width / _TITLE_CHARACTER))
+        )
+        small = (
+            []
+            if inline
+            else textwrap.wrap(printable(picture.source), int(width / _SMALL_CHARACTER))
+        )
+        above = _TITLE_LINE * len(title) + 0.05 * bool(title)
+        source = _SMALL_LINE * len(small) + 0.05 * bool(small)
+        below = source + _LEGEND_LINE * len(legend) + 0.1 * bool(legend)
+        whole = height + above + below
+        drawn = Figure(figsize=(width, whole), layout="constrained")
+        drawn.get_layout_engine().set(rect=(0, below / whole, 1, height / whole))
+        noted = any(panel.note for panel in picture.panels)
         axes = np.atleast_1d(drawn.subplots(rows, columns)).ravel()
         for place, panel in zip(axes, picture.panels, strict=False):
-            _panel(place, panel)
+            _panel(place, panel, styles)
+            if noted:
+                place.set_title(place.get_title("left") + "\n", loc="left")
             if tall and not panel.names:
                 place.set_box_aspect(0.75)
                 place.set_anchor("N")
         for place in axes[count:]:
             place.set_axis_off()
+        left = 0.08 / width
+        drawn.text(left, 1 - 0.05 / whole, "\n".join(title), va="top", fontsize=9, weight="bold")
+        drawn.text(left, 0.03 / whole, "\n".join(small), va="bottom", fontsize=5.5, color="0.35")
+        if legend:
+            _legend(drawn, legend, (left, (source + 0.03) / whole))
         data = io.BytesIO()
         metadata = {"Date": None} if form == "svg" else {"Software": None}
         drawn.savefig(data, format=form, dpi=200, metadata=metadata)
     return data.getvalue()
 
 
-def _panel(axes: Any, panel: Panel) -> None:
-    axes.set_title(panel.title, loc="left")
-    axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
-    if panel.y_log:
-        axes.set_yscale("log")
-    ordinary = [series for series in panel.series if not series.reference]
-    for series in panel.series:
-        number = (
-            None if series.reference else next(i for i, o in enumerate(ordinary) if o is series)
+class _Styles:
+    """How each name of a picture is drawn: the same in all its panels, no two alike.
+
+    Corpora come first, in the order in which they were named, so that each has one colour in all
+    figures of a run.
+    """
+
+    def __init__(self, picture: Picture) -> None:
+        curves = [
+            series.corpus or series.name
+            for panel in picture.panels
+            for series in panel.series
+            if not series.reference and series.form != "named"
+        ]
+        self._numbers = {
+            name: n for n, name in enumerate(dict.fromkeys([*picture.corpora, *curves]))
+        }
+        self._corpora = frozenset(picture.corpora)
+        self._panels = [panel for panel in picture.panels if len(panel.series) > 1]
+
+    def number(self, series: Series) -> int:
+        return self._numbers[series.corpus or series.name]
+
+    def colour(self, series: Series) -> str:
+        if series.reference:
+            return _REFERENCE
+        return _COLOURS[self.number(series) % len(_COLOURS)]
+
+    def of_bars(self, panel: Panel, series: Series) -> tuple[list[str], dict[str, Any]]:
+        """A colour for each name of the panel, and how this series fills it."""
+        alone = series.name in self._corpora
+        keys = [series.name if alone else name for name in panel.names]
+        colours = [
+            _COLOURS[self._numbers[key] % len(_COLOURS)] if key in self._corpora else _NEUTRAL
+            for key in keys
+        ]
+        place = 0 if alone else panel.series.index(series)
+        alpha, hatch = _FILLS[place % len(_FILLS)]
+        return colours, {"alpha": alpha, "hatch": hatch}
+
+    def legend(self, width: float) -> list[list[tuple[str, Any]]]:
+        """Rows of (name, handle) that fit into so many inches; none where nothing is to be told apart."""
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+
+        handles: dict[str, Any] = {}
+        for panel in self._panels:
+            for series in panel.series:
+                if series.form == "named":
+                    colours, fill = self.of_bars(panel, series)
+                    colour = colours[0] if series.name in self._corpora else _NEUTRAL
+                    handle = Patch(facecolor=colour, edgecolor="white", **fill)
+                elif series.form == "pies":
+                    handle = Patch(facecolor=self.colour(series))
+                elif series.form == "points" or panel.is_map:
+                    mark = _MARKERS[self.number(series) % len(_MARKERS)]
+                    handle = Line2D([], [], color=self.colour(series), marker=mark, linestyle="")
+                else:
+                    handle = Line2D([], [], color=self.colour(series), **self.line(series))
+                handles.setdefault(_short(series.name), handle)
+        if not handles:
+            return []
+        columns = int(width / (0.6 + _CHARACTER * max(map(len, handles))))
+        columns = min(max(1, columns), len(handles))
+        entries = list(handles.items())
+        return [entries[start : start + columns] for start in range(0, len(entries), columns)]
+
+    def line(self, series: Series) -> dict[str, Any]:
+        """Dashes and marks of a curve; of a reference, noise behind a curve or a line beside it."""
+        few = len(series.x) <= _FEW_POINTS
+        if series.reference:
+            noise = len(series.x) > _MANY_STEPS
+            style = {"linewidth": 0.5, "alpha": 0.7} if noise else {"linewidth": 0.9}
+            return {"linestyle": "-" if noise else _DASHES[2], **style}
+        number = self.number(series)
+        marker = _MARKERS[number % len(_MARKERS)] if few and series.form == "line" else None
+        return {"linestyle": _DASHES[number % len(_DASHES)], "marker": marker, "markersize": 3}
+
+
+def _legend(figure: Any, rows: list[list[tuple[str, Any]]], corner: tuple[float, float]) -> None:
+    """Below the axes: nothing that is plotted is covered."""
+    columns = len(rows[0])
+    # matplotlib fills column by column.
+    entries = [row[column] for column in range(columns) for row in rows if column < len(row)]
+    legend = figure.legend(
+        [handle for _, handle in entries],
+        ["·"] * len(entries),  # a name that begins with _ would be left out
+        loc="lower left",
+        bbox_to_anchor=corner,
+        ncols=columns,
+        fontsize=7,
+        frameon=False,
+        handlelength=2.6,
+        borderpad=0,
+        borderaxespad=0,
+        labelspacing=0.45,
+    )
+    for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
+        text.set_text(name)
+
+
+def _panel(axes: Any, panel: Panel, styles: _Styles) -> None:
+    axes.set_title(textwrap.fill(printable(panel.title), 48), loc="left")
+    if panel.note:
+        note = textwrap.shorten(printable(panel.note), 80, placeholder=" …")
+        axes.annotate(
+            note,
+            (0, 1),
+            (0, 3),
+            "axes fraction",
+            textcoords="offset points",
+            fontsize=6,
+            va="bottom",
         )
-        if panel.is_map or series.form == "pies":
-            continue
-        if series.form == "named":
-            _named(axes, panel, series, number or 0, len(ordinary))
-        else:
-            _plain(axes, series, number)
+    axes.set(xlabel=printable(panel.x_label), ylabel=printable(panel.y_label))
     if panel.is_map:
-        _map(axes, panel)
-    if any(series.form == "pies" for series in panel.series):
-        _pies(axes, panel)
-    if panel.names:
-        size = {"fontsize": 5.5} if len(panel.names) > _MANY_NAMES else {}
-        axes.set_yticks(range(len(panel.names)), [_short(name) for name in panel.names], **size)
-        spare = max(0.0, (4 - len(panel.names)) / 2)  # a few bars need not be fat
-        axes.set_ylim(len(panel.names) - 0.5 + spare, -0.5 - spare)
-        if not panel.x_log:
-            axes.locator_params(axis="x", nbins=5)  # more long numbers would run into each other
+        _map(axes, panel, styles)
+    elif panel.names:
+        for number, series in enumerate(panel.series):
+            _named(axes, panel, series, number, styles)
+        _name_rows(axes, panel)
+    elif any(series.form == "pies" for series in panel.series):
+        _pies(axes, panel, styles)
+    else:
+        for series in panel.series:
+            _plain(axes, series, styles, len(panel.series) <= _FEW_FILLED)
     if panel.from_zero:
         axes.set_xlim(left=0) if panel.names else axes.set_ylim(bottom=0)
-    _count_from_one(axes, panel)
+    if panel.x_label in ("generation", "level", "step") and not panel.x_log:
+        axes.xaxis.get_major_locator().set_params(integer=True)
     if panel.x_log:
-        _logarithmic(axes)
-    if len(panel.series) > 1 and panel.series[0].form != "pies":
-        _legend(axes, panel)
+        axes.set_xscale("log")
+        _plain_numbers(axes.xaxis, *axes.get_xlim())
+    if panel.y_log:
+        axes.set_yscale("log")
+        _plain_numbers(axes.yaxis, *axes.get_ylim())
 
 
-def _plain(axes: Any, series: Series, number: int | None) -> None:
-    x, y = np.asarray(series.x, float), np.asarray(series.y, float)
-    label = _short(series.name)
-    if number is None:
-        # Many points are the noise behind a curve, few a line to hold it against.
-        noise = len(x) > _MANY_STEPS
-        style = {"linewidth": 0.5, "alpha": 0.7} if noise else {"linewidth": 0.9}
-        dashes = "-" if noise else _DASHES[2]
-        axes.plot(x, y, color=_REFERENCE, linestyle=dashes, label=label, **style)
-        return
-    colour, dashes = _COLOURS[number % len(_COLOURS)], _DASHES[number % len(_DASHES)]
+def _plain(axes: Any, series: Series, styles: _Styles, filled: bool) -> None:
+    x, y, colour = np.asarray(series.x, float), np.asarray(series.y, float), styles.colour(series)
     if series.form == "bars":
-        axes.stairs(y, x, fill=True, color=colour, alpha=0.18, linewidth=0)
-        axes.stairs(y, x, color=colour, linestyle=dashes, linewidth=1.0, label=label)
-        return
-    if series.form == "points":
-        marker = _MARKERS[number % len(_MARKERS)]
+        if filled:
+            axes.stairs(y, x, fill=True, color=colour, alpha=0.18, linewidth=0)
+        line = styles.line(series)
+        axes.stairs(y, x, color=colour, linestyle=line["linestyle"], linewidth=1.0)
+    elif series.form == "points":
         axes.scatter(
             x,
             y,
             s=16 if len(x) <= 200 else 3,
-            marker=marker,
+            marker=_MARKERS[styles.number(series) % len(_MARKERS)],
             color=colour,
             alpha=0.6,
             linewidths=0,
-            label=label,
             rasterized=len(x) > _MANY_POINTS,
         )
-        return
-    if series.low is not None and series.high is not None:
-        low, high = np.asarray(series.low, float), np.asarray(series.high, float)
-        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-    marker = _MARKERS[number % len(_MARKERS)] if len(x) <= _FEW_POINTS else None
-    axes.plot(x, y, color=colour, linestyle=dashes, marker=marker, markersize=3, label=label)
+    else:
+        if series.low is not None and series.high is not None:
+            low, high = np.asarray(series.low, float), np.asarray(series.high, float)
+            axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(x, y, color=colour, **styles.line(series))
 
 
-def _legend(axes: Any, panel: Panel) -> None:
-    """Inside where there is room, above the axes where points or noise fill them, below where it is
-    long."""
-    full = len(panel.names) > _MANY_NAMES or any(
-        s.form == "points" or (s.reference and len(s.x) > _MANY_STEPS) for s in panel.series
-    )
-    if not full and len(panel.series) > _LONG_LEGEND:
-        axes.legend(handlelength=2.6, loc="upper left", bbox_to_anchor=(0, -0.22))
-        return
-    if not full:
-        axes.legend(handlelength=2.6)
-        return
-    axes.set_title("", loc="left")
-    columns = min(3, len(panel.series))
-    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": columns}
-    legend = axes.legend(title=panel.title, title_fontsize=8.5, alignment="left", **place)
-    for handle in legend.legend_handles:
-        handle.set_alpha(1)
-        if hasattr(handle, "set_sizes"):
-            handle.set_sizes([18])
-
-
-def _pies(axes: Any, panel: Panel) -> None:
+def _pies(axes: Any, panel: Panel, styles: _Styles) -> None:
     """A pie at each place, its area as what lies there; the largest fills a cell of the grid."""
-    from matplotlib.patches import Patch, Wedge
+    from matplotlib.patches import Wedge
 
     weights = np.array([series.weights for series in panel.series], float)
     whole = weights.sum(0)
@@ -199,91 +319,93 @@ def _pies(axes: Any, panel: Panel) -> None:
         radius = _PIE_RADIUS * np.sqrt(total / whole.max())
         centre = (panel.series[0].x[place], panel.series[0].y[place])
         turn = 90.0  # from noon, clockwise
-        for number, part in enumerate(weights[:, place] / total):
+        for series, part in zip(panel.series, weights[:, place] / total, strict=True):
             if part:
-                colour = _COLOURS[number % len(_COLOURS)]
-                hatch = _HATCHES[number // len(_COLOURS) % len(_HATCHES)]
-                wedge = Wedge(centre, radius, turn - 360 * part, turn, facecolor=colour)
-                wedge.set(edgecolor="white", linewidth=0.4, hatch=hatch)
+                wedge = Wedge(centre, radius, turn - 360 * part, turn)
+                wedge.set(facecolor=styles.colour(series), edgecolor="white", linewidth=0.4)
                 axes.add_patch(wedge)
                 turn -= 360 * part
     x, y = np.asarray(panel.series[0].x), np.asarray(panel.series[0].y)
     axes.set(xlim=(x.min() - 0.6, x.max() + 0.6), ylim=(y.min() - 0.6, y.max() + 0.6))
     axes.set(xticks=sorted(set(x.tolist())), yticks=sorted(set(y.tolist())), aspect="equal")
-    handles = [
-        Patch(
-            facecolor=_COLOURS[number % len(_COLOURS)],
-            hatch=_HATCHES[number // len(_COLOURS) % len(_HATCHES)],
-            edgecolor="white",
-            label=_short(series.name),
-        )
-        for number, series in enumerate(panel.series)
-    ]
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _map(axes: Any, panel: Panel) -> None:
+def _map(axes: Any, panel: Panel, styles: _Styles) -> None:
     for turn in range(_ROUNDS):
-        for number, series in enumerate(panel.series):
+        for place, series in enumerate(panel.series):
             axes.scatter(
                 np.asarray(series.x, float)[turn::_ROUNDS],
                 np.asarray(series.y, float)[turn::_ROUNDS],
                 s=12,
-                marker=_MARKERS[number % len(_MARKERS)],
-                color=_COLOURS[number % len(_COLOURS)],
+                marker=_MARKERS[styles.number(series) % len(_MARKERS)],
+                color=styles.colour(series),
                 alpha=0.75,
                 linewidths=0.3,
                 edgecolors="white",
-                zorder=2 + turn * len(panel.series) + number,
-                label=_short(series.name) if turn == 0 else None,
+                zorder=2 + turn * len(panel.series) + place,
             )
     axes.set_aspect("equal", "datalim")
     axes.set(xticks=[], yticks=[])
 
 
-def _named(axes: Any, panel: Panel, series: Series, number: int, count: int) -> None:
-    height = 0.8 / count
-    places = np.arange(len(panel.names)) + (number - (count - 1) / 2) * height
-    errors = None
+def _named(axes: Any, panel: Panel, series: Series, number_: int, styles: _Styles) -> None:
+    height = 0.8 / len(panel.series)
+    places = np.arange(len(panel.names)) + (number_ - (len(panel.series) - 1) / 2) * height
+    x, errors = np.asarray(series.x, float), None
     if series.low is not None and series.high is not None:
-        x = np.asarray(series.x, float)
         errors = np.maximum(0, [x - np.asarray(series.low), np.asarray(series.high) - x])
-    axes.barh(
+    colours, fill = styles.of_bars(panel, series)
+    bars = axes.barh(
         places,
-        series.x,
+        x,
         height * 0.9,
-        color=_COLOURS[number % len(_COLOURS)],
-        alpha=0.85,
-        label=_short(series.name),
+        color=colours,
+        edgecolor="white",
+        linewidth=0,
         xerr=errors,
         error_kw={"linewidth": 0.8, "ecolor": "0.3"},
+        **fill,
     )
+    if len(panel.names) * len(panel.series) <= _FEW_BARS:
+        values = [brief(float(value)) if math.isfinite(value) else "" for value in x]
+        axes.bar_label(bars, values, padding=2, fontsize=6.5)
 
 
-def _logarithmic(axes: Any) -> None:
-    """A logarithmic x axis; over few decades with plain numbers at 1, 2 and 5."""
+def _name_rows(axes: Any, panel: Panel) -> None:
+    size = {"fontsize": 5.5} if len(panel.names) > _MANY_NAMES else {}
+    axes.set_yticks(range(len(panel.names)), [_short(name) for name in panel.names], **size)
+    spare = max(0.0, (4 - len(panel.names)) / 2)  # a few bars need not be fat
+    axes.set_ylim(len(panel.names) - 0.5 + spare, -0.5 - spare)
+    if not panel.x_log:
+        whole = all(type(value) is int for series in panel.series for value in series.x)
+        # More long numbers would run into each other.
+        axes.locator_params(axis="x", nbins=5, integer=whole)
+    axes.margins(x=0.18)  # for the values
+
+
+def _plain_numbers(axis: Any, low: float, high: float) -> None:
+    """Plain numbers along a logarithmic axis, at 1, 2 and 5 where it covers few decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
     if high < 1000 * low:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _compact(value)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 8 * low else range(1, 10)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _compact(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _compact(value: float) -> str:
     """A number of few characters: neighbours on a short axis must not touch."""
-    if value >= 1e6:
-        return f"{value / 1e6:g}M"
-    return f"{value / 1e3:g}K" if value >= 1e4 else f"{value:g}"
-
-
-def _count_from_one(axes: Any, panel: Panel) -> None:
-    """Whole numbers alone along an axis that counts."""
-    if panel.x_label in ("generation", "level", "step") and not panel.x_log:
-        axes.xaxis.get_major_locator().set_params(integer=True)
+    if 1e-3 <= value < 1e9:
+        if value >= 1e6:
+            return f"{value / 1e6:g}M"
+        return f"{value / 1e3:g}K" if value >= 1e4 else f"{value:g}"
+    if not value > 0:
+        return f"{value:g}"
+    power = math.floor(math.log10(value) + 1e-9)
+    first = f"{value / 10.0**power:.3g}"
+    return ("" if first == "1" else f"{first}·") + "10" + str(power).translate(_SUPERSCRIPTS)
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 40 else "…" + name[-39:]
+    name = printable(name)
+    return name if len(name) <= 60 else "…" + name[-59:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table, bars
 from synthtools.reports.document import number
 
 _SHOWN = ("flagged", "changed", "dropped", "held")
@@ -21,9 +21,8 @@ def picture(report: dict[str, Any]) -> Picture:
             series.append(Series(name, generations, shares))
     panel = Panel("Edited tokens", "generation", "tokens (%)", series, from_zero=True)
     if len(rows) == 1:
-        bars = Series("tokens", [one.y[0] for one in series], form="named")
         names = [one.name for one in series]
-        panel = Panel("Edited tokens", "tokens (%)", "", [bars], names=names, from_zero=True)
+        panel = bars("Edited tokens", "tokens (%)", names, [one.y[0] for one in series])
     return Picture(
         "Token-level editing",
         [panel],

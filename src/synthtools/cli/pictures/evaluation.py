@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table, bars, extremes
 from synthtools.evaluate.suites import HEADS
 from synthtools.reports.document import number
 
@@ -36,16 +36,7 @@ def picture(report: dict[str, Any]) -> Picture:
         if section["kind"] == "perplexity":
             rows = [row for row in section["domains"] if row["perplexity"]]
             values = [row["perplexity"] for row in rows]
-            panels.append(
-                Panel(
-                    name,
-                    "perplexity",
-                    "",
-                    [Series("perplexity", values, form="named")],
-                    names=[row["domain"] for row in rows],
-                    from_zero=True,
-                )
-            )
+            panels.append(bars(name, "perplexity", [row["domain"] for row in rows], values))
         if section["kind"] == "self-preference":
             panels += [_preferences(judge) for judge in section["judges"]]
         if section["kind"] == "danger-zone" and section["cells"]:
@@ -61,6 +52,16 @@ def picture(report: dict[str, Any]) -> Picture:
         "Reliability: the accuracy of answers by the confidence that the model gave them (ten bins of "
         "equal width); a calibrated model lies on the line. Pies: whose answers have a quality and a "
         "harmfulness; the area is how many.",
+        finding=extremes(
+            heads[0][1].replace("_", " ").capitalize(),
+            {
+                name: section["figures"][head]
+                for name, head, section in heads
+                if head == heads[0][1]
+            },
+        )
+        if heads
+        else "",
     )
 
 
@@ -77,7 +78,7 @@ def _bars(title: str, label: str, found: list[tuple[str, dict[str, Any], str]]) 
         low=[low for low, _ in ends],
         high=[high for _, high in ends],
     )
-    return Panel(title, label, "", [series], names=[name for name, _, _ in found], from_zero=True)
+    return bars(title, label, [name for name, _, _ in found], series)
 
 
 def _reliability(name: str, section: dict[str, Any]) -> Panel:

@@ -22,6 +22,7 @@ def picture(report: dict[str, Any]) -> Picture:
                 [point["x"] for point in points],
                 [point["y"] for point in points],
                 "points",
+                corpus=group["name"],
             )
         )
     word = _NAMES.get(report["method"], report["method"])
@@ -30,6 +31,7 @@ def picture(report: dict[str, Any]) -> Picture:
         "Map of documents",
         [panel],
         "Each mark is a document; neighbours have similar vectors. Distances far apart mean nothing.",
+        corpora=[group["name"] for group in report["groups"]],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.cli.pictures.chart import Picture, Series, Story, Table, bars
 from synthtools.reports.document import number
 
 
@@ -16,24 +16,27 @@ def picture(report: dict[str, Any]) -> Picture:
     got = [100 * source["share"] for source in sources]
     unit = report["unit"]
     panels = [
-        Panel(
+        bars(
             "Shares",
             f"share of the mixture's {unit} (%)",
-            "",
-            [Series("got", got, form="named"), Series("asked for", asked, form="named")],
-            names=names,
-            from_zero=True,
+            names,
+            Series("got", got, form="named"),
+            Series("asked for", asked, form="named"),
         ),
-        Panel(
+        bars(
             "Use of the sources",
             "passes over the source",
-            "",
-            [Series("passes", [source["epochs"] for source in sources], form="named")],
-            names=names,
-            from_zero=True,
+            names,
+            [source["epochs"] for source in sources],
         ),
     ]
-    return Picture("Mixture", panels, "Above one pass, documents of the source come again.")
+    caption = "Above one pass, documents of the source come again."
+    apart = max(abs(a - b) for a, b in zip(got, asked, strict=True))
+    finding = (
+        f"{number(report['documents'])} documents, {number(report['total'])} {unit}: shares at most "
+        f"{number(apart, 2)} points from those asked for"
+    )
+    return Picture("Mixture", panels, caption, corpora=names, finding=finding)
 
 
 def story(report: dict[str, Any]) -> Story:
@@ -71,8 +74,12 @@ def sample(report: dict[str, Any]) -> Picture:
         Series(word, [stratum[key] for stratum in strata.values()], form="named")
         for word, key in (("there", "records"), ("drawn", "drawn"))
     ]
-    panel = Panel("Records", "records", "", series, names=list(strata), from_zero=True)
-    return Picture("Sample", [panel], "Records that were there and records that were drawn.")
+    return Picture(
+        "Sample",
+        [bars("Records", "records", list(strata), *series)],
+        "Records that were there and records that were drawn.",
+        finding=f"{number(report['drawn'])} of {number(report['records_seen'])} records drawn",
+    )
 
 
 def selection(report: dict[str, Any]) -> Picture:
@@ -81,14 +88,8 @@ def selection(report: dict[str, Any]) -> Picture:
         return Picture("Importance resampling")
     names = ["all raw records", "the selection"]
     values = [report["kl_target_raw"], report["kl_target_selected"]]
-    panel = Panel(
-        "Distance from the target",
-        "KL(target ‖ ·) of hashed n-grams (nats)",
-        "",
-        [Series("KL", values, form="named")],
-        names=names,
-        from_zero=True,
-    )
+    label = "KL(target ‖ ·) of hashed n-grams (nats)"
+    panel = bars("Distance from the target", label, names, values)
     return Picture(
         "Importance resampling",
         [panel],

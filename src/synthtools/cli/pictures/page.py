@@ -100,7 +100,9 @@ def _data(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
 def _section(index: int, name: str, report: dict[str, Any], story: Story) -> str:
     made_by = report.get("made_by") or {}
     parts = [f'<section id="r{index}"><h2>{index + 1}. {_text(story.title)}</h2>']
-    parts.append(f'<p class="small">{_text(_origin(name, made_by))}</p>')
+    parts.append(
+        f'<p class="small">{_text(" · ".join(filter(None, [name, pictures.origin(made_by)])))}</p>'
+    )
     parts += [f"<p>{_text(line)}</p>" for line in story.lines]
     if report["kind"] in pictures.MAKERS:
         parts.append(_figure(index, name, report))
@@ -111,24 +113,6 @@ def _section(index: int, name: str, report: dict[str, Any], story: Story) -> str
             f"<details><summary>Arguments, inputs, versions</summary><pre>{_text(told)}</pre></details>"
         )
     return "\n".join([*parts, "</section>"])
-
-
-def _origin(name: str, made_by: dict[str, Any]) -> str:
-    words = [name]
-    if made_by:
-        words.append(f"synth {made_by.get('tool')} {made_by.get('version')}")
-        model = made_by.get("model") or {}
-        if model.get("name"):
-            words.append(f"model {model['name']}")
-        if made_by.get("seed") is not None:
-            words.append(f"seed {made_by['seed']}")
-        records = (made_by.get("counts") or {}).get("records")
-        if records is not None:
-            words.append(f"{number(records)} records")
-        skipped = (made_by.get("counts") or {}).get("skipped")
-        if skipped:
-            words.append(f"{number(skipped)} skipped")
-    return " · ".join(words)
 
 
 def _figure(index: int, name: str, report: dict[str, Any]) -> str:

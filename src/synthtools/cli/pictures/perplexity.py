@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table, extremes
 from synthtools.cli.summaries import PAIR_FIGURES, SIDE_FIGURES, criterion, with_interval
 from synthtools.reports.document import number
 
@@ -32,6 +32,7 @@ def summary(report: dict[str, Any]) -> Picture:
                 "documents per bin (%)",
                 [Series("documents", edges, shares, "bars")],
                 from_zero=True,
+                note=_beyond([("", found)], total, edges[0], edges[-1]),
             )
         )
     tokens = report["token_probability"]
@@ -50,18 +51,21 @@ def summary(report: dict[str, Any]) -> Picture:
         "Left: how the documents' perplexities lie, without outliers beyond 1.5 interquartile "
         "ranges. Right: how probable the model finds the tokens."
     )
-    return Picture("Perplexity", panels, caption)
+    finding = extremes("Median perplexity", {"": report.get("median")})
+    return Picture("Perplexity", panels, caption, finding=finding)
 
 
 def comparison(report: dict[str, Any]) -> Picture:
     """Of a report of ``ppl --compare``: histograms and densities side by side."""
     log = report["scale"] == "log"
-    bars, curves = [], []
+    bars, curves, cut, documents = [], [], [], 0
     for side in report["inputs"]:
         found = side["histogram"]
         if not found:
             continue
         total = sum(found["counts"]) + found["below"] + found["above"]
+        documents += total
+        cut.append((side["name"], found))
         shares = 100 * np.array(found["counts"]) / total
         bars.append(Series(side["name"], report["edges"], shares, "bars"))
         if side["density"]:
@@ -70,7 +74,13 @@ def comparison(report: dict[str, Any]) -> Picture:
     if bars:
         panels.append(
             Panel(
-                "Histogram", "perplexity", "documents per bin (%)", bars, x_log=log, from_zero=True
+                "Histogram",
+                "perplexity",
+                "documents per bin (%)",
+                bars,
+                x_log=log,
+                from_zero=True,
+                note=_beyond(cut, documents, report["edges"][0], report["edges"][-1]),
             )
         )
     if curves:
@@ -85,7 +95,28 @@ def comparison(report: dict[str, Any]) -> Picture:
         f"Documents by perplexity {what}; bins and grid are common. The densities are of "
         f"{'the logarithm of the' if log else 'the'} perplexity. Where one curve ends and the other "
         "goes on, the one does not cover the other.",
+        corpora=[side["name"] for side in report["inputs"]],
+        finding=extremes(
+            "Median perplexity", {s["name"]: s.get("median") for s in report["inputs"]}
+        ),
     )
+
+
+def _beyond(
+    found: list[tuple[str, dict[str, Any]]], documents: int, low: float, high: float
+) -> str:
+    """How many documents a histogram leaves out, and whose."""
+    parts = []
+    for word, end, key in (("below", low, "below"), ("above", high, "above")):
+        counts = {name: histogram[key] for name, histogram in found if histogram[key]}
+        if counts:
+            few = len(counts) <= 2
+            whose = ", ".join(f"{name} {n:,}" for name, n in counts.items() if name and few)
+            count = (
+                f"{sum(counts.values()):,} of {documents:,} documents lie {word} {number(end, 3)}"
+            )
+            parts.append(f"{count} ({whose})" if whose else count)
+    return "; ".join(parts)
 
 
 def _visible(grid: list[float], values: list[float]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,43 +1,80 @@
-"""Hashed n-gram responses: by bucket, as in ToEdit's figure 5, and from the fullest bucket down."""
+"""Hashed n-gram responses: how full the buckets are, and from the fullest bucket down."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table, extremes
 from synthtools.reports.document import number
+
+_BINS = 30
 
 
 def picture(report: dict[str, Any]) -> Picture:
     """Of a report of ``ngram-hash``, with or without ``--compare``."""
     inputs = report.get("inputs") or [{"name": "all", "response": report["response"]}]
-    by_bucket, by_rank = [], []
+    relative, by_rank, empty = {}, [], {}
     for found in inputs:
         counts = np.array(found["response"], np.int64)
         shares = counts / max(1, counts.sum())
-        by_bucket.append(Series(found["name"], np.arange(len(shares)), shares, "points"))
+        relative[found["name"]] = shares[shares > 0] * len(shares)
+        if not shares.all():
+            empty[found["name"]] = int((shares == 0).sum())
         ranked = np.sort(shares)[::-1]
         there = ranked > 0
         by_rank.append(Series(found["name"], np.arange(1, len(ranked) + 1)[there], ranked[there]))
     share = "share of the n-grams"
     panels = [
-        Panel("Response", "bucket", share, [_seen(s) for s in by_bucket], y_log=True),
+        Panel(
+            "How full buckets are",
+            "n-grams in a bucket / mean of the buckets",
+            "filled buckets per bin (%)",
+            _densities(relative),
+            x_log=True,
+            from_zero=True,
+            note=_empty(empty, report["buckets"]),
+        ),
         Panel("Fullest first", "rank of the bucket", share, by_rank, x_log=True, y_log=True),
     ]
     return Picture(
         "Hashed n-gram response",
         panels,
-        "The share of the uni- and bigrams in each hash bucket. A curve that starts higher and falls "
-        "sooner on the right is a more concentrated, more repetitive corpus.",
+        "The share of the n-grams in each hash bucket (ToEdit's response). Left: the wider, the less "
+        "evenly the n-grams spread. Right: a curve that starts higher and falls sooner is a more "
+        "concentrated, more repetitive corpus.",
+        corpora=[found["name"] for found in inputs],
+        finding=extremes(
+            "Effective number of buckets",
+            {found["name"]: found.get("effective_buckets") for found in inputs if len(inputs) > 1},
+        ),
     )
 
 
-def _seen(series: Series) -> Series:
-    """Without the empty buckets, which a logarithm cannot show."""
-    y = np.asarray(series.y)
-    return Series(series.name, np.asarray(series.x)[y > 0], y[y > 0], series.form)
+def _densities(relative: dict[str, np.ndarray]) -> list[Series]:
+    """Filled buckets by how full they are, % of a corpus's, over one range."""
+    ends = [
+        end for values in relative.values() if len(values) for end in (values.min(), values.max())
+    ]
+    if not ends:
+        return []
+    low, high = math.log10(min(ends)), math.log10(max(ends))
+    edges = np.logspace(low, high, _BINS + 1) if high > low else np.array([0.5, 2]) * min(ends)
+    edges[0], edges[-1] = min(edges[0], *ends), max(edges[-1], *ends)
+    return [
+        Series(name, edges, 100 * np.histogram(v, edges)[0] / max(1, len(v)), "bars")
+        for name, v in relative.items()
+    ]
+
+
+def _empty(counts: dict[str, int], buckets: int) -> str:
+    if len(counts) > 2:
+        ends = f"{min(counts.values()):,} to {max(counts.values()):,}"
+    else:
+        ends = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    return f"empty of {buckets:,} buckets: {ends}" if counts else ""
 
 
 _FIGURES = ("documents", "ngrams", "effective_buckets", "entropy", "gini", "top_1_percent")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
+from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table, bars
 from synthtools.cli.table_text import cells, claim_cells
 from synthtools.measure.repetitions import label
 from synthtools.records import natural
@@ -63,7 +63,7 @@ def _bars(name: str, groups: list[dict[str, Any]]) -> Panel:
     there = [group for group in groups if _has(group["values"].get(name, _NOTHING))]
     found = [group["values"][name] for group in there]
     series = [Series(name, [one["mean"] for one in found], form="named", **_reach(found))]
-    return Panel(name, name, "", series if found else [], names=[g["name"] for g in there])
+    return bars(name, name, [g["name"] for g in there], *(series if found else []), from_zero=False)
 
 
 def _has(found: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story
+from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, bars, extremes
 from synthtools.reports.document import number
 
 # The mean over so many steps is drawn over the single ones where there are more than that.
@@ -41,14 +41,12 @@ def of_run(report: dict[str, Any]) -> Picture:
         loss = Series("loss", curve["steps"], curve["loss"])
         panels.append(Panel("Loss", "step", "loss (nats a token)", [loss]))
     if valid:
-        bars = Series("perplexity", list(valid.values()), form="named")
-        panels.append(
-            Panel("Validation", "perplexity", "", [bars], names=list(valid), from_zero=True)
-        )
+        panels.append(bars("Validation", "perplexity", list(valid), list(valid.values())))
     return Picture(
         "Training",
         panels,
         "The loss is a mean over equal stretches of the run; its log has every step.",
+        finding=extremes("Validation perplexity", valid),
     )
 
 
