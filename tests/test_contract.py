@@ -264,11 +264,41 @@ def test_reports_are_json_off_a_terminal_and_say_what_made_them(tool, human):
     report = json.loads(result.stdout)
     made_by = report["made_by"]
     assert made_by["tool"] == tool and made_by["version"]
-    assert (
-        made_by["counts"]["records"] == 6 and made_by["inputs"][0]["bytes"] == human.stat().st_size
-    )
+    assert made_by["counts"]["read"] == 6 and made_by["inputs"][0]["bytes"] == human.stat().st_size
     assert made_by["seconds"] > 0
     assert (made_by["model"] or {}).get("name") == ("builtin" if tool in MODELS else None)
+
+
+@pytest.mark.parametrize("tool", params(*FILTERS, *REPORTS))
+def test_records_are_counted_as_read_written_and_skipped(tool, human, tmp_path):
+    """Six sound records, then a line that is no JSON and a record without a text."""
+    path, report = tmp_path / "in.jsonl", tmp_path / "report.json"
+    path.write_bytes(human.read_bytes() + b'{"id": 7,\n{"id": 8}\n')
+    skip = ["--on-error", "skip", "--quiet"]
+    if tool in REPORTS:
+        found = json.loads(run(tool, path, *REPORTS[tool], *skip).stdout)
+    else:
+        done = run(tool, path, *FILTERS[tool], *skip, "--report", report)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(report.read_text())
+    counts = found["made_by"]["counts"]
+    # What needs no text finds nothing wrong with the last.
+    skipped = 1 if tool in ("cat", "sample") else 2
+    assert (counts["read"], counts["skipped"]) == (8, skipped)
+    assert counts["written"] == (0 if tool in REPORTS else 8 - skipped)
+    rate = found["made_by"]["throughput"]["records_per_second"]
+    assert rate == pytest.approx(8 / found["made_by"]["seconds"], rel=0.1)
+
+
+def test_what_is_read_is_not_what_is_written(human, tmp_path):
+    """Pairs of near-duplicates are no records of the input: 12 are read, 6 pairs written."""
+    twice, report = tmp_path / "twice.jsonl", tmp_path / "report.json"
+    twice.write_bytes(human.read_bytes().replace(b'"id": ', b'"id": 1'))
+    out = ["-o", tmp_path / "pairs.jsonl", "--report", report]
+    done = run("ngram-hash", human, twice, "--duplicates", "--threshold", 0.99, *out)
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(report.read_text())["made_by"]["counts"]
+    assert counts == {"read": 12, "written": 6, "skipped": 0}
 
 
 @pytest.mark.parametrize("tool", ["cat"])

@@ -41,7 +41,7 @@ def test_the_report_of_a_corpus(folder):
     ranked = sorted(pairs.items(), key=lambda row: (-row[1], row[0]))[:5]
     assert report["top"]["2"]["ngrams"] == [list(row) for row in ranked]
     assert report["top"]["2"]["count_too_low_by_at_most"] == 0
-    assert report["made_by"]["counts"]["records"] == 30
+    assert report["made_by"]["counts"]["read"] == 30
     exact = json.loads(synth("left.jsonl", "--top", 5, "--exact", "--jobs", 2, cwd=folder))
     assert exact["top"] == report["top"] and exact["response"] == report["response"]
 

@@ -212,7 +212,7 @@ def test_conversations_with_adapters(base, trained, tmp_path, form):
     if form == "prompt":
         scored = (chat, "--text-field", "response", "--on-error", "skip", "--model", tmp_path / "m")
         summary = trained(*scored, "--summary", tool="ppl")
-        assert summary["made_by"]["counts"]["records"] == 40 and summary["perplexity"] > 1
+        assert summary["made_by"]["counts"]["read"] == 40 and summary["perplexity"] > 1
 
 
 def test_without_packing_rows_are_documents(data, base, trained, tmp_path):

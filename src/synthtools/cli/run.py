@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from synthtools.records.working import Worked
 
 _R = TypeVar("_R")
+_T = TypeVar("_T")
 
 
 class _ToldRejects(Rejects):
@@ -100,6 +102,7 @@ class Run:
         self.arguments = ARGUMENTS.get({})
         self._start = time.monotonic()
         self._records = 0
+        self._read: Counter[str] = Counter()
         self._stage: tuple[str, int | None] | None = None
         self._staged = 0
         self._stack = ExitStack()
@@ -280,10 +283,31 @@ class Run:
         """
         rejects = self.rejects_of(again)
         more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
-        for batch in read(self.shards if shards is None else shards, rejects, **more):
+        found = read(self.shards if shards is None else shards, rejects, **more)
+        for batch in self.counted(found, rejects):
             for name, option in self._needed:
                 batch = require_text(batch, name, rejects, option)
             yield batch
+
+    def counted(
+        self, found: Iterable[_T], rejects: Rejects, batch_of: Callable[[Any], Batch] = lambda b: b
+    ) -> Iterator[_T]:
+        """What comes of one reading of shards, passed on; the records of inputs are counted, bad ones
+        too. Records that are read several times count once."""
+        names = {shard.name for shard in self._named}
+        seen: Counter[str] = Counter()
+        source, before = "", rejects.count
+        for one in found:
+            batch = batch_of(one)
+            source = batch.source
+            seen[source] += len(batch) + rejects.count - before
+            if source in names:
+                self._read[source] = max(self._read[source], seen[source])
+            yield one
+            before = rejects.count  # what users of the records found wrong has been counted
+        seen[source] += rejects.count - before
+        if source in names or not source:
+            self._read[source] = max(self._read[source], seen[source])
 
     def _done(self, batch: Batch) -> int:
         """How many records at the beginning of a batch an earlier run has finished."""
@@ -362,12 +386,15 @@ class Run:
         task = Task(work, name, read_along(fields), option)
         inputs = self.shards if shards is None else shards
         cluster = jobs.cluster()
+        rejects = self.rejects_of(again)
         if cluster is None:
-            return worked(inputs, self.rejects_of(again), task, jobs=jobs.workers())
-        from synthtools.records import scattered
+            found = worked(inputs, rejects, task, jobs=jobs.workers())
+        else:
+            from synthtools.records import scattered
 
-        keep = scattered.Keep(records, texts)
-        return scattered.worked(inputs, self.rejects_of(again), task, cluster, keep)
+            keep = scattered.Keep(records, texts)
+            found = scattered.worked(inputs, rejects, task, cluster, keep)
+        return self.counted(found, rejects, lambda one: one.batch)
 
     def recalled(self, jobs: Jobs) -> Recalled | None:
         """What finds records of the inputs again on a cluster, so that they need not be kept while
@@ -403,7 +430,7 @@ class Run:
         return self.sink.totals if self.sink else {}
 
     def count(self, records: int) -> None:
-        """Counts records of a tool that only reports, for the progress bar."""
+        """Counts records for the progress bar, and for the report where they are read elsewhere."""
         self._records += records
 
     def finish(self, result: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -448,12 +475,15 @@ class Run:
 
     def _report(self, result: dict[str, Any]) -> dict[str, Any]:
         seconds = time.monotonic() - self._start
-        counts: dict[str, Any] = {"records": self._records, "skipped": self.rejects.count}
-        if self.sink is not None:
-            counts["written"] = self.sink.records
+        skipped = self.rejects.count
+        read = self._read.total() or self._records + skipped
+        written = 0 if self.sink is None else self.sink.records
+        counts: dict[str, Any] = {"read": read, "written": written, "skipped": skipped}
+        if self.further is not None:
+            counts["written_further"] = self.further.records
         if self.rejects.count:
             counts["reasons"] = dict(self.rejects.reasons)
-        units = {"records": self._records, **self.units}
+        units = {"records": read, **self.units}
         return {
             "kind": self.tool,
             **result,
