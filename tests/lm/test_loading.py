@@ -248,7 +248,7 @@ def test_settings_that_cannot_be(llama: Path, open_on_cpu: Open) -> None:
         ({"dtype": "int8"}, "--dtype int8"),
         ({"devices": "abacus"}, "abacus"),
         ({"devices": "mps"}, "mps"),
-        ({"devices": "cpu,"}, "--device"),
+        ({"devices": "cpu,"}, "--devices"),
     ):
         with pytest.raises(UsageError, match=option):
             open_on_cpu(llama, **settings)

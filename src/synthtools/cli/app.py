@@ -15,7 +15,7 @@ import typer
 
 from synthtools import __version__
 from synthtools.cli import interrupts, options, terminal
-from synthtools.cli.commands import add
+from synthtools.cli.commands import Group, add
 from synthtools.errors import OutputClosed, SynthError
 from synthtools.records.files import remove_unfinished
 from synthtools.redaction import hide
@@ -33,6 +33,7 @@ def build() -> typer.Typer:
     """The command-line application: one command a tool."""
     app = typer.Typer(
         name="synth",
+        cls=Group,
         help="Composable tools for training language models on human and LLM-generated text.",
         epilog="\b\nExamples:\n"
         "  synth edit human.jsonl.zst | synth ppl --summary\n"
@@ -108,10 +109,7 @@ def _run() -> int:
     except SynthError as error:
         return _fail(error, error.exit_code)
     except _ClickException as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else "synth"
-        message = " ".join(error.format_message().split()).rstrip(".")
-        return _fail(f"{path.removeprefix('synth ')}: {message} (see {path} --help)", 2)
+        return _wrong_usage(error)
     except KeyboardInterrupt:
         return 130
     except OSError as error:  # nobody foresaw it, but it is the system's answer, no bug
@@ -124,6 +122,26 @@ def _run() -> int:
         return _fail(
             error, 1, f"internal error: {type(error).__name__}: {text} (--debug shows where)"
         )
+
+
+def _wrong_usage(error: Exception) -> int:
+    """Tells what Click found wrong, with the names that are nearest to an unknown one."""
+    told = error.format_message()  # type: ignore[attr-defined]
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        print(told, file=sys.stderr)
+        return 2
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "synth"
+    name = getattr(error, "option_name", None)
+    if type(error).__name__ == "NoSuchOption" and context:
+        from difflib import get_close_matches
+
+        known = [one for parameter in context.command.params for one in parameter.opts]
+        close = get_close_matches(name, [one for one in known if one.startswith("--")], 3, 0.6)
+        told = f"no option {name}" + (f"; near it: {', '.join(close)}" if close else "")
+    message = " ".join(told.split()).rstrip(".")
+    where = "" if path == "synth" else f"{path.removeprefix('synth ')}: "
+    return _fail(f"{where}{message} (see {path} --help)", 2)
 
 
 def _is_memory(error: Exception) -> bool:

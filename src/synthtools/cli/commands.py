@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from synthtools.cli.options import ARGUMENTS, DEBUG, checked
 from synthtools.cli.parameters import Parameter, option, parameter, parameters, values
@@ -46,6 +46,16 @@ class Command(TyperCommand):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+class Group(TyperGroup):
+    """The tools, each with its summary in full: Click cuts them at 45 characters."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, (tool.help or "").partition("\n\n")[0]) for name, tool in found if tool]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> None:

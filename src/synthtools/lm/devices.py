@@ -5,8 +5,11 @@ from __future__ import annotations
 from synthtools.errors import UsageError
 
 
-def choose(name: str) -> str:
+def choose(name: str, option: str = "--device") -> str:
     """A torch device: ``auto`` is the first GPU, else the CPU.
+
+    Args:
+        option: that named it, for errors.
 
     Raises:
         UsageError: the device is not there.
@@ -18,9 +21,9 @@ def choose(name: str) -> str:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"--device {name}: not a device (cpu, cuda, cuda:1, …)") from error
+        raise UsageError(f"{option} {name}: not a device (cpu, cuda, cuda:1, …)") from error
     if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {name}: not supported (cpu, cuda, cuda:1, …)")
+        raise UsageError(f"{option} {name}: not supported (cpu, cuda, cuda:1, …)")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} GPUs")
+        raise UsageError(f"{option} {name}: this machine has {torch.cuda.device_count()} GPUs")
     return name

@@ -371,7 +371,7 @@ def device_list(devices: str) -> list[str]:
 
         return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
     names = [name.strip() for name in devices.split(",")]
-    return [choose(f"cuda:{name}" if name.isdigit() else name) for name in names]
+    return [choose(f"cuda:{name}" if name.isdigit() else name, "--devices") for name in names]
 
 
 def torch_engine(

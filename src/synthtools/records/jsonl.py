@@ -89,7 +89,8 @@ def _parse_slowly(line: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"not valid UTF-8 at byte {error.start + 1} of the line") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
+        what = error.msg.removesuffix(" at")  # some of these end so
+        raise ValueError(f"not JSON: {what} at column {error.colno}") from error
     except RecursionError as error:
         raise ValueError("nested too deeply to be read") from error
     except ValueError as error:  # integers of more digits than Python converts

@@ -1,0 +1,52 @@
+"""Wrong command lines: one line, what was perhaps meant, exit code 2; and the help of ``synth`` itself."""
+
+import pytest
+
+from running import run, synth
+from synthtools.cli.app import TOOLS
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        ("edit --treshold 0.9 x", "no option --treshold; near it: --threshold"),
+        ("ppl --device cuda x", "no option --device; near it: --devices"),
+        ("cat --on-eror skip x", "no option --on-eror; near it: --on-error"),
+        ("cat --zzz", "no option --zzz (see "),
+        ("ct", "'cat'"),
+        ("edit --threshold", "'--threshold' requires an argument"),
+        ("edit --threshold 99% x", "--threshold 99%: write it as 0.99"),
+        ("cat --head -1 x", "--head -1: "),
+        ("cat --where text~(a x", "--where text~(a: "),
+        ("cat --where text:=a x", "--where text:=a: use FIELD=VALUE"),
+        ("cat x -o y.json", "-o y.json: a .json file is one value"),
+        ("ppl --devices warp x", "No such file"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(words, told, tmp_path):
+    code = 1 if told == "No such file" else 2
+    if "y.json" in words:
+        (tmp_path / "x").write_text("{}\n")
+    line = synth(*words.split(), code=code, cwd=tmp_path)
+    assert told in line and "pydantic" not in line and "Invalid value" not in line
+
+
+def test_a_device_is_named_by_the_option_that_gave_it(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"text": "a"}\n')
+    assert "--devices warp: " in synth("ppl", tmp_path / "x.jsonl", "--devices", "warp", code=2)
+
+
+def test_synth_alone_prints_its_help_as_it_is_written():
+    alone, asked = run(), run("--help")
+    assert alone.returncode == 2 and alone.stderr == asked.stdout
+    lines = asked.stdout.decode().splitlines()
+    assert not any(line.endswith("...") for line in lines[1:])
+    assert set(TOOLS) <= {
+        line.split()[0] for line in lines if line.startswith("  ") and line.strip()
+    }
+
+
+def test_where_a_string_does_not_end_is_said_once(tmp_path):
+    (tmp_path / "x.jsonl").write_text('{"text": "a\n')
+    line = synth("cat", tmp_path / "x.jsonl", code=1)
+    assert line.endswith("not JSON: Unterminated string starting at column 10")
