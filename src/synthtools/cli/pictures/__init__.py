@@ -121,7 +121,7 @@ def origin(made_by: dict[str, Any]) -> str:
             words.append(f"model {model['name']}")
         if made_by.get("seed") is not None:
             words.append(f"seed {made_by['seed']}")
-        records = (made_by.get("counts") or {}).get("records")
+        records = (made_by.get("counts") or {}).get("read")
         if records is not None:
             words.append(f"{number(records)} records")
         skipped = (made_by.get("counts") or {}).get("skipped")
