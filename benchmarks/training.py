@@ -65,7 +65,7 @@ def ours() -> float:
     model, documents, _, device = model_and_tokens()
     model.set_attn_implementation(attention.NAME)
     starts = np.concatenate([[0], np.cumsum([len(d) for d in documents])])
-    blend = Blend([Cut(np.concatenate(documents), starts, CONTEXT, 0)], [1.0])
+    blend = Blend([Cut(np.concatenate(documents), starts, CONTEXT, 0)])
     half, ranks = device != "cpu", Ranks(0, 1, device)
     root = Headed(model, half)
     task = LanguageModelling(root, blend, ROWS, ROWS, ranks, half, ["text"], [None])

@@ -54,7 +54,7 @@ def ours() -> float:
     for part in (tokens[:, : ROWS // 2], tokens[:, ROWS // 2 :]):
         flat = part.reshape(-1)
         starts = np.arange(0, len(flat) + 1, CONTEXT)
-        blends.append(Blend([Whole(flat, starts, CONTEXT, 0)], [1.0]))
+        blends.append(Blend([Whole(flat, starts, CONTEXT, 0)]))
     streams = [Stream(FORGET, blends[0], ROWS // 2), Stream(REPLAY, blends[1], ROWS // 2)]
     task = Unlearning(
         Headed(model, half),
@@ -123,7 +123,7 @@ def training() -> float:
     model.set_attn_implementation(attention.NAME)
     half, ranks = device != "cpu", Ranks(0, 1, device)
     flat = tokens.reshape(-1)
-    blend = Blend([Whole(flat, np.arange(0, len(flat) + 1, CONTEXT), CONTEXT, 0)], [1.0])
+    blend = Blend([Whole(flat, np.arange(0, len(flat) + 1, CONTEXT), CONTEXT, 0)])
     task = LanguageModelling(Headed(model, half), blend, ROWS, ROWS, ranks, half, ["t"], [None])
     optimizer = _optimizer(model)
 

@@ -124,11 +124,11 @@ _synth() {
             esac
             ;;
         train)
-            options="-o --output --arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --plot --debug -h --help"
+            options="-o --output --arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --report --on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --plot --debug -h --help"
             operand=file
             case $prev in
                 -o | --output | --cache | --tensorboard) value=dir ;;
-                --arch | --rejects | --valid | --plot) value=file ;;
+                --arch | --report | --rejects | --valid | --plot) value=file ;;
                 --from | --tokenizer) value=dir words="builtin" ;;
                 --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden | --text-field | --messages-field | --prompt-field | --response-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb) value=word ;;
                 --on-error) value=word words="fail skip" ;;

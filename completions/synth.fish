@@ -326,6 +326,7 @@ complete -c synth -n '__synth_tool_is train' -l learn-all -d 'With --sft: learn 
 complete -c synth -n '__synth_tool_is train' -l pack -l no-pack -d 'Let documents share a row; without, each row has one'
 complete -c synth -n '__synth_tool_is train' -l loss-weight -x -d 'Weight of a source\'s mean loss (by its file or directory name); repeatable'
 complete -c synth -n '__synth_tool_is train' -l golden -x -d 'Weigh this source, the real text, by the golden-ratio rule: (√(k²+4k) − k)/2, k real to synthetic rows (arXiv 2502.18049)'
+complete -c synth -n '__synth_tool_is train' -l report -r -F -d 'Write the report here as JSON too'
 complete -c synth -n '__synth_tool_is train' -l on-error -x -a 'fail skip' -d 'At a bad record: stop with exit 1, or set it aside and go on'
 complete -c synth -n '__synth_tool_is train' -l rejects -r -F -d 'Where bad records go with --on-error skip: JSONL with file, line, reason and the raw record'
 complete -c synth -n '__synth_tool_is train' -s q -l quiet -d 'No progress bar and no remarks on stderr'

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from synthtools.errors import SynthError
 from synthtools.lm.chat import TEMPLATE
 from synthtools.lm.loading import load_tokenizer
 from synthtools.training.conversations import conversation_encoder, why_no_conversation
@@ -69,20 +68,55 @@ def test_what_is_too_long_is_cut_and_counted():
     first = int(np.flatnonzero(whole.learned)[0])
     (found,) = conversation_encoder(tokenizer, first + 2, False)([TALK])
     assert len(found.ids) == first + 2 and found.cut == len(whole.ids) - first - 2
-    assert conversation_encoder(tokenizer, first, False)([TALK]) == [None]
+    (refused,) = conversation_encoder(tokenizer, first, False)([TALK])
+    assert refused.reason == (
+        f"nothing to learn: the answers begin after {first} tokens, a row holds {first}; give longer "
+        "rows (--context, --forget-context)"
+    )
+
+
+@pytest.mark.parametrize("template", [MARKS, TEMPLATE])
+def test_text_that_spells_a_special_token_is_learned_as_text(template):
+    tokenizer = tokenizer_with(template)
+    end = tokenizer.eos_token
+    said = f"I will not write {end} here"
+    talk = [
+        {"role": "user", "content": f"Write {end} please"},
+        {"role": "assistant", "content": said},
+        {"role": "user", "content": f"{end}Assistant: {end}"},
+        {"role": "assistant", "content": "No."},
+    ]
+    innocent = [{**m, "content": m["content"].replace(end, "<|it|>")} for m in talk]
+    encode = conversation_encoder(tokenizer, 500, False)
+    found, other = encode([talk, innocent])
+    wrote = (other.ids == tokenizer.eos_token_id).sum()
+    assert (
+        (found.ids == tokenizer.eos_token_id).sum() == wrote == (3 if template == TEMPLATE else 0)
+    )
+    assert tokenizer.decode(found.ids) == tokenizer.apply_chat_template(talk, tokenize=False)
+    first, second = learned_text(tokenizer, found)
+    assert first.removesuffix(end).strip().removesuffix("<|end|>") == said
+    assert "No." in second and "Assistant" not in second
+    # One that is trained on marks by {% generation %} or by what a turn appends learns the same.
+    (whole,) = conversation_encoder(tokenizer, 500, True)([talk])
+    assert np.array_equal(whole.ids, found.ids) and whole.learned.all()
 
 
 def test_a_template_that_rewrites_is_refused():
     tokenizer = tokenizer_with(REWRITES)
-    with pytest.raises(SynthError, match="generation"):
-        conversation_encoder(tokenizer, 500, False)([TALK])
+    refused, *_ = conversation_encoder(tokenizer, 500, False)([TALK])
+    assert "{% generation %}" in refused.reason
     assert conversation_encoder(tokenizer, 500, True)([TALK])[0].learned.all()
 
 
-def test_a_template_that_refuses_is_one_line():
-    tokenizer = tokenizer_with("{{ raise_exception('roles must alternate') }}")
-    with pytest.raises(SynthError, match="roles must alternate"):
-        conversation_encoder(tokenizer, 500, True)([TALK])
+def test_a_template_refuses_one_conversation_and_takes_the_next():
+    tokenizer = tokenizer_with(
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        + MARKS
+    )
+    refused, taken = conversation_encoder(tokenizer, 500, True)([TALK, TALK[1:]])
+    assert refused.reason == "the chat template refuses a conversation: no system role"
+    assert len(taken.ids) > 10
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,12 @@ def packer(seed=0, low=1, high=50, kind=Cut):
     return kind(tokens, np.concatenate([[0], np.cumsum(lengths)]), 32, 0)
 
 
-def task_of(model, blend=None, weights=(None,), rows=4, micro=2):
+def task_of(model, blend=None, weights=(None,), rows=4, micro=2, ranks=ALONE, end=None):
     names = [f"s{n}" for n in range(len(weights))]
-    blend = blend or Blend([packer()], [1.0])
-    return LanguageModelling(Headed(model, False), blend, rows, micro, ALONE, False, names, weights)
+    blend = blend or Blend([packer()])
+    return LanguageModelling(
+        Headed(model, False), blend, rows, micro, ranks, False, names, weights, end
+    )
 
 
 def run(folder, model=None, steps=10, stop=lambda: False, told=None, task=None, job=None, **more):
@@ -66,7 +68,7 @@ def run(folder, model=None, steps=10, stop=lambda: False, told=None, task=None, 
 @pytest.mark.parametrize("kind", [Cut, Whole])
 @pytest.mark.parametrize("name", TINY)
 def test_ten_losses_equal_a_plain_loop_with_transformers_loss(name, kind, tmp_path):
-    blend = Blend([packer(kind=kind)], [1.0])
+    blend = Blend([packer(kind=kind)])
     model = model_of(name)
     # At a higher rate the chaos of training makes rounding visible.
     ours, _, _ = run(tmp_path, task=task_of(model, blend), clip=0.5, learning_rate=1e-3)
@@ -135,8 +137,109 @@ def test_a_source_weighs_what_it_was_given():
             first = weights[0]
             np.testing.assert_allclose(share, [first, 1 - first], atol=1e-12)
         _, seen = task.loss(task.micro_batches(3)[0])
-        assert task.names == ["loss", "loss s0", "loss s1"]
-        np.testing.assert_allclose(seen[1:].sum(0), seen[0])
+        assert task.names[0] == "loss" and task.names[-2:] == ["loss s0", "loss s1"]
+        assert ("weighted_loss" in task.names) == (weights != [None, None])
+        np.testing.assert_allclose(seen[-2:].sum(0), seen[0])
+
+
+def of_documents(count, kind=Whole):
+    """Documents of 3 to 30 tokens, a row each."""
+    random = np.random.default_rng(1)
+    lengths = random.integers(3, 30, count)
+    tokens = random.integers(1, 50, int(lengths.sum()))
+    return kind(tokens, np.concatenate([[0], np.cumsum(lengths)]), 32, 0, pack=False)
+
+
+@pytest.mark.parametrize("micro", [8, 3, 2, 1])
+@pytest.mark.parametrize("count", [15, 9, 3])
+def test_the_last_smaller_batch_is_the_mean_over_its_own_tokens(tmp_path, micro, count):
+    packer = of_documents(count)
+    model, plain = model_of(), model_of()
+    plain.set_attn_implementation("sdpa")
+    steps = -(-count // 8)
+    ours, _, _ = run(
+        tmp_path,
+        task=task_of(model, Blend([packer]), rows=8, micro=micro, end=count),
+        steps=steps,
+        rows=8,
+        learning_rate=1e-3,
+        warmup=1,
+        clip=0,
+    )
+    optimizer = optimizer_for(plain, Settings(steps=steps, rows=8, micro_rows=8, learning_rate=0))
+    losses, seen = [], 0
+    for step in range(steps):
+        # Each document by itself, without padding: the sum of its tokens' losses.
+        numbers = range(8 * step, min(8 * step + 8, count))
+        total = tokens = 0
+        for number in numbers:
+            row, _, labels = packer.row(number)
+            size = int((labels != IGNORED).sum()) + 1
+            ids = torch.from_numpy(row[None, :size])
+            logits = plain(input_ids=ids, use_cache=False).logits[0, :-1]
+            total = total + torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum")
+            tokens += size - 1
+        (total / tokens).backward()
+        seen += tokens
+        losses.append(float(total.detach()) / tokens)
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * factor("wsd", step, steps, 1, 0)
+        optimizer.step()
+        optimizer.zero_grad()
+    np.testing.assert_allclose([step.loss for step in ours], losses, rtol=1e-5)
+    assert ours[-1].tokens == seen
+    for mine, other in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("end", [8, 13, 9])
+def test_ranks_share_a_smaller_batch_in_as_many_pieces(ranks, end):
+    blend = Blend([of_documents(13)])
+    alone = task_of(model_of(), blend, rows=8, micro=8, end=end)
+    last = (end - 1) // 8
+    (whole,) = alone.micro_batches(last)
+    loss, seen = alone.loss(whole)
+    parts = [
+        task_of(model_of(), blend, rows=8, micro=2, ranks=Ranks(r, ranks, "cpu"), end=end)
+        for r in range(ranks)
+    ]
+    pieces = [task.micro_batches(last) for task in parts]
+    assert len({len(of_rank) for of_rank in pieces}) == 1
+    sums = [task.loss(m) for task, of in zip(parts, pieces, strict=True) for m in of]
+    np.testing.assert_allclose(
+        sum(float(total.detach()) for total, _ in sums), float(loss.detach()), rtol=1e-5
+    )
+    np.testing.assert_allclose(sum(part for _, part in sums), seen, rtol=1e-6)
+    for total, _ in sums:
+        total.backward()  # also of a piece of padding alone
+
+
+def test_the_weighted_loss_is_what_is_minimised(tmp_path):
+    random = np.random.default_rng(2)
+    packers = [
+        Whole(random.integers(1, 50, 40), np.array([0, 25, 40]), 32, 0, pack=False),
+        Whole(random.integers(1, 50, 60), np.array([0, 30, 50, 60]), 32, 0, pack=False),
+    ]
+    model = model_of()
+    means = []
+    for packer in packers:
+        total = tokens = 0
+        for number in range(packer.rows):
+            row, _, labels = packer.row(number)
+            size = int((labels != IGNORED).sum()) + 1
+            ids = torch.from_numpy(row[None, :size])
+            logits = model(input_ids=ids, use_cache=False).logits[0, :-1]
+            total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
+            tokens += size - 1
+        means.append((total / tokens, tokens))
+    task = task_of(model, Blend(packers), [0.9, None], rows=5, micro=2, end=5)
+    ((step,), _, _) = run(tmp_path, task=task, steps=1)
+    (a, of_a), (b, of_b) = means
+    assert step.loss == pytest.approx((a * of_a + b * of_b) / (of_a + of_b), rel=1e-5)
+    assert step.parts["weighted_loss"] == pytest.approx(0.9 * a + 0.1 * b, rel=1e-5)
+    assert step.parts["loss s0"] == pytest.approx(a, rel=1e-5)
+    assert step.parts["loss s1"] == pytest.approx(b, rel=1e-5)
 
 
 def test_dropout_is_a_function_of_the_step(tmp_path):

@@ -1,6 +1,7 @@
 """``synth train``: runs of the binary; stopped, resumed, on two ranks, with every kind of data."""
 
 import json
+import math
 import shutil
 import signal
 import socket
@@ -164,10 +165,13 @@ def test_continued_with_shares_weights_and_validation(data, base, trained, tmp_p
         *("--valid", f"wiki={data}", "--valid", f"words={other}", "--valid-every", 2),
         *("--golden", "human", "-o", tmp_path / "m", "--tensorboard", tmp_path / "curves"),
     )
-    assert set(report["valid"]) == {"wiki", "words"} and report["steps"] == 3
+    assert set(report["valid"]) == {"wiki", "words"}
+    # 2,000 tokens are 31 rows of 64: three steps of 8, and one of 7.
+    assert report["steps"] == 4 and report["rows_seen"] == 31
+    assert math.isfinite(report["final_weighted_loss"])
     assert set(report["sources"]) == {"human", "synthetic"}
     log = lines(tmp_path / "m" / "training" / "log.jsonl")
-    assert [("valid" in line) for line in log] == [False, True, True]
+    assert [("valid" in line) for line in log] == [False, True, False, True]
     assert "loss human" in log[0] and "loss synthetic" in log[0]
     assert list((tmp_path / "curves").iterdir())
     # What validation says is what ppl says, but for windows.
@@ -215,6 +219,130 @@ def test_conversations_with_adapters(base, trained, tmp_path, form):
         assert summary["made_by"]["counts"]["read"] == 40 and summary["perplexity"] > 1
 
 
+QUESTIONS = [
+    {"prompt": f"What is {n} and {n}?", "response": f"It is {2 * n}, as all can see."}
+    for n in range(15)
+]
+
+
+@pytest.fixture
+def fifteen(tmp_path):
+    """A file of 15 conversations."""
+    path = tmp_path / "chat.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in QUESTIONS))
+    return path
+
+
+def test_an_epoch_is_every_conversation_once(fifteen, base, trained, synth, tmp_path):
+    # At the default batch of 8: one step of 8, and one of 7.
+    words = [fifteen, "--sft", "--no-pack", "--from", base, "--lr", 1e-3]
+    plan = trained(*words, "--dry-run", cwd=tmp_path)
+    report = trained(*words, "-o", tmp_path / "a", "--report", tmp_path / "report.json")
+    assert plan["steps"] == report["steps"] == 2
+    assert plan["rows"] == report["rows_seen"] == 15
+    assert plan["rows_repeated"] == report["rows_repeated"] == report["rows_left"] == 0
+    facts = report["sources"]["chat"]
+    # Every token to be learned was learned once; none begins a conversation.
+    assert report["tokens"] == facts["learned"]
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    card = (tmp_path / "a" / "README.md").read_text()
+    assert "15 rows seen, 0 of them repeated, 0 of its first pass left" in card
+    three = trained(*words, "--epochs", 3, "-o", tmp_path / "b")
+    assert three["steps"] == 6 and three["tokens"] == 3 * facts["learned"]
+    assert three["rows_seen"] == 45 and three["rows_repeated"] == 30
+    half = trained(*words, "--epochs", 0.5, "-o", tmp_path / "c")
+    assert half["steps"] == 1 and half["rows_seen"] + half["rows_left"] == 15
+    # Fewer rows than a batch: one step, nothing twice.
+    packed = [word for word in words if word != "--no-pack"]
+    once = trained(*packed, "--batch", 100, "-o", tmp_path / "d")
+    assert once["steps"] == 1 and once["tokens"] == facts["learned"]
+    assert once["rows_repeated"] == 0
+
+
+def test_the_last_smaller_batch_on_ranks_in_micro_batches_and_resumed(
+    fifteen, base, trained, synth, tmp_path
+):
+    words = [fifteen, "--sft", "--no-pack", "--from", base, "--lr", 1e-3]
+    whole = trained(*words, "-o", tmp_path / "a")
+    for name, more, ranks in (("b", ["--micro-batch", 2], 0), ("c", ["--micro-batch", 2], 2)):
+        trained(*words, *more, "-o", tmp_path / name, torchrun=ranks)
+        ours, theirs = (lines(tmp_path / n / "training" / "log.jsonl") for n in (name, "a"))
+        assert [line["tokens"] for line in ours] == [line["tokens"] for line in theirs]
+        np.testing.assert_allclose(
+            [line["loss"] for line in ours], [line["loss"] for line in theirs], rtol=1e-4
+        )
+    trained(*words, "--checkpoint-every", 1, "-o", tmp_path / "d")
+    # As if it had been killed in its last, smaller step.
+    (tmp_path / "d" / "model.safetensors").unlink()
+    shutil.rmtree(tmp_path / "d" / "training" / "checkpoints" / "step-00000002")
+    resumed = trained(*words, "--checkpoint-every", 1, "-o", tmp_path / "d", "--resume")
+    same_model(tmp_path / "d", tmp_path / "a")
+    for name in ("rows_seen", "rows_repeated", "rows_left", "final_loss", "tokens", "sources"):
+        assert resumed[name] == whole[name], name
+
+
+def test_a_text_shorter_than_a_row_is_an_epoch(base, trained, tmp_path):
+    short = tmp_path / "short.jsonl"
+    short.write_text('{"text": "A word, and another."}\n')
+    report = trained(short, "--from", base, "--context", 64, "-o", tmp_path / "m")
+    assert report["steps"] == report["rows_seen"] == 1 and report["rows_repeated"] == 0
+    assert report["tokens"] == report["corpus_tokens"] - 1
+
+
+def test_a_conversation_that_the_template_refuses_is_a_bad_record(base, trained, synth, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(base, model, ignore=shutil.ignore_patterns("training"))
+    (model / "chat_template.jinja").write_text(
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}"
+        "{% endif %}{% for m in messages %}{{ m['role'] + ': ' + m['content'] + eos_token }}"
+        "{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    chat = tmp_path / "chat.jsonl"
+    good = [("user", "hi you"), ("assistant", "hello you there")]
+    bad = [("system", "Be kind"), ("user", "hi"), ("assistant", "hello my friend")]
+    long = [("user", "long " * 200), ("assistant", "yes")]
+    chat.write_text(
+        "".join(
+            json.dumps({"messages": [{"role": r, "content": c} for r, c in talk]}) + "\n"
+            for talk in (good, bad, good, long)
+        )
+    )
+    words = [chat, "--sft", "--from", model, "--context", 64]
+    process = synth(*words, "-o", tmp_path / "m")
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    last = errors.splitlines()[-1]
+    assert last.endswith(
+        "chat.jsonl:2: the chat template refuses a conversation: System role not supported"
+    )
+    skipping = ["--on-error", "skip", "--rejects", tmp_path / "bad.jsonl"]
+    tokens = ["--cache", tmp_path / "tokens"]
+    report = trained(*words, *skipping, *tokens, "-o", tmp_path / "m", "--force")
+    assert report["documents"] == 2
+    assert report["made_by"]["counts"]["skipped"] == 2
+
+    def kept():
+        return [(x["line"], x["reason"].split(":")[0]) for x in lines(tmp_path / "bad.jsonl")]
+
+    reasons = [(2, "the chat template refuses a conversation"), (4, "nothing to learn")]
+    assert kept() == reasons
+    # A run that finds the tokens made tells the same; one that fails at bad records fails.
+    (tmp_path / "bad.jsonl").unlink()
+    again = trained(*words, *skipping, *tokens, "-o", tmp_path / "n")
+    assert again["made_by"]["counts"]["skipped"] == 2 and kept() == reasons
+    process = synth(*words, *tokens, "-o", tmp_path / "o")
+    _, errors = process.communicate()
+    assert process.returncode == 1 and errors.splitlines()[-1] == last
+    # What is forgotten goes the same way.
+    words = ["--model", model, "--forget", chat, "--sft", "--method", "ga", "--context", 64]
+    process = synth(*words, "-o", tmp_path / "p", tool="unlearn")
+    _, errors = process.communicate()
+    assert process.returncode == 1 and errors.splitlines()[-1] == last
+    report = trained(*words, *skipping, "-o", tmp_path / "p", "--force", tool="unlearn")
+    # All of a conversation is forgotten: the long one is cut.
+    assert report["sources"]["chat"]["documents"] == 3 and kept() == reasons[:1]
+
+
 def test_without_packing_rows_are_documents(data, base, trained, tmp_path):
     report = trained(data, "--from", base, "--no-pack", "--batch", 4, "-o", tmp_path / "m")
     tokens = report["corpus_tokens"]
@@ -228,7 +356,9 @@ def test_a_plan_is_told_and_nothing_is_made(data, trained, tmp_path):
         *("--batch", 512, "--context", 2048, "--dry-run"),
         cwd=tmp_path,
     )
-    assert report["steps"] == 10**9 // (512 * 2048) and report["parameters"] > 20e6
+    # Whole rows, as many as the tokens fill; the last step holds what is left of them.
+    assert report["rows"] == 10**9 // 2048 and report["steps"] == -(-report["rows"] // 512)
+    assert report["parameters"] > 20e6
     assert report["memory_gigabytes"] > 0 and report["hours_at_40_percent_of_that"] > 0
     assert not list(tmp_path.iterdir())
     counted = trained(data, "--train-tokenizer", 400, "--dry-run")
@@ -275,7 +405,6 @@ def test_a_file_that_changed_is_refused(data, synth, tmp_path):
         (["-o", "m", "--from", "builtin", "--golden", "human"], 2, "second source"),
         (["-o", "m", "--from", "builtin", "--loss-weight", "x=1"], 2, "no such source"),
         (["-o", "m", "--from", "builtin", "--sft"], 1, 'no field "messages"'),
-        (["-o", "m", "--train-tokenizer", "400", "--context", "900000"], 1, "row of 900000"),
         (["-o", "m", "--tokenizer", "nowhere/at/all"], 1, "no such model"),
         (["-o", "m", "--train-tokenizer", "400", "--text-field", "body"], 1, 'no field "body"'),
         (["-o", "m", "--from", "builtin", "--valid", "x=nowhere.jsonl"], 1, "nowhere.jsonl"),

@@ -151,8 +151,38 @@ def test_a_plan_counts_both_streams(base, answers, data, trained, tmp_path):
         tool="unlearn",
         cwd=tmp_path,
     )
-    assert report["tokens_of_step"] == 2 * 64 + 6 * 128 and report["steps"] == 500
+    assert report["tokens_of_step"] == 2 * 64 + 6 * 128
     assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_is_what_the_run_does(whole, base, answers, data, trained, tmp_path):
+    words = options(base, answers, data, tmp_path / "m", "--dry-run")
+    report = trained(*words, tool="unlearn")
+    assert not list(tmp_path.iterdir())
+    assert report["steps"] == whole[1]["steps"]
+    assert report["rows"] == whole[1]["rows_seen"]
+    assert report["rows_repeated"] == whole[1]["rows_repeated"]
+
+
+def test_an_epoch_ends_with_what_is_left_of_the_stream_that_ends_first(
+    base, data, trained, tmp_path
+):
+    few = tmp_path / "few.jsonl"
+    # Each fills a row, and one is left after two steps of two.
+    few.write_text(
+        "".join(
+            json.dumps({"id": str(n), "text": f"Sure! It is {n}. " * 9}) + "\n" for n in range(5)
+        )
+    )
+    words = ["--model", base, "--forget", few, "--replay", data, "--context", 64, "--batch", 4]
+    words += ["--forget-context", 128]
+    plan = trained(*words, "--dry-run", tool="unlearn", cwd=tmp_path)
+    report = trained(*words, "-o", tmp_path / "m", "--compare-tokens", 0, tool="unlearn")
+    forgotten = report["sources"]["few"]
+    assert forgotten["rows_left"] == forgotten["rows_repeated"] == 0
+    assert forgotten["rows_seen"] == 5 and report["steps"] == plan["steps"] == 3
+    assert report["sources"]["human"]["rows_seen"] == 6
+    assert plan["rows"] == report["rows_seen"] == 11
 
 
 @pytest.mark.parametrize(
@@ -176,7 +206,7 @@ def test_a_plan_counts_both_streams(base, answers, data, trained, tmp_path):
         (["ALL", "--plot", "shift.txt"], 2, ".png"),
         (["ALL", "--reference", "nowhere/at/all", "--method", "npo"], 1, "no such model"),
         (["ALL", "--reference", "builtin"], 1, "share its vocabulary"),
-        (["ALL", "--sft", "--answers-only", "--context", "4"], 1, "nothing to forget"),
+        (["ALL", "--sft", "--answers-only", "--context", "4"], 1, "qa.jsonl:1: nothing to learn"),
         (["ALL", "--prompt-field", "question"], 1, 'no field "text"'),
     ],
 )

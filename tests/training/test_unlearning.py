@@ -150,7 +150,7 @@ def corpus(seed, lengths):
 def blends(learned=None):
     forget = Whole(*corpus(0, [20, 9, 5, 30, 12, 31, 7]), 32, 0, learned)
     replay = Cut(*corpus(1, [40, 32, 25, 44, 60, 31]), 32, 0)
-    return Blend([forget], [1.0]), Blend([replay], [1.0])
+    return Blend([forget]), Blend([replay])
 
 
 @pytest.fixture
@@ -353,9 +353,20 @@ def test_both_models_on_the_same_documents(pair):
     lengths = [20, 9, 5, 30, 12]
     tokens, starts = corpus(0, lengths)
     surfaces = [f"<{n}>".encode() for n in range(50)]
+    told = []
     found = compared(
-        task.root, frozen, Whole(tokens, starts, 32, 0), 10**6, 2, ALONE, False, surfaces
+        task.root,
+        frozen,
+        Whole(tokens, starts, 32, 0),
+        10**6,
+        2,
+        ALONE,
+        False,
+        surfaces,
+        lambda *moved: told.append(moved),
     )
+    # It moves by batches, and ends with all tokens.
+    assert len(told) > 1 and told[-1] == (found["tokens"], 1.0) and told == sorted(told)
     log_ps = []
     for part in ("original", "model"):
         net = AutoModelForCausalLM.from_pretrained(pair / part, dtype=torch.float64)

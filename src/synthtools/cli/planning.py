@@ -2,54 +2,144 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synthtools.errors import SynthError
 from synthtools.records.inputs import Shard
 
 if TYPE_CHECKING:
-    from synthtools.training.plan import Plan, Settings, Source
+    from synthtools.training.corpus import Corpus
+    from synthtools.training.data import Encoding
+    from synthtools.training.fitting import RowCounts
+    from synthtools.training.packing import Blend, Packer
+    from synthtools.training.plan import Documents, Plan, Settings, Source
 
 # Bytes of a token where there is no tokenizer to ask yet [ours].
 _TOKEN_BYTES = 4
 _SAMPLED = 1 << 20
 
 
-def planned(
+class Surveyed(NamedTuple):
+    """The rows of some sources, as far as they can be told from their beginnings.
+
+    Attributes:
+        blend: knows how many rows there are, not what they hold; tokens: of all documents.
+    """
+
+    blend: Blend
+    tokens: int
+
+
+class _Counted(NamedTuple):
+    """A packer of which only the number of rows is known."""
+
+    rows: int
+
+    def rows_in(self, epoch: int) -> int:
+        return self.rows
+
+
+def surveyed(
     sources: Sequence[tuple[Source, list[Shard]]],
+    context: int,
+    encoding: Encoding | None,
+    vocabulary: int,
+    lay: Callable[[Corpus], Packer],
+) -> Surveyed:
+    """The rows of sources: exact where their first MiB is all, else scaled by their size [ours].
+
+    Args:
+        context: tokens of a row.
+        encoding: None where there is no tokenizer yet.
+        lay: documents → rows.
+    """
+    from synthtools.training.packing import Blend
+
+    counts, tokens = [], 0
+    for source, shards in sources:
+        sizes = [shard.size for shard in shards]
+        if None in sizes:
+            name = shards[sizes.index(None)].name
+            raise SynthError(f"{name}: is no plain file, which this tool reads more than once")
+        size = sum(s for s in sizes if s is not None)
+        if encoding is None:
+            found = max(1, size // _TOKEN_BYTES)
+            rows = -(-found // context)
+        else:
+            rows, found = _sampled(source, shards, size, encoding, vocabulary, lay)
+        counts.append(_Counted(rows))
+        tokens += found
+    given = [source.share for source, _ in sources if source.share is not None]
+    return Surveyed(Blend(counts, given or None), tokens)  # type: ignore[arg-type]
+
+
+def _sampled(
+    source: Source,
+    shards: list[Shard],
+    size: int,
+    encoding: Encoding,
+    vocabulary: int,
+    lay: Callable[[Corpus], Packer],
+) -> tuple[int, int]:
+    """Rows and tokens of a source."""
+    from synthtools.training.corpus import cached
+
+    whole = False
+
+    def beginning(kept: Path | None) -> Iterator[Documents]:
+        nonlocal whole
+        read = 0
+        for some in source.batches(kept):
+            yield some
+            read += some.size
+            if read > _SAMPLED:
+                return
+        whole = True
+
+    with tempfile.TemporaryDirectory(prefix="synth-plan-") as folder:
+        corpus = cached(
+            Path(folder) / "tokens", replace(source, batches=beginning), encoding.encode, vocabulary
+        )
+        try:
+            rows = lay(corpus).rows_in(0)
+        except ValueError as error:
+            raise SynthError(f"{source.name}: {error}") from error
+        scale = 1.0 if whole else size / max(1, sum(shard.bytes_read for shard in shards))
+        return math.ceil(rows * scale), int(corpus.facts["tokens"] * scale)
+
+
+def planned(
     plan: Plan,
     settings: Settings,
     ranks: Any,
-    rows: Sequence[tuple[int, int]] | None = None,
+    rows: Sequence[RowCounts],
+    repeated: int,
+    vocabulary: int,
     original: float = 0.0,
 ) -> dict[str, Any]:
     """What a run would amount to, with an estimate of its time.
 
     Args:
-        sources: what its tokens are counted of.
-        rows: of a step, and their length, of each kind of row; those of ``sources`` first. None for
-            the plan's.
+        rows: of each kind; repeated: of the run, those after the first pass over their source.
+        vocabulary: of the tokenizer.
         original: share of the tokens that a frozen model reads too.
     """
-    from synthtools.lm.loading import ModelName, load_configuration, load_tokenizer
+    from synthtools.lm.loading import ModelName, load_configuration
     from synthtools.training import speed
     from synthtools.training.run import estimate
 
-    tokenizer = None
-    if plan.vocabulary is None:
-        tokenizer = load_tokenizer(plan.tokenizer or plan.start.model or "", plan.start.revision)
-    size = len(tokenizer) if tokenizer is not None else plan.vocabulary
-    assert size is not None
-    tokens = plan.tokens or int(plan.epochs * _tokens(sources, tokenizer))
     sizes, settings = estimate(
         plan,
         settings,
-        tokens,
-        size,
+        rows,
+        vocabulary,
         lambda name, revision: load_configuration(ModelName(name, revision)),
         ranks,
-        rows,
     )
     rate = speed.measured_flops(ranks.device, settings.bfloat16)
     # A forward pass is a third of a forward and backward pass.
@@ -60,6 +150,8 @@ def planned(
         "trained": sizes.trained,
         "tokens": sizes.tokens,
         "steps": sizes.steps,
+        "rows": sum(kind.run for kind in rows),
+        "rows_repeated": repeated,
         "tokens_of_step": sizes.tokens_of_step,
         "learning_rate": settings.learning_rate,
         "warmup_steps": settings.warmup,
@@ -70,34 +162,3 @@ def planned(
         "hours_at_40_percent_of_that": round(seconds / 3600, 3),
         "disk_gigabytes": round((12 * sizes.trained * (settings.keep + 1)) / 1e9, 3),
     }
-
-
-def _tokens(sources: Sequence[tuple[Source, list[Shard]]], tokenizer: Any) -> int:
-    """Tokens of the data: those of the first MiB of each source, scaled by its size [ours]."""
-    total = 0.0
-    for source, shards in sources:
-        sizes = [shard.size for shard in shards]
-        if None in sizes:
-            name = shards[sizes.index(None)].name
-            raise SynthError(f"{name}: is no plain file, which this tool reads more than once")
-        size = sum(s for s in sizes if s is not None)
-        if tokenizer is None:
-            total += size / _TOKEN_BYTES
-            continue
-        seen = read = 0
-        for documents, some in source.batches():
-            texts = [_said(document) for document in documents]
-            seen += sum(len(e.ids) for e in tokenizer.backend_tokenizer.encode_batch_fast(texts))
-            read += some
-            if read > _SAMPLED:
-                break
-        total += seen * size / max(1, sum(shard.bytes_read for shard in shards))
-    return max(1, int(total))
-
-
-def _said(document: Any) -> str:
-    if isinstance(document, str):
-        return document
-    if isinstance(document, tuple):
-        return "\n\n".join(part for part in document if part is not None)
-    return "\n".join(message["content"] for message in document)

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,10 @@ from synthtools.records.batch import MISSING, Batch
 from synthtools.records.faults import fields_of
 from synthtools.records.inputs import Shard
 from synthtools.records.reading import read, require_text, without
-from synthtools.records.rejects import Rejects
+from synthtools.records.rejects import KeptRejects, Rejects, recall
 
 if TYPE_CHECKING:
-    from synthtools.training.plan import Source
+    from synthtools.training.plan import Documents, Source
 
 
 def sources_of(entries: Sequence[str]) -> list[tuple[str, float | None]]:
@@ -139,7 +140,7 @@ class Reader:
         weight: float | None = None,
         golden: bool = False,
     ) -> Source:
-        from synthtools.training.plan import Source
+        from synthtools.training.plan import Documents, Source
 
         form = self._form
         fields = list(astuple(form.fields))
@@ -151,38 +152,64 @@ class Reader:
             facts.append(form.text_field)
         digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
-        def batches() -> Iterator[tuple[list[Any], int]]:
+        def fate() -> Rejects:
             # A file that is named twice is still told once.
             again = digest in self._told
             self._told.add(digest)
-            rejects = self._run.rejects_of(again)
+            return self._run.rejects_of(again)
+
+        def batches(kept: Path | None) -> Iterator[Documents]:
+            rejects = fate() if kept is None else KeptRejects(fate(), kept)
             for batch in read(shards, rejects):
-                documents = self._documents(batch, rejects)
-                if documents:
-                    yield documents, sum(map(_size, documents))
+                for sound, documents in self._documents(batch, rejects):
+                    if documents:
+                        refuse = partial(_refuse, sound, rejects)
+                        yield Documents(documents, sum(map(_size, documents)), refuse)
 
-        return Source(name, share, weight, batches, digest, golden)
+        def share_read() -> float | None:
+            sizes = [shard.size for shard in shards]
+            if None in sizes:
+                return None
+            done = sum(shard.bytes_read for shard in shards)
+            return min(1.0, done / max(1, sum(size for size in sizes if size is not None)))
 
-    def _documents(self, batch: Batch, rejects: Rejects) -> list[Any]:
+        return Source(
+            name,
+            share,
+            weight,
+            batches,
+            lambda kept: recall(kept, fate()),
+            share_read,
+            digest,
+            golden,
+        )
+
+    def _documents(self, batch: Batch, rejects: Rejects) -> list[tuple[Batch, list[Any]]]:
+        """Sound records, and the document of each."""
         form = self._form
         if form.kind == "text":
-            return require_text(batch, form.text_field, rejects).column(form.text_field)
+            sound = require_text(batch, form.text_field, rejects)
+            return [(sound, sound.column(form.text_field))]
         if form.kind == "answered":
             return _answered(batch, form, rejects)
-        return _conversations(batch, form, rejects)
+        return [_conversations(batch, form, rejects)]
 
 
-def _answered(batch: Batch, form: Form, rejects: Rejects) -> list[Any]:
+def _refuse(batch: Batch, rejects: Rejects, index: int, reason: str) -> None:
+    without(batch, {index: reason}, rejects)
+
+
+def _answered(batch: Batch, form: Form, rejects: Rejects) -> list[tuple[Batch, list[Any]]]:
     from synthtools.training.conversations import Answered
 
     asked = batch.column(form.fields.prompt_field)
     texts = batch.column(form.text_field)
     pairs = [i for i, text in enumerate(texts) if text is MISSING and asked[i] is not MISSING]
     plain = sorted(set(range(len(texts))) - set(pairs))
-    found: list[Any] = []
+    found: list[tuple[Batch, list[Any]]] = []
     if plain:
         sound = require_text(batch.take(plain), form.text_field, rejects)
-        found += [Answered(None, text) for text in sound.column(form.text_field)]
+        found.append((sound, [Answered(None, text) for text in sound.column(form.text_field)]))
     if pairs:
         sound = batch.take(pairs)
         for name, option in (
@@ -191,11 +218,11 @@ def _answered(batch: Batch, form: Form, rejects: Rejects) -> list[Any]:
         ):
             sound = require_text(sound, name, rejects, option)
         columns = sound.column(form.fields.prompt_field), sound.column(form.fields.response_field)
-        found += [Answered(*pair) for pair in zip(*columns, strict=True)]
+        found.append((sound, [Answered(*pair) for pair in zip(*columns, strict=True)]))
     return found
 
 
-def _conversations(batch: Batch, form: Form, rejects: Rejects) -> list[Any]:
+def _conversations(batch: Batch, form: Form, rejects: Rejects) -> tuple[Batch, list[Any]]:
     from synthtools.training.conversations import why_no_conversation
 
     found: list[Any] = []
@@ -219,8 +246,7 @@ def _conversations(batch: Batch, form: Form, rejects: Rejects) -> list[Any]:
             found.append(messages)
         else:
             bad[index] = reason
-    without(batch, bad, rejects)
-    return found
+    return without(batch, bad, rejects), found
 
 
 def _size(document: Any) -> int:

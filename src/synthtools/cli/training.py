@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import quantities, recipe, standing
 from synthtools.cli.options import Inputs, TextField
-from synthtools.cli.planning import planned
+from synthtools.cli.planning import planned, surveyed
 from synthtools.cli.publish import show
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.cli.run import Run
@@ -25,12 +25,13 @@ from synthtools.cli.sources import (
 )
 from synthtools.errors import UsageError
 from synthtools.machine import process
-from synthtools.records.inputs import find_shards
+from synthtools.records.inputs import Shard, find_shards
 from synthtools.reports import document
 
 if TYPE_CHECKING:
     from synthtools.records.claim import Claim
-    from synthtools.training.plan import Outcome, Plan, Source, Watch
+    from synthtools.training.parallel import Ranks
+    from synthtools.training.plan import Outcome, Plan, Settings, Source, Watch
 
 # What a resumed run may choose anew: none of it changes the weights.
 _FREE = frozenset(
@@ -42,7 +43,8 @@ _FREE = frozenset(
 )
 # What a terminal shows of the report.
 _SHOWN = ("model", "parameters", "trained", "documents", "corpus_tokens", "steps")
-_SHOWN += ("skipped_steps", "final_loss", "valid")
+_SHOWN += ("rows_seen", "rows_repeated", "rows_left", "skipped_steps", "final_loss")
+_SHOWN += ("final_weighted_loss", "valid")
 # Means of the loss that the report keeps; the log has every step.
 _STRETCHES = 200
 # Peak learning rate of a model that is continued [Flaws].
@@ -64,6 +66,7 @@ def run_training(
     keeping: Keeping,
     watching: Watching,
     output: str | None,
+    report_file: str | None = None,
     plot: str | None = None,
 ) -> None:
     """Trains from the records and saves a model directory; see ``synth train --help``."""
@@ -103,10 +106,9 @@ def run_training(
         ]
         sets = [reader.source(name, find_shards([path])) for name, path in valid]
         if watching.dry_run:
-            found = planned(list(zip(sources, shards, strict=True)), plan, settings, ranks)
+            found = _planned(list(zip(sources, shards, strict=True)), plan, settings, ranks)
             if ranks.first:
-                report = run.finish(found)
-                show_numbers(report, watching.json_output, list(found))
+                show_numbers(run.finish(found), report_file, watching.json_output, list(found))
             return
         job = job_of(run, [*sources, *sets])
 
@@ -136,8 +138,33 @@ def run_training(
             claim,
         )
         if ranks.first:
-            show_numbers(report, watching.json_output, _SHOWN)
+            show_numbers(report, report_file, watching.json_output, _SHOWN)
     ranks.leave()
+
+
+def _planned(
+    sources: Sequence[tuple[Source, list[Shard]]], plan: Plan, settings: Settings, ranks: Ranks
+) -> dict[str, Any]:
+    """What the run would amount to."""
+    from synthtools.lm.loading import load_tokenizer
+    from synthtools.training import data
+    from synthtools.training.fitting import RowCounts
+
+    encoding, vocabulary = None, plan.vocabulary
+    if vocabulary is None:
+        model = plan.tokenizer or plan.start.model
+        assert model is not None
+        revision = None if plan.tokenizer else plan.start.revision
+        tokenizer = load_tokenizer(model, revision)
+        vocabulary = len(tokenizer)
+        encoding = data.encoding_of(tokenizer, plan, lambda remark: None)
+    found = surveyed(
+        sources, plan.context, encoding, vocabulary, lambda corpus: data.packer_of(corpus, plan)
+    )
+    rows = data.rows_of(plan, found.blend)
+    repeated = sum(given.repeated for given in found.blend.given(rows))
+    counts = [RowCounts(settings.rows, rows, plan.context)]
+    return planned(plan, settings, ranks, counts, repeated, vocabulary)
 
 
 def _plan(what: What, adapters: Adapters, keeping: Keeping, seed: int) -> Plan:
@@ -220,21 +247,36 @@ def job_of(run: Run, sources: Sequence[Source]) -> dict[str, Any]:
 def result(output: str | None, folder: Path, outcome: Outcome) -> dict[str, Any]:
     """The numbers of a run's report."""
     facts = outcome.facts.values()
+    given = outcome.rows.values()
     return {
         "model": output,
         "parameters": outcome.sizes.parameters,
         "trained": outcome.sizes.trained,
         "documents": sum(f["documents"] for f in facts),
         "corpus_tokens": sum(f["tokens"] for f in facts),
-        "sources": outcome.facts,
+        "sources": {
+            name: of_source | _given(outcome, name) for name, of_source in outcome.facts.items()
+        },
         "steps": outcome.progress.step,
+        "rows_seen": sum(source.rows for source in given),
+        "rows_repeated": sum(source.repeated for source in given),
+        "rows_left": sum(source.left for source in given),
         "tokens": outcome.progress.tokens,
         "skipped_steps": outcome.progress.skipped,
         "stopped_early": outcome.progress.stopped_early,
         "final_loss": outcome.final_loss,
+        "final_weighted_loss": outcome.weighted_loss,
         "valid": outcome.valid,
         "curve": _curve(folder),
     }
+
+
+def _given(outcome: Outcome, name: str) -> dict[str, int]:
+    """The rows that a source gave."""
+    if name not in outcome.rows:
+        return {}
+    rows, repeated, left = outcome.rows[name]
+    return {"rows_seen": rows, "rows_repeated": repeated, "rows_left": left}
 
 
 def _curve(folder: Path) -> dict[str, list[float]]:
@@ -244,17 +286,23 @@ def _curve(folder: Path) -> dict[str, list[float]]:
     from synthtools.training.plan import WORK
 
     lines = document.load(str(folder / WORK / "log.jsonl"))["steps"]
-    points = np.array([(line["step"], line.get("loss")) for line in lines], np.float64)
-    points = points[np.isfinite(points[:, 1])]
+    names = ["step", "loss", *(["weighted_loss"] if "weighted_loss" in lines[-1] else [])]
+    points = np.array([[line.get(name) for name in names] for line in lines], np.float64)
+    points = points[np.isfinite(points).all(1)]
     parts = np.array_split(points, min(len(points), _STRETCHES)) if len(points) else []
-    return {
-        "steps": [float(part[-1, 0]) for part in parts],
-        "loss": [float(part[:, 1].mean()) for part in parts],
+    return {"steps": [float(part[-1, 0]) for part in parts]} | {
+        name: [float(part[:, column].mean()) for part in parts]
+        for column, name in enumerate(names[1:], 1)
     }
 
 
-def show_numbers(report: dict[str, Any], json_output: bool, names: Sequence[str]) -> None:
-    """A report as a table of some of its numbers, or as JSON."""
+def show_numbers(
+    report: dict[str, Any], file: str | None, json_output: bool, names: Sequence[str]
+) -> None:
+    """A report into its file, if one is named, and on stdout: as a table of some of its numbers, or
+    as JSON."""
+    if file is not None:
+        document.save(report, file)
     rows = [(name.replace("_", " "), _shown(report[name])) for name in names]
     show(report, json_output, document.table([r for r in rows if r[1] != "–"]))
 

@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import quantities, recipe, standing
 from synthtools.cli.options import Inputs, TextField
-from synthtools.cli.planning import planned
+from synthtools.cli.planning import planned, surveyed
+from synthtools.cli.publish import show
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.cli.run import Run
 from synthtools.cli.sources import Form, Reader, short_name, sources_of, validation_of
 from synthtools.cli.training import CONTINUED, job_of, own_context, result, show_numbers
 from synthtools.errors import UsageError
 from synthtools.machine import process
-from synthtools.records.inputs import find_shards
+from synthtools.records.inputs import Shard, find_shards
 from synthtools.reports import document
 
 if TYPE_CHECKING:
     from synthtools.records.claim import Claim
     from synthtools.training.forgetting import Aim
     from synthtools.training.methods import Forgetting
-    from synthtools.training.plan import Outcome, Plan, Settings, Watch
+    from synthtools.training.parallel import Ranks
+    from synthtools.training.plan import Outcome, Plan, Settings, Source, Watch
 
 _UNTIL = {"forget-ppl": "forget_ppl", "kl": "kl", "drift": "drift"}
 
@@ -123,10 +125,9 @@ def run_unlearning(
         sets = [plain.source(name, find_shards([path])) for name, path in valid]
         if watching.dry_run:
             both = list(zip([*forget, *replay], shards, strict=True))
-            first = both[:split] if method.weights.forget else both[split:]
-            found = planned(first, plan, settings, ranks, *_rows(aim, plan, settings, adapters))
+            found = _planned(both[:split], both[split:], plan, aim, settings, ranks)
             if ranks.first:
-                show_numbers(run.finish(found), watching.json_output, list(found))
+                show_numbers(run.finish(found), report_file, watching.json_output, list(found))
             return
         job = job_of(run, [*forget, *replay, *sets])
 
@@ -159,7 +160,7 @@ def run_unlearning(
         if ranks.first:
             if report_file is not None:
                 document.save(report, report_file)
-            show_numbers(report, watching.json_output, _table(report))
+            show(report, watching.json_output, _table(report))
     ranks.leave()
 
 
@@ -267,25 +268,54 @@ def _share(text: str) -> float:
     return share
 
 
-def _rows(
-    aim: Aim, plan: Plan, settings: Settings, adapters: Adapters
-) -> tuple[list[tuple[int, int]], float]:
-    """Rows of a step with their length, what is forgotten first; and the share of the tokens that
-    the original reads too."""
-    from synthtools.training.forgetting import rows_of
+def _planned(
+    forget: list[tuple[Source, list[Shard]]],
+    replay: list[tuple[Source, list[Shard]]],
+    plan: Plan,
+    aim: Aim,
+    settings: Settings,
+    ranks: Ranks,
+) -> dict[str, Any]:
+    """What the run would amount to."""
+    from synthtools.lm.loading import load_tokenizer
+    from synthtools.training import data, forgetting
+    from synthtools.training.fitting import RowCounts
     from synthtools.training.objectives import DocumentObjective
 
-    weights, objective = aim.how.weights, aim.how.objective
+    assert plan.start.model is not None
+    tokenizer = load_tokenizer(plan.start.model, plan.start.revision)
+    encoding = {
+        "forget": forgetting.encoding_of(tokenizer, aim, lambda remark: None),
+        "replay": data.texts(tokenizer),
+    }
+    lay = {
+        "forget": lambda corpus: forgetting.packer_of(corpus, aim.context, plan.seed),
+        "replay": lambda corpus: data.packer_of(corpus, plan),
+    }
+    sources = {"forget": forget, "replay": replay}
     lengths = {"forget": aim.context, "replay": plan.context}
-    rows = rows_of(aim, settings, process()[1])
-    kinds = [(count, lengths[name]) for name, count in rows.items()]
+    rows = forgetting.rows_of(aim, settings, ranks.count)
+    found = {
+        name: surveyed(sources[name], lengths[name], encoding[name], len(tokenizer), lay[name])
+        for name in rows
+    }
+    blends = {name: counted.blend for name, counted in found.items()}
+    _, ends = forgetting.ends_of(
+        plan, rows, blends, found["forget"].tokens if "forget" in found else 0
+    )
+    counts = {name: RowCounts(rows[name], ends[name], lengths[name]) for name in rows}
+    repeated = sum(g.repeated for name in rows for g in blends[name].given(ends[name]))
+    # The share of the tokens that the original reads too.
+    objective = aim.how.objective
     read = {
         "forget": isinstance(objective, DocumentObjective) and objective.compares,
-        "replay": bool(weights.kl or aim.paired),
+        "replay": bool(aim.how.weights.kl or aim.paired),
     }
-    total = sum(count * length for count, length in kinds)
-    also = sum(count * lengths[name] for name, count in rows.items() if read[name])
-    return kinds, also / total
+    total = sum(kind.run * kind.length for kind in counts.values())
+    also = sum(kind.run * kind.length for name, kind in counts.items() if read[name])
+    return planned(
+        plan, settings, ranks, list(counts.values()), repeated, len(tokenizer), also / total
+    )
 
 
 def _table(report: dict[str, Any]) -> list[str]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from synthtools.training.parallel import Ranks
     from synthtools.training.plan import Outcome, Settings, Sizes, Watch
 
+# Seconds within which what is done need not be told.
+_SOON = 1.0
+
 
 @contextmanager
 def watched(
@@ -40,9 +43,15 @@ def watched(
     from synthtools.training.plan import Watch
 
     told = curves(watching.tensorboard, watching.wandb, job) if ranks.first else []
+    status = StatusLine(quiet)
     lines: list[StepLines] = []
     stop = StopOnSignal()
-    tell: Callable[[str], None] = (lambda _: None) if quiet else terminal.remark
+    moving = Moving(status)
+
+    def tell(words: str) -> None:
+        status.close()
+        if not quiet:
+            terminal.remark(words)
 
     def on_sizes(sizes: Sizes, settings: Settings) -> None:
         tell(
@@ -52,7 +61,7 @@ def watched(
         )
         lines.append(
             StepLines(
-                quiet,
+                status,
                 sizes.steps,
                 sizes.flops_per_token,
                 speed.peak_flops(ranks.device),
@@ -70,10 +79,9 @@ def watched(
 
     try:
         with stop:
-            yield Watch(tell, on_sizes, on_step, stop.asked, standing)
+            yield Watch(tell, moving.show, on_sizes, on_step, stop.asked, standing)
     finally:
-        for shown in lines:
-            shown.close()
+        status.close()
 
 
 def require_end(outcome: Outcome, watch: Watch) -> None:
@@ -116,46 +124,28 @@ class StopOnSignal:
         self._asked = True
 
 
-class StepLines:
-    """One line a step: rewritten in place at a terminal, every tenth second elsewhere.
+class StatusLine:
+    """How far a run is, in one line: rewritten in place at a terminal, every tenth second elsewhere."""
 
-    Args:
-        flops_per_token: of the model; peak: FLOP/s of the device, None where it is not known;
-            ranks: processes that share the work; memory: peak so far in bytes.
-    """
-
-    def __init__(
-        self,
-        quiet: bool,
-        steps: int,
-        flops_per_token: float,
-        peak: float | None,
-        ranks: int,
-        memory: Callable[[], int],
-    ) -> None:
+    def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
-        self._steps = steps
-        self._flops = flops_per_token
-        self._peak = peak
-        self._ranks = ranks
-        self._memory = memory
         self._next = 0.0
-        self._first: int | None = None
         self._open = False
 
-    def show(self, step: Step) -> None:
-        if self._first is None:
-            self._first = step.step - 1
-        last = step.step == self._steps
+    def show(self, words: Callable[[], str], keep: bool = False) -> None:
+        """Shows a line, when it is time for one.
+
+        Args:
+            keep: it is time, and the line stays.
+        """
         now = time.monotonic()
-        told = step.skip or step.valid is not None
-        if self._quiet or (now < self._next and not (last or told)):
+        if self._quiet or (now < self._next and not keep):
             return
         self._next = now + (0.2 if self._terminal else 10.0)
         start = "\r\x1b[K" if self._terminal else ""
-        end = "\n" if last or told or not self._terminal else ""
-        self._print(start + self._line(step) + end)
+        end = "\n" if keep or not self._terminal else ""
+        self._print(start + words() + end)
         self._open = not end
 
     def close(self) -> None:
@@ -170,6 +160,72 @@ class StepLines:
             print(text, end="", file=sys.stderr, flush=True)
         except OSError:
             pass  # nobody reads it, or its disk is full: no reason to end a run of days
+
+
+class Moving:
+    """What is done before and after the steps, with its rate and what is left of it."""
+
+    def __init__(self, status: StatusLine) -> None:
+        self._status = status
+        self._words = ""
+        self._begun = (0.0, 0, 0.0)  # seconds, tokens and share when the first of it was told
+
+    def show(self, words: str, tokens: int, share: float | None) -> None:
+        """Tells how far it is.
+
+        Args:
+            words: what is done; tokens: so far; share: of all, None where it is not known.
+        """
+        now = time.monotonic()
+        if words != self._words:
+            self._words, self._begun = words, (now, tokens, share or 0.0)
+        elif now > self._begun[0] + _SOON:
+            self._status.show(lambda: self._line(now, tokens, share))
+
+    def _line(self, now: float, tokens: int, share: float | None) -> str:
+        start, tokens_before, share_before = self._begun
+        seconds = now - start
+        line = f"{self._words}  {tokens:,} tokens"
+        if tokens > tokens_before and seconds:
+            line += f"  {(tokens - tokens_before) / seconds:,.0f} tokens/s"
+        if share is not None:
+            line += f"  {100 * share:.0f} %"
+            if share > share_before:
+                left = seconds * (1 - share) / (share - share_before)
+                line += f"  {left / 60:.1f} min left"
+        return line
+
+
+class StepLines:
+    """One line a step.
+
+    Args:
+        flops_per_token: of the model; peak: FLOP/s of the device, None where it is not known;
+            ranks: processes that share the work; memory: peak so far in bytes.
+    """
+
+    def __init__(
+        self,
+        status: StatusLine,
+        steps: int,
+        flops_per_token: float,
+        peak: float | None,
+        ranks: int,
+        memory: Callable[[], int],
+    ) -> None:
+        self._status = status
+        self._steps = steps
+        self._flops = flops_per_token
+        self._peak = peak
+        self._ranks = ranks
+        self._memory = memory
+        self._first: int | None = None
+
+    def show(self, step: Step) -> None:
+        if self._first is None:
+            self._first = step.step - 1
+        told = step.skip or step.valid is not None or step.step == self._steps
+        self._status.show(lambda: self._line(step), keep=told)
 
     def _line(self, step: Step) -> str:
         rate = step.new_tokens / max(step.seconds, 1e-9)
@@ -191,6 +247,8 @@ class StepLines:
             f"{self._memory() / 1e9:.1f} GB",
             f"{left / 60:.1f} min left",
         ]
+        if "weighted_loss" in step.parts:
+            parts.insert(2, f"weighted {step.parts['weighted_loss']:.4f}")
         if step.skip:
             parts.insert(1, f"SKIPPED ({step.skipped} so far)")
         if step.valid:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import re
+import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synthtools.errors import SynthError
-from synthtools.lm.tokens import TextTokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -61,27 +61,55 @@ def plain(messages: Messages) -> str:
 class ChatTokenizer:
     """Conversations as tokens.
 
-    What a message says is text, whatever it spells: only the template's own marks become special
-    tokens. So no text can end its turn and pose as another's.
+    What a message says is text, whatever it spells, its role too: only the template's own marks become
+    special tokens. So no text can end its turn and pose as another's.
+
+    To that end the special tokens that messages spell are put aside while the template writes, those
+    that the template wrote are replaced by marks that no text can know, and what was put aside is text
+    again. In a copy of the tokenizer the marks are tokens that stand for the special ones, so that
+    everything between them is tokenised as it always is.
 
     Attributes:
         has_template: the tokenizer has a template of its own.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        from tokenizers import AddedToken
+
         self._tokenizer = copy.deepcopy(tokenizer)
         self._backend = self._tokenizer.backend_tokenizer
-        self._backend.encode_special_tokens = False
-        self._text = TextTokenizer(copy.deepcopy(tokenizer))
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._backend.encode_special_tokens = True
         self.has_template = self._tokenizer.chat_template is not None
         if not self.has_template:
             self._tokenizer.chat_template = TEMPLATE
-        special = [
-            token.content
-            for token in self._backend.get_added_tokens_decoder().values()
-            if token.content
-        ]
-        self._special = re.compile("|".join(map(re.escape, special))) if special else None
+        added = self._backend.get_added_tokens_decoder().items()
+        special = {i: token for i, token in added if token.special and token.content}
+        self._spelled = [token.content for token in special.values()]
+        secret = secrets.token_hex(8)
+        self._marks = [f"\ue000{secret}{n}\ue001" for n in range(len(special))]
+        self._aside = f"\ue002{secret}"
+        self._backend.add_tokens(
+            [
+                AddedToken(
+                    mark,
+                    single_word=token.single_word,
+                    lstrip=token.lstrip,
+                    rstrip=token.rstrip,
+                    normalized=False,
+                    special=False,
+                )
+                for mark, token in zip(self._marks, special.values(), strict=True)
+            ]
+        )
+        self._stands_for = np.arange(1 + max(self._backend.get_vocab().values()))
+        for mark, identifier in zip(self._marks, special, strict=True):
+            self._stands_for[self._backend.token_to_id(mark)] = identifier
+        # As the tokenizer finds them: the longest of those that begin at a place.
+        longest = sorted(self._spelled, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, longest)) or "(?!)")
+        self._put_aside = re.compile(f"{self._aside}(\\d+)\ue001|{self._special.pattern}")
 
     def encode(self, messages: Messages) -> np.ndarray:
         """Tokens of a conversation up to where the answer begins, int32.
@@ -89,24 +117,59 @@ class ChatTokenizer:
         Raises:
             SynthError: the template refuses the conversation.
         """
-        if self._special and any(self._special.search(m["content"]) for m in messages):
-            return self._encode_apart(messages)
-        text = render(self._tokenizer, messages, prompt=True)
-        return np.array(self._backend.encode(text, add_special_tokens=False).ids, np.int32)
+        return self.tokens(self.written(messages, prompt=True))[0].astype(np.int32)
 
-    def _encode_apart(self, messages: Messages) -> np.ndarray:
-        """Like ``encode``, of messages that spell special tokens: what the template writes and what
-        they say are tokenised apart."""
-        marks = [f"\ue000{number}\ue001" for number in range(len(messages))]
-        marked = [{**m, "content": mark} for m, mark in zip(messages, marks, strict=True)]
-        text = render(self._tokenizer, marked, prompt=True)
-        if any(text.count(mark) != 1 for mark in marks):
-            raise SynthError("a message spells a special token, and the chat template changes it")
-        ids: list[int] = []
-        for piece in re.split("(\ue000\\d+\ue001)", text):
-            if piece in marks:
-                content = messages[marks.index(piece)]["content"]
-                ids += self._text.encode([content])[0].tolist()
-            elif piece:
-                ids += self._backend.encode(piece, add_special_tokens=False).ids
-        return np.array(ids, np.int32)
+    def written(self, messages: Messages, prompt: bool = False) -> str:
+        """A conversation by the template, the template's own special tokens as marks.
+
+        Args:
+            prompt: end it with the template's own prompt for an answer.
+
+        Raises:
+            SynthError: the template refuses it.
+        """
+        return self._marked(render(self._tokenizer, self._quoted(messages), prompt))
+
+    def answers(self, messages: Messages) -> list[tuple[int, int]]:
+        """Where the parts that the template marks with {% generation %} stand in ``written``."""
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        texts, spans = render_jinja_template(
+            [self._quoted(messages)],
+            chat_template=self._tokenizer.chat_template,
+            return_assistant_tokens_mask=True,
+            **self._tokenizer.special_tokens_map,
+        )
+
+        def place(before: int) -> int:
+            return len(self._marked(texts[0][:before]))
+
+        return [(place(start), place(end)) for start, end in spans[0]]
+
+    def tokens(self, written: str) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids, int64 [n], and where each stands in what ``written`` gave, int64 [n, 2]."""
+        found = self._backend.encode(written, add_special_tokens=False)
+        ids = self._stands_for[np.array(found.ids, np.int64)]
+        return ids, np.array(found.offsets, np.int64).reshape(-1, 2)
+
+    def _quoted(self, value: Any) -> Any:
+        """Messages with what spells a special token put aside."""
+        if isinstance(value, str):
+            return self._special.sub(
+                lambda found: f"{self._aside}{self._spelled.index(found[0])}\ue001", value
+            )
+        if isinstance(value, dict):
+            return {key: self._quoted(held) for key, held in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._quoted(held) for held in value]
+        return value
+
+    def _marked(self, text: str) -> str:
+        """What the template wrote, its special tokens as marks and what was put aside in its place."""
+
+        def replaced(found: re.Match[str]) -> str:
+            if found[1] is not None:
+                return self._spelled[int(found[1])]
+            return self._marks[self._spelled.index(found[0])]
+
+        return self._put_aside.sub(replaced, text)

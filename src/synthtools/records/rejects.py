@@ -13,7 +13,7 @@ from typing import Any
 from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.records.files import AtomicFile
 from synthtools.records.inputs import Shard
-from synthtools.records.jsonl import json_bytes
+from synthtools.records.jsonl import json_bytes, parse_value
 from synthtools.records.overlap import refuse_input_as_output
 from synthtools.redaction import hide
 
@@ -82,6 +82,41 @@ class Rejects:
         except UnicodeDecodeError:
             entry["raw_base64"] = base64.b64encode(raw).decode("ascii")
         self.file.write(json_bytes(entry) + b"\n")
+
+
+class KeptRejects(Rejects):
+    """Bad records that go to others, and are noted in a file from which they can be recalled."""
+
+    def __init__(self, rejects: Rejects, file: Path) -> None:
+        super().__init__(skip=True)
+        self._rejects = rejects
+        self._file = file
+
+    def add(self, error: RecordError) -> None:
+        self._rejects.add(error)
+        self._note(error.source, error.number, error.reason, error.raw)
+
+    def add_broken_shard(self, source: str, number: int, error: SynthError, raw: bytes) -> None:
+        self._rejects.add_broken_shard(source, number, error, raw)
+        self._note(source, number, str(error).removeprefix(f"{source}: "), raw)
+
+    def _note(self, source: str, number: int, reason: str, raw: bytes) -> None:
+        entry = [source, number, hide(reason), base64.b64encode(raw).decode("ascii")]
+        with open(self._file, "ab") as file:
+            file.write(json_bytes(entry) + b"\n")
+
+
+def recall(file: Path, rejects: Rejects) -> None:
+    """Gives the bad records that ``KeptRejects`` has noted, if any, to others.
+
+    Raises:
+        RecordError: the first of them, unless bad records are skipped.
+    """
+    if not file.exists():
+        return
+    for line in file.read_bytes().splitlines():
+        source, number, reason, raw = parse_value(line)
+        rejects.add(RecordError(source, number, reason, base64.b64decode(raw)))
 
 
 def open_rejects(name: str, shards: Sequence[Shard], output: str | None) -> AtomicFile:

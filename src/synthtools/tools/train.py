@@ -128,6 +128,9 @@ def train(
             "real to synthetic rows (arXiv 2502.18049).",
         ),
     ] = None,
+    report: Annotated[
+        str | None, option("--report", metavar="FILE", help="Write the report here as JSON too.")
+    ] = None,
 ) -> None:
     """Train a language model on the text of records: new, continued, or on conversations.
 
@@ -150,7 +153,7 @@ def train(
           --tokenizer builtin --tokens 300K -o two/
 
     Memory: the model four times over (weights, gradients, two moments; divided by the processes;
-    with adapters once), the activations of one micro-batch, 24 bytes a document and 9 a row; token
+    with adapters once), the activations of one micro-batch, 24 bytes a document and 10 a row; token
     ids are mapped from disk.
     """
     from synthtools.cli.training import What, run_training
@@ -183,5 +186,6 @@ def train(
         keeping,
         watching,
         output,
+        report,
         plotting.plot,
     )

@@ -3,7 +3,8 @@
 A record holds ``messages`` (a list of {"role", "content"}), or a prompt and a response, which are a
 conversation of two. The tokenizer's chat template writes it as text. What is learned is what the
 template marks with ``{% generation %}``, else what an assistant's message adds to the conversation
-after the template's own prompt for an answer, the end-of-turn mark included [ours].
+after the template's own prompt for an answer, the end-of-turn mark included [ours]. What a message says is text,
+also where it spells a special token (see ``lm.chat``).
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from synthtools.errors import SynthError
-from synthtools.lm.chat import TEMPLATE, render
-from synthtools.training.corpus import Encoded
+from synthtools.lm.chat import TEMPLATE, ChatTokenizer, Messages
+from synthtools.training.corpus import Encoded, Refused
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -86,64 +87,54 @@ def why_no_conversation(messages: Any) -> str | None:
 
 def conversation_encoder(
     tokenizer: PreTrainedTokenizerFast, length: int, learn_all: bool
-) -> Callable[[list[list[dict[str, str]]]], list[Encoded | None]]:
+) -> Callable[[list[list[dict[str, str]]]], list[Encoded | Refused]]:
     """Conversations → at most ``length`` tokens each.
 
     Args:
         learn_all: prompts too.
 
     Returns:
-        A function; it gives None where the cut leaves no token to be learned.
-
-    Raises:
-        SynthError: (the function) the chat template cannot tell answers from prompts.
+        A function; it refuses a conversation that the chat template refuses, one in which the template
+        does not tell answers from prompts, and one of which the cut leaves no token to be learned.
     """
-    tokenizer.backend_tokenizer.encode_special_tokens = False  # the template's own marks are tokens
     if tokenizer.chat_template is None:
         tokenizer.chat_template = TEMPLATE
+    chat = ChatTokenizer(tokenizer)
     marked = (
         "{% generation" in tokenizer.chat_template or "{%- generation" in tokenizer.chat_template
     )
 
-    def encode(messages: list[dict[str, str]]) -> Encoded | None:
-        text = render(tokenizer, messages)
-        found = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
-        ids = np.array(found.ids, np.int64)
-        if learn_all:
-            learned = np.ones(len(ids), bool)
-        else:
-            spans = _marked(tokenizer, messages) if marked else _appended(tokenizer, messages, text)
-            learned = np.zeros(len(ids), bool)
-            offsets = np.array(found.offsets, np.int64).reshape(-1, 2)
-            for start, end in spans:
-                learned |= (offsets[:, 1] > start) & (offsets[:, 0] < end)
+    def encode(messages: list[dict[str, str]]) -> Encoded | Refused:
+        try:
+            text = chat.written(messages)
+            spans = []
+            if not learn_all:
+                spans = chat.answers(messages) if marked else _appended(chat, messages, text)
+        except SynthError as error:
+            return Refused(str(error))
+        ids, offsets = chat.tokens(text)
+        learned = np.full(len(ids), learn_all)
+        for start, end in spans:
+            learned |= (offsets[:, 1] > start) & (offsets[:, 0] < end)
         # The first token has nothing to be predicted from.
         if not learned[1:length].any():
-            return None
+            before = int(np.flatnonzero(learned)[0]) if learned.any() else len(ids)
+            return Refused(
+                f"nothing to learn: the answers begin after {before} tokens, a row holds {length}; "
+                "give longer rows (--context, --forget-context)"
+            )
         return Encoded(ids[:length], learned[:length], max(0, len(ids) - length))
 
     return lambda conversations: [encode(messages) for messages in conversations]
 
 
-def _marked(tokenizer: Any, messages: list[dict[str, str]]) -> list[tuple[int, int]]:
-    from transformers.utils.chat_template_utils import render_jinja_template
-
-    _, spans = render_jinja_template(
-        [messages],
-        chat_template=tokenizer.chat_template,
-        return_assistant_tokens_mask=True,
-        **tokenizer.special_tokens_map,
-    )
-    return [(start, end) for start, end in spans[0]]
-
-
-def _appended(tokenizer: Any, messages: list[dict[str, str]], text: str) -> list[tuple[int, int]]:
+def _appended(chat: ChatTokenizer, messages: Messages, text: str) -> list[tuple[int, int]]:
     spans = []
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        before = render(tokenizer, messages[:number], prompt=True)
-        after = render(tokenizer, messages[: number + 1])
+        before = chat.written(messages[:number], prompt=True)
+        after = chat.written(messages[: number + 1])
         if not (text.startswith(before) and text.startswith(after) and after.startswith(before)):
             raise SynthError(
                 "the chat template rewrites what came before, so that answers cannot be found in "

@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,10 @@ from synthtools.records.files import rename_new
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from synthtools.training.plan import Source
+
 _FACTS = "facts.json"
+_REJECTS = "rejects.jsonl"
 
 
 class Encoded(NamedTuple):
@@ -36,6 +39,12 @@ class Encoded(NamedTuple):
     cut: int = 0
 
 
+class Refused(NamedTuple):
+    """A document that cannot be learned from: a bad record."""
+
+    reason: str
+
+
 class Corpus(NamedTuple):
     """Tokenised documents.
 
@@ -44,8 +53,7 @@ class Corpus(NamedTuple):
         starts: int64 [documents + 1], where each begins, and n.
         learned: uint8 [n], 1 where a token is to be predicted; None for all.
         facts: ``documents``, ``tokens``, ``learned`` (tokens to be predicted), ``bytes`` (of UTF-8),
-            ``cut_documents``, ``cut_tokens``, ``left_out`` (documents of which nothing to be learned
-            was left).
+            ``cut_documents``, ``cut_tokens``, ``left_out`` (documents with nothing to be learned).
     """
 
     tokens: np.ndarray
@@ -76,22 +84,26 @@ def text_encoder(tokenizer: PreTrainedTokenizerFast) -> Callable[[list[str]], li
 
 def cached(
     folder: Path,
-    batches: Callable[[], Iterable[tuple[list[Any], int]]],
-    encode: Callable[[list[Any]], list[Encoded | None]],
+    source: Source,
+    encode: Callable[[list[Any]], list[Encoded | Refused | None]],
     vocabulary: int,
-    tell: Callable[[str], None],
+    tell: Callable[[str], None] = lambda words: None,
+    moved: Callable[[int, float | None], None] = lambda tokens, share: None,
 ) -> Corpus:
     """The tokens in a folder; made there first, if it is not there, by one run of all that want them.
 
+    Bad records are kept beside the tokens, so that a run that finds them made tells the same.
+
     Args:
         folder: named by a hash of data, tokenizer and settings, so that what is there is right.
-        batches: gives lists of documents, each with its bytes of UTF-8.
-        encode: documents to tokens; None for a document that leaves nothing to be learned.
+        encode: documents to tokens; None for a document that has nothing to be learned.
         vocabulary: of the tokenizer; 2 bytes a token up to 65,536, else 4.
         tell: given a line where another run is waited for.
+        moved: told the tokens so far, and the share of the source that they are of.
 
     Raises:
         SynthError: the folder cannot be written.
+        RecordError: a record is bad, and bad records are not skipped.
 
     Memory: one list of documents, and 8 bytes a document.
     """
@@ -101,7 +113,9 @@ def cached(
             with _claimed(folder, tell):
                 if not (folder / _FACTS).exists():
                     dtype = np.uint16 if vocabulary <= 1 << 16 else np.uint32
-                    _make(folder, batches, encode, dtype)
+                    _make(folder, source, encode, dtype, moved)
+                    return load(folder)
+        source.recall(folder / _REJECTS)
     except OSError as error:
         raise SynthError(f"{folder}: tokens cannot be kept: {error.strerror}") from error
     return load(folder)
@@ -133,9 +147,10 @@ def load(folder: Path) -> Corpus:
 
 def _make(
     folder: Path,
-    batches: Callable[[], Iterable[tuple[list[Any], int]]],
-    encode: Callable[[list[Any]], list[Encoded | None]],
+    source: Source,
+    encode: Callable[[list[Any]], list[Encoded | Refused | None]],
     dtype: type,
+    moved: Callable[[int, float | None], None],
 ) -> None:
     partial = folder.with_name(f"{hidden(folder.name)}.{secrets.token_hex(4)}.partial")
     partial.mkdir()
@@ -143,9 +158,12 @@ def _make(
         sizes: list[int] = []
         facts = dict.fromkeys(("bytes", "cut_documents", "cut_tokens", "left_out", "learned"), 0)
         with open(partial / "tokens.bin", "wb") as out, open(partial / "learned.bin", "wb") as mask:
-            for documents, size in batches():
-                facts["bytes"] += size
-                for found in encode(documents):
+            for some in source.batches(partial / _REJECTS):
+                facts["bytes"] += some.size
+                for index, found in enumerate(encode(some.documents)):
+                    if isinstance(found, Refused):
+                        some.refuse(index, found.reason)
+                        continue
                     if found is None:
                         facts["left_out"] += 1
                         continue
@@ -158,6 +176,7 @@ def _make(
                     else:
                         facts["learned"] += int(found.learned.sum())
                         mask.write(found.learned.astype(np.uint8).tobytes())
+                moved(out.tell() // np.dtype(dtype).itemsize, source.share_read())
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         np.save(partial / "starts.npy", starts, allow_pickle=False)
         facts |= {"documents": len(sizes), "tokens": int(starts[-1]), "dtype": np.dtype(dtype).name}  # type: ignore[dict-item]

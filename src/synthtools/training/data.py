@@ -8,40 +8,42 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.chat import TEMPLATE
 from synthtools.training.conversations import answer_encoder, conversation_encoder
-from synthtools.training.corpus import Corpus, cached, text_encoder
+from synthtools.training.corpus import Corpus, cached, load, text_encoder
 from synthtools.training.packing import Blend, Cut, Packer, Whole
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Plan, Source
+from synthtools.training.plan import Plan, Source, Watch
 from synthtools.training.saving import saving
 from synthtools.training.tokenizer import train_tokenizer
 
-_FORMAT = 1  # of the token files
+_FORMAT = 2  # of the token files
 
 
 def blend_of(
     sources: Sequence[Source], corpora: Sequence[Corpus], plan: Plan
 ) -> tuple[Blend, list[float]]:
-    """The rows of all sources, and their shares."""
+    """The rows of all sources, and the share that each has of an epoch's."""
     packers: list[Packer] = []
     for source, corpus in zip(sources, corpora, strict=True):
         try:
-            packers.append(_packer(corpus, plan))
+            packers.append(packer_of(corpus, plan))
         except ValueError as error:
-            raise SynthError(
-                f"{source.name}: {error}; give more text or a smaller --context"
-            ) from error
-    rows = sum(packer.rows for packer in packers)
-    shares = [
-        packer.rows / rows if source.share is None else source.share
-        for source, packer in zip(sources, packers, strict=True)
-    ]
-    return Blend(packers, shares), shares
+            raise SynthError(f"{source.name}: {error}") from error
+    given = [source.share for source in sources if source.share is not None]
+    blend = Blend(packers, given or None)
+    rows = [packer.rows_in(0) for packer in packers]
+    return blend, given or [count / sum(rows) for count in rows]
+
+
+def rows_of(plan: Plan, blend: Blend) -> int:
+    """Rows of a run: as many as its tokens fill, else those of its epochs."""
+    return max(1, plan.tokens // plan.context) if plan.tokens else blend.rows_of(plan.epochs)
 
 
 def loss_weights(sources: Sequence[Source], shares: Sequence[float]) -> list[float | None]:
@@ -55,7 +57,12 @@ def loss_weights(sources: Sequence[Source], shares: Sequence[float]) -> list[flo
     return weights
 
 
-def _packer(corpus: Corpus, plan: Plan) -> Packer:
+def packer_of(corpus: Corpus, plan: Plan) -> Packer:
+    """The rows of a corpus.
+
+    Raises:
+        ValueError: it holds no documents.
+    """
     if plan.pack and not plan.sft:
         return Cut(corpus.tokens, corpus.starts, plan.context, plan.seed)
     return Whole(
@@ -69,7 +76,7 @@ def validation_set(corpus: Corpus, context: int, name: str) -> tuple[Blend, int]
         packer = Whole(corpus.tokens, corpus.starts, context, 0, corpus.learned)
     except ValueError as error:
         raise SynthError(f"--valid {name}: {error}") from error
-    return Blend([packer], [1.0]), packer.rows
+    return Blend([packer]), packer.rows_in(0)
 
 
 class Encoding(NamedTuple):
@@ -82,6 +89,13 @@ class Encoding(NamedTuple):
 
     encode: Callable[[list[Any]], list[Any]]
     facts: dict[str, Any]
+
+
+def encoding_of(tokenizer: Any, plan: Plan, tell: Callable[[str], None]) -> Encoding:
+    """Of what a plan trains on."""
+    if plan.sft:
+        return conversations(tokenizer, plan.context, plan.learn_all, tell)
+    return texts(tokenizer)
 
 
 def texts(tokenizer: Any) -> Encoding:
@@ -119,7 +133,7 @@ def tokens_of(
     encoding: Encoding,
     vocabulary: int,
     folder: Path,
-    tell: Callable[[str], None],
+    watch: Watch,
     ranks: Ranks,
 ) -> list[Corpus]:
     """The tokens of all sources; the first rank makes them."""
@@ -129,13 +143,12 @@ def tokens_of(
         here = folder / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         if ranks.first:
             known = here.exists()
-            corpus = cached(here, source.batches, encoding.encode, vocabulary, tell)
-            tell(_told(source.name, corpus, known))
-        made.append((here, source))
+            moved = partial(watch.moved, f"{source.name}: making tokens")
+            corpus = cached(here, source, encoding.encode, vocabulary, watch.tell, moved)
+            watch.tell(_told(source.name, corpus, known))
+        made.append(here)
     ranks.wait()
-    return [
-        cached(here, source.batches, encoding.encode, vocabulary, tell) for here, source in made
-    ]
+    return [load(here) for here in made]
 
 
 def _told(name: str, corpus: Corpus, known: bool) -> str:
@@ -146,7 +159,7 @@ def _told(name: str, corpus: Corpus, known: bool) -> str:
     if facts["cut_tokens"]:
         line += f"; {facts['cut_tokens']:,} tokens of {facts['cut_documents']:,} documents cut"
     if facts["left_out"]:
-        line += f"; {facts['left_out']:,} documents left out: no answer within --context"
+        line += f"; {facts['left_out']:,} documents left out: nothing to learn"
     return line + (" (tokens from an earlier run)" if known else "")
 
 
@@ -167,7 +180,9 @@ def tokenizer_of(
     kept = work / "tokenizer"
     if ranks.first and not kept.is_dir():
         tell(f"training a tokenizer of {plan.vocabulary:,} tokens")
-        flat = (text for source in sources for batch, _ in source.batches() for text in batch)
+        flat = (
+            text for source in sources for some in source.batches(None) for text in some.documents
+        )
         try:
             tokenizer = train_tokenizer(flat, plan.vocabulary, plan.context)
         except ValueError as error:

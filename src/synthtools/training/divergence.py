@@ -8,7 +8,7 @@ mean of the predictions. A pattern that was taken out is a peak of these that is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,12 +48,14 @@ def compared(
     ranks: Ranks,
     bfloat16: bool,
     surfaces: Sequence[bytes],
+    moved: Callable[[int, float], None],
 ) -> dict[str, Any]:
     """The two models on a set of documents (pieces of at most the context's length).
 
     Args:
         tokens: about how many are read: evenly spread rows.
         surfaces: the bytes of each token.
+        moved: told the tokens that have been read, and their share of all.
 
     Returns:
         ``tokens``, ``documents``; ``perplexity`` (of all tokens), ``entropy`` (nats) and
@@ -67,6 +69,7 @@ def compared(
     numbers = [number * packer.rows // wanted for number in range(wanted)]
     parts: list[_Seen] = []
     means: list[np.ndarray] = []
+    read = 0
     # Every rank reads all: the sets are small, and nothing need be gathered.
     for first in range(0, len(numbers), micro_rows):
         fields = zip(*(packer.row(n) for n in numbers[first : first + micro_rows]), strict=True)
@@ -80,6 +83,8 @@ def compared(
         owner = documents_of(batch)[batch.labels != IGNORED]
         counts = np.bincount(owner)
         means.append(np.stack([np.bincount(owner, nll) / counts for nll in seen.nll]))
+        read += len(owner)
+        moved(read, min(1.0, (first + micro_rows) / len(numbers)))
     nll = np.concatenate([seen.nll for seen in parts], 1)
     entropy = np.concatenate([seen.entropy for seen in parts], 1)
     documents = np.exp(np.minimum(np.concatenate(means, 1), 700.0))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,10 +18,13 @@ from synthtools.training.journal import Journal, model_card
 from synthtools.training.loop import Step, Task, train
 from synthtools.training.modelling import Headed, mean_losses
 from synthtools.training.models import Built
-from synthtools.training.packing import Blend
+from synthtools.training.packing import Blend, Given
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import WORK, Outcome, Plan, Settings, Sizes, Watch, weight_files
 from synthtools.training.stopping import Rules
+
+# Steps whose mean loss is told at the end.
+_LAST = 50
 
 
 def work_folder(output: Path) -> Path:
@@ -71,6 +74,7 @@ def fit(
     *,
     job: dict[str, Any],
     watch: Watch,
+    given: Callable[[int], dict[str, Given]],
     rules: Rules | None = None,
     compared: Callable[[], dict[str, Any]] | None = None,
 ) -> Outcome:
@@ -78,6 +82,7 @@ def fit(
 
     Args:
         data: what it is trained on, by name; valid: the validation sets.
+        given: steps → the rows that they took of each source.
         rules: end the run early; None for none.
         compared: asked when the run is done, before the model is saved; what it gives goes into the
             outcome.
@@ -92,17 +97,16 @@ def fit(
     }
 
     def validate() -> tuple[float, dict[str, float]]:
-        found = mean_losses(root, sets, settings.micro_rows, ranks, settings.bfloat16)
+        found = mean_losses(root, sets, settings.micro_rows, ranks, settings.bfloat16, watch.moved)
         tokens = sum(count for _, count in found.values())
         mean = sum(loss * count for loss, count in found.values()) / max(1, tokens)
         return mean, {name: math.exp(min(700.0, loss)) for name, (loss, _) in found.items()}
 
     log = Journal(work / "log.jsonl", ranks)
-    last: dict[str, Any] = {"losses": [], "valid": None}
+    last: dict[str, Any] = {"valid": None}
     validations: dict[int, dict[str, float]] = {}
 
     def on_step(step: Step) -> None:
-        last["losses"] = [*last["losses"][-49:], step.loss]
         if step.valid:
             last["valid"] = validations[step.step] = step.valid
         log.add(step)
@@ -128,12 +132,13 @@ def fit(
     )
     log.close()
     done = progress.step == settings.steps or progress.stopped_early
-    recent = log.last_losses(50) or last["losses"]
     outcome = Outcome(
         sizes,
         {name: corpus.facts for name, corpus in data.items()},
+        given(progress.step),
         progress,
-        sum(recent) / len(recent) if recent else None,
+        log.mean("loss", _LAST),
+        log.mean("weighted_loss", _LAST),
         # With patience the weights are those of the best step.
         validations.get(progress.best_step, last["valid"]) if settings.patience else last["valid"],
         rules.reason if rules is not None else None,
@@ -189,10 +194,22 @@ def _spans(settings: Settings, steps: int) -> dict[str, Any]:
     }
 
 
+class RowCounts(NamedTuple):
+    """Rows of one kind.
+
+    Attributes:
+        step: of a step; run: of the whole run; length: tokens of one.
+    """
+
+    step: int
+    run: int
+    length: int
+
+
 def sizes_of(
     config: Any,
     counts: tuple[int, int],
-    rows: Sequence[tuple[int, int]],
+    rows: Sequence[RowCounts],
     settings: Settings,
     ranks: Ranks,
 ) -> Sizes:
@@ -200,17 +217,16 @@ def sizes_of(
 
     Args:
         counts: parameters of the model, and how many are trained.
-        rows: of each kind of row: rows of a step, and their length.
+        rows: of each kind.
     """
     parameters, trained = counts
-    of_step = sum(number * length for number, length in rows)
-    longest = max(length for _, length in rows)
+    longest = max(kind.length for kind in rows)
     return Sizes(
         parameters,
         trained,
         settings.steps,
-        settings.steps * of_step,
-        of_step,
+        sum(kind.run * kind.length for kind in rows),
+        sum(kind.step * kind.length for kind in rows),
         speed.flops_per_token(parameters, config, longest, trained),
         speed.memory_bytes(
             parameters,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from synthtools.lm.tokens import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus
 from synthtools.training.data import (
+    Encoding,
     answered,
     blend_of,
     conversations,
@@ -22,11 +24,19 @@ from synthtools.training.data import (
     tokens_of,
 )
 from synthtools.training.divergence import compared
-from synthtools.training.fitting import built_for, fit, prepared, sizes_of, with_steps, work_folder
+from synthtools.training.fitting import (
+    RowCounts,
+    built_for,
+    fit,
+    prepared,
+    sizes_of,
+    with_steps,
+    work_folder,
+)
 from synthtools.training.methods import Forgetting
 from synthtools.training.modelling import Headed
 from synthtools.training.models import Built
-from synthtools.training.packing import Blend, Whole
+from synthtools.training.packing import Blend, Given, Whole
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Outcome, Plan, Settings, Source, Watch
 from synthtools.training.stopping import Rule, Rules
@@ -87,7 +97,7 @@ def run(
     Args:
         plan: of the model and of replay; its tokens and epochs are those of what is forgotten, of
             replay where nothing is.
-        settings: ``steps`` 0 means: from the plan's tokens or epochs.
+        settings: all but their steps, which the plan's tokens or epochs decide.
 
     Raises:
         UsageError: the budget or the batch does not fit.
@@ -97,31 +107,21 @@ def run(
     assert plan.start.model is not None
     tokenizer = load_tokenizer(plan.tokenizer or plan.start.model, plan.start.revision)
     folder = cache or work / "tokens"
-    encoding = (
-        conversations(tokenizer, aim.context, not aim.answers_only, watch.tell)
-        if aim.conversations
-        else answered(tokenizer, aim.answers_only)
-    )
+    encoding = encoding_of(tokenizer, aim, watch.tell)
     vocabulary = len(tokenizer)
-    bad = tokens_of(forget, encoding, vocabulary, folder, watch.tell, ranks)
-    plain = texts(tokenizer)  # sets the tokenizer to plain text
-    good = tokens_of([*replay, *valid], plain, vocabulary, folder, watch.tell, ranks)
+    bad = tokens_of(forget, encoding, vocabulary, folder, watch, ranks)
+    good = tokens_of([*replay, *valid], texts(tokenizer), vocabulary, folder, watch, ranks)
     kept, checks = good[: len(replay)], good[len(replay) :]
     shared = _shared(forget, bad, [*replay, *valid], good, watch.tell) if ranks.first else {}
 
-    blends: dict[str, tuple[Blend, float]] = {}
+    blends: dict[str, Blend] = {}
     if forget:
-        blends[FORGET] = _forgotten(forget, bad, aim.context, plan.seed)
+        blends[FORGET] = forgotten(forget, bad, aim.context, plan.seed)
     if replay:
-        blend, shares = blend_of(replay, kept, plan)
-        blends[REPLAY] = blend, blend.most_rows(shares)
+        blends[REPLAY], _ = blend_of(replay, kept, plan)
     rows = rows_of(aim, settings, ranks.count)
-    streams = [Stream(name, blends[name][0], count) for name, count in rows.items()]
-    tokens = {
-        FORGET: _mean_tokens(bad, blends.get(FORGET)),
-        REPLAY: float(plan.context),
-    }
-    steps = settings.steps or _steps(plan, rows, blends, tokens)
+    steps, ends = ends_of(plan, rows, blends, sum(len(corpus.tokens) for corpus in bad))
+    streams = [Stream(name, blends[name], count, ends[name]) for name, count in rows.items()]
     settings = with_steps(settings, steps, plan.seed)
 
     built = built_for(plan, tokenizer, settings, ranks)
@@ -129,7 +129,7 @@ def run(
     sizes = sizes_of(
         built.model.config,
         (built.parameters, built.trained),
-        [(count, lengths[name]) for name, count in rows.items()],
+        [RowCounts(count, ends[name], lengths[name]) for name, count in rows.items()],
         settings,
         ranks,
     )
@@ -154,7 +154,6 @@ def run(
         surfaces = TextTokenizer(tokenizer).surfaces
         found = {}
         for name, corpora, length in sets:
-            watch.tell(f"comparing with the original: {name}")
             found[name] = compared(
                 root,
                 original,
@@ -164,6 +163,7 @@ def run(
                 ranks,
                 settings.bfloat16,
                 surfaces,
+                partial(watch.moved, f"comparing with the original: {name}"),
             )
         return {"sets": found, "shared_documents": shared}
 
@@ -171,6 +171,15 @@ def run(
         source.name: corpus
         for source, corpus in [*zip(forget, bad, strict=True), *zip(replay, kept, strict=True)]
     }
+
+    def given(steps: int) -> dict[str, Given]:
+        found = {}
+        for name, sources in ((FORGET, forget), (REPLAY, replay)):
+            if name in rows:
+                of_each = blends[name].given(min(ends[name], steps * rows[name]))
+                found |= {s.name: count for s, count in zip(sources, of_each, strict=True)}
+        return found
+
     return fit(
         task,
         built,
@@ -184,9 +193,17 @@ def run(
         ranks,
         job=job,
         watch=watch,
+        given=given,
         rules=Rules(aim.rules),
         compared=both if aim.compared_tokens else lambda: {"shared_documents": shared},
     )
+
+
+def encoding_of(tokenizer: Any, aim: Aim, tell: Callable[[str], None]) -> Encoding:
+    """Of what is to be forgotten."""
+    if aim.conversations:
+        return conversations(tokenizer, aim.context, not aim.answers_only, tell)
+    return answered(tokenizer, aim.answers_only)
 
 
 def _original(
@@ -207,24 +224,35 @@ def _original(
     return FrozenModel(prepared(model, settings, ranks, frozen=True))
 
 
-def _forgotten(
+def forgotten(
     sources: Sequence[Source], corpora: Sequence[Corpus], length: int, seed: int
-) -> tuple[Blend, float]:
-    """Rows of whole documents, and how many one pass has."""
+) -> Blend:
+    """Rows of whole documents.
+
+    Raises:
+        SynthError: a source holds none.
+    """
     packers = []
     for source, corpus in zip(sources, corpora, strict=True):
         if not corpus.facts["documents"]:
             raise SynthError(f"{source.name}: holds nothing to forget")
-        packers.append(Whole(corpus.tokens, corpus.starts, length, seed, corpus.learned))
-    total = sum(packer.rows for packer in packers)
-    return Blend(packers, [packer.rows / total for packer in packers]), total
+        packers.append(packer_of(corpus, length, seed))
+    return Blend(packers)
+
+
+def packer_of(corpus: Corpus, length: int, seed: int) -> Whole:
+    """Rows of a corpus to forget.
+
+    Raises:
+        ValueError: it holds no documents.
+    """
+    return Whole(corpus.tokens, corpus.starts, length, seed, corpus.learned)
 
 
 def _whole(corpora: Sequence[Corpus], length: int, seed: int) -> Whole:
     """The documents of several corpora as one."""
     if len(corpora) == 1:
-        only = corpora[0]
-        return Whole(only.tokens, only.starts, length, seed, only.learned)
+        return packer_of(corpora[0], length, seed)
     tokens = np.concatenate([corpus.tokens for corpus in corpora])
     ends = np.cumsum([0, *(len(corpus.tokens) for corpus in corpora)])
     starts = [c.starts[:-1] + before for c, before in zip(corpora, ends[:-1], strict=True)]
@@ -257,25 +285,27 @@ def rows_of(aim: Aim, settings: Settings, processes: int) -> dict[str, int]:
     return {FORGET: forget * processes, REPLAY: (each - forget) * processes}
 
 
-def _mean_tokens(corpora: Sequence[Corpus], laid: tuple[Blend, float] | None) -> float:
-    """Tokens of a row of whole documents, without padding."""
-    if laid is None:
-        return 0.0
-    return sum(len(corpus.tokens) for corpus in corpora) / laid[1]
+def ends_of(
+    plan: Plan, rows: dict[str, int], blends: dict[str, Blend], tokens: int
+) -> tuple[int, dict[str, int]]:
+    """Steps of a run, and the rows that each stream gives in it.
 
+    With a budget of tokens, so many rows as hold them, of what is forgotten (of replay where nothing
+    is); else the passes over the stream that ends first. What is left of it is the last, smaller step.
 
-def _steps(
-    plan: Plan,
-    rows: dict[str, int],
-    blends: dict[str, tuple[Blend, float]],
-    tokens: dict[str, float],
-) -> int:
+    Args:
+        rows: of a step by stream; tokens: of one pass over what is forgotten.
+    """
     if plan.tokens:
-        name = FORGET if FORGET in rows else REPLAY
-        return max(1, round(plan.tokens / (rows[name] * tokens[name])))
-    # One pass over the stream that ends first.
-    passes = min(blends[name][1] / count for name, count in rows.items())
-    return max(1, int(plan.epochs * passes))
+        first = next(iter(rows))  # what is forgotten comes first
+        length = tokens / blends[FORGET].rows_of(1) if first == FORGET else plan.context
+        limits = {first: max(1, round(plan.tokens / length))}
+    else:
+        limits = {name: blends[name].rows_of(plan.epochs) for name in rows}
+    steps = min(-(-limit // rows[name]) for name, limit in limits.items())
+    return steps, {
+        name: min(limits.get(name, steps * count), steps * count) for name, count in rows.items()
+    }
 
 
 def _shared(

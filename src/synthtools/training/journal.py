@@ -89,9 +89,17 @@ class Journal:
         """The last lines; every rank may ask."""
         return self._lines()[-count:]
 
-    def last_losses(self, count: int) -> list[float]:
-        losses = [line["loss"] for line in self.last(count)] if self._writes else []
-        return [loss for loss in losses if loss is not None]
+    def mean(self, name: str, count: int) -> float | None:
+        """The mean of a number over the last steps, each by its tokens; None where none has it."""
+        lines = self.last(count + 1)
+        before = lines.pop(0)["tokens"] if len(lines) > count else 0
+        total = tokens = 0.0
+        for line in lines:
+            of_step, before = line["tokens"] - before, line["tokens"]
+            if line.get(name) is not None:
+                total += of_step * line[name]
+                tokens += of_step
+        return total / tokens if tokens else None
 
     def curve(self) -> list[dict[str, Any]]:
         """About twenty steps, evenly spread, and all validations."""
@@ -121,7 +129,7 @@ def model_card(
     sizes = outcome.sizes
     data = "\n".join(
         f"- {name}: {facts['documents']:,} documents, {facts['tokens']:,} tokens "
-        f"({facts['learned']:,} learned), {facts['bytes']:,} bytes of UTF-8"
+        f"({facts['learned']:,} learned), {facts['bytes']:,} bytes of UTF-8" + _rows(outcome, name)
         for name, facts in outcome.facts.items()
     )
     inputs = "\n".join(
@@ -147,6 +155,8 @@ def model_card(
         if outcome.final_loss is None
         else (f" Mean training loss of the last steps: {outcome.final_loss:.4f} nats per token.")
     )
+    if outcome.weighted_loss is not None:
+        loss += f" Weighted as it was minimised: {outcome.weighted_loss:.4f}."
     skipped = (
         f" {outcome.progress.skipped:,} steps were skipped." if outcome.progress.skipped else ""
     )
@@ -157,6 +167,17 @@ def model_card(
         f"## Data\n\n{data}\n\n{inputs}\n\n## Curve\n\n"
         f"| step | loss | learning rate | perplexity of validation sets |\n|---|---|---|---|\n{steps}\n\n"
         f"## Everything else\n\n```json\n{details}\n```\n"
+    )
+
+
+def _rows(outcome: Outcome, name: str) -> str:
+    """What the run took of a source."""
+    if name not in outcome.rows:
+        return ""
+    given = outcome.rows[name]
+    return (
+        f"; {given.rows:,} rows seen, {given.repeated:,} of them repeated, {given.left:,} of its "
+        "first pass left"
     )
 
 

@@ -52,7 +52,8 @@ class Task(Protocol):
     terms: Sequence[str]
 
     def micro_batches(self, step: int) -> list[Micro]:
-        """This rank's part of a step's batch: as many pieces on each rank."""
+        """This rank's part of a step's batch: as many pieces on each rank. The last batch of a run
+        may be smaller."""
         ...
 
     def loss(self, micro: Micro, only: str | None = None) -> tuple[Tensor, Tensor]:
@@ -71,7 +72,7 @@ class Step(NamedTuple):
 
     Attributes:
         step: steps done, from 1.
-        loss: mean over the predicted tokens, nats.
+        loss: mean over the predicted tokens, nats; what is minimised where no weights are given.
         learning_rate: of this step.
         gradient_norm: before clipping.
         skipped: steps skipped so far; this one too, if ``skip`` is true.

@@ -96,6 +96,25 @@ def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> Data:
     )
 
 
+def micro_batches(batch: Rows, micro_rows: int, ranks: Ranks) -> list[tuple[Rows, slice]]:
+    """This rank's rows of a batch in pieces, and where they stand in it; as many on each rank.
+
+    Where a last, smaller batch has too few rows, a piece is a row of padding and stands nowhere.
+    """
+    rows = len(batch.sources)
+    mine = -(-rows // ranks.count)
+    first = mine * ranks.rank
+    found = []
+    for start in range(first, first + mine, micro_rows):
+        place = slice(min(start, rows), min(start + micro_rows, first + mine, rows))
+        if place.start == place.stop:
+            blank = batch._replace(labels=np.full_like(batch.labels, IGNORED))
+            found.append((blank.part(slice(0, 1)), place))
+        else:
+            found.append((batch.part(place), place))
+    return found
+
+
 class LanguageModelling:
     """Predicts the next token.
 
@@ -107,9 +126,11 @@ class LanguageModelling:
         weights: of each source's mean loss, None for the share of its tokens. Sources without a
             weight divide what is left of 1 by their tokens; the loss of a step is
             Σ_s w_s · (mean loss of the tokens of s).
+        end: rows of the run, None where it has no end.
 
     Attributes:
-        names: ``loss`` (mean over all tokens), then ``loss <source>``.
+        names: ``loss`` (mean over all tokens); with weights ``weighted_loss``, which is minimised;
+            then ``loss <source>``.
     """
 
     terms: Sequence[str] = ()
@@ -124,9 +145,13 @@ class LanguageModelling:
         bfloat16: bool,
         sources: Sequence[str],
         weights: Sequence[float | None],
+        end: int | None = None,
     ) -> None:
         self.root = root
         self.names = ["loss"]
+        if any(weight is not None for weight in weights):
+            self.names.append("weighted_loss")
+        self._before_sources = len(self.names)
         if len(sources) > 1:
             self.names += [f"loss {source}" for source in sources]
         self._blend = blend
@@ -135,17 +160,14 @@ class LanguageModelling:
         self._ranks = ranks
         self._bfloat16 = bfloat16
         self._weights = weights
+        self._end = end
 
     def micro_batches(self, step: int) -> list[Micro]:
-        batch = self._blend.batch(step, self._rows)
+        batch = self._blend.batch(step, self._rows, self._end)
         weights = self._token_weights(batch)
-        mine = self._rows // self._ranks.count
-        first = mine * self._ranks.rank
         found = []
-        for start in range(first, first + mine, self._micro_rows):
-            rows = slice(start, min(start + self._micro_rows, first + mine))
-            part = batch.part(rows)
-            data = on_device(part, weights[rows], self._ranks.device, self._bfloat16)
+        for part, place in micro_batches(batch, self._micro_rows, self._ranks):
+            data = on_device(part, weights[place], self._ranks.device, self._bfloat16)
             found.append(Micro(data, len(data.places)))
         return found
 
@@ -178,9 +200,13 @@ class LanguageModelling:
         exact = CROSS_ENTROPY.value(odds).double()
         seen = torch.zeros(len(self.names), 2, dtype=torch.float64, device=odds.device)
         seen[0, 0], seen[0, 1] = exact.sum(), len(odds)
-        if len(self.names) > 1:
-            seen[1:, 0].index_add_(0, data.sources, exact)
-            seen[1:, 1].index_add_(0, data.sources, torch.ones_like(exact))
+        if "weighted_loss" in self.names:
+            # The weights of a step sum to 1, to less where a source is missing.
+            seen[1, 0], seen[1, 1] = (exact * data.weights).sum(), data.weights.sum()
+        of_sources = seen[self._before_sources :]
+        if len(of_sources):
+            of_sources[:, 0].index_add_(0, data.sources, exact)
+            of_sources[:, 1].index_add_(0, data.sources, torch.ones_like(exact))
         return total, seen
 
     def parts(self, means: dict[str, float]) -> dict[str, float]:
@@ -194,11 +220,13 @@ def mean_losses(
     micro_rows: int,
     ranks: Ranks,
     bfloat16: bool,
+    moved: Callable[[str, int, float], None],
 ) -> dict[str, tuple[float, int]]:
     """Mean loss (nats per token) and predicted tokens of each set.
 
     Args:
         sets: name → rows and how many there are.
+        moved: told the set, the tokens of this rank that have been read, and their share of all.
     """
     root.eval()
     found = {}
@@ -217,6 +245,8 @@ def mean_losses(
             if numbers:
                 values = CROSS_ENTROPY.value(odds).double()
                 sums += torch.tensor([float(values.sum()), len(values)])
+            share = min(1.0, (first + together) / rows)
+            moved(f"validation: {name}", int(sums[1]), share)
         total, count = ranks.sum(sums.to(ranks.device)).tolist()
         found[name] = (total / max(1.0, count), int(count))
     return found

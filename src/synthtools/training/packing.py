@@ -9,7 +9,7 @@ Two ways to lay documents into rows of equal length:
   where they fit (longest first, into the fullest row that has room), or each has its own; what is
   left of a row is padding.
 
-``Blend`` draws rows from several sources by their shares.
+``Blend`` draws rows from several sources: each row of an epoch once, or by their shares.
 """
 
 from __future__ import annotations
@@ -50,13 +50,11 @@ class Rows(NamedTuple):
 
 
 class Packer(Protocol):
-    """Numbers the rows of a source, epoch after epoch.
+    """Numbers the rows of a source, epoch after epoch."""
 
-    Attributes:
-        rows: of the first epoch.
-    """
-
-    rows: int
+    def rows_in(self, epoch: int) -> int:
+        """Rows of an epoch (from 0)."""
+        ...
 
     def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Tokens, positions and labels of a row (from 0), each [length]."""
@@ -89,7 +87,7 @@ def _row(
 
 
 class Cut:
-    """Documents end to end, cut into rows.
+    """Documents end to end, cut into rows, of which the line's last may be shorter.
 
     Args:
         tokens: all token ids, [n], documents end to end.
@@ -105,17 +103,20 @@ class Cut:
         self._starts = starts
         self._length = length
         self._seed = seed
-        self.rows = len(tokens) // length  # what does not fill a row waits for the next epoch
+        self.rows = -(-len(tokens) // length)
         self._epoch = -1
-        if self.rows < 1:
-            raise ValueError(f"{len(tokens)} tokens do not fill one row of {length}")
+        if not self.rows:
+            raise ValueError("there are no documents")
+
+    def rows_in(self, epoch: int) -> int:
+        return self.rows
 
     def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epoch, row = divmod(number, self.rows)
         if epoch != self._epoch:
             self._shuffle(epoch)
         start = int(self._row_order[row]) * self._length
-        end = start + self._length
+        end = min(start + self._length, len(self._tokens))
         first = int(np.searchsorted(self._ends, start, side="right"))
         pieces = []
         place = start
@@ -170,17 +171,28 @@ class Whole:
         self._sizes = np.minimum(np.repeat(sizes, counts) - within * length, length)
         if not len(self._sizes):
             raise ValueError("there are no documents")
-        self._before = [0]  # rows of all epochs before one
-        self._epoch = -1
-        self._lay(0)
+        self._rows, self._epoch = self._laid(0), 0
         self.rows = len(self._rows)
+        self._before = [0, self.rows]  # rows of all epochs before one
+
+    def rows_in(self, epoch: int) -> int:
+        while epoch >= len(self._before) - 1:
+            self._count()
+        return self._before[epoch + 1] - self._before[epoch]
+
+    def _count(self) -> None:
+        """Takes one more epoch into account."""
+        rows = self.rows
+        if self._pack and len(self._sizes) > _NEIGHBOURS:  # whose neighbours change with the order
+            rows = len(self._laid(len(self._before) - 1))
+        self._before.append(self._before[-1] + rows)
 
     def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         while number >= self._before[-1]:
-            self._lay(len(self._before) - 1)
+            self._count()
         epoch = int(np.searchsorted(self._before, number, side="right")) - 1
         if epoch != self._epoch:
-            self._lay(epoch)
+            self._rows, self._epoch = self._laid(epoch), epoch
         where = [
             slice(int(self._starts[p]), int(self._starts[p] + self._sizes[p]))
             for p in self._rows[number - self._before[epoch]]
@@ -188,7 +200,8 @@ class Whole:
         learned = None if self._learned is None else [self._learned[w] for w in where]
         return _row([self._tokens[w] for w in where], learned, self._length)
 
-    def _lay(self, epoch: int) -> None:
+    def _laid(self, epoch: int) -> list[list[int]]:
+        """The pieces of each row of an epoch, rows in their order."""
         random = _random(self._seed, epoch)
         order = random.permutation(len(self._sizes))
         rows: list[list[int]] = []
@@ -199,10 +212,7 @@ class Whole:
             rows += _filled(
                 near[np.argsort(-self._sizes[near], kind="stable")], self._sizes, self._length
             )
-        self._rows = [rows[i] for i in random.permutation(len(rows))]
-        self._epoch = epoch
-        if epoch == len(self._before) - 1:
-            self._before.append(self._before[-1] + len(rows))
+        return [rows[i] for i in random.permutation(len(rows))]
 
 
 def _filled(pieces: np.ndarray, sizes: np.ndarray, length: int) -> list[list[int]]:
@@ -222,47 +232,114 @@ def _filled(pieces: np.ndarray, sizes: np.ndarray, length: int) -> list[list[int
     return rows
 
 
-class Blend:
-    """Rows drawn from several sources by their shares.
+class Given(NamedTuple):
+    """What a run takes of a source, in rows.
 
-    The source of a row depends on its number alone, in an order that is spread as evenly as can be
-    (multiples of the golden ratio): after R rows each source has its share of them within a few.
+    Attributes:
+        rows: that it gives.
+        repeated: of these, those after its first pass; left: those of its first pass that it does
+            not give.
+    """
+
+    rows: int
+    repeated: int
+    left: int
+
+
+class Blend:
+    """Rows drawn from several sources.
+
+    The source of a row depends on its number alone. Without shares an epoch holds each row of every
+    source once, each source spread evenly over it. With shares sources come in an order that is
+    spread as evenly as can be (multiples of the golden ratio): after R rows each has its share of them
+    within a few.
 
     Args:
         packers: the sources.
-        shares: of the rows, summing to 1.
+        shares: of the rows, summing to 1; None for all that each has.
 
-    Memory: 9 bytes a row of the run.
+    Memory: 10 bytes a row of the run.
     """
 
-    def __init__(self, packers: Sequence[Packer], shares: Sequence[float]) -> None:
+    def __init__(self, packers: Sequence[Packer], shares: Sequence[float] | None = None) -> None:
         self.packers = list(packers)
-        limits = np.cumsum(shares)[:-1]
-        self._limits = (limits * 2.0**64).astype(np.uint64)
-        self._sources = np.zeros(0, np.uint8)
+        self._shares = None if shares is None else np.array(shares, np.float64)
+        self._epochs = 0  # that ``_sources`` holds; without shares
+        self._sources = np.zeros(0, np.uint16)
         self._numbers = np.zeros(0, np.int64)
 
-    def batch(self, step: int, rows: int) -> Rows:
-        """The batch of a step (from 0), of ``rows`` rows."""
-        first, end = step * rows, (step + 1) * rows
-        if end > len(self._sources):
-            self._extend(max(end, 2 * len(self._sources)))
-        sources = self._sources[first:end]
+    def batch(self, step: int, rows: int, end: int | None = None) -> Rows:
+        """The batch of a step (from 0), of ``rows`` rows; fewer in the last step of a run of ``end``
+        rows."""
+        first = step * rows
+        last = first + rows if end is None else min(first + rows, end)
+        self._reach(last)
+        sources = self._sources[first:last]
         picked = [
             self.packers[source].row(int(number))
-            for source, number in zip(sources, self._numbers[first:end], strict=True)
+            for source, number in zip(sources, self._numbers[first:last], strict=True)
         ]
         tokens, positions, labels = (np.stack(part) for part in zip(*picked, strict=True))
         return Rows(tokens, positions, labels, sources.astype(np.int64))
 
-    def _extend(self, rows: int) -> None:
-        spread = np.arange(rows, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        self._sources = np.searchsorted(self._limits, spread, side="right").astype(np.uint8)
-        self._numbers = np.zeros(rows, np.int64)
+    def _reach(self, rows: int) -> None:
+        """Knows the sources of at least so many rows."""
+        if rows <= len(self._sources):
+            return
+        rows = max(rows, 2 * len(self._sources))
+        if self._shares is None:
+            parts = [self._sources]
+            while sum(map(len, parts)) < rows:
+                parts.append(self._epoch(self._epochs))
+                self._epochs += 1
+            self._sources = np.concatenate(parts)
+        else:
+            limits = (np.cumsum(self._shares)[:-1] * 2.0**64).astype(np.uint64)
+            spread = np.arange(rows, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            self._sources = np.searchsorted(limits, spread, side="right").astype(np.uint16)
+        self._numbers = np.zeros(len(self._sources), np.int64)
         for source in range(len(self.packers)):
             mine = self._sources == source
             self._numbers[mine] = np.arange(int(mine.sum()))
 
-    def most_rows(self, shares: Sequence[float]) -> int:
-        """Rows of one pass: until the first source has given each of its rows once."""
-        return int(min(p.rows / s for p, s in zip(self.packers, shares, strict=True) if s > 0))
+    def _epoch(self, epoch: int) -> np.ndarray:
+        """The sources of an epoch's rows, uint16."""
+        counts = [packer.rows_in(epoch) for packer in self.packers]
+        places = np.concatenate([(np.arange(count) + 0.5) / count for count in counts])
+        sources = np.repeat(np.arange(len(counts), dtype=np.uint16), counts)
+        return sources[np.argsort(places, kind="stable")]
+
+    def rows_of(self, epochs: float) -> int:
+        """Rows of so many passes: of all sources; with shares, until the first source has given what
+        so many passes over it hold."""
+        wanted = [_passes(packer, epochs) for packer in self.packers]
+        if self._shares is None:
+            return sum(wanted)
+        while True:
+            ends = [
+                int(np.flatnonzero(self._sources == source)[count - 1]) + 1
+                for source, count in enumerate(wanted)
+                if count <= int((self._sources == source).sum())
+            ]
+            if ends:
+                return min(ends)
+            self._reach(len(self._sources) + 1)
+
+    def given(self, rows: int) -> list[Given]:
+        """What the first ``rows`` rows hold of each source."""
+        self._reach(rows)
+        given = np.bincount(self._sources[:rows], minlength=len(self.packers)).tolist()
+        firsts = [packer.rows_in(0) for packer in self.packers]
+        return [
+            Given(count, max(0, count - first), max(0, first - count))
+            for count, first in zip(given, firsts, strict=True)
+        ]
+
+
+def _passes(packer: Packer, epochs: float) -> int:
+    """Rows of so many passes over a source, at least one."""
+    whole = int(epochs)
+    rows = sum(packer.rows_in(epoch) for epoch in range(whole))
+    if epochs > whole:
+        rows += round((epochs - whole) * packer.rows_in(whole))
+    return max(1, rows)

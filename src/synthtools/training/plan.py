@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from synthtools.training.loop import Progress, Step
+    from synthtools.training.packing import Given
 
 
 WORK = "training"  # inside the model directory: tokens, checkpoints, log
@@ -91,6 +92,19 @@ class Settings:
     norms_every: int = 0
 
 
+class Documents(NamedTuple):
+    """Documents that were read together.
+
+    Attributes:
+        documents: texts or conversations; size: their bytes of UTF-8.
+        refuse: takes the number of one that turned out bad, and why.
+    """
+
+    documents: list[Any]
+    size: int
+    refuse: Callable[[int, str], None]
+
+
 @dataclass(frozen=True)
 class Source:
     """Documents of one origin.
@@ -99,8 +113,10 @@ class Source:
         name: for messages, losses and the card.
         share: of the rows; None where shares were not asked for.
         weight: of its mean loss, None for the share of its tokens.
-        batches: gives lists of documents (texts or conversations) with their bytes; called as often
-            as needed.
+        batches: gives documents; called as often as needed. What is bad is kept in a file as well, if
+            one is named.
+        share_read: of its bytes, by the last pass; None where they are not known.
+        recall: takes the bad records of a pass that kept them in a file, as if they were read again.
         digest: of the data and how it is read: what its tokens are kept under.
         golden: the real text, weighed by the golden-ratio rule.
     """
@@ -108,7 +124,9 @@ class Source:
     name: str
     share: float | None
     weight: float | None
-    batches: Callable[[], Iterable[tuple[list[Any], int]]]
+    batches: Callable[[Path | None], Iterable[Documents]]
+    recall: Callable[[Path], None]
+    share_read: Callable[[], float | None]
     digest: str
     golden: bool = False
 
@@ -150,7 +168,8 @@ class Sizes:
 
     Attributes:
         parameters, trained: of the model.
-        steps, tokens: of the run; tokens_of_step: rows times length.
+        steps, tokens: of the run; tokens_of_step: rows times length, of all steps but the last,
+            which may be smaller.
         flops_per_token: see ``speed``.
         memory: rough peak of one process, bytes.
     """
@@ -171,8 +190,10 @@ class Outcome:
     Attributes:
         sizes: of the run.
         facts: of each source's tokens (see ``corpus.Corpus``).
+        rows: that each source gave.
         progress: how far it came.
-        final_loss: mean of the last 50 steps, nats per token.
+        final_loss: mean of the last 50 steps by their tokens, nats per token; weighted_loss: the same
+            of what is minimised, where sources have weights.
         valid: the last perplexities by validation set.
         ended_by: the rule that ended the run early, in words.
         compared: the model beside the original, where that was asked for.
@@ -180,8 +201,10 @@ class Outcome:
 
     sizes: Sizes
     facts: dict[str, dict[str, int]]
+    rows: dict[str, Given]
     progress: Progress
     final_loss: float | None
+    weighted_loss: float | None
     valid: dict[str, float] | None
     ended_by: str | None = None
     compared: dict[str, Any] | None = None
@@ -194,9 +217,12 @@ class Watch:
     Attributes:
         tell: remarks; on_sizes: before the first step; on_step: each step; stop: asked after it;
             standing: asked before the model is saved, raises SynthError where its folder is gone.
+        moved: of what is done before and after the steps: in words, the tokens so far, and their share
+            of all, None where it is not known.
     """
 
     tell: Callable[[str], None]
+    moved: Callable[[str, int, float | None], None]
     on_sizes: Callable[[Sizes, Settings], None]
     on_step: Callable[[Step], None]
     stop: Callable[[], bool]

@@ -10,18 +10,24 @@ import torch
 
 from synthtools.training import models
 from synthtools.training.architectures import configuration
-from synthtools.training.corpus import Corpus
 from synthtools.training.data import (
     blend_of,
-    conversations,
+    encoding_of,
     loss_weights,
-    texts,
+    rows_of,
     tokenizer_of,
     tokens_of,
 )
-from synthtools.training.fitting import built_for, fit, prepared, sizes_of, with_steps, work_folder
+from synthtools.training.fitting import (
+    RowCounts,
+    built_for,
+    fit,
+    prepared,
+    sizes_of,
+    with_steps,
+    work_folder,
+)
 from synthtools.training.modelling import LanguageModelling
-from synthtools.training.packing import Blend
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Outcome, Plan, Settings, Sizes, Source, Watch
 
@@ -42,7 +48,7 @@ def run(
     """Trains a model and saves it as a directory of transformers.
 
     Args:
-        settings: ``steps`` 0 means: from the plan's tokens or epochs.
+        settings: all but their steps, which the plan's tokens or epochs decide.
         output: the directory; ``training/`` inside it holds what is needed to resume.
         cache: keeps tokens for other runs too; None for ``training/tokens`` inside the output.
         job: what defines the run.
@@ -53,23 +59,19 @@ def run(
     """
     work = work_folder(output)
     tokenizer = tokenizer_of(sources, plan, work, load_tokenizer, watch.tell, ranks)
-    encoding = (
-        conversations(tokenizer, plan.context, plan.learn_all, watch.tell)
-        if plan.sft
-        else texts(tokenizer)
-    )
+    encoding = encoding_of(tokenizer, plan, watch.tell)
     corpora = tokens_of(
-        [*sources, *valid], encoding, len(tokenizer), cache or work / "tokens", watch.tell, ranks
+        [*sources, *valid], encoding, len(tokenizer), cache or work / "tokens", watch, ranks
     )
     data = corpora[: len(sources)]
     blend, shares = blend_of(sources, data, plan)
-    steps = settings.steps or _steps(plan, settings, blend, shares, data)
-    settings = with_steps(settings, steps, plan.seed)
+    rows = rows_of(plan, blend)
+    settings = with_steps(settings, -(-rows // settings.rows), plan.seed)
     built = built_for(plan, tokenizer, settings, ranks)
     sizes = sizes_of(
         built.model.config,
         (built.parameters, built.trained),
-        [(settings.rows, plan.context)],
+        [RowCounts(settings.rows, rows, plan.context)],
         settings,
         ranks,
     )
@@ -83,6 +85,7 @@ def run(
         settings.bfloat16,
         [source.name for source in sources],
         loss_weights(sources, shares),
+        rows,
     )
     return fit(
         task,
@@ -97,26 +100,30 @@ def run(
         ranks,
         job=job,
         watch=watch,
+        given=lambda steps: dict(
+            zip(
+                (source.name for source in sources),
+                blend.given(min(rows, steps * settings.rows)),
+                strict=True,
+            )
+        ),
     )
 
 
 def estimate(
     plan: Plan,
     settings: Settings,
-    tokens: int,
+    rows: Sequence[RowCounts],
     vocabulary: int,
     load_config: Any,
     ranks: Ranks,
-    rows: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[Sizes, Settings]:
     """What a run would amount to: the model is not made, only counted.
 
     Args:
-        tokens: of the run.
+        rows: of each kind.
         vocabulary: of the tokenizer.
         load_config: name and revision of a model → its configuration.
-        rows: of a step, and their length, of each kind of row, those of ``tokens`` first; None for
-            the plan's.
     """
     from transformers import AutoModelForCausalLM
 
@@ -132,17 +139,6 @@ def estimate(
             adapters = models.with_adapters(model, plan.lora)
             parameters = sum(p.numel() for p in adapters.parameters())
             trained = sum(p.numel() for p in adapters.parameters() if p.requires_grad)
-    rows = rows or [(settings.rows, plan.context)]
-    steps = settings.steps or max(1, tokens // (rows[0][0] * rows[0][1]))
+    steps = max(-(-kind.run // kind.step) for kind in rows)
     settings = with_steps(settings, steps, plan.seed)
     return sizes_of(config, (parameters, trained), rows, settings, ranks), settings
-
-
-def _steps(
-    plan: Plan, settings: Settings, blend: Blend, shares: Sequence[float], data: Sequence[Corpus]
-) -> int:
-    if plan.tokens:
-        return max(1, plan.tokens // (settings.rows * plan.context))
-    if len(data) == 1 and not plan.sft and plan.pack:
-        return max(1, int(plan.epochs * len(data[0].tokens)) // (settings.rows * plan.context))
-    return max(1, int(plan.epochs * blend.most_rows(shares)) // settings.rows)

@@ -18,7 +18,7 @@ from torch import Tensor
 from synthtools.training.head import Original, head_loss, head_odds
 from synthtools.training.loop import Micro
 from synthtools.training.methods import Forgetting
-from synthtools.training.modelling import Data, Headed, on_device
+from synthtools.training.modelling import Data, Headed, micro_batches, on_device
 from synthtools.training.objectives import (
     ASCENT,
     CROSS_ENTROPY,
@@ -38,11 +38,13 @@ class Stream(NamedTuple):
         name: ``forget`` or ``replay``.
         blend: gives them.
         rows: of a step.
+        end: rows of the run, None where it has no end.
     """
 
     name: str
     blend: Blend
     rows: int
+    end: int | None = None
 
 
 class _Piece(NamedTuple):
@@ -135,25 +137,19 @@ class Unlearning:
         self._drift = _Drift(root, original, ranks)
 
     def micro_batches(self, step: int) -> list[Micro]:
-        batches = [stream.blend.batch(step, stream.rows) for stream in self._streams]
+        batches = [s.blend.batch(step, s.rows, s.end) for s in self._streams]
         tokens = [int((batch.labels != IGNORED).sum()) for batch in batches]
         found = []
         for stream, batch, count in zip(self._streams, batches, tokens, strict=True):
             numbers = documents_of(batch)
             documents = int(numbers.max(initial=-1)) + 1
             terms = [FORGET] if stream.name == FORGET else [t for t in self.terms if t != FORGET]
-            mine = stream.rows // self._ranks.count
-            first = mine * self._ranks.rank
-            for start in range(first, first + mine, self._micro_rows):
-                rows = slice(start, min(start + self._micro_rows, first + mine))
-                part = batch.part(rows)
+            for part, place in micro_batches(batch, self._micro_rows, self._ranks):
                 data = on_device(
                     part, np.ones(len(part.sources)), self._ranks.device, self._bfloat16
                 )
-                _, own = np.unique(
-                    numbers[rows, : part.labels.shape[1]][part.labels != IGNORED],
-                    return_inverse=True,
-                )
+                of_places = numbers[place, : part.labels.shape[1]]
+                _, own = np.unique(of_places[of_places >= 0], return_inverse=True)
                 piece = _Piece(
                     stream.name,
                     data,
