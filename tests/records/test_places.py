@@ -4,6 +4,9 @@ import gzip
 import json
 import os
 import pickle
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -218,3 +221,47 @@ def test_a_place_travels(root):
     place = Place(f"{root}/a/b.jsonl")
     assert pickle.loads(pickle.dumps(place)) == place and place.parent / "b.jsonl" == place
     assert isinstance(place_of(os.curdir), Path)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files; what is called ``broken`` it cannot."""
+
+    def do_GET(self):
+        if "broken" in self.path:
+            self.send_error(500)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_): ...
+
+
+@pytest.fixture
+def web(folder):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_files_over_http_are_read(web, folder, tmp_path, monkeypatch):
+    pytest.importorskip("aiohttp")
+    for name in ("b.jsonl", "deep/a.jsonl.gz", "c.parquet"):
+        synth("cat", f"{web}/{name}", "-o", tmp_path / f"{Path(name).stem}.jsonl", "--force", "-q")
+        synth("cat", folder / name, "-o", tmp_path / "expected.jsonl", "--force", "-q")
+        found = (tmp_path / f"{Path(name).stem}.jsonl").read_bytes()
+        assert found == (tmp_path / "expected.jsonl").read_bytes()
+    with pytest.raises(SynthError, match=f"^{web}/no.jsonl: No such file or directory$"):
+        synth("cat", f"{web}/no.jsonl")
+    with pytest.raises(SynthError, match=f"^{web}/broken.jsonl: HTTP 500$"):
+        synth("cat", f"{web}/broken.jsonl")
+    with pytest.raises(SynthError, match="not directories: name each file"):
+        synth("cat", f"{web}/deep/")
+    with pytest.raises(SynthError, match=r"^http://127.0.0.1:1/a.jsonl: no server answers \("):
+        synth("cat", "http://127.0.0.1:1/a.jsonl")
+    with pytest.raises(
+        UsageError, match=r"^-o http.*/o.jsonl: over HTTP files are read, not written"
+    ):
+        synth("cat", folder / "b.jsonl", "-o", f"{web}/o.jsonl")

@@ -88,7 +88,7 @@ class Inputs(BadRecords):
             metavar="FILE",
             help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
             "known by their content. - or nothing is stdin; builtin:topics is the documentation of "
-            "Python; URLs (s3://, gs://, hf://) need [remote].",
+            "Python; URLs (s3://, gs://, hf://, single files by https://) need [remote].",
         ),
     ] = None
     shard: Annotated[

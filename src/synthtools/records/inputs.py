@@ -169,6 +169,8 @@ def _version(found: os.stat_result) -> tuple[int, int, int]:
 
 def _shards_at(place: Place) -> list[Shard]:
     """The shards of a directory by URL, or a file by URL."""
+    if place.single and str(place).endswith("/"):
+        raise SynthError(f"{place}: over HTTP files are read, not directories: name each file")
     try:
         files = [place] if place.is_file() else place.walk()
         if not place.exists():

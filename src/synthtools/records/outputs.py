@@ -76,6 +76,8 @@ def open_sink(
             raise UsageError("--resume needs a directory: -o DIR/")
         return StreamSink(sys.stdout.fileno(), "<stdout>", form or "jsonl")
     path = place_of(output)
+    if isinstance(path, Place) and path.single:
+        raise UsageError(f"{option} {output}: over HTTP files are read, not written")
     if _is_directory(output, path):
         return DirectorySink(path, form or _form_of(shards), force, resume, shard_size, job, shards)
     if resume:

@@ -59,6 +59,14 @@ def _as_of_a_file() -> Iterator[None]:
     except SynthError:
         raise
     except FileNotFoundError as error:
+        # Over HTTP it is raised of every failure, for what the server, or its absence, has told.
+        why = error.__cause__
+        status = getattr(why, "status", 404)
+        if isinstance(why, OSError) or status != 404:
+            told = (
+                f"HTTP {status}" if status != 404 else f"no server answers ({why.strerror or why})"
+            )
+            raise OSError(5, told) from error
         raise FileNotFoundError(2, "No such file or directory") from error
     except PermissionError as error:
         raise PermissionError(13, "Permission denied (are there credentials?)") from error
@@ -73,6 +81,7 @@ class Place:
     Attributes:
         name: the last part.
         shared: other machines see the same.
+        single: files alone are to be had, by their names, and only to be read (HTTP).
     """
 
     def __init__(self, url: str, details: dict[str, Any] | None = None) -> None:
@@ -81,6 +90,7 @@ class Place:
         self._protocol = url.partition("://")[0].lower()
         self.name = url.rstrip("/").rpartition("/")[2]
         self.shared = self._protocol != "memory"
+        self.single = self._protocol in ("http", "https")
 
     def __str__(self) -> str:
         return self._url
