@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from synthtools.cli import terminal
 from synthtools.redaction import hidden, hide, know
 
 
@@ -64,3 +65,13 @@ def test_values(monkeypatch: pytest.MonkeyPatch) -> None:
         "n": float("inf"),
     }
     assert list(hidden({"http://a:1@h": 1, "http://b:2@h": 2}).values()) == [1, 2]
+
+
+def test_the_log_of_a_calling_program(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "synthtools")
+    before = terminal.LOGGED.set(True)
+    try:
+        terminal.remark("http://me:secret@h: waiting for it")
+    finally:
+        terminal.LOGGED.reset(before)
+    assert caplog.messages == ["http://***@h: waiting for it"]

@@ -20,7 +20,7 @@ LOGGED: ContextVar[bool] = ContextVar("logged", default=False)
 def remark(message: str) -> None:
     """A line on stderr, or in the log of the calling program."""
     if LOGGED.get():
-        logging.getLogger("synthtools").info(message)
+        logging.getLogger("synthtools").info(hide(message))
         return
     try:
         print(f"synth: {hide(printable(message))}", file=sys.stderr, flush=True)
