@@ -162,7 +162,7 @@ class _Scoring:
     def batches(self, shards: list[Shard], again: bool = False) -> Iterator[Batch]:
         """Sound records with the texts that scoring needs."""
         rejects = self._run.rejects_of(again)
-        for batch in self._run.counted(read(shards, rejects), rejects):
+        for batch in self._run.counted(shards, read(shards, rejects), rejects):
             yield self._with_texts(batch, again)
 
     def _with_texts(self, batch: Batch, again: bool) -> Batch:
@@ -175,7 +175,7 @@ class _Scoring:
     def side(self, stack: ExitStack, name: str, shards: list[Shard]) -> Scored:
         """An input; its first record tells whether it is scored already."""
         rejects = self._run.rejects_of(False)
-        found = self._run.counted(read(shards, rejects), rejects)
+        found = self._run.counted(shards, read(shards, rejects), rejects)
         first = next(found, None)
         side = Scored(name)
         if first is None:

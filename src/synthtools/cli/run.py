@@ -103,6 +103,7 @@ class Run:
         self._start = time.monotonic()
         self._records = 0
         self._read: Counter[str] = Counter()
+        self._empty: set[str] = set()
         self._stage: tuple[str, int | None] | None = None
         self._staged = 0
         self._stack = ExitStack()
@@ -283,18 +284,22 @@ class Run:
         """
         rejects = self.rejects_of(again)
         more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
-        found = read(self.shards if shards is None else shards, rejects, **more)
-        for batch in self.counted(found, rejects):
+        inputs = self.shards if shards is None else shards
+        for batch in self.counted(inputs, read(inputs, rejects, **more), rejects):
             for name, option in self._needed:
                 batch = require_text(batch, name, rejects, option)
             yield batch
 
     def counted(
-        self, found: Iterable[_T], rejects: Rejects, batch_of: Callable[[Any], Batch] = lambda b: b
+        self,
+        shards: Sequence[Shard],
+        found: Iterable[_T],
+        rejects: Rejects,
+        batch_of: Callable[[Any], Batch] = lambda b: b,
     ) -> Iterator[_T]:
         """What comes of one reading of shards, passed on; the records of inputs are counted, bad ones
         too. Records that are read several times count once."""
-        names = {shard.name for shard in self._named}
+        names = {shard.name for shard in self._named} & {shard.name for shard in shards}
         seen: Counter[str] = Counter()
         source, before = "", rejects.count
         for one in found:
@@ -308,6 +313,8 @@ class Run:
         seen[source] += rejects.count - before
         if source in names or not source:
             self._read[source] = max(self._read[source], seen[source])
+        if not rejects.count:  # else it may be that all of its records are bad
+            self._empty |= names - seen.keys()
 
     def _done(self, batch: Batch) -> int:
         """How many records at the beginning of a batch an earlier run has finished."""
@@ -384,7 +391,7 @@ class Run:
         name = text_field or self.text_field
         assert name is not None
         task = Task(work, name, read_along(fields), option)
-        inputs = self.shards if shards is None else shards
+        inputs = self.shards if shards is None else list(shards)
         cluster = jobs.cluster()
         rejects = self.rejects_of(again)
         if cluster is None:
@@ -394,7 +401,7 @@ class Run:
 
             keep = scattered.Keep(records, texts)
             found = scattered.worked(inputs, rejects, task, cluster, keep)
-        return self.counted(found, rejects, lambda one: one.batch)
+        return self.counted(inputs, found, rejects, lambda one: one.batch)
 
     def recalled(self, jobs: Jobs) -> Recalled | None:
         """What finds records of the inputs again on a cluster, so that they need not be kept while
@@ -454,6 +461,8 @@ class Run:
         if self.rejects.file is not None:
             self.rejects.file.commit()
         self._tell_skipped()
+        if not self.quiet:
+            self._tell_nothing()
         report = self._report(result or {})
         if self._writing is not None and self._writing.report:
             document.save(report, self._writing.report)
@@ -472,6 +481,17 @@ class Run:
         more = " …" if len(self.rejects.reasons) > 3 else ""
         kept = f"; kept in {self._reading.rejects}" if self.rejects.file else ""
         terminal.remark(f"{self.rejects.count} skipped: {reasons}{more}{kept}")
+
+    def _tell_nothing(self) -> None:
+        """Tells of inputs without a record, and of an output without one."""
+        empty = [shard.name for shard in self._named if shard.name in self._empty]
+        if empty:
+            more = f" and {len(empty) - 3:,} others" if len(empty) > 3 else ""
+            terminal.remark(f"no records in {', '.join(dict.fromkeys(empty[:3]))}{more}")
+        read = self._read.total()
+        if read and self.sink is not None and not self.sink.records:
+            s = "" if read == 1 else "s"
+            terminal.remark(f"nothing was written: of {read:,} record{s} read none was left")
 
     def _report(self, result: dict[str, Any]) -> dict[str, Any]:
         seconds = time.monotonic() - self._start

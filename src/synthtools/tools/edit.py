@@ -182,7 +182,6 @@ def edit(
                     seed=seed.seed,
                 )
             )
-            run.finish(editing.report(run.totals, rules, generations))
         else:
             with open_model(settings, rules.request(), remark) as scorer:
                 run.model = scorer.description
@@ -196,4 +195,10 @@ def edit(
                         generations=generations,
                     )
                 )
-                run.finish(editing.report(run.totals, rules, generations))
+        report = run.finish(editing.report(run.totals, rules, generations))
+    last = report["generations"][-1]
+    if last["tokens"] and not (last["changed"] or last["dropped"] or reading.quiet):
+        remark(
+            f"no token was changed: {last['flagged']:,} of {last['tokens']:,} flagged (--threshold and "
+            "--below say which are)"
+        )
