@@ -392,22 +392,41 @@ def test_numbers_that_cannot_be_are_refused_later(server: Server) -> None:
 # ---------------------------------------------------------------- the probe
 
 
-@pytest.mark.parametrize("length", ["half", "whole"])
-def test_a_prefix_cache_that_gives_other_numbers(server: Server, length: str) -> None:
+@pytest.mark.parametrize(("places", "nats"), [(slice(1, None), 0.2), (slice(1, 2), 2.5)])
+@pytest.mark.parametrize("when", ["half again", "whole"])
+def test_a_prefix_cache_that_gives_other_numbers(
+    server: Server, when: str, places: slice, nats: float
+) -> None:
     """Numbers that are possible, but not those that the same tokens had a request before."""
-    seen: set[int] = set()
+    lengths: list[int] = []
 
     def change(rows: list[Any], prompt: list[int]) -> None:
-        again = len(prompt) in seen if length == "half" else bool(seen) and len(prompt) not in seen
-        seen.add(len(prompt))
-        if again:
-            for row in rows[1:9]:
+        lengths.append(len(prompt))
+        if len(lengths) == {"whole": 2, "half again": 3}[when]:
+            for row in rows[places]:
                 for one in row.values():
-                    one["logprob"] -= 0.6
+                    one["logprob"] -= nats
 
     server.change = change
     line = refused(lambda: opened(server.url))
-    assert "of the same text" in line and "--no-enable-prefix-caching" in line
+    assert "other numbers in another request" in line and "--no-enable-prefix-caching" in line
+    assert lengths[0] < lengths[1]
+
+
+def test_rounding_between_two_requests_is_no_fault(server: Server) -> None:
+    """One token a quarter of a nat off: two steps of a logit in bfloat16."""
+    requests = 0
+
+    def change(rows: list[Any], prompt: list[int]) -> None:
+        nonlocal requests
+        requests += 1
+        if requests > 1:
+            for one in rows[3].values():
+                one["logprob"] -= 0.25
+
+    server.change = change
+    with opened(server.url):
+        assert requests == 3
 
 
 @pytest.mark.parametrize("tokens", [[], [1, 2, 3]])
