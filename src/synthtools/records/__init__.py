@@ -15,7 +15,7 @@ leaves as the very bytes it came in as, and an added field touches no other.
 - ``size``: where batches are cut into parts of a size
 - ``files``: files that stand under their name only when they are whole
 - ``outputs``: stdout, a file; ``shard_directory``: a directory, resumable; ``overlap``: kept apart
-- ``claim``: one writer an output; ``files``: written beside their name, renamed when complete
+- ``claim``: one writer an output, as long as it lives
 - ``identity``: which record is which, for randomness that no layout changes
 - ``rejects``: what happens to bad records
 - ``transform``: streams of batches that need no text: the first, some fields
