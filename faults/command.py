@@ -41,6 +41,9 @@ FAMILIES = {
     ),
     "servers": Family("Servers", ("slow", "lying")),
     "kills": Family("SIGKILL and `--resume`"),
+    "writers": Family(
+        "Runs killed at each step of their writing, and two of one output", ("outputs",)
+    ),
 }
 
 _HEAD = """# Faults
@@ -67,8 +70,8 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
         prog="python -m faults",
         description="Does on purpose what goes wrong on real machines, and tells what a user sees of "
-        "it. All of it takes about an hour on one core: the kills 15 minutes, atheris 30 seconds for "
-        "each of 18 readers, the rest 20 minutes. Interrupt it whenever you like; what has been run "
+        "it. All of it takes about an hour and a half on one core: the kills 15 minutes, the writers "
+        "30, atheris 30 seconds for each of 18 readers, the rest 20 minutes. Interrupt it whenever you like; what has been run "
         "is kept with --write.",
         epilog="Some cases need root (disks in memory), setpriv, atheris or pip-audit; without, they "
         "are skipped and say so.",
@@ -79,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--list", action="store_true", help="only list the cases")
     found.add_argument("--quick", action="store_true", help="only those that the tests run too")
     found.add_argument("--write", action="store_true", help="write the rows into docs/faults.md")
-    found.add_argument("--kills", type=int, default=50, help="for each tool (50)")
+    found.add_argument("--kills", type=int, default=50, help="for each tool or output (50)")
     found.add_argument("--examples", type=int, default=300, help="of Hypothesis, a reader (300)")
     found.add_argument("--seconds", type=int, default=30, help="of atheris, a reader (30)")
     found.add_argument("--seed", type=int, default=0, help="of moments and examples (0)")

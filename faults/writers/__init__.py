@@ -1,0 +1,1 @@
+"""Runs that end, or stand still, at each step of their writing."""
