@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from synthtools.cli import pictures, quantities
@@ -57,7 +58,8 @@ def run_plot(
         from synthtools.cli.pictures.text import lines_of
 
         with pictures.whole(found[0][1], ", ".join(names)):
-            blocks = ["\n".join(map(printable, lines_of(picture))) for _, picture in drawn]
+            width = max(40, shutil.get_terminal_size().columns)
+            blocks = ["\n".join(map(printable, lines_of(one, width))) for _, one in drawn]
         write_stdout("\n\n\n".join(blocks) + "\n")
     elif plain:
         with pictures.whole(*reversed(found[0])):

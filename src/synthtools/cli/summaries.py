@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.measure.two_models import WITHHELD
-from synthtools.reports.document import bars, number, table
+from synthtools.reports.document import number, shares_in_bars, table
 
 # The report keeps 50 bins; so many fit a screen.
 _SHOWN_BINS = 20
@@ -35,7 +35,7 @@ def summary_lines(report: dict[str, Any]) -> list[str]:
     if report["token_probability"]:
         found = report["token_probability"]
         labels = [f"{a:.1f}–{a + 0.1:.1f}" for a in found["edges"][:-1]]
-        lines += ["", "tokens by probability", *bars(labels, found["shares"])]
+        lines += ["", "tokens by probability", *shares_in_bars(labels, found["shares"])]
     return lines
 
 
@@ -45,7 +45,7 @@ def _perplexity_bars(histogram: dict[str, Any]) -> list[str]:
     merged = [sum(counts[i : i + step]) for i in range(0, len(counts), step)]
     total = sum(counts) + histogram["below"] + histogram["above"]
     labels = [number(edges[i], 3) for i in range(0, len(counts), step)]
-    lines = bars(labels, [count / total for count in merged])
+    lines = shares_in_bars(labels, [count / total for count in merged])
     if histogram["above"]:
         lines.append(f"{histogram['above']:,} above {number(edges[-1], 3)}")
     if histogram["below"]:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -199,20 +200,37 @@ def table(rows: Sequence[tuple[str, str]]) -> list[str]:
     return [f"{name:<{wide}}  {value}" for name, value in rows]
 
 
-def bars(
-    labels: Sequence[str], shares: Sequence[float], width: int = 40, unit: str = "%"
-) -> list[str]:
-    """A horizontal histogram, one line a bin.
+def columns(text: str) -> int:
+    """Columns of a text at a terminal: two for a wide character, none for a combining mark."""
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
 
-    Args:
-        shares: of 1, one per label.
-    """
-    wide = max((len(label) for label in labels), default=0)
+
+def cut(text: str, most: int) -> str:
+    """The end of a text where it takes more columns than that."""
+    if columns(text) <= most:
+        return text
+    while columns(text) >= most:
+        text = text[1:]
+    return "…" + text
+
+
+def bars(labels: Sequence[str], shares: Sequence[float], width: int = 40) -> list[str]:
+    """Horizontal bars, the largest of so many columns, one line a label."""
+    wide = max(map(columns, labels), default=0)
     top = max(shares, default=0.0) or 1.0
     blocks = " ▏▎▍▌▋▊▉"
     lines = []
     for label, share in zip(labels, shares, strict=True):
         eighths = round(8 * width * share / top)
         bar = "█" * (eighths // 8) + (blocks[eighths % 8] if eighths % 8 else "")
-        lines.append(f"{label:>{wide}} {bar:<{width}} {100 * share:5.1f} {unit}")
+        lines.append(" " * (wide - columns(label)) + f"{label} {bar:<{width}}")
     return lines
+
+
+def shares_in_bars(labels: Sequence[str], shares: Sequence[float]) -> list[str]:
+    """A horizontal histogram of shares of 1, a line a bin."""
+    rows = zip(bars(labels, shares), shares, strict=True)
+    return [f"{bar} {100 * share:5.1f} %" for bar, share in rows]

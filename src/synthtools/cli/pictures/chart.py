@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from synthtools.errors import printable
 from synthtools.reports.document import number
 
 Numbers = Sequence[float]
@@ -81,11 +82,7 @@ class Picture:
 
 
 def bars(
-    title: str,
-    label: str,
-    names: Sequence[str],
-    *series: Series | Numbers,
-    from_zero: bool = True,
+    title: str, label: str, names: Sequence[str], *series: Series | Numbers, from_zero: bool = True
 ) -> Panel:
     """A panel of horizontal bars, one a name; numbers alone are a series of the label's name."""
     drawn = [s if isinstance(s, Series) else Series(label, s, form="named") for s in series]
@@ -135,6 +132,11 @@ class Story:
     title: str
     lines: Sequence[str] = ()
     tables: Sequence[Table] = ()
+
+
+def literal(text: str) -> str:
+    """A text as it can be drawn: in one line, without orders, halves of characters spelled out."""
+    return printable(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def words(picture: Picture) -> list[str]:

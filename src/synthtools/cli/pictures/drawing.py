@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from synthtools.cli import terminal
-from synthtools.cli.pictures.chart import Panel, Picture, Series, brief, words
+from synthtools.cli.pictures.chart import Panel, Picture, Series, brief, literal, words
 from synthtools.cli.pictures.fonts import families, packages
-from synthtools.errors import SynthError, printable
+from synthtools.errors import SynthError
 
 # Okabe and Ito's colours and five of Tol's, in an order that alternates dark and light, each with its
 # own dashes and marks: told apart without colour and by the colour-blind.
@@ -21,13 +21,7 @@ _COLOURS = (
     *("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73"),
     *("#CC79A7", "#332288", "#999933", "#882255", "#8C8C8C", "#661100"),
 )
-_DASHES: tuple[Any, ...] = (
-    "-",
-    (0, (5, 1.5)),
-    (0, (1.5, 1)),
-    (0, (6, 1.5, 1.5, 1.5)),
-    (0, (3, 1)),
-)
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _REFERENCE = "0.55"
 _NEUTRAL = "0.45"  # of bars that are no corpus
@@ -84,7 +78,7 @@ def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "sy
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SynthError("pictures need matplotlib: pip install 'synthtools[plot]'") from error
-    names, missing = families("".join(map(printable, words(picture))))
+    names, missing = families("".join(map(literal, words(picture))))
     if missing and not inline:  # a browser has fonts of its own
         shown = missing if len(missing) <= 20 else missing[:20] + "…"
         terminal.remark(
@@ -107,14 +101,10 @@ def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "sy
         styles = _Styles(picture)
         legend = styles.legend(width)
         title = (
-            []
-            if inline
-            else textwrap.wrap(printable(picture.finding), int(width / _TITLE_CHARACTER))
+            [] if inline else textwrap.wrap(literal(picture.finding), int(width / _TITLE_CHARACTER))
         )
         small = (
-            []
-            if inline
-            else textwrap.wrap(printable(picture.source), int(width / _SMALL_CHARACTER))
+            [] if inline else textwrap.wrap(literal(picture.source), int(width / _SMALL_CHARACTER))
         )
         above = _TITLE_LINE * len(title) + 0.05 * bool(title)
         source = _SMALL_LINE * len(small) + 0.05 * bool(small)
@@ -246,9 +236,9 @@ def _legend(figure: Any, rows: list[list[tuple[str, Any]]], corner: tuple[float,
 
 
 def _panel(axes: Any, panel: Panel, styles: _Styles) -> None:
-    axes.set_title(textwrap.fill(printable(panel.title), 48), loc="left")
+    axes.set_title(textwrap.fill(literal(panel.title), 48), loc="left")
     if panel.note:
-        note = textwrap.shorten(printable(panel.note), 80, placeholder=" …")
+        note = textwrap.shorten(literal(panel.note), 80, placeholder=" …")
         axes.annotate(
             note,
             (0, 1),
@@ -258,7 +248,7 @@ def _panel(axes: Any, panel: Panel, styles: _Styles) -> None:
             fontsize=6,
             va="bottom",
         )
-    axes.set(xlabel=printable(panel.x_label), ylabel=printable(panel.y_label))
+    axes.set(xlabel=literal(panel.x_label), ylabel=literal(panel.y_label))
     if panel.is_map:
         _map(axes, panel, styles)
     elif panel.names:
@@ -407,5 +397,5 @@ def _compact(value: float) -> str:
 
 
 def _short(name: str) -> str:
-    name = printable(name)
+    name = literal(name)
     return name if len(name) <= 60 else "…" + name[-59:]

@@ -72,11 +72,7 @@ def _bars(title: str, label: str, found: list[tuple[str, dict[str, Any], str]]) 
         for (_, section, head), value in zip(found, values, strict=True)
     ]
     series = Series(
-        label,
-        values,
-        form="named",
-        low=[low for low, _ in ends],
-        high=[high for _, high in ends],
+        label, values, form="named", low=[low for low, _ in ends], high=[high for _, high in ends]
     )
     return bars(title, label, [name for name, _, _ in found], series)
 

@@ -3,64 +3,90 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series
-from synthtools.reports.document import bars, number
+from synthtools.cli.pictures.chart import Panel, Picture, Series, literal
+from synthtools.reports.document import bars, columns, cut, number
 
-_WIDTH, _HEIGHT = 64, 16
+_HEIGHT = 16
 _MARKS = "o+x*#@%&"
 _REFERENCE = "·"
 _MOST_BINS = 25
 
 
-def lines_of(picture: Picture) -> list[str]:
-    """The picture's panels one below the other."""
-    lines = [picture.title]
+def lines_of(picture: Picture, width: int = 80) -> list[str]:
+    """The picture's panels one below the other, in lines of at most so many columns."""
+    lines = _wrapped((picture.finding or picture.title).split(), width, " ")
     for panel in picture.panels:
-        lines += ["", panel.title]
+        lines += ["", *_wrapped(panel.title.split(), width, " ")]
+        lines += _wrapped(panel.note.split(), width, " ") if panel.note else []
         forms = {series.form for series in panel.series}
         if forms == {"named"}:
-            lines += _named(panel)
+            lines += _named(panel, width)
         elif forms == {"pies"}:
-            lines += _pies(panel)
+            lines += _pies(panel, width)
         elif forms == {"bars"}:
-            lines += _histograms(panel)
+            lines += _histograms(panel, width)
         else:
-            lines += _canvas(panel)
+            lines += _canvas(panel, width)
     return lines
 
 
-def _named(panel: Panel) -> list[str]:
+def _wrapped(parts: list[str], width: int, between: str = "   ") -> list[str]:
+    """Parts beside each other, as many in a line as fit."""
+    lines = [""]
+    for part in parts:
+        part = cut(literal(part), width)
+        joined = between.join(filter(None, [lines[-1], part]))
+        if columns(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines
+
+
+def _rows(
+    labels: Sequence[str], sizes: Sequence[float], values: Sequence[str], width: int
+) -> list[str]:
+    """A bar for each label with its value behind it."""
+    labels = [cut(literal(label), width // 3) for label in labels]
+    room = width - max(map(columns, labels)) - max(map(len, values)) - 2
+    rows = bars(labels, [max(0.0, size) for size in sizes], room)
+    return [f"{row} {value}".rstrip() for row, value in zip(rows, values, strict=True)]
+
+
+def _named(panel: Panel, width: int) -> list[str]:
     lines = []
     for series in panel.series:
-        lines.append(f"{series.name}: {panel.x_label}")
-        rows = bars(panel.names, [max(0.0, float(value)) for value in series.x])
-        for row, value in zip(rows, series.x, strict=True):
-            lines.append(f"{row.rsplit(maxsplit=2)[0]} {number(float(value))}")
+        lines += _wrapped([f"{series.name}:", panel.x_label], width, " ")
+        values = [float(value) for value in series.x]
+        lines += _rows(panel.names, values, [*map(number, values)], width)
     return lines
 
 
-def _pies(panel: Panel) -> list[str]:
+def _pies(panel: Panel, width: int) -> list[str]:
     """A line for each pie that is not empty, with its slices."""
     lines = [f"{panel.x_label} × {panel.y_label}"]
     for place, (x, y) in enumerate(zip(panel.series[0].x, panel.series[0].y, strict=True)):
         held = [(series.name, (series.weights or [])[place]) for series in panel.series]
-        if any(count for _, count in held):
-            parts = ", ".join(f"{name} {number(count)}" for name, count in held if count)
-            lines.append(f"  {number(x)} × {number(y)}: {parts}")
+        parts = [f"{name} {number(count)}" for name, count in held if count]
+        if parts:
+            head, *more = _wrapped(parts, width - 10, ", ")
+            lines.append(f"  {number(x)} × {number(y)}: {head}")
+            lines += [f"{'':9}{line}" for line in more]
     return lines
 
 
-def _histograms(panel: Panel) -> list[str]:
+def _histograms(panel: Panel, width: int) -> list[str]:
     lines = []
     for series in panel.series:
-        lines.append(f"{series.name}: {panel.y_label} by {panel.x_label}")
+        lines += _wrapped([f"{series.name}:", panel.y_label, f"by {panel.x_label}"], width, " ")
         step = -(-len(series.y) // _MOST_BINS)
-        heights = [sum(series.y[i : i + step]) for i in range(0, len(series.y), step)]
+        heights = [float(sum(series.y[i : i + step])) for i in range(0, len(series.y), step)]
         labels = [number(float(series.x[i]), 3) for i in range(0, len(series.y), step)]
-        lines += bars(labels, [height / 100 for height in heights])
+        lines += _rows(labels, heights, [f"{height:5.1f} %" for height in heights], width)
     return lines
 
 
@@ -68,7 +94,7 @@ def _scaled(values: np.ndarray, log: bool) -> np.ndarray:
     return np.log10(values) if log else values
 
 
-def _canvas(panel: Panel) -> list[str]:
+def _canvas(panel: Panel, width: int) -> list[str]:
     """Curves and points on a grid of characters, the axes' ends in numbers."""
     drawn: list[tuple[str, np.ndarray, np.ndarray]] = []
     legend = []
@@ -77,35 +103,38 @@ def _canvas(panel: Panel) -> list[str]:
         mark = _REFERENCE if series.reference else _MARKS[ordinary % len(_MARKS)]
         ordinary += not series.reference
         legend.append(f"{mark} {series.name}")
-        x, y = _points(series, panel)
+        x, y = _points(series, panel, width)
         drawn.append((mark, x, y))
     some = [(x, y) for _, x, y in drawn if len(x)]
     if not some:
-        return [*legend, "nothing to plot"]
+        return [*_wrapped(legend, width), "nothing to plot"]
     left, right = min(x.min() for x, _ in some), max(x.max() for x, _ in some)
     bottom, top = min(y.min() for _, y in some), max(y.max() for _, y in some)
     if panel.from_zero and not panel.y_log:
         bottom = min(0.0, bottom)
-    grid = [[" "] * _WIDTH for _ in range(_HEIGHT)]
-    for mark, x, y in reversed(drawn):
-        columns = _places(x, left, right, _WIDTH)
-        rows = _places(y, bottom, top, _HEIGHT)
-        for column, row in zip(columns, rows, strict=True):
-            grid[_HEIGHT - 1 - row][column] = mark
     ends = [_end(value, panel.y_log) for value in (top, bottom)]
     wide = max(map(len, ends))
+    room = width - wide - 2
+    grid = [[" "] * room for _ in range(_HEIGHT)]
+    for mark, x, y in reversed(drawn):
+        across = _places(x, left, right, room)
+        rows = _places(y, bottom, top, _HEIGHT)
+        for column, row in zip(across, rows, strict=True):
+            grid[_HEIGHT - 1 - row][column] = mark
     lines = []
     for index, row in enumerate(grid):
         label = ends[0] if index == 0 else ends[1] if index == _HEIGHT - 1 else ""
         lines.append(f"{label:>{wide}} │{''.join(row)}".rstrip())
-    lines.append(" " * wide + " └" + "─" * _WIDTH)
+    lines.append(" " * wide + " └" + "─" * room)
     first, last = _end(left, panel.x_log), _end(right, panel.x_log)
-    middle = panel.x_label.center(_WIDTH - len(first) - len(last))
+    label = cut(literal(panel.x_label), room - len(first) - len(last) - 2)
+    spare = room - len(first) - len(last) - columns(label)
+    middle = " " * (spare // 2) + label + " " * (spare - spare // 2)
     lines.append(" " * (wide + 2) + first + middle + last)
-    return [f"{panel.y_label}   {'   '.join(legend)}", *lines]
+    return [*_wrapped([panel.y_label, *legend], width), *lines]
 
 
-def _points(series: Series, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+def _points(series: Series, panel: Panel, width: int) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(series.x, float), np.asarray(series.y, float)
     there = np.isfinite(x) & np.isfinite(y)
     there &= (x > 0) | (not panel.x_log)
@@ -114,7 +143,7 @@ def _points(series: Series, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
     if series.form != "line" or len(x) < 2:
         return x, y
     # As many places along the curve as the canvas is wide.
-    fine = np.linspace(x.min(), x.max(), _WIDTH)
+    fine = np.linspace(x.min(), x.max(), width)
     order = np.argsort(x, kind="stable")
     return fine, np.interp(fine, x[order], y[order])
 

@@ -1,0 +1,137 @@
+"""Names that people give to their files, in every kind of drawing: literal, and in a font that has them."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthtools.cli.pictures import fonts, page
+from synthtools.cli.pictures.chart import Panel, Picture, Series, bars, extremes, literal
+from synthtools.cli.pictures.drawing import render
+from synthtools.cli.pictures.text import lines_of
+from synthtools.reports.document import columns
+
+ODD = [
+    *("_hidden", "__", "_nolegend_", "$x_1$", "a$\\frac$.jsonl", "$", "$$", "\\alpha", "x^2_{3}"),
+    *("中文语料", "日本語テキスト", "한국어", "हिन्दी", "عربي", "עִברִית", "ไทย", "தமிழ்", "ελληνικά"),
+    *("e\u0301cole", "İstanbul", "a\u200bb", "a\u00adb", "\ufeffbom", "👍🏽", "👩\u200d💻", "🇩🇪"),
+    *("a\nb", "a\tb", "a\rb", "a\x00b", "a\x1b[31mb", "a\x85b", "a\u2028b", "\u202egnp.exe"),
+    *("", " ", "  lead", "trail  ", "a" * 60, "b" * 300, "word " * 40, "-", "–", "…", ".", "/"),
+    *("<b>x</b>", "&amp;", '"quoted"', "it's", "{name}", "%s", "%(a)s", "100 %", "#", "a;b", "a,b"),
+    *("null", "nan", "0", "1e5", "C:\\x", "𝒜𝓑", "ﬁ", "½", "\ue000", "\U00020000", "\ud800"),
+]
+
+
+def pictures_of(names: list[str]) -> list[Picture]:
+    """Every kind of drawing with these names wherever one can stand."""
+    x = [1.0, 2.0, 3.0]
+    first = names[0]
+    panels = [
+        *(
+            Panel(first, first, first, [Series(n, x, x, f) for n in names])
+            for f in ("line", "points")
+        ),
+        Panel(first, first, first, [Series(n, x, x[1:], "bars") for n in names], True, note=first),
+        bars(first, first, names, [float(i) for i in range(len(names))]),
+        bars(
+            first, first, names, *(Series(n, [1.0] * len(names), form="named") for n in names[:3])
+        ),
+        Panel(first, first, first, [Series(n, [1.0], [1.0], "pies", weights=[2.0]) for n in names]),
+        Panel(first, first, first, [Series(n, x, x, "points") for n in names], is_map=True),
+    ]
+    return [Picture(first, [panel], corpora=names, finding=first, source=first) for panel in panels]
+
+
+@pytest.mark.parametrize("start", range(0, len(ODD), 12))
+def test_odd_names_are_literal(start: int, capsys: Any, recwarn: Any) -> None:
+    names = ODD[start : start + 12]
+    for picture in pictures_of(names):
+        for form in ("png", "svg"):
+            assert render(picture, form)
+        drawn = render(picture, "svg", inline=True).decode("utf-8")
+        written = list(filter(None, map(str.strip, ElementTree.fromstring(drawn).itertext())))
+        for name in names[: len(picture.panels[0].series)]:
+            shown = literal(name).strip()
+            assert any(
+                shown[-50:] in " ".join(text.split()) or shown[-50:] in text for text in written
+            )
+        for width in (80, 120):
+            assert all(columns(line) <= width for line in lines_of(picture, width))
+    assert not list(recwarn)
+    remarks = capsys.readouterr().err.splitlines()
+    assert all("boxes stand there (Debian: apt install fonts-" in line for line in remarks)
+
+
+def test_a_page_of_odd_names() -> None:
+    source = {"share_asked": 0.5, "share": 0.5, "units": 3, "documents": 1, "units_there": 3}
+    sources = [{"source": name, "epochs": 1.0, **source} for name in ODD]
+    report = {"kind": "mix", "unit": "words", "documents": 9, "total": 9, "sources": sources}
+    text = page.page([("mix.json", report)])
+    seen: list[str] = []
+    parser = HTMLParser()
+    parser.handle_data = seen.append  # type: ignore[method-assign]
+    parser.feed(text)
+    for name in ODD:
+        assert name in seen or name.strip() == ""
+    assert text.count("<svg") == 1
+
+
+def test_a_font_that_has_the_letters_is_found(tmp_path: Path, monkeypatch: Any) -> None:
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+    from matplotlib import font_manager
+
+    pen = TTGlyphPen(None)
+    for step, point in enumerate([(0, 0), (0, 700), (700, 700), (700, 0)]):
+        (pen.lineTo if step else pen.moveTo)(point)
+    pen.closePath()
+    box = pen.glyph()
+    builder = FontBuilder(1000)
+    builder.setupGlyphOrder([".notdef", "sign"])
+    builder.setupCharacterMap({0x12345: "sign"})
+    builder.setupGlyf({".notdef": box, "sign": box})
+    builder.setupHorizontalMetrics({".notdef": (800, 0), "sign": (800, 0)})
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "Signs of a Test", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(tmp_path / "signs.ttf")
+
+    manager = font_manager.fontManager
+    monkeypatch.setattr(manager, "ttflist", list(manager.ttflist))
+    assert fonts.families("a\U00012345")[1] == "\U00012345"
+    paths = font_manager.findSystemFonts()
+    monkeypatch.setattr(
+        font_manager, "findSystemFonts", lambda: [*paths, str(tmp_path / "signs.ttf")]
+    )
+    assert fonts.families("a\U00012345") == (["DejaVu Sans", "Signs of a Test"], "")
+
+
+def test_which_package_has_the_letters() -> None:
+    assert fonts.packages("中か한") == "fonts-noto-cjk"
+    assert fonts.packages("हไ中") == "fonts-noto-cjk fonts-noto-core"
+    assert fonts.packages("👍") == "fonts-symbola"
+
+
+def test_a_corpus_has_one_colour_in_all_figures() -> None:
+    """The colour goes by the order of naming, whatever the order of drawing."""
+    colours = []
+    for order in (["a", "b", "c"], ["c", "a"], ["b"]):
+        panel = Panel("p", "x", "y", [Series(name, [1, 2], [1, 2]) for name in order])
+        drawn = render(Picture("t", [panel], corpora=["a", "b", "c"]), "svg").decode()
+        colours.append(
+            {c for c in ("#0072b2", "#e69f00", "#000000") if f"stroke: {c}; stroke-w" in drawn}
+        )
+    assert "#0072b2" in colours[1] and "#e69f00" not in colours[1]
+    assert "#e69f00" in colours[2] and "#0072b2" not in colours[2]
+
+
+def test_findings() -> None:
+    assert extremes("Median", {"a": 17.94, "b": 6.5}) == "Median 17.9 (a) against 6.5 (b)"
+    assert extremes("Median", {"a": 2.0, "b": 1.0, "c": 1234.5}) == "Median from 1 (b) to 1,234 (c)"
+    assert extremes("Median", {"a": None, "b": 12345.0}) == "Median 12,345"
+    assert extremes("Median", {}) == ""
