@@ -21,7 +21,7 @@ _synth() {
             words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot warm"
             ;;
         edit)
-            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --answers-as --patience --kv-cache --ray -j --jobs --debug -h --help"
+            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --nan --force --resume --shard-size --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --answers-as --patience --kv-cache --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --answers-as | --patience | --kv-cache | --ray | -j | --jobs) value=word ;;
@@ -29,6 +29,7 @@ _synth() {
                 --scores | --rejects | --report | -o | --output | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --nan) value=word words="keep null fail" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
@@ -36,13 +37,14 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --answers-as --patience --kv-cache --ray -j --jobs --debug -h --help"
+            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --nan --force --resume --shard-size -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --answers-as --patience --kv-cache --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --prompt-field | --candidates | --bootstrap | --seed | --epsilon | --shard | --text-field | --shard-size | --revision | --context | --devices | --batch-tokens | --stride | --server | --answers-as | --patience | --kv-cache | --ray | -j | --jobs) value=word ;;
                 --plot | --rejects | --report | -o | --output) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --nan) value=word words="keep null fail" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
@@ -50,7 +52,7 @@ _synth() {
             esac
             ;;
         ngram-hash)
-            options="--n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --seed --ray -j --jobs --debug -h --help"
+            options="--n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --nan --force --resume --shard-size --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width | --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
@@ -59,10 +61,11 @@ _synth() {
                 --plot | --rejects | --report | -o | --output) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --nan) value=word words="keep null fail" ;;
             esac
             ;;
         embed)
-            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --seed -m --model --vector-model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --ray -j --jobs --debug -h --help"
+            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --nan --force --resume --shard-size --seed -m --model --vector-model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --pooling) value=word words="mean last cls" ;;
@@ -71,13 +74,14 @@ _synth() {
                 --plot | --rejects | --report | -o | --output) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --nan) value=word words="keep null fail" ;;
                 -m | --model | --vector-model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
             esac
             ;;
         dsir)
-            options="--target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --shard --on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
+            options="--target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --target | --save-estimator | --estimator | --rejects | -o | --output | --report | --plot) value=file ;;
@@ -86,10 +90,11 @@ _synth() {
                 --fit-tokens) value=word words="all" ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --nan) value=word words="keep null fail" ;;
             esac
             ;;
         mix)
-            options="--unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --on-error --rejects -q --quiet --text-field --report -o --output --format --force --resume --shard-size --plot --seed --ray -j --jobs --debug -h --help"
+            options="--unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --on-error --rejects -q --quiet --text-field --report -o --output --format --nan --force --resume --shard-size --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --unit) value=word words="tokens words bytes documents" ;;
@@ -98,10 +103,11 @@ _synth() {
                 --generation | --rejects | --report | -o | --output | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --nan) value=word words="keep null fail" ;;
             esac
             ;;
         sample)
-            options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --shard --on-error --rejects -q --quiet --text-field -o --output --format --force --resume --shard-size --report --plot --seed --debug -h --help"
+            options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --plot --seed --debug -h --help"
             operand=file
             case $prev in
                 -n | --count | --by | --stratify-by | --shard | --text-field | --shard-size | --seed) value=word ;;
@@ -110,6 +116,7 @@ _synth() {
                 --rest | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --nan) value=word words="keep null fail" ;;
             esac
             ;;
         stats)
@@ -152,7 +159,7 @@ _synth() {
             esac
             ;;
         generate)
-            options="--prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --on-error --rejects -q --quiet --shard --report -o --output --format --force --resume --shard-size --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --answers-as --patience --kv-cache --requests --tokens-in-flight --timeout --ray -j --jobs --debug -h --help"
+            options="--prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --on-error --rejects -q --quiet --shard --report -o --output --format --nan --force --resume --shard-size --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --answers-as --patience --kv-cache --requests --tokens-in-flight --timeout --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --continue | --self-instruct | --answer-field | --wrong-field | --response-field | --model-field | --shard | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --server | --answers-as | --patience | --kv-cache | --requests | --tokens-in-flight | --timeout | --ray | -j | --jobs) value=word ;;
@@ -161,6 +168,7 @@ _synth() {
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --nan) value=word words="keep null fail" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
@@ -198,13 +206,14 @@ _synth() {
             esac
             ;;
         cat)
-            options="--count -n --head --where --text --set --select --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --force --resume --shard-size --debug -h --help"
+            options="--count -n --head --where --text --set --select --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --nan --force --resume --shard-size --debug -h --help"
             operand=file
             case $prev in
                 -n | --head | --where | --text | --set | --select | --shard | --text-field | --shard-size) value=word ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | --report | -o | --output) value=file ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --nan) value=word words="keep null fail" ;;
             esac
             ;;
         simulate)

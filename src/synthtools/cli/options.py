@@ -200,6 +200,15 @@ class Output(ReportFile):
             "of the first input.",
         ),
     ] = None
+    nan: Annotated[
+        str,
+        option(
+            "--nan",
+            metavar="keep|null|fail",
+            help="NaN and infinities of Parquet and Arrow in JSONL, which has no word for them: as they "
+            "are (most readers refuse them), null (and told), or an error.",
+        ),
+    ] = "null"
     force: Annotated[bool, option("--force", help="Replace an output that is there.")] = False
     resume: Annotated[
         bool,

@@ -152,6 +152,7 @@ class Run:
                 resume=writing.resume,
                 shard_size=size,
                 job=self.job() if writing.resume or writing.output else {},
+                nan=writing.nan,
             )
         if self._further is not None:
             self.further = self._open_further(*self._further)
@@ -195,6 +196,7 @@ class Run:
             shard_size=quantities.shard_size(writing.shard_size),
             job=self.job(),
             option=option,
+            nan=writing.nan,
         )
 
     def _check_further(self, output: str, option: str) -> None:
@@ -463,6 +465,7 @@ class Run:
         self._tell_skipped()
         if not self.quiet:
             self._tell_nothing()
+            self._tell_nonfinite()
         report = self._report(result or {})
         if self._writing is not None and self._writing.report:
             document.save(report, self._writing.report)
@@ -493,12 +496,23 @@ class Run:
             s = "" if read == 1 else "s"
             terminal.remark(f"nothing was written: of {read:,} record{s} read none was left")
 
+    def _tell_nonfinite(self) -> None:
+        count = sum(sink.nonfinite.count for sink in self._sinks())
+        if count:
+            s = "" if count == 1 else "s"
+            terminal.remark(
+                f"{count:,} number{s} NaN or infinite became null in JSON (--nan keep|null|fail; Parquet "
+                "and Arrow keep them)"
+            )
+
     def _report(self, result: dict[str, Any]) -> dict[str, Any]:
         seconds = time.monotonic() - self._start
         skipped = self.rejects.count
         read = self._read.total() or self._records + skipped
         written = 0 if self.sink is None else self.sink.records
         counts: dict[str, Any] = {"read": read, "written": written, "skipped": skipped}
+        if self.sink is not None and self.sink.nonfinite.count:
+            counts["nonfinite_as_null"] = self.sink.nonfinite.count
         if self.further is not None:
             counts["written_further"] = self.further.records
         if self.rejects.count:

@@ -150,11 +150,13 @@ class JsonBatch(Batch):
         lines: valid JSON objects.
         parsed: the objects, where they have been parsed already.
         scanned: some of their fields as JSON text, None where a record lacks one.
+        from_rows: some of the lines were made of rows.
     """
 
     lines: Sequence[bytes] = field(default_factory=list)
     parsed: list[dict[str, Any]] | None = None
     scanned: dict[str, list[bytes | None]] = field(default_factory=dict)
+    from_rows: bool = False
 
     @property
     def objects(self) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from synthtools.errors import SynthError
 from synthtools.records.batch import Batch
+from synthtools.records.nonfinite import Nonfinite
 from synthtools.records.size import parts
 
 if TYPE_CHECKING:
@@ -46,17 +47,18 @@ class Encoder(ABC):
         """Writes no more: what was begun stays incomplete, for its readers to see."""
 
 
-def encoder(form: str, target: Target) -> Encoder:
+def encoder(form: str, target: Target, nonfinite: Nonfinite) -> Encoder:
     """The encoder of a format named in ``FORMATS``, or ``arrow-stream`` for pipes."""
     if form.startswith("jsonl"):
-        return JsonlEncoder(target, form.removeprefix("jsonl").removeprefix("."))
+        return JsonlEncoder(target, form.removeprefix("jsonl").removeprefix("."), nonfinite)
     return TableEncoder(target, form)
 
 
 class JsonlEncoder(Encoder):
     """One JSON object a line; ``compression`` is ``""``, ``gz`` or ``zst``."""
 
-    def __init__(self, target: Target, compression: str) -> None:
+    def __init__(self, target: Target, compression: str, nonfinite: Nonfinite) -> None:
+        self._nonfinite = nonfinite
         self._file = target.file
         self._compressor: Any = None
         if compression == "gz":
@@ -69,7 +71,7 @@ class JsonlEncoder(Encoder):
     def write(self, batch: Batch) -> None:
         if not len(batch):
             return
-        data = b"\n".join(batch.json_lines()) + b"\n"
+        data = b"\n".join(self._nonfinite.lines(batch)) + b"\n"
         self._file.write(self._compressor.compress(data) if self._compressor else data)
 
     def close(self) -> None:

@@ -13,7 +13,8 @@ def as_lines(batch: Batch) -> JsonBatch:
     """The records as lines of JSON; those that are lines stay what they are."""
     if isinstance(batch, JsonBatch):
         return batch
-    return JsonBatch(batch.source, batch.numbers, batch.ordinals, lines=batch.json_lines())
+    lines = batch.json_lines()
+    return JsonBatch(batch.source, batch.numbers, batch.ordinals, lines=lines, from_rows=True)
 
 
 def merged(batches: Sequence[Batch], order: np.ndarray, source: str) -> Batch:
@@ -37,4 +38,6 @@ def merged(batches: Sequence[Batch], order: np.ndarray, source: str) -> Batch:
             rows = pa.concat_tables(tables).combine_chunks().take(order)
             return ArrowBatch(source, numbers, rows=rows)
     lines = [line for batch in batches for line in batch.json_lines()]
-    return JsonBatch(source, numbers, lines=[lines[index] for index in order.tolist()])
+    made = any(not isinstance(batch, JsonBatch) or batch.from_rows for batch in batches)
+    in_order = [lines[index] for index in order.tolist()]
+    return JsonBatch(source, numbers, lines=in_order, from_rows=made)

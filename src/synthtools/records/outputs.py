@@ -43,6 +43,7 @@ def open_sink(
     shard_size: Size,
     job: dict[str, Any],
     option: str = "-o",
+    nan: str = "null",
 ) -> Sink:
     """The sink that ``-o`` and ``--format`` ask for.
 
@@ -54,12 +55,15 @@ def open_sink(
         shards: the inputs, which must not be written over.
         job: what defines the output's bytes (tool, arguments, inputs), kept with resumable shards.
         option: that named the output.
+        nan: ``keep``, ``null`` or ``fail``, see ``Nonfinite``.
 
     Raises:
         UsageError: options that do not fit together.
         SynthError: the output is one of the inputs, exists already, or cannot be written.
     """
     shards = list(shards)
+    if nan not in ("keep", "null", "fail"):
+        raise UsageError(f"--nan {nan}: use keep, null or fail")
     if form is not None and form not in FORMATS:
         raise UsageError(f"--format {form}: unknown; use one of {', '.join(FORMATS)}")
     if output == "":
@@ -74,20 +78,22 @@ def open_sink(
         refuse_open_input(shards, os.fstat(sys.stdout.fileno()), "<stdout>")
         if resume:
             raise UsageError("--resume needs a directory: -o DIR/")
-        return StreamSink(sys.stdout.fileno(), "<stdout>", form or "jsonl")
+        return StreamSink(sys.stdout.fileno(), "<stdout>", form or "jsonl", nan)
     path = place_of(output)
     if isinstance(path, Place) and path.single:
         raise UsageError(f"{option} {output}: over HTTP files are read, not written")
     if _is_directory(output, path):
-        return DirectorySink(path, form or _form_of(shards), force, resume, shard_size, job, shards)
+        return DirectorySink(
+            path, form or _form_of(shards), force, resume, shard_size, job, shards, nan
+        )
     if resume:
         raise UsageError(f"--resume needs a directory, not the file {output}: -o DIR/")
     refuse_input_as_output(shards, output)
     with told(output):
         descriptor = special(path) if isinstance(path, Path) else None
     if descriptor is not None:
-        return StreamSink(descriptor, output, form or "jsonl")
-    return FileSink(path, form or form_by_suffix(output, option), force)
+        return StreamSink(descriptor, output, form or "jsonl", nan)
+    return FileSink(path, form or form_by_suffix(output, option), force, nan)
 
 
 def _is_directory(output: str, path: Path | Place) -> bool:
@@ -136,12 +142,12 @@ class StreamSink(Sink):
     """A pipe, a terminal or a device: JSONL is passed on as soon as it is there, rows of Parquet and
     Arrow by the group (see ``encoders``)."""
 
-    def __init__(self, descriptor: int, name: str, form: str) -> None:
-        super().__init__()
+    def __init__(self, descriptor: int, name: str, form: str, nan: str) -> None:
+        super().__init__(nan)
         self._name = name
         self._file: BinaryIO = open(descriptor, "wb", closefd=False)
         form = "arrow-stream" if form == "arrow" else form
-        self._encoder = encoder(form, SimpleNamespace(file=self._file))
+        self._encoder = encoder(form, SimpleNamespace(file=self._file), self.nonfinite)
 
     def write(self, batch: Batch) -> None:
         with _sent(self._name):
@@ -179,10 +185,10 @@ def _sent(name: str) -> Iterator[None]:
 class FileSink(Sink):
     """One file, renamed into place when complete."""
 
-    def __init__(self, path: Path | Place, form: str, force: bool) -> None:
-        super().__init__()
+    def __init__(self, path: Path | Place, form: str, force: bool, nan: str) -> None:
+        super().__init__(nan)
         self._file = begun(path, force)
-        self._encoder = encoder(form, self._file)
+        self._encoder = encoder(form, self._file, self.nonfinite)
         self._settled = False
 
     def write(self, batch: Batch) -> None:

@@ -81,8 +81,9 @@ class DirectorySink(Sink):
         size: Size,
         job: dict[str, Any],
         inputs: list[Shard],
+        nan: str = "null",
     ) -> None:
-        super().__init__()
+        super().__init__(nan)
         self.folder = folder
         self._form = form
         self._size = size
@@ -224,7 +225,7 @@ class DirectorySink(Sink):
         self._require_claim()
         name = f"part-{len(self._manifest.shards):05d}.{self._form}"
         self._file = begun(self.folder / name, claimed=True)
-        self._encoder = encoder(self._form, self._file)
+        self._encoder = encoder(self._form, self._file, self.nonfinite)
 
     def _close_shard(self) -> None:
         assert self._encoder is not None and self._file is not None

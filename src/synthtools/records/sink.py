@@ -11,6 +11,7 @@ from typing import Any
 from synthtools.errors import OutputClosed
 from synthtools.records.batch import Batch
 from synthtools.records.jsonl import parse_values
+from synthtools.records.nonfinite import Nonfinite
 
 
 class Sink(ABC):
@@ -19,7 +20,8 @@ class Sink(ABC):
     ``records`` and ``totals`` (the sums of the batches' tallies) count what the output holds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nan: str = "null") -> None:
+        self.nonfinite = Nonfinite(nan)
         self.records = 0
         self.totals: dict[str, int] = {}
         self.resume_from = 0  # input records that need not be done again

@@ -1,0 +1,75 @@
+"""NaN and infinities of columns: null in JSON and told, kept, or refused; Parquet and Arrow keep them."""
+
+import json
+import math
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from running import run, synth
+
+INF = math.inf
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Four numbers that JSON cannot say, and a text that looks like them."""
+    rows = [
+        {"id": 1, "x": math.nan, "v": [1.5, INF], "t": 'NaN, \\"Infinity\\"'},
+        {"id": 2, "x": -INF, "v": [2.0], "t": "a"},
+        {"id": 3, "x": 0.5, "v": [math.nan], "t": "NaN"},
+    ]
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def strictly(line):
+    def refused(word):
+        raise AssertionError(word)
+
+    return json.loads(line, parse_constant=refused)
+
+
+@pytest.mark.parametrize("out", [None, "out.jsonl", "out/"])
+def test_they_are_null_and_told(source, tmp_path, out):
+    words = ["--format", "jsonl"] if out is None or out.endswith("/") else []
+    report = tmp_path / "r.json"
+    done = run("cat", source, *words, *(["-o", tmp_path / out] if out else []), "--report", report)
+    assert done.returncode == 0
+    assert done.stderr.decode().startswith("synth: 4 numbers NaN or infinite became null in JSON (")
+    files = sorted((tmp_path / out).glob("part-*")) if out == "out/" else [tmp_path / str(out)]
+    content = done.stdout if out is None else b"".join(file.read_bytes() for file in files)
+    found = [strictly(line) for line in content.splitlines()]
+    assert [(one["x"], one["v"]) for one in found] == [
+        (None, [1.5, None]),
+        (None, [2]),
+        (0.5, [None]),
+    ]
+    assert [one["t"] for one in found] == ['NaN, \\"Infinity\\"', "a", "NaN"]
+    assert json.loads(report.read_text())["made_by"]["counts"]["nonfinite_as_null"] == 4
+    assert run("cat", source, "--quiet").stderr == b""
+
+
+def test_they_are_kept_or_refused_on_request(source, tmp_path):
+    kept = synth("cat", source, "--nan", "keep").splitlines()
+    assert b'"x":NaN,"v":[1.5,Infinity]' in kept[0] and b'"x":-Infinity' in kept[1]
+    told = synth("cat", source, "--nan", "fail", code=1)
+    assert f"{source}:1: holds NaN, which JSON cannot say (--nan null or keep" in told
+    assert "--nan zero: use keep, null or fail" in synth("cat", source, "--nan", "zero", code=2)
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_columns_keep_them(source, tmp_path, form):
+    done = run("cat", source, "-o", tmp_path / f"out.{form}")
+    assert (done.returncode, done.stderr) == (0, b"")
+    back = synth("cat", tmp_path / f"out.{form}", "--nan", "keep")
+    assert back == synth("cat", source, "--nan", "keep")
+
+
+def test_lines_that_hold_them_stay_as_they_were(tmp_path):
+    line = b'{"x": NaN, "y":  -Infinity}\n'
+    (tmp_path / "in.jsonl").write_bytes(line)
+    done = run("cat", tmp_path / "in.jsonl")
+    assert (done.stdout, done.stderr) == (line, b"")
