@@ -13,24 +13,11 @@ import numpy as np
 from synthtools.cli import terminal
 from synthtools.cli.pictures.chart import Panel, Picture, Series, brief, literal, words
 from synthtools.cli.pictures.fonts import families, packages
+from synthtools.cli.pictures.styles import CHARACTER, MARKERS, Styles, short
 from synthtools.errors import SynthError
 
-# Okabe and Ito's colours and five of Tol's, in an order that alternates dark and light, each with its
-# own dashes and marks: told apart without colour and by the colour-blind.
-_COLOURS = (
-    *("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73"),
-    *("#CC79A7", "#332288", "#999933", "#882255", "#8C8C8C", "#661100"),
-)
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)))
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_REFERENCE = "0.55"
-_NEUTRAL = "0.45"  # of bars that are no corpus
-# How the bars of a first, second … series are filled.
-_FILLS = ((0.85, ""), (0.4, "///"), (0.2, "..."), (0.1, "xxx"))
 # Of more histograms in one panel the outlines alone can be told apart.
 _FEW_FILLED = 3
-_FEW_POINTS = 30
-_MANY_STEPS = 100
 # More points than this are one image inside an SVG.
 _MANY_POINTS = 2000
 _PIE_RADIUS = 0.46
@@ -57,8 +44,8 @@ _STYLE = {
 # More names than that are written small; inches that a name takes.
 _MANY_NAMES = 20
 _NAME_HEIGHT = 0.1
-# Inches: a character of a name or a legend at 7 points, of a title at 9, of the small print at 5.5.
-_CHARACTER, _TITLE_CHARACTER, _SMALL_CHARACTER = 0.052, 0.079, 0.044
+# Inches: a character of a title at 9 points, of the small print at 5.5; a line of each.
+_TITLE_CHARACTER, _SMALL_CHARACTER = 0.079, 0.044
 _LEGEND_LINE, _TITLE_LINE, _SMALL_LINE = 0.143, 0.17, 0.11
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -95,10 +82,10 @@ def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "sy
         # A name needs a line of its own, however many there are, and room beside the bars.
         most = max(len(panel.names) for panel in picture.panels)
         tall = most > _MANY_NAMES
-        longest = max((len(_short(n)) for p in picture.panels for n in p.names), default=0)
-        width = columns * (size[0] + _CHARACTER * max(0, longest - 20))
+        longest = max((len(short(n)) for p in picture.panels for n in p.names), default=0)
+        width = columns * (size[0] + CHARACTER * max(0, longest - 20))
         height = rows * max(size[1], _NAME_HEIGHT * most + 0.9)
-        styles = _Styles(picture)
+        styles = Styles(picture)
         legend = styles.legend(width)
         title = (
             [] if inline else textwrap.wrap(literal(picture.finding), int(width / _TITLE_CHARACTER))
@@ -134,85 +121,6 @@ def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "sy
     return data.getvalue()
 
 
-class _Styles:
-    """How each name of a picture is drawn: the same in all its panels, no two alike.
-
-    Corpora come first, in the order in which they were named, so that each has one colour in all
-    figures of a run.
-    """
-
-    def __init__(self, picture: Picture) -> None:
-        curves = [
-            series.corpus or series.name
-            for panel in picture.panels
-            for series in panel.series
-            if not series.reference and series.form != "named"
-        ]
-        self._numbers = {
-            name: n for n, name in enumerate(dict.fromkeys([*picture.corpora, *curves]))
-        }
-        self._corpora = frozenset(picture.corpora)
-        self._panels = [panel for panel in picture.panels if len(panel.series) > 1]
-
-    def number(self, series: Series) -> int:
-        return self._numbers[series.corpus or series.name]
-
-    def colour(self, series: Series) -> str:
-        if series.reference:
-            return _REFERENCE
-        return _COLOURS[self.number(series) % len(_COLOURS)]
-
-    def of_bars(self, panel: Panel, series: Series) -> tuple[list[str], dict[str, Any]]:
-        """A colour for each name of the panel, and how this series fills it."""
-        alone = series.name in self._corpora
-        keys = [series.name if alone else name for name in panel.names]
-        colours = [
-            _COLOURS[self._numbers[key] % len(_COLOURS)] if key in self._corpora else _NEUTRAL
-            for key in keys
-        ]
-        place = 0 if alone else panel.series.index(series)
-        alpha, hatch = _FILLS[place % len(_FILLS)]
-        return colours, {"alpha": alpha, "hatch": hatch}
-
-    def legend(self, width: float) -> list[list[tuple[str, Any]]]:
-        """Rows of (name, handle) that fit into so many inches; none where nothing is to be told apart."""
-        from matplotlib.lines import Line2D
-        from matplotlib.patches import Patch
-
-        handles: dict[str, Any] = {}
-        for panel in self._panels:
-            for series in panel.series:
-                if series.form == "named":
-                    colours, fill = self.of_bars(panel, series)
-                    colour = colours[0] if series.name in self._corpora else _NEUTRAL
-                    handle = Patch(facecolor=colour, edgecolor="white", **fill)
-                elif series.form == "pies":
-                    handle = Patch(facecolor=self.colour(series))
-                elif series.form == "points" or panel.is_map:
-                    mark = _MARKERS[self.number(series) % len(_MARKERS)]
-                    handle = Line2D([], [], color=self.colour(series), marker=mark, linestyle="")
-                else:
-                    handle = Line2D([], [], color=self.colour(series), **self.line(series))
-                handles.setdefault(_short(series.name), handle)
-        if not handles:
-            return []
-        columns = int(width / (0.6 + _CHARACTER * max(map(len, handles))))
-        columns = min(max(1, columns), len(handles))
-        entries = list(handles.items())
-        return [entries[start : start + columns] for start in range(0, len(entries), columns)]
-
-    def line(self, series: Series) -> dict[str, Any]:
-        """Dashes and marks of a curve; of a reference, noise behind a curve or a line beside it."""
-        few = len(series.x) <= _FEW_POINTS
-        if series.reference:
-            noise = len(series.x) > _MANY_STEPS
-            style = {"linewidth": 0.5, "alpha": 0.7} if noise else {"linewidth": 0.9}
-            return {"linestyle": "-" if noise else _DASHES[2], **style}
-        number = self.number(series)
-        marker = _MARKERS[number % len(_MARKERS)] if few and series.form == "line" else None
-        return {"linestyle": _DASHES[number % len(_DASHES)], "marker": marker, "markersize": 3}
-
-
 def _legend(figure: Any, rows: list[list[tuple[str, Any]]], corner: tuple[float, float]) -> None:
     """Below the axes: nothing that is plotted is covered."""
     columns = len(rows[0])
@@ -235,7 +143,7 @@ def _legend(figure: Any, rows: list[list[tuple[str, Any]]], corner: tuple[float,
         text.set_text(name)
 
 
-def _panel(axes: Any, panel: Panel, styles: _Styles) -> None:
+def _panel(axes: Any, panel: Panel, styles: Styles) -> None:
     axes.set_title(textwrap.fill(literal(panel.title), 48), loc="left")
     if panel.note:
         note = textwrap.shorten(literal(panel.note), 80, placeholder=" …")
@@ -272,7 +180,7 @@ def _panel(axes: Any, panel: Panel, styles: _Styles) -> None:
         _plain_numbers(axes.yaxis, *axes.get_ylim())
 
 
-def _plain(axes: Any, series: Series, styles: _Styles, filled: bool) -> None:
+def _plain(axes: Any, series: Series, styles: Styles, filled: bool) -> None:
     x, y, colour = np.asarray(series.x, float), np.asarray(series.y, float), styles.colour(series)
     if series.form == "bars":
         if filled:
@@ -284,7 +192,7 @@ def _plain(axes: Any, series: Series, styles: _Styles, filled: bool) -> None:
             x,
             y,
             s=16 if len(x) <= 200 else 3,
-            marker=_MARKERS[styles.number(series) % len(_MARKERS)],
+            marker=MARKERS[styles.number(series) % len(MARKERS)],
             color=colour,
             alpha=0.6,
             linewidths=0,
@@ -297,7 +205,7 @@ def _plain(axes: Any, series: Series, styles: _Styles, filled: bool) -> None:
         axes.plot(x, y, color=colour, **styles.line(series))
 
 
-def _pies(axes: Any, panel: Panel, styles: _Styles) -> None:
+def _pies(axes: Any, panel: Panel, styles: Styles) -> None:
     """A pie at each place, its area as what lies there; the largest fills a cell of the grid."""
     from matplotlib.patches import Wedge
 
@@ -320,14 +228,14 @@ def _pies(axes: Any, panel: Panel, styles: _Styles) -> None:
     axes.set(xticks=sorted(set(x.tolist())), yticks=sorted(set(y.tolist())), aspect="equal")
 
 
-def _map(axes: Any, panel: Panel, styles: _Styles) -> None:
+def _map(axes: Any, panel: Panel, styles: Styles) -> None:
     for turn in range(_ROUNDS):
         for place, series in enumerate(panel.series):
             axes.scatter(
                 np.asarray(series.x, float)[turn::_ROUNDS],
                 np.asarray(series.y, float)[turn::_ROUNDS],
                 s=12,
-                marker=_MARKERS[styles.number(series) % len(_MARKERS)],
+                marker=MARKERS[styles.number(series) % len(MARKERS)],
                 color=styles.colour(series),
                 alpha=0.75,
                 linewidths=0.3,
@@ -338,7 +246,7 @@ def _map(axes: Any, panel: Panel, styles: _Styles) -> None:
     axes.set(xticks=[], yticks=[])
 
 
-def _named(axes: Any, panel: Panel, series: Series, number_: int, styles: _Styles) -> None:
+def _named(axes: Any, panel: Panel, series: Series, number_: int, styles: Styles) -> None:
     height = 0.8 / len(panel.series)
     places = np.arange(len(panel.names)) + (number_ - (len(panel.series) - 1) / 2) * height
     x, errors = np.asarray(series.x, float), None
@@ -363,7 +271,7 @@ def _named(axes: Any, panel: Panel, series: Series, number_: int, styles: _Style
 
 def _name_rows(axes: Any, panel: Panel) -> None:
     size = {"fontsize": 5.5} if len(panel.names) > _MANY_NAMES else {}
-    axes.set_yticks(range(len(panel.names)), [_short(name) for name in panel.names], **size)
+    axes.set_yticks(range(len(panel.names)), [short(name) for name in panel.names], **size)
     spare = max(0.0, (4 - len(panel.names)) / 2)  # a few bars need not be fat
     axes.set_ylim(len(panel.names) - 0.5 + spare, -0.5 - spare)
     if not panel.x_log:
@@ -394,8 +302,3 @@ def _compact(value: float) -> str:
     power = math.floor(math.log10(value) + 1e-9)
     first = f"{value / 10.0**power:.3g}"
     return ("" if first == "1" else f"{first}·") + "10" + str(power).translate(_SUPERSCRIPTS)
-
-
-def _short(name: str) -> str:
-    name = literal(name)
-    return name if len(name) <= 60 else "…" + name[-59:]

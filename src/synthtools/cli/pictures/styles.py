@@ -1,0 +1,107 @@
+"""How each name of a picture is drawn: its colour, dashes and mark, and its place in the legend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from synthtools.cli.pictures.chart import Panel, Picture, Series, literal
+
+# Okabe and Ito's colours and five of Tol's, in an order that alternates dark and light, each with its
+# own dashes and marks: told apart without colour and by the colour-blind.
+_COLOURS = (
+    *("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73"),
+    *("#CC79A7", "#332288", "#999933", "#882255", "#8C8C8C", "#661100"),
+)
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_REFERENCE = "0.55"
+_NEUTRAL = "0.45"  # of bars that are no corpus
+# How the bars of a first, second … series are filled.
+_FILLS = ((0.85, ""), (0.4, "///"), (0.2, "..."), (0.1, "xxx"))
+_FEW_POINTS = 30
+_MANY_STEPS = 100
+CHARACTER = 0.052  # inches, of a name or a legend at 7 points
+
+
+class Styles:
+    """How each name of a picture is drawn: the same in all its panels, no two alike.
+
+    Corpora come first, in the order in which they were named, so that each has one colour in all
+    figures of a run.
+    """
+
+    def __init__(self, picture: Picture) -> None:
+        curves = [
+            series.corpus or series.name
+            for panel in picture.panels
+            for series in panel.series
+            if not series.reference and series.form != "named"
+        ]
+        self._numbers = {
+            name: n for n, name in enumerate(dict.fromkeys([*picture.corpora, *curves]))
+        }
+        self._corpora = frozenset(picture.corpora)
+        self._panels = [panel for panel in picture.panels if len(panel.series) > 1]
+
+    def number(self, series: Series) -> int:
+        return self._numbers[series.corpus or series.name]
+
+    def colour(self, series: Series) -> str:
+        if series.reference:
+            return _REFERENCE
+        return _COLOURS[self.number(series) % len(_COLOURS)]
+
+    def of_bars(self, panel: Panel, series: Series) -> tuple[list[str], dict[str, Any]]:
+        """A colour for each name of the panel, and how this series fills it."""
+        alone = series.name in self._corpora
+        keys = [series.name if alone else name for name in panel.names]
+        colours = [
+            _COLOURS[self._numbers[key] % len(_COLOURS)] if key in self._corpora else _NEUTRAL
+            for key in keys
+        ]
+        place = 0 if alone else panel.series.index(series)
+        alpha, hatch = _FILLS[place % len(_FILLS)]
+        return colours, {"alpha": alpha, "hatch": hatch}
+
+    def legend(self, width: float) -> list[list[tuple[str, Any]]]:
+        """Rows of (name, handle) that fit into so many inches; none where nothing is to be told apart."""
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+
+        handles: dict[str, Any] = {}
+        for panel in self._panels:
+            for series in panel.series:
+                if series.form == "named":
+                    colours, fill = self.of_bars(panel, series)
+                    colour = colours[0] if series.name in self._corpora else _NEUTRAL
+                    handle = Patch(facecolor=colour, edgecolor="white", **fill)
+                elif series.form == "pies":
+                    handle = Patch(facecolor=self.colour(series))
+                elif series.form == "points" or panel.is_map:
+                    mark = MARKERS[self.number(series) % len(MARKERS)]
+                    handle = Line2D([], [], color=self.colour(series), marker=mark, linestyle="")
+                else:
+                    handle = Line2D([], [], color=self.colour(series), **self.line(series))
+                handles.setdefault(short(series.name), handle)
+        if not handles:
+            return []
+        columns = int(width / (0.6 + CHARACTER * max(map(len, handles))))
+        columns = min(max(1, columns), len(handles))
+        entries = list(handles.items())
+        return [entries[start : start + columns] for start in range(0, len(entries), columns)]
+
+    def line(self, series: Series) -> dict[str, Any]:
+        """Dashes and marks of a curve; of a reference, noise behind a curve or a line beside it."""
+        few = len(series.x) <= _FEW_POINTS
+        if series.reference:
+            noise = len(series.x) > _MANY_STEPS
+            style = {"linewidth": 0.5, "alpha": 0.7} if noise else {"linewidth": 0.9}
+            return {"linestyle": "-" if noise else _DASHES[2], **style}
+        number = self.number(series)
+        marker = MARKERS[number % len(MARKERS)] if few and series.form == "line" else None
+        return {"linestyle": _DASHES[number % len(_DASHES)], "marker": marker, "markersize": 3}
+
+
+def short(name: str) -> str:
+    name = literal(name)
+    return name if len(name) <= 60 else "…" + name[-59:]
