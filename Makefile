@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 VLLM := .venv-vllm
 VLLM_READY := $(VLLM)/.ready
 
-.PHONY: help demo test nightly test-vllm lint docs bench faults clean
+.PHONY: help demo test nightly test-vllm lint docs cases bench faults clean
 
 help:
 	@echo "make demo       edit human text with the built-in model and show its perplexity before and after"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-vllm  the tests of the vLLM backends, on the CPU build of vLLM (3.5 GB)"
 	@echo "make lint       ruff"
 	@echo "make docs       man pages and completions, from the code"
+	@echo "make cases      runs the regression cases and writes what they print now"
 	@echo "make bench      the benchmarks"
 	@echo "make faults     what goes wrong on real machines, done on purpose; about an hour, CASES='kills servers' for some"
 
@@ -53,6 +54,10 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate_pages.py
+
+cases: $(READY)
+	-@PATH="$(BIN):$$PATH" REFRESH_CASES=1 $(BIN)/python -m pytest -n auto -q tests/test_cases.py
+	@git diff --stat tests/cases
 
 bench: $(READY)
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m benchmarks

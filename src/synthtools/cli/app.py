@@ -103,7 +103,7 @@ def _hold_standard_streams() -> None:
 
 def _run() -> int:
     try:
-        return build()(standalone_mode=False) or 0
+        return build()(standalone_mode=False, prog_name="synth") or 0
     except OutputClosed:
         return 0
     except SynthError as error:
