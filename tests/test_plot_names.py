@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from synthtools.cli import pictures
 from synthtools.cli.pictures import fonts, page
 from synthtools.cli.pictures.chart import Panel, Picture, Series, bars, extremes, literal
 from synthtools.cli.pictures.drawing import render
@@ -135,3 +136,32 @@ def test_findings() -> None:
     assert extremes("Median", {"a": 2.0, "b": 1.0, "c": 1234.5}) == "Median from 1 (b) to 1,234 (c)"
     assert extremes("Median", {"a": None, "b": 12345.0}) == "Median 12,345"
     assert extremes("Median", {}) == ""
+
+
+def test_clusters_of_near_duplicates_are_drawn_by_size() -> None:
+    report = {"kind": "ngram-hash-duplicates", "threshold": 0.8, "documents": 20, "by_input": []}
+    report |= {"documents_in_clusters": 0, "clusters": 0, "largest_cluster": 0, "cluster_sizes": []}
+    alone = pictures.picture(report)
+    assert alone.finding == "No near-duplicates among 20 documents"
+    assert alone.panels[0].series[0].x == [20]
+    sizes = [[2, 1], [3, 1], [5, 1], [6, 1]]
+    report |= {"documents_in_clusters": 16, "clusters": 4, "cluster_sizes": sizes}
+    (panel,) = pictures.picture(report | {"largest_cluster": 6}).panels
+    assert panel.names == ["alone", "2", "3", "4 to 7"]
+    assert panel.series[0].x == [4, 2, 3, 11]
+
+
+def test_the_response_as_a_density_leaves_nothing_out() -> None:
+    even, uneven = [1] * 10, [0, 0, 0, 0, 0, 0, 1, 2, 30, 67]
+    inputs = [
+        {"name": name, "response": response, "effective_buckets": 1.0, "ngrams": 1, "documents": 1}
+        | {"entropy": 0.0, "gini": 0.0, "top_1_percent": 0.0}
+        for name, response in (("even", even), ("uneven", uneven))
+    ]
+    report = {"kind": "ngram-hash-compare", "buckets": 10, "inputs": inputs}
+    density, ranked = pictures.picture(report).panels
+    assert [sum(series.y) for series in density.series] == pytest.approx([100, 100])
+    assert max(density.series[0].y) == 100  # all of the even one's buckets are in one bin
+    assert density.series[1].x[0] <= 0.1 and density.series[1].x[-1] >= 6.7
+    assert density.note == "empty of 10 buckets: uneven 6"
+    assert list(ranked.series[1].y) == [0.67, 0.3, 0.02, 0.01]

@@ -144,7 +144,7 @@ def _legend(figure: Any, rows: list[list[tuple[str, Any]]], corner: tuple[float,
 
 
 def _panel(axes: Any, panel: Panel, styles: Styles) -> None:
-    axes.set_title(textwrap.fill(literal(panel.title), 48), loc="left")
+    axes.set_title(textwrap.fill(literal(panel.title), 40), loc="left")
     if panel.note:
         note = textwrap.shorten(literal(panel.note), 80, placeholder=" …")
         axes.annotate(

@@ -43,7 +43,7 @@ def summary(report: dict[str, Any]) -> Picture:
                 "Tokens",
                 "probability of the token",
                 "tokens (%)",
-                [Series("tokens", tokens["edges"], shares, "bars")],
+                [Series("tokens", tokens["edges"], shares, "bars", corpus="documents")],
                 from_zero=True,
             )
         )
