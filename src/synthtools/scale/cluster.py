@@ -9,6 +9,8 @@ import pickle
 import secrets
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +20,7 @@ from typing import Any, TypeVar
 
 from synthtools import __version__
 from synthtools.errors import SynthError, UsageError
-from synthtools.scale import remote
+from synthtools.scale import remains, remote
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -67,8 +69,10 @@ class Cluster:
         self.ray = ray = _import()
         local = address == LOCAL
         where: dict[str, Any] = {"address": address} if not local else {"address": "local"}
+        self._remains: subprocess.Popen[bytes] | None = None
         if local:
             where |= {"num_cpus": cores, "include_dashboard": False}
+            self._remains = _watched()
         try:
             with _own_signals():
                 ray.init(
@@ -78,6 +82,7 @@ class Cluster:
                     configure_logging=True,
                 )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            self._unwatched()
             raise SynthError(f"--ray {address}: {_why(address, error)}") from error
         total = ray.cluster_resources()
         self.cpus = max(1, int(total.get("CPU", 1)))
@@ -90,6 +95,12 @@ class Cluster:
     def close(self) -> None:
         with _own_signals():
             self.ray.shutdown()
+        self._unwatched()
+
+    def _unwatched(self) -> None:
+        if self._remains is not None:
+            self._remains.kill()
+            self._remains.wait()
 
     def _job(self, function: Callable[[Any], Any]) -> remote.Job:
         import cloudpickle
@@ -166,6 +177,17 @@ class Cluster:
                 self.ray.cancel(reference, recursive=False)
             except Exception:  # already done, or the connection is gone: nothing to cancel
                 return
+
+
+def _watched() -> subprocess.Popen[bytes] | None:
+    """A process that ends what a local Ray leaves behind should this one be killed."""
+    if not os.path.isdir("/proc/self"):
+        return None
+    words = [sys.executable, "-I", "-S", remains.__file__, str(os.getpid())]
+    null = subprocess.DEVNULL
+    return subprocess.Popen(  # noqa: S603 (our own words)
+        words, stdin=null, stdout=null, stderr=null, start_new_session=True
+    )
 
 
 def value_of(outcome: remote.Outcome) -> Any:

@@ -1,0 +1,64 @@
+"""A run that is killed leaves nothing of the Ray that it started: here processes named like Ray's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from synthtools.scale import remains
+
+# A driver that has the watcher and, in sessions of their own, a process of its Ray and one of another's.
+DRIVER = f"""
+import os, subprocess, sys, time
+sleep = [sys.executable, "-c", "import time; time.sleep(300)"]
+pids = [
+    subprocess.Popen([*sleep, f"--log-dir=/tmp/ray/session_2026-01-02_{{n}}/logs"], start_new_session=True).pid
+    for n in (os.getpid(), f"{{os.getpid()}}1")
+]
+subprocess.Popen([sys.executable, "-I", "-S", {remains.__file__!r}, str(os.getpid())])
+print(*pids, flush=True)
+time.sleep(300)
+"""
+
+
+def runs(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return status != "Z"
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("it did not come to pass in a minute")
+
+
+def killed(code: str) -> list[int]:
+    """Starts a driver, kills it when it has told numbers: those."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        numbers = [int(word) for word in driver.stdout.readline().split()]
+        driver.kill()
+    return numbers
+
+
+def test_what_is_left_is_ended_and_nothing_else() -> None:
+    own, other = killed(DRIVER)
+    try:
+        wait_until(lambda: not runs(own))
+        assert runs(other)
+    finally:
+        os.kill(other, signal.SIGKILL)
