@@ -48,7 +48,6 @@ def _kinds() -> dict[str, Kind]:
     data, bad = "../in.jsonl", "../bad.jsonl"
     skip = ("--on-error", "skip", "--rejects", "r.jsonl")
     tiny = ("--model", "@")
-    small = ("--context", 64, "--batch", 4, "--tokens", 256 * 5, "--checkpoint-every", 2)
     shards = ("--shard-size", 15, "-o", "c/")
     asked = ("generate", data, *tiny, "--continue", 4, "--max-new-tokens", 4)
     resume, force = ("--resume",), ("--force",)
@@ -77,27 +76,6 @@ def _kinds() -> dict[str, Kind]:
         ),
         "page": Kind(("plot", "../report.json", "-o", "p.html", *force)),
         "answers": Kind((*asked, *shards), resume),
-        "train": Kind(
-            ("train", data, "--arch", "llama-tiny", "--train-tokenizer", 400, *small, "-o", "m"),
-            resume,
-        ),
-        "unlearn": Kind(
-            (
-                *(
-                    "unlearn",
-                    *tiny,
-                    "--forget",
-                    data,
-                    "--replay",
-                    "../replay.jsonl",
-                    *small,
-                    "-o",
-                    "m",
-                ),
-                *("--compare-tokens", 0),
-            ),
-            resume,
-        ),
     }
 
 
@@ -150,20 +128,10 @@ def _stepper() -> Stepper:
 def _content(place: Path) -> dict[str, bytes]:
     """What lies in a folder, but for what tells of the clock."""
     return {
-        str(path.relative_to(place)): _CLOCK.sub(b"", _of_the_run(path))
+        str(path.relative_to(place)): _CLOCK.sub(b"", path.read_bytes())
         for path in sorted(place.rglob("*"))
         if path.is_file()
     }
-
-
-def _of_the_run(path: Path) -> bytes:
-    """What a file holds, but for how a training run was called: with ``--resume`` or without."""
-    content = path.read_bytes()
-    if path.name != "report.json" or not content.endswith(b"}\n"):
-        return content
-    report = json.loads(content)
-    del report["made_by"]
-    return json.dumps(report).encode()
 
 
 def _everything(place: Path) -> dict[str, tuple[int, bytes]]:
@@ -204,10 +172,8 @@ class _Place:
         """What stands under a name that is not hidden is whole: the old one's or the new one's."""
         for name, content in _content(self.folder).items():
             parts = Path(name).parts
-            if any(part.startswith(".") for part in parts) or "training" in parts:
+            if any(part.startswith(".") for part in parts):
                 continue
-            if parts[0] in ("m",) and parts[-1] != "model.safetensors":
-                continue  # a directory is a model once it has weights
             whole = (self.wanted.get(name), self.before.get(name))
             sound(content in whole, f"{step}: {name} is half written")
 
@@ -221,7 +187,6 @@ class _Place:
 
 def _inputs(folder: Path) -> None:
     lines = human(folder, 40, "in.jsonl").read_text().splitlines()
-    human(folder, 30, "replay.jsonl")
     (folder / "bad.jsonl").write_text("\n".join([*lines[:5], "{", *lines[5:9], "[]"]) + "\n")
     (folder / "wide.jsonl").write_text("\n".join([*lines, '{"id":"x","text":"a","more":[1]}']))
     if not (folder / "report.json").exists():
