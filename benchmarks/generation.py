@@ -11,7 +11,7 @@ import torch
 from benchmarks.common import in_turns, machine, model_name, texts
 from synthtools.lm.generation import Prompt, Sampling, open_generator
 from synthtools.lm.loading import ModelName
-from synthtools.lm.scorer import Settings
+from synthtools.lm.settings import Settings
 
 TOKENS = 64
 ROWS = 64

@@ -12,8 +12,9 @@ import torch
 
 from benchmarks.common import in_turns, machine, model_name, texts
 from synthtools.lm.loading import ModelName
-from synthtools.lm.scorer import Settings, open_model
+from synthtools.lm.scorer import open_model
 from synthtools.lm.scores import Request
+from synthtools.lm.settings import Settings
 from synthtools.lm.torch_backend import _batches
 
 

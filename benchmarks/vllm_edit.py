@@ -11,7 +11,8 @@ import random
 from benchmarks.common import in_turns, machine, model_name, texts
 from synthtools.curate.edit import Rules, edit
 from synthtools.lm.loading import ModelName, load_tokenizer
-from synthtools.lm.scorer import Settings, open_model
+from synthtools.lm.scorer import open_model
+from synthtools.lm.settings import Settings
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from benchmarks.generation import TOKENS, prompts
 from synthtools.lm.generation import Sampling, open_generator
 from synthtools.lm.loading import ModelName
 from synthtools.lm.prompting import Prompted
-from synthtools.lm.scorer import Settings
+from synthtools.lm.settings import Settings
 
 
 def main() -> None:

@@ -6,8 +6,9 @@ it keeps what vLLM returns and looks at nothing.
 
 from benchmarks.common import in_turns, machine, model_name, texts
 from synthtools.lm.loading import ModelName
-from synthtools.lm.scorer import Settings, open_model
+from synthtools.lm.scorer import open_model
 from synthtools.lm.scores import Request
+from synthtools.lm.settings import Settings
 
 
 def main() -> None:

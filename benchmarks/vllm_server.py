@@ -19,7 +19,7 @@ from benchmarks.common import in_turns, machine, model_name
 from benchmarks.generation import TOKENS, prompts
 from synthtools.lm.generation import Sampling, Traffic, open_generator
 from synthtools.lm.loading import ModelName
-from synthtools.lm.scorer import Settings
+from synthtools.lm.settings import Settings
 
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", 32))
 

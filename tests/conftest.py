@@ -132,8 +132,9 @@ def open_on_cpu() -> Callable[..., LanguageModel]:
     """Opens a model on the CPU with torch: ``open_on_cpu(name, context=64, …)``; the settings are
     those of ``scorer.Settings``."""
     from synthtools.lm.loading import ModelName
-    from synthtools.lm.scorer import Settings, open_model
+    from synthtools.lm.scorer import open_model
     from synthtools.lm.scores import Request
+    from synthtools.lm.settings import Settings
 
     def opened(name: Path | str, **settings: Any) -> LanguageModel:
         model = ModelName(str(name), tokenizer=settings.pop("tokenizer", None))

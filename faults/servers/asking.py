@@ -15,7 +15,7 @@ def generated(url: str, *, tries: int = 2, timeout: float = 5.0, patience: float
     from synthtools.lm import server_pool
     from synthtools.lm.generation import Prompt, Sampling, Traffic, open_generator
     from synthtools.lm.loading import ModelName
-    from synthtools.lm.scorer import Settings
+    from synthtools.lm.settings import Settings
 
     settings = Settings(ModelName("tiny"), server=url)
     traffic = Traffic(tries=tries, timeout=timeout, patience=patience, requests=2)
@@ -33,8 +33,9 @@ def scored(url: str) -> Any:
     """Scores of two texts, in this process."""
     from synthtools.lm import server_http, server_pool
     from synthtools.lm.loading import ModelName
-    from synthtools.lm.scorer import Settings, open_model
+    from synthtools.lm.scorer import open_model
     from synthtools.lm.scores import Request
+    from synthtools.lm.settings import Settings
 
     settings = Settings(ModelName("tiny", tokenizer=str(model())), server=url, patience=1.0)
     request = Request(candidates=1)

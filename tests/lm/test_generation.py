@@ -16,7 +16,7 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.lm.generation import Answer, Generator, Prompt, Sampling, Traffic, open_generator
 from synthtools.lm.loading import ModelName
 from synthtools.lm.sampling import choose
-from synthtools.lm.scorer import Settings
+from synthtools.lm.settings import Settings
 
 GREEDY = Sampling(temperature=0, max_new_tokens=24)
 

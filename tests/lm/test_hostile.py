@@ -17,8 +17,9 @@ import torch
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm import server_backend, server_http
 from synthtools.lm.loading import ModelName, load_weights
-from synthtools.lm.scorer import LanguageModel, Settings
+from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import Request
+from synthtools.lm.settings import Settings
 
 
 @pytest.fixture

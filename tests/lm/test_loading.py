@@ -19,8 +19,9 @@ from safetensors.torch import load_file, save_file
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.devices import choose
 from synthtools.lm.loading import ModelName, load_tokenizer
-from synthtools.lm.scorer import LanguageModel, Settings, device_list, open_model, torch_dtype
+from synthtools.lm.scorer import LanguageModel, device_list, open_model, torch_dtype
 from synthtools.lm.scores import Request
+from synthtools.lm.settings import Settings
 from synthtools.training.tokenizer import train_tokenizer
 
 Open = Callable[..., LanguageModel]

@@ -16,8 +16,9 @@ import pytest
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm import server_http, server_pool
 from synthtools.lm.loading import ModelName
-from synthtools.lm.scorer import LanguageModel, Settings, open_model
+from synthtools.lm.scorer import LanguageModel, open_model
 from synthtools.lm.scores import Request, Sequence
+from synthtools.lm.settings import Settings
 
 Answer = tuple[int, bytes]
 

@@ -15,7 +15,7 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.lm import server_generation, server_pool
 from synthtools.lm.generation import Answer, Prompt, Sampling, Traffic, open_generator
 from synthtools.lm.loading import ModelName
-from synthtools.lm.scorer import Settings
+from synthtools.lm.settings import Settings
 
 Fault = Callable[[str, dict[str, Any]], Any]
 SAMPLING = Sampling(max_new_tokens=16)

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrained
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.loading import ModelName
-from synthtools.lm.scorer import Settings
+from synthtools.lm.settings import Settings
 from synthtools.lm.vectors import VectorModel, open_vector_model, unit_length
 
 POSITIONS = 64

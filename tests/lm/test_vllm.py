@@ -24,8 +24,9 @@ from synthtools.curate.edit import Rules
 from synthtools.curate.editing import edited_by_model
 from synthtools.errors import SynthError
 from synthtools.lm.loading import ModelName
-from synthtools.lm.scorer import LanguageModel, Settings, Tokenised, open_model
+from synthtools.lm.scorer import LanguageModel, Tokenised, open_model
 from synthtools.lm.scores import Request, Scores
+from synthtools.lm.settings import Settings
 from synthtools.records.identity import Keys
 from synthtools.records.inputs import find_shards
 from synthtools.records.reading import read

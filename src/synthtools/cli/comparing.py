@@ -23,8 +23,10 @@ from synthtools.measure.two_models import Sampling, log_ratio
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.inputs import Shard
 from synthtools.records.reading import read, require_text, without
+from synthtools.records.rejects import Rejects
 
 _STORED = "fields of the records"
+_SCORES = ("ppl", "nll", "n_tokens")
 # What ``generate`` writes of how it drew an answer.
 _DRAWN = ("generate_temperature", "generate_top_p", "generate_top_k")
 
@@ -106,7 +108,15 @@ def run_comparison(
         UsageError: nothing is there to compare.
     """
     models = model.names()
-    with Run("ppl", reading) as run:
+    several = len(models) > 1
+
+    def check(batch: Batch) -> None:
+        if several or not _has_scores(batch):
+            _with_texts(batch, options, Rejects())
+        else:
+            _refuse_unsound(batch, Rejects())
+
+    with Run("ppl", reading, check=check) as run:
         groups = run.groups()
         if len(models) > 1 and len(groups) > 1:
             raise UsageError(
@@ -163,14 +173,7 @@ class _Scoring:
         """Sound records with the texts that scoring needs."""
         rejects = self._run.rejects_of(again)
         for batch in self._run.counted(shards, read(shards, rejects), rejects):
-            yield self._with_texts(batch, again)
-
-    def _with_texts(self, batch: Batch, again: bool) -> Batch:
-        rejects = self._run.rejects_of(again)
-        batch = require_text(batch, self._options.text_field, rejects)
-        if self._options.prompt_field is not None:
-            batch = require_text(batch, self._options.prompt_field, rejects, "--prompt-field")
-        return batch
+            yield _with_texts(batch, self._options, rejects)
 
     def side(self, stack: ExitStack, name: str, shards: list[Shard]) -> Scored:
         """An input; its first record tells whether it is scored already."""
@@ -186,7 +189,7 @@ class _Scoring:
                 self._stored(batch, side)
             return side
         side.scored_by = self._model.names()[0]
-        texts = (self._with_texts(batch, False) for batch in everything)
+        texts = (_with_texts(batch, self._options, self._run.rejects) for batch in everything)
         self.score(stack, side.scored_by, texts, side)
         return side
 
@@ -226,18 +229,9 @@ class _Scoring:
                 self._run.count(len(item.batch))
 
     def _stored(self, batch: Batch, side: Scored) -> None:
-        """Adds the scores that the records hold; a record without any is a bad one."""
-        names = ("ppl", "nll", "n_tokens")
-        bad: dict[int, str] = {}
-        for index, (ppl, nll, tokens) in enumerate(zip(*map(batch.column, names), strict=True)):
-            if ppl is MISSING and nll is MISSING:
-                bad[index] = 'no field "ppl" or "nll", which earlier records of this input have'
-            elif not (_is_score(ppl) and _is_score(nll)) or ppl == 0:
-                bad[index] = 'field "ppl" or "nll" is no number that a perplexity can be'
-            elif tokens is not MISSING and (type(tokens) is not int or tokens < 0):
-                bad[index] = 'field "n_tokens" is no count'
-        batch = without(batch, bad, self._run.rejects)
-        for ppl, nll, tokens in zip(*map(batch.column, names), strict=True):
+        """Adds the scores that the records hold."""
+        batch = _refuse_unsound(batch, self._run.rejects)
+        for ppl, nll, tokens in zip(*map(batch.column, _SCORES), strict=True):
             p = ppl if ppl is not MISSING else None
             n = nll if nll is not MISSING else None
             if p is None and n is not None:
@@ -248,6 +242,27 @@ class _Scoring:
             side.nll.append(np.nan if n is None else float(n))
             side.tokens.append(-1 if tokens is MISSING else tokens)
         self._run.count(len(batch))
+
+
+def _with_texts(batch: Batch, options: Comparing, rejects: Rejects) -> Batch:
+    """The records that have what is scored."""
+    batch = require_text(batch, options.text_field, rejects)
+    if options.prompt_field is not None:
+        batch = require_text(batch, options.prompt_field, rejects, "--prompt-field")
+    return batch
+
+
+def _refuse_unsound(batch: Batch, rejects: Rejects) -> Batch:
+    """The records with scores that can be; one without any is a bad one."""
+    bad: dict[int, str] = {}
+    for index, (ppl, nll, tokens) in enumerate(zip(*map(batch.column, _SCORES), strict=True)):
+        if ppl is MISSING and nll is MISSING:
+            bad[index] = 'no field "ppl" or "nll", which earlier records of this input have'
+        elif not (_is_score(ppl) and _is_score(nll)) or ppl == 0:
+            bad[index] = 'field "ppl" or "nll" is no number that a perplexity can be'
+        elif tokens is not MISSING and (type(tokens) is not int or tokens < 0):
+            bad[index] = 'field "n_tokens" is no count'
+    return without(batch, bad, rejects)
 
 
 def _has_scores(batch: Batch) -> bool:

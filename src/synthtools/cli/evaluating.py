@@ -19,9 +19,12 @@ from synthtools.cli.run import Run
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import pairing, suites, warning
 from synthtools.evaluate.session import Session, Wanted
-from synthtools.records.batch import JsonBatch
+from synthtools.records.batch import Batch, JsonBatch
+from synthtools.records.inputs import find_shards
 from synthtools.records.jsonl import json_bytes
 from synthtools.records.outputs import open_sink
+from synthtools.records.reading import require_text
+from synthtools.records.rejects import Rejects
 from synthtools.records.sink import Sink
 from synthtools.reports import document
 from synthtools.reports.document import number
@@ -166,13 +169,28 @@ def run_evaluation(
     # What is not there is told before a model is loaded.
     paths = suites.files(names, wanted)
     reading = Inputs(on_error=bad.on_error, rejects=bad.rejects, quiet=bad.quiet)
-    with Run("eval", reading, beside=paths, bar=False, inputs=False) as run:
+    settings = model.settings(jobs) if model.model else None
+    judge = judging.settings(model, jobs)
+    of_domains = {shard.name for _, path in wanted.valid for shard in find_shards([path])}
+
+    def check(batch: Batch) -> None:
+        if batch.source in of_domains:
+            require_text(batch, "text", Rejects())
+
+    with Run(
+        "eval",
+        reading,
+        beside=paths,
+        bar=False,
+        inputs=False,
+        check_beside=check,
+    ) as run:
         samples = _Samples(results.samples, results.force, run, before is not None)
         try:
             session = Session(
                 wanted,
-                model.settings(jobs) if model.model else None,
-                judging.settings(model, jobs),
+                settings,
+                judge,
                 samples.keep,
                 run.rejects,
                 (lambda _: None) if bad.quiet else terminal.remark,

@@ -23,6 +23,8 @@ from synthtools.records.batch import Batch, Column, JsonBatch
 from synthtools.records.identity import ID_FIELD
 from synthtools.records.journal import Journal
 from synthtools.records.jsonl import json_bytes
+from synthtools.records.reading import require_text
+from synthtools.records.rejects import Rejects
 from synthtools.records.shard_directory import DirectorySink
 
 if TYPE_CHECKING:
@@ -44,11 +46,21 @@ def run_generation(
 ) -> None:
     """Reads prompts, asks models, writes answers."""
     options.check(len(models.names()))
-    ask = asking_of(options, models, jobs)
-    with Run("generate", reading, writing) as run:
+    models.settings(jobs, models.names()[0])
+
+    def check(batch: Batch) -> None:
+        if options.go_on is not None:  # what is asked takes a tokenizer to know
+            require_text(batch, options.field, Rejects(), "--prompt-field")
+        else:
+            list(
+                asking.asked([batch], asking_of(options, models, jobs), Rejects(), options.taken())
+            )
+
+    with Run("generate", reading, writing, check=check) as run:
         if run.done:
             run.finish(_report(run, options, len(models.names())))
             return
+        ask = asking_of(options, models, jobs)
         with ExitStack() as stack:
             work = _Work(run, models, jobs, sampling, options, stack, ask)
             if options.self_instruct is not None:

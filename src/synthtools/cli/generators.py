@@ -11,7 +11,7 @@ from synthtools.cli.parameters import option
 
 if TYPE_CHECKING:
     from synthtools.lm.generation import Traffic
-    from synthtools.lm.scorer import Settings
+    from synthtools.lm.settings import Settings
 
 
 @dataclass(frozen=True)

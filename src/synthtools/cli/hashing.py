@@ -302,7 +302,7 @@ def _embedded(
         yield from_field, False
         return
     from synthtools.lm.loading import ModelName
-    from synthtools.lm.scorer import Settings
+    from synthtools.lm.settings import Settings
     from synthtools.lm.vectors import open_vector_model
     from synthtools.records.vectors import VectorFile
 

@@ -13,7 +13,7 @@ from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
     from synthtools.evaluate.asking import Asking
-    from synthtools.lm.scorer import Settings
+    from synthtools.lm.settings import Settings
 
 
 @dataclass(frozen=True)

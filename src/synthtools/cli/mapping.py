@@ -31,6 +31,14 @@ class Pooling:
     unit: bool
     most: int | None
 
+    def check(self, model: VectorModel, jobs: Jobs) -> None:
+        """Raises UsageError where the options cannot be, whatever the model."""
+        from synthtools.lm.vectors import POOLING
+
+        if self.how is not None and self.how not in POOLING:
+            raise UsageError(f"--pooling {self.how}: use one of {', '.join(POOLING)}")
+        model.settings(jobs)
+
     def open(self, model: VectorModel, jobs: Jobs) -> Any:
         """The model that gives vectors."""
         from synthtools.lm.vectors import open_vector_model
@@ -49,6 +57,7 @@ def run_records(
     pooling: Pooling,
 ) -> None:
     """The records with a field ``embedding``."""
+    pooling.check(model, jobs)
     with Run("embed", reading, writing, text.text_field) as run:
         if run.done:
             run.finish({"vectors": run.totals.get("vectors", 0)})
@@ -74,6 +83,7 @@ def run_map(
 ) -> None:
     """Groups of documents on one map, and how far apart they are."""
     limit = options.check()
+    pooling.check(model, jobs)
     if reading.shard:
         raise UsageError("--shard takes a part of the inputs; a map needs the whole of each")
     text_field = None if options.vector_field else text.text_field

@@ -11,7 +11,7 @@ from synthtools.cli.parameters import operand, option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
-    from synthtools.lm.scorer import Settings
+    from synthtools.lm.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class LoadedModel:
             name: another model than the option's.
         """
         from synthtools.lm.loading import ModelName
-        from synthtools.lm.scorer import Settings
+        from synthtools.lm.settings import Settings
 
         return Settings(
             ModelName(name or self.model, self.revision, self.tokenizer),
@@ -125,7 +125,9 @@ class LocalModel(LoadedModel):
 
     def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
         """The options as ``lm`` takes them (see ``LoadedModel``)."""
-        return replace(super().settings(jobs, name), stride=self.stride)
+        found = replace(super().settings(jobs, name), stride=self.stride)
+        found.refuse_long_stride()
+        return found
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,21 @@ import numpy as np
 
 from synthtools.cli import pictures, quantities, terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Jobs, Output
-from synthtools.errors import RecordError, UsageError
+from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.machine import process
 from synthtools.records.batch import Batch
 from synthtools.records.field_paths import read_along
 from synthtools.records.files import AtomicFile
+from synthtools.records.first_records import look
 from synthtools.records.identity import ID_FIELD, Keys
-from synthtools.records.inputs import Shard, find_shards, part_of, rereadable
+from synthtools.records.inputs import (
+    STDIN,
+    STDIN_NAME,
+    Shard,
+    find_shards,
+    part_of,
+    rereadable,
+)
 from synthtools.records.outputs import form_by_suffix, open_sink
 from synthtools.records.overlap import refuse_overlap
 from synthtools.records.places import place_of
@@ -71,6 +79,9 @@ class Run:
         inputs: whether the tool has inputs besides; else not even stdin is one.
         plot: the picture of the report that ``finish`` draws, None for none.
         further: where more records go, and the option that names it; it stands when the output does.
+        check: given the first record of each input before any output is opened, to raise what is
+            wrong with it; by default the needed fields are asked for. ``check_beside``: likewise of
+            what lies beside.
 
     Attributes:
         arguments: of the command line, by option name.
@@ -91,6 +102,8 @@ class Run:
         inputs: bool = True,
         plot: str | None = None,
         further: tuple[str, str] | None = None,
+        check: Callable[[Batch], object] | None = None,
+        check_beside: Callable[[Batch], object] | None = None,
     ) -> None:
         self.tool = tool
         self.model: dict[str, Any] | None = None
@@ -115,6 +128,8 @@ class Run:
         self._bar = bar
         self._reads = inputs
         self._plot = plot
+        self._check = check or self._require
+        self._check_beside = check_beside
 
     def __enter__(self) -> Self:
         try:
@@ -140,6 +155,10 @@ class Run:
         for name in reading.files or []:
             if not reading.quiet and is_unfinished(place_of(name)):
                 terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
+        if reading.on_error == "fail":
+            look(self.shards, self._check)
+            if self._check_beside is not None:
+                look(self.shards_beside, self._check_beside)
         # First: to open a directory with --force empties it.
         self.rejects = self._open_rejects()
         if writing is not None:
@@ -156,6 +175,9 @@ class Run:
             )
         if self._further is not None:
             self.further = self._open_further(*self._further)
+        report = self.arguments.get("report")
+        if report and not Path(report).absolute().parent.is_dir():
+            raise SynthError(f"--report {report}: there is no directory {Path(report).parent}")
         self._stack.enter_context(
             terminal.progress(f"synth {self.tool}", reading.quiet or not self._bar, self._state)
         )
@@ -288,9 +310,13 @@ class Run:
         more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
         inputs = self.shards if shards is None else shards
         for batch in self.counted(inputs, read(inputs, rejects, **more), rejects):
-            for name, option in self._needed:
-                batch = require_text(batch, name, rejects, option)
-            yield batch
+            yield self._require(batch, rejects)
+
+    def _require(self, batch: Batch, rejects: Rejects | None = None) -> Batch:
+        """The records that have the needed fields."""
+        for name, option in self._needed:
+            batch = require_text(batch, name, rejects or Rejects(), option)
+        return batch
 
     def counted(
         self,
@@ -353,7 +379,7 @@ class Run:
         left = list(self._named)
         groups = []
         for name in names:
-            own = ["<stdin>"] if name == "-" else [shard.name for shard in find_shards([name])]
+            own = [STDIN_NAME] if name == STDIN else [shard.name for shard in find_shards([name])]
             # With --shard the run takes neighbouring shards of all: of a name, some or none.
             count = 0
             for shard_name in own:

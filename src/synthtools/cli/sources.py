@@ -161,7 +161,7 @@ class Reader:
         def batches(kept: Path | None) -> Iterator[Documents]:
             rejects = fate() if kept is None else KeptRejects(fate(), kept)
             for batch in read(shards, rejects):
-                for sound, documents in self._documents(batch, rejects):
+                for sound, documents in documents_of(batch, self._form, rejects):
                     if documents:
                         refuse = partial(_refuse, sound, rejects)
                         yield Documents(documents, sum(map(_size, documents)), refuse)
@@ -184,15 +184,15 @@ class Reader:
             golden,
         )
 
-    def _documents(self, batch: Batch, rejects: Rejects) -> list[tuple[Batch, list[Any]]]:
-        """Sound records, and the document of each."""
-        form = self._form
-        if form.kind == "text":
-            sound = require_text(batch, form.text_field, rejects)
-            return [(sound, sound.column(form.text_field))]
-        if form.kind == "answered":
-            return _answered(batch, form, rejects)
-        return [_conversations(batch, form, rejects)]
+
+def documents_of(batch: Batch, form: Form, rejects: Rejects) -> list[tuple[Batch, list[Any]]]:
+    """Sound records, and the document of each."""
+    if form.kind == "text":
+        sound = require_text(batch, form.text_field, rejects)
+        return [(sound, sound.column(form.text_field))]
+    if form.kind == "answered":
+        return _answered(batch, form, rejects)
+    return [_conversations(batch, form, rejects)]
 
 
 def _refuse(batch: Batch, rejects: Rejects, index: int, reason: str) -> None:

@@ -290,7 +290,7 @@ def _semantic(
             yield semantic_diversity(np.stack(rows) if rows else np.zeros((0, 1)))
         return
     from synthtools.lm.loading import ModelName
-    from synthtools.lm.scorer import Settings
+    from synthtools.lm.settings import Settings
     from synthtools.lm.vectors import open_vector_model
 
     settings = Settings(ModelName(options.vector_model), cores=jobs.jobs, ray=jobs.ray)

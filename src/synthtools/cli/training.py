@@ -18,6 +18,7 @@ from synthtools.cli.sources import (
     Form,
     Reader,
     What,
+    documents_of,
     short_name,
     sources_of,
     validation_of,
@@ -25,7 +26,9 @@ from synthtools.cli.sources import (
 )
 from synthtools.errors import UsageError
 from synthtools.machine import process
+from synthtools.records.batch import Batch
 from synthtools.records.inputs import Shard, find_shards
+from synthtools.records.rejects import Rejects
 from synthtools.reports import document
 
 if TYPE_CHECKING:
@@ -89,7 +92,21 @@ def run_training(
     if plot is not None and watching.dry_run:
         raise UsageError("--plot draws what a run has learned; it does not go with --dry-run")
     beside = [path for _, path in valid]
-    with place as claim, Run("train", inputs, beside=beside, bar=False, plot=plot) as run:
+    form = Form("conversation" if what.sft else "text", text.text_field, conversations)
+
+    def check(batch: Batch) -> None:
+        documents_of(batch, form, Rejects())
+
+    run = Run(
+        "train",
+        inputs,
+        beside=beside,
+        bar=False,
+        plot=plot,
+        check=check,
+        check_beside=check,
+    )
+    with place as claim, run:
         from synthtools.lm.loading import load_tokenizer
         from synthtools.training import parallel
         from synthtools.training.run import run as train
@@ -97,7 +114,6 @@ def run_training(
         parallel.use_cores(jobs)
         ranks = parallel.join(compute.device)
         plan = replace(plan, context=what.context or _context(what))
-        form = Form("conversation" if what.sft else "text", text.text_field, conversations)
         reader = Reader(run, form, hashed=not watching.dry_run)
         shards = [find_shards([path]) for path, _ in named]
         sources = [

@@ -14,11 +14,20 @@ from synthtools.cli.planning import planned, surveyed
 from synthtools.cli.publish import show
 from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
 from synthtools.cli.run import Run
-from synthtools.cli.sources import Form, Reader, short_name, sources_of, validation_of
+from synthtools.cli.sources import (
+    Form,
+    Reader,
+    documents_of,
+    short_name,
+    sources_of,
+    validation_of,
+)
 from synthtools.cli.training import CONTINUED, job_of, own_context, result, show_numbers
 from synthtools.errors import UsageError
 from synthtools.machine import process
+from synthtools.records.batch import Batch
 from synthtools.records.inputs import Shard, find_shards
+from synthtools.records.rejects import Rejects
 from synthtools.reports import document
 
 if TYPE_CHECKING:
@@ -95,7 +104,25 @@ def run_unlearning(
     named = [*what.forget, *(path for path, _ in replayed)]
     inputs = replace(reading, files=named, quiet=quiet)
     beside = [path for _, path in valid]
-    with place as claim, Run("unlearn", inputs, beside=beside, bar=False, plot=plot) as run:
+    kind = "conversation" if what.sft else "answered"
+    asked_form = Form(kind, text.text_field, conversations)
+    plain_form = Form("text", text.text_field)
+    forgotten = {shard.name for shard in find_shards(what.forget)} if what.forget else set()
+
+    def check(batch: Batch) -> None:
+        form = asked_form if batch.source in forgotten else plain_form
+        documents_of(batch, form, Rejects())
+
+    run = Run(
+        "unlearn",
+        inputs,
+        beside=beside,
+        bar=False,
+        plot=plot,
+        check=check,
+        check_beside=lambda batch: documents_of(batch, plain_form, Rejects()),
+    )
+    with place as claim, run:
         from synthtools.lm.loading import load_tokenizer
         from synthtools.training import parallel
         from synthtools.training.forgetting import run as unlearn
@@ -106,12 +133,8 @@ def run_unlearning(
         plan = replace(plan, context=what.context or own_context(what.model, what.revision))
         aim = replace(aim, context=what.forget_context or plan.context)
         hashed = not watching.dry_run
-        asked = Reader(
-            run,
-            Form("conversation" if what.sft else "answered", text.text_field, conversations),
-            hashed,
-        )
-        plain = Reader(run, Form("text", text.text_field), hashed)
+        asked = Reader(run, asked_form, hashed)
+        plain = Reader(run, plain_form, hashed)
         shards = [find_shards([path]) for path in named]
         split = len(what.forget)
         forget = [

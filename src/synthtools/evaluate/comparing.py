@@ -11,7 +11,8 @@ import numpy as np
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate.likelihood import next_tokens
 from synthtools.evaluate.session import Session
-from synthtools.lm.scorer import LanguageModel, Settings
+from synthtools.lm.scorer import LanguageModel
+from synthtools.lm.settings import Settings
 
 # Ours; a change of a word makes other numbers, so it has a version.
 PROMPT_VERSION = "pair-1"

@@ -20,7 +20,8 @@ from synthtools.records.rejects import Rejects
 if TYPE_CHECKING:
     from synthtools.evaluate.judging import Judge
     from synthtools.lm.generation import Generator, Sampling
-    from synthtools.lm.scorer import LanguageModel, Settings
+    from synthtools.lm.scorer import LanguageModel
+    from synthtools.lm.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from synthtools.scale.pool import Pool, places
 from synthtools.scale.threads import results
 
 if TYPE_CHECKING:
-    from synthtools.lm.scorer import Settings
+    from synthtools.lm.settings import Settings
 
 # Prompts of a wave on a CPU, for each core; on a GPU, which takes some hundred at once.
 _PROMPTS, _GPU_PROMPTS = 32, 512

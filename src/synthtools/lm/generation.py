@@ -20,12 +20,8 @@ from typing import Any, NamedTuple
 from synthtools.closing import Closing
 from synthtools.errors import UsageError
 from synthtools.lm.loading import describe, load_configuration, load_tokenizer
-from synthtools.lm.scorer import (
-    Settings,
-    choose_backend,
-    context_of_model,
-    refuse_other_vocabulary,
-)
+from synthtools.lm.scorer import context_of_model, refuse_other_vocabulary
+from synthtools.lm.settings import Settings, choose_backend
 from synthtools.lm.tokens import TextTokenizer
 
 STOP, LENGTH, ERROR = "stop", "length", "error"
@@ -205,8 +201,6 @@ def open_generator(
         SynthError: the model, the backend or the server cannot be had.
         UsageError: settings that do not fit the model or each other.
     """
-    if settings.bos not in ("auto", "always", "never"):
-        raise UsageError(f"--bos {settings.bos}: use auto, always or never")
     if settings.ray:
         from synthtools.lm.cluster import ClusterGenerator
 

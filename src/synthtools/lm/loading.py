@@ -25,6 +25,10 @@ _INDEX = "model.safetensors.index.json"
 _PRIOR = Path(__file__).resolve().parent.parent / "prior"
 
 
+# What configurations call the longest sequence.
+LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
 @dataclass(frozen=True)
 class ModelName:
     """Which model.
@@ -302,7 +306,7 @@ def read_json(model: ModelName, name: str) -> Any:
 def context_length(configuration: PretrainedConfig) -> int | None:
     """The longest sequence a model takes, None where its configuration does not say."""
     text = configuration.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+    for name in LENGTHS:
         value = getattr(text, name, None)
         if isinstance(value, int) and 0 < value < 1 << 30:
             return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,53 +19,12 @@ from synthtools.lm.loading import (
     load_weights,
 )
 from synthtools.lm.scores import Candidates, Engine, Request, Scores, Sequence, SequenceScores
+from synthtools.lm.settings import DTYPES, Settings, choose_backend
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.lm.windows import stride_of, windows
 
 if TYPE_CHECKING:
     from synthtools.lm.torch_backend import TorchEngine
-
-BACKENDS = ("auto", "torch", "vllm", "server")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Which model, on what, and how texts are laid before it.
-
-    Attributes:
-        model: which.
-        backend: one of ``BACKENDS``; auto is the server where one is named, vLLM where there is a
-            GPU and vLLM is installed, else torch.
-        server: URL of an OpenAI-compatible server of vLLM.
-        answers_as: other names of the model that a server may answer as, with ``*`` and ``?``.
-        patience: seconds of nothing but failures after which a server is given up.
-        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; auto is float32 on a CPU and
-            bfloat16 on a GPU.
-        context: tokens of a window, None for the model's own length.
-        stride: tokens between the beginnings of windows, None for three quarters of a window [ours].
-        bos: ``auto`` (as the tokenizer does), ``always`` or ``never``.
-        devices: ``auto``, ``cpu``, or GPUs by number (``0,1``).
-        batch_tokens: of a batch, None for what the memory holds.
-        cores: of this machine, None for all.
-        kv_cache_bytes: vLLM's key–value cache.
-        ray: address of a Ray cluster whose nodes hold the model, None for this machine; ``cores``
-            and ``devices`` are then those of each copy.
-    """
-
-    model: ModelName = field(default_factory=ModelName)
-    backend: str = "auto"
-    server: str | None = None
-    answers_as: str | None = None
-    patience: float = 300.0
-    dtype: str = "auto"
-    context: int | None = None
-    stride: int | None = None
-    bos: str = "auto"
-    devices: str = "auto"
-    batch_tokens: int | None = None
-    cores: int | None = None
-    kv_cache_bytes: int | None = None
-    ray: str | None = None
 
 
 class Tokenised(NamedTuple):
@@ -234,8 +192,6 @@ def open_model(
         SynthError: the model, the backend or the server cannot be had.
         UsageError: settings that do not fit the model or each other.
     """
-    if settings.bos not in ("auto", "always", "never"):
-        raise UsageError(f"--bos {settings.bos}: use auto, always or never")
     backend = choose_backend(settings)
     configuration = None
     if backend == "server" and not settings.ray:
@@ -296,31 +252,6 @@ def open_tokenizer(model: ModelName) -> TextTokenizer:
     """A model's tokenizer alone, for work on stored scores."""
     revision = None if model.tokenizer else model.revision
     return TextTokenizer(load_tokenizer(model.tokenizer or model.name, revision))
-
-
-def choose_backend(settings: Settings) -> str:
-    """The backend that settings ask for: torch, vllm or server.
-
-    Raises:
-        UsageError: settings that do not fit together.
-    """
-    if settings.backend not in BACKENDS:
-        raise UsageError(f"--backend {settings.backend}: use one of {', '.join(BACKENDS)}")
-    if settings.server and settings.backend not in ("auto", "server"):
-        raise UsageError(f"--server does not go with --backend {settings.backend}")
-    if settings.backend == "server" and not settings.server:
-        raise UsageError("--backend server needs --server URL")
-    if settings.backend != "auto":
-        return settings.backend
-    if settings.server:
-        return "server"
-    if settings.devices == "cpu":
-        return "torch"
-    from importlib.util import find_spec
-
-    import torch
-
-    return "vllm" if torch.cuda.is_available() and find_spec("vllm") else "torch"
 
 
 def refuse_other_vocabulary(name: str, tokenizer: TextTokenizer, configuration: Any) -> None:
@@ -406,6 +337,6 @@ def torch_dtype(name: str, on_gpu: bool) -> str:
     """
     if name == "auto":
         return "bfloat16" if on_gpu else "float32"
-    if name not in ("float32", "bfloat16", "float16"):
-        raise UsageError(f"--dtype {name}: use auto, float32, bfloat16 or float16")
+    if name not in DTYPES:
+        raise UsageError(f"--dtype {name}: use one of {', '.join(DTYPES)}")
     return name

@@ -25,9 +25,9 @@ from synthtools.lm.generation import (
     too_long,
 )
 from synthtools.lm.loading import describe
-from synthtools.lm.scorer import Settings
 from synthtools.lm.server_http import Again, NotServedError, Refused, client_of, served_model
 from synthtools.lm.server_pool import DaemonThreads, Pool, Server
+from synthtools.lm.settings import Settings
 
 # Prompts read ahead of the oldest that has no answer yet, for each request in flight.
 _AHEAD = 8

@@ -13,7 +13,8 @@ from synthtools.lm.answering import Row
 from synthtools.lm.decoding import GeneratingReplica
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, Sampling
 from synthtools.lm.prompting import Prompting
-from synthtools.lm.scorer import Settings, torch_engine
+from synthtools.lm.scorer import torch_engine
+from synthtools.lm.settings import Settings
 from synthtools.lm.torch_backend import padded_length
 
 # Prompts looked at together for batches of one length, for each worker.

@@ -27,7 +27,6 @@ from synthtools.lm.loading import (
     read_json,
 )
 from synthtools.lm.scorer import (
-    Settings,
     Tokenised,
     context_of,
     device_list,
@@ -36,6 +35,7 @@ from synthtools.lm.scorer import (
     torch_dtype,
 )
 from synthtools.lm.scores import Request
+from synthtools.lm.settings import Settings
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.lm.windows import default_stride
 
@@ -128,8 +128,6 @@ def open_vector_model(
         SynthError: the model cannot be had, or does what is not known here.
         UsageError: settings that do not fit the model or each other.
     """
-    if pooling is not None and pooling not in POOLING:
-        raise UsageError(f"--pooling {pooling}: use one of {', '.join(POOLING)}")
     settings = replace(settings, backend="torch")
     layout = _layout(settings.model, pooling, tell)
     named = layout.model if layout else settings.model

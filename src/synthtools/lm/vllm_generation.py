@@ -16,7 +16,8 @@ from typing import Any
 from synthtools.errors import SynthError
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, Sampling, failed
 from synthtools.lm.prompting import Prompted, Prompting
-from synthtools.lm.scorer import Settings, device_list
+from synthtools.lm.scorer import device_list
+from synthtools.lm.settings import Settings
 from synthtools.lm.vllm_backend import MOST_SEQUENCES, bytes_per_token, started
 
 # Requests in the engine: those that it runs, and as many again in waiting.

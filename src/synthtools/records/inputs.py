@@ -24,6 +24,7 @@ from synthtools.records.shipped import TOPICS, topics_file
 from synthtools.redaction import hide
 
 STDIN = "-"
+STDIN_NAME = "<stdin>"
 
 # A directory may hold more than data (a README, a licence): only these names are its shards.
 _COMPRESSED = (".gz", ".zst", ".zstd")
@@ -43,6 +44,7 @@ class Shard:
     ``bytes_read`` counts what has been taken from the file (compressed bytes of a compressed file),
     so that progress can be shown against ``size``. A ``temporary`` one is a copy in TMPDIR, which only
     this machine sees.
+    ``head`` is what has been taken from a pipe already, for its reader to begin with.
     ``found`` is what the system said of the file when it was named (None: no plain file).
     """
 
@@ -51,6 +53,7 @@ class Shard:
     size: int | None
     bytes_read: int = field(default=0, compare=False)
     temporary: bool = field(default=False, compare=False)
+    head: bytes = field(default=b"", compare=False, repr=False)
     found: os.stat_result | None = field(default=None, compare=False, repr=False)
     records: Records | None = field(default=None, compare=False, repr=False)
     _fingerprint: str | None = field(default=None, compare=False, repr=False)
@@ -117,7 +120,7 @@ def find_shards(names: Sequence[str | Records] | None) -> list[Shard]:
         if isinstance(name, Records):
             shards.append(Shard(name.name, None, None, records=name))
         elif name == STDIN:
-            shards.append(Shard("<stdin>", None, None))
+            shards.append(Shard(STDIN_NAME, None, None))
         elif name == TOPICS and not os.path.exists(name):
             shards.append(_topics())
         else:
@@ -296,9 +299,10 @@ def _source(shard: Shard) -> Iterator[BinaryIO]:
             yield file
         return
     if sys.stdin is None:
-        raise SynthError("<stdin>: is closed; name files or directories")
+        raise SynthError(f"{STDIN_NAME}: is closed; name files or directories")
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as file:
-        yield file  # type: ignore[misc]
+        head, shard.head = shard.head, b""
+        yield _Rejoined(head, file) if head else file  # type: ignore[misc]
 
 
 def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
@@ -350,16 +354,23 @@ def _kind(head: bytes, name: str) -> str:
 class _Rejoined(io.RawIOBase):
     """Bytes taken for a look, then the rest of the stream."""
 
-    def __init__(self, head: bytes, rest: io.BufferedReader) -> None:
+    def __init__(self, head: bytes, rest: io.BufferedReader | io.FileIO) -> None:
         self._head = head
         self._rest = rest
+
+    def fileno(self) -> int:
+        return self._rest.fileno()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        piece = self._head[: len(buffer)] if self._head else self._rest.read1(len(buffer))
-        self._head = self._head[len(piece) :] if self._head else b""
+        if not self._head:
+            # Once: a pipe that gives little must not be waited for until the buffer is full.
+            rest = self._rest
+            once = rest.readinto1 if isinstance(rest, io.BufferedReader) else rest.readinto
+            return once(buffer)
+        piece, self._head = self._head[: len(buffer)], self._head[len(buffer) :]
         buffer[: len(piece)] = piece
         return len(piece)
 

@@ -143,6 +143,7 @@ def edit(
         raise UsageError("--top-p must be above 0")
     if scores and generations > 1:
         raise UsageError("--scores are of the original text: they serve one generation only")
+    settings = model.settings(jobs)
     rules = Rules.from_options(
         threshold=threshold,
         below=below,
@@ -168,7 +169,6 @@ def edit(
         if run.done:
             run.finish(editing.report(run.totals, rules, generations))
             return
-        settings = model.settings(jobs)
         if scores is not None:
             tokenizer = open_tokenizer(settings.model)
             stored = StoredScores(run.batches_beside(), rules, tokenizer, text.text_field)

@@ -147,6 +147,7 @@ def ppl(
     if len(model.names()) > 1 and not compare:
         raise UsageError("several models are for --compare; name one")
     prompts = ((prompt_field, "--prompt-field"),) if prompt_field else ()
+    settings = [model.settings(jobs, name) for name in model.names()]
     if compare:
         options = comparing.Comparing(
             text.text_field, prompt_field, not linear, bootstrap, seed, epsilon
@@ -167,7 +168,7 @@ def ppl(
         from synthtools.measure.scoring import scored, with_fields
 
         request = Request(candidates)
-        with open_model(model.settings(jobs, model.names()[0]), request, remark) as scorer:
+        with open_model(settings[0], request, remark) as scorer:
             run.model = scorer.description
             items = scored(
                 run.batches(scorer.chunk_bytes), scorer, request, text.text_field, prompt_field

@@ -34,7 +34,7 @@ def blend_of(
         try:
             packers.append(packer_of(corpus, plan))
         except ValueError as error:
-            raise SynthError(f"{source.name}: {error}") from error
+            raise SynthError(f"{source.name}: {_no_rows(corpus, plan.context, error)}") from error
     given = [source.share for source in sources if source.share is not None]
     blend = Blend(packers, given or None)
     rows = [packer.rows_in(0) for packer in packers]
@@ -57,6 +57,17 @@ def loss_weights(sources: Sequence[Source], shares: Sequence[float]) -> list[flo
     return weights
 
 
+def _no_rows(corpus: Corpus, context: int, error: ValueError) -> str:
+    """Why a corpus makes no row, and what helps."""
+    left_out = corpus.facts["left_out"]
+    if not left_out:
+        return f"{error}; give some text"
+    return (
+        f"no answer of its {left_out:,} documents begins within {context} tokens; give a larger "
+        "--context"
+    )
+
+
 def packer_of(corpus: Corpus, plan: Plan) -> Packer:
     """The rows of a corpus.
 
@@ -75,7 +86,7 @@ def validation_set(corpus: Corpus, context: int, name: str) -> tuple[Blend, int]
     try:
         packer = Whole(corpus.tokens, corpus.starts, context, 0, corpus.learned)
     except ValueError as error:
-        raise SynthError(f"--valid {name}: {error}") from error
+        raise SynthError(f"--valid {name}: {_no_rows(corpus, context, error)}") from error
     return Blend([packer]), packer.rows_in(0)
 
 

@@ -23,7 +23,7 @@ from synthtools.evaluate.judging import (
 from synthtools.lm import server_pool
 from synthtools.lm.generation import Sampling, Traffic, open_generator
 from synthtools.lm.loading import ModelName
-from synthtools.lm.scorer import Settings
+from synthtools.lm.settings import Settings
 
 QUESTION = "What is two and two?"
 # What has been tried on judges: ratings in their format and others, closed marks, orders, code fences.

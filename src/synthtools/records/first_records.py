@@ -1,0 +1,89 @@
+"""The first record of an input, looked at before the work begins.
+
+Nothing is taken from a file, nor from stdin that is one. Of a pipe only what lies in it already is looked
+at: it is kept for the reader to come, and nobody waits for a record.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from synthtools.records.batch import Batch
+from synthtools.records.inputs import STDIN_NAME, Shard
+from synthtools.records.places import Place
+from synthtools.records.reading import Block, batch_of, blocks
+from synthtools.records.rejects import Rejects
+
+# Of more shards than these, as many at even distances [ours]; a store's object costs a request.
+_FILES, _OBJECTS = 1000, 16
+_BLOCK = 1 << 14
+_IN_PIPE = 1 << 16
+
+
+def look(shards: Sequence[Shard], check: Callable[[Batch], object]) -> None:
+    """Gives the first record of each shard to ``check``, a batch of one.
+
+    Raises:
+        SynthError: a shard cannot be opened, or begins with what is no record; what ``check`` raises.
+    """
+    for shard in _spread([s for s in shards if s.found is not None], _FILES):
+        _look(_blocks(shard), check)
+    for shard in _spread([s for s in shards if isinstance(s.path, Place)], _OBJECTS):
+        _look(_blocks(shard), check)
+    for shard in shards:
+        if shard.name == STDIN_NAME:
+            _look_at_stdin(shard, check)
+
+
+def _spread(shards: list[Shard], most: int) -> list[Shard]:
+    return shards[:: max(1, -(-len(shards) // most))]
+
+
+def _blocks(shard: Shard) -> Iterator[Block]:
+    # A copy: progress must not count what is only looked at.
+    return blocks([replace(shard)], _BLOCK, whole=False)
+
+
+def _look(found: Iterator[Block], check: Callable[[Batch], object]) -> None:
+    for block in found:
+        if block.broken is not None:
+            raise block.broken
+        first = _first_of(block)
+        if first is not None:
+            batch, _ = batch_of(first, Rejects())
+            check(batch)
+            return
+
+
+def _first_of(block: Block) -> Block | None:
+    """A block of the first record alone; None where there is no record in it."""
+    if block.rows is not None:
+        return replace(block, rows=block.rows.slice(0, 1)) if len(block.rows) else None
+    for place, line in enumerate(block.lines.split(b"\n")):
+        if line and not line.isspace():
+            return replace(block, number=block.number + place, lines=line)
+    return None
+
+
+def _look_at_stdin(shard: Shard, check: Callable[[Batch], object]) -> None:
+    if sys.stdin is None:
+        return
+    descriptor = sys.stdin.fileno()
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        place = os.lseek(descriptor, 0, os.SEEK_CUR)
+        try:
+            _look(_blocks(shard), check)
+        finally:
+            os.lseek(descriptor, place, os.SEEK_SET)
+        return
+    if os.isatty(descriptor) or not select.select([descriptor], [], [], 0)[0]:
+        return
+    shard.head = os.read(descriptor, _IN_PIPE)
+    if b"\n" in shard.head and shard.head.lstrip().startswith(b"{"):
+        lines = shard.head[: shard.head.rindex(b"\n")]
+        _look(iter([Block(shard.name, 1, lines)]), check)

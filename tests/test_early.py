@@ -1,0 +1,153 @@
+"""What can be wrong with options, inputs and outputs is told before a model is loaded.
+
+Every command here names a model that cannot be loaded: of two mistakes, the one that costs nothing to find
+is the one to tell.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import running
+
+# By tool: words that name the model, and fields of the records that it reads.
+SCORING = ("ppl", "ppl --summary", "ppl --compare", "edit", "embed", "embed --map")
+ASKING = ("generate --continue 4", "generate --style wrap-easy")
+TRAINING = ("train -o trained --tokens 1K", "unlearn -o unlearned --tokens 1K --method refine")
+
+
+def command(tool: str, *files: str) -> list[str]:
+    name, *words = tool.split()
+    model = "--from" if name == "train" else "--model"
+    if name == "unlearn":
+        return [name, *words, model, "broken", *(w for f in files for w in ("--replay", f))]
+    return [name, *words, model, "broken", *files]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two files with texts, one with another field, outputs that are there, and half a model."""
+    for name, field in (("good", "text"), ("more", "text"), ("bad", "body")):
+        record = json.dumps({field: "Some words of a text.", "n": 1})
+        (tmp_path / f"{name}.jsonl").write_text(f"{record}\n{record}\n")
+    (tmp_path / "taken.jsonl").write_text("mine\n")
+    for model in ("broken", "taken"):
+        (tmp_path / model).mkdir()
+    config = {"model_type": "llama", "max_position_embeddings": 256}
+    (tmp_path / "broken" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "taken" / "model.safetensors").write_text("mine")
+    return tmp_path
+
+
+def told(folder: Path, code: int, *words: str, **more: bytes) -> str:
+    line = running.one_line(running.run(*words, cwd=folder, **more), code)
+    assert "broken" not in line.replace("broken=", ""), line
+    return line
+
+
+def test_the_model_cannot_be_loaded(folder: Path) -> None:
+    done = running.run("ppl", "good.jsonl", "--model", "broken", cwd=folder)
+    assert "broken" in running.one_line(done, 1)
+
+
+@pytest.mark.parametrize("tool", SCORING + ASKING + TRAINING)
+def test_a_wrong_field(folder: Path, tool: str) -> None:
+    option = "--prompt-field" if tool.startswith("generate") else "--text-field"
+    words = command(tool, "good.jsonl", "more.jsonl")
+    if tool.startswith("unlearn"):
+        pytest.skip("its documents have a text, or a prompt and a response")
+    line = told(folder, 1, *words, option, "nonesuch")
+    assert 'good.jsonl:1: no field "nonesuch" (fields: text, n; use' in line
+
+
+@pytest.mark.parametrize("tool", SCORING + ASKING + TRAINING)
+def test_a_wrong_second_file(folder: Path, tool: str) -> None:
+    line = told(folder, 1, *command(tool, "good.jsonl", "bad.jsonl"))
+    assert 'bad.jsonl:1: no field "text" (fields: body, n; use' in line
+    assert not (folder / "trained").exists() and not (folder / "unlearned").exists()
+
+
+@pytest.mark.parametrize("tool", TRAINING)
+def test_a_wrong_validation_set(folder: Path, tool: str) -> None:
+    line = told(folder, 1, *command(tool, "good.jsonl"), "--valid", "held=bad.jsonl")
+    assert 'bad.jsonl:1: no field "text"' in line
+
+
+def test_a_wrong_domain(folder: Path) -> None:
+    sets = ("--valid", "one=good.jsonl", "--valid", "two=bad.jsonl")
+    assert 'bad.jsonl:1: no field "text"' in told(folder, 1, "eval", "broken", *sets)
+
+
+@pytest.mark.parametrize("tool", ["ppl", "edit", "embed", "generate --style wrap-easy"])
+def test_a_wrong_field_on_stdin(folder: Path, tool: str) -> None:
+    # As a file and as a pipe that holds it already.
+    with open(folder / "bad.jsonl", "rb") as file:
+        assert '<stdin>:1: no field "text"' in told(folder, 1, *command(tool), stdin=file)
+    content = (folder / "bad.jsonl").read_bytes()
+    assert '<stdin>:1: no field "text"' in told(folder, 1, *command(tool), input=content)
+
+
+@pytest.mark.parametrize("tool", ["ppl", "edit", "embed", "generate --style wrap-easy"])
+def test_a_taken_output(folder: Path, tool: str) -> None:
+    assert "taken.jsonl" in told(folder, 1, *command(tool, "good.jsonl"), "-o", "taken.jsonl")
+    assert (folder / "taken.jsonl").read_text() == "mine\n"
+    assert "no/r.json" in told(folder, 1, *command(tool, "good.jsonl"), "--report", "no/r.json")
+
+
+@pytest.mark.parametrize(
+    "tool", [t.replace("-o trained", "").replace("-o unlearned", "") for t in TRAINING]
+)
+def test_a_taken_model_directory(folder: Path, tool: str) -> None:
+    line = told(folder, 1, *command(tool, "good.jsonl"), "-o", "taken")
+    assert "taken: holds a model already" in line
+
+
+def test_taken_samples(folder: Path) -> None:
+    words = ("--valid", "one=good.jsonl", "--samples", "taken.jsonl")
+    assert "taken.jsonl" in told(folder, 1, "eval", "broken", *words)
+
+
+OF_MODELS = [
+    "--bos sometimes",
+    "--dtype float8",
+    "--devices gpu",
+    "--context 1",
+    "--batch-tokens 0",
+]
+RANGES = {
+    "ppl": [
+        *OF_MODELS,
+        "--stride 1024",
+        "--context 16 --stride 16",
+        "--candidates -1",
+        "--backend cuda",
+    ],
+    "edit": [
+        *OF_MODELS,
+        *["--stride 1024", "--threshold 1.5", "--rejection maybe", "--temperature 0", "--top-p 0"],
+        *["--backend torch --server http://127.0.0.1:9", "--backend server", "--generations 0"],
+    ],
+    "embed": [*OF_MODELS, "--stride 1024", "--pooling max", "--max-tokens 0"],
+    "embed --map": [*OF_MODELS, "--limit 0", "--method svd"],
+    "generate --continue 4": [
+        *OF_MODELS,
+        *["--temperature -1", "--temperature nan", "--top-p 0", "--top-k 0", "--samples 0"],
+        *["--assign some", "--max-new-tokens 0", "--requests 0", "--timeout 0", "--kv-cache 1K"],
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "tool, wrong", [(tool, wrong) for tool, all_ in RANGES.items() for wrong in all_]
+)
+def test_a_bad_range(folder: Path, tool: str, wrong: str) -> None:
+    line = told(folder, 2, *command(tool, "good.jsonl"), *wrong.split())
+    assert wrong.split()[-2].removeprefix("--") in line or wrong.split()[-1] in line
+
+
+@pytest.mark.parametrize("wrong", [*OF_MODELS, "--stride 1024", "--shots -1", "--limit 0"])
+def test_a_bad_range_of_eval(folder: Path, wrong: str) -> None:
+    told(folder, 2, "eval", "broken", "--valid", "one=good.jsonl", *wrong.split())
