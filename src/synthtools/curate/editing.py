@@ -14,7 +14,7 @@ from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import Scores
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.records.batch import Batch, Column
-from synthtools.records.transform import gathered
+from synthtools.records.transform import gathered, placed
 
 _COUNTS = ("tokens", "flagged", "changed", "dropped", "held")
 _Keyed = tuple[Batch, np.ndarray]
@@ -37,7 +37,8 @@ def edited_by_model(
 
     def tokenise(run: list[_Keyed]) -> tuple[list[_Keyed], list[str], list[Tokenised]]:
         texts = [text for batch, _ in run for text in batch.column(text_field)]
-        return run, texts, model.tokenise(texts)
+        with placed([batch for batch, _ in run]):
+            return run, texts, model.tokenise(texts)
 
     def score(
         item: tuple[list[_Keyed], list[str], list[Tokenised]],

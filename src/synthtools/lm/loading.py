@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.errors import SynthError
+from synthtools.lm.tokenizer_faults import refuse_growth
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
@@ -96,6 +97,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
         )
     if not isinstance(tokenizer.model_max_length, int | float):
         raise SynthError(f"{name}: tokenizer_config.json: model_max_length is no number")
+    refuse_growth(name, tokenizer.backend_tokenizer)
     return tokenizer
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from synthtools.lm.tokenizer_faults import TokenizerError, panic
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -39,6 +41,7 @@ class TextTokenizer:
     Text that spells a special token (``<|endoftext|>`` in a document about tokenizers) is text.
 
     Attributes:
+        name: of the model or directory that it comes from.
         special_ids: tokens that are no text.
         bos_id: the begin-of-text token, None where there is none.
         adds_bos: the tokenizer itself puts it before a text.
@@ -47,6 +50,7 @@ class TextTokenizer:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.name = str(tokenizer.name_or_path or "the model")
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
@@ -79,13 +83,38 @@ class TextTokenizer:
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         """Token ids of each text, int32, without special tokens around them."""
-        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        return [np.array(encoding.ids, np.int32) for encoding in encodings]
+        return [np.array(encoding.ids, np.int32) for encoding in self._encodings(texts)]
 
     def counts(self, texts: list[str]) -> np.ndarray:
         """Tokens of each text, int64, without special tokens around them."""
-        encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        return np.array([len(encoding) for encoding in encodings], np.int64)
+        return np.array([len(encoding) for encoding in self._encodings(texts)], np.int64)
+
+    def _encodings(self, texts: list[str]) -> list[Any]:
+        """What the tokenizer makes of texts.
+
+        Raises:
+            TokenizerError: its native code fails at one of them.
+        """
+        try:
+            return self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        except BaseException as error:
+            reason = panic(error)
+            if reason is None:
+                raise
+            index = 0
+            while len(texts) > index + 1 and self._encodes(texts[index]):
+                index += 1
+            told = f"the tokenizer of {self.name} fails at the text {texts[index][:40]!r}: {reason}"
+            raise TokenizerError(index, told) from None
+
+    def _encodes(self, text: str) -> bool:
+        try:
+            self._backend.encode_batch_fast([text], add_special_tokens=False)
+        except BaseException as error:
+            if panic(error) is None:
+                raise
+            return False
+        return True
 
     @cached_property
     def surfaces(self) -> list[bytes]:

@@ -10,7 +10,7 @@ from synthtools.lm.ahead import overlapped
 from synthtools.lm.scorer import Tokenised
 from synthtools.lm.vectors import VectorModel
 from synthtools.records.batch import Batch, Column
-from synthtools.records.transform import gathered
+from synthtools.records.transform import gathered, placed
 
 FIELD = "embedding"
 
@@ -27,7 +27,8 @@ def embedded(
     """
 
     def tokenise(run: list[Batch]) -> tuple[list[Batch], list[Tokenised]]:
-        return run, model.tokenise([text for batch in run for text in batch.column(text_field)])
+        with placed(run):
+            return run, model.tokenise([text for batch in run for text in batch.column(text_field)])
 
     def embed(
         item: tuple[list[Batch], list[Tokenised]],

@@ -13,7 +13,7 @@ from synthtools.lm.scores import Request, Scores
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.measure.perplexity import DocumentScore, document_score
 from synthtools.records.batch import Batch, Column
-from synthtools.records.transform import gathered
+from synthtools.records.transform import gathered, placed
 
 
 @dataclass
@@ -49,7 +49,8 @@ def scored(
         prompts = None
         if prompt_field is not None:
             prompts = [prompt for batch in run for prompt in batch.column(prompt_field)]
-        return run, model.tokenise(texts, prompts)
+        with placed(run):
+            return run, model.tokenise(texts, prompts)
 
     def score(item: tuple[list[Batch], list[Tokenised]]) -> tuple[list[Batch], list[Scores]]:
         run, texts = item

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
+from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.faults import no_field
 from synthtools.records.reading import without
@@ -37,6 +39,27 @@ def selected(batches: Iterable[Batch], names: list[str], rejects: Rejects) -> It
         batch = without(batch, bad, rejects)
         if len(batch):
             yield batch.select(names)
+
+
+@contextmanager
+def placed(run: Iterable[Batch]) -> Iterator[None]:
+    """Gives an error that knows the text's number alone (``index``) the place of its record.
+
+    Args:
+        run: the batches whose records the texts are of.
+    """
+    try:
+        yield
+    except SynthError as error:
+        index = getattr(error, "index", None)
+        if index is None:
+            raise
+        for batch in run:
+            if index < len(batch):
+                number = int(batch.numbers[index])
+                raise RecordError(batch.source, number, str(error), batch.raw(index)) from error
+            index -= len(batch)
+        raise
 
 
 def gathered(batches: Iterable[_T], size: Callable[[_T], int], least: int) -> Iterator[list[_T]]:

@@ -1,0 +1,80 @@
+"""Tokenizers that fail or unfold texts: one line that names the record and the tokenizer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+import running
+from synthtools.errors import SynthError
+from synthtools.lm.loading import load_tokenizer
+from synthtools.lm.tokenizer_faults import TokenizerError
+from synthtools.lm.tokens import TextTokenizer
+
+# At this text the expression below reaches the limit of its engine.
+HOSTILE = "a" * 40 + "b"
+
+
+def made(folder: Path, **parts: Any) -> Path:
+    backend = Tokenizer(models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>"))
+    for name, part in parts.items():
+        setattr(backend, name, part)
+    PreTrainedTokenizerFast(tokenizer_object=backend).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def panicking(tmp_path: Path) -> Path:
+    split = pre_tokenizers.Split(Regex("(a+)+$"), "isolated")
+    return made(tmp_path / "panicking", pre_tokenizer=split)
+
+
+def test_a_panic_is_an_error_of_its_text(panicking: Path) -> None:
+    tokenizer = TextTokenizer(load_tokenizer(str(panicking)))
+    for method in (tokenizer.encode, tokenizer.counts):
+        with pytest.raises(
+            TokenizerError, match="panicking fails at the text 'aaaa.*limit"
+        ) as error:
+            method(["a b", "a", HOSTILE, "a"])
+        assert error.value.index == 2
+
+
+@pytest.mark.parametrize("tool", ["ppl", "edit", "embed"])
+def test_the_record_is_named(panicking: Path, tmp_path: Path, tool: str) -> None:
+    texts = tmp_path / "t.jsonl"
+    texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("a", "", HOSTILE)))
+    done = running.run(tool, texts, "--tokenizer", panicking)
+    assert done.returncode == 1 and done.stdout == b""
+    # The native library writes lines of its own before.
+    last = done.stderr.decode().splitlines()[-1]
+    assert last.startswith(f"synth: {texts}:3: the tokenizer of {panicking} fails at the text")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"normalizer": normalizers.Sequence([normalizers.Replace("a", "aa")] * 36)},
+        {"normalizer": normalizers.Sequence([normalizers.Replace(Regex("x*"), "aaa")] * 9)},
+        {"decoder": decoders.Sequence([decoders.Replace("a", "aa")] * 36)},
+    ],
+)
+def test_what_unfolds_texts_is_refused(parts: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(SynthError, match="of its tokenizer may make a text .* times as long"):
+        load_tokenizer(str(made(tmp_path / "unfolding", **parts)))
+
+
+def test_what_replaces_as_people_do_is_taken(tmp_path: Path) -> None:
+    usual = normalizers.Sequence(
+        [
+            normalizers.Prepend("▁"),
+            normalizers.Replace(" ", "▁"),
+            normalizers.Replace(Regex(" {2,}"), "▁"),
+            normalizers.Replace("``", '"'),
+        ]
+    )
+    assert load_tokenizer(str(made(tmp_path / "usual", normalizer=usual)))
