@@ -21,7 +21,7 @@ from synthtools.errors import UsageError
 from synthtools.measure import coverage
 from synthtools.measure.two_models import Sampling, log_ratio
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.inputs import Shard
+from synthtools.records.inputs import STDIN, Shard
 from synthtools.records.reading import read, require_text, without
 from synthtools.records.rejects import Rejects
 
@@ -108,7 +108,15 @@ def run_comparison(
         UsageError: nothing is there to compare.
     """
     models = model.names()
-    several = len(models) > 1
+    several, inputs = len(models) > 1, len(reading.files or [STDIN])
+    if several and inputs > 1:
+        raise UsageError(
+            "several models compare one data set: give one input (a directory counts as one)"
+        )
+    if len(models) < 2 and inputs < 2:
+        raise UsageError("--compare needs two inputs or more, or two models for one input")
+    if len(set(models)) < len(models):
+        raise UsageError("--compare: one model is named twice")
 
     def check(batch: Batch) -> None:
         if several or not _has_scores(batch):
@@ -118,14 +126,6 @@ def run_comparison(
 
     with Run("ppl", reading, check=check) as run:
         groups = run.groups()
-        if len(models) > 1 and len(groups) > 1:
-            raise UsageError(
-                "several models compare one data set: give one input (a directory counts as one)"
-            )
-        if len(models) < 2 and len(groups) < 2:
-            raise UsageError("--compare needs two inputs or more, or two models for one input")
-        if len(set(models)) < len(models):
-            raise UsageError("--compare: one model is named twice")
         scorers = _Scoring(run, model, jobs, options)
         if len(models) > 1:
             shards = run.twice(run.shards)
