@@ -99,6 +99,23 @@ def remote_tokenizer(folder: Path) -> None:
     )
 
 
+def with_configuration(**change: Any) -> Callable[[Path], None]:
+    return lambda folder: edit_json(folder / "config.json", **change)
+
+
+def narrow(folder: Path) -> None:
+    edit_weights(
+        folder,
+        lambda weights: weights.update(
+            {
+                "model.layers.0.mlp.up_proj.weight": torch.zeros(
+                    3, weights["model.norm.weight"].numel()
+                )
+            }
+        ),
+    )
+
+
 def without_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
@@ -141,7 +158,34 @@ def odd_length(folder: Path) -> None:
         (cut, "cannot be loaded: SafetensorError"),
         (scrambled, "cannot be loaded: SafetensorError"),
         (incomplete, "lack model.layers.1.mlp.up_proj.weight"),
-        (misshapen, "cannot be loaded"),
+        (misshapen, "lm_head.weight has the shape 700×64 in its weights"),
+        (narrow, "model.layers.0.mlp.up_proj.weight has the shape 3×"),
+        # Either loaded for ever, or was taken as it stands.
+        (
+            with_configuration(num_hidden_layers=10**6),
+            "num_hidden_layers is 1,000,000, but there are",
+        ),
+        (
+            with_configuration(num_hidden_layers=1),
+            "weights hold model.layers.1.input_layernorm.weight",
+        ),
+        (with_configuration(vocab_size=10**12), "1000000000000×"),
+        (
+            with_configuration(max_position_embeddings=-5),
+            "max_position_embeddings is -5; it must be",
+        ),
+        (with_configuration(num_attention_heads=0), "num_attention_heads is 0"),
+        (with_configuration(vocab_size="many"), "vocab_size is many"),
+        (with_configuration(rope_theta=0), "rope_theta is 0; it must be a number above 0"),
+        (
+            with_configuration(rope_parameters={"rope_theta": 0.0, "rope_type": "default"}),
+            "rope_theta",
+        ),
+        (
+            with_configuration(rope_scaling={"rope_type": "linear", "factor": -2.0}),
+            "factor is -2.0",
+        ),
+        (with_configuration(rms_norm_eps=float("inf")), "rms_norm_eps is inf"),
         (remote_model, "code from its repository, which is never run"),
         (remote_tokenizer, "code from its repository, which is never run"),
         (without_tokenizer, "cannot be loaded"),

@@ -116,6 +116,7 @@ def test_adapters_are_those_of_peft(base, tmp_path):
             "card",
             folder,
             work,
+            [],
             Ranks(0, 1, "cpu"),
         )
     assert json.loads((alone / "adapter_config.json").read_text())["r"] == 4

@@ -408,9 +408,11 @@ def test_a_file_that_changed_is_refused(data, synth, tmp_path):
         (["-o", "m", "--tokenizer", "nowhere/at/all"], 1, "no such model"),
         (["-o", "m", "--train-tokenizer", "400", "--text-field", "body"], 1, 'no field "body"'),
         (["-o", "m", "--from", "builtin", "--valid", "x=nowhere.jsonl"], 1, "nowhere.jsonl"),
+        (["-o", "m", "--tokenizer", "builtin", "--arch", "config.json"], 1, "hidden_size is 0"),
     ],
 )
 def test_wrong_wishes_are_one_line(data, synth, tmp_path, arguments, code, words):
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": 0}')
     process = synth(data, *arguments, cwd=tmp_path)
     output, errors = process.communicate()
     assert (process.returncode, output) == (code, ""), errors

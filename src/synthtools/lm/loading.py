@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.errors import SynthError
+from synthtools.lm.model_files import INDEX, check_configuration, check_weights, extra_layers
 from synthtools.lm.tokenizer_faults import refuse_growth
 
 if TYPE_CHECKING:
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 
 BUILTIN = "builtin"
 _ADAPTERS = "adapter_config.json"
-_INDEX = "model.safetensors.index.json"
+# What torch says of a tensor that does not fit.
+_MISMATCH = re.compile(
+    r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[([^\]]*)\]\) from checkpoint, "
+    r"the shape in current model is torch\.Size\(\[([^\]]*)\]\)"
+)
 _PRIOR = Path(__file__).resolve().parent.parent / "prior"
 
 
@@ -132,12 +138,14 @@ def load_configuration(model: ModelName) -> PretrainedConfig:
 
     model = model.base() or model
     with _explained(model.name):
+        check_configuration(model.name, model.location)
         found = AutoConfig.from_pretrained(
             model.location, revision=model.revision, trust_remote_code=False
         )
     classes = found.architectures
     if classes and not (isinstance(classes, list) and all(isinstance(c, str) for c in classes)):
         raise SynthError(f"{model.name}: config.json: architectures is no list of names")
+    check_configuration(model.name, model.location, found)
     return found
 
 
@@ -172,6 +180,20 @@ def load_encoder(model: ModelName, dtype: Any, device: str) -> Any:
     return _loaded(AutoModel, model, dtype, device, "encoder", without="pooler.")
 
 
+def refuse_unfit(model: ModelName) -> None:
+    """Refuses a causal model whose weights do not fit its configuration, for those who load it
+    themselves.
+
+    Raises:
+        SynthError: so it is.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with _explained(model.name):
+        _refuse_paths(model.location)
+        check_weights(model.name, model.location, load_configuration(model), AutoModelForCausalLM)
+
+
 def _loaded(
     kind: Any, model: ModelName, dtype: Any, device: str, word: str, without: str | None = None
 ) -> Any:
@@ -183,7 +205,9 @@ def _loaded(
     """
     with _explained(model.name):
         _refuse_paths(model.location)
-        _refuse_kernels(model.name, load_configuration(model))
+        configuration = load_configuration(model)
+        _refuse_kernels(model.name, configuration)
+        check_weights(model.name, model.location, configuration, kind)
         loaded, told = kind.from_pretrained(
             model.location,
             revision=model.revision,
@@ -201,6 +225,12 @@ def _loaded(
             raise SynthError(
                 f"{model.name}: its weights lack {names[0]}{more}: the files are not complete, or "
                 f"this is no {word} ({loaded.config.model_type})"
+            )
+        extra = extra_layers(loaded, told["unexpected_keys"])
+        if extra:
+            raise SynthError(
+                f"{model.name}: its weights hold {extra[0]}, of a layer that config.json does not "
+                "count: the files are not of one model"
             )
         return loaded.eval().to(device)
 
@@ -251,7 +281,7 @@ def _refuse_kernels(name: str, configuration: Any) -> None:
 
 def _refuse_paths(name: str) -> None:
     """Refuses a directory whose index of weights names files outside it."""
-    path = os.path.join(name, _INDEX)
+    path = os.path.join(name, INDEX)
     if not os.path.isfile(path):
         return
     try:
@@ -342,7 +372,13 @@ def _explained(name: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise SynthError(f"{name}: {_why(name, error)}") from error
     except Exception as error:  # a damaged safetensors or tokenizer file raises types of its own
-        line = (str(error).splitlines() or [""])[0]
+        if mismatch := _MISMATCH.search(str(error)):
+            tensor, found, wanted = ("×".join(part.split(", ")) for part in mismatch.groups())
+            raise SynthError(
+                f"{name}: {tensor} has the shape {found} in its weights, {wanted} in the model that "
+                "they are for"
+            ) from error
+        line = " ".join(str(error).split())[:200]
         raise SynthError(f"{name}: cannot be loaded: {type(error).__name__}: {line}") from error
     finally:
         transformers.logging.set_verbosity(verbosity)

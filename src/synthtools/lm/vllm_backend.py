@@ -152,6 +152,7 @@ def _one_start_at_a_time() -> Iterator[None]:
 def _start(settings: Any, more: dict[str, Any]) -> Any:
     import torch
 
+    from synthtools.lm.loading import refuse_unfit
     from synthtools.lm.scorer import device_list, torch_dtype
 
     if settings.model.base() is not None:
@@ -171,6 +172,7 @@ def _start(settings: Any, more: dict[str, Any]) -> Any:
             more["tensor_parallel_size"] = len(numbers)
         free, total = torch.cuda.mem_get_info(int(numbers[0]))
         more["gpu_memory_utilization"] = _SHARE_OF_FREE * free / total
+    refuse_unfit(settings.model)
     from vllm import LLM
 
     return LLM(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synthtools.errors import SynthError, UsageError
+from synthtools.lm.model_files import check_configuration
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -122,6 +123,8 @@ def configuration(
             sizes = {"rope_theta": 10_000.0, **sizes}
         return AutoConfig.for_model(kind, **sizes, **{length: context}, **ids)
     learning_rate(name)  # refuses what does not exist
+    path = Path(name)
+    check_configuration(name, str(path if path.is_dir() else path.parent))
     try:
         found = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:

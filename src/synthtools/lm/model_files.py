@@ -1,0 +1,156 @@
+"""A model's configuration and the shapes of its weights, held against each other before it is built.
+
+What cannot be is named: the key of config.json, or the tensor with both shapes. Only headers of weights
+are read, and the model is laid out without memory, so that a configuration that asks for more than the
+files hold costs neither.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from synthtools.errors import SynthError
+
+_WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+# Keys of config.json by what their values can be.
+_COUNTS = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
+    *("intermediate_size", "vocab_size", "head_dim", "max_position_embeddings", "n_positions"),
+    *("n_embd", "n_layer", "n_head", "n_inner", "d_model", "num_layers", "max_seq_len"),
+    *("seq_length", "embedding_size"),
+)
+_LAYER = re.compile(r"\.\d+\.")
+_POSITIVE = ("rope_theta", "layer_norm_eps", "rms_norm_eps", "layer_norm_epsilon", "norm_eps")
+
+
+def check_configuration(name: str, location: str, configuration: Any = None) -> None:
+    """Refuses numbers that no model can have.
+
+    Args:
+        location: where config.json is looked at as it stands.
+        configuration: of a model that is no directory.
+
+    Raises:
+        SynthError: a size is no positive whole number, or a scale is not above 0.
+    """
+    held = _read(os.path.join(location, "config.json"))
+    if held is None and configuration is not None:
+        held = configuration.to_dict()
+    for key, value in _numbers(held or {}):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if key in _COUNTS and not (whole and value > 0):
+            raise SynthError(
+                f"{name}: config.json: {key} is {value}; it must be a whole number from 1"
+            )
+        if key not in _COUNTS and not (
+            (whole or isinstance(value, float)) and math.isfinite(value) and value > 0
+        ):
+            raise SynthError(f"{name}: config.json: {key} is {value}; it must be a number above 0")
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    """A file that holds a JSON object; None for one that does not, of which the loader says more."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _numbers(held: dict[str, Any], inside: str = "") -> Iterator[tuple[str, Any]]:
+    """What can be checked of a configuration and of what lies in it."""
+    for key, value in held.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, key if key.startswith("rope") else inside)
+        elif value is None or isinstance(value, list):
+            continue  # by layer, in configurations that few models have
+        elif key in _COUNTS or key in _POSITIVE or (key == "factor" and inside):
+            yield key, value
+
+
+def check_weights(name: str, location: str, configuration: Any, kind: Any) -> None:
+    """Refuses weights that do not fit the configuration; of a directory, as far as names agree.
+
+    Args:
+        kind: one of transformers' Auto classes.
+
+    Raises:
+        SynthError: there are fewer tensors than layers, or a tensor has another shape.
+    """
+    if getattr(configuration, "quantization_config", None) is not None:
+        return  # packed: its shapes are the packing's
+    stored = _shapes(location)
+    if not stored:
+        return  # the loader says what is missing
+    layers = getattr(configuration.get_text_config(), "num_hidden_layers", 0)
+    if layers > len(stored):
+        raise SynthError(
+            f"{name}: config.json: num_hidden_layers is {layers:,}, but there are only "
+            f"{len(stored):,} tensors in its weights"
+        )
+    for tensor, (wanted, found) in _differences(configuration, kind, stored):
+        raise SynthError(
+            f"{name}: {tensor} has the shape {_shape(found)} in its weights, {_shape(wanted)} by "
+            "config.json: the files are not of one model"
+        )
+
+
+def _shape(sizes: tuple[int, ...]) -> str:
+    return "×".join(map(str, sizes)) or "of a number"
+
+
+def _shapes(location: str) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor in a directory; empty where headers cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    files = [_WEIGHTS]
+    try:
+        if not os.path.isfile(os.path.join(location, _WEIGHTS)):
+            index = _read(os.path.join(location, INDEX)) or {}
+            files = sorted(set(index["weight_map"].values()))
+        found = {}
+        for file_name in files:
+            with safe_open(os.path.join(location, file_name), "pt") as held:
+                for tensor in held.keys():  # noqa: SIM118 (not a dict)
+                    found[tensor] = tuple(held.get_slice(tensor).get_shape())
+        return found
+    except (OSError, KeyError, AttributeError, TypeError, SafetensorError):
+        return {}
+
+
+def _differences(
+    configuration: Any, kind: Any, stored: dict[str, tuple[int, ...]]
+) -> Iterator[tuple[str, tuple[tuple[int, ...], tuple[int, ...]]]]:
+    """Tensors of another shape than the model has them: name, shape wanted and shape found."""
+    import torch
+
+    with torch.device("meta"):
+        model = kind.from_config(configuration, trust_remote_code=False)
+    prefix = f"{model.base_model_prefix}."
+    wanted = {tensor: tuple(value.shape) for tensor, value in model.state_dict().items()}
+    for tensor, found in stored.items():
+        for known in (tensor, prefix + tensor, tensor.removeprefix(prefix)):
+            if known in wanted:
+                if wanted[known] != found:
+                    yield tensor, (wanted[known], found)
+                break
+
+
+def extra_layers(model: Any, unexpected: Iterable[str]) -> list[str]:
+    """Tensors of layers that a model does not have, of those that it did not take."""
+    known = model.state_dict().keys()
+    prefix = f"{model.base_model_prefix}."
+    found = []
+    for tensor in unexpected:
+        first = _LAYER.sub(".0.", tensor, count=1)
+        same = (first, prefix + first, first.removeprefix(prefix))
+        if first != tensor and any(one in known for one in same):
+            found.append(tensor)
+    return sorted(found)
