@@ -37,7 +37,7 @@ FAMILIES = {
     "fuzzing": Family("Readers and bytes that nobody wrote", ("files", "bombs")),
     "hostile": Family(
         "Models, records and prompts that mean harm",
-        ("models", "records", "judges", "dependencies"),
+        ("models", "records", "judges", "patterns", "dependencies"),
     ),
     "servers": Family("Servers", ("slow", "lying")),
     "kills": Family("SIGKILL and `--resume`"),

@@ -21,7 +21,7 @@ _BYTES = {
     "GIB": 2**30,
     "TIB": 2**40,
 }
-_FORM = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([A-Za-z]*)\s*")
+_FORM = re.compile(r"([0-9]++(?:\.[0-9]++)?|\.[0-9]++)\s*+([A-Za-z]*+)")
 
 
 def _refused(option: str | None, text: str, why: str) -> Exception:
@@ -29,7 +29,7 @@ def _refused(option: str | None, text: str, why: str) -> Exception:
 
 
 def _split(text: str, option: str | None) -> tuple[Decimal, str]:
-    match = _FORM.fullmatch(text.replace("_", "").replace(",", ""))
+    match = _FORM.fullmatch(text.replace("_", "").replace(",", "").strip())
     if not match:
         raise _refused(option, text, "not a quantity (examples: 1000, 100K, 8.4B, 512MB)")
     return Decimal(match[1]), match[2].upper()

@@ -11,7 +11,9 @@ from synthtools.curate.wordings import EXTRAPOLATE, EXTRAPOLATE_BLIND
 from synthtools.records.batch import MISSING, Batch, Column
 from synthtools.records.identity import ID_FIELD
 
-_PAIR = re.compile(r"Question\s*:\s*(.+?)\s*Answer\s*:\s*(.+)", re.IGNORECASE | re.DOTALL)
+# Sought one after the other: in one expression they would be tried at every pair of places.
+_QUESTION = re.compile(r"Question\s*+:\s*+", re.IGNORECASE)
+_ANSWER = re.compile(r"Answer\s*+:", re.IGNORECASE)
 
 
 def asking(
@@ -37,11 +39,12 @@ def asking(
 
 def pair_in(text: str) -> tuple[str, str] | None:
     """The new question and its answer, None where an answer of the model does not hold both."""
-    found = _PAIR.search(text)
-    if not found:
+    asked = _QUESTION.search(text)
+    said = _ANSWER.search(text, asked.end() + 1) if asked else None
+    if not asked or not said:
         return None
-    question, answer = found[1].strip(), found[2].strip()
-    return (question, answer) if question and answer else None
+    question, answer = text[asked.end() : said.start()].strip(), text[said.end() :].strip()
+    return (question, answer) if answer else None
 
 
 def new_items(

@@ -26,7 +26,8 @@ ROUND = 32
 _FRUITLESS_ROUNDS = 20
 _FEWEST_WORDS, _MOST_WORDS = 3, 150
 _LANE = lane_of("self-instruct")
-_NUMBERED = re.compile(r"^\s*(\d+)\s*[.):]\s+(.*\S)", re.MULTILINE)
+# Nothing of it gives back what it has taken. Python reads no number of more digits than some thousands.
+_NUMBERED = re.compile(r"^[^\S\n]*+(\d{1,9}+)\s*+[.):]\s++(\S.*)", re.MULTILINE)
 
 
 class Task(NamedTuple):
@@ -149,7 +150,9 @@ class SelfInstruct:
         found: list[Any] = _NUMBERED.findall(text)
         if self.plain and not answer.text[:1].isspace():
             found = _NUMBERED.findall(f"{EXAMPLES + 1}. {answer.text}")
-        tasks = [task for number, task in found if int(number) > EXAMPLES or not self.plain]
+        tasks = [
+            task.rstrip() for number, task in found if int(number) > EXAMPLES or not self.plain
+        ]
         if answer.finish_reason == "length" and tasks and text.rstrip().endswith(tasks[-1]):
             tasks.pop()
         return tasks

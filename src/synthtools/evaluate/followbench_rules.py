@@ -50,7 +50,10 @@ def _lines_of(answer: str, target: str, level: int) -> bool:
 
 def _one_of(answer: str, target: str, level: int) -> bool:
     # The target is a list as Python writes it; its strings are taken out, nothing is evaluated.
-    found = re.findall(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", target)
+    # A string without its end takes the rest: it is no list then, and nothing is tried again.
+    found = re.findall(
+        r"'((?:[^'\\]|\\.)*+)(?:'|\\?\Z)|\"((?:[^\"\\]|\\.)*+)(?:\"|\\?\Z)", target, re.DOTALL
+    )
     return answer in {re.sub(r"\\(.)", r"\1", single or double) for single, double in found}
 
 
@@ -153,7 +156,8 @@ def _speech(answer: str, level: int) -> bool:
     points = [part for part in parts if any(f"{number}." in part for number in range(1, 6))]
     checks = (
         "**" in answer,
-        len(re.findall(r"\*\*[\d].+?:", answer)) == 5,
+        # What has no colon takes the rest of its line: nothing behind it there has one either.
+        sum(map(bool, re.findall(r"\*\*\d.[^:\n]*+(:?)", answer))) == 5,
         all(len(part.split(".")) < 3 for part in points),
         all(10 <= len(part.split()) <= 15 for part in parts),
         not any(word.endswith("-ly") for word in answer.split()),
@@ -164,8 +168,20 @@ def _speech(answer: str, level: int) -> bool:
 def _like_examples(answer: str, target: str) -> bool:
     """An answer in the shape of the examples before it (type example)."""
     shape = target.replace("{instruction}\n", "").replace("{{", "{").replace("}}", "}")
-    pattern = ".*".join(map(re.escape, shape.split("{answer}")))
-    return re.fullmatch(pattern, answer) is not None
+    first, *more = shape.split("{answer}")
+    if not more:
+        return answer == first
+    # Between the pieces anything may stand but line ends. The first place that fits is as good as any.
+    *middle, last = more
+    end = len(answer) - len(last)
+    at = len(first)
+    for piece in middle:
+        found = answer.find(piece, at)
+        if found < 0 or "\n" in answer[at:found]:
+            return False
+        at = found + len(piece)
+    fits = answer.startswith(first) and answer.endswith(last)
+    return fits and at <= end and "\n" not in answer[at:end]
 
 
 def has_rule(kind: str, origin: str, example: int) -> bool:

@@ -100,7 +100,8 @@ def _first_word(answer: str, num_paragraphs: int, nth_paragraph: int, first_word
 
 @_rule("detectable_content:number_placeholders")
 def _placeholders(answer: str, num_placeholders: int) -> bool:
-    return len(re.findall(r"\[.*?\]", answer)) >= num_placeholders
+    # An open bracket takes the rest of its line: none behind it on that line can be closed either.
+    return sum(map(bool, re.findall(r"\[[^\]\n]*+(\]?)", answer))) >= num_placeholders
 
 
 @_rule("detectable_content:postscript")
@@ -113,8 +114,8 @@ def _postscript(answer: str, postscript_marker: str) -> bool:
 
 @_rule("detectable_format:number_bullet_lists")
 def _bullets(answer: str, num_bullets: int) -> bool:
-    stars = re.findall(r"^\s*\*[^*].*$", answer, re.MULTILINE)
-    dashes = re.findall(r"^\s*-.*$", answer, re.MULTILINE)
+    stars = re.findall(r"^[^\S\n]*+\*[^*].*$", answer, re.MULTILINE)
+    dashes = re.findall(r"^[^\S\n]*+-.*$", answer, re.MULTILINE)
     return len(stars) + len(dashes) == num_bullets
 
 
@@ -150,7 +151,11 @@ def _json(answer: str) -> bool:
 
 @_rule("detectable_format:title")
 def _title(answer: str) -> bool:
-    return any(title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", answer))
+    for line in answer.split("\n"):
+        start, end = line.find("<<"), line.rfind(">>")
+        if 0 <= start < end - 2 and line[start:end].lstrip("<").rstrip(">").strip():
+            return True
+    return False
 
 
 @_rule("combination:two_responses")

@@ -34,7 +34,9 @@ _STARTERS_TEXT = (
 _STARTERS = frozenset(_STARTERS_TEXT.split())
 _CLOSING = re.compile(r"[\"')\]}]*")
 _STOP = re.compile(r"[.?!]+")
-_NEXT = re.compile(r"[\s\"'(\[{“‘*_]*(\S+)")
+# No common first word, abbreviation or number is longer [ours]: so far is looked around a period.
+_LONGEST = 200
+_NEXT = re.compile(rf"[\s\"'(\[{{“‘*_]*+(\S{{1,{_LONGEST}}})")
 _OPENING = frozenset(";:@*({[")
 
 
@@ -47,15 +49,13 @@ def sentences(text: str) -> int:
     """
     if not text.strip():
         return 0
-    count = 1
-    for found in _STOP.finditer(text):
-        count += _ends(text, found.start(), found.end())
-    return count
+    text = text.rstrip()
+    return 1 + sum(_ends(text, found.start(), found.end()) for found in _STOP.finditer(text))
 
 
 def _ends(text: str, start: int, end: int) -> bool:
     closed = _CLOSING.match(text, end).end()  # type: ignore[union-attr]
-    if not text[closed:].strip():
+    if closed == len(text):
         return False
     if closed == end and not (text[end].isspace() or text[end] in _OPENING):
         return False
@@ -68,7 +68,7 @@ def _ends(text: str, start: int, end: int) -> bool:
     starter = follower[:1].isupper() and first in _STARTERS
     if len(marks) > 1:
         return starter
-    before = text[:start].rsplit(None, 1)
+    before = text[max(0, start - _LONGEST) : start].rsplit(None, 1)
     word = before[-1].lower() if before and not text[start - 1 : start].isspace() else ""
     word = word.lstrip("\"'([{“‘*_")
     if len(word) == 1 and word.isalpha():

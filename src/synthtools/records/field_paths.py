@@ -15,16 +15,16 @@ from typing import Any
 from synthtools.errors import UsageError
 from synthtools.records.natural import same
 
-_NAME = re.compile(r'"((?:[^"\\]|\\.)*)"|([^.\[\]"]+)')
-_BRACKET = re.compile(r'\[((?:"(?:[^"\\]|\\.)*"|[^\]"])*)\]')
+_NAME = re.compile(r'"((?:[^"\\]|\\.)*+)"|([^.\[\]"]++)')
+_BRACKET = re.compile(r'\[((?:"(?:[^"\\]|\\.)*+"|[^\]"])*+)\]')
 # Where a text with paths in it is not parted.
 QUOTED = r'"(?:[^"\\]|\\.)*+"'
 WHOLE = rf'{QUOTED}|\[(?:{QUOTED}|[^\]"])*+\]'
 _APART = re.compile(rf"{WHOLE}|,", re.DOTALL)
 _INDEX = re.compile(r"\s*(-?[0-9]+)\s*")
 _CONDITION = re.compile(
-    r'\s*(?:"(?P<quoted_name>(?:[^"\\]|\\.)*)"|(?P<name>[^"=,\s][^"=,]*?))\s*='
-    r'\s*(?:"(?P<quoted_value>(?:[^"\\]|\\.)*)"|(?P<value>[^",]*?))\s*(?:,|$)'
+    r'\s*+(?:"(?P<quoted_name>(?:[^"\\]|\\.)*+)"\s*+|(?P<name>[^"=,\s][^"=,]*+))='
+    r'\s*+(?:"(?P<quoted_value>(?:[^"\\]|\\.)*+)"\s*+|(?P<value>[^",]*+))(?:,|$)'
 )
 
 
@@ -64,8 +64,8 @@ def conditions(text: str) -> tuple[tuple[str, str], ...] | None:
         name, value = match["name"], match["value"]
         found.append(
             (
-                unquoted(match["quoted_name"]) if name is None else name,
-                unquoted(match["quoted_value"]) if value is None else value,
+                unquoted(match["quoted_name"]) if name is None else name.rstrip(),
+                unquoted(match["quoted_value"]) if value is None else value.rstrip(),
             )
         )
         at = match.end()

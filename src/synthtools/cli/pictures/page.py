@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -122,7 +121,8 @@ def _figure(index: int, name: str, report: dict[str, Any]) -> str:
         return "<p>There is nothing to plot.</p>"
     drawn = render(picture, "svg", inline=True, salt=f"synth-{index}").decode("utf-8")
     drawn = drawn[drawn.index("<svg") :]
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.S)
+    before, _, after = drawn.partition("<metadata>")
+    drawn = before + after.partition("</metadata>")[2]
     drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{_text(picture.title)}" ', 1)
     data = base64.b64encode(encoded(to_csv([(name, picture)], 6))).decode("ascii")
     return (

@@ -1,0 +1,219 @@
+"""200 hostile strings through every pattern that meets text: twice the length takes twice the time."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from faults.cases import Seen, case, sound
+from synthtools.errors import SynthError, UsageError
+
+# What repeats, and what stands around it: each breaks some expression that gives back what it has taken.
+_REPEATED = (
+    *(" ", "\n", "\n ", "a", "A", "1", "1,", ".", ". ", "a.", '."a', "?)", "[", "<<", "* ", "**1"),
+    *("-", "'\\", '"\\', "Question: ", "Answer :", "answer is ", "1. ", "$-", "=:"),
+)
+_AROUND = (
+    *(("", ""), ("Question:", "!"), ("1.", ""), ("#### ", "x"), ("'", "\\"), ("[", "{")),
+    *(("a", "\n="), ("KEY ", " - 5")),
+)
+HOSTILE = list(itertools.product(_AROUND, _REPEATED))
+
+Use = Callable[[str], object]
+
+# What meets no text of models and records: expressions for names of files, options of a word, our own text.
+EXEMPT = {
+    "cli.file_patterns": "the user's own pattern on names of files",
+    "cli.parameters": "an option of a word",
+    "curate.keeping": "conditions of the user's own; their expressions are RE2's",
+    "curate.setting": "templates and constants of the user's own",
+    "lm.vllm_backend": "lines of the engine's log",
+    "measure.rates": "the user's own expressions",
+    "measure.value_paths": "one class of characters at a time",
+    "records.claim": "names of our files",
+    "records.files": "a name",
+    "records.outputs": "names of our shards",
+    "records.places": "a name",
+    "reports.document": "the JSON that we write, whose strings hold no line ends",
+    "text.reference": "named in a docstring",
+    "training.saving": "an error of a library",
+}
+
+
+def uses() -> dict[str, dict[str, Use]]:
+    """What applies patterns to a text, by module."""
+    from synthtools import errors, redaction
+    from synthtools.cli import quantities
+    from synthtools.curate import extrapolating, reasoning, self_instruct
+    from synthtools.evaluate import (
+        answering,
+        asking,
+        danger_zone,
+        followbench_rules,
+        ifeval_rules,
+        ifeval_text,
+        judging,
+        tasks,
+    )
+    from synthtools.lm import chat, tokens
+    from synthtools.measure import diversity, expressions
+    from synthtools.records import field_paths, jsonl, natural
+    from synthtools.text import rouge, self_bleu
+
+    shipped = [task for task in tasks.shipped().values() if task.extract]
+    given: dict[str, dict[str, Any]] = {
+        "keywords:existence": {"keywords": ["a.", "1"]},
+        "keywords:forbidden_words": {"forbidden_words": ["a a", "."]},
+        "length_constraints:number_paragraphs": {"num_paragraphs": 2},
+        "length_constraints:nth_paragraph_first_word": {
+            "num_paragraphs": 1,
+            "nth_paragraph": 1,
+            "first_word": "a",
+        },
+        "detectable_content:number_placeholders": {"num_placeholders": 3},
+        "detectable_content:postscript": {"postscript_marker": "P.P.S"},
+        "detectable_format:number_bullet_lists": {"num_bullets": 3},
+        "detectable_format:number_highlighted_sections": {"num_highlights": 3},
+        "detectable_format:multiple_sections": {"section_spliter": "1.", "num_sections": 3},
+        "detectable_format:title": {},
+    }
+
+    def read_tasks(text: str) -> object:
+        answer = SimpleNamespace(text=text, finish_reason="length")
+        return [
+            self_instruct.SelfInstruct._read(SimpleNamespace(plain=plain), answer)  # type: ignore[arg-type]
+            for plain in (False, True)
+        ]
+
+    def kept(text: str) -> None:
+        for kind, origin, example in (
+            *(("content", origin, 0) for origin in followbench_rules._RULES),
+            *(("format", "", example) for example in followbench_rules.FORMAT_EXAMPLES),
+        ):
+            followbench_rules.kept(kind, origin, example, 5, text, text)
+
+    return {
+        "errors": {"printable": errors.printable},
+        "redaction": {"hide": redaction.hide},
+        "cli.quantities": {"count": lambda t: quantities.count(t, "-n"), "part": quantities.part},
+        "curate.extrapolating": {"pair_in": extrapolating.pair_in},
+        "curate.reasoning": {
+            "reached": lambda t: reasoning.reached(f"the answer is {t}", "7"),
+            "reached in all": lambda t: reasoning.reached(t, t),
+        },
+        "curate.self_instruct": {"tasks": read_tasks},
+        "evaluate.answering": {
+            **{
+                f"{task.name} extracted": partial(_extracted, answering.extracted, task)
+                for task in shipped
+            },
+            "same": lambda t: answering.same(t, "7"),
+        },
+        "evaluate.asking": {"reasons": lambda t: asking.Reasons().add(t)},
+        "evaluate.danger_zone": {"refuses": danger_zone.refuses},
+        "evaluate.followbench_rules": {
+            "kept": kept,
+            "examples": lambda t: followbench_rules.kept("example", "", 0, 5, "{answer}a" * 9, t),
+        },
+        "evaluate.ifeval_rules": {
+            name: partial(ifeval_rules.RULES[name], **more) for name, more in given.items()
+        },
+        "evaluate.ifeval_text": {
+            "sentences": ifeval_text.sentences,
+            "words": ifeval_text.words,
+            "capital words": ifeval_text.capital_words,
+        },
+        "evaluate.judging": {
+            "rating": lambda t: judging.verdict_of(t, "KEY", judging.rating(1, 10)),
+            "rating behind the code": judging.rating(1, 10),
+            "choice": lambda t: judging.verdict_of(t, "KEY", judging.choice),
+            "yes or no": judging.yes_no(2),
+        },
+        "lm.chat": {"marks": lambda t: chat.re.split("(\ue000\\d+\ue001)", f"\ue000{t}")},
+        "lm.tokens": {"byte": tokens._BYTE.fullmatch},
+        "measure.diversity": {
+            f"beginning of {n}": pattern.match for n, pattern in diversity._BEGINNING.items()
+        },
+        "measure.expressions": {"claim": expressions.parse},
+        "records.field_paths": {"conditions": field_paths.conditions, "path": field_paths.parse},
+        "records.natural": {"number": natural.as_number, "order": natural.order},
+        "records.jsonl": {"object": lambda t: jsonl.parse_object(b'{"a": ' + t.encode() + b"}")},
+        "text.rouge": {"words": rouge._WORD.findall},
+        "text.self_bleu": {"sentences": self_bleu.sentences},
+    }
+
+
+def _extracted(extracted: Callable[..., object], task: Any, text: str) -> None:
+    extracted(text, task.extract)
+    extracted(text, task.extract_loosely)
+
+
+_BEGIN, _END = 1 << 10, 1 << 17
+_MEASURABLE = 0.02
+# Twice for what is linear, four times for what is quadratic.
+_TOO_MUCH = 3.0
+_TRIES = 3
+
+
+def _text(around: tuple[str, str], repeated: str, size: int) -> str:
+    return around[0] + repeated * (size // len(repeated)) + around[1]
+
+
+def _seconds(use: Use, text: str) -> float:
+    """Processor time of this thread."""
+    start = time.thread_time()
+    # A refusal is an answer, too.
+    with suppress(SynthError, UsageError, ValueError):
+        use(text)
+    return time.thread_time() - start
+
+
+def grows(use: Use, around: tuple[str, str], repeated: str) -> float | None:
+    """How many times as long a text of twice the length takes; None where the longest takes no time.
+
+    The shorter of the two is the first, of growing lengths, whose time can be measured. Of several
+    measurements the shortest counts, and a ratio that is too high is measured again: other work on
+    the machine only ever adds.
+    """
+    size = _BEGIN
+    while _seconds(use, _text(around, repeated, size)) < _MEASURABLE:
+        size *= 2
+        if size > _END:
+            return None
+    ratio = 0.0
+    for _ in range(_TRIES):
+        short, long = (
+            min(_seconds(use, _text(around, repeated, length)) for _ in range(_TRIES))
+            for length in (size, 2 * size)
+        )
+        ratio = long / max(short, _MEASURABLE / 2)
+        if ratio <= _TOO_MUCH:
+            break
+    return ratio
+
+
+def slow(step: int = 1) -> Iterator[str]:
+    """Names the uses that take more than twice the time for twice the length.
+
+    Args:
+        step: every how manieth of the strings is tried, another one each time.
+    """
+    every = [(f"{m} {n}", use) for m, found in uses().items() for n, use in found.items()]
+    for number, (name, use) in enumerate(every):
+        for around, repeated in HOSTILE[number % step :: step]:
+            ratio = grows(use, around, repeated)
+            if ratio is not None and ratio > _TOO_MUCH:
+                yield f"{name}: {around[0]!r} {repeated!r}… {around[1]!r}: {ratio:.1f} times"
+
+
+@case("200 strings made to keep regular expressions busy, at twice the length")
+def patterns(folder: Path) -> Seen:
+    found = list(slow())
+    sound(not found, f"{len(found)} grow faster than the text: {'; '.join(found[:3])}")
+    return Seen(f"– ({len(HOSTILE)} strings, {sum(map(len, uses().values()))} uses of patterns)")
