@@ -154,7 +154,7 @@ def _extracted(extracted: Callable[..., object], task: Any, text: str) -> None:
     extracted(text, task.extract_loosely)
 
 
-_BEGIN, _END = 1 << 10, 1 << 17
+_BEGIN, _END = 1 << 10, 1 << 15
 _MEASURABLE = 0.02
 # Twice for what is linear, four times for what is quadratic.
 _TOO_MUCH = 3.0

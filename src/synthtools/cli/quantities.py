@@ -21,7 +21,8 @@ _BYTES = {
     "GIB": 2**30,
     "TIB": 2**40,
 }
-_FORM = re.compile(r"([0-9]++(?:\.[0-9]++)?|\.[0-9]++)\s*+([A-Za-z]*+)")
+# No quantity has more digits, and the time to read a whole number grows with their square.
+_FORM = re.compile(r"([0-9]{1,50}+(?:\.[0-9]{1,50}+)?|\.[0-9]{1,50}+)\s*+([A-Za-z]*+)")
 
 
 def _refused(option: str | None, text: str, why: str) -> Exception:
