@@ -17,7 +17,7 @@ FILTERS: dict[str, tuple[object, ...]] = {
     "ngram-hash": ("--per-record", "minhash"),
     "sample": ("-n", "half"),
     "mix": ("=",),
-    "dsir": ("--target", "data", "-n", "half", "--min-tokens", 0),
+    "dsir": ("--target", "data", "-n", "half", "--min-tokens", 0, "-q"),
 }
 
 

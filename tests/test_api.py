@@ -41,9 +41,11 @@ def test_arrow_streams_are_inputs(file, tmp_path):
     assert found == [{"text": r["text"]} for r in synth.sample(RECORDS, count=5)]
 
 
-def test_records_can_be_read_twice(file):
-    options = {"target": [str(file)], "count": 3, "min_tokens": 1}
-    wanted = from_command("dsir", file, "--target", file, "-n", 3, "--min-tokens", 1)
+def test_records_can_be_read_twice(file, tmp_path):
+    target = tmp_path / "target.jsonl"
+    target.write_bytes(file.read_bytes())
+    options = {"target": [str(target)], "count": 3, "min_tokens": 1}
+    wanted = from_command("dsir", file, "--target", target, "-n", 3, "--min-tokens", 1)
     assert list(synth.dsir(RECORDS, **options)) == wanted
     assert list(synth.dsir(iter(RECORDS), **options)) == wanted  # kept on disk meanwhile
 

@@ -107,9 +107,9 @@ def disk_full_tmpdir(folder: Path) -> Seen:
         environment = {**os.environ, "TMPDIR": str(place)}
         for words, stdin in (
             (("sample", "-n", 2000, data), None),
-            (("dsir", "--min-tokens", 0, "--target", data, "-n", 2000, data), None),
+            (("dsir", "-q", "--min-tokens", 0, "--target", data, "-n", 2000, data), None),
             (("mix", "--", "-=1"), data),
-            (("dsir", "--min-tokens", 0, "--target", data, "-n", 30, "-"), data),
+            (("dsir", "-q", "--min-tokens", 0, "--target", data, "-n", 30, "-"), data),
             (("cat", "-"), folder / "a.parquet"),
         ):
             piped = stdin.read_bytes() if stdin else b""

@@ -124,7 +124,7 @@ def run_comparison(
         else:
             _refuse_unsound(batch, Rejects())
 
-    with Run("ppl", reading, check=check) as run:
+    with Run("ppl", reading, apart=True, check=check) as run:
         groups = run.groups()
         scorers = _Scoring(run, model, jobs, options)
         if len(models) > 1:

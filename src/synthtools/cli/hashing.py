@@ -91,7 +91,7 @@ def run_counts(
 ) -> None:
     """Responses of the inputs, together or each against each."""
     orders = counting.orders()
-    with Run("ngram-hash", reading, None, text.text_field) as run:
+    with Run("ngram-hash", reading, None, text.text_field, apart=compare) as run:
         groups = run.groups() if compare else [("all", run.shards)]
         if compare and len(groups) < 2:
             raise UsageError("--compare needs two inputs or more")

@@ -87,7 +87,7 @@ def run_map(
     if reading.shard:
         raise UsageError("--shard takes a part of the inputs; a map needs the whole of each")
     text_field = None if options.vector_field else text.text_field
-    with Run("embed", reading, None, text_field) as run:
+    with Run("embed", reading, None, text_field, apart=options.by is None) as run:
         from synthtools.curate.groups import GroupSamples
         from synthtools.measure.projection import project
         from synthtools.measure.two_sample import compare

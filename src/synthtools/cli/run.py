@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -35,6 +36,7 @@ from synthtools.records.overlap import refuse_overlap
 from synthtools.records.places import place_of
 from synthtools.records.reading import read, require_text
 from synthtools.records.rejects import Rejects
+from synthtools.records.same_file import refuse_repeated, repeated, told
 from synthtools.records.shard_directory import DirectorySink, is_unfinished
 from synthtools.records.sink import Sink
 from synthtools.reports import document
@@ -75,6 +77,7 @@ class Run:
         text_field: the field that every record needs; None where no text is needed.
         also_needed: further text fields, each with the option that names it.
         beside: other files or directories whose records are read along with the inputs.
+        apart: the inputs stand for themselves (corpora that are compared): one file may be in two.
         bar: show how much has been read; not for tools whose time goes elsewhere.
         inputs: whether the tool has inputs besides; else not even stdin is one.
         plot: the picture of the report that ``finish`` draws, None for none.
@@ -98,6 +101,7 @@ class Run:
         text_field: str | None = None,
         also_needed: tuple[tuple[str, str], ...] = (),
         beside: Sequence[str] = (),
+        apart: bool = False,
         bar: bool = True,
         inputs: bool = True,
         plot: str | None = None,
@@ -125,6 +129,7 @@ class Run:
         self.rejects = Rejects()
         self._further = further
         self._beside = beside
+        self._apart = apart
         self._bar = bar
         self._reads = inputs
         self._plot = plot
@@ -151,6 +156,7 @@ class Run:
         if reading.shard:
             self.shards = part_of(self.shards, *quantities.part(reading.shard))
         self._named = list(self.shards)
+        self._check_repeated()
         self.shards_beside = find_shards(list(self._beside)) if self._beside else []
         for name in reading.files or []:
             if not reading.quiet and is_unfinished(place_of(name)):
@@ -373,6 +379,12 @@ class Run:
             if len(left):
                 yield left, found[done:]
 
+    def _check_repeated(self) -> None:
+        for shards in [some for _, some in self.groups()] if self._apart else [self.shards]:
+            refuse_repeated(shards)
+        for pair in islice(repeated(self.shards), 0 if self._reading.quiet else _TOLD):
+            terminal.remark(f"{told(*pair)}: its records count in both")
+
     def groups(self) -> list[tuple[str, list[Shard]]]:
         """The inputs as the user named them: (name, those of its shards that this run takes)."""
         names = self._reading.files or ["-"]
@@ -440,8 +452,7 @@ class Run:
         from synthtools.records import scattered
         from synthtools.records.picking import Recalled
 
-        names = {shard.name for shard in self.shards}
-        if len(names) < len(self.shards) or not all(map(scattered.seen_by_all, self.shards)):
+        if not all(map(scattered.seen_by_all, self.shards)):
             return None
         return Recalled(self.shards, partial(scattered.picked, cluster=cluster))
 

@@ -46,8 +46,6 @@ def sources_of(entries: Sequence[str]) -> list[tuple[str, float | None]]:
         raise UsageError("give every source a share (PATH=SHARE), or none")
     if abs(sum(shares) - 1) > 1e-6:
         raise UsageError(f"the shares sum to {sum(shares):.7g}, not to 1")
-    if len({name for name, _ in found}) < len(found):
-        raise UsageError("a source is named twice")
     return found
 
 

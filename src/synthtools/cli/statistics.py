@@ -135,7 +135,7 @@ def run(reading: Inputs, text_field: str, jobs: Jobs, options: Options) -> None:
     """Reads the inputs once and reports on their groups."""
     plan = options.plan()
     tested = options.tested(plan)
-    with Run("stats", reading, None, text_field) as run:
+    with Run("stats", reading, None, text_field, apart=options.by is None) as run:
         from synthtools.measure.grouping import Groups
 
         tokenizer = _tokenizer(options)

@@ -24,11 +24,13 @@ from synthtools.cli.sources import (
     validation_of,
     weights_of,
 )
+from synthtools.cli.terminal import remark
 from synthtools.errors import UsageError
 from synthtools.machine import process
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import Shard, find_shards
 from synthtools.records.rejects import Rejects
+from synthtools.records.same_file import repeated, told
 from synthtools.reports import document
 
 if TYPE_CHECKING:
@@ -121,6 +123,8 @@ def run_training(
             for name, some, (_, share), weight in zip(names, shards, named, weights, strict=True)
         ]
         sets = [reader.source(name, find_shards([path])) for name, path in valid]
+        if not quiet:
+            _tell_seen(run)
         if watching.dry_run:
             found = _planned(list(zip(sources, shards, strict=True)), plan, settings, ranks)
             if ranks.first:
@@ -181,6 +185,14 @@ def _planned(
     repeated = sum(given.repeated for given in found.blend.given(rows))
     counts = [RowCounts(settings.rows, rows, plan.context)]
     return planned(plan, settings, ranks, counts, repeated, vocabulary)
+
+
+def _tell_seen(run: Run) -> None:
+    """Remarks on files that are trained on and validated with: their loss says nothing of other text."""
+    trained = {id(shard) for shard in run.shards}
+    for first, again in repeated([*run.shards, *run.shards_beside]):
+        if id(first) in trained:
+            remark(f"{told(first, again)}: --valid measures text that is trained on")
 
 
 def _plan(what: What, adapters: Adapters, keeping: Keeping, seed: int) -> Plan:

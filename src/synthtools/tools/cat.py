@@ -98,7 +98,7 @@ def cat(
         raise UsageError(f"--set {text.text_field}=…: is the field that --text writes")
     if count and (writing.output or writing.format):
         raise UsageError("--count prints a number; it cannot be given with -o or --format")
-    with Run("cat", reading, None if count else writing) as run:
+    with Run("cat", reading, None if count else writing, apart=True) as run:
         # A run that had ended has nothing left to be read. What a resumed one has done is looked at
         # again and not written: it counts for --head.
         batches = iter(()) if run.done else run.records()

@@ -157,18 +157,27 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
 
 def run(options: Options) -> dict[str, Any] | None:
     """Fits an estimator or loads one, weighs the records, selects."""
+    from synthtools.cli import terminal
     from synthtools.cli.run import Run
     from synthtools.curate.dsir import Estimator, Features, parts_of
+    from synthtools.records.inputs import find_shards
+    from synthtools.records.same_file import refuse_repeated, repeated, told
 
     writes = options.count is not None or options.weights
+    targets = [one.path for one in options.target or ()]
+    if targets:
+        refuse_repeated(find_shards(targets))
     with Run(
         "dsir",
         options,
         options if writes else None,
         options.text_field,
-        beside=[one.path for one in options.target or ()],
+        beside=targets,
         plot=options.plot,
     ) as run:
+        for pair in repeated([*run.shards_beside, *run.shards]):
+            if not options.quiet:
+                terminal.remark(f"{told(*pair)}: a target is selected from, too")
         if run.done:
             return run.finish()
         if options.estimator:

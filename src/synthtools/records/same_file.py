@@ -1,0 +1,52 @@
+"""One file under several names: two spellings of a path, links, globs that overlap, a directory and its file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Hashable, Iterable, Iterator
+
+from synthtools.errors import UsageError
+from synthtools.records.inputs import Shard
+
+
+def _identity(shard: Shard) -> Hashable | None:
+    """Device and inode of a file, its name where it has none; None for a pipe."""
+    found = shard.found
+    if shard.path is None and sys.stdin is not None:
+        try:
+            found = os.fstat(sys.stdin.fileno())
+        except (OSError, ValueError):
+            return None
+    if found is None:
+        return shard.name if shard.path is not None and shard.size is not None else None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def repeated(shards: Iterable[Shard]) -> Iterator[tuple[Shard, Shard]]:
+    """Shards that are the same file as an earlier one: (the earlier one, the shard)."""
+    seen: dict[Hashable, Shard] = {}
+    for shard in shards:
+        identity = _identity(shard)
+        if identity is not None:
+            first = seen.setdefault(identity, shard)
+            if first is not shard:
+                yield first, shard
+
+
+def told(first: Shard, again: Shard) -> str:
+    """That two shards are one file."""
+    if first.name == again.name:
+        return f"{first.name} is named twice"
+    return f"{first.name} and {again.name} are the same file"
+
+
+def refuse_repeated(shards: Iterable[Shard], remedy: str = "name it once") -> None:
+    """One corpus holds no file twice: each of its documents would count double.
+
+    Raises:
+        UsageError: it does.
+    """
+    for first, again in repeated(shards):
+        raise UsageError(f"{told(first, again)}: {remedy}")
