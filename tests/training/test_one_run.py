@@ -6,6 +6,7 @@ import shutil
 import signal
 import stat
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -149,7 +150,11 @@ def test_runs_that_want_the_same_tokens_wait_for_the_one_that_makes_them(data, s
 
     corpus = cached(
         folder,
-        lambda: [(["a"], 1)],
+        SimpleNamespace(
+            batches=lambda kept: [SimpleNamespace(documents=["a"], size=1)],
+            recall=lambda kept: None,
+            share_read=lambda: None,
+        ),
         lambda texts: [Encoded(np.array([1, 2]))] * len(texts),
         10,
         tell,
