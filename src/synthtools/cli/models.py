@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from synthtools.cli import quantities
-from synthtools.cli.options import Jobs
+from synthtools.cli.options import Group, Jobs
 from synthtools.cli.parameters import operand, option
 from synthtools.errors import UsageError
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LoadedModel:
+class LoadedModel(Group):
     """Which model, and how it runs here, in this process."""
+
+    group = "Model"
 
     model: Annotated[
         str,
