@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -33,6 +34,7 @@ EXEMPT = {
     "cli.parameters": "an option of a word",
     "curate.keeping": "conditions of the user's own; their expressions are RE2's",
     "curate.setting": "templates and constants of the user's own",
+    "lm.settings": "an option",
     "lm.vllm_backend": "lines of the engine's log",
     "measure.rates": "the user's own expressions",
     "measure.value_paths": "one class of characters at a time",
@@ -42,6 +44,7 @@ EXEMPT = {
     "records.shard_directory": "names of our shards",
     "records.places": "a name",
     "reports.document": "the JSON that we write, whose strings hold no line ends",
+    "scale.remains": "names of Ray's sessions",
     "text.reference": "named in a docstring",
     "training.saving": "an error of a library",
 }
@@ -62,9 +65,9 @@ def uses() -> dict[str, dict[str, Use]]:
         judging,
         tasks,
     )
-    from synthtools.lm import chat, tokens
+    from synthtools.lm import chat, loading, model_files, tokens
     from synthtools.measure import diversity, expressions
-    from synthtools.records import field_paths, jsonl, natural
+    from synthtools.records import field_paths, jsonl, natural, nonfinite
     from synthtools.text import rouge, self_bleu
 
     shipped = [task for task in tasks.shipped().values() if task.extract]
@@ -137,12 +140,17 @@ def uses() -> dict[str, dict[str, Use]]:
             "yes or no": judging.yes_no(2),
         },
         "lm.chat": {"marks": lambda t: chat.re.split("(\ue000\\d+\ue001)", f"\ue000{t}")},
+        "lm.loading": {"mismatch": lambda t: loading._MISMATCH.findall(f"size mismatch for {t}")},
+        "lm.model_files": {"layer": model_files._LAYER.findall},
         "lm.tokens": {"byte": tokens._BYTE.fullmatch},
         "measure.diversity": {
             f"beginning of {n}": pattern.match for n, pattern in diversity._BEGINNING.items()
         },
         "measure.expressions": {"claim": expressions.parse},
         "records.field_paths": {"conditions": field_paths.conditions, "path": field_paths.parse},
+        "records.nonfinite": {
+            "tokens": lambda t: nonfinite._TOKEN.sub(b"", json.dumps(t).encode())
+        },
         "records.natural": {"number": natural.as_number, "order": natural.order},
         "records.jsonl": {"object": lambda t: jsonl.parse_object(b'{"a": ' + t.encode() + b"}")},
         "text.rouge": {"words": rouge._WORD.findall},
