@@ -52,14 +52,14 @@ _synth() {
             esac
             ;;
         ngram-hash)
-            options="--n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --nan --force --resume --shard-size --seed --ray -j --jobs --debug -h --help"
+            options="--n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width | --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --hash) value=word words="fast sha256" ;;
                 --per-record) value=word words="minhash density" ;;
-                --plot | --rejects | --report | -o | --output) value=file ;;
                 --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report | --plot) value=file ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --nan) value=word words="keep null fail" ;;
             esac

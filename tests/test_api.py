@@ -27,6 +27,10 @@ def from_command(*words):
     return [json.loads(line) for line in command(*words).splitlines()]
 
 
+def report_of_command(*words):
+    return json.loads(command(*words))
+
+
 def test_records_are_those_of_the_command_line(file):
     wanted = from_command("sample", file, "-n", 7, "--seed", 3)
     assert list(synth.sample(file, count=7, seed=3)) == wanted
@@ -55,6 +59,29 @@ def test_an_output_gives_the_report_and_the_same_bytes(file, tmp_path):
     command("sample", file, "-n", 7, "-o", tmp_path / "cli.jsonl")
     assert (tmp_path / "api.jsonl").read_bytes() == (tmp_path / "cli.jsonl").read_bytes()
     assert report["kind"] == "sample" and report["made_by"]["arguments"]["count"] == 7
+
+
+def test_ngram_hash_compares_records_as_it_compares_files(file, tmp_path):
+    report = synth.ngram_hash(str(file), RECORDS[:100], compare=True, n=[1, 3], buckets=64)
+    assert [one["name"] for one in report["inputs"]] == [str(file), "<records 2>"]
+    half = tmp_path / "half.jsonl"
+    half.write_text("".join(json.dumps(record) + "\n" for record in RECORDS[:100]))
+    wanted = report_of_command("ngram-hash", file, half, "--compare", "--n", "1,3", "--buckets", 64)
+    assert report["pairs"][0]["buckets"] == wanted["pairs"][0]["buckets"]
+    assert report["inputs"][0] == wanted["inputs"][0]
+
+
+def test_ngram_hash_gives_records_or_the_report_of_their_duplicates(file, tmp_path):
+    wanted = from_command("ngram-hash", file, "--per-record", "minhash", "--permutations", 4)
+    assert list(synth.ngram_hash(file, per_record="minhash", permutations=4)) == wanted
+    options = {"duplicates": True, "threshold": 0.4, "shingle": 1}
+    report = synth.ngram_hash(RECORDS, **options, output=str(tmp_path / "pairs.jsonl"))
+    pairs = (tmp_path / "pairs.jsonl").read_text().splitlines()
+    assert (
+        len(pairs)
+        == report["pairs_found"]
+        == len(list(synth.ngram_hash(RECORDS, **options, format="jsonl")))
+    )
 
 
 def test_errors_are_exceptions_in_the_callers_words(file):

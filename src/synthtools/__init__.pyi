@@ -12,6 +12,42 @@ Record = dict[str, Any]
 Report = dict[str, Any]
 Input = str | os.PathLike[str] | Mapping[str, float] | Iterable[Record] | ArrowStream
 
+def ngram_hash(
+    *files: Input,
+    n: list[int] | int | None = ...,
+    buckets: int | None = ...,
+    hash: Literal['fast', 'sha256'] = ...,
+    top: int = ...,
+    exact: bool = ...,
+    compare: bool = ...,
+    duplicates: bool = ...,
+    threshold: float = ...,
+    permutations: int = ...,
+    shingle: int = ...,
+    density: bool = ...,
+    per_record: Literal['minhash', 'density'] | None = ...,
+    vector_field: str = ...,
+    vector_model: str | None = ...,
+    rows: int = ...,
+    width: float | None = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    nan: str = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+    ray: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """Hashed n-grams of records: how broad a corpus is, and how two differ."""
+
 def sample(
     *files: Input,
     count: int | str,

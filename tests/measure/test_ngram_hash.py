@@ -154,14 +154,16 @@ def test_bad_vectors_are_bad_records(vector, words, tmp_path):
     [
         (["--compare", "--duplicates"], "give one"),
         (["--compare"], "two inputs"),
-        (["--per-record", "x"], "minhash or density"),
-        (["--hash", "md5"], "fast or sha256"),
-        (["--n", "0"], "--n 0"),
-        (["--n", "1,x"], "--n 1,x"),
+        (["--per-record", "x"], "use minhash or density"),
+        (["--hash", "md5"], "use fast or sha256"),
+        (["--n", "0"], "--n 0: give a whole number, 1 to 100"),
+        (["--n", "1,x"], "--n x: give a whole number"),
         (["-o", "x.jsonl"], "--report"),
         (["--plot", "x.gif"], ".png or .svg"),
         (["--density", "--width", "0"], "--width"),
         (["--per-record", "minhash", "--json"], "--json"),
+        (["--duplicates", "--format", "jsonl", "--json"], "--json"),
+        (["--density", "-o", "x.jsonl"], "--report"),
     ],
 )
 def test_wrong_usage(arguments, words, folder):

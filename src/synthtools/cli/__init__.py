@@ -8,7 +8,7 @@
 - ``terminal``: the progress bar, messages, histograms
 - ``pictures``: reports as figures, characters, points and pages; one file a kind of report
 - ``recipe``, ``sources``, ``planning``, ``watching``, ``training``: the options and the run of ``synth train``
-- ``hashing``, ``selecting``, ``mixing``, ``comparing``, ``mapping``, ``map_groups``, ``simulating``, ``plotting``: the
+- ``selecting``, ``mixing``, ``comparing``, ``mapping``, ``map_groups``, ``simulating``, ``plotting``: the
   runs behind the tools of these names
 
 No algorithm lives here, and nothing here is imported by the folders that hold them.

@@ -228,9 +228,13 @@ class Output(ReportFile):
         ),
     ] = "32MB"
 
+    def takes_output(self) -> bool:
+        """Whether there are records to write, be it beside a report."""
+        return not self.prints_report()
+
     def check(self) -> None:
         super().check()
-        if self.prints_report() and (self.output or self.format or self.resume):
+        if not self.takes_output() and (self.output or self.format or self.resume):
             raise UsageError(
                 "a report goes to stdout (--report FILE keeps it); -o, --format and --resume are for "
                 "records"

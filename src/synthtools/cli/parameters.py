@@ -112,9 +112,12 @@ class Parameter:
             return None
         if not self.many:
             return self._one(given, called)
-        items = [given] if isinstance(given, str) else list(given)
+        items = [given] if isinstance(given, (str, int, float)) else list(given)
         if self.option.commas:
-            items = [part.strip() for item in items for part in item.split(",")]
+            split = (item.split(",") if isinstance(item, str) else [item] for item in items)
+            items = [
+                part.strip() if isinstance(part, str) else part for one in split for part in one
+            ]
         return [self._one(item, called) for item in items] or None
 
     def _one(self, given: Any, called: str) -> Any:

@@ -396,7 +396,7 @@ class Run:
             count = 0
             for shard_name in own:
                 count += count < len(left) and left[count].name == shard_name
-            groups.append((name, left[:count]))
+            groups.append((str(name), left[:count]))
             left = left[count:]
         return groups
 
@@ -503,14 +503,14 @@ class Run:
         if not self.quiet:
             self._tell_nothing()
             self._tell_nonfinite()
-        report = self._report(result or {})
-        if self._writing is not None and self._writing.report:
-            document.save(report, self._writing.report)
+        report, writing = self._report(result or {}), self._writing
+        if writing is not None and writing.report:
+            document.save(report, writing.report)
         if self._plot is not None and result is None:
             terminal.remark(
                 f"{self._plot}: not drawn: all had been done, nothing was measured anew"
             )
-        elif self._plot is not None:
+        elif self._plot is not None and (writing is None or not writing.prints_report()):
             pictures.plot(report, self._plot)
         return report
 

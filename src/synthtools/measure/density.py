@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, ArrowBatch, Batch
 from synthtools.records.faults import no_field
 from synthtools.records.reading import without
@@ -95,11 +94,8 @@ def _vector(value: Any) -> np.ndarray | None:
 
 
 def width_of(embedded: Iterable[Embedded]) -> float:
-    """A width for the hash buckets: the mean distance between the first vectors [ours].
-
-    Raises:
-        SynthError: they are all the same.
-    """
+    """A width for the hash buckets: the mean distance between the first vectors [ours], 0 where they
+    are all equal."""
     kept: list[np.ndarray] = []
     for _, vectors in embedded:
         kept.append(vectors)
@@ -111,12 +107,7 @@ def width_of(embedded: Iterable[Embedded]) -> float:
     squares = (sample**2).sum(axis=1)
     distances = np.sqrt(np.maximum(0, squares[:, None] + squares - 2 * sample @ sample.T))
     pairs = len(sample) * (len(sample) - 1)
-    width = float(distances.sum() / pairs) if pairs else 1.0
-    if width == 0:
-        raise SynthError(
-            "the first vectors are all the same: say how wide a bucket is with --width"
-        )
-    return width
+    return float(distances.sum() / pairs) if pairs else 1.0
 
 
 def sketched(

@@ -88,7 +88,7 @@ class Places:
         return place if identifier is MISSING else {**place, "id": identifier}
 
 
-def summary(documents: Documents, found: NearDuplicates, most: int) -> dict[str, Any]:
+def summary(documents: Documents, found: NearDuplicates, most: int = 1000) -> dict[str, Any]:
     """Counts of pairs and clusters, and the first ``most`` of either."""
     sizes = Counter(found.cluster_of.tolist())
     clusters = {cluster: size for cluster, size in sizes.items() if cluster >= 0}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
 
 from synthtools.closing import Closing
+from synthtools.records.batch import Batch
 from synthtools.records.files import told
 
 _WHERE = "vectors kept in TMPDIR"
@@ -37,3 +39,10 @@ class VectorFile(Closing):
             self._file.seek(4 * self._width * start)
             data = self._file.read(4 * self._width * count)
         return np.frombuffer(data, np.float32).reshape(count, self._width)
+
+    def beside(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, np.ndarray]]:
+        """The records again, each batch with its rows."""
+        start = 0
+        for batch in batches:
+            yield batch, self.read(start, len(batch))
+            start += len(batch)

@@ -11,6 +11,10 @@ from typing import Any
 
 # Kind of a report → the module here that has its ``lines``, and their name where it is another.
 _LINES = {
+    "ngram-hash": "hashed_ngrams",
+    "ngram-hash-compare": "hashed_ngrams:comparison",
+    "ngram-hash-density": "hashed_ngrams:density",
+    "ngram-hash-duplicates": "hashed_ngrams:duplicates",
     "simulate": "simulation",
 }
 

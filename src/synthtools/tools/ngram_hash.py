@@ -1,22 +1,63 @@
-"""``synth ngram-hash``: hashed n-grams, near-duplicates and density."""
+"""Hashed n-grams of records: how broad a corpus is, and how two differ.
+
+A token is a lower-cased run of letters, digits and underscores, or of other characters except
+spaces. Each n-gram is hashed into one of the buckets; the counts are the response (ToEdit): broad
+for human text, concentrated for synthetic text. The report adds entropy, Gini and the share of the
+fullest buckets [ours], and on request the most frequent n-grams.
+
+--compare does this for each input and compares each with each. --duplicates finds pairs and
+clusters of near-duplicates by MinHash signatures equal to datasketch's. --density measures how
+close the records' vectors are to others; --per-record writes signatures or densities into the
+records instead.
+
+\b
+Examples:
+  synth ngram-hash human.jsonl.zst
+  synth ngram-hash human.jsonl.zst synthetic.jsonl.zst --compare --json | jq '.pairs[0].js'
+  synth ngram-hash train.jsonl eval.jsonl --duplicates -o pairs.jsonl
+  synth ngram-hash embedded.parquet --per-record density | synth sample -n 1000 --by density --inverse
+
+Memory: about 150 MB a core, and with --exact 100 bytes for each distinct n-gram; with
+--duplicates 4 bytes for each value of every record's signature; with density rows × buckets × 8
+bytes. Density reads the input twice; vectors of a model are kept in TMPDIR meanwhile.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from synthtools.cli.options import Inputs, Output, Seed, TextField, Workers
+from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, TextField, Workers
 from synthtools.cli.parameters import option
+from synthtools.errors import SynthError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from synthtools.cli.run import Run
+    from synthtools.records.batch import Batch
+
+    # Records with their vectors, float32 [records, dimensions]; True where they are read again.
+    Embedded = Callable[[bool], Iterator[tuple[Batch, np.ndarray]]]
 
 
-def ngram_hash(
-    reading: Inputs,
-    text: TextField,
-    writing: Output,
-    seed: Seed,
-    jobs: Workers,
+@dataclass(frozen=True, kw_only=True)
+class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
+    """Options of ``synth ngram-hash``."""
+
     n: Annotated[
-        str, option("--n", metavar="N,…", help="Lengths of the n-grams, in tokens.")
-    ] = "1,2",
+        list[int] | None,
+        option(
+            "--n",
+            metavar="N,…",
+            commas=True,
+            min=1,
+            max=100,
+            help="Lengths of the n-grams, in tokens (default: 1,2).",
+        ),
+    ] = None
     buckets: Annotated[
         int | None,
         option(
@@ -25,50 +66,47 @@ def ngram_hash(
             min=2,
             help="Hash buckets (default 10,000; 20,000 a row for density).",
         ),
-    ] = None,
-    hash_name: Annotated[
-        str,
+    ] = None
+    hash: Annotated[
+        Literal["fast", "sha256"],
         option(
             "--hash",
-            metavar="fast|sha256",
             help="Hash of an n-gram: a fast 64-bit one, or that of the DSIR package (slower).",
         ),
-    ] = "fast",
+    ] = "fast"
     top: Annotated[
         int,
         option(
             "--top",
             metavar="K",
             min=0,
-            help="Report the K most frequent n-grams of each length (takes several times as long as "
-            "the counts alone); with --compare also those that stand out.",
+            help="Report the K most frequent n-grams of each length (several times slower); with "
+            "--compare also those over-represented on either side.",
         ),
-    ] = 0,
+    ] = 0
     exact: Annotated[
         bool,
         option(
             "--exact",
-            help="Count every n-gram for --top, slowly and in memory that grows with them. Without "
-            "it a batch of 4 MB counts those that make 1 in 8,192 of it, and the report says by how "
-            "much a count can be too low.",
+            help="Count every n-gram for --top, in time and memory. Else each batch of 4 MB counts "
+            "n-grams that are 1 in 8,192 of it, and the report bounds the error.",
         ),
-    ] = False,
+    ] = False
     compare: Annotated[
         bool,
         option(
             "--compare",
             help="Compare the inputs, each with each: divergences, the buckets that differ most, "
-            "n-grams that stand out.",
+            "over-represented n-grams.",
         ),
-    ] = False,
+    ] = False
     duplicates: Annotated[
         bool,
         option(
             "--duplicates",
-            help="Find near-duplicates within and across the inputs (MinHash-LSH); -o writes the "
-            "pairs as records.",
+            help="Find near-duplicates within and across inputs (MinHash-LSH); -o writes the pairs.",
         ),
-    ] = False,
+    ] = False
     threshold: Annotated[
         float,
         option(
@@ -78,104 +116,235 @@ def ngram_hash(
             max=1,
             help="Least estimated Jaccard similarity of near-duplicates.",
         ),
-    ] = 0.8,
+    ] = 0.8
     permutations: Annotated[
         int, option("--permutations", metavar="P", min=2, max=4096, help="Values of a signature.")
-    ] = 128,
+    ] = 128
     shingle: Annotated[
         int, option("--shingle", metavar="W", min=1, help="Tokens of a shingle.")
-    ] = 5,
+    ] = 5
     density: Annotated[
         bool,
         option(
             "--density",
-            help="Report how densely the records' vectors lie (the sketch of Sachdeva et al., 1,000 "
-            "rows of 20,000 buckets).",
+            help="Report the density of the records' vectors (the sketch of Sachdeva et al.).",
         ),
-    ] = False,
+    ] = False
     per_record: Annotated[
-        str | None,
+        Literal["minhash", "density"] | None,
         option(
             "--per-record",
-            metavar="minhash|density",
             help="Write the records with a field minhash (the signature) or density.",
         ),
-    ] = None,
+    ] = None
     vector_field: Annotated[
-        str, option("--vector-field", metavar="FIELD", help="The vectors, for density.")
-    ] = "embedding",
+        str, option("--vector-field", metavar="FIELD", help="Field of the vectors, for density.")
+    ] = "embedding"
     vector_model: Annotated[
         str | None,
         option(
             "--vector-model",
             metavar="NAME",
-            help="Take the vectors for density from this model instead (builtin, a directory or a "
-            "Hub id; a sentence encoder too), as synth embed does.",
+            help="Take these vectors from a model instead, as synth embed does: builtin, a directory "
+            "or a Hub id.",
         ),
-    ] = None,
+    ] = None
     rows: Annotated[
         int, option("--rows", metavar="R", min=1, help="Hash rows of the density sketch.")
-    ] = 1000,
+    ] = 1000
     width: Annotated[
         float | None,
         option(
             "--width",
             metavar="W",
             min=0,
-            help="Width of a bucket of the density sketch, in units of the vectors (default: the "
-            "mean distance between two of the first 1,000).",
+            help="Width of its buckets (default: the mean distance between the first 1,000 vectors).",
         ),
-    ] = None,
-    plot: Annotated[
-        str | None,
-        option("--plot", metavar="FILE", help="Draw the report as PNG or SVG (needs [plot])."),
-    ] = None,
-    json_output: Annotated[
-        bool, option("--json", help="Print the report as JSON at a terminal too.")
-    ] = False,
-) -> None:
-    """Hashed n-grams of records: how broad a corpus is, and how two differ.
+    ] = None
 
-    Tokens are lower-cased runs of letters, digits and underscores, or of other signs but space.
-    Each n-gram falls into one of the buckets; the counts are the response (ToEdit): broad for human
-    text, concentrated for synthetic text. Beside it stand entropy, Gini and the share of the fullest
-    buckets [ours], and the most frequent n-grams themselves.
+    def check(self) -> None:
+        super().check()
+        modes = {
+            "--compare": self.compare,
+            "--duplicates": self.duplicates,
+            "--density": self.density,
+            "--per-record": self.per_record is not None,
+        }
+        chosen = [flag for flag, given in modes.items() if given]
+        if len(chosen) > 1:
+            raise UsageError(f"{', '.join(chosen)}: each is a report of its own; give one")
+        if self.plot is not None and self.per_record is not None:
+            raise UsageError("--plot draws reports: it does not go with --per-record")
+        if self.compare and len(self.files or ()) < 2:
+            raise UsageError("--compare needs two inputs or more")
+        if self.width == 0:
+            raise UsageError("--width must be above 0")
 
-    --compare does this for each input and sets them against each other. --duplicates finds pairs
-    and clusters of near-duplicates by MinHash signatures equal to datasketch's. --density measures
-    where vectors crowd; --per-record writes signatures or densities into the records instead.
+    def takes_output(self) -> bool:
+        return self.per_record is not None or self.duplicates
 
-    \b
-    Examples:
-      synth ngram-hash human.jsonl.zst
-      synth ngram-hash human.jsonl.zst synthetic.jsonl.zst --compare --json | jq '.pairs[0].js'
-      synth ngram-hash train.jsonl eval.jsonl --duplicates -o pairs.jsonl
-      synth ngram-hash embedded.parquet --per-record density | synth sample -n 1000 --by density --inverse
+    def prints_report(self) -> bool:
+        pairs_on_stdout = self.duplicates and self.format is not None and self.output is None
+        return self.per_record is None and not pairs_on_stdout
 
-    Memory: about 150 MB a core, and with --exact 100 bytes for each distinct n-gram; with
-    --duplicates 4 bytes for each value of every record's signature; with density rows × buckets × 8
-    bytes. It does not grow with the input otherwise. Density reads the input twice; the vectors of
-    --vector-model wait in TMPDIR.
+
+def run(options: Options) -> dict[str, Any] | None:
+    """One of the reports, or records with signatures or densities."""
+    if options.density or options.per_record == "density":
+        return _density(options)
+    if options.per_record == "minhash":
+        return _signatures(options)
+    if options.duplicates:
+        return _duplicates(options)
+    return _counts(options)
+
+
+def _counts(options: Options) -> dict[str, Any]:
+    """Responses of the inputs, together or each against each."""
+    from synthtools.cli.run import Run
+    from synthtools.measure.ngrams import Counter, comparisons
+    from synthtools.text.ngrams import NgramHasher
+
+    hasher = NgramHasher(
+        tuple(sorted(set(options.n or (1, 2)))), options.buckets or 10_000, options.hash
+    )
+    counter = Counter(hasher, options.top > 0, options.exact)
+    with Run("ngram-hash", options, None, options.text_field, apart=options.compare) as run:
+        groups = run.groups() if options.compare else [("all", run.shards)]
+        corpora = [
+            counter.corpus(
+                name, run.worked(counter.work, options, shards=shards, records=False), run.count
+            )
+            for name, shards in groups
+        ]
+        run.units["bytes"] = sum(corpus.utf8_bytes for corpus in corpora)
+        inputs = [corpus.report(options.top) for corpus in corpora]
+        report = {"n": list(hasher.orders), "buckets": hasher.buckets, "hash": hasher.hash}
+        if options.compare:
+            pairs = comparisons(corpora, options.top)
+            report |= {"kind": "ngram-hash-compare", "inputs": inputs, "pairs": pairs}
+        else:
+            del inputs[0]["name"]
+            report |= inputs[0]
+        return run.finish(report)
+
+
+def _signatures(options: Options) -> dict[str, Any]:
+    """The records with their MinHash signatures."""
+    from synthtools.cli.run import Run
+    from synthtools.records.batch import Column
+    from synthtools.text.minhash import signatures
+
+    with Run("ngram-hash", options, options, options.text_field) as run:
+        if not run.done:
+            signed = run.worked(
+                lambda _, texts: signatures(texts, options.permutations, options.shingle), options
+            )
+            run.write(
+                one.batch.adding({"minhash": Column("hashes", list(one.result))}) for one in signed
+            )
+        return run.finish()
+
+
+def _duplicates(options: Options) -> dict[str, Any] | None:
+    """Near-duplicate pairs and clusters within and across the inputs."""
+    from synthtools.cli.run import Run
+    from synthtools.measure.duplicates import Documents, pair_batches, summary
+    from synthtools.text.minhash import signatures
+    from synthtools.text.near_duplicates import near_duplicates
+
+    output = options if options.output or options.format else None
+    plot = options.plot if output else None  # else the report is drawn when it is printed
+    with Run("ngram-hash", options, output, options.text_field, plot=plot) as run:
+        if run.done:
+            run.finish()
+            return None
+        documents = Documents([name for name, _ in run.groups()])
+        for index, (_, shards) in enumerate(run.groups()):
+            for one in run.worked(
+                lambda _, texts: signatures(texts, options.permutations, options.shingle),
+                options,
+                shards=shards,
+                fields=("id",),
+                records=False,
+            ):
+                documents.add(index, one.batch, one.result)
+                run.count(len(one.batch))
+        pairs = near_duplicates(documents.signatures(), options.threshold)
+        if output is not None:
+            run.write(pair_batches(documents, pairs))
+        return run.finish(
+            {
+                "kind": "ngram-hash-duplicates",
+                "threshold": options.threshold,
+                "permutations": options.permutations,
+                "shingle": options.shingle,
+                **summary(documents, pairs),
+            }
+        )
+
+
+def _density(options: Options) -> dict[str, Any]:
+    """Densities of the records' vectors: one pass fills the sketch, another looks up."""
+    from synthtools.cli.run import Run
+    from synthtools.measure.density import distribution, sketched, width_of
+    from synthtools.records.batch import Column
+
+    output = options if options.per_record else None
+    text_field = options.text_field if options.vector_model else None
+    with Run("ngram-hash", options, output, text_field) as run:
+        if run.done:
+            return run.finish()
+        run.shards = run.twice(run.shards)
+        with _embedded(run, options) as (embedded, read):
+            width = options.width or width_of(embedded(True))
+            if not width:
+                raise SynthError("the first vectors are all equal: set --width, that of a bucket")
+            sizes = {"rows": options.rows, "buckets": options.buckets or 20_000, "width": width}
+            sketch = sketched((rows for _, rows in embedded(read)), seed=options.seed, **sizes)
+            dense = (
+                (batch, sketch.density(rows))
+                for batch, rows in (embedded(True) if sketch is not None else ())
+            )
+            if output is not None:
+                run.write(
+                    batch.adding({"density": Column("float", d.tolist())}) for batch, d in dense
+                )
+                return run.finish(sizes)
+            kept: list[np.ndarray] = []
+            for batch, densities in dense:
+                kept.append(densities)
+                run.count(len(batch))
+        return run.finish({"kind": "ngram-hash-density", **sizes, **distribution(kept)})
+
+
+@contextmanager
+def _embedded(run: Run, options: Options) -> Iterator[tuple[Embedded, bool]]:
+    """The records with their vectors, and whether they have been read once by then.
+
+    The vectors of a model are made in one pass and kept on disk; those of a field are read again.
     """
-    from synthtools.cli import hashing
+    from synthtools.measure.density import with_vectors
 
-    modes = [name for name, on in (("compare", compare), ("duplicates", duplicates)) if on]
-    modes += ["density"] if density else []
-    modes += ["per-record"] if per_record is not None else []
-    hashing.check(modes, per_record, hash_name, writing, plot, json_output)
-    if per_record == "density" or density:
-        vectors = hashing.Vectors(
-            vector_field, vector_model, rows, buckets or 20_000, width, seed.seed
-        )
-        hashing.run_density(
-            reading, text, writing, jobs, vectors, per_record is not None, plot, json_output
-        )
-    elif per_record == "minhash":
-        hashing.run_signatures(reading, text, writing, jobs, permutations, shingle)
-    elif duplicates:
-        hashing.run_duplicates(
-            reading, text, writing, jobs, permutations, shingle, threshold, plot, json_output
-        )
-    else:
-        counting = hashing.Counting(n, buckets or 10_000, hash_name, top, exact)
-        hashing.run_counts(reading, text, writing, jobs, counting, compare, plot, json_output)
+    # Records that a resumed run has written count in the sketch as well.
+    if options.vector_model is None:
+
+        def from_field(again: bool) -> Iterator[tuple[Batch, np.ndarray]]:
+            records, rejects = run.records(again=again), run.rejects_of(again)
+            return with_vectors(records, options.vector_field, "--vector-field", rejects)
+
+        yield from_field, False
+        return
+    from synthtools.cli import terminal
+    from synthtools.lm.loading import ModelName
+    from synthtools.lm.settings import Settings
+    from synthtools.lm.vectors import open_vector_model
+    from synthtools.records.vectors import VectorFile
+
+    settings = Settings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
+    with VectorFile() as kept:
+        with open_vector_model(settings, tell=terminal.remark) as model:
+            run.model = model.description
+            for batch in run.records(model.chunk_bytes):
+                kept.append(model.embed(model.tokenise(batch.column(options.text_field))))
+        yield lambda again: kept.beside(run.records(again=again)), True
