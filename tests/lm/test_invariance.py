@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthtools.lm import torch_backend
+from synthtools.lm import devices, torch_backend
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import Request, Scores
 from synthtools.lm.torch_backend import padded_length
@@ -171,3 +171,16 @@ def test_padded_lengths() -> None:
         # Little is wasted, and few lengths occur.
         assert all(p - n <= max(15, n / 7) for n, p in enumerate(found, 1))
         assert len(set(found)) <= 8 * max(1, context.bit_length() - 6) + 8
+
+
+def test_the_last_engine_leaves_torch_its_threads(
+    monkeypatch: pytest.MonkeyPatch, two_threads: None
+) -> None:
+    monkeypatch.setattr(devices, "_users", 0)  # fixtures hold engines open
+    first, second = devices.single_threaded(), devices.single_threaded()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert torch.get_num_threads() == 1
+    second.__exit__(None, None, None)
+    assert torch.get_num_threads() == 2

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.cli import terminal
-from synthtools.cli.models import Models
+from synthtools.cli.model_options import Models
 from synthtools.cli.options import Inputs, Jobs
 from synthtools.cli.run import Run
 from synthtools.errors import UsageError

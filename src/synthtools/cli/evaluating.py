@@ -10,7 +10,7 @@ import numpy as np
 
 from synthtools.cli import pictures, terminal
 from synthtools.cli.judging import Judging
-from synthtools.cli.models import Model
+from synthtools.cli.model_options import Model
 from synthtools.cli.options import BadRecords, Inputs, Jobs
 from synthtools.cli.preferences import preference_lines
 from synthtools.cli.publish import show

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from synthtools.cli.models import Engine
+from synthtools.cli import quantities
+from synthtools.cli.model_options import Bos, Engine
 from synthtools.cli.options import Jobs
 from synthtools.cli.parameters import option
 
@@ -41,10 +42,9 @@ class Generators(Engine):
         ),
     ] = None
     bos: Annotated[
-        str,
+        Bos,
         option(
             "--bos",
-            metavar="auto|always|never",
             help="Put the begin-of-text token before a text that is gone on with; auto: as the "
             "tokenizer does. Conversations begin as their template says.",
         ),
@@ -60,10 +60,11 @@ class Generators(Engine):
         ),
     ] = None
     kv_cache: Annotated[
-        str | None,
+        int | None,
         option(
             "--kv-cache",
             metavar="SIZE",
+            parse=quantities.size_in_bytes,
             help="Key-value cache of vLLM (default: what a GPU has left, 2GB at most on a CPU).",
         ),
     ] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-from synthtools.cli.models import Model
+from synthtools.cli.model_options import Model
 from synthtools.cli.options import Jobs
 from synthtools.cli.parameters import option
 from synthtools.cli.publish import show

@@ -11,7 +11,7 @@ import numpy as np
 
 from synthtools.cli import pictures, terminal
 from synthtools.cli.map_groups import Group, Map, ordered, read_groups, stacked, stored
-from synthtools.cli.models import VectorModel
+from synthtools.cli.model_options import VectorModel
 from synthtools.cli.options import Inputs, Jobs, Output, TextField
 from synthtools.cli.publish import show
 from synthtools.cli.run import Run

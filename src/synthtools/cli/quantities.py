@@ -64,6 +64,18 @@ def shard_size(text: str, option: str | None = None) -> Size:
     return Size(count(text, option), "records")
 
 
+def size_in_bytes(text: str) -> int:
+    """``1GB``, ``512MiB``.
+
+    Raises:
+        ValueError: it has another form or no unit.
+    """
+    size = shard_size(text)
+    if size.unit != "bytes":
+        raise ValueError("give bytes, such as 1GB")
+    return size.count
+
+
 class PathShare(NamedTuple):
     """Records and the share that they get; None where none was named."""
 

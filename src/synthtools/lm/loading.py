@@ -364,6 +364,7 @@ def _explained(name: str) -> Iterator[None]:
         _look_for_the_hub()
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
+    bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
         yield
@@ -382,6 +383,8 @@ def _explained(name: str) -> Iterator[None]:
         raise SynthError(f"{name}: cannot be loaded: {type(error).__name__}: {line}") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
 
 
 @cache
@@ -400,7 +403,6 @@ def _look_for_the_hub() -> None:
         huggingface_hub.get_session().head(constants.ENDPOINT, timeout=10)
     except Exception:  # whatever the reason: what follows says what is missing
         constants.HF_HUB_OFFLINE = True
-        os.environ["HF_HUB_OFFLINE"] = "1"  # for the processes of vLLM
 
 
 def _why(name: str, error: Exception) -> str:

@@ -1,19 +1,13 @@
-"""Which model, on what, and how texts are laid before it; what can be wrong with that is told at once."""
+"""Which model, on what, and how texts are laid before it."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synthtools.errors import UsageError
 from synthtools.lm.loading import LENGTHS, ModelName
 from synthtools.lm.windows import stride_of
-
-BACKENDS = ("auto", "torch", "vllm", "server")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-_DEVICES = re.compile(r"auto|(cpu|cuda(:\d+)?|\d+)(\s*,\s*(cpu|cuda(:\d+)?|\d+))*")
 
 
 @dataclass(frozen=True)
@@ -22,7 +16,7 @@ class Settings:
 
     Attributes:
         model: which.
-        backend: one of ``BACKENDS``; auto is the server where one is named, vLLM where there is a
+        backend: ``auto``, ``torch``, ``vllm`` or ``server``; auto is the server where one is named, vLLM where there is a
             GPU and vLLM is installed, else torch.
         server: URL of an OpenAI-compatible server of vLLM.
         answers_as: other names of the model that a server may answer as, with ``*`` and ``?``.
@@ -54,22 +48,6 @@ class Settings:
     cores: int | None = None
     kv_cache_bytes: int | None = None
     ray: str | None = None
-
-    def __post_init__(self) -> None:
-        """Raises UsageError where the settings cannot be, whatever the model."""
-        for option, value, known in (
-            ("--backend", self.backend, BACKENDS),
-            ("--dtype", self.dtype, DTYPES),
-            ("--bos", self.bos, ("auto", "always", "never")),
-        ):
-            if value not in known:
-                raise UsageError(f"{option} {value}: use one of {', '.join(known)}")
-        if self.server and self.backend not in ("auto", "server"):
-            raise UsageError(f"--server does not go with --backend {self.backend}")
-        if self.backend == "server" and not self.server:
-            raise UsageError("--backend server needs --server URL")
-        if not _DEVICES.fullmatch(self.devices):
-            raise UsageError(f"--devices {self.devices}: use auto, cpu, or GPUs by number (0,1)")
 
     def refuse_long_stride(self) -> None:
         """Raises UsageError where windows would not overlap, as far as the length of the model is known

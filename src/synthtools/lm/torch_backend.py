@@ -16,6 +16,7 @@ import queue
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from synthtools import machine
+from synthtools.lm.devices import single_threaded
 from synthtools.lm.scores import (
     Candidates,
     Request,
@@ -78,8 +80,9 @@ class TorchEngine:
         of = replica or ScoringReplica
         self._replicas = [of(load(device), device, batch_tokens, tell) for device in devices]
         workers = self._replicas
+        self._stack = ExitStack()
         if devices == ["cpu"] and not self._replicas[0].changes_itself:
-            torch.set_num_threads(1)
+            self._stack.enter_context(single_threaded())
             workers = self._replicas * (cores or machine.cores())
         self.chunk_bytes = len(workers) * (
             _CPU_CHUNK_BYTES if devices[0] == "cpu" else _GPU_CHUNK_BYTES
@@ -147,6 +150,7 @@ class TorchEngine:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._stack.close()
 
 
 def padded_length(length: int, context: int) -> int:

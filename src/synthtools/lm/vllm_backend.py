@@ -81,6 +81,10 @@ def started(settings: Any, more: dict[str, Any]) -> Any:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     # A sequence may fill the whole context: vLLM counts one more token, which is never computed.
     os.environ.setdefault("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1")
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:  # its processes find that out too, after minutes
+        os.environ["HF_HUB_OFFLINE"] = "1"
     cause = None
     with _one_start_at_a_time(), _apart() as log:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.models import Model
+from synthtools.cli.model_options import Model
 from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField, Workers
 from synthtools.cli.parameters import option
 

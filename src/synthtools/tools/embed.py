@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from synthtools.cli.models import VectorModel
+from synthtools.cli.model_options import VectorModel
 from synthtools.cli.options import Inputs, Output, Seed, TextField, Workers
 from synthtools.cli.parameters import option
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from synthtools.cli.judging import Judging
-from synthtools.cli.models import EvaluatedModel
+from synthtools.cli.model_options import EvaluatedModel
 from synthtools.cli.options import BadRecords, Jobs, Seed
 from synthtools.cli.parameters import option
 

@@ -1,9 +1,10 @@
-"""The options of tools that use a language model."""
+"""The options of tools that use a language model, in groups that a tool's ``Options`` inherit."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.options import Group, Jobs
@@ -14,12 +15,21 @@ if TYPE_CHECKING:
     from synthtools.lm.settings import Settings
 
 
+Bos = Literal["auto", "always", "never"]
+_DEVICES = re.compile(r"auto|(cpu|cuda(:\d+)?|\d+)(\s*,\s*(cpu|cuda(:\d+)?|\d+))*")
+
+
+def _devices(text: str) -> str:
+    if not _DEVICES.fullmatch(text):
+        raise ValueError("use auto, cpu, or GPUs by number (0,1)")
+    return text
+
+
 @dataclass(frozen=True)
 class LoadedModel(Group):
     """Which model, and how it runs here, in this process."""
 
     group = "Model"
-
     model: Annotated[
         str,
         option(
@@ -43,10 +53,9 @@ class LoadedModel(Group):
         ),
     ] = None
     dtype: Annotated[
-        str,
+        Literal["auto", "float32", "bfloat16", "float16"],
         option(
             "--dtype",
-            metavar="auto|float32|bfloat16|float16",
             help="Type of the computation; auto: float32 on a CPU, bfloat16 on a GPU. The output "
             "layer is float32 always.",
         ),
@@ -62,10 +71,9 @@ class LoadedModel(Group):
         ),
     ] = None
     bos: Annotated[
-        str,
+        Bos,
         option(
             "--bos",
-            metavar="auto|always|never",
             help="Put the begin-of-text token before each window, so that the first token is "
             "scored too; auto: as the tokenizer does.",
         ),
@@ -75,6 +83,7 @@ class LoadedModel(Group):
         option(
             "--devices",
             metavar="LIST",
+            parse=_devices,
             help="Where the model runs: auto, cpu, or GPUs by number (0,1): a copy on each (torch), "
             "or one spread over them (vLLM).",
         ),
@@ -89,15 +98,20 @@ class LoadedModel(Group):
         ),
     ] = None
 
-    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
+    def settings(self, jobs: Any = None, name: str | None = None) -> Settings:
         """The options as ``lm`` takes them.
 
         Args:
+            jobs: ``Jobs``, where a tool's ``Options`` are not both.
             name: another model than the option's.
+
+        Raises:
+            UsageError: the options do not go together.
         """
         from synthtools.lm.loading import ModelName
         from synthtools.lm.settings import Settings
 
+        machine: Jobs = jobs or self
         return Settings(
             ModelName(name or self.model, self.revision, self.tokenizer),
             dtype=self.dtype,
@@ -105,8 +119,8 @@ class LoadedModel(Group):
             bos=self.bos,
             devices=self.devices,
             batch_tokens=self.batch_tokens,
-            cores=jobs.jobs,
-            ray=jobs.ray,
+            cores=machine.jobs,
+            ray=machine.ray,
         )
 
 
@@ -120,16 +134,15 @@ class LocalModel(LoadedModel):
             "--stride",
             metavar="TOKENS",
             min=1,
-            help="Tokens between the beginnings of windows (default: three quarters of the context). Every "
-            "token is scored once, with at least context - stride tokens before it.",
+            help="Tokens from the start of one window to the next (default: three quarters of the "
+            "context). Every token is scored once, with at least context - stride tokens before it.",
         ),
     ] = None
 
-    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
-        """The options as ``lm`` takes them (see ``LoadedModel``)."""
-        found = replace(super().settings(jobs, name), stride=self.stride)
-        found.refuse_long_stride()
-        return found
+    def settings(self, jobs: Any = None, name: str | None = None) -> Settings:
+        settings = replace(super().settings(jobs, name), stride=self.stride)
+        settings.refuse_long_stride()
+        return settings
 
 
 @dataclass(frozen=True)
@@ -154,10 +167,9 @@ class Engine(LoadedModel):
     """On what a language model runs."""
 
     backend: Annotated[
-        str,
+        Literal["auto", "torch", "vllm", "server"],
         option(
             "--backend",
-            metavar="auto|torch|vllm|server",
             help="What runs the model. auto: the server if one is named, vLLM where there is a GPU and vLLM is "
             "installed, else torch.",
         ),
@@ -176,7 +188,7 @@ class Engine(LoadedModel):
             "--answers-as",
             metavar="NAME",
             help="Another name that a server may answer as, such as 'gpt-4o-*': * and ? stand for "
-            "anything. An answer of any other model is no answer.",
+            "anything. Answers of any other model are refused.",
         ),
     ] = None
     patience: Annotated[
@@ -185,39 +197,33 @@ class Engine(LoadedModel):
             "--patience",
             metavar="SECONDS",
             min=0.0,
-            help="How long a server that cannot be reached, or is too busy, is waited for; one that "
-            "asks to wait longer (Retry-After) is not.",
+            help="How long to wait for a server that cannot be reached or is too busy. One that asks "
+            "for more (Retry-After) is given up at once.",
         ),
     ] = 300.0
     kv_cache: Annotated[
-        str | None,
+        int | None,
         option(
             "--kv-cache",
             metavar="SIZE",
+            parse=quantities.size_in_bytes,
             help="Key-value cache of vLLM (1GB): small by default, so that two tools of a pipe "
             "share a GPU.",
         ),
     ] = None
 
-    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
-        """The options as ``lm`` takes them.
-
-        Args:
-            name: another model than the option's.
-        """
-        kv_cache = None
-        if self.kv_cache is not None:
-            size = quantities.shard_size(self.kv_cache, "--kv-cache")
-            if size.unit != "bytes":
-                raise UsageError(f"--kv-cache {self.kv_cache}: give bytes, such as 1GB")
-            kv_cache = size.count
+    def settings(self, jobs: Any = None, name: str | None = None) -> Settings:
+        if self.server and self.backend not in ("auto", "server"):
+            raise UsageError(f"--server does not go with --backend {self.backend}")
+        if self.backend == "server" and not self.server:
+            raise UsageError("--backend server needs --server URL")
         return replace(
             super().settings(jobs, name),
             backend=self.backend,
             server=self.server,
             answers_as=self.answers_as,
             patience=self.patience,
-            kv_cache_bytes=kv_cache,
+            kv_cache_bytes=self.kv_cache,
         )
 
 
