@@ -23,7 +23,7 @@ ALLOWED = {
     "training": {"lm", "records"},
     "prior": set(),
     "warm": {"cli", "lm"},
-    "reports": {"records"},
+    "reports": {"evaluate", "measure", "records"},
     "cli": {
         "reports",
         "measure",

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 
 import running
-from synthtools.cli import pictures
-from synthtools.cli.pictures.chart import Panel, Picture, Series
-from synthtools.cli.pictures.drawing import render
-from synthtools.cli.pictures.points import to_csv
-from synthtools.cli.pictures.text import lines_of
+from synthtools import reports
 from synthtools.errors import SynthError
 from synthtools.reports import document
+from synthtools.reports.figures.chart import Figure, Panel, Series
+from synthtools.reports.figures.points import to_csv
+from synthtools.reports.figures.render import render
+from synthtools.reports.figures.text import lines_of
 
 KINDS = ("ppl", "ngrams", "one", "mix", "dsir", "simulate")
 
@@ -108,7 +108,7 @@ ALL = (*(f"{kind}.json" for kind in KINDS), "log.jsonl", *others())
 
 @pytest.mark.parametrize("name", ALL)
 def test_every_kind_in_every_form(name: str, folder: Path) -> None:
-    picture = pictures.picture(load(folder, name), name)
+    picture = reports.figure(load(folder, name), name)
     svg = render(picture, "svg")
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert render(picture, "svg") == svg
@@ -124,25 +124,21 @@ def test_every_kind_in_every_form(name: str, folder: Path) -> None:
             key = "x" if series.form == "named" else "y"
             values = series.x if series.form == "named" else series.y
             assert [float(r[key]) for r in found] == [float(v) for v in values]
-    story = pictures.story(load(folder, name), name)
+    story = reports.story(load(folder, name), name)
     assert story.title and (story.lines or story.tables or name == "map")
 
 
 def test_every_maker_is_there() -> None:
-    import importlib
-
-    for maker in (*pictures.MAKERS.values(), *pictures.STORIES.values()):
-        module, _, function = maker.partition(":")
-        assert callable(getattr(importlib.import_module(f"{pictures.__name__}.{module}"), function))
-    assert set(pictures.STORIES) <= set(pictures.MAKERS)
+    assert all(map(reports.has_figure, reports.KINDS))
+    assert not reports.has_figure("cat")
 
 
 def test_what_is_plotted_is_what_the_report_says(folder: Path) -> None:
     report = load(folder, "simulate.json")
-    for panel, found in zip(pictures.picture(report).panels, report["workflows"], strict=True):
+    for panel, found in zip(reports.figure(report).panels, report["workflows"], strict=True):
         assert list(panel.series[0].y) == found["simulated"] and panel.title == found["workflow"]
     report = load(folder, "ppl.json")
-    histogram, density = pictures.picture(report).panels
+    histogram, density = reports.figure(report).panels
     for bars, curve, side in zip(histogram.series, density.series, report["inputs"], strict=True):
         counts = side["histogram"]["counts"]
         assert np.array(bars.y) * side["documents"] / 100 == pytest.approx(counts)
@@ -154,22 +150,22 @@ def test_what_is_plotted_is_what_the_report_says(folder: Path) -> None:
         "below": 4,
         "above": 10,
     }
-    (bars,) = pictures.picture(summary).panels[0].series
+    (bars,) = reports.figure(summary).panels[0].series
     assert (bars.x[0], bars.x[-1], len(bars.x)) == (0, 50, 6)  # 2·64^(1/3) bins at most: 5
     assert sum(bars.y) == pytest.approx(100 * 50 / 64)
-    drawn = pictures.picture(summary)
+    drawn = reports.figure(summary)
     assert drawn.finding == "Median perplexity 17.9"
     assert drawn.panels[0].note == (
         "4 of 64 documents lie below 0; 10 of 64 documents lie above 50"
     )
     report = load(folder, "mix.json")
-    shares = pictures.picture(report).panels[0].series[0].x
+    shares = reports.figure(report).panels[0].series[0].x
     assert shares == [100 * source["share"] for source in report["sources"]]
-    loss, *more = pictures.picture(load(folder, "log.jsonl")).panels
+    loss, *more = reports.figure(load(folder, "log.jsonl")).panels
     assert list(loss.series[0].x) == list(range(1, 201))
     assert loss.series[1].y[0] == pytest.approx(np.mean([9 / n for n in range(1, 51)]))
     assert [panel.title for panel in more] == ["Validation", "Learning rate", "Kl"]
-    first, second = pictures.picture(others()["map"]).panels[0].series
+    first, second = reports.figure(others()["map"]).panels[0].series
     assert (list(first.x), list(second.y)) == ([1, 3], [6])
 
 
@@ -216,7 +212,7 @@ def test_a_page_needs_nothing_else(folder: Path) -> None:
     # What the data is, findings, what made them.
     report = load(folder, "ppl.json")
     assert report["made_by"]["inputs"][0]["fingerprint"] in page.text
-    for line in pictures.story(report).lines:
+    for line in reports.story(report).lines:
         assert page.text.count(line) == 2
     assert "cross term" in page.text and '"bootstrap": 20' in page.text
     assert "synth ppl" in page.text
@@ -274,7 +270,7 @@ def test_the_tool(folder: Path, tmp_path: Path) -> None:
     report = folder / "simulate.json"
     figure, data = tmp_path / "a.svg", tmp_path / "a.csv"
     done("plot", report, "-o", figure, "--data", data)
-    assert figure.read_bytes() == render(pictures.picture(load(folder, "simulate.json")), "svg")
+    assert figure.read_bytes() == render(reports.figure(load(folder, "simulate.json")), "svg")
     assert data.read_text().startswith("report,panel,series,name,x,x_end,y,low,high,weight\n")
     refused = run("plot", report, "-o", figure)
     assert refused.returncode == 1 and "--force" in refused.stderr
@@ -308,7 +304,7 @@ def test_what_is_no_report_is_one_line(content: str, words: str, code: int, tmp_
     path = tmp_path / "r.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(SynthError, match=re.escape(words)) as stopped:
-        pictures.picture(document.load(str(path)), str(path))
+        reports.figure(document.load(str(path)), str(path))
     assert len(str(stopped.value).splitlines()) == 1 and str(path) in str(stopped.value)
     assert stopped.value.exit_code == code
 
@@ -353,6 +349,6 @@ def test_odd_numbers_are_drawn() -> None:
         Panel("alone", "x (m)", "y (s)", [Series("c", [1], [1])]),
         Panel("none", "x (m)", "y (s)", [Series("d", [], [])]),
     ]
-    picture = Picture("Odd", panels)
+    picture = Figure("Odd", panels)
     assert render(picture, "png").startswith(b"\x89PNG")
     assert "nothing to plot" in lines_of(picture)

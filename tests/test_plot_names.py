@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from synthtools.cli import pictures
-from synthtools.cli.pictures import fonts, page
-from synthtools.cli.pictures.chart import Panel, Picture, Series, bars, extremes, literal
-from synthtools.cli.pictures.drawing import render
-from synthtools.cli.pictures.text import lines_of
+from synthtools import reports
 from synthtools.reports.document import columns
+from synthtools.reports.figures import fonts, page
+from synthtools.reports.figures.chart import Figure, Panel, Series, bars, extremes, literal
+from synthtools.reports.figures.render import render
+from synthtools.reports.figures.text import lines_of
 
 ODD = [
     *("_hidden", "__", "_nolegend_", "$x_1$", "a$\\frac$.jsonl", "$", "$$", "\\alpha", "x^2_{3}"),
@@ -27,7 +27,7 @@ ODD = [
 ]
 
 
-def pictures_of(names: list[str]) -> list[Picture]:
+def pictures_of(names: list[str]) -> list[Figure]:
     """Every kind of drawing with these names wherever one can stand."""
     x = [1.0, 2.0, 3.0]
     first = names[0]
@@ -44,7 +44,7 @@ def pictures_of(names: list[str]) -> list[Picture]:
         Panel(first, first, first, [Series(n, [1.0], [1.0], "pies", weights=[2.0]) for n in names]),
         Panel(first, first, first, [Series(n, x, x, "points") for n in names], is_map=True),
     ]
-    return [Picture(first, [panel], corpora=names, finding=first, source=first) for panel in panels]
+    return [Figure(first, [panel], corpora=names, finding=first, source=first) for panel in panels]
 
 
 @pytest.mark.parametrize("start", range(0, len(ODD), 12))
@@ -123,7 +123,7 @@ def test_a_corpus_has_one_colour_in_all_figures() -> None:
     colours = []
     for order in (["a", "b", "c"], ["c", "a"], ["b"]):
         panel = Panel("p", "x", "y", [Series(name, [1, 2], [1, 2]) for name in order])
-        drawn = render(Picture("t", [panel], corpora=["a", "b", "c"]), "svg").decode()
+        drawn = render(Figure("t", [panel], corpora=["a", "b", "c"]), "svg").decode()
         colours.append(
             {c for c in ("#0072b2", "#e69f00", "#000000") if f"stroke: {c}; stroke-w" in drawn}
         )
@@ -141,12 +141,12 @@ def test_findings() -> None:
 def test_clusters_of_near_duplicates_are_drawn_by_size() -> None:
     report = {"kind": "ngram-hash-duplicates", "threshold": 0.8, "documents": 20, "by_input": []}
     report |= {"documents_in_clusters": 0, "clusters": 0, "largest_cluster": 0, "cluster_sizes": []}
-    alone = pictures.picture(report)
+    alone = reports.figure(report)
     assert alone.finding == "No near-duplicates among 20 documents"
     assert alone.panels[0].series[0].x == [20]
     sizes = [[2, 1], [3, 1], [5, 1], [6, 1]]
     report |= {"documents_in_clusters": 16, "clusters": 4, "cluster_sizes": sizes}
-    (panel,) = pictures.picture(report | {"largest_cluster": 6}).panels
+    (panel,) = reports.figure(report | {"largest_cluster": 6}).panels
     assert panel.names == ["alone", "2", "3", "4 to 7"]
     assert panel.series[0].x == [4, 2, 3, 11]
 
@@ -159,7 +159,7 @@ def test_the_response_as_a_density_leaves_nothing_out() -> None:
         for name, response in (("even", even), ("uneven", uneven))
     ]
     report = {"kind": "ngram-hash-compare", "buckets": 10, "inputs": inputs}
-    density, ranked = pictures.picture(report).panels
+    density, ranked = reports.figure(report).panels
     assert [sum(series.y) for series in density.series] == pytest.approx([100, 100])
     assert max(density.series[0].y) == 100  # all of the even one's buckets are in one bin
     assert density.series[1].x[0] <= 0.1 and density.series[1].x[-1] >= 6.7

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 import running
 from synthtools.cli.app import build
 from synthtools.cli.file_patterns import found_by, names_of
-from synthtools.cli.table_text import between, markdown, replaced, with_reach
+from synthtools.cli.tabulating import replaced
 from synthtools.errors import SynthError, UsageError
 from synthtools.measure.repetitions import estimate
+from synthtools.reports.table import between, markdown, with_reach
 
 TRAIN = "models/{share}-{seed}/training/report.json"
 EVAL = "eval/{share}-{seed}.json"
@@ -427,20 +428,20 @@ def test_the_binary_reads_stdin_and_writes_pipes(folder, tmp_path):
 
 
 def test_a_table_is_drawn(table, tmp_path):
-    from synthtools.cli import pictures
+    from synthtools import reports
 
     both = [TRAIN, EVAL, *TAKES, "--plot", tmp_path / "t.png"]
     report = table(*both, "--claim", "Rises: novels[share=0] < novels[share=25]")
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
-    drawn = pictures.picture(report)
+    drawn = reports.figure(report)
     assert [panel.title for panel in drawn.panels] == ["novels", "ece"]
     (line,) = drawn.panels[0].series
     means = [group["values"]["novels"]["mean"] for group in report["groups"]]
     assert list(line.x) == [0, 25, 50, 100] and list(line.y) == means
-    told = pictures.story(report)
+    told = reports.story(report)
     assert told.lines == ["Rises: reproduced."] and len(told.tables) == 2
     assert len(markdown(report).splitlines()) == 6 + 1 + 3
     for group in report["groups"]:
         group["fields"] = {"method": group["name"]}
-    named = pictures.picture({**report, "by": ["method"]}).panels[0]
+    named = reports.figure({**report, "by": ["method"]}).panels[0]
     assert named.series[0].form == "named" and named.names[1] == "share=25"

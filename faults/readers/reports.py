@@ -44,15 +44,15 @@ def _reports() -> list[bytes]:
 
 
 def _plot(data: bytes) -> None:
-    from synthtools.cli import pictures
-    from synthtools.cli.pictures.page import page
-    from synthtools.cli.pictures.points import to_csv
-    from synthtools.cli.pictures.text import lines_of
+    from synthtools import reports
     from synthtools.reports import document
+    from synthtools.reports.figures.page import page
+    from synthtools.reports.figures.points import to_csv
+    from synthtools.reports.figures.text import lines_of
 
     report = document.load(str(file(data, "report.json")))
     page([("report.json", report)])  # has tables for what has no picture
-    drawn = pictures.picture(report, "report.json")
+    drawn = reports.figure(report, "report.json")
     lines_of(drawn)
     to_csv([("report.json", drawn)])
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from synthtools.cli import pictures
+from synthtools import reports
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import budget, differences, mixtures, pairing
 
@@ -246,9 +246,9 @@ def test_the_line_works(saved, synth):
         "mce",
     }
     assert found["made_by"]["inputs"][0]["bytes"] == (saved / "base.json").stat().st_size
-    drawn = pictures.picture(found)
+    drawn = reports.figure(found)
     assert drawn.panels[0].title.endswith("item by item")
-    assert pictures.story(found).tables
+    assert reports.story(found).tables
     named = ["--samples", saved / "base.jsonl", "--samples", saved / "tuned.jsonl"]
     again = synth("diff", saved / "base.json", saved / "tuned.json", *named, "--bootstrap", 50)
     assert again["paired"] == found["paired"]
@@ -263,7 +263,7 @@ def test_a_budget_at_the_command_line(saved, synth):
     found = synth(*words, "--shares", "0,40%", "--parameters", "1B")
     rows = found["budget"]["rows"]
     assert [row["zone"] for row in rows] == ["safe", "too much"] and rows[1]["loss"] < 0
-    assert [panel.title for panel in pictures.picture(found).panels][:2] == ["Loss", "Calibration"]
+    assert [panel.title for panel in reports.figure(found).panels][:2] == ["Loss", "Calibration"]
     for shares, words_said in (
         ("0", "1 shares for 2"),
         ("40%,0", "must grow"),
@@ -300,16 +300,16 @@ def test_mixture_curves_are_the_runs_by_share():
     assert (one["name"], one["quantity"], two["name"]) == ("a.b", "perplexity", "c")
     assert one["shares"] == [0, 0.5, 1] and one["runs"] == [2, 2, 1]
     assert one["mean"] == [102, 92, 130] and one["low"] == [100, 90, 130]
-    (panel,) = pictures.picture(found).panels
+    (panel,) = reports.figure(found).panels
     assert [list(s.x) for s in panel.series] == [[0, 50, 100]] * 2
     assert list(panel.series[1].y) == [204, 184, 260] and list(panel.series[0].high) == [
         104,
         94,
         130,
     ]
-    lines = pictures.story(found).lines
+    lines = reports.story(found).lines
     assert lines[0].endswith("102 at 0 %, 130 at 100 %; lowest at 50 %: 92.")
-    bare = pictures.picture(mixtures.curves(runs[:1], [0.5])).panels[0].series[0]
+    bare = reports.figure(mixtures.curves(runs[:1], [0.5])).panels[0].series[0]
     assert bare.low is None  # one run has no range
     for bad, words in (
         (trained("x", c=1.0), "x.json: has no valid.a.b"),

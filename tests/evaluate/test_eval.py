@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from synthtools.cli import pictures
+from synthtools import reports
 from synthtools.evaluate import domains, suites
 
 from .conftest import write
@@ -152,7 +152,7 @@ def test_the_report_is_drawn_and_told(llama, questions, two, synth, tmp_path):
     words = ["--suite", "arc_easy", "--valid", f"a={two / 'one.jsonl'}", "--data", questions]
     found = synth("eval", llama, *words, "--bootstrap", 10, "--plot", tmp_path / "eval.png")
     assert (tmp_path / "eval.png").read_bytes().startswith(b"\x89PNG")
-    drawn = pictures.picture(found)
+    drawn = reports.figure(found)
     assert [panel.title.split(":")[0] for panel in drawn.panels] == [
         "Right answers",
         "arc_easy",
@@ -160,5 +160,5 @@ def test_the_report_is_drawn_and_told(llama, questions, two, synth, tmp_path):
     ]
     bins = found["suites"]["arc_easy"]["reliability"]["equal_width"]
     assert list(drawn.panels[1].series[1].y) == [row["accuracy"] for row in bins]
-    story = pictures.story(found)
+    story = reports.story(found)
     assert any("arc_easy" in line for line in story.lines) and len(story.tables) == 2

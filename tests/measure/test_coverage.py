@@ -16,11 +16,11 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 import running
-from synthtools.cli.summaries import comparison_lines
 from synthtools.lm.scores import Request
 from synthtools.measure import coverage
 from synthtools.measure.perplexity import document_score
 from synthtools.measure.two_models import Sampling, log_ratio
+from synthtools.reports.ppl import comparison_lines
 
 PPL = st.lists(st.floats(1, 1e6), min_size=2, max_size=60).map(sorted).map(np.array)
 

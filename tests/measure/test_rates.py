@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 import running
-from synthtools.cli import diversity_tables
 from synthtools.errors import UsageError
 from synthtools.measure.rates import matches, patterns_of, rate
+from synthtools.reports import stats as stats_report
 
 
 def documents(count, seed=0):
@@ -130,9 +130,9 @@ def test_groups_cores_and_the_table(source):
         assert found["interval"][0] < found["value"] < found["interval"][1]
         assert group["rates"]["one"]["matches"] == 90
     assert groups[0][2]["rates"]["one"]["reason"] == "no words"
-    heading, first, *_ = diversity_tables.lines(reports[0])
+    heading, first, *_ = stats_report.lines(reports[0])
     assert "headings/1,000" in heading and "one/1,000" in heading
-    assert diversity_tables.number(groups[0][0]["rates"]["headings"]["value"]) in first
+    assert stats_report.number(groups[0][0]["rates"]["headings"]["value"]) in first
     other = synth(source, *options, "--seed", "1", "--measures", "rates", "--tests", "none")
     assert set(other["groups"][0]) == {"name", "documents", "rates"}
     mine, others = (found["groups"][0]["rates"]["headings"] for found in (reports[0], other))

@@ -14,7 +14,6 @@ from scipy import stats
 from scipy.optimize import curve_fit
 
 import running
-from synthtools.cli import diversity_tables
 from synthtools.cli.app import build
 from synthtools.errors import SynthError
 from synthtools.measure import grouping
@@ -24,6 +23,7 @@ from synthtools.measure.significance import compared, corrected_by_holm, mann_wh
 from synthtools.measure.token_frequency import kernel_density
 from synthtools.measure.vocabulary import heaps, matched
 from synthtools.reports import document
+from synthtools.reports import stats as stats_report
 from synthtools.text import reference
 from synthtools.text.self_bleu import sentences
 
@@ -344,7 +344,7 @@ def test_many_groups_have_a_short_report(monkeypatch, tmp_path, capfd):
     assert group["openings"]["openings"] is None and group["heaps"]["reason"]
     assert report["over_represented_tokens"] is None
     assert len(report["tests"]["words"]["left_out"]) == 250
-    assert len(diversity_tables.lines(report)) < 60
+    assert len(stats_report.lines(report)) < 60
     monkeypatch.setattr(grouping, "MOST_GROUPS", 249)
     with pytest.raises(SynthError, match="more than 249 groups; name a field .* --by"):
         build()(arguments, standalone_mode=False)

@@ -6,7 +6,6 @@
 - ``run``: one run of a tool: inputs, output, bad records, progress, report, clean-up
 - ``reports``: what made a report; a report as JSON or as a table
 - ``terminal``: the progress bar, messages, histograms
-- ``pictures``: reports as figures, characters, points and pages; one file a kind of report
 - ``recipe``, ``sources``, ``planning``, ``watching``, ``training``: the options and the run of ``synth train``
 - ``selecting``, ``mixing``, ``comparing``, ``mapping``, ``map_groups``, ``simulating``, ``plotting``: the
   runs behind the tools of these names

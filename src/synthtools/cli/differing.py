@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from synthtools.cli import pictures, quantities
+from synthtools.cli import quantities
 from synthtools.cli.evaluating import samples_file
 from synthtools.cli.options import ARGUMENTS
-from synthtools.cli.publish import show
+from synthtools.cli.publish import check_plot, draw, show
 from synthtools.cli.terminal import remark
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import budget, differences, pairing
@@ -54,7 +54,7 @@ def run_diff(
     if names.count("-") > 1:
         raise UsageError("-: stdin holds one report")
     if plot is not None:
-        pictures.check_name(plot)
+        check_plot(plot)
     shares = _shares(options, len(names))
     found = [document.load(name) for name in names]
     kinds = {report["kind"] for report in found}
@@ -91,7 +91,7 @@ def run_diff(
         time.monotonic() - start,
     )
     report = result | {"made_by": made_by}
-    pictures.plot(report, plot)
+    draw(report, plot)
     if report_file:
         document.save(report, report_file)
     show(report, json_output, lines(report, options.everything))

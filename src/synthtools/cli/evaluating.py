@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli import pictures, terminal
+from synthtools.cli import terminal
 from synthtools.cli.judging import Judging
 from synthtools.cli.model_options import Model
 from synthtools.cli.options import BadRecords, Inputs, Jobs
 from synthtools.cli.preferences import preference_lines
-from synthtools.cli.publish import show
+from synthtools.cli.publish import check_plot, draw, show
 from synthtools.cli.quantities import shard_size
 from synthtools.cli.run import Run
 from synthtools.errors import SynthError, UsageError
@@ -152,7 +152,7 @@ def run_evaluation(
             f"--baseline {baseline}: is a report of synth {before['kind']}, not of eval"
         )
     if results.plot is not None:
-        pictures.check_name(results.plot)
+        check_plot(results.plot)
     if results.samples == "-":
         raise UsageError("--samples -: stdout has the report; name a file")
     given = {
@@ -218,7 +218,7 @@ def run_evaluation(
         if before is not None:
             result["baseline"] = _warnings(str(baseline), before, result, samples, wanted)
         report = run.finish(result)
-    pictures.plot(report, results.plot)
+    draw(report, results.plot)
     if results.report:
         document.save(report, results.report)
     show(report, results.json_output, lines(report))

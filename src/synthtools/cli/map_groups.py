@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.cli import quantities
-from synthtools.cli.pictures import check_name
+from synthtools.cli.publish import check_plot
 from synthtools.cli.run import Run
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.batch import MISSING, Batch
@@ -54,7 +54,7 @@ class Map:
             raise UsageError("--neighbours must be odd, so that there is a majority")
         require(self.method)
         if self.plot is not None:
-            check_name(self.plot)
+            check_plot(self.plot)
         return None if self.limit == "all" else quantities.count(self.limit, "--limit")
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli import pictures, terminal
+from synthtools.cli import terminal
 from synthtools.cli.map_groups import Group, Map, ordered, read_groups, stacked, stored
 from synthtools.cli.model_options import VectorModel
 from synthtools.cli.options import Inputs, Jobs, Output, TextField
-from synthtools.cli.publish import show
+from synthtools.cli.publish import draw, show
 from synthtools.cli.run import Run
 from synthtools.errors import UsageError
 from synthtools.records.batch import Batch
@@ -137,7 +137,7 @@ def run_map(
                 for name, (x, y) in zip(group.points, where, strict=True)
             ],
         }
-        pictures.plot(result, options.plot)
+        draw(result, options.plot)
         report = run.finish(result)
     if writing.report:
         document.save(report, writing.report)

@@ -119,9 +119,9 @@ class Picture(Group):
     def check(self) -> None:
         super().check()
         if self.plot is not None:
-            from synthtools.cli.pictures import check_name
+            from synthtools.cli.publish import check_plot
 
-            check_name(self.plot)
+            check_plot(self.plot)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from synthtools.cli import pictures, quantities
+from synthtools import reports
+from synthtools.cli import quantities
+from synthtools.cli.publish import SUFFIXES, save_figure
 from synthtools.cli.terminal import write_stdout
 from synthtools.errors import OutputExistsError, UsageError, printable
 from synthtools.records.files import write_whole
@@ -30,9 +32,9 @@ def run_plot(
         SynthError: a file is no report, or nothing in it can be plotted.
     """
     suffix = None if output is None else Path(output).suffix.lower()
-    if suffix is not None and suffix not in (*pictures.SUFFIXES, *_PAGES):
+    if suffix is not None and suffix not in (*SUFFIXES, *_PAGES):
         raise UsageError(f"-o {output}: name a .png, .svg or .html file")
-    if suffix in pictures.SUFFIXES and len(names) > 1 and shares is None:
+    if suffix in SUFFIXES and len(names) > 1 and shares is None:
         raise UsageError(
             f"-o {output}: a figure is of one report; name a .html file for {len(names)}, or the "
             "--shares of runs"
@@ -50,25 +52,25 @@ def run_plot(
 
         found = [("mixtures", curves(found, parts)), *([] if plain else found)]
     drawn = [
-        (name, pictures.picture(report, name))
+        (name, reports.figure(report, name))
         for name, report in found
-        if plain or (data is not None and report["kind"] in pictures.MAKERS)
+        if plain or (data is not None and reports.has_figure(report["kind"]))
     ]
     if output is None:
-        from synthtools.cli.pictures.text import lines_of
+        from synthtools.reports.figures.text import lines_of
 
-        with pictures.whole(found[0][1], ", ".join(names)):
+        with reports.whole(found[0][1], ", ".join(names)):
             width = max(40, shutil.get_terminal_size().columns)
             blocks = ["\n".join(map(printable, lines_of(one, width))) for _, one in drawn]
         write_stdout("\n\n\n".join(blocks) + "\n")
     elif plain:
-        with pictures.whole(*reversed(found[0])):
-            pictures.save(drawn[0][1], output, force)
+        with reports.whole(*reversed(found[0])):
+            save_figure(drawn[0][1], output, force)
     else:
-        from synthtools.cli.pictures.page import page
+        from synthtools.reports.figures.page import page
 
         write_whole(Path(output), encoded(page(found)), force)
     if data is not None:
-        from synthtools.cli.pictures.points import to_csv
+        from synthtools.reports.figures.points import to_csv
 
         write_whole(Path(data), encoded(to_csv(drawn)), force)

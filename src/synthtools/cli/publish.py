@@ -4,12 +4,57 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from synthtools.cli import terminal
 from synthtools.cli.terminal import write_stdout
-from synthtools.errors import printable
-from synthtools.redaction import hide
-from synthtools.reports import document
+from synthtools.errors import SynthError, UsageError, printable
+from synthtools.records.files import write_whole
+from synthtools.redaction import hidden, hide
+from synthtools.reports import document, figure
+from synthtools.reports.figures.chart import Figure
+
+SUFFIXES = (".png", ".svg")
+
+
+def check_plot(path: str, option: str = "--plot") -> None:
+    """Refuses, before any work, a name whose suffix tells no format, and a figure nobody can draw.
+
+    Raises:
+        UsageError
+        SynthError: matplotlib is not installed, or there is no such directory.
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{option} {path}: name a .png or .svg file")
+    if find_spec("matplotlib") is None:
+        raise SynthError("pictures need matplotlib: pip install 'synthtools[plot]'")
+    if not Path(path).absolute().parent.is_dir():
+        raise SynthError(f"{option} {path}: there is no directory {Path(path).parent}")
+
+
+def draw(report: dict[str, Any], path: str | None) -> None:
+    """``--plot FILE`` of a tool: the figure of its report, where one was asked for.
+
+    A report with nothing to plot is worth having all the same: that is a remark, no error.
+    """
+    if path is None:
+        return
+    try:
+        drawn = figure(hidden(report), "the report")
+    except SynthError as nothing:
+        terminal.remark(f"{path}: not drawn: {nothing}")
+        return
+    save_figure(drawn, path)
+
+
+def save_figure(drawn: Figure, path: str, force: bool = True) -> None:
+    """Draws a figure under a name, whole or not at all; its suffix tells the format."""
+    from synthtools.reports.figures.render import render
+
+    content = render(drawn, Path(path).suffix.lower()[1:], remark=terminal.remark)
+    write_whole(Path(path), content, force)
 
 
 def publish(report: dict[str, Any], options: Any, lines: Sequence[str]) -> None:
@@ -25,10 +70,7 @@ def publish(report: dict[str, Any], options: Any, lines: Sequence[str]) -> None:
 
 def keep(report: dict[str, Any], options: Any) -> None:
     """Writes ``report`` and draws ``plot`` of the options, where they are asked for."""
-    if getattr(options, "plot", None) is not None:
-        from synthtools.cli import pictures
-
-        pictures.plot(report, options.plot)
+    draw(report, getattr(options, "plot", None))
     if options.report:
         document.save(report, options.report)
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from synthtools.cli import pictures, quantities, terminal
+from synthtools.cli import quantities, terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Jobs, Output
+from synthtools.cli.publish import check_plot, draw
 from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.machine import process
 from synthtools.records.batch import Batch
@@ -149,7 +150,7 @@ class Run:
         if reading.rejects and reading.on_error != "skip":
             raise UsageError("--rejects needs --on-error skip")
         if self._plot is not None:
-            pictures.check_name(self._plot)
+            check_plot(self._plot)
         if self._further is not None:
             self._check_further(*self._further)
         self.shards = find_shards(reading.files) if self._reads else []
@@ -511,7 +512,7 @@ class Run:
                 f"{self._plot}: not drawn: all had been done, nothing was measured anew"
             )
         elif self._plot is not None and (writing is None or not writing.prints_report()):
-            pictures.plot(report, self._plot)
+            draw(report, self._plot)
         return report
 
     def _tell_skipped(self) -> None:

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthtools.cli import pictures, terminal
+from synthtools.cli import terminal
+from synthtools.cli.publish import draw
 from synthtools.cli.recipe import Watching
 from synthtools.cli.run import Run
 from synthtools.cli.watching import require_end, watched
@@ -155,7 +156,7 @@ def carried_out(
         if ranks.first and not run.quiet:
             terminal.remark(f"{folder}: all had been done; this is its report")
         if ranks.first and plot is not None:
-            pictures.plot(kept, plot)
+            draw(kept, plot)
         return kept
     with watched(run, run.quiet, watching, job, ranks, _standing(folder, claim)) as watch:
         outcome = fit(watch)

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from synthtools.cli import pictures, terminal
+from synthtools.cli import terminal
 from synthtools.cli.options import Inputs, Jobs
-from synthtools.cli.pictures import check_name
-from synthtools.cli.publish import show
+from synthtools.cli.publish import check_plot, draw, show
 from synthtools.cli.run import Run
 from synthtools.errors import RecordError, UsageError
 from synthtools.reports import document
@@ -82,7 +81,7 @@ class Options:
         if ("rates" in named) != bool(self.rates):
             raise UsageError("rates are of patterns: give --rate NAME=REGEX and --measures rates")
         if self.plot is not None:
-            check_name(self.plot)
+            check_plot(self.plot)
         return Plan(
             frozenset(named),
             self.sample,
@@ -144,10 +143,10 @@ def run(reading: Inputs, text_field: str, jobs: Jobs, options: Options) -> None:
         result = _result(run, groups, plan, options, tokenizer, jobs)
         result["tests"] = _tests(groups, tested)
         report = run.finish({"kind": "stats", **result})
-    pictures.plot(report, options.plot)
+    draw(report, options.plot)
     if options.report is not None:
         document.save(report, options.report)
-    from synthtools.cli.diversity_tables import lines
+    from synthtools.reports.stats import lines
 
     show(report, options.json, lines(report))
 

@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli import pictures
 from synthtools.cli.options import ARGUMENTS
-from synthtools.cli.publish import show
+from synthtools.cli.publish import check_plot, draw, show
 from synthtools.cli.quantities import shard_size
 from synthtools.cli.report_rows import Rows, takes
-from synthtools.cli.table_text import lines, markdown, replaced
 from synthtools.errors import OutputExistsError, SynthError, UsageError
 from synthtools.measure import claims
 from synthtools.measure.nearest import near
@@ -28,6 +26,7 @@ from synthtools.records.outputs import open_sink
 from synthtools.records.overlap import refuse_input_as_output
 from synthtools.reports import document
 from synthtools.reports.document import encoded
+from synthtools.reports.table import lines, markdown
 
 _REPETITION = "seed"
 
@@ -64,7 +63,7 @@ def run_table(paths: list[str], options: Tabulating, json_output: bool) -> None:
     over = [_REPETITION] if options.over is None else _names(options.over)
     page = _page(options)
     if options.plot is not None:
-        pictures.check_name(options.plot)
+        check_plot(options.plot)
     found = Rows(wanted, by, over)
     found.read(paths)
     rows = found.found
@@ -197,7 +196,7 @@ def _write(
         write_whole(Path(options.markdown), content, options.force or page is not None)
     if options.report is not None:
         document.save(report, options.report)
-    pictures.plot(report, options.plot)
+    draw(report, options.plot)
 
 
 def _write_rows(rows: list[dict[str, Any]], path: str, force: bool, inputs: list[Shard]) -> None:
@@ -218,3 +217,36 @@ def _write_rows(rows: list[dict[str, Any]], path: str, force: bool, inputs: list
     except BaseException:
         sink.abort()
         raise
+
+
+def replaced(content: bytes, section: str, text: str, name: str) -> bytes:
+    """A file with other text between the lines ``<!-- section -->`` and ``<!-- /section -->``.
+
+    Args:
+        name: of the file, for errors.
+
+    Raises:
+        UsageError: no such lines can be.
+        SynthError: a line is missing, stands there twice, or they stand the wrong way round.
+    """
+    if not section or "\n" in section or "--" in section or section.startswith("/"):
+        raise UsageError(f"--section {section}: a name in one line, without -- and no / first")
+    parts = content.splitlines(keepends=True)
+    places = []
+    for mark in (f"<!-- {section} -->", f"<!-- /{section} -->"):
+        found = [at for at, line in enumerate(parts) if line.strip() == encoded(mark)]
+        if len(found) != 1:
+            how = "no line" if not found else f"{len(found)} lines"
+            raise SynthError(
+                f"{name}: {how} {mark}; the section goes between the lines <!-- {section} --> and "
+                f"<!-- /{section} -->, each once"
+            )
+        places += found
+    start, end = places
+    if end < start:
+        raise SynthError(f"{name}: <!-- /{section} --> stands before <!-- {section} -->")
+    ending = b"\r\n" if parts[start].endswith(b"\r\n") else b"\n"
+    # An empty line on each side: Markdown takes no table from the line below a comment.
+    inner = ["", *text.splitlines(), ""]
+    middle = b"".join(encoded(line) + ending for line in inner)
+    return b"".join(parts[: start + 1]) + middle + b"".join(parts[end:])

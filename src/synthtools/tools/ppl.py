@@ -122,13 +122,13 @@ def ppl(
     Memory: the model, some MB of text ahead; with --summary 8 bytes a record, with --compare
     about 100; the models of a comparison are loaded one after the other.
     """
-    from synthtools.cli import comparing, pictures
-    from synthtools.cli.publish import show
+    from synthtools.cli import comparing
+    from synthtools.cli.publish import check_plot, draw, show
     from synthtools.cli.run import Run
-    from synthtools.cli.summaries import comparison_lines, summary_lines
     from synthtools.cli.terminal import remark
     from synthtools.errors import UsageError
     from synthtools.reports import document
+    from synthtools.reports.ppl import comparison_lines, summary_lines
 
     reporting = "--summary" if summary else "--compare" if compare else None
     if summary and compare:
@@ -143,7 +143,7 @@ def ppl(
     if plot is not None and not reporting:
         raise UsageError("--plot belongs to --summary and --compare")
     if plot is not None:
-        pictures.check_name(plot)
+        check_plot(plot)
     if len(model.names()) > 1 and not compare:
         raise UsageError("several models are for --compare; name one")
     prompts = ((prompt_field, "--prompt-field"),) if prompt_field else ()
@@ -153,7 +153,7 @@ def ppl(
             text.text_field, prompt_field, not linear, bootstrap, seed, epsilon
         )
         report = comparing.run_comparison(reading, model, jobs, options)
-        pictures.plot(report, plot)
+        draw(report, plot)
         if writing.report:
             document.save(report, writing.report)
         show(report, json_output, comparison_lines(report))
@@ -185,7 +185,7 @@ def ppl(
             result = found.result()
             run.units["tokens"] = result["tokens"]
             report = run.finish({"kind": "ppl-summary", **result})
-    pictures.plot(report, plot)
+    draw(report, plot)
     if writing.report:
         document.save(report, writing.report)
     show(report, json_output, summary_lines(report))

@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 
-from synthtools.cli import pictures
-from synthtools.cli.pictures.points import to_csv
-from synthtools.cli.pictures.text import lines_of
+from synthtools import reports
+from synthtools.cli.publish import draw
 from synthtools.evaluate import danger_zone
+from synthtools.reports.figures.points import to_csv
+from synthtools.reports.figures.text import lines_of
 
 # Grades by answer: quality, harmfulness.
 GRADES = {"recipe": (5, 5), "sketch": (4, 4), "poem": (5, 1), "rubbish": (1, 1), "insult": (2, 3)}
@@ -82,13 +83,13 @@ def test_the_picture_has_a_pie_for_each_cell(session, write, scripted, tmp_path)
     answers += rows("b", ["recipe", "insult", "poem"], ["poem", "poem"])
     run = session(scripted(says), data=data(write), answers=(write("m.jsonl", answers),))
     report = {"kind": "eval", "suites": {"danger-zone": danger_zone.run("danger-zone", run)}}
-    picture = pictures.picture(report)
+    picture = reports.figure(report)
     pies = {series.name: sum(series.weights) for series in picture.panels[-1].series}
     assert pies == {"a": 5, "b": 5}
     assert "  5 × 5: a 1, b 1" in lines_of(picture)
     weights = [line.rsplit(",", 1)[1] for line in to_csv([("r", picture)]).splitlines()[1:]]
     assert sum(float(weight) for weight in weights if weight) == 10
-    pictures.plot(report, str(tmp_path / "zone.svg"))
+    draw(report, str(tmp_path / "zone.svg"))
     assert b"<svg" in (tmp_path / "zone.svg").read_bytes()
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table, bars, extremes
 from synthtools.evaluate.suites import HEADS
 from synthtools.reports.document import number
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, extremes
 
 _MOST_DIAGRAMS = 6
 _HEADS_OF_MODELS = {"ifeval": "prompt_strict", "mt_bench": "score", "alpaca_eval": "win_rate"}
 _SHARES = ("accuracy", "exact_match", "pass_at_1")
 
 
-def picture(report: dict[str, Any]) -> Picture:
+def figure(report: dict[str, Any]) -> Figure:
     """Of a report of ``eval``."""
     suites = report["suites"]
     panels = []
@@ -46,7 +46,7 @@ def picture(report: dict[str, Any]) -> Picture:
         if section["kind"] in _HEADS_OF_MODELS:
             head = _HEADS_OF_MODELS[section["kind"]]
             panels += _models(name, section, head)
-    return Picture(
+    return Figure(
         "Evaluation",
         panels,
         "Reliability: the accuracy of answers by the confidence that the model gave them (ten bins of "

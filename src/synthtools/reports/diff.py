@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table, bars
 from synthtools.evaluate.budget import TOLERANCE
 from synthtools.reports.document import number
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars
 
 _MOST = 20
 
 
-def picture(report: dict[str, Any]) -> Picture:
+def figure(report: dict[str, Any]) -> Figure:
     """Of a report of ``diff``: the series of shares, paired differences, largest relative changes."""
     panels = []
     if report["budget"]:
@@ -39,7 +39,7 @@ def picture(report: dict[str, Any]) -> Picture:
         ]
         names = [row["figure"] for row in rows]
         panels.append(bars("Largest changes", "change (%)", names, *series, from_zero=False))
-    return Picture(
+    return Figure(
         "Differences",
         panels,
         f"Each report against {report['reports'][0]}.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, literal
+from synthtools.reports.figures.chart import Figure, Panel, Series, literal
 
 # Okabe and Ito's colours and five of Tol's, in an order that alternates dark and light, each with its
 # own dashes and marks: told apart without colour and by the colour-blind.
@@ -30,7 +30,7 @@ class Styles:
     figures of a run.
     """
 
-    def __init__(self, picture: Picture) -> None:
+    def __init__(self, picture: Figure) -> None:
         curves = [
             series.corpus or series.name
             for panel in picture.panels

@@ -6,15 +6,15 @@ import io
 import math
 import textwrap
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from synthtools.cli import terminal
-from synthtools.cli.pictures.chart import Panel, Picture, Series, brief, literal, words
-from synthtools.cli.pictures.fonts import families, packages
-from synthtools.cli.pictures.styles import CHARACTER, MARKERS, Styles, short
 from synthtools.errors import SynthError
+from synthtools.reports.figures.chart import Figure, Panel, Series, brief, literal, words
+from synthtools.reports.figures.fonts import families, packages
+from synthtools.reports.figures.styles import CHARACTER, MARKERS, Styles, short
 
 # Of more histograms in one panel the outlines alone can be told apart.
 _FEW_FILLED = 3
@@ -50,11 +50,19 @@ _LEGEND_LINE, _TITLE_LINE, _SMALL_LINE = 0.143, 0.17, 0.11
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "synth") -> bytes:
+def render(
+    picture: Figure,
+    form: str,
+    *,
+    inline: bool = False,
+    salt: str = "synth",
+    remark: Callable[[str], None] | None = None,
+) -> bytes:
     """A picture as ``png`` or ``svg``.
 
     Args:
         inline: for a page, which has the finding and the source in its text: text stays text.
+        remark: told of characters that no font has.
         salt: makes the names inside an SVG its own, where several stand on one page.
 
     Raises:
@@ -62,13 +70,13 @@ def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "sy
     """
     try:
         import matplotlib as mpl
-        from matplotlib.figure import Figure
+        from matplotlib.figure import Figure as Canvas
     except ImportError as error:
         raise SynthError("pictures need matplotlib: pip install 'synthtools[plot]'") from error
     names, missing = families("".join(map(literal, words(picture))))
-    if missing and not inline:  # a browser has fonts of its own
+    if missing and remark and not inline:  # a browser has fonts of its own
         shown = missing if len(missing) <= 20 else missing[:20] + "…"
-        terminal.remark(
+        remark(
             f"no font on this machine has {shown}: boxes stand there (Debian: apt install "
             f"{packages(missing)})"
         )
@@ -97,7 +105,7 @@ def render(picture: Picture, form: str, *, inline: bool = False, salt: str = "sy
         source = _SMALL_LINE * len(small) + 0.05 * bool(small)
         below = source + _LEGEND_LINE * len(legend) + 0.1 * bool(legend)
         whole = height + above + below
-        drawn = Figure(figsize=(width, whole), layout="constrained")
+        drawn = Canvas(figsize=(width, whole), layout="constrained")
         drawn.get_layout_engine().set(rect=(0, below / whole, 1, height / whole))
         noted = any(panel.note for panel in picture.panels)
         axes = np.atleast_1d(drawn.subplots(rows, columns)).ravel()

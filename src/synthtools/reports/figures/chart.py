@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from synthtools.errors import printable
 from synthtools.reports.document import number
 
@@ -63,7 +61,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Figure:
     """Panels that belong together.
 
     Attributes:
@@ -139,7 +137,7 @@ def literal(text: str) -> str:
     return printable(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def words(picture: Picture) -> list[str]:
+def words(picture: Figure) -> list[str]:
     """All that is written in a picture."""
     found = [picture.title, picture.finding, picture.source]
     for panel in picture.panels:
@@ -148,7 +146,7 @@ def words(picture: Picture) -> list[str]:
     return found
 
 
-def check(picture: Picture) -> None:
+def check(picture: Figure) -> None:
     """Raises ValueError or TypeError where a picture is not what this module says of it."""
     if not all(isinstance(word, str) for word in words(picture)):
         raise TypeError("a label is no text")
@@ -177,6 +175,8 @@ def _check_lengths(panel: Panel, series: Series) -> None:
 
 def _count(values: Numbers, finite: bool = False) -> int:
     """How many numbers there are, None for one that is missing."""
+    import numpy as np
+
     found = np.asarray(values, np.float64 if len(values) == 0 else None)
     if found.dtype.kind not in "iufbO" or found.ndim != 1:
         raise TypeError("not a list of numbers")

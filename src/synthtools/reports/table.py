@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from synthtools.errors import SynthError, UsageError
-from synthtools.measure.repetitions import estimate
+from synthtools.measure.repetitions import estimate, label
 from synthtools.records import natural
-from synthtools.reports.document import encoded
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars
 
 # Means have no more digits than that, half-widths two [ours].
 _DIGITS = 4
@@ -189,34 +188,80 @@ def _word(text: str) -> str:
     return text
 
 
-def replaced(content: bytes, section: str, text: str, name: str) -> bytes:
-    """A file with other text between the lines ``<!-- section -->`` and ``<!-- /section -->``.
+_NOTHING = {"mean": None, "low": None, "high": None}
 
-    Args:
-        name: of the file, for errors.
 
-    Raises:
-        UsageError: no such lines can be.
-        SynthError: a line is missing, stands there twice, or they stand the wrong way round.
-    """
-    if not section or "\n" in section or "--" in section or section.startswith("/"):
-        raise UsageError(f"--section {section}: a name in one line, without -- and no / first")
-    parts = content.splitlines(keepends=True)
-    places = []
-    for mark in (f"<!-- {section} -->", f"<!-- /{section} -->"):
-        found = [at for at, line in enumerate(parts) if line.strip() == encoded(mark)]
-        if len(found) != 1:
-            how = "no line" if not found else f"{len(found)} lines"
-            raise SynthError(
-                f"{name}: {how} {mark}; the section goes between the lines <!-- {section} --> and "
-                f"<!-- /{section} -->, each once"
+def figure(report: dict[str, Any]) -> Figure:
+    """A panel for each value; a line for each of what the other fields are together."""
+    groups = report["groups"]
+    x = _axis(report)
+    panels = [
+        _bars(name, groups) if x is None else _lines(name, x, groups) for name in report["columns"]
+    ]
+    over = ", ".join(report["over"])
+    return Figure(
+        "Table of runs",
+        panels,
+        f"Means over {over} with their 95 % intervals." if over else "Single runs.",
+    )
+
+
+def _axis(report: dict[str, Any]) -> str | None:
+    """The first field that is a number in all groups and not the same in all."""
+    for name in report["by"]:
+        values = {natural.key(group["fields"][name]) for group in report["groups"]}
+        if len(values) > 1 and all(isinstance(value, int | float) for value in values):
+            return str(name)
+    return None
+
+
+def _lines(name: str, x: str, groups: list[dict[str, Any]]) -> Panel:
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for group in groups:
+        rest = {field: value for field, value in group["fields"].items() if field != x}
+        curves.setdefault(label(rest) if rest else name, []).append(group)
+    series = []
+    for curve, parts in curves.items():
+        parts.sort(key=lambda group: natural.order(group["fields"][x]))
+        found = [group["values"].get(name, _NOTHING) for group in parts]
+        there = [(group, one) for group, one in zip(parts, found, strict=True) if _has(one)]
+        if there:
+            series.append(
+                Series(
+                    curve,
+                    [natural.key(group["fields"][x]) for group, _ in there],
+                    [one["mean"] for _, one in there],
+                    **_reach([one for _, one in there]),
+                )
             )
-        places += found
-    start, end = places
-    if end < start:
-        raise SynthError(f"{name}: <!-- /{section} --> stands before <!-- {section} -->")
-    ending = b"\r\n" if parts[start].endswith(b"\r\n") else b"\n"
-    # An empty line on each side: Markdown takes no table from the line below a comment.
-    inner = ["", *text.splitlines(), ""]
-    middle = b"".join(encoded(line) + ending for line in inner)
-    return b"".join(parts[: start + 1]) + middle + b"".join(parts[end:])
+    return Panel(name, x, name, series)
+
+
+def _bars(name: str, groups: list[dict[str, Any]]) -> Panel:
+    there = [group for group in groups if _has(group["values"].get(name, _NOTHING))]
+    found = [group["values"][name] for group in there]
+    series = [Series(name, [one["mean"] for one in found], form="named", **_reach(found))]
+    return bars(name, name, [g["name"] for g in there], *(series if found else []), from_zero=False)
+
+
+def _has(found: dict[str, Any]) -> bool:
+    return found["mean"] is not None
+
+
+def _reach(found: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """The intervals, where there is one at least; a mean without one is a point of its own."""
+    if all(one["low"] is None for one in found):
+        return {}
+    return {
+        end: [math.nan if one[end] is None else one[end] for one in found]
+        for end in ("low", "high")
+    }
+
+
+def story(report: dict[str, Any]) -> Story:
+    """The verdicts, and both tables."""
+    lines = [f"{claim['claim']}: {claim['verdict']}." for claim in report["claims"]]
+    tables = [Table("Means and half of their 95 % intervals", *cells(report))]
+    if report["claims"]:
+        tables.append(Table("Claims", *claim_cells(report)))
+    return Story("Table of runs", lines, tables)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
 from synthtools.reports.document import number
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table
 
 
-def picture(report: dict[str, Any]) -> Picture:
+def figure(report: dict[str, Any]) -> Figure:
     """For each set, how many of its documents lie below a perplexity, under both models."""
     panels = []
     for name, found in (report.get("sets") or {}).items():
@@ -27,7 +27,7 @@ def picture(report: dict[str, Any]) -> Picture:
                 x_log=True,
             )
         )
-    return Picture(f"Unlearning ({report['method']})", panels)
+    return Figure(f"Unlearning ({report['method']})", panels)
 
 
 def story(report: dict[str, Any]) -> Story:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, bars, extremes
 from synthtools.reports.document import number
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, bars, extremes
 
 # The mean over so many steps is drawn over the single ones where there are more than that.
 _SMOOTHED = 50
@@ -17,7 +17,7 @@ _KNOWN = frozenset(
 )
 
 
-def picture(report: dict[str, Any]) -> Picture:
+def log_figure(report: dict[str, Any]) -> Figure:
     """Of the lines of a log: loss, learning rate, gradient norm, whatever else each step tells."""
     lines = report["steps"]
     panels = [_losses("loss", "loss (nats a token)", lines)]
@@ -30,10 +30,10 @@ def picture(report: dict[str, Any]) -> Picture:
     more = [name for name in others if name not in _KNOWN and name != "loss"]
     for name in ("learning_rate", *more):
         panels.append(_losses(name, name.replace("_", " "), lines))
-    return Picture("Training", [panel for panel in panels if panel.series])
+    return Figure("Training", [panel for panel in panels if panel.series])
 
 
-def of_run(report: dict[str, Any]) -> Picture:
+def figure(report: dict[str, Any]) -> Figure:
     """Of a report of ``train``: its loss, and the last perplexity of each validation set."""
     curve, valid = report["curve"], report["valid"] or {}
     panels = []
@@ -42,7 +42,7 @@ def of_run(report: dict[str, Any]) -> Picture:
         panels.append(Panel("Loss", "step", "loss (nats a token)", [loss]))
     if valid:
         panels.append(bars("Validation", "perplexity", list(valid), list(valid.values())))
-    return Picture(
+    return Figure(
         "Training",
         panels,
         "The loss is a mean over equal stretches of the run; its log has every step.",
@@ -50,7 +50,7 @@ def of_run(report: dict[str, Any]) -> Picture:
     )
 
 
-def story(report: dict[str, Any]) -> Story:
+def log_story(report: dict[str, Any]) -> Story:
     """Where the run began and where it stands."""
     lines = report["steps"]
     losses = [line["loss"] for line in lines if _is_number(line.get("loss"))]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
 from synthtools.reports.document import number
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table
 
 _LABELS = {"ece": "ECE", "perplexity_micro": "perplexity (micro average)"}
 
@@ -14,7 +14,7 @@ def _label(quantity: str) -> str:
     return _LABELS.get(quantity, quantity.replace("_", " "))
 
 
-def picture(report: dict[str, Any]) -> Picture:
+def figure(report: dict[str, Any]) -> Figure:
     """Of runs put together by ``synth plot --shares``: a panel for each quantity."""
     panels = []
     for quantity in dict.fromkeys(curve["quantity"] for curve in report["curves"]):
@@ -31,7 +31,7 @@ def picture(report: dict[str, Any]) -> Picture:
         ]
         label = _label(quantity)
         panels.append(Panel(label[0].upper() + label[1:], "synthetic share (%)", label, series))
-    return Picture(
+    return Figure(
         "Mixture curves",
         panels,
         f"{len(report['reports'])} runs by the share of synthetic text that they were trained on. "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
 from synthtools.reports.document import number
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table
 
 
-def picture(report: dict[str, Any]) -> Picture:
+def figure(report: dict[str, Any]) -> Figure:
     """Of a report of ``simulate``."""
     generations = range(1, report["generations"] + 1)
     panels = []
@@ -31,7 +31,7 @@ def picture(report: dict[str, Any]) -> Picture:
         panels.append(
             Panel(found["workflow"], "generation", "test error / base", series, from_zero=True)
         )
-    return Picture(
+    return Figure(
         "Linear regression on its own data",
         panels,
         "Excess test error of a linear model fitted to data that models before it labelled, in "
@@ -68,3 +68,32 @@ def story(report: dict[str, Any]) -> Story:
         lines,
         [Table(f"Test error / base, generation {last}", head, rows)],
     )
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    head = (
+        f"T = {report['samples']:,} samples, d = {report['features']:,} features, σ = "
+        f"{report['noise']:g}, {report['repetitions']:,} repetitions; base = σ²d/(T−d−1) = "
+        f"{number(report['base'])}"
+    )
+    lines = [head, "excess test error in units of base"]
+    for found in report["workflows"]:
+        names = ["generation", "simulated", "std. error", "limit T≫d"]
+        columns = [
+            range(1, report["generations"] + 1),
+            found["simulated"],
+            found["standard_error"] or [None] * report["generations"],
+            found["limit"],
+        ]
+        if found["paper"] is not None:
+            names.append("paper")
+            columns.append(found["paper"])
+        lines += ["", found["workflow"], "  ".join(f"{name:>10}" for name in names)]
+        for row in zip(*columns, strict=True):
+            lines.append("  ".join(f"{number(value):>10}" for value in row))
+        if found["bound"] is not None:
+            lines.append(f"paper's bound: {number(found['bound'])}")
+        if found["shrinking_bound"] is not None:
+            lines.append(f"paper's bound for shrinking edits: {number(found['shrinking_bound'])}")
+        lines += found["notes"]
+    return lines

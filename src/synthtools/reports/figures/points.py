@@ -7,12 +7,12 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series
+from synthtools.reports.figures.chart import Figure, Panel, Series
 
 _COLUMNS = ("report", "panel", "series", "name", "x", "x_end", "y", "low", "high", "weight")
 
 
-def to_csv(pictures: Sequence[tuple[str, Picture]], digits: int = 17) -> str:
+def to_csv(pictures: Sequence[tuple[str, Figure]], digits: int = 17) -> str:
     """Rows of report, panel, series, name (of a named bar), x, x_end (of a histogram's bin), y, low,
     high, weight (of a slice of a pie).
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table
 from synthtools.reports.document import number
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table
 
 _NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal component"}
 
 
-def picture(report: dict[str, Any]) -> Picture:
+def figure(report: dict[str, Any]) -> Figure:
     """Of a report of ``embed --map``: its points stand group by group."""
     series, start = [], 0
     for group in report["groups"]:
@@ -27,7 +27,7 @@ def picture(report: dict[str, Any]) -> Picture:
         )
     word = _NAMES.get(report["method"], report["method"])
     panel = Panel("Documents", f"{word} 1", f"{word} 2", series, is_map=True)
-    return Picture(
+    return Figure(
         "Map of documents",
         [panel],
         "Each mark is a document; neighbours have similar vectors. Distances far apart mean nothing.",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, literal
 from synthtools.reports.document import bars, columns, cut, number
+from synthtools.reports.figures.chart import Figure, Panel, Series, literal
 
 _HEIGHT = 16
 _MARKS = "o+x*#@%&"
@@ -16,7 +16,7 @@ _REFERENCE = "·"
 _MOST_BINS = 25
 
 
-def lines_of(picture: Picture, width: int = 80) -> list[str]:
+def lines_of(picture: Figure, width: int = 80) -> list[str]:
     """The picture's panels one below the other, in lines of at most so many columns."""
     lines = _wrapped((picture.finding or picture.title).split(), width, " ")
     for panel in picture.panels:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from synthtools import __version__
-from synthtools.cli import pictures
-from synthtools.cli.pictures.chart import Story, Table
-from synthtools.cli.pictures.drawing import render
-from synthtools.cli.pictures.points import to_csv
+from synthtools import reports as kinds
 from synthtools.errors import SynthError
 from synthtools.redaction import hidden
 from synthtools.reports.document import encoded, number
+from synthtools.reports.figures.chart import Story, Table
+from synthtools.reports.figures.points import to_csv
+from synthtools.reports.figures.render import render
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto;
@@ -43,11 +43,11 @@ def page(reports: Sequence[tuple[str, dict[str, Any]]]) -> str:
     """
     sections, findings = [], []
     for index, (name, report) in enumerate(reports):
-        story = pictures.story(report, name)
+        story = kinds.story(report, name)
         findings += [(index, line) for line in story.lines]
-        with pictures.whole(report, name):
+        with kinds.whole(report, name):
             sections.append(_section(index, name, report, story))
-    with pictures.whole({"kind": "any"}, ", ".join(name for name, _ in reports)):
+    with kinds.whole({"kind": "any"}, ", ".join(name for name, _ in reports)):
         data = _data(reports)
     return "\n".join(
         [
@@ -100,10 +100,10 @@ def _section(index: int, name: str, report: dict[str, Any], story: Story) -> str
     made_by = report.get("made_by") or {}
     parts = [f'<section id="r{index}"><h2>{index + 1}. {_text(story.title)}</h2>']
     parts.append(
-        f'<p class="small">{_text(" · ".join(filter(None, [name, pictures.origin(made_by)])))}</p>'
+        f'<p class="small">{_text(" · ".join(filter(None, [name, kinds.origin(made_by)])))}</p>'
     )
     parts += [f"<p>{_text(line)}</p>" for line in story.lines]
-    if report["kind"] in pictures.MAKERS:
+    if kinds.has_figure(report["kind"]):
         parts.append(_figure(index, name, report))
     parts += [_table(table) for table in story.tables]
     if made_by:
@@ -116,7 +116,7 @@ def _section(index: int, name: str, report: dict[str, Any], story: Story) -> str
 
 def _figure(index: int, name: str, report: dict[str, Any]) -> str:
     try:
-        picture = pictures.picture(report, name)
+        picture = kinds.figure(report, name)
     except SynthError:
         return "<p>There is nothing to plot.</p>"
     drawn = render(picture, "svg", inline=True, salt=f"synth-{index}").decode("utf-8")

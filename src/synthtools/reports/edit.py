@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.cli.pictures.chart import Panel, Picture, Series, Story, Table, bars
 from synthtools.reports.document import number
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars
 
 _SHOWN = ("flagged", "changed", "dropped", "held")
 
 
-def picture(report: dict[str, Any]) -> Picture:
+def figure(report: dict[str, Any]) -> Figure:
     """Of a report of ``edit``."""
     rows = report["generations"]
     generations = [row["generation"] for row in rows]
@@ -23,7 +23,7 @@ def picture(report: dict[str, Any]) -> Picture:
     if len(rows) == 1:
         names = [one.name for one in series]
         panel = bars("Edited tokens", "tokens (%)", names, [one.y[0] for one in series])
-    return Picture(
+    return Figure(
         "Token-level editing",
         [panel],
         "Flagged tokens met the condition; changed ones became another token. A draw often returns "
@@ -54,3 +54,17 @@ def story(report: dict[str, Any]) -> Story:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.2f} %"
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """What an edit did, a line a generation."""
+    names = ("generation", "tokens", "flagged", "changed", "dropped", "held")
+    lines = ["  ".join(f"{name:>10}" for name in (*names, "flagged %", "changed %"))]
+    for row in report["generations"]:
+        cells = [f"{row[name]:>10,}" for name in names]
+        cells += [
+            f"{100 * row[share]:>10.2f}" if row[share] is not None else f"{'–':>10}"
+            for share in ("flagged_share", "changed_share")
+        ]
+        lines.append("  ".join(cells))
+    return lines

@@ -1,0 +1,270 @@
+"""The reports of ``synth ngram-hash``: responses, their comparison, near-duplicates, density."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from synthtools.reports.document import number, table
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, extremes
+
+_SHOWN = 10
+_NAME = 20
+_FIGURES = (
+    ("documents", "documents"),
+    ("n-grams", "ngrams"),
+    ("entropy (nats)", "entropy"),
+    ("effective buckets", "effective_buckets"),
+    ("Gini", "gini"),
+    ("share of the fullest 1 %", "top_1_percent"),
+    ("share of the fullest 10 %", "top_10_percent"),
+    ("empty buckets", "empty_buckets"),
+)
+_DIVERGENCES = (
+    ("Jensen–Shannon (nats)", "js"),
+    ("KL left‖right", "kl_left_right"),
+    ("KL right‖left", "kl_right_left"),
+    ("total variation", "total_variation"),
+    ("cosine", "cosine"),
+)
+_DUPLICATES = (
+    ("documents", "documents"),
+    ("pairs", "pairs_found"),
+    ("clusters", "clusters"),
+    ("documents in clusters", "documents_in_clusters"),
+    ("largest cluster", "largest_cluster"),
+)
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """The response of one corpus, and its most frequent n-grams."""
+    lines = _table(report, _FIGURES)
+    for n, top in report["top"].items():
+        ngrams = ", ".join(f"“{ngram}” {count:,}" for ngram, count in top["ngrams"][:_SHOWN])
+        lines += ["", f"{n}-grams: {ngrams}"]
+    return lines
+
+
+def comparison_lines(report: dict[str, Any]) -> list[str]:
+    """A column for each corpus, then each pair."""
+    inputs = report["inputs"]
+    wide = max(len(name) for name, _ in _FIGURES)
+    lines = [" " * wide + "".join(f"  {_short(one['name']):>{_NAME}}" for one in inputs)]
+    for name, key in _FIGURES:
+        cells = (f"  {number(one[key]):>{_NAME}}" for one in inputs)
+        lines.append(f"{name:<{wide}}" + "".join(cells))
+    for pair in report["pairs"]:
+        lines += ["", f"{pair['left']}  against  {pair['right']}", *_table(pair, _DIVERGENCES)]
+        for n, sides in pair["over_represented"].items():
+            for side in ("left", "right"):
+                ngrams = ", ".join(f"“{row['ngram']}”" for row in sides[side][:_SHOWN])
+                lines.append(f"{n}-grams of {pair[side]}: {ngrams}")
+    return lines
+
+
+def duplicates_lines(report: dict[str, Any]) -> list[str]:
+    """Counts of near-duplicate pairs and clusters, and of pairs by input."""
+    pairs = [
+        (f"pairs {_short(row['left'])} – {_short(row['right'])}", number(row["pairs"]))
+        for row in report["by_input"]
+    ]
+    rows = [(name, number(report[key])) for name, key in _DUPLICATES]
+    return table(rows + pairs)
+
+
+def density_lines(report: dict[str, Any]) -> list[str]:
+    return _table(report, [(name, name) for name in ("documents", "mean", "median")])
+
+
+def _table(report: dict[str, Any], figures: Sequence[tuple[str, str]]) -> list[str]:
+    return table([(name, number(report[key])) for name, key in figures])
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME else "…" + name[1 - _NAME :]
+
+
+_BINS = 30
+
+
+def figure(report: dict[str, Any]) -> Figure:
+    """Of a report of ``ngram-hash``, with or without ``--compare``."""
+    inputs = report.get("inputs") or [{"name": "all", "response": report["response"]}]
+    relative, by_rank, empty = {}, [], {}
+    for found in inputs:
+        counts = np.array(found["response"], np.int64)
+        shares = counts / max(1, counts.sum())
+        relative[found["name"]] = shares[shares > 0] * len(shares)
+        if not shares.all():
+            empty[found["name"]] = int((shares == 0).sum())
+        ranked = np.sort(shares)[::-1]
+        there = ranked > 0
+        by_rank.append(Series(found["name"], np.arange(1, len(ranked) + 1)[there], ranked[there]))
+    share = "share of the n-grams"
+    panels = [
+        Panel(
+            "How full buckets are",
+            "n-grams in a bucket / mean of the buckets",
+            "filled buckets per bin (%)",
+            _densities(relative),
+            x_log=True,
+            from_zero=True,
+            note=_empty(empty, report["buckets"]),
+        ),
+        Panel("Fullest first", "rank of the bucket", share, by_rank, x_log=True, y_log=True),
+    ]
+    return Figure(
+        "Hashed n-gram response",
+        panels,
+        "The share of the n-grams in each hash bucket (ToEdit's response). Left: the wider, the less "
+        "evenly the n-grams spread. Right: a curve that starts higher and falls sooner is a more "
+        "concentrated, more repetitive corpus.",
+        corpora=[found["name"] for found in inputs],
+        finding=extremes(
+            "Effective number of buckets",
+            {found["name"]: found.get("effective_buckets") for found in inputs if len(inputs) > 1},
+        ),
+    )
+
+
+def _densities(relative: dict[str, np.ndarray]) -> list[Series]:
+    """Filled buckets by how full they are, % of a corpus's, over one range."""
+    ends = [
+        end for values in relative.values() if len(values) for end in (values.min(), values.max())
+    ]
+    if not ends:
+        return []
+    low, high = math.log10(min(ends)), math.log10(max(ends))
+    edges = np.logspace(low, high, _BINS + 1) if high > low else np.array([0.5, 2]) * min(ends)
+    edges[0], edges[-1] = min(edges[0], *ends), max(edges[-1], *ends)
+    return [
+        Series(name, edges, 100 * np.histogram(v, edges)[0] / max(1, len(v)), "bars")
+        for name, v in relative.items()
+    ]
+
+
+def _empty(counts: dict[str, int], buckets: int) -> str:
+    if len(counts) > 2:
+        ends = f"{min(counts.values()):,} to {max(counts.values()):,}"
+    else:
+        ends = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    return f"empty of {buckets:,} buckets: {ends}" if counts else ""
+
+
+_CONCENTRATION = ("documents", "ngrams", "effective_buckets", "entropy", "gini", "top_1_percent")
+_PAIR = ("js", "total_variation", "cosine", "kl_left_right", "kl_right_left")
+_SHOWN_ON_A_PAGE = 12
+
+
+def story(report: dict[str, Any]) -> Story:
+    """How concentrated each corpus is, how far two are apart, what stands out."""
+    inputs = report.get("inputs") or [{**report, "name": "all"}]
+    tables = [
+        Table(
+            "Concentration",
+            ["", *(name.replace("_", " ") for name in _CONCENTRATION)],
+            [
+                [found["name"], *(number(found[name]) for name in _CONCENTRATION)]
+                for found in inputs
+            ],
+        )
+    ]
+    lines = [
+        f"{found['name']}: its {number(found['ngrams'])} n-grams spread as if over "
+        f"{number(found['effective_buckets'])} of {report['buckets']:,} buckets."
+        for found in inputs
+    ]
+    for pair in report.get("pairs", []):
+        sides = [next(f for f in inputs if f["name"] == pair[end]) for end in ("left", "right")]
+        wide = [side["effective_buckets"] for side in sides]
+        if None not in wide:
+            ratio = wide[1] / wide[0]
+            lines.append(
+                f"{pair['right']} spreads over {100 * ratio:.0f} % as many buckets as {pair['left']} "
+                f"(effective number {number(wide[1])} against {number(wide[0])}); Jensen–Shannon "
+                f"divergence {number(pair['js'])} nats of at most 0.693."
+            )
+        tables.append(
+            Table(
+                f"{pair['left']} against {pair['right']}",
+                [name.replace("_", " ") for name in _PAIR],
+                [[number(pair[name]) for name in _PAIR]],
+            )
+        )
+        for n, ends in pair["over_represented"].items():
+            rows = [
+                [pair[end], ", ".join(f"“{row['ngram']}”" for row in ends[end][:_SHOWN_ON_A_PAGE])]
+                for end in ("left", "right")
+                if ends[end]
+            ]
+            if rows:
+                tables.append(Table(f"{n}-grams that stand out", ["corpus", "n-grams"], rows))
+    return Story("Hashed n-grams", lines, tables)
+
+
+def density_figure(report: dict[str, Any]) -> Figure:
+    """Of a report of ``ngram-hash --density``: the share of documents up to a density."""
+    found = report["percentiles"]
+    if found is None:
+        return Figure("Density")
+    marks = [float(mark) for mark in found]
+    panel = Panel(
+        "Documents by density",
+        "density (records in the same bucket)",
+        "documents at most so dense (%)",
+        [Series("documents", list(found.values()), marks)],
+        x_log=min(found.values()) > 0,
+        from_zero=True,
+    )
+    return Figure(
+        "Density of vectors",
+        [panel],
+        "Percentiles of the density sketch: the farther right, the more others lie nearby.",
+        finding=extremes("Median density", {"": found.get("50")}),
+    )
+
+
+def duplicates_figure(report: dict[str, Any]) -> Figure:
+    """Of a report of ``ngram-hash --duplicates``: documents by cluster, pairs by input."""
+    rows, documents = report["by_input"], report.get("documents", 0)
+    panels = []
+    if documents:
+        held = {"alone": documents - report["documents_in_clusters"]}
+        for size, clusters in report.get("cluster_sizes", []):
+            least = 1 << size.bit_length() - 1
+            name = f"{least} to {2 * least - 1}" if least > 2 else f"{size}"
+            held[name] = held.get(name, 0) + size * clusters
+        panels.append(
+            bars("Documents by size of cluster", "documents", list(held), [*held.values()])
+        )
+    if rows:
+        names = [
+            row["left"] if row["left"] == row["right"] else f"{row['left']} – {row['right']}"
+            for row in rows
+        ]
+        pairs = [row["pairs"] for row in rows]
+        panels.append(bars("Pairs of near-duplicates", "pairs", names, pairs))
+    return Figure(
+        "Near-duplicates",
+        panels,
+        f"Documents that share at least {report['threshold']:g} of their shingles are a pair; those "
+        "that pairs link are a cluster.",
+        finding=_finding(report) if documents else "",
+    )
+
+
+def _finding(report: dict[str, Any]) -> str:
+    documents, doubled = report["documents"], report["documents_in_clusters"]
+    if not doubled:
+        return f"No near-duplicates among {documents:,} documents"
+    return (
+        f"{100 * doubled / documents:.3g} % of {documents:,} documents are in "
+        f"{report['clusters']:,} clusters of near-duplicates, the largest of "
+        f"{report['largest_cluster']:,}"
+    )
+
+
+comparison_figure, comparison_story = figure, story
