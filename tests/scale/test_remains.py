@@ -1,4 +1,4 @@
-"""A run that is killed leaves nothing of the Ray that it started: here processes named like Ray's."""
+"""A run that is killed leaves nothing of the Ray that it started."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ pids = [
 ]
 subprocess.Popen([sys.executable, "-I", "-S", {remains.__file__!r}, str(os.getpid())])
 print(*pids, flush=True)
+time.sleep(300)
+"""
+
+RAY = """
+import os, time
+from synthtools.scale.cluster import connect
+connect("local", 1).in_order([1], str)
+print(os.getpid(), flush=True)
 time.sleep(300)
 """
 
@@ -62,3 +70,22 @@ def test_what_is_left_is_ended_and_nothing_else() -> None:
         assert runs(other)
     finally:
         os.kill(other, signal.SIGKILL)
+
+
+def test_a_local_ray_whose_driver_is_killed() -> None:
+    pytest.importorskip("ray")
+    (driver,) = killed(RAY)
+
+    def left() -> list[str]:
+        """Processes that name the driver's session, the watcher's own not among them."""
+        lines = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue
+            if "/ray/session_" in words and f"_{driver}/" in words:
+                lines.append(words)
+        return lines
+
+    wait_until(lambda: not left())
