@@ -194,6 +194,15 @@ def number(value: float | int | None, digits: int = 4) -> str:
     return f"{value:,.{digits}g}" if abs(value) < 1e5 else f"{value:,.0f}"
 
 
+def percent(share: float | None, form: str = "g") -> str:
+    return "–" if share is None else f"{100 * share:{form}} %"
+
+
+def reach(interval: Sequence[float] | None) -> str:
+    """An interval for a table."""
+    return f"{number(interval[0])} … {number(interval[1])}" if interval else "–"
+
+
 def table(rows: Sequence[tuple[str, str]]) -> list[str]:
     """Names and values in two columns."""
     wide = max((len(name) for name, _ in rows), default=0)

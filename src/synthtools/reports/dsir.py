@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.reports.document import number
-from synthtools.reports.figures.chart import Figure, Story, Table, bars
+from synthtools.reports.figures.chart import Figure, Story, bars, pairs, plain
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``dsir`` that selected: divergence from the target before and after."""
+    """Divergence from the target before and after."""
     if report.get("kl_target_selected") is None:
         return Figure("Importance resampling")
-    names = ["all raw records", "the selection"]
     values = [report["kl_target_raw"], report["kl_target_selected"]]
     label = "KL(target ‖ ·) of hashed n-grams (nats)"
-    panel = bars("Distance from the target", label, names, values)
     return Figure(
         "Importance resampling",
-        [panel],
+        [bars("Distance from the target", label, ["all raw records", "the selection"], values)],
         "The selection should be nearer to the target than what it was drawn from; a small one has "
         "few n-grams and lies apart for that alone.",
     )
@@ -27,23 +25,18 @@ def figure(report: dict[str, Any]) -> Figure:
 def story(report: dict[str, Any]) -> Story:
     """What the selection came to."""
     before, after = report.get("kl_target_raw"), report.get("kl_target_selected")
-    if after is None or before is None:
-        lines = ["Nothing was selected; the records have weights."]
-    else:
-        nearer = "nearer to" if after < before else "farther from"
-        lines = [
-            (
-                f"{number(report['selected'])} of {number(report['records_seen'])} records were "
-                f"selected; they are {nearer} the target than the whole "
-                f"(KL {number(after)} against {number(before)} nats)."
-            )
-        ]
+    line = "Nothing was selected; the records have weights."
+    if after is not None and before is not None:
+        line = (
+            f"{number(report['selected'])} of {number(report['records_seen'])} records were "
+            f"selected; they are {'nearer to' if after < before else 'farther from'} the target "
+            f"than the whole (KL {number(after)} against {number(before)} nats)."
+        )
+    names = ("records_seen", "long_enough", "selected", "kl_target_raw")
+    logw = report.get("selected_log_weight") or {}
     rows = [
-        [name.replace("_", " "), number(report[name])]
-        for name in ("records_seen", "long_enough", "selected", "kl_target_raw")
-        if name in report
+        *((plain(name), report[name]) for name in names if name in report),
+        *((f"log-weight of the selected, {name}", value) for name, value in logw.items()),
+        *((f"share of target {target['name']}", target["share"]) for target in report["targets"]),
     ]
-    for name, value in (report.get("selected_log_weight") or {}).items():
-        rows.append([f"log-weight of the selected, {name}", number(value)])
-    rows += [[f"share of target {t['name']}", number(t["share"])] for t in report["targets"]]
-    return Story("Importance resampling", lines, [Table("Selection", ["", ""], rows)])
+    return Story("Importance resampling", [line], [pairs("Selection", rows)])

@@ -1,23 +1,37 @@
-"""What an edit did, generation by generation."""
+"""The report of ``synth edit``: what an edit did, generation by generation."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from synthtools.reports.document import number
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars
+from synthtools.reports.document import percent
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, bars, table
 
-_SHOWN = ("flagged", "changed", "dropped", "held")
+_FATES = ("flagged", "changed", "dropped", "held")
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """What an edit did, a line a generation."""
+    names = ("generation", "tokens", "flagged", "changed", "dropped", "held")
+    lines = ["  ".join(f"{name:>10}" for name in (*names, "flagged %", "changed %"))]
+    for row in report["generations"]:
+        cells = [f"{row[name]:>10,}" for name in names]
+        cells += [
+            f"{100 * row[share]:>10.2f}" if row[share] is not None else f"{'–':>10}"
+            for share in ("flagged_share", "changed_share")
+        ]
+        lines.append("  ".join(cells))
+    return lines
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``edit``."""
+    """A line for each fate of a token; bars of a single generation."""
     rows = report["generations"]
     generations = [row["generation"] for row in rows]
     series = []
-    for name in _SHOWN:
+    for name in _FATES:
         shares = [100 * row[name] / row["tokens"] if row["tokens"] else 0.0 for row in rows]
-        if any(shares) or name in _SHOWN[:2]:
+        if any(shares) or name in _FATES[:2]:
             series.append(Series(name, generations, shares))
     panel = Panel("Edited tokens", "generation", "tokens (%)", series, from_zero=True)
     if len(rows) == 1:
@@ -33,38 +47,17 @@ def figure(report: dict[str, Any]) -> Figure:
 
 def story(report: dict[str, Any]) -> Story:
     """What was flagged and what became of it."""
-    rows, lines = [], []
-    for row in report["generations"]:
-        flagged, changed = row["flagged_share"], row["changed_share"]
-        rows.append(
-            [
-                str(row["generation"]),
-                *(number(row[name]) for name in ("tokens", *_SHOWN)),
-                _percent(flagged),
-                _percent(changed),
-            ]
-        )
-        lines.append(
-            f"Generation {row['generation']}: {_percent(flagged)} of the tokens were flagged, "
-            f"{_percent(changed)} changed."
-        )
-    head = ["generation", "tokens", *_SHOWN, "flagged %", "changed %"]
-    return Story("Token-level editing", lines, [Table("By generation", head, rows)])
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.2f} %"
-
-
-def lines(report: dict[str, Any]) -> list[str]:
-    """What an edit did, a line a generation."""
-    names = ("generation", "tokens", "flagged", "changed", "dropped", "held")
-    lines = ["  ".join(f"{name:>10}" for name in (*names, "flagged %", "changed %"))]
-    for row in report["generations"]:
-        cells = [f"{row[name]:>10,}" for name in names]
-        cells += [
-            f"{100 * row[share]:>10.2f}" if row[share] is not None else f"{'–':>10}"
-            for share in ("flagged_share", "changed_share")
-        ]
-        lines.append("  ".join(cells))
-    return lines
+    rows = report["generations"]
+    lines = [
+        f"Generation {row['generation']}: {percent(row['flagged_share'], '.2f')} of the tokens were "
+        f"flagged, {percent(row['changed_share'], '.2f')} changed."
+        for row in rows
+    ]
+    columns = (
+        ("generation", lambda row: str(row["generation"])),
+        "tokens",
+        *_FATES,
+        ("flagged %", lambda row: percent(row["flagged_share"], ".2f")),
+        ("changed %", lambda row: percent(row["changed_share"], ".2f")),
+    )
+    return Story("Token-level editing", lines, [table("By generation", rows, columns)])

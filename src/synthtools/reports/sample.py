@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.reports.document import number
-from synthtools.reports.figures.chart import Figure, Series, bars
+from synthtools.reports.figures.chart import Figure, bars, named
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``sample``: what was there and what was drawn, by stratum where there are."""
-    strata = report.get("strata") or {
-        "all records": {"records": report["records_seen"], "drawn": report["drawn"]}
-    }
+    """Records by stratum where there are strata."""
+    every = {"all records": {"records": report["records_seen"], "drawn": report["drawn"]}}
+    strata = report.get("strata") or every
     series = [
-        Series(word, [stratum[key] for stratum in strata.values()], form="named")
+        named(word, [stratum[key] for stratum in strata.values()])
         for word, key in (("there", "records"), ("drawn", "drawn"))
     ]
     return Figure(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from synthtools.errors import printable
 from synthtools.reports.document import number
@@ -83,8 +84,21 @@ def bars(
     title: str, label: str, names: Sequence[str], *series: Series | Numbers, from_zero: bool = True
 ) -> Panel:
     """A panel of horizontal bars, one a name; numbers alone are a series of the label's name."""
-    drawn = [s if isinstance(s, Series) else Series(label, s, form="named") for s in series]
+    drawn = [s if isinstance(s, Series) else named(label, s) for s in series]
     return Panel(title, label, "", drawn, names=names, from_zero=from_zero)
+
+
+def named(name: str, values: Numbers, intervals: Sequence[Sequence[float]] | None = None) -> Series:
+    """A bar for each of a panel's names."""
+    low, high = ends(intervals)
+    return Series(name, values, form="named", low=low, high=high)
+
+
+def ends(intervals: Sequence[Sequence[float]] | None) -> tuple[Numbers | None, Numbers | None]:
+    """The lower ends of intervals, and the upper ones."""
+    if intervals is None:
+        return None, None
+    return [low for low, _ in intervals], [high for _, high in intervals]
 
 
 def brief(value: float) -> str:
@@ -117,6 +131,34 @@ class Table:
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+
+# The name of a number in a row; a heading and a name; or a heading and what makes the cell of a row.
+Column = str | tuple[str, str | Callable[[Any], Any]]
+
+
+def table(title: str, rows: Iterable[Any], columns: Iterable[Column]) -> Table:
+    """A table with a row for each of ``rows``; numbers are written as everywhere."""
+    known = [(plain(one), one) if isinstance(one, str) else one for one in columns]
+    cells = [
+        [cell(row.get(key) if isinstance(key, str) else key(row)) for _, key in known]
+        for row in rows
+    ]
+    return Table(title, [heading for heading, _ in known], cells)
+
+
+def pairs(title: str, values: Iterable[tuple[str, Any]]) -> Table:
+    """A table of names and what they are."""
+    return Table(title, ["", ""], [[name, cell(value)] for name, value in values])
+
+
+def cell(value: Any) -> str:
+    return value if isinstance(value, str) else number(value)
+
+
+def plain(name: str) -> str:
+    """The name of a number as words."""
+    return name.replace("_", " ")
 
 
 @dataclass(frozen=True)
