@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -77,15 +78,13 @@ def test_a_local_ray_whose_driver_is_killed() -> None:
     (driver,) = killed(RAY)
 
     def left() -> list[str]:
-        """Processes that name the driver's session, the watcher's own not among them."""
-        lines = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            except OSError:
-                continue
-            if "/ray/session_" in words and f"_{driver}/" in words:
-                lines.append(words)
-        return lines
+        """Files of the driver's session that processes hold open, or name in their arguments."""
+        names = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                names += (path / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                names += remains.open_files(path.name)
+        return [name for name in names if "/ray/session_" in name and f"_{driver}/" in name]
 
+    assert left()
     wait_until(lambda: not left())

@@ -16,23 +16,37 @@ _PAUSE = 0.2
 _LOOKS = 25
 
 
-def _of(session: re.Pattern[bytes]) -> list[int]:
-    """Processes of a session of Ray, in this namespace of processes (a host sees its containers')."""
-    found = []
+def _of(session: re.Pattern[str]) -> list[int]:
+    """Processes of a session of Ray, in this namespace of processes (a host sees its containers').
+
+    An agent that has given itself another title is known by the session's logs that it holds open.
+    """
+    pids = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
-            same = os.readlink(f"/proc/{name}/ns/pid") == os.readlink("/proc/self/ns/pid")
+            if os.readlink(f"/proc/{name}/ns/pid") != os.readlink("/proc/self/ns/pid"):
+                continue
             with open(f"/proc/{name}/cmdline", "rb") as file:
-                if same and session.search(file.read()):
-                    found.append(int(name))
-    return found
+                words = file.read().decode("utf-8", "replace")
+            if session.search(words) or any(map(session.search, open_files(name))):
+                pids.append(int(name))
+    return pids
+
+
+def open_files(pid: str) -> list[str]:
+    """Paths of the files that a process holds open, as far as it may be asked."""
+    paths = []
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            paths.append(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
+    return paths
 
 
 def main(driver: int) -> None:
     """Waits for the driver's end and ends what is left of its sessions."""
     while os.getppid() == driver:
         time.sleep(_PAUSE)
-    session = re.compile(rb"/session_[0-9_-]+_%d(?![0-9])" % driver)
+    session = re.compile(rf"/session_[0-9_-]+_{driver}(?![0-9])")
     for _ in range(_LOOKS):
         for pid in _of(session):
             with contextlib.suppress(OSError):
