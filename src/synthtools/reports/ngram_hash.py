@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from synthtools.reports.document import number, table
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, extremes
+from synthtools.reports.figures.chart import table as table_of
 
 _SHOWN = 10
 _NAME = 20
@@ -91,19 +91,17 @@ _BINS = 30
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``ngram-hash``, with or without ``--compare``."""
+    """How full the buckets are, and from the fullest down."""
     inputs = report.get("inputs") or [{"name": "all", "response": report["response"]}]
     relative, by_rank, empty = {}, [], {}
-    for found in inputs:
-        counts = np.array(found["response"], np.int64)
+    for one in inputs:
+        counts = np.array(one["response"], np.int64)
         shares = counts / max(1, counts.sum())
-        relative[found["name"]] = shares[shares > 0] * len(shares)
-        if not shares.all():
-            empty[found["name"]] = int((shares == 0).sum())
-        ranked = np.sort(shares)[::-1]
-        there = ranked > 0
-        by_rank.append(Series(found["name"], np.arange(1, len(ranked) + 1)[there], ranked[there]))
-    share = "share of the n-grams"
+        filled = np.sort(shares[shares > 0])[::-1]
+        relative[one["name"]] = shares[shares > 0] * len(shares)
+        if len(filled) < len(shares):
+            empty[one["name"]] = len(shares) - len(filled)
+        by_rank.append(Series(one["name"], np.arange(1, len(filled) + 1), filled))
     panels = [
         Panel(
             "How full buckets are",
@@ -114,31 +112,28 @@ def figure(report: dict[str, Any]) -> Figure:
             from_zero=True,
             note=_empty(empty, report["buckets"]),
         ),
-        Panel("Fullest first", "rank of the bucket", share, by_rank, x_log=True, y_log=True),
+        Panel("Fullest first", "rank of the bucket", "share of the n-grams", by_rank, True, True),
     ]
+    effective = {one["name"]: one.get("effective_buckets") for one in inputs if len(inputs) > 1}
     return Figure(
         "Hashed n-gram response",
         panels,
         "The share of the n-grams in each hash bucket (ToEdit's response). Left: the wider, the less "
         "evenly the n-grams spread. Right: a curve that starts higher and falls sooner is a more "
         "concentrated, more repetitive corpus.",
-        corpora=[found["name"] for found in inputs],
-        finding=extremes(
-            "Effective number of buckets",
-            {found["name"]: found.get("effective_buckets") for found in inputs if len(inputs) > 1},
-        ),
+        corpora=[one["name"] for one in inputs],
+        finding=extremes("Effective number of buckets", effective),
     )
 
 
 def _densities(relative: dict[str, np.ndarray]) -> list[Series]:
     """Filled buckets by how full they are, % of a corpus's, over one range."""
-    ends = [
-        end for values in relative.values() if len(values) for end in (values.min(), values.max())
-    ]
-    if not ends:
+    every = np.concatenate(list(relative.values()))
+    if not len(every):
         return []
-    low, high = math.log10(min(ends)), math.log10(max(ends))
-    edges = np.logspace(low, high, _BINS + 1) if high > low else np.array([0.5, 2]) * min(ends)
+    ends = (every.min(), every.max())
+    low, high = np.log10(ends)
+    edges = np.logspace(low, high, _BINS + 1) if high > low else np.array([0.5, 2]) * ends[0]
     edges[0], edges[-1] = min(edges[0], *ends), max(edges[-1], *ends)
     return [
         Series(name, edges, 100 * np.histogram(v, edges)[0] / max(1, len(v)), "bars")
@@ -147,11 +142,12 @@ def _densities(relative: dict[str, np.ndarray]) -> list[Series]:
 
 
 def _empty(counts: dict[str, int], buckets: int) -> str:
+    if not counts:
+        return ""
+    numbers = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     if len(counts) > 2:
-        ends = f"{min(counts.values()):,} to {max(counts.values()):,}"
-    else:
-        ends = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    return f"empty of {buckets:,} buckets: {ends}" if counts else ""
+        numbers = f"{min(counts.values()):,} to {max(counts.values()):,}"
+    return f"empty of {buckets:,} buckets: {numbers}"
 
 
 _CONCENTRATION = ("documents", "ngrams", "effective_buckets", "entropy", "gini", "top_1_percent")
@@ -162,43 +158,30 @@ _SHOWN_ON_A_PAGE = 12
 def story(report: dict[str, Any]) -> Story:
     """How concentrated each corpus is, how far two are apart, what stands out."""
     inputs = report.get("inputs") or [{**report, "name": "all"}]
-    tables = [
-        Table(
-            "Concentration",
-            ["", *(name.replace("_", " ") for name in _CONCENTRATION)],
-            [
-                [found["name"], *(number(found[name]) for name in _CONCENTRATION)]
-                for found in inputs
-            ],
-        )
-    ]
+    tables = [table_of("Concentration", inputs, [("", "name"), *_CONCENTRATION])]
     lines = [
-        f"{found['name']}: its {number(found['ngrams'])} n-grams spread as if over "
-        f"{number(found['effective_buckets'])} of {report['buckets']:,} buckets."
-        for found in inputs
+        f"{one['name']}: its {number(one['ngrams'])} n-grams spread as if over "
+        f"{number(one['effective_buckets'])} of {report['buckets']:,} buckets."
+        for one in inputs
     ]
     for pair in report.get("pairs", []):
-        sides = [next(f for f in inputs if f["name"] == pair[end]) for end in ("left", "right")]
-        wide = [side["effective_buckets"] for side in sides]
-        if None not in wide:
-            ratio = wide[1] / wide[0]
+        names = (pair["left"], pair["right"])
+        left, right = (
+            next(one["effective_buckets"] for one in inputs if one["name"] == name)
+            for name in names
+        )
+        if left is not None and right is not None:
             lines.append(
-                f"{pair['right']} spreads over {100 * ratio:.0f} % as many buckets as {pair['left']} "
-                f"(effective number {number(wide[1])} against {number(wide[0])}); Jensen–Shannon "
+                f"{names[1]} spreads over {100 * right / left:.0f} % as many buckets as {names[0]} "
+                f"(effective number {number(right)} against {number(left)}); Jensen–Shannon "
                 f"divergence {number(pair['js'])} nats of at most 0.693."
             )
-        tables.append(
-            Table(
-                f"{pair['left']} against {pair['right']}",
-                [name.replace("_", " ") for name in _PAIR],
-                [[number(pair[name]) for name in _PAIR]],
-            )
-        )
-        for n, ends in pair["over_represented"].items():
+        tables.append(table_of(f"{names[0]} against {names[1]}", [pair], _PAIR))
+        for n, sides in pair["over_represented"].items():
             rows = [
-                [pair[end], ", ".join(f"“{row['ngram']}”" for row in ends[end][:_SHOWN_ON_A_PAGE])]
-                for end in ("left", "right")
-                if ends[end]
+                [pair[side], ", ".join(f"“{row['ngram']}”" for row in ngrams[:_SHOWN_ON_A_PAGE])]
+                for side, ngrams in sides.items()
+                if ngrams
             ]
             if rows:
                 tables.append(Table(f"{n}-grams that stand out", ["corpus", "n-grams"], rows))
@@ -206,47 +189,44 @@ def story(report: dict[str, Any]) -> Story:
 
 
 def density_figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``ngram-hash --density``: the share of documents up to a density."""
-    found = report["percentiles"]
-    if found is None:
+    """The share of documents up to a density."""
+    percentiles = report["percentiles"]
+    if percentiles is None:
         return Figure("Density")
-    marks = [float(mark) for mark in found]
+    marks, values = [float(mark) for mark in percentiles], list(percentiles.values())
     panel = Panel(
         "Documents by density",
         "density (records in the same bucket)",
         "documents at most so dense (%)",
-        [Series("documents", list(found.values()), marks)],
-        x_log=min(found.values()) > 0,
+        [Series("documents", values, marks)],
+        x_log=min(values) > 0,
         from_zero=True,
     )
     return Figure(
         "Density of vectors",
         [panel],
         "Percentiles of the density sketch: the farther right, the more others lie nearby.",
-        finding=extremes("Median density", {"": found.get("50")}),
+        finding=extremes("Median density", {"": percentiles.get("50")}),
     )
 
 
 def duplicates_figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``ngram-hash --duplicates``: documents by cluster, pairs by input."""
+    """Documents by cluster, pairs by input."""
     rows, documents = report["by_input"], report.get("documents", 0)
     panels = []
     if documents:
-        held = {"alone": documents - report["documents_in_clusters"]}
+        sizes = {"alone": documents - report["documents_in_clusters"]}
         for size, clusters in report.get("cluster_sizes", []):
             least = 1 << size.bit_length() - 1
             name = f"{least} to {2 * least - 1}" if least > 2 else f"{size}"
-            held[name] = held.get(name, 0) + size * clusters
+            sizes[name] = sizes.get(name, 0) + size * clusters
         panels.append(
-            bars("Documents by size of cluster", "documents", list(held), [*held.values()])
+            bars("Documents by size of cluster", "documents", list(sizes), [*sizes.values()])
         )
     if rows:
-        names = [
-            row["left"] if row["left"] == row["right"] else f"{row['left']} – {row['right']}"
-            for row in rows
-        ]
-        pairs = [row["pairs"] for row in rows]
-        panels.append(bars("Pairs of near-duplicates", "pairs", names, pairs))
+        names = [" – ".join(dict.fromkeys((row["left"], row["right"]))) for row in rows]
+        counts = [row["pairs"] for row in rows]
+        panels.append(bars("Pairs of near-duplicates", "pairs", names, counts))
     return Figure(
         "Near-duplicates",
         panels,

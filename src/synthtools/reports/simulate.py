@@ -1,73 +1,11 @@
-"""Test error by generation under each workflow: simulated, the papers' expression, the bounds."""
+"""The report of ``synth simulate``: excess test error by generation under each workflow."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from synthtools.reports.document import number
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table
-
-
-def figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``simulate``."""
-    generations = range(1, report["generations"] + 1)
-    panels = []
-    for found in report["workflows"]:
-        series = [
-            Series(
-                "simulated, 95 %",
-                generations,
-                found["simulated"],
-                low=found["low"],
-                high=found["high"],
-            )
-        ]
-        if found["paper"] is not None:
-            series.append(Series("paper's expression", generations, found["paper"]))
-        series.append(Series("limit T ≫ d", generations, found["limit"]))
-        if found["bound"] is not None:
-            bound = [found["bound"]] * len(generations)
-            series.append(Series("paper's bound", generations, bound, reference=True))
-        panels.append(
-            Panel(found["workflow"], "generation", "test error / base", series, from_zero=True)
-        )
-    return Figure(
-        "Linear regression on its own data",
-        panels,
-        "Excess test error of a linear model fitted to data that models before it labelled, in "
-        f"units of the first generation's {report['base']:.4g} (T = {report['samples']:,} samples, "
-        f"d = {report['features']:,} features, {report['repetitions']:,} repetitions).",
-    )
-
-
-def story(report: dict[str, Any]) -> Story:
-    """How far each workflow came, and what its notes say."""
-    last = report["generations"]
-    lines, rows = [], []
-    for found in report["workflows"]:
-        value = number(found["simulated"][-1])
-        lines.append(
-            f"{found['workflow']}: {value} times the first generation's error after {last} "
-            "generations."
-        )
-        lines += found["notes"]
-        paper = None if found["paper"] is None else found["paper"][-1]
-        low, high = (found["low"] or [None])[-1], (found["high"] or [None])[-1]
-        ends = "–" if low is None else f"{number(low)} … {number(high)}"
-        rows.append(
-            [
-                found["workflow"],
-                value,
-                ends,
-                *(number(x) for x in (paper, found["bound"], found["limit"][-1])),
-            ]
-        )
-    head = ["workflow", "simulated", "95 %", "paper's expression", "paper's bound", "limit T ≫ d"]
-    return Story(
-        "Theory of iterated data",
-        lines,
-        [Table(f"Test error / base, generation {last}", head, rows)],
-    )
+from synthtools.reports.document import number, reach
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, table
 
 
 def lines(report: dict[str, Any]) -> list[str]:
@@ -97,3 +35,49 @@ def lines(report: dict[str, Any]) -> list[str]:
             lines.append(f"paper's bound for shrinking edits: {number(found['shrinking_bound'])}")
         lines += found["notes"]
     return lines
+
+
+def figure(report: dict[str, Any]) -> Figure:
+    """A panel for each workflow: simulated, the papers' expression, the bound."""
+    generations = range(1, report["generations"] + 1)
+    panels = []
+    for result in report["workflows"]:
+        ends = {"low": result["low"], "high": result["high"]}
+        series = [Series("simulated, 95 %", generations, result["simulated"], **ends)]
+        if result["paper"] is not None:
+            series.append(Series("paper's expression", generations, result["paper"]))
+        series.append(Series("limit T ≫ d", generations, result["limit"]))
+        if result["bound"] is not None:
+            bound = [result["bound"]] * len(generations)
+            series.append(Series("paper's bound", generations, bound, reference=True))
+        labels = (result["workflow"], "generation", "test error / base")
+        panels.append(Panel(*labels, series, from_zero=True))
+    return Figure(
+        "Linear regression on its own data",
+        panels,
+        "Excess test error of a linear model fitted to data that models before it labelled, in "
+        f"units of the first generation's {report['base']:.4g} (T = {report['samples']:,} samples, "
+        f"d = {report['features']:,} features, {report['repetitions']:,} repetitions).",
+    )
+
+
+def story(report: dict[str, Any]) -> Story:
+    """How far each workflow came, and what its notes say."""
+    last, workflows = report["generations"], report["workflows"]
+    lines = []
+    for result in workflows:
+        lines.append(
+            f"{result['workflow']}: {number(result['simulated'][-1])} times the first generation's "
+            f"error after {last} generations."
+        )
+        lines += result["notes"]
+    columns = (
+        "workflow",
+        ("simulated", lambda one: one["simulated"][-1]),
+        ("95 %", lambda one: reach(one["low"] and (one["low"][-1], one["high"][-1]))),
+        ("paper's expression", lambda one: one["paper"] and one["paper"][-1]),
+        ("paper's bound", "bound"),
+        ("limit T ≫ d", lambda one: one["limit"][-1]),
+    )
+    title = f"Test error / base, generation {last}"
+    return Story("Theory of iterated data", lines, [table(title, workflows, columns)])

@@ -1,4 +1,4 @@
-"""The log of a training run, a JSON line a step."""
+"""The report of ``synth train`` and the log of a run, a JSON line a step."""
 
 from __future__ import annotations
 
@@ -8,33 +8,17 @@ from typing import Any
 import numpy as np
 
 from synthtools.reports.document import number
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, bars, extremes
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, bars, extremes, plain
 
 # The mean over so many steps is drawn over the single ones where there are more than that.
 _SMOOTHED = 50
 _KNOWN = frozenset(
-    ("step", "tokens", "new_tokens", "seconds", "skip", "skipped", "valid", "learning_rate")
+    ("step", "tokens", "new_tokens", "seconds", "skip", "skipped", "valid", "learning_rate", "loss")
 )
 
 
-def log_figure(report: dict[str, Any]) -> Figure:
-    """Of the lines of a log: loss, learning rate, gradient norm, whatever else each step tells."""
-    lines = report["steps"]
-    panels = [_losses("loss", "loss (nats a token)", lines)]
-    valid = _validations(lines)
-    if valid:
-        panels.append(Panel("Validation", "step", "perplexity", valid))
-    others = dict.fromkeys(
-        name for line in lines for name, value in line.items() if _is_number(value)
-    )
-    more = [name for name in others if name not in _KNOWN and name != "loss"]
-    for name in ("learning_rate", *more):
-        panels.append(_losses(name, name.replace("_", " "), lines))
-    return Figure("Training", [panel for panel in panels if panel.series])
-
-
 def figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``train``: its loss, and the last perplexity of each validation set."""
+    """The loss, and the last perplexity of each validation set."""
     curve, valid = report["curve"], report["valid"] or {}
     panels = []
     if curve["loss"]:
@@ -50,57 +34,68 @@ def figure(report: dict[str, Any]) -> Figure:
     )
 
 
+def log_figure(report: dict[str, Any]) -> Figure:
+    """Loss, validation, learning rate, whatever other number the steps have."""
+    steps = report["steps"]
+    others = dict.fromkeys(name for step in steps for name in step if _points(step, name))
+    names = ("learning_rate", *(name for name in others if name not in _KNOWN))
+    panels = [
+        _panel("loss", "loss (nats a token)", steps),
+        Panel("Validation", "step", "perplexity", _validations(steps)),
+        *(_panel(name, plain(name), steps) for name in names),
+    ]
+    return Figure("Training", [panel for panel in panels if panel.series])
+
+
 def log_story(report: dict[str, Any]) -> Story:
     """Where the run began and where it stands."""
-    lines = report["steps"]
-    losses = [line["loss"] for line in lines if _is_number(line.get("loss"))]
+    steps = report["steps"]
+    losses = [loss for step in steps for _, loss in _points(step, "loss")]
     if not losses:
         return Story("Training", ["No step of this log has a loss."])
-    last = lines[-1]
+    recent = losses[-_SMOOTHED:]
     words = (
-        f"After {number(last['step'])} steps the loss is {number(losses[-1])} nats a token (mean of "
-        f"the last {min(len(losses), _SMOOTHED)}: {number(float(np.mean(losses[-_SMOOTHED:])))}); "
-        f"it began at {number(losses[0])}."
+        f"After {number(steps[-1]['step'])} steps the loss is {number(losses[-1])} nats a token (mean "
+        f"of the last {len(recent)}: {number(float(np.mean(recent)))}); it began at "
+        f"{number(losses[0])}."
     )
     more = [
         f"Validation perplexity of {series.name}: {number(float(series.y[0]))} at first, "
         f"{number(float(series.y[-1]))} at last."
-        for series in _validations(lines)
+        for series in _validations(steps)
     ]
     return Story("Training", [words, *more])
 
 
-def _losses(name: str, label: str, lines: list[dict[str, Any]]) -> Panel:
-    points = [(line["step"], line[name]) for line in lines if _is_number(line.get(name))]
-    steps, values = [step for step, _ in points], [value for _, value in points]
-    if not points:
-        return Panel(label, "step", label, [])
-    if name == "learning_rate" or len(points) <= 2 * _SMOOTHED:
-        return Panel(
-            name.replace("_", " ").capitalize(), "step", label, [Series(name, steps, values)]
-        )
-    smooth = np.convolve(values, np.ones(_SMOOTHED) / _SMOOTHED, "valid")
-    return Panel(
-        name.replace("_", " ").capitalize(),
-        "step",
-        label,
-        [
-            Series("each step", steps, values, reference=True),
-            Series(f"mean of {_SMOOTHED} steps", steps[_SMOOTHED // 2 :][: len(smooth)], smooth),
-        ],
-    )
+def _points(step: dict[str, Any], name: str, of: Any = None) -> list[tuple[int, float]]:
+    """Step and value, where the step has a finite number of that name."""
+    value = (step if of is None else of).get(name)
+    known = type(value) in (int, float) and math.isfinite(value)
+    return [(step["step"], value)] if known else []
 
 
-def _validations(lines: list[dict[str, Any]]) -> list[Series]:
-    found: dict[str, tuple[list[float], list[float]]] = {}
-    for line in lines:
-        for name, value in (line.get("valid") or {}).items():
-            if _is_number(value):
-                steps, values = found.setdefault(name, ([], []))
-                steps.append(line["step"])
-                values.append(value)
-    return [Series(name, steps, values) for name, (steps, values) in found.items()]
+def _panel(name: str, label: str, steps: list[dict[str, Any]]) -> Panel:
+    points = [point for step in steps for point in _points(step, name)]
+    x, y = [at for at, _ in points], [value for _, value in points]
+    series = [Series(name, x, y)] if points else []
+    if name != "learning_rate" and len(points) > 2 * _SMOOTHED:
+        mean = np.convolve(y, np.ones(_SMOOTHED) / _SMOOTHED, "valid")
+        middle = x[_SMOOTHED // 2 :][: len(mean)]
+        series = [
+            Series("each step", x, y, reference=True),
+            Series(f"mean of {_SMOOTHED} steps", middle, mean),
+        ]
+    return Panel(plain(name).capitalize(), "step", label, series)
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _validations(steps: list[dict[str, Any]]) -> list[Series]:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for step in steps:
+        valid = step.get("valid") or {}
+        for name in valid:
+            if points := _points(step, name, valid):
+                curves.setdefault(name, []).extend(points)
+    return [
+        Series(name, [x for x, _ in points], [y for _, y in points])
+        for name, points in curves.items()
+    ]
