@@ -120,14 +120,14 @@ _synth() {
             esac
             ;;
         stats)
-            options="--by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --plot --report --json --on-error --rejects -q --quiet --shard --text-field --seed --ray -j --jobs --debug -h --help"
+            options="--by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --shard --on-error --rejects -q --quiet --text-field --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --by | --measures | --tests | --rate | --vector-field | --vector-model | --sample | --pooled | --vectors | --words | --shard | --text-field | --seed | --ray | -j | --jobs) value=word ;;
                 --tokenizer) value=dir words="builtin" ;;
                 --match-words) value=word words="min" ;;
-                --plot | --report | --rejects) value=file ;;
                 --on-error) value=word words="fail skip" ;;
+                --rejects | --report | --plot) value=file ;;
             esac
             ;;
         train)

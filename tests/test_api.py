@@ -84,6 +84,30 @@ def test_ngram_hash_gives_records_or_the_report_of_their_duplicates(file, tmp_pa
     )
 
 
+def test_stats_are_those_of_the_command_line(file):
+    words = (
+        "stats",
+        file,
+        "--measures",
+        "lengths,rates",
+        "--rate",
+        "r=record 1",
+        "--tests",
+        "none",
+    )
+    options = {"measures": ["lengths", "rates"], "rate": ["r=record 1"], "tests": "none"}
+    for report in (
+        synth.stats(file, **options),
+        synth.stats(pa.Table.from_pylist([{"text": r["text"]} for r in RECORDS]), **options),
+    ):
+        (group,) = report["groups"]
+        assert group.pop("name") in (str(file), "<records 1>")
+        (wanted,) = report_of_command(*words)["groups"]
+        assert group == {name: value for name, value in wanted.items() if name != "name"}
+        assert report["made_by"]["arguments"]["rate"] == ["r=record 1"]
+        assert group["rates"]["r"]["matches"] == 111  # 1, 10 to 19, 100 to 199
+
+
 def test_errors_are_exceptions_in_the_callers_words(file):
     with pytest.raises(UsageError, match="count -1: give a whole number, at least 1"):
         synth.sample(file, count=-1)

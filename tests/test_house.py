@@ -43,6 +43,7 @@ ALLOWED = {
         "evaluate",
         "lm",
         "records",
+        "scale",
         "text",
         "training",
         "warm",

@@ -125,3 +125,29 @@ def simulate(
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Theory of iterated data: test error of a linear model by generation."""
+
+def stats(
+    *files: Input,
+    by: str | None = ...,
+    measures: list[Literal['lengths', 'vocabulary', 'heaps', 'ngrams', 'compression', 'self-bleu', 'openings', 'tokens', 'semantic', 'rates']] | Literal['lengths', 'vocabulary', 'heaps', 'ngrams', 'compression', 'self-bleu', 'openings', 'tokens', 'semantic', 'rates'] | None = ...,
+    tests: list[Literal['words', 'ttr', 'mtld', 'hdd', 'entropy', 'lexical_diversity', 'all', 'none']] | Literal['words', 'ttr', 'mtld', 'hdd', 'entropy', 'lexical_diversity', 'all', 'none'] | None = ...,
+    rate: list[str] | str | None = ...,
+    tokenizer: str | None = ...,
+    vector_field: str | None = ...,
+    vector_model: str | None = ...,
+    sample: int = ...,
+    pooled: int = ...,
+    vectors: int = ...,
+    words: int = ...,
+    match_words: int | str | None = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+    ray: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """How long, how rich and how varied texts are, and whether corpora differ."""

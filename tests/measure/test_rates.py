@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 import running
-from synthtools.errors import UsageError
-from synthtools.measure.rates import matches, patterns_of, rate
-from synthtools.reports import stats as stats_report
+from synthtools.measure.rates import matches, named_pattern, rate
+from synthtools.reports.document import number
+from synthtools.reports.stats import lines
 
 
 def documents(count, seed=0):
@@ -76,7 +76,7 @@ def test_what_has_no_interval_has_a_reason(found, words, reason):
 
 
 def test_matches_do_not_overlap():
-    patterns = patterns_of(["a=aa", "word=(?i)\\bno\\b", "lines=(?m)^", "x=(a)|(b)=c"], "--rate")
+    patterns = dict(map(named_pattern, ["a=aa", "word=(?i)\\bno\\b", "lines=(?m)^", "x=(a)|(b)=c"]))
     texts = ["aaaaa", "No, no. nor\nno", "", "ab=c"]
     found = {name: counts.tolist() for name, counts in matches(patterns, texts).items()}
     assert found == {
@@ -87,12 +87,10 @@ def test_matches_do_not_overlap():
     }
 
 
-@pytest.mark.parametrize(
-    "given", [["x"], ["=x"], ["x="], ["x=("], ["x=a", "x=b"], ["x=a{9999999999}"]]
-)
-def test_what_is_no_pattern(given):
-    with pytest.raises(UsageError, match="--rate"):
-        patterns_of(given, "--rate")
+@pytest.mark.parametrize("given", ["x", "=x", "x=", "x=(", "x=a{9999999999}"])
+def test_what_is_not_a_pattern(given):
+    with pytest.raises(ValueError, match="use NAME=REGEX|regular expression"):
+        named_pattern(given)
 
 
 # ---------------------------------------------------------------- through the binary
@@ -130,9 +128,9 @@ def test_groups_cores_and_the_table(source):
         assert found["interval"][0] < found["value"] < found["interval"][1]
         assert group["rates"]["one"]["matches"] == 90
     assert groups[0][2]["rates"]["one"]["reason"] == "no words"
-    heading, first, *_ = stats_report.lines(reports[0])
+    heading, first, *_ = lines(reports[0])
     assert "headings/1,000" in heading and "one/1,000" in heading
-    assert stats_report.number(groups[0][0]["rates"]["headings"]["value"]) in first
+    assert number(groups[0][0]["rates"]["headings"]["value"]) in first
     other = synth(source, *options, "--seed", "1", "--measures", "rates", "--tests", "none")
     assert set(other["groups"][0]) == {"name", "documents", "rates"}
     mine, others = (found["groups"][0]["rates"]["headings"] for found in (reports[0], other))
@@ -142,8 +140,9 @@ def test_groups_cores_and_the_table(source):
 @pytest.mark.parametrize(
     "options, words",
     [
-        (["--rate", "x=("], "no regular expression"),
+        (["--rate", "x=("], "--rate x=(: not a regular expression"),
         (["--measures", "rates"], "give --rate"),
+        (["--rate", "x=a", "--rate", "x=b"], "--rate x=…: is given twice"),
         (["--rate", "x=a", "--measures", "lengths"], "--measures rates"),
     ],
 )

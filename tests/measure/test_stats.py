@@ -16,7 +16,7 @@ from scipy.optimize import curve_fit
 import running
 from synthtools.cli.app import build
 from synthtools.errors import SynthError
-from synthtools.measure import grouping
+from synthtools.measure import group_statistics
 from synthtools.measure.diversity import beginning, compression, openings, semantic_diversity
 from synthtools.measure.record_numbers import RecordNumbers, summaries, summary
 from synthtools.measure.significance import compared, corrected_by_holm, mann_whitney
@@ -296,6 +296,7 @@ def test_words_of_scripts_with_marks(tmp_path):
         (["--sample", "0"], "sample"),
         (["--match-words", "3000"], "from 4,000"),
         (["--match-words", "4500"], "thousands"),
+        (["--tests", "all,words"], "--tests all stands alone"),
     ],
 )
 def test_wrong_usage(options, words, folder):
@@ -335,7 +336,7 @@ def test_many_groups_have_a_short_report(monkeypatch, tmp_path, capfd):
     )
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     arguments = ["stats", str(path), "--by", "by", "--tests", "words", "--tokenizer", "builtin"]
-    monkeypatch.setattr(grouping, "MOST_IN_FULL", 249)
+    monkeypatch.setattr(group_statistics, "MOST_IN_FULL", 249)
     build()([*arguments, "--plot", str(tmp_path / "many.png")], standalone_mode=False)
     report = json.loads(capfd.readouterr().out)
     assert len(report["groups"]) == 250 and not report["in_full"]
@@ -345,7 +346,7 @@ def test_many_groups_have_a_short_report(monkeypatch, tmp_path, capfd):
     assert report["over_represented_tokens"] is None
     assert len(report["tests"]["words"]["left_out"]) == 250
     assert len(stats_report.lines(report)) < 60
-    monkeypatch.setattr(grouping, "MOST_GROUPS", 249)
+    monkeypatch.setattr(group_statistics, "MOST_GROUPS", 249)
     with pytest.raises(SynthError, match="more than 249 groups; name a field .* --by"):
         build()(arguments, standalone_mode=False)
 

@@ -131,7 +131,7 @@ class Parameter:
             return self.option.parse(given)
         if self.choices:
             if given not in self.choices:
-                raise ValueError(f"use {' or '.join(self.choices)}")
+                raise ValueError(f"use {', '.join(self.choices[:-1])} or {self.choices[-1]}")
             return given
         if self.type in (int, float) and given is not None:
             return _number(given, self.type, self.option)

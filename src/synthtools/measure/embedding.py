@@ -13,6 +13,7 @@ from synthtools.records.batch import Batch, Column
 from synthtools.records.transform import gathered, placed
 
 FIELD = "embedding"
+_TEXTS = 256  # embedded at a time
 
 
 def embedded(
@@ -44,6 +45,15 @@ def embedded(
             end = start + len(batch)
             yield batch, vectors[start:end], there[start:end]
             start = end
+
+
+def vectors_of(texts: list[str], model: VectorModel) -> np.ndarray:
+    """The vectors of those texts that have tokens, float32 [texts, width]."""
+    rows = [np.zeros((0, 1), np.float32)]
+    for start in range(0, len(texts), _TEXTS):
+        tokens = model.tokenise(texts[start : start + _TEXTS])
+        rows.append(model.embed(tokens)[[len(text.ids) > 0 for text in tokens]])
+    return np.concatenate(rows[1:] or rows)
 
 
 def with_field(batch: Batch, vectors: np.ndarray, there: np.ndarray) -> Batch:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import UsageError
 from synthtools.measure.bootstrap import intervals
 
 PER_WORDS = 1000
@@ -18,26 +17,21 @@ RESAMPLES = 1000
 _BLOCKS = 1000
 
 
-def patterns_of(given: Sequence[str], option: str) -> dict[str, re.Pattern[str]]:
-    """``NAME=REGEX`` of a command line, by name.
+def named_pattern(text: str) -> tuple[str, re.Pattern[str]]:
+    """``NAME=REGEX``.
 
     Raises:
-        UsageError: it is none, or two have one name.
+        ValueError: it has another form.
     """
-    found: dict[str, re.Pattern[str]] = {}
-    for text in given:
-        name, _, pattern = text.partition("=")
-        if not name or not pattern:
-            raise UsageError(f"{option} {text}: use NAME=REGEX")
-        if name in found:
-            raise UsageError(f"{option} {name}=…: is given twice")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)
-                found[name] = re.compile(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise UsageError(f"{option} {text}: no regular expression ({error})") from error
-    return found
+    name, _, pattern = text.partition("=")
+    if not name or not pattern:
+        raise ValueError("use NAME=REGEX")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return name, re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a regular expression ({error})") from error
 
 
 def matches(patterns: Mapping[str, re.Pattern[str]], texts: Sequence[str]) -> dict[str, np.ndarray]:

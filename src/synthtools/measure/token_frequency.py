@@ -13,9 +13,33 @@ from synthtools.measure.response import log_odds
 _GRID = 512
 _LIST = 30
 # Density takes (grid × distinct tokens) exponentials a group.
-MOST_DENSITIES = 20
+_MOST_DENSITIES = 20
 # Beyond this, lists of tokens are more than a reader can look at.
-MOST_LISTS = 200
+_MOST_LISTS = 200
+
+
+def add_to(
+    groups: list[dict[str, Any]],
+    counts: dict[int, tuple[np.ndarray, np.ndarray]],
+    surfaces: list[bytes],
+) -> list[dict[str, Any]] | None:
+    """Adds ``tokens``, its frequencies, to the report of each group.
+
+    Args:
+        counts: of each group that has tokens, by its place: ids and counts.
+        surfaces: of each id of the vocabulary.
+
+    Returns:
+        The tokens that stand out in each group, None for too many groups.
+    """
+    tokens = {place: (ids.astype(np.int64), n) for place, (ids, n) in counts.items()}
+    empty = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    few = len(groups) <= _MOST_DENSITIES
+    for place, group in enumerate(groups):
+        group["tokens"] = frequency(*tokens.get(place, empty), len(surfaces), few)
+    if not 1 < len(tokens) <= _MOST_LISTS:
+        return None
+    return standing_out(tokens, [group["name"] for group in groups], surfaces)
 
 
 def frequency(ids: np.ndarray, counts: np.ndarray, size: int, density: bool) -> dict[str, Any]:
@@ -28,7 +52,7 @@ def frequency(ids: np.ndarray, counts: np.ndarray, size: int, density: bool) -> 
     found = entropy(counts)
     reason = None if total else "no tokens"
     if total and not density:
-        reason = f"density: more than {MOST_DENSITIES} groups"
+        reason = f"density: more than {_MOST_DENSITIES} groups"
     return {
         "total": total,
         "distinct": len(ids),

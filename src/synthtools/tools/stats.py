@@ -1,18 +1,80 @@
-"""``synth stats``: lengths, vocabulary, diversity, and tests between corpora."""
+"""How long, how rich and how varied texts are, and whether corpora differ.
+
+Words are those of Unicode (UAX 29) in lower case: don't, 3.14 and नमस्ते are one each. In scripts
+without spaces each ideograph and hiragana, and each letter of Thai, Lao, Khmer and Burmese, counts
+as one: run a segmenter first where words are meant. Lengths are in characters, bytes, words and
+tokens. The growth of the vocabulary is fitted by Heaps' law V(n) = K·n^β. Type-token ratio, MTLD
+and HD-D are those of the package lexicalrichness; lexical diversity is 100 − self-BLEU by
+sacreBLEU's definition, within documents and pooled (Baskets). Further: distinct-n and entropy of
+n-grams, compression ratio, repeated openings, token frequencies, semantic diversity of vectors.
+
+Each input is a group; --by makes groups of a field's values. Groups are compared by
+Kruskal-Wallis, Levene, and Mann-Whitney for each pair, with Bonferroni's and Holm's corrections. A
+number that cannot be computed is null, with a reason beside it.
+
+\b
+Examples:
+  synth stats human.jsonl.zst synthetic.jsonl.zst
+  synth stats outputs.jsonl.zst --text-field response --by model --json
+  synth stats human.jsonl synthetic.jsonl --match-words min --measures vocabulary,heaps
+  synth stats answers.jsonl --by model --rate 'headings=(?m)^(Question|Answer):' --measures rates
+  synth stats human.jsonl synthetic.jsonl --tokenizer builtin | jq .over_represented_tokens
+  synth stats embedded.parquet --by source --vector-field embedding --measures semantic
+
+Memory: 80 bytes a record, 8 for each --rate, and 8 to 16 to tell records apart; 20 kB a group, the
+report included; of each group the texts of the sample (for --vector-model of all documents that are
+embedded), 8 bytes for each of the words taken, 20 to 80 for each distinct word and token; 4 bytes
+for each number of a sampled vector. At most a million groups. For more than 10,000 the report has
+medians and totals alone, for more than 200 no pairs of groups and no over-represented tokens.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from synthtools.cli.options import Inputs, Seed, TextField, Workers
+from synthtools.cli import quantities
+from synthtools.cli.options import Inputs, Picture, Report, Seed, TextField, Workers
 from synthtools.cli.parameters import option
+from synthtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from synthtools.cli.run import Run
+    from synthtools.measure.batch_statistics import BatchStatistics
+    from synthtools.measure.group_statistics import GroupStatistics
+
+_BY_DEFAULT = ("lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings")
+Measure = Literal[*_BY_DEFAULT, "tokens", "semantic", "rates"]  # type: ignore[valid-type]
+Test = Literal["words", "ttr", "mtld", "hdd", "entropy", "lexical_diversity", "all", "none"]
+
+# The measure to which each number belongs by which groups are tested.
+_TESTED = {
+    "words": "lengths",
+    "ttr": "vocabulary",
+    "mtld": "vocabulary",
+    "hdd": "vocabulary",
+    "entropy": "vocabulary",
+    "lexical_diversity": "self-bleu",
+}
 
 
-def stats(
-    reading: Inputs,
-    text: TextField,
-    seed: Seed,
-    jobs: Workers,
+def _named_pattern(text: str) -> tuple[str, re.Pattern[str]]:
+    from synthtools.measure.rates import named_pattern
+
+    return named_pattern(text)
+
+
+def _words_or_min(text: str) -> int:
+    """0 stands for as many as the smallest group has."""
+    return 0 if text == "min" else quantities.count(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Inputs, TextField, Report, Picture, Seed, Workers):
+    """Options of ``synth stats``."""
+
     by: Annotated[
         str | None,
         option(
@@ -20,48 +82,49 @@ def stats(
             metavar="FIELD",
             help="Groups are the values of this field (default: each input is a group).",
         ),
-    ] = None,
+    ] = None
     measures: Annotated[
-        str | None,
+        list[Measure] | None,
         option(
             "--measures",
             metavar="NAME,…",
+            commas=True,
             help="What to measure: lengths, vocabulary, heaps, ngrams, compression, self-bleu, "
-            "openings, tokens, semantic, rates (default: all that need no model, and what the options "
-            "for a tokenizer, vectors and patterns ask for).",
+            "openings, tokens, semantic, rates (default: the first seven; tokens with --tokenizer, "
+            "semantic with vectors, rates with --rate).",
         ),
-    ] = None,
+    ] = None
     tests: Annotated[
-        str | None,
+        list[Test] | None,
         option(
             "--tests",
             metavar="NAME,…",
+            commas=True,
             help="Numbers of documents by which groups are tested: words, ttr, mtld, hdd, entropy, "
-            "lexical_diversity; or all, or none (default: words, mtld and lexical_diversity, as far as "
-            "they are measured).",
-            show_default=False,
+            "lexical_diversity; or all, or none (default: words, mtld and lexical_diversity, where "
+            "measured).",
         ),
-    ] = None,
+    ] = None
     rate: Annotated[
-        list[str] | None,
+        list[tuple[str, re.Pattern[str]]] | None,
         option(
             "--rate",
             metavar="NAME=REGEX",
-            help="How often this pattern (Python's re; (?i) for any case) comes in 1,000 words, "
-            "with a 95 % bootstrap interval over documents [ours]. Again for further "
-            "patterns. Nothing keeps a pattern from being slow: test it on a few records.",
-            show_default=False,
+            parse=_named_pattern,
+            help="Matches of this pattern (Python's re; (?i) for any case) in 1,000 words, with a "
+            "95 % bootstrap interval over documents [ours]; may be given several times. A pattern can "
+            "be slow: test it on a few records.",
         ),
-    ] = None,
+    ] = None
     tokenizer: Annotated[
         str | None,
         option(
             "--tokenizer",
             metavar="MODEL",
             help="Count the tokens of this tokenizer (builtin, a directory or a Hub id): lengths, "
-            "frequencies, tokens that stand out.",
+            "frequencies, over-represented tokens.",
         ),
-    ] = None,
+    ] = None
     vector_field: Annotated[
         str | None,
         option(
@@ -69,7 +132,7 @@ def stats(
             metavar="FIELD",
             help="Semantic diversity of the vectors in this field.",
         ),
-    ] = None,
+    ] = None
     vector_model: Annotated[
         str | None,
         option(
@@ -78,7 +141,7 @@ def stats(
             help="Take the vectors from this model instead (builtin, a directory or a Hub id): the "
             "mean of its last hidden states over the text [ours].",
         ),
-    ] = None,
+    ] = None
     sample: Annotated[
         int,
         option(
@@ -87,7 +150,7 @@ def stats(
             min=1,
             help="Documents of a group, drawn by the seed, for self-BLEU, compression and openings.",
         ),
-    ] = 500,
+    ] = 500
     pooled: Annotated[
         int,
         option(
@@ -96,98 +159,192 @@ def stats(
             min=1,
             help="Of the sample, the documents whose sentences are pooled for self-BLEU.",
         ),
-    ] = 100,
+    ] = 100
     vectors: Annotated[
         int,
         option(
             "--vectors", metavar="N", min=2, help="Documents of a group for semantic diversity."
         ),
-    ] = 5000,
+    ] = 5000
     words: Annotated[
         int,
         option(
             "--words",
             metavar="N",
             min=1000,
-            help="Words of a group, from its beginning, whose n-grams, MTLD and HD-D are taken "
-            "[ours]; Heaps' law and the type-token ratio take all.",
+            help="Take n-grams, MTLD and HD-D over the first N words of a group [ours]; Heaps' law "
+            "and the type-token ratio take all.",
         ),
-    ] = 1_000_000,
+    ] = 1_000_000
     match_words: Annotated[
-        str | None,
+        int | None,
         option(
             "--match-words",
             metavar="N|min",
+            parse=_words_or_min,
             help="Take Heaps' law, type-token ratio, MTLD, HD-D and n-grams over the first N words of "
-            "each group (thousands; min: as many as the smallest group of 4,000 or more has) [ours]: "
-            "they depend on the amount of text, and groups of different size compare only so. The "
-            "input's order counts: thin a sorted corpus by synth sample. Groups of fewer words have "
-            "null and a reason.",
+            "each group (thousands; min: as many as the smallest group of 4,000 or more has) [ours], "
+            "for they depend on the amount of text. Thin a sorted corpus with synth sample first. "
+            "Groups of fewer words have null and a reason.",
         ),
-    ] = None,
-    plot: Annotated[
-        str | None,
-        option(
-            "--plot",
-            metavar="FILE",
-            help="Draw the growth of vocabularies and the groups by diversity as PNG or SVG (needs "
-            "[plot]).",
-        ),
-    ] = None,
-    report: Annotated[
-        str | None, option("--report", metavar="FILE", help="Write the report to this file too.")
-    ] = None,
-    json_output: Annotated[
-        bool, option("--json", help="Print the report as JSON at a terminal too.")
-    ] = False,
-) -> None:
-    """How long, how rich and how varied texts are, and whether corpora differ.
+    ] = None
 
-    Words are those of Unicode (UAX 29) in lower case: don't, 3.14 and नमस्ते are one each. Where no
-    spaces are written, each ideograph and hiragana, and each letter of Thai, Lao, Khmer and Burmese,
-    is counted as one: let a segmenter put spaces first where words are meant. Lengths are in
-    characters, bytes, words, and tokens. The vocabulary's growth is fitted by Heaps' law V(n) = K·n^β. Type-token ratio, MTLD and HD-D are those of the package lexicalrichness; lexical diversity
-    is 100 − self-BLEU by sacreBLEU's definition, within documents and pooled (Baskets). Beside them:
-    distinct-n and entropy of n-grams, the compression ratio, repeated openings, frequencies of tokens,
-    semantic diversity of vectors.
+    def check(self) -> None:
+        super().check()
+        if self.vector_field and self.vector_model:
+            raise UsageError("--vector-field and --vector-model: give one")
+        names = [name for name, _ in self.rate or ()]
+        for name in [name for name in names if names.count(name) > 1]:
+            raise UsageError(f"--rate {name}=…: is given twice")
+        vectors = bool(self.vector_field or self.vector_model)
+        measures = self.measured()
+        if "tokens" in measures and not self.tokenizer:
+            raise UsageError("--measures tokens needs --tokenizer NAME (builtin is one)")
+        if "semantic" in measures and not vectors:
+            raise UsageError("--measures semantic needs --vector-field or --vector-model")
+        if vectors and "semantic" not in measures:
+            raise UsageError("vectors are for semantic diversity: add it to --measures")
+        if ("rates" in measures) != bool(names):
+            raise UsageError("rates are of patterns: give --rate NAME=REGEX and --measures rates")
+        if self.match_words and (self.match_words < 4000 or self.match_words % 1000):
+            raise UsageError(f"--match-words {self.match_words}: min, or thousands from 4,000 on")
+        for test in self.tests or ():
+            if test in ("all", "none") and self.tests != [test]:
+                raise UsageError(f"--tests {test} stands alone")
+            if test in _TESTED and _TESTED[test] not in measures:
+                raise UsageError(f"--tests {test} needs the measure {_TESTED[test]}")
 
-    Several inputs are groups of themselves; --by makes groups of a field's values. Groups are
-    compared by Kruskal-Wallis, Levene, and Mann-Whitney for each pair, with Bonferroni's and Holm's
-    corrections. A number that cannot be had is null, with a reason beside it.
+    def measured(self) -> set[str]:
+        """Names of what is measured."""
+        if self.measures is not None:
+            return set(self.measures)
+        asked = {
+            "tokens": self.tokenizer,
+            "semantic": self.vector_field or self.vector_model,
+            "rates": self.rate,
+        }
+        return {*_BY_DEFAULT, *(name for name, given in asked.items() if given)}
 
-    \b
-    Examples:
-      synth stats human.jsonl.zst synthetic.jsonl.zst
-      synth stats outputs.jsonl.zst --text-field response --by model --json
-      synth stats human.jsonl synthetic.jsonl --match-words min --measures vocabulary,heaps
-      synth stats answers.jsonl --by model --rate 'headings=(?m)^(Question|Answer):' --measures rates
-      synth stats human.jsonl synthetic.jsonl --tokenizer builtin | jq .over_represented_tokens
-      synth stats embedded.parquet --by source --vector-field embedding --measures semantic
+    def tested(self) -> list[str]:
+        """The numbers of documents by which groups are tested."""
+        measures = self.measured()
+        possible = [name for name, measure in _TESTED.items() if measure in measures]
+        if self.tests is None:
+            return [name for name in ("words", "mtld", "lexical_diversity") if name in possible]
+        if self.tests == ["all"]:
+            return possible
+        return [name for name in dict.fromkeys(self.tests) if name != "none"]
 
-    Memory: 80 bytes a record, 8 for each --rate, and 8 to 16 to tell records apart; 20 kB a group, the report included; of
-    each group the texts of the sample (for --vector-model of all documents that are embedded), 8 bytes
-    for each of the words taken, 20 to 80 for each distinct word and token; 4 bytes for each number of
-    a sampled vector. At most a million groups. Of more than 10,000 the report has medians and totals
-    alone, of more than 200 no pairs of groups and no tokens that stand out.
-    """
-    from synthtools.cli import statistics
 
-    options = statistics.Options(
-        by,
-        measures,
-        tests,
-        tokenizer,
-        vector_field,
-        vector_model,
-        sample,
-        pooled,
-        vectors,
-        words,
-        match_words,
-        tuple(rate or ()),
-        seed.seed,
-        report,
-        plot,
-        json_output,
+def run(options: Options) -> dict[str, Any]:
+    """Reads the inputs once and reports on their groups."""
+    from synthtools.cli.run import Run
+    from synthtools.lm.loading import ModelName
+    from synthtools.lm.scorer import open_tokenizer
+    from synthtools.measure import token_frequency
+    from synthtools.measure.batch_statistics import Measures, batch_statistics
+    from synthtools.measure.group_statistics import GroupStatistics
+    from synthtools.scale.threads import in_order
+
+    measures = Measures(
+        frozenset(options.measured()),
+        options.sample,
+        min(options.pooled, options.sample),
+        options.vectors,
+        options.words,
+        options.vector_model is not None,
+        options.match_words,
+        dict(options.rate or ()),
+        options.seed,
     )
-    statistics.run(reading, text.text_field, jobs, options)
+    with Run("stats", options, None, options.text_field, apart=options.by is None) as run:
+        tokenizer = open_tokenizer(ModelName(options.tokenizer)) if options.tokenizer else None
+        statistics = GroupStatistics(measures, "name a field of fewer values with --by")
+        work = batch_statistics(measures, tokenizer.encode if tokenizer is not None else None)
+        _read(run, work, statistics, options)
+        semantic = _semantic_diversity(run, statistics, options)
+        report: dict[str, Any] = {
+            "by": options.by or "input",
+            "text_field": options.text_field,
+            "measures": sorted(measures.names),
+            "sampled_documents": measures.sample,
+            "pooled_documents": measures.pooled,
+            "sampled_vectors": measures.vectors,
+            "words_taken": measures.words,
+            **statistics.results(lambda some, each: in_order(some, each, options.workers())),
+        }
+        groups = report["groups"]
+        for group, diversity in zip(groups, semantic, strict=False):
+            group["semantic_diversity"] = diversity
+        if "tokens" in measures.names and tokenizer is not None:
+            report["tokenizer"] = options.tokenizer
+            report["over_represented_tokens"] = token_frequency.add_to(
+                groups, statistics.tokens.counts(), tokenizer.surfaces
+            )
+        return run.finish({**report, "tests": statistics.tests(options.tested())})
+
+
+def _read(
+    run: Run, work: Callable[..., BatchStatistics], statistics: GroupStatistics, options: Options
+) -> None:
+    import numpy as np
+
+    from synthtools.curate.drawing import strata_of
+    from synthtools.draws import lane_of, record_uniforms
+    from synthtools.measure.density import with_vectors
+    from synthtools.records.identity import ID_FIELD, Keys
+    from synthtools.records.rejects import Rejects
+
+    keys, lane = Keys(apart=True), lane_of("stats")
+    by, field = options.by, options.vector_field
+    dimensions: int | None = None
+    run.units["bytes"] = 0
+    for name, shards in run.groups() if by is None else [(None, run.shards)]:
+        if name is not None:
+            statistics.place(name)
+        for one in run.worked(
+            work,
+            options,
+            shards=shards,
+            fields=[ID_FIELD, *([by] if by else [])],
+            records=field is not None,
+            texts=True,
+        ):
+            draws = record_uniforms(options.seed, keys.of_hashes(one.result.keys), lane)
+            names = strata_of(one.batch, by) if name is None else [name] * len(one.batch)
+            places = np.array([statistics.place(group) for group in names], np.int64)
+            vectors = None
+            if field is not None:
+                # A record without a vector would count in some measures alone: none is skipped.
+                embedded = with_vectors([one.batch], field, "--vector-field", Rejects(), dimensions)
+                for _, vectors in embedded:
+                    dimensions = vectors.shape[1]
+            statistics.add(one.texts, one.result, places, draws, vectors)
+            run.units["bytes"] += one.text_bytes
+            run.count(len(one.batch))
+
+
+def _semantic_diversity(
+    run: Run, statistics: GroupStatistics, options: Options
+) -> list[dict[str, Any]]:
+    """Of each group; empty where it is not measured."""
+    import numpy as np
+
+    from synthtools.measure.diversity import semantic_diversity
+
+    if options.vector_field is not None:
+        rows = [group.vectors.result() for group in statistics.groups]
+        return [semantic_diversity(np.stack(r) if r else np.zeros((0, 1))) for r in rows]
+    if options.vector_model is None:
+        return []
+    from synthtools.cli import terminal
+    from synthtools.lm.loading import ModelName
+    from synthtools.lm.settings import Settings
+    from synthtools.lm.vectors import open_vector_model
+    from synthtools.measure.embedding import vectors_of
+
+    settings = Settings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
+    with open_vector_model(settings, tell=terminal.remark) as model:
+        run.model = model.description
+        texts = (group.texts.result()[: options.vectors] for group in statistics.groups)
+        return [semantic_diversity(vectors_of(some, model)) for some in texts]

@@ -1,4 +1,4 @@
-"""What is to be measured of groups of texts, and what one batch's texts say by themselves."""
+"""What is to be measured of groups of texts, and the statistics of one batch of them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,13 @@ from synthtools.records.texts import Texts
 from synthtools.text.lexical import Words, character_counts, words_of
 from synthtools.text.words import word_counts
 
-FREE = ("lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings")
-MEASURES = (*FREE, "tokens", "semantic", "rates")
-
 
 @dataclass(frozen=True)
-class Plan:
+class Measures:
     """What is to be measured.
 
     Attributes:
-        measures: of ``MEASURES``.
+        names: of lengths, vocabulary, heaps, ngrams, compression, self-bleu, openings, tokens, semantic, rates.
         sample, pooled: documents of a group for self-BLEU, compression and openings; of them, those
             whose sentences are pooled.
         vectors: documents of a group for semantic diversity.
@@ -36,7 +33,7 @@ class Plan:
         seed: of the rates' intervals.
     """
 
-    measures: frozenset[str]
+    names: frozenset[str]
     sample: int = 500
     pooled: int = 100
     vectors: int = 5000
@@ -47,22 +44,22 @@ class Plan:
     seed: int = 0
 
     @property
-    def of_words(self) -> bool:
-        return bool(self.measures & {"vocabulary", "heaps", "ngrams"})
+    def needs_words(self) -> bool:
+        return bool(self.names & {"vocabulary", "heaps", "ngrams"})
 
     @property
-    def of_sample(self) -> bool:
-        return bool(self.measures & {"compression", "self-bleu", "openings"})
+    def needs_sample(self) -> bool:
+        return bool(self.names & {"compression", "self-bleu", "openings"})
 
     @property
     def texts_kept(self) -> int:
-        kept = self.vectors if self.by_model and "semantic" in self.measures else 0
-        return max(kept, self.sample if self.of_sample else 0)
+        kept = self.vectors if self.by_model and "semantic" in self.names else 0
+        return max(kept, self.sample if self.needs_sample else 0)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What one batch's texts say by themselves; made in any thread.
+class BatchStatistics:
+    """Statistics of one batch of texts.
 
     Attributes:
         lengths: name → int64 [texts].
@@ -78,23 +75,27 @@ class Seen:
     matches: dict[str, np.ndarray]
 
 
-def look(
-    plan: Plan, encode: Callable[[list[str]], list[np.ndarray]] | None
-) -> Callable[[Batch, Texts], Seen]:
-    """The work on one batch, for ``records.working``."""
+def batch_statistics(
+    measures: Measures, encode: Callable[[list[str]], list[np.ndarray]] | None
+) -> Callable[[Batch, Texts], BatchStatistics]:
+    """The work on one batch, for ``records.working``; safe in any thread.
 
-    def work(batch: Batch, texts: Texts) -> Seen:
-        words = words_of(texts) if plan.of_words else None
+    Args:
+        encode: texts to token ids, None for no tokens.
+    """
+
+    def work(batch: Batch, texts: Texts) -> BatchStatistics:
+        words = words_of(texts) if measures.needs_words else None
         lengths = {
             "characters": character_counts(texts),
             "bytes": texts.lengths(),
             "words": word_counts(texts) if words is None else np.diff(words.starts),
         }
-        strings = list(texts) if encode is not None or plan.patterns else []
+        strings = list(texts) if encode is not None or measures.patterns else []
         tokens = encode(strings) if encode is not None else None
         if tokens is not None:
             lengths["tokens"] = np.array([len(ids) for ids in tokens], np.int64)
         keys = hashes(batch.column(ID_FIELD), texts.views())
-        return Seen(lengths, words, tokens, keys, matches(plan.patterns, strings))
+        return BatchStatistics(lengths, words, tokens, keys, matches(measures.patterns, strings))
 
     return work

@@ -1,4 +1,4 @@
-"""What is kept of groups of texts while they are read, and the report of each."""
+"""Statistics of groups of texts: what is kept while they are read, and the report of each."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.measure import diversity
-from synthtools.measure.looking import Plan, Seen
+from synthtools.measure.batch_statistics import BatchStatistics, Measures
 from synthtools.measure.perplexity import PERCENTILES
 from synthtools.measure.rates import RESAMPLES, rate
 from synthtools.measure.record_numbers import MIDDLE, RecordNumbers
+from synthtools.measure.significance import compared
 from synthtools.measure.vocabulary import FEWEST_WORDS, STEP, heaps, matched
 from synthtools.records.texts import Texts
 from synthtools.text.grouped import GroupedCounts
@@ -37,51 +38,51 @@ _RATE = "matches of "
 _OF_WORDS = {"ttr": TTR, "mtld": MTLD, "hdd": HDD, "entropy": ENTROPY}
 
 
-class Sample:
-    """The things with the smallest numbers, so that the order of work draws nothing.
+class SmallestDraws:
+    """A sample: the items with the smallest draws, whatever the order in which they come.
 
-    Memory: twice as many things as are wanted, at most.
+    Memory: at most twice the sample.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._draws = np.zeros(0)
-        self._things: list[Any] = []
-        self._most = np.inf
+        self._items: list[Any] = []
+        self._largest = np.inf
 
-    def add(self, draws: np.ndarray, thing: Callable[[int], Any]) -> None:
-        """Offers things by their index; ``draws``: float64 of each."""
-        wanted = np.flatnonzero(draws < self._most)
-        self._draws = np.concatenate([self._draws, draws[wanted]])
-        self._things += [thing(index) for index in wanted.tolist()]
-        if len(self._things) > 2 * self._size:
+    def add(self, draws: np.ndarray, item: Callable[[int], Any]) -> None:
+        """Offers items by their index; ``draws``: float64 of each."""
+        chosen = np.flatnonzero(draws < self._largest)
+        self._draws = np.concatenate([self._draws, draws[chosen]])
+        self._items += [item(index) for index in chosen.tolist()]
+        if len(self._items) > 2 * self._size:
             self._cut()
-            self._most = self._draws[-1]
+            self._largest = self._draws[-1]
 
     def _cut(self) -> None:
         order = np.argsort(self._draws, kind="stable")[: self._size]
         self._draws = self._draws[order]
-        self._things = [self._things[index] for index in order.tolist()]
+        self._items = [self._items[index] for index in order.tolist()]
 
     def result(self) -> list[Any]:
-        """The things, by their numbers."""
+        """The sample, in the order of its draws."""
         self._cut()
-        return self._things
+        return self._items
 
 
 @dataclass
-class Group:
+class TextGroup:
     """What is kept of one group."""
 
     name: str
-    texts: Sample
-    vectors: Sample
+    texts: SmallestDraws
+    vectors: SmallestDraws
     documents: int = 0
     sequences: list[np.ndarray] = field(default_factory=list)
     words: int = 0
 
 
-class Groups:
+class GroupStatistics:
     """Takes texts group by group.
 
     Memory: 72 bytes a document, while they are summed up 80, and 8 for each pattern; about 2 kB a group, 8 in the report;
@@ -89,11 +90,11 @@ class Groups:
     each of its distinct words and tokens.
     """
 
-    def __init__(self, plan: Plan, remedy: str) -> None:
-        self._plan = plan
+    def __init__(self, measures: Measures, remedy: str) -> None:
+        self._measures = measures
         self._remedy = remedy
         self._places: dict[str, int] = {}
-        self.groups: list[Group] = []
+        self.groups: list[TextGroup] = []
         self._numbers = RecordNumbers()
         self._lexical: dict[int, np.ndarray] = {}
         self._words = GroupedCounts(STEP)
@@ -110,8 +111,10 @@ class Groups:
             if len(self.groups) == MOST_GROUPS:
                 raise SynthError(f"more than {MOST_GROUPS:,} groups; {self._remedy}")
             self._places[name] = len(self.groups)
-            plan = self._plan
-            self.groups.append(Group(name, Sample(plan.texts_kept), Sample(plan.vectors)))
+            measures = self._measures
+            self.groups.append(
+                TextGroup(name, SmallestDraws(measures.texts_kept), SmallestDraws(measures.vectors))
+            )
         return self._places[name]
 
     def values(self, name: str, place: int) -> np.ndarray:
@@ -123,7 +126,7 @@ class Groups:
     def add(
         self,
         texts: Texts,
-        seen: Seen,
+        batch: BatchStatistics,
         places: np.ndarray,
         draws: np.ndarray,
         vectors: np.ndarray | None,
@@ -135,50 +138,61 @@ class Groups:
             vectors: float32 [texts, dimensions], where they come from a field.
         """
         known = len(self.groups)
-        numbers: dict[str, np.ndarray] = dict(seen.lengths)
-        numbers |= {_RATE + name: counts for name, counts in seen.matches.items()}
-        if seen.words is not None:
-            self._words.add(seen.words.hashes, seen.words.starts, places, known)
-            figures = seen.words.figures
+        numbers: dict[str, np.ndarray] = dict(batch.lengths)
+        numbers |= {_RATE + name: counts for name, counts in batch.matches.items()}
+        if batch.words is not None:
+            self._words.add(batch.words.hashes, batch.words.starts, places, known)
+            figures = batch.words.figures
             numbers |= {name: figures[:, column] for name, column in _OF_WORDS.items()}
-        if seen.tokens is not None:
-            sizes = seen.lengths["tokens"]
-            ids = np.concatenate([np.zeros(0, np.int32), *seen.tokens]).astype(np.uint64)
+        if batch.tokens is not None:
+            sizes = batch.lengths["tokens"]
+            ids = np.concatenate([np.zeros(0, np.int32), *batch.tokens]).astype(np.uint64)
             self.tokens.add(ids, np.concatenate([[0], np.cumsum(sizes)]), places, known)
         self._numbers.add(places, numbers)
         order = np.argsort(places, kind="stable")
         edges = np.flatnonzero(np.diff(places[order])) + 1
         for members in np.split(order, edges):
             if len(members):
-                self._add_to(self.groups[places[members[0]]], members, texts, seen, draws, vectors)
+                self._add_to(self.groups[places[members[0]]], members, texts, batch, draws, vectors)
 
     def _add_to(
         self,
-        group: Group,
+        group: TextGroup,
         members: np.ndarray,
         texts: Texts,
-        seen: Seen,
+        batch: BatchStatistics,
         draws: np.ndarray,
         vectors: np.ndarray | None,
     ) -> None:
         group.documents += len(members)
-        room = self._plan.words - group.words
-        if seen.words is not None and room > 0 and self._plan.measures & {"vocabulary", "ngrams"}:
-            sequence, words = sequence_of(seen.words.hashes, seen.words.starts, members, room)
+        room = self._measures.words - group.words
+        if batch.words is not None and room > 0 and self._measures.names & {"vocabulary", "ngrams"}:
+            sequence, words = sequence_of(batch.words.hashes, batch.words.starts, members, room)
             group.sequences.append(sequence)
             group.words += words
-        if self._plan.texts_kept:
+        if self._measures.texts_kept:
             group.texts.add(draws[members], lambda index: texts[members[index]])
         if vectors is not None:
             group.vectors.add(draws[members], lambda index: vectors[members[index]].copy())
 
+    def tests(self, numbers: list[str]) -> dict[str, Any] | None:
+        """Whether groups differ in numbers of their documents; after ``results``."""
+        if len(self.groups) < 2 or not numbers:
+            return None
+        names = [group.name for group in self.groups]
+        return {
+            number: compared(names, [self.values(number, place) for place in range(len(names))])
+            for number in numbers
+        }
+
     def results(
         self,
         each: Callable[
-            [Iterable[Group], Callable[[Group], dict[str, Any]]], Iterable[dict[str, Any]]
+            [Iterable[TextGroup], Callable[[TextGroup], dict[str, Any]]], Iterable[dict[str, Any]]
         ],
-    ) -> tuple[list[dict[str, Any]], int | None]:
-        """The report of each group, and the words of each over which groups were matched.
+    ) -> dict[str, Any]:
+        """``groups``, the report of each; ``matched_words``, those of each over which groups were
+        matched; ``in_full``.
 
         Args:
             each: like map, perhaps in threads.
@@ -205,34 +219,36 @@ class Groups:
                 report["vocabulary"]["of_documents"] = {
                     n: of_documents[n][place] for n in _OF_WORDS if n in of_documents
                 }
-            if "rates" in self._plan.measures:
+            if "rates" in self._measures.names:
                 report["rates"] = self._rates(place)
-        return found, match
+        return {"groups": found, "matched_words": match, "in_full": self.in_full}
 
     def _rates(self, place: int) -> dict[str, Any]:
         words = self._numbers.values("words", place)
         resamples = RESAMPLES if self.in_full else 0
         return {
-            name: rate(self._numbers.values(_RATE + name, place), words, self._plan.seed, resamples)
-            for name in self._plan.patterns
+            name: rate(
+                self._numbers.values(_RATE + name, place), words, self._measures.seed, resamples
+            )
+            for name in self._measures.patterns
         }
 
     def _match(self, totals: np.ndarray) -> int | None:
-        if self._plan.match != 0:
-            return self._plan.match
+        if self._measures.match != 0:
+            return self._measures.match
         enough = totals[totals >= FEWEST_WORDS]
         return int(enough.min()) // STEP * STEP if len(enough) else FEWEST_WORDS
 
     def _report(
         self,
-        group: Group,
+        group: TextGroup,
         growth: tuple[dict[int, tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray],
         match: int | None,
     ) -> dict[str, Any]:
         """All but the numbers of documents, which are made for all groups at once."""
         place = self._places[group.name]
         curves, totals, types = growth
-        measures = self._plan.measures
+        names = self._measures.names
         found: dict[str, Any] = {"name": group.name, "documents": group.documents}
         total, distinct = (int(n[place]) if place < len(n) else 0 for n in (totals, types))
         curve = curves.get(place, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
@@ -241,13 +257,13 @@ class Groups:
         if match is not None:
             curve, reason = matched(*curve, match, total)
             counted, distinct = (0, 0) if reason else (match, int(curve[1][-1]))
-        if "lengths" in measures:
+        if "lengths" in names:
             found["lengths"] = {}
-        if measures & {"vocabulary", "ngrams"}:
+        if names & {"vocabulary", "ngrams"}:
             sequence = _beginning(group.sequences, None if match is None else counted)
             group.sequences = []
             figures = diversity.sequence_figures(sequence)
-            if "vocabulary" in measures:
+            if "vocabulary" in names:
                 found["vocabulary"] = {
                     "words": total,
                     "types": distinct if counted or not total else None,
@@ -257,26 +273,26 @@ class Groups:
                     "hdd": figures["hdd"],
                     "reason": reason,
                 }
-            if "ngrams" in measures:
+            if "ngrams" in names:
                 found["ngrams"] = {"taken": figures["words"], **figures["ngrams"]}
-        if "heaps" in measures:
+        if "heaps" in names:
             found["heaps"] = heaps(*curve) | ({"reason": reason} if match and reason else {})
         return found | self._of_sample(group, place)
 
-    def _of_sample(self, group: Group, place: int) -> dict[str, Any]:
-        plan, found = self._plan, {}
-        if not plan.of_sample:
+    def _of_sample(self, group: TextGroup, place: int) -> dict[str, Any]:
+        measures, found = self._measures, {}
+        if not measures.needs_sample:
             return {}
-        texts = group.texts.result()[: plan.sample]
-        if "compression" in plan.measures:
+        texts = group.texts.result()[: measures.sample]
+        if "compression" in measures.names:
             found["compression"] = diversity.compression(texts)
-        if plan.measures & {"self-bleu", "openings"}:
+        if measures.names & {"self-bleu", "openings"}:
             parted = [sentences(text) for text in texts]
-        if "self-bleu" in plan.measures:
+        if "self-bleu" in measures.names:
             found["lexical_diversity"], self._lexical[place] = diversity.lexical_diversity(
-                parted, plan.pooled
+                parted, measures.pooled
             )
-        if "openings" in plan.measures:
+        if "openings" in measures.names:
             found["openings"] = diversity.openings(texts, parted)
             if not self.in_full:
                 found["openings"] |= {"openings": None, "templates": None}
