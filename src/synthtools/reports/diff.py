@@ -15,7 +15,7 @@ from synthtools.reports.figures.chart import (
     bars,
     cell,
     named,
-    table,
+    table_of,
 )
 
 _MOST = 20
@@ -82,5 +82,5 @@ def story(report: dict[str, Any]) -> Story:
             ("zone of Ratios", "zone"),
             ("the paper", "guidance"),
         )
-        tables.insert(0, table("Synthetic share", report["budget"]["rows"], columns))
+        tables.insert(0, table_of("Synthetic share", report["budget"]["rows"], columns))
     return Story(f"Differences of {report['of']}", lines, tables)

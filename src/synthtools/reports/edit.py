@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.reports.document import percent
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, bars, table
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, bars, table_of
 
 _FATES = ("flagged", "changed", "dropped", "held")
 
@@ -60,4 +60,4 @@ def story(report: dict[str, Any]) -> Story:
         ("flagged %", lambda row: percent(row["flagged_share"], ".2f")),
         ("changed %", lambda row: percent(row["changed_share"], ".2f")),
     )
-    return Story("Token-level editing", lines, [table("By generation", rows, columns)])
+    return Story("Token-level editing", lines, [table_of("By generation", rows, columns)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.reports.document import number
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, plain, table
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, plain, table_of
 
 _AXES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal component"}
 _STATISTICS = ("energy_coefficient", "mmd2", "knn_accuracy", "coverage", "density")
@@ -43,7 +43,7 @@ def story(report: dict[str, Any]) -> Story:
         ("", lambda pair: f"{pair['left']}, {pair['right']}"),
         *((plain(name), lambda pair, name=name: _with_p(pair[name])) for name in _STATISTICS),
     ]
-    return Story("Map of documents", lines, [table("Pairs", pairs, columns)] if pairs else [])
+    return Story("Map of documents", lines, [table_of("Pairs", pairs, columns)] if pairs else [])
 
 
 def _with_p(statistic: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.reports.document import number, percent
-from synthtools.reports.figures.chart import Figure, Story, bars, named, table
+from synthtools.reports.figures.chart import Figure, Story, bars, named, table_of
 
 
 def figure(report: dict[str, Any]) -> Figure:
@@ -47,7 +47,7 @@ def story(report: dict[str, Any]) -> Story:
         (f"{unit} there", "units_there"),
         ("passes", "epochs"),
     )
-    return Story("Mixture", lines, [table("Sources", sources, columns)])
+    return Story("Mixture", lines, [table_of("Sources", sources, columns)])
 
 
 def _total(report: dict[str, Any]) -> str:

@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 
 from synthtools.reports.document import number, table
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, extremes
-from synthtools.reports.figures.chart import table as table_of
+from synthtools.reports.figures.chart import (
+    Figure,
+    Panel,
+    Series,
+    Story,
+    Table,
+    bars,
+    extremes,
+    table_of,
+)
 
 _SHOWN = 10
 _NAME = 20

@@ -1,4 +1,4 @@
-"""Reports as a person reads them at a terminal."""
+"""The reports of ``synth ppl``: perplexity of one corpus, or of several on one axis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import numpy as np
 
 from synthtools.measure.two_models import WITHHELD
 from synthtools.reports.document import number, shares_in_bars, table
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, extremes
+from synthtools.reports.figures.chart import (
+    Figure,
+    Panel,
+    Series,
+    Story,
+    Table,
+    extremes,
+    pairs,
+    plain,
+)
 
 # The report keeps 50 bins; so many fit a screen.
 _SHOWN_BINS = 20
@@ -138,18 +147,18 @@ def comparison_lines(report: dict[str, Any]) -> list[str]:
 
 
 def summary_figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``ppl --summary``: documents by perplexity, tokens by probability."""
+    """Documents by perplexity, tokens by probability (ToEdit, figure 2)."""
     panels = []
-    found = report["histogram"]
-    if found:
-        total = sum(found["counts"]) + found["below"] + found["above"]
+    histogram, tokens = report["histogram"], report["token_probability"]
+    if histogram:
+        total = _documents(histogram)
         # No more bins than Rice's rule gives, all of one width: many would show noise.
-        size = len(found["counts"])
+        size = len(histogram["counts"])
         least = size / math.ceil(2 * total ** (1 / 3))
         step = next(k for k in range(1, size + 1) if size % k == 0 and (k >= least or k == size))
         starts = np.arange(0, size, step)
-        shares = 100 * np.add.reduceat(np.array(found["counts"]), starts) / total
-        edges = [*(found["edges"][start] for start in starts), found["edges"][-1]]
+        shares = 100 * np.add.reduceat(np.array(histogram["counts"]), starts) / total
+        edges = [*(histogram["edges"][start] for start in starts), histogram["edges"][-1]]
         panels.append(
             Panel(
                 "Documents",
@@ -157,90 +166,76 @@ def summary_figure(report: dict[str, Any]) -> Figure:
                 "documents per bin (%)",
                 [Series("documents", edges, shares, "bars")],
                 from_zero=True,
-                note=_beyond([("", found)], total, edges[0], edges[-1]),
+                note=_beyond({"": histogram}, edges[0], edges[-1]),
             )
         )
-    tokens = report["token_probability"]
     if tokens:
         shares = 100 * np.array(tokens["shares"])
-        panels.append(
-            Panel(
-                "Tokens",
-                "probability of the token",
-                "tokens (%)",
-                [Series("tokens", tokens["edges"], shares, "bars", corpus="documents")],
-                from_zero=True,
-            )
-        )
-    caption = (
+        series = Series("tokens", tokens["edges"], shares, "bars", corpus="documents")
+        labels = ("Tokens", "probability of the token", "tokens (%)")
+        panels.append(Panel(*labels, [series], from_zero=True))
+    return Figure(
+        "Perplexity",
+        panels,
         "Left: how the documents' perplexities lie, without outliers beyond 1.5 interquartile "
-        "ranges. Right: how probable the model finds the tokens."
+        "ranges. Right: how probable the model finds the tokens.",
+        finding=extremes("Median perplexity", {"": report.get("median")}),
     )
-    finding = extremes("Median perplexity", {"": report.get("median")})
-    return Figure("Perplexity", panels, caption, finding=finding)
 
 
 def comparison_figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``ppl --compare``: histograms and densities side by side."""
-    log = report["scale"] == "log"
-    bars, curves, cut, documents = [], [], [], 0
-    for side in report["inputs"]:
-        found = side["histogram"]
-        if not found:
-            continue
-        total = sum(found["counts"]) + found["below"] + found["above"]
-        documents += total
-        cut.append((side["name"], found))
-        shares = 100 * np.array(found["counts"]) / total
-        bars.append(Series(side["name"], report["edges"], shares, "bars"))
-        if side["density"]:
-            curves.append(Series(side["name"], *_visible(report["grid"], side["density"])))
+    """Histograms and densities of several corpora on one axis (ToEdit, figure 3)."""
+    inputs, edges, log = report["inputs"], report["edges"], report["scale"] == "log"
+    sides = [side for side in inputs if side["histogram"]]
+    histograms = {side["name"]: side["histogram"] for side in sides}
+    bars = [
+        Series(name, edges, 100 * np.array(one["counts"]) / _documents(one), "bars")
+        for name, one in histograms.items()
+    ]
+    curves = [
+        Series(side["name"], *_visible(report["grid"], side["density"]))
+        for side in sides
+        if side["density"]
+    ]
     panels = []
     if bars:
-        panels.append(
-            Panel(
-                "Histogram",
-                "perplexity",
-                "documents per bin (%)",
-                bars,
-                x_log=log,
-                from_zero=True,
-                note=_beyond(cut, documents, report["edges"][0], report["edges"][-1]),
-            )
-        )
+        labels = ("Histogram", "perplexity", "documents per bin (%)")
+        note = _beyond(histograms, edges[0], edges[-1])
+        panels.append(Panel(*labels, bars, x_log=log, from_zero=True, note=note))
     if curves:
         unit = "density (per nat)" if log else "density (per unit of perplexity)"
-        panels.append(
-            Panel("Kernel density", "perplexity", unit, curves, x_log=log, from_zero=True)
-        )
+        labels = ("Kernel density", "perplexity", unit)
+        panels.append(Panel(*labels, curves, x_log=log, from_zero=True))
     what = "under each model" if report["kind"] == "ppl-models" else "of each input"
+    medians = {side["name"]: side.get("median") for side in inputs}
     return Figure(
         "Perplexity, compared",
         panels,
         f"Documents by perplexity {what}; bins and grid are common. The densities are of "
         f"{'the logarithm of the' if log else 'the'} perplexity. Where one curve ends and the other "
         "goes on, the one does not cover the other.",
-        corpora=[side["name"] for side in report["inputs"]],
-        finding=extremes(
-            "Median perplexity", {s["name"]: s.get("median") for s in report["inputs"]}
-        ),
+        corpora=[side["name"] for side in inputs],
+        finding=extremes("Median perplexity", medians),
     )
 
 
-def _beyond(
-    found: list[tuple[str, dict[str, Any]]], documents: int, low: float, high: float
-) -> str:
-    """How many documents a histogram leaves out, and whose."""
+def _documents(histogram: dict[str, Any]) -> int:
+    return int(sum(histogram["counts"]) + histogram["below"] + histogram["above"])
+
+
+def _beyond(histograms: dict[str, dict[str, Any]], low: float, high: float) -> str:
+    """How many documents the histograms leave out, and whose."""
     parts = []
-    for word, end, key in (("below", low, "below"), ("above", high, "above")):
-        counts = {name: histogram[key] for name, histogram in found if histogram[key]}
+    documents = sum(map(_documents, histograms.values()))
+    for side, end in (("below", low), ("above", high)):
+        counts = {name: one[side] for name, one in histograms.items() if one[side]}
         if counts:
             few = len(counts) <= 2
             whose = ", ".join(f"{name} {n:,}" for name, n in counts.items() if name and few)
-            count = (
-                f"{sum(counts.values()):,} of {documents:,} documents lie {word} {number(end, 3)}"
+            part = (
+                f"{sum(counts.values()):,} of {documents:,} documents lie {side} {number(end, 3)}"
             )
-            parts.append(f"{count} ({whose})" if whose else count)
+            parts.append(f"{part} ({whose})" if whose else part)
     return "; ".join(parts)
 
 
@@ -255,28 +250,30 @@ def _visible(grid: list[float], values: list[float]) -> tuple[np.ndarray, np.nda
 def summary_story(report: dict[str, Any]) -> Story:
     """The middle and the spread of one corpus."""
     names = ("documents", "unscored", "tokens", "perplexity", "bits_per_byte", "median", "mean")
-    rows = [[name.replace("_", " "), number(report[name])] for name in (*names, "mean_cleaned")]
+    rows = [(plain(name), report[name]) for name in (*names, "mean_cleaned")]
     line = (
         f"{number(report['documents'])} documents of {number(report['tokens'])} tokens: perplexity "
         f"{number(report['perplexity'])} by token, median {number(report['median'])} by document."
     )
-    return Story("Perplexity", [line], [Table("Distribution", ["", ""], rows)])
+    return Story("Perplexity", [line], [pairs("Distribution", rows)])
 
 
 def comparison_story(report: dict[str, Any]) -> Story:
     """Whether the sides cover each other, and all figures with their intervals."""
-    lines, tables = [], []
+    lines = []
     for pair in report["pairs"]:
         if pair.get("overlap") is not None:
             lines.append(_verdict(pair))
         if "log_ratio" in pair:
             ratio = pair["log_ratio"]
-            told = criterion(ratio, pair["left"], pair["right"])
+            sentence = criterion(ratio, pair["left"], pair["right"])
             nats = with_interval(ratio, "kl_per_token")
-            lines.append(f"{told[0].upper()}{told[1:]}. The estimate is {nats} nats a token.")
+            lines.append(
+                f"{sentence[0].upper()}{sentence[1:]}. The estimate is {nats} nats a token."
+            )
     sides = report["inputs"]
     rows = [[name, *(with_interval(side, key) for side in sides)] for name, key in SIDE_FIGURES]
-    tables.append(Table("Each side", ["", *(side["name"] for side in sides)], rows))
+    tables = [Table("Each side", ["", *(side["name"] for side in sides)], rows)]
     for pair in report["pairs"]:
         rows = [[name, with_interval(pair, key)] for name, key in PAIR_FIGURES if key in pair]
         title = f"Left {pair['left']}, right {pair['right']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.reports.document import number, reach
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, table
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, table_of
 
 
 def lines(report: dict[str, Any]) -> list[str]:
@@ -80,4 +80,4 @@ def story(report: dict[str, Any]) -> Story:
         ("limit T ≫ d", lambda one: one["limit"][-1]),
     )
     title = f"Test error / base, generation {last}"
-    return Story("Theory of iterated data", lines, [table(title, workflows, columns)])
+    return Story("Theory of iterated data", lines, [table_of(title, workflows, columns)])

@@ -1,13 +1,24 @@
-"""The report of ``synth stats`` as a person reads it at a terminal."""
+"""The report of ``synth stats``: groups by diversity, the growth of their vocabulary."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from synthtools.errors import SynthError
 from synthtools.reports.document import number, table
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, extremes
+from synthtools.reports.figures.chart import (
+    Figure,
+    Panel,
+    Series,
+    Story,
+    bars,
+    extremes,
+    named,
+    plain,
+    table_of,
+)
 
 _NAME = 30
 _WORDS_SHOWN = 8
@@ -164,26 +175,19 @@ def figure(report: dict[str, Any]) -> Figure:
     panels = []
     if curves:
         growth = [
-            Series(
-                _named(group),
-                group["heaps"]["curve"]["words"],
-                group["heaps"]["curve"]["distinct"],
-                corpus=group["name"],
-            )
+            Series(_named(group), curve["words"], curve["distinct"], corpus=group["name"])
             for group in curves
+            for curve in [group["heaps"]["curve"]]
         ]
-        panels.append(
-            Panel(
-                "Growth of the vocabulary", "words, n", "distinct words, V(n)", growth, True, True
-            )
-        )
+        labels = ("Growth of the vocabulary", "words, n", "distinct words, V(n)")
+        panels.append(Panel(*labels, growth, x_log=True, y_log=True))
     if scored:
-        names = [group["name"] for group in scored]
         series = [
-            Series(word, [_or_zero(at(group, path)) for group in scored], form="named")
+            named(word, [at(group, path) or 0.0 for group in scored])
             for word, path in (("within a document", _WITHIN), ("documents pooled", _POOLED))
             if any(at(group, path) is not None for group in scored)
         ]
+        names = [group["name"] for group in scored]
         panels.append(bars("Lexical diversity", "100 − self-BLEU (points)", names, *series))
     return Figure(
         "Diversity",
@@ -198,44 +202,26 @@ def figure(report: dict[str, Any]) -> Figure:
 def story(report: dict[str, Any]) -> Story:
     """Who is most and least diverse, which tests tell the groups apart, and all in a table."""
     groups = by_diversity(list(report["groups"]))
-    columns = {
-        word: path
+    shown = [group for group in ends(groups) if group is not None]
+    columns = [("", "name")] + [
+        (word, partial(at, path=path))
         for word, path in _FIGURES.items()
         if any(at(g, path) is not None for g in groups)
-    }
-    rows = [
-        [
-            group["name"],
-            *("–" if at(group, p) is None else number(at(group, p)) for p in columns.values()),
-        ]
-        for group in ends(groups)
-        if group is not None
     ]
     lines = []
     if len(groups) > 1:
         lines.append(f"Most diverse: {groups[0]['name']}; least: {groups[-1]['name']}.")
-    for name, found in (report.get("tests") or {}).items():
-        p = at(found, ("kruskal_wallis", "p"))
-        if p is not None:
-            lines.append(f"{name.replace('_', ' ')}: Kruskal–Wallis {_p(p)} over the groups.")
-    return Story("Diversity", lines, [Table(_title(groups, rows), ["", *columns], rows)])
-
-
-def _title(groups: list[dict[str, Any]], rows: list[list[str]]) -> str:
-    if len(rows) == len(groups):
-        return "Groups"
-    return f"The first and last {len(rows) // 2} of {len(groups):,} groups"
+    for name, test in (report.get("tests") or {}).items():
+        p = at(test, ("kruskal_wallis", "p"))
+        if p is not None:  # below the smallest number that a computer knows it is not 0
+            value = f"p = {number(p)}" if p > 0 else "p < 1e-300"
+            lines.append(f"{plain(name)}: Kruskal–Wallis {value} over the groups.")
+    title = "Groups"
+    if len(shown) < len(groups):
+        title = f"The first and last {len(shown) // 2} of {len(groups):,} groups"
+    return Story("Diversity", lines, [table_of(title, shown, columns)])
 
 
 def _named(group: dict[str, Any]) -> str:
     beta = at(group, ("heaps", "beta"))
     return group["name"] if beta is None else f"{group['name']} (β = {beta:.3f})"
-
-
-def _p(value: float) -> str:
-    """A p-value; below the smallest number that a computer knows it is not 0."""
-    return f"p = {number(value)}" if value > 0 else "p < 1e-300"
-
-
-def _or_zero(value: float | None) -> float:
-    return 0.0 if value is None else value

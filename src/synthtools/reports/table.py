@@ -1,4 +1,4 @@
-"""The table of a ``synth table`` report in characters: at a terminal, and as Markdown."""
+"""The report of ``synth table``: repeated runs, at a terminal, as Markdown, as a figure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from synthtools.measure.repetitions import estimate, label
 from synthtools.records import natural
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, ends, named
 
 # Means have no more digits than that, half-widths two [ours].
 _DIGITS = 4
@@ -192,18 +192,14 @@ _NOTHING = {"mean": None, "low": None, "high": None}
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """A panel for each value; a line for each of what the other fields are together."""
-    groups = report["groups"]
-    x = _axis(report)
+    """A panel for each value: against the first field that is a number, or a bar for each group."""
+    groups, x = report["groups"], _axis(report)
     panels = [
-        _bars(name, groups) if x is None else _lines(name, x, groups) for name in report["columns"]
+        _bars(name, groups) if x is None else _curves(name, x, groups) for name in report["columns"]
     ]
     over = ", ".join(report["over"])
-    return Figure(
-        "Table of runs",
-        panels,
-        f"Means over {over} with their 95 % intervals." if over else "Single runs.",
-    )
+    caption = f"Means over {over} with their 95 % intervals." if over else "Single runs."
+    return Figure("Table of runs", panels, caption)
 
 
 def _axis(report: dict[str, Any]) -> str | None:
@@ -215,7 +211,14 @@ def _axis(report: dict[str, Any]) -> str | None:
     return None
 
 
-def _lines(name: str, x: str, groups: list[dict[str, Any]]) -> Panel:
+def _known(name: str, groups: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The groups that have a value, each with it."""
+    found = [(group, group["values"].get(name, _NOTHING)) for group in groups]
+    return [(group, value) for group, value in found if value["mean"] is not None]
+
+
+def _curves(name: str, x: str, groups: list[dict[str, Any]]) -> Panel:
+    """A line for each of what the other fields are together."""
     curves: dict[str, list[dict[str, Any]]] = {}
     for group in groups:
         rest = {field: value for field, value in group["fields"].items() if field != x}
@@ -223,39 +226,31 @@ def _lines(name: str, x: str, groups: list[dict[str, Any]]) -> Panel:
     series = []
     for curve, parts in curves.items():
         parts.sort(key=lambda group: natural.order(group["fields"][x]))
-        found = [group["values"].get(name, _NOTHING) for group in parts]
-        there = [(group, one) for group, one in zip(parts, found, strict=True) if _has(one)]
-        if there:
-            series.append(
-                Series(
-                    curve,
-                    [natural.key(group["fields"][x]) for group, _ in there],
-                    [one["mean"] for _, one in there],
-                    **_reach([one for _, one in there]),
-                )
-            )
+        known = _known(name, parts)
+        if known:
+            places = [natural.key(group["fields"][x]) for group, _ in known]
+            low, high = ends(_intervals([value for _, value in known]))
+            means = [value["mean"] for _, value in known]
+            series.append(Series(curve, places, means, low=low, high=high))
     return Panel(name, x, name, series)
 
 
 def _bars(name: str, groups: list[dict[str, Any]]) -> Panel:
-    there = [group for group in groups if _has(group["values"].get(name, _NOTHING))]
-    found = [group["values"][name] for group in there]
-    series = [Series(name, [one["mean"] for one in found], form="named", **_reach(found))]
-    return bars(name, name, [g["name"] for g in there], *(series if found else []), from_zero=False)
+    known = _known(name, groups)
+    values = [value for _, value in known]
+    series = [named(name, [value["mean"] for value in values], _intervals(values))]
+    names = [group["name"] for group, _ in known]
+    return bars(name, name, names, *(series if known else []), from_zero=False)
 
 
-def _has(found: dict[str, Any]) -> bool:
-    return found["mean"] is not None
-
-
-def _reach(found: list[dict[str, Any]]) -> dict[str, list[float]]:
+def _intervals(values: list[dict[str, Any]]) -> list[tuple[float, float]] | None:
     """The intervals, where there is one at least; a mean without one is a point of its own."""
-    if all(one["low"] is None for one in found):
-        return {}
-    return {
-        end: [math.nan if one[end] is None else one[end] for one in found]
-        for end in ("low", "high")
-    }
+    if all(value["low"] is None for value in values):
+        return None
+    return [
+        (math.nan, math.nan) if value["low"] is None else (value["low"], value["high"])
+        for value in values
+    ]
 
 
 def story(report: dict[str, Any]) -> Story:

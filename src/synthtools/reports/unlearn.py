@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.reports.document import number
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, table
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, table_of
 
 
 def figure(report: dict[str, Any]) -> Figure:
@@ -45,9 +45,9 @@ def story(report: dict[str, Any]) -> Story:
     )
     tables = []
     if sets:
-        tables.append(table("Both models on the same documents", sets.items(), columns))
+        tables.append(table_of("Both models on the same documents", sets.items(), columns))
     for name, result in list(sets.items())[:1]:
         title = f"Tokens whose expected frequency fell most ({name})"
         token = ("token", lambda row: repr(row["token"]))
-        tables.append(table(title, result["fallen"], (token, "before", "after")))
+        tables.append(table_of(title, result["fallen"], (token, "before", "after")))
     return Story(f"Unlearning ({report['method']})", lines, tables)

@@ -137,7 +137,7 @@ class Table:
 Column = str | tuple[str, str | Callable[[Any], Any]]
 
 
-def table(title: str, rows: Iterable[Any], columns: Iterable[Column]) -> Table:
+def table_of(title: str, rows: Iterable[Any], columns: Iterable[Column]) -> Table:
     """A table with a row for each of ``rows``; numbers are written as everywhere."""
     known = [(plain(one), one) if isinstance(one, str) else one for one in columns]
     cells = [
