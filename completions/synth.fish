@@ -640,7 +640,7 @@ complete -c synth -n '__synth_tool_is simulate' -s h -l help -d 'Show this messa
 complete -c synth -n '__synth_tool_is plot' -s o -l output -r -F -d 'Draw to this file: .png or .svg for one report, .html for a page of any number'
 complete -c synth -n '__synth_tool_is plot' -l data -r -F -d 'Write the plotted points as CSV too'
 complete -c synth -n '__synth_tool_is plot' -l shares -x -d 'Draw reports of synth train or synth eval as mixture curves: the synthetic share of each (0,10%,20% or 0,0.1,0.2)'
-complete -c synth -n '__synth_tool_is plot' -l force -d 'Replace files that are there'
+complete -c synth -n '__synth_tool_is plot' -l force -d 'Overwrite existing files'
 complete -c synth -n '__synth_tool_is plot' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is plot' -s h -l help -d 'Show this message and exit'
 

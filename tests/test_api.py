@@ -166,3 +166,13 @@ def test_nothing_is_printed_and_the_process_stays_as_it_was(file):
     )
     done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_reports_are_drawn_from_files_and_as_they_are(tmp_path):
+    report = synth.simulate(workflow="replace", generations=3, repetitions=5)
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report))
+    assert synth.plot(path) == synth.plot(report) == command("plot", path).decode()
+    assert synth.plot(report, output=str(tmp_path / "api.svg")) is None
+    command("plot", path, "-o", tmp_path / "command.svg")
+    assert (tmp_path / "api.svg").read_bytes() == (tmp_path / "command.svg").read_bytes()

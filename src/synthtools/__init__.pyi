@@ -151,3 +151,12 @@ def stats(
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """How long, how rich and how varied texts are, and whether corpora differ."""
+
+def plot(
+    *reports: Input,
+    output: str | None = ...,
+    data: str | None = ...,
+    shares: list[float | str] | float | str | None = ...,
+    force: bool = ...,
+) -> Iterator[Record] | Report:
+    """Draw reports: figures, pictures at the terminal, or one page to send."""

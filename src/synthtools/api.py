@@ -2,7 +2,7 @@
 
 A function takes what the command line takes, by the same names: inputs first, then options as
 keywords. Inputs are paths, or records: an iterable of dicts, or anything with ``__arrow_c_stream__``
-(pyarrow, pandas, polars, datasets, DuckDB). A tool that writes records gives them as dicts, one after
+(pyarrow, pandas, polars, datasets, DuckDB); of plot, diff and table also reports. A tool that writes records gives them as dicts, one after
 the other, unless ``output`` names a place; every other call gives the report. Errors are those of
 ``synthtools.errors``. Nothing is printed: what the command line would say on stderr goes to the
 logger ``synthtools``.
@@ -86,16 +86,16 @@ def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[st
     if not chosen.prints_report() and getattr(chosen, "output", "") is None:
         return _records(module, given)
     report = module.run(chosen)
-    if report is not None and chosen.prints_report():
+    if isinstance(report, dict) and chosen.prints_report():
         keep(report, chosen)
     return report
 
 
 def _inputs(inputs: Any) -> list[Any]:
-    """Paths as they are, shares as PATH=SHARE, records as such."""
+    """Paths as they are, shares as PATH=SHARE, records and reports as such."""
     from synthtools.records.memory import Records
 
-    if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+    if len(inputs) == 1 and isinstance(inputs[0], Mapping) and not _is_report(inputs[0]):
         return [f"{path}={share}" for path, share in inputs[0].items()]
     if len(inputs) == 1 and _are_paths(inputs[0]):
         return inputs[0]
@@ -103,9 +103,15 @@ def _inputs(inputs: Any) -> list[Any]:
     for one in inputs:
         if isinstance(one, str) or hasattr(one, "__fspath__"):
             found.append(str(one))
+        elif _is_report(one):
+            found.append(Records([one], f"<report {len(found) + 1}>"))
         else:
             found.append(Records(one, f"<records {len(found) + 1}>"))
     return found
+
+
+def _is_report(given: Any) -> bool:
+    return isinstance(given, Mapping) and isinstance(given.get("kind"), str)
 
 
 def _are_paths(given: Any) -> bool:

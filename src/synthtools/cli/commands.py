@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from synthtools.cli.options import ARGUMENTS, DEBUG, checked
 from synthtools.cli.parameters import Parameter, option, parameter, parameters, values
 from synthtools.cli.publish import publish
+from synthtools.cli.terminal import write_stdout
 from synthtools.machine import process
 from synthtools.records.files import claimed
 from synthtools.redaction import hidden
@@ -93,10 +94,12 @@ def _outputs(given: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _run(module: ModuleType, given: dict[str, Any]) -> None:
-    """Runs a tool and shows its report."""
+    """Runs a tool and shows its report, or the text that it makes."""
     options = checked(module.Options, given, _flag)
     report = module.run(options)
-    if report is not None and options.prints_report():
+    if isinstance(report, str):
+        write_stdout(report)
+    elif report is not None and options.prints_report():
         publish(report, options, lines(report))
 
 

@@ -109,6 +109,21 @@ def proportion(text: str) -> float:
     return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
 
 
+def share(text: str) -> float:
+    """Like ``proportion``, of a whole.
+
+    Raises:
+        ValueError: it is not from 0 to 1.
+    """
+    try:
+        value = proportion(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError("give shares from 0 to 1, or percent (20%)")
+    return value
+
+
 def shares(text: str, reports: int, option: str = "--shares") -> list[float]:
     """A share of each report, 0 to 1: ``0,0.1,20%``.
 

@@ -9,12 +9,15 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthtools import __version__
 from synthtools.errors import SynthError
 from synthtools.records.files import write_whole
 from synthtools.redaction import hider
+
+if TYPE_CHECKING:
+    from synthtools.records.memory import Records
 
 # A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
 _SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
@@ -99,15 +102,17 @@ def save(report: dict[str, Any], path: str, claimed: bool = False) -> None:
     write_whole(Path(path), encoded(to_json(report)), claimed=claimed)
 
 
-def load(path: str) -> dict[str, Any]:
+def load(path: str | Records) -> dict[str, Any]:
     """A report that a tool wrote, or the log of a training run as one: ``kind`` train-log, ``steps``.
 
     Args:
-        path: - is stdin.
+        path: - is stdin; or the report of a calling program.
 
     Raises:
         SynthError: it cannot be read or is neither.
     """
+    if not isinstance(path, str):
+        return of(path.open().read(), path.name)
     name = "<stdin>" if path == "-" else path
     try:
         data = _content(path)

@@ -1,13 +1,49 @@
-"""``synth plot``: reports as pictures and pages."""
+"""Draw reports: figures, pictures at the terminal, or one page to send.
+
+The kind of the report chooses the picture: distributions and densities of ppl, responses of
+ngram-hash, shares of edit, parts of mix, distances of dsir, curves of simulate and of a training
+log, reliability of eval, maps of embed, means of table. Figures can be printed and read in grey
+(they need the extra plot).
+
+A page holds the findings in words, the data that went in, tables, figures with their points, and
+what made each number; it is one file and loads nothing from elsewhere. Reports that have no
+picture are tables there.
+
+\b
+Examples:
+  synth plot ppl.json
+  synth plot simulate.json -o figure.svg --data figure.csv
+  synth ppl human.jsonl synthetic.jsonl --compare | synth plot - -o ppl.png
+  synth plot 0.json 20.json 40.json --shares 0,20%,40% -o mixtures.png
+  synth plot ppl.json ngrams.json edit.json -o page.html
+
+Memory: the reports; a file of more than 1 GiB is refused [ours].
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
+from synthtools import reports
+from synthtools.cli import quantities
+from synthtools.cli.options import Group
 from synthtools.cli.parameters import operand, option
+from synthtools.cli.publish import SUFFIXES, save_figure
+from synthtools.errors import OutputExistsError, UsageError, printable
+from synthtools.records.files import write_whole
+from synthtools.reports import document
+from synthtools.reports.document import encoded
+
+_PAGES = (".html", ".htm")
 
 
-def plot(
+@dataclass(frozen=True, kw_only=True)
+class Options(Group):
+    """Options of ``synth plot``."""
+
     reports: Annotated[
         list[str],
         operand(
@@ -15,7 +51,7 @@ def plot(
             help="Reports of any tool (--report FILE, --json), or the step log of synth train. "
             "- is stdin.",
         ),
-    ],
+    ]
     output: Annotated[
         str | None,
         option(
@@ -25,43 +61,81 @@ def plot(
             help="Draw to this file: .png or .svg for one report, .html for a page of any number. "
             "Without it, draw with characters on stdout.",
         ),
-    ] = None,
+    ] = None
     data: Annotated[
         str | None,
         option("--data", metavar="FILE", help="Write the plotted points as CSV too."),
-    ] = None,
+    ] = None
     shares: Annotated[
-        str | None,
+        list[float] | None,
         option(
             "--shares",
             metavar="LIST",
+            parse=quantities.share,
+            min=0,
+            max=1,
+            commas=True,
             help="Draw reports of synth train or synth eval as mixture curves: the synthetic share "
             "of each (0,10%,20% or 0,0.1,0.2). Runs of one share are averaged.",
-            show_default=False,
         ),
-    ] = None,
-    force: Annotated[bool, option("--force", help="Replace files that are there.")] = False,
-) -> None:
-    """Draw reports: figures, pictures at the terminal, or one page to send.
+    ] = None
+    force: Annotated[bool, option("--force", help="Overwrite existing files.")] = False
 
-    The kind of the report chooses the picture: distributions and densities of ppl, responses of
-    ngram-hash, shares of edit, parts of mix, distances of dsir, curves of simulate and of a training
-    log, reliability of eval, maps of embed, means of table. Figures are fit to print and readable in grey (they need the extra plot).
+    @property
+    def suffix(self) -> str | None:
+        return None if self.output is None else Path(self.output).suffix.lower()
 
-    A page holds the findings in words, the data that went in, tables, figures with their points, and
-    what made each number; it is one file and loads nothing from elsewhere. Reports that have no
-    picture are tables there.
+    def check(self) -> None:
+        super().check()
+        count = len(self.reports)
+        if self.output is not None and self.suffix not in (*SUFFIXES, *_PAGES):
+            raise UsageError(f"-o {self.output}: name a .png, .svg or .html file")
+        if self.suffix in SUFFIXES and count > 1 and self.shares is None:
+            raise UsageError(
+                f"-o {self.output}: a figure is of one report; name a .html file for {count}, or "
+                "the --shares of runs"
+            )
+        if self.reports.count("-") > 1:
+            raise UsageError("-: stdin holds one report")
+        if self.shares is not None and len(self.shares) != count:
+            raise UsageError(f"--shares names {len(self.shares)} shares for {count} reports")
+        for path in (self.output, self.data):
+            if path is not None and not self.force and Path(path).exists():
+                raise OutputExistsError(f"{path}: already there; --force replaces it")
 
-    \b
-    Examples:
-      synth plot ppl.json
-      synth plot simulate.json -o figure.svg --data figure.csv
-      synth ppl human.jsonl synthetic.jsonl --compare | synth plot - -o ppl.png
-      synth plot 0.json 20.json 40.json --shares 0,20%,40% -o mixtures.png
-      synth plot ppl.json ngrams.json edit.json -o page.html
 
-    Memory: the reports; what holds more than 1 GiB is refused as none [ours].
-    """
-    from synthtools.cli.plotting import run_plot
+def run(options: Options) -> str | None:
+    """Draws to the files that are named; without one, returns the pictures in characters."""
+    given: list[tuple[str, dict[str, Any]]] = [
+        (str(one), document.load(one)) for one in options.reports
+    ]
+    on_page = options.suffix in _PAGES
+    if options.shares is not None:
+        from synthtools.evaluate.mixtures import curves
 
-    run_plot(reports, output, data, shares, force)
+        given = [("mixtures", curves(given, options.shares)), *(given if on_page else [])]
+    figures = [
+        (name, reports.figure(report, name))
+        for name, report in given
+        if not on_page or (options.data is not None and reports.has_figure(report["kind"]))
+    ]
+    text = None
+    if options.output is None:
+        from synthtools.reports.figures.text import lines_of
+
+        width = max(40, shutil.get_terminal_size().columns)
+        with reports.whole(given[0][1], ", ".join(map(str, options.reports))):
+            drawn = ["\n".join(map(printable, lines_of(one, width))) for _, one in figures]
+        text = "\n\n\n".join(drawn) + "\n"
+    elif on_page:
+        from synthtools.reports.figures.page import page
+
+        write_whole(Path(options.output), encoded(page(given)), options.force)
+    else:
+        with reports.whole(*reversed(given[0])):
+            save_figure(figures[0][1], options.output, options.force)
+    if options.data is not None:
+        from synthtools.reports.figures.points import to_csv
+
+        write_whole(Path(options.data), encoded(to_csv(figures)), options.force)
+    return text
