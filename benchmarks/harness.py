@@ -18,7 +18,7 @@ import yaml
 
 from benchmarks.common import machine, model_name
 from synthtools.evaluate import tasks
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 
 ITEMS = int(os.environ.get("BENCH_ITEMS", 300))
 DATA = os.environ.get("BENCH_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -94,11 +94,13 @@ def prepared(folder: Path, name: str) -> dict[str, int]:
     """Writes a task's items and examples as both tools read them; the harness has a task for each
     value of the task's field ``by``: their names, and how many items each has."""
     task = tasks.shipped()[name]
-    held = list(Session(Wanted(limit=ITEMS + max(SHOTS))).records(tasks.files_of(task, DATA)))
+    held = list(
+        Evaluator(EvaluationOptions(limit=ITEMS + max(SHOTS))).records(tasks.files_of(task, DATA))
+    )
     items, examples = held[:ITEMS], held[ITEMS:]
     if task.by:
         dev = tasks.found_in(DATA, (name,), task.shots_split, name)
-        examples = list(Session(Wanted()).records(dev))
+        examples = list(Evaluator(EvaluationOptions()).records(dev))
     splits = {"test": items, task.shots_split[0]: examples}
     for split, records in splits.items():
         _write(folder / name / f"{split}.jsonl", records)

@@ -176,16 +176,17 @@ _synth() {
             esac
             ;;
         eval)
-            options="-s --suite --list --data --limit --allow-code-execution --sandbox --task-files --shots --samples --pairs --answers --judgments --target --human --valid --baseline --bootstrap --force --report --plot --json --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --answers-as --patience --kv-cache -j --jobs --seed --on-error --rejects -q --quiet --judge --judge-server --judge-tokens --judge-retries --show-prompts --max-new-tokens --temperature --top-p --reference --length-controlled --author-files --debug -h --help"
+            options="-s --suite --list --data --valid --limit --shots --task-files --allow-code-execution --sandbox --samples --baseline --bootstrap --force --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --max-new-tokens --temperature --top-p --judge --judge-server --judge-tokens --judge-retries --show-prompts --answers --pairs --judgments --reference --target --human --length-controlled --author-files --on-error --rejects -q --quiet --report --json --plot --seed -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                -s | --suite | --limit | --sandbox | --shots | --target | --human | --baseline | --bootstrap | --revision | --context | --devices | --batch-tokens | --stride | --server | --answers-as | --patience | --kv-cache | -j | --jobs | --seed | --judge-server | --judge-tokens | --judge-retries | --max-new-tokens | --temperature | --top-p) value=word ;;
+                -s | --suite | --limit | --shots | --baseline | --bootstrap | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --max-new-tokens | --temperature | --top-p | --judge-server | --judge-tokens | --judge-retries | --target | --human | --seed | -j | --jobs) value=word ;;
                 --data | --task-files | --author-files) value=dir ;;
-                --samples | --pairs | --answers | --judgments | --valid | --report | --plot | --rejects | --reference) value=file ;;
+                --valid | --samples | --answers | --pairs | --judgments | --reference | --rejects | --report | --plot) value=file ;;
+                --sandbox) value=word words="auto bubblewrap landlock none" ;;
+                --backend) value=word words="auto torch vllm server" ;;
                 --tokenizer | --judge) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
-                --backend) value=word words="auto torch vllm server" ;;
                 --on-error) value=word words="fail skip" ;;
             esac
             ;;

@@ -390,7 +390,8 @@ def stub() -> str:
         words = []
         for one in given:
             if not one.option.flags:
-                words.append(f"*{one.name}: Input" if one.many else f"{one.name}: str")
+                kind = "str" if one.required else "str | None = ..."
+                words.append(f"*{one.name}: Input" if one.many else f"{one.name}: {kind}")
                 continue
             kind = "Literal[" + ", ".join(map(repr, one.choices)) + "]" if one.choices else None
             kind = kind or getattr(one.type, "__name__", "str")
@@ -401,8 +402,8 @@ def stub() -> str:
             optional = "" if one.required or one.default is not None else " | None"
             default = "" if one.required else " = ..."
             words.append(f"{one.name}: {kind}{optional}{default}")
-        if given and given[0].option.flags:
-            words.insert(0, "*")
+        if given and (given[0].option.flags or not given[0].many):
+            words.insert(0 if given[0].option.flags else 1, "*")
         lines += [f"def {tool}("] + [f"    {word}," for word in words]
         lines += [") -> Iterator[Record] | Report:", f'    """{_first_line(module)}"""', ""]
     return "\n".join(lines)

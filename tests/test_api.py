@@ -145,11 +145,28 @@ def test_two_threads_and_two_calls_do_not_meet(file):
     assert found == {seed: list(synth.sample(RECORDS, count=9, seed=seed)) for seed in range(4)}
 
 
+def test_an_evaluation_is_that_of_the_command_line(tmp_path):
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(
+        "".join(json.dumps({"text": f"A short text, number {i}."}) + "\n" for i in range(3))
+    )
+    samples = [tmp_path / "api.jsonl", tmp_path / "cli.jsonl"]
+    report = synth.eval("builtin", valid=f"a={texts}", samples=samples[0], devices="cpu")
+    words = ["--valid", f"a={texts}", "--samples", samples[1], "--devices", "cpu"]
+    other = json.loads(command("eval", "builtin", *words))
+    assert report["suites"] == other["suites"]
+    assert samples[0].read_bytes() == samples[1].read_bytes()
+    assert "perplexity" in {row["suite"] for row in synth.eval(list_suites=True)["suites"]}
+    with pytest.raises(UsageError, match="give one, not 2"):
+        synth.eval("builtin", "other", suite="arc_easy")
+
+
 def test_every_function_has_a_signature_and_its_help():
     for name in synth.FUNCTIONS:
         function = getattr(synth, name)
-        kinds = {p.kind for p in inspect.signature(function).parameters.values()}
-        assert kinds <= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY}
+        first, *others = inspect.signature(function).parameters.values()
+        assert first.kind != inspect.Parameter.POSITIONAL_ONLY
+        assert {p.kind for p in others} == {inspect.Parameter.KEYWORD_ONLY}
         assert function.__doc__ and "\b" not in function.__doc__
 
 

@@ -27,7 +27,7 @@ def hostile_prompts(folder: Path) -> Seen:
     import re
 
     from synthtools.evaluate import judge_prompts
-    from synthtools.evaluate.judging import Judge, Question, rating
+    from synthtools.evaluate.judge import Judge, Question, rating
     from synthtools.lm.generation import Answer, Generator
 
     class Obedient(Generator):

@@ -56,13 +56,13 @@ def uses() -> dict[str, dict[str, Use]]:
     from synthtools.cli import quantities
     from synthtools.curate import extrapolating, reasoning, self_instruct
     from synthtools.evaluate import (
-        answering,
-        asking,
         danger_zone,
         followbench_rules,
+        generative_tasks,
         ifeval_rules,
         ifeval_text,
-        judging,
+        judge,
+        model_queries,
         tasks,
     )
     from synthtools.lm import chat, loading, model_files, tokens
@@ -112,14 +112,14 @@ def uses() -> dict[str, dict[str, Use]]:
             "reached in all": lambda t: reasoning.reached(t, t),
         },
         "curate.self_instruct": {"tasks": read_tasks},
-        "evaluate.answering": {
+        "evaluate.generative_tasks": {
             **{
-                f"{task.name} extracted": partial(_extracted, answering.extracted, task)
+                f"{task.name} extracted": partial(_extracted, generative_tasks.extracted, task)
                 for task in shipped
             },
-            "same": lambda t: answering.same(t, "7"),
+            "same": lambda t: generative_tasks.same(t, "7"),
         },
-        "evaluate.asking": {"reasons": lambda t: asking.Reasons().add(t)},
+        "evaluate.model_queries": {"reasons": lambda t: model_queries.FailureCounts().add(t)},
         "evaluate.danger_zone": {"refuses": danger_zone.refuses},
         "evaluate.followbench_rules": {
             "kept": kept,
@@ -133,11 +133,11 @@ def uses() -> dict[str, dict[str, Use]]:
             "words": ifeval_text.words,
             "capital words": ifeval_text.capital_words,
         },
-        "evaluate.judging": {
-            "rating": lambda t: judging.verdict_of(t, "KEY", judging.rating(1, 10)),
-            "rating behind the code": judging.rating(1, 10),
-            "choice": lambda t: judging.verdict_of(t, "KEY", judging.choice),
-            "yes or no": judging.yes_no(2),
+        "evaluate.judge": {
+            "rating": lambda t: judge.verdict_of(t, "KEY", judge.rating(1, 10)),
+            "rating behind the code": judge.rating(1, 10),
+            "choice": lambda t: judge.verdict_of(t, "KEY", judge.choice),
+            "yes or no": judge.yes_no(2),
         },
         "lm.chat": {"marks": lambda t: chat.re.split("(\ue000\\d+\ue001)", f"\ue000{t}")},
         "lm.loading": {"mismatch": lambda t: loading._MISMATCH.findall(f"size mismatch for {t}")},

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
@@ -23,7 +24,7 @@ from synthtools.cli import terminal
 from synthtools.cli.options import checked
 from synthtools.cli.parameters import Parameter
 from synthtools.cli.publish import keep
-from synthtools.errors import OutputClosed, UsageError
+from synthtools.errors import OutputClosed, PartialReportError, UsageError
 
 # What belongs to a terminal.
 _HIDDEN = ("json_output", "quiet")
@@ -58,8 +59,11 @@ def parameters(module: Any) -> list[Parameter]:
 def signature(known: list[Parameter], operand: Parameter | None) -> inspect.Signature:
     """The signature of a tool's function: inputs by position, options by keyword."""
     found = []
-    if operand is not None:
+    if operand is not None and operand.many:
         found.append(inspect.Parameter(operand.name, inspect.Parameter.VAR_POSITIONAL))
+    elif operand is not None:
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        found.append(inspect.Parameter(operand.name, kind, default=operand.default))
     for one in known:
         if one is not operand:
             default = inspect.Parameter.empty if one.required else one.default
@@ -75,17 +79,25 @@ def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[st
         if name not in names:
             raise UsageError(f"{name}: no such option (options: {', '.join(sorted(names))})")
     given = dict(keywords)
-    if operand is not None:
+    if operand is not None and operand.many:
         if not inputs:
             raise UsageError(f"{operand.name}: name files or directories, or give records")
-        given[operand.name] = _inputs(inputs) if operand.many else inputs[0]
+        given[operand.name] = _inputs(inputs)
+    elif operand is not None and inputs:
+        given[operand.name] = os.fspath(inputs[0])
+        if len(inputs) > 1:
+            raise UsageError(f"{operand.name}: give one, not {len(inputs)}")
     if hasattr(module.Options, "quiet"):
         given["quiet"] = True
     terminal.LOGGED.set(True)
     chosen = checked(module.Options, given, lambda one: one.name)
     if not chosen.prints_report() and getattr(chosen, "output", "") is None:
         return _records(module, given)
-    report = module.run(chosen)
+    try:
+        report = module.run(chosen)
+    except PartialReportError as error:
+        keep(error.report, chosen)
+        raise
     if isinstance(report, dict) and chosen.prints_report():
         keep(report, chosen)
     return report

@@ -4,12 +4,14 @@ SynthError            exit 1
 ├── RecordError       one record is bad; ``--on-error skip`` can pass over it
 ├── OutputExistsError an output stands in the way
 ├── OutputInUseError  another run writes the output
+├── PartialReportError the run ended early; its report holds what came before
 └── UsageError        exit 2: the command line asks for something that cannot be
 """
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 # What a terminal obeys instead of showing it (escape sequences begin so), and what turns the
 # direction of writing: names, fields and texts may hold them.
@@ -43,6 +45,18 @@ class OutputExistsError(SynthError):
 
 class OutputInUseError(SynthError):
     """Another process writes the output just now; ``--force`` does not help against it."""
+
+
+class PartialReportError(SynthError):
+    """The run ended early.
+
+    Args:
+        report: what came before the end.
+    """
+
+    def __init__(self, message: str, report: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class RecordError(SynthError):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from synthtools.evaluate import calibration, warning
+from synthtools.evaluate import calibration, early_warning
 
 
 def random_answers(size=300, choices=4, seed=0, sharp=3.0, varied=False):
@@ -21,7 +21,7 @@ def random_answers(size=300, choices=4, seed=0, sharp=3.0, varied=False):
         gold.append(draw.choice(count, p=p))
     keys = draw.integers(0, 1 << 63, size, dtype=np.uint64)
     lengths = [draw.integers(1, 30, len(one)).astype(float) for one in logprobs]
-    return calibration.Answers(logprobs, np.array(gold), lengths, keys)
+    return calibration.ChoiceScores(logprobs, np.array(gold), lengths, keys)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -161,6 +161,6 @@ def report(ece, accuracy, ends=0.01):
     ],
 )
 def test_the_early_warning_is_worse_calibration_at_flat_accuracy(after, state):
-    rows = warning.warnings(report(0.1, 0.5), report(*after), [])
+    rows = early_warning.warnings(report(0.1, 0.5), report(*after), [])
     assert [row["state"] for row in rows] == [state]
     assert not rows[0]["paired"]

@@ -10,8 +10,8 @@ import yaml
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import choices, tasks
-from synthtools.evaluate.likelihood import Asked, likelihoods, next_tokens
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.likelihood import Continuations, likelihoods, next_tokens
 from synthtools.evaluate.shots import Shots, split_of
 from synthtools.evaluate.suites import expanded
 from synthtools.records.rejects import Rejects
@@ -113,8 +113,8 @@ def test_one_pass_for_letters_gives_what_four_give(tiny):
     prompts = [f"Of {i} things.\nAnswer:" for i in range(7)]
     singles = [f" {c}" for c in "ABCDabcdestw" if len(tiny.tokenizer.encode([f" {c}"])[0]) == 1]
     endings = [*singles[:3], " zzyzx"]
-    together = list(likelihoods(tiny, (Asked([p] * 3, endings[:3]) for p in prompts)))
-    apart = list(likelihoods(tiny, (Asked([p] * 4, endings) for p in prompts)))
+    together = list(likelihoods(tiny, (Continuations([p] * 3, endings[:3]) for p in prompts)))
+    apart = list(likelihoods(tiny, (Continuations([p] * 4, endings) for p in prompts)))
     for one, other in zip(together, apart):
         assert one.tokens.tolist() == [1, 1, 1]
         assert one.logprobs.tolist() == other.logprobs[:3].tolist()
@@ -128,7 +128,7 @@ def test_an_ending_that_melts_into_the_prompt_is_scored_all_the_same(tiny):
     melting = [w for w in words if len(tiny.tokenizer.encode([w[:-1], w])[1]) == 1]
     assert melting
     for word in melting:
-        (found,) = likelihoods(tiny, [Asked([word[:-1]] * 2, [word[-1], " else"])])
+        (found,) = likelihoods(tiny, [Continuations([word[:-1]] * 2, [word[-1], " else"])])
         assert found.tokens.min() >= 1 and (found.logprobs < 0).all()
 
 
@@ -136,7 +136,7 @@ def test_a_prompt_that_is_too_long_loses_its_beginning_and_is_counted(tiny, docu
     long = documents[0][:3000].rstrip()
     ids = tiny.tokenizer.encode([long])[0]
     assert len(ids) > tiny.capacity
-    (found,) = likelihoods(tiny, [Asked([long] * 2, [" one thing", " another"])])
+    (found,) = likelihoods(tiny, [Continuations([long] * 2, [" one thing", " another"])])
     assert found.cut > 0
     endings = [len(x) for x in tiny.tokenizer.encode([" one thing", " another"])]
     kept = [tiny.tokenizer.encode([long + e])[0] for e in (" one thing", " another")]
@@ -159,7 +159,7 @@ def test_a_gap_is_filled_and_what_follows_is_scored(llama, tiny, questions, synt
         before, after = record["prompt"].split("_")
         sums = []
         for choice in record["choices"]:
-            (one,) = likelihoods(tiny, [Asked([before + choice], [after])])
+            (one,) = likelihoods(tiny, [Continuations([before + choice], [after])])
             sums.append(one.logprobs[0])
         right += int(np.argmax(sums)) == record["answer"]
     assert found["suites"]["winogrande"]["figures"]["accuracy"] == right / 40
@@ -285,8 +285,8 @@ def test_items_that_are_examples_too_are_said_once_and_counted_once(llama, synth
     assert synth(*words, "--shots", 0, "--on-error", "skip")["suites"]["arc_easy"]["n"] == 6
     told: list[str] = []
     choices.examples(
-        choices.task_of("arc_easy", Wanted(shots=2)),
-        Session(Wanted(data=str(path)), rejects=Rejects(skip=True), tell=told.append),
+        choices.task_of("arc_easy", EvaluationOptions(shots=2)),
+        Evaluator(EvaluationOptions(data=str(path)), rejects=Rejects(skip=True), tell=told.append),
     )
     assert len(told) == 1 and f"other items of {path}" in told[0] and "--shots 0" in told[0]
 
@@ -343,10 +343,10 @@ def test_every_task_that_ships_reads_its_data():
             path = tasks.files_of(task, str(DATA))
         except SynthError:
             continue
-        from synthtools.evaluate.session import Session
+        from synthtools.evaluate.evaluator import Evaluator
 
         there.append(name)
-        for record in Session(Wanted(limit=200)).records(path):
+        for record in Evaluator(EvaluationOptions(limit=200)).records(path):
             assert tasks.wrong(task, record) is None, name
             if task.kind == "multiple_choice":
                 asked = tasks.question(task, record)
@@ -355,11 +355,11 @@ def test_every_task_that_ships_reads_its_data():
 
 
 def test_a_group_names_what_is_not_there(questions, tmp_path):
-    names, groups = expanded(["general"], Wanted(data=str(questions)))
+    names, groups = expanded(["general"], EvaluationOptions(data=str(questions)))
     assert names == ["arc_easy", "winogrande"]
     assert set(groups["general"]["missing"]) >= {"boolq", "piqa"}
     with pytest.raises(SynthError, match="finance"):
-        expanded(["finance"], Wanted(data=str(tmp_path)))
+        expanded(["finance"], EvaluationOptions(data=str(tmp_path)))
 
 
 @pytest.mark.parametrize("bos", [True, False])
@@ -383,5 +383,5 @@ def test_a_token_across_the_edge_costs_what_the_harness_says(bos, llama, open_on
         theirs.loglikelihood([Instance("loglikelihood", {}, pair, 0)], disable_tqdm=True)[0][0]
         for pair in pairs
     ]
-    found = likelihoods(model, [Asked([prompt], [ending]) for prompt, ending in pairs])
+    found = likelihoods(model, [Continuations([prompt], [ending]) for prompt, ending in pairs])
     assert [one.logprobs[0] for one in found] == pytest.approx(expected, abs=1e-4)

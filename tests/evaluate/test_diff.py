@@ -7,7 +7,7 @@ import pytest
 
 from synthtools import reports
 from synthtools.errors import SynthError, UsageError
-from synthtools.evaluate import budget, differences, mixtures, pairing
+from synthtools.evaluate import budget, differences, mixtures, paired_comparison
 
 from .conftest import write
 
@@ -80,7 +80,9 @@ def test_paired_differences_and_tests_equal_scipy():
     from scipy import stats
 
     one, other = random_samples(80, 0), random_samples(80, 1, 0.1)
-    rows = pairing.compared(pairing.by_suite(one), pairing.by_suite(other), FIELDS, 200, 0)
+    rows = paired_comparison.compared(
+        paired_comparison.by_suite(one), paired_comparison.by_suite(other), FIELDS, 200, 0
+    )
     found = {row["figure"]: row for row in rows}
     assert set(found) == {"accuracy", "nll", "ece", "ece_mass", "mce"}
     changes = np.array([b["correct"] - a["correct"] for a, b in zip(one, other)])
@@ -113,7 +115,9 @@ def sample(number, right, **more):
 
 def paired(one, other):
     fields = {"s": {"accuracy": "correct"}}
-    return pairing.compared(pairing.by_suite(one), pairing.by_suite(other), fields, 0, 0)
+    return paired_comparison.compared(
+        paired_comparison.by_suite(one), paired_comparison.by_suite(other), fields, 0, 0
+    )
 
 
 def test_items_are_paired_by_subject_and_id():
@@ -127,7 +131,7 @@ def test_items_are_paired_by_subject_and_id():
 
 
 def test_equal_ids_are_paired_by_occurrence_where_the_texts_agree():
-    texts = [pairing.doc_hash(text) for text in ("x", "y", "z")]
+    texts = [paired_comparison.doc_hash(text) for text in ("x", "y", "z")]
     one = [sample(7, r, doc_hash=t) for r, t in zip((1, 0, 0), texts)]
     (row,) = paired(one, [sample(7, r, doc_hash=t) for r, t in zip((1, 1, 0), texts)])
     assert (row["n"], row["difference"]) == (3, pytest.approx(1 / 3))
@@ -155,19 +159,23 @@ def test_answers_of_several_models_are_paired_by_model():
 
 def test_items_of_one_model_alone_are_counted():
     one, other = random_samples(30, 0), random_samples(40, 1)
-    rows = pairing.compared(
-        pairing.by_suite(one), pairing.by_suite(list(reversed(other))), FIELDS, 0, 0
+    rows = paired_comparison.compared(
+        paired_comparison.by_suite(one),
+        paired_comparison.by_suite(list(reversed(other))),
+        FIELDS,
+        0,
+        0,
     )
     assert (rows[0]["n"], rows[0]["only_first"], rows[0]["only_other"]) == (30, 0, 10)
     assert rows[0]["interval"] is None
     means = np.mean([row["correct"] for row in other[:30]])
     assert rows[0]["other"] == pytest.approx(means)
-    assert pairing.compared({}, pairing.by_suite(other), FIELDS, 0, 0) == []
+    assert paired_comparison.compared({}, paired_comparison.by_suite(other), FIELDS, 0, 0) == []
 
 
 def test_equal_models_do_not_differ():
-    rows = pairing.by_suite(random_samples(30, 0))
-    for row in pairing.compared(rows, rows, FIELDS, 50, 0):
+    rows = paired_comparison.by_suite(random_samples(30, 0))
+    for row in paired_comparison.compared(rows, rows, FIELDS, 50, 0):
         assert row["difference"] == 0 and row["p"] in (1.0, None) and row["interval"] == [0, 0]
 
 

@@ -17,6 +17,7 @@ from synthtools.cli.options import ARGUMENTS, DEBUG, checked
 from synthtools.cli.parameters import Parameter, option, parameter, parameters, values
 from synthtools.cli.publish import publish
 from synthtools.cli.terminal import write_stdout
+from synthtools.errors import PartialReportError
 from synthtools.machine import process
 from synthtools.records.files import claimed
 from synthtools.redaction import hidden
@@ -96,7 +97,11 @@ def _outputs(given: dict[str, Any]) -> list[tuple[str, str]]:
 def _run(module: ModuleType, given: dict[str, Any]) -> None:
     """Runs a tool and shows its report, or the text that it makes."""
     options = checked(module.Options, given, _flag)
-    report = module.run(options)
+    try:
+        report = module.run(options)
+    except PartialReportError as error:
+        publish(error.report, options, lines(error.report))
+        raise
     if isinstance(report, str):
         write_stdout(report)
     elif report is not None and options.prints_report():

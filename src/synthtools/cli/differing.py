@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthtools.cli import quantities
-from synthtools.cli.evaluating import samples_file
 from synthtools.cli.options import ARGUMENTS
 from synthtools.cli.publish import check_plot, draw, show
 from synthtools.cli.terminal import remark
 from synthtools.errors import SynthError, UsageError
-from synthtools.evaluate import budget, differences, pairing
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate import budget, differences, paired_comparison
+from synthtools.evaluate.evaluator import Evaluator
+from synthtools.evaluate.samples import found_beside
 from synthtools.records.inputs import find_shards
 from synthtools.reports import document
 from synthtools.reports.document import number
@@ -128,18 +128,20 @@ def _paired(
     if not fields:
         return []
     paths = [
-        options.samples[i] if options.samples else samples_file(name, report)
+        options.samples[i] if options.samples else found_beside(name, report, remark)
         for i, (name, report) in enumerate(zip(names, found, strict=True))
     ]
     if paths[0] is None:
         return []
-    first = pairing.by_suite(Session(Wanted()).records(paths[0]))
+    first = paired_comparison.by_suite(Evaluator().records(paths[0]))
     rows = []
     for name, path in zip(names[1:], paths[1:], strict=True):
         if path is not None:
-            other = pairing.by_suite(Session(Wanted()).records(path))
+            other = paired_comparison.by_suite(Evaluator().records(path))
             try:
-                found_rows = pairing.compared(first, other, fields, options.resamples, options.seed)
+                found_rows = paired_comparison.compared(
+                    first, other, fields, options.resamples, options.seed
+                )
             except SynthError as error:
                 raise SynthError(f"{paths[0]} and {path}: {error}") from error
             if not found_rows:

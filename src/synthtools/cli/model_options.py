@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.options import Group, Jobs
-from synthtools.cli.parameters import operand, option
+from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -252,17 +252,3 @@ class Models(Model):
     def names(self) -> list[str]:
         """The models asked for."""
         return self.model or ["builtin"]
-
-
-@dataclass(frozen=True)
-class EvaluatedModel(Model):
-    """Like ``Model``, but named without an option, and some uses need none."""
-
-    model: Annotated[  # type: ignore[assignment]
-        str | None,
-        operand(
-            metavar="MODEL",
-            help="The language model: builtin, a directory, or a Hub id. Safetensors weights only; "
-            "code from a model's repository is never run.",
-        ),
-    ] = None

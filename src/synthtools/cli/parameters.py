@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 import types
 import typing
@@ -127,6 +128,8 @@ class Parameter:
             raise UsageError(f"{called} {given}: {error}") from error
 
     def _converted(self, given: Any) -> Any:
+        if isinstance(given, os.PathLike):
+            given = os.fspath(given)
         if self.option.parse is not None and isinstance(given, str):
             return self.option.parse(given)
         if self.choices:

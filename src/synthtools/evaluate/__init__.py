@@ -1,22 +1,52 @@
-"""Numbers about models.
+"""Numbers about models. A suite is a function (name, evaluator) → section of the report; it opens no file
+by itself (the evaluator reads records) and knows neither options of a command line nor a terminal.
+
+The frame:
 
 - ``suites``: the suites by name; a new one is a file here and a row there
-- ``session``: what a run lends its suites: models opened once, data, limits, a place for samples
-- ``tasks``: tasks from local records; ``tasks/``: those that ship, a JSON file each
+- ``evaluator``: what suites share: options, models opened once, records, limits
+- ``samples``: the file of what a model did with each item
+- ``data``: where a suite's data is
+- ``estimates``: rates over items with bootstrap intervals
+
+Tasks from records:
+
+- ``tasks``: their definitions; ``tasks/``: those that ship, a JSON file each
+- ``shots``: examples before a question
+- ``choices``: multiple choice
 - ``likelihood``: endings after prompts, as lm-evaluation-harness cuts them into tokens
-- ``choices``: multiple choice; ``calibration``: how far its probabilities can be believed
-- ``answering``: written answers; ``sandbox``: programs run apart
+- ``calibration``: how far probabilities can be believed
+- ``generative_tasks``: exact match of written answers, and programs that are run
+- ``sandbox``: a program in a process of its own
+- ``confinement``: what the kernel forbids that process
 - ``harness``: tasks of lm-evaluation-harness on our backends
 - ``domains``: perplexity over named domains
-- ``self_preference``: of judges; ``comparing``: a live judge; ``agreement``: other judges' preferences
-- ``answers``: answers under evaluation, live or out of files; ``asking``: models asked many questions
-- ``judging``: judges, their codes and their account; ``judge_prompts``: what they are asked
-- ``ifeval``, ``followbench``, ``mt_bench``, ``danger_zone``, ``alpaca_eval``: suites of answers, each with
-  its rules beside it (``ifeval_rules``, ``ifeval_text``, ``followbench_rules``, ``length_control``)
-- ``estimates``: rates over items with intervals; ``author_files``: files in the authors' formats
-- ``differences``, ``pairing``: reports beside each other, models item by item
-- ``warning``, ``budget``: the early warning and the guidance of Ratios
 
-A suite is a function (name, session) → section of the report. It opens no file by itself (the session
-reads records) and knows no terminal.
+Written answers, judged:
+
+- ``answers``: answers under evaluation, live or out of files
+- ``model_queries``: models asked many questions, failures counted
+- ``judge``: a judge, its codes and its account
+- ``judge_prompts``: what judges are asked
+- ``author_files``: files in the formats of the benchmarks' authors
+- ``ifeval``: instructions that rules can check
+- ``ifeval_rules``: those rules
+- ``ifeval_text``: how they count words and sentences, and tell languages
+- ``followbench``: constraints added level by level
+- ``followbench_rules``: the constraints that rules decide
+- ``mt_bench``: conversations of two turns, graded
+- ``danger_zone``: answers that are good and harmful at once
+- ``alpaca_eval``: win rates over a reference
+- ``length_control``: win rates as if answers were equally long
+- ``self_preference``: whether a judge prefers its own writing
+- ``pairwise_judge``: a judge of two texts, by the probability of its first token
+- ``agreement``: preferences of other judges
+
+Reports beside each other:
+
+- ``differences``: figures of reports
+- ``paired_comparison``: models item by item
+- ``early_warning``: calibration that gets worse before accuracy does (Ratios)
+- ``budget``: how much synthetic data a loss allows (Ratios)
+- ``mixtures``: the form of a loss over shares of synthetic data
 """

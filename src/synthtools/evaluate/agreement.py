@@ -9,7 +9,7 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.evaluate.calibration import draw_of
-from synthtools.evaluate.session import Session
+from synthtools.evaluate.evaluator import Evaluator
 from synthtools.measure.bootstrap import intervals
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _agreement(pairs: list[tuple[float, float]]) -> dict[str, Any]:
     return found | {"agreement": same / n, "kappa": kappa}
 
 
-def judgments(session: Session, path: str) -> Judgments:
+def judgments(evaluator: Evaluator, path: str) -> Judgments:
     """Reads judgments: the fields ``judge``, ``prompt_id``, ``model``, ``reference``, ``preference``
     (1: the reference, 2: the model, 0: a draw), and perhaps ``model_family``.
 
@@ -154,7 +154,7 @@ def judgments(session: Session, path: str) -> Judgments:
         SynthError: there are none.
     """
     found = Judgments()
-    for record in session.records(path, wrong, limited=False):
+    for record in evaluator.records(path, wrong, limited=False):
         found.keys.append(tuple(str(record[name]) for name in _FIELDS[:4]))  # type: ignore[arg-type]
         found.family.append(str(record.get("model_family") or record["model"]))
         value = record["preference"]

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from synthtools.draws import lane_of, record_uniforms
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError
 from synthtools.evaluate import agreement, answers, judge_prompts
 from synthtools.evaluate.data import file_of
 from synthtools.evaluate.estimates import Ratios, together
-from synthtools.evaluate.judging import Judge, Question, Verdict, choice, said
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.judge import Judge, Question, Verdict, choice, said
 from synthtools.evaluate.length_control import fit
-from synthtools.evaluate.session import Session, Wanted
 from synthtools.records.identity import hashes
 
 FIGURES = ("win_rate", "wins", "losses")
@@ -28,19 +28,16 @@ PROMPTS = (judge_prompts.BETTER,)
 _ONE_SIDED = 0.05
 
 
-def files(name: str, wanted: Wanted) -> list[str]:
+def files(name: str, options: EvaluationOptions) -> list[str]:
     """The prompts, the answers, the reference's answers, the preferences."""
-    if wanted.judgments:
-        return [wanted.judgments, *wanted.answers]
-    if wanted.asking.reference is None:
-        raise UsageError(
-            f"--suite {name} needs --reference FILE: the answers that the model's are compared with"
-        )
-    return [_data(wanted), wanted.asking.reference, *wanted.answers]
+    if options.judgments:
+        return [options.judgments, *options.answers]
+    assert options.reference is not None
+    return [_data(options), options.reference, *options.answers]
 
 
-def _data(wanted: Wanted) -> str:
-    return file_of(wanted, "alpaca_eval", ("alpaca_eval_prompts", "alpaca_eval"), ("prompts",))
+def _data(options: EvaluationOptions) -> str:
+    return file_of(options, "alpaca_eval", ("alpaca_eval_prompts", "alpaca_eval"), ("prompts",))
 
 
 def wrong(record: dict[str, Any]) -> str | None:
@@ -50,7 +47,7 @@ def wrong(record: dict[str, Any]) -> str | None:
     return 'no text in the field "prompt" (or "instruction")'
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Compares answers with the reference's.
 
     Returns:
@@ -59,23 +56,23 @@ def run(name: str, session: Session) -> dict[str, Any]:
         verdict in both orders), ``first_preferred`` (share of verdicts for what stood first) and
         mean lengths; ``judge``; ``dropped``.
     """
-    wanted = session.wanted
-    if wanted.judgments:
-        return _read(name, session)
+    options = evaluator.options
+    if options.judgments:
+        return _read(name, evaluator)
     items = []
-    for record in session.records(_data(wanted), wrong):
+    for record in evaluator.records(_data(options), wrong):
         prompt = record.get("prompt") or record["instruction"]
         items.append(answers.Item(str(record["id"]), (prompt,)))
-    references = answers.from_files(session, [wanted.asking.reference or ""], items)
+    references = answers.from_files(evaluator, [options.reference or ""], items)
     if len(references) > 1:
         raise SynthError(
-            f"{wanted.asking.reference}: answers of {len(references)} models "
+            f"{options.reference}: answers of {len(references)} models "
             f"({', '.join(one.model for one in references[:3])}, …); a reference is one"
         )
     reference = references[0]
-    found = answers.answered(session, name, items)
-    judge = session.judging_of(name)
-    judged = [_judged(judge, one, reference, items, wanted.seed) for one in found]
+    found = answers.answered(evaluator, name, items)
+    judge = evaluator.answer_judge()
+    judged = [_judged(judge, one, reference, items, options.seed) for one in found]
     whole = [
         all(pair is not None and all(v.value is not None for v in pair[1]) for pair in row)
         for row in zip(*judged, strict=True)
@@ -104,10 +101,10 @@ def run(name: str, session: Session) -> dict[str, Any]:
                 table[item.id] = preference
                 lengths[one.model, item.id] = len(mine[0]) - len(theirs[0])
                 counted.append((model_first, verdicts))
-        session.samples(name, rows)
+        evaluator.samples(name, rows)
         preferences[one.model] = table
         models.append({**one.account(), **_orders(counted)})
-    section = _section(name, wanted, preferences, lengths, models)
+    section = _section(name, options, preferences, lengths, models)
     return section | {
         "n": sum(whole),
         "reference": reference.model,
@@ -121,8 +118,8 @@ _Pair = tuple[tuple[bool, bool], tuple[Verdict, Verdict]]
 
 def _judged(
     judge: Judge,
-    one: answers.Answered,
-    reference: answers.Answered,
+    one: answers.ModelAnswers,
+    reference: answers.ModelAnswers,
     items: Sequence[answers.Item],
     seed: int,
 ) -> list[_Pair | None]:
@@ -182,7 +179,7 @@ def _orders(pairs: Sequence[_Pair]) -> dict[str, Any]:
 
 def _section(
     name: str,
-    wanted: Wanted,
+    options: EvaluationOptions,
     preferences: dict[str, dict[str, float]],
     lengths: dict[tuple[str, str], float],
     models: list[dict[str, Any]],
@@ -196,10 +193,10 @@ def _section(
             ratios.add("wins", prompt, value > 0.5)
             ratios.add("losses", prompt, value < 0.5)
         figures[model], ends[model] = ratios.estimate(
-            FIGURES, {}, wanted.resamples, wanted.seed, name
+            FIGURES, {}, options.bootstrap, options.seed, name
         )
     control = None
-    if wanted.asking.length_controlled:
+    if options.length_controlled:
         control = _controlled(preferences, lengths, figures)
     for row in models:
         row["figures"] = figures[row["model"]]
@@ -245,45 +242,41 @@ def _controlled(
     return {"preferences": len(rows), "phi": found.phi, "one_sided": sided}
 
 
-def _read(name: str, session: Session) -> dict[str, Any]:
+def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """The section out of preferences in AlpacaEval's scale: 1 the reference's, 2 the model's, 0 neither."""
-    wanted = session.wanted
+    options = evaluator.options
     tables: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    for record in session.records(wanted.judgments or "", agreement.wrong, limited=False):
+    for record in evaluator.records(options.judgments or "", agreement.wrong, limited=False):
         key = str(record["judge"]), str(record["reference"])
         if record["model"] != record["reference"]:
             table = tables.setdefault(key, {}).setdefault(str(record["model"]), {})
             table[str(record["prompt_id"])] = (record["preference"] or 1.5) - 1
     if not tables:
-        raise SynthError(f"{wanted.judgments}: holds no preferences")
+        raise SynthError(f"{options.judgments}: holds no preferences")
     (judge, reference), preferences = max(tables.items(), key=lambda item: len(item[1]))
     others = [" over ".join(key) for key in tables if key != (judge, reference)]
     if others:
-        session.tell(
-            f"{wanted.judgments}: took {judge} over {reference}, left out {', '.join(others)}"
+        evaluator.tell(
+            f"{options.judgments}: took {judge} over {reference}, left out {', '.join(others)}"
         )
     lengths: dict[tuple[str, str], float] = {}
-    if wanted.asking.length_controlled:
-        lengths = _lengths(session, reference)
+    if options.length_controlled:
+        lengths = _lengths(evaluator, reference)
     models = [{"model": model} for model in preferences]
-    section = _section(name, wanted, preferences, lengths, models)
+    section = _section(name, options, preferences, lengths, models)
     return section | {
         "n": len({prompt for table in preferences.values() for prompt in table}),
         "reference": reference,
-        "judge": {"model": judge, "from": wanted.judgments},
+        "judge": {"model": judge, "from": options.judgments},
         "left_out": others,
     }
 
 
-def _lengths(session: Session, reference: str) -> dict[tuple[str, str], float]:
+def _lengths(evaluator: Evaluator, reference: str) -> dict[tuple[str, str], float]:
     """Characters of each answer minus the reference's, out of ``--answers``."""
-    if not session.wanted.answers:
-        raise UsageError(
-            "--length-controlled with --judgments needs --answers FILE, for the lengths"
-        )
     size: dict[tuple[str, str], int] = {}
-    for path in session.wanted.answers:
-        for record in session.records(path, answers.wrong, limited=False):
+    for path in evaluator.options.answers:
+        for record in evaluator.records(path, answers.wrong, limited=False):
             turns = answers.turns_of(record)
             if turns and "prompt_id" in record and record.get("model"):
                 size[str(record["model"]), str(record["prompt_id"])] = len(turns[0])

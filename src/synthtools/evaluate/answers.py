@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synthtools.errors import SynthError
-from synthtools.evaluate.asking import Reasons, ask
+from synthtools.evaluate.model_queries import FailureCounts, ask
 
 if TYPE_CHECKING:
-    from synthtools.evaluate.session import Session
+    from synthtools.evaluate.evaluator import Evaluator
 
 _PROMPTS = ("prompt", "instruction", "prompt_new")
 _MODELS = ("model", "model_id", "generator")
@@ -37,7 +37,7 @@ class Item(NamedTuple):
 
 
 @dataclass
-class Answered:
+class ModelAnswers:
     """A model's answers.
 
     Attributes:
@@ -50,7 +50,7 @@ class Answered:
 
     model: str
     turns: list[tuple[str, ...] | None]
-    problems: Reasons = field(default_factory=Reasons)
+    problems: FailureCounts = field(default_factory=FailureCounts)
     cut: int = 0
     live: bool = False
 
@@ -66,15 +66,17 @@ class Answered:
         }
 
 
-def answered(session: Session, suite: str, items: Sequence[Item]) -> list[Answered]:
+def answered(evaluator: Evaluator, suite: str, items: Sequence[Item]) -> list[ModelAnswers]:
     """The answers to be evaluated: those of ``--answers`` and those of the model.
 
     Raises:
         SynthError: a file has no answer to any of the items.
     """
-    found = from_files(session, session.wanted.answers, items) if session.wanted.answers else []
-    if session.settings is not None:
-        found.append(_live(session, suite, items))
+    found = (
+        from_files(evaluator, evaluator.options.answers, items) if evaluator.options.answers else []
+    )
+    if evaluator.model_settings is not None:
+        found.append(_live(evaluator, suite, items))
     names = Counter(one.model for one in found)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
@@ -82,7 +84,9 @@ def answered(session: Session, suite: str, items: Sequence[Item]) -> list[Answer
     return found
 
 
-def from_files(session: Session, paths: Sequence[str], items: Sequence[Item]) -> list[Answered]:
+def from_files(
+    evaluator: Evaluator, paths: Sequence[str], items: Sequence[Item]
+) -> list[ModelAnswers]:
     """Answers out of files, by model in the order in which they come; the first counts where a model
     answers an item twice.
 
@@ -94,12 +98,12 @@ def from_files(session: Session, paths: Sequence[str], items: Sequence[Item]) ->
         names = {("text", item.turns[0]), ("id", item.id)}
         for name in names | ({("key", item.key)} if item.key is not None else set()):
             places.setdefault(name, []).append(place)
-    found: dict[str, Answered] = {}
+    found: dict[str, ModelAnswers] = {}
     for path in paths:
         stem = Path(path).name.split(".")[0]
-        for record in session.records(path, wrong, limited=False):
+        for record in evaluator.records(path, wrong, limited=False):
             model = next((str(record[name]) for name in _MODELS if record.get(name)), stem)
-            one = found.setdefault(model, Answered(model, [None] * len(items)))
+            one = found.setdefault(model, ModelAnswers(model, [None] * len(items)))
             for place in _places(record, places):
                 if one.turns[place] is None:
                     one.turns[place] = turns_of(record)
@@ -160,11 +164,11 @@ def wrong(record: dict[str, Any]) -> str | None:
     return None
 
 
-def _live(session: Session, suite: str, items: Sequence[Item]) -> Answered:
+def _live(evaluator: Evaluator, suite: str, items: Sequence[Item]) -> ModelAnswers:
     from synthtools.lm.generation import LENGTH, Prompt
 
-    generator = session.answering()
-    one = Answered(generator.name, [None] * len(items), live=True)
+    generator = evaluator.answer_generator()
+    one = ModelAnswers(generator.name, [None] * len(items), live=True)
     said: list[list[str]] = [[] for _ in items]
     for turn in range(max(len(item.turns) for item in items)):
         asked = [
@@ -182,7 +186,7 @@ def _live(session: Session, suite: str, items: Sequence[Item]) -> Answered:
                     messages.append({"role": "assistant", "content": assistant})
             key = f"{suite}\0{item.id}\0{turn}".encode("utf-8", "surrogatepass")
             prompts.append(Prompt(key, messages=tuple(messages)))
-        for place, answer in zip(asked, ask(generator, prompts, session.trouble), strict=True):
+        for place, answer in zip(asked, ask(generator, prompts, evaluator.failure), strict=True):
             if answer.error is not None:
                 one.problems.add(answer.error)
                 continue
@@ -194,7 +198,7 @@ def _live(session: Session, suite: str, items: Sequence[Item]) -> Answered:
     return one
 
 
-def complete(answers: Sequence[Answered]) -> list[bool]:
+def complete(answers: Sequence[ModelAnswers]) -> list[bool]:
     """Which items have an answer of every model: the others count for none."""
     return [
         all(turns is not None for turns in found)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthtools.errors import OutputExistsError
-from synthtools.evaluate.answers import Answered, Item
+from synthtools.evaluate.answers import Item, ModelAnswers
 from synthtools.records.files import write_whole
 from synthtools.records.jsonl import json_bytes
 
@@ -43,7 +43,7 @@ def followbench(answer: str, prompt: str) -> dict[str, Any]:
     return {"prompt_new": prompt, "choices": [{"message": {"content": answer}}]}
 
 
-def fastchat_answers(one: Answered, items: Sequence[Item]) -> list[dict[str, Any]]:
+def fastchat_answers(one: ModelAnswers, items: Sequence[Item]) -> list[dict[str, Any]]:
     """Lines of FastChat's ``model_answer/<model>.jsonl``. Times are 0: equal answers, equal bytes."""
     rows = []
     for item, turns in zip(items, one.turns, strict=True):

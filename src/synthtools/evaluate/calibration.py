@@ -31,7 +31,7 @@ _FIGURES = ("accuracy", "accuracy_norm", "ece", "ece_mass", "mce", "brier", "nll
 
 
 @dataclass(frozen=True)
-class Answers:
+class ChoiceScores:
     """What a model made of questions; arrays over items.
 
     Attributes:
@@ -51,7 +51,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ItemScores:
     """Items by their figures, float64 [items] each.
 
     Attributes:
@@ -68,7 +68,7 @@ class Judged:
     predicted: np.ndarray
 
 
-def judged(answers: Answers, temperature: float = 1.0) -> Judged:
+def judged(answers: ChoiceScores, temperature: float = 1.0) -> ItemScores:
     """The figures of each item."""
     size = len(answers)
     right, norm, confidence, brier, nll = (np.empty(size) for _ in range(5))
@@ -85,7 +85,7 @@ def judged(answers: Answers, temperature: float = 1.0) -> Judged:
         confidence[i] = p[best]
         nll[i] = mass - shifted[gold]
         brier[i] = float(np.square(p).sum()) - 2 * p[gold] + 1
-    return Judged(right, norm, confidence, brier, nll, predicted)
+    return ItemScores(right, norm, confidence, brier, nll, predicted)
 
 
 def width_bins(confidence: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def errors(bins: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> tuple
     return float((n * gaps).sum() / n.sum()), float(gaps.max())
 
 
-def figures(found: Judged) -> dict[str, float]:
+def figures(found: ItemScores) -> dict[str, float]:
     """Accuracy and calibration over items; at least one."""
     wide = errors(width_bins(found.confidence), found.confidence, found.right)
     mass = errors(mass_bins(found.confidence), found.confidence, found.right)
@@ -136,9 +136,9 @@ def figures(found: Judged) -> dict[str, float]:
     }
 
 
-def chosen(found: Judged, which: np.ndarray) -> Judged:
+def chosen(found: ItemScores, which: np.ndarray) -> ItemScores:
     """Some of the items, by index or mask."""
-    return Judged(*(getattr(found, name)[which] for name in Judged.__dataclass_fields__))
+    return ItemScores(*(getattr(found, name)[which] for name in ItemScores.__dataclass_fields__))
 
 
 def draw_of(seed: int, name: str) -> np.random.Generator:
@@ -146,7 +146,7 @@ def draw_of(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
 
 
-def bootstrap(found: Judged, resamples: int, seed: int) -> dict[str, list[float] | None]:
+def bootstrap(found: ItemScores, resamples: int, seed: int) -> dict[str, list[float] | None]:
     """95 % intervals of ``figures`` from resamples of the items."""
     size = len(found.right)
     if size < 2 or not resamples:
@@ -162,7 +162,7 @@ def bootstrap(found: Judged, resamples: int, seed: int) -> dict[str, list[float]
     return intervals(list(_FIGURES), table, estimate)
 
 
-def fitted_temperature(answers: Answers) -> float:
+def fitted_temperature(answers: ChoiceScores) -> float:
     """The temperature T that makes Σ −ln softmax(logprobs / T)_gold least (Guo et al. 2017).
 
     The sum is convex in 1/T, so that the minimum is the only one; between 0.01 and 100.
@@ -184,7 +184,7 @@ def fitted_temperature(answers: Answers) -> float:
     return float(np.exp(-found.x))
 
 
-def scaling(answers: Answers, seed: int) -> dict[str, Any] | None:
+def scaling(answers: ChoiceScores, seed: int) -> dict[str, Any] | None:
     """A temperature fitted on one half of the items and measured on the other [ours].
 
     Which half an item falls into depends on the seed and its key alone.
@@ -211,9 +211,9 @@ def scaling(answers: Answers, seed: int) -> dict[str, Any] | None:
     }
 
 
-def part(answers: Answers, which: np.ndarray) -> Answers:
+def part(answers: ChoiceScores, which: np.ndarray) -> ChoiceScores:
     """Some of the items, by index."""
-    return Answers(
+    return ChoiceScores(
         [answers.logprobs[i] for i in which],
         answers.gold[which],
         [answers.lengths[i] for i in which],
@@ -221,7 +221,7 @@ def part(answers: Answers, which: np.ndarray) -> Answers:
     )
 
 
-def section(answers: Answers, resamples: int, seed: int) -> tuple[dict[str, Any], Judged]:
+def section(answers: ChoiceScores, resamples: int, seed: int) -> tuple[dict[str, Any], ItemScores]:
     """The part of a report that a set of questions gets, and its items."""
     found = judged(answers)
     return {
@@ -235,7 +235,7 @@ def section(answers: Answers, resamples: int, seed: int) -> tuple[dict[str, Any]
     }, found
 
 
-def _rows(bins: np.ndarray, found: Judged, edges: np.ndarray | None) -> list[dict[str, Any]]:
+def _rows(bins: np.ndarray, found: ItemScores, edges: np.ndarray | None) -> list[dict[str, Any]]:
     n, said, hit = reliability(bins, found.confidence, found.right)
     rows = []
     for b in range(BINS):

@@ -11,46 +11,46 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import calibration, tasks
-from synthtools.evaluate.calibration import Answers, Judged
-from synthtools.evaluate.likelihood import Asked, Likelihoods, likelihoods
-from synthtools.evaluate.pairing import doc_hash
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.calibration import ChoiceScores, ItemScores
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.likelihood import Continuations, Likelihoods, likelihoods
+from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.evaluate.shots import Shots, split_of
 from synthtools.records.identity import hashes
 
 
-def task_of(name: str, wanted: Wanted) -> tasks.Task:
+def task_of(name: str, options: EvaluationOptions) -> tasks.Task:
     """A suite's task, with the number of examples that the options ask for."""
     task = tasks.shipped().get(name) or tasks.load(name)
-    return task if wanted.shots is None else replace(task, shots=wanted.shots)
+    return task if options.shots is None else replace(task, shots=options.shots)
 
 
-def files(name: str, wanted: Wanted) -> list[str]:
+def files(name: str, options: EvaluationOptions) -> list[str]:
     """The files of a task's items and examples."""
-    assert wanted.data is not None
-    task = task_of(name, wanted)
-    split = split_of(task, wanted.data) if task.shots else None
-    return [tasks.files_of(task, wanted.data), *([split] if split else [])]
+    assert options.data is not None
+    task = task_of(name, options)
+    split = split_of(task, options.data) if task.shots else None
+    return [tasks.files_of(task, options.data), *([split] if split else [])]
 
 
-def examples(task: tasks.Task, session: Session) -> Shots:
+def examples(task: tasks.Task, evaluator: Evaluator) -> Shots:
     """The examples of a task."""
-    data = session.wanted.data
+    data = evaluator.options.data
     if not task.shots or data is None:
         return Shots(task, [])
     split = split_of(task, data)
     path = split or tasks.files_of(task, data)
     if split is None:
-        session.tell(
+        evaluator.tell(
             f"{task.name}: {data} holds no split of examples ({', '.join(task.shots_split)}); the {task.shots} "
             f"examples before each question are other items of {path} (--shots 0 takes none)"
         )
     own = split is None
-    found = session.records(path, lambda r: tasks.wrong(task, r, solved=True), False, again=own)
+    found = evaluator.records(path, lambda r: tasks.wrong(task, r, solved=True), False, again=own)
     return Shots(task, found, other_items=own)
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Asks the questions of a task.
 
     Returns:
@@ -59,19 +59,19 @@ def run(name: str, session: Session) -> dict[str, Any]:
         ``truncated`` (questions whose beginning the context did not hold), ``by`` (accuracy of each
         value of the task's field ``by``), and what ``Shots.account`` says.
     """
-    task = task_of(name, session.wanted)
-    assert session.wanted.data is not None
-    path = tasks.files_of(task, session.wanted.data)
-    model = session.model()
-    shots = examples(task, session)
+    task = task_of(name, evaluator.options)
+    assert evaluator.options.data is not None
+    path = tasks.files_of(task, evaluator.options.data)
+    model = evaluator.model()
+    shots = examples(task, evaluator)
     ids: list[Any] = []
     texts: list[str] = []
     groups: list[Any] = []
     gold: list[int] = []
     lengths: list[list[int]] = []
 
-    def asked() -> Iterator[Asked]:
-        for record in session.records(path, lambda r: tasks.wrong(task, r)):
+    def asked() -> Iterator[Continuations]:
+        for record in evaluator.records(path, lambda r: tasks.wrong(task, r)):
             question = tasks.question(task, record, shots.before(record))
             ids.append(record["id"])
             bare = tasks.question(task, record, "")
@@ -79,19 +79,19 @@ def run(name: str, session: Session) -> dict[str, Any]:
             groups.append(record.get(task.by or ""))
             gold.append(question.gold)
             lengths.append(question.lengths)
-            yield Asked(question.prompts, question.endings)
+            yield Continuations(question.prompts, question.endings)
 
     found = list(likelihoods(model, asked()))
     if not found:
         raise SynthError(f"{path}: holds no item of --suite {name}")
     answers = answers_of(found, gold, lengths, ids)
-    wanted = session.wanted
-    result, items = calibration.section(answers, wanted.resamples, wanted.seed)
+    options = evaluator.options
+    result, items = calibration.section(answers, options.bootstrap, options.seed)
     subjects = groups if task.by else None
-    session.samples(name, sample_rows(ids, answers, items, texts, subjects))
+    evaluator.samples(name, sample_rows(ids, answers, items, texts, subjects))
     cut = sum(one.cut > 0 for one in found)
     if cut:
-        session.tell(
+        evaluator.tell(
             f"{name}: {cut} of {len(found)} questions do not fit into the context; their beginnings "
             "were left out (--shots takes fewer examples)"
         )
@@ -118,9 +118,9 @@ PER_ITEM = {
 
 def answers_of(
     found: list[Likelihoods], gold: list[int], lengths: list[list[int]], ids: list[Any]
-) -> Answers:
-    """Answers in the form that calibration takes."""
-    return Answers(
+) -> ChoiceScores:
+    """ChoiceScores in the form that calibration takes."""
+    return ChoiceScores(
         [one.logprobs for one in found],
         np.array(gold, np.int64),
         [np.array(one, np.float64) for one in lengths],
@@ -130,15 +130,15 @@ def answers_of(
 
 def sample_rows(
     ids: list[Any],
-    answers: Answers,
-    items: Judged,
+    answers: ChoiceScores,
+    items: ItemScores,
     texts: list[str],
     subjects: list[Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The samples: what the model said of each item.
 
     Args:
-        texts: hashes of the items' texts (see ``pairing.doc_hash``).
+        texts: hashes of the items' texts (see ``paired_comparison.doc_hash``).
     """
     for i, key in enumerate(ids):
         yield {
@@ -156,7 +156,7 @@ def sample_rows(
         }
 
 
-def _by(keys: list[Any], items: Judged) -> dict[str, dict[str, float]]:
+def _by(keys: list[Any], items: ItemScores) -> dict[str, dict[str, float]]:
     groups: dict[str, list[int]] = {}
     for index, key in enumerate(keys):
         groups.setdefault(str(key), []).append(index)

@@ -18,8 +18,8 @@ from synthtools.errors import SynthError
 from synthtools.evaluate import answers, judge_prompts
 from synthtools.evaluate.data import file_of
 from synthtools.evaluate.estimates import Ratios, together
-from synthtools.evaluate.judging import Question, Verdict, rating, said
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.judge import Question, Verdict, rating, said
 
 GRADES = (1, 2, 3, 4, 5)
 ZONE = 4
@@ -55,22 +55,22 @@ def refuses(answer: str) -> bool:
     return _REFUSAL.search(start) is not None
 
 
-def files(name: str, wanted: Wanted) -> list[str]:
+def files(name: str, options: EvaluationOptions) -> list[str]:
     """The prompts and the answers."""
-    return [*(path for _, path in _data(wanted)), *wanted.answers]
+    return [*(path for _, path in _data(options)), *options.answers]
 
 
-def _data(wanted: Wanted) -> list[tuple[str, str]]:
+def _data(options: EvaluationOptions) -> list[tuple[str, str]]:
     """(kind, file) of the prompts; harmless ones may be absent."""
     found = [
         (
             KINDS[0],
-            file_of(wanted, "danger-zone", ("advbench", "harmful"), ("harmful_behaviors", "test")),
+            file_of(options, "danger-zone", ("advbench", "harmful"), ("harmful_behaviors", "test")),
         )
     ]
     try:
         path = file_of(
-            wanted, "danger-zone", ("alpaca_eval_prompts", "harmless"), ("prompts", "test")
+            options, "danger-zone", ("alpaca_eval_prompts", "harmless"), ("prompts", "test")
         )
     except SynthError:
         return found
@@ -82,7 +82,7 @@ def wrong(record: dict[str, Any]) -> str | None:
     return None if isinstance(record.get("prompt"), str) else 'no text in the field "prompt"'
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Grades the answers.
 
     Returns:
@@ -90,21 +90,21 @@ def run(name: str, session: Session) -> dict[str, Any]:
         quality and harmfulness how many answers of which model and kind; ``composition`` of the
         zone, each model's share of it; ``judge``, its account; ``dropped``.
     """
-    wanted = session.wanted
+    options = evaluator.options
     items: list[answers.Item] = []
     kinds: list[str] = []
     seen: set[str] = set()
-    for kind, path in _data(wanted):
+    for kind, path in _data(options):
         # A file of both says so in its records.
-        for record in session.records(path, wrong):
+        for record in evaluator.records(path, wrong):
             # Two files without ids number their records alike.
             name_of = str(record["id"])
             name_of = f"{kind}/{name_of}" if name_of in seen else name_of
             seen.add(name_of)
             items.append(answers.Item(name_of, (record["prompt"],)))
             kinds.append(record["kind"] if record.get("kind") in KINDS else kind)
-    found = answers.answered(session, name, items)
-    judge = session.judging_of(name)
+    found = answers.answered(evaluator, name, items)
+    judge = evaluator.answer_judge()
     grades = []
     for one in found:
         asked = [
@@ -141,9 +141,9 @@ def run(name: str, session: Session) -> dict[str, Any]:
                     ratios.add(figure, item.id, row[figure])
                 ratios.add(f"zone_{kind}", item.id, row["zone"])
                 ratios.add(f"refused_{kind}", item.id, row["refused"])
-        session.samples(name, rows)
+        evaluator.samples(name, rows)
         figures[one.model], ends[one.model] = ratios.estimate(
-            FIGURES, {}, wanted.resamples, wanted.seed, name
+            FIGURES, {}, options.bootstrap, options.seed, name
         )
         models.append({**one.account(), "figures": figures[one.model]})
     all_figures, all_ends = together(figures, ends)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from synthtools.errors import UsageError
-from synthtools.evaluate.session import Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions
 from synthtools.evaluate.tasks import found_in
 
 
-def file_of(wanted: Wanted, suite: str, names: tuple[str, ...], splits: tuple[str, ...]) -> str:
+def file_of(
+    options: EvaluationOptions, suite: str, names: tuple[str, ...], splits: tuple[str, ...]
+) -> str:
     """A file in the data directory.
 
     Args:
@@ -16,8 +17,6 @@ def file_of(wanted: Wanted, suite: str, names: tuple[str, ...], splits: tuple[st
 
     Raises:
         SynthError: it is not there.
-        UsageError: no directory was named.
     """
-    if wanted.data is None:
-        raise UsageError(f"--suite {suite} needs --data DIR")
-    return found_in(wanted.data, names, splits, suite)
+    assert options.data is not None
+    return found_in(options.data, names, splits, suite)

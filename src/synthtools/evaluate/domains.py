@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from synthtools.evaluate.pairing import doc_hash
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.lm.scores import Request
 from synthtools.measure.perplexity import Summary
 from synthtools.measure.scoring import scored
@@ -32,27 +32,27 @@ _AVERAGES = (
 )
 
 
-def files(name: str, wanted: Wanted) -> list[str]:
+def files(name: str, options: EvaluationOptions) -> list[str]:
     """The domains' files."""
-    return [path for _, path in wanted.valid]
+    return [path for _, path in options.valid]
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Scores the domains.
 
     Returns:
         ``domains`` (a row each: documents, tokens, bytes, nll in nats a token, perplexity,
         bits_per_byte) and as ``figures`` their macro and micro averages.
     """
-    model = session.model()
+    model = evaluator.model()
     rows = []
-    for domain, path in session.wanted.valid:
+    for domain, path in evaluator.options.valid:
         summary = Summary()
-        batches = (require_text(b, _TEXT, session.rejects) for b in session.batches(path))
+        batches = (require_text(b, _TEXT, evaluator.rejects) for b in evaluator.batches(path))
         for item in scored(batches, model, Request(), _TEXT):
             summary.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])
             ids = item.batch.column(ID_FIELD)
-            session.samples(
+            evaluator.samples(
                 name,
                 (
                     {

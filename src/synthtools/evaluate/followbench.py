@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from synthtools.evaluate import answers, author_files, followbench_rules, judge_prompts
 from synthtools.evaluate.data import file_of
 from synthtools.evaluate.estimates import Ratios, together
-from synthtools.evaluate.judging import Judge, Question, Verdict, said, yes_no
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.judge import Judge, Question, Verdict, said, yes_no
 
 LEVELS = (1, 2, 3, 4, 5)
 TYPES = ("content", "situation", "style", "format", "example", "mixed")
@@ -52,13 +52,13 @@ class Instruction(NamedTuple):
         return followbench_rules.has_rule(self.kind, self.origin, self.example)
 
 
-def files(name: str, wanted: Wanted) -> list[str]:
+def files(name: str, options: EvaluationOptions) -> list[str]:
     """The instructions and the answers."""
-    return [_data(wanted), *wanted.answers]
+    return [_data(options), *options.answers]
 
 
-def _data(wanted: Wanted) -> str:
-    return file_of(wanted, "followbench", ("followbench_en", "followbench"), ("all", "test"))
+def _data(options: EvaluationOptions) -> str:
+    return file_of(options, "followbench", ("followbench_en", "followbench"), ("all", "test"))
 
 
 def wrong(record: dict[str, Any]) -> str | None:
@@ -74,10 +74,10 @@ def wrong(record: dict[str, Any]) -> str | None:
     return None
 
 
-def instructions(session: Session) -> list[Instruction]:
+def instructions(evaluator: Evaluator) -> list[Instruction]:
     """The instructions of levels 1 to 5; the limit counts them."""
     paths: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)
-    records = list(session.records(_data(session.wanted), wrong, limited=False))
+    records = list(evaluator.records(_data(evaluator.options), wrong, limited=False))
     for record in records:
         group = record["constraint_type"], record["example_id"]
         paths[group][record["level"]] = record["prompt"]
@@ -91,7 +91,7 @@ def instructions(session: Session) -> list[Instruction]:
             found.append(
                 Instruction(str(record["id"]), kind, example, origin, level, target, steps)
             )
-    return found[: session.wanted.limit]
+    return found[: evaluator.options.limit]
 
 
 def _question(model: str, instruction: Instruction, answer: str) -> Question:
@@ -107,7 +107,7 @@ def _question(model: str, instruction: Instruction, answer: str) -> Question:
     )
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Judges the answers.
 
     Returns:
@@ -115,14 +115,14 @@ def run(name: str, session: Session) -> dict[str, Any]:
         type and level (``types``); ``judge``, its account; ``dropped``, instructions left out for
         all models because one of them has no answer or no readable verdict.
     """
-    asked = instructions(session)
+    asked = instructions(evaluator)
     items = [answers.Item(one.id, (one.path[-1],)) for one in asked]
-    found = answers.answered(session, name, items)
-    _write(session, asked, found)
-    judge = session.judging_of(name) if any(not one.ruled for one in asked) else None
+    found = answers.answered(evaluator, name, items)
+    _write(evaluator, asked, found)
+    judge = evaluator.answer_judge() if any(not one.ruled for one in asked) else None
     verdicts = [_verdicts(judge, one, asked) for one in found]
     whole = [all(kept is not None for kept, _ in row) for row in zip(*verdicts, strict=True)]
-    wanted = session.wanted
+    options = evaluator.options
     models, figures, ends = [], {}, {}
     for one, judged in zip(found, verdicts, strict=True):
         rows, kept = [], {}
@@ -144,8 +144,8 @@ def run(name: str, session: Session) -> dict[str, Any]:
             rows.append(row | (said(verdict) if verdict else {}))
             if counts and flags is not None:
                 kept[instruction.group, instruction.level] = flags
-        session.samples(name, rows)
-        figures[one.model], ends[one.model], types = _figures(kept, wanted, name)
+        evaluator.samples(name, rows)
+        figures[one.model], ends[one.model], types = _figures(kept, options, name)
         models.append({**one.account(), "figures": figures[one.model], "types": types})
     all_figures, all_ends = together(figures, ends)
     return {
@@ -165,7 +165,7 @@ _Judged = tuple[list[bool] | None, Verdict | None]
 
 
 def _verdicts(
-    judge: Judge | None, one: answers.Answered, asked: Sequence[Instruction]
+    judge: Judge | None, one: answers.ModelAnswers, asked: Sequence[Instruction]
 ) -> list[_Judged]:
     """Of each instruction: which constraints are kept (a rule's word counts for all), and the judge's
     verdict; None where there is none."""
@@ -189,7 +189,7 @@ def _verdicts(
 
 
 def _figures(
-    kept: dict[tuple[tuple[str, int], int], list[bool]], wanted: Wanted, name: str
+    kept: dict[tuple[tuple[str, int], int], list[bool]], options: EvaluationOptions, name: str
 ) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     ratios = Ratios()
     cells = Ratios()
@@ -211,7 +211,7 @@ def _figures(
         kind: [f"{kind}_level_{level}" for level in LEVELS if level in held]
         for kind in (("hsr", "ssr") if held else ())
     }
-    found, ends = ratios.estimate([*by_level, "csl"], means, wanted.resamples, wanted.seed, name)
+    found, ends = ratios.estimate([*by_level, "csl"], means, options.bootstrap, options.seed, name)
     order = ["hsr", "ssr", "csl", *by_level]
     names = [f"{kind} {t} {n}" for kind in ("hsr", "ssr") for t in TYPES for n in LEVELS]
     table = cells.estimate([*names, *(f"csl {t}" for t in TYPES)], {}, 0, 0, name)[0]
@@ -229,10 +229,10 @@ def _figures(
 
 
 def _write(
-    session: Session, asked: Sequence[Instruction], found: Sequence[answers.Answered]
+    evaluator: Evaluator, asked: Sequence[Instruction], found: Sequence[answers.ModelAnswers]
 ) -> None:
     """The answers as the authors' scripts read them, a file a model and type."""
-    directory = session.wanted.asking.files
+    directory = evaluator.options.author_files
     if directory is None:
         return
     for one in found:
@@ -243,4 +243,4 @@ def _write(
                 kinds[instruction.kind].append(line)
         for kind, rows in kinds.items():
             name = f"api_output\n{one.model}_{kind}_constraint.jsonl"
-            author_files.write(directory, name, rows, session.wanted.asking.force)
+            author_files.write(directory, name, rows, evaluator.options.force)

@@ -18,8 +18,8 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.evaluate import calibration
 from synthtools.evaluate.choices import PER_ITEM, answers_of, sample_rows
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.likelihood import Likelihoods, fitting, tokenised, total
-from synthtools.evaluate.session import Session, Wanted
 from synthtools.lm.generation import Prompt, Sampling
 from synthtools.lm.scores import Request
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PREFIX = "lm-eval:"
 
 
-def files(name: str, wanted: Wanted) -> list[str]:
+def files(name: str, options: EvaluationOptions) -> list[str]:
     """None: the harness reads its own.
 
     Raises:
@@ -42,7 +42,7 @@ def files(name: str, wanted: Wanted) -> list[str]:
     return []
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Runs a task or group of the harness.
 
     Args:
@@ -56,29 +56,29 @@ def run(name: str, session: Session) -> dict[str, Any]:
         SynthError: the harness is not installed, knows no such task, or cannot have its data.
     """
     task = name.removeprefix(PREFIX)
-    wanted = session.wanted
+    options = evaluator.options
     with _calm():
         from lm_eval.evaluator import simple_evaluate
         from lm_eval.tasks import TaskManager
 
-        own = wanted.task_files
+        own = options.task_files
         manager = TaskManager(include_path=own, include_defaults=own is None)
         if task not in manager.all_tasks:
             where = f"in {own}" if own else "of that name (--task-files DIR gives more)"
             raise SynthError(f"--suite {name}: lm-evaluation-harness has no task {where}")
         try:
             found = simple_evaluate(
-                model=harness_model(session),
+                model=harness_model(evaluator),
                 tasks=[task],
                 task_manager=manager,
-                num_fewshot=wanted.shots,
-                limit=wanted.limit,
+                num_fewshot=options.shots,
+                limit=options.limit,
                 bootstrap_iters=0,
                 log_samples=True,
-                random_seed=wanted.seed,
-                numpy_random_seed=wanted.seed,
-                torch_random_seed=wanted.seed,
-                fewshot_random_seed=wanted.seed,
+                random_seed=options.seed,
+                numpy_random_seed=options.seed,
+                torch_random_seed=options.seed,
+                fewshot_random_seed=options.seed,
             )
         except SynthError:
             raise
@@ -88,10 +88,10 @@ def run(name: str, session: Session) -> dict[str, Any]:
                 f"--suite {name}: lm-evaluation-harness could not run it ({type(error).__name__}: "
                 f"{line}); without a network its data must be local: --task-files DIR with dataset_path json"
             ) from error
-    return _section(name, found, session)
+    return _section(name, found, evaluator)
 
 
-def _section(name: str, found: dict[str, Any], session: Session) -> dict[str, Any]:
+def _section(name: str, found: dict[str, Any], evaluator: Evaluator) -> dict[str, Any]:
     several = len(found["results"]) > 1
     figures: dict[str, float] = {}
     parts: dict[str, Any] = {}
@@ -105,7 +105,7 @@ def _section(name: str, found: dict[str, Any], session: Session) -> dict[str, An
     for task, samples in found["samples"].items():
         count += len(samples)
         if samples and found["configs"][task]["output_type"] == "multiple_choice":
-            parts[task] = _calibration(name, task, samples, session)
+            parts[task] = _calibration(name, task, samples, evaluator)
     result: dict[str, Any] = {"kind": "lm-eval", "n": count, "figures": figures, "intervals": {}}
     for task, part in parts.items():
         before = f"{task}: " if several else ""
@@ -120,7 +120,7 @@ def _section(name: str, found: dict[str, Any], session: Session) -> dict[str, An
 
 
 def _calibration(
-    name: str, task: str, samples: list[dict[str, Any]], session: Session
+    name: str, task: str, samples: list[dict[str, Any]], evaluator: Evaluator
 ) -> dict[str, Any] | None:
     samples = sorted(samples, key=lambda sample: sample["doc_id"])
     found, gold, lengths = [], [], []
@@ -133,9 +133,11 @@ def _calibration(
         lengths.append([max(1, len(choice.removeprefix(" "))) for choice in choices])
     ids = [f"{task}-{sample['doc_id']}" for sample in samples]
     answers = answers_of(found, gold, lengths, ids)
-    result, items = calibration.section(answers, session.wanted.resamples, session.wanted.seed)
+    result, items = calibration.section(
+        answers, evaluator.options.bootstrap, evaluator.options.seed
+    )
     texts = [sample["doc_hash"] for sample in samples]
-    session.samples(name, sample_rows(ids, answers, items, texts))
+    evaluator.samples(name, sample_rows(ids, answers, items, texts))
     return result
 
 
@@ -162,27 +164,27 @@ def _calm() -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _sampling(wanted: dict[str, Any]) -> Sampling:
+def _sampling(options: dict[str, Any]) -> Sampling:
     """How the harness wants answers to be written."""
-    until = wanted.get("until") or []
+    until = options.get("until") or []
     return Sampling(
-        float(wanted.get("temperature") or 0.0) if wanted.get("do_sample") else 0.0,
-        float(wanted.get("top_p") or 1.0),
+        float(options.get("temperature") or 0.0) if options.get("do_sample") else 0.0,
+        float(options.get("top_p") or 1.0),
         None,
-        int(wanted.get("max_gen_toks") or 256),
+        int(options.get("max_gen_toks") or 256),
         tuple([until] if isinstance(until, str) else until),
     )
 
 
-def harness_model(session: Session) -> LM:
+def harness_model(evaluator: Evaluator) -> LM:
     """Our model as the harness takes one."""
     from lm_eval.api.model import LM
 
     class HarnessModel(LM):
-        """Requests of the harness, answered by the session's models."""
+        """Requests of the harness, answered by the evaluator's models."""
 
         def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
-            model = session.model()
+            model = evaluator.model()
             texts = tokenised(model, [request.args for request in requests])
             scores = model.score([fitting(text, model.capacity) for text in texts], Request(1))
             return [
@@ -192,7 +194,7 @@ def harness_model(session: Session) -> LM:
             ]
 
         def loglikelihood_rolling(self, requests: list[Any], **_: Any) -> list[float]:
-            model = session.model()
+            model = evaluator.model()
             texts = model.tokenise([request.args[0] for request in requests])
             return [total(score) for score in model.score(texts, Request())]
 
@@ -203,7 +205,7 @@ def harness_model(session: Session) -> LM:
                 ways.setdefault(_sampling(request.args[1]), []).append(place)
             for sampling, places in ways.items():
                 prompts = (Prompt(b"%d" % place, requests[place].args[0]) for place in places)
-                answers = session.generator(sampling).generate(prompts)
+                answers = evaluator.generator(sampling).generate(prompts)
                 for place, answer in zip(places, answers, strict=True):
                     if answer.error is not None:
                         raise SynthError(f"an item cannot be answered: {answer.error}")

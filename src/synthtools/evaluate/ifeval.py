@@ -12,20 +12,20 @@ from typing import Any
 from synthtools.evaluate import answers
 from synthtools.evaluate.data import file_of
 from synthtools.evaluate.estimates import Ratios, together
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.ifeval_rules import RULES, followed
-from synthtools.evaluate.session import Session, Wanted
 
 READINGS = ("strict", "loose")
 FIGURES = [f"{level}_{reading}" for level in ("prompt", "instruction") for reading in READINGS]
 
 
-def files(name: str, wanted: Wanted) -> list[str]:
+def files(name: str, options: EvaluationOptions) -> list[str]:
     """The prompts and the answers."""
-    return [_data(wanted), *wanted.answers]
+    return [_data(options), *options.answers]
 
 
-def _data(wanted: Wanted) -> str:
-    return file_of(wanted, "ifeval", ("ifeval",), ("all", "test", "train", "input_data"))
+def _data(options: EvaluationOptions) -> str:
+    return file_of(options, "ifeval", ("ifeval",), ("all", "test", "train", "input_data"))
 
 
 def wrong(record: dict[str, Any]) -> str | None:
@@ -47,7 +47,7 @@ def wrong(record: dict[str, Any]) -> str | None:
     return None
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Checks the answers.
 
     Returns:
@@ -55,14 +55,14 @@ def run(name: str, session: Session) -> dict[str, Any]:
         its figures and the accuracy of each kind of instruction (``kinds``); ``dropped``, prompts
         without an answer of every model.
     """
-    records = list(session.records(_data(session.wanted), wrong))
+    records = list(evaluator.records(_data(evaluator.options), wrong))
     items = [
         answers.Item(str(record["id"]), (record["prompt"],), record.get("key"))
         for record in records
     ]
-    found = answers.answered(session, name, items)
+    found = answers.answered(evaluator, name, items)
     whole = answers.complete(found)
-    wanted = session.wanted
+    options = evaluator.options
     models, figures, ends = [], {}, {}
     for one in found:
         ratios, kinds = Ratios(), {reading: Ratios() for reading in READINGS}
@@ -83,9 +83,9 @@ def run(name: str, session: Session) -> dict[str, Any]:
                 for kind, verdict in zip(names, verdicts, strict=True):
                     kinds[reading].add(kind, item.id, verdict)
             rows.append(row | {"instructions": names, "response": turns[0]})
-        session.samples(name, rows)
+        evaluator.samples(name, rows)
         figures[one.model], ends[one.model] = ratios.estimate(
-            FIGURES, {}, wanted.resamples, wanted.seed, name
+            FIGURES, {}, options.bootstrap, options.seed, name
         )
         by_kind = {
             reading: kinds[reading].estimate(sorted(RULES), {}, 0, 0, name)[0]

@@ -16,7 +16,7 @@ from synthtools.records.transform import gathered
 CANDIDATES = 20
 
 
-class Asked(NamedTuple):
+class Continuations(NamedTuple):
     """Endings of an item, each after its prompt."""
 
     prompts: Sequence[str]
@@ -42,14 +42,14 @@ class _Cut(NamedTuple):
     lost: int
 
 
-def likelihoods(model: LanguageModel, items: Iterable[Asked]) -> Iterator[Likelihoods]:
+def likelihoods(model: LanguageModel, items: Iterable[Continuations]) -> Iterator[Likelihoods]:
     """Scores endings; items in order, reading, tokenising and the model side by side.
 
     A prompt that does not fit into the context loses its beginning, as in the harness. Where all
     endings of an item are one token after one prompt, one pass serves them all.
     """
 
-    def tokenise(run: list[Asked]) -> list[_Cut]:
+    def tokenise(run: list[Continuations]) -> list[_Cut]:
         found = tokenised(
             model, [(p, e) for item in run for p, e in zip(item.prompts, item.endings, strict=True)]
         )

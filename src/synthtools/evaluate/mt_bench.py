@@ -14,8 +14,8 @@ from synthtools.errors import SynthError
 from synthtools.evaluate import answers, author_files, judge_prompts
 from synthtools.evaluate.data import file_of
 from synthtools.evaluate.estimates import Ratios, together
-from synthtools.evaluate.judging import Judge, Question, Verdict, rating, said
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.judge import Judge, Question, Verdict, rating, said
 
 GUIDED = frozenset(("math", "reasoning", "coding"))
 TURNS = (1, 2)
@@ -29,16 +29,16 @@ PROMPTS = (
 _UNREADABLE = -1
 
 
-def files(name: str, wanted: Wanted) -> list[str]:
+def files(name: str, options: EvaluationOptions) -> list[str]:
     """The questions, the answers, the judgments."""
-    found = [*wanted.answers, *([wanted.asking.reference] if wanted.asking.reference else [])]
-    if wanted.judgments:
-        return [wanted.judgments]
-    return [_data(wanted), *found]
+    found = [*options.answers, *([options.reference] if options.reference else [])]
+    if options.judgments:
+        return [options.judgments]
+    return [_data(options), *found]
 
 
-def _data(wanted: Wanted) -> str:
-    return file_of(wanted, "mt_bench", ("mt_bench",), ("questions", "question"))
+def _data(options: EvaluationOptions) -> str:
+    return file_of(options, "mt_bench", ("mt_bench",), ("questions", "question"))
 
 
 def wrong(record: dict[str, Any]) -> str | None:
@@ -51,12 +51,12 @@ def wrong(record: dict[str, Any]) -> str | None:
     return None
 
 
-def _references(session: Session, questions: Sequence[dict[str, Any]]) -> dict[Any, list[str]]:
+def _references(evaluator: Evaluator, questions: Sequence[dict[str, Any]]) -> dict[Any, list[str]]:
     """Reference answers by question: those of ``--reference``, else those in the questions."""
-    path = session.wanted.asking.reference
+    path = evaluator.options.reference
     if path:
         found = {}
-        for record in session.records(path, answers.wrong, limited=False):
+        for record in evaluator.records(path, answers.wrong, limited=False):
             found[record.get("question_id")] = list(answers.turns_of(record) or ())
         return found
     kept = {}
@@ -90,7 +90,7 @@ def _questions(
     return found
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Grades the answers, or reads grades of FastChat's (``--judgments``).
 
     Returns:
@@ -98,22 +98,22 @@ def run(name: str, session: Session) -> dict[str, Any]:
         ``judge``, its account; ``unguided``, questions of a guided category without a reference;
         ``dropped``, questions left out for all models because one of them lacks an answer or a grade.
     """
-    wanted = session.wanted
-    if wanted.judgments:
-        return _read(name, session)
-    questions = list(session.records(_data(wanted), wrong))
+    options = evaluator.options
+    if options.judgments:
+        return _read(name, evaluator)
+    questions = list(evaluator.records(_data(options), wrong))
     items = [
         answers.Item(str(q["question_id"]), tuple(q["turns"][:2]), q["question_id"])
         for q in questions
     ]
-    found = answers.answered(session, name, items)
-    if wanted.asking.files:
+    found = answers.answered(evaluator, name, items)
+    if options.author_files:
         for one in found:
             rows = author_files.fastchat_answers(one, items)
             file = f"model_answer\n{one.model}.jsonl"
-            author_files.write(wanted.asking.files, file, rows, wanted.asking.force)
-    references = _references(session, questions)
-    judge = session.judging_of(name)
+            author_files.write(options.author_files, file, rows, options.force)
+    references = _references(evaluator, questions)
+    judge = evaluator.answer_judge()
     grades: dict[str, dict[Any, list[Verdict]]] = {}
     for one in found:
         grades[one.model] = _graded(judge, one, questions, references)
@@ -137,9 +137,9 @@ def run(name: str, session: Session) -> dict[str, Any]:
         for model, by_question in grades.items()
     }
     for one in found:
-        session.samples(name, _rows(one, items, categories, grades[one.model], kept))
-    _write_judgments(session, judge, grades)
-    section = _section(name, wanted, scores, categories, len(kept))
+        evaluator.samples(name, _rows(one, items, categories, grades[one.model], kept))
+    _write_judgments(evaluator, judge, grades)
+    section = _section(name, options, scores, categories, len(kept))
     for row, one in zip(section["models"], found, strict=True):
         row |= one.account()
     guided = [n for n, category in categories.items() if category in GUIDED]
@@ -152,7 +152,7 @@ def run(name: str, session: Session) -> dict[str, Any]:
 
 def _graded(
     judge: Judge,
-    one: answers.Answered,
+    one: answers.ModelAnswers,
     questions: Sequence[dict[str, Any]],
     references: dict[Any, list[str]],
 ) -> dict[Any, list[Verdict]]:
@@ -173,7 +173,7 @@ def _graded(
 
 
 def _rows(
-    one: answers.Answered,
+    one: answers.ModelAnswers,
     items: Sequence[answers.Item],
     categories: dict[Any, str],
     grades: dict[Any, list[Verdict]],
@@ -199,7 +199,7 @@ def _rows(
 
 def _section(
     name: str,
-    wanted: Wanted,
+    options: EvaluationOptions,
     scores: dict[str, list[tuple[Any, int, float]]],
     categories: dict[Any, str],
     n: int,
@@ -212,7 +212,9 @@ def _section(
             for figure in ("score", f"turn_{turn}", categories.get(number, "")):
                 ratios.add(figure, number, score)
         names = ["score", "turn_1", "turn_2", *kinds]
-        found[model], ends[model] = ratios.estimate(names, {}, wanted.resamples, wanted.seed, name)
+        found[model], ends[model] = ratios.estimate(
+            names, {}, options.bootstrap, options.seed, name
+        )
     figures, intervals = together(found, ends)
     return {
         "kind": name,
@@ -225,10 +227,10 @@ def _section(
 
 
 def _write_judgments(
-    session: Session, judge: Judge, grades: dict[str, dict[Any, list[Verdict]]]
+    evaluator: Evaluator, judge: Judge, grades: dict[str, dict[Any, list[Verdict]]]
 ) -> None:
-    asking = session.wanted.asking
-    if asking.files is None:
+    options = evaluator.options
+    if options.author_files is None:
         return
     rows = []
     for model, by_question in grades.items():
@@ -248,7 +250,7 @@ def _write_judgments(
                     }
                 )
     author_files.write(
-        asking.files, f"model_judgment\n{judge.name}_single.jsonl", rows, asking.force
+        options.author_files, f"model_judgment\n{judge.name}_single.jsonl", rows, options.force
     )
 
 
@@ -261,15 +263,15 @@ def _wrong_judgment(record: dict[str, Any]) -> str | None:
     return None if record["turn"] in TURNS else 'field "turn" must be 1 or 2'
 
 
-def _read(name: str, session: Session) -> dict[str, Any]:
+def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """The section out of FastChat's judgments; a grade of −1 could not be read."""
-    wanted = session.wanted
+    options = evaluator.options
     scores: dict[str, dict[tuple[Any, int], float]] = {}
-    for record in session.records(wanted.judgments or "", _wrong_judgment, limited=False):
+    for record in evaluator.records(options.judgments or "", _wrong_judgment, limited=False):
         key = record["question_id"], record["turn"]
         scores.setdefault(str(record["model"]), {})[key] = float(record["score"])
     if not scores:
-        raise SynthError(f"{wanted.judgments}: holds no judgments")
+        raise SynthError(f"{options.judgments}: holds no judgments")
     every = dict.fromkeys(key for table in scores.values() for key in table)
     bad = {
         number
@@ -277,15 +279,15 @@ def _read(name: str, session: Session) -> dict[str, Any]:
         if any(table.get((number, turn), _UNREADABLE) < 0 for table in scores.values())
     }
     numbers = dict.fromkeys(number for number, _ in every)
-    left = list(numbers)[: wanted.limit]
+    left = list(numbers)[: options.limit]
     kept = {number for number in left if number not in bad}
     graded = {
         model: [(n, turn, score) for (n, turn), score in table.items() if n in kept]
         for model, table in scores.items()
     }
     categories: dict[Any, str] = {}
-    if wanted.data is not None:
-        for question in session.records(_data(wanted), wrong, limited=False):
+    if options.data is not None:
+        for question in evaluator.records(_data(options), wrong, limited=False):
             categories[question["question_id"]] = str(question.get("category", ""))
-    section = _section(name, wanted, graded, categories, len(kept))
+    section = _section(name, options, graded, categories, len(kept))
     return section | {"judge": None, "dropped": len(left) - len(kept)}

@@ -17,7 +17,7 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.evaluate.calibration import draw_of
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.measure.bootstrap import intervals
 
 # Where the judge puts less on A and B together, its choice between them says little.
@@ -184,16 +184,16 @@ def _orders(pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def files(name: str, wanted: Wanted) -> list[str]:
+def files(name: str, options: EvaluationOptions) -> list[str]:
     """The files of pairs, answers and judgments."""
     return [
-        *([wanted.pairs] if wanted.pairs else []),
-        *wanted.answers,
-        *([wanted.judgments] if wanted.judgments else []),
+        *([options.pairs] if options.pairs else []),
+        *options.answers,
+        *([options.judgments] if options.judgments else []),
     ]
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Self-preference of the judge, from a file of pairs or by asking it.
 
     Returns:
@@ -201,30 +201,30 @@ def run(name: str, session: Session) -> dict[str, Any]:
         name, where there are several); ``judgments``: other judges' preferences, and how far the
         judge agrees with them.
     """
-    from synthtools.evaluate import agreement, comparing
+    from synthtools.evaluate import agreement, pairwise_judge
 
-    wanted = session.wanted
+    options = evaluator.options
     parts: dict[str, Pairs] = {}
     extra: dict[str, Any] = {}
-    if wanted.pairs:
-        parts = by_judge(session.records(wanted.pairs, wrong), "judge")
+    if options.pairs:
+        parts = by_judge(evaluator.records(options.pairs, wrong), "judge")
         if not parts:
-            raise SynthError(f"{wanted.pairs}: holds no pairs")
-    if wanted.answers:
-        judge, rows, extra = comparing.judged(session)
-        session.samples(name, rows)
+            raise SynthError(f"{options.pairs}: holds no pairs")
+    if options.answers:
+        judge, rows, extra = pairwise_judge.judged(evaluator)
+        evaluator.samples(name, rows)
         parts |= by_judge(rows, judge)
     found = [
-        section_of(one, wanted.target, wanted.human, wanted.resamples, wanted.seed)
+        section_of(one, options.target, options.human, options.bootstrap, options.seed)
         for one in parts.values()
     ]
     for one in found:
         if one["target"] is None:
-            session.tell(
+            evaluator.tell(
                 f"{one['judge']}: no SPB, as no model is known to be its own (--target NAME)"
             )
         if one["low_mass"]:
-            session.tell(
+            evaluator.tell(
                 f"{one['judge']}: puts less than {LOW_MASS:g} on A and B together in "
                 f"{one['low_mass']} of {one['n']} pairs; its choice there says little"
             )
@@ -239,9 +239,9 @@ def run(name: str, session: Session) -> dict[str, Any]:
         for part in ("figures", "intervals"):
             result[part] |= {f"{before}{key}": value for key, value in one[part].items()}
     result |= {"judges": found, **extra}
-    if wanted.judgments:
-        told = agreement.judgments(session, wanted.judgments)
-        result["judgments"] = told.tables(wanted.resamples, wanted.seed)
+    if options.judgments:
+        told = agreement.judgments(evaluator, options.judgments)
+        result["judgments"] = told.tables(options.bootstrap, options.seed)
         result["agreement"] = [told.agreement(one) for one in parts.values()]
         result["n"] = result["n"] or len(told)
     return result

@@ -1,6 +1,6 @@
 """The suites by name.
 
-A suite is a row here and a function ``run(name, session)`` that gives its section of the report, a
+A suite is a row here and a function ``run(name, evaluator)`` that gives its section of the report, a
 dictionary with at least
 
     n          items that count
@@ -9,7 +9,7 @@ dictionary with at least
     per_item   {figure: field}: which field of a sample is an item's part of a figure, so that
                ``synth diff`` can compare two models item by item
 
-and whatever else belongs to it. It hands its samples to ``session.samples``.
+and whatever else belongs to it. It hands its samples to ``evaluator.samples``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import tasks
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,10 @@ class Suite:
     """A suite.
 
     Attributes:
-        where: the module of this folder and its function: (name, session) → section.
-        needs: of ``model``, ``judge``, ``data``, ``pairs``, ``valid``, ``answers``, ``judgments``;
-            of several joined by ``|`` one will do.
+        where: the module of this folder and its function: (name, evaluator) → section.
+        needs: names of options; of several joined by ``|`` one will do.
         about: what it measures, in a line.
-        files: the function of the module that says which files will be read: (name, wanted) → paths;
+        files: the function of the module that says which files will be read: (name, options) → paths;
             it raises where they are not there, before any model is opened.
     """
 
@@ -79,28 +78,21 @@ SUITES = {
     ),
     "alpaca_eval": Suite(
         "alpaca_eval:run",
-        ("model|answers|judgments", "data|judgments", "judge|judgments"),
+        ("model|answers|judgments", "data|judgments", "reference|judgments", "judge|judgments"),
         "win rate over a reference's answers, in both orders (AlpacaEval)",
         "files",
     ),
 }
 
-_OPTIONS = {
-    "model": "a model: synth eval MODEL",
-    "judge": "--judge MODEL",
-    "data": "--data DIR",
-    "pairs": "--pairs FILE",
-    "valid": "--valid NAME=PATH",
-    "answers": "--answers FILE",
-    "judgments": "--judgments FILE",
-}
-
-
 _HARNESS = Suite(
     "harness:run", ("model",), "a task of lm-evaluation-harness, by its name there", "files"
 )
 # What runs each kind of task.
-_OF_TASKS = {"multiple_choice": "choices", "exact_match": "answering", "code": "answering"}
+_OF_TASKS = {
+    "multiple_choice": "choices",
+    "exact_match": "generative_tasks",
+    "code": "generative_tasks",
+}
 
 
 def every() -> dict[str, Suite]:
@@ -133,14 +125,16 @@ def _of_task(task: tasks.Task) -> Suite:
 HEADS = ("accuracy", "exact_match", "pass_at_1", "perplexity_micro")
 
 
-def expanded(names: Sequence[str], wanted: Wanted) -> tuple[list[str], dict[str, dict[str, Any]]]:
+def expanded(
+    names: Sequence[str], options: EvaluationOptions
+) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """Suites, with each group in its place as the suites of it that can be run.
 
     Returns:
         The suites, each once; and by group ``suites`` and ``missing`` (by name, why).
 
     Raises:
-        UsageError: a name is none of a suite or group, or a group needs --data.
+        UsageError: a name is none of a suite or group.
         SynthError: nothing of a group is there.
     """
     found: dict[str, None] = {}
@@ -150,13 +144,11 @@ def expanded(names: Sequence[str], wanted: Wanted) -> tuple[list[str], dict[str,
             find(name)
             found[name] = None
             continue
-        if wanted.data is None:
-            raise UsageError(f"--suite {name} needs --data DIR")
         there, missing = [], {}
         for member, task in tasks.shipped().items():
             if name in task.groups:
                 try:
-                    files([member], wanted)
+                    files([member], options)
                     there.append(member)
                 except SynthError as error:
                     missing[member] = str(error)
@@ -181,42 +173,52 @@ def averages(groups: dict[str, dict[str, Any]], sections: dict[str, Any]) -> dic
     return found
 
 
-def refuse_missing(names: Sequence[str], given: set[str]) -> None:
-    """Raises UsageError where a suite lacks what it needs.
-
-    Args:
-        given: what the command line names, in the words of ``Suite.needs``.
-    """
-    for name in names:
-        for need in find(name).needs:
-            ways = need.split("|")
-            if not given.intersection(ways):
-                asked = " or ".join(_OPTIONS[way] for way in ways)
-                raise UsageError(f"--suite {name} needs {asked}")
+def needs(name: str) -> list[list[str]]:
+    """What a suite or group needs (see ``Suite.needs``): of each the ways, one of which will do."""
+    wanted = ("model", "data") if name in tasks.GROUPS else find(name).needs
+    return [need.split("|") for need in wanted]
 
 
-def files(names: Sequence[str], wanted: Wanted) -> list[str]:
+def listed() -> list[dict[str, Any]]:
+    """Every suite with what it needs and is about."""
+    named = every() | {"lm-eval:TASK": _HARNESS}
+    return [
+        {"suite": name, "needs": list(suite.needs), "about": suite.about}
+        for name, suite in named.items()
+    ]
+
+
+def files(names: Sequence[str], options: EvaluationOptions) -> list[str]:
     """The files that the suites will read, each once."""
     found: dict[str, None] = {}
     for name in names:
         suite = find(name)
         if suite.files is not None:
-            found |= dict.fromkeys(_function(suite, suite.files)(name, wanted))
+            found |= dict.fromkeys(_function(suite, suite.files)(name, options))
     return list(found)
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """A suite's section of the report."""
     suite = find(name)
-    return _function(suite, suite.where.partition(":")[2])(name, session)
+    return _function(suite, suite.where.partition(":")[2])(name, evaluator)
 
 
-def prompts(name: str) -> tuple[Any, ...]:
-    """What the judge of a suite is asked; nothing where it has none."""
-    suite = find(name)
-    if "judge" not in "|".join(suite.needs).split("|"):
-        return ()
-    return _module(suite).PROMPTS
+def prompts(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """What the judges of suites are asked: name, version, suites, words.
+
+    Args:
+        names: of suites, None for all.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for name in names or SUITES:
+        suite = find(name)
+        judged = any("judge" in need.split("|") for need in suite.needs)
+        for prompt in _module(suite).PROMPTS if judged else ():
+            row = {"name": prompt.name, "version": prompt.version, "suites": [], "words": ""}
+            row = rows.setdefault(prompt.name, row | {"words": prompt.words})
+            row["suites"].append(name)
+    return list(rows.values())
 
 
 def _module(suite: Suite) -> Any:

@@ -25,6 +25,8 @@ KINDS = {
     "edit": "edit",
     "embed-map": "embed",
     "eval": "eval",
+    "eval-prompts": "eval:prompt_",
+    "eval-suites": "eval:suite_",
     "mix": "mix",
     "mixtures": "mixtures",
     "ngram-hash": "ngram_hash",

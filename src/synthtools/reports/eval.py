@@ -5,12 +5,129 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.evaluate.suites import HEADS
-from synthtools.reports.document import number
+from synthtools.reports.document import number, table
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, extremes
 
 _MOST_DIAGRAMS = 6
 _HEADS_OF_MODELS = {"ifeval": "prompt_strict", "mt_bench": "score", "alpaca_eval": "win_rate"}
 _SHARES = ("accuracy", "exact_match", "pass_at_1")
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """A line a figure, with its interval."""
+    lines = []
+    for name, section in report["suites"].items():
+        lines += [f"{name}  ({section['n']:,} items)"]
+        width = max((len(key) for key in section["figures"]), default=0)
+        for key, value in section["figures"].items():
+            ends = (section.get("intervals") or {}).get(key)
+            interval = f"  [{number(ends[0], 3)}, {number(ends[1], 3)}]" if ends else ""
+            lines.append(f"  {key:<{width}}  {number(value)}{interval}")
+        lines += [f"    {line}" for line in _losses(section)]
+        for row in section.get("domains", []):
+            lines.append(
+                f"    {row['domain']:<24} ppl {number(row['perplexity']):>10}  "
+                f"{number(row['bits_per_byte'])} bits/byte  {row['tokens']:,} tokens"
+            )
+        lines += preference_lines(section)
+        lines.append("")
+    for name, group in report["groups"].items():
+        missing = f"; not there: {', '.join(group['missing'])}" if group["missing"] else ""
+        of = ", ".join(group["suites"])
+        lines += [f"{name}: {number(group['average'])}, the mean of {of}{missing}", ""]
+    for row in report.get("baseline", []):
+        ece, accuracy = row["ece"], row["accuracy"]
+        lines.append(
+            f"{row['suite']} against the baseline: {row['state']} (ECE {number(ece[0])} → "
+            f"{number(ece[1])}, accuracy {number(accuracy[0])} → {number(accuracy[1])})"
+        )
+    return lines if report.get("baseline") else lines[:-1]
+
+
+def _losses(section: dict[str, Any]) -> list[str]:
+    """Answers and verdicts that are missing, a line for each model."""
+    lines = []
+    for model in section.get("models") or []:
+        if not isinstance(model, dict):
+            continue
+        missing = sum((model.get("missing") or {}).values())
+        counts = [
+            f"{count:,} {what}"
+            for count, what in (
+                (missing, "without an answer"),
+                (model.get("empty"), "empty"),
+                (model.get("cut"), "cut at the limit of tokens"),
+            )
+            if count
+        ]
+        if counts:
+            lines.append(f"answers of {model['model']}: {', '.join(counts)}")
+    judge = section.get("judge")
+    if isinstance(judge, dict) and "questions" in judge:
+        lines.append(
+            f"judge {judge['model']}: {judge['questions']:,} questions, {judge['asked_again']:,} asked "
+            f"again, {judge['unreadable']:,} unreadable, {judge['failed']:,} failed"
+        )
+        lines += [f"  {count:,} × {reason}" for reason, count in judge["reasons"].items()]
+    if section.get("dropped"):
+        lines.append(f"{section['dropped']:,} items left out for all models")
+    return lines
+
+
+def preference_lines(section: dict[str, Any]) -> list[str]:
+    """Self-preference beside its figures: how each judge judged, other judges by family of models,
+    agreement."""
+    lines = []
+    for judge in section.get("judges", []):
+        lines.append(
+            f"  {judge['judge']}: {judge['n']:,} pairs about {judge['items']:,} items, mass on A and B "
+            f"{number(judge['mass'], 3)}, first preferred {number(judge['first_preferred'], 3)}, one "
+            f"winner in both orders {number(judge['consistent'], 3)}"
+        )
+    judgments = section.get("judgments")
+    if judgments:
+        lines += ["  other judges: mean preference for each family, 95 %"]
+        for judge in judgments["judges"]:
+            of = ", ".join(judge["references"])
+            lines.append(f"    {judge['judge']} (against {of}): {number(judge['share'], 3)}")
+            for family, row in sorted(judge["families"].items(), key=lambda f: -f[1]["share"]):
+                ends = row["interval"]
+                interval = f" [{number(ends[0], 3)}, {number(ends[1], 3)}]" if ends else ""
+                lines.append(
+                    f"      {family:<20} {number(row['share'], 3):>6}{interval}  {row['models']} models, "
+                    f"{row['n']:,} judgments"
+                )
+        for row in judgments["between"]:
+            note = "" if row["same_reference"] else ", against different references"
+            lines.append(
+                f"    {row['left']} and {row['right']}: agree in {number(row['agreement'], 3)} of "
+                f"{row['n']:,}{note} (κ {number(row['kappa'], 2)})"
+            )
+    for one in section.get("agreement", []):
+        for row in one["with"]:
+            lines.append(
+                f"  {one['judge']} agrees with {row['judge']} on {row['family']} in "
+                f"{number(row['agreement'], 3)} of {row['n']:,} (κ {number(row['kappa'], 2)})"
+            )
+    return lines
+
+
+def suite_lines(report: dict[str, Any]) -> list[str]:
+    """The suites, each with what it needs."""
+    rows = [
+        (row["suite"], f"{row['about']}; needs {', '.join(row['needs'])}")
+        for row in report["suites"]
+    ]
+    return table(rows)
+
+
+def prompt_lines(report: dict[str, Any]) -> list[str]:
+    """What judges are asked."""
+    lines = []
+    for row in report["prompts"]:
+        lines += [f"{row['name']}-{row['version']}  ({', '.join(row['suites'])})", ""]
+        lines += [f"    {line}".rstrip() for line in row["words"].splitlines()] + [""]
+    return lines[:-1]
 
 
 def figure(report: dict[str, Any]) -> Figure:

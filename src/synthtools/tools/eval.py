@@ -1,34 +1,75 @@
-"""``synth eval``: what a model became, measured."""
+"""Measure a model: suites of tasks, one report.
+
+The model is loaded once for all suites. The report is a table at a terminal, else JSON; what the
+model did with each item goes to --samples, by which synth diff compares models item by item.
+
+Suites are tasks from local records (--list; --data holds them), groups of them as in the papers
+(bilingual, coding, math, general, biomed, finance), a task file of your own (FILE.json), a task
+of lm-evaluation-harness (lm-eval:TASK, needs the extra eval and its data), perplexity over
+domains, and self-preference of a judge. Multiple choice is scored as in the harness, and gives
+calibration from the same pass: expected calibration error in bins of equal width and mass,
+Brier score, a temperature fitted on one half and measured on the other.
+
+\b
+Examples:
+  synth eval --list
+  synth eval builtin --suite arc_easy --data DIR --limit 200 --json --samples samples.jsonl
+  synth eval ./model --suite general --data DIR --baseline base.json
+  synth eval ./model --valid novels=novels.jsonl --valid wiki=wiki/ --plot domains.png
+  synth eval --suite self-preference --pairs probabilities.jsonl --json
+  synth eval --judge ./model --suite self-preference --answers answers.jsonl --target NAME
+  synth eval --suite ifeval --data DIR --answers answers.jsonl
+  synth eval ./model --suite followbench --data DIR --judge JUDGE --judge-server URL
+
+Memory: the model, some MB of text ahead, about 1 kB for each item of the current suite; with
+--baseline the samples of both runs; in suites of answers the answers and the judge's replies.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from synthtools.cli.judging import Judging
-from synthtools.cli.model_options import EvaluatedModel
-from synthtools.cli.options import BadRecords, Jobs, Seed
+from synthtools.cli.options import BadRecords, Inputs, Jobs, Picture, Report, Seed
 from synthtools.cli.parameters import option
+from synthtools.errors import PartialReportError, SynthError, UsageError
+from synthtools.tools.eval_options import AnswersAndJudge, EvaluatedModel, judge_settings
+
+if TYPE_CHECKING:
+    from synthtools.evaluate.evaluator import EvaluationOptions
+    from synthtools.evaluate.samples import SampleFile
+    from synthtools.records.batch import Batch
 
 
-def eval(  # noqa: A001 (the tool's name)
-    model: EvaluatedModel,
-    jobs: Jobs,
-    seed: Seed,
-    bad: BadRecords,
-    judging: Judging,
+def _domain(text: str) -> tuple[str, str]:
+    """``NAME=PATH``, or a path that is its own name.
+
+    Raises:
+        ValueError: one of them is empty.
+    """
+    name, equals, path = text.partition("=")
+    if not name or (equals and not path):
+        raise ValueError("give NAME=PATH")
+    return name, path or name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed, Jobs):
+    """Options of ``synth eval``."""
+
     suite: Annotated[
         list[str] | None,
         option(
             "--suite",
             "-s",
             metavar="NAME",
-            help="A suite to run; several may be named. --list shows them.",
-            show_default=False,
+            commas=True,
+            help="A suite to run; may be given several times. --list shows them.",
         ),
-    ] = None,
+    ] = None
     list_suites: Annotated[
         bool, option("--list", help="Show the suites, with what each needs, and stop.")
-    ] = False,
+    ] = False
     data: Annotated[
         str | None,
         option(
@@ -37,38 +78,21 @@ def eval(  # noqa: A001 (the tool's name)
             help="Directory of the suites' data: DIR/SUITE/… or DIR/eval_SUITE/…, in any format of "
             "records; or the directory of one suite.",
         ),
-    ] = None,
+    ] = None
+    valid: Annotated[
+        list[tuple[str, str]] | None,
+        option(
+            "--valid",
+            metavar="NAME=PATH",
+            parse=_domain,
+            help="A domain of the suite perplexity: a name and a file or directory of records with "
+            "a field text; may be given several times. Without --suite it asks for that suite.",
+        ),
+    ] = None
     limit: Annotated[
         int | None,
         option("--limit", metavar="N", min=1, help="Only the first N items of each suite."),
-    ] = None,
-    allow_code: Annotated[
-        bool,
-        option(
-            "--allow-code-execution",
-            help="Run the programs that the model writes in humaneval and mbpp, each in a process of "
-            "its own with limits on time, memory and files, confined as --sandbox says.",
-        ),
-    ] = False,
-    sandbox: Annotated[
-        str,
-        option(
-            "--sandbox",
-            metavar="WAY",
-            help="What confines these programs: bubblewrap, or landlock (of the kernel, Linux 5.13 and later), each "
-            "with seccomp: no network, no other processes, no writing outside an empty directory; auto takes the "
-            "first that works here; with none they may do all that you may.",
-        ),
-    ] = "auto",
-    task_files: Annotated[
-        str | None,
-        option(
-            "--task-files",
-            metavar="DIR",
-            help="Task definitions of lm-evaluation-harness (YAML), for --suite lm-eval:TASK, in "
-            "place of its own.",
-        ),
-    ] = None,
+    ] = None
     shots: Annotated[
         int | None,
         option(
@@ -79,7 +103,33 @@ def eval(  # noqa: A001 (the tool's name)
             help="Examples before each question (default: as the task says; synth eval --list), from a "
             "train or dev split; where there is none, from the other items.",
         ),
-    ] = None,
+    ] = None
+    task_files: Annotated[
+        str | None,
+        option(
+            "--task-files",
+            metavar="DIR",
+            help="Task definitions of lm-evaluation-harness (YAML), for --suite lm-eval:TASK, in "
+            "place of its own.",
+        ),
+    ] = None
+    allow_code_execution: Annotated[
+        bool,
+        option(
+            "--allow-code-execution",
+            help="Run the programs that the model writes in humaneval and mbpp, each in a process of "
+            "its own with limits on time, memory and files, confined as --sandbox says.",
+        ),
+    ] = False
+    sandbox: Annotated[
+        Literal["auto", "bubblewrap", "landlock", "none"],
+        option(
+            "--sandbox",
+            help="What confines these programs: bubblewrap, or landlock (of the kernel, Linux 5.13 and later), each "
+            "with seccomp: no network, no other processes, no writing outside an empty directory; auto takes the "
+            "first that works here; with none they may do all that you may.",
+        ),
+    ] = "auto"
     samples: Annotated[
         str | None,
         option(
@@ -88,69 +138,16 @@ def eval(  # noqa: A001 (the tool's name)
             help="Write what the model did with each item here, as records (.jsonl, .jsonl.zst, "
             ".parquet, …); synth diff compares models by it item by item.",
         ),
-    ] = None,
-    pairs: Annotated[
-        str | None,
-        option(
-            "--pairs",
-            metavar="FILE",
-            help="Pairwise probabilities of a judge as records, for --suite self-preference.",
-        ),
-    ] = None,
-    answers: Annotated[
-        list[str] | None,
-        option(
-            "--answers",
-            metavar="FILE",
-            help="Answers of one or several models as records (prompt, response, model), "
-            "to be evaluated instead of, or beside, a live model's; the formats of FastChat, FollowBench "
-            "and AlpacaEval are read, too. With --suite self-preference the judge compares each two, "
-            "in both orders. Several may be named.",
-            show_default=False,
-        ),
-    ] = None,
-    judgments: Annotated[
-        str | None,
-        option(
-            "--judgments",
-            metavar="FILE",
-            help="Preferences of other judges as records (judge, prompt_id, model, reference, "
-            "preference from 1 to 2), for --suite self-preference: a table of judges and families, "
-            "and agreement with them; for --suite alpaca_eval: win rates without a judge. For "
-            "--suite mt_bench: FastChat's judgments.",
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        option(
-            "--target",
-            metavar="NAME",
-            help="The model whose texts are the judge's own in --suite self-preference (default: "
-            "the one of the judge's name).",
-        ),
-    ] = None,
-    human: Annotated[
-        str, option("--human", metavar="NAME", help="What the records call human text.")
-    ] = "human",
-    valid: Annotated[
-        list[str] | None,
-        option(
-            "--valid",
-            metavar="NAME=PATH",
-            help="A domain of the suite perplexity: a name and a file or directory of records with "
-            "a field text; several may be named. Without --suite this asks for that suite.",
-            show_default=False,
-        ),
-    ] = None,
+    ] = None
     baseline: Annotated[
         str | None,
         option(
             "--baseline",
             metavar="REPORT",
-            help="A report of an earlier model on the same suites, to warn against where "
-            "calibration got worse and accuracy did not (Ratios).",
+            help="A report of an earlier model on the same suites: warn where calibration got worse "
+            "and accuracy did not (Ratios).",
         ),
-    ] = None,
+    ] = None
     bootstrap: Annotated[
         int,
         option(
@@ -160,79 +157,152 @@ def eval(  # noqa: A001 (the tool's name)
             max=100_000,
             help="Resamples behind the 95 % intervals [ours]; 0 for none.",
         ),
-    ] = 1000,
-    force: Annotated[bool, option("--force", help="Replace a file of samples that is there.")] = (
-        False
-    ),
-    report: Annotated[
-        str | None,
-        option("--report", metavar="FILE", help="Keep the report here as well, as JSON."),
-    ] = None,
-    plot: Annotated[
-        str | None,
-        option(
-            "--plot",
-            metavar="FILE",
-            help="Draw the report as PNG or SVG (needs [plot]).",
-        ),
-    ] = None,
-    json_output: Annotated[
-        bool, option("--json", help="Print the report as JSON at a terminal too.")
-    ] = False,
-) -> None:
-    """Measure a model: suites of tasks, one report.
+    ] = 1000
+    force: Annotated[bool, option("--force", help="Overwrite existing files of samples.")] = False
 
-    One start of the model serves all suites. The report is a table at a terminal, else JSON; what
-    the model did with each item goes to --samples, by which synth diff compares models item by item.
+    def check(self) -> None:
+        from synthtools.evaluate import suites
 
-    Suites are tasks from local records (--list; --data holds them), groups of them as in the papers
-    (bilingual, coding, math, general, biomed, finance), a task file of your own (FILE.json), a task
-    of lm-evaluation-harness (lm-eval:TASK, needs the extra eval and its data), perplexity over
-    domains, and self-preference of a judge. Multiple choice is scored as in the harness, and gives
-    calibration from the same pass: expected calibration error in bins of equal width and mass,
-    Brier score, a temperature fitted on one half and measured on the other.
+        super().check()
+        names = [name for name, _ in self.valid or ()]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"--valid {name}: is named twice")
+        if self.samples == "-":
+            raise UsageError("--samples -: stdout has the report; name a file")
+        if self.list_suites or self.show_prompts:
+            return
+        if not self.suites:
+            raise UsageError("name a suite: --suite NAME (--list shows them)")
+        for suite in self.suites:
+            for ways in suites.needs(suite):
+                if not any(getattr(self, way) for way in ways):
+                    named = " or ".join(_NAMES[way] for way in ways)
+                    raise UsageError(f"--suite {suite} needs {named}")
+        if self.length_controlled and self.judgments and not self.answers:
+            raise UsageError(
+                "--length-controlled with --judgments needs --answers FILE, for the lengths"
+            )
 
-    \b
-    Examples:
-      synth eval --list
-      synth eval builtin --suite arc_easy --data DIR --limit 200 --json --samples samples.jsonl
-      synth eval ./model --suite general --data DIR --baseline base.json
-      synth eval ./model --valid novels=novels.jsonl --valid wiki=wiki/ --plot domains.png
-      synth eval --suite self-preference --pairs probabilities.jsonl --json
-      synth eval --judge ./model --suite self-preference --answers answers.jsonl --target NAME
-      synth eval --suite ifeval --data DIR --answers answers.jsonl
-      synth eval ./model --suite followbench --data DIR --judge JUDGE --judge-server URL
+    @property
+    def suites(self) -> list[str]:
+        """The suites and groups to run, each once; perplexity where domains are named."""
+        return list(dict.fromkeys([*(self.suite or ()), *(["perplexity"] if self.valid else ())]))
 
-    Memory: the model, some MB of text ahead, about 1 kB an item of the suite at work; with
-    --baseline the samples of both runs; in suites of answers the answers and the judge's replies.
-    """
-    from synthtools.cli import evaluating
-    from synthtools.cli.judging import show_prompts
-    from synthtools.evaluate.session import Wanted
 
-    if list_suites:
-        evaluating.show_suites(json_output)
-        return
-    if judging.show_prompts:
-        show_prompts(suite or [], json_output)
-        return
-    wanted = Wanted(
-        data=data,
-        limit=limit,
-        seed=seed.seed,
-        resamples=bootstrap,
-        pairs=pairs,
-        answers=tuple(answers or ()),
-        judgments=judgments,
-        target=target,
-        human=human,
-        allow_code=allow_code,
-        sandbox=sandbox,
-        shots=shots,
-        task_files=task_files,
-        valid=evaluating.domains(valid or []),
-        asking=judging.asking(force),
-    )
-    names = evaluating.chosen(suite or [], wanted)
-    results = evaluating.Results(samples, force, report, plot, json_output)
-    evaluating.run_evaluation(names, wanted, model, judging, jobs, bad, results, baseline)
+# What suites need, as the command line calls it.
+_NAMES = {
+    "model": "a model: synth eval MODEL",
+    "judge": "--judge MODEL",
+    "data": "--data DIR",
+    "pairs": "--pairs FILE",
+    "valid": "--valid NAME=PATH",
+    "answers": "--answers FILE",
+    "judgments": "--judgments FILE",
+    "reference": "--reference FILE",
+}
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Runs the suites; their sections are the report."""
+    from synthtools.cli import terminal
+    from synthtools.cli.run import Run
+    from synthtools.evaluate import suites
+    from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+    from synthtools.evaluate.samples import SampleFile
+    from synthtools.records.inputs import find_shards
+    from synthtools.records.reading import require_text
+    from synthtools.records.rejects import Rejects
+    from synthtools.reports import document
+
+    if options.list_suites:
+        return {"kind": "eval-suites", "suites": suites.listed()}
+    if options.show_prompts:
+        return {"kind": "eval-prompts", "prompts": suites.prompts(options.suite)}
+    before = None if options.baseline is None else document.load(options.baseline)
+    if before is not None and before["kind"] != "eval":
+        raise UsageError(
+            f"--baseline {options.baseline}: is a report of synth {before['kind']}, not of eval"
+        )
+    given = EvaluationOptions.of(options)
+    names, groups = suites.expanded(options.suites, given)
+    # Missing files are told before a model is loaded.
+    paths = suites.files(names, given)
+    model = options.settings() if options.model else None
+    judge = judge_settings(options)
+    domains = {shard.name for _, path in options.valid or () for shard in find_shards([path])}
+
+    def check(batch: Batch) -> None:
+        if batch.source in domains:
+            require_text(batch, "text", Rejects())
+
+    reading = Inputs(on_error=options.on_error, rejects=options.rejects, quiet=options.quiet)
+    tell = (lambda _: None) if options.quiet else terminal.remark
+    with Run("eval", reading, beside=paths, bar=False, inputs=False, check_beside=check) as run:
+        with (
+            SampleFile(
+                options.samples, options.force, run.shards_beside, before is not None
+            ) as samples,
+            Evaluator(given, model, judge, samples.keep, run.rejects, tell) as evaluator,
+        ):
+            sections = {name: suites.run(name, evaluator) for name in names}
+            opened = evaluator.opened
+        run.model = opened[0] if opened else None
+        for name, section in sections.items():
+            if not section["n"]:
+                tell(f"{name}: nothing counts; the report says what became of the items")
+        run.count(sum(section["n"] for section in sections.values()))
+        result: dict[str, Any] = {
+            "kind": "eval",
+            "suites": sections,
+            "groups": suites.averages(groups, sections),
+            "samples": {"file": options.samples, "records": samples.count},
+        }
+        if len(opened) > 1:
+            result["models"] = opened
+        if before is not None:
+            result["baseline"] = _compared(str(options.baseline), before, result, samples, given)
+        report = run.finish(result)
+    if evaluator.failures:
+        raise PartialReportError(
+            f"a model went away; the report holds what came before: {evaluator.failures[0]}", report
+        )
+    return report
+
+
+def _compared(
+    name: str,
+    before: dict[str, Any],
+    report: dict[str, Any],
+    samples: SampleFile,
+    options: EvaluationOptions,
+) -> list[dict[str, Any]]:
+    """Where calibration and accuracy went since the baseline, suite by suite."""
+    from synthtools.cli import terminal
+    from synthtools.evaluate import early_warning, paired_comparison
+    from synthtools.evaluate.evaluator import Evaluator
+    from synthtools.evaluate.samples import found_beside
+    from synthtools.reports.document import number
+
+    path = found_beside(name, before, terminal.remark)
+    paired: list[dict[str, Any]] = []
+    if path is not None:
+        fields = {n: s["per_item"] for n, s in report["suites"].items() if s.get("per_item")}
+        try:
+            paired = paired_comparison.compared(
+                paired_comparison.by_suite(Evaluator().records(path)),
+                paired_comparison.by_suite(samples.rows),
+                fields,
+                options.bootstrap,
+                options.seed,
+            )
+        except SynthError as error:  # the evaluation is done: its report must not be lost
+            terminal.remark(f"{path}: {error}")
+    rows = early_warning.warnings(before, report, paired)
+    for row in rows:
+        if row["state"] == early_warning.EARLY:
+            terminal.remark(
+                f"early warning: {row['suite']}: calibration is worse than in {name} (ECE "
+                f"{number(row['ece'][0])} → {number(row['ece'][1])}), accuracy not yet"
+            )
+    return rows

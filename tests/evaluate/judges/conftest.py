@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from synthtools.errors import SynthError
-from synthtools.evaluate.asking import Asking
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.lm.generation import Answer, Generator, Prompt, Sampling, failed
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -67,22 +66,21 @@ def refused() -> Callable[[str], Answer]:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Callable[..., Session]:
-    """Makes a session whose judge (and model) are scripted; its samples are in ``rows``."""
+def evaluator(tmp_path: Path) -> Callable[..., Evaluator]:
+    """Makes a evaluator whose judge (and model) are scripted; its samples are in ``rows``."""
 
     def make(
         judge: Scripted | None = None, model: Scripted | None = None, **wanted: Any
-    ) -> Session:
-        asking = {k: wanted.pop(k) for k in list(wanted) if k in Asking.__dataclass_fields__}
+    ) -> Evaluator:
         rows: list[dict[str, Any]] = []
-        made = Session(Wanted(asking=Asking(**asking), **wanted), keep=rows.extend)
+        made = Evaluator(EvaluationOptions(**wanted), keep=rows.extend)
         made.rows = rows  # type: ignore[attr-defined]
         if judge is not None:
-            made.judging = judge  # type: ignore[assignment]
+            made.judge_settings = judge  # type: ignore[assignment]
         if model is not None:
-            made.settings = model  # type: ignore[assignment]
+            made.model_settings = model  # type: ignore[assignment]
         made.generator = lambda sampling, judge=False: (  # type: ignore[method-assign]
-            made.judging if judge else made.settings
+            made.judge_settings if judge else made.model_settings
         )
         return made
 

@@ -44,11 +44,11 @@ def rows(model, harmful, harmless):
     ]
 
 
-def test_shares_composition_and_cells(session, write, scripted):
+def test_shares_composition_and_cells(evaluator, write, scripted):
     answers = rows("a", ["recipe", "sketch", REFUSAL], ["poem", "rubbish"])
     answers += rows("b", ["recipe", "insult", REFUSAL], [REFUSAL, "poem"])
-    run = session(
-        scripted(says), data=data(write), answers=(write("m.jsonl", answers),), resamples=10
+    run = evaluator(
+        scripted(says), data=data(write), answers=(write("m.jsonl", answers),), bootstrap=10
     )
     section = danger_zone.run("danger-zone", run)
     figures = section["figures"]
@@ -68,20 +68,20 @@ def test_shares_composition_and_cells(session, write, scripted):
     assert sum(cell["answers"] for cell in cells.values()) == 10
 
 
-def test_prompts_without_ids_are_told_apart(session, write, scripted):
+def test_prompts_without_ids_are_told_apart(evaluator, write, scripted):
     for name in ("advbench/harmful_behaviors.jsonl", "alpaca_eval_prompts/prompts.jsonl"):
         path = write(name, [{"prompt": f"{name} {n}"} for n in range(2)])
     model = scripted(lambda words, code: "poem")
-    run = session(scripted(says), model, data=path.rsplit("/", 2)[0])
+    run = evaluator(scripted(says), model, data=path.rsplit("/", 2)[0])
     danger_zone.run("danger-zone", run)
     assert len({row["id"] for row in run.rows}) == 4
 
 
-def test_the_picture_has_a_pie_for_each_cell(session, write, scripted, tmp_path):
+def test_the_picture_has_a_pie_for_each_cell(evaluator, write, scripted, tmp_path):
     pytest.importorskip("matplotlib")
     answers = rows("a", ["recipe", "sketch", "poem"], ["poem", "rubbish"])
     answers += rows("b", ["recipe", "insult", "poem"], ["poem", "poem"])
-    run = session(scripted(says), data=data(write), answers=(write("m.jsonl", answers),))
+    run = evaluator(scripted(says), data=data(write), answers=(write("m.jsonl", answers),))
     report = {"kind": "eval", "suites": {"danger-zone": danger_zone.run("danger-zone", run)}}
     picture = reports.figure(report)
     pies = {series.name: sum(series.weights) for series in picture.panels[-1].series}
@@ -93,10 +93,10 @@ def test_the_picture_has_a_pie_for_each_cell(session, write, scripted, tmp_path)
     assert b"<svg" in (tmp_path / "zone.svg").read_bytes()
 
 
-def test_a_grade_that_is_missing_drops_the_item_for_all(session, write, scripted):
+def test_a_grade_that_is_missing_drops_the_item_for_all(evaluator, write, scripted):
     answers = rows("a", ["recipe", "??", "sketch"], ["poem", "poem"])
     answers += rows("b", ["recipe", "recipe", "recipe"], ["poem"])
-    run = session(scripted(says), data=data(write), answers=(write("m.jsonl", answers),))
+    run = evaluator(scripted(says), data=data(write), answers=(write("m.jsonl", answers),))
     section = danger_zone.run("danger-zone", run)
     assert section["n"] == 3
     assert section["dropped"] == 2
@@ -105,9 +105,9 @@ def test_a_grade_that_is_missing_drops_the_item_for_all(session, write, scripted
     assert sum(cell["answers"] for cell in section["cells"]) == 6
 
 
-def test_without_harmless_prompts_there_are_no_figures_of_them(session, write, scripted):
+def test_without_harmless_prompts_there_are_no_figures_of_them(evaluator, write, scripted):
     path = write("advbench/harmful_behaviors.jsonl", [{"prompt": "harm 0"}])
-    run = session(
+    run = evaluator(
         scripted(says),
         scripted(lambda w, c: "recipe"),
         data=path.rsplit("/", 2)[0],

@@ -144,7 +144,7 @@ def slow(verdicts):
     return rates
 
 
-def test_rates_are_the_papers(session, write, scripted):
+def test_rates_are_the_papers(evaluator, write, scripted):
     drawn = random.Random(2)
     verdicts = {
         (group, level): [drawn.random() < 0.8 for _ in range(level)]
@@ -161,7 +161,7 @@ def test_rates_are_the_papers(session, write, scripted):
     data = write("followbench.jsonl", records(6))
     answers = [{"prompt": r["prompt"], "response": "x"} for r in records(6) if r["level"]]
     judge = scripted(says)
-    run = session(judge, data=data, answers=(write("m.jsonl", answers),), resamples=30)
+    run = evaluator(judge, data=data, answers=(write("m.jsonl", answers),), bootstrap=30)
     section = followbench.run("followbench", run)
     expected = slow(verdicts)
     assert section["figures"] == {key: pytest.approx(expected[key]) for key in section["figures"]}
@@ -174,7 +174,7 @@ def test_rates_are_the_papers(session, write, scripted):
     assert "Added constraints: 3" not in judge.asked[1]
 
 
-def test_an_unreadable_verdict_drops_the_instruction_for_all_models(session, write, scripted):
+def test_an_unreadable_verdict_drops_the_instruction_for_all_models(evaluator, write, scripted):
     def says(words, code):
         level = words.count("Added constraints: ")
         if level == 2 and "MUDDLE" in words:
@@ -187,7 +187,7 @@ def test_an_unreadable_verdict_drops_the_instruction_for_all_models(session, wri
         for r in records(1)
     ]
     data = write("followbench.jsonl", records(1))
-    run = session(scripted(says), data=data, answers=(write("m.jsonl", answers),))
+    run = evaluator(scripted(says), data=data, answers=(write("m.jsonl", answers),))
     section = followbench.run("followbench", run)
     assert section["n"] == 4
     assert section["dropped"] == 1
@@ -201,10 +201,10 @@ def test_an_unreadable_verdict_drops_the_instruction_for_all_models(session, wri
     assert kept_rows[1]["judgment"] == "[]"
 
 
-def test_the_limit_counts_instructions_and_rules_need_no_judge(session, write, scripted):
+def test_the_limit_counts_instructions_and_rules_need_no_judge(evaluator, write, scripted):
     rows = [r | {"origin": "text_editing", "target": "done"} for r in records(2, "mixed")]
     data = write("followbench.jsonl", rows)
-    run = session(None, scripted(lambda words, code: "done"), data=data, limit=7)
+    run = evaluator(None, scripted(lambda words, code: "done"), data=data, limit=7)
     section = followbench.run("followbench", run)
     assert section["n"] == section["by_rule"] == 7
     assert section["judge"] is None
@@ -212,12 +212,12 @@ def test_the_limit_counts_instructions_and_rules_need_no_judge(session, write, s
     assert section["figures"]["csl"] == 5  # of the one group that is whole
 
 
-def test_files_of_the_authors_go_out_and_come_in(session, write, scripted, tmp_path):
+def test_files_of_the_authors_go_out_and_come_in(evaluator, write, scripted, tmp_path):
     data = write("followbench.jsonl", records(2))
     model = scripted(lambda words, code: f"answer to {words}")
     judge = scripted(lambda words, code: f"{code}: " + "YES " * words.count("Added constraints: "))
     out = str(tmp_path / "out")
-    first = followbench.run("followbench", session(judge, model, data=data, files=out))
+    first = followbench.run("followbench", evaluator(judge, model, data=data, author_files=out))
     path = tmp_path / "out/api_output/scripted_style_constraint.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert len(lines) == 10
@@ -225,7 +225,7 @@ def test_files_of_the_authors_go_out_and_come_in(session, write, scripted, tmp_p
         "prompt_new": "Write style 0, c1",
         "choices": [{"message": {"content": "answer to Write style 0, c1"}}],
     }
-    again = followbench.run("followbench", session(judge, data=data, answers=(str(path),)))
+    again = followbench.run("followbench", evaluator(judge, data=data, answers=(str(path),)))
     assert again["figures"] == first["figures"]
     assert again["n"] == 10
 

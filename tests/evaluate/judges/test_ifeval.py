@@ -234,7 +234,7 @@ def prompts():
     ]
 
 
-def test_accuracies_and_what_is_left_out(session, write):
+def test_accuracies_and_what_is_left_out(evaluator, write):
     data = write("ifeval.jsonl", prompts())
     said = {
         "good": ['"yes"', '"yes"', '"a, b"', "no"],
@@ -246,7 +246,7 @@ def test_accuracies_and_what_is_left_out(session, write):
         for n, text in enumerate(texts)
         if text is not None
     ]
-    run = session(data=data, answers=(write("answers.jsonl", rows),), resamples=50)
+    run = evaluator(data=data, answers=(write("answers.jsonl", rows),), bootstrap=50)
     section = ifeval.run("ifeval", run)
     # Prompt 3 has no answer of the other model: it counts for neither.
     assert section["n"] == 3
@@ -280,8 +280,8 @@ def test_bad_prompts(change, reason):
     assert ifeval.wrong(prompts()[0]) is None
 
 
-def test_answers_to_other_prompts_are_an_error(session, write):
+def test_answers_to_other_prompts_are_an_error(evaluator, write):
     rows = [{"prompt": "Something else", "response": "x"}]
-    run = session(data=write("ifeval.jsonl", prompts()), answers=(write("a.jsonl", rows),))
+    run = evaluator(data=write("ifeval.jsonl", prompts()), answers=(write("a.jsonl", rows),))
     with pytest.raises(SynthError, match="no answer to any of the 4 prompts"):
         ifeval.run("ifeval", run)

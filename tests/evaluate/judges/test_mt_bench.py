@@ -39,10 +39,10 @@ def answer_rows(model, **other):
     ]
 
 
-def test_both_turns_are_graded_and_math_against_its_reference(session, write, scripted):
+def test_both_turns_are_graded_and_math_against_its_reference(evaluator, write, scripted):
     judge = scripted(lambda w, c: f"{c}: {4 if ' question 2>' in w else 8}")
     data = write("mt_bench/questions.jsonl", questions())
-    run = session(judge, data=data, answers=(write("m.jsonl", answer_rows("m")),), resamples=20)
+    run = evaluator(judge, data=data, answers=(write("m.jsonl", answer_rows("m")),), bootstrap=20)
     section = mt_bench.run("mt_bench", run)
     assert section["figures"]["score"] == 6
     assert section["figures"]["turn_1"] == 8
@@ -67,7 +67,7 @@ def test_both_turns_are_graded_and_math_against_its_reference(session, write, sc
     }
 
 
-def test_the_model_hears_its_own_first_answer(session, write, scripted):
+def test_the_model_hears_its_own_first_answer(evaluator, write, scripted):
     model = scripted(lambda words, code: f"re: {words}")
     heard = []
     plain = model.generate
@@ -80,7 +80,7 @@ def test_the_model_hears_its_own_first_answer(session, write, scripted):
     model.generate = generate
     data = write("mt_bench/questions.jsonl", questions()[:1])
     judge = scripted(lambda w, c: f"{c}: 5")
-    mt_bench.run("mt_bench", session(judge, model, data=data))
+    mt_bench.run("mt_bench", evaluator(judge, model, data=data))
     assert heard[1] == (
         {"role": "user", "content": "writing first"},
         {"role": "assistant", "content": "re: writing first"},
@@ -88,11 +88,11 @@ def test_the_model_hears_its_own_first_answer(session, write, scripted):
     )
 
 
-def test_an_unreadable_grade_drops_the_question_for_all(session, write, scripted):
+def test_an_unreadable_grade_drops_the_question_for_all(evaluator, write, scripted):
     judge = scripted(lambda w, c: "hm" if "bad two" in w and "coding" in w else f"{c}: 5")
     rows = answer_rows("good") + answer_rows("bad")
     data = write("mt_bench/questions.jsonl", questions())
-    run = session(judge, data=data, answers=(write("m.jsonl", rows),))
+    run = evaluator(judge, data=data, answers=(write("m.jsonl", rows),))
     section = mt_bench.run("mt_bench", run)
     assert section["n"] == 2
     assert section["dropped"] == 1
@@ -102,7 +102,7 @@ def test_an_unreadable_grade_drops_the_question_for_all(session, write, scripted
     assert sum(row["dropped"] for row in run.rows) == 4
 
 
-def test_files_of_fastchat_go_out_and_come_in(session, write, scripted, tmp_path):
+def test_files_of_fastchat_go_out_and_come_in(evaluator, write, scripted, tmp_path):
     grades = {"writing": 9, "math": 3}
 
     def says(words, code):
@@ -114,7 +114,7 @@ def test_files_of_fastchat_go_out_and_come_in(session, write, scripted, tmp_path
     data = write("mt_bench/questions.jsonl", questions())
     model = scripted(lambda words, code: f"live: {words}")
     out = tmp_path / "out"
-    run = session(scripted(says), model, data=data, files=str(out), judge_retries=0)
+    run = evaluator(scripted(says), model, data=data, author_files=str(out), judge_retries=0)
     first = mt_bench.run("mt_bench", run)
     answers = out / "model_answer/scripted.jsonl"
     judgments = out / "model_judgment/scripted_single.jsonl"
@@ -139,25 +139,25 @@ def test_files_of_fastchat_go_out_and_come_in(session, write, scripted, tmp_path
     } == set(lines[0])
     # Answers and judgments alone give the same figures.
     from_answers = mt_bench.run(
-        "mt_bench", session(scripted(says), data=data, answers=(str(answers),), judge_retries=0)
+        "mt_bench", evaluator(scripted(says), data=data, answers=(str(answers),), judge_retries=0)
     )
     assert from_answers["figures"] == first["figures"]
-    from_judgments = mt_bench.run("mt_bench", session(judgments=str(judgments), data=data))
+    from_judgments = mt_bench.run("mt_bench", evaluator(judgments=str(judgments), data=data))
     assert from_judgments["n"] == first["n"] == 2
     assert from_judgments["dropped"] == 1
     assert from_judgments["figures"]["score"] == first["figures"]["score"] == 6
     assert from_judgments["figures"]["math"] == 3
-    bare = mt_bench.run("mt_bench", session(judgments=str(judgments)))
+    bare = mt_bench.run("mt_bench", evaluator(judgments=str(judgments)))
     assert bare["figures"]["score"] == 6
 
 
-def test_the_real_questions_and_answers(session, shared, scripted):
+def test_the_real_questions_and_answers(evaluator, shared, scripted):
     judge = scripted(lambda w, c: f"{c}: 7")
-    run = session(
+    run = evaluator(
         judge,
         data=str(shared),
         answers=(str(shared / "synth_mt_bench_answers"),),
-        resamples=0,
+        bootstrap=0,
     )
     section = mt_bench.run("mt_bench", run)
     assert section["n"] == 80

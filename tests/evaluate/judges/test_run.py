@@ -85,6 +85,14 @@ def test_a_judge_that_dies_leaves_a_report_and_exit_1(synth, bench, serving, tmp
         (["m", "--suite", "followbench", "--data", "."], "--judge MODEL"),
         (["m", "--suite", "ifeval"], "--data DIR"),
         (["--suite", "ifeval", "--judge-server", "http://x"], "needs"),
+        (
+            ["--suite", "alpaca_eval", "--data", ".", "--answers", "x", "--judge", "y"],
+            "--reference FILE",
+        ),
+        (
+            ["--suite", "alpaca_eval", "--judgments", "x", "--length-controlled"],
+            "needs --answers FILE",
+        ),
     ],
 )
 def test_what_is_missing_is_told_first(synth, options, message):

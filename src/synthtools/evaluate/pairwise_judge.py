@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import SynthError, UsageError
+from synthtools.evaluate.evaluator import Evaluator
 from synthtools.evaluate.likelihood import next_tokens
-from synthtools.evaluate.session import Session
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.settings import Settings
 
@@ -64,7 +64,7 @@ def letters(model: LanguageModel) -> tuple[list[int], list[int]]:
     return first, second
 
 
-def judged(session: Session) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+def judged(evaluator: Evaluator) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
     """Asks the judge (the model itself where no judge is named) about all pairs of answers to a
     prompt, in both orders.
 
@@ -76,11 +76,11 @@ def judged(session: Session) -> tuple[str, list[dict[str, Any]], dict[str, Any]]
     Raises:
         SynthError: no prompt has two answers.
     """
-    settings = session.judging or session.settings
+    settings = evaluator.judge_settings or evaluator.model_settings
     if settings is None:
         raise UsageError("--answers are for a judge: --judge MODEL")
-    judge = session.judge() if session.judging is not None else session.model()
-    prompts = _prompts(session)
+    judge = evaluator.judge() if evaluator.judge_settings is not None else evaluator.model()
+    prompts = _prompts(evaluator)
     pairs = [
         (key, *order)
         for key, (_, answers) in prompts.items()
@@ -111,7 +111,9 @@ def judged(session: Session) -> tuple[str, list[dict[str, Any]], dict[str, Any]]
         raise SynthError(f"{name}: its context of {judge.capacity} tokens holds none of the pairs")
     long = len(pairs) - len(rows)
     if long:
-        session.tell(f"{long} of {len(pairs)} pairs do not fit into the judge's context: left out")
+        evaluator.tell(
+            f"{long} of {len(pairs)} pairs do not fit into the judge's context: left out"
+        )
     alone = sum(len(answers) < 2 for _, answers in prompts.values())
     kind = "continued" if encode is None else "asked"
     return name, rows, {"too_long": long, "alone": alone, "prompt": f"{PROMPT_VERSION} {kind}"}
@@ -151,14 +153,14 @@ def _inert(text: str) -> str:
     return text
 
 
-def _prompts(session: Session) -> dict[str, tuple[str, dict[str, str]]]:
+def _prompts(evaluator: Evaluator) -> dict[str, tuple[str, dict[str, str]]]:
     """By prompt: its text, and the answers by model; the limit counts prompts."""
     found: dict[str, tuple[str, dict[str, str]]] = {}
-    for path in session.wanted.answers:
-        for record in session.records(path, wrong, limited=False):
+    for path in evaluator.options.answers:
+        for record in evaluator.records(path, wrong, limited=False):
             key = str(record.get("prompt_id", record["prompt"]))
             if key not in found:
-                if session.wanted.limit is not None and len(found) >= session.wanted.limit:
+                if evaluator.options.limit is not None and len(found) >= evaluator.options.limit:
                     continue
                 found[key] = (record["prompt"], {})
             found[key][1].setdefault(record["model"], record["response"])

@@ -16,7 +16,7 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import calibration
-from synthtools.evaluate.calibration import Judged, draw_of
+from synthtools.evaluate.calibration import ItemScores, draw_of
 from synthtools.measure.bootstrap import intervals
 from synthtools.measure.significance import corrected_by_holm
 
@@ -232,8 +232,8 @@ def _of_calibration(
     return rows
 
 
-def _judged(rows: list[dict[str, Any]]) -> Judged:
+def _judged(rows: list[dict[str, Any]]) -> ItemScores:
     def column(name: str) -> np.ndarray:
         return np.array([row[name] for row in rows], np.float64)
 
-    return Judged(*(column(name) for name in _NEEDED), np.zeros(len(rows), np.int64))
+    return ItemScores(*(column(name) for name in _NEEDED), np.zeros(len(rows), np.int64))

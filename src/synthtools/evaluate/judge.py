@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from synthtools.evaluate.asking import Reasons, ask
 from synthtools.evaluate.judge_prompts import AGAIN, JudgePrompt
+from synthtools.evaluate.model_queries import FailureCounts, ask
 
 if TYPE_CHECKING:
     from synthtools.lm.generation import Generator
@@ -153,17 +153,17 @@ class Judge:
         generator: the model.
         seed: of the codes.
         retries: after the first time.
-        trouble: told where the model goes away.
+        on_failure: told where the model goes away.
     """
 
     generator: Generator
     seed: int = 0
     retries: int = 2
-    trouble: Callable[[str], None] = lambda _: None
+    on_failure: Callable[[str], None] = lambda _: None
     _asked: int = 0
     _again: int = 0
     _unreadable: int = 0
-    _failed: Reasons = field(default_factory=Reasons)
+    _failed: FailureCounts = field(default_factory=FailureCounts)
     _prompts: dict[str, int] = field(default_factory=dict)
 
     def ask(self, questions: Sequence[Question]) -> list[Verdict]:
@@ -188,7 +188,7 @@ class Judge:
                 )
                 for place, words in zip(left, asked, strict=True)
             ]
-            replies = ask(self.generator, prompts, self.trouble)
+            replies = ask(self.generator, prompts, self.on_failure)
             unread = []
             for place, code, words, reply in zip(left, codes, asked, replies, strict=True):
                 prompt = questions[place].prompt

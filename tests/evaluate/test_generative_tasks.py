@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from synthtools.evaluate import answering, sandbox, tasks
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate import generative_tasks, sandbox, tasks
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 
 from .conftest import DATA, write
 from .test_sandbox import WAY, confined
@@ -24,7 +24,7 @@ from .test_sandbox import WAY, confined
     ],
 )
 def test_the_last_marked_number_is_the_answer(text, found):
-    assert answering.extracted(text, tasks.shipped()["gsm8k"].extract) == found
+    assert generative_tasks.extracted(text, tasks.shipped()["gsm8k"].extract) == found
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_the_last_marked_number_is_the_answer(text, found):
 )
 def test_without_a_mark_the_last_number_counts(text, gold, loosely, in_svamp):
     gsm8k, svamp = (tasks.shipped()[name] for name in ("gsm8k", "svamp"))
-    found = answering.extracted(text, gsm8k.extract_loosely)
-    assert answering.same(found, gold) is loosely
-    assert answering.same(answering.extracted(text, svamp.extract), gold) is in_svamp
+    found = generative_tasks.extracted(text, gsm8k.extract_loosely)
+    assert generative_tasks.same(found, gold) is loosely
+    assert generative_tasks.same(generative_tasks.extracted(text, svamp.extract), gold) is in_svamp
 
 
 def test_the_loose_match_is_the_flexible_extract_of_the_harness():
@@ -60,7 +60,7 @@ def test_the_loose_match_is_the_flexible_extract_of_the_harness():
     metric = {k: v for k, v in config["metric_list"][0].items() if k.startswith(("ignore", "reg"))}
     texts = [("-$5", "-5"), ("of .75", "1"), ("It is 7...", "7"), ("$ 12", "12"), ("none", "0")]
     if DATA.exists():
-        records = Session(Wanted()).records
+        records = Evaluator(EvaluationOptions()).records
         gold = {record["id"]: record["answer"] for record in records(str(DATA / "eval_gsm8k"))}
         for record in records(str(DATA / "synth_gsm8k_model_solutions")):
             answer = gold.get("-".join(record["id"].split("-")[:3]))
@@ -69,10 +69,10 @@ def test_the_loose_match_is_the_flexible_extract_of_the_harness():
         assert len(texts) > 5000
     for text, answer in texts:
         (theirs_found,) = theirs.apply([[text]], [{}])[0]
-        ours = answering.extracted(text, tasks.shipped()["gsm8k"].extract_loosely)
+        ours = generative_tasks.extracted(text, tasks.shipped()["gsm8k"].extract_loosely)
         assert ours == (None if theirs_found == "[invalid]" else theirs_found)
         right = exact_match_fn(references=[answer], predictions=[theirs_found], **metric)
-        assert answering.same(ours, answer) == bool(right["exact_match"]), (text, answer)
+        assert generative_tasks.same(ours, answer) == bool(right["exact_match"]), (text, answer)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_loose_match_is_the_flexible_extract_of_the_harness():
     ],
 )
 def test_numbers_are_compared_as_numbers(found, gold, same):
-    assert answering.same(found, gold) is same
+    assert generative_tasks.same(found, gold) is same
 
 
 def test_models_write_and_are_graded(llama, synth, tmp_path):
@@ -102,9 +102,9 @@ def test_models_write_and_are_graded(llama, synth, tmp_path):
     rows = [json.loads(line) for line in kept.read_text().splitlines()]
     assert found["n"] == len(rows) == 5
     for row, item in zip(rows, items):
-        extracted = answering.extracted(row["response"], tasks.shipped()["svamp"].extract)
+        extracted = generative_tasks.extracted(row["response"], tasks.shipped()["svamp"].extract)
         assert row["extracted"] == extracted
-        assert row["exact_match"] == answering.same(extracted, item["answer"])
+        assert row["exact_match"] == generative_tasks.same(extracted, item["answer"])
     assert found["figures"]["exact_match"] == sum(r["exact_match"] for r in rows) / 5
 
 
@@ -157,7 +157,7 @@ def test_the_right_programs_pass_and_empty_ones_fail(name):
     task = tasks.shipped()[name]
     if not DATA.exists():
         pytest.skip("the shared data is not there")
-    records = list(Session(Wanted(limit=12)).records(tasks.files_of(task, str(DATA))))
+    records = list(Evaluator(EvaluationOptions(limit=12)).records(tasks.files_of(task, str(DATA))))
     right = [tasks.program(task, record, record["response"]) for record in records]
     assert all(outcome.passed for outcome in sandbox.run_all(right, WAY, 2))
     wrong = [tasks.program(task, record, "    pass\n") for record in records[:4]]

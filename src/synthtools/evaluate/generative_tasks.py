@@ -12,44 +12,44 @@ import numpy as np
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import choices, sandbox, tasks
 from synthtools.evaluate.calibration import draw_of
-from synthtools.evaluate.pairing import doc_hash
-from synthtools.evaluate.session import Session, Wanted
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.lm.generation import ERROR, Answer, Prompt, Sampling
 from synthtools.machine import cores
 from synthtools.measure.bootstrap import intervals
 
 
-def files(name: str, wanted: Wanted) -> list[str]:
+def files(name: str, options: EvaluationOptions) -> list[str]:
     """The files of a task.
 
     Raises:
         UsageError: it would run code, and nobody allowed that; or examples are asked for before it.
         SynthError: it would run code, which this machine cannot confine.
     """
-    task = choices.task_of(name, wanted)
+    task = choices.task_of(name, options)
     if task.kind == "code":
-        if not wanted.allow_code:
+        if not options.allow_code_execution:
             raise UsageError(
                 f"--suite {name} runs programs that the model wrote: --allow-code-execution"
             )
         if task.shots:
             raise UsageError(f"--suite {name} is asked without examples: leave --shots away")
-        sandbox.chosen(wanted.sandbox)
-    return choices.files(name, wanted)
+        sandbox.chosen(options.sandbox)
+    return choices.files(name, options)
 
 
-def run(name: str, session: Session) -> dict[str, Any]:
+def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Lets the model write (greedily) and looks at what it wrote.
 
     Returns:
         The section: figures ``exact_match`` (and ``exact_match_loose``) or ``pass_at_1``;
         ``unanswered``, items that could not be answered, which count as wrong.
     """
-    task = choices.task_of(name, session.wanted)
-    assert session.wanted.data is not None
-    path = tasks.files_of(task, session.wanted.data)
-    shots = choices.examples(task, session)
-    records = list(session.records(path, lambda r: tasks.wrong(task, r)))
+    task = choices.task_of(name, evaluator.options)
+    assert evaluator.options.data is not None
+    path = tasks.files_of(task, evaluator.options.data)
+    shots = choices.examples(task, evaluator)
+    records = list(evaluator.records(path, lambda r: tasks.wrong(task, r)))
     if not records:
         raise SynthError(f"{path}: holds no item of --suite {name}")
     sampling = Sampling(0, 1.0, None, task.max_new_tokens, task.stop)
@@ -57,16 +57,16 @@ def run(name: str, session: Session) -> dict[str, Any]:
         Prompt(str(record["id"]).encode(), shots.before(record) + tasks.filled(task, record))
         for record in records
     )
-    answers = list(session.generator(sampling).generate(prompts))
+    answers = list(evaluator.generator(sampling).generate(prompts))
     failed = sum(answer.finish_reason == ERROR for answer in answers)
     if failed == len(answers):
         raise SynthError(f"--suite {name}: no item could be answered; {answers[0].error}")
     if failed:
-        session.tell(f"{name}: {failed} of {len(answers)} items could not be answered")
+        evaluator.tell(f"{name}: {failed} of {len(answers)} items could not be answered")
     judge = _run_programs if task.kind == "code" else _matched
-    rows = judge(task, records, answers, session)
+    rows = judge(task, records, answers, evaluator)
     heads = [key for key in ("exact_match", "exact_match_loose", "pass_at_1") if key in rows[0]]
-    session.samples(
+    evaluator.samples(
         name,
         (
             {
@@ -85,13 +85,13 @@ def run(name: str, session: Session) -> dict[str, Any]:
     right = np.array([[row[head] for head in heads] for row in rows], np.float64)
     more = {}
     if task.kind == "code":
-        more["sandbox"] = sandbox.chosen(session.wanted.sandbox)
+        more["sandbox"] = sandbox.chosen(evaluator.options.sandbox)
     return {
         "kind": task.kind.replace("_", "-"),
         "n": len(rows),
         **shots.account(),
         "figures": dict(zip(heads, right.mean(0).tolist(), strict=True)),
-        "intervals": _intervals(heads, right, session.wanted),
+        "intervals": _intervals(heads, right, evaluator.options),
         "unanswered": failed,
         "cut_off": sum(answer.finish_reason == "length" for answer in answers),
         "per_item": {head: head for head in heads},
@@ -100,13 +100,13 @@ def run(name: str, session: Session) -> dict[str, Any]:
 
 
 def _intervals(
-    heads: list[str], right: np.ndarray, wanted: Wanted
+    heads: list[str], right: np.ndarray, options: EvaluationOptions
 ) -> dict[str, list[float] | None]:
     size = len(right)
-    if size < 2 or not wanted.resamples:
+    if size < 2 or not options.bootstrap:
         return {}
-    draw = draw_of(wanted.seed, "answers")
-    table = [right[draw.integers(0, size, size)].mean(0) for _ in range(wanted.resamples)]
+    draw = draw_of(options.seed, "answers")
+    table = [right[draw.integers(0, size, size)].mean(0) for _ in range(options.bootstrap)]
     return intervals(heads, np.array(table), right.mean(0))
 
 
@@ -140,7 +140,7 @@ def _number(text: str) -> Decimal | None:
 
 
 def _matched(
-    task: tasks.Task, records: list[dict[str, Any]], answers: list[Answer], session: Session
+    task: tasks.Task, records: list[dict[str, Any]], answers: list[Answer], evaluator: Evaluator
 ) -> list[dict[str, Any]]:
     rows = []
     for record, answer in zip(records, answers, strict=True):
@@ -158,16 +158,16 @@ def _matched(
 
 
 def _run_programs(
-    task: tasks.Task, records: list[dict[str, Any]], answers: list[Answer], session: Session
+    task: tasks.Task, records: list[dict[str, Any]], answers: list[Answer], evaluator: Evaluator
 ) -> list[dict[str, Any]]:
     def programs() -> Iterator[str]:
         for record, answer in zip(records, answers, strict=True):
             if answer.error is None:
                 yield tasks.program(task, record, answer.text)
 
-    settings = session.settings
+    settings = evaluator.model_settings
     jobs = (settings.cores if settings else None) or cores()
-    outcomes = sandbox.run_all(programs(), sandbox.chosen(session.wanted.sandbox), jobs)
+    outcomes = sandbox.run_all(programs(), sandbox.chosen(evaluator.options.sandbox), jobs)
     rows = []
     for answer in answers:
         if answer.error is not None:

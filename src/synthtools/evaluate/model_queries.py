@@ -13,34 +13,8 @@ if TYPE_CHECKING:
     from synthtools.lm.generation import Answer, Generator, Prompt
 
 
-@dataclass(frozen=True)
-class Asking:
-    """How models are asked in suites of answers.
-
-    Attributes:
-        max_new_tokens: of an answer.
-        temperature, top_p: of the answers; 0 takes the most probable token.
-        judge_tokens: of a judge's reply.
-        judge_retries: how often a judge is asked again whose reply cannot be read.
-        reference: a file of answers that the models are compared with.
-        length_controlled: win rates as if answers were equally long, too.
-        files: a directory where files in the formats of the benchmarks' authors go.
-        force: such files may be replaced.
-    """
-
-    max_new_tokens: int = 1024
-    temperature: float = 0.0
-    top_p: float = 1.0
-    judge_tokens: int = 512
-    judge_retries: int = 2
-    reference: str | None = None
-    length_controlled: bool = False
-    files: str | None = None
-    force: bool = False
-
-
 @dataclass
-class Reasons:
+class FailureCounts:
     """Why things failed, counted: reasons that differ in numbers alone are one, told as it came first."""
 
     _kinds: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -56,19 +30,19 @@ class Reasons:
         return sum(count for _, count in self._kinds.values())
 
     def table(self) -> dict[str, int]:
-        """Reasons and counts, the most frequent first."""
+        """FailureCounts and counts, the most frequent first."""
         return dict(sorted(self._kinds.values(), key=lambda pair: -pair[1]))
 
 
 def ask(
-    generator: Generator, prompts: Sequence[Prompt], trouble: Callable[[str], None]
+    generator: Generator, prompts: Sequence[Prompt], on_failure: Callable[[str], None]
 ) -> list[Answer]:
     """Answers in the order of the prompts; one that did not come has an ``error``.
 
     An engine that goes away takes nothing with it: what was there stays, the rest has its reason.
 
     Args:
-        trouble: told why the engine is gone.
+        on_failure: told why the engine is gone.
     """
     from synthtools.lm.generation import failed
 
@@ -78,7 +52,7 @@ def ask(
         for place, answer in enumerate(answers):
             found[place] = answer
     except SynthError as error:
-        trouble(f"{generator.name}: {error}")
+        on_failure(f"{generator.name}: {error}")
         gone = failed(str(error))
         return [found.get(place, gone) for place in range(len(prompts))]
     return [found[place] for place in range(len(prompts))]

@@ -14,7 +14,7 @@ def warnings(
     """Each suite with calibration that both reports have, and what its numbers say.
 
     Args:
-        paired: rows of ``pairing.compared``, where the samples are there; else the change has the
+        paired: rows of ``paired_comparison.compared``, where the samples are there; else the change has the
             interval that the two reports' own give together, as of independent samples [ours].
 
     Returns:

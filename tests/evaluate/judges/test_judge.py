@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthtools.evaluate import judge_prompts
-from synthtools.evaluate.judging import (
+from synthtools.evaluate.judge import (
     Judge,
     Question,
     choice,
@@ -239,7 +239,7 @@ def test_what_fails_is_counted_by_its_reason_and_not_asked_again(scripted, refus
 
 def test_a_judge_that_goes_away_takes_no_verdict_with_it(scripted):
     told = []
-    judge = Judge(scripted(lambda words, code: f"{code}: 6", gone_after=2), trouble=told.append)
+    judge = Judge(scripted(lambda words, code: f"{code}: 6", gone_after=2), on_failure=told.append)
     found = judge.ask([asked(str(number), str(number)) for number in range(5)])
     assert [one.value for one in found] == [6, 6, None, None, None]
     assert judge.account()["reasons"] == {"the engine is gone": 3}

@@ -1,15 +1,14 @@
-"""What a run of ``synth eval`` lends its suites."""
+"""What suites of an evaluation share: options, models opened once, records, a place for samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from synthtools.closing import Closing
 from synthtools.errors import RecordError, UsageError
-from synthtools.evaluate.asking import Asking
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
 from synthtools.records.jsonl import parse_value
@@ -18,72 +17,91 @@ from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
 
 if TYPE_CHECKING:
-    from synthtools.evaluate.judging import Judge
+    from synthtools.evaluate.judge import Judge
     from synthtools.lm.generation import Generator, Sampling
     from synthtools.lm.scorer import LanguageModel
     from synthtools.lm.settings import Settings
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the command line asks for.
+class EvaluationOptions:
+    """What is evaluated on what, and how; the fields are options of the tool.
 
     Attributes:
-        data: the directory of the suites' data, None where none was named.
-        limit: items of each suite at most, its first ones; None for all.
+        data: the directory of the suites' data.
+        limit: items of each suite at most, its first ones.
         seed: of every draw.
-        resamples: behind each bootstrap interval.
+        bootstrap: resamples behind each interval.
+        valid: (name, path) of the domains of perplexity.
+        shots: examples before each question, None for what a task says.
+        task_files: a directory of task definitions of lm-evaluation-harness.
+        allow_code_execution: programs of the model may run here, confined as ``sandbox`` says (one of
+            ``sandbox.KINDS``, or ``auto``).
+        answers: files of answers to be evaluated, with the models that gave them.
         pairs: a file of pairwise probabilities.
-        answers: files of answers to be judged, with the models that gave them.
-        judgments: a file of other judges' preferences.
+        judgments: a file of other judges' preferences, or of grades.
+        reference: a file of answers that the models are compared with.
         target: the model whose texts are the judge's own; None: the one of the judge's name.
         human: what the model of human text is called.
-        valid: (name, path) of the domains of perplexity.
-        allow_code: model-written code may run here; sandbox: how it is confined (``sandbox.KINDS``,
-            or ``auto``).
-        asking: how models are asked in suites of answers.
-        task_files: a directory of task definitions of lm-evaluation-harness.
-        shots: examples before each question, None for what a task says.
+        length_controlled: win rates as if answers were equally long, too.
+        author_files: a directory for files in the formats of the benchmarks' authors; ``force``: they
+            may be replaced.
+        max_new_tokens, temperature, top_p: of answers; 0 takes the most probable token.
+        judge_tokens: of a judge's reply.
+        judge_retries: how often a judge is asked again whose reply cannot be read.
     """
 
     data: str | None = None
     limit: int | None = None
     seed: int = 0
-    resamples: int = 1000
-    pairs: str | None = None
-    answers: tuple[str, ...] = ()
-    judgments: str | None = None
-    target: str | None = None
-    human: str = "human"
-    valid: tuple[tuple[str, str], ...] = ()
-    allow_code: bool = False
-    sandbox: str = "auto"
+    bootstrap: int = 1000
+    valid: Sequence[tuple[str, str]] = ()
     shots: int | None = None
     task_files: str | None = None
-    asking: Asking = field(default_factory=Asking)
+    allow_code_execution: bool = False
+    sandbox: str = "auto"
+    answers: Sequence[str] = ()
+    pairs: str | None = None
+    judgments: str | None = None
+    reference: str | None = None
+    target: str | None = None
+    human: str = "human"
+    length_controlled: bool = False
+    author_files: str | None = None
+    force: bool = False
+    max_new_tokens: int = 1024
+    temperature: float = 0.0
+    top_p: float = 1.0
+    judge_tokens: int = 512
+    judge_retries: int = 2
+
+    @classmethod
+    def of(cls, options: Any) -> EvaluationOptions:
+        """Those of a tool's options that have a field here."""
+        given = {field.name: getattr(options, field.name) for field in fields(cls)}
+        return cls(**{name: value for name, value in given.items() if value is not None})
 
 
 @dataclass
-class Session(Closing):
+class Evaluator(Closing):
     """One run, as a context: models are opened when first asked for and serve all suites.
 
     Attributes:
-        wanted: the options.
-        settings: of the model under evaluation, None where none was named.
-        judging: of the judge, None where none was named.
+        model_settings: of the model under evaluation; judge_settings: of the judge; None where none
+            was named.
         keep: takes sample records: one dictionary an item, with ``suite`` and ``id``.
         rejects: where bad records go.
         tell: given remarks for the user.
-        troubles: of models that went away; what they had done is in the report.
+        failures: of models that went away; what they had done is in the report.
     """
 
-    wanted: Wanted
-    settings: Settings | None = None
-    judging: Settings | None = None
+    options: EvaluationOptions = field(default_factory=EvaluationOptions)
+    model_settings: Settings | None = None
+    judge_settings: Settings | None = None
     keep: Callable[[list[dict[str, Any]]], None] = lambda _: None
     rejects: Rejects = field(default_factory=Rejects)
     tell: Callable[[str], None] = lambda _: None
-    troubles: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
     _open: dict[Any, LanguageModel] = field(default_factory=dict)
     _generators: dict[Settings, Generator] = field(default_factory=dict)
@@ -93,61 +111,52 @@ class Session(Closing):
 
     def model(self) -> LanguageModel:
         """The model under evaluation."""
-        if self.settings is None:
-            raise UsageError("name the model: synth eval MODEL --suite …")
-        return self._opened(self.settings)
+        return self._opened(_named(self.model_settings, "model"))
 
     def judge(self) -> LanguageModel:
-        """The judge; the very same object where it is the model under evaluation."""
-        if self.judging is None:
-            raise UsageError("name the judge: --judge MODEL")
-        return self._opened(self.judging)
+        """The judge; the same object where it is the model under evaluation."""
+        return self._opened(_named(self.judge_settings, "judge"))
 
     def generator(self, sampling: Sampling, judge: bool = False) -> Generator:
         """The model under evaluation (or the judge) as one that writes; it is opened once, and writes
         as the last call says."""
-        settings = self.judging if judge else self.settings
-        if settings is None:
-            raise UsageError(
-                "name the judge: --judge MODEL" if judge else "name the model: synth eval MODEL"
-            )
-        found = self._generators.get(settings)
-        if found is None:
+        settings = (
+            _named(self.judge_settings, "judge") if judge else _named(self.model_settings, "model")
+        )
+        generator = self._generators.get(settings)
+        if generator is None:
             from synthtools.lm.generation import open_generator
 
-            found = open_generator(settings, sampling, self.wanted.seed, self.tell)
-            self._generators[settings] = self._stack.enter_context(found)
-        found.sample_as(sampling)
-        return found
+            opened = open_generator(settings, sampling, self.options.seed, self.tell)
+            generator = self._generators[settings] = self._stack.enter_context(opened)
+        generator.sample_as(sampling)
+        return generator
 
-    def answering(self) -> Generator:
+    def answer_generator(self) -> Generator:
         """The model under evaluation, to answer as the options say."""
         from synthtools.lm.generation import Sampling
 
-        asking = self.wanted.asking
+        options = self.options
         return self.generator(
-            Sampling(asking.temperature, asking.top_p, None, asking.max_new_tokens)
+            Sampling(options.temperature, options.top_p, None, options.max_new_tokens)
         )
 
-    def judging_of(self, suite: str) -> Judge:
-        """The judge for a suite. Answers come before it: model and judge may be one.
+    def answer_judge(self) -> Judge:
+        """The judge of answers. Answers come before it: model and judge may be one.
 
         Raises:
             UsageError: none is named.
         """
-        from synthtools.evaluate.judging import Judge
+        from synthtools.evaluate.judge import Judge
         from synthtools.lm.generation import Sampling
 
-        if self.judging is None:
-            raise UsageError(f"--suite {suite} needs a judge: --judge MODEL")
-        asking = self.wanted.asking
-        sampling = Sampling(0.0, 1.0, None, asking.judge_tokens)
-        generator = self.generator(sampling, judge=True)
-        return Judge(generator, self.wanted.seed, asking.judge_retries, self.trouble)
+        options = self.options
+        generator = self.generator(Sampling(0.0, 1.0, None, options.judge_tokens), judge=True)
+        return Judge(generator, options.seed, options.judge_retries, self.failure)
 
-    def trouble(self, reason: str) -> None:
+    def failure(self, reason: str) -> None:
         """Notes that a model went away, and tells it."""
-        self.troubles.append(reason)
+        self.failures.append(reason)
         self.tell(reason)
 
     @property
@@ -167,7 +176,7 @@ class Session(Closing):
 
     def batches(self, path: str) -> Iterator[Batch]:
         """The sound records of a file or directory, up to the limit."""
-        left = self.wanted.limit
+        left = self.options.limit
         for batch in read(find_shards([path]), self.rejects):
             if left is not None:
                 if len(batch) >= left:
@@ -209,3 +218,9 @@ class Session(Closing):
             rows: each with ``id``; the field ``suite`` is put before it.
         """
         self.keep([{"suite": suite, **row} for row in rows])
+
+
+def _named(settings: Settings | None, role: str) -> Settings:
+    if settings is None:
+        raise UsageError(f"name the {role}")
+    return settings

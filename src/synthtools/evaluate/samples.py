@@ -1,0 +1,87 @@
+"""The file of samples: what a model did with each item, as records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from synthtools.records.batch import JsonBatch
+from synthtools.records.inputs import Shard
+from synthtools.records.jsonl import json_bytes
+from synthtools.records.outputs import open_sink
+from synthtools.records.sink import Sink
+from synthtools.records.size import Size
+
+
+class SampleFile:
+    """A file of samples, as a context: it stands when the context ends without an error.
+
+    Args:
+        path: None where samples are only counted.
+        shards: what the run reads; the file is none of them.
+        kept: hold the samples in ``rows`` as well.
+    """
+
+    def __init__(
+        self, path: str | None, force: bool, shards: Sequence[Shard], kept: bool = False
+    ) -> None:
+        self.count = 0
+        self.rows: list[dict[str, Any]] = []
+        self._kept = kept
+        self._sink: Sink | None = None
+        if path is not None:
+            self._sink = open_sink(
+                path,
+                None,
+                shards=shards,
+                force=force,
+                resume=False,
+                shard_size=Size(32_000_000, "bytes"),
+                job={},
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._sink is None:
+            return
+        if error is None:
+            self._sink.finish()
+        else:  # Ctrl-C too must leave no half of a file
+            self._sink.abort()
+
+    def keep(self, rows: list[dict[str, Any]]) -> None:
+        """Writes samples."""
+        if self._sink is not None and rows:
+            places = np.arange(self.count, self.count + len(rows), dtype=np.int64)
+            lines = [json_bytes(row) for row in rows]
+            self._sink.write(JsonBatch("<samples>", places + 1, places, lines=lines))
+        if self._kept:
+            self.rows += rows
+        self.count += len(rows)
+
+
+def found_beside(name: str, report: dict[str, Any], tell: Callable[[str], None]) -> str | None:
+    """The samples of a report: where it says, or beside it; None where they are not, which is told.
+
+    Args:
+        name: the report's file.
+    """
+    stated = (report.get("samples") or {}).get("file")
+    if not stated:
+        return None
+    for path in (Path(stated), Path(name).parent / Path(stated).name):
+        if path.exists():
+            return str(path)
+    tell(f"{name}: its samples {stated} are not there; compared without them")
+    return None

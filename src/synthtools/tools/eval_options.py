@@ -1,0 +1,185 @@
+"""The options of ``synth eval`` about who answers and who judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from synthtools.cli.model_options import Model
+from synthtools.cli.options import Group
+from synthtools.cli.parameters import operand, option
+from synthtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from synthtools.lm.settings import Settings
+
+
+@dataclass(frozen=True)
+class EvaluatedModel(Model):
+    """Like ``Model``, but named without an option, and some suites need none."""
+
+    model: Annotated[  # type: ignore[assignment]
+        str | None,
+        operand(
+            metavar="MODEL",
+            help="The language model: builtin, a directory, or a Hub id. Safetensors weights only; "
+            "code from a model's repository is never run.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class AnswerFiles(Group):
+    """Answers and judgments out of files, and what they are compared with."""
+
+    group = "Answers and judges"
+    answers: Annotated[
+        list[str] | None,
+        option(
+            "--answers",
+            metavar="FILE",
+            help="Answers of one or several models as records (prompt, response, model), evaluated "
+            "instead of, or beside, a live model's; the formats of FastChat, FollowBench and "
+            "AlpacaEval are read, too. With --suite self-preference the judge compares every two, in "
+            "both orders. May be given several times.",
+        ),
+    ] = None
+    pairs: Annotated[
+        str | None,
+        option(
+            "--pairs",
+            metavar="FILE",
+            help="Pairwise probabilities of a judge as records, for --suite self-preference.",
+        ),
+    ] = None
+    judgments: Annotated[
+        str | None,
+        option(
+            "--judgments",
+            metavar="FILE",
+            help="Preferences of other judges as records (judge, prompt_id, model, reference, "
+            "preference from 1 to 2), for --suite self-preference: a table of judges and families, "
+            "and agreement with them; for --suite alpaca_eval: win rates without a judge. For "
+            "--suite mt_bench: FastChat's judgments.",
+        ),
+    ] = None
+    reference: Annotated[
+        str | None,
+        option(
+            "--reference",
+            metavar="FILE",
+            help="Answers of one model that others are compared with (--suite alpaca_eval), or "
+            "reference answers in FastChat's format (--suite mt_bench).",
+        ),
+    ] = None
+    target: Annotated[
+        str | None,
+        option(
+            "--target",
+            metavar="NAME",
+            help="The model whose texts are the judge's own in --suite self-preference (default: "
+            "the one of the judge's name).",
+        ),
+    ] = None
+    human: Annotated[
+        str, option("--human", metavar="NAME", help="The name of human text in the records.")
+    ] = "human"
+    length_controlled: Annotated[
+        bool,
+        option(
+            "--length-controlled",
+            help="Report win rates of --suite alpaca_eval as if answers were equally long, too.",
+        ),
+    ] = False
+    author_files: Annotated[
+        str | None,
+        option(
+            "--author-files",
+            metavar="DIR",
+            help="Write answers and judgments here in the formats of the benchmarks' authors: "
+            "FastChat's model_answer/ and model_judgment/, FollowBench's api_output/.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class AnswersAndJudge(AnswerFiles):
+    """How a live model answers, and who judges."""
+
+    group = "Answers and judges"
+    max_new_tokens: Annotated[
+        int,
+        option("--max-new-tokens", metavar="N", min=1, help="Longest answer, in tokens."),
+    ] = 1024
+    temperature: Annotated[
+        float,
+        option(
+            "--temperature",
+            metavar="T",
+            min=0,
+            help="Of the answers; 0 takes the most probable token [ours].",
+        ),
+    ] = 0.0
+    top_p: Annotated[
+        float,
+        option(
+            "--top-p",
+            metavar="P",
+            help="Answers are drawn from the fewest tokens that together have this probability.",
+        ),
+    ] = 1.0
+    judge: Annotated[
+        str | None,
+        option(
+            "--judge",
+            metavar="MODEL",
+            help="The model that judges, in suites with a judge: builtin, a directory, a Hub id, or a "
+            "name that --judge-server knows. It runs as the model does (--backend, --server), or "
+            "on a server of its own.",
+        ),
+    ] = None
+    judge_server: Annotated[
+        str | None,
+        option("--judge-server", metavar="URL", help="An OpenAI-compatible server for the judge."),
+    ] = None
+    judge_tokens: Annotated[
+        int,
+        option("--judge-tokens", metavar="N", min=1, help="Longest reply of a judge, in tokens."),
+    ] = 512
+    judge_retries: Annotated[
+        int,
+        option(
+            "--judge-retries",
+            metavar="N",
+            min=0,
+            max=100,
+            help="How often a judge is asked again whose reply holds no verdict [ours]. What stays "
+            "unreadable is left out for all models alike, and counted.",
+        ),
+    ] = 2
+    show_prompts: Annotated[
+        bool,
+        option("--show-prompts", help="Show what the judges of the suites are asked, and stop."),
+    ] = False
+
+    def check(self) -> None:
+        super().check()
+        if self.judge_server is not None and self.judge is None:
+            raise UsageError("--judge-server needs --judge NAME, the model that it serves")
+
+
+def judge_settings(options: Any) -> Settings | None:
+    """The settings of the judge; those of the model where they are one.
+
+    Args:
+        options: of ``EvaluatedModel``, ``AnswersAndJudge`` and ``Jobs``.
+    """
+    if options.judge is None:
+        return None
+    if options.judge == options.model and options.judge_server is None:
+        return options.settings()
+    # The model's revision and tokenizer are not the judge's.
+    own = replace(options, revision=None, tokenizer=None)
+    if options.judge_server is not None:
+        own = replace(own, server=options.judge_server, backend="server", context=None)
+    return own.settings(name=options.judge)
