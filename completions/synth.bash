@@ -207,12 +207,12 @@ _synth() {
             esac
             ;;
         cat)
-            options="--count -n --head --where --text --set --select --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --nan --force --resume --shard-size --debug -h --help"
+            options="--count -n --head --where --text --set --select --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --debug -h --help"
             operand=file
             case $prev in
                 -n | --head | --where | --text | --set | --select | --shard | --text-field | --shard-size) value=word ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | --report | -o | --output) value=file ;;
+                --rejects | -o | --output | --report) value=file ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --nan) value=word words="keep null fail" ;;
             esac

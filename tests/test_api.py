@@ -39,6 +39,17 @@ def test_records_are_those_of_the_command_line(file):
     assert list(synth.sample(iter(RECORDS), count=7, seed=3)) == wanted
 
 
+def test_cat_gives_records_or_their_number(file, tmp_path):
+    words = {"where": ["n>=10000000000000000000000490"], "set": ["a=b"], "select": ["text", "a"]}
+    wanted = [{"text": f"record {i}", "a": "b"} for i in range(490, 500)]
+    assert list(synth.cat(RECORDS, **words)) == list(synth.cat(file, **words)) == wanted
+    report = synth.cat(RECORDS, where="!n", count=True, report=str(tmp_path / "report.json"))
+    assert report["count"] == 0 and report["left_out"] == 500
+    assert json.loads((tmp_path / "report.json").read_text())["count"] == 0
+    with pytest.raises(UsageError, match="where n>x: compare with a number, not with x"):
+        synth.cat(RECORDS, where=["n>x"])
+
+
 def test_arrow_streams_are_inputs(file, tmp_path):
     texts = {"text": [f"record {i}" for i in range(500)]}
     found = list(synth.sample(pa.table(texts), count=5))

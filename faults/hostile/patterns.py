@@ -32,8 +32,8 @@ Use = Callable[[str], object]
 EXEMPT = {
     "cli.file_patterns": "the user's own pattern on names of files",
     "cli.parameters": "an option of a word",
-    "curate.keeping": "conditions of the user's own; their expressions are RE2's",
-    "curate.setting": "templates and constants of the user's own",
+    "curate.conditions": "conditions of the user's own; their expressions are RE2's",
+    "curate.assignments": "templates and constants of the user's own",
     "lm.settings": "an option",
     "lm.vllm_backend": "lines of the engine's log",
     "measure.rates": "the user's own expressions",

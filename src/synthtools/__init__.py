@@ -15,7 +15,7 @@ The folders, from the terminal inwards (imports point one way, downwards):
 
 __version__ = "0.1.0"
 
-FUNCTIONS = ("ngram_hash", "sample", "dsir", "eval", "simulate", "stats", "plot")
+FUNCTIONS = ("ngram_hash", "sample", "dsir", "eval", "simulate", "stats", "plot", "cat")
 
 
 def __getattr__(name: str) -> object:

@@ -214,3 +214,25 @@ def plot(
     force: bool = ...,
 ) -> Iterator[Record] | Report:
     """Draw reports: figures, pictures at the terminal, or one page to send."""
+
+def cat(
+    *files: Input,
+    count: bool = ...,
+    head: int | None = ...,
+    where: list[str] | str | None = ...,
+    text: list[str] | str | None = ...,
+    set: list[str] | str | None = ...,
+    select: list[str] | str | None = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    nan: str = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+) -> Iterator[Record] | Report:
+    """Convert, reshard, count or look at records."""

@@ -23,7 +23,7 @@ def source(tmp_path_factory):
 def test_count(source, refused):
     assert run("cat", source, source, "--count").stdout == b"4000\n"
     assert run("cat", source, "--count", "--head", "7").stdout == b"7\n"
-    refused(run("cat", source, "--count", "--format", "arrow"), "--count prints a number", code=2)
+    refused(run("cat", source, "--count", "--format", "arrow"), "are for records", code=2)
 
 
 def test_head(source, tmp_path):

@@ -37,6 +37,7 @@ class Group:
     """A group of options: ``group`` is its heading in help, ``check`` refuses what cannot be."""
 
     group: ClassVar[str]
+    lines_only: ClassVar[bool] = False  # its report goes to stdout as lines, to a program too
 
     def check(self) -> None:
         """Raises UsageError where options do not go together."""

@@ -32,7 +32,7 @@ class Option:
         metavar: what stands for its value in help; None for a flag, or the choices of a Literal.
         parse: makes the value of a string; raises ValueError with the remedy.
         min, max: bounds of a number, inclusive.
-        commas: one value may hold several, separated by commas.
+        commas: one value may hold several, separated by commas (outside quotes and brackets).
     """
 
     flags: tuple[str, ...]
@@ -115,10 +115,10 @@ class Parameter:
             return self._one(given, called)
         items = [given] if isinstance(given, (str, int, float)) else list(given)
         if self.option.commas:
-            split = (item.split(",") if isinstance(item, str) else [item] for item in items)
-            items = [
-                part.strip() if isinstance(part, str) else part for one in split for part in one
-            ]
+            from synthtools.records.field_paths import parted
+
+            split = (parted(item) if isinstance(item, str) else [item] for item in items)
+            items = [part for one in split for part in one]
         return [self._one(item, called) for item in items] or None
 
     def _one(self, given: Any, called: str) -> Any:

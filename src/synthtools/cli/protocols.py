@@ -132,7 +132,10 @@ def asking_of(options: Generating, models: Generators, jobs: Jobs) -> Asking:
         found = asking.by_template(Template(f"{wording}\n\n{{{field}}}"))
     elif options.template is not None:
         text = text_of(options.template, "--template") or ""
-        found = asking.by_template(Template(text), options.context_field)
+        try:
+            found = asking.by_template(Template(text), options.context_field)
+        except ValueError as error:
+            raise UsageError(f"--template: {error}") from error
     else:
         found = asking.by_field(field, options.context_field)
     return Asking(found.fields, found.say, system, options.plain)

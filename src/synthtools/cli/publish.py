@@ -65,7 +65,10 @@ def publish(report: dict[str, Any], options: Any, lines: Sequence[str]) -> None:
         lines: the report as a person reads it at a terminal.
     """
     keep(report, options)
-    show(report, options.json_output, lines)
+    if options.lines_only:
+        write_lines(lines)
+    else:
+        show(report, options.json_output, lines)
 
 
 def keep(report: dict[str, Any], options: Any) -> None:
@@ -80,4 +83,9 @@ def show(report: dict[str, Any], as_json: bool, lines: Sequence[str]) -> None:
     if as_json or sys.stdout is None or not sys.stdout.isatty():
         write_stdout(document.to_json(report))
     else:
-        write_stdout("".join(f"{hide(printable(line))}\n" for line in lines))
+        write_lines(lines)
+
+
+def write_lines(lines: Sequence[str]) -> None:
+    """Lines on stdout, without what a terminal obeys."""
+    write_stdout("".join(f"{hide(printable(line))}\n" for line in lines))

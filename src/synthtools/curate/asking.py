@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.errors import UsageError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.faults import no_field
 from synthtools.records.identity import ID_FIELD, Keys
@@ -41,10 +40,10 @@ class Template:
     """Text with ``{field}`` in it; ``{{`` and ``}}`` are braces.
 
     Raises:
-        UsageError: it is no such text.
+        ValueError: its braces are none of these.
     """
 
-    def __init__(self, text: str, option: str = "--template") -> None:
+    def __init__(self, text: str) -> None:
         self.parts: list[tuple[str, str | None]] = []
         try:
             for literal, name, form, conversion in string.Formatter().parse(text):
@@ -52,9 +51,7 @@ class Template:
                     raise ValueError("only plain {field} is understood")
                 self.parts.append((literal, name))
         except ValueError as error:
-            raise UsageError(
-                f"{option}: {error} (write a brace that is meant as one as {{{{ or }}}})"
-            ) from error
+            raise ValueError(f"{error} (write {{{{ or }}}} for a brace)") from error
         self.fields = tuple(dict.fromkeys(name for _, name in self.parts if name is not None))
 
     def filled(self, record: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from synthtools.reports.figures.chart import Figure, Story, Table, check
 # Kind of a report → the module here that has its ``lines``, ``figure`` and ``story``, as far as it has
 # them; where kinds share a module, with a colon and what the names of the functions begin with.
 KINDS = {
+    "cat": "cat",
     "diff": "diff",
     "dsir": "dsir",
     "edit": "edit",

@@ -1,128 +1,179 @@
-"""``synth cat``: records from any format to any format."""
+"""Convert, reshard, count or look at records.
+
+Records go from any of the formats to any other, in order. What goes from JSONL to JSONL leaves
+as the very bytes that it came in as (blank lines and a byte order mark are no part of records);
+a field that is set touches no other.
+
+--where, --text, --set, --select and --head are applied in this order, wherever they stand. How
+many records --where left out is told on stderr and in the report.
+
+\b
+Examples:
+  synth cat human.jsonl.zst -o human.parquet
+  synth cat raw/ -o shards/ --shard-size 512MB --format jsonl.zst
+  synth cat human.parquet --select id,text --head 3
+  synth cat essays/ --where label=human --where 'score>=0.5' -o human.parquet
+  synth cat human/ answers/ --text '{text}' --text '{prompt}\\n\\n{response}' --select id,text
+  synth cat answers.jsonl --set model=human -o labelled.jsonl
+
+Memory: a batch of about 1 MiB, or the longest record (a line of more than 256 MiB is refused
+[ours]); of Parquet 256 MB more where few values stand for many rows; when writing Parquet or Arrow,
+some copies of 64 MB of rows.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from synthtools.cli.options import Inputs, Output, TextField
 from synthtools.cli.parameters import option
+from synthtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from synthtools.cli.run import Run
+    from synthtools.curate.asking import Template
+    from synthtools.curate.conditions import Condition, Conditions
+    from synthtools.records.batch import Batch
 
 
-def cat(
-    reading: Inputs,
-    text: TextField,
-    writing: Output,
-    count: Annotated[bool, option("--count", help="Print only the number of records.")] = False,
+def _condition(text: str) -> Condition:
+    from synthtools.curate.conditions import condition_of
+
+    return condition_of(text)
+
+
+def _template(text: str) -> Template:
+    from synthtools.curate.assignments import template_of
+
+    return template_of(text)
+
+
+def _constant(text: str) -> tuple[str, str]:
+    from synthtools.curate.assignments import constant_of
+
+    return constant_of(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Inputs, TextField, Output):
+    """Options of ``synth cat``."""
+
+    lines_only: ClassVar[bool] = True
+
+    count: Annotated[bool, option("--count", help="Print only the number of records.")] = False
     head: Annotated[
         int | None, option("--head", "-n", metavar="N", min=0, help="Stop after N records.")
-    ] = None,
+    ] = None
     where: Annotated[
-        list[str] | None,
+        list[Any] | None,
         option(
             "--where",
             metavar="EXPR",
+            parse=_condition,
             help="Keep the records for which this holds: FIELD=VALUE,… (any of them), FIELD!=VALUE,…, "
-            "FIELD~REGEX (found in the text; RE2), FIELD!~REGEX, FIELD>NUMBER (>=, <, <=), FIELD (there, "
-            "not null, not empty), !FIELD. FIELD may be a path (meta.source, messages[-1].role); values "
-            'with commas and names of odd characters stand in quotes as in JSON ("a,b"). Given again, '
-            "all must hold, one after the other. What is missing or null is unlike every VALUE; to "
-            "compare what is no number makes a bad record.",
-            show_default=False,
+            "FIELD~REGEX (found in the text; RE2), FIELD!~REGEX, FIELD>NUMBER (>=, <, <=), FIELD "
+            "(present, not null, not empty), !FIELD. FIELD may be a path (meta.source, "
+            "messages[-1].role); values with commas and names with odd characters are quoted as in "
+            'JSON ("a,b"). Given again, all must hold, one after the other. What is missing or null '
+            "equals no VALUE; a value that is not a number makes a bad record where it is compared "
+            "with one.",
         ),
-    ] = None,
-    template: Annotated[
-        list[str] | None,
+    ] = None
+    text: Annotated[
+        list[Any] | None,
         option(
             "--text",
             metavar="TEMPLATE",
+            parse=_template,
             help="Write the text (--text-field) from other fields: 'Question: {prompt}\\n\\n{response}'. "
             "\\n, \\t and \\\\ are a line's end, a tab, a backslash; {{ and }} are braces. Of several "
-            "the first whose fields are all there, as strings; a record that fits none is a bad "
-            "record.",
-            show_default=False,
+            "templates the first whose fields are all strings of the record is used; a record that "
+            "fits none is a bad record.",
         ),
-    ] = None,
-    constants: Annotated[
-        list[str] | None,
+    ] = None
+    set: Annotated[
+        list[Any] | None,
         option(
             "--set",
             metavar="FIELD=VALUE",
+            parse=_constant,
             help="Set a field to this string in every record; it is replaced in its place or "
             "appended. Again for further fields.",
-            show_default=False,
         ),
-    ] = None,
+    ] = None
     select: Annotated[
-        str | None,
-        option("--select", metavar="FIELD,…", help="Keep only these fields, in this order."),
-    ] = None,
-) -> None:
-    """Convert, reshard, count or look at records.
+        list[str] | None,
+        option(
+            "--select",
+            metavar="FIELD,…",
+            commas=True,
+            help="Keep only these fields, in this order.",
+        ),
+    ] = None
 
-    Records go from any of the formats to any other, in order. What goes from JSONL to JSONL leaves
-    as the very bytes that it came in as (blank lines and a byte order mark are no part of records);
-    a field that is set touches no other.
+    def prints_report(self) -> bool:
+        return self.count
 
-    --where, --text, --set, --select and --head come about in this order, wherever they stand. How
-    many records --where left out is told on stderr and in the report.
+    def check(self) -> None:
+        super().check()
+        names = self.select or ["all"]
+        if "" in names or len(set(names)) < len(names):
+            raise UsageError(
+                f"--select {','.join(names)}: name different fields, separated by commas"
+            )
+        if not self.text and self.text_field != "text":
+            raise UsageError("--text-field names the field that --text writes; it needs --text")
+        constants = [name for name, _ in self.set or ()]
+        for name in constants:
+            if constants.count(name) > 1:
+                raise UsageError(f"--set {name}=…: is given twice")
+            if self.text and name == self.text_field:
+                raise UsageError(f"--set {name}=…: is the field that --text writes")
 
-    \b
-    Examples:
-      synth cat human.jsonl.zst -o human.parquet
-      synth cat raw/ -o shards/ --shard-size 512MB --format jsonl.zst
-      synth cat human.parquet --select id,text --head 3
-      synth cat essays/ --where label=human --where 'score>=0.5' -o human.parquet
-      synth cat human/ answers/ --text '{text}' --text '{prompt}\\n\\n{response}' --select id,text
-      synth cat answers.jsonl --set model=human -o labelled.jsonl
 
-    Memory: a batch of about 1 MiB, or the longest record (a line of more than 256 MiB is refused
-    [ours]); of Parquet 256 MB more where few values stand for many rows; when writing Parquet or Arrow, some copies of 64 MB of rows.
-    """
+def run(options: Options) -> dict[str, Any]:
+    """Passes records on, or counts them."""
     from synthtools.cli.run import Run
-    from synthtools.cli.terminal import remark, write_stdout
-    from synthtools.curate.keeping import Keeping, condition_of
-    from synthtools.curate.setting import constants_of, templates_of, with_constants, with_text
-    from synthtools.errors import UsageError
-    from synthtools.records.field_paths import parted
-    from synthtools.records.transform import selected
+    from synthtools.cli.terminal import remark
+    from synthtools.curate.conditions import Conditions
 
-    names = parted(select) if select is not None else None
-    if names is not None and ("" in names or len(set(names)) < len(names)):
-        raise UsageError(f"--select {select}: name different fields, separated by commas")
-    keeping = Keeping([condition_of(one, "--where") for one in where or []])
-    templates = templates_of(template or [], "--text")
-    values = constants_of(constants or [], "--set")
-    if not templates and text.text_field != "text":
-        raise UsageError("--text-field names the field that --text writes; it needs --text")
-    if templates and text.text_field in values:
-        raise UsageError(f"--set {text.text_field}=…: is the field that --text writes")
-    if count and (writing.output or writing.format):
-        raise UsageError("--count prints a number; it cannot be given with -o or --format")
-    with Run("cat", reading, None if count else writing, apart=True) as run:
-        # A run that had ended has nothing left to be read. What a resumed one has done is looked at
-        # again and not written: it counts for --head.
-        batches = iter(()) if run.done else run.records()
-        if where:
-            batches = keeping.kept(batches, run.rejects)
-        if templates:
-            batches = with_text(batches, templates, text.text_field, run.rejects)
-        if values:
-            batches = with_constants(batches, values)
-        if names is not None:
-            batches = selected(batches, names, run.rejects)
-        if head is not None:
-            batches = keeping.until(batches, head)
-        if count:
-            total = 0
+    conditions = Conditions(options.where or [])
+    result: dict[str, Any] = {}
+    with Run("cat", options, None if options.count else options, apart=True) as run:
+        batches = _changed(run, conditions, options)
+        if options.count:
+            result["count"] = 0
             for batch in batches:
-                total += len(batch)
+                result["count"] += len(batch)
                 run.count(len(batch))
         else:
             run.write(batches)
-        run.finish({"left_out": keeping.left_out} if where and not run.done else None)
-    if keeping.left_out and not reading.quiet:
-        unknown = "".join(f'; no record has a field "{name}"' for name in keeping.unknown)
-        s = "" if keeping.left_out == 1 else "s"
-        remark(f"--where left out {keeping.left_out:,} record{s}{unknown}")
-    if count:
-        write_stdout(f"{total}\n")
+        if options.where and not run.done:
+            result["left_out"] = conditions.left_out
+        report = run.finish(result)
+    if conditions.left_out and not options.quiet:
+        unknown = "".join(f'; no record has a field "{name}"' for name in conditions.unknown)
+        s = "" if conditions.left_out == 1 else "s"
+        remark(f"--where left out {conditions.left_out:,} record{s}{unknown}")
+    return report
+
+
+def _changed(run: Run, conditions: Conditions, options: Options) -> Iterator[Batch]:
+    """The records as the options want them."""
+    from synthtools.curate.assignments import with_constants, with_text
+    from synthtools.records.transform import selected
+
+    # A run that had ended has nothing left to be read. What a resumed one has done is looked at
+    # again and not written: it counts for --head.
+    batches = iter(()) if run.done else run.records()
+    if options.where:
+        batches = conditions.kept(batches, run.rejects)
+    if options.text:
+        batches = with_text(batches, options.text, options.text_field, run.rejects)
+    if options.set:
+        batches = with_constants(batches, dict(options.set))
+    if options.select is not None:
+        batches = selected(batches, options.select, run.rejects)
+    return batches if options.head is None else conditions.until(batches, options.head)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from running import run, synth
-from synthtools.curate.keeping import Keeping, condition_of
-from synthtools.errors import RecordError, UsageError
+from synthtools.curate.conditions import Conditions, condition_of
+from synthtools.errors import RecordError
 from synthtools.records.batch import MISSING
 from synthtools.records.inputs import find_shards
 from synthtools.records.reading import read
@@ -24,11 +24,11 @@ LINES = [
 
 
 def kept(path, *expressions, rejects=None, batch_bytes=1 << 20):
-    keeping = Keeping([condition_of(text, "--where") for text in expressions])
-    batches = keeping.kept(
+    conditions = Conditions([condition_of(text) for text in expressions])
+    batches = conditions.kept(
         read(find_shards([str(path)]), Rejects(), batch_bytes), rejects or Rejects()
     )
-    return [line for batch in batches for line in batch.json_lines()], keeping
+    return [line for batch in batches for line in batch.json_lines()], conditions
 
 
 @pytest.fixture
@@ -77,9 +77,9 @@ def source(tmp_path):
     ],
 )
 def test_what_is_kept(expressions, places, source):
-    found, keeping = kept(source, *expressions)
+    found, conditions = kept(source, *expressions)
     assert found == [LINES[place] for place in places]
-    assert keeping.left_out == 5 - len(places)
+    assert conditions.left_out == 5 - len(places)
     assert kept(source, *expressions, batch_bytes=20)[0] == found
 
 
@@ -117,7 +117,7 @@ def test_a_comparison_of_no_number_is_a_bad_record(value, tmp_path):
     path = tmp_path / "in.jsonl"
     good = b'{"n":2}'
     path.write_bytes(good + b"\n" + b'{"n":%s}\n' % value.encode() + b'{"n":1}\n')
-    with pytest.raises(RecordError, match=r"in.jsonl:2: .*\"n\" is no number.*--where n "):
+    with pytest.raises(RecordError, match=r"in.jsonl:2: .*\"n\" is not a number.*condition n "):
         kept(path, "n>1")
     rejects = Rejects(skip=True)
     found, keeping = kept(path, "n>1", rejects=rejects)
@@ -148,8 +148,8 @@ def test_unknown_fields(source):
     ],
 )
 def test_what_is_no_condition(text):
-    with pytest.raises(UsageError, match="--where"):
-        condition_of(text, "--where")
+    with pytest.raises(ValueError):
+        condition_of(text)
 
 
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("ab1 ,")
@@ -157,7 +157,7 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) 
 
 @given(VALUES, st.lists(st.text("ab1.", min_size=1), min_size=1, max_size=3))
 def test_unlike_is_the_opposite_of_like(value, wanted):
-    like, unlike = (condition_of(f"f{sign}{','.join(wanted)}", "") for sign in ("=", "!="))
+    like, unlike = (condition_of(f"f{sign}{','.join(wanted)}") for sign in ("=", "!="))
     assert like.holds([value]) != unlike.holds([value])
     assert like.holds([MISSING]) == [False]
     if type(value) is str:
@@ -166,9 +166,7 @@ def test_unlike_is_the_opposite_of_like(value, wanted):
 
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False), st.integers(-9, 9))
 def test_orders(value, number):
-    found = [
-        condition_of(f"f{sign}{number}", "").holds([value])[0] for sign in ("<", "<=", ">", ">=")
-    ]
+    found = [condition_of(f"f{sign}{number}").holds([value])[0] for sign in ("<", "<=", ">", ">=")]
     assert found == [value < number, value <= number, value > number, value >= number]
 
 

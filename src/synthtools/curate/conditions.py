@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from synthtools.curate.asking import spelled
-from synthtools.errors import UsageError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.faults import no_field
 from synthtools.records.field_paths import QUOTED, WHOLE
@@ -53,7 +52,7 @@ class Condition:
     holds: _Holds
 
 
-def condition_of(text: str, option: str) -> Condition:
+def condition_of(text: str) -> Condition:
     """A condition as it is given on a command line.
 
     ``FIELD=VALUE,…`` and ``FIELD!=VALUE,…`` compare with any of the values: strings as they are,
@@ -64,7 +63,7 @@ def condition_of(text: str, option: str) -> Condition:
     there, not null and not empty text; ``!FIELD`` for the opposite.
 
     Raises:
-        UsageError: it is none of these.
+        ValueError: it is none of these.
     """
     found = _CONDITION.fullmatch(text)
     if found is None:
@@ -72,28 +71,24 @@ def condition_of(text: str, option: str) -> Condition:
         absent = field.startswith("!")
         field = field.removeprefix("!").strip()
         if not field or _STRANGE.search(re.sub(WHOLE, "", field)):
-            raise _no_condition(text, option)
+            raise _refused()
         return Condition(text, field, _each(_is_absent if absent else _is_there))
     field, sign, value = (part.strip() for part in found.groups())
     if not field or _STRANGE_BEFORE.search(field):
-        raise _no_condition(text, option)
+        raise _refused()
     if field.startswith("!"):
-        raise UsageError(f"{option} {text}: write {field[1:]}!{sign.removeprefix('!')}{value}")
+        raise ValueError(f"write {field[1:]}!{sign.removeprefix('!')}{value}")
     if sign in _ORDERS:
-        return Condition(text, field, _comparison(_ORDERS[sign], value, text, option))
+        return Condition(text, field, _comparison(_ORDERS[sign], value))
     if value.startswith(("=", "~", "<", ">")):
-        raise _no_condition(text, option)
-    like = (
-        _match(value, text, option)
-        if sign.endswith("~")
-        else _each(_likeness(_values(value, text, option)))
-    )
+        raise _refused()
+    like = _match(value) if sign.endswith("~") else _each(_likeness(_values(value)))
     return Condition(text, field, _opposite(like) if sign.startswith("!") else like)
 
 
-def _no_condition(text: str, option: str) -> UsageError:
-    return UsageError(
-        f"{option} {text}: use FIELD=VALUE, FIELD!=VALUE, FIELD~REGEX, FIELD!~REGEX, FIELD>NUMBER "
+def _refused() -> ValueError:
+    return ValueError(
+        "use FIELD=VALUE, FIELD!=VALUE, FIELD~REGEX, FIELD!~REGEX, FIELD>NUMBER "
         '(>=, <, <=), FIELD or !FIELD (names and values of odd characters in quotes: "a=b")'
     )
 
@@ -123,7 +118,7 @@ def _number(text: str) -> int | float | None:
     return value if type(value) in (int, float) and value == value else None
 
 
-def _values(given: str, text: str, option: str) -> list[tuple[str, bool]]:
+def _values(given: str) -> list[tuple[str, bool]]:
     """The values of a list, each with whether it stood in quotes."""
     found: list[tuple[str, bool]] = []
     at = 0
@@ -135,9 +130,7 @@ def _values(given: str, text: str, option: str) -> list[tuple[str, bool]]:
             quoted = item[1] is not None
             found.append((str(json.loads(item[1])) if quoted else (item[2] or "").strip(), quoted))
         except ValueError as error:
-            raise UsageError(
-                f'{option} {text}: no list of values: quote as in JSON, "a,b" or "5\\" disk"'
-            ) from error
+            raise ValueError('quote values as in JSON, "a,b" or "5\\" disk"') from error
         at = item.end()
     return found
 
@@ -159,7 +152,7 @@ def _likeness(wanted: Sequence[tuple[str, bool]]) -> Callable[[Any], bool]:
     return like
 
 
-def _match(expression: str, text: str, option: str) -> _Holds:
+def _match(expression: str) -> _Holds:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -172,9 +165,8 @@ def _match(expression: str, text: str, option: str) -> _Holds:
         matched([""])
     except (pa.ArrowException, UnicodeEncodeError) as error:
         why = str(error).removeprefix("Invalid regular expression: ")
-        raise UsageError(
-            f"{option} {text}: no expression as RE2 has them (without look-around and "
-            f"back-references): {why}"
+        raise ValueError(
+            f"use an expression of RE2 (it has no look-around and no back-references): {why}"
         ) from error
     return matched
 
@@ -183,10 +175,10 @@ def _unicode(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _comparison(order: Callable[[Any, Any], bool], value: str, text: str, option: str) -> _Holds:
+def _comparison(order: Callable[[Any, Any], bool], value: str) -> _Holds:
     number = _number(value)
     if number is None:
-        raise UsageError(f"{option} {text}: {value or 'nothing'} is no number to compare with")
+        raise ValueError(f"compare with a number, not with {value or 'nothing'}")
 
     def compared(found: Any) -> bool | None:
         if type(found) not in (int, float) or found != found:
@@ -196,8 +188,8 @@ def _comparison(order: Callable[[Any, Any], bool], value: str, text: str, option
     return lambda values: [compared(found) for found in values]
 
 
-class Keeping:
-    """Keeps the records for which all conditions hold.
+class Conditions:
+    """Conditions that hold together, and what they made of the records.
 
     A record that one condition leaves out is not asked about by those after it.
 
@@ -273,5 +265,5 @@ def _fault(condition: Condition, value: Any, batch: Batch, index: int) -> str:
     if value is MISSING:
         why = no_field(batch, index, name)
     else:
-        why = f'field "{name}" is no number'
-    return f"{why}, which --where '{condition.text}' compares (--where {name} before it asks whether it is there)"
+        why = f'field "{name}" is not a number'
+    return f"{why}, which '{condition.text}' compares (put the condition {name} before it)"

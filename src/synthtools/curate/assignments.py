@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from synthtools.curate.asking import Template
-from synthtools.errors import UsageError
 from synthtools.records.batch import MISSING, Batch, Column
 from synthtools.records.faults import fields_of, text_fault
 from synthtools.records.field_paths import WHOLE, plain_name
@@ -19,54 +18,49 @@ _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
 
 
-def unescaped(text: str, option: str) -> str:
+def unescaped(text: str) -> str:
     r"""The text with ``\n``, ``\t`` and ``\\`` as what they stand for.
 
     Raises:
-        UsageError: another backslash, which may be meant in two ways.
+        ValueError: another backslash, which may be meant in two ways.
     """
 
     def meant(found: re.Match[str]) -> str:
         if found[1] not in _ESCAPED:
-            raise UsageError(
-                f"{option}: \\{found[1]} is none of \\n, \\t and \\\\ (which is one backslash)"
-            )
+            raise ValueError(f"for \\{found[1]} write \\n, \\t or \\\\ (one backslash)")
         return _ESCAPED[found[1]]
 
     return _ESCAPE.sub(meant, text)
 
 
-def templates_of(given: Sequence[str], option: str) -> list[Template]:
-    """Templates as they are given on a command line."""
-    for text in given:
-        _refuse_bytes(text, option)
-    return [Template(unescaped(text, option), option) for text in given]
-
-
-def constants_of(given: Sequence[str], option: str) -> dict[str, str]:
-    """``FIELD=VALUE`` of a command line, in order.
+def template_of(text: str) -> Template:
+    """A template as it is written on a command line.
 
     Raises:
-        UsageError: a field is named twice or not at all.
+        ValueError: it has another form.
     """
-    found: dict[str, str] = {}
-    for text in given:
-        found_in = _ASSIGNMENT.fullmatch(text)
-        if found_in is None:
-            raise UsageError(f"{option} {text}: use FIELD=VALUE")
-        name, value = plain_name(found_in[1].strip()), found_in[2]
-        if name in found:
-            raise UsageError(f"{option} {name}=…: is given twice")
-        _refuse_bytes(text, option)
-        found[name] = value
-    return found
+    _refuse_bytes(text)
+    return Template(unescaped(text))
 
 
-def _refuse_bytes(text: str, option: str) -> None:
+def constant_of(text: str) -> tuple[str, str]:
+    """Field and value of ``FIELD=VALUE``.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    match = _ASSIGNMENT.fullmatch(text)
+    if match is None:
+        raise ValueError("use FIELD=VALUE")
+    _refuse_bytes(text)
+    return plain_name(match[1].strip()), match[2]
+
+
+def _refuse_bytes(text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UsageError(f"{option}: is no valid UTF-8") from error
+        raise ValueError("write it in UTF-8") from error
 
 
 def with_text(

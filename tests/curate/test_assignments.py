@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from running import synth
-from synthtools.curate.setting import constants_of, templates_of, with_constants, with_text
-from synthtools.errors import RecordError, UsageError
+from synthtools.curate.assignments import constant_of, template_of, with_constants, with_text
+from synthtools.errors import RecordError
 from synthtools.records.inputs import find_shards
 from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
@@ -27,7 +27,7 @@ def batches(tmp_path):
 
 
 def texts(batches, *templates, name="text", rejects=None):
-    found = with_text(batches, templates_of(templates, "--text"), name, rejects or Rejects())
+    found = with_text(batches, [template_of(one) for one in templates], name, rejects or Rejects())
     return [line for batch in found for line in batch.json_lines()]
 
 
@@ -73,18 +73,18 @@ def test_a_record_that_fits_no_template(line, words, batches):
 
 @pytest.mark.parametrize("text", ["{", "}", "{}", "{a!r}", "{a:3}", r"\d", "\\", "a\udc80"])
 def test_what_is_no_template(text):
-    with pytest.raises(UsageError, match="--text: "):
-        templates_of([text], "--text")
+    with pytest.raises(ValueError):
+        template_of(text)
 
 
-@pytest.mark.parametrize("given", [["x"], ["=x"], ["a=1", "a=1"], ["a=\udc80"], [""]])
-def test_what_is_no_constant(given):
-    with pytest.raises(UsageError, match="--set"):
-        constants_of(given, "--set")
+@pytest.mark.parametrize("text", ["x", "=x", "a=\udc80", ""])
+def test_what_is_no_constant(text):
+    with pytest.raises(ValueError):
+        constant_of(text)
 
 
 def test_constants(batches):
-    values = constants_of(["model=human", "n=", "x=a=b"], "--set")
+    values = dict(map(constant_of, ["model=human", "n=", "x=a=b"]))
     (batch,) = with_constants(batches([b'{"n": 1.50, "k":2.0}', b"{}"]), values)
     assert list(batch.json_lines()) == [
         b'{"n": "", "k":2.0,"model":"human","x":"a=b"}',
@@ -146,3 +146,6 @@ def test_wrong_usage(tmp_path):
     assert "needs --text" in synth("cat", "--text-field", "body", code=2)
     message = synth("cat", "--text", "{a}", "--set", "text=b", code=2)
     assert "the field that --text writes" in message
+    assert "--set a=…: is given twice" in synth("cat", "--set", "a=1", "--set", "a=2", code=2)
+    for words in (["--text", r"\d"], ["--set", "x"]):
+        assert f"{words[0]} {words[1]}: " in synth("cat", *words, code=2)
