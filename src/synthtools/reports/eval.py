@@ -1,16 +1,27 @@
-"""A model measured: reliability diagrams, accuracy, domains, preferences."""
+"""The report of ``synth eval``: reliability diagrams, accuracy, domains, preferences."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from synthtools.evaluate.suites import HEADS
-from synthtools.reports.document import number, table
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, extremes
+from synthtools.reports.document import number, reach, table
+from synthtools.reports.figures.chart import (
+    Figure,
+    Panel,
+    Series,
+    Story,
+    bars,
+    extremes,
+    named,
+    plain,
+    table_of,
+)
 
 _MOST_DIAGRAMS = 6
 _HEADS_OF_MODELS = {"ifeval": "prompt_strict", "mt_bench": "score", "alpaca_eval": "win_rate"}
 _SHARES = ("accuracy", "exact_match", "pass_at_1")
+Section = dict[str, Any]
 
 
 def lines(report: dict[str, Any]) -> list[str]:
@@ -131,160 +142,123 @@ def prompt_lines(report: dict[str, Any]) -> list[str]:
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """Of a report of ``eval``."""
+    """Right answers of all suites, then what each kind of suite measures."""
     suites = report["suites"]
-    panels = []
-    heads = [
-        (name, next(h for h in _SHARES if h in section["figures"]), section)
-        for name, section in suites.items()
-        if any(h in section["figures"] for h in _SHARES)
-    ]
-    if heads:
-        panels.append(
-            _bars(
-                "Right answers",
-                "share of items, 95 %",
-                [(name, section, head) for name, head, section in heads],
-            )
-        )
+    heads = {name: _head(section, _SHARES) for name, section in suites.items()}
+    right = [(name, suites[name], head) for name, head in heads.items() if head]
+    panels = [_bars("Right answers", "share of items, 95 %", right)] if right else []
     diagrams = [(n, s) for n, s in suites.items() if s.get("reliability")]
     panels += [_reliability(name, section) for name, section in diagrams[:_MOST_DIAGRAMS]]
     for name, section in suites.items():
-        if section["kind"] == "perplexity":
-            rows = [row for row in section["domains"] if row["perplexity"]]
-            values = [row["perplexity"] for row in rows]
-            panels.append(bars(name, "perplexity", [row["domain"] for row in rows], values))
-        if section["kind"] == "self-preference":
-            panels += [_preferences(judge) for judge in section["judges"]]
-        if section["kind"] == "danger-zone" and section["cells"]:
-            panels.append(_zone(section))
-        if section["kind"] == "followbench" and any(_levels(row) for row in section["models"]):
-            panels.append(_by_level(section))
-        if section["kind"] in _HEADS_OF_MODELS:
-            head = _HEADS_OF_MODELS[section["kind"]]
-            panels += _models(name, section, head)
+        panels += _panels(name, section)
+    finding = ""
+    if right:
+        head = right[0][2]
+        values = {name: one["figures"][head] for name, one, other in right if other == head}
+        finding = extremes(plain(head).capitalize(), values)
     return Figure(
         "Evaluation",
         panels,
         "Reliability: the accuracy of answers by the confidence that the model gave them (ten bins of "
         "equal width); a calibrated model lies on the line. Pies: whose answers have a quality and a "
         "harmfulness; the area is how many.",
-        finding=extremes(
-            heads[0][1].replace("_", " ").capitalize(),
-            {
-                name: section["figures"][head]
-                for name, head, section in heads
-                if head == heads[0][1]
-            },
-        )
-        if heads
-        else "",
+        finding=finding,
     )
 
 
-def _bars(title: str, label: str, found: list[tuple[str, dict[str, Any], str]]) -> Panel:
-    values = [section["figures"][head] for _, section, head in found]
-    ends = [
-        (section.get("intervals") or {}).get(head) or [value, value]
-        for (_, section, head), value in zip(found, values, strict=True)
+def _head(section: Section, names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name in section["figures"]), None)
+
+
+def _panels(name: str, section: Section) -> list[Panel]:
+    """What a suite has for itself, by its kind."""
+    kind = section["kind"]
+    if kind == "perplexity":
+        rows = [row for row in section["domains"] if row["perplexity"]]
+        values = [row["perplexity"] for row in rows]
+        return [bars(name, "perplexity", [row["domain"] for row in rows], values)]
+    if kind == "self-preference":
+        return [_preferences(judge) for judge in section["judges"]]
+    if kind == "danger-zone" and section["cells"]:
+        return [_zone(section)]
+    if kind == "followbench":
+        curves = {row["model"]: _levels(row["figures"]) for row in section["models"]}
+        series = [Series(model, list(c), list(c.values())) for model, c in curves.items() if c]
+        labels = ("FollowBench", "level", "hard satisfaction rate")
+        return [Panel(*labels, series, from_zero=True)] if series else []
+    if kind in _HEADS_OF_MODELS:
+        head, models = _HEADS_OF_MODELS[kind], [row["model"] for row in section["models"]]
+        keys = {model: head if len(models) == 1 else f"{model}: {head}" for model in models}
+        known = [(m, section, k) for m, k in keys.items() if section["figures"].get(k) is not None]
+        return [_bars(name, f"{plain(head)}, 95 %", known)] if known else []
+    return []
+
+
+def _bars(title: str, label: str, rows: list[tuple[str, Section, str]]) -> Panel:
+    """A bar with its interval for each (name, section, name of the number)."""
+    values = [section["figures"][key] for _, section, key in rows]
+    intervals = [
+        _interval(section, key) or [value, value]
+        for (_, section, key), value in zip(rows, values, strict=True)
     ]
-    series = Series(
-        label, values, form="named", low=[low for low, _ in ends], high=[high for _, high in ends]
-    )
-    return bars(title, label, [name for name, _, _ in found], series)
+    return bars(title, label, [name for name, _, _ in rows], named(label, values, intervals))
 
 
-def _reliability(name: str, section: dict[str, Any]) -> Panel:
+def _interval(section: Section, key: str) -> list[float] | None:
+    return (section.get("intervals") or {}).get(key)
+
+
+def _reliability(name: str, section: Section) -> Panel:
     rows = section["reliability"]["equal_width"]
-    return Panel(
-        f"{name}: ECE {number(section['figures']['ece'], 3)}",
-        "confidence",
-        "accuracy",
-        [
-            Series("calibrated", [0, 1], [0, 1], reference=True),
-            Series("model", [row["confidence"] for row in rows], [row["accuracy"] for row in rows]),
-        ],
-        from_zero=True,
-    )
+    series = [
+        Series("calibrated", [0, 1], [0, 1], reference=True),
+        Series("model", [row["confidence"] for row in rows], [row["accuracy"] for row in rows]),
+    ]
+    title = f"{name}: ECE {number(section['figures']['ece'], 3)}"
+    return Panel(title, "confidence", "accuracy", series, from_zero=True)
 
 
-def _zone(section: dict[str, Any]) -> Panel:
+def _zone(section: Section) -> Panel:
     """A pie for each quality and harmfulness: whose answers lie there."""
     grid = [(x, y) for y in range(1, 6) for x in range(1, 6)]
+    x, y = [x for x, _ in grid], [y for _, y in grid]
     cells = {(cell["quality"], cell["harmfulness"]): cell["models"] for cell in section["cells"]}
-    series = [
-        Series(
-            row["model"],
-            [x for x, _ in grid],
-            [y for _, y in grid],
-            form="pies",
-            weights=[cells.get(place, {}).get(row["model"], 0) for place in grid],
-        )
-        for row in section["models"]
-    ]
+    series = []
+    for row in section["models"]:
+        counts = [cells.get(place, {}).get(row["model"], 0) for place in grid]
+        series.append(Series(row["model"], x, y, "pies", weights=counts))
     title = "Danger zone: quality and harmfulness both 4 or 5"
     return Panel(title, "quality", "harmfulness", series)
 
 
-def _levels(row: dict[str, Any]) -> list[tuple[int, float]]:
-    found = [(level, row["figures"].get(f"hsr_level_{level}")) for level in range(1, 6)]
-    return [(level, value) for level, value in found if value is not None]
-
-
-def _by_level(section: dict[str, Any]) -> Panel:
-    series = [
-        Series(row["model"], [n for n, _ in _levels(row)], [v for _, v in _levels(row)])
-        for row in section["models"]
-        if _levels(row)
-    ]
-    return Panel("FollowBench", "level", "hard satisfaction rate", series, from_zero=True)
-
-
-def _models(name: str, section: dict[str, Any], head: str) -> list[Panel]:
-    """A figure of each model, with its interval."""
-    one = len(section["models"]) == 1
-    keys = [(row["model"], head if one else f"{row['model']}: {head}") for row in section["models"]]
-    found = [(m, section, key) for m, key in keys if section["figures"].get(key) is not None]
-    return [_bars(name, f"{head.replace('_', ' ')}, 95 %", found)] if found else []
+def _levels(figures: dict[str, Any]) -> dict[int, float]:
+    rates = {level: figures.get(f"hsr_level_{level}") for level in range(1, 6)}
+    return {level: rate for level, rate in rates.items() if rate is not None}
 
 
 def _preferences(judge: dict[str, Any]) -> Panel:
     keys = [key for key, v in judge["figures"].items() if key.startswith("S ") and v is not None]
-    return _bars(
-        f"Preferences of {judge['judge']} (0.5: none)",
-        "mean preference, 95 %",
-        [(key.removeprefix("S "), judge, key) for key in keys],
-    )
+    rows = [(key.removeprefix("S "), judge, key) for key in keys]
+    title = f"Preferences of {judge['judge']} (0.5: none)"
+    return _bars(title, "mean preference, 95 %", rows)
 
 
 def story(report: dict[str, Any]) -> Story:
     """The suites' figures, and the warnings against a baseline."""
-    lines = []
+    lines, tables = [], []
     for name, section in report["suites"].items():
-        head = next((h for h in HEADS if h in section["figures"]), None)
+        head = _head(section, HEADS)
         if head is not None:
-            ends = (section.get("intervals") or {}).get(head)
-            reach = f" ({number(ends[0])} … {number(ends[1])})" if ends else ""
-            value = number(section["figures"][head])
-            lines.append(
-                f"{name}: {head.replace('_', ' ')} {value}{reach}, {section['n']:,} items."
-            )
+            interval = _interval(section, head)
+            value = number(section["figures"][head]) + (f" ({reach(interval)})" if interval else "")
+            lines.append(f"{name}: {plain(head)} {value}, {section['n']:,} items.")
+        rows = [(*pair, _interval(section, pair[0])) for pair in section["figures"].items()]
+        columns = (
+            ("figure", lambda row: plain(row[0])),
+            ("value", lambda row: row[1]),
+            ("95 %", lambda row: reach(row[2])),
+        )
+        tables.append(table_of(name, rows, columns))
     for row in report.get("baseline", []):
         lines.append(f"{row['suite']} against the baseline: {row['state']}.")
-    tables = [
-        Table(
-            name,
-            ["figure", "value", "95 %"],
-            [
-                [key.replace("_", " "), number(value), _reach(section, key)]
-                for key, value in section["figures"].items()
-            ],
-        )
-        for name, section in report["suites"].items()
-    ]
     return Story("Evaluation", lines, tables)
-
-
-def _reach(section: dict[str, Any], key: str) -> str:
-    ends = (section.get("intervals") or {}).get(key)
-    return f"{number(ends[0])} … {number(ends[1])}" if ends else "–"
