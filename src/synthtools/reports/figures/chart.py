@@ -1,4 +1,4 @@
-"""A picture as data: what is plotted, before anything draws it."""
+"""A figure as data: what is plotted, before anything draws it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Series:
         low, high: an interval around each y (around each x with ``named``).
         weights: of ``pies``, how much the slice is of what lies there.
         reference: drawn thin and grey, something to hold the others against.
-        corpus: of the picture's corpora, which it belongs to, where its name says more.
+        corpus: of the figure's corpora, which it belongs to, where its name says more.
     """
 
     name: str
@@ -179,20 +179,20 @@ def literal(text: str) -> str:
     return printable(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def words(picture: Figure) -> list[str]:
-    """All that is written in a picture."""
-    found = [picture.title, picture.finding, picture.source]
-    for panel in picture.panels:
+def words(figure: Figure) -> list[str]:
+    """All that is written in a figure."""
+    found = [figure.title, figure.finding, figure.source]
+    for panel in figure.panels:
         found += [panel.title, panel.note, panel.x_label, panel.y_label, *panel.names]
         found += [series.name for series in panel.series]
     return found
 
 
-def check(picture: Figure) -> None:
-    """Raises ValueError or TypeError where a picture is not what this module says of it."""
-    if not all(isinstance(word, str) for word in words(picture)):
+def check(figure: Figure) -> None:
+    """Raises ValueError or TypeError where a figure is not what this module says of it."""
+    if not all(isinstance(word, str) for word in words(figure)):
         raise TypeError("a label is no text")
-    for panel in picture.panels:
+    for panel in figure.panels:
         for series in panel.series:
             _check_lengths(panel, series)
 

@@ -1,4 +1,4 @@
-"""Fonts that have the letters of a picture's names."""
+"""Fonts that have the letters of a figure's names."""
 
 from __future__ import annotations
 

@@ -98,35 +98,35 @@ def _data(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
 
 def _section(index: int, name: str, report: dict[str, Any], story: Story) -> str:
     made_by = report.get("made_by") or {}
-    parts = [f'<section id="r{index}"><h2>{index + 1}. {_text(story.title)}</h2>']
-    parts.append(
-        f'<p class="small">{_text(" · ".join(filter(None, [name, kinds.origin(made_by)])))}</p>'
-    )
-    parts += [f"<p>{_text(line)}</p>" for line in story.lines]
+    source = " · ".join(filter(None, [name, kinds.origin(made_by)]))
+    parts = [
+        f'<section id="r{index}"><h2>{index + 1}. {_text(story.title)}</h2>',
+        f'<p class="small">{_text(source)}</p>',
+        *(f"<p>{_text(line)}</p>" for line in story.lines),
+    ]
     if kinds.has_figure(report["kind"]):
         parts.append(_figure(index, name, report))
     parts += [_table(table) for table in story.tables]
     if made_by:
-        told = json.dumps(hidden(made_by), indent=2, ensure_ascii=False)
-        parts.append(
-            f"<details><summary>Arguments, inputs, versions</summary><pre>{_text(told)}</pre></details>"
-        )
+        text = _text(json.dumps(hidden(made_by), indent=2, ensure_ascii=False))
+        summary = "<summary>Arguments, inputs, versions</summary>"
+        parts.append(f"<details>{summary}<pre>{text}</pre></details>")
     return "\n".join([*parts, "</section>"])
 
 
 def _figure(index: int, name: str, report: dict[str, Any]) -> str:
     try:
-        picture = kinds.figure(report, name)
+        figure = kinds.figure(report, name)
     except SynthError:
         return "<p>There is nothing to plot.</p>"
-    drawn = render(picture, "svg", inline=True, salt=f"synth-{index}").decode("utf-8")
+    drawn = render(figure, "svg", inline=True, salt=f"synth-{index}").decode("utf-8")
     drawn = drawn[drawn.index("<svg") :]
     before, _, after = drawn.partition("<metadata>")
     drawn = before + after.partition("</metadata>")[2]
-    drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{_text(picture.title)}" ', 1)
-    data = base64.b64encode(encoded(to_csv([(name, picture)], 6))).decode("ascii")
+    drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{_text(figure.title)}" ', 1)
+    data = base64.b64encode(encoded(to_csv([(name, figure)], 6))).decode("ascii")
     return (
-        f"<figure>{drawn}<figcaption>{_text(picture.caption)} "
+        f"<figure>{drawn}<figcaption>{_text(figure.caption)} "
         f'<a download="figure-{index + 1}.csv" href="data:text/csv;base64,{data}">Plotted points '
         "(CSV)</a></figcaption></figure>"
     )

@@ -12,19 +12,19 @@ from synthtools.reports.figures.chart import Figure, Panel, Series
 _COLUMNS = ("report", "panel", "series", "name", "x", "x_end", "y", "low", "high", "weight")
 
 
-def to_csv(pictures: Sequence[tuple[str, Figure]], digits: int = 17) -> str:
+def to_csv(figures: Sequence[tuple[str, Figure]], digits: int = 17) -> str:
     """Rows of report, panel, series, name (of a named bar), x, x_end (of a histogram's bin), y, low,
     high, weight (of a slice of a pie).
 
     Args:
-        pictures: the name of each one's report, and it.
+        figures: the name of each one's report, and it.
         digits: of a number; 17 keep every double.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for report, picture in pictures:
-        for panel in picture.panels:
+    for report, figure in figures:
+        for panel in figure.panels:
             for series in panel.series:
                 head = (report, panel.title, series.name)
                 writer.writerows(
@@ -35,8 +35,10 @@ def to_csv(pictures: Sequence[tuple[str, Figure]], digits: int = 17) -> str:
 
 
 def _rows(panel: Panel, series: Series) -> Iterator[tuple[Any, ...]]:
-    low = series.low if series.low is not None else [None] * len(series.x)
-    high = series.high if series.high is not None else [None] * len(series.x)
+    low, high, weights = (
+        [None] * len(series.x) if values is None else values
+        for values in (series.low, series.high, series.weights)
+    )
     if series.form == "named":
         for name, x, a, b in zip(panel.names, series.x, low, high, strict=True):
             yield name, x, None, None, a, b, None
@@ -44,7 +46,6 @@ def _rows(panel: Panel, series: Series) -> Iterator[tuple[Any, ...]]:
         for start, end, y in zip(series.x[:-1], series.x[1:], series.y, strict=True):
             yield None, start, end, y, None, None, None
     else:
-        weights = series.weights if series.weights is not None else [None] * len(series.x)
         for x, y, a, b, w in zip(series.x, series.y, low, high, weights, strict=True):
             yield None, x, None, y, a, b, w
 

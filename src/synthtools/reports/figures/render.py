@@ -14,7 +14,7 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.reports.figures.chart import Figure, Panel, Series, brief, literal, words
 from synthtools.reports.figures.fonts import families, packages
-from synthtools.reports.figures.styles import CHARACTER, MARKERS, Styles, short
+from synthtools.reports.figures.styles import CHARACTER, Styles, short
 
 # Of more histograms in one panel the outlines alone can be told apart.
 _FEW_FILLED = 3
@@ -51,14 +51,14 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def render(
-    picture: Figure,
+    figure: Figure,
     form: str,
     *,
     inline: bool = False,
     salt: str = "synth",
     remark: Callable[[str], None] | None = None,
 ) -> bytes:
-    """A picture as ``png`` or ``svg``.
+    """A figure as ``png`` or ``svg``.
 
     Args:
         inline: for a page, which has the finding and the source in its text: text stays text.
@@ -72,8 +72,8 @@ def render(
         import matplotlib as mpl
         from matplotlib.figure import Figure as Canvas
     except ImportError as error:
-        raise SynthError("pictures need matplotlib: pip install 'synthtools[plot]'") from error
-    names, missing = families("".join(map(literal, words(picture))))
+        raise SynthError("figures need matplotlib: pip install 'synthtools[plot]'") from error
+    names, missing = families("".join(map(literal, words(figure))))
     if missing and remark and not inline:  # a browser has fonts of its own
         shown = missing if len(missing) <= 20 else missing[:20] + "…"
         remark(
@@ -83,23 +83,24 @@ def render(
     style = {**_STYLE, "svg.hashsalt": salt, "svg.fonttype": "none" if inline else "path"}
     with mpl.rc_context({**style, "font.family": names}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        count = len(picture.panels)
+        count = len(figure.panels)
         columns = count if count <= 3 else (2 if count == 4 else 3)
         rows = -(-count // columns)
-        size = (5.5, 4.5) if any(panel.is_map for panel in picture.panels) else (3.6, 2.7)
+        size = (5.5, 4.5) if any(panel.is_map for panel in figure.panels) else (3.6, 2.7)
         # A name needs a line of its own, however many there are, and room beside the bars.
-        most = max(len(panel.names) for panel in picture.panels)
+        most = max(len(panel.names) for panel in figure.panels)
         tall = most > _MANY_NAMES
-        longest = max((len(short(n)) for p in picture.panels for n in p.names), default=0)
+        longest = max((len(short(n)) for p in figure.panels for n in p.names), default=0)
         width = columns * (size[0] + CHARACTER * max(0, longest - 20))
         height = rows * max(size[1], _NAME_HEIGHT * most + 0.9)
-        styles = Styles(picture)
+        styles = Styles(figure)
         legend = styles.legend(width)
-        title = (
-            [] if inline else textwrap.wrap(literal(picture.finding), int(width / _TITLE_CHARACTER))
-        )
-        small = (
-            [] if inline else textwrap.wrap(literal(picture.source), int(width / _SMALL_CHARACTER))
+        title, small = (
+            [] if inline else textwrap.wrap(literal(text), int(width / character))
+            for text, character in (
+                (figure.finding, _TITLE_CHARACTER),
+                (figure.source, _SMALL_CHARACTER),
+            )
         )
         above = _TITLE_LINE * len(title) + 0.05 * bool(title)
         source = _SMALL_LINE * len(small) + 0.05 * bool(small)
@@ -107,9 +108,9 @@ def render(
         whole = height + above + below
         drawn = Canvas(figsize=(width, whole), layout="constrained")
         drawn.get_layout_engine().set(rect=(0, below / whole, 1, height / whole))
-        noted = any(panel.note for panel in picture.panels)
+        noted = any(panel.note for panel in figure.panels)
         axes = np.atleast_1d(drawn.subplots(rows, columns)).ravel()
-        for place, panel in zip(axes, picture.panels, strict=False):
+        for place, panel in zip(axes, figure.panels, strict=False):
             _panel(place, panel, styles)
             if noted:
                 place.set_title(place.get_title("left") + "\n", loc="left")
@@ -134,19 +135,11 @@ def _legend(figure: Any, rows: list[list[tuple[str, Any]]], corner: tuple[float,
     columns = len(rows[0])
     # matplotlib fills column by column.
     entries = [row[column] for column in range(columns) for row in rows if column < len(row)]
-    legend = figure.legend(
-        [handle for _, handle in entries],
-        ["·"] * len(entries),  # a name that begins with _ would be left out
-        loc="lower left",
-        bbox_to_anchor=corner,
-        ncols=columns,
-        fontsize=7,
-        frameon=False,
-        handlelength=2.6,
-        borderpad=0,
-        borderaxespad=0,
-        labelspacing=0.45,
-    )
+    place = {"loc": "lower left", "bbox_to_anchor": corner, "borderpad": 0, "borderaxespad": 0}
+    look = {"fontsize": 7, "frameon": False, "handlelength": 2.6, "labelspacing": 0.45}
+    names = ["·"] * len(entries)  # a name that begins with _ would be left out
+    handles = [handle for _, handle in entries]
+    legend = figure.legend(handles, names, ncols=columns, **place, **look)
     for text, (name, _) in zip(legend.get_texts(), entries, strict=True):
         text.set_text(name)
 
@@ -155,15 +148,8 @@ def _panel(axes: Any, panel: Panel, styles: Styles) -> None:
     axes.set_title(textwrap.fill(literal(panel.title), 40), loc="left")
     if panel.note:
         note = textwrap.shorten(literal(panel.note), 80, placeholder=" …")
-        axes.annotate(
-            note,
-            (0, 1),
-            (0, 3),
-            "axes fraction",
-            textcoords="offset points",
-            fontsize=6,
-            va="bottom",
-        )
+        look = {"textcoords": "offset points", "fontsize": 6, "va": "bottom"}
+        axes.annotate(note, (0, 1), (0, 3), "axes fraction", **look)
     axes.set(xlabel=literal(panel.x_label), ylabel=literal(panel.y_label))
     if panel.is_map:
         _map(axes, panel, styles)
@@ -196,16 +182,9 @@ def _plain(axes: Any, series: Series, styles: Styles, filled: bool) -> None:
         line = styles.line(series)
         axes.stairs(y, x, color=colour, linestyle=line["linestyle"], linewidth=1.0)
     elif series.form == "points":
-        axes.scatter(
-            x,
-            y,
-            s=16 if len(x) <= 200 else 3,
-            marker=MARKERS[styles.number(series) % len(MARKERS)],
-            color=colour,
-            alpha=0.6,
-            linewidths=0,
-            rasterized=len(x) > _MANY_POINTS,
-        )
+        look = {"color": colour, "marker": styles.marker(series), "alpha": 0.6, "linewidths": 0}
+        size = 16 if len(x) <= 200 else 3
+        axes.scatter(x, y, size, rasterized=len(x) > _MANY_POINTS, **look)
     else:
         if series.low is not None and series.high is not None:
             low, high = np.asarray(series.low, float), np.asarray(series.high, float)
@@ -239,17 +218,10 @@ def _pies(axes: Any, panel: Panel, styles: Styles) -> None:
 def _map(axes: Any, panel: Panel, styles: Styles) -> None:
     for turn in range(_ROUNDS):
         for place, series in enumerate(panel.series):
-            axes.scatter(
-                np.asarray(series.x, float)[turn::_ROUNDS],
-                np.asarray(series.y, float)[turn::_ROUNDS],
-                s=12,
-                marker=MARKERS[styles.number(series) % len(MARKERS)],
-                color=styles.colour(series),
-                alpha=0.75,
-                linewidths=0.3,
-                edgecolors="white",
-                zorder=2 + turn * len(panel.series) + place,
-            )
+            look = {"color": styles.colour(series), "marker": styles.marker(series), "alpha": 0.75}
+            x, y = (np.asarray(values, float)[turn::_ROUNDS] for values in (series.x, series.y))
+            order = 2 + turn * len(panel.series) + place
+            axes.scatter(x, y, 12, linewidths=0.3, edgecolors="white", zorder=order, **look)
     axes.set_aspect("equal", "datalim")
     axes.set(xticks=[], yticks=[])
 
@@ -261,17 +233,9 @@ def _named(axes: Any, panel: Panel, series: Series, number_: int, styles: Styles
     if series.low is not None and series.high is not None:
         errors = np.maximum(0, [x - np.asarray(series.low), np.asarray(series.high) - x])
     colours, fill = styles.of_bars(panel, series)
-    bars = axes.barh(
-        places,
-        x,
-        height * 0.9,
-        color=colours,
-        edgecolor="white",
-        linewidth=0,
-        xerr=errors,
-        error_kw={"linewidth": 0.8, "ecolor": "0.3"},
-        **fill,
-    )
+    look = {"color": colours, "edgecolor": "white", "linewidth": 0, **fill}
+    error = {"linewidth": 0.8, "ecolor": "0.3"}
+    bars = axes.barh(places, x, height * 0.9, xerr=errors, error_kw=error, **look)
     if len(panel.names) * len(panel.series) <= _FEW_BARS:
         values = [brief(float(value)) if math.isfinite(value) else "" for value in x]
         axes.bar_label(bars, values, padding=2, fontsize=6.5)

@@ -1,4 +1,4 @@
-"""How each name of a picture is drawn: its colour, dashes and mark, and its place in the legend."""
+"""How each name of a figure is drawn: its colour, dashes and mark, and its place in the legend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COLOURS = (
     *("#CC79A7", "#332288", "#999933", "#882255", "#8C8C8C", "#661100"),
 )
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _REFERENCE = "0.55"
 _NEUTRAL = "0.45"  # of bars that are no corpus
 # How the bars of a first, second … series are filled.
@@ -24,32 +24,35 @@ CHARACTER = 0.052  # inches, of a name or a legend at 7 points
 
 
 class Styles:
-    """How each name of a picture is drawn: the same in all its panels, no two alike.
+    """How each name of a figure is drawn: the same in all its panels, no two alike.
 
     Corpora come first, in the order in which they were named, so that each has one colour in all
     figures of a run.
     """
 
-    def __init__(self, picture: Figure) -> None:
+    def __init__(self, figure: Figure) -> None:
         curves = [
             series.corpus or series.name
-            for panel in picture.panels
+            for panel in figure.panels
             for series in panel.series
             if not series.reference and series.form != "named"
         ]
         self._numbers = {
-            name: n for n, name in enumerate(dict.fromkeys([*picture.corpora, *curves]))
+            name: n for n, name in enumerate(dict.fromkeys([*figure.corpora, *curves]))
         }
-        self._corpora = frozenset(picture.corpora)
-        self._panels = [panel for panel in picture.panels if len(panel.series) > 1]
+        self._corpora = frozenset(figure.corpora)
+        self._panels = [panel for panel in figure.panels if len(panel.series) > 1]
 
-    def number(self, series: Series) -> int:
+    def _number(self, series: Series) -> int:
         return self._numbers[series.corpus or series.name]
 
     def colour(self, series: Series) -> str:
         if series.reference:
             return _REFERENCE
-        return _COLOURS[self.number(series) % len(_COLOURS)]
+        return _COLOURS[self._number(series) % len(_COLOURS)]
+
+    def marker(self, series: Series) -> str:
+        return _MARKERS[self._number(series) % len(_MARKERS)]
 
     def of_bars(self, panel: Panel, series: Series) -> tuple[list[str], dict[str, Any]]:
         """A colour for each name of the panel, and how this series fills it."""
@@ -78,8 +81,8 @@ class Styles:
                 elif series.form == "pies":
                     handle = Patch(facecolor=self.colour(series))
                 elif series.form == "points" or panel.is_map:
-                    mark = MARKERS[self.number(series) % len(MARKERS)]
-                    handle = Line2D([], [], color=self.colour(series), marker=mark, linestyle="")
+                    mark = {"marker": self.marker(series), "linestyle": ""}
+                    handle = Line2D([], [], color=self.colour(series), **mark)
                 else:
                     handle = Line2D([], [], color=self.colour(series), **self.line(series))
                 handles.setdefault(short(series.name), handle)
@@ -97,9 +100,9 @@ class Styles:
             noise = len(series.x) > _MANY_STEPS
             style = {"linewidth": 0.5, "alpha": 0.7} if noise else {"linewidth": 0.9}
             return {"linestyle": "-" if noise else _DASHES[2], **style}
-        number = self.number(series)
-        marker = MARKERS[number % len(MARKERS)] if few and series.form == "line" else None
-        return {"linestyle": _DASHES[number % len(_DASHES)], "marker": marker, "markersize": 3}
+        marker = self.marker(series) if few and series.form == "line" else None
+        dashes = _DASHES[self._number(series) % len(_DASHES)]
+        return {"linestyle": dashes, "marker": marker, "markersize": 3}
 
 
 def short(name: str) -> str:

@@ -16,10 +16,10 @@ _REFERENCE = "·"
 _MOST_BINS = 25
 
 
-def lines_of(picture: Figure, width: int = 80) -> list[str]:
-    """The picture's panels one below the other, in lines of at most so many columns."""
-    lines = _wrapped((picture.finding or picture.title).split(), width, " ")
-    for panel in picture.panels:
+def lines_of(figure: Figure, width: int = 80) -> list[str]:
+    """The figure's panels one below the other, in lines of at most so many columns."""
+    lines = _wrapped((figure.finding or figure.title).split(), width, " ")
+    for panel in figure.panels:
         lines += ["", *_wrapped(panel.title.split(), width, " ")]
         lines += _wrapped(panel.note.split(), width, " ") if panel.note else []
         forms = {series.form for series in panel.series}
