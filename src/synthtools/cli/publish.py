@@ -29,7 +29,7 @@ def check_plot(path: str, option: str = "--plot") -> None:
     if Path(path).suffix.lower() not in SUFFIXES:
         raise UsageError(f"{option} {path}: name a .png or .svg file")
     if find_spec("matplotlib") is None:
-        raise SynthError("pictures need matplotlib: pip install 'synthtools[plot]'")
+        raise SynthError("figures need matplotlib: pip install 'synthtools[plot]'")
     if not Path(path).absolute().parent.is_dir():
         raise SynthError(f"{option} {path}: there is no directory {Path(path).parent}")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from synthtools.errors import SynthError
 from synthtools.reports.document import number
-from synthtools.reports.figures.chart import Figure, Story, Table, check
+from synthtools.reports.figures.chart import Figure, Story, check, pairs, plain
 
 # Kind of a report → the module here that has its ``lines``, ``figure`` and ``story``, as far as it has
 # them; where kinds share a module, with a colon and what the names of the functions begin with.
@@ -47,7 +47,8 @@ KINDS = {
 }
 
 
-def _function(kind: str, what: str) -> Callable[[dict[str, Any]], Any] | None:
+def function(kind: str, what: str) -> Callable[[dict[str, Any]], Any] | None:
+    """What makes the ``lines``, the ``figure`` or the ``story`` of a kind; None where nothing does."""
     if kind not in KINDS:
         return None
     module, _, prefix = KINDS[kind].partition(":")
@@ -55,12 +56,12 @@ def _function(kind: str, what: str) -> Callable[[dict[str, Any]], Any] | None:
 
 
 def has_figure(kind: str) -> bool:
-    return _function(kind, "figure") is not None
+    return function(kind, "figure") is not None
 
 
 def lines(report: dict[str, Any]) -> list[str]:
     """A report as a person reads it at a terminal."""
-    make = _function(report["kind"], "lines")
+    make = function(report["kind"], "lines")
     if make is None:
         raise KeyError(report["kind"])
     result: list[str] = make(report)
@@ -77,10 +78,12 @@ def figure(report: dict[str, Any], name: str = "report") -> Figure:
         SynthError: this kind has no figure, or the report lacks what its kind holds.
     """
     kind = report["kind"]
-    make = _function(kind, "figure")
+    make = function(kind, "figure")
     if make is None:
         known = ", ".join(sorted(filter(has_figure, KINDS)))
-        raise SynthError(f"{name}: no picture of a report of kind {kind!r} (there are: {known})")
+        raise SynthError(
+            f"{name}: a report of kind {kind!r} has no figure (kinds that have one: {known})"
+        )
     with whole(report, name):
         result: Figure = make(report)
     if not result.panels:
@@ -94,20 +97,18 @@ def figure(report: dict[str, Any], name: str = "report") -> Figure:
 
 def origin(made_by: dict[str, Any]) -> str:
     """What made a report, in a line."""
-    words = []
-    if made_by:
-        words.append(f"synth {made_by.get('tool')} {made_by.get('version')}")
-        model = made_by.get("model") or {}
-        if model.get("name"):
-            words.append(f"model {model['name']}")
-        if made_by.get("seed") is not None:
-            words.append(f"seed {made_by['seed']}")
-        records = (made_by.get("counts") or {}).get("read")
-        if records is not None:
-            words.append(f"{number(records)} records")
-        skipped = (made_by.get("counts") or {}).get("skipped")
-        if skipped:
-            words.append(f"{number(skipped)} skipped")
+    if not made_by:
+        return ""
+    model, counts = made_by.get("model") or {}, made_by.get("counts") or {}
+    words = [f"synth {made_by.get('tool')} {made_by.get('version')}"]
+    if model.get("name"):
+        words.append(f"model {model['name']}")
+    if made_by.get("seed") is not None:
+        words.append(f"seed {made_by['seed']}")
+    if counts.get("read") is not None:
+        words.append(f"{number(counts['read'])} records")
+    if counts.get("skipped"):
+        words.append(f"{number(counts['skipped'])} skipped")
     return " · ".join(words)
 
 
@@ -118,17 +119,17 @@ def story(report: dict[str, Any], name: str = "report") -> Story:
         SynthError: the report lacks what its kind holds.
     """
     kind = report["kind"]
-    make = _function(kind, "story")
+    make = function(kind, "story")
     if make is not None:
         with whole(report, name):
             result: Story = make(report)
         return result
     rows = [
-        [key.replace("_", " "), value if isinstance(value, str) else number(value)]
+        (plain(key), value)
         for key, value in report.items()
         if key != "kind" and type(value) in (str, int, float)
     ]
-    return Story(f"synth {kind}", tables=[Table("Numbers", ["", ""], rows)] if rows else [])
+    return Story(f"synth {kind}", tables=[pairs("Numbers", rows)] if rows else [])
 
 
 _NOT_THERE = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
