@@ -65,14 +65,14 @@ _synth() {
             esac
             ;;
         embed)
-            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --nan --force --resume --shard-size --seed -m --model --vector-model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --ray -j --jobs --debug -h --help"
+            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot --seed -m --model --vector-model --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --pooling) value=word words="mean last cls" ;;
-                --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations | --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --ray | -j | --jobs) value=word ;;
+                --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations | --shard | --text-field | --shard-size | --seed | --stride | --revision | --context | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
                 --method) value=word words="tsne umap pca" ;;
-                --plot | --rejects | --report | -o | --output) value=file ;;
                 --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report | --plot) value=file ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --nan) value=word words="keep null fail" ;;
                 -m | --model | --vector-model | --tokenizer) value=dir words="builtin" ;;

@@ -119,6 +119,17 @@ def test_stats_are_those_of_the_command_line(file):
         assert group["rates"]["r"]["matches"] == 111  # 1, 10 to 19, 100 to 199
 
 
+def test_embed_gives_records_or_a_map(tmp_path):
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(json.dumps(record) + "\n" for record in RECORDS[:4]))
+    embedded = list(synth.embed(RECORDS[:4]))
+    assert embedded == from_command("embed", few) and len(embedded[0]["embedding"]) == 256
+    options = {"map": True, "vector_field": "embedding", "method": "pca", "permutations": 9}
+    report = synth.embed(embedded[:2], embedded[2:], **options)
+    assert [group["name"] for group in report["groups"]] == ["<records 1>", "<records 2>"]
+    assert len(report["points"]) == 4 and len(report["pairs"]) == 1
+
+
 def test_errors_are_exceptions_in_the_callers_words(file):
     with pytest.raises(UsageError, match="count -1: give a whole number, at least 1"):
         synth.sample(file, count=-1)

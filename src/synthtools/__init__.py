@@ -15,7 +15,17 @@ The folders, from the terminal inwards (imports point one way, downwards):
 
 __version__ = "0.1.0"
 
-FUNCTIONS = ("ngram_hash", "sample", "dsir", "eval", "simulate", "stats", "plot", "cat")
+FUNCTIONS = (
+    "cat",
+    "dsir",
+    "embed",
+    "eval",
+    "ngram_hash",
+    "plot",
+    "sample",
+    "simulate",
+    "stats",
+)
 
 
 def __getattr__(name: str) -> object:

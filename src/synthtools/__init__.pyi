@@ -12,24 +12,14 @@ Record = dict[str, Any]
 Report = dict[str, Any]
 Input = str | os.PathLike[str] | Mapping[str, float] | Iterable[Record] | ArrowStream
 
-def ngram_hash(
+def cat(
     *files: Input,
-    n: list[int] | int | None = ...,
-    buckets: int | None = ...,
-    hash: Literal['fast', 'sha256'] = ...,
-    top: int = ...,
-    exact: bool = ...,
-    compare: bool = ...,
-    duplicates: bool = ...,
-    threshold: float = ...,
-    permutations: int = ...,
-    shingle: int = ...,
-    density: bool = ...,
-    per_record: Literal['minhash', 'density'] | None = ...,
-    vector_field: str = ...,
-    vector_model: str | None = ...,
-    rows: int = ...,
-    width: float | None = ...,
+    count: bool = ...,
+    head: int | None = ...,
+    where: list[str] | str | None = ...,
+    text: list[str] | str | None = ...,
+    set: list[str] | str | None = ...,
+    select: list[str] | str | None = ...,
     shard: str | None = ...,
     on_error: Literal['fail', 'skip'] = ...,
     rejects: str | None = ...,
@@ -41,39 +31,8 @@ def ngram_hash(
     resume: bool = ...,
     shard_size: str = ...,
     report: str | None = ...,
-    plot: str | None = ...,
-    seed: int = ...,
-    ray: str | None = ...,
-    jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
-    """Hashed n-grams of records: how broad a corpus is, and how two differ."""
-
-def sample(
-    *files: Input,
-    count: int | str,
-    by: str | None = ...,
-    scale: Literal['auto', 'linear', 'log'] = ...,
-    inverse: bool = ...,
-    with_replacement: bool = ...,
-    stratify_by: str | None = ...,
-    allocation: Literal['proportional', 'equal'] = ...,
-    or_all: bool = ...,
-    rest: str | None = ...,
-    shard: str | None = ...,
-    on_error: Literal['fail', 'skip'] = ...,
-    rejects: str | None = ...,
-    text_field: str = ...,
-    output: str | None = ...,
-    format: str | None = ...,
-    nan: str = ...,
-    force: bool = ...,
-    resume: bool = ...,
-    shard_size: str = ...,
-    report: str | None = ...,
-    plot: str | None = ...,
-    seed: int = ...,
-) -> Iterator[Record] | Report:
-    """Draw N records, uniformly or by a weight field, in one pass."""
+    """Convert, reshard, count or look at records."""
 
 def dsir(
     *files: Input,
@@ -107,6 +66,46 @@ def dsir(
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Select the records that are most like a target (DSIR, Xie et al. 2023)."""
+
+def embed(
+    *files: Input,
+    pooling: Literal['mean', 'last', 'cls'] | None = ...,
+    normalize: bool = ...,
+    max_tokens: int | None = ...,
+    map: bool = ...,
+    vector_field: str | None = ...,
+    limit: int | str = ...,
+    by: str | None = ...,
+    reference: str | None = ...,
+    method: Literal['tsne', 'umap', 'pca'] = ...,
+    neighbours: int = ...,
+    permutations: int = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    nan: str = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+    model: str = ...,
+    stride: int | None = ...,
+    revision: str | None = ...,
+    tokenizer: str | None = ...,
+    dtype: Literal['auto', 'float32', 'bfloat16', 'float16'] = ...,
+    context: int | None = ...,
+    bos: Literal['auto', 'always', 'never'] = ...,
+    devices: str = ...,
+    batch_tokens: int | None = ...,
+    ray: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """Vectors of documents, and a map of several corpora."""
 
 def eval(
     model: str | None = ...,
@@ -162,6 +161,78 @@ def eval(
 ) -> Iterator[Record] | Report:
     """Measure a model: suites of tasks, one report."""
 
+def ngram_hash(
+    *files: Input,
+    n: list[int] | int | None = ...,
+    buckets: int | None = ...,
+    hash: Literal['fast', 'sha256'] = ...,
+    top: int = ...,
+    exact: bool = ...,
+    compare: bool = ...,
+    duplicates: bool = ...,
+    threshold: float = ...,
+    permutations: int = ...,
+    shingle: int = ...,
+    density: bool = ...,
+    per_record: Literal['minhash', 'density'] | None = ...,
+    vector_field: str = ...,
+    vector_model: str | None = ...,
+    rows: int = ...,
+    width: float | None = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    nan: str = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+    ray: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """Hashed n-grams of records: how broad a corpus is, and how two differ."""
+
+def plot(
+    *reports: Input,
+    output: str | None = ...,
+    data: str | None = ...,
+    shares: list[float | str] | float | str | None = ...,
+    force: bool = ...,
+) -> Iterator[Record] | Report:
+    """Draw reports: figures, pictures at the terminal, or one page to send."""
+
+def sample(
+    *files: Input,
+    count: int | str,
+    by: str | None = ...,
+    scale: Literal['auto', 'linear', 'log'] = ...,
+    inverse: bool = ...,
+    with_replacement: bool = ...,
+    stratify_by: str | None = ...,
+    allocation: Literal['proportional', 'equal'] = ...,
+    or_all: bool = ...,
+    rest: str | None = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    nan: str = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+) -> Iterator[Record] | Report:
+    """Draw N records, uniformly or by a weight field, in one pass."""
+
 def simulate(
     *,
     samples: int | str = ...,
@@ -205,34 +276,3 @@ def stats(
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """How long, how rich and how varied texts are, and whether corpora differ."""
-
-def plot(
-    *reports: Input,
-    output: str | None = ...,
-    data: str | None = ...,
-    shares: list[float | str] | float | str | None = ...,
-    force: bool = ...,
-) -> Iterator[Record] | Report:
-    """Draw reports: figures, pictures at the terminal, or one page to send."""
-
-def cat(
-    *files: Input,
-    count: bool = ...,
-    head: int | None = ...,
-    where: list[str] | str | None = ...,
-    text: list[str] | str | None = ...,
-    set: list[str] | str | None = ...,
-    select: list[str] | str | None = ...,
-    shard: str | None = ...,
-    on_error: Literal['fail', 'skip'] = ...,
-    rejects: str | None = ...,
-    text_field: str = ...,
-    output: str | None = ...,
-    format: str | None = ...,
-    nan: str = ...,
-    force: bool = ...,
-    resume: bool = ...,
-    shard_size: str = ...,
-    report: str | None = ...,
-) -> Iterator[Record] | Report:
-    """Convert, reshard, count or look at records."""

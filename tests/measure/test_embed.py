@@ -166,9 +166,11 @@ def test_documents_without_a_vector_are_counted(tmp_path):
         (("--map", "--plot", "x.gif"), ".png or .svg"),
         (("--map", "--neighbours", "4"), "odd"),
         (("--map", "--shard", "1/2"), "the whole of each"),
-        (("--map", "--method", "mds"), "tsne, umap, pca"),
-        (("--map", "--limit", "none"), "--limit"),
-        (("--pooling", "median"), "mean, last, cls"),
+        (("--map", "--method", "mds"), "use tsne, umap or pca"),
+        (("--map", "--limit", "none"), "--limit none: "),
+        (("--by", "kind"), "--by goes with --map"),
+        (("--json",), "--json belongs to reports"),
+        (("--pooling", "median"), "use mean, last or cls"),
     ],
 )
 def test_wrong_usage(more, words, folder):

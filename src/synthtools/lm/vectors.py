@@ -39,8 +39,6 @@ from synthtools.lm.settings import Settings
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.lm.windows import default_stride
 
-POOLING = ("mean", "last", "cls")
-
 # What sentence-transformers calls the ways of pooling that are known here.
 _MODES = {
     "pooling_mode_cls_token": "cls",
@@ -118,7 +116,7 @@ def open_vector_model(
     """Loads a model for vectors, on the torch backend.
 
     Args:
-        pooling: one of ``POOLING``; None for what a sentence encoder's own configuration says, else
+        pooling: mean, last or cls; None for what a sentence encoder's own configuration says, else
             the mean.
         unit: scale vectors to length 1 (an encoder's configuration may say so too).
         most: tokens at the beginning of a text that count, None for all.

@@ -4,11 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.reports.document import number
+from synthtools.reports.document import number, table
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, plain, table_of
 
 _AXES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal component"}
 _STATISTICS = ("energy_coefficient", "mmd2", "knn_accuracy", "coverage", "density")
+
+
+_ROWS = (
+    ("energy distance", "energy_distance"),
+    ("… as a share (0…1)", "energy_coefficient"),
+    ("MMD²", "mmd2"),
+    ("k-NN accuracy", "knn_accuracy"),
+    ("coverage", "coverage"),
+    ("density", "density"),
+    ("isolated, left", "isolated_left"),
+    ("isolated, right", "isolated_right"),
+)
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """The groups, and the differences of each pair, as tables."""
+    rows = []
+    for group in report["groups"]:
+        missing = group["without_vector"]
+        without = f", {missing:,} without a vector" if missing else ""
+        rows.append((group["name"], f"{group['points']:,} of {group['records']:,}{without}"))
+    lines = table(rows)
+    for pair in report["pairs"]:
+        lines += ["", f"{pair['left']}  against  {pair['right']}  (k = {pair['neighbours']})"]
+        if pair["neighbours"] is None:
+            lines.append("too few documents to compare: two of each are needed")
+            continue
+        lines.append(f"{'':20}{'':>12}{'if equal':>12}{'p':>10}")
+        for name, key in _ROWS:
+            value, expected, p = (
+                number(pair[key][part]) for part in ("value", "expected", "p_value")
+            )
+            lines.append(f"{name:<20}{value:>12}{expected:>12}{p:>10}")
+    return lines
 
 
 def figure(report: dict[str, Any]) -> Figure:

@@ -1,76 +1,110 @@
-"""``synth embed``: vectors of documents, and the map of several corpora."""
+"""Vectors of documents, and a map of several corpora.
+
+Adds the field embedding: float32 lists of a fixed size in Parquet and Arrow, lists in JSON, null
+for a text without tokens. Nothing is truncated but by --max-tokens. A text longer than the context
+goes through overlapping windows: for mean each token counts once; for last one window ends with
+the text; for cls the windows' vectors are averaged by their tokens [ours].
+
+--map draws a sample of each input and reports coordinates of each document (t-SNE) and, for each
+two inputs, numbers [ours]: energy distance, MMD (Gaussian kernel as wide as the median distance),
+accuracy of k nearest neighbours at telling the inputs apart, coverage and density of the first by
+the second (Naeem et al. 2020), and the share of documents whose neighbours are all of their own
+input (isolated). Each has its expected value if there were no difference, and a permutation
+p-value, which is not corrected for the number of comparisons. Topic, length and language tell
+corpora apart as well as who wrote them: compare like with like.
+
+\b
+Examples:
+  synth embed human.jsonl -o embedded.parquet
+  synth embed human.jsonl --vector-model ./all-MiniLM-L6-v2 | synth ngram-hash --density
+  synth embed human.jsonl synthetic.jsonl --map --limit 2000 --plot map.png
+  synth embed human.jsonl synthetic.jsonl --map --max-tokens 512 --plot map.png
+  synth embed embedded.parquet --map --vector-field embedding --by model --json | jq '.pairs[0].coverage'
+
+Time is that of the model over all tokens drawn: 2,000 encyclopedia articles and 2,000 answers,
+23 MB, took the built-in model 22 minutes of one core; --max-tokens shortens it.
+
+Memory: the model, some MB of text ahead. With --map the drawn records are kept in TMPDIR; for N
+documents of all groups 30 bytes a number of their vectors, 2,000 bytes a document, at most 500 MB
+of distances and neighbours, and what t-SNE holds (about 3 kB a document); 8 to 16 bytes for each
+record read.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from synthtools.cli import quantities
 from synthtools.cli.model_options import VectorModel
-from synthtools.cli.options import Inputs, Output, Seed, TextField, Workers
+from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, TextField, Workers
 from synthtools.cli.parameters import option
+from synthtools.errors import SynthError, UsageError
 
-_LIMIT = "2000"
-_METHOD = "tsne"
-_NEIGHBOURS = 5
-_PERMUTATIONS = 999
+if TYPE_CHECKING:
+    from synthtools.cli.run import Run
+    from synthtools.curate.groups import GroupSamples
+    from synthtools.measure.document_map import MapGroup
+
+# All are compared with all, and each needs a mark that can be told from the others.
+_MOST_GROUPS = 12
+_FOR_MAPS = (
+    *("vector_field", "limit", "by", "reference", "method", "neighbours", "permutations", "plot"),
+)
 
 
-def embed(
-    reading: Inputs,
-    text: TextField,
-    writing: Output,
-    seed: Seed,
-    model: VectorModel,
-    jobs: Workers,
+@dataclass(frozen=True, kw_only=True)
+class Options(Inputs, TextField, Output, Json, Picture, Seed, VectorModel, Workers):
+    """Options of ``synth embed``."""
+
     pooling: Annotated[
-        str | None,
+        Literal["mean", "last", "cls"] | None,
         option(
             "--pooling",
-            metavar="mean|last|cls",
             help="The mean of the last hidden states over the text [ours], the state of its last "
-            "token, or (sentence encoders only) of the first special token. Default: what the "
-            "encoder's own configuration says, else mean.",
+            "token, or (sentence encoders only) of the first special token. Default: as the encoder's "
+            "own configuration says, else mean.",
         ),
-    ] = None,
+    ] = None
     normalize: Annotated[
         bool,
         option(
             "--normalize",
-            help="Scale vectors to length 1: distances are then in the order of cosines.",
+            help="Scale vectors to length 1: distances then rank like cosines.",
         ),
-    ] = False,
+    ] = False
     max_tokens: Annotated[
         int | None,
         option(
             "--max-tokens",
             metavar="N",
             min=1,
-            help="Let only the first N tokens of each text count (default: all). Inputs of different "
-            "lengths are then compared over equal lengths, and long texts take less time.",
+            help="Embed only the first N tokens of each text (default: all): inputs of different "
+            "lengths are compared over equal lengths, and long texts take less time.",
         ),
-    ] = None,
-    map_: Annotated[
+    ] = None
+    map: Annotated[
         bool,
-        option(
-            "--map",
-            help="Report a map and what tells the inputs apart instead of records.",
-        ),
-    ] = False,
+        option("--map", help="Report a map and how far the inputs are apart instead of records."),
+    ] = False
     vector_field: Annotated[
         str | None,
         option(
             "--vector-field",
             metavar="FIELD",
-            help="With --map: take the vectors that are in this field as they are; no model.",
+            help="With --map: take the vectors from this field, without a model.",
         ),
-    ] = None,
+    ] = None
     limit: Annotated[
-        str,
+        int | None,
         option(
             "--limit",
             metavar="N",
-            help="With --map: draw at most so many documents from each group, or all.",
+            parse=quantities.count_or_all,
+            min=1,
+            help="With --map: draw at most N documents from each group, or all.",
         ),
-    ] = _LIMIT,
+    ] = 2000
     by: Annotated[
         str | None,
         option(
@@ -78,25 +112,24 @@ def embed(
             metavar="FIELD",
             help="With --map: the values of this field are the groups (default: the inputs).",
         ),
-    ] = None,
+    ] = None
     reference: Annotated[
         str | None,
         option(
             "--reference",
             metavar="GROUP",
             help="With --map: the group that comes first (default: the first input; with --by the "
-            "first value in the order of the alphabet).",
+            "first value in alphabetical order).",
         ),
-    ] = None,
+    ] = None
     method: Annotated[
-        str,
+        Literal["tsne", "umap", "pca"],
         option(
             "--method",
-            metavar="tsne|umap|pca",
-            help="How vectors come into two dimensions: t-SNE (needs [map]), UMAP (needs [umap]) or "
-            "principal components.",
+            help="Projection of the vectors: t-SNE (needs [map]), UMAP (needs [umap]) or principal "
+            "components.",
         ),
-    ] = _METHOD,
+    ] = "tsne"
     neighbours: Annotated[
         int,
         option(
@@ -105,85 +138,151 @@ def embed(
             min=1,
             help="Nearest neighbours of accuracy, coverage, density and isolation; odd.",
         ),
-    ] = _NEIGHBOURS,
+    ] = 5
     permutations: Annotated[
         int,
         option(
             "--permutations",
             metavar="P",
             min=0,
-            help="Permutations of the p-values: the least one can be 1/(P + 1).",
+            help="Permutations for the p-values; the smallest possible one is 1/(P + 1).",
         ),
-    ] = _PERMUTATIONS,
-    plot: Annotated[
-        str | None,
-        option(
-            "--plot", metavar="FILE", help="Draw the map as PNG or SVG (needs [plot]); with --map."
-        ),
-    ] = None,
-    json_output: Annotated[
-        bool, option("--json", help="Print the report as JSON at a terminal too.")
-    ] = False,
-) -> None:
-    """Vectors of documents, and a map of several corpora.
+    ] = 999
 
-    Adds the field embedding: float32 lists of a fixed size in Parquet and Arrow, lists in JSON, null
-    for a text without tokens. Nothing is cut off but by --max-tokens. A text beyond the context goes through
-    overlapping windows: for mean each token counts once; for last one window ends with the text;
-    for cls the windows' vectors are averaged by their tokens [ours].
+    def check(self) -> None:
+        super().check()
+        for name in _FOR_MAPS if not self.map else ():
+            if getattr(self, name) != getattr(Options, name):
+                raise UsageError(f"--{name.replace('_', '-')} goes with --map")
+        if self.neighbours % 2 == 0:
+            raise UsageError("--neighbours must be odd, so that there is a majority")
+        if self.map and self.shard:
+            raise UsageError("--shard takes a part of the inputs; a map needs the whole of each")
+        self.settings()
 
-    --map draws a sample of each input and reports coordinates of each document (t-SNE) and, for
-    each two inputs, numbers [ours]: energy distance, MMD (Gaussian kernel as wide as the median
-    distance), accuracy of k nearest neighbours at telling the inputs apart, coverage and density of
-    the first by the second (Naeem et al. 2020), and the share of documents whose neighbours are all
-    of their own input (isolated). Each has the value that is expected if there were no difference,
-    and a permutation p-value, which is not corrected for the number of comparisons. Topic, length
-    and language tell corpora apart as well as who wrote them: compare like with like.
+    def prints_report(self) -> bool:
+        return self.map
 
-    \b
-    Examples:
-      synth embed human.jsonl -o embedded.parquet
-      synth embed human.jsonl --vector-model ./all-MiniLM-L6-v2 | synth ngram-hash --density
-      synth embed human.jsonl synthetic.jsonl --map --limit 2000 --plot map.png
-      synth embed human.jsonl synthetic.jsonl --map --max-tokens 512 --plot map.png
-      synth embed embedded.parquet --map --vector-field embedding --by model --json | jq '.pairs[0].coverage'
+    def open(self) -> Any:
+        """The model that gives vectors."""
+        from synthtools.cli import terminal
+        from synthtools.lm.vectors import open_vector_model
 
-    Time is that of the model over all tokens drawn: 2,000 encyclopedia articles and 2,000 answers, 23 MB,
-    took the built-in model 22 minutes of one core; --max-tokens shortens it.
-
-    Memory: the model, some MB of text ahead. With --map the drawn records wait in TMPDIR; for N
-    documents of all groups 30 bytes a number of their vectors, 2,000 bytes a document, at most 500
-    MB of distances and neighbours, and what t-SNE holds (about 3 kB a document); 8 to 16 bytes for
-    each record read.
-    """
-    from synthtools.cli import mapping
-    from synthtools.cli.map_groups import Map
-    from synthtools.errors import UsageError
-
-    how = mapping.Pooling(pooling, normalize, max_tokens)
-    if not map_:
-        given = {
-            "--vector-field": vector_field is not None,
-            "--limit": limit != _LIMIT,
-            "--by": by is not None,
-            "--reference": reference is not None,
-            "--method": method != _METHOD,
-            "--neighbours": neighbours != _NEIGHBOURS,
-            "--permutations": permutations != _PERMUTATIONS,
-            "--plot": plot is not None,
-            "--json": json_output,
-        }
-        for name, there in given.items():
-            if there:
-                raise UsageError(f"{name} goes with --map")
-        mapping.run_records(reading, text, writing, model, jobs, how)
-        return
-    if writing.output or writing.format or writing.resume:
-        raise UsageError(
-            "--map prints a report, not records: it does not go with -o, --format or --resume "
-            "(--report FILE keeps it)"
+        return open_vector_model(
+            self.settings(), self.pooling, self.normalize, self.max_tokens, terminal.remark
         )
-    options = Map(
-        vector_field, limit, by, reference, method, neighbours, permutations, plot, seed.seed
-    )
-    mapping.run_map(reading, text, writing, model, jobs, how, options, json_output)
+
+
+def run(options: Options) -> dict[str, Any]:
+    """The records with a field ``embedding``, or a map of groups of them."""
+    if options.map:
+        return _map(options)
+    from synthtools.cli.run import Run
+    from synthtools.measure.embedding import embedded, with_field
+
+    with Run("embed", options, options, options.text_field) as run:
+        if not run.done:
+            with options.open() as model:
+                run.model = model.description
+                batches = run.batches(model.chunk_bytes)
+                vectors = embedded(batches, model, options.text_field)
+                run.write(with_field(*one) for one in vectors)
+        return run.finish({"vectors": run.totals.get("vectors", 0)})
+
+
+def _map(options: Options) -> dict[str, Any]:
+    """Groups of documents on one map, and how far apart they are."""
+    from synthtools.cli.run import Run
+    from synthtools.curate.groups import GroupSamples
+    from synthtools.measure.document_map import MapGroup, document_map
+    from synthtools.measure.projection import require
+    from synthtools.records.spool import Spool
+
+    require(options.method)
+    text_field = None if options.vector_field else options.text_field
+    with Run("embed", options, None, text_field, apart=options.by is None) as run:
+        with Spool() as spool:
+            samples = GroupSamples(options.limit, options.seed, options.text_field, spool)
+            missing = _sample(run, samples, options)
+            names = _ordered(samples.names(), options)
+            groups = [MapGroup(name, missing.get(name, 0), *samples.drawn(name)) for name in names]
+            _take_vectors(run, groups, options)
+        return run.finish(
+            document_map(
+                groups,
+                options.method,
+                neighbours=options.neighbours,
+                permutations=options.permutations,
+                seed=options.seed,
+                stage=run.stage,
+            )
+        )
+
+
+def _sample(run: Run, samples: GroupSamples, options: Options) -> dict[str, int]:
+    """Draws from all records; returns how many of each group have null for a vector."""
+    from synthtools.curate.drawing import strata_of
+    from synthtools.measure.document_map import sound_vectors
+
+    field = options.vector_field
+    missing: dict[str, int] = {}
+    dimensions: int | None = None
+    for name, shards in _named(run) if options.by is None else [(None, run.shards)]:
+        if name is not None:
+            samples.start(name)
+        for batch in run.records(shards=shards):
+            run.count(len(batch))
+            groups = strata_of(batch, options.by) if name is None else [name] * len(batch)
+            for group in dict.fromkeys(groups):
+                members = [index for index, of in enumerate(groups) if of == group]
+                some = batch if len(members) == len(batch) else batch.take(members)
+                if field:
+                    some, nulls, dimensions = sound_vectors(
+                        some, field, "--vector-field", run.rejects, dimensions
+                    )
+                    missing[group] = missing.get(group, 0) + nulls
+                if len(some):
+                    samples.add(group, some)
+                if len(samples.names()) > _MOST_GROUPS:
+                    raise SynthError(
+                        f"more than {_MOST_GROUPS} groups: all are compared with all; choose a "
+                        "field of fewer values for --by, or fewer inputs"
+                    )
+    return missing
+
+
+def _named(run: Run) -> list[tuple[str | None, list[Any]]]:
+    """(group, its shards) of each input; one that is named again has its number in the name."""
+    times: dict[str, int] = {}
+    groups: list[tuple[str | None, list[Any]]] = []
+    for name, shards in run.groups():
+        times[name] = times.get(name, 0) + 1
+        groups.append((name if times[name] == 1 else f"{name} ({times[name]})", shards))
+    return groups
+
+
+def _ordered(names: list[str], options: Options) -> list[str]:
+    """The groups, the reference first."""
+    names = names if options.by is None else sorted(names)
+    first = options.reference
+    if first is None:
+        return names
+    if first not in names:
+        raise SynthError(f"--reference {first}: no such group (groups: {', '.join(names)})")
+    return [first, *(name for name in names if name != first)]
+
+
+def _take_vectors(run: Run, groups: list[MapGroup], options: Options) -> None:
+    """Gives each group the vectors of its drawn documents."""
+    from synthtools.measure.document_map import stored_vectors
+    from synthtools.measure.embedding import embedded
+
+    if options.vector_field:
+        for group in groups:
+            group.take(stored_vectors(group.batches, options.vector_field, options.normalize))
+        return
+    with options.open() as model:
+        run.model = model.description
+        run.stage("documents embedded", sum(len(group.order) for group in groups))
+        for group in groups:
+            group.take(embedded(group.batches, model, options.text_field), run.advance)

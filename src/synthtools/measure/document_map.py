@@ -1,0 +1,166 @@
+"""A map of groups of documents: their vectors, coordinates, and how far groups are apart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import SynthError
+from synthtools.lm.vectors import unit_length
+from synthtools.measure.density import with_vectors
+from synthtools.measure.embedding import without_nulls
+from synthtools.measure.projection import project
+from synthtools.measure.two_sample import compare
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.identity import ID_FIELD
+from synthtools.records.rejects import Rejects
+
+# Beyond this, squares and their sums leave the range in which coordinates are computed.
+_LARGEST = 1e15
+
+
+class MapGroup:
+    """A group of documents.
+
+    Args:
+        missing: records that have null for a vector; seen: all others.
+        batches, order: the drawn documents, and int64 in which order they count.
+
+    Attributes:
+        vectors: float32 [points, width]; points: what names each.
+    """
+
+    def __init__(
+        self, name: str, missing: int, seen: int, batches: Iterator[Batch], order: np.ndarray
+    ) -> None:
+        self.name = name
+        self.missing = missing
+        self.seen = seen
+        self.batches = batches
+        self.order = order
+        self.vectors = np.zeros((0, 0), np.float32)
+        self.points: list[dict[str, Any]] = []
+
+    def take(
+        self,
+        embedded: Iterable[tuple[Batch, np.ndarray, np.ndarray]],
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Takes the drawn documents with their vectors and which of them have one.
+
+        Args:
+            advance: told the documents of each batch.
+        """
+        rows, names, there = [], [], [np.zeros(0, bool)]
+        for batch, vectors, has_vector in embedded:
+            advance(len(batch))
+            rows.append(vectors)
+            there.append(has_vector)
+            ids = [None if value is MISSING else value for value in batch.column(ID_FIELD)]
+            for value, line in zip(ids, batch.numbers.tolist(), strict=True):
+                names.append({"group": self.name, "id": value, "record": f"{batch.source}:{line}"})
+        kept = self.order[np.concatenate(there)[self.order]]
+        if len(kept):
+            self.vectors = np.concatenate(rows)[kept]
+        self.points = [names[index] for index in kept]
+
+    def report(self) -> dict[str, Any]:
+        """How many documents there were, were drawn, and are on the map."""
+        return {
+            "name": self.name,
+            "records": self.seen + self.missing,
+            "drawn": len(self.order),
+            "without_vector": self.missing + len(self.order) - len(self.points),
+            "points": len(self.points),
+        }
+
+
+def sound_vectors(
+    batch: Batch, field: str, option: str, rejects: Rejects, dimensions: int | None
+) -> tuple[Batch, int, int | None]:
+    """Records with a vector, how many have null for one, and the vectors' dimensions by now."""
+    ((kept, nulls),) = without_nulls([batch], field)
+    for sound, vectors in with_vectors([kept], field, option, rejects, dimensions):
+        return sound, nulls, vectors.shape[1]
+    return kept.take([]), nulls, dimensions
+
+
+def stored_vectors(
+    batches: Iterable[Batch], field: str, unit: bool
+) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
+    """Records and the vectors of a field, which ``sound_vectors`` let pass.
+
+    Args:
+        unit: scale them to length 1.
+    """
+    for batch, vectors in with_vectors(batches, field, "", Rejects()):
+        yield batch, unit_length(vectors) if unit else vectors, np.ones(len(batch), bool)
+
+
+def document_map(
+    groups: list[MapGroup],
+    method: str,
+    *,
+    neighbours: int,
+    permutations: int,
+    seed: int,
+    stage: Callable[[str], None],
+) -> dict[str, Any]:
+    """The report of a map.
+
+    Args:
+        method: see ``projection.project``; neighbours, permutations: see ``two_sample.compare``.
+        stage: told in words what is being done.
+
+    Raises:
+        SynthError: a group is empty, or a number is too large.
+    """
+    vectors = _stacked(groups)
+    stage(f"placing {len(vectors):,} documents on a map")
+    coordinates, projection = project(vectors, method, seed)
+    stage("comparing groups, two by two")
+    pairs = [
+        {
+            "left": left.name,
+            "right": right.name,
+            **compare(
+                left.vectors,
+                right.vectors,
+                neighbours=neighbours,
+                permutations=permutations,
+                seed=seed,
+            ),
+        }
+        for left, right in itertools.combinations(groups, 2)
+    ]
+    points = [point for group in groups for point in group.points]
+    return {
+        "kind": "embed-map",
+        **projection,
+        "dimensions": vectors.shape[1],
+        "permutations": permutations,
+        "groups": [group.report() for group in groups],
+        "pairs": pairs,
+        "points": [
+            {**point, "x": float(x), "y": float(y)}
+            for point, (x, y) in zip(points, coordinates, strict=True)
+        ],
+    }
+
+
+def _stacked(groups: list[MapGroup]) -> np.ndarray:
+    """The vectors of all groups, float32 [points, width]."""
+    if not groups:
+        raise SynthError("there are no documents to put on a map")
+    for group in groups:
+        if not len(group.points):
+            seen = group.seen + group.missing
+            why = f"none of its {seen:,} records has a vector" if seen else "there are no records"
+            raise SynthError(f"{group.name}: {why}, so that it has no place on a map")
+    vectors = np.concatenate([group.vectors for group in groups])
+    if np.abs(vectors).max() > _LARGEST:
+        raise SynthError(f"vectors hold numbers beyond {_LARGEST:g}; scale them to length 1")
+    return vectors
