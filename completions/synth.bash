@@ -191,10 +191,10 @@ _synth() {
             esac
             ;;
         diff)
-            options="--samples --figure --budget --shares --parameters --bootstrap --all --report --plot --json --seed --debug -h --help"
+            options="--samples --figure --budget --shares --parameters --bootstrap --all --seed --plot --report --json --debug -h --help"
             operand=file
             case $prev in
-                --samples | --figure | --report | --plot) value=file ;;
+                --samples | --figure | --plot | --report) value=file ;;
                 --shares | --parameters | --bootstrap | --seed) value=word ;;
             esac
             ;;

@@ -571,10 +571,10 @@ complete -c synth -n '__synth_tool_is diff' -l shares -x -d 'With --budget: the 
 complete -c synth -n '__synth_tool_is diff' -l parameters -x -d 'With --budget: parameters of the models (1B), on which the guidance between 20 and 30 % depends'
 complete -c synth -n '__synth_tool_is diff' -l bootstrap -x -d 'Resamples behind the 95 % intervals of paired differences [ours]; 0 for none'
 complete -c synth -n '__synth_tool_is diff' -l all -d 'Show all figures at a terminal, not the first 60'
-complete -c synth -n '__synth_tool_is diff' -l report -r -F -d 'Keep the differences here as well, as JSON'
-complete -c synth -n '__synth_tool_is diff' -l plot -r -F -d 'Draw the differences as PNG or SVG (needs [plot])'
-complete -c synth -n '__synth_tool_is diff' -l json -d 'Print the differences as JSON at a terminal too'
 complete -c synth -n '__synth_tool_is diff' -l seed -x -d 'Seed of every draw'
+complete -c synth -n '__synth_tool_is diff' -l plot -r -F -d 'Draw the report as PNG or SVG (needs [plot]); synth plot draws it later'
+complete -c synth -n '__synth_tool_is diff' -l report -r -F -d 'Write a JSON report of the run here: what was done, to what, with what'
+complete -c synth -n '__synth_tool_is diff' -l json -d 'Print the report as JSON at a terminal too'
 complete -c synth -n '__synth_tool_is diff' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is diff' -s h -l help -d 'Show this message and exit'
 

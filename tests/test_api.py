@@ -215,3 +215,15 @@ def test_reports_are_drawn_from_files_and_as_they_are(tmp_path):
     assert synth.plot(report, output=str(tmp_path / "api.svg")) is None
     command("plot", path, "-o", tmp_path / "command.svg")
     assert (tmp_path / "api.svg").read_bytes() == (tmp_path / "command.svg").read_bytes()
+
+
+def test_reports_are_compared_from_files_and_as_they_are(tmp_path):
+    reports = [synth.simulate(workflow="replace", repetitions=5, seed=seed) for seed in (0, 1)]
+    paths = [tmp_path / "0.json", tmp_path / "1.json"]
+    for path, report in zip(paths, reports, strict=True):
+        path.write_text(json.dumps(report))
+    wanted = report_of_command("diff", *paths)
+    assert synth.diff(*paths)["rows"] == synth.diff(*reports)["rows"] == wanted["rows"] != []
+    assert synth.diff(*reports)["reports"] == ["<report 1>", "<report 2>"]
+    with pytest.raises(UsageError, match="two reports or more"):
+        synth.diff(reports[0])

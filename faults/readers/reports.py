@@ -70,14 +70,13 @@ def _diff(data: bytes) -> None:
 
 
 def _compared(names: list[str]) -> None:
-    from unittest.mock import patch
+    import synthtools
+    from synthtools import reports
+    from synthtools.reports import document
 
-    from synthtools.cli.differing import Differing, run_diff
-
-    options = Differing((), (), None, None, False, 10, 0, True)
-    with patch("synthtools.cli.publish.write_stdout"):
-        run_diff(names, options, None, None, False)
-        run_diff(names, options, None, None, True)
+    report = synthtools.diff(*names, bootstrap=10, all=True)
+    document.to_json(report)
+    reports.lines(report)
 
 
 READERS: dict[str, Reader] = {

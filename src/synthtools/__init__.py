@@ -25,6 +25,7 @@ FUNCTIONS = (
     "sample",
     "simulate",
     "stats",
+    "diff",
 )
 
 

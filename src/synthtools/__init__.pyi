@@ -276,3 +276,18 @@ def stats(
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """How long, how rich and how varied texts are, and whether corpora differ."""
+
+def diff(
+    *reports: Input,
+    samples: list[str] | str | None = ...,
+    figure: list[str] | str | None = ...,
+    budget: bool = ...,
+    shares: list[float | str] | float | str | None = ...,
+    parameters: int | str | None = ...,
+    bootstrap: int = ...,
+    all: bool = ...,
+    seed: int = ...,
+    plot: str | None = ...,
+    report: str | None = ...,
+) -> Iterator[Record] | Report:
+    """Compare reports: what changed between two runs of any tool."""

@@ -124,26 +124,6 @@ def share(text: str) -> float:
     return value
 
 
-def shares(text: str, reports: int, option: str = "--shares") -> list[float]:
-    """A share of each report, 0 to 1: ``0,0.1,20%``.
-
-    Raises:
-        UsageError: no share, or not as many as reports.
-    """
-    found = []
-    for one in (piece.strip() for piece in text.split(",")):
-        try:
-            share = proportion(one)
-        except ValueError:
-            share = -1.0
-        if not 0 <= share <= 1:
-            raise UsageError(f"{option} {one}: give shares from 0 to 1, or percent (20%)")
-        found.append(share)
-    if len(found) != reports:
-        raise UsageError(f"{option} names {len(found)} shares for {reports} reports")
-    return found
-
-
 def part(text: str, option: str = "--shard") -> tuple[int, int]:
     """``i/n`` with 1 ≤ i ≤ n."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
