@@ -25,6 +25,7 @@ Tasks from records:
 Written answers, judged:
 
 - ``answers``: answers under evaluation, live or out of files
+- ``answer_suite``: what such suites share: verdicts, which items count, the section
 - ``model_queries``: models asked many questions, failures counted
 - ``judge``: a judge, its codes and its account
 - ``judge_prompts``: what judges are asked

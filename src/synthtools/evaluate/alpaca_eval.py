@@ -15,10 +15,11 @@ import numpy as np
 from synthtools.draws import lane_of, record_uniforms
 from synthtools.errors import SynthError
 from synthtools.evaluate import agreement, answers, judge_prompts
+from synthtools.evaluate.answer_suite import Counted, Rows, count_items, section, verdicts_on
 from synthtools.evaluate.data import file_of
-from synthtools.evaluate.estimates import Ratios, together
+from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.evaluate.judge import Judge, Question, Verdict, choice, said
+from synthtools.evaluate.judge import Judge, Question, choice, said
 from synthtools.evaluate.length_control import fit
 from synthtools.records.identity import hashes
 
@@ -72,48 +73,35 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     reference = references[0]
     found = answers.answered(evaluator, name, items)
     judge = evaluator.answer_judge()
-    judged = [_judged(judge, one, reference, items, options.seed) for one in found]
-    whole = [
-        all(pair is not None and all(v.value is not None for v in pair[1]) for pair in row)
-        for row in zip(*judged, strict=True)
+    orders = [_orders(items, one.model, options.seed) for one in found]
+    results = [
+        _judged(judge, one, reference, items, order)
+        for one, order in zip(found, orders, strict=True)
     ]
-    models = []
-    preferences: dict[str, dict[str, float]] = {}
-    lengths: dict[tuple[str, str], float] = {}
-    for one, pairs in zip(found, judged, strict=True):
-        table, rows, counted = {}, [], []
-        for place, (item, pair) in enumerate(zip(items, pairs, strict=True)):
-            if pair is None:
-                continue
-            model_first, verdicts = pair
-            preference = _preference(model_first, verdicts)
-            mine, theirs = one.turns[place], reference.turns[place]
-            assert mine is not None and theirs is not None
-            row = {"id": item.id, "model": one.model, "reference": reference.model}
-            row |= {"preference": preference, "dropped": not whole[place]}
-            for order, first, verdict in zip(
-                ("first", "second"), model_first, verdicts, strict=True
-            ):
-                row[f"{order}_verdict"] = _meant(verdict.value, first)
-                row |= {f"{order}_{key}": value for key, value in said(verdict).items()}
-            rows.append(row | {"response": mine[0], "length": len(mine[0])})
-            if whole[place] and preference is not None:
-                table[item.id] = preference
-                lengths[one.model, item.id] = len(mine[0]) - len(theirs[0])
-                counted.append((model_first, verdicts))
-        evaluator.samples(name, rows)
-        preferences[one.model] = table
-        models.append({**one.account(), **_orders(counted)})
-    section = _section(name, options, preferences, lengths, models)
-    return section | {
-        "n": sum(whole),
+    counted = count_items(name, evaluator, results)
+    models, preferences, lengths = [], {}, {}
+    for one, order, rows in zip(found, orders, counted.rows, strict=True):
+        preferences[one.model] = {place: row["preference"] for place, (row,) in rows.items()}
+        for place, (row,) in rows.items():
+            lengths[one.model, place] = row["length"] - len((reference.turns[place] or ("",))[0])
+        models.append(one.account() | _position_bias(rows, order))
+    return _section(name, options, counted, preferences, lengths, models) | {
         "reference": reference.model,
         "judge": judge.account(),
-        "dropped": len(whole) - sum(whole),
     }
 
 
-_Pair = tuple[tuple[bool, bool], tuple[Verdict, Verdict]]
+_Order = tuple[bool, bool]
+
+
+def _orders(items: Sequence[answers.Item], model: str, seed: int) -> list[_Order]:
+    """Whether the model's answer comes first, in both questions about each item; drawn by (seed, record)."""
+    keys = hashes(
+        [item.id for item in items],
+        [item.turns[0].encode("utf-8", "surrogatepass") for item in items],
+    ).values
+    drawn = record_uniforms(seed, keys, lane_of("alpaca_eval", model)) < 0.5
+    return [(first, not first) for first in drawn.tolist()]
 
 
 def _judged(
@@ -121,33 +109,37 @@ def _judged(
     one: answers.ModelAnswers,
     reference: answers.ModelAnswers,
     items: Sequence[answers.Item],
-    seed: int,
-) -> list[_Pair | None]:
-    """Both orders of each item; which comes first is drawn by (seed, record). None where an answer is
-    missing."""
-    keys = hashes(
-        [item.id for item in items],
-        [item.turns[0].encode("utf-8", "surrogatepass") for item in items],
-    ).values
-    drawn = record_uniforms(seed, keys, lane_of("alpaca_eval", one.model)) < 0.5
-    asked, firsts = [], []
-    for item, mine, theirs, model_first in zip(
-        items, one.turns, reference.turns, drawn.tolist(), strict=True
-    ):
-        if mine is None or theirs is None:
-            firsts.append(None)
-            continue
-        order = (model_first, not model_first)
-        firsts.append(order)
-        for number, first in enumerate(order):
-            a, b = (mine, theirs) if first else (theirs, mine)
+    orders: Sequence[_Order],
+) -> list[Rows]:
+    """The sample of each item that both have an answer to."""
+
+    def questions(place: int, turns: tuple[str, ...]) -> list[Question]:
+        theirs = reference.turns[place]
+        if theirs is None:
+            return []
+        item = items[place]
+        asked = []
+        for number, first in enumerate(orders[place]):
+            a, b = (turns, theirs) if first else (theirs, turns)
             parts = {"instruction": item.turns[0], "answer A": a[0], "answer B": b[0]}
             key = f"alpaca_eval\0{one.model}\0{item.id}\0{number}"
             asked.append(Question(key, judge_prompts.BETTER, parts, choice))
-    verdicts = iter(judge.ask(asked))
-    return [
-        None if order is None else (order, (next(verdicts), next(verdicts))) for order in firsts
-    ]
+        return asked
+
+    samples: list[Rows] = []
+    verdicts = verdicts_on(judge, one, questions)
+    for item, turns, order, pair in zip(items, one.turns, orders, verdicts, strict=True):
+        if turns is None or not pair:
+            samples.append([])
+            continue
+        meant = [_meant(v.value, first) for v, first in zip(pair, order, strict=True)]
+        row: dict[str, Any] = {"id": item.id, "model": one.model, "reference": reference.model}
+        row |= {"preference": _preference(meant), "dropped": None in meant}
+        for number, value, verdict in zip(("first", "second"), meant, pair, strict=True):
+            row[f"{number}_verdict"] = value
+            row |= {f"{number}_{key}": held for key, held in said(verdict).items()}
+        samples.append([row | {"response": turns[0], "length": len(turns[0])}])
+    return samples
 
 
 def _meant(verdict: str | None, model_first: bool) -> str | None:
@@ -157,8 +149,7 @@ def _meant(verdict: str | None, model_first: bool) -> str | None:
     return "model" if (verdict == "A") == model_first else "reference"
 
 
-def _preference(firsts: tuple[bool, bool], verdicts: tuple[Verdict, Verdict]) -> float | None:
-    meant = [_meant(v.value, first) for v, first in zip(verdicts, firsts, strict=True)]
+def _preference(meant: Sequence[str | None]) -> float | None:
     if None in meant:
         return None
     if meant[0] == meant[1] != "tie":
@@ -166,11 +157,14 @@ def _preference(firsts: tuple[bool, bool], verdicts: tuple[Verdict, Verdict]) ->
     return 0.5
 
 
-def _orders(pairs: Sequence[_Pair]) -> dict[str, Any]:
+def _position_bias(counted: dict[int, Rows], orders: Sequence[_Order]) -> dict[str, Any]:
     same, first = [], []
-    for firsts, verdicts in pairs:
-        same.append(len({_meant(v.value, f) for v, f in zip(verdicts, firsts, strict=True)}) == 1)
-        first += [v.value == "A" for v in verdicts if v.value != "TIE"]
+    for place, (row,) in counted.items():
+        verdicts = row["first_verdict"], row["second_verdict"]
+        same.append(verdicts[0] == verdicts[1])
+        for verdict, model_first in zip(verdicts, orders[place], strict=True):
+            if verdict != "tie":
+                first.append((verdict == "model") == model_first)
     return {
         "consistent": sum(same) / len(same) if same else None,
         "first_preferred": sum(first) / len(first) if first else None,
@@ -180,47 +174,36 @@ def _orders(pairs: Sequence[_Pair]) -> dict[str, Any]:
 def _section(
     name: str,
     options: EvaluationOptions,
-    preferences: dict[str, dict[str, float]],
-    lengths: dict[tuple[str, str], float],
+    counted: Counted,
+    preferences: dict[str, dict[Any, float]],
+    lengths: dict[tuple[str, Any], float],
     models: list[dict[str, Any]],
 ) -> dict[str, Any]:
     figures: dict[str, dict[str, float | None]] = {}
-    ends = {}
-    for model, table in preferences.items():
+    for row in models:
         ratios = Ratios()
-        for prompt, value in table.items():
+        for prompt, value in preferences[row["model"]].items():
             ratios.add("win_rate", prompt, value)
             ratios.add("wins", prompt, value > 0.5)
             ratios.add("losses", prompt, value < 0.5)
-        figures[model], ends[model] = ratios.estimate(
+        figures[row["model"]], row["intervals"] = ratios.estimate(
             FIGURES, {}, options.bootstrap, options.seed, name
         )
-    control = None
-    if options.length_controlled:
-        control = _controlled(preferences, lengths, figures)
-    for row in models:
         row["figures"] = figures[row["model"]]
-    all_figures, all_ends = together(figures, ends)
-    return {
-        "kind": name,
-        "figures": all_figures,
-        "intervals": all_ends,
-        "per_item": {"win_rate": "preference"},
-        "models": models,
-        "length_control": control,
-    }
+    control = _controlled(preferences, lengths, figures) if options.length_controlled else None
+    return section(name, counted, models, {"win_rate": "preference"}) | {"length_control": control}
 
 
 def _controlled(
-    preferences: dict[str, dict[str, float]],
-    lengths: dict[tuple[str, str], float],
+    preferences: dict[str, dict[Any, float]],
+    lengths: dict[tuple[str, Any], float],
     figures: dict[str, dict[str, float | None]],
 ) -> dict[str, Any]:
     """Adds ``length_controlled`` to the figures; says what length is worth."""
     names = [
         model for model, table in preferences.items() if any((model, p) in lengths for p in table)
     ]
-    prompts: dict[str, int] = {}
+    prompts: dict[Any, int] = {}
     rows = [
         (number, prompts.setdefault(prompt, len(prompts)), value, lengths[model, prompt])
         for number, model in enumerate(names)
@@ -263,9 +246,9 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
     if options.length_controlled:
         lengths = _lengths(evaluator, reference)
     models = [{"model": model} for model in preferences]
-    section = _section(name, options, preferences, lengths, models)
-    return section | {
-        "n": len({prompt for table in preferences.values() for prompt in table}),
+    prompts = {prompt for table in preferences.values() for prompt in table}
+    counted = Counted([], len(prompts), 0)
+    return _section(name, options, counted, preferences, lengths, models) | {
         "reference": reference,
         "judge": {"model": judge, "from": options.judgments},
         "left_out": others,

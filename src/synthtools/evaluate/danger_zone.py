@@ -16,8 +16,9 @@ from typing import Any
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import answers, judge_prompts
+from synthtools.evaluate.answer_suite import count_items, section, verdicts_on
 from synthtools.evaluate.data import file_of
-from synthtools.evaluate.estimates import Ratios, together
+from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.judge import Question, Verdict, rating, said
 
@@ -105,74 +106,60 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             kinds.append(record["kind"] if record.get("kind") in KINDS else kind)
     found = answers.answered(evaluator, name, items)
     judge = evaluator.answer_judge()
-    grades = []
+    results = []
     for one in found:
-        asked = [
-            Question(
-                f"danger-zone\0{one.model}\0{item.id}\0{prompt.name}",
-                prompt,
-                {"request": item.turns[0], "answer": turns[0]},
-                rating(prompt.low, prompt.high),
-            )
-            for item, turns in zip(items, one.turns, strict=True)
-            if turns is not None
-            for prompt in PROMPTS
-        ]
-        verdicts = iter(judge.ask(asked))
-        grades.append(
-            [None if turns is None else (next(verdicts), next(verdicts)) for turns in one.turns]
+
+        def questions(place: int, turns: tuple[str, ...], model: str = one.model) -> list[Question]:
+            item = items[place]
+            return [
+                Question(
+                    f"danger-zone\0{model}\0{item.id}\0{prompt.name}",
+                    prompt,
+                    {"request": item.turns[0], "answer": turns[0]},
+                    rating(prompt.low, prompt.high),
+                )
+                for prompt in PROMPTS
+            ]
+
+        results.append(
+            [
+                [_row(item, one.model, kind, turns[0], grades)] if turns else []
+                for item, kind, turns, grades in zip(
+                    items, kinds, one.turns, verdicts_on(judge, one, questions), strict=True
+                )
+            ]
         )
-    whole = [all(_read(pair) for pair in row) for row in zip(*grades, strict=True)]
-    models, figures, ends = [], {}, {}
+    counted = count_items(name, evaluator, results)
+    models = []
     cells: Counter[tuple[int, int, str, str]] = Counter()
-    for one, pairs in zip(found, grades, strict=True):
+    for one, rows in zip(found, counted.rows, strict=True):
         ratios = Ratios()
-        rows = []
-        for item, kind, turns, pair, kept in zip(
-            items, kinds, one.turns, pairs, whole, strict=True
-        ):
-            if turns is None or pair is None:
-                continue
-            row = _row(item, one.model, kind, turns[0], pair, kept)
-            rows.append(row)
-            if kept:
-                cells[row["quality"], row["harmfulness"], one.model, kind] += 1
-                for figure in ("zone", *SCALES):
-                    ratios.add(figure, item.id, row[figure])
-                ratios.add(f"zone_{kind}", item.id, row["zone"])
-                ratios.add(f"refused_{kind}", item.id, row["refused"])
-        evaluator.samples(name, rows)
-        figures[one.model], ends[one.model] = ratios.estimate(
-            FIGURES, {}, options.bootstrap, options.seed, name
-        )
-        models.append({**one.account(), "figures": figures[one.model]})
-    all_figures, all_ends = together(figures, ends)
-    return {
-        "kind": name,
-        "n": sum(whole),
-        "figures": all_figures,
-        "intervals": all_ends,
-        "per_item": {figure: figure for figure in ("zone", *SCALES)},
-        "models": models,
+        for place, (row,) in rows.items():
+            kind = row["prompt_kind"]
+            cells[row["quality"], row["harmfulness"], one.model, kind] += 1
+            for figure in ("zone", *SCALES):
+                ratios.add(figure, place, row[figure])
+            ratios.add(f"zone_{kind}", place, row["zone"])
+            ratios.add(f"refused_{kind}", place, row["refused"])
+        figures, ends = ratios.estimate(FIGURES, {}, options.bootstrap, options.seed, name)
+        models.append({**one.account(), "figures": figures, "intervals": ends})
+    per_item = {figure: figure for figure in ("zone", *SCALES)}
+    return section(name, counted, models, per_item) | {
         "cells": table_of(cells),
         "composition": composition(cells, [one.model for one in found]),
         "judge": judge.account(),
-        "dropped": len(whole) - sum(whole),
     }
 
 
-def _read(pair: Sequence[Verdict] | None) -> bool:
-    return pair is not None and all(verdict.value is not None for verdict in pair)
-
-
 def _row(
-    item: answers.Item, model: str, kind: str, answer: str, pair: Sequence[Verdict], kept: bool
+    item: answers.Item, model: str, kind: str, answer: str, grades: Sequence[Verdict]
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": item.id, "model": model, "prompt_kind": kind, "dropped": not kept}
-    for scale, verdict in zip(SCALES, pair, strict=True):
+    row: dict[str, Any] = {"id": item.id, "model": model, "prompt_kind": kind, "dropped": False}
+    for scale, verdict in zip(SCALES, grades, strict=True):
         row[scale] = None if verdict.value is None else round(verdict.value)
         row |= {f"{scale}_{key}": value for key, value in said(verdict).items()}
     both = [row[scale] for scale in SCALES]
+    row["dropped"] = None in both
     row["zone"] = None if None in both else int(min(both) >= ZONE)
     return row | {"refused": int(refuses(answer)), "response": answer}
 

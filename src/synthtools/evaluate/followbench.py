@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from synthtools.evaluate import answers, author_files, followbench_rules, judge_prompts
+from synthtools.evaluate.answer_suite import Rows, count_items, section, verdicts_on
 from synthtools.evaluate.data import file_of
-from synthtools.evaluate.estimates import Ratios, together
+from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.evaluate.judge import Judge, Question, Verdict, said, yes_no
+from synthtools.evaluate.judge import Judge, Question, said, yes_no
 
 LEVELS = (1, 2, 3, 4, 5)
 TYPES = ("content", "situation", "style", "format", "example", "mixed")
@@ -120,77 +121,54 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     found = answers.answered(evaluator, name, items)
     _write(evaluator, asked, found)
     judge = evaluator.answer_judge() if any(not one.ruled for one in asked) else None
-    verdicts = [_verdicts(judge, one, asked) for one in found]
-    whole = [all(kept is not None for kept, _ in row) for row in zip(*verdicts, strict=True)]
-    options = evaluator.options
-    models, figures, ends = [], {}, {}
-    for one, judged in zip(found, verdicts, strict=True):
-        rows, kept = [], {}
-        for instruction, turns, (flags, verdict), counts in zip(
-            asked, one.turns, judged, whole, strict=True
-        ):
-            row = {
-                "id": instruction.id,
-                "model": one.model,
-                "type": instruction.kind,
-                "level": instruction.level,
-                "dropped": not counts,
-                "kept": flags,
-                "hard": None if flags is None else int(all(flags)),
-                "soft": None if flags is None else sum(flags) / len(flags),
-                "response": turns[0] if turns else None,
-                "by": "rule" if instruction.ruled else "judge",
-            }
-            rows.append(row | (said(verdict) if verdict else {}))
-            if counts and flags is not None:
-                kept[instruction.group, instruction.level] = flags
-        evaluator.samples(name, rows)
-        figures[one.model], ends[one.model], types = _figures(kept, options, name)
-        models.append({**one.account(), "figures": figures[one.model], "types": types})
-    all_figures, all_ends = together(figures, ends)
-    return {
-        "kind": name,
-        "n": sum(whole),
-        "figures": all_figures,
-        "intervals": all_ends,
-        "per_item": {"hsr": "hard", "ssr": "soft"},
-        "models": models,
+    counted = count_items(name, evaluator, [_judged(judge, one, asked) for one in found])
+    models = []
+    for one, rows in zip(found, counted.rows, strict=True):
+        kept = {(asked[i].group, asked[i].level): row["kept"] for i, (row,) in rows.items()}
+        models.append({**one.account(), **_estimates(kept, evaluator.options, name)})
+    return section(name, counted, models, {"hsr": "hard", "ssr": "soft"}) | {
         "by_rule": sum(one.ruled for one in asked),
         "judge": judge.account() if judge else None,
-        "dropped": len(whole) - sum(whole),
     }
 
 
-_Judged = tuple[list[bool] | None, Verdict | None]
-
-
-def _verdicts(
+def _judged(
     judge: Judge | None, one: answers.ModelAnswers, asked: Sequence[Instruction]
-) -> list[_Judged]:
-    """Of each instruction: which constraints are kept (a rule's word counts for all), and the judge's
-    verdict; None where there is none."""
-    found: list[_Judged] = []
-    questions, places = [], []
-    for place, (instruction, turns) in enumerate(zip(asked, one.turns, strict=True)):
-        found.append((None, None))
-        if turns is None:
-            continue
-        if instruction.ruled:
+) -> list[Rows]:
+    """The sample of each instruction: ``kept``, which constraints are kept (a rule decides for all), None
+    where it is not known."""
+
+    def questions(place: int, turns: tuple[str, ...]) -> list[Question]:
+        instruction = asked[place]
+        return [] if instruction.ruled else [_question(one.model, instruction, turns[0])]
+
+    verdicts = verdicts_on(judge, one, questions) if judge else [()] * len(asked)
+    samples = []
+    for instruction, turns, given in zip(asked, one.turns, verdicts, strict=True):
+        kept = given[0].value if given else None
+        if instruction.ruled and turns is not None:
             _, kind, example, origin, level, target, _ = instruction
-            kept = followbench_rules.kept(kind, origin, example, level, target, turns[0])
-            found[place] = [kept] * level, None
-        else:
-            questions.append(_question(one.model, instruction, turns[0]))
-            places.append(place)
-    if judge is not None:
-        for place, verdict in zip(places, judge.ask(questions), strict=True):
-            found[place] = verdict.value, verdict
-    return found
+            rule = followbench_rules.kept(kind, origin, example, level, target, turns[0])
+            kept = [rule] * level
+        row = {
+            "id": instruction.id,
+            "model": one.model,
+            "type": instruction.kind,
+            "level": instruction.level,
+            "dropped": kept is None,
+            "kept": kept,
+            "hard": None if kept is None else int(all(kept)),
+            "soft": None if kept is None else sum(kept) / len(kept),
+            "response": turns[0] if turns else None,
+            "by": "rule" if instruction.ruled else "judge",
+        }
+        samples.append([row | (said(given[0]) if given else {})])
+    return samples
 
 
-def _figures(
+def _estimates(
     kept: dict[tuple[tuple[str, int], int], list[bool]], options: EvaluationOptions, name: str
-) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+) -> dict[str, Any]:
     ratios = Ratios()
     cells = Ratios()
     groups: dict[tuple[str, int], dict[int, bool]] = defaultdict(dict)
@@ -225,7 +203,7 @@ def _figures(
         for kind in TYPES
         if any(group[0] == kind for group in groups)
     ]
-    return {key: found.get(key) for key in order}, ends, types
+    return {"figures": {key: found.get(key) for key in order}, "intervals": ends, "types": types}
 
 
 def _write(

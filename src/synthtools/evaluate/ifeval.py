@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.evaluate import answers
+from synthtools.evaluate.answer_suite import Rows, count_items, section
 from synthtools.evaluate.data import file_of
-from synthtools.evaluate.estimates import Ratios, together
+from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.ifeval_rules import RULES, followed
 
@@ -55,60 +56,57 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         its figures and the accuracy of each kind of instruction (``kinds``); ``dropped``, prompts
         without an answer of every model.
     """
-    records = list(evaluator.records(_data(evaluator.options), wrong))
+    options = evaluator.options
+    records = list(evaluator.records(_data(options), wrong))
     items = [
         answers.Item(str(record["id"]), (record["prompt"],), record.get("key"))
         for record in records
     ]
     found = answers.answered(evaluator, name, items)
-    whole = answers.complete(found)
-    options = evaluator.options
-    models, figures, ends = [], {}, {}
-    for one in found:
-        ratios, kinds = Ratios(), {reading: Ratios() for reading in READINGS}
-        rows = []
-        for record, item, turns, kept in zip(records, items, one.turns, whole, strict=True):
-            row: dict[str, Any] = {"id": item.id, "model": one.model, "dropped": not kept}
-            names, given = record["instruction_id_list"], record["kwargs"]
-            if turns is None:
-                continue
-            for reading in READINGS:
-                verdicts = followed(turns[0], names, given, loose=reading == "loose")
-                row |= {reading: verdicts, f"prompt_{reading}": int(all(verdicts))}
-                row[f"instruction_{reading}"] = sum(verdicts) / len(verdicts)
-                if not kept:
-                    continue
-                ratios.add(f"prompt_{reading}", item.id, all(verdicts))
-                ratios.add(f"instruction_{reading}", item.id, sum(verdicts), len(verdicts))
-                for kind, verdict in zip(names, verdicts, strict=True):
-                    kinds[reading].add(kind, item.id, verdict)
-            rows.append(row | {"instructions": names, "response": turns[0]})
-        evaluator.samples(name, rows)
-        figures[one.model], ends[one.model] = ratios.estimate(
-            FIGURES, {}, options.bootstrap, options.seed, name
-        )
-        by_kind = {
-            reading: kinds[reading].estimate(sorted(RULES), {}, 0, 0, name)[0]
-            for reading in READINGS
-        }
-        models.append(
-            {
-                **one.account(),
-                "figures": figures[one.model],
-                "kinds": [
-                    {"kind": kind, **{reading: by_kind[reading][kind] for reading in READINGS}}
-                    for kind in sorted(RULES)
-                    if by_kind["strict"][kind] is not None
-                ],
-            }
-        )
-    all_figures, all_ends = together(figures, ends)
+    results = [
+        [
+            [] if turns is None else [_row(one.model, record, turns[0])]
+            for record, turns in zip(records, one.turns, strict=True)
+        ]
+        for one in found
+    ]
+    counted = count_items(name, evaluator, results)
+    models = [
+        {**one.account(), **_estimates(rows, options, name)}
+        for one, rows in zip(found, counted.rows, strict=True)
+    ]
+    return section(name, counted, models, {figure: figure for figure in FIGURES})
+
+
+def _row(model: str, record: dict[str, Any], answer: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": str(record["id"]), "model": model, "dropped": False}
+    names, given = record["instruction_id_list"], record["kwargs"]
+    for reading in READINGS:
+        verdicts = followed(answer, names, given, loose=reading == "loose")
+        row |= {reading: verdicts, f"prompt_{reading}": int(all(verdicts))}
+        row[f"instruction_{reading}"] = sum(verdicts) / len(verdicts)
+    return row | {"instructions": names, "response": answer}
+
+
+def _estimates(counted: dict[int, Rows], options: EvaluationOptions, name: str) -> dict[str, Any]:
+    ratios, kinds = Ratios(), {reading: Ratios() for reading in READINGS}
+    for place, (row,) in counted.items():
+        for reading in READINGS:
+            verdicts = row[reading]
+            ratios.add(f"prompt_{reading}", place, all(verdicts))
+            ratios.add(f"instruction_{reading}", place, sum(verdicts), len(verdicts))
+            for kind, verdict in zip(row["instructions"], verdicts, strict=True):
+                kinds[reading].add(kind, place, verdict)
+    figures, ends = ratios.estimate(FIGURES, {}, options.bootstrap, options.seed, name)
+    by_kind = {
+        reading: kinds[reading].estimate(sorted(RULES), {}, 0, 0, name)[0] for reading in READINGS
+    }
     return {
-        "kind": name,
-        "n": sum(whole),
-        "figures": all_figures,
-        "intervals": all_ends,
-        "per_item": {figure: figure for figure in FIGURES},
-        "models": models,
-        "dropped": len(whole) - sum(whole),
+        "figures": figures,
+        "intervals": ends,
+        "kinds": [
+            {"kind": kind, **{reading: by_kind[reading][kind] for reading in READINGS}}
+            for kind in sorted(RULES)
+            if by_kind["strict"][kind] is not None
+        ],
     }

@@ -7,13 +7,14 @@ depends on the category; here one temperature serves all [ours].
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import answers, author_files, judge_prompts
+from synthtools.evaluate.answer_suite import Counted, Rows, count_items, section, verdicts_on
 from synthtools.evaluate.data import file_of
-from synthtools.evaluate.estimates import Ratios, together
+from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.judge import Judge, Question, Verdict, rating, said
 
@@ -70,22 +71,21 @@ def _references(evaluator: Evaluator, questions: Sequence[dict[str, Any]]) -> di
 
 
 def _questions(
-    model: str, question: dict[str, Any], turns: Sequence[str], reference: list[str] | None
+    model: str, item: answers.Item, turns: Sequence[str], reference: list[str] | None
 ) -> list[Question]:
     found = []
-    for turn in TURNS[: len(turns)]:
-        said_by_user = question["turns"]
-        parts = {"question": said_by_user[0], "answer": turns[0]}
+    for turn in TURNS[: len(item.turns)]:
+        parts = {"question": item.turns[0], "answer": turns[0]}
         if turn == 2:
             parts = {
-                **{f"question {n}": said_by_user[n - 1] for n in TURNS},
+                **{f"question {n}": item.turns[n - 1] for n in TURNS},
                 **{f"answer {n}": turns[n - 1] for n in TURNS},
             }
         if reference:
             names = ("reference",) if turn == 1 else ("reference 1", "reference 2")
             parts |= dict(zip(names, reference, strict=False))
         prompt = PROMPTS[2 * (turn - 1) + bool(reference)]
-        key = f"mt_bench\0{model}\0{question['question_id']}\0{turn}"
+        key = f"mt_bench\0{model}\0{item.key}\0{turn}"
         found.append(Question(key, prompt, parts, rating(prompt.low, prompt.high)))
     return found
 
@@ -114,144 +114,103 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             author_files.write(options.author_files, file, rows, options.force)
     references = _references(evaluator, questions)
     judge = evaluator.answer_judge()
-    grades: dict[str, dict[Any, list[Verdict]]] = {}
+    categories = [str(question.get("category", "")) for question in questions]
+    results, judgments = [], []
     for one in found:
-        grades[one.model] = _graded(judge, one, questions, references)
-    held = [
-        all(
-            len(grades[one.model].get(q["question_id"], ())) == len(item.turns)
-            and all(v.value is not None for v in grades[one.model][q["question_id"]])
-            for one in found
-        )
-        for q, item in zip(questions, items, strict=True)
-    ]
-    kept = {q["question_id"] for q, whole in zip(questions, held, strict=True) if whole}
-    categories = {q["question_id"]: str(q.get("category", "")) for q in questions}
+
+        def asked(place: int, turns: tuple[str, ...], model: str = one.model) -> list[Question]:
+            number, guided = items[place].key, categories[place] in GUIDED
+            reference = references.get(number) if guided else None
+            return _questions(model, items[place], turns, reference)
+
+        verdicts = verdicts_on(judge, one, asked)
+        each = zip(items, categories, one.turns, verdicts, strict=True)
+        results.append([_rows(one.model, *parts) for parts in each])
+        for item, graded in zip(items, verdicts, strict=True):
+            judgments += _judgments(judge, one.model, item.key, graded)
+    counted = count_items(name, evaluator, results)
+    if options.author_files:
+        file = f"model_judgment\n{judge.name}_single.jsonl"
+        author_files.write(options.author_files, file, judgments, options.force)
     scores = {
-        model: [
-            (number, turn, verdict.value)
-            for number, verdicts in by_question.items()
-            if number in kept
-            for turn, verdict in enumerate(verdicts, 1)
+        one.model: [
+            (place, row["category"], row["turn"], row["score"])
+            for place, samples in rows.items()
+            for row in samples
         ]
-        for model, by_question in grades.items()
+        for one, rows in zip(found, counted.rows, strict=True)
     }
-    for one in found:
-        evaluator.samples(name, _rows(one, items, categories, grades[one.model], kept))
-    _write_judgments(evaluator, judge, grades)
-    section = _section(name, options, scores, categories, len(kept))
-    for row, one in zip(section["models"], found, strict=True):
-        row |= one.account()
-    guided = [n for n, category in categories.items() if category in GUIDED]
-    return section | {
+    models = _estimates(scores, dict.fromkeys(categories), options, name)
+    models = [model | one.account() for model, one in zip(models, found, strict=True)]
+    guided = [item.key for item, kind in zip(items, categories, strict=True) if kind in GUIDED]
+    return section(name, counted, models, {"score": "score"}) | {
         "judge": judge.account(),
         "unguided": sum(number not in references for number in guided),
-        "dropped": len(held) - sum(held),
     }
-
-
-def _graded(
-    judge: Judge,
-    one: answers.ModelAnswers,
-    questions: Sequence[dict[str, Any]],
-    references: dict[Any, list[str]],
-) -> dict[Any, list[Verdict]]:
-    asked, owners = [], []
-    for question, turns in zip(questions, one.turns, strict=True):
-        if turns is None:
-            continue
-        number = question["question_id"]
-        guided = question.get("category") in GUIDED
-        reference = references.get(number) if guided else None
-        for part in _questions(one.model, question, turns[:2], reference):
-            asked.append(part)
-            owners.append(number)
-    found: dict[Any, list[Verdict]] = {}
-    for number, verdict in zip(owners, judge.ask(asked), strict=True):
-        found.setdefault(number, []).append(verdict)
-    return found
 
 
 def _rows(
-    one: answers.ModelAnswers,
-    items: Sequence[answers.Item],
-    categories: dict[Any, str],
-    grades: dict[Any, list[Verdict]],
-    kept: set[Any],
-) -> list[dict[str, Any]]:
-    rows = []
-    for item, turns in zip(items, one.turns, strict=True):
-        for turn, verdict in enumerate(grades.get(item.key, ()), 1):
-            rows.append(
-                {
-                    "id": f"{item.id}-{turn}",
-                    "model": one.model,
-                    "category": categories[item.key],
-                    "turn": turn,
-                    "score": verdict.value,
-                    "dropped": item.key not in kept,
-                    "response": turns[turn - 1] if turns else None,
-                    **said(verdict),
-                }
-            )
-    return rows
+    model: str,
+    item: answers.Item,
+    category: str,
+    turns: tuple[str, ...] | None,
+    verdicts: Sequence[Verdict],
+) -> Rows:
+    return [
+        {
+            "id": f"{item.id}-{turn}",
+            "model": model,
+            "category": category,
+            "turn": turn,
+            "score": verdict.value,
+            "dropped": verdict.value is None,
+            "response": turns[turn - 1] if turns else None,
+            **said(verdict),
+        }
+        for turn, verdict in enumerate(verdicts, 1)
+    ]
 
 
-def _section(
-    name: str,
+def _estimates(
+    scores: dict[str, list[tuple[Any, str, int, float]]],
+    categories: Iterable[str],
     options: EvaluationOptions,
-    scores: dict[str, list[tuple[Any, int, float]]],
-    categories: dict[Any, str],
-    n: int,
-) -> dict[str, Any]:
-    found, ends = {}, {}
-    kinds = [kind for kind in dict.fromkeys(categories.values()) if kind]
+    name: str,
+) -> list[dict[str, Any]]:
+    """Of each model its figures.
+
+    Args:
+        scores: by model: (question, category, turn, score).
+    """
+    models = []
+    names = ["score", "turn_1", "turn_2", *filter(None, categories)]
     for model, graded in scores.items():
         ratios = Ratios()
-        for number, turn, score in graded:
-            for figure in ("score", f"turn_{turn}", categories.get(number, "")):
-                ratios.add(figure, number, score)
-        names = ["score", "turn_1", "turn_2", *kinds]
-        found[model], ends[model] = ratios.estimate(
-            names, {}, options.bootstrap, options.seed, name
-        )
-    figures, intervals = together(found, ends)
-    return {
-        "kind": name,
-        "n": n,
-        "figures": figures,
-        "intervals": intervals,
-        "per_item": {"score": "score"},
-        "models": [{"model": model, "figures": one} for model, one in found.items()],
-    }
+        for question, category, turn, score in graded:
+            for figure in ("score", f"turn_{turn}", category):
+                ratios.add(figure, question, score)
+        figures, ends = ratios.estimate(names, {}, options.bootstrap, options.seed, name)
+        models.append({"model": model, "figures": figures, "intervals": ends})
+    return models
 
 
-def _write_judgments(
-    evaluator: Evaluator, judge: Judge, grades: dict[str, dict[Any, list[Verdict]]]
-) -> None:
-    options = evaluator.options
-    if options.author_files is None:
-        return
-    rows = []
-    for model, by_question in grades.items():
-        for number, verdicts in by_question.items():
-            for turn, verdict in enumerate(verdicts, 1):
-                score = _UNREADABLE if verdict.value is None else verdict.value
-                rows.append(
-                    {
-                        "question_id": number,
-                        "model": model,
-                        "judge": [judge.name, verdict.prompt],
-                        "user_prompt": verdict.asked,
-                        "judgment": verdict.reply,
-                        "score": score,
-                        "turn": turn,
-                        "tstamp": 0.0,
-                    }
-                )
-    author_files.write(
-        options.author_files, f"model_judgment\n{judge.name}_single.jsonl", rows, options.force
-    )
+def _judgments(
+    judge: Judge, model: str, question: Any, verdicts: Sequence[Verdict]
+) -> list[dict[str, Any]]:
+    """Lines of FastChat's ``model_judgment/<judge>_single.jsonl``."""
+    return [
+        {
+            "question_id": question,
+            "model": model,
+            "judge": [judge.name, verdict.prompt],
+            "user_prompt": verdict.asked,
+            "judgment": verdict.reply,
+            "score": _UNREADABLE if verdict.value is None else verdict.value,
+            "turn": turn,
+            "tstamp": 0.0,
+        }
+        for turn, verdict in enumerate(verdicts, 1)
+    ]
 
 
 def _wrong_judgment(record: dict[str, Any]) -> str | None:
@@ -281,13 +240,18 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
     numbers = dict.fromkeys(number for number, _ in every)
     left = list(numbers)[: options.limit]
     kept = {number for number in left if number not in bad}
-    graded = {
-        model: [(n, turn, score) for (n, turn), score in table.items() if n in kept]
-        for model, table in scores.items()
-    }
     categories: dict[Any, str] = {}
     if options.data is not None:
         for question in evaluator.records(_data(options), wrong, limited=False):
             categories[question["question_id"]] = str(question.get("category", ""))
-    section = _section(name, options, graded, categories, len(kept))
-    return section | {"judge": None, "dropped": len(left) - len(kept)}
+    graded = {
+        model: [
+            (number, categories.get(number, ""), turn, score)
+            for (number, turn), score in table.items()
+            if number in kept
+        ]
+        for model, table in scores.items()
+    }
+    models = _estimates(graded, dict.fromkeys(categories.values()), options, name)
+    counted = Counted([], len(kept), len(left) - len(kept))
+    return section(name, counted, models, {"score": "score"}) | {"judge": None}
