@@ -37,18 +37,18 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --seed --epsilon --plot --json --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --nan --force --resume --shard-size -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --answers-as --patience --kv-cache --ray -j --jobs --debug -h --help"
+            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --prompt-field | --candidates | --bootstrap | --seed | --epsilon | --shard | --text-field | --shard-size | --revision | --context | --devices | --batch-tokens | --stride | --server | --answers-as | --patience | --kv-cache | --ray | -j | --jobs) value=word ;;
-                --plot | --rejects | --report | -o | --output) value=file ;;
+                --prompt-field | --candidates | --bootstrap | --epsilon | --shard | --text-field | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
                 --on-error) value=word words="fail skip" ;;
+                --rejects | -o | --output | --report | --plot) value=file ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --nan) value=word words="keep null fail" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
+                --backend) value=word words="auto torch vllm server" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
-                --backend) value=word words="auto torch vllm server" ;;
             esac
             ;;
         ngram-hash)

@@ -183,6 +183,25 @@ def test_an_evaluation_is_that_of_the_command_line(tmp_path):
         synth.eval("builtin", "other", suite="arc_easy")
 
 
+def test_ppl_gives_reports_and_records(tmp_path):
+    path = tmp_path / "human.jsonl"
+    texts = ["The sea was calm and the boats came home.", "Numbers are what one counts with.", "a"]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    report = synth.ppl(str(path), model="builtin", summary=True)
+    wanted = json.loads(command("ppl", path, "--summary"))
+    assert report["kind"] == "ppl-summary" and report["made_by"]["model"]["name"] == "builtin"
+    assert {k: v for k, v in report.items() if k != "made_by"} == {
+        k: v for k, v in wanted.items() if k != "made_by"
+    }
+    scored = list(synth.ppl([{"text": text} for text in texts]))
+    assert scored == from_command("ppl", path)
+    (pair,) = synth.ppl(iter(scored[:2]), scored[1:2], compare=True, bootstrap=0)["pairs"]
+    left, right = (scored[0]["ppl"] + scored[1]["ppl"]) / 2, scored[1]["ppl"]
+    assert pair["median_shift"] == pytest.approx(right - left)
+    with pytest.raises(UsageError, match="dtype half: use auto, float32"):
+        synth.ppl(path, dtype="half")
+
+
 def test_every_function_has_a_signature_and_its_help():
     for name in synth.FUNCTIONS:
         function = getattr(synth, name)
@@ -201,6 +220,11 @@ def test_nothing_is_printed_and_the_process_stays_as_it_was(file):
         "records = [{'text': 'a'}, {'text': 1}, {'text': 'b'}] * 9\n"
         "kept = list(synth.dsir(records, target=sys.argv[1], count=2, min_tokens=1, on_error='skip'))\n"
         "assert len(kept) == 2\n"
+        "import torch\n"
+        "torch.set_num_threads(3)\n"
+        "report = synth.ppl([{'text': 'The sea.'}] * 3, devices='cpu', summary=True)\n"
+        "assert report['documents'] == 3 and len(list(synth.ppl([{'text': 'The sea.'}]))) == 1\n"
+        "assert torch.get_num_threads() == 3\n"
         "assert (dict(os.environ), signal.getsignal(signal.SIGTERM), os.getcwd()) == before\n"
     )
     done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True)

@@ -22,6 +22,7 @@ FUNCTIONS = (
     "eval",
     "ngram_hash",
     "plot",
+    "ppl",
     "sample",
     "simulate",
     "stats",

@@ -206,6 +206,48 @@ def plot(
 ) -> Iterator[Record] | Report:
     """Draw reports: figures, pictures at the terminal, or one page to send."""
 
+def ppl(
+    *files: Input,
+    prompt_field: str | None = ...,
+    tokens: bool = ...,
+    candidates: int = ...,
+    summary: bool = ...,
+    compare: bool = ...,
+    linear: bool = ...,
+    bootstrap: int = ...,
+    epsilon: float = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    nan: str = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    model: list[str] | str | None = ...,
+    backend: Literal['auto', 'torch', 'vllm', 'server'] = ...,
+    server: str | None = ...,
+    answers_as: str | None = ...,
+    patience: float = ...,
+    kv_cache: int | str | None = ...,
+    stride: int | None = ...,
+    revision: str | None = ...,
+    tokenizer: str | None = ...,
+    dtype: Literal['auto', 'float32', 'bfloat16', 'float16'] = ...,
+    context: int | None = ...,
+    bos: Literal['auto', 'always', 'never'] = ...,
+    devices: str = ...,
+    batch_tokens: int | None = ...,
+    seed: int = ...,
+    ray: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """Perplexity of each record under a language model."""
+
 def sample(
     *files: Input,
     count: int | str,

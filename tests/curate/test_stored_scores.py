@@ -17,7 +17,7 @@ from synthtools.errors import SynthError
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import Request
 from synthtools.lm.tokens import TextTokenizer
-from synthtools.measure.scoring import scored, with_fields
+from synthtools.measure.scored_records import scored, with_fields
 from synthtools.records.batch import Batch
 from synthtools.training.tokenizer import train_tokenizer
 

@@ -1,13 +1,13 @@
 """What a person at a terminal sees and types, once for all tools.
 
 - ``app``: the tools by name; errors as exit codes
-- ``options``: the options that tools share, as dataclasses, and their weaving into commands
+- ``options``, ``model_options``: the options that tools share, in groups
 - ``quantities``: ``8.4B`` and ``512MB``
 - ``run``: one run of a tool: inputs, output, bad records, progress, report, clean-up
 - ``reports``: what made a report; a report as JSON or as a table
 - ``terminal``: the progress bar, messages, histograms
 - ``recipe``, ``sources``, ``planning``, ``watching``, ``training``: the options and the run of ``synth train``
-- ``selecting``, ``mixing``, ``comparing``, ``simulating``: the
+- ``selecting``, ``mixing``, ``simulating``: the
   runs behind the tools of these names
 
 No algorithm lives here, and nothing here is imported by the folders that hold them.

@@ -252,3 +252,6 @@ class Models(Model):
     def names(self) -> list[str]:
         """The models asked for."""
         return self.model or ["builtin"]
+
+    def settings(self, jobs: Any = None, name: str | None = None) -> Settings:
+        return super().settings(jobs, name or self.names()[0])

@@ -14,7 +14,7 @@ from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.lm.scores import Request
 from synthtools.measure.perplexity import Summary
-from synthtools.measure.scoring import scored
+from synthtools.measure.scored_records import scored
 from synthtools.records.batch import MISSING
 from synthtools.records.identity import ID_FIELD
 from synthtools.records.reading import require_text

@@ -1,6 +1,8 @@
 """Numbers about data.
 
 - ``perplexity``: perplexity of a document from its scores; the distribution over a corpus
+- ``scored_records``: a stream of records scored by a model
+- ``perplexity_comparison``: corpora, or one corpus under several models, side by side
 - ``embedding``: vectors of documents; ``projection``: vectors in two dimensions
 - ``two_sample``: what tells two samples of vectors apart, with permutation p-values
 - ``coverage``, ``two_models``: two distributions of perplexity; one data set under two models

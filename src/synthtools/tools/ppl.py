@@ -1,20 +1,57 @@
-"""``synth ppl``: perplexity of records under a language model."""
+"""Perplexity of each record under a language model.
+
+Adds ppl, nll (nats per token), n_tokens (the tokens that have a probability: all but the first,
+which has one only after a begin-of-text token or a prompt) and bits_per_byte (over the bytes of
+the scored tokens; comparable between tokenizers). They are null where no token could be scored.
+
+--summary reports the distribution instead: token-weighted perplexity, median, mean, the mean
+without outliers (1.5 interquartile ranges), percentiles, a histogram, and the ten-bin histogram
+of token probabilities (the U shape of ToEdit).
+
+--compare sets distributions against each other (coverage collapse): the share of each outside
+the range of the other and above its 99th percentile, overlap, Jensen–Shannon, Wasserstein,
+Kolmogorov–Smirnov, variance ratio, shifts, each with an interval. Of one data set under several
+models also the divergence per token.
+
+\b
+Examples:
+  synth ppl human.jsonl -o scored.parquet
+  synth edit human.jsonl.zst | synth ppl --summary
+  synth ppl qa.jsonl --prompt-field question --text-field answer --summary
+  synth ppl human.jsonl --candidates 8 -o scores.parquet
+  synth ppl human.jsonl synthetic.jsonl --compare --plot ppl.png
+  synth ppl held.jsonl --model synthlm/ --model unlearned/ --compare --json
+
+Memory: the model, some MB of text ahead; with --summary 8 bytes a record, with --compare
+about 100; the models of a comparison are loaded one after the other.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
 from synthtools.cli.model_options import Models
-from synthtools.cli.options import Inputs, Output, TextField, Workers
+from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, TextField, Workers
 from synthtools.cli.parameters import option
+from synthtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from synthtools.cli.run import Run
+    from synthtools.lm.scorer import LanguageModel
+    from synthtools.measure.perplexity_comparison import Side
+    from synthtools.records.batch import Batch
+    from synthtools.records.inputs import Shard
+    from synthtools.records.rejects import Rejects
 
 
-def ppl(
-    reading: Inputs,
-    text: TextField,
-    writing: Output,
-    model: Models,
-    jobs: Workers,
+@dataclass(frozen=True, kw_only=True)
+class Options(Inputs, TextField, Output, Json, Picture, Models, Seed, Workers):
+    """Options of ``synth ppl``."""
+
     prompt_field: Annotated[
         str | None,
         option(
@@ -23,11 +60,11 @@ def ppl(
             help="Score the text given the prompt in this field (instruction data): the prompt is "
             "context and is not scored.",
         ),
-    ] = None,
+    ] = None
     tokens: Annotated[
         bool,
         option("--tokens", help="Add token_ids and token_logprobs (null for an unscored token)."),
-    ] = False,
+    ] = False
     candidates: Annotated[
         int,
         option(
@@ -36,20 +73,20 @@ def ppl(
             min=0,
             help="Add the K most probable tokens at every token, for synth edit --scores.",
         ),
-    ] = 0,
+    ] = 0
     summary: Annotated[
         bool,
         option("--summary", help="Print the distribution as a report instead of records."),
-    ] = False,
+    ] = False
     compare: Annotated[
         bool,
         option(
             "--compare",
-            help="Report how the inputs' distributions differ, each from each; or, of one input "
-            "under several models, what the models make of it. Records that have ppl or nll "
-            "already are not scored again, unless several models are named.",
+            help="Report how the distributions of the inputs differ, pair by pair; or those of one "
+            "input under several models. Records that have ppl or nll are not scored again, unless "
+            "several models are named.",
         ),
-    ] = False,
+    ] = False
     linear: Annotated[
         bool,
         option(
@@ -57,7 +94,7 @@ def ppl(
             help="With --compare: densities of the perplexity itself, not of its logarithm. "
             "Perplexity is skewed; a kernel of one width fits its logarithm.",
         ),
-    ] = False,
+    ] = False
     bootstrap: Annotated[
         int,
         option(
@@ -67,125 +104,209 @@ def ppl(
             max=100_000,
             help="With --compare: resamples behind the 95 % intervals [ours]; 0 for none.",
         ),
-    ] = 200,
-    seed: Annotated[
-        int, option("--seed", metavar="N", min=0, help="Seed of the resamples of --compare.")
-    ] = 0,
+    ] = 200
     epsilon: Annotated[
         float,
         option(
             "--epsilon",
             metavar="NATS",
             min=0.0,
-            help="With --compare of two models: divergence per token above which data that the "
-            "first wrote is pure synthetic in the eyes of the second (ToEdit, equation 9; the paper "
-            "leaves the value open [ours]). For text sampled at temperature 1 and top-p 1: of text "
-            "that generate says it drew otherwise the verdict is withheld.",
+            help="With --compare of two models: the divergence per token above which text of the "
+            "first model is purely synthetic to the second (ToEdit, equation 9; the paper gives no "
+            "value [ours]). Holds for text sampled at temperature 1 and top-p 1; withheld where "
+            "the fields of generate say otherwise.",
         ),
-    ] = 0.1,
-    plot: Annotated[
-        str | None,
-        option(
-            "--plot",
-            metavar="FILE",
-            help="Draw the report of --summary or --compare as PNG or SVG (needs [plot]).",
-        ),
-    ] = None,
-    json_output: Annotated[
-        bool, option("--json", help="Print the report as JSON at a terminal too.")
-    ] = False,
-) -> None:
-    """Perplexity of each record under a language model.
+    ] = 0.1
 
-    Adds ppl, nll (nats per token), n_tokens (the tokens that have a probability: all but the first,
-    which has one only after a begin-of-text token or a prompt) and bits_per_byte (over the bytes of
-    the scored tokens; comparable between tokenizers). They are null where no token could be scored.
+    def check(self) -> None:
+        super().check()
+        if self.summary and self.compare:
+            raise UsageError("--summary and --compare are reports of their own; give one")
+        if self.prints_report() and (self.tokens or self.candidates):
+            raise UsageError("--tokens and --candidates are fields of records, not of a report")
+        if self.plot is not None and not self.prints_report():
+            raise UsageError("--plot belongs to --summary and --compare")
+        models, inputs = self.names(), len(self.files or "-")
+        if len(models) > 1 and not self.compare:
+            raise UsageError("several models are for --compare; name one")
+        if len(models) > 1 and inputs > 1:
+            raise UsageError(
+                "several models compare one data set: give one input (a directory counts as one)"
+            )
+        if self.compare and len(models) == inputs == 1:
+            raise UsageError("--compare needs two inputs or more, or two models for one input")
+        if len(set(models)) < len(models):
+            raise UsageError("--compare: one model is named twice")
+        for name in models:
+            self.settings(name=name)
 
-    --summary reports the distribution instead: token-weighted perplexity, median, mean, the mean
-    without outliers (1.5 interquartile ranges), percentiles, a histogram, and the ten-bin histogram
-    of token probabilities (the U shape of ToEdit).
+    def prints_report(self) -> bool:
+        return self.summary or self.compare
 
-    --compare sets distributions against each other (coverage collapse): the share of each outside
-    the range of the other and above its 99th percentile, overlap, Jensen–Shannon, Wasserstein,
-    Kolmogorov–Smirnov, variance ratio, shifts, each with an interval. Of one data set under several
-    models also the divergence per token.
 
-    \b
-    Examples:
-      synth ppl human.jsonl -o scored.parquet
-      synth edit human.jsonl.zst | synth ppl --summary
-      synth ppl qa.jsonl --prompt-field question --text-field answer --summary
-      synth ppl human.jsonl --candidates 8 -o scores.parquet
-      synth ppl human.jsonl synthetic.jsonl --compare --plot ppl.png
-      synth ppl held.jsonl --model synthlm/ --model unlearned/ --compare --json
-
-    Memory: the model, some MB of text ahead; with --summary 8 bytes a record, with --compare
-    about 100; the models of a comparison are loaded one after the other.
-    """
-    from synthtools.cli import comparing
-    from synthtools.cli.publish import check_plot, draw, show
+def run(options: Options) -> dict[str, Any]:
+    """Scores records; writes them, or reports their distribution."""
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark
-    from synthtools.errors import UsageError
-    from synthtools.reports import document
-    from synthtools.reports.ppl import comparison_lines, summary_lines
+    from synthtools.lm.scorer import open_model
+    from synthtools.lm.scores import Request
+    from synthtools.measure.perplexity import Summary
+    from synthtools.measure.scored_records import scored, with_fields
 
-    reporting = "--summary" if summary else "--compare" if compare else None
-    if summary and compare:
-        raise UsageError("--summary and --compare are reports of their own; give one")
-    if reporting and (writing.output or writing.format or writing.resume or tokens or candidates):
-        raise UsageError(
-            f"{reporting} prints a report, not records: it does not go with -o, --format, --resume, "
-            "--tokens or --candidates (--report FILE keeps it)"
-        )
-    if json_output and not reporting:
-        raise UsageError("--json belongs to --summary and --compare; records are JSON already")
-    if plot is not None and not reporting:
-        raise UsageError("--plot belongs to --summary and --compare")
-    if plot is not None:
-        check_plot(plot)
-    if len(model.names()) > 1 and not compare:
-        raise UsageError("several models are for --compare; name one")
-    prompts = ((prompt_field, "--prompt-field"),) if prompt_field else ()
-    settings = [model.settings(jobs, name) for name in model.names()]
-    if compare:
-        options = comparing.Comparing(
-            text.text_field, prompt_field, not linear, bootstrap, seed, epsilon
-        )
-        report = comparing.run_comparison(reading, model, jobs, options)
-        draw(report, plot)
-        if writing.report:
-            document.save(report, writing.report)
-        show(report, json_output, comparison_lines(report))
-        return
-    with Run("ppl", reading, None if summary else writing, text.text_field, prompts) as run:
+    if options.compare:
+        return _compare(options)
+    prompt = options.prompt_field
+    prompts = ((prompt, "--prompt-field"),) if prompt else ()
+    output = None if options.summary else options
+    with Run("ppl", options, output, options.text_field, prompts) as run:
         if run.done:
-            run.finish({"tokens": run.totals.get("tokens", 0)})
-            return
-        from synthtools.lm.scorer import open_model
-        from synthtools.lm.scores import Request
-        from synthtools.measure.perplexity import Summary
-        from synthtools.measure.scoring import scored, with_fields
-
-        request = Request(candidates)
-        with open_model(settings[0], request, remark) as scorer:
-            run.model = scorer.description
-            items = scored(
-                run.batches(scorer.chunk_bytes), scorer, request, text.text_field, prompt_field
-            )
-            if not summary:
-                run.write(with_fields(item, tokens, candidates > 0) for item in items)
-                run.units["tokens"] = run.totals.get("tokens", 0)
-                run.finish({"tokens": run.totals.get("tokens", 0)})
-                return
-            found = Summary()
-            for item in items:
-                found.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])
-                run.count(len(item.batch))
-            result = found.result()
+            return run.finish({"tokens": run.totals.get("tokens", 0)})
+        request = Request(options.candidates)
+        with open_model(options.settings(), request, remark) as model:
+            run.model = model.description
+            batches = run.batches(model.chunk_bytes)
+            items = scored(batches, model, request, options.text_field, prompt)
+            if not options.summary:
+                run.write(with_fields(i, options.tokens, options.candidates > 0) for i in items)
+                result = {"tokens": run.totals.get("tokens", 0)}
+            else:
+                summary = Summary()
+                for item in items:
+                    logprobs = [scores.logprobs for scores in item.scores]
+                    summary.add(item.documents, item.scored_bytes, logprobs)
+                    run.count(len(item.batch))
+                result = {"kind": "ppl-summary", **summary.result()}
             run.units["tokens"] = result["tokens"]
-            report = run.finish({"kind": "ppl-summary", **result})
-    draw(report, plot)
-    if writing.report:
-        document.save(report, writing.report)
-    show(report, json_output, summary_lines(report))
+            return run.finish(result)
+
+
+def _compare(options: Options) -> dict[str, Any]:
+    """Scores what is not scored yet and compares the sides, pair by pair."""
+    from synthtools.cli.run import Run
+    from synthtools.cli.terminal import remark
+    from synthtools.lm.scorer import open_model
+    from synthtools.lm.scores import Request
+    from synthtools.measure import perplexity_comparison as comparing
+    from synthtools.records.rejects import Rejects
+
+    names = options.names()
+    paired = len(names) > 1
+    descriptions: list[dict[str, Any]] = []
+
+    def check(first: Batch) -> None:
+        if paired or not comparing.has_scores(first):
+            _with_texts(first, options, Rejects())
+        else:
+            comparing.sound_scores(first, Rejects())
+
+    def opened(name: str) -> AbstractContextManager[LanguageModel]:
+        model = open_model(options.settings(name=name), Request(), remark)
+        descriptions.append(model.description)
+        return model
+
+    with Run("ppl", options, check=check) as run:
+        if paired:
+            sides = _under_models(options, run, opened)
+        else:
+            with ExitStack() as stack:
+                model = cache(lambda: stack.enter_context(opened(names[0])))
+                sides = [
+                    _of_input(options, run, model, comparing.Side(name), shards)
+                    for name, shards in run.groups()
+                ]
+        run.units["tokens"] = sum(t for side in sides for t in side.tokens if t > 0)
+        if paired:
+            run.model = {"name": " and ".join(names), "models": descriptions}
+        elif descriptions:
+            run.model = descriptions[0]
+        if not options.quiet:
+            for line in comparing.caveats(sides, paired):
+                remark(line)
+        return run.finish(
+            comparing.comparison(
+                sides,
+                log=not options.linear,
+                resamples=options.bootstrap,
+                seed=options.seed,
+                epsilon=options.epsilon,
+                paired=paired,
+            )
+        )
+
+
+def _under_models(
+    options: Options, run: Run, opened: Callable[[str], AbstractContextManager[LanguageModel]]
+) -> list[Side]:
+    """The same records under each model; one model is open at a time."""
+    from synthtools.measure.perplexity_comparison import Side
+
+    shards = run.twice(run.shards)
+    sides: list[Side] = []
+    for name in options.names():
+        side = Side(name, name)
+        with opened(name) as model:
+            rejects = run.rejects_of(again=bool(sides))
+            batches = (
+                _with_texts(batch, options, rejects) for batch in _read(run, shards, rejects)
+            )
+            _score(options, run, model, batches, side, count=not sides)
+        sides.append(side)
+    return sides
+
+
+def _of_input(
+    options: Options, run: Run, model: Callable[[], LanguageModel], side: Side, shards: list[Shard]
+) -> Side:
+    """The records of an input; the first one tells whether they are scored already."""
+    from itertools import chain
+
+    from synthtools.measure.perplexity_comparison import has_scores, sound_scores
+
+    batches = _read(run, shards, run.rejects)
+    first = next(batches, None)
+    if first is None:
+        return side
+    batches = chain([first], batches)
+    if has_scores(first):
+        for batch in batches:
+            batch = sound_scores(batch, run.rejects)
+            side.add_stored(batch)
+            run.count(len(batch))
+        return side
+    side.scored_by = options.names()[0]
+    texts = (_with_texts(batch, options, run.rejects) for batch in batches)
+    _score(options, run, model(), texts, side)
+    return side
+
+
+def _read(run: Run, shards: list[Shard], rejects: Rejects) -> Iterator[Batch]:
+    from synthtools.records.reading import read
+
+    return run.counted(shards, read(shards, rejects), rejects)
+
+
+def _with_texts(batch: Batch, options: Options, rejects: Rejects) -> Batch:
+    """The records that have what is scored."""
+    from synthtools.records.reading import require_text
+
+    batch = require_text(batch, options.text_field, rejects)
+    if options.prompt_field is not None:
+        batch = require_text(batch, options.prompt_field, rejects, "--prompt-field")
+    return batch
+
+
+def _score(
+    options: Options,
+    run: Run,
+    model: LanguageModel,
+    batches: Iterator[Batch],
+    side: Side,
+    count: bool = True,
+) -> None:
+    from synthtools.lm.scores import Request
+    from synthtools.measure.scored_records import scored
+
+    for item in scored(batches, model, Request(), options.text_field, options.prompt_field):
+        side.add(item)
+        if count:
+            run.count(len(item.batch))

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import Request
 from synthtools.measure.perplexity import document_score
-from synthtools.measure.scoring import scored, with_fields
+from synthtools.measure.scored_records import scored, with_fields
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
 from synthtools.records.reading import read
