@@ -94,13 +94,13 @@ _synth() {
             esac
             ;;
         mix)
-            options="--unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --json --on-error --rejects -q --quiet --text-field --report -o --output --format --nan --force --resume --shard-size --plot --seed --ray -j --jobs --debug -h --help"
+            options="--unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --unit) value=word words="tokens words bytes documents" ;;
                 --tokenizer | --tokens-field | --total | --epochs | --label | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --workflow) value=word words="replace accumulate accumulate-subsample" ;;
-                --generation | --rejects | --report | -o | --output | --plot) value=file ;;
+                --generation | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --nan) value=word words="keep null fail" ;;

@@ -50,6 +50,22 @@ def test_cat_gives_records_or_their_number(file, tmp_path):
         synth.cat(RECORDS, where=["n>x"])
 
 
+def test_mix_takes_shares_by_source(file, tmp_path):
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps({"text": f"other {i}"}) + "\n" for i in range(500)))
+    options = {"total": "90", "unit": "documents", "seed": 2}
+    words = ("--total", 90, "--unit", "documents", "--seed", 2)
+    wanted = from_command("mix", f"{file}=2/3", f"{other}=1/3", *words)
+    assert sum("n" in record for record in wanted) == 60
+    assert list(synth.mix({file: "2/3", other: "1/3"}, **options)) == wanted
+    plan = synth.mix({file: 0.75, other: 0.25}, dry_run=True, **options)
+    assert [row["documents"] for row in plan["sources"]] == [68, 22]
+    generations = {"workflow": "accumulate", "generation": [str(file), str(other)]}
+    assert len(list(synth.mix(**generations, label="from"))) == 1000
+    with pytest.raises(UsageError, match="write SOURCE=SHARE"):
+        synth.mix(RECORDS)
+
+
 def test_arrow_streams_are_inputs(file, tmp_path):
     texts = {"text": [f"record {i}" for i in range(500)]}
     found = list(synth.sample(pa.table(texts), count=5))

@@ -27,6 +27,7 @@ FUNCTIONS = (
     "simulate",
     "stats",
     "diff",
+    "mix",
 )
 
 

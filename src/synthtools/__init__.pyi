@@ -333,3 +333,32 @@ def diff(
     report: str | None = ...,
 ) -> Iterator[Record] | Report:
     """Compare reports: what changed between two runs of any tool."""
+
+def mix(
+    *sources: Input,
+    unit: Literal['tokens', 'words', 'bytes', 'documents'] | None = ...,
+    tokenizer: str | None = ...,
+    tokens_field: str = ...,
+    total: int | str | None = ...,
+    epochs: int = ...,
+    shuffle: bool = ...,
+    label: str | None = ...,
+    workflow: Literal['replace', 'accumulate', 'accumulate-subsample'] | None = ...,
+    generation: list[str] | str | None = ...,
+    dry_run: bool = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    nan: str = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+    ray: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """Mix sources in exact shares of tokens, words, bytes or documents."""

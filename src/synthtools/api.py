@@ -21,7 +21,7 @@ from typing import Any
 
 from synthtools.cli import parameters as options
 from synthtools.cli import terminal
-from synthtools.cli.options import checked
+from synthtools.cli.options import Inputs, checked
 from synthtools.cli.parameters import Parameter
 from synthtools.cli.publish import keep
 from synthtools.errors import OutputClosed, PartialReportError, UsageError
@@ -80,9 +80,9 @@ def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[st
             raise UsageError(f"{name}: no such option (options: {', '.join(sorted(names))})")
     given = dict(keywords)
     if operand is not None and operand.many:
-        if not inputs:
+        if not inputs and issubclass(module.Options, Inputs):
             raise UsageError(f"{operand.name}: name files or directories, or give records")
-        given[operand.name] = _inputs(inputs)
+        given[operand.name] = _inputs(inputs) if inputs else None
     elif operand is not None and inputs:
         given[operand.name] = os.fspath(inputs[0])
         if len(inputs) > 1:

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections import Counter
+from fractions import Fraction
 from pydoc_data.topics import topics
 from unittest.mock import Mock
 
@@ -214,10 +215,17 @@ def test_what_cannot_be_done_is_one_line(arguments, code, words, folder):
 def test_parts_and_names():
     assert parts_of(10, (0.5, 0.25, 0.25)) == [5, 2, 3]
     assert path_share("a/b=c/=0.5") == ("a/b=c/", 0.5)
-    assert path_share("a=70%") == ("a", 0.7)
+    assert path_share("a=70%") == ("a", Fraction(7, 10))
     assert path_share("a=b") == ("a=b", None)
+    assert path_share("a=inf") == ("a=inf", None) and path_share("a=1/0") == ("a=1/0", None)
+    assert path_share("a=1e99999999") == ("a=1e99999999", None)
+    assert [path_share(f"a={s}").share for s in ("2/3", ".5", "1e-1")] == [
+        Fraction(2, 3),
+        Fraction(1, 2),
+        Fraction(1, 10),
+    ]
     with pytest.raises(ValueError):
-        path_share("a=inf")
+        path_share("a=-1")
     with pytest.raises(SynthError, match="holds no words"):
         Estimator(Features(), ("t",), (1.0,), np.zeros((1, 10)), np.ones(10)).log_ratios()
 

@@ -7,8 +7,6 @@
 - ``reports``: what made a report; a report as JSON or as a table
 - ``terminal``: the progress bar, messages, histograms
 - ``recipe``, ``sources``, ``planning``, ``watching``, ``training``: the options and the run of ``synth train``
-- ``selecting``, ``mixing``, ``simulating``: the
-  runs behind the tools of these names
 
 No algorithm lives here, and nothing here is imported by the folders that hold them.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 from synthtools.errors import UsageError
@@ -23,6 +24,11 @@ _BYTES = {
 }
 # No quantity has more digits, and the time to read a whole number grows with their square.
 _FORM = re.compile(r"([0-9]{1,50}+(?:\.[0-9]{1,50}+)?|\.[0-9]{1,50}+)\s*+([A-Za-z]*+)")
+
+_PROPORTION = re.compile(
+    r"(-?(?:[0-9]{1,50}+(?:\.[0-9]{0,50}+)?|\.[0-9]{1,50}+)(?:[eE][-+]?[0-9]{1,2}+)?)"
+    r"(?:%|/([0-9]{1,50}+))?"
+)
 
 
 def _refused(option: str | None, text: str, why: str) -> Exception:
@@ -80,17 +86,17 @@ class PathShare(NamedTuple):
     """Records and the share that they get; None where none was named."""
 
     path: str
-    share: float | None
+    share: Fraction | None
 
     def __str__(self) -> str:
-        return self.path if self.share is None else f"{self.path}={self.share:g}"
+        return self.path if self.share is None else f"{self.path}={float(self.share):g}"
 
 
 def path_share(text: str) -> PathShare:
-    """``PATH``, ``PATH=0.75`` or ``PATH=75%``.
+    """``PATH``, ``PATH=0.75``, ``PATH=75%`` or ``PATH=3/4``.
 
     Raises:
-        ValueError: the share is not above 0.
+        ValueError: the share is below 0.
     """
     path, equals, share = text.rpartition("=")
     try:
@@ -99,14 +105,22 @@ def path_share(text: str) -> PathShare:
         value = None  # the path has an equals sign of its own
     if value is None:
         return PathShare(text, None)
-    if not 0 < value < float("inf"):
-        raise ValueError("a share must be above 0")
+    if value < 0:
+        raise ValueError("a share cannot be negative")
     return PathShare(path, value)
 
 
-def proportion(text: str) -> float:
-    """A number or percent: ``0.2``, ``20%``; ValueError where it is neither."""
-    return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+def proportion(text: str) -> Fraction:
+    """A number, percent or fraction, exactly: ``0.2``, ``20%``, ``1/5``.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = _PROPORTION.fullmatch(text)
+    divisor = int(match[2]) if match and match[2] else 1
+    if match is None or not divisor:
+        raise ValueError("use a number, percent or fraction: 0.2, 20% or 1/5")
+    return Fraction(match[1]) / (100 if text.endswith("%") else divisor)
 
 
 def share(text: str) -> float:
@@ -116,7 +130,7 @@ def share(text: str) -> float:
         ValueError: it is not from 0 to 1.
     """
     try:
-        value = proportion(text)
+        value = float(proportion(text))
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:

@@ -9,9 +9,11 @@ from contextlib import ExitStack
 import numpy as np
 
 from synthtools.curate.mixing import Part, interleaved, shuffled
+from synthtools.curate.surveying import Survey, of_one_form
 from synthtools.errors import SynthError
+from synthtools.lm.ahead import ahead
 from synthtools.records.batch import Batch
-from synthtools.records.merging import merged
+from synthtools.records.merging import as_lines, merged
 from synthtools.records.spool import Spool
 
 # What is put in order at once, about: documents, and bytes of them.
@@ -24,6 +26,31 @@ _BUFFER_BYTES = 256 << 10
 
 # Documents in their order, and for each the part that it comes from (int, [documents]).
 Blend = Iterator[tuple[Batch, np.ndarray]]
+
+
+def blended(
+    surveys: Sequence[Survey], parts: Sequence[Part], seed: int | None, read_ahead: bool
+) -> Blend:
+    """The documents of the parts, read once more from their sources.
+
+    Args:
+        seed: of a shuffle; None to interleave them.
+        read_ahead: read each source in a thread of its own.
+    """
+    # What becomes JSON must not depend on which documents happen to be neighbours.
+    same = of_one_form(surveys)
+    streams: list[Iterator[Batch]] = []
+    for survey, part in zip(surveys, parts, strict=True):
+        stream = survey.taken(part)
+        stream = stream if same else map(as_lines, stream)
+        streams.append(ahead(stream, 2) if read_ahead else stream)
+    if seed is None:
+        return interleave(parts, streams)
+    size = sum(
+        survey.record_bytes * part.documents // max(1, len(part.source.sizes))
+        for survey, part in zip(surveys, parts, strict=True)
+    )
+    return shuffle(parts, streams, seed, size)
 
 
 def interleave(parts: Sequence[Part], streams: Sequence[Iterator[Batch]]) -> Blend:

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from synthtools.reports.document import number, percent
+from synthtools.reports.document import number, percent, table
 from synthtools.reports.figures.chart import Figure, Story, bars, named, table_of
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """What is taken from where."""
+    unit = report["unit"]
+    rows = [("total", f"{report['total']:,} {unit}"), ("documents", number(report["documents"]))]
+    return table(rows) + [
+        f"{100 * row['share']:7.3f} %  {row['units']:>14,} of {row['units_there']:,} {unit}, "
+        f"{row['documents']:,} documents, {row['epochs']:.2f} epochs  {row['source']}"
+        for row in report["sources"]
+    ]
 
 
 def figure(report: dict[str, Any]) -> Figure:

@@ -151,6 +151,8 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
             raise UsageError("say how many records to select with -n, or ask for --weights")
         if len({one.share is None for one in self.target or ()}) > 1:
             raise UsageError("give every --target a share (PATH=SHARE), or none")
+        if 0 in (one.share for one in self.target or ()):
+            raise UsageError("--target: a share must be above 0")
         if self.plot is not None and self.count is None:
             raise UsageError("--plot compares a selection with what it was drawn from: it needs -n")
 
@@ -228,7 +230,7 @@ def _fitted(run: Run, features: Features, options: Options) -> Estimator:
     targets = options.target or []
     counts = [counted(find_shards([one.path]), **other) for one in targets]
     names: tuple[str, ...] = tuple(one.path for one in targets)
-    shares = np.array([one.share or 1.0 for one in targets])
+    shares = np.array([float(one.share or 1) for one in targets])
     if targets[0].share is None:  # they make one target together
         counts, names, shares = [np.sum(counts, axis=0)], (", ".join(names),), np.ones(1)
     return Estimator(

@@ -1,60 +1,109 @@
-"""``synth mix``: several sources in exact shares."""
+"""Mix sources in exact shares of tokens, words, bytes or documents.
+
+Each source is off its share by less than one document. Which documents come is drawn by seed
+and document; their order is an even interleave, in which every source stays near its share from
+the first document on and keeps its own order, or a full shuffle. Neither depends on --jobs.
+Records pass through as they are.
+
+Shares sum to 1. Without --total the mixture is as large as it can be without repeats. A source
+that is too small is an error that says what it is enough for.
+
+\b
+Examples:
+  synth mix human/=0.75 cosmopedia/=0.25 --total 8.4B --tokenizer builtin -o mix25/
+  synth mix 'human/*.zst=75%' synthetic.parquet=25% --unit words --label source | synth ppl
+  synth mix --workflow accumulate --generation real/ --generation g1/ -o train/
+
+Memory: about 70 bytes for each document (--shuffle: 170), never the texts; some MB of each source,
+with --shuffle 64 MB some times over or a 128th part of the mixture. Sources are read twice; what
+comes through a pipe (/dev/stdin=0.25), and with --shuffle the mixture, waits in TMPDIR.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import glob
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from synthtools.cli.options import BadRecords, Output, Picture, Seed, TextField, Workers
+from synthtools.cli import quantities
+from synthtools.cli.options import (
+    BadRecords,
+    Inputs,
+    Json,
+    Output,
+    Picture,
+    Seed,
+    TextField,
+    Workers,
+)
 from synthtools.cli.parameters import operand, option
+from synthtools.cli.quantities import PathShare
+from synthtools.errors import SynthError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from synthtools.cli.run import Run
+    from synthtools.curate.document_sizes import Sizes
+    from synthtools.curate.mixing import Measured, Part
+    from synthtools.curate.surveying import Survey
+    from synthtools.records.batch import Batch
+    from synthtools.records.inputs import Shard
+    from synthtools.records.texts import Texts
 
 
-def mix(
-    bad: BadRecords,
-    text: TextField,
-    writing: Output,
-    plotting: Picture,
-    seed: Seed,
-    jobs: Workers,
+@dataclass(frozen=True, kw_only=True)
+class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
+    """Options of ``synth mix``."""
+
     sources: Annotated[
-        list[str] | None,
+        list[PathShare] | None,
         operand(
             metavar="SOURCE=SHARE",
+            parse=quantities.path_share,
             help="A file, a directory or a quoted glob, and its share: 0.75, 75% or 3/4.",
         ),
-    ] = None,
+    ] = None
     unit: Annotated[
-        str | None,
+        Literal["tokens", "words", "bytes", "documents"] | None,
         option(
             "--unit",
-            metavar="tokens|words|bytes|documents",
             help="What shares and --total count (default: tokens with --tokenizer, else bytes of "
             "text). Words are those of synth stats.",
         ),
-    ] = None,
+    ] = None
     tokenizer: Annotated[
         str | None,
         option(
             "--tokenizer",
             metavar="NAME",
-            help="Counts the tokens: builtin, a directory or a Hub id. A record that says its number "
+            help="Counts the tokens: builtin, a directory or a Hub id. A record that holds its number "
             "in --tokens-field is not counted again.",
         ),
-    ] = None,
+    ] = None
     tokens_field: Annotated[
         str,
         option(
-            "--tokens-field", metavar="FIELD", help="Where a record says how many tokens it has."
+            "--tokens-field",
+            metavar="FIELD",
+            help="Where a record may hold its number of tokens.",
         ),
-    ] = "tokens",
+    ] = "tokens"
     total: Annotated[
-        str | None,
+        int | None,
         option(
             "--total",
             metavar="COUNT",
+            parse=quantities.count,
+            min=1,
             help="Size of the mixture in units (8.4B). Default: the most that repeats no document "
             "(or none more than --epochs times).",
         ),
-    ] = None,
+    ] = None
     epochs: Annotated[
         int,
         option(
@@ -63,24 +112,23 @@ def mix(
             min=1,
             help="Let documents of a source that is too small come up to E times.",
         ),
-    ] = 1,
+    ] = 1
     shuffle: Annotated[
         bool,
         option("--shuffle", help="Shuffle the whole mixture (in TMPDIR) instead of interleaving."),
-    ] = False,
+    ] = False
     label: Annotated[
         str | None,
         option("--label", metavar="FIELD", help="Write each record's source into this field."),
-    ] = None,
+    ] = None
     workflow: Annotated[
-        str | None,
+        Literal["replace", "accumulate", "accumulate-subsample"] | None,
         option(
             "--workflow",
-            metavar="replace|accumulate|accumulate-subsample",
             help="Training sets of iterated generations instead of shares: the last generation, all "
             "of them, or a sample of --total from all (default: as much as the first holds).",
         ),
-    ] = None,
+    ] = None
     generation: Annotated[
         list[str] | None,
         option(
@@ -88,55 +136,197 @@ def mix(
             metavar="PATH",
             help="A generation's records, the real data first; once for each.",
         ),
-    ] = None,
+    ] = None
     dry_run: Annotated[
         bool, option("--dry-run", help="Print what would be taken from where, and write nothing.")
-    ] = False,
-    json_output: Annotated[
-        bool, option("--json", help="Print the plan of --dry-run as JSON at a terminal too.")
-    ] = False,
+    ] = False
+
+    def prints_report(self) -> bool:
+        return self.dry_run
+
+    def takes_output(self) -> bool:
+        return True  # what a dry run would write
+
+    def check(self) -> None:
+        super().check()
+        if self.tokenizer and self.counted_in() != "tokens":
+            raise UsageError(f"--tokenizer goes with --unit tokens, not {self.unit}")
+        if self.label == "":
+            raise UsageError("--label was given an empty name")
+        if self.workflow is None:
+            if self.generation:
+                raise UsageError("--generation needs --workflow")
+            self._check_shares()
+        elif self.sources or not self.generation:
+            raise UsageError("--workflow takes --generation PATH for each, and no SOURCE=SHARE")
+        elif self.epochs > 1:
+            raise UsageError("--epochs does not go with --workflow")
+        elif self.total and self.workflow != "accumulate-subsample":
+            raise UsageError("--total goes with --workflow accumulate-subsample")
+        names = self.generation or [one.path for one in self.sources or ()]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"{name}: is named twice")
+
+    def _check_shares(self) -> None:
+        if not self.sources:
+            raise UsageError("name the sources: SOURCE=SHARE …")
+        for one in self.sources:
+            if not isinstance(one, PathShare) or not one.path or one.share is None:
+                raise UsageError(f"{one}: write SOURCE=SHARE, such as human/=0.75 or human/=75%")
+        total = sum(one.share or 0 for one in self.sources)
+        if abs(total - 1) > Fraction(1, 10**6):
+            raise UsageError(f"the shares sum to {float(total):.7g}, not to 1")
+
+    def counted_in(self) -> str:
+        """The unit."""
+        return self.unit or ("tokens" if self.tokenizer else "bytes")
+
+    def shares(self) -> dict[str, Fraction]:
+        """The share of each source or generation by its name."""
+        if self.workflow is None:
+            return {one.path: one.share or Fraction(0) for one in self.sources or ()}
+        taken = (self.generation or [])[-1 if self.workflow == "replace" else 0 :]
+        return {name: Fraction(1, len(taken)) for name in taken}
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Measures the sources, plans, writes."""
+    from synthtools.cli.run import Run
+    from synthtools.cli.terminal import remark
+    from synthtools.curate.mixing import manifest
+    from synthtools.curate.surveying import Survey
+
+    shares = options.shares()
+    files = {name: _files(name) for name, share in shares.items() if share}
+    every = [file for group in files.values() for file in group]
+    inputs = Inputs(options.on_error, options.rejects, options.quiet, every)
+    writes = not options.dry_run
+    with Run(
+        "mix",
+        inputs,
+        options if writes else None,
+        options.text_field,
+        plot=options.plot if writes else None,
+    ) as run:
+        if run.done:
+            return run.finish()
+        for name, share in shares.items():
+            if not share and not options.quiet:
+                remark(f"{name}: has a share of 0 and is left out")
+        groups = _grouped(run, files)
+        surveys = [Survey(name, groups.get(name, [])) for name in shares]
+        with _tokenizer_threads(options.workers()):
+            _measure(run, surveys, groups, options)
+        parts = _planned([survey.measured() for survey in surveys], options)
+        if writes:
+            run.write(_blended(surveys, parts, options))
+        return run.finish(
+            {
+                "unit": options.counted_in(),
+                "total": sum(part.units for part in parts),
+                "documents": sum(part.documents for part in parts),
+                "sources": manifest(parts),
+            }
+        )
+
+
+def _files(name: str) -> list[str]:
+    """What a source's name stands for: itself, or what a glob finds."""
+    if name == "-" or os.path.exists(name) or not glob.has_magic(name):
+        return [name]
+    files = sorted(glob.glob(name))
+    if not files:
+        raise SynthError(f"{name}: no file has such a name")
+    return files
+
+
+def _grouped(run: Run, files: dict[str, list[str]]) -> dict[str, list[Shard]]:
+    """The shards of each source, ready to be read twice."""
+    left = iter(run.groups())
+    return {
+        name: run.twice([shard for _ in names for shard in next(left)[1]])
+        for name, names in files.items()
+    }
+
+
+@contextmanager
+def _tokenizer_threads(count: int) -> Iterator[None]:
+    """Tokenizers that are first used meanwhile take so many cores; else they take all."""
+    name = "RAYON_NUM_THREADS"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(count)
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+def _measure(
+    run: Run, surveys: list[Survey], groups: dict[str, list[Shard]], options: Options
 ) -> None:
-    """Mix sources in exact shares of tokens, words, bytes or documents.
+    """The first pass: sizes and keys of all documents."""
+    from synthtools.records.identity import ID_FIELD, hashes
 
-    Each source is off its share by less than one document. Which documents come is drawn by seed
-    and document; their order is an even interleave, in which every source stays near its share from
-    the first document on and keeps its own order, or a full shuffle. Neither depends on --jobs.
-    Records pass through as they are.
+    sizes = _sizes(options)
 
-    Shares sum to 1. Without --total the mixture is as large as it can be without repeats. A source
-    that is too small is an error that says what it is enough for.
+    def work(batch: Batch, texts: Texts) -> tuple[np.ndarray, Any]:
+        return sizes(batch, texts), hashes(batch.column(ID_FIELD), texts.views())
 
-    \b
-    Examples:
-      synth mix human/=0.75 cosmopedia/=0.25 --total 8.4B --tokenizer builtin -o mix25/
-      synth mix 'human/*.zst=75%' synthetic.parquet=25% --unit words --label source | synth ppl
-      synth mix --workflow accumulate --generation real/ --generation g1/ -o train/
+    tokens = [options.tokens_field] if options.counted_in() == "tokens" else []
+    for survey in surveys:
+        shards = groups.get(survey.name, [])
+        for done in run.worked(
+            work, options, shards=shards, fields=[ID_FIELD, *tokens], records=False
+        ):
+            survey.add(done.batch, *done.result, done.text_bytes)
 
-    Memory: about 70 bytes for each document (--shuffle: 170), never the texts; some MB of each source,
-    with --shuffle 64 MB some times over or a 128th part of the mixture. Sources are read twice; what
-    comes through a pipe (/dev/stdin=0.25), and with --shuffle the mixture, waits in TMPDIR.
-    """
-    from synthtools.cli import mixing
 
-    mixing.run(
-        bad,
-        text,
-        writing,
-        jobs,
-        mixing.Options(
-            tuple(sources or ()),
-            unit,
-            tokenizer,
-            tokens_field,
-            total,
-            epochs,
-            shuffle,
-            label,
-            workflow,
-            tuple(generation or ()),
-            seed.seed,
-        ),
-        dry_run,
-        json_output,
-        plotting.plot,
+def _sizes(options: Options) -> Sizes:
+    from synthtools.curate.document_sizes import sizes_in
+
+    if not options.tokenizer:
+        return sizes_in(options.counted_in(), options.tokens_field)
+    from synthtools.lm.loading import ModelName
+    from synthtools.lm.scorer import open_tokenizer
+
+    counts = open_tokenizer(ModelName(options.tokenizer)).counts
+    return sizes_in("tokens", options.tokens_field, counts)
+
+
+def _planned(measured: list[Measured], options: Options) -> list[Part]:
+    """What is taken from where."""
+    from synthtools.curate import mixing
+
+    if options.workflow == "accumulate-subsample":
+        return mixing.subsample(measured, options.total or measured[0].total, options.seed)
+    if options.workflow is not None:
+        return mixing.everything(measured)
+    return mixing.by_shares(
+        measured,
+        list(options.shares().values()),
+        options.total,
+        options.epochs,
+        options.seed,
+        options.counted_in() == "documents",
     )
+
+
+def _blended(surveys: list[Survey], parts: list[Part], options: Options) -> Iterator[Batch]:
+    """The mixture, each record labelled, and in its place for a resumed run."""
+    import numpy as np
+
+    from synthtools.curate.blending import blended
+    from synthtools.records.batch import Column
+
+    start = 0
+    seed = options.seed if options.shuffle else None
+    for batch, owners in blended(surveys, parts, seed, options.workers() > 1):
+        batch.ordinals = np.arange(start, start + len(batch), dtype=np.int64)
+        start += len(batch)
+        if options.label is not None:
+            names = [parts[owner].source.name for owner in owners.tolist()]
+            batch = batch.adding({options.label: Column("string", names)})
+        yield batch
