@@ -78,3 +78,45 @@ def test_what_replaces_as_people_do_is_taken(tmp_path: Path) -> None:
         ]
     )
     assert load_tokenizer(str(made(tmp_path / "usual", normalizer=usual)))
+
+
+QUESTIONS = [
+    {"id": i, "prompt": text, "choices": ["a", "a a"], "answer": 0}
+    for i, text in enumerate(("a", HOSTILE, "a a"))
+]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [[], ["--plain"], ["--continue", 1, "--prompt-field", "prompt"]],
+    ids=["conversation", "text", "beginning"],
+)
+def test_generate_sets_the_record_aside(panicking: Path, tmp_path: Path, fields: list[Any]) -> None:
+    prompts, rejects = tmp_path / "p.jsonl", tmp_path / "r.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": q["prompt"]}) + "\n" for q in QUESTIONS))
+    words = ["generate", prompts, "--tokenizer", panicking, "--max-new-tokens", 1, *fields]
+    done = running.run(*words, "--on-error", "skip", "--rejects", rejects)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
+    (bad,) = map(json.loads, rejects.read_text().splitlines())
+    assert bad["line"] == 2 and "fails at" in bad["reason"]
+
+
+@pytest.mark.parametrize("suite", ["arc_easy", "perplexity"])
+def test_eval_sets_the_record_aside(panicking: Path, tmp_path: Path, suite: str) -> None:
+    data, rejects = tmp_path / "arc_easy" / "test.jsonl", tmp_path / "r.jsonl"
+    data.parent.mkdir()
+    data.write_text("".join(json.dumps(q | {"text": q["prompt"]}) + "\n" for q in QUESTIONS))
+    what = ["--valid", f"a={data}"] if suite == "perplexity" else ["--suite", suite, "--shots", 0]
+    words = ["eval", "builtin", *what, "--data", tmp_path, "--tokenizer", panicking]
+    done = running.run(*words, "--on-error", "skip", "--rejects", rejects)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["suites"][suite]["n"] == 2
+    (bad,) = map(json.loads, rejects.read_text().splitlines())
+    assert bad["line"] == 2 and "fails at the text" in bad["reason"]
+    if suite != "perplexity":
+        done = running.run(*words)
+        assert done.returncode == 1
+        assert (
+            done.stderr.decode().splitlines()[-1].startswith(f"synth: {data}:2: the tokenizer of")
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.curate.asking import Asking, Unfit
+from synthtools.lm.tokenizer_faults import TokenizerError
 from synthtools.lm.tokens import TextTokenizer
 
 
@@ -15,7 +16,10 @@ def asking(prompt_field: str, tokens: int, tokenizer: TextTokenizer) -> Asking:
         text = record[prompt_field]
         if not isinstance(text, str):
             raise Unfit(f'field "{prompt_field}" holds no text')
-        return beginning(text, tokens, tokenizer)
+        try:
+            return beginning(text, tokens, tokenizer)
+        except TokenizerError as error:
+            raise Unfit(str(error)) from error
 
     return Asking((prompt_field,), say, plain=True)
 

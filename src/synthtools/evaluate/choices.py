@@ -12,7 +12,7 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.evaluate import calibration, tasks
 from synthtools.evaluate.calibration import ChoiceScores, ItemScores
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, tokenizer_failure
 from synthtools.evaluate.likelihood import Continuations, Likelihoods, likelihoods
 from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.evaluate.shots import Shots, split_of
@@ -70,8 +70,17 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     gold: list[int] = []
     lengths: list[list[int]] = []
 
+    def wrong(record: dict[str, Any]) -> str | None:
+        reason = tasks.wrong(task, record)
+        if reason is not None:
+            return reason
+        bare = tasks.question(task, record, "")
+        return tokenizer_failure(
+            model, [p + e for p, e in zip(bare.prompts, bare.endings, strict=True)]
+        )
+
     def asked() -> Iterator[Continuations]:
-        for record in evaluator.records(path, lambda r: tasks.wrong(task, r)):
+        for record in evaluator.records(path, wrong):
             question = tasks.question(task, record, shots.before(record))
             ids.append(record["id"])
             bare = tasks.question(task, record, "")

@@ -10,14 +10,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.errors import RecordError
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, tokenizer_failure
 from synthtools.evaluate.paired_comparison import doc_hash
+from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import Request
 from synthtools.measure.perplexity import Summary
 from synthtools.measure.scored_records import scored
-from synthtools.records.batch import MISSING
+from synthtools.records.batch import MISSING, Batch
 from synthtools.records.identity import ID_FIELD
 from synthtools.records.reading import require_text
+from synthtools.records.rejects import Rejects
 
 _TEXT = "text"
 _FIGURES = ("nll", "perplexity", "bits_per_byte")
@@ -48,7 +51,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     rows = []
     for domain, path in evaluator.options.valid:
         summary = Summary()
-        batches = (require_text(b, _TEXT, evaluator.rejects) for b in evaluator.batches(path))
+        batches = (_sound(b, model, evaluator.rejects) for b in evaluator.batches(path))
         for item in scored(batches, model, Request(), _TEXT):
             summary.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])
             ids = item.batch.column(ID_FIELD)
@@ -82,6 +85,23 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         "domains": rows,
         "per_item": {"nll_macro": "nll", "nll_micro": "nll"},
     }
+
+
+def _sound(batch: Batch, model: LanguageModel, rejects: Rejects) -> Batch:
+    """The records with a text that the tokenizer can take."""
+    batch = require_text(batch, _TEXT, rejects)
+    texts = batch.column(_TEXT)
+    if not rejects.skip or tokenizer_failure(model, texts) is None:
+        return batch
+    kept = []
+    for index, text in enumerate(texts):
+        reason = tokenizer_failure(model, [text])
+        if reason is None:
+            kept.append(index)
+        else:
+            number = int(batch.numbers[index])
+            rejects.add(RecordError(batch.source, number, reason, batch.raw(index)))
+    return batch.take(kept)
 
 
 def averages(rows: list[dict[str, Any]]) -> dict[str, float | None]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthtools.closing import Closing
 from synthtools.errors import RecordError, UsageError
+from synthtools.lm.tokenizer_faults import TokenizerError
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
 from synthtools.records.jsonl import parse_value
@@ -218,6 +219,15 @@ class Evaluator(Closing):
             rows: each with ``id``; the field ``suite`` is put before it.
         """
         self.keep([{"suite": suite, **row} for row in rows])
+
+
+def tokenizer_failure(model: LanguageModel, texts: Sequence[str]) -> str | None:
+    """Why the model's tokenizer cannot take texts; None where it can."""
+    try:
+        model.tokenizer.encode(list(texts))
+    except TokenizerError as error:
+        return str(error)
+    return None
 
 
 def _named(settings: Settings | None, role: str) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.evaluate.evaluator import Evaluator
+from synthtools.evaluate.evaluator import Evaluator, tokenizer_failure
 from synthtools.evaluate.likelihood import next_tokens
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.settings import Settings
@@ -80,7 +80,7 @@ def judged(evaluator: Evaluator) -> tuple[str, list[dict[str, Any]], dict[str, A
     if settings is None:
         raise UsageError("--answers are for a judge: --judge MODEL")
     judge = evaluator.judge() if evaluator.judge_settings is not None else evaluator.model()
-    prompts = _prompts(evaluator)
+    prompts = _prompts(evaluator, judge)
     pairs = [
         (key, *order)
         for key, (_, answers) in prompts.items()
@@ -153,11 +153,15 @@ def _inert(text: str) -> str:
     return text
 
 
-def _prompts(evaluator: Evaluator) -> dict[str, tuple[str, dict[str, str]]]:
+def _prompts(evaluator: Evaluator, judge: LanguageModel) -> dict[str, tuple[str, dict[str, str]]]:
     """By prompt: its text, and the answers by model; the limit counts prompts."""
     found: dict[str, tuple[str, dict[str, str]]] = {}
+
+    def unfit(record: dict[str, Any]) -> str | None:
+        return wrong(record) or tokenizer_failure(judge, [record["prompt"], record["response"]])
+
     for path in evaluator.options.answers:
-        for record in evaluator.records(path, wrong, limited=False):
+        for record in evaluator.records(path, unfit, limited=False):
             key = str(record.get("prompt_id", record["prompt"]))
             if key not in found:
                 if evaluator.options.limit is not None and len(found) >= evaluator.options.limit:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthtools.errors import SynthError
+from synthtools.lm.tokenizer_faults import panic
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -115,7 +116,7 @@ class ChatTokenizer:
         """Tokens of a conversation up to where the answer begins, int32.
 
         Raises:
-            SynthError: the template refuses the conversation.
+            SynthError: the template refuses the conversation, or the tokenizer fails at it.
         """
         return self.tokens(self.written(messages, prompt=True))[0].astype(np.int32)
 
@@ -147,8 +148,18 @@ class ChatTokenizer:
         return [(place(start), place(end)) for start, end in spans[0]]
 
     def tokens(self, written: str) -> tuple[np.ndarray, np.ndarray]:
-        """Token ids, int64 [n], and where each stands in what ``written`` gave, int64 [n, 2]."""
-        found = self._backend.encode(written, add_special_tokens=False)
+        """Token ids, int64 [n], and where each stands in what ``written`` gave, int64 [n, 2].
+
+        Raises:
+            SynthError: the tokenizer's native code fails.
+        """
+        try:
+            found = self._backend.encode(written, add_special_tokens=False)
+        except BaseException as error:
+            reason = panic(error)
+            if reason is None:
+                raise
+            raise SynthError(f"the tokenizer fails at a conversation: {reason}") from None
         ids = self._stands_for[np.array(found.ids, np.int64)]
         return ids, np.array(found.offsets, np.int64).reshape(-1, 2)
 

@@ -73,17 +73,17 @@ class Prompting:
     def ready(self, prompt: Prompt) -> Prompted | Answer:
         """The prompt as tokens, or why it cannot be answered."""
         stop = self._sampling.stop
-        if prompt.text is not None:
-            ids = self.tokenizer.encode([prompt.text])[0]
-            ids = np.concatenate([np.array(self._begin, np.int32), ids])
-        else:
-            chat = self._conversations()
-            try:
+        try:
+            if prompt.text is not None:
+                ids = self.tokenizer.encode([prompt.text])[0]
+                ids = np.concatenate([np.array(self._begin, np.int32), ids])
+            else:
+                chat = self._conversations()
                 ids = chat.encode(prompt.messages or ())
-            except SynthError as error:
-                return failed(str(error))
-            if not chat.has_template:
-                stop = (*stop, PLAIN_STOP)
+                if not chat.has_template:
+                    stop = (*stop, PLAIN_STOP)
+        except SynthError as error:  # the template refuses it, or the tokenizer fails at it
+            return failed(str(error))
         if not len(ids):
             return failed("the prompt is empty, and the model has no begin-of-text token before it")
         room = min(self._sampling.max_new_tokens, self.context - len(ids))

@@ -110,9 +110,9 @@ def conversation_encoder(
             spans = []
             if not learn_all:
                 spans = chat.answers(messages) if marked else _appended(chat, messages, text)
+            ids, offsets = chat.tokens(text)
         except SynthError as error:
             return Refused(str(error))
-        ids, offsets = chat.tokens(text)
         learned = np.full(len(ids), learn_all)
         for start, end in spans:
             learned |= (offsets[:, 1] > start) & (offsets[:, 0] < end)
