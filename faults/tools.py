@@ -36,7 +36,7 @@ def words_of(tool: str, data: Path, *more: object) -> list[object]:
 def undisturbed(tool: str, data: Path, folder: Path) -> tuple[dict[str, bytes], list[object]]:
     """What a tool writes into a directory, and the words that make it do so, but for ``-o``."""
     words = words_of(tool, data, "--shard-size", 5)
-    silent(run(*words[:1], "-o", folder / "whole", *words[1:]))
+    silent(run(*words[:1], "--quiet", "-o", folder / "whole", *words[1:]))
     return content(folder / "whole"), words
 
 

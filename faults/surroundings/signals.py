@@ -57,7 +57,7 @@ def sigterm_of_models(folder: Path) -> Seen:
             path.unlink()
         (folder / "whole").rmdir()
         out = folder / tool
-        process = running.start(*words[:1], "-o", out, *words[1:])
+        process = running.start(*words[:1], "--quiet", "-o", out, *words[1:])
         while len(list(out.glob("part-*"))) < 2 and process.poll() is None:
             time.sleep(0.002)
         process.terminate()

@@ -18,7 +18,6 @@ __version__ = "0.1.0"
 FUNCTIONS = (
     "cat",
     "dsir",
-    "edit",
     "embed",
     "eval",
     "ngram_hash",

@@ -16,7 +16,7 @@ from synthtools.text.near_duplicates import NearDuplicates
 _BATCH = 4096
 
 
-class DocumentSignatures:
+class Documents:
     """Signatures of documents and where each stands.
 
     Memory: the signatures (4 bytes a value), about 20 bytes a document, its id.
@@ -60,10 +60,10 @@ class DocumentSignatures:
         """Number of each document's input, int32 [documents]."""
         return np.concatenate([np.zeros(0, np.int32), *self._inputs])
 
-    def places(self) -> DocumentNames:
+    def places(self) -> Places:
         """To name single documents."""
         empty = np.zeros(0, np.int64)
-        return DocumentNames(
+        return Places(
             self._sources,
             np.concatenate([empty, *self._source]).astype(np.int64),
             np.concatenate([empty, *self._numbers]),
@@ -71,7 +71,7 @@ class DocumentSignatures:
         )
 
 
-class DocumentNames:
+class Places:
     """Names of documents: file, line and id."""
 
     def __init__(
@@ -88,9 +88,7 @@ class DocumentNames:
         return place if identifier is MISSING else {**place, "id": identifier}
 
 
-def summary(
-    documents: DocumentSignatures, found: NearDuplicates, most: int = 1000
-) -> dict[str, Any]:
+def summary(documents: Documents, found: NearDuplicates, most: int = 1000) -> dict[str, Any]:
     """Counts of pairs and clusters, and the first ``most`` of either."""
     sizes = Counter(found.cluster_of.tolist())
     clusters = {cluster: size for cluster, size in sizes.items() if cluster >= 0}
@@ -120,7 +118,7 @@ def summary(
     }
 
 
-def pair_batches(documents: DocumentSignatures, found: NearDuplicates) -> Iterator[Batch]:
+def pair_batches(documents: Documents, found: NearDuplicates) -> Iterator[Batch]:
     """The pairs as records: ``left`` and ``right`` (file, line, id), ``similarity``, ``cluster``."""
     place = documents.places()
     for start in range(0, len(found.left), _BATCH):

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any
 
-from synthtools.reports import document
 from synthtools.reports.document import number, percent, table
 from synthtools.reports.figures.chart import Figure, Story, bars, named, table_of
 
 
-class Source(TypedDict):
-    source: str
-    share_asked: float
-    share: float
-    units: int
-    documents: int
-    units_there: int
-    documents_there: int
-    epochs: float
-
-
-class Report(document.Report):
-    unit: str
-    total: int
-    documents: int
-    sources: list[Source]
-
-
-def lines(report: Report) -> list[str]:
+def lines(report: dict[str, Any]) -> list[str]:
     """What is taken from where."""
     unit = report["unit"]
     rows = [("total", f"{report['total']:,} {unit}"), ("documents", number(report["documents"]))]
@@ -38,7 +19,7 @@ def lines(report: Report) -> list[str]:
     ]
 
 
-def figure(report: Report) -> Figure:
+def figure(report: dict[str, Any]) -> Figure:
     """Shares asked for and got, and how much of each source that is."""
     sources, unit = report["sources"], report["unit"]
     names = [source["source"] for source in sources]
@@ -59,7 +40,7 @@ def figure(report: Report) -> Figure:
     )
 
 
-def story(report: Report) -> Story:
+def story(report: dict[str, Any]) -> Story:
     """What went into the mixture."""
     sources, unit = report["sources"], report["unit"]
     parts = ", ".join(f"{percent(s['share'], '.4g')} of {s['source']}" for s in sources)
@@ -80,5 +61,5 @@ def story(report: Report) -> Story:
     return Story("Mixture", lines, [table_of("Sources", sources, columns)])
 
 
-def _total(report: Report) -> str:
+def _total(report: dict[str, Any]) -> str:
     return f"{number(report['documents'])} documents, {number(report['total'])} {report['unit']}"

@@ -36,6 +36,8 @@ def warm(
 
     Memory: about 700 MB, which all tools that run share.
     """
+    from synthtools.cli import interrupts
     from synthtools.warm.starting import run
 
+    interrupts.release()  # signals are the command's
     raise typer.Exit(run(command))

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from synthtools.errors import printable
 from synthtools.reports.document import number
 
-if TYPE_CHECKING:
-    import numpy as np
-
-Numbers: TypeAlias = "Sequence[float] | np.ndarray"
+Numbers = Sequence[float]
 
 
 @dataclass(frozen=True)
