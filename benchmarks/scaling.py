@@ -100,7 +100,7 @@ def driver() -> None:
     """Tokenising, and the draws of editing, with the scores that a model would send."""
     import numpy as np
 
-    from synthtools.curate.edit import Rules, edit
+    from synthtools.curate.token_edit import Rules, edit
     from synthtools.lm.loading import ModelName
     from synthtools.lm.scorer import open_tokenizer
     from synthtools.lm.scores import Candidates, Scores

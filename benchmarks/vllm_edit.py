@@ -9,7 +9,7 @@ import math
 import random
 
 from benchmarks.common import in_turns, machine, model_name, texts
-from synthtools.curate.edit import Rules, edit
+from synthtools.curate.token_edit import Rules, edit
 from synthtools.lm.loading import ModelName, load_tokenizer
 from synthtools.lm.scorer import open_model
 from synthtools.lm.settings import Settings

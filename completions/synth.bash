@@ -21,19 +21,19 @@ _synth() {
             words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot warm"
             ;;
         edit)
-            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --on-error --rejects -q --quiet --shard --text-field --report -o --output --format --nan --force --resume --shard-size --plot --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --stride --backend --server --answers-as --patience --kv-cache --ray -j --jobs --debug -h --help"
+            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --stride | --server | --answers-as | --patience | --kv-cache | --ray | -j | --jobs) value=word ;;
+                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
                 --rejection) value=word words="authors exact" ;;
-                --scores | --rejects | --report | -o | --output | --plot) value=file ;;
+                --scores | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --nan) value=word words="keep null fail" ;;
+                --backend) value=word words="auto torch vllm server" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
-                --backend) value=word words="auto torch vllm server" ;;
             esac
             ;;
         ppl)

@@ -218,6 +218,21 @@ def test_ppl_gives_reports_and_records(tmp_path):
         synth.ppl(path, dtype="half")
 
 
+def test_edit_gives_the_records_of_the_command_line(tmp_path):
+    path = tmp_path / "human.jsonl"
+    records = [
+        {"id": f"r{i}", "text": f"The sea was calm, and {i} boats came home."} for i in range(4)
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    edited = list(synth.edit(records, threshold=0.1, seed=1))
+    assert edited == from_command("edit", path, "--threshold", 0.1, "--seed", 1)
+    report = synth.edit(path, threshold=0.1, seed=1, output=str(tmp_path / "edited.jsonl"))
+    (row,) = report["generations"]
+    assert row["flagged"] == sum(record["edit_flagged"] for record in edited) > 0
+    with pytest.raises(UsageError, match="rejection some: use authors or exact"):
+        synth.edit(path, rejection="some")
+
+
 def test_every_function_has_a_signature_and_its_help():
     for name in synth.FUNCTIONS:
         function = getattr(synth, name)

@@ -137,3 +137,11 @@ def test_a_jsonl_pipe_needs_no_arrow(tmp_path):
     loaded = modules_after("cat", str(records), "-o", str(tmp_path / "b.jsonl"))
     assert not loaded & set(HEAVY)
     assert (tmp_path / "b.jsonl").read_bytes() == records.read_bytes()
+
+
+@pytest.mark.parametrize("folder", ["measure", "text"])
+def test_a_folder_names_each_of_its_files(folder):
+    lines = (SOURCE / folder / "__init__.py").read_text().splitlines()
+    named = {line.partition("``")[2].partition("``")[0] for line in lines if line.startswith("- ")}
+    files = {path.stem for path in (SOURCE / folder).glob("*.py")} - {"__init__"}
+    assert named == files

@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 FUNCTIONS = (
     "cat",
     "dsir",
+    "edit",
     "embed",
     "eval",
     "ngram_hash",

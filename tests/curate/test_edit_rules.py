@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 
-from synthtools.curate.edit import Rules, conditions, draw, edit
+from synthtools.curate.token_edit import Rules, conditions, draw, edit
 from synthtools.lm.loading import load_tokenizer
 from synthtools.lm.scores import Candidates, Scores
 from synthtools.lm.tokens import TextTokenizer

@@ -24,7 +24,7 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.lm import generation
 from synthtools.lm.generation import Answer, Generator, Prompt, failed
 from synthtools.records.batch import JsonBatch
-from synthtools.text.rouge import Pool, common_subsequence, rouge_l, words
+from synthtools.text.rouge import RougePool, common_subsequence, rouge_l, words
 
 Speak = Callable[[str, Prompt], str | None]
 
@@ -395,7 +395,7 @@ def test_common_subsequences(one: list[str], other: list[str]) -> None:
 
 @given(st.lists(st.text("ab ", max_size=9), max_size=8), st.text("ab ", max_size=9))
 def test_pools_find_the_nearest(texts: list[str], text: str) -> None:
-    pool = Pool()
+    pool = RougePool()
     for other in texts:
         pool.add(other)
     expected = max((rouge_l(words(text), words(other)) for other in texts), default=0.0)

@@ -20,8 +20,8 @@ import httpx
 import numpy as np
 import pytest
 
-from synthtools.curate.edit import Rules
-from synthtools.curate.editing import edited_by_model
+from synthtools.curate.edited_records import edited_by_model
+from synthtools.curate.token_edit import Rules
 from synthtools.errors import SynthError
 from synthtools.lm.loading import ModelName
 from synthtools.lm.scorer import LanguageModel, Tokenised, open_model

@@ -16,7 +16,7 @@ import running
 from synthtools.measure.iteration import (
     MASKS,
     WORKFLOWS,
-    Setting,
+    LinearSetting,
     edited_rows,
     repetition,
     repetitions,
@@ -30,7 +30,7 @@ from synthtools.measure.iteration_theory import (
 )
 
 
-def literal(setting: Setting, workflow: str, seed: int, number: int) -> list[float]:
+def literal(setting: LinearSetting, workflow: str, seed: int, number: int) -> list[float]:
     """The process as it is written, on whole labels and with a true w*, from the same draws."""
     rows, features = setting.samples, setting.features
     x = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 0)))
@@ -86,17 +86,17 @@ def test_the_process_as_it_is_written(
 ) -> None:
     samples = 8 * features + 5
     edited = edited_rows(samples, generations, 0.4, 0.5)
-    setting = Setting(samples, features, noise, generations, edited, masks)
+    setting = LinearSetting(samples, features, noise, generations, edited, masks)
     found = repetition(setting, (workflow,), 3, number)[0]
     assert found == pytest.approx(literal(setting, workflow, 3, number), rel=1e-7)
 
 
 def simulated(
     workflow: str, generations: int, share: float, decay: float, masks: str, samples: int = 100
-) -> tuple[Setting, np.ndarray, np.ndarray]:
+) -> tuple[LinearSetting, np.ndarray, np.ndarray]:
     """Mean and standard error over 1,500 repetitions, in units of base."""
     edited = edited_rows(samples, generations, share, decay)
-    setting = Setting(samples, 10, 1.0, generations, edited, masks)
+    setting = LinearSetting(samples, 10, 1.0, generations, edited, masks)
     errors = repetitions(setting, (workflow,), 0, 1500, 2)[:, 0] / base(setting)
     return setting, errors.mean(0), errors.std(0, ddof=1) / math.sqrt(len(errors))
 
@@ -146,7 +146,7 @@ def test_many_samples_reach_the_limit(workflow: str, masks: str) -> None:
 
 
 def test_the_limit_is_exact_where_an_expression_is() -> None:
-    setting = Setting(50, 5, 2.0, 12, edited_rows(50, 12, 1.0, 1.0), "random")
+    setting = LinearSetting(50, 5, 2.0, 12, edited_rows(50, 12, 1.0, 1.0), "random")
     for workflow in ("replace", "accumulate"):
         assert large_sample_limit(workflow, setting) == pytest.approx(
             paper_expression(workflow, setting)
@@ -158,7 +158,7 @@ def test_the_limit_is_exact_where_an_expression_is() -> None:
 
 def test_the_papers_expression_is_that_of_theorem_1() -> None:
     rows, features, edited = 60, 6, (24, 12, 6)
-    setting = Setting(rows, features, 1.5, 4, edited)
+    setting = LinearSetting(rows, features, 1.5, 4, edited)
     draw = np.random.default_rng(5)
     errors = np.zeros((4000, 4))
     for row in errors:
@@ -178,7 +178,7 @@ def test_the_papers_expression_is_that_of_theorem_1() -> None:
 def test_bounds() -> None:
     assert bound("edit") == 2 and bound("accumulate") == pytest.approx(1.6449341)
     assert bound("replace") is None
-    setting = Setting(100, 10, 3.0, 5, edited_rows(100, 5, 0.4, 0.25))
+    setting = LinearSetting(100, 10, 3.0, 5, edited_rows(100, 5, 0.4, 0.25))
     # E tr (XᵀX)⁻² by simulation.
     draw = np.random.default_rng(1)
     traces = []
@@ -189,7 +189,7 @@ def test_bounds() -> None:
     expected = 1 + 9 * math.sqrt(np.mean(traces) * 40) / (1 - 0.5) / base(setting)
     assert shrinking_bound(setting, 0.25) == pytest.approx(expected, rel=0.01)
     assert shrinking_bound(setting, 1.0) is None
-    assert shrinking_bound(Setting(13, 10, 1.0, 5, (4, 2, 1, 0)), 0.5) is None
+    assert shrinking_bound(LinearSetting(13, 10, 1.0, 5, (4, 2, 1, 0)), 0.5) is None
 
 
 run = partial(running.run, "simulate", text=True)

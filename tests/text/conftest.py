@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from synthtools.records.texts import Texts
-from synthtools.text.tokens import SLACK, buffers, scan
+from synthtools.text.tokeniser import SLACK, buffers, scan
 from synthtools.text.unicode import unicode
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)

@@ -10,7 +10,7 @@ from synthtools.text import reference
 
 CODE = """
 import numpy as np
-from synthtools.text.tokens import finalise
+from synthtools.text.tokeniser import finalise
 print(int(finalise(np.uint64(12345))), finalise.stats.cache_path)
 """
 

@@ -10,8 +10,8 @@ from typing import Any
 from synthtools.cli.file_patterns import MOST, found_by, is_pattern
 from synthtools.errors import SynthError, UsageError
 from synthtools.measure import value_paths
-from synthtools.measure.nearest import near
 from synthtools.measure.repetitions import Row, label
+from synthtools.measure.similar_names import near
 from synthtools.records import natural
 from synthtools.records.batch import MISSING
 from synthtools.records.field_paths import Absent, Step, parse, value_of

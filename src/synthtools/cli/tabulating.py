@@ -15,8 +15,8 @@ from synthtools.cli.quantities import shard_size
 from synthtools.cli.report_rows import Rows, takes
 from synthtools.errors import OutputExistsError, SynthError, UsageError
 from synthtools.measure import claims
-from synthtools.measure.nearest import near
 from synthtools.measure.repetitions import Row, grouped, table
+from synthtools.measure.similar_names import near
 from synthtools.records.batch import JsonBatch
 from synthtools.records.field_paths import parted
 from synthtools.records.files import write_whole

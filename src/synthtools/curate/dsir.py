@@ -19,7 +19,7 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.records.jsonl import parse_value
-from synthtools.text.ngrams import NgramHasher
+from synthtools.text.ngram_buckets import NgramHasher
 
 _FLOOR = 1e-8
 _KIND = "dsir-estimator"

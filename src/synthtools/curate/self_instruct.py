@@ -16,7 +16,7 @@ from synthtools.curate.wordings import SELF_INSTRUCT, SELF_INSTRUCT_PLAIN
 from synthtools.draws import lane_of, uniforms
 from synthtools.errors import SynthError
 from synthtools.lm.generation import Answer
-from synthtools.text.rouge import Pool, words
+from synthtools.text.rouge import RougePool, words
 
 EXAMPLES = 8
 OF_GENERATED = 2
@@ -77,7 +77,7 @@ class SelfInstruct:
         Raises:
             SynthError: the model gives no more.
         """
-        pool = Pool()
+        pool = RougePool()
         for text in self.seeds:
             pool.add(text)
         made: list[str] = []
@@ -110,7 +110,7 @@ class SelfInstruct:
                     f"{self.counts['too_short_or_long']} too short or too long)"
                 )
 
-    def _similarity(self, pool: Pool, text: str) -> float | None:
+    def _similarity(self, pool: RougePool, text: str) -> float | None:
         """With the pool; None where the task is not kept."""
         if not _FEWEST_WORDS <= len(words(text)) <= _MOST_WORDS:
             self.counts["too_short_or_long"] += 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.edit import Rules
+from synthtools.curate.token_edit import Rules
 from synthtools.errors import SynthError
 from synthtools.lm.scores import Candidates, Scores
 from synthtools.lm.tokens import TextTokenizer

@@ -1,13 +1,53 @@
 """Numbers about data.
 
-- ``perplexity``: perplexity of a document from its scores; the distribution over a corpus
-- ``scored_records``: a stream of records scored by a model
+Texts of groups (``synth stats``)
+
+- ``batch_statistics``: what is measured, and the lengths, words and tokens of one batch
+- ``group_statistics``: what is kept of each group, and its report
+- ``record_numbers``: numbers that each record has, summed up for all groups at once
+- ``diversity``: how varied texts are, of a sample or a sequence of words
+- ``vocabulary``: Heaps' law
+- ``token_frequency``: frequencies of token ids, over-represented tokens
+- ``rates``: matches of patterns in 1,000 words
+- ``significance``: tests between groups
+
+Hashed n-grams and near-duplicates (``synth ngram-hash``)
+
+- ``response``: concentration of a response, divergence of two
+- ``ngram_counts``: responses and most frequent n-grams of corpora
+- ``duplicates``: near-duplicate pairs and clusters by document
+
+Vectors (``synth embed``)
+
+- ``embedded_records``: records with vectors of their texts
+- ``vector_density``: vectors in a field, and their density
+- ``document_map``: groups of documents on a map, and how far they are apart
+- ``projection``: vectors in two dimensions
+- ``two_sample``: differences between two samples of vectors, with permutation p-values
+
+Perplexity (``synth ppl``)
+
+- ``scored_records``: records with their scores
+- ``perplexity``: of a document, and its distribution over a corpus
+- ``coverage``: two distributions of perplexity
 - ``perplexity_comparison``: corpora, or one corpus under several models, side by side
-- ``embedding``: vectors of documents; ``projection``: vectors in two dimensions
-- ``two_sample``: what tells two samples of vectors apart, with permutation p-values
-- ``coverage``, ``two_models``: two distributions of perplexity; one data set under two models
+- ``two_models``: one data set under two models
 - ``bootstrap``: intervals from resamples
-- ``iteration``, ``iteration_theory``: linear regression on its own data, simulated and in closed form
+
+Tables of runs (``synth table``)
+
+- ``repetitions``: rows of repeated runs as groups, with intervals
+- ``claims``: claims about a table, and their verdicts
+- ``expressions``: claims as text
+- ``value_paths``: values inside a report
+- ``similar_names``: names that may have been meant
+
+Iterated data (``synth simulate``)
+
+- ``iteration``: linear regression on its own data, simulated
+- ``iteration_theory``: the same in closed form
+- ``iteration_report``: both beside each other
+- ``least_squares``: the solver
 
 Functions here take arrays and streams and give plain dictionaries; they know no files and no terminal.
 """

@@ -12,7 +12,7 @@ from synthtools.measure.rates import matches
 from synthtools.records.batch import Batch
 from synthtools.records.identity import ID_FIELD, Hashes, hashes
 from synthtools.records.texts import Texts
-from synthtools.text.lexical import Words, character_counts, words_of
+from synthtools.text.lexical_richness import HashedWords, character_counts, words_of
 from synthtools.text.words import word_counts
 
 
@@ -69,7 +69,7 @@ class BatchStatistics:
     """
 
     lengths: dict[str, np.ndarray]
-    words: Words | None
+    words: HashedWords | None
     tokens: list[np.ndarray] | None
     keys: Hashes
     matches: dict[str, np.ndarray]

@@ -20,8 +20,8 @@ from typing import Any
 from synthtools.errors import SynthError
 from synthtools.measure import expressions
 from synthtools.measure.expressions import Cell, Comparison, Node, Undefined
-from synthtools.measure.nearest import near
 from synthtools.measure.repetitions import Group, Repetition, estimate, label
+from synthtools.measure.similar_names import near
 from synthtools.records import natural
 
 REPRODUCED, CONTRADICTED, OPEN = "reproduced", "contradicted", "not at this scale"

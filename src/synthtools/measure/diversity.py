@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import zstandard
 
-from synthtools.text.lexical import BREAK, HDD, MTLD, figures_of, ngram_counts
+from synthtools.text.lexical_richness import BREAK, HDD, MTLD, figures_of, ngram_counts
 from synthtools.text.self_bleu import self_bleu_of
 from synthtools.text.unicode import marks
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.lm.vectors import unit_length
-from synthtools.measure.density import with_vectors
-from synthtools.measure.embedding import without_nulls
+from synthtools.measure.embedded_records import without_nulls
 from synthtools.measure.projection import project
 from synthtools.measure.two_sample import compare
+from synthtools.measure.vector_density import with_vectors
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.identity import ID_FIELD
 from synthtools.records.rejects import Rejects

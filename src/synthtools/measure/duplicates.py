@@ -16,7 +16,7 @@ from synthtools.text.near_duplicates import NearDuplicates
 _BATCH = 4096
 
 
-class Documents:
+class DocumentSignatures:
     """Signatures of documents and where each stands.
 
     Memory: the signatures (4 bytes a value), about 20 bytes a document, its id.
@@ -60,10 +60,10 @@ class Documents:
         """Number of each document's input, int32 [documents]."""
         return np.concatenate([np.zeros(0, np.int32), *self._inputs])
 
-    def places(self) -> Places:
+    def places(self) -> DocumentNames:
         """To name single documents."""
         empty = np.zeros(0, np.int64)
-        return Places(
+        return DocumentNames(
             self._sources,
             np.concatenate([empty, *self._source]).astype(np.int64),
             np.concatenate([empty, *self._numbers]),
@@ -71,7 +71,7 @@ class Documents:
         )
 
 
-class Places:
+class DocumentNames:
     """Names of documents: file, line and id."""
 
     def __init__(
@@ -88,7 +88,9 @@ class Places:
         return place if identifier is MISSING else {**place, "id": identifier}
 
 
-def summary(documents: Documents, found: NearDuplicates, most: int = 1000) -> dict[str, Any]:
+def summary(
+    documents: DocumentSignatures, found: NearDuplicates, most: int = 1000
+) -> dict[str, Any]:
     """Counts of pairs and clusters, and the first ``most`` of either."""
     sizes = Counter(found.cluster_of.tolist())
     clusters = {cluster: size for cluster, size in sizes.items() if cluster >= 0}
@@ -118,7 +120,7 @@ def summary(documents: Documents, found: NearDuplicates, most: int = 1000) -> di
     }
 
 
-def pair_batches(documents: Documents, found: NearDuplicates) -> Iterator[Batch]:
+def pair_batches(documents: DocumentSignatures, found: NearDuplicates) -> Iterator[Batch]:
     """The pairs as records: ``left`` and ``right`` (file, line, id), ``similarity``, ``cluster``."""
     place = documents.places()
     for start in range(0, len(found.left), _BATCH):

@@ -17,8 +17,8 @@ from synthtools.measure.record_numbers import MIDDLE, RecordNumbers
 from synthtools.measure.significance import compared
 from synthtools.measure.vocabulary import FEWEST_WORDS, STEP, heaps, matched
 from synthtools.records.texts import Texts
-from synthtools.text.grouped import GroupedCounts
-from synthtools.text.lexical import (
+from synthtools.text.grouped_counts import GroupedCounts
+from synthtools.text.lexical_richness import (
     BREAK,
     ENTROPY,
     HDD,

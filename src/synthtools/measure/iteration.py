@@ -26,7 +26,7 @@ MASKS = ("disjoint", "nested", "random")
 
 
 @dataclass(frozen=True)
-class Setting:
+class LinearSetting:
     """What is simulated.
 
     Attributes:
@@ -50,7 +50,7 @@ def edited_rows(samples: int, generations: int, share: float, decay: float) -> t
 
 
 def repetition(
-    setting: Setting,
+    setting: LinearSetting,
     workflows: tuple[str, ...],
     seed: int,
     number: int,
@@ -86,12 +86,14 @@ def repetition(
 # Each process yields w_n − w* for n = 1, 2, …; labels are kept as deviations Ỹ − Xw*.
 
 
-def _noise(setting: Setting, draw: np.random.Generator, rows: int | None = None) -> np.ndarray:
+def _noise(
+    setting: LinearSetting, draw: np.random.Generator, rows: int | None = None
+) -> np.ndarray:
     return setting.noise * draw.standard_normal(setting.samples if rows is None else rows)
 
 
 def _replace(
-    setting: Setting, x: np.ndarray, solve: Solve, draw: np.random.Generator
+    setting: LinearSetting, x: np.ndarray, solve: Solve, draw: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """Ỹ_n = Ŷ_n."""
     error = np.zeros(setting.features)
@@ -101,7 +103,7 @@ def _replace(
 
 
 def _accumulate(
-    setting: Setting, x: np.ndarray, solve: Solve, draw: np.random.Generator
+    setting: LinearSetting, x: np.ndarray, solve: Solve, draw: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """The pool of n·T samples (X, Ŷ_1), …, (X, Ŷ_n): its least squares are X⁺ of their mean."""
     error = np.zeros(setting.features)
@@ -113,7 +115,7 @@ def _accumulate(
 
 
 def _accumulate_subsample(
-    setting: Setting, x: np.ndarray, solve: Solve, draw: np.random.Generator
+    setting: LinearSetting, x: np.ndarray, solve: Solve, draw: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """T of the pool's n·T samples, without replacement, drawn anew in each generation."""
     rows = setting.samples
@@ -145,7 +147,7 @@ def _accumulate_subsample(
 
 
 def _edit(
-    setting: Setting, x: np.ndarray, solve: Solve, draw: np.random.Generator
+    setting: LinearSetting, x: np.ndarray, solve: Solve, draw: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """Ỹ_n = M_{n-1}Ŷ_n + (1 − M_{n-1})Ỹ_{n-1}."""
     labels = _noise(setting, draw)
@@ -178,7 +180,7 @@ _PROCESSES = {
 
 
 def repetitions(
-    setting: Setting, workflows: tuple[str, ...], seed: int, count: int, jobs: int
+    setting: LinearSetting, workflows: tuple[str, ...], seed: int, count: int, jobs: int
 ) -> np.ndarray:
     """Squared errors of many drawn X, float64 [count, workflows, generations].
 

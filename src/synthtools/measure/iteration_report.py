@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.measure.iteration import Setting
+from synthtools.measure.iteration import LinearSetting
 from synthtools.measure.iteration_theory import (
     bound,
     large_sample_limit,
@@ -24,7 +24,7 @@ _WHY = (
 
 
 def workflow_result(
-    name: str, setting: Setting, decay: float, errors: np.ndarray
+    name: str, setting: LinearSetting, decay: float, errors: np.ndarray
 ) -> dict[str, Any]:
     """One workflow's part of the report.
 
@@ -55,7 +55,7 @@ def workflow_result(
 
 
 def _notes(
-    name: str, setting: Setting, mean: np.ndarray, low: list[float] | None, most: float | None
+    name: str, setting: LinearSetting, mean: np.ndarray, low: list[float] | None, most: float | None
 ) -> list[str]:
     notes = []
     if setting.samples <= setting.features + 3:

@@ -9,20 +9,20 @@ import math
 
 import numpy as np
 
-from synthtools.measure.iteration import Setting
+from synthtools.measure.iteration import LinearSetting
 
 
-def base(setting: Setting) -> float:
+def base(setting: LinearSetting) -> float:
     """E‖w_1 − w*‖² = σ² E tr((XᵀX)⁻¹) = σ²d/(T − d − 1), for T ≥ d + 2."""
     return setting.noise**2 * setting.features / (setting.samples - setting.features - 1)
 
 
-def shares(setting: Setting) -> np.ndarray:
+def shares(setting: LinearSetting) -> np.ndarray:
     """The share of the rows that each edit replaces, float64 [generations − 1]."""
     return np.array(setting.edited, np.float64) / setting.samples
 
 
-def paper_expression(workflow: str, setting: Setting) -> list[float] | None:
+def paper_expression(workflow: str, setting: LinearSetting) -> list[float] | None:
     """The papers' test error by generation; None where none is given.
 
     - replace: n; accumulate: Σ_{i≤n} 1/i² (both exact)
@@ -44,7 +44,7 @@ def bound(workflow: str) -> float | None:
     return {"accumulate": math.pi**2 / 6, "edit": 2.0}.get(workflow)
 
 
-def shrinking_bound(setting: Setting, decay: float) -> float | None:
+def shrinking_bound(setting: LinearSetting, decay: float) -> float | None:
     """The second bound of ToEdit's Theorem 2, for edits that shrink; None where there is none.
 
     base + σ² √E[tr (XᵀX)⁻²] √E[tr M_1]/(1 − η), ‖M_i‖ = η‖M_{i-1}‖, with the Frobenius norm, so
@@ -60,7 +60,7 @@ def shrinking_bound(setting: Setting, decay: float) -> float | None:
     return 1 + setting.noise**2 * grown / base(setting)
 
 
-def large_sample_limit(workflow: str, setting: Setting) -> list[float]:
+def large_sample_limit(workflow: str, setting: LinearSetting) -> list[float]:
     """The literal process for T ≫ d [ours].
 
     Any part of the samples then has the same covariance as all, and
@@ -78,7 +78,7 @@ def large_sample_limit(workflow: str, setting: Setting) -> list[float]:
     return np.diag(spread @ common @ spread.T).tolist()
 
 
-def _composition(workflow: str, setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+def _composition(workflow: str, setting: LinearSetting) -> tuple[np.ndarray, np.ndarray]:
     """F and K, float64 [generations, generations]."""
     size = setting.generations
     if workflow == "replace":
@@ -99,7 +99,7 @@ def _composition(workflow: str, setting: Setting) -> tuple[np.ndarray, np.ndarra
     return drawn, np.tril(kept) + np.tril(kept, -1).T
 
 
-def _kept(setting: Setting) -> np.ndarray:
+def _kept(setting: LinearSetting) -> np.ndarray:
     """Share of the rows with the same label in generation m as in n ≥ m, at [n, m]."""
     size = setting.generations
     edited = np.concatenate([[1.0], shares(setting)])

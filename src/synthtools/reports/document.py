@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from synthtools import __version__
 from synthtools.errors import SynthError
@@ -29,6 +29,27 @@ LARGEST = 1 << 30
 _DEEPEST = 100
 
 
+class MadeBy(TypedDict):
+    """What made a report."""
+
+    tool: str
+    version: str
+    arguments: dict[str, Any]
+    seed: int | None
+    model: dict[str, Any] | None
+    inputs: list[dict[str, Any]]
+    counts: dict[str, Any]
+    seconds: float
+    throughput: dict[str, float]
+
+
+class Report(TypedDict):
+    """What every report holds; ``made_by`` is added where the run ends."""
+
+    kind: str
+    made_by: NotRequired[MadeBy]
+
+
 def made_by(
     tool: str,
     arguments: dict[str, Any],
@@ -37,7 +58,7 @@ def made_by(
     seconds: float,
     model: dict[str, Any] | None = None,
     throughput: dict[str, float] | None = None,
-) -> dict[str, Any]:
+) -> MadeBy:
     """The part of a report that says what made it."""
     return {
         "tool": tool,
@@ -174,7 +195,7 @@ def _steps(text: str, name: str) -> list[dict[str, Any]]:
     from synthtools.records.jsonl import parse_value
 
     lines = text.splitlines()
-    steps = []
+    steps: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
             found = parse_value(line.encode("utf-8"))

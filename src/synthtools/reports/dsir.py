@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
 
+from synthtools.reports import document
 from synthtools.reports.document import number
 from synthtools.reports.figures.chart import Figure, Story, bars, pairs, plain
 
 
-def figure(report: dict[str, Any]) -> Figure:
+class Target(TypedDict):
+    name: str
+    share: float
+    tokens: int
+
+
+class Report(document.Report):
+    """Of an estimator, and of a selection where one was made; divergences in nats."""
+
+    n: int
+    buckets: int
+    hash: str
+    smoothing: float
+    targets: list[Target]
+    raw_tokens_fitted: int
+    min_tokens: int
+    records_seen: NotRequired[int]
+    long_enough: NotRequired[int]
+    selected: NotRequired[int]
+    selected_log_weight: NotRequired[dict[str, float] | None]
+    kl_target_raw: NotRequired[float | None]
+    kl_target_selected: NotRequired[float | None]
+    kl_reduction: NotRequired[float | None]
+
+
+def figure(report: Report) -> Figure:
     """Divergence from the target before and after."""
-    if report.get("kl_target_selected") is None:
+    before, after = report.get("kl_target_raw"), report.get("kl_target_selected")
+    if before is None or after is None:
         return Figure("Importance resampling")
-    values = [report["kl_target_raw"], report["kl_target_selected"]]
     label = "KL(target ‖ ·) of hashed n-grams (nats)"
     return Figure(
         "Importance resampling",
-        [bars("Distance from the target", label, ["all raw records", "the selection"], values)],
+        [
+            bars(
+                "Distance from the target",
+                label,
+                ["all raw records", "the selection"],
+                [before, after],
+            )
+        ],
         "The selection should be nearer to the target than what it was drawn from; a small one has "
         "few n-grams and lies apart for that alone.",
     )
 
 
-def story(report: dict[str, Any]) -> Story:
+def story(report: Report) -> Story:
     """What the selection came to."""
     before, after = report.get("kl_target_raw"), report.get("kl_target_selected")
     line = "Nothing was selected; the records have weights."
@@ -32,10 +66,11 @@ def story(report: dict[str, Any]) -> Story:
             f"selected; they are {'nearer to' if after < before else 'farther from'} the target "
             f"than the whole (KL {number(after)} against {number(before)} nats)."
         )
+    values: Mapping[str, Any] = report
     names = ("records_seen", "long_enough", "selected", "kl_target_raw")
     logw = report.get("selected_log_weight") or {}
     rows = [
-        *((plain(name), report[name]) for name in names if name in report),
+        *((plain(name), values[name]) for name in names if name in values),
         *((f"log-weight of the selected, {name}", value) for name, value in logw.items()),
         *((f"share of target {target['name']}", target["share"]) for target in report["targets"]),
     ]

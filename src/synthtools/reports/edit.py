@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
+from synthtools.reports import document
 from synthtools.reports.document import percent
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, bars, table_of
 
 _FATES = ("flagged", "changed", "dropped", "held")
 
 
-def lines(report: dict[str, Any]) -> list[str]:
+class Generation(TypedDict):
+    """Counts of tokens, and shares of them; None where there are no tokens."""
+
+    generation: int
+    tokens: int
+    flagged: int
+    changed: int
+    dropped: int
+    held: int
+    flagged_share: float | None
+    changed_share: float | None
+    changed_of_flagged: float | None
+
+
+class Report(document.Report):
+    rules: dict[str, Any]
+    generations: list[Generation]
+
+
+def lines(report: Report) -> list[str]:
     """What an edit did, a line a generation."""
     names = ("generation", "tokens", "flagged", "changed", "dropped", "held")
     lines = ["  ".join(f"{name:>10}" for name in (*names, "flagged %", "changed %"))]
-    for row in report["generations"]:
+    rows: Sequence[Mapping[str, Any]] = report["generations"]
+    for row in rows:
         cells = [f"{row[name]:>10,}" for name in names]
         cells += [
             f"{100 * row[share]:>10.2f}" if row[share] is not None else f"{'–':>10}"
@@ -24,9 +46,9 @@ def lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def figure(report: dict[str, Any]) -> Figure:
+def figure(report: Report) -> Figure:
     """A line for each fate of a token; bars of a single generation."""
-    rows = report["generations"]
+    rows: Sequence[Mapping[str, Any]] = report["generations"]
     generations = [row["generation"] for row in rows]
     series = []
     for name in _FATES:
@@ -45,7 +67,7 @@ def figure(report: dict[str, Any]) -> Figure:
     )
 
 
-def story(report: dict[str, Any]) -> Story:
+def story(report: Report) -> Story:
     """What was flagged and what became of it."""
     rows = report["generations"]
     lines = [

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
+from synthtools.reports import document
 from synthtools.reports.document import number, percent, table
 from synthtools.reports.figures.chart import Figure, Story, bars, named, table_of
 
 
-def lines(report: dict[str, Any]) -> list[str]:
+class Source(TypedDict):
+    source: str
+    share_asked: float
+    share: float
+    units: int
+    documents: int
+    units_there: int
+    documents_there: int
+    epochs: float
+
+
+class Report(document.Report):
+    unit: str
+    total: int
+    documents: int
+    sources: list[Source]
+
+
+def lines(report: Report) -> list[str]:
     """What is taken from where."""
     unit = report["unit"]
     rows = [("total", f"{report['total']:,} {unit}"), ("documents", number(report["documents"]))]
@@ -19,7 +38,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def figure(report: dict[str, Any]) -> Figure:
+def figure(report: Report) -> Figure:
     """Shares asked for and got, and how much of each source that is."""
     sources, unit = report["sources"], report["unit"]
     names = [source["source"] for source in sources]
@@ -40,7 +59,7 @@ def figure(report: dict[str, Any]) -> Figure:
     )
 
 
-def story(report: dict[str, Any]) -> Story:
+def story(report: Report) -> Story:
     """What went into the mixture."""
     sources, unit = report["sources"], report["unit"]
     parts = ", ".join(f"{percent(s['share'], '.4g')} of {s['source']}" for s in sources)
@@ -61,5 +80,5 @@ def story(report: dict[str, Any]) -> Story:
     return Story("Mixture", lines, [table_of("Sources", sources, columns)])
 
 
-def _total(report: dict[str, Any]) -> str:
+def _total(report: Report) -> str:
     return f"{number(report['documents'])} documents, {number(report['total'])} {report['unit']}"

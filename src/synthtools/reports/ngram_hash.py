@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
+from synthtools.reports import document
 from synthtools.reports.document import number, table
 from synthtools.reports.figures.chart import (
     Figure,
@@ -47,7 +48,90 @@ _DUPLICATES = (
 )
 
 
-def lines(report: dict[str, Any]) -> list[str]:
+class Top(TypedDict):
+    """The most frequent n-grams of one length."""
+
+    total: int
+    count_too_low_by_at_most: int
+    ngrams: list[tuple[str, int]]
+
+
+class Response(TypedDict):
+    """A corpus by hash bucket; numbers of a corpus without n-grams are None."""
+
+    documents: int
+    bytes: int
+    ngrams: int
+    entropy: float | None
+    effective_buckets: float | None
+    gini: float | None
+    top_1_percent: float | None
+    top_10_percent: float | None
+    empty_buckets: int
+    top: dict[str, Top]
+    response: list[int]
+
+
+class Input(Response):
+    name: str
+
+
+class Pair(TypedDict):
+    """How far two responses are apart, in nats; what stands out on each side by length of n-gram."""
+
+    left: str
+    right: str
+    kl_left_right: float | None
+    kl_right_left: float | None
+    js: float | None
+    total_variation: float | None
+    cosine: float | None
+    buckets: list[dict[str, Any]]
+    over_represented: dict[str, dict[str, list[dict[str, Any]]]]
+
+
+class Report(Response, document.Report):
+    n: list[int]
+    buckets: int
+    hash: str
+
+
+class Comparison(document.Report):
+    n: list[int]
+    buckets: int
+    hash: str
+    inputs: list[Input]
+    pairs: list[Pair]
+
+
+class PairsByInput(TypedDict):
+    left: str
+    right: str
+    pairs: int
+
+
+class Duplicates(document.Report):
+    threshold: float
+    permutations: int
+    shingle: int
+    documents: int
+    pairs_found: int
+    clusters: int
+    documents_in_clusters: int
+    largest_cluster: int
+    cluster_sizes: list[tuple[int, int]]
+    by_input: list[PairsByInput]
+    pairs: NotRequired[list[dict[str, Any]]]
+
+
+class Density(document.Report):
+    documents: int
+    mean: float | None
+    median: float | None
+    percentiles: dict[str, float] | None
+
+
+def lines(report: Report) -> list[str]:
     """The response of one corpus, and its most frequent n-grams."""
     lines = _table(report, _FIGURES)
     for n, top in report["top"].items():
@@ -56,9 +140,9 @@ def lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def comparison_lines(report: dict[str, Any]) -> list[str]:
+def comparison_lines(report: Comparison) -> list[str]:
     """A column for each corpus, then each pair."""
-    inputs = report["inputs"]
+    inputs: Sequence[Mapping[str, Any]] = report["inputs"]
     wide = max(len(name) for name, _ in _FIGURES)
     lines = [" " * wide + "".join(f"  {_short(one['name']):>{_NAME}}" for one in inputs)]
     for name, key in _FIGURES:
@@ -73,21 +157,22 @@ def comparison_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def duplicates_lines(report: dict[str, Any]) -> list[str]:
+def duplicates_lines(report: Duplicates) -> list[str]:
     """Counts of near-duplicate pairs and clusters, and of pairs by input."""
     pairs = [
         (f"pairs {_short(row['left'])} – {_short(row['right'])}", number(row["pairs"]))
         for row in report["by_input"]
     ]
-    rows = [(name, number(report[key])) for name, key in _DUPLICATES]
+    values: Mapping[str, Any] = report
+    rows = [(name, number(values[key])) for name, key in _DUPLICATES]
     return table(rows + pairs)
 
 
-def density_lines(report: dict[str, Any]) -> list[str]:
+def density_lines(report: Density) -> list[str]:
     return _table(report, [(name, name) for name in ("documents", "mean", "median")])
 
 
-def _table(report: dict[str, Any], figures: Sequence[tuple[str, str]]) -> list[str]:
+def _table(report: Mapping[str, Any], figures: Sequence[tuple[str, str]]) -> list[str]:
     return table([(name, number(report[key])) for name, key in figures])
 
 
@@ -98,9 +183,9 @@ def _short(name: str) -> str:
 _BINS = 30
 
 
-def figure(report: dict[str, Any]) -> Figure:
+def figure(report: Report | Comparison) -> Figure:
     """How full the buckets are, and from the fullest down."""
-    inputs = report.get("inputs") or [{"name": "all", "response": report["response"]}]
+    inputs = _inputs(report)
     relative, by_rank, empty = {}, [], {}
     for one in inputs:
         counts = np.array(one["response"], np.int64)
@@ -134,6 +219,12 @@ def figure(report: dict[str, Any]) -> Figure:
     )
 
 
+def _inputs(report: Report | Comparison) -> list[Input]:
+    """The corpora of a comparison, or the one corpus of a report."""
+    values: Mapping[str, Any] = report
+    return values.get("inputs") or [cast(Input, {**report, "name": "all"})]
+
+
 def _densities(relative: dict[str, np.ndarray]) -> list[Series]:
     """Filled buckets by how full they are, % of a corpus's, over one range."""
     every = np.concatenate(list(relative.values()))
@@ -163,16 +254,17 @@ _PAIR = ("js", "total_variation", "cosine", "kl_left_right", "kl_right_left")
 _SHOWN_ON_A_PAGE = 12
 
 
-def story(report: dict[str, Any]) -> Story:
+def story(report: Report | Comparison) -> Story:
     """How concentrated each corpus is, how far two are apart, what stands out."""
-    inputs = report.get("inputs") or [{**report, "name": "all"}]
+    inputs = _inputs(report)
     tables = [table_of("Concentration", inputs, [("", "name"), *_CONCENTRATION])]
     lines = [
         f"{one['name']}: its {number(one['ngrams'])} n-grams spread as if over "
         f"{number(one['effective_buckets'])} of {report['buckets']:,} buckets."
         for one in inputs
     ]
-    for pair in report.get("pairs", []):
+    compared: Mapping[str, Any] = report
+    for pair in compared.get("pairs", []):
         names = (pair["left"], pair["right"])
         left, right = (
             next(one["effective_buckets"] for one in inputs if one["name"] == name)
@@ -196,7 +288,7 @@ def story(report: dict[str, Any]) -> Story:
     return Story("Hashed n-grams", lines, tables)
 
 
-def density_figure(report: dict[str, Any]) -> Figure:
+def density_figure(report: Density) -> Figure:
     """The share of documents up to a density."""
     percentiles = report["percentiles"]
     if percentiles is None:
@@ -218,7 +310,7 @@ def density_figure(report: dict[str, Any]) -> Figure:
     )
 
 
-def duplicates_figure(report: dict[str, Any]) -> Figure:
+def duplicates_figure(report: Duplicates) -> Figure:
     """Documents by cluster, pairs by input."""
     rows, documents = report["by_input"], report.get("documents", 0)
     panels = []
@@ -244,7 +336,7 @@ def duplicates_figure(report: dict[str, Any]) -> Figure:
     )
 
 
-def _finding(report: dict[str, Any]) -> str:
+def _finding(report: Duplicates) -> str:
     documents, doubled = report["documents"], report["documents_in_clusters"]
     if not doubled:
         return f"No near-duplicates among {documents:,} documents"

@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
+from synthtools.reports import document
 from synthtools.reports.document import number, reach
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, table_of
 
 
-def lines(report: dict[str, Any]) -> list[str]:
+class Workflow(TypedDict):
+    """Errors and bounds in units of the report's ``base``, the lists one number a generation."""
+
+    workflow: str
+    simulated: list[float]
+    standard_error: list[float] | None
+    low: list[float] | None
+    high: list[float] | None
+    paper: list[float] | None
+    bound: float | None
+    shrinking_bound: float | None
+    limit: list[float]
+    exceeds_bound: bool | None
+    notes: list[str]
+
+
+class Edit(TypedDict):
+    share: float
+    decay: float
+    masks: str
+    rows: list[int]
+
+
+class Report(document.Report):
+    samples: int
+    features: int
+    noise: float
+    generations: int
+    repetitions: int
+    base: float
+    unit: str
+    edit: Edit
+    workflows: list[Workflow]
+
+
+def lines(report: Report) -> list[str]:
     head = (
         f"T = {report['samples']:,} samples, d = {report['features']:,} features, σ = "
         f"{report['noise']:g}, {report['repetitions']:,} repetitions; base = σ²d/(T−d−1) = "
@@ -17,7 +54,7 @@ def lines(report: dict[str, Any]) -> list[str]:
     lines = [head, "excess test error in units of base"]
     for found in report["workflows"]:
         names = ["generation", "simulated", "std. error", "limit T≫d"]
-        columns = [
+        columns: list[Sequence[float | None]] = [
             range(1, report["generations"] + 1),
             found["simulated"],
             found["standard_error"] or [None] * report["generations"],
@@ -37,13 +74,13 @@ def lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def figure(report: dict[str, Any]) -> Figure:
+def figure(report: Report) -> Figure:
     """A panel for each workflow: simulated, the papers' expression, the bound."""
     generations = range(1, report["generations"] + 1)
     panels = []
     for result in report["workflows"]:
-        ends = {"low": result["low"], "high": result["high"]}
-        series = [Series("simulated, 95 %", generations, result["simulated"], **ends)]
+        low, high = result["low"], result["high"]
+        series = [Series("simulated, 95 %", generations, result["simulated"], low=low, high=high)]
         if result["paper"] is not None:
             series.append(Series("paper's expression", generations, result["paper"]))
         series.append(Series("limit T ≫ d", generations, result["limit"]))
@@ -61,7 +98,7 @@ def figure(report: dict[str, Any]) -> Figure:
     )
 
 
-def story(report: dict[str, Any]) -> Story:
+def story(report: Report) -> Story:
     """How far each workflow came, and what its notes say."""
     last, workflows = report["generations"], report["workflows"]
     lines = []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from synthtools.errors import SynthError
+from synthtools.reports import document
 from synthtools.reports.document import number, table
 from synthtools.reports.figures.chart import (
     Figure,
@@ -49,7 +50,69 @@ _ORDER = (
 )
 
 
-def at(group: dict[str, Any], path: tuple[str, ...]) -> Any:
+class Curve(TypedDict):
+    words: list[int]
+    distinct: list[int]
+
+
+class Heaps(TypedDict):
+    """Heaps' law V(n) = K·n^β; None where there are too few words, with the reason."""
+
+    k: float | None
+    k_interval: list[float] | None
+    beta: float | None
+    beta_interval: list[float]
+    r_squared: float | None
+    points: int
+    curve: Curve | None
+    reason: str | None
+
+
+class Test(TypedDict):
+    """Of one number of documents over the groups; None with a reason where nothing can be tested."""
+
+    kruskal_wallis: dict[str, float] | None
+    levene: dict[str, float] | None
+    pairs: list[dict[str, Any]] | None
+    left_out: list[str]
+    reason: str | None
+
+
+class Group(TypedDict):
+    """What was measured of a group of texts; a measure that was not asked for is missing."""
+
+    name: str
+    documents: int
+    lengths: NotRequired[dict[str, Any]]
+    vocabulary: NotRequired[dict[str, Any]]
+    ngrams: NotRequired[dict[str, Any]]
+    heaps: NotRequired[Heaps]
+    sample: NotRequired[int]
+    compression: NotRequired[dict[str, Any]]
+    lexical_diversity: NotRequired[dict[str, Any]]
+    openings: NotRequired[dict[str, Any]]
+    tokens: NotRequired[dict[str, Any]]
+    semantic_diversity: NotRequired[dict[str, Any]]
+    rates: NotRequired[dict[str, dict[str, Any]]]
+
+
+class Report(document.Report):
+    by: str
+    text_field: str
+    measures: list[str]
+    sampled_documents: int
+    pooled_documents: int
+    sampled_vectors: int
+    words_taken: int
+    matched_words: int | None
+    in_full: bool
+    groups: list[Group]
+    tests: dict[str, Test]
+    tokenizer: NotRequired[str]
+    over_represented_tokens: NotRequired[list[dict[str, Any]]]
+
+
+def at(group: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     """The value at a path of a group, None where there is none."""
     value: Any = group
     for name in path:
@@ -57,26 +120,27 @@ def at(group: dict[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def by_diversity(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def by_diversity(groups: list[Group]) -> list[Group]:
     """Groups, the most diverse first; those without a number last."""
     for path in _ORDER:
         if any(at(group, path) is not None for group in groups):
-            key: Callable[[dict[str, Any]], tuple[bool, float]] = lambda group, path=path: (  # noqa: E731
-                at(group, path) is None,
-                -(at(group, path) or 0.0),
-            )
-            return sorted(groups, key=key)
+            return sorted(groups, key=partial(_order, path))
     return groups
 
 
-def ends(groups: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
+def _order(path: tuple[str, ...], group: Group) -> tuple[bool, float]:
+    value = at(group, path)
+    return value is None, -(value or 0.0)
+
+
+def ends(groups: list[Group]) -> list[Group | None]:
     """The groups as far as there is room for a line each, None for those that are left out."""
     if len(groups) <= _MOST:
         return list(groups)
     return [*groups[:_SHOWN], None, *groups[-_SHOWN:]]
 
 
-def lines(report: dict[str, Any]) -> list[str]:
+def lines(report: Report) -> list[str]:
     """A line a group, the most diverse first (of documents the medians); tests; what stands out."""
     groups = by_diversity(report["groups"])
     rates = dict.fromkeys(name for group in groups for name in group.get("rates") or {})
@@ -108,7 +172,7 @@ def _short(name: str, wide: int) -> str:
     return name if len(name) <= wide else "…" + name[1 - wide :]
 
 
-def _only(group: dict[str, Any]) -> list[str]:
+def _only(group: Group) -> list[str]:
     rows = []
     for name, found in (group.get("lengths") or {}).items():
         middle = (found["percentiles"] or {}).get("50")
@@ -127,11 +191,11 @@ def _only(group: dict[str, Any]) -> list[str]:
     return ["", *table(rows)] if rows else []
 
 
-def _tests(tests: dict[str, Any]) -> list[str]:
+def _tests(tests: dict[str, Test]) -> list[str]:
     rows = []
     for name, found in tests.items():
         if found["kruskal_wallis"] is None:
-            rows.append((name, found["reason"]))
+            rows.append((name, found["reason"] or ""))
             continue
         text = f"Kruskal–Wallis p {number(found['kruskal_wallis']['p'], 3)}"
         if found["levene"]:
@@ -157,7 +221,7 @@ _FIGURES = {
 }
 
 
-def figure(report: dict[str, Any]) -> Figure:
+def figure(report: Report) -> Figure:
     """Of a report of ``stats``: growth of the vocabulary, and groups by lexical diversity.
 
     Raises:
@@ -177,7 +241,7 @@ def figure(report: dict[str, Any]) -> Figure:
         growth = [
             Series(_named(group), curve["words"], curve["distinct"], corpus=group["name"])
             for group in curves
-            for curve in [group["heaps"]["curve"]]
+            for curve in [at(group, ("heaps", "curve"))]
         ]
         labels = ("Growth of the vocabulary", "words, n", "distinct words, V(n)")
         panels.append(Panel(*labels, growth, x_log=True, y_log=True))
@@ -199,7 +263,7 @@ def figure(report: dict[str, Any]) -> Figure:
     )
 
 
-def story(report: dict[str, Any]) -> Story:
+def story(report: Report) -> Story:
     """Who is most and least diverse, which tests tell the groups apart, and all in a table."""
     groups = by_diversity(list(report["groups"]))
     shown = [group for group in ends(groups) if group is not None]
@@ -222,6 +286,6 @@ def story(report: dict[str, Any]) -> Story:
     return Story("Diversity", lines, [table_of(title, shown, columns)])
 
 
-def _named(group: dict[str, Any]) -> str:
+def _named(group: Group) -> str:
     beta = at(group, ("heaps", "beta"))
     return group["name"] if beta is None else f"{group['name']} (β = {beta:.3f})"

@@ -69,7 +69,7 @@ def log_story(report: dict[str, Any]) -> Story:
 
 def _points(step: dict[str, Any], name: str, of: Any = None) -> list[tuple[int, float]]:
     """Step and value, where the step has a finite number of that name."""
-    value = (step if of is None else of).get(name)
+    value: Any = (step if of is None else of).get(name)
     known = type(value) in (int, float) and math.isfinite(value)
     return [(step["step"], value)] if known else []
 

@@ -1,5 +1,25 @@
 """Words, n-grams, hashes and sketches of text: the compiled kernels and their specification.
 
-Everything here is a pure function of UTF-8 buffers (``records.texts.Texts``); nothing here reads a
-file or knows what a record is.
+- ``reference``: the specification in plain Python, by which the kernels are tested
+- ``tokeniser``: tokens and the fast hash
+- ``words``: words by Unicode's rules (UAX 29)
+- ``unicode``: the tables of Unicode 14.0
+- ``make_tables``: writes them
+- ``ngram_buckets``: hashed n-grams: counts in buckets, sums of weights
+- ``sha_ngrams``: buckets by SHA-256, as in the authors' package for DSIR
+- ``sha``: SHA-1 and SHA-256 of eight messages at once
+- ``heavy_hitters``: the most frequent n-grams, exact or in bounded memory
+- ``frequent_ngrams``: a response and the frequent n-grams from one reading
+- ``grouped_counts``: counts of values by group, and their growth
+- ``lexical_richness``: type-token ratio, MTLD, HD-D and entropy of words
+- ``self_bleu``: self-BLEU in linear time
+- ``mteval``: the tokenisation "13a" of sacreBLEU
+- ``rouge``: ROUGE-L
+- ``minhash``: MinHash signatures
+- ``near_duplicates``: pairs of near-duplicates by locality-sensitive hashing
+- ``density_sketch``: how many vectors lie near a vector
+- ``rank_sums``: rank sums of two samples
+
+Everything here is a pure function of UTF-8 buffers (``records.texts.Texts``) or arrays; nothing here
+reads a file or knows what a record is.
 """

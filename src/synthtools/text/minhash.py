@@ -19,7 +19,7 @@ import numpy as np
 from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
 from synthtools.text.sha import LANES, SHA1_START, blocks_of, put_block, sha1_block
-from synthtools.text.tokens import CHUNK, SLACK, buffers, keep_last, longest_of, scan
+from synthtools.text.tokeniser import CHUNK, SLACK, buffers, keep_last, longest_of, scan
 from synthtools.text.unicode import unicode
 
 EMPTY = np.uint32(0xFFFFFFFF)  # every entry for a document without tokens

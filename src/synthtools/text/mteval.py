@@ -16,7 +16,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
-from synthtools.text.tokens import GOLDEN, buffers, decode, finalise, longest_of
+from synthtools.text.tokeniser import GOLDEN, buffers, decode, finalise, longest_of
 from synthtools.text.unicode import SPACE, unicode
 
 _U = np.uint64

@@ -13,7 +13,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.text.minhash import EMPTY
-from synthtools.text.tokens import GOLDEN, finalise
+from synthtools.text.tokeniser import GOLDEN, finalise
 
 _U = np.uint64
 

@@ -34,7 +34,7 @@ def rouge_l(one: list[str], other: list[str]) -> float:
     return 2 * common_subsequence(one, other) / (len(one) + len(other))
 
 
-class Pool:
+class RougePool:
     """Texts, asked for whether another is too like one of them."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
 from synthtools.text.mteval import cleaned, token_hashes
-from synthtools.text.tokens import finalise
+from synthtools.text.tokeniser import finalise
 
 _U = np.uint64
 ORDERS = 4

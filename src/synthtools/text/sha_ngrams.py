@@ -16,7 +16,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.text.sha import LANES, SHA256_START, blocks_of, put_block, sha256_block
-from synthtools.text.tokens import CHUNK, SLACK, hash_of_ngram, keep_last, longest_of, scan
+from synthtools.text.tokeniser import CHUNK, SLACK, hash_of_ngram, keep_last, longest_of, scan
 
 _SLOTS = 1 << 18
 _SLOT_MASK = np.uint64(_SLOTS - 1)

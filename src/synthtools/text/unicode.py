@@ -30,7 +30,7 @@ KIND = 15
 COUNTS = 16  # makes what it stands in a word: a letter or a number, by str.isalnum()
 
 
-class Unicode(NamedTuple):
+class UnicodeTables(NamedTuple):
     """What the kernels look up.
 
     Attributes:
@@ -64,7 +64,7 @@ def marks() -> str:
 
 
 @cache
-def unicode() -> Unicode:
+def unicode() -> UnicodeTables:
     """The tables, read at the first call (about two milliseconds, 1.6 MB)."""
     tables = json.loads(TABLES.read_text())
     classes = _runs("classes")
@@ -79,4 +79,4 @@ def unicode() -> Unicode:
     classes[0x130] |= CAPITAL
     classes.setflags(write=False)
     lower.setflags(write=False)
-    return Unicode(classes, lower)
+    return UnicodeTables(classes, lower)

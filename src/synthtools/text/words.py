@@ -11,7 +11,7 @@ import numpy as np
 
 from synthtools.compiled import compiled, load
 from synthtools.records.texts import Texts
-from synthtools.text.tokens import (
+from synthtools.text.tokeniser import (
     GOLDEN,
     SLACK,
     buffers,

@@ -178,7 +178,7 @@ def run(options: Options) -> dict[str, Any]:
     if options.map:
         return _map(options)
     from synthtools.cli.run import Run
-    from synthtools.measure.embedding import embedded, with_field
+    from synthtools.measure.embedded_records import embedded, with_field
 
     with Run("embed", options, options, options.text_field) as run:
         if not run.done:
@@ -275,7 +275,7 @@ def _ordered(names: list[str], options: Options) -> list[str]:
 def _take_vectors(run: Run, groups: list[MapGroup], options: Options) -> None:
     """Gives each group the vectors of its drawn documents."""
     from synthtools.measure.document_map import stored_vectors
-    from synthtools.measure.embedding import embedded
+    from synthtools.measure.embedded_records import embedded
 
     if options.vector_field:
         for group in groups:

@@ -202,13 +202,13 @@ def run(options: Options) -> dict[str, Any] | None:
 def _counts(options: Options) -> dict[str, Any]:
     """Responses of the inputs, together or each against each."""
     from synthtools.cli.run import Run
-    from synthtools.measure.ngrams import Counter, comparisons
-    from synthtools.text.ngrams import NgramHasher
+    from synthtools.measure.ngram_counts import NgramCounter, comparisons
+    from synthtools.text.ngram_buckets import NgramHasher
 
     hasher = NgramHasher(
         tuple(sorted(set(options.n or (1, 2)))), options.buckets or 10_000, options.hash
     )
-    counter = Counter(hasher, options.top > 0, options.exact)
+    counter = NgramCounter(hasher, options.top > 0, options.exact)
     with Run("ngram-hash", options, None, options.text_field, apart=options.compare) as run:
         groups = run.groups() if options.compare else [("all", run.shards)]
         corpora = [
@@ -249,17 +249,17 @@ def _signatures(options: Options) -> dict[str, Any]:
 def _duplicates(options: Options) -> dict[str, Any] | None:
     """Near-duplicate pairs and clusters within and across the inputs."""
     from synthtools.cli.run import Run
-    from synthtools.measure.duplicates import Documents, pair_batches, summary
+    from synthtools.measure.duplicates import DocumentSignatures, pair_batches, summary
     from synthtools.text.minhash import signatures
     from synthtools.text.near_duplicates import near_duplicates
 
     output = options if options.output or options.format else None
     plot = options.plot if output else None  # else the report is drawn when it is printed
-    with Run("ngram-hash", options, output, options.text_field, plot=plot) as run:
+    with Run("ngram-hash", options, output, options.text_field, apart=True, plot=plot) as run:
         if run.done:
             run.finish()
             return None
-        documents = Documents([name for name, _ in run.groups()])
+        documents = DocumentSignatures([name for name, _ in run.groups()])
         for index, (_, shards) in enumerate(run.groups()):
             for one in run.worked(
                 lambda _, texts: signatures(texts, options.permutations, options.shingle),
@@ -287,7 +287,7 @@ def _duplicates(options: Options) -> dict[str, Any] | None:
 def _density(options: Options) -> dict[str, Any]:
     """Densities of the records' vectors: one pass fills the sketch, another looks up."""
     from synthtools.cli.run import Run
-    from synthtools.measure.density import distribution, sketched, width_of
+    from synthtools.measure.vector_density import distribution, sketched, width_of
     from synthtools.records.batch import Column
 
     output = options if options.per_record else None
@@ -324,7 +324,7 @@ def _embedded(run: Run, options: Options) -> Iterator[tuple[Embedded, bool]]:
 
     The vectors of a model are made in one pass and kept on disk; those of a field are read again.
     """
-    from synthtools.measure.density import with_vectors
+    from synthtools.measure.vector_density import with_vectors
 
     # Records that a resumed run has written count in the sketch as well.
     if options.vector_model is None:

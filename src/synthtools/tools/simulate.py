@@ -137,7 +137,7 @@ class Options(Seed, Picture, Report, Jobs):
 
 def run(options: Options) -> dict[str, Any]:
     """Simulates and compares with what is known."""
-    from synthtools.measure.iteration import WORKFLOWS, Setting, edited_rows, repetitions
+    from synthtools.measure.iteration import WORKFLOWS, LinearSetting, edited_rows, repetitions
     from synthtools.measure.iteration_report import workflow_result
     from synthtools.measure.iteration_theory import base
 
@@ -150,7 +150,7 @@ def run(options: Options) -> dict[str, Any]:
             f"disjoint masks of these shares fill the data after {fit + 1} generations: lower "
             "--edit-share, --edit-decay or --generations, or take --masks random"
         )
-    setting = Setting(
+    setting = LinearSetting(
         options.samples,
         options.features,
         options.noise,

@@ -291,7 +291,7 @@ def _read(
 
     from synthtools.curate.drawing import strata_of
     from synthtools.draws import lane_of, record_uniforms
-    from synthtools.measure.density import with_vectors
+    from synthtools.measure.vector_density import with_vectors
     from synthtools.records.identity import ID_FIELD, Keys
     from synthtools.records.rejects import Rejects
 
@@ -341,7 +341,7 @@ def _semantic_diversity(
     from synthtools.lm.loading import ModelName
     from synthtools.lm.settings import Settings
     from synthtools.lm.vectors import open_vector_model
-    from synthtools.measure.embedding import vectors_of
+    from synthtools.measure.embedded_records import vectors_of
 
     settings = Settings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
     with open_vector_model(settings, tell=terminal.remark) as model:

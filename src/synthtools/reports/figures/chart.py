@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from synthtools.errors import printable
 from synthtools.reports.document import number
 
-Numbers = Sequence[float]
+if TYPE_CHECKING:
+    import numpy as np
+
+Numbers: TypeAlias = "Sequence[float] | np.ndarray"
 
 
 @dataclass(frozen=True)

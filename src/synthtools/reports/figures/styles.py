@@ -77,7 +77,7 @@ class Styles:
                 if series.form == "named":
                     colours, fill = self.of_bars(panel, series)
                     colour = colours[0] if series.name in self._corpora else _NEUTRAL
-                    handle = Patch(facecolor=colour, edgecolor="white", **fill)
+                    handle: Any = Patch(facecolor=colour, edgecolor="white", **fill)
                 elif series.form == "pies":
                     handle = Patch(facecolor=self.colour(series))
                 elif series.form == "points" or panel.is_map:

@@ -122,14 +122,14 @@ def _canvas(panel: Panel, width: int) -> list[str]:
         for column, row in zip(across, rows, strict=True):
             grid[_HEIGHT - 1 - row][column] = mark
     lines = []
-    for index, row in enumerate(grid):
+    for index, cells in enumerate(grid):
         label = ends[0] if index == 0 else ends[1] if index == _HEIGHT - 1 else ""
-        lines.append(f"{label:>{wide}} │{''.join(row)}".rstrip())
+        lines.append(f"{label:>{wide}} │{''.join(cells)}".rstrip())
     lines.append(" " * wide + " └" + "─" * room)
     first, last = _end(left, panel.x_log), _end(right, panel.x_log)
-    label = cut(literal(panel.x_label), room - len(first) - len(last) - 2)
-    spare = room - len(first) - len(last) - columns(label)
-    middle = " " * (spare // 2) + label + " " * (spare - spare // 2)
+    name = cut(literal(panel.x_label), room - len(first) - len(last) - 2)
+    spare = room - len(first) - len(last) - columns(name)
+    middle = " " * (spare // 2) + name + " " * (spare - spare // 2)
     lines.append(" " * (wide + 2) + first + middle + last)
     return [*_wrapped([panel.y_label, *legend], width), *lines]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
-from synthtools.text.tokens import buffers, hash_of_ngram, longest_of
+from synthtools.text.tokeniser import buffers, hash_of_ngram, longest_of
 from synthtools.text.words import word_hashes
 
 _U = np.uint64
@@ -24,7 +24,7 @@ HDD_DRAWS = 42
 TYPES, TTR, MTLD, HDD, ENTROPY = range(5)
 
 
-class Words(NamedTuple):
+class HashedWords(NamedTuple):
     """The words of texts.
 
     Attributes:
@@ -38,13 +38,13 @@ class Words(NamedTuple):
     figures: np.ndarray
 
 
-def words_of(texts: Texts) -> Words:
+def words_of(texts: Texts) -> HashedWords:
     """Words of each text and its figures; safe in any thread.
 
     Memory: 8 bytes a word, 8 bytes a byte of the texts at the most, and about 100 bytes for each word of the longest.
     """
     hashes, starts = word_hashes(texts)
-    return Words(hashes, starts, figures_of(hashes, starts))
+    return HashedWords(hashes, starts, figures_of(hashes, starts))
 
 
 def figures_of(hashes: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from synthtools.draws import uniforms
 from synthtools.lm.scores import Candidates, Request, Scores
 from synthtools.lm.tokens import TextTokenizer
 
-# Candidates that top-p looks through where --top-k does not say [ours]: the same for every backend.
+# Candidates that top-p looks through where top_k is not given [ours]: the same for every backend.
 TOP_P_POOL = 64
 
 # The rejection samplers: that of the authors' code (its n-gram script: reward P, the softmax of rewards
@@ -58,7 +58,7 @@ class Rules:
     exclude_observed: bool = False
 
     @classmethod
-    def from_options(
+    def with_defaults(
         cls,
         *,
         threshold: float | None,
@@ -109,11 +109,11 @@ class Edited(NamedTuple):
     Attributes:
         text: valid Unicode, equal to the original outside the changed tokens.
         tokens: of the original.
-        flagged: tokens that a condition names, and that were drawn anew.
+        flagged: tokens that a condition names, and that were resampled.
         changed: tokens whose text became another.
         dropped: tokens deleted.
-        held: draws that could not stand in the text (a special token, a piece of a character) and
-            left the observed token in place [ours].
+        held: draws that cannot be written into the text (a special token, part of a character); the
+            observed token stays [ours].
     """
 
     text: str
@@ -137,7 +137,7 @@ def edit(
     """Edits one text.
 
     Args:
-        scores: of this very text, with candidates where ``rules.request()`` asks for them.
+        scores: of this text, with candidates where ``rules.request()`` asks for them.
         record: its key (see ``records.identity``).
         generation: of repeated edits, from 0.
     """
@@ -167,22 +167,22 @@ def edit(
     content = text.encode("utf-8")
     spans = tokenizer.spans(text, scores.ids)
 
-    def stands_alone(place: int) -> bool:
+    def whole_characters(place: int) -> bool:
         start, end = int(spans.start[place]), int(spans.end[place])
         return start >= 0 and _is_boundary(content, start) and _is_boundary(content, end)
 
     for place, identifier in replacements:
-        surface = _standing(tokenizer, identifier)
-        if surface is None or not stands_alone(place):
+        surface = _text_of(tokenizer, identifier)
+        if surface is None or not whole_characters(place):
             held += 1
         elif surface != content[spans.start[place] : spans.end[place]]:
             new[place] = surface
             changed += 1
-    gone = 0
+    deleted = 0
     for place in drops:
-        if stands_alone(place):
+        if whole_characters(place):
             new[place] = b""
-            gone += 1
+            deleted += 1
         else:
             held += 1
     pieces, end = [], 0
@@ -191,11 +191,11 @@ def edit(
         end = int(spans.end[place])
     pieces.append(content[end:])
     edited = b"".join(pieces).decode("utf-8")
-    return Edited(edited, len(scores.ids), len(positions), changed, gone, held)
+    return Edited(edited, len(scores.ids), len(positions), changed, deleted, held)
 
 
 def conditions(logprobs: np.ndarray, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
-    """Which tokens are drawn anew and which are deleted, bool [n] each.
+    """Which tokens are resampled and which are deleted, bool [n] each.
 
     The first token is never edited: it has no probability of its own.
     """
@@ -290,8 +290,8 @@ def _is_boundary(content: bytes, place: int) -> bool:
     return place >= len(content) or content[place] & 0xC0 != 0x80
 
 
-def _standing(tokenizer: TextTokenizer, identifier: int) -> bytes | None:
-    """A token's text, or None where it is no text of its own."""
+def _text_of(tokenizer: TextTokenizer, identifier: int) -> bytes | None:
+    """A token's text, or None where it is special or part of a character."""
     if identifier in tokenizer.special_ids or identifier >= len(tokenizer.surfaces):
         return None
     surface = tokenizer.surfaces[identifier]

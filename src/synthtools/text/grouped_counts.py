@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from synthtools.compiled import compiled
-from synthtools.text.tokens import GOLDEN, finalise
+from synthtools.text.tokeniser import GOLDEN, finalise
 
 _U = np.uint64
 _FEWEST = 1 << 12

@@ -17,9 +17,9 @@ from synthtools.measure.response import (
 )
 from synthtools.records.texts import Texts
 from synthtools.records.working import Worked
-from synthtools.text.ngrams import NgramHasher
-from synthtools.text.sift import sifted
-from synthtools.text.top import NgramTable, TopNgrams, tabulate
+from synthtools.text.frequent_ngrams import sifted
+from synthtools.text.heavy_hitters import NgramTable, TopNgrams, tabulate
+from synthtools.text.ngram_buckets import NgramHasher
 
 # n-grams of each corpus among which those that stand out are sought.
 _CANDIDATES = 20_000
@@ -30,7 +30,7 @@ _BUCKETS_SHOWN = 40
 
 
 @dataclass
-class Corpus:
+class CorpusNgrams:
     """What has been counted of one corpus.
 
     Attributes:
@@ -65,7 +65,7 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Counter:
+class NgramCounter:
     """Counts the n-grams of corpora.
 
     Attributes:
@@ -93,14 +93,14 @@ class Counter:
         name: str,
         found: Iterable[Worked[tuple[np.ndarray, list[NgramTable]]]],
         seen: Callable[[int], None],
-    ) -> Corpus:
+    ) -> CorpusNgrams:
         """Gathers the counts of a corpus's batches.
 
         Args:
             seen: told the number of records of each batch.
         """
         orders = self.hasher.orders if self.top else ()
-        corpus = Corpus(
+        corpus = CorpusNgrams(
             name,
             np.zeros(self.hasher.buckets, np.int64),
             {n: TopNgrams(n, None if self.exact else _HELD) for n in orders},
@@ -116,7 +116,7 @@ class Counter:
         return corpus
 
 
-def comparisons(corpora: list[Corpus], top: int) -> list[dict[str, Any]]:
+def comparisons(corpora: list[CorpusNgrams], top: int) -> list[dict[str, Any]]:
     """Each corpus against each: divergences, buckets and n-grams that tell them apart."""
     pairs = []
     for left, right in combinations(corpora, 2):

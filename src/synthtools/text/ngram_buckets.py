@@ -14,7 +14,7 @@ import numpy as np
 from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
 from synthtools.text import sha_ngrams
-from synthtools.text.tokens import (
+from synthtools.text.tokeniser import (
     CHUNK,
     GOLDEN,
     SLACK,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from synthtools.records.texts import Texts
 from synthtools.text import make_tables, reference
-from synthtools.text.ngrams import token_counts
+from synthtools.text.ngram_buckets import token_counts
 from synthtools.text.unicode import CAPITAL, CASED, IGNORABLE, TABLES, unicode
 
 from .conftest import TEXT, spelled

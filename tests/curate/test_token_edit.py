@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from synthtools.curate.edit import TOP_P_POOL, Edited, Rules, conditions, draw, edit
+from synthtools.curate.token_edit import TOP_P_POOL, Edited, Rules, conditions, draw, edit
 from synthtools.draws import uniforms
 from synthtools.lm.scores import Candidates, Request, Scores
 from synthtools.lm.tokens import TextTokenizer
@@ -110,7 +110,7 @@ def options(**more: Any) -> Rules:
         "temperature": None,
         "exclude_observed": False,
     }
-    return Rules.from_options(**given | more)
+    return Rules.with_defaults(**given | more)
 
 
 def test_defaults_that_depend_on_each_other() -> None:

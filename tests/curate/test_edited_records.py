@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 import pytest
 
-from synthtools.curate.edit import Rules, conditions, edit
-from synthtools.curate.editing import edited_by_model, report
+from synthtools.curate.edited_records import edited_by_model, report
+from synthtools.curate.token_edit import Rules, conditions, edit
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import Request
 from synthtools.records.batch import Batch

@@ -10,8 +10,8 @@ from lexicalrichness import LexicalRichness
 
 from synthtools.records.texts import Texts
 from synthtools.text import reference
-from synthtools.text.grouped import GroupedCounts
-from synthtools.text.lexical import (
+from synthtools.text.grouped_counts import GroupedCounts
+from synthtools.text.lexical_richness import (
     BREAK,
     ENTROPY,
     HDD,

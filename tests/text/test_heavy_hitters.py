@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from synthtools.records.texts import Texts
 from synthtools.text import reference
-from synthtools.text.top import TopNgrams, tabulate
+from synthtools.text.heavy_hitters import TopNgrams, tabulate
 
 from .conftest import TEXT
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthtools.text import reference
-from synthtools.text.density import DensitySketch
+from synthtools.text.density_sketch import DensitySketch
 
 VECTORS = np.random.default_rng(0).normal(size=(150, 24)).astype(np.float32)
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
-from synthtools.text.ngrams import hash_of_ngram
-from synthtools.text.tokens import SLACK, bucket_of, buffers, scan
-from synthtools.text.top import NgramTable
+from synthtools.text.heavy_hitters import NgramTable
+from synthtools.text.ngram_buckets import hash_of_ngram
+from synthtools.text.tokeniser import SLACK, bucket_of, buffers, scan
 from synthtools.text.unicode import unicode
 
 _U = np.uint64

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from synthtools.records.texts import Texts
 from synthtools.text import reference
-from synthtools.text.ngrams import NgramHasher
-from synthtools.text.sift import sifted
-from synthtools.text.top import TopNgrams
+from synthtools.text.frequent_ngrams import sifted
+from synthtools.text.heavy_hitters import TopNgrams
+from synthtools.text.ngram_buckets import NgramHasher
 
 
 def exact(texts, n):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthtools.compiled import compiled
-from synthtools.text.tokens import GOLDEN, bucket_of, finalise
+from synthtools.text.tokeniser import GOLDEN, bucket_of, finalise
 
 _VECTORS = 16  # multiplied at a time, so that the directions are fetched once for all of them
 _TILE = 64  # rows at a time, whose sums stay in registers or next to them

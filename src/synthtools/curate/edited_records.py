@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.edit import Edited, Rules, edit
+from synthtools.curate.token_edit import Edited, Rules, edit
 from synthtools.lm.ahead import overlapped
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import Scores

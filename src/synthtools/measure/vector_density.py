@@ -11,7 +11,7 @@ from synthtools.records.batch import MISSING, ArrowBatch, Batch
 from synthtools.records.faults import no_field
 from synthtools.records.reading import without
 from synthtools.records.rejects import Rejects
-from synthtools.text.density import DensitySketch
+from synthtools.text.density_sketch import DensitySketch
 
 # The width of a bucket follows from so many vectors [ours].
 _MEASURED = 1000

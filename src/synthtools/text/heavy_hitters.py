@@ -15,8 +15,8 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.texts import Texts
-from synthtools.text.ngrams import hash_of_ngram
-from synthtools.text.tokens import SLACK, buffers, scan
+from synthtools.text.ngram_buckets import hash_of_ngram
+from synthtools.text.tokeniser import SLACK, buffers, scan
 from synthtools.text.unicode import unicode
 
 _U = np.uint64

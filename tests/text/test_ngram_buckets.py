@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from synthtools.records.texts import Texts
 from synthtools.text import reference, sha_ngrams
-from synthtools.text.ngrams import NgramHasher
-from synthtools.text.tokens import buffers
+from synthtools.text.ngram_buckets import NgramHasher
+from synthtools.text.tokeniser import buffers
 from synthtools.text.unicode import unicode
 
 from .conftest import TEXT
