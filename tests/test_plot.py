@@ -12,7 +12,8 @@ import xml.etree.ElementTree as ElementTree
 from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ import pytest
 import running
 from synthtools import reports
 from synthtools.errors import SynthError
-from synthtools.reports import document
+from synthtools.reports import document, dsir, mix, ngram_hash, ppl, simulate, stats
 from synthtools.reports.figures.chart import Figure, Panel, Series
 from synthtools.reports.figures.points import to_csv
 from synthtools.reports.figures.render import render
@@ -54,6 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, paragraphs: list[str]) -> P
         (path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     two = (path / "human.jsonl", path / "synthetic.jsonl")
     (path / "ppl.json").write_text(done("ppl", *two, "--compare", "--bootstrap", 20))
+    (path / "summary.json").write_text(done("ppl", two[0], "--summary"))
+    (path / "stats.json").write_text(done("stats", *two, "--tests", "words"))
     (path / "ngrams.json").write_text(done("ngram-hash", *two, "--compare", "--top", 5))
     (path / "one.json").write_text(done("ngram-hash", two[0]))
     (path / "duplicates.json").write_text(done("ngram-hash", *two, "--duplicates"))
@@ -126,6 +129,55 @@ def test_every_kind_in_every_form(name: str, folder: Path) -> None:
             assert [float(r[key]) for r in found] == [float(v) for v in values]
     story = reports.story(load(folder, name), name)
     assert story.title and (story.lines or story.tables or name == "map")
+
+
+def check(value: Any, kind: Any, place: str) -> None:
+    """That a value is of a type of the reports: every key that must be there, none that is unknown."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is NotRequired:
+        check(value, parts[0], place)
+    elif origin in (Union, UnionType):
+        named = [part for part in parts if part is not type(None)]
+        assert value is not None or type(None) in parts, place
+        if value is not None and len(named) == 1:
+            check(value, named[0], place)
+    elif is_typeddict(kind):
+        hints = get_type_hints(kind, include_extras=True)
+        needed = {name for name, hint in hints.items() if get_origin(hint) is not NotRequired}
+        assert needed <= set(value) <= set(hints), (place, needed ^ set(value))
+        for name, one in value.items():
+            check(one, hints[name], f"{place}.{name}")
+    elif origin is list:
+        for one in value:
+            check(one, parts[0], place)
+    elif origin is dict:
+        for one in value.values():
+            check(one, parts[1], place)
+    elif origin is tuple:
+        assert len(value) == len(parts), place
+    elif kind is float:
+        assert type(value) in (int, float), (place, value)
+    elif kind is not Any:
+        assert type(value) is kind, (place, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("ppl", ppl.Comparison),
+        ("summary", ppl.Summary),
+        ("ngrams", ngram_hash.Comparison),
+        ("one", ngram_hash.Report),
+        ("duplicates", ngram_hash.Duplicates),
+        ("mix", mix.Report),
+        ("dsir", dsir.Report),
+        ("weights", dsir.Report),
+        ("simulate", simulate.Report),
+        ("stats", stats.Report),
+    ],
+)
+def test_a_report_is_of_its_type(name: str, kind: Any, folder: Path) -> None:
+    check(load(folder, f"{name}.json"), kind, name)
 
 
 def test_every_maker_is_there() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 from synthtools.measure.two_models import WITHHELD
+from synthtools.reports import document
 from synthtools.reports.document import number, shares_in_bars, table
 from synthtools.reports.figures.chart import (
     Figure,
@@ -24,7 +26,94 @@ from synthtools.reports.figures.chart import (
 _SHOWN_BINS = 20
 
 
-def summary_lines(report: dict[str, Any]) -> list[str]:
+class Counts(TypedDict):
+    """Documents by bin, and how many lie outside."""
+
+    counts: list[int]
+    below: int
+    above: int
+
+
+class Histogram(Counts):
+    edges: list[float]
+
+
+class TokenProbability(TypedDict):
+    edges: list[float]
+    counts: list[int]
+    shares: list[float]
+
+
+class Distribution(TypedDict):
+    """Perplexities of documents; None where no document has one."""
+
+    documents: int
+    unscored: int
+    infinite: int
+    tokens: int
+    perplexity: float | None
+    nll: float | None
+    bits_per_byte: float | None
+    median: float | None
+    mean: float | None
+    mean_cleaned: float | None
+    outliers: int
+    standard_deviation: float | None
+    min: float | None
+    max: float | None
+    percentiles: dict[str, float] | None
+
+
+class Summary(Distribution, document.Report):
+    bytes: int
+    histogram: Histogram | None
+    token_probability: TokenProbability | None
+
+
+class Side(Distribution):
+    """One corpus of a comparison; its histogram has the comparison's edges, its density the grid."""
+
+    name: str
+    scored_by: str
+    intervals: dict[str, list[float]]
+    histogram: Counts | None
+    density: list[float] | None
+
+
+class LogRatio(TypedDict):
+    """What two models say of the same documents (ToEdit, equation 9)."""
+
+    kl_per_token: float | None
+    kl_per_byte: float | None
+    verdict: str
+    epsilon: float
+    sampling: list[dict[str, Any]]
+    intervals: NotRequired[dict[str, list[float] | None]]
+
+
+class Pair(TypedDict):
+    """Two sides; the numbers of ``PAIR_FIGURES``, as far as both sides have documents."""
+
+    left: str
+    right: str
+    left_outside: NotRequired[float]
+    left_above_p99: NotRequired[float]
+    overlap: NotRequired[float | None]
+    intervals: NotRequired[dict[str, list[float] | None]]
+    log_ratio: NotRequired[LogRatio]
+
+
+class Comparison(document.Report):
+    scale: str
+    bootstrap: int
+    density_unit: str
+    grid: list[float] | None
+    edges: list[float] | None
+    inputs: list[Side]
+    pairs: list[Pair]
+
+
+def summary_lines(report: Summary) -> list[str]:
     """The distribution of perplexity as a table and two histograms."""
     percentiles = report["percentiles"] or {}
     rows = [
@@ -52,7 +141,7 @@ def summary_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _perplexity_bars(histogram: dict[str, Any]) -> list[str]:
+def _perplexity_bars(histogram: Histogram) -> list[str]:
     counts, edges = histogram["counts"], histogram["edges"]
     step = -(-len(counts) // _SHOWN_BINS)
     merged = [sum(counts[i : i + step]) for i in range(0, len(counts), step)]
@@ -103,14 +192,14 @@ _RATIO = (
 )
 
 
-def with_interval(found: dict[str, Any], key: str) -> str:
+def with_interval(found: Mapping[str, Any], key: str) -> str:
     """A figure with its interval, for a table."""
     ends = found.get("intervals", {}).get(key)
     more = f"  [{number(ends[0], 3)}, {number(ends[1], 3)}]" if ends else ""
     return number(found.get(key)) + more
 
 
-def criterion(ratio: dict[str, Any], left: str, right: str) -> str:
+def criterion(ratio: LogRatio, left: str, right: str) -> str:
     """What ToEdit's equation 9 says of data under two models, in words."""
     if ratio["verdict"] == WITHHELD:
         drawn = "; ".join(
@@ -129,7 +218,7 @@ def criterion(ratio: dict[str, Any], left: str, right: str) -> str:
     )
 
 
-def comparison_lines(report: dict[str, Any]) -> list[str]:
+def comparison_lines(report: Comparison) -> list[str]:
     """What ``ppl --compare`` found: each side, then each pair."""
     lines = []
     for side in report["inputs"]:
@@ -146,7 +235,7 @@ def comparison_lines(report: dict[str, Any]) -> list[str]:
     return lines[:-1]
 
 
-def summary_figure(report: dict[str, Any]) -> Figure:
+def summary_figure(report: Summary) -> Figure:
     """Documents by perplexity, tokens by probability (ToEdit, figure 2)."""
     panels = []
     histogram, tokens = report["histogram"], report["token_probability"]
@@ -183,19 +272,19 @@ def summary_figure(report: dict[str, Any]) -> Figure:
     )
 
 
-def comparison_figure(report: dict[str, Any]) -> Figure:
+def comparison_figure(report: Comparison) -> Figure:
     """Histograms and densities of several corpora on one axis (ToEdit, figure 3)."""
-    inputs, edges, log = report["inputs"], report["edges"], report["scale"] == "log"
-    sides = [side for side in inputs if side["histogram"]]
-    histograms = {side["name"]: side["histogram"] for side in sides}
+    inputs, log = report["inputs"], report["scale"] == "log"
+    edges, grid = report["edges"] or [], report["grid"] or []
+    histograms = {side["name"]: one for side in inputs if (one := side["histogram"])}
     bars = [
         Series(name, edges, 100 * np.array(one["counts"]) / _documents(one), "bars")
         for name, one in histograms.items()
     ]
     curves = [
-        Series(side["name"], *_visible(report["grid"], side["density"]))
-        for side in sides
-        if side["density"]
+        Series(side["name"], *_visible(grid, density))
+        for side in inputs
+        if side["histogram"] and (density := side["density"])
     ]
     panels = []
     if bars:
@@ -219,11 +308,11 @@ def comparison_figure(report: dict[str, Any]) -> Figure:
     )
 
 
-def _documents(histogram: dict[str, Any]) -> int:
+def _documents(histogram: Mapping[str, Any]) -> int:
     return int(sum(histogram["counts"]) + histogram["below"] + histogram["above"])
 
 
-def _beyond(histograms: dict[str, dict[str, Any]], low: float, high: float) -> str:
+def _beyond(histograms: Mapping[str, Mapping[str, Any]], low: float, high: float) -> str:
     """How many documents the histograms leave out, and whose."""
     parts = []
     documents = sum(map(_documents, histograms.values()))
@@ -247,10 +336,11 @@ def _visible(grid: list[float], values: list[float]) -> tuple[np.ndarray, np.nda
     return np.array(grid)[part], y[part]
 
 
-def summary_story(report: dict[str, Any]) -> Story:
+def summary_story(report: Summary) -> Story:
     """The middle and the spread of one corpus."""
     names = ("documents", "unscored", "tokens", "perplexity", "bits_per_byte", "median", "mean")
-    rows = [(plain(name), report[name]) for name in (*names, "mean_cleaned")]
+    values: Mapping[str, Any] = report
+    rows = [(plain(name), values[name]) for name in (*names, "mean_cleaned")]
     line = (
         f"{number(report['documents'])} documents of {number(report['tokens'])} tokens: perplexity "
         f"{number(report['perplexity'])} by token, median {number(report['median'])} by document."
@@ -258,12 +348,13 @@ def summary_story(report: dict[str, Any]) -> Story:
     return Story("Perplexity", [line], [pairs("Distribution", rows)])
 
 
-def comparison_story(report: dict[str, Any]) -> Story:
+def comparison_story(report: Comparison) -> Story:
     """Whether the sides cover each other, and all figures with their intervals."""
     lines = []
     for pair in report["pairs"]:
-        if pair.get("overlap") is not None:
-            lines.append(_verdict(pair))
+        overlap = pair.get("overlap")
+        if overlap is not None:
+            lines.append(_verdict(pair, overlap))
         if "log_ratio" in pair:
             ratio = pair["log_ratio"]
             sentence = criterion(ratio, pair["left"], pair["right"])
@@ -281,12 +372,11 @@ def comparison_story(report: dict[str, Any]) -> Story:
     return Story("Perplexity, compared", lines, tables)
 
 
-def _verdict(pair: dict[str, Any]) -> str:
+def _verdict(pair: Pair, overlap: float) -> str:
     # Where one distribution covers another is a matter of degree; the words' borders are ours.
-    share, above = pair["overlap"], pair["left_above_p99"]
-    words = "hardly differ" if share >= 0.9 else "differ" if share >= 0.6 else "differ strongly"
+    words = "hardly differ" if overlap >= 0.9 else "differ" if overlap >= 0.6 else "differ strongly"
     return (
         f"The perplexities of {pair['left']} and {pair['right']} {words}: overlap "
-        f"{with_interval(pair, 'overlap')}; {100 * above:.1f} % of {pair['left']} lies above the "
-        f"99th percentile of {pair['right']}, {100 * pair['left_outside']:.1f} % outside its range."
+        f"{with_interval(pair, 'overlap')}; {100 * pair['left_above_p99']:.1f} % of {pair['left']} lies "
+        f"above the 99th percentile of {pair['right']}, {100 * pair['left_outside']:.1f} % outside its range."
     )
