@@ -85,21 +85,39 @@ class LogRatio(TypedDict):
 
     kl_per_token: float | None
     kl_per_byte: float | None
-    verdict: str
+    intervals: dict[str, list[float] | None]
     epsilon: float
+    verdict: str
     sampling: list[dict[str, Any]]
-    intervals: NotRequired[dict[str, list[float] | None]]
+    documents_above_epsilon: float | None
 
 
-class Pair(TypedDict):
-    """Two sides; the numbers of ``PAIR_FIGURES``, as far as both sides have documents."""
+class Distances(TypedDict, total=False):
+    """The numbers of ``PAIR_FIGURES``, as far as both sides have documents."""
 
+    left_outside: float
+    left_above_maximum: float
+    left_above_p99: float
+    right_outside: float
+    right_above_maximum: float
+    right_above_p99: float
+    range_covered: float
+    wasserstein: float
+    ks: float
+    wasserstein_log: float
+    variance_ratio: float | None
+    variance_ratio_cleaned: float | None
+    mean_shift: float
+    mean_shift_cleaned: float
+    median_shift: float
+    overlap: float | None
+    js: float | None
+    intervals: dict[str, list[float] | None]
+
+
+class Pair(Distances):
     left: str
     right: str
-    left_outside: NotRequired[float]
-    left_above_p99: NotRequired[float]
-    overlap: NotRequired[float | None]
-    intervals: NotRequired[dict[str, list[float] | None]]
     log_ratio: NotRequired[LogRatio]
 
 

@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 
 from synthtools.errors import SynthError
 from synthtools.reports import document
-from synthtools.reports.document import number, table
+from synthtools.reports.document import number, reach, table
 from synthtools.reports.figures.chart import (
     Figure,
     Panel,
@@ -61,7 +61,7 @@ class Heaps(TypedDict):
     k: float | None
     k_interval: list[float] | None
     beta: float | None
-    beta_interval: list[float]
+    beta_interval: list[float] | None
     r_squared: float | None
     points: int
     curve: Curve | None
@@ -179,12 +179,11 @@ def _only(group: Group) -> list[str]:
         rows.append((f"{name}: total, median", f"{number(found['total'])}, {number(middle)}"))
     heaps = group.get("heaps")
     if heaps and heaps["beta"] is not None:
-        low, high = heaps["beta_interval"]
-        rows.append(("Heaps K, β (95 %)", f"{number(heaps['k'])}, {number(low)} … {number(high)}"))
+        interval = reach(heaps["beta_interval"])
+        rows.append(("Heaps K, β (95 %)", f"{number(heaps['k'])}, {interval}"))
     for name, found in (group.get("rates") or {}).items():
-        ends = found["interval"]
-        reach = f"{number(ends[0])} … {number(ends[1])}" if ends else found["reason"]
-        rows.append((f"{name} in 1,000 words (95 %)", f"{number(found['value'])}, {reach}"))
+        interval = reach(found["interval"]) if found["interval"] else found["reason"]
+        rows.append((f"{name} in 1,000 words (95 %)", f"{number(found['value'])}, {interval}"))
     for kind in ("openings", "templates"):
         for words, share in (group.get("openings") or {}).get(kind, [])[:3]:
             rows.append((kind, f"{100 * share:.1f} % “{words}”"))
