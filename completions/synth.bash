@@ -199,10 +199,10 @@ _synth() {
             esac
             ;;
         table)
-            options="--take --by --over --claim --columns --pivot --rows --markdown --section --force --report --plot --json --debug -h --help"
+            options="--take --by --over --claim --columns --pivot --rows --markdown --section --force --plot --report --json --debug -h --help"
             operand=file
             case $prev in
-                --take | --rows | --markdown | --report | --plot) value=file ;;
+                --take | --rows | --markdown | --plot | --report) value=file ;;
                 --by | --over | --claim | --columns | --pivot | --section) value=word ;;
             esac
             ;;

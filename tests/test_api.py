@@ -282,3 +282,26 @@ def test_reports_are_compared_from_files_and_as_they_are(tmp_path):
     assert synth.diff(*reports)["reports"] == ["<report 1>", "<report 2>"]
     with pytest.raises(UsageError, match="two reports or more"):
         synth.diff(reports[0])
+
+
+def test_a_table_is_of_reports_and_records(tmp_path):
+    reports = [
+        synth.simulate(workflow="replace", generations=2, repetitions=5, seed=seed)
+        for seed in (0, 1)
+    ]
+    for seed, report in enumerate(reports):
+        (tmp_path / f"run-{seed}.json").write_text(json.dumps(report))
+    pattern = str(tmp_path / "run-{seed}.json")
+    options = {"take": ["error=workflows[0].simulated[-1]"], "claim": "Grows: error > 1"}
+    report = synth.table(pattern, **options)
+    words = ["--take", options["take"][0], "--claim", options["claim"]]
+    wanted = report_of_command("table", pattern, *words)
+    for part in ("rows", "groups", "claims"):
+        assert report[part] == wanted[part]
+    errors = [one["workflows"][0]["simulated"][-1] for one in reports]
+    assert [row["error"] for row in report["rows"]] == errors
+    assert synth.table(reports[1], **options)["rows"] == [{"error": errors[1]}]
+    again = synth.table(report["rows"], by=["seed"], over=[""])
+    assert [group["values"]["error"]["mean"] for group in again["groups"]] == errors
+    with pytest.raises(UsageError, match="claim error: character 6: expected a comparison"):
+        synth.table(pattern, take=options["take"], claim="error")

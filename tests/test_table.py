@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 import running
 from synthtools.cli.app import build
-from synthtools.cli.file_patterns import found_by, names_of
-from synthtools.cli.tabulating import replaced
 from synthtools.errors import SynthError, UsageError
 from synthtools.measure.repetitions import estimate
-from synthtools.reports.table import between, markdown, with_reach
+from synthtools.records.file_patterns import found_by, names_of
+from synthtools.reports.table import between, markdown, replaced, with_reach
 
 TRAIN = "models/{share}-{seed}/training/report.json"
 EVAL = "eval/{share}-{seed}.json"
@@ -325,7 +324,7 @@ def test_a_commit_that_looks_like_a_number_is_not_merged_with_another(table, tmp
         ([TRAIN, "--take", "x=valid.novel"], "no report has this path; near it: valid.novels"),
         (
             [TRAIN, "--take", "x=valid"],
-            r"report.json: --take x=valid leads to an object \(of novels\)",
+            r"report.json: take x=valid leads to an object \(of novels\)",
         ),
         ([TRAIN, *TAKES[:2], "--by", "shares"], "no row has this field; near it: share"),
         ([TRAIN, *TAKES[:2], "--over", "seeds"], "no row has this field; near it: seed"),
@@ -397,7 +396,7 @@ def test_inputs_are_not_written_over(table, tmp_path):
 def test_two_records_of_one_run_are_an_error(table, tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"a": 1, "b": 1, "x": 2}\n{"a": 1, "b": 2, "x": 2}\n')
-    with pytest.raises(SynthError, match=r"rows.jsonl:1 and .*:2: both are a=1; what parts"):
+    with pytest.raises(SynthError, match=r"rows.jsonl:1 and .*:2: both are a=1; the table is by"):
         table(path, "--by", "a")
     with pytest.raises(SynthError, match="no field method"):
         table(path, "--by", "a,method")

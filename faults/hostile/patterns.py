@@ -30,7 +30,7 @@ Use = Callable[[str], object]
 
 # What meets no text of models and records: expressions for names of files, options of a word, our own text.
 EXEMPT = {
-    "cli.file_patterns": "the user's own pattern on names of files",
+    "records.file_patterns": "the user's own pattern on names of files",
     "cli.parameters": "an option of a word",
     "curate.conditions": "conditions of the user's own; their expressions are RE2's",
     "curate.assignments": "templates and constants of the user's own",

@@ -29,6 +29,7 @@ FUNCTIONS = (
     "stats",
     "diff",
     "mix",
+    "table",
 )
 
 

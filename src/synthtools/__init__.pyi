@@ -406,3 +406,20 @@ def mix(
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Mix sources in exact shares of tokens, words, bytes or documents."""
+
+def table(
+    *files: Input,
+    take: list[str] | str | None = ...,
+    by: list[str] | str | None = ...,
+    over: list[str] | str | None = ...,
+    claim: list[str] | str | None = ...,
+    columns: list[str] | str | None = ...,
+    pivot: str | None = ...,
+    rows: str | None = ...,
+    markdown: str | None = ...,
+    section: str | None = ...,
+    force: bool = ...,
+    plot: str | None = ...,
+    report: str | None = ...,
+) -> Iterator[Record] | Report:
+    """Numbers out of many reports as one table: means over seeds, and verdicts on claims."""

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 
 import numpy as np
 import pytest
@@ -259,7 +258,7 @@ def test_without_fields_a_value_is_its_own_cell():
 
 def test_two_rows_of_one_repetition_are_an_error():
     two = [Row({"a": 1, "b": b, "seed": 0}, {"x": 1}) for b in (1, 2)]
-    with pytest.raises(SynthError, match=r"a=1, seed=0 \(b=1\) and \(b=2\).*--by"):
+    with pytest.raises(SynthError, match=r"a=1, seed=0 \(b=1\) and \(b=2\).*by, or over"):
         grouped(two, ["a"], ["seed"], ["x"])
     with pytest.raises(SynthError, match="too large"):
         grouped([Row({"a": 1}, {"x": 10**400})], ["a"], [], ["x"])
@@ -336,14 +335,13 @@ def test_arithmetic_is_pythons(left, right):
     ],
 )
 def test_what_is_no_claim_is_told_with_its_place(text, place):
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(ValueError, match=f"character {place}: expected "):
         expressions.parse(text)
-    assert re.search(rf"character {place} of ", str(error.value)), error.value
 
 
 def test_a_claim_has_an_end():
     expressions.parse("+".join(["a"] * 190) + " < b")
-    with pytest.raises(UsageError, match="at most"):
+    with pytest.raises(ValueError, match="at most"):
         expressions.parse("+".join(["a"] * 5000) + " < b")
 
 
@@ -352,7 +350,7 @@ def test_a_claim_has_an_end():
 def test_rubbish_is_told_in_one_way(text):
     try:
         assert expressions.parse(text)
-    except UsageError as error:
+    except ValueError as error:
         assert "character" in str(error)
 
 

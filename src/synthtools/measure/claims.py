@@ -42,18 +42,12 @@ def parse(text: str) -> Claim:
     """``WORDS: EXPRESSION``, parted at the last colon before a space; the expression alone is its own words.
 
     Raises:
-        UsageError
+        ValueError: see ``expressions.parse``.
     """
     words, colon, expression = text.rpartition(": ")
     expression = expression.strip()
     chain = expressions.parse(expression)
     return Claim(words.strip() if colon and words.strip() else expression, expression, chain)
-
-
-def check(claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[Group]) -> None:
-    """Raises SynthError where a cell of a claim is not exactly one cell of the table."""
-    for cell in _cells(claim.chain):
-        _group(cell, claim, by, names, groups)
 
 
 def _cells(chain: Sequence[Comparison]) -> list[Cell]:
@@ -70,7 +64,7 @@ def _group(
     Raises:
         SynthError: there is none, or there are several.
     """
-    where = f"--claim: character {cell.at} of {claim.text!r}"
+    where = f"claim {claim.text!r}, character {cell.at}"
     if cell.name not in names:
         raise SynthError(f"{where}: no value {cell.name!r}{near(cell.name, names)}")
     for name, _ in cell.where:
@@ -84,11 +78,10 @@ def _group(
     if len(fitting) == 1:
         return fitting[0]
     asked = ", ".join(f"{name}={wanted}" for name, wanted in cell.where) or "no field"
-    found = [label(group.fields) for group in (fitting or groups)]
-    more = " …" if len(found) > _SHOWN else ""
-    count = f"{len(found)} groups have" if fitting else "no group has"
-    told = "; ".join(found[:_SHOWN])
-    raise SynthError(f"{where}: {count} {asked}; a cell is of one (there are: {told}{more})")
+    labels = [label(group.fields) for group in (fitting or groups)]
+    count = f"{len(labels)} groups have" if fitting else "no group has"
+    shown = "; ".join(labels[:_SHOWN]) + (" …" if len(labels) > _SHOWN else "")
+    raise SynthError(f"{where}: {count} {asked}; a cell is of one (there are: {shown})")
 
 
 def judged(
@@ -102,15 +95,16 @@ def judged(
         ``repetitions`` that all cells have, ``left_out``, those that only some have; ``weakest``,
         the text of the comparison that holds least, and its ``difference``; ``comparisons``, all.
     """
-    found = {cell: _group(cell, claim, by, names, groups) for cell in _cells(claim.chain)}
-    columns = {cell: group.values[cell.name] for cell, group in found.items()}
-    # A group lists its repetitions in order: sums must not depend on the order of files.
-    seen = dict.fromkeys(r for group in found.values() for r in group.repetitions)
-    shared = [one for one in seen if all(one in column for column in columns.values())]
+    columns = {
+        cell: _group(cell, claim, by, names, groups).values[cell.name]
+        for cell in _cells(claim.chain)
+    }
+    some = {one for column in columns.values() for one in column}
+    shared = [one for one in some if all(one in column for column in columns.values())]
+    # In order: sums must not depend on that of the files.
     shared.sort(key=lambda one: [*map(natural.order, one)])
     if not columns:
         shared = [()]  # numbers alone: the same in any repetition
-    some = {one for column in columns.values() for one in column}
     comparisons = [_compared(comparison, columns, shared) for comparison in claim.chain]
     weakest = min(comparisons, key=_strength)
     verdicts = {one["verdict"] for one in comparisons}

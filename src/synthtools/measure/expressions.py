@@ -5,18 +5,32 @@ sum      product (("+" | "-") product)*
 product  factor (("*" | "/") factor)*
 factor   "-" factor | number | "(" sum ")" | function "(" sum ("," sum)* ")" | cell
 cell     name ("[" field "=" value ("," field "=" value)* "]")?
+
+A parser of its own rather than Python's: cells are not Python, and an error tells the character.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from synthtools.errors import UsageError
 from synthtools.records.field_paths import conditions, unquoted
 
+_LEVELS = (("+", "-"), ("*", "/"))
+_OPERATIONS: dict[str, Callable[..., float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "negative": operator.neg,
+    "mean": lambda *parts: math.fsum(part / len(parts) for part in parts),
+    "min": lambda *parts: min(parts),
+    "max": lambda *parts: max(parts),
+    "log": math.log,
+}
 FUNCTIONS = ("mean", "min", "max", "log")
 COMPARISONS = ("<=", ">=", "<", ">")
 # Expressions in parentheses within each other [ours]: more is no claim that anyone reads.
@@ -27,13 +41,8 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?!\w))"
     r'|(?P<name>[^\W\d]\w*)|"(?P<quoted>(?:[^"\\]|\\.)*+)"'
     r'|(?P<where>\[(?:"(?:[^"\\]|\\.)*+"|[^\]"])*+\])'
-    r"|(?P<sign><=|>=|[-−<>+*/(),=±%]))"
+    r"|(?P<sign><=|>=|[-−<>+*/(),=±%])|(?P<end>\Z))"
 )
-
-
-@dataclass(frozen=True)
-class Number:
-    value: float
 
 
 @dataclass(frozen=True)
@@ -53,13 +62,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Operation:
-    """``+ - * /`` of two, ``negative`` of one, or a function of any number."""
+    """One of ``_OPERATIONS`` and what it is of."""
 
     name: str
     parts: tuple[Node, ...]
 
 
-Node = Number | Cell | Operation
+Node = float | Cell | Operation
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Comparison:
     """``left sign right``; ``text`` as it was written.
 
     Attributes:
-        tolerance: of ``=``, how far left may lie from right.
+        tolerance: of ``=``, how far left may be from right.
     """
 
     left: Node
@@ -81,89 +90,79 @@ class Undefined(Exception):  # noqa: N818 (of one repetition; others may have a 
     """An expression has no value for these numbers; the message says why."""
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
 def parse(text: str) -> list[Comparison]:
     """The comparisons of a chain, ``a < b < c`` as a < b and b < c.
 
     Raises:
-        UsageError: it is no such chain; the message tells the character.
+        ValueError: the message tells the character, what was expected there, and what stands there.
     """
     return _Parser(text).chain()
 
 
 class _Parser:
-    """Recursive descent, one method a rule of the grammar."""
+    """Recursive descent over the tokens: (kind, text, start, end)."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = list(self._split())
-        self._at = 0
-        self._depth = 0
+        self._tokens: list[tuple[str, str, int, int]] = []
+        self._at = self._depth = 0
+        end = 0
+        while not self._tokens or self._tokens[-1][0] != "end":
+            match = _TOKEN.match(text, end)
+            if match is None:
+                start = end + len(text[end:]) - len(text[end:].lstrip())
+                raise self._error("a number, a name or a sign", start)
+            kind = str(match.lastgroup)
+            token = match[kind].replace("−", "-") if kind == "sign" else match[kind]
+            start = end if kind == "end" else match.start(kind) - (kind == "quoted")
+            self._tokens.append((kind, token, start, end := match.end()))
         if len(self._tokens) > _LONGEST:
-            at = self._tokens[_LONGEST].start
-            raise self._error(at, f"its end: at most {_LONGEST} names, numbers and signs")
+            most = f"its end: at most {_LONGEST} names, numbers and signs"
+            raise self._error(most, self._tokens[_LONGEST][2])
 
-    def _split(self) -> Iterator[_Token]:
-        at = 0
-        while at < len(self._text.rstrip()):
-            found = _TOKEN.match(self._text, at)
-            if found is None:
-                at += len(self._text[at:]) - len(self._text[at:].lstrip())
-                raise self._error(at, "a number, a name or a sign")
-            kind = str(found.lastgroup)
-            text = found[kind].replace("−", "-") if kind == "sign" else found[kind]
-            yield _Token(kind, text, found.start(kind) - (kind == "quoted"), found.end())
-            at = found.end()
-        yield _Token("end", "", at, at)
-
-    def _error(self, at: int, expected: str) -> UsageError:
+    def _error(self, expected: str, at: int | None = None) -> ValueError:
+        at = self._start if at is None else at
         rest = self._text[at : at + 20].rstrip()
         here = f"found {rest!r}" if rest else "it ends"
-        return UsageError(
-            f"--claim: character {at + 1} of {self._text!r}: expected {expected}, {here}"
-        )
+        return ValueError(f"character {at + 1}: expected {expected}, {here}")
 
     @property
-    def _next(self) -> _Token:
-        return self._tokens[self._at]
+    def _start(self) -> int:
+        return self._tokens[self._at][2]
+
+    def _since(self, start: int) -> str:
+        return self._text[start : self._tokens[self._at - 1][3]]
 
     def _take(self, *signs: str) -> str | None:
         """The next token if it is one of these signs."""
-        token = self._next
-        if token.kind != "sign" or token.text not in signs:
+        kind, text, _, _ = self._tokens[self._at]
+        if kind != "sign" or text not in signs:
             return None
         self._at += 1
-        return token.text
+        return text
 
     def _need(self, sign: str) -> None:
         if self._take(sign) is None:
-            raise self._error(self._next.start, repr(sign))
+            raise self._error(repr(sign))
+
+    def _end(self, expected: str) -> None:
+        if self._tokens[self._at][0] != "end":
+            raise self._error(expected)
 
     def chain(self) -> list[Comparison]:
-        starts = [self._next.start]
-        nodes = [self._sum()]
+        start, left = self._start, self._sum()
         if self._take("="):
-            return [self._known(starts[0], nodes[0])]
-        signs = []
-        ends = [self._tokens[self._at - 1].end]
-        while (sign := self._take(*COMPARISONS)) is not None:
-            signs.append(sign)
-            starts.append(self._next.start)
-            nodes.append(self._sum())
-            ends.append(self._tokens[self._at - 1].end)
-        if self._next.kind != "end" or not signs:
-            raise self._error(self._next.start, "a comparison (<, >, <=, >= or =)")
-        return [
-            Comparison(nodes[i], sign, nodes[i + 1], self._text[starts[i] : ends[i + 1]])
-            for i, sign in enumerate(signs)
-        ]
+            return [self._known(start, left)]
+        chain = []
+        while sign := self._take(*COMPARISONS):
+            middle, right = self._start, self._sum()
+            chain.append(Comparison(left, sign, right, self._since(start)))
+            start, left = middle, right
+        expected = "a comparison (<, >, <=, >= or =)"
+        self._end(expected)
+        if not chain:
+            raise self._error(expected)
+        return chain
 
     def _known(self, start: int, left: Node) -> Comparison:
         """What stands behind ``left =``: a known value, and how far off left may be."""
@@ -172,72 +171,60 @@ class _Parser:
         tolerance = self._sum()
         if self._take("%"):
             size = Operation("max", (right, Operation("negative", (right,))))
-            tolerance = Operation("*", (Operation("/", (tolerance, Number(100))), size))
-        if self._next.kind != "end":
-            raise self._error(self._next.start, "its end")
-        text = self._text[start : self._tokens[self._at - 1].end]
-        return Comparison(left, "=", right, text, tolerance)
+            tolerance = Operation("*", (Operation("/", (tolerance, 100.0)), size))
+        self._end("its end")
+        return Comparison(left, "=", right, self._since(start), tolerance)
 
-    def _sum(self) -> Node:
-        return self._row(self._product, "+", "-")
-
-    def _product(self) -> Node:
-        return self._row(self._factor, "*", "/")
-
-    def _row(self, part: Callable[[], Node], *signs: str) -> Node:
-        found = part()
-        while (sign := self._take(*signs)) is not None:
-            found = Operation(sign, (found, part()))
-        return found
+    def _sum(self, level: int = 0) -> Node:
+        if level == len(_LEVELS):
+            return self._factor()
+        node = self._sum(level + 1)
+        while sign := self._take(*_LEVELS[level]):
+            node = Operation(sign, (node, self._sum(level + 1)))
+        return node
 
     def _factor(self) -> Node:
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise self._error(self._next.start, f"at most {_DEEPEST} levels of parentheses")
-        try:
-            return self._one()
-        finally:
-            self._depth -= 1
-
-    def _one(self) -> Node:
+            raise self._error(f"at most {_DEEPEST} levels of parentheses")
         if self._take("-"):
-            return Operation("negative", (self._factor(),))
-        if self._take("("):
-            found = self._sum()
+            node: Node = Operation("negative", (self._factor(),))
+        elif self._take("("):
+            node = self._sum()
             self._need(")")
-            return found
-        token = self._next
-        if token.kind == "number":
-            self._at += 1
-            return Number(float(token.text))
-        if token.kind not in ("name", "quoted"):
-            raise self._error(token.start, "a number, a name or '('")
-        self._at += 1
-        if token.kind == "name" and self._take("("):
-            return self._function(token)
-        return self._cell(token)
+        else:
+            node = self._named()
+        self._depth -= 1
+        return node
 
-    def _function(self, name: _Token) -> Node:
-        if name.text not in FUNCTIONS:
-            raise self._error(name.start, f"a function ({', '.join(FUNCTIONS)})")
+    def _named(self) -> Node:
+        kind, text, start, _ = self._tokens[self._at]
+        if kind not in ("number", "name", "quoted"):
+            raise self._error("a number, a name or '('")
+        self._at += 1
+        if kind == "number":
+            return float(text)
+        if kind == "name" and self._take("("):
+            return self._function(text, start)
+        name, where = unquoted(text) if kind == "quoted" else text, ()
+        kind, text, _, _ = self._tokens[self._at]
+        if kind == "where":
+            where = conditions(text[1:-1])
+            if where is None:
+                raise self._error("[field=value, …]")
+            self._at += 1
+        return Cell(name, where, start + 1)
+
+    def _function(self, name: str, start: int) -> Node:
+        if name not in FUNCTIONS:
+            raise self._error(f"a function ({', '.join(FUNCTIONS)})", start)
         parts = [self._sum()]
         while self._take(","):
             parts.append(self._sum())
-        if name.text == "log" and len(parts) > 1:
-            raise self._error(name.start, "log of one number")
+        if name == "log" and len(parts) > 1:
+            raise self._error("log of one number", start)
         self._need(")")
-        return Operation(name.text, tuple(parts))
-
-    def _cell(self, token: _Token) -> Node:
-        name = unquoted(token.text) if token.kind == "quoted" else token.text
-        where = self._next
-        if where.kind != "where":
-            return Cell(name, (), token.start + 1)
-        found = conditions(where.text[1:-1])
-        if found is None:
-            raise self._error(where.start, "[field=value, …]")
-        self._at += 1
-        return Cell(name, found, token.start + 1)
+        return Operation(name, tuple(parts))
 
 
 def cells(node: Node) -> Iterator[Cell]:
@@ -255,30 +242,18 @@ def value(node: Node, lookup: Callable[[Cell], float]) -> float:
     Raises:
         Undefined: a division by zero, a logarithm of what is not above 0, or no finite number.
     """
-    if isinstance(node, Number):
-        return node.value
     if isinstance(node, Cell):
         return lookup(node)
-    found = _applied(node.name, [value(part, lookup) for part in node.parts])
-    if not math.isfinite(found):
+    if not isinstance(node, Operation):
+        return node
+    parts = [value(part, lookup) for part in node.parts]
+    try:
+        result = _OPERATIONS[node.name](*parts)
+    except ZeroDivisionError:
+        raise Undefined("a division by zero") from None
+    except ValueError:
+        log = node.name == "log"
+        raise Undefined(f"log of {parts[0]:g}" if log else "a number too large") from None
+    if not math.isfinite(result):
         raise Undefined("a number too large")
-    return found
-
-
-def _applied(name: str, parts: list[float]) -> float:
-    if name in ("+", "-", "*", "/"):
-        left, right = parts
-        if name == "/":
-            if right == 0:
-                raise Undefined("a division by zero")
-            return left / right
-        return left + right if name == "+" else left - right if name == "-" else left * right
-    if name == "negative":
-        return -parts[0]
-    if name == "log":
-        if parts[0] <= 0:
-            raise Undefined(f"log of {parts[0]:g}")
-        return math.log(parts[0])
-    if name == "mean":
-        return math.fsum(part / len(parts) for part in parts)
-    return min(parts) if name == "min" else max(parts)
+    return result

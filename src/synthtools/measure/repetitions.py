@@ -91,14 +91,13 @@ def grouped(
 
 
 def _twice(one: Row, other: Row, by: Sequence[str], over: Sequence[str]) -> SynthError:
-    aside = {*by, *over}
-    differ = [n for n in {**one.fields, **other.fields} if n not in aside]
-    told = [f"({label({n: row.fields.get(n) for n in differ})})" for row in (one, other)]
+    differ = [name for name in {**one.fields, **other.fields} if name not in (*by, *over)]
+    rows = [f"({label({n: row.fields.get(n) for n in differ})})" for row in (one, other)]
     same = label({name: one.fields.get(name) for name in (*by, *over)})
-    apart = f" {' and '.join(told)}; name the field that parts them in --by or --over"
+    which = f" {' and '.join(rows)}" if differ else ""
     return SynthError(
-        f"two rows are the same repetition: {same}"
-        + (apart if differ else "; --over FIELD names what parts them")
+        f"two rows are the same repetition: {same}{which}; the table is by, or over, a field that "
+        "parts them"
     )
 
 

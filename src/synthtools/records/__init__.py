@@ -5,6 +5,7 @@ the tools in batches that keep what they were read from, so that a record which 
 leaves as the very bytes it came in as, and an added field touches no other.
 
 - ``inputs``: what the user named (files, directories, stdin) → shards, recognised by content
+- ``file_patterns``: files by a pattern with names in braces
 - ``compression``: gzip and zstd as bounded streams that notice truncation
 - ``reading``: shards → batches, with bad records told or set aside
 - ``batch``: the batch, its two forms (JSON lines, Arrow rows), fields added to it

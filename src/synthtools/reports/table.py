@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from synthtools.errors import SynthError, UsageError
 from synthtools.measure.repetitions import estimate, label
 from synthtools.records import natural
+from synthtools.reports.document import encoded
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, ends, named
 
 # Means have no more digits than that, half-widths two [ours].
@@ -186,6 +188,39 @@ def _word(text: str) -> str:
     for sign in "\\|<*":
         text = text.replace(sign, f"\\{sign}")
     return text
+
+
+def replaced(content: bytes, section: str, text: str, name: str) -> bytes:
+    """A file with other text between the lines ``<!-- section -->`` and ``<!-- /section -->``.
+
+    Args:
+        name: of the file, for errors.
+
+    Raises:
+        UsageError: no such lines can be.
+        SynthError: a line is missing, stands there twice, or they stand the wrong way round.
+    """
+    if not section or "\n" in section or "--" in section or section.startswith("/"):
+        raise UsageError(f"section {section}: a name in one line, without -- and no / first")
+    parts = content.splitlines(keepends=True)
+    places = []
+    for mark in (f"<!-- {section} -->", f"<!-- /{section} -->"):
+        lines = [at for at, line in enumerate(parts) if line.strip() == encoded(mark)]
+        if len(lines) != 1:
+            how = "no line" if not lines else f"{len(lines)} lines"
+            raise SynthError(
+                f"{name}: {how} {mark}; the section goes between the lines <!-- {section} --> and "
+                f"<!-- /{section} -->, each once"
+            )
+        places += lines
+    start, end = places
+    if end < start:
+        raise SynthError(f"{name}: <!-- /{section} --> stands before <!-- {section} -->")
+    ending = b"\r\n" if parts[start].endswith(b"\r\n") else b"\n"
+    # An empty line on each side: Markdown takes no table from the line below a comment.
+    inner = ["", *text.splitlines(), ""]
+    middle = b"".join(encoded(line) + ending for line in inner)
+    return b"".join(parts[: start + 1]) + middle + b"".join(parts[end:])
 
 
 _NOTHING = {"mean": None, "low": None, "high": None}

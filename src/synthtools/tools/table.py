@@ -1,13 +1,67 @@
-"""``synth table``: numbers out of many reports as one table, with a verdict on each claim."""
+"""Numbers out of many reports as one table: means over seeds, and verdicts on claims.
+
+Rows of equal fields are joined, whichever pattern they come from: the report of a training and
+that of its evaluation are one row. Each group has the mean, the sample standard deviation and
+Student's 95 % interval of the mean over its repetitions [ours].
+
+A claim is computed for each repetition by itself, over those that have all of its cells. Each
+comparison has a difference in the claimed direction, with its 95 % interval. Verdicts: reproduced,
+the interval lies above 0 (of <= and >= it may touch 0); contradicted, it lies below 0; not at this
+scale, it holds 0, or one repetition has no interval. A chain is reproduced if each of its
+comparisons is, contradicted if any is. A known value (x = 10 ± 5 %) is tested as it stands:
+reproduced where the mean lies within the tolerance and the interval holds the value (or lies within
+the tolerance as a whole), contradicted where neither is so. Where a difference is the same in every
+repetition, which of a coarse measure is no certainty, the verdict says so. Verdicts are not
+corrected for the number of claims [ours].
+
+\b
+Examples:
+  synth table 'runs/{share}-{seed}.json' --take ppl=valid.human --over seed
+  synth table 'runs/{share}-{seed}.json' --take ppl=valid.human \\
+    --claim 'Synthetic text hurts: ppl[share=0] < ppl[share=100]' | jq -r '.claims[].verdict'
+  synth table 'runs/{method}-{seed}.json' 'eval/{method}-{seed}.json' --take ppl=valid.human \\
+    --take ece=suites.arc_easy.figures.ece --rows runs.parquet --markdown README.md --section runs
+  synth table runs.parquet --by method --columns ece
+
+Memory: one report at a time, and the values taken. At most 100,000 files, and 1,000,000 rows of
+records, at some 2 KB each [ours].
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+from synthtools.cli.options import ARGUMENTS, Picture, Report
 from synthtools.cli.parameters import operand, option
+from synthtools.errors import OutputExistsError, SynthError, UsageError
+
+if TYPE_CHECKING:
+    from synthtools.measure.claims import Claim
+    from synthtools.measure.repetitions import Row
+    from synthtools.reports.rows import Take
+
+_REPETITION = "seed"
 
 
-def table(
+def _take(text: str) -> Take:
+    from synthtools.reports.rows import Take
+
+    return Take.of(text)
+
+
+def _claim(text: str) -> Claim:
+    from synthtools.measure.claims import parse
+
+    return parse(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Picture, Report):
+    """Options of ``synth table``."""
+
     files: Annotated[
         list[str] | None,
         operand(
@@ -17,57 +71,57 @@ def table(
             "plain decimals of one writing: 1e5 may be a commit) or by name; records (JSONL, Parquet, "
             "Arrow), one a row. - is stdin.",
         ),
-    ] = None,
+    ] = None
     take: Annotated[
-        list[str] | None,
+        list[Any] | None,
         option(
             "--take",
             metavar="NAME=PATH",
+            parse=_take,
             help="A number of each report, under a name: a.b.c, names of odd characters in quotes "
             '(a."b.c"), [0] and [-1] in lists, [name=value] for the object of a list. PATH@FILE takes it '
             "out of files of that name alone (ppl=perplexity@*-human.json). Repeatable. "
             "Default: of records, all fields that hold numbers.",
-            show_default=False,
         ),
-    ] = None,
+    ] = None
     by: Annotated[
-        str | None,
+        list[str] | None,
         option(
             "--by",
             metavar="FIELD,…",
+            commas=True,
             help="The rows of the table (default: all fields that are neither taken nor --over).",
-            show_default=False,
         ),
-    ] = None,
+    ] = None
     over: Annotated[
-        str | None,
+        list[str] | None,
         option(
             "--over",
             metavar="FIELD,…",
+            commas=True,
             help="Repetitions to average over (default: seed, where rows have it).",
-            show_default=False,
         ),
-    ] = None,
+    ] = None
     claim: Annotated[
-        list[str] | None,
+        list[Any] | None,
         option(
             "--claim",
             metavar="'TEXT: EXPRESSION'",
+            parse=_claim,
             help="Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with "
             "+ - * / ( ), numbers, mean, min, max and log, or that a cell has a known value, "
             "x = 10 ± 5 % [ours]. Repeatable.",
-            show_default=False,
         ),
-    ] = None,
+    ] = None
     columns: Annotated[
-        str | None,
+        list[str] | None,
         option(
             "--columns",
             metavar="NAME,…",
+            commas=True,
             help="Values that the table shows at a terminal and in Markdown (default: all).",
-            show_default=False,
         ),
-    ] = None,
+    ] = None
     pivot: Annotated[
         str | None,
         option(
@@ -75,7 +129,7 @@ def table(
             metavar="FIELD",
             help="Show the values of a field of --by beside each other, a column each.",
         ),
-    ] = None,
+    ] = None
     rows: Annotated[
         str | None,
         option(
@@ -83,11 +137,11 @@ def table(
             metavar="FILE",
             help="Write the joined rows as records too; the suffix decides the format.",
         ),
-    ] = None,
+    ] = None
     markdown: Annotated[
         str | None,
         option("--markdown", metavar="FILE", help="Write the tables as Markdown too."),
-    ] = None,
+    ] = None
     section: Annotated[
         str | None,
         option(
@@ -96,67 +150,157 @@ def table(
             help="With --markdown: replace what stands in that file between the lines <!-- NAME --> "
             "and <!-- /NAME -->.",
         ),
-    ] = None,
+    ] = None
     force: Annotated[
-        bool, option("--force", help="Replace files of --rows and --markdown that are there.")
-    ] = False,
-    report: Annotated[
-        str | None, option("--report", metavar="FILE", help="Write the report to this file too.")
-    ] = None,
-    plot: Annotated[
-        str | None,
-        option(
-            "--plot",
-            metavar="FILE",
-            help="Draw the values against the first field of --by that holds numbers, as PNG or SVG "
-            "(needs [plot]).",
-        ),
-    ] = None,
-    json_output: Annotated[
-        bool, option("--json", help="Print the report as JSON at a terminal too.")
-    ] = False,
-) -> None:
-    """Numbers out of many reports as one table: means over seeds, and verdicts on claims.
+        bool, option("--force", help="Overwrite existing files of --rows and --markdown.")
+    ] = False
 
-    Rows of equal fields are joined, whichever pattern they come from: the report of a training and
-    that of its evaluation are one row. Each group has the mean, the sample standard deviation and
-    Student's 95 % interval of the mean over its repetitions [ours].
+    def check(self) -> None:
+        super().check()
+        files = self.files or []
+        if not files:
+            raise UsageError(
+                "name reports: synth table 'runs/{share}-{seed}.json' --take NAME=PATH"
+            )
+        if files.count("-") > 1:
+            raise UsageError("stdin (-) can be read only once")
+        names = [take.name for take in self.take or ()]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"--take {name}=…: is given twice; take another name")
+        if self.markdown is None and self.section is not None:
+            raise UsageError("--section names a part of the file of --markdown: give that too")
+        if self.markdown is not None and self.section is not None:
+            self.replaced("")
+        elif self.markdown is not None and not self.force and Path(self.markdown).is_file():
+            raise OutputExistsError(f"{self.markdown}: already there; --force replaces it")
 
-    A claim is computed for each repetition by itself, over those that have all of its cells. Each
-    comparison has a difference in the claimed direction, with its 95 % interval. Verdicts: reproduced,
-    the interval lies above 0 (of <= and >= it may touch 0); contradicted, it lies below 0; not at this
-    scale, it holds 0, or one repetition has no interval. A chain is reproduced if each of its
-    comparisons is, contradicted if any is. A known value (x = 10 ± 5 %) is tested as it stands: reproduced
-    where the mean lies within the tolerance and the interval holds the value (or lies within the tolerance
-    as a whole), contradicted where neither is so. Where a difference is the same in every repetition, which of
-    a coarse measure is no certainty, the verdict says so. Verdicts are not corrected for the number of claims [ours].
+    def replaced(self, text: str) -> bytes:
+        """The file of --markdown with this text as its section."""
+        from synthtools.reports.table import replaced
 
-    \b
-    Examples:
-      synth table 'runs/{share}-{seed}.json' --take ppl=valid.human --over seed
-      synth table 'runs/{share}-{seed}.json' --take ppl=valid.human \\
-        --claim 'Synthetic text hurts: ppl[share=0] < ppl[share=100]' | jq -r '.claims[].verdict'
-      synth table 'runs/{method}-{seed}.json' 'eval/{method}-{seed}.json' --take ppl=valid.human \\
-        --take ece=suites.arc_easy.figures.ece --rows runs.parquet --markdown README.md --section runs
-      synth table runs.parquet --by method --columns ece
+        assert self.markdown is not None and self.section is not None
+        try:
+            content = Path(self.markdown).read_bytes()
+        except OSError as error:
+            place = f"{self.markdown}: --section replaces a part of it"
+            raise SynthError(f"{place}: {error.strerror}") from error
+        return replaced(content, self.section, text, self.markdown)
 
-    Memory: one report at a time, and the values taken. At most 100,000 files, and 1,000,000 rows of
-    records, at some 2 KB each [ours].
-    """
-    from synthtools.cli.tabulating import Tabulating, run_table
 
-    options = Tabulating(
-        take=tuple(take or ()),
-        by=by,
-        over=over,
-        claims=tuple(claim or ()),
-        columns=columns,
-        pivot=pivot,
-        rows=rows,
-        markdown=markdown,
-        section=section,
-        report=report,
-        plot=plot,
-        force=force,
+def run(options: Options) -> dict[str, Any]:
+    """Reads, groups, judges and writes."""
+    from synthtools.measure.claims import judged
+    from synthtools.measure.repetitions import grouped, table
+    from synthtools.reports import document
+    from synthtools.reports.rows import Rows
+
+    start = time.monotonic()
+    takes = options.take or []
+    by, over = _names(options.by), _names(options.over)
+    joined = Rows(takes, by, [_REPETITION] if over is None else over)
+    rows = joined.read(options.files or [])
+    names = [take.name for take in takes] or _values(rows)
+    by, over = _fields(rows, by, over)
+    columns = names if options.columns is None else _names(options.columns) or []
+    _known("--columns", columns, names, "no such value")
+    _known(
+        "--pivot", [] if options.pivot is None else [options.pivot], by, "the table is not by it"
     )
-    run_table(list(files or []), options, json_output)
+    if not names:
+        raise SynthError("no field of these records holds numbers; there is nothing to average")
+    groups = grouped(rows, by, over, names)
+    inputs = [
+        {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()} for s in joined.shards
+    ]
+    counts = {"files": len(joined.shards), "rows": len(rows), "groups": len(groups)}
+    report = {
+        "kind": "table",
+        "by": by,
+        "over": over,
+        "names": names,
+        "columns": columns,
+        "pivot": options.pivot,
+        "rows": [_tidy(row, [*by, *over], names) for row in rows],
+        "groups": table(groups),
+        "claims": [judged(claim, by, names, groups) for claim in options.claim or ()],
+    }
+    seconds = time.monotonic() - start
+    report["made_by"] = document.made_by("table", ARGUMENTS.get({}), inputs, counts, seconds)
+    _write(report, options, joined.shards)
+    return report
+
+
+def _names(given: list[str] | None) -> list[str] | None:
+    return None if given is None else [name for name in dict.fromkeys(given) if name]
+
+
+def _known(option: str, wanted: list[str], names: list[str], otherwise: str) -> None:
+    """Raises UsageError where a name is not among those."""
+    from synthtools.measure.similar_names import near
+
+    for name in wanted:
+        if name not in names:
+            raise UsageError(f"{option} {name}: {otherwise}{near(name, names)}")
+
+
+def _values(rows: list[Row]) -> list[str]:
+    """Takes those fields of records that hold numbers alone as values; returns their names.
+
+    A field of nothing but nulls is one too: it is how a value that no report had comes back.
+    """
+    names = dict.fromkeys(name for row in rows for name in row.others)
+    kinds = {name: {type(row.others.get(name)) for row in rows} - {type(None)} for name in names}
+    numbers = [name for name, types in kinds.items() if types <= {int, float, bool}]
+    for row in rows:
+        for name in numbers:
+            value = row.others.pop(name, None)
+            row.values[name] = int(value) if isinstance(value, bool) else value
+    return numbers
+
+
+def _fields(
+    rows: list[Row], by: list[str] | None, over: list[str] | None
+) -> tuple[list[str], list[str]]:
+    """The fields that the table is by, and those that are repeated over, as the rows have them."""
+    from synthtools.measure.similar_names import near
+
+    fields = list(dict.fromkeys(name for row in rows for name in row.fields))
+    if over is None:
+        over = [_REPETITION] if _REPETITION in fields and _REPETITION not in (by or ()) else []
+    for flag, named in (("--by", by or []), ("--over", over)):
+        for name in named:
+            if name not in fields:
+                raise SynthError(f"{flag} {name}: no row has this field{near(name, fields)}")
+    for name in over:
+        if name in (by or ()):
+            raise UsageError(f"--over {name}: the table is by this field")
+    return [name for name in fields if name not in over] if by is None else by, over
+
+
+def _tidy(row: Row, first: list[str], names: list[str]) -> dict[str, Any]:
+    """A row as a record: fields, values as they were, and what came along."""
+    fields = {name: row.fields.get(name) for name in (*first, *row.fields)}
+    return {**fields, **{name: row.values.get(name) for name in names}, **row.others}
+
+
+def _write(report: dict[str, Any], options: Options, inputs: list[Any]) -> None:
+    """Rows and Markdown, each whole or not at all."""
+    from synthtools.evaluate.samples import SampleFile
+    from synthtools.records.files import write_whole
+    from synthtools.records.overlap import refuse_input_as_output
+    from synthtools.reports.document import encoded
+    from synthtools.reports.table import markdown
+
+    for name in (options.markdown, options.report):
+        if name is not None:
+            refuse_input_as_output(inputs, name)
+    if options.rows is not None:
+        with SampleFile(options.rows, options.force, inputs) as file:
+            file.keep(report["rows"])
+    if options.markdown is not None:
+        text = markdown(report)
+        if options.section is None:
+            write_whole(Path(options.markdown), encoded(text), options.force)
+        else:
+            write_whole(Path(options.markdown), options.replaced(text), True)

@@ -67,11 +67,10 @@ def found_by(pattern: str) -> list[Match]:
     names = names_of(pattern)
     if "://" in pattern:
         raise UsageError(f"{pattern}: patterns are of files here; name URLs one by one")
-    whole = re.compile(_expression(pattern, {}), re.DOTALL)
+    whole = _expression(pattern)
     paths = []
     for path in _walk(pattern.split("/"), ""):
-        match = whole.fullmatch(path)
-        if match is not None:
+        if match := whole.fullmatch(path):
             paths.append((path, match.groupdict()))
         if len(paths) > MOST:
             raise SynthError(f"{pattern}: fits more than {MOST:,} files; take fewer at once")
@@ -85,18 +84,19 @@ def found_by(pattern: str) -> list[Match]:
     return sorted(matches, key=lambda m: ([natural.order(v) for v in m.fields.values()], m.path))
 
 
-def _expression(text: str, seen: dict[str, None]) -> str:
-    """A part of a pattern as a regular expression; a name that was seen is the same again."""
-    pieces, at = [], 0
-    for match in _NAME.finditer(text):
-        name = match[1]
-        # Names in their order, so that of several ways the first name is the shortest.
-        again = name in seen
-        pieces += [re.escape(text[at : match.start()])]
-        pieces += [f"(?P={name})" if again else f"(?P<{name}>[^/]+?)"]
-        seen[name] = None
-        at = match.end()
-    return "".join(pieces) + re.escape(text[at:])
+def _expression(text: str) -> re.Pattern[str]:
+    """A pattern or a part of one; a name that comes again is the same again."""
+    seen: set[str] = set()
+
+    def group(name: str) -> str:
+        if name in seen:
+            return f"(?P={name})"
+        seen.add(name)
+        return f"(?P<{name}>[^/]+?)"  # of several ways to fit, the first name is the shortest
+
+    parts = _NAME.split(text)  # names stand at odd places
+    pieces = [group(part) if at % 2 else re.escape(part) for at, part in enumerate(parts)]
+    return re.compile("".join(pieces), re.DOTALL)
 
 
 def _walk(parts: list[str], before: str) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _walk(parts: list[str], before: str) -> Iterator[str]:
         elif os.path.lexists(path) and not os.path.isdir(path):
             yield path
         return
-    fits = re.compile(_expression(part, {}), re.DOTALL)
+    fits = _expression(part)
     try:
         with os.scandir(before or ".") as entries:
             found = sorted((entry.name, entry.is_dir()) for entry in entries)

@@ -1,0 +1,241 @@
+"""Numbers out of reports and records as rows, joined where they are of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from synthtools.errors import SynthError, UsageError
+from synthtools.measure import value_paths
+from synthtools.measure.repetitions import Row, label
+from synthtools.measure.similar_names import near
+from synthtools.records import natural
+from synthtools.records.batch import MISSING
+from synthtools.records.field_paths import Absent, Step, parse, value_of
+from synthtools.records.file_patterns import MOST, found_by, is_pattern
+from synthtools.records.inputs import Shard, find_shards, open_shard, rereadable
+from synthtools.records.jsonl import parse_object, parse_value, parse_values
+from synthtools.records.reading import read
+from synthtools.records.rejects import Rejects
+from synthtools.reports import document
+
+# Rows of records in one call [ours].
+_MOST_ROWS = 1_000_000
+# Paths of one report that an error looks through for near ones.
+_MOST_PATHS = 20_000
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Take:
+    """A number to take out of each report.
+
+    Attributes:
+        text: as it was given: NAME=PATH or NAME=PATH@FILE.
+        file: of which files, as a shell's pattern of the whole path.
+    """
+
+    text: str
+    name: str
+    path: str
+    steps: tuple[Step, ...]
+    file: str
+
+    @classmethod
+    def of(cls, text: str) -> Take:
+        """Raises ValueError, of a path UsageError."""
+        name, equals, path = (part.strip() for part in text.partition("="))
+        if not equals or not name.isidentifier():
+            raise ValueError("write NAME=PATH, the name of letters, digits and _ alone")
+        bare, at, file = path.rpartition("@")
+        if not at or set(file) & set('"[]'):  # a part of a name in quotes
+            bare, file = path, "*"
+        return cls(f"{name}={path}", name, bare, parse(bare), file)
+
+
+@dataclass
+class Rows:
+    """Rows by what tells them apart.
+
+    Attributes:
+        by, over: the fields that tell rows of records apart where nothing is taken out of them.
+        shards: all that was read.
+    """
+
+    takes: Sequence[Take]
+    by: list[str] | None
+    over: list[str]
+    shards: list[Shard] = field(default_factory=list)
+    _rows: dict[Key, Row] = field(default_factory=dict)
+    # Where each value came from, by row.
+    _places: dict[Key, dict[str, str]] = field(default_factory=dict)
+    _met: set[Take] = field(default_factory=set)
+    _known: dict[str, None] = field(default_factory=dict)
+
+    def read(self, paths: Sequence[Any]) -> list[Row]:
+        """The rows of all that is named.
+
+        Args:
+            paths: of files and directories, patterns, and records of the calling program.
+
+        Raises:
+            UsageError: nothing is to be taken out of reports.
+            SynthError: something cannot be read, two rows contradict each other, or no report has
+                what is to be taken.
+        """
+        for path in paths:
+            seen: dict[Key, str] = {}
+            if isinstance(path, str) and is_pattern(path):
+                for match in found_by(path):
+                    self._add(find_shards([match.path]))
+                    self._report(document.load(match.path), match.fields, match.path, seen)
+            else:
+                self._plain(path, seen)
+        for take in self.takes:
+            if take not in self._met:
+                hint = near(take.path, list(self._known))
+                raise SynthError(f"take {take.text}: no report has this path{hint}")
+        if not self._rows:
+            raise SynthError(f"{', '.join(map(str, paths))}: holds no records")
+        return list(self._rows.values())
+
+    def _add(self, shards: list[Shard]) -> None:
+        self.shards += shards
+        if len(self.shards) > MOST:
+            raise SynthError(f"more than {MOST:,} files; take fewer at once")
+
+    def _plain(self, path: Any, seen: dict[Key, str]) -> None:
+        shards = find_shards([path])
+        self._add(shards)
+        if len(shards) > 1:
+            self._records(read(shards, Rejects()), seen)
+            return
+        with rereadable(shards[0]) as shard:
+            report = _as_report(shard)
+            if report is None:
+                self._records(read([shard], Rejects()), seen)
+            else:
+                self._report(report, {}, shard.name, seen)
+
+    def _report(
+        self, report: dict[str, Any], fields: dict[str, Any], name: str, seen: dict[Key, str]
+    ) -> None:
+        if not self.takes:
+            raise UsageError(f"{name} is a report: say what to take out of it, NAME=PATH")
+        self._join(self._taken(report, fields, name, name, not seen), name, seen)
+
+    def _records(self, batches: Iterator[Any], seen: dict[Key, str]) -> None:
+        roots = {take.steps[0] for take in self.takes}
+        for batch in batches:
+            lines = parse_values(batch.json_lines())
+            for number, record in zip(batch.numbers.tolist(), lines, strict=True):
+                name = f"{batch.source}:{number}"
+                if self.takes:
+                    fields = {
+                        key: value
+                        for key, value in record.items()
+                        if key not in roots and not isinstance(value, dict | list)
+                    }
+                    first = not self._rows
+                    row = self._taken(record, fields, name, batch.source, first)
+                else:
+                    row = self._as_it_is(record, name)
+                self._join(row, name, seen)
+
+    def _taken(
+        self, report: dict[str, Any], fields: dict[str, Any], name: str, file: str, first: bool
+    ) -> Row:
+        """A row of what a report or record has of the takes.
+
+        Args:
+            first: keep its paths, for errors.
+        """
+        if first:
+            self._known.update(dict.fromkeys(value_paths.known(report, _MOST_PATHS)))
+        row = Row(fields)
+        for take in self.takes:
+            if take.name in fields:
+                raise UsageError(
+                    f"take {take.name}: is a field of {name} or a name of its pattern too; take "
+                    "another name"
+                )
+            if fnmatchcase(file, take.file):
+                try:
+                    row.values[take.name] = value_paths.pick(report, take.steps)
+                except Absent:
+                    continue
+                except ValueError as error:
+                    raise SynthError(f"{name}: take {take.text} leads to {error}") from error
+                self._met.add(take)
+        return row
+
+    def _as_it_is(self, record: dict[str, Any], name: str) -> Row:
+        if self.by is None:
+            fields = ", ".join(list(record)[:20])
+            raise UsageError(f"{name}: say by which of its fields the table is: {fields}")
+        named = {key: value_of(record, key, MISSING) for key in (*self.by, *self.over)}
+        apart = {key: value for key, value in named.items() if value is not MISSING}
+        for key, value in apart.items():
+            if isinstance(value, dict | list):
+                raise SynthError(f"{name}: {key} is no text or number; tables are by such fields")
+        return Row(apart, others={k: value for k, value in record.items() if k not in apart})
+
+    def _join(self, row: Row, name: str, seen: dict[Key, str]) -> None:
+        """Puts a row beside those that are there, or into the one of the same fields.
+
+        Args:
+            seen: rows of the same argument, whose fields must differ.
+        """
+        key = tuple(sorted((one, natural.key(value)) for one, value in row.fields.items()))
+        if key in seen:
+            lacking = [one for one in self.by or () if one not in row.fields]
+            fields = list({**row.fields, **row.others})
+            hint = f"; there is no field {lacking[0]}{near(lacking[0], fields)}" if lacking else ""
+            raise SynthError(
+                f"{seen[key]} and {name}: both are {label(row.fields)}{hint}; the table is by, or "
+                "over, a field that parts them"
+            )
+        seen[key] = name
+        joined = self._rows.setdefault(key, Row(row.fields))
+        places = self._places.setdefault(key, {})
+        if len(self._rows) > _MOST_ROWS:
+            raise SynthError(f"more than {_MOST_ROWS:,} rows; take fewer at once")
+        for kept, new in ((joined.values, row.values), (joined.others, row.others)):
+            for one, value in new.items():
+                if kept.get(one) is None:
+                    kept[one], places[one] = value, name
+                elif value is not None and kept[one] != value:
+                    raise SynthError(
+                        f"{one} of {label(row.fields)} is {kept[one]} in {places[one]} and {value} "
+                        f"in {name}; take them under two names (NAME=PATH@FILE), or a name "
+                        "of the pattern must part them ({set})"
+                    )
+
+
+def _as_report(shard: Shard) -> dict[str, Any] | None:
+    """A file that is one report; None for records.
+
+    Raises:
+        SynthError: it is one JSON object that is neither, or cannot be read.
+    """
+    with open_shard(shard) as (kind, file, _):
+        if kind != "jsonl":
+            return None
+        try:
+            line = file.readline(document.LARGEST)
+            first = parse_object(line)
+        except ValueError:
+            # An object over several lines, if it is one.
+            data = line + file.read(document.LARGEST - len(line))
+            try:
+                whole = parse_value(data)
+            except ValueError:
+                return None
+            return document.of(data, shard.name) if isinstance(whole, dict) else None
+        except OSError as error:
+            raise SynthError(f"{shard.name}: cannot be read: {error.strerror or error}") from error
+        alone = not file.readline(document.LARGEST).strip()
+        return first if alone and {"kind", "made_by"} <= first.keys() else None
