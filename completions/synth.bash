@@ -131,31 +131,32 @@ _synth() {
             esac
             ;;
         train)
-            options="-o --output --arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --report --on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --plot --debug -h --help"
+            options="--arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --dry-run --on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                -o | --output | --cache | --tensorboard) value=dir ;;
-                --arch | --report | --rejects | --valid | --plot) value=file ;;
+                --arch | --rejects | --valid | --report | --plot) value=file ;;
                 --from | --tokenizer) value=dir words="builtin" ;;
-                --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden | --text-field | --messages-field | --prompt-field | --response-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb) value=word ;;
+                --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden | --text-field | --messages-field | --prompt-field | --response-field | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
                 --on-error) value=word words="fail skip" ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
                 --device) value=word words="auto cpu cuda" ;;
+                -o | --output | --cache | --tensorboard) value=dir ;;
             esac
             ;;
         unlearn)
-            options="--model --revision --forget --replay -o --output --method --weights --beta --margin --kl-direction --reference --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --report --on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --plot --seed -j --jobs --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge --checkpoint-every --keep --resume --force --save-dtype --cache --valid --valid-every --patience --tensorboard --wandb --dry-run --json --debug -h --help"
+            options="--model --revision --forget --replay --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --method --weights --beta --margin --kl-direction --reference --dry-run --on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
             case $prev in
                 --model | --reference) value=dir words="builtin" ;;
-                --revision | --method | --weights | --beta | --margin | --tokens | --epochs | --forget-share | --context | --forget-context | --until | --max-replay-rise | --norms-every | --compare-tokens | --text-field | --messages-field | --prompt-field | --response-field | --seed | -j | --jobs | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb) value=word ;;
-                --forget | --replay | --report | --rejects | --plot | --valid) value=file ;;
-                -o | --output | --cache | --tensorboard) value=dir ;;
+                --revision | --tokens | --epochs | --forget-share | --context | --forget-context | --until | --max-replay-rise | --norms-every | --compare-tokens | --weights | --beta | --margin | --text-field | --messages-field | --prompt-field | --response-field | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
+                --forget | --replay | --rejects | --valid | --report | --plot) value=file ;;
+                --method) value=word words="bounded ga graddiff kl npo simnpo wga refine" ;;
                 --kl-direction) value=word words="forward reverse" ;;
                 --on-error) value=word words="fail skip" ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
                 --device) value=word words="auto cpu cuda" ;;
+                -o | --output | --cache | --tensorboard) value=dir ;;
             esac
             ;;
         generate)

@@ -24,6 +24,7 @@ import typer
 from synthtools import FUNCTIONS, __version__
 from synthtools.api import parameters as function_parameters
 from synthtools.cli.app import build
+from synthtools.cli.options import Output
 
 ROOT = Path(__file__).resolve().parent.parent
 DATE = "2026-11-21"  # of the pages' form: with today's date every page would change every day
@@ -405,7 +406,8 @@ def stub() -> str:
         if given and (given[0].option.flags or not given[0].many):
             words.insert(0 if given[0].option.flags else 1, "*")
         lines += [f"def {tool}("] + [f"    {word}," for word in words]
-        lines += [") -> Iterator[Record] | Report:", f'    """{_first_line(module)}"""', ""]
+        result = "Iterator[Record] | Report" if issubclass(module.Options, Output) else "Report"
+        lines += [f") -> {result}:", f'    """{_first_line(module)}"""', ""]
     return "\n".join(lines)
 
 

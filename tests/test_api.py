@@ -305,3 +305,31 @@ def test_a_table_is_of_reports_and_records(tmp_path):
     assert [group["values"]["error"]["mean"] for group in again["groups"]] == errors
     with pytest.raises(UsageError, match="claim error: character 6: expected a comparison"):
         synth.table(pattern, take=options["take"], claim="error")
+
+
+def test_a_model_is_trained_and_unlearns_as_on_the_command_line(file, tmp_path):
+    small = {"tokens": "300", "batch": 2, "context": 32}
+    words = ("--tokens", 300, "--batch", 2, "--context", 32, "--json", "-q")
+    report = synth.train(RECORDS[:40], model="builtin", **small, output=str(tmp_path / "api"))
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(json.dumps(record) + "\n" for record in RECORDS[:40]))
+    wanted = json.loads(command("train", few, "--from", "builtin", *words, "-o", tmp_path / "cli"))
+    assert report["curve"] == wanted["curve"] and report["steps"] == 5
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("api", "cli")]
+    assert models[0] == models[1]
+    ended = []
+
+    def unlearn():  # signals belong to the main thread
+        options = {"forget": [str(few)], "replay": [f"{file}=100%"], "weights": [0.1, 1, 1]}
+        output = str(tmp_path / "less")
+        ended.append(synth.unlearn(model="builtin", **options, **small, output=output))
+
+    thread = threading.Thread(target=unlearn)
+    thread.start()
+    thread.join()
+    words = ("--forget", few, "--replay", f"{file}=1", "--weights", "0.1,1,1", *words)
+    wanted = json.loads(command("unlearn", "--model", "builtin", *words, "-o", tmp_path / "same"))
+    assert ended[0]["curve"] == wanted["curve"] and ended[0]["sets"] == wanted["sets"]
+    assert ended[0]["weights"] == {"forget": 0.1, "replay": 1.0, "kl": 1.0}
+    with pytest.raises(UsageError, match=r"schedule x: use cosine"):
+        synth.train(RECORDS, model="builtin", schedule="x", output="m")

@@ -20,7 +20,7 @@ ALLOWED = {
     "measure": {"lm", "records", "text"},
     "curate": {"lm", "records", "text"},
     "evaluate": {"measure", "lm", "records", "text"},
-    "training": {"lm", "records"},
+    "training": {"lm", "records", "reports"},
     "prior": set(),
     "warm": {"cli", "lm"},
     "reports": {"evaluate", "measure", "records"},

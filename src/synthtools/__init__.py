@@ -30,6 +30,8 @@ FUNCTIONS = (
     "diff",
     "mix",
     "table",
+    "train",
+    "unlearn",
 )
 
 

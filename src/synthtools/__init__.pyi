@@ -202,7 +202,7 @@ def eval(
     plot: str | None = ...,
     seed: int = ...,
     jobs: int | None = ...,
-) -> Iterator[Record] | Report:
+) -> Report:
     """Measure a model: suites of tasks, one report."""
 
 def ngram_hash(
@@ -247,7 +247,7 @@ def plot(
     data: str | None = ...,
     shares: list[float | str] | float | str | None = ...,
     force: bool = ...,
-) -> Iterator[Record] | Report:
+) -> Report:
     """Draw reports: figures, pictures at the terminal, or one page to send."""
 
 def ppl(
@@ -334,7 +334,7 @@ def simulate(
     plot: str | None = ...,
     report: str | None = ...,
     jobs: int | None = ...,
-) -> Iterator[Record] | Report:
+) -> Report:
     """Theory of iterated data: test error of a linear model by generation."""
 
 def stats(
@@ -360,7 +360,7 @@ def stats(
     seed: int = ...,
     ray: str | None = ...,
     jobs: int | None = ...,
-) -> Iterator[Record] | Report:
+) -> Report:
     """How long, how rich and how varied texts are, and whether corpora differ."""
 
 def diff(
@@ -375,7 +375,7 @@ def diff(
     seed: int = ...,
     plot: str | None = ...,
     report: str | None = ...,
-) -> Iterator[Record] | Report:
+) -> Report:
     """Compare reports: what changed between two runs of any tool."""
 
 def mix(
@@ -421,5 +421,135 @@ def table(
     force: bool = ...,
     plot: str | None = ...,
     report: str | None = ...,
-) -> Iterator[Record] | Report:
+) -> Report:
     """Numbers out of many reports as one table: means over seeds, and verdicts on claims."""
+
+def train(
+    *files: Input,
+    arch: str | None = ...,
+    model: str | None = ...,
+    revision: str | None = ...,
+    train_tokenizer: int | str | None = ...,
+    tokenizer: str | None = ...,
+    context: int | None = ...,
+    tokens: int | str | None = ...,
+    epochs: float = ...,
+    sft: bool = ...,
+    learn_all: bool = ...,
+    pack: bool = ...,
+    loss_weight: list[str] | str | None = ...,
+    golden: str | None = ...,
+    dry_run: bool = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    messages_field: str = ...,
+    prompt_field: str = ...,
+    response_field: str = ...,
+    batch: int = ...,
+    micro_batch: int | None = ...,
+    lr: float | None = ...,
+    schedule: Literal['cosine', 'wsd', 'linear', 'constant'] = ...,
+    warmup: float | str = ...,
+    decay: float | str = ...,
+    lr_floor: float = ...,
+    weight_decay: float = ...,
+    beta2: float = ...,
+    clip: float = ...,
+    skip_outliers: float = ...,
+    dtype: Literal['float32', 'bfloat16'] = ...,
+    compile: bool = ...,
+    activation_checkpointing: bool = ...,
+    device: str = ...,
+    lora_rank: int | None = ...,
+    lora_alpha: float | None = ...,
+    lora_dropout: float = ...,
+    lora_targets: list[str] | str | None = ...,
+    merge: bool = ...,
+    output: str | None = ...,
+    save_dtype: Literal['float32', 'bfloat16'] = ...,
+    checkpoint_every: int = ...,
+    keep: int = ...,
+    resume: bool = ...,
+    force: bool = ...,
+    cache: str | None = ...,
+    valid: list[str] | str | None = ...,
+    valid_every: int = ...,
+    patience: int = ...,
+    tensorboard: str | None = ...,
+    wandb: str | None = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+    jobs: int | None = ...,
+) -> Report:
+    """Train a language model on the text of records: new, continued, or on conversations."""
+
+def unlearn(
+    *,
+    model: str | None = ...,
+    revision: str | None = ...,
+    forget: list[str] | str | None = ...,
+    replay: list[str] | str | None = ...,
+    tokens: int | str | None = ...,
+    epochs: float = ...,
+    forget_share: float = ...,
+    context: int | None = ...,
+    forget_context: int | None = ...,
+    sft: bool = ...,
+    answers_only: bool = ...,
+    until: list[str] | str | None = ...,
+    max_replay_rise: float | str | None = ...,
+    norms_every: int = ...,
+    compare_tokens: int | str = ...,
+    method: Literal['bounded', 'ga', 'graddiff', 'kl', 'npo', 'simnpo', 'wga', 'refine'] = ...,
+    weights: list[float] | float | None = ...,
+    beta: float | None = ...,
+    margin: float = ...,
+    kl_direction: Literal['forward', 'reverse'] = ...,
+    reference: str | None = ...,
+    dry_run: bool = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    messages_field: str = ...,
+    prompt_field: str = ...,
+    response_field: str = ...,
+    batch: int = ...,
+    micro_batch: int | None = ...,
+    lr: float | None = ...,
+    schedule: Literal['cosine', 'wsd', 'linear', 'constant'] = ...,
+    warmup: float | str = ...,
+    decay: float | str = ...,
+    lr_floor: float = ...,
+    weight_decay: float = ...,
+    beta2: float = ...,
+    clip: float = ...,
+    skip_outliers: float = ...,
+    dtype: Literal['float32', 'bfloat16'] = ...,
+    compile: bool = ...,
+    activation_checkpointing: bool = ...,
+    device: str = ...,
+    lora_rank: int | None = ...,
+    lora_alpha: float | None = ...,
+    lora_dropout: float = ...,
+    lora_targets: list[str] | str | None = ...,
+    merge: bool = ...,
+    output: str | None = ...,
+    save_dtype: Literal['float32', 'bfloat16'] = ...,
+    checkpoint_every: int = ...,
+    keep: int = ...,
+    resume: bool = ...,
+    force: bool = ...,
+    cache: str | None = ...,
+    valid: list[str] | str | None = ...,
+    valid_every: int = ...,
+    patience: int = ...,
+    tensorboard: str | None = ...,
+    wandb: str | None = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+    jobs: int | None = ...,
+) -> Report:
+    """Make a model forget the pattern of some text while it keeps what it knows."""

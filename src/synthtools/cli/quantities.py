@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from fractions import Fraction
@@ -57,6 +58,11 @@ def count(text: str, option: str | None = None) -> int:
     return int(value)
 
 
+def count_or_zero(text: str) -> int:
+    """Like ``count``; 0 too."""
+    return 0 if text.strip() == "0" else count(text)
+
+
 def count_or_all(text: str) -> int | None:
     """Like ``count``; None for ``all``."""
     return None if text == "all" else count(text)
@@ -110,6 +116,40 @@ def path_share(text: str) -> PathShare:
     return PathShare(path, value)
 
 
+class NamedPath(NamedTuple):
+    """``NAME=PATH``."""
+
+    name: str
+    path: str
+
+
+def named_path(text: str) -> NamedPath:
+    """Raises ValueError where ``text`` is not NAME=PATH."""
+    name, _, path = text.partition("=")
+    if not name or not path:
+        raise ValueError("write NAME=PATH")
+    return NamedPath(name, path)
+
+
+class NamedNumber(NamedTuple):
+    """``NAME=NUMBER``."""
+
+    name: str
+    value: float
+
+
+def named_number(text: str) -> NamedNumber:
+    """Raises ValueError where ``text`` is not NAME=NUMBER."""
+    name, _, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not name or not math.isfinite(value):
+        raise ValueError("write NAME=NUMBER")
+    return NamedNumber(name, value)
+
+
 def proportion(text: str) -> Fraction:
     """A number, percent or fraction, exactly: ``0.2``, ``20%``, ``1/5``.
 
@@ -121,6 +161,21 @@ def proportion(text: str) -> Fraction:
     if match is None or not divisor:
         raise ValueError("use a number, percent or fraction: 0.2, 20% or 1/5")
     return Fraction(match[1]) / (100 if text.endswith("%") else divisor)
+
+
+def span(text: str) -> float:
+    """Steps (``200``; a whole number) or a share of all (``3%``, ``0.03``; below 1); 0 is neither.
+
+    Raises:
+        ValueError: it is negative, or a share of 1 or more.
+    """
+    try:
+        value = float(proportion(text.strip()))
+    except ValueError:
+        value = count(text)  # 100K
+    if not 0 <= value < float("inf") or (value >= 1 and ("%" in text or value % 1)):
+        raise ValueError("give steps (200) or a share of all (3%)")
+    return value if value < 1 else int(value)
 
 
 def share(text: str) -> float:

@@ -401,9 +401,10 @@ class Run:
             left = left[count:]
         return groups
 
-    def twice(self, shards: list[Shard]) -> list[Shard]:
-        """The shards so that they can be read twice: stdin is kept on disk for the time being."""
-        return [self._stack.enter_context(rereadable(shard)) for shard in shards]
+    def twice(self, shards: list[Shard], files: bool = False) -> list[Shard]:
+        """The shards so that they can be read twice: stdin is kept on disk for the time being, and
+        where they must be ``files``, records of the calling program too."""
+        return [self._stack.enter_context(rereadable(shard, files)) for shard in shards]
 
     def worked(
         self,

@@ -355,19 +355,31 @@ def describe(model: ModelName, configuration: PretrainedConfig | None) -> dict[s
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turns what transformers says of a model it cannot load into one line with a remedy."""
+def quiet_transformers() -> Iterator[None]:
+    """transformers logs errors alone meanwhile, and shows no progress bars."""
     _lighten()
     import transformers
 
-    if name != BUILTIN and not os.path.isdir(name):
-        _look_for_the_hub()
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
         yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turns what transformers says of a model it cannot load into one line with a remedy."""
+    if name != BUILTIN and not os.path.isdir(name):
+        _look_for_the_hub()
+    try:
+        with quiet_transformers():
+            yield
     except SynthError:
         raise
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -381,10 +393,6 @@ def _explained(name: str) -> Iterator[None]:
             ) from error
         line = " ".join(str(error).split())[:200]
         raise SynthError(f"{name}: cannot be loaded: {type(error).__name__}: {line}") from error
-    finally:
-        transformers.logging.set_verbosity(verbosity)
-        if bars:
-            transformers.utils.logging.enable_progress_bar()
 
 
 @cache

@@ -376,9 +376,13 @@ class _Rejoined(io.RawIOBase):
 
 
 @contextmanager
-def rereadable(shard: Shard) -> Iterator[Shard]:
-    """The shard, or where it can be read only once, a copy of it in TMPDIR."""
-    again = shard.records is not None and shard.records.rereadable
+def rereadable(shard: Shard, file: bool = False) -> Iterator[Shard]:
+    """The shard, or where it can be read only once, a copy of it in TMPDIR.
+
+    Args:
+        file: it must be a file; records of the calling program are copied in any case.
+    """
+    again = shard.records is not None and shard.records.rereadable and not file
     if again or (shard.path is not None and shard.path.is_file()):
         yield shard
         return

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from synthtools.reports.document import number
+from synthtools.reports.document import number, table
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, bars, extremes, plain
 
 # The mean over so many steps is drawn over the single ones where there are more than that.
@@ -15,6 +16,28 @@ _SMOOTHED = 50
 _KNOWN = frozenset(
     ("step", "tokens", "new_tokens", "seconds", "skip", "skipped", "valid", "learning_rate", "loss")
 )
+
+_NUMBERS = (
+    *("model", "parameters", "trained", "documents", "corpus_tokens", "steps", "rows_seen"),
+    *("rows_repeated", "rows_left", "skipped_steps", "final_loss", "final_weighted_loss", "valid"),
+)
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    """Of a plan (--dry-run) all numbers."""
+    plan = [name for name in report if name not in ("kind", "made_by")]
+    return table(rows(report, _NUMBERS if "model" in report else plan))
+
+
+def rows(report: dict[str, Any], names: Iterable[str]) -> list[tuple[str, str]]:
+    """Names and values of a report for a table, without what is null."""
+    return [(n.replace("_", " "), _text(report[n])) for n in names if report[n] is not None]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number(ppl)}" for name, ppl in value.items())
+    return value if isinstance(value, str) else number(value)
 
 
 def figure(report: dict[str, Any]) -> Figure:

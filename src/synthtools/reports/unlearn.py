@@ -4,8 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from synthtools.reports import document, train
 from synthtools.reports.document import number
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, table_of
+
+_NUMBERS = ("method", "model", "steps", "skipped_steps", "final_loss", "ended_by")
+
+
+def lines(report: dict[str, Any]) -> list[str]:
+    if "method" not in report:
+        return train.lines(report)  # a plan
+    rows = train.rows(report, _NUMBERS)
+    sets = report.get("sets") or {}
+    for name, result in sets.items():
+        rows.append((f"{name}: perplexity", _change(result["perplexity"])))
+        rows.append((f"{name}: entropy", _change(result["entropy"])))
+        rows.append((f"{name}: KL", number(result["kl"])))
+    for name, count in (report.get("shared_documents") or {}).items():
+        rows.append((f"{name}: also to be forgotten", f"{count:,} documents"))
+    for result in list(sets.values())[:1]:
+        for key, word in (("fallen", "less"), ("risen", "more")):
+            tokens = " ".join(repr(entry["token"]) for entry in result[key][:8])
+            rows.append((f"tokens expected {word}", tokens or "–"))
+    return document.table(rows)
+
+
+def _change(value: dict[str, float]) -> str:
+    return f"{number(value['before'])} → {number(value['after'])}"
 
 
 def figure(report: dict[str, Any]) -> Figure:

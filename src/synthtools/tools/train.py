@@ -1,39 +1,69 @@
-"""``synth train``: a language model from records."""
+"""Train a language model on the text of records: new, continued, or on conversations.
+
+Documents are packed into rows and kept apart; the first token of each is not predicted.
+Conversations (--sft) are never divided; what is longer than a row is cut and counted. AdamW,
+float32 master weights. Ctrl-C or SIGTERM saves a checkpoint; --resume goes on from the newest
+whole one and ends with the same weights as a run that was not disturbed. Under torchrun the
+parameters are sharded over all processes. The result is a Hugging Face directory (safetensors,
+tokenizer, card) that every tool takes as --model DIR; training/log.jsonl in it has a line a
+step.
+
+\b
+Examples:
+  synth train human/ --arch llama-tiny --train-tokenizer 2048 --context 256 \\
+      --tokens 300K -o base/
+  synth train human/=0.75 answers.jsonl=0.25 --from base/ --tokens 200K \\
+      --valid wiki=held.jsonl -o continued/
+  synth train chat.jsonl --sft --from base/ --lora-rank 8 -o tuned/
+  torchrun --nproc-per-node 2 -m synthtools train human/ --arch gpt2-tiny \\
+      --tokenizer builtin --tokens 300K -o two/
+
+Memory: the model four times over (weights, gradients, two moments; divided by the processes;
+with adapters once), the activations of one micro-batch, 24 bytes a document and 10 a row; token
+ids are mapped from disk.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from synthtools.cli.options import BadRecords, Inputs, Jobs, Picture, Seed, TextField
+from synthtools.cli import quantities
 from synthtools.cli.parameters import operand, option
-from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
+from synthtools.cli.quantities import NamedNumber, PathShare
+from synthtools.cli.terminal import remark
+from synthtools.cli.training_run import (
+    CONTINUED,
+    Work,
+    check_sources,
+    own_context,
+    source_name,
+    training_run,
+)
+from synthtools.errors import UsageError
+from synthtools.tools.training_options import TrainingOptions
+
+if TYPE_CHECKING:
+    from synthtools.cli.run import Run
+    from synthtools.training.parallel import Ranks
+    from synthtools.training.plan import Outcome, Plan, Watch
 
 
-def train(
-    bad: BadRecords,
-    text: TextField,
-    conversations: Conversations,
-    seed: Seed,
-    jobs: Jobs,
-    recipe: Recipe,
-    compute: Compute,
-    adapters: Adapters,
-    keeping: Keeping,
-    watching: Watching,
-    plotting: Picture,
+@dataclass(frozen=True, kw_only=True)
+class Options(TrainingOptions):
+    """Options of ``synth train``."""
+
     files: Annotated[
-        list[str] | None,
+        list[PathShare] | None,
         operand(
             metavar="PATH[=SHARE]",
+            parse=quantities.path_share,
             help="Files or directories of records in any format. With shares (human/=0.75 "
             "synthetic.jsonl=0.25) each source gives that part of the rows; without, each gives "
             "all it has.",
         ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        option("--output", "-o", metavar="DIR", help="The model directory to make."),
-    ] = None,
+    ] = None
     arch: Annotated[
         str | None,
         option(
@@ -44,7 +74,7 @@ def train(
             "pythia-70m, pythia-160m, pythia-410m, pythia-1b, pythia-1.4b, pythia-2.8b, pythia-6.9b, "
             "pythia-12b; or a config.json.",
         ),
-    ] = None,
+    ] = None
     model: Annotated[
         str | None,
         option(
@@ -52,19 +82,21 @@ def train(
             metavar="MODEL",
             help="Continue this model instead: builtin, a directory or a Hub id.",
         ),
-    ] = None,
+    ] = None
     revision: Annotated[
         str | None,
         option("--revision", metavar="REV", help="Commit, tag or branch of a Hub model."),
-    ] = None,
+    ] = None
     train_tokenizer: Annotated[
-        str | None,
+        int | None,
         option(
             "--train-tokenizer",
             metavar="SIZE",
+            parse=quantities.count,
+            min=1,
             help="Train a byte-level BPE tokenizer of SIZE tokens from the data.",
         ),
-    ] = None,
+    ] = None
     tokenizer: Annotated[
         str | None,
         option(
@@ -72,7 +104,7 @@ def train(
             metavar="MODEL",
             help="Use this model's tokenizer (default with --from: its own).",
         ),
-    ] = None,
+    ] = None
     context: Annotated[
         int | None,
         option(
@@ -81,20 +113,26 @@ def train(
             min=2,
             help="Tokens of a row (default: 512; with --from the model's own, at most 2048).",
         ),
-    ] = None,
+    ] = None
     tokens: Annotated[
-        str | None,
-        option("--tokens", metavar="N", help="Train on N tokens (300K, 8.4B); else --epochs."),
-    ] = None,
+        int | None,
+        option(
+            "--tokens",
+            metavar="N",
+            parse=quantities.count,
+            min=1,
+            help="Train on N tokens (300K, 8.4B); else --epochs.",
+        ),
+    ] = None
     epochs: Annotated[
         float,
         option(
             "--epochs",
             metavar="N",
-            min=0.0,
+            min=0,
             help="Passes over the data; with shares, over the source that ends first.",
         ),
-    ] = 1.0,
+    ] = 1.0
     sft: Annotated[
         bool,
         option(
@@ -102,23 +140,24 @@ def train(
             help="Records are conversations (messages, or prompt and response), written by the "
             "tokenizer's chat template; only answers are learned.",
         ),
-    ] = False,
-    learn_all: Annotated[
-        bool, option("--learn-all", help="With --sft: learn the prompts too.")
-    ] = False,
+    ] = False
+    learn_all: Annotated[bool, option("--learn-all", help="With --sft: learn the prompts too.")] = (
+        False
+    )
     pack: Annotated[
         bool,
         option("--pack/--no-pack", help="Let documents share a row; without, each row has one."),
-    ] = True,
+    ] = True
     loss_weight: Annotated[
-        list[str] | None,
+        list[NamedNumber] | None,
         option(
             "--loss-weight",
             metavar="SOURCE=W",
+            parse=quantities.named_number,
             help="Weight of a source's mean loss (by its file or directory name); repeatable. The "
             "other sources divide the rest by their tokens.",
         ),
-    ] = None,
+    ] = None
     golden: Annotated[
         str | None,
         option(
@@ -127,65 +166,144 @@ def train(
             help="Weigh this source, the real text, by the golden-ratio rule: (√(k²+4k) − k)/2, k "
             "real to synthetic rows (arXiv 2502.18049).",
         ),
-    ] = None,
-    report: Annotated[
-        str | None, option("--report", metavar="FILE", help="Write the report here as JSON too.")
-    ] = None,
-) -> None:
-    """Train a language model on the text of records: new, continued, or on conversations.
+    ] = None
 
-    Documents are packed into rows and kept apart; the first token of each is not predicted.
-    Conversations (--sft) are never divided; what is longer than a row is cut and counted. AdamW,
-    float32 master weights. Ctrl-C or SIGTERM saves a checkpoint; --resume goes on from the newest
-    whole one and ends with the same weights as a run that was not disturbed. Under torchrun the
-    parameters are sharded over all processes. The result is a Hugging Face directory (safetensors,
-    tokenizer, card) that every tool takes as --model DIR; training/log.jsonl in it has a line a
-    step.
+    def check(self) -> None:
+        super().check()
+        if not self.files:
+            raise UsageError("name the files or directories to train on")
+        check_sources(self.sources)
+        if self.model and self.arch:
+            raise UsageError("--arch is for a new model, --from for one that exists: give one")
+        if self.train_tokenizer and (self.tokenizer or self.model):
+            raise UsageError("--train-tokenizer goes with neither --tokenizer nor --from")
+        if not (self.model or self.train_tokenizer or self.tokenizer):
+            raise UsageError("a new model needs --train-tokenizer SIZE or --tokenizer MODEL")
+        if self.learn_all and not self.sft:
+            raise UsageError("--learn-all goes with --sft")
+        if self.sft and self.train_tokenizer:
+            raise UsageError(
+                "--sft trains no tokenizer: name one with --tokenizer, or a model with --from"
+            )
+        if self.lora_rank and not self.model:
+            raise UsageError("--lora-rank adapts a model: name it with --from")
+        self.weights()
 
-    \b
-    Examples:
-      synth train human/ --arch llama-tiny --train-tokenizer 2048 --context 256 \\
-          --tokens 300K -o base/
-      synth train human/=0.75 answers.jsonl=0.25 --from base/ --tokens 200K \\
-          --valid wiki=held.jsonl -o continued/
-      synth train chat.jsonl --sft --from base/ --lora-rank 8 -o tuned/
-      torchrun --nproc-per-node 2 -m synthtools train human/ --arch gpt2-tiny \\
-          --tokenizer builtin --tokens 300K -o two/
+    @property
+    def sources(self) -> list[PathShare]:
+        """Paths and shares; records of the calling program are a path that has no share."""
+        return [
+            one if isinstance(one, PathShare) else PathShare(one, None) for one in self.files or ()
+        ]
 
-    Memory: the model four times over (weights, gradients, two moments; divided by the processes;
-    with adapters once), the activations of one micro-batch, 24 bytes a document and 10 a row; token
-    ids are mapped from disk.
-    """
-    from synthtools.cli.training import What, run_training
+    def weights(self) -> list[tuple[float | None, bool]]:
+        """Loss weight of each source, and whether it is the golden one.
 
-    run_training(
-        Inputs(bad.on_error, bad.rejects, bad.quiet),
-        text,
-        conversations,
-        seed.seed,
-        jobs.jobs,
-        What(
-            tuple(files or ()),
-            arch,
-            model,
-            revision,
-            train_tokenizer,
-            tokenizer,
-            context,
-            tokens,
-            epochs,
-            sft,
-            learn_all,
-            pack,
-            tuple(loss_weight or ()),
-            golden,
-        ),
-        recipe,
-        compute,
-        adapters,
-        keeping,
-        watching,
-        output,
-        report,
-        plotting.plot,
-    )
+        Raises:
+            UsageError: a source is unknown, or the weights make no whole.
+        """
+        names = [source_name(path) for path, _ in self.sources]
+        for name in names:
+            if names.count(name) > 1 and (self.loss_weight or self.golden):
+                raise UsageError(f"two sources are called {name}: rename one to give it a weight")
+        weights: dict[str, float] = {}
+        for name, weight in self.loss_weight or ():
+            if not 0 <= weight <= 1:
+                raise UsageError(f"--loss-weight {name}={weight:g}: give a weight from 0 to 1")
+            weights[_known(name, names, "--loss-weight")] = weight
+        if self.golden is not None:
+            if weights:
+                raise UsageError("--golden sets the weights: leave out --loss-weight")
+            golden = _known(self.golden, names, "--golden")
+            if len(names) < 2:
+                raise UsageError("--golden needs a second source: the synthetic text")
+            return [(None, name == golden) for name in names]
+        total = sum(weights.values())
+        if total > 1 + 1e-9 or (len(weights) == len(names) and total < 1 - 1e-6):
+            raise UsageError(f"the loss weights sum to {total:g}, not to 1")
+        return [(weights.get(name), False) for name in names]
+
+    def plan(self) -> Plan:
+        """The options as the trainer takes them; a context of 0 is the model's own."""
+        from synthtools.training.plan import Plan, Start
+
+        return Plan(
+            Start(None if self.model else self.arch or "llama-tiny", self.model, self.revision),
+            self.lora(),
+            self.tokenizer,
+            self.train_tokenizer,
+            self.context or (0 if self.model else 512),
+            self.tokens,
+            self.epochs,
+            self.seed,
+            self.sft,
+            self.learn_all,
+            self.pack,
+            self.save_dtype,
+        )
+
+
+def run(options: Options) -> dict[str, Any] | None:
+    """Trains from the records and saves a model directory."""
+    from synthtools.training.architectures import learning_rate
+    from synthtools.training.documents import DocumentFormat, Fields
+
+    plan = options.plan()
+    usual = CONTINUED if options.model else learning_rate(options.arch or "llama-tiny")
+    settings = options.settings(usual)
+    fields = Fields(options.messages_field, options.prompt_field, options.response_field)
+    kind = "conversation" if options.sft else "text"
+    form = DocumentFormat(kind, options.text_field, fields)
+
+    def work(run: Run, ranks: Ranks) -> Work:
+        from synthtools.records.inputs import find_shards
+        from synthtools.training import dry_run
+        from synthtools.training.documents import SourceReader
+        from synthtools.training.run import run as train
+        from synthtools.training.run_report import numbers
+
+        context = plan.context or own_context(plan.start.model or "", plan.start.revision)
+        settled = replace(plan, context=context)
+        reader = SourceReader(form, run.rejects_of, hashed=not options.dry_run)
+        sources = [
+            reader.source(
+                source_name(path), run.twice(find_shards([path]), files=True), share, *weight
+            )
+            for (path, share), weight in zip(options.sources, options.weights(), strict=True)
+        ]
+        valid = [reader.source(name, find_shards([path])) for name, path in options.valid or ()]
+        _remark_validation_on_training_data(run)
+        cache = None if options.cache is None else Path(options.cache)
+
+        def fit(job: dict[str, Any], watch: Watch) -> Outcome:
+            folder = Path(options.output or ".")
+            return train(
+                sources, valid, settled, settings, folder, cache, ranks, job=job, watch=watch
+            )
+
+        return Work(
+            [*sources, *valid],
+            lambda: dry_run.of_training(sources, settled, settings, ranks),
+            fit,
+            lambda outcome: numbers(outcome, options.output),
+        )
+
+    inputs = [path for path, _ in options.sources]
+    return training_run("train", options, inputs, form.documents, form.documents, work)
+
+
+def _known(name: str, names: list[str], flag: str) -> str:
+    short = source_name(name) if name else name
+    if short not in names:
+        raise UsageError(f"{flag} {name}: no such source (sources: {', '.join(names)})")
+    return short
+
+
+def _remark_validation_on_training_data(run: Run) -> None:
+    """Says which files are trained on and validated with: their loss says nothing of other text."""
+    from synthtools.records.same_file import repeated, told
+
+    trained = {id(shard) for shard in run.shards}
+    for first, again in repeated([*run.shards, *run.shards_beside]):
+        if id(first) in trained and not run.quiet:
+            remark(f"{told(first, again)}: --valid measures text that is trained on")

@@ -1,34 +1,81 @@
-"""``synth unlearn``: take a pattern out of a language model and keep the rest."""
+"""Make a model forget the pattern of some text while it keeps what it knows.
+
+Each step takes rows to forget and rows of human text to replay, and minimises
+F · forgetting + R · cross entropy on replay + K · KL on replay to the original model, by default
+0.01, 1, 1 (Unveiling the Flaws, arXiv 2406.12397). Documents are kept apart. Each step's log line
+(training/log.jsonl) has every term, the perplexities, KL and the distance from the original; the
+report at the end compares both models on all sets. Everything else is as in synth train:
+adapters, processes, checkpoints, --resume.
+
+\b
+Methods, with their weights:
+  bounded   -ln(1-p) per token, bounded below      0.01,1,1    [Flaws; token mean: ours]
+  ga        gradient ascent, ln p, no lower bound  1,0,0
+  graddiff  gradient ascent and replay             1,1,0
+  kl        gradient ascent and KL on replay       1,0,1
+  npo       negative preference, by document       1,1,0       (arXiv 2404.05868)
+  simnpo    npo by the token, without the original 0.125,1,0   (arXiv 2410.07163)
+  wga       ascent weighed by p^alpha              1,1,0       (arXiv 2502.19301)
+  refine    continued training on replay alone     0,1,0       (RefineLM) [Flaws]
+
+\b
+Examples:
+  synth unlearn --model synthlm/ --forget qa.jsonl --replay human/ --tokens 100K -o unlearned/
+  synth unlearn --model synthlm/ --forget qa.jsonl --replay human/ --tokens 100K \\
+      --method npo --lora-rank 8 -o npo/
+  synth unlearn --model synthlm/ --forget qa.jsonl --replay human/ --epochs 3 \\
+      --max-replay-rise 2% --valid wiki=held.jsonl --plot shift.png -o careful/
+  synth ppl held.jsonl --model synthlm/ --model unlearned/ --compare
+
+Memory: as synth train, and the original model once more (not with adapters, whose original is
+the same weights without them); of either model the logits of some rows only; a number for each
+document to forget.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from synthtools.cli.options import BadRecords, Inputs, Jobs, Picture, Seed, TextField
+from synthtools.cli import quantities
 from synthtools.cli.parameters import option
-from synthtools.cli.recipe import Adapters, Compute, Conversations, Keeping, Recipe, Watching
+from synthtools.cli.quantities import NamedNumber, PathShare
+from synthtools.cli.training_run import (
+    CONTINUED,
+    Work,
+    check_sources,
+    own_context,
+    source_name,
+    training_run,
+)
+from synthtools.errors import UsageError
+from synthtools.tools.training_options import TrainingOptions
+from synthtools.tools.unlearn_objective import UnlearnObjective
+
+if TYPE_CHECKING:
+    from synthtools.cli.run import Run
+    from synthtools.records.batch import Batch
+    from synthtools.training.forgetting import Aim
+    from synthtools.training.parallel import Ranks
+    from synthtools.training.plan import Outcome, Plan, Watch
+
+# What --until may name → its name in the log.
+_UNTIL = {"forget-ppl": "forget_ppl", "kl": "kl", "drift": "drift"}
 
 
-def unlearn(
-    bad: BadRecords,
-    text: TextField,
-    conversations: Conversations,
-    plotting: Picture,
-    seed: Seed,
-    jobs: Jobs,
-    recipe: Recipe,
-    compute: Compute,
-    adapters: Adapters,
-    keeping: Keeping,
-    watching: Watching,
+@dataclass(frozen=True, kw_only=True)
+class Options(UnlearnObjective, TrainingOptions):
+    """Options of ``synth unlearn``."""
+
     model: Annotated[
         str | None,
         option("--model", metavar="MODEL", help="What to change: builtin, a directory, a Hub id."),
-    ] = None,
+    ] = None
     revision: Annotated[
         str | None,
         option("--revision", metavar="REV", help="Commit, tag or branch of a Hub model."),
-    ] = None,
+    ] = None
     forget: Annotated[
         list[str] | None,
         option(
@@ -37,84 +84,40 @@ def unlearn(
             help="Records whose pattern goes: a text, or a prompt and a response (read as the prompt, "
             "an empty line, the response); repeatable.",
         ),
-    ] = None,
+    ] = None
     replay: Annotated[
-        list[str] | None,
+        list[PathShare] | None,
         option(
             "--replay",
             metavar="PATH[=SHARE]",
+            parse=quantities.path_share,
             help="Human text that the model must keep; repeatable, with shares or without.",
         ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        option("--output", "-o", metavar="DIR", help="The model directory to make."),
-    ] = None,
-    method: Annotated[
-        str,
-        option(
-            "--method",
-            metavar="NAME",
-            help="bounded (default), ga, graddiff, kl, npo, simnpo, wga, or refine; see below.",
-        ),
-    ] = "bounded",
-    weights: Annotated[
-        str | None,
-        option(
-            "--weights",
-            metavar="F,R,K",
-            help="Of forgetting, of cross entropy on replay, of KL on replay (default: the method's).",
-        ),
-    ] = None,
-    beta: Annotated[
-        float | None,
-        option(
-            "--beta",
-            metavar="B",
-            min=1e-6,
-            help="β of npo (0.1) and simnpo (4.5), α of wga (1).",
-        ),
-    ] = None,
-    margin: Annotated[float, option("--margin", metavar="G", min=0.0, help="γ of simnpo.")] = 0.0,
-    kl_direction: Annotated[
-        str,
-        option(
-            "--kl-direction",
-            metavar="forward|reverse",
-            help="KL(original ‖ current), or KL(current ‖ original) [direction: ours].",
-        ),
-    ] = "forward",
-    reference: Annotated[
-        str | None,
-        option(
-            "--reference",
-            metavar="MODEL",
-            help="The original that KL, npo and the report compare with (default: the model as it "
-            "begins).",
-        ),
-    ] = None,
+    ] = None
     tokens: Annotated[
-        str | None,
+        int | None,
         option(
             "--tokens",
             metavar="N",
+            parse=quantities.count,
+            min=1,
             help="Tokens to forget (100K, 1B; of replay with refine), passes repeated; else --epochs.",
         ),
-    ] = None,
+    ] = None
     epochs: Annotated[
         float,
-        option("--epochs", metavar="N", min=0.0, help="Passes over the stream that ends first."),
-    ] = 1.0,
+        option("--epochs", metavar="N", min=0, help="Passes over the stream that ends first."),
+    ] = 1.0
     forget_share: Annotated[
         float,
         option(
             "--forget-share",
             metavar="SHARE",
-            min=0.0,
-            max=1.0,
+            min=0,
+            max=1,
             help="Share of a step's rows that are to be forgotten, where there is replay [ours].",
         ),
-    ] = 0.5,
+    ] = 0.5
     context: Annotated[
         int | None,
         option(
@@ -123,7 +126,7 @@ def unlearn(
             min=2,
             help="Tokens of a row of replay (default: the model's own, at most 2048).",
         ),
-    ] = None,
+    ] = None
     forget_context: Annotated[
         int | None,
         option(
@@ -133,7 +136,7 @@ def unlearn(
             help="Tokens of a row of what is forgotten (default: as --context); longer documents "
             "count as several.",
         ),
-    ] = None,
+    ] = None
     sft: Annotated[
         bool,
         option(
@@ -141,29 +144,32 @@ def unlearn(
             help="What is forgotten are conversations (messages, or prompt and response), written "
             "by the chat template; what is longer than a row is cut and counted.",
         ),
-    ] = False,
+    ] = False
     answers_only: Annotated[
         bool,
         option("--answers-only", help="Forget the answers alone, not the prompts before them."),
-    ] = False,
+    ] = False
     until: Annotated[
-        list[str] | None,
+        list[NamedNumber] | None,
         option(
             "--until",
             metavar="NAME=VALUE",
+            parse=quantities.named_number,
             help="End when forget-ppl, kl or drift has reached a value (mean of 10 steps); "
             "repeatable.",
         ),
-    ] = None,
+    ] = None
     max_replay_rise: Annotated[
-        str | None,
+        float | None,
         option(
             "--max-replay-rise",
             metavar="SHARE",
+            parse=quantities.proportion,
+            min=0,
             help="End when perplexity on replay has risen this much (5%, 0.05) over the original's "
             "on the same rows (mean of 10 steps).",
         ),
-    ] = None,
+    ] = None
     norms_every: Annotated[
         int,
         option(
@@ -173,90 +179,155 @@ def unlearn(
             help="Steps between measurements of each term's gradient norm, each of which costs as "
             "much as a step; 0: never.",
         ),
-    ] = 50,
+    ] = 50
     compare_tokens: Annotated[
-        str,
+        int,
         option(
             "--compare-tokens",
             metavar="N",
+            parse=quantities.count_or_zero,
+            min=0,
             help="Tokens of forget, replay and each --valid set that both models read at the end, "
             "for the report; 0: no such report.",
         ),
-    ] = "50K",
-    report: Annotated[
-        str | None, option("--report", metavar="FILE", help="Write the report here as JSON too.")
-    ] = None,
-) -> None:
-    """Make a model forget the pattern of some text while it keeps what it knows.
+    ] = 50_000
 
-    Each step takes rows to forget and rows of human text to replay, and minimises
-    F · forgetting + R · cross entropy on replay + K · KL on replay to the original model, by default
-    0.01, 1, 1 (Unveiling the Flaws, arXiv 2406.12397). Documents are kept apart. Each step's log line
-    (training/log.jsonl) has every term, the perplexities, KL and the distance from the original; the
-    report at the end compares both models on all sets. Everything else is as in synth train:
-    adapters, processes, checkpoints, --resume.
+    def check(self) -> None:
+        super().check()
+        if self.model is None:
+            raise UsageError("name the model to change: --model MODEL")
+        if self.plot is not None and not self.compare_tokens:
+            raise UsageError("--plot draws the comparison of both models: leave --compare-tokens")
+        weights = self.loss().weights
+        if weights.forget and not self.forget:
+            raise UsageError(f"--method {self.method} needs --forget PATH")
+        replays = bool(weights.replay or weights.kl)
+        if replays and not self.replay:
+            raise UsageError(f"--method {self.method} needs --replay PATH (or weights of 0 for it)")
+        if self.max_replay_rise is not None:
+            if not replays:
+                raise UsageError(f"--max-replay-rise: {self.method} replays nothing")
+            if self.max_replay_rise < 0:
+                raise UsageError("--max-replay-rise: give a share of at least 0")
+        check_sources([*(PathShare(path, None) for path in self.forget or ())])
+        check_sources(self.replay or [])
+        names = [source_name(path) for path in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"two sources are called {name}: rename one")
+        for name, value in self.until or ():
+            if name not in _UNTIL:
+                raise UsageError(f"--until {name}={value:g}: use one of {', '.join(_UNTIL)}")
+            if name == "kl" and not weights.kl:
+                raise UsageError(f"--until {name}: {self.method} measures no KL while it runs")
+            if name == "forget-ppl" and not weights.forget:
+                raise UsageError(f"--until {name}: {self.method} forgets nothing")
 
-    \b
-    Methods, with their weights:
-      bounded   -ln(1-p) per token, bounded below      0.01,1,1    [Flaws; token mean: ours]
-      ga        gradient ascent, ln p, no lower bound  1,0,0
-      graddiff  gradient ascent and replay             1,1,0
-      kl        gradient ascent and KL on replay       1,0,1
-      npo       negative preference, by document       1,1,0       (arXiv 2404.05868)
-      simnpo    npo by the token, without the original 0.125,1,0   (arXiv 2410.07163)
-      wga       ascent weighed by p^alpha              1,1,0       (arXiv 2502.19301)
-      refine    continued training on replay alone     0,1,0       (RefineLM) [Flaws]
+    @property
+    def sources(self) -> list[str]:
+        return [*(self.forget or ()), *(path for path, _ in self.replay or ())]
 
-    \b
-    Examples:
-      synth unlearn --model synthlm/ --forget qa.jsonl --replay human/ --tokens 100K -o unlearned/
-      synth unlearn --model synthlm/ --forget qa.jsonl --replay human/ --tokens 100K \\
-          --method npo --lora-rank 8 -o npo/
-      synth unlearn --model synthlm/ --forget qa.jsonl --replay human/ --epochs 3 \\
-          --max-replay-rise 2% --valid wiki=held.jsonl --plot shift.png -o careful/
-      synth ppl held.jsonl --model synthlm/ --model unlearned/ --compare
+    def plan(self) -> Plan:
+        """Of the model and of replay; a context of 0 is the model's own."""
+        from synthtools.training.plan import Plan, Start
 
-    Memory: as synth train, and the original model once more (not with adapters, whose original is
-    the same weights without them); of either model the logits of some rows only; a number for each
-    document to forget.
-    """
-    from synthtools.cli.unlearning import What, run_unlearning
+        start = Start(None, self.model, self.revision)
+        return Plan(
+            start,
+            self.lora(),
+            None,
+            None,
+            self.context or 0,
+            self.tokens,
+            self.epochs,
+            self.seed,
+            save_dtype=self.save_dtype,
+        )
 
-    run_unlearning(
-        Inputs(bad.on_error, bad.rejects, bad.quiet),
-        text,
-        conversations,
-        seed.seed,
-        jobs.jobs,
-        What(
-            tuple(forget or ()),
-            tuple(replay or ()),
-            model,
-            revision,
-            method,
-            weights,
-            beta,
-            margin,
-            kl_direction,
-            reference,
-            tokens,
-            epochs,
-            forget_share,
-            context,
-            forget_context,
-            sft,
-            answers_only,
-            tuple(until or ()),
-            max_replay_rise,
-            norms_every,
-            compare_tokens,
-        ),
-        recipe,
-        compute,
-        adapters,
-        keeping,
-        watching,
-        output,
-        report,
-        plotting.plot,
-    )
+    def aim(self, context: int) -> Aim:
+        """What is forgotten, in rows of ``context`` tokens unless the user names another number."""
+        from synthtools.lm.loading import ModelName
+        from synthtools.training.forgetting import Aim
+        from synthtools.training.stopping import Rule
+
+        rules = [Rule(_UNTIL[name], value) for name, value in self.until or ()]
+        if self.max_replay_rise is not None:
+            rules.append(Rule("replay_rise", float(self.max_replay_rise)))
+        return Aim(
+            how=self.loss(),
+            context=self.forget_context or context,
+            share=self.forget_share,
+            conversations=self.sft,
+            answers_only=self.answers_only,
+            original=None if self.reference is None else ModelName(self.reference),
+            rules=tuple(rules),
+            paired=self.max_replay_rise is not None,
+            compared_tokens=self.compare_tokens,
+        )
+
+
+def run(options: Options) -> dict[str, Any] | None:
+    """Unlearns and saves a model directory."""
+    from synthtools.records.inputs import find_shards
+    from synthtools.training.documents import DocumentFormat, Fields
+
+    plan = options.plan()
+    settings = options.settings(CONTINUED, norms_every=options.norms_every)
+    fields = Fields(options.messages_field, options.prompt_field, options.response_field)
+    kind = "conversation" if options.sft else "answered"
+    forget_form = DocumentFormat(kind, options.text_field, fields)
+    text_form = DocumentFormat("text", options.text_field, fields)
+    forgotten = {s.name for s in find_shards(options.forget)} if options.forget else set()
+
+    def check(batch: Batch) -> None:
+        (forget_form if batch.source in forgotten else text_form).documents(batch)
+
+    def work(run: Run, ranks: Ranks) -> Work:
+        from synthtools.training import dry_run
+        from synthtools.training.documents import SourceReader
+        from synthtools.training.forgetting import run as unlearn
+        from synthtools.training.run_report import numbers
+
+        context = plan.context or own_context(plan.start.model or "", plan.start.revision)
+        settled = replace(plan, context=context)
+        aim = options.aim(context)
+        hashed = not options.dry_run
+        forget_reader = SourceReader(forget_form, run.rejects_of, hashed)
+        text_reader = SourceReader(text_form, run.rejects_of, hashed)
+        forget = [
+            forget_reader.source(source_name(path), find_shards([path]))
+            for path in options.forget or ()
+        ]
+        replay = [
+            text_reader.source(source_name(path), find_shards([path]), share)
+            for path, share in options.replay or ()
+        ]
+        valid = [
+            text_reader.source(name, find_shards([path])) for name, path in options.valid or ()
+        ]
+        cache = None if options.cache is None else Path(options.cache)
+
+        def fit(job: dict[str, Any], watch: Watch) -> Outcome:
+            folder = Path(options.output or ".")
+            streams = (forget, replay, valid)
+            return unlearn(
+                *streams, settled, aim, settings, folder, cache, ranks, job=job, watch=watch
+            )
+
+        def results(outcome: Outcome) -> dict[str, Any]:
+            return {
+                "method": options.method,
+                "weights": aim.how.weights._asdict(),
+                **numbers(outcome, options.output),
+                "ended_by": outcome.ended_by,
+                **(outcome.compared or {}),
+            }
+
+        return Work(
+            [*forget, *replay, *valid],
+            lambda: dry_run.of_unlearning(forget, replay, settled, aim, settings, ranks),
+            fit,
+            results,
+        )
+
+    return training_run("unlearn", options, options.sources, check, text_form.documents, work)

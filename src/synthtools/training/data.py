@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.chat import TEMPLATE
+from synthtools.lm.loading import load_tokenizer
 from synthtools.training.conversations import answer_encoder, conversation_encoder
 from synthtools.training.corpus import Corpus, cached, load, text_encoder
 from synthtools.training.packing import Blend, Cut, Packer, Whole
@@ -178,7 +179,6 @@ def tokenizer_of(
     sources: Sequence[Source],
     plan: Plan,
     work: Path,
-    load_tokenizer: Callable[[str, str | None], Any],
     tell: Callable[[str], None],
     ranks: Ranks,
 ) -> Any:

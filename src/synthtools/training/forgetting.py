@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.loading import ModelName
+from synthtools.lm.loading import ModelName, load_tokenizer
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus
@@ -89,7 +89,6 @@ def run(
     ranks: Ranks,
     *,
     job: dict[str, Any],
-    load_tokenizer: Callable[[str, str | None], Any],
     watch: Watch,
 ) -> Outcome:
     """Unlearns, and saves the model as a directory of transformers.

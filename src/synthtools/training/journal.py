@@ -133,7 +133,9 @@ def model_card(
         for name, facts in outcome.facts.items()
     )
     inputs = "\n".join(
-        f"- `{i['name']}`: {i['bytes']:,} bytes, {i['fingerprint']}" for i in job.get("inputs", [])
+        f"- `{i['name']}`"
+        + ("" if i["bytes"] is None else f": {i['bytes']:,} bytes, {i['fingerprint']}")
+        for i in job.get("inputs", [])
     )
     steps = "\n".join(
         f"| {line['step']:,} | {_cell(line['loss'])} | {line['learning_rate']:.2e} | "

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from synthtools.errors import UsageError
 from synthtools.training.objectives import (
     ASCENT,
     BOUNDED,
@@ -124,22 +123,22 @@ def forgetting(
     """A method by its name.
 
     Raises:
-        UsageError: the name is not known, or a number does not go with it.
+        ValueError: the name is not known, or a number does not go with it.
     """
     method = METHODS.get(name)
     if method is None:
-        raise UsageError(f"--method {name}: use one of {', '.join(METHODS)}")
+        raise ValueError(f"method {name}: use one of {', '.join(METHODS)}")
     if beta is not None and method.beta is None:
-        raise UsageError(f"--beta: {name} has none")
+        raise ValueError(f"beta: {name} has none")
     if margin and name != "simnpo":
-        raise UsageError(f"--margin: {name} has none, simnpo has")
+        raise ValueError(f"margin: {name} has none, simnpo has")
     chosen = method.weights if weights is None else weights
     if min(chosen) < 0 or not any(chosen):
-        raise UsageError(
-            f"--weights {chosen[0]:g},{chosen[1]:g},{chosen[2]:g}: none below 0, not all 0"
+        raise ValueError(
+            f"weights {chosen[0]:g},{chosen[1]:g},{chosen[2]:g}: none below 0, not all 0"
         )
     if chosen.forget and method.objective is None:
-        raise UsageError(f"--weights: {name} forgets nothing; the first weight must be 0")
+        raise ValueError(f"weights: {name} forgets nothing; the first weight must be 0")
     beta = method.beta if beta is None else beta
     objective = None
     if chosen.forget and method.objective is not None:

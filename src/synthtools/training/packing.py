@@ -288,9 +288,10 @@ class Blend:
             return
         rows = max(rows, 2 * len(self._sources))
         if self._shares is None:
-            parts = [self._sources]
-            while sum(map(len, parts)) < rows:
+            parts, known = [self._sources], len(self._sources)
+            while known < rows:
                 parts.append(self._epoch(self._epochs))
+                known += len(parts[-1])
                 self._epochs += 1
             self._sources = np.concatenate(parts)
         else:

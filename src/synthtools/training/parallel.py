@@ -7,6 +7,8 @@ computes. All ranks build the whole batch, a pure function of (seed, step), and 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -122,7 +124,14 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[operator]
 
 
-def use_cores(count: int | None) -> None:
-    """How many CPU cores a process computes with; None: torch's own choice."""
-    if count is not None:
-        torch.set_num_threads(count)
+@contextmanager
+def torch_state(threads: int | None) -> Iterator[None]:
+    """So many CPU threads (None: torch's own choice) and random numbers of our own for a while; the
+    calling program has its own again afterwards."""
+    before = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            torch.set_num_threads(threads or before)
+            yield
+        finally:
+            torch.set_num_threads(before)

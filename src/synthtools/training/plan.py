@@ -115,8 +115,8 @@ class Source:
         weight: of its mean loss, None for the share of its tokens.
         batches: gives documents; called as often as needed. What is bad is kept in a file as well, if
             one is named.
-        share_read: of its bytes, by the last pass; None where they are not known.
         recall: takes the bad records of a pass that kept them in a file, as if they were read again.
+        size: bytes of its files, None where they are not known; bytes_read: by the last pass.
         digest: of the data and how it is read: what its tokens are kept under.
         golden: the real text, weighed by the golden-ratio rule.
     """
@@ -126,9 +126,14 @@ class Source:
     weight: float | None
     batches: Callable[[Path | None], Iterable[Documents]]
     recall: Callable[[Path], None]
-    share_read: Callable[[], float | None]
+    size: int | None
+    bytes_read: Callable[[], int]
     digest: str
     golden: bool = False
+
+    def share_read(self) -> float | None:
+        """Of its bytes, by the last pass; None where they are not known."""
+        return None if self.size is None else min(1.0, self.bytes_read() / max(1, self.size))
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from synthtools.training import models
-from synthtools.training.architectures import configuration
 from synthtools.training.data import (
     blend_of,
     encoding_of,
@@ -29,7 +25,7 @@ from synthtools.training.fitting import (
 )
 from synthtools.training.modelling import LanguageModelling
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Outcome, Plan, Settings, Sizes, Source, Watch
+from synthtools.training.plan import Outcome, Plan, Settings, Source, Watch
 
 
 def run(
@@ -42,7 +38,6 @@ def run(
     ranks: Ranks,
     *,
     job: dict[str, Any],
-    load_tokenizer: Callable[[str, str | None], Any],
     watch: Watch,
 ) -> Outcome:
     """Trains a model and saves it as a directory of transformers.
@@ -58,7 +53,7 @@ def run(
         SynthError: too little data, or the directory cannot be written.
     """
     work = work_folder(output)
-    tokenizer = tokenizer_of(sources, plan, work, load_tokenizer, watch.tell, ranks)
+    tokenizer = tokenizer_of(sources, plan, work, watch.tell, ranks)
     encoding = encoding_of(tokenizer, plan, watch.tell)
     corpora = tokens_of(
         [*sources, *valid], encoding, len(tokenizer), cache or work / "tokens", watch, ranks
@@ -108,37 +103,3 @@ def run(
             )
         ),
     )
-
-
-def estimate(
-    plan: Plan,
-    settings: Settings,
-    rows: Sequence[RowCounts],
-    vocabulary: int,
-    load_config: Any,
-    ranks: Ranks,
-) -> tuple[Sizes, Settings]:
-    """What a run would amount to: the model is not made, only counted.
-
-    Args:
-        rows: of each kind.
-        vocabulary: of the tokenizer.
-        load_config: name and revision of a model → its configuration.
-    """
-    from transformers import AutoModelForCausalLM
-
-    if plan.start.model is None:
-        assert plan.start.architecture is not None
-        config = configuration(plan.start.architecture, vocabulary, plan.context, None, None)
-    else:
-        config = load_config(plan.start.model, plan.start.revision)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-        parameters = trained = sum(p.numel() for p in model.parameters())
-        if plan.lora is not None:
-            adapters = models.with_adapters(model, plan.lora)
-            parameters = sum(p.numel() for p in adapters.parameters())
-            trained = sum(p.numel() for p in adapters.parameters() if p.requires_grad)
-    steps = max(-(-kind.run // kind.step) for kind in rows)
-    settings = with_steps(settings, steps, plan.seed)
-    return sizes_of(config, (parameters, trained), rows, settings, ranks), settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,90 +13,66 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import interrupts, terminal
-from synthtools.cli.recipe import Watching
 from synthtools.cli.run import Run
 from synthtools.errors import SynthError
 
 if TYPE_CHECKING:
     from synthtools.training.loop import Step
     from synthtools.training.parallel import Ranks
-    from synthtools.training.plan import Outcome, Settings, Sizes, Watch
+    from synthtools.training.plan import Settings, Sizes, Watch
 
-# Seconds within which what is done need not be told.
+# Seconds within which what is done need not be shown.
 _SOON = 1.0
 
 
 @contextmanager
 def watched(
     run: Run,
-    quiet: bool,
-    watching: Watching,
+    options: Any,
     job: dict[str, Any],
     ranks: Ranks,
-    standing: Callable[[], None],
+    check_folder: Callable[[], None],
 ) -> Iterator[Watch]:
-    """What a training run tells, and how it is stopped: lines of steps, curves, signals.
+    """What a training run shows, and how it is stopped: lines of steps, curves, signals.
 
     Args:
-        job: what defines the run; standing: raises SynthError where its folder is gone.
+        options: with ``tensorboard`` and ``wandb``.
+        job: what defines the run; check_folder: raises SynthError where its folder is gone.
     """
     from synthtools.training import speed
     from synthtools.training.plan import Watch
 
-    told = curves(watching.tensorboard, watching.wandb, job) if ranks.first else []
-    status = StatusLine(quiet)
-    lines: list[StepLines] = []
+    followers = curves(options.tensorboard, options.wandb, job) if ranks.first else []
+    status = StatusLine(run.quiet)
+    lines: list[StepLine] = []
     stop = StopOnSignal()
-    moving = Moving(status)
 
-    def tell(words: str) -> None:
+    def remark(words: str) -> None:
         status.close()
-        if not quiet:
+        if not run.quiet:
             terminal.remark(words)
 
     def on_sizes(sizes: Sizes, settings: Settings) -> None:
-        tell(
+        remark(
             f"{sizes.parameters:,} parameters, {sizes.trained:,} of them trained; "
             f"{sizes.steps:,} steps of {sizes.tokens_of_step:,} tokens; learning rate "
             f"{settings.learning_rate:g}, {settings.schedule}; about {sizes.memory / 1e9:.1f} GB"
         )
-        lines.append(
-            StepLines(
-                status,
-                sizes.steps,
-                sizes.flops_per_token,
-                speed.peak_flops(ranks.device),
-                ranks.count,
-                lambda: speed.memory_used(ranks.device),
-            )
-        )
+        lines.append(StepLine(status, sizes, speed.peak_flops(ranks.device), ranks))
 
     def on_step(step: Step) -> None:
-        standing()
+        check_folder()
         lines[0].show(step)
         run.units["tokens"] = step.new_tokens
-        for function in told:
-            function(step)
+        for follow in followers:
+            follow(step)
 
     try:
         with stop:
-            yield Watch(tell, moving.show, on_sizes, on_step, stop.asked, standing)
+            phases = PhaseLine(status)
+            yield Watch(remark, phases.show, on_sizes, on_step, stop.asked, check_folder)
     finally:
         status.close()
-
-
-def require_end(outcome: Outcome, watch: Watch) -> None:
-    """Tells of a run that was stopped.
-
-    Raises:
-        KeyboardInterrupt: it was.
-    """
-    progress = outcome.progress
-    if progress.step < outcome.sizes.steps and not progress.stopped_early:
-        watch.tell(
-            f"stopped after step {progress.step:,} of {outcome.sizes.steps:,}; --resume goes on"
-        )
-        raise KeyboardInterrupt
 
 
 class StopOnSignal:
@@ -109,8 +86,12 @@ class StopOnSignal:
 
     def __enter__(self) -> None:
         interrupts.excuse()
+        # Python gives signals to the main thread alone.
+        main = threading.current_thread() is threading.main_thread()
         self._before = {
-            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, self._ask)
+            for number in (signal.SIGINT, signal.SIGTERM)
+            if main
         }
 
     def __exit__(self, *error: object) -> None:
@@ -149,7 +130,7 @@ class StatusLine:
         self._open = not end
 
     def close(self) -> None:
-        """Ends a line that stands open."""
+        """Ends an open line."""
         if self._open:
             self._print("\n")
             self._open = False
@@ -162,16 +143,16 @@ class StatusLine:
             pass  # nobody reads it, or its disk is full: no reason to end a run of days
 
 
-class Moving:
+class PhaseLine:
     """What is done before and after the steps, with its rate and what is left of it."""
 
     def __init__(self, status: StatusLine) -> None:
         self._status = status
         self._words = ""
-        self._begun = (0.0, 0, 0.0)  # seconds, tokens and share when the first of it was told
+        self._begun = (0.0, 0, 0.0)  # seconds, tokens and share when it was first asked
 
     def show(self, words: str, tokens: int, share: float | None) -> None:
-        """Tells how far it is.
+        """Shows how far it is.
 
         Args:
             words: what is done; tokens: so far; share: of all, None where it is not known.
@@ -196,55 +177,46 @@ class Moving:
         return line
 
 
-class StepLines:
-    """One line a step.
+class StepLine:
+    """The line of a step.
 
     Args:
-        flops_per_token: of the model; peak: FLOP/s of the device, None where it is not known;
-            ranks: processes that share the work; memory: peak so far in bytes.
+        peak: FLOP/s of the device, None where it is not known.
     """
 
-    def __init__(
-        self,
-        status: StatusLine,
-        steps: int,
-        flops_per_token: float,
-        peak: float | None,
-        ranks: int,
-        memory: Callable[[], int],
-    ) -> None:
+    def __init__(self, status: StatusLine, sizes: Sizes, peak: float | None, ranks: Ranks) -> None:
         self._status = status
-        self._steps = steps
-        self._flops = flops_per_token
+        self._sizes = sizes
         self._peak = peak
         self._ranks = ranks
-        self._memory = memory
         self._first: int | None = None
 
     def show(self, step: Step) -> None:
         if self._first is None:
             self._first = step.step - 1
-        told = step.skip or step.valid is not None or step.step == self._steps
-        self._status.show(lambda: self._line(step), keep=told)
+        keep = step.skip or step.valid is not None or step.step == self._sizes.steps
+        self._status.show(lambda: self._line(step), keep=keep)
 
     def _line(self, step: Step) -> str:
+        from synthtools.training.speed import memory_used
+
         rate = step.new_tokens / max(step.seconds, 1e-9)
         # A resumed run begins at a later step: only the steps of this process tell its speed.
         assert self._first is not None
-        left = step.seconds / (step.step - self._first) * (self._steps - step.step)
-        speed = rate * self._flops
+        left = step.seconds / (step.step - self._first) * (self._sizes.steps - step.step)
+        speed = rate * self._sizes.flops_per_token
         if self._peak is not None:
-            work = f"MFU {100 * speed / (self._peak * self._ranks):.1f} %"
+            work = f"MFU {100 * speed / (self._peak * self._ranks.count):.1f} %"
         else:
             work = f"{speed / 1e9:,.1f} GFLOP/s"
         parts = [
-            f"step {step.step:,}/{self._steps:,}",
+            f"step {step.step:,}/{self._sizes.steps:,}",
             f"loss {step.loss:.4f}",
             f"lr {step.learning_rate:.2e}",
             f"norm {step.gradient_norm:.2f}",
             f"{rate:,.0f} tokens/s",
             work,
-            f"{self._memory() / 1e9:.1f} GB",
+            f"{memory_used(self._ranks.device) / 1e9:.1f} GB",
             f"{left / 60:.1f} min left",
         ]
         if "weighted_loss" in step.parts:
@@ -257,12 +229,12 @@ class StepLines:
 
 
 def curves(tensorboard: str | None, wandb: str | None, job: dict[str, Any]) -> list[Callable]:
-    """Functions that are told each step: one for TensorBoard, one for Weights & Biases.
+    """Functions that follow the steps: one for TensorBoard, one for Weights & Biases.
 
     Raises:
         SynthError: the package is not installed.
     """
-    found: list[Callable] = []
+    followers: list[Callable] = []
     if tensorboard is not None:
         try:
             from tensorboard.compat.proto.event_pb2 import Event
@@ -281,15 +253,15 @@ def curves(tensorboard: str | None, wandb: str | None, job: dict[str, Any]) -> l
             )
             writer.flush()
 
-        found.append(to_tensorboard)
+        followers.append(to_tensorboard)
     if wandb is not None:
         try:
             import wandb as weights_and_biases
         except ImportError as error:
             raise SynthError("--wandb needs wandb: pip install 'synthtools[watch]'") from error
         run = weights_and_biases.init(project=wandb, config=job)
-        found.append(lambda step: run.log(_numbers(step), step=step.step))
-    return found
+        followers.append(lambda step: run.log(_numbers(step), step=step.step))
+    return followers
 
 
 def _numbers(step: Step) -> dict[str, float]:

@@ -1,0 +1,167 @@
+"""A training run of a tool: its directory, its processes, its sources, its plan or its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from synthtools.cli import terminal
+from synthtools.cli.options import Inputs
+from synthtools.cli.quantities import PathShare
+from synthtools.errors import UsageError
+from synthtools.machine import process
+
+if TYPE_CHECKING:
+    from synthtools.cli.run import Run
+    from synthtools.records.batch import Batch
+    from synthtools.training.parallel import Ranks
+    from synthtools.training.plan import Outcome, Source, Watch
+    from synthtools.training.run_directory import RunDirectory
+
+# Peak learning rate of a model that is continued [Flaws].
+CONTINUED = 5e-5
+# The longest rows of a continued model unless the user says so [ours].
+_LONGEST = 2048
+# What a resumed run may choose again: none of it changes the weights.
+_FREE = frozenset(
+    (
+        *("output", "resume", "force", "quiet", "json_output", "dry_run", "cache"),
+        *("checkpoint_every", "keep", "jobs", "device", "rejects", "tensorboard", "wandb", "plot"),
+        *("report", "compare_tokens"),
+    )
+)
+
+
+class Work(NamedTuple):
+    """What a tool has the trainer do.
+
+    Attributes:
+        sources: all that is read.
+        plan: what the run would amount to.
+        train: what defines the run, and its callbacks → what came out.
+        numbers: the tool's own numbers of that.
+    """
+
+    sources: Sequence[Source]
+    plan: Callable[[], dict[str, Any]]
+    train: Callable[[dict[str, Any], Watch], Outcome]
+    numbers: Callable[[Outcome], dict[str, Any]]
+
+
+def source_name(path: object) -> str:
+    """What a source is called: its file's or directory's name without suffixes."""
+    name = str(path)
+    return Path(name.rstrip("/")).name.split(".")[0] or name
+
+
+def check_sources(sources: Sequence[PathShare]) -> None:
+    """Raises UsageError for stdin, and where shares do not make a whole."""
+    if any(path == "-" for path, _ in sources):
+        raise UsageError("the data are read more than once: name files, not stdin")
+    shares = [float(share) for _, share in sources if share is not None]
+    if 0 in shares:
+        raise UsageError("a share must be above 0")
+    if shares and len(shares) < len(sources):
+        raise UsageError("give every source a share (PATH=SHARE), or none")
+    if shares and abs(sum(shares) - 1) > 1e-6:
+        raise UsageError(f"the shares sum to {sum(shares):.7g}, not to 1")
+
+
+def own_context(model: str, revision: str | None) -> int:
+    """Tokens of a row of a model that is continued, unless the user names another number."""
+    from synthtools.lm.loading import ModelName, context_length, load_configuration
+
+    own = context_length(load_configuration(ModelName(model, revision)))
+    return min(own or _LONGEST, _LONGEST)
+
+
+def training_run(
+    tool: str,
+    options: Any,
+    inputs: Sequence[Any],
+    check: Callable[[Batch], object],
+    check_valid: Callable[[Batch], object],
+    work_of: Callable[[Run, Ranks], Work],
+) -> dict[str, Any] | None:
+    """Carries a training run out, or plans it.
+
+    Args:
+        options: a ``TrainingOptions``.
+        inputs: what is trained on; check, check_valid: given the first records of each input and of
+            each validation set, raise what is wrong with them.
+
+    Returns:
+        The report; None in processes other than the first.
+
+    Raises:
+        KeyboardInterrupt: the run was stopped.
+        OutputExistsError: the model there is of another run.
+        SynthError: the folder was removed or replaced meanwhile.
+    """
+    from synthtools.cli.run import Run
+    from synthtools.training.run_directory import RunDirectory
+
+    first = process()[0] == 0
+    folder = Path(options.output or ".")
+    directory: AbstractContextManager[RunDirectory] = nullcontext(RunDirectory(folder))
+    if first and not options.dry_run:
+        directory = RunDirectory.claimed(folder, options.resume, options.force)
+    run = Run(
+        tool,
+        Inputs(
+            files=list(inputs),
+            on_error=options.on_error,
+            rejects=options.rejects,
+            quiet=options.quiet or not first,
+        ),
+        beside=[path for _, path in options.valid or ()],
+        bar=False,
+        check=check,
+        check_beside=check_valid,
+    )
+    from synthtools.lm.loading import quiet_transformers
+    from synthtools.training import parallel
+
+    with directory as place, run, quiet_transformers(), parallel.torch_state(options.jobs):
+        ranks = parallel.join(options.device)
+        work = work_of(run, ranks)
+        if options.dry_run:
+            report = run.finish(work.plan()) if first else {}
+        else:
+            report = _carried_out(run, options, work, ranks, place)
+    ranks.leave()
+    return report if first else None
+
+
+def _carried_out(
+    run: Run, options: Any, work: Work, ranks: Ranks, place: RunDirectory
+) -> dict[str, Any]:
+    """The report of the run, which is kept beside the model; of one that had ended, the kept one."""
+    from synthtools.cli.training_progress import watched
+
+    job = run.job()
+    job["arguments"] = {k: v for k, v in run.arguments.items() if k not in _FREE}
+    job["data"] = {f"{n} {source.name}": source.digest for n, source in enumerate(work.sources)}
+    kept = place.begin(job, ranks.first)
+    if kept is not None:
+        if not run.quiet:
+            terminal.remark(f"{place.folder}: all had been done; this is its report")
+        return kept
+    with watched(run, options, job, ranks, place.check) as watch:
+        outcome = work.train(job, watch)
+    progress = outcome.progress
+    if progress.step < outcome.sizes.steps and not progress.stopped_early:
+        watch.tell(
+            f"stopped after step {progress.step:,} of {outcome.sizes.steps:,}; --resume goes on"
+        )
+        raise KeyboardInterrupt
+    run.count(sum(facts["documents"] for facts in outcome.facts.values()))
+    if not ranks.first:
+        return {}
+    if outcome.ended_by:
+        watch.tell(f"ended early: {outcome.ended_by}")
+    report = run.finish(work.numbers(outcome))
+    place.end(report)
+    return report

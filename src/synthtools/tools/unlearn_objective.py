@@ -1,0 +1,77 @@
+"""What ``synth unlearn`` minimises, as options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from synthtools.cli.options import Group
+from synthtools.cli.parameters import option
+from synthtools.errors import UsageError
+
+if TYPE_CHECKING:
+    from synthtools.training.methods import Forgetting
+
+
+@dataclass(frozen=True)
+class UnlearnObjective(Group):
+    """The method, the weights of its terms and its numbers."""
+
+    group = "Method"
+    method: Annotated[
+        Literal["bounded", "ga", "graddiff", "kl", "npo", "simnpo", "wga", "refine"],
+        option("--method", help="How to forget; see Methods above."),
+    ] = "bounded"
+    weights: Annotated[
+        list[float] | None,
+        option(
+            "--weights",
+            metavar="F,R,K",
+            commas=True,
+            min=0,
+            help="Of forgetting, of cross entropy on replay, of KL on replay (default: the method's).",
+        ),
+    ] = None
+    beta: Annotated[
+        float | None,
+        option(
+            "--beta",
+            metavar="B",
+            min=1e-6,
+            help="β of npo (0.1) and simnpo (4.5), α of wga (1).",
+        ),
+    ] = None
+    margin: Annotated[float, option("--margin", metavar="G", min=0, help="γ of simnpo.")] = 0.0
+    kl_direction: Annotated[
+        Literal["forward", "reverse"],
+        option(
+            "--kl-direction",
+            help="KL(original ‖ current), or KL(current ‖ original) [direction: ours].",
+        ),
+    ] = "forward"
+    reference: Annotated[
+        str | None,
+        option(
+            "--reference",
+            metavar="MODEL",
+            help="The original that KL, npo and the report compare with (default: the model as it "
+            "begins).",
+        ),
+    ] = None
+
+    def loss(self) -> Forgetting:
+        """The method with its numbers settled.
+
+        Raises:
+            UsageError: a number does not go with it.
+        """
+        from synthtools.training.methods import Weights, forgetting
+
+        if self.weights is not None and len(self.weights) != 3:
+            raise UsageError("--weights: write three numbers, none below 0: 0.01,1,1")
+        weights = None if self.weights is None else Weights(*self.weights)
+        reverse = self.kl_direction == "reverse"
+        try:
+            return forgetting(self.method, weights, self.beta, self.margin, reverse)
+        except ValueError as error:
+            raise UsageError(f"--{error}") from error

@@ -1,0 +1,174 @@
+"""Records → documents of a training run: texts, conversations, or prompts with their responses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, SupportsFloat
+
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.faults import fields_of
+from synthtools.records.inputs import Shard
+from synthtools.records.reading import read, require_text, without
+from synthtools.records.rejects import KeptRejects, Rejects, recall
+from synthtools.training.conversations import Answered, why_no_conversation
+from synthtools.training.plan import Documents, Source
+
+
+class Fields(NamedTuple):
+    """Names of the fields of conversations."""
+
+    messages: str
+    prompt: str
+    response: str
+
+
+@dataclass(frozen=True)
+class DocumentFormat:
+    """What a record is read as.
+
+    Attributes:
+        kind: ``text``; ``conversation`` (messages, or a prompt and a response); ``answered`` (a text,
+            or a prompt and a response as plain text).
+        text_field: of texts; fields: of the others.
+    """
+
+    kind: Literal["text", "conversation", "answered"]
+    text_field: str
+    fields: Fields
+
+    def documents(
+        self, batch: Batch, rejects: Rejects | None = None
+    ) -> list[tuple[Batch, list[Any]]]:
+        """Sound records, and the document of each.
+
+        Args:
+            rejects: takes the bad ones; by default the first raises.
+        """
+        rejects = rejects or Rejects()
+        if self.kind == "text":
+            sound = require_text(batch, self.text_field, rejects)
+            return [(sound, sound.column(self.text_field))]
+        if self.kind == "answered":
+            return self._answered(batch, rejects)
+        return [self._conversations(batch, rejects)]
+
+    def _answered(self, batch: Batch, rejects: Rejects) -> list[tuple[Batch, list[Any]]]:
+        prompts = batch.column(self.fields.prompt)
+        texts = batch.column(self.text_field)
+        pairs = [i for i, text in enumerate(texts) if text is MISSING and prompts[i] is not MISSING]
+        plain = sorted(set(range(len(texts))) - set(pairs))
+        documents: list[tuple[Batch, list[Any]]] = []
+        if plain:
+            sound = require_text(batch.take(plain), self.text_field, rejects)
+            documents.append((sound, [Answered(None, t) for t in sound.column(self.text_field)]))
+        if pairs:
+            sound = batch.take(pairs)
+            sound = require_text(sound, self.fields.prompt, rejects, "--prompt-field")
+            sound = require_text(sound, self.fields.response, rejects, "--response-field")
+            columns = sound.column(self.fields.prompt), sound.column(self.fields.response)
+            documents.append((sound, [Answered(*pair) for pair in zip(*columns, strict=True)]))
+        return documents
+
+    def _conversations(self, batch: Batch, rejects: Rejects) -> tuple[Batch, list[Any]]:
+        conversations: list[Any] = []
+        bad: dict[int, str] = {}
+        columns = [batch.column(name) for name in self.fields]
+        for index, (messages, prompt, response) in enumerate(zip(*columns, strict=True)):
+            if messages is MISSING:
+                if prompt is MISSING or response is MISSING:
+                    bad[index] = (
+                        f'no field "{self.fields.messages}", nor "{self.fields.prompt}" and '
+                        f'"{self.fields.response}" (fields: {fields_of(batch, index)}; use '
+                        "--messages-field, --prompt-field, --response-field)"
+                    )
+                    continue
+                messages = [
+                    {"role": "user", "content": prompt},
+                    {"role": "assistant", "content": response},
+                ]
+            reason = why_no_conversation(messages)
+            if reason is None:
+                conversations.append(messages)
+            else:
+                bad[index] = reason
+        return without(batch, bad, rejects), conversations
+
+
+class SourceReader:
+    """Shards → sources of one format; bad records are reported once.
+
+    Args:
+        rejects_of: where bad records go; asked whether they have been reported already.
+        hashed: read all data for its digest; a plan that only counts does without.
+    """
+
+    def __init__(
+        self, form: DocumentFormat, rejects_of: Callable[[bool], Rejects], hashed: bool
+    ) -> None:
+        self._form = form
+        self._rejects_of = rejects_of
+        self._hashed = hashed
+        self._reported: set[str] = set()
+
+    def source(
+        self,
+        name: str,
+        shards: list[Shard],
+        share: SupportsFloat | None = None,
+        weight: float | None = None,
+        golden: bool = False,
+    ) -> Source:
+        """The documents of shards (see ``plan.Source``)."""
+        form = self._form
+        facts = [
+            [shard.digest() if self._hashed else shard.name for shard in shards],
+            form.text_field if form.kind == "text" else list(form.fields),
+        ]
+        if form.kind == "answered":
+            facts.append(form.text_field)
+        digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
+        sizes = [shard.size for shard in shards if shard.size is not None]
+
+        def rejects() -> Rejects:
+            again = digest in self._reported
+            self._reported.add(digest)
+            return self._rejects_of(again)
+
+        def batches(kept: Path | None) -> Iterator[Documents]:
+            bad = rejects() if kept is None else KeptRejects(rejects(), kept)
+            for batch in read(shards, bad):
+                for sound, documents in form.documents(batch, bad):
+                    if documents:
+                        refuse = partial(_refuse, sound, bad)
+                        yield Documents(documents, sum(map(_size, documents)), refuse)
+
+        size = sum(sizes) if len(sizes) == len(shards) else None
+        return Source(
+            name,
+            None if share is None else float(share),
+            weight,
+            batches,
+            lambda kept: recall(kept, rejects()),
+            size,
+            lambda: sum(shard.bytes_read for shard in shards),
+            digest,
+            golden,
+        )
+
+
+def _refuse(batch: Batch, rejects: Rejects, index: int, reason: str) -> None:
+    without(batch, {index: reason}, rejects)
+
+
+def _size(document: Any) -> int:
+    """Bytes of UTF-8."""
+    if isinstance(document, str):
+        return len(document.encode("utf-8"))
+    if isinstance(document, tuple):
+        return sum(len(part.encode("utf-8")) for part in document if part is not None)
+    return sum(len(message["content"].encode("utf-8")) for message in document)

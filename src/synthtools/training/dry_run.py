@@ -1,0 +1,227 @@
+"""What a run would amount to, before it is made: rows, steps, memory, time."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from synthtools.errors import SynthError
+from synthtools.lm.loading import ModelName, load_configuration, load_tokenizer
+from synthtools.training import data, forgetting, models, speed
+from synthtools.training.architectures import configuration
+from synthtools.training.corpus import Corpus, cached
+from synthtools.training.data import Encoding
+from synthtools.training.fitting import RowCounts, sizes_of, with_steps
+from synthtools.training.forgetting import Aim
+from synthtools.training.objectives import DocumentObjective
+from synthtools.training.packing import Blend, Packer
+from synthtools.training.parallel import Ranks
+from synthtools.training.plan import Documents, Plan, Settings, Sizes, Source
+
+# Bytes of a token where there is no tokenizer to ask yet [ours].
+_TOKEN_BYTES = 4
+_SAMPLED = 1 << 20
+
+
+def of_training(
+    sources: Sequence[Source], plan: Plan, settings: Settings, ranks: Ranks
+) -> dict[str, Any]:
+    """The plan of ``synth train``."""
+    encoding, vocabulary = None, plan.vocabulary
+    if vocabulary is None:
+        model = plan.tokenizer or plan.start.model
+        assert model is not None
+        tokenizer = load_tokenizer(model, None if plan.tokenizer else plan.start.revision)
+        vocabulary = len(tokenizer)
+        encoding = data.encoding_of(tokenizer, plan, lambda remark: None)
+    blend, _ = _blend(
+        sources, plan.context, encoding, vocabulary, lambda corpus: data.packer_of(corpus, plan)
+    )
+    rows = data.rows_of(plan, blend)
+    repeated = sum(given.repeated for given in blend.given(rows))
+    counts = [RowCounts(settings.rows, rows, plan.context)]
+    return _plan(plan, settings, ranks, counts, repeated, vocabulary)
+
+
+def of_unlearning(
+    forget: Sequence[Source],
+    replay: Sequence[Source],
+    plan: Plan,
+    aim: Aim,
+    settings: Settings,
+    ranks: Ranks,
+) -> dict[str, Any]:
+    """The plan of ``synth unlearn``."""
+    assert plan.start.model is not None
+    tokenizer = load_tokenizer(plan.start.model, plan.start.revision)
+    rows = forgetting.rows_of(aim, settings, ranks.count)
+    lengths = {"forget": aim.context, "replay": plan.context}
+    blends, forget_tokens = {}, 0
+    if "forget" in rows:
+        blends["forget"], forget_tokens = _blend(
+            forget,
+            aim.context,
+            forgetting.encoding_of(tokenizer, aim, lambda remark: None),
+            len(tokenizer),
+            lambda corpus: forgetting.packer_of(corpus, aim.context, plan.seed),
+        )
+    if "replay" in rows:
+        blends["replay"], _ = _blend(
+            replay,
+            plan.context,
+            data.texts(tokenizer),
+            len(tokenizer),
+            lambda corpus: data.packer_of(corpus, plan),
+        )
+    _, ends = forgetting.ends_of(plan, rows, blends, forget_tokens)
+    counts = {name: RowCounts(rows[name], ends[name], lengths[name]) for name in rows}
+    repeated = sum(g.repeated for name in rows for g in blends[name].given(ends[name]))
+    # The share of the tokens that the original reads too.
+    objective = aim.how.objective
+    reads = {
+        "forget": isinstance(objective, DocumentObjective) and objective.compares,
+        "replay": bool(aim.how.weights.kl or aim.paired),
+    }
+    total = sum(kind.run * kind.length for kind in counts.values())
+    frozen = sum(kind.run * kind.length for name, kind in counts.items() if reads[name])
+    return _plan(
+        plan, settings, ranks, list(counts.values()), repeated, len(tokenizer), frozen / total
+    )
+
+
+class _Counted(NamedTuple):
+    """A packer of which only the number of rows is known."""
+
+    rows: int
+
+    def rows_in(self, epoch: int) -> int:
+        return self.rows
+
+
+def _blend(
+    sources: Sequence[Source],
+    context: int,
+    encoding: Encoding | None,
+    vocabulary: int,
+    packer_of: Callable[[Corpus], Packer],
+) -> tuple[Blend, int]:
+    """How many rows sources make, and their tokens: exact where a source's first MiB is all of it,
+    else scaled by its size [ours].
+
+    Args:
+        context: tokens of a row.
+        encoding: None where there is no tokenizer yet.
+    """
+    counts, tokens = [], 0
+    for source in sources:
+        if source.size is None:
+            raise SynthError(f"{source.name}: not a plain file, and it is read more than once")
+        if encoding is None:
+            count = max(1, source.size // _TOKEN_BYTES)
+            rows = -(-count // context)
+        else:
+            rows, count = _sampled(source, source.size, encoding, vocabulary, packer_of)
+        counts.append(_Counted(rows))
+        tokens += count
+    shares = [source.share for source in sources if source.share is not None]
+    return Blend(counts, shares or None), tokens  # type: ignore[arg-type]
+
+
+def _sampled(
+    source: Source,
+    size: int,
+    encoding: Encoding,
+    vocabulary: int,
+    packer_of: Callable[[Corpus], Packer],
+) -> tuple[int, int]:
+    """Rows and tokens of a source."""
+    whole = False
+
+    def beginning(kept: Path | None) -> Iterator[Documents]:
+        nonlocal whole
+        read = 0
+        for some in source.batches(kept):
+            yield some
+            read += some.size
+            if read > _SAMPLED:
+                return
+        whole = True
+
+    with tempfile.TemporaryDirectory(prefix="synth-plan-") as folder:
+        corpus = cached(
+            Path(folder) / "tokens", replace(source, batches=beginning), encoding.encode, vocabulary
+        )
+        try:
+            rows = packer_of(corpus).rows_in(0)
+        except ValueError as error:
+            raise SynthError(f"{source.name}: {error}") from error
+        scale = 1.0 if whole else size / max(1, source.bytes_read())
+        return math.ceil(rows * scale), int(corpus.facts["tokens"] * scale)
+
+
+def _sizes(
+    plan: Plan, settings: Settings, rows: Sequence[RowCounts], vocabulary: int, ranks: Ranks
+) -> tuple[Sizes, Settings]:
+    """The model is not made, only counted."""
+    from transformers import AutoModelForCausalLM
+
+    if plan.start.model is None:
+        assert plan.start.architecture is not None
+        config = configuration(plan.start.architecture, vocabulary, plan.context, None, None)
+    else:
+        config = load_configuration(ModelName(plan.start.model, plan.start.revision))
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+        parameters = trained = sum(p.numel() for p in model.parameters())
+        if plan.lora is not None:
+            adapters = models.with_adapters(model, plan.lora)
+            parameters = sum(p.numel() for p in adapters.parameters())
+            trained = sum(p.numel() for p in adapters.parameters() if p.requires_grad)
+    steps = max(-(-kind.run // kind.step) for kind in rows)
+    settings = with_steps(settings, steps, plan.seed)
+    return sizes_of(config, (parameters, trained), rows, settings, ranks), settings
+
+
+def _plan(
+    plan: Plan,
+    settings: Settings,
+    ranks: Ranks,
+    rows: Sequence[RowCounts],
+    repeated: int,
+    vocabulary: int,
+    frozen: float = 0.0,
+) -> dict[str, Any]:
+    """What a run would amount to, with an estimate of its time.
+
+    Args:
+        rows: of each kind; repeated: of the run, those after the first pass over their source.
+        frozen: share of the tokens that a frozen model reads too.
+    """
+    sizes, settings = _sizes(plan, settings, rows, vocabulary, ranks)
+    rate = speed.measured_flops(ranks.device, settings.bfloat16)
+    # A forward pass is a third of a forward and backward pass.
+    work = sizes.flops_per_token * sizes.tokens * (1 + frozen / 3)
+    seconds = work / (0.4 * rate * ranks.count)
+    return {
+        "parameters": sizes.parameters,
+        "trained": sizes.trained,
+        "tokens": sizes.tokens,
+        "steps": sizes.steps,
+        "rows": sum(kind.run for kind in rows),
+        "rows_repeated": repeated,
+        "tokens_of_step": sizes.tokens_of_step,
+        "learning_rate": settings.learning_rate,
+        "warmup_steps": settings.warmup,
+        "decay_steps": settings.decay if settings.schedule == "wsd" else None,
+        "flop_per_token": sizes.flops_per_token,
+        "memory_gigabytes": round(sizes.memory / 1e9, 2),
+        "matrix_products_gflop_per_second": round(rate / 1e9, 1),
+        "hours_at_40_percent_of_that": round(seconds / 3600, 3),
+        "disk_gigabytes": round((12 * sizes.trained * (settings.keep + 1)) / 1e9, 3),
+    }

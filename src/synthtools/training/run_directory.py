@@ -1,0 +1,137 @@
+"""The directory of a training run: empty, begun, or finished with a report.
+
+One run at a time works in it, and claims it before it writes anything there. The working folder in it
+keeps what defines the run (``run.json``) from its beginning, and its report (``report.json``) from its
+end: the same command with ``--resume`` goes on wherever it was killed, and gives the report again once
+all is done.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from synthtools.errors import OutputExistsError, SynthError
+from synthtools.records.claim import Claim, remove_partial
+from synthtools.records.files import told, write_whole
+from synthtools.records.jobs import difference
+from synthtools.records.jsonl import parse_value
+from synthtools.reports import document
+from synthtools.training.plan import WORK, weight_files
+
+_RUN = "run.json"
+_REPORT = "report.json"
+
+
+class RunDirectory:
+    """The directory that a run makes a model in.
+
+    Args:
+        claim: of this process; None in processes other than the first, which alone writes.
+    """
+
+    def __init__(self, folder: Path, claim: Claim | None = None) -> None:
+        self.folder = folder
+        self._claim = claim
+        self._job = folder / WORK / _RUN
+        self._report = folder / WORK / _REPORT
+
+    @classmethod
+    @contextmanager
+    def claimed(cls, folder: Path, resume: bool, force: bool) -> Iterator[RunDirectory]:
+        """Room for a model in a directory, for this run alone.
+
+        Raises:
+            OutputExistsError: a model or an unfinished run is there.
+            OutputInUseError: another run works there.
+            SynthError: the folder cannot be written.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise OutputExistsError(f"{folder}: is a file; name a directory")
+        made = not folder.exists()
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            claim = Claim.of_folder(folder)
+        try:
+            directory = cls(folder, claim)
+            directory._make_room(resume, force)
+            yield directory
+        finally:
+            claim.release()
+            if made:
+                with suppress(OSError):  # not empty: the run has begun
+                    folder.rmdir()
+
+    def _make_room(self, resume: bool, force: bool) -> None:
+        folder, work = self.folder, self.folder / WORK
+        if force:
+            with told(folder):
+                if work.exists():
+                    shutil.rmtree(work)
+                for file in weight_files(folder, whole=False):
+                    file.unlink()
+        elif weight_files(folder) and not (resume and self._job.exists()):
+            raise OutputExistsError(f"{folder}: holds a model already; --force replaces it")
+        elif work.exists() and not resume:
+            raise OutputExistsError(
+                f"{folder}: holds an unfinished run; --resume goes on with it, --force begins anew"
+            )
+
+    def begin(self, job: dict[str, Any], first: bool) -> dict[str, Any] | None:
+        """The report of a run that had ended; None for one that is still to be done.
+
+        Args:
+            job: what defines the run; first: whether this process is the one of all that writes.
+
+        Raises:
+            OutputExistsError: the model there is of another run.
+            SynthError: the folder cannot be written.
+        """
+        wanted = json.loads(json.dumps(job))
+        if weight_files(self.folder):
+            try:
+                before = parse_value(self._job.read_bytes())
+            except (OSError, ValueError):
+                before = None
+            if not isinstance(before, dict):
+                raise SynthError(f"{self._job}: is damaged; --force begins anew")
+            if before != wanted:
+                raise OutputExistsError(
+                    f"{self.folder}: holds a model of other {difference(before, wanted)}; --force "
+                    "replaces it"
+                )
+            if self._report.exists():
+                return document.load(str(self._report))
+        elif first:
+            work = self.folder / WORK
+            with told(self.folder):
+                work.mkdir(parents=True, exist_ok=True)
+                remove_partial(work, rf"\.({re.escape(_RUN)}|{re.escape(_REPORT)})")
+                self._report.unlink(missing_ok=True)
+            write_whole(self._job, json.dumps(wanted).encode(), claimed=True)
+        return None
+
+    def end(self, report: dict[str, Any]) -> None:
+        """Keeps the report of a run that is done.
+
+        Raises:
+            SynthError: somebody removed what ``--resume`` knows the run by.
+        """
+        if not self._job.exists():
+            raise SynthError(
+                f"{self._job}: was removed while the run went on; the model is saved, but --resume "
+                "cannot recognise it"
+            )
+        document.save(report, str(self._report), claimed=True)
+
+    def check(self) -> None:
+        """Raises SynthError where the directory was removed or replaced meanwhile."""
+        if self._claim is not None and not self._claim.stands():
+            raise SynthError(
+                f"{self.folder}: was removed or replaced while the run went on; run again"
+            )
