@@ -20,8 +20,10 @@ import pytest
 
 import running
 from synthtools import reports
+from synthtools.curate import edited_records
+from synthtools.curate.token_edit import Rules
 from synthtools.errors import SynthError
-from synthtools.reports import document, dsir, mix, ngram_hash, ppl, simulate, stats
+from synthtools.reports import document, dsir, edit, mix, ngram_hash, ppl, simulate, stats
 from synthtools.reports.figures.chart import Figure, Panel, Series
 from synthtools.reports.figures.points import to_csv
 from synthtools.reports.figures.render import render
@@ -178,6 +180,14 @@ def check(value: Any, kind: Any, place: str) -> None:
 )
 def test_a_report_is_of_its_type(name: str, kind: Any, folder: Path) -> None:
     check(load(folder, f"{name}.json"), kind, name)
+
+
+def test_the_report_of_an_edit_is_of_its_type() -> None:
+    counts = {"tokens": 9, "flagged": 4, "changed": 2, "dropped": 0, "held": 1}
+    totals = {f"{name}/1": count for name, count in counts.items()}
+    report = edited_records.report(totals, Rules(), 2)
+    check({"kind": "edit", **report}, edit.Report, "edit")
+    assert [row["flagged_share"] for row in report["generations"]] == [4 / 9, None]
 
 
 def test_every_maker_is_there() -> None:

@@ -1,4 +1,4 @@
-"""Pictures by matplotlib: PNG or SVG, the same bytes for the same numbers, readable in grey."""
+"""Figures by matplotlib: PNG or SVG, the same bytes for the same numbers, readable in grey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures at a terminal, of characters."""
+"""Figures at a terminal, of characters."""
 
 from __future__ import annotations
 
