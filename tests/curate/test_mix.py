@@ -9,13 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from running import synth
-from synthtools.curate.mixing import Measured, by_shares, interleaved, shuffled, subsample
+from synthtools.curate.mixture_parts import (
+    MeasuredSource,
+    by_shares,
+    interleaved,
+    shuffled,
+    subsample,
+)
 from synthtools.errors import SynthError
 
 
 def measured(name, sizes, first_key=0):
     keys = np.arange(first_key, first_key + len(sizes), dtype=np.uint64) * np.uint64(2654435761)
-    return Measured(name, np.array(sizes, np.int64), keys)
+    return MeasuredSource(name, np.array(sizes, np.int64), keys)
 
 
 sizes = st.lists(st.integers(0, 50), min_size=1, max_size=60)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from synthtools.curate.drawing import Drawing, draw
-from synthtools.curate.sampling import allocated
+from synthtools.curate.sampled_records import SampleSettings, draw
+from synthtools.curate.weighted_draws import allocated
 from synthtools.draws import gumbel, record_uniforms
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.inputs import find_shards
@@ -28,7 +28,7 @@ def source(tmp_path):
 
 def drawn(paths, batch_bytes=1 << 20, **options):
     batches = read(find_shards([str(p) for p in paths]), Rejects(), batch_bytes)
-    found, report, _ = draw(batches, Drawing(text_field="text", **options), Rejects())
+    found, report, _ = draw(batches, SampleSettings(text_field="text", **options), Rejects())
     return [json.loads(line) for batch in found for line in batch.json_lines()], report
 
 
@@ -162,7 +162,7 @@ def test_bad_weights_are_bad_records(value, words, source):
     path = source([{"id": 0, "w": 1}, {"id": 1, "w": value}])
     batches = read(find_shards([str(path)]), Rejects())
     with pytest.raises(RecordError, match=rf"in.jsonl:2: .*{words}"):
-        draw(batches, Drawing(1, 0, "text", by="w"), Rejects())
+        draw(batches, SampleSettings(1, 0, "text", by="w"), Rejects())
 
 
 def test_a_missing_weight_names_the_fields(source):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from running import run, synth
-from synthtools.curate.drawing import Drawing, draw, undrawn
+from synthtools.curate.sampled_records import SampleSettings, draw, undrawn
 from synthtools.records.inputs import find_shards
 from synthtools.records.reading import read
 from synthtools.records.rejects import Rejects
@@ -53,7 +53,7 @@ def test_both_parts_are_the_input(options, folder):
 def test_equal_records_are_told_apart(ids, part, tmp_path_factory):
     path = tmp_path_factory.mktemp("rest") / "in.jsonl"
     path.write_text("".join(json.dumps({"id": i}) + "\n" for i in ids))
-    drawing = Drawing(int(part * len(ids)), 3, "text")
+    drawing = SampleSettings(int(part * len(ids)), 3, "text")
     first, _, ordinals = draw(read(find_shards([str(path)]), Rejects(), 64), drawing, Rejects())
     second = undrawn(read(find_shards([str(path)]), Rejects()), drawing, ordinals)
     places = [int(n) for batch in second for n in batch.numbers]

@@ -1,7 +1,33 @@
-"""Records chosen or changed.
+"""Records chosen, changed or generated.
 
-- ``draws``: random numbers that belong to a record and a position
+Chosen:
+
+- ``conditions``: by the values of their fields (``--where``)
+- ``weighted_draws``: by weight in one pass, without replacement (Gumbel top-k) or with it
+- ``sampled_records``: a sample of a stream, and the rest of it
+- ``top_records``: the highest scores of a stream, for one target or several
+- ``group_samples``: a sample of each of several groups
+- ``dsir``: importance weights of records from hashed n-grams (DSIR)
+- ``document_sizes``: sizes of documents in the unit of a mixture
+- ``source_survey``: sizes, keys and places of a source's documents, kept from one reading
+- ``mixture_parts``: how much of each source goes into a mixture, which documents, in which order
+- ``mixed_records``: the documents of a mixture in their order, in little memory
+
+Changed:
+
+- ``assignments``: fields set from other fields, or to a constant
 - ``token_edit``: ToEdit: which tokens are resampled, and from what
 - ``edited_records``: the edit of a stream of records, with a model or from stored scores
 - ``stored_scores``: scores that ``synth ppl --candidates`` wrote, in place of a model
+
+Generated:
+
+- ``asking``: prompts made of the fields of records
+- ``assigning``: which of several models answers a record
+- ``beginnings``: the first tokens of documents as prompts (iterative collapse)
+- ``generating``: the answers of a model to a stream of records
+- ``self_instruct``: new tasks from examples of old ones (Self-Instruct)
+- ``reasoning``: rationales that reach the right answer (STaR)
+- ``extrapolating``: items like those that a small model got wrong (S3)
+- ``wordings``: the prompts of the protocols above
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from synthtools.curate.asking import Asked
-from synthtools.curate.drawing import strata_of
+from synthtools.curate.sampled_records import strata_of
 from synthtools.draws import lane_of, record_uniforms
 
 

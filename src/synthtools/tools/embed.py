@@ -43,7 +43,7 @@ from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
-    from synthtools.curate.groups import GroupSamples
+    from synthtools.curate.group_samples import GroupSamples
     from synthtools.measure.document_map import MapGroup
 
 # All are compared with all, and each needs a mark that can be told from the others.
@@ -193,7 +193,7 @@ def run(options: Options) -> dict[str, Any]:
 def _map(options: Options) -> dict[str, Any]:
     """Groups of documents on one map, and how far apart they are."""
     from synthtools.cli.run import Run
-    from synthtools.curate.groups import GroupSamples
+    from synthtools.curate.group_samples import GroupSamples
     from synthtools.measure.document_map import MapGroup, document_map
     from synthtools.measure.projection import require
     from synthtools.records.spool import Spool
@@ -221,7 +221,7 @@ def _map(options: Options) -> dict[str, Any]:
 
 def _sample(run: Run, samples: GroupSamples, options: Options) -> dict[str, int]:
     """Draws from all records; returns how many of each group have null for a vector."""
-    from synthtools.curate.drawing import strata_of
+    from synthtools.curate.sampled_records import strata_of
     from synthtools.measure.document_map import sound_vectors
 
     field = options.vector_field

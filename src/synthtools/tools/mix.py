@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 
     from synthtools.cli.run import Run
     from synthtools.curate.document_sizes import Sizes
-    from synthtools.curate.mixing import Measured, Part
-    from synthtools.curate.surveying import Survey
+    from synthtools.curate.mixture_parts import MeasuredSource, MixturePart
+    from synthtools.curate.source_survey import SourceSurvey
     from synthtools.records.batch import Batch
     from synthtools.records.inputs import Shard
     from synthtools.records.texts import Texts
@@ -194,8 +194,8 @@ def run(options: Options) -> dict[str, Any]:
     """Measures the sources, plans, writes."""
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark
-    from synthtools.curate.mixing import manifest
-    from synthtools.curate.surveying import Survey
+    from synthtools.curate.mixture_parts import manifest
+    from synthtools.curate.source_survey import SourceSurvey
 
     shares = options.shares()
     files = {name: _files(name) for name, share in shares.items() if share}
@@ -215,7 +215,7 @@ def run(options: Options) -> dict[str, Any]:
             if not share and not options.quiet:
                 remark(f"{name}: has a share of 0 and is left out")
         groups = _grouped(run, files)
-        surveys = [Survey(name, groups.get(name, [])) for name in shares]
+        surveys = [SourceSurvey(name, groups.get(name, [])) for name in shares]
         with _tokenizer_threads(options.workers()):
             _measure(run, surveys, groups, options)
         parts = _planned([survey.measured() for survey in surveys], options)
@@ -265,7 +265,7 @@ def _tokenizer_threads(count: int) -> Iterator[None]:
 
 
 def _measure(
-    run: Run, surveys: list[Survey], groups: dict[str, list[Shard]], options: Options
+    run: Run, surveys: list[SourceSurvey], groups: dict[str, list[Shard]], options: Options
 ) -> None:
     """The first pass: sizes and keys of all documents."""
     from synthtools.records.identity import ID_FIELD, hashes
@@ -296,15 +296,15 @@ def _sizes(options: Options) -> Sizes:
     return sizes_in("tokens", options.tokens_field, counts)
 
 
-def _planned(measured: list[Measured], options: Options) -> list[Part]:
+def _planned(measured: list[MeasuredSource], options: Options) -> list[MixturePart]:
     """What is taken from where."""
-    from synthtools.curate import mixing
+    from synthtools.curate import mixture_parts
 
     if options.workflow == "accumulate-subsample":
-        return mixing.subsample(measured, options.total or measured[0].total, options.seed)
+        return mixture_parts.subsample(measured, options.total or measured[0].total, options.seed)
     if options.workflow is not None:
-        return mixing.everything(measured)
-    return mixing.by_shares(
+        return mixture_parts.everything(measured)
+    return mixture_parts.by_shares(
         measured,
         list(options.shares().values()),
         options.total,
@@ -314,16 +314,18 @@ def _planned(measured: list[Measured], options: Options) -> list[Part]:
     )
 
 
-def _blended(surveys: list[Survey], parts: list[Part], options: Options) -> Iterator[Batch]:
+def _blended(
+    surveys: list[SourceSurvey], parts: list[MixturePart], options: Options
+) -> Iterator[Batch]:
     """The mixture, each record labelled, and in its place for a resumed run."""
     import numpy as np
 
-    from synthtools.curate.blending import blended
+    from synthtools.curate.mixed_records import mixed
     from synthtools.records.batch import Column
 
     start = 0
     seed = options.seed if options.shuffle else None
-    for batch, owners in blended(surveys, parts, seed, options.workers() > 1):
+    for batch, owners in mixed(surveys, parts, seed, options.workers() > 1):
         batch.ordinals = np.arange(start, start + len(batch), dtype=np.int64)
         start += len(batch)
         if options.label is not None:

@@ -123,9 +123,9 @@ class Options(Inputs, TextField, Output, Picture, Seed):
 def run(options: Options) -> dict[str, Any] | None:
     """Draws in one pass; a second one writes the rest."""
     from synthtools.cli.run import Run
-    from synthtools.curate.drawing import Drawing, draw, undrawn
+    from synthtools.curate.sampled_records import SampleSettings, draw, undrawn
 
-    drawing = Drawing(
+    settings = SampleSettings(
         options.count,
         options.seed,
         options.text_field,
@@ -144,11 +144,11 @@ def run(options: Options) -> dict[str, Any] | None:
         rest = run.further
         if rest is not None:
             run.shards = run.twice(run.shards)
-        drawn = draw(run.records(), drawing, run.rejects)
+        drawn = draw(run.records(), settings, run.rejects)
         run.write(drawn.batches)
         report = drawn.report
         if rest is not None:
-            for batch in undrawn(run.records(again=True), drawing, drawn.ordinals):
+            for batch in undrawn(run.records(again=True), settings, drawn.ordinals):
                 rest.write(batch)
             report["rest"] = rest.records
             if rest.records + len(drawn.ordinals) != report["records_seen"]:

@@ -289,7 +289,7 @@ def _read(
 ) -> None:
     import numpy as np
 
-    from synthtools.curate.drawing import strata_of
+    from synthtools.curate.sampled_records import strata_of
     from synthtools.draws import lane_of, record_uniforms
     from synthtools.measure.vector_density import with_vectors
     from synthtools.records.identity import ID_FIELD, Keys

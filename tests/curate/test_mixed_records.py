@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from synthtools.curate import blending
-from synthtools.curate.mixing import Measured, Part, by_shares, everything, subsample
-from synthtools.curate.surveying import Survey, of_one_form
+from synthtools.curate import mixed_records
+from synthtools.curate.mixture_parts import (
+    MeasuredSource,
+    MixturePart,
+    by_shares,
+    everything,
+    subsample,
+)
+from synthtools.curate.source_survey import SourceSurvey, of_one_form
 from synthtools.errors import SynthError
 from synthtools.records.batch import JsonBatch
 from synthtools.records.identity import hashes
@@ -25,13 +31,13 @@ from synthtools.records.working import Task, worked
 
 def measured(name, sizes, seed=0):
     keys = np.random.default_rng(seed).integers(0, 2**63, len(sizes)).astype(np.uint64)
-    return Measured(name, np.array(sizes, np.int64), keys)
+    return MeasuredSource(name, np.array(sizes, np.int64), keys)
 
 
 def surveyed(name, *paths, jobs=1, block_bytes=500):
     """A source, measured in bytes of text."""
     shards = find_shards([str(path) for path in paths])
-    survey = Survey(name, shards)
+    survey = SourceSurvey(name, shards)
 
     def work(batch, texts):
         return texts.lengths(), hashes(batch.column("id"), texts.views()), len(texts.data)
@@ -78,7 +84,7 @@ def test_the_largest_total_and_the_one_that_is_advised_can_be_had(columns, data)
 def test_versions_of_a_document_are_drawn_each_for_itself():
     """Generations share their ids: a subsample must not take all versions of a text or none."""
     keys = np.arange(400, dtype=np.uint64)
-    sources = [Measured(f"g{i}", np.ones(400, np.int64), keys) for i in range(2)]
+    sources = [MeasuredSource(f"g{i}", np.ones(400, np.int64), keys) for i in range(2)]
     both = []
     for seed in range(30):
         one, two = (
@@ -124,7 +130,7 @@ def test_documents_are_found_again_by_their_place(form, tmp_path, written, batch
     random = np.random.default_rng(1)
     for taken in ([0], [len(lines) - 1], [], range(len(lines)), random.choice(len(lines), 50)):
         passes = [np.unique(np.array(taken, np.int64))]
-        part = Part(whole, 1.0, 1.0, passes * 2)  # two passes over it
+        part = MixturePart(whole, 1.0, 1.0, passes * 2)  # two passes over it
         again = [line for batch in survey.taken(part) for line in batch.json_lines()]
         assert again == [lines[i] for i in passes[0]] * 2
 
@@ -152,13 +158,13 @@ def test_groups_and_buckets_change_nothing(tmp_path, monkeypatch):
 
     def blends():
         streams = [[s.taken(p) for s, p in zip(surveys, parts)] for _ in range(2)]
-        yield lines_of(blending.interleave(parts, streams[0]))
-        yield lines_of(blending.shuffle(parts, streams[1], 7, 100_000))
+        yield lines_of(mixed_records.interleave(parts, streams[0]))
+        yield lines_of(mixed_records.shuffle(parts, streams[1], 7, 100_000))
 
     plain = list(blends())
-    monkeypatch.setattr(blending, "_GROUP", 3)
-    monkeypatch.setattr(blending, "_BUCKET_BYTES", 9000)
-    monkeypatch.setattr(blending, "_BUFFER_BYTES", 100)
+    monkeypatch.setattr(mixed_records, "_GROUP", 3)
+    monkeypatch.setattr(mixed_records, "_BUCKET_BYTES", 9000)
+    monkeypatch.setattr(mixed_records, "_BUFFER_BYTES", 100)
     assert list(blends()) == plain
     for lines, owners in plain:
         assert len(lines) == 340
@@ -180,7 +186,7 @@ def test_large_documents_are_put_in_order_a_few_at_a_time():
     parts = everything(sources)
     tracemalloc.start()
     count = 0
-    for batch, _ in blending.interleave(parts, [stream(1 << 20), stream(10)]):
+    for batch, _ in mixed_records.interleave(parts, [stream(1 << 20), stream(10)]):
         count += len(batch)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

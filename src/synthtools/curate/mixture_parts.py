@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.sampling import allocated
+from synthtools.curate.weighted_draws import allocated
 from synthtools.draws import lane_of, record_uniforms
 from synthtools.errors import SynthError
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSource:
     """A source that has been read.
 
     Attributes:
@@ -40,7 +40,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Part:
+class MixturePart:
     """What a source gives.
 
     Attributes:
@@ -49,7 +49,7 @@ class Part:
         passes: of each pass over the source the documents taken, int64, ascending.
     """
 
-    source: Measured
+    source: MeasuredSource
     share: float
     wanted: float
     passes: list[np.ndarray]
@@ -68,13 +68,13 @@ class Part:
 
 
 def by_shares(
-    sources: Sequence[Measured],
+    sources: Sequence[MeasuredSource],
     shares: Sequence[float | Fraction],
     total: int | None,
     epochs: int,
     seed: int,
     whole: bool,
-) -> list[Part]:
+) -> list[MixturePart]:
     """Parts that make the shares.
 
     Args:
@@ -108,12 +108,12 @@ def by_shares(
                 "raise --epochs"
             )
     return [
-        Part(source, float(share), float(units), _passes(source, units, lane, seed))
+        MixturePart(source, float(share), float(units), _passes(source, units, lane, seed))
         for lane, (source, share, units) in enumerate(zip(sources, exact, wanted, strict=True))
     ]
 
 
-def _passes(source: Measured, wanted: Fraction, place: int, seed: int) -> list[np.ndarray]:
+def _passes(source: MeasuredSource, wanted: Fraction, place: int, seed: int) -> list[np.ndarray]:
     everything = np.arange(len(source.sizes), dtype=np.int64)
     full = int(wanted // source.total) if wanted else 0
     passes = [everything] * full
@@ -124,7 +124,7 @@ def _passes(source: Measured, wanted: Fraction, place: int, seed: int) -> list[n
     return [taken for taken in passes if len(taken)]
 
 
-def _draws(source: Measured, place: int, seed: int, turn: int = 0) -> np.ndarray:
+def _draws(source: MeasuredSource, place: int, seed: int, turn: int = 0) -> np.ndarray:
     """One number for each document of a source, uniform in (0, 1).
 
     The versions that sources hold of one document (with one id) have nothing to do with each other.
@@ -143,16 +143,16 @@ def _subset(sizes: np.ndarray, draws: np.ndarray, wanted: float) -> np.ndarray:
     return np.sort(order[:count])
 
 
-def everything(sources: Sequence[Measured]) -> list[Part]:
+def everything(sources: Sequence[MeasuredSource]) -> list[MixturePart]:
     """All documents of all sources, once (the workflow accumulate)."""
     total = sum(source.total for source in sources) or 1
     return [
-        Part(s, s.total / total, s.total, [np.arange(len(s.sizes), dtype=np.int64)])
+        MixturePart(s, s.total / total, s.total, [np.arange(len(s.sizes), dtype=np.int64)])
         for s in sources
     ]
 
 
-def subsample(sources: Sequence[Measured], total: int, seed: int) -> list[Part]:
+def subsample(sources: Sequence[MeasuredSource], total: int, seed: int) -> list[MixturePart]:
     """A sample of one size from the pool of all sources (accumulate-subsample, arXiv 2410.16713).
 
     Raises:
@@ -169,11 +169,11 @@ def subsample(sources: Sequence[Measured], total: int, seed: int) -> list[Part]:
         start = end - len(source.sizes)
         own = taken[(taken >= start) & (taken < end)] - start
         share = source.total / pool if pool else 0.0
-        parts.append(Part(source, share, share * total, [own] if len(own) else []))
+        parts.append(MixturePart(source, share, share * total, [own] if len(own) else []))
     return parts
 
 
-def interleaved(parts: Sequence[Part]) -> np.ndarray:
+def interleaved(parts: Sequence[MixturePart]) -> np.ndarray:
     """From which part each document of the mixture comes, int32 [documents].
 
     Within a part documents keep their order. The middle of each stands where its part would stand
@@ -190,7 +190,7 @@ def interleaved(parts: Sequence[Part]) -> np.ndarray:
     return np.concatenate(owners)[order]
 
 
-def shuffled(parts: Sequence[Part], seed: int) -> list[np.ndarray]:
+def shuffled(parts: Sequence[MixturePart], seed: int) -> list[np.ndarray]:
     """For each part the place of each of its documents in a full shuffle of the mixture, int64."""
     draws = []
     for index, part in enumerate(parts):
@@ -204,7 +204,7 @@ def shuffled(parts: Sequence[Part], seed: int) -> list[np.ndarray]:
     return np.split(ranks, ends[:-1])
 
 
-def manifest(parts: Sequence[Part]) -> list[dict[str, Any]]:
+def manifest(parts: Sequence[MixturePart]) -> list[dict[str, Any]]:
     """What came of the plan, for the report."""
     units = sum(part.units for part in parts) or 1
     return [

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.mixing import Measured, Part
+from synthtools.curate.mixture_parts import MeasuredSource, MixturePart
 from synthtools.records.batch import ArrowBatch, Batch
 from synthtools.records.identity import Hashes, Keys
 from synthtools.records.inputs import Shard
@@ -17,7 +17,7 @@ from synthtools.records.picking import picked
 _BESIDE_TEXT = 100
 
 
-class Survey:
+class SourceSurvey:
     """A source, seen batch by batch.
 
     Memory: 24 bytes a document; while it is read 8 to 16 more.
@@ -33,37 +33,37 @@ class Survey:
         self._shards = list(shards)
         self._keys = Keys(apart=True)
         self._sizes = [np.zeros(0, np.int64)]
-        self._found_keys = [np.zeros(0, np.uint64)]
+        self._document_keys = [np.zeros(0, np.uint64)]
         self._numbers: dict[str, list[np.ndarray]] = {shard.name: [] for shard in shards}
         self.forms: list[Any] = []
 
-    def add(self, batch: Batch, sizes: np.ndarray, found: Hashes, text_bytes: int) -> None:
+    def add(self, batch: Batch, sizes: np.ndarray, hashes: Hashes, text_bytes: int) -> None:
         """Takes the next documents.
 
         Args:
             sizes: of each, in the unit of the mixture, int64.
-            found: what their keys are made of.
+            hashes: what their keys are made of.
             text_bytes: of all of them.
         """
         self._sizes.append(sizes)
-        self._found_keys.append(self._keys.of_hashes(found))
+        self._document_keys.append(self._keys.of_hashes(hashes))
         self._numbers[batch.source].append(batch.numbers)
         self.record_bytes += text_bytes + _BESIDE_TEXT * len(batch)
         form = batch.rows.schema if isinstance(batch, ArrowBatch) else None
         if form not in self.forms:
             self.forms.append(form)
 
-    def measured(self) -> Measured:
+    def measured(self) -> MeasuredSource:
         """All that has been seen."""
-        sizes, keys = np.concatenate(self._sizes), np.concatenate(self._found_keys)
-        self._sizes, self._found_keys, self._keys = [sizes], [keys], Keys()
+        sizes, keys = np.concatenate(self._sizes), np.concatenate(self._document_keys)
+        self._sizes, self._document_keys, self._keys = [sizes], [keys], Keys()
         self._numbers = {
             name: [np.concatenate([np.zeros(0, np.int64), *some])]
             for name, some in self._numbers.items()
         }
-        return Measured(self.name, sizes, keys)
+        return MeasuredSource(self.name, sizes, keys)
 
-    def taken(self, part: Part) -> Iterator[Batch]:
+    def taken(self, part: MixturePart) -> Iterator[Batch]:
         """The documents that a part takes from this source, read once more, in the part's order."""
         numbers = [self._numbers[shard.name][0] for shard in self._shards]
         ends = np.cumsum([len(some) for some in numbers], dtype=np.int64)
@@ -74,7 +74,7 @@ class Survey:
             yield from picked(self._shards, wanted)
 
 
-def of_one_form(surveys: Sequence[Survey]) -> bool:
+def of_one_form(surveys: Sequence[SourceSurvey]) -> bool:
     """Whether all documents are lines, or all are rows of one schema."""
     forms: list[Any] = []
     for survey in surveys:

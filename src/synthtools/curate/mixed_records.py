@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from synthtools.curate.mixing import Part, interleaved, shuffled
-from synthtools.curate.surveying import Survey, of_one_form
+from synthtools.curate.mixture_parts import MixturePart, interleaved, shuffled
+from synthtools.curate.source_survey import SourceSurvey, of_one_form
 from synthtools.errors import SynthError
 from synthtools.lm.ahead import ahead
 from synthtools.records.batch import Batch
@@ -25,12 +25,15 @@ _BUCKETS = 128
 _BUFFER_BYTES = 256 << 10
 
 # Documents in their order, and for each the part that it comes from (int, [documents]).
-Blend = Iterator[tuple[Batch, np.ndarray]]
+MixedRecords = Iterator[tuple[Batch, np.ndarray]]
 
 
-def blended(
-    surveys: Sequence[Survey], parts: Sequence[Part], seed: int | None, read_ahead: bool
-) -> Blend:
+def mixed(
+    surveys: Sequence[SourceSurvey],
+    parts: Sequence[MixturePart],
+    seed: int | None,
+    read_ahead: bool,
+) -> MixedRecords:
     """The documents of the parts, read once more from their sources.
 
     Args:
@@ -53,8 +56,8 @@ def blended(
     return shuffle(parts, streams, seed, size)
 
 
-def interleave(parts: Sequence[Part], streams: Sequence[Iterator[Batch]]) -> Blend:
-    """Every part near its share from the first document on (see ``mixing.interleaved``).
+def interleave(parts: Sequence[MixturePart], streams: Sequence[Iterator[Batch]]) -> MixedRecords:
+    """Every part near its share from the first document on (see ``mixture_parts.interleaved``).
 
     Args:
         streams: the documents of each part, in its order.
@@ -102,8 +105,8 @@ class _Cursor:
 
 
 def shuffle(
-    parts: Sequence[Part], streams: Sequence[Iterator[Batch]], seed: int, record_bytes: int
-) -> Blend:
+    parts: Sequence[MixturePart], streams: Sequence[Iterator[Batch]], seed: int, record_bytes: int
+) -> MixedRecords:
     """All documents in a random order.
 
     Args:

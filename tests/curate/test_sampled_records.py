@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from synthtools.curate.drawing import Drawing, draw
-from synthtools.curate.sampling import WithReplacement
+from synthtools.curate.sampled_records import SampleSettings, draw
+from synthtools.curate.weighted_draws import WithReplacement
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import JsonBatch
 from synthtools.records.inputs import find_shards
@@ -28,7 +28,7 @@ def written(path, records):
 def batches_of(path, **options):
     found, _, _ = draw(
         read(find_shards([str(path)]), Rejects(), 2000),
-        Drawing(text_field="text", **options),
+        SampleSettings(text_field="text", **options),
         Rejects(),
     )
     return found

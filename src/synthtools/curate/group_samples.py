@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synthtools.curate.sampling import keys_of
 from synthtools.curate.top_records import TopRecords
+from synthtools.curate.weighted_draws import keys_of
 from synthtools.draws import lane_of, record_uniforms
 from synthtools.records.batch import Batch
 from synthtools.records.identity import Keys
 from synthtools.records.spool import Spool
 
 
-class Drawn(NamedTuple):
+class GroupSample(NamedTuple):
     """The sample of a group.
 
     Attributes:
@@ -67,10 +67,10 @@ class GroupSamples:
         best.add(record_uniforms(self._seed, found, self._lane), np.zeros(len(batch)), batch)
         self._seen[name] += len(batch)
 
-    def drawn(self, name: str) -> Drawn:
+    def drawn(self, name: str) -> GroupSample:
         """The sample of a group."""
         scores, _, handles = self._groups[name][1].result()
-        return Drawn(
+        return GroupSample(
             self._seen[name],
             self._spool.batches(handles),
             np.argsort(-scores, kind="stable"),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.curate.sampling import (
+from synthtools.curate.weighted_draws import (
     Strata,
     WithReplacement,
     scored,
@@ -24,7 +24,7 @@ from synthtools.records.spool import Spool
 
 
 @dataclass(frozen=True)
-class Drawing:
+class SampleSettings:
     """How records are drawn.
 
     Attributes:
@@ -46,7 +46,7 @@ class Drawing:
     or_all: bool = False
 
 
-class Drawn(NamedTuple):
+class Sample(NamedTuple):
     """What was drawn.
 
     Attributes:
@@ -60,25 +60,25 @@ class Drawn(NamedTuple):
     ordinals: np.ndarray
 
 
-def draw(batches: Iterable[Batch], drawing: Drawing, rejects: Rejects) -> Drawn:
+def draw(batches: Iterable[Batch], settings: SampleSettings, rejects: Rejects) -> Sample:
     """Reads all records, then gives the drawn ones in input order and a report of the draw.
 
     Raises:
         SynthError: there are fewer records of weight above 0 than are wanted, and not all will do.
     """
     spool = Spool()
-    strata = Strata(drawing.count, spool)
-    lane = lane_of("sample", drawing.by or "")
+    strata = Strata(settings.count, spool)
+    lane = lane_of("sample", settings.by or "")
     repeated = None
-    if drawing.with_replacement:
-        repeated = WithReplacement(drawing.count, spool, drawing.seed, lane)
+    if settings.with_replacement:
+        repeated = WithReplacement(settings.count, spool, settings.seed, lane)
     seen = eligible = 0
     for batch, log_weights, keys in scored(
         batches,
-        drawing.text_field,
-        drawing.by,
-        drawing.log,
-        drawing.inverse,
+        settings.text_field,
+        settings.by,
+        settings.log,
+        settings.inverse,
         rejects,
     ):
         seen += len(batch)
@@ -86,28 +86,30 @@ def draw(batches: Iterable[Batch], drawing: Drawing, rejects: Rejects) -> Drawn:
         if repeated is not None:
             repeated.add(batch, log_weights, keys)
         else:
-            names = strata_of(batch, drawing.stratify_by)
-            strata.add(batch, names, scores(log_weights, drawing.seed, keys, lane))
-    least = 1 if repeated is not None else drawing.count
-    if eligible < least and not drawing.or_all:
+            names = strata_of(batch, settings.stratify_by)
+            strata.add(batch, names, scores(log_weights, settings.seed, keys, lane))
+    least = 1 if repeated is not None else settings.count
+    if eligible < least and not settings.or_all:
         s = "" if seen == 1 else "s"
         weighted = "" if eligible == seen else f", {eligible:,} of them with a weight above 0"
-        raise SynthError(f"-n {drawing.count:,}: there are only {seen:,} record{s}{weighted}")
-    count = drawing.count if repeated is not None else min(drawing.count, eligible)
+        raise SynthError(f"-n {settings.count:,}: there are only {seen:,} record{s}{weighted}")
+    count = settings.count if repeated is not None else min(settings.count, eligible)
     report: dict[str, Any] = {"records_seen": seen, "eligible": eligible, "drawn": count}
     if repeated is not None:
         handles = repeated.result()
         report["distinct"] = len(np.unique(handles))
     else:
-        handles, drawn = strata.result(drawing.equal)
-        if drawing.stratify_by is not None:
+        handles, drawn = strata.result(settings.equal)
+        if settings.stratify_by is not None:
             report["strata"] = {
                 name: {"records": size, "drawn": part} for name, (size, part) in drawn.items()
             }
-    return Drawn(_closing(spool, handles), report, spool.ordinals(handles))
+    return Sample(_closing(spool, handles), report, spool.ordinals(handles))
 
 
-def undrawn(batches: Iterable[Batch], drawing: Drawing, drawn: np.ndarray) -> Iterator[Batch]:
+def undrawn(
+    batches: Iterable[Batch], settings: SampleSettings, drawn: np.ndarray
+) -> Iterator[Batch]:
     """The records that were not drawn, in input order, from a second pass over the same input.
 
     Args:
@@ -115,8 +117,8 @@ def undrawn(batches: Iterable[Batch], drawing: Drawing, drawn: np.ndarray) -> It
         drawn: their ordinals, ascending.
     """
     for batch in batches:
-        if drawing.by is not None:
-            batch, _ = with_log_weights(batch, drawing.by, drawing.log, Rejects(skip=True))
+        if settings.by is not None:
+            batch, _ = with_log_weights(batch, settings.by, settings.log, Rejects(skip=True))
         left = np.flatnonzero(~np.isin(batch.ordinals, drawn))
         if len(left):
             yield batch if len(left) == len(batch) else batch.take(left)
