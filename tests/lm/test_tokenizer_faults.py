@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from transformers import PreTrainedTokenizerFast
 import running
 from synthtools.errors import SynthError
 from synthtools.lm.loading import load_tokenizer
-from synthtools.lm.tokenizer_faults import TokenizerError
+from synthtools.lm.tokenizer_faults import PanicError, TokenizerError, encoded
 from synthtools.lm.tokens import TextTokenizer
+from synthtools.training.conversations import Answered, answer_encoder
+from synthtools.training.corpus import Refused
 
 # At this text the expression below reaches the limit of its engine.
 HOSTILE = "a" * 40 + "b"
@@ -50,9 +54,60 @@ def test_the_record_is_named(panicking: Path, tmp_path: Path, tool: str) -> None
     texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("a", "", HOSTILE)))
     done = running.run(tool, texts, "--tokenizer", panicking)
     assert done.returncode == 1 and done.stdout == b""
-    # The native library writes lines of its own before.
-    last = done.stderr.decode().splitlines()[-1]
-    assert last.startswith(f"synth: {texts}:3: the tokenizer of {panicking} fails at the text")
+    (line,) = told(done)
+    assert line.startswith(f"synth: {texts}:3: the tokenizer of {panicking} fails at the text")
+
+
+def told(done: subprocess.CompletedProcess[bytes]) -> list[str]:
+    """The lines of a run's stderr."""
+    return done.stderr.decode().splitlines()
+
+
+def test_what_others_write_meanwhile_is_kept(
+    panicking: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    backend = load_tokenizer(str(panicking)).backend_tokenizer
+
+    def encode(texts: list[str]) -> list[Any]:
+        os.write(2, b"before\n")
+        try:
+            return backend.encode_batch(texts)
+        finally:
+            os.write(2, b"after\n")
+
+    found = encoded(encode, ["a", HOSTILE])
+    assert [isinstance(one, PanicError) for one in found] == [False, True]
+    # The two together, the first, the second.
+    assert capfd.readouterr().err == "before\nafter\n" * 3
+
+
+@pytest.mark.parametrize("sft", [False, True])
+def test_training_sets_the_record_aside(panicking: Path, tmp_path: Path, sft: bool) -> None:
+    texts, rejects = tmp_path / "t.jsonl", tmp_path / "r.jsonl"
+    with open(texts, "w") as file:
+        for text in ("a " * 30, HOSTILE, "a " * 40):
+            record = {"prompt": "a", "response": text} if sft else {"text": text}
+            file.write(json.dumps(record) + "\n")
+    tokenizer = load_tokenizer(str(panicking))
+    tokenizer.eos_token = "<unk>"
+    tokenizer.save_pretrained(panicking)
+    words = ["train", texts, "--arch", "llama-tiny", "--epochs", 1, "--tokenizer", panicking]
+    words += ["--sft"] if sft else []
+    done = running.run(*words, "-o", tmp_path / "stops")
+    assert done.returncode == 1
+    assert told(done)[-1].startswith(f"synth: {texts}:2: the tokenizer ")
+    goes = ["--on-error", "skip", "--rejects", rejects, "-o", tmp_path / "goes"]
+    done = running.run(*words, *goes)
+    assert done.returncode == 0, done.stderr
+    assert b"panicked" not in done.stderr
+    (bad,) = map(json.loads, rejects.read_text().splitlines())
+    assert bad["line"] == 2 and "fails at" in bad["reason"]
+
+
+def test_unlearning_sets_the_record_aside(panicking: Path) -> None:
+    encode = answer_encoder(load_tokenizer(str(panicking)), True)
+    found = encode([Answered("a", "a a"), Answered("a", HOSTILE), Answered(None, "a a")])
+    assert [isinstance(one, Refused) for one in found] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import copy
 import re
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synthtools.errors import SynthError
-from synthtools.lm.tokenizer_faults import panic
+from synthtools.lm.tokenizer_faults import PanicError, encoded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -153,13 +154,10 @@ class ChatTokenizer:
         Raises:
             SynthError: the tokenizer's native code fails.
         """
-        try:
-            found = self._backend.encode(written, add_special_tokens=False)
-        except BaseException as error:
-            reason = panic(error)
-            if reason is None:
-                raise
-            raise SynthError(f"the tokenizer fails at a conversation: {reason}") from None
+        plain = partial(self._backend.encode_batch, add_special_tokens=False)
+        (found,) = encoded(plain, [written])
+        if isinstance(found, PanicError):
+            raise SynthError(f"the tokenizer fails at a conversation: {found}")
         ids = self._stands_for[np.array(found.ids, np.int64)]
         return ids, np.array(found.offsets, np.int64).reshape(-1, 2)
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
 from synthtools.errors import SynthError
 
 # So many times longer than the text a normaliser or decoder may make it [ours]; ▁ for a blank is 3 bytes for 1.
 _MOST_GROWTH = 1024
+
+_T = TypeVar("_T")
 
 
 class TokenizerError(SynthError):
@@ -24,14 +30,70 @@ class TokenizerError(SynthError):
         self.index = index
 
 
-def panic(error: BaseException) -> str | None:
-    """What native code said when it gave up, in one line; None of any other error.
+class PanicError(Exception):
+    """What native code said when it gave up, in one line."""
 
-    Such errors derive from no Exception, so that nothing catches them by chance.
+
+def encoded(
+    encode: Callable[[list[str]], Sequence[_T]], texts: Sequence[str]
+) -> list[_T | PanicError]:
+    """What a tokenizer's native code makes of texts; where it gives up at one, why."""
+    try:
+        with _held_back():
+            return list(encode(list(texts)))
+    except PanicError as error:
+        if len(texts) == 1:
+            return [error]
+        return [found for text in texts for found in encoded(encode, [text])]
+
+
+def failure(name: str, text: str, error: PanicError) -> str:
+    """Why a tokenizer cannot take a text, for whoever reads of that record."""
+    return f"the tokenizer of {name} fails at the text {text[:40]!r}: {error}"
+
+
+_HOLDING = threading.Lock()
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Holds back what is written to stderr meanwhile, and lets out all but what belongs to a panic:
+    Rust tells of it at length before the error is raised.
+
+    Raises:
+        PanicError: native code gave up. Its own errors derive from no Exception, so that nothing catches
+            them by chance.
     """
-    if type(error).__name__ != "PanicException":
-        return None
-    return " ".join(str(error).split())[:200]
+    with _HOLDING, ExitStack() as stack:
+        panicked = False
+        if hasattr(os, "memfd_create"):
+            stderr, words = os.dup(2), os.memfd_create("stderr")
+
+            def let_out() -> None:
+                os.dup2(stderr, 2)
+                os.close(stderr)
+                with open(words, "rb") as file:
+                    file.seek(0)
+                    told = file.read()
+                if told:
+                    os.write(2, _RUST.sub(b"", told) if panicked else told)
+
+            stack.callback(let_out)
+            os.dup2(words, 2)
+        try:
+            yield
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":
+                raise
+            panicked = True
+            raise PanicError(" ".join(str(error).split())[:200]) from None
+
+
+# What the standard library of Rust writes of a panic: its place, what was said, perhaps a backtrace.
+_RUST = re.compile(
+    rb"\n?thread '[^\n]*' [^\n]*panicked at [^\n]*\n[^\n]*\n"
+    rb"(?:stack backtrace:\n(?: [^\n]*\n)*)?(?:note: [^\n]*RUST_BACKTRACE[^\n]*\n)?"
+)
 
 
 def refuse_growth(name: str, backend: Any) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from synthtools.lm.tokenizer_faults import TokenizerError, panic
+from synthtools.lm.tokenizer_faults import PanicError, TokenizerError, encoded, failure
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -95,26 +95,12 @@ class TextTokenizer:
         Raises:
             TokenizerError: its native code fails at one of them.
         """
-        try:
-            return self._backend.encode_batch_fast(texts, add_special_tokens=False)
-        except BaseException as error:
-            reason = panic(error)
-            if reason is None:
-                raise
-            index = 0
-            while len(texts) > index + 1 and self._encodes(texts[index]):
-                index += 1
-            told = f"the tokenizer of {self.name} fails at the text {texts[index][:40]!r}: {reason}"
-            raise TokenizerError(index, told) from None
-
-    def _encodes(self, text: str) -> bool:
-        try:
-            self._backend.encode_batch_fast([text], add_special_tokens=False)
-        except BaseException as error:
-            if panic(error) is None:
-                raise
-            return False
-        return True
+        plain = partial(self._backend.encode_batch_fast, add_special_tokens=False)
+        found = encoded(plain, texts)
+        for index, one in enumerate(found):
+            if isinstance(one, PanicError):
+                raise TokenizerError(index, failure(self.name, texts[index], one))
+        return found
 
     @cached_property
     def surfaces(self) -> list[bytes]:

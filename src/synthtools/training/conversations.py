@@ -16,6 +16,7 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.lm.chat import TEMPLATE, ChatTokenizer, Messages
+from synthtools.lm.tokenizer_faults import PanicError, encoded, failure
 from synthtools.training.corpus import Encoded, Refused
 
 if TYPE_CHECKING:
@@ -36,25 +37,30 @@ class Answered(NamedTuple):
 
 def answer_encoder(
     tokenizer: PreTrainedTokenizerFast, answers_only: bool
-) -> Callable[[list[Answered]], list[Encoded | None]]:
+) -> Callable[[list[Answered]], list[Encoded | Refused | None]]:
     """Texts and answers → tokens, each ending with the end-of-text token, if there is one.
 
     Args:
         answers_only: of a prompt with its answer, only the answer counts.
 
     Returns:
-        A function; it gives None where nothing is left to be learned.
+        A function; it gives None where nothing is left to be learned, and refuses what the tokenizer
+        fails at.
     """
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = True  # text that spells a special token is text
     backend.no_truncation()
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
-    def encode(documents: list[Answered]) -> list[Encoded | None]:
+    def encode(documents: list[Answered]) -> list[Encoded | Refused | None]:
         heads = ["" if d.prompt is None else d.prompt + "\n\n" for d in documents]
         texts = [head + d.text for head, d in zip(heads, documents, strict=True)]
-        found: list[Encoded | None] = []
-        for encoding, head in zip(backend.encode_batch(texts), heads, strict=True):
+        found: list[Encoded | Refused | None] = []
+        encodings = encoded(backend.encode_batch, texts)
+        for encoding, head, text in zip(encodings, heads, texts, strict=True):
+            if isinstance(encoding, PanicError):
+                found.append(Refused(failure(tokenizer.name_or_path, text, encoding)))
+                continue
             more = [] if end and encoding.ids[-1:] == end else end
             ids = np.array([*encoding.ids, *more], np.int64)
             learned = None

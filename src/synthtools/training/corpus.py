@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from synthtools.errors import OutputInUseError, SynthError
+from synthtools.lm.tokenizer_faults import PanicError, encoded, failure
 from synthtools.records.claim import Claim, hidden
 from synthtools.records.files import rename_new
 
@@ -62,22 +63,29 @@ class Corpus(NamedTuple):
     facts: dict[str, int]
 
 
-def text_encoder(tokenizer: PreTrainedTokenizerFast) -> Callable[[list[str]], list[Encoded]]:
+def text_encoder(
+    tokenizer: PreTrainedTokenizerFast,
+) -> Callable[[list[str]], list[Encoded | Refused]]:
     """Texts → tokens, each ending with the end-of-text token, if there is one.
 
-    Text that spells a special token is text, as in scoring.
+    Text that spells a special token is text, as in scoring. A text at which the tokenizer fails is refused.
     """
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = True
     backend.no_truncation()
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
-    def encode(texts: list[str]) -> list[Encoded]:
-        found = backend.encode_batch_fast(texts)
-        return [
-            Encoded(np.array(ids if ids[-1:] == end and end else [*ids, *end], np.int64))
-            for ids in (encoding.ids for encoding in found)
-        ]
+    def encode(texts: list[str]) -> list[Encoded | Refused]:
+        found: list[Encoded | Refused] = []
+        for text, encoding in zip(texts, encoded(backend.encode_batch_fast, texts), strict=True):
+            if isinstance(encoding, PanicError):
+                found.append(Refused(failure(tokenizer.name_or_path, text, encoding)))
+                continue
+            ids = encoding.ids
+            found.append(
+                Encoded(np.array(ids if ids[-1:] == end and end else [*ids, *end], np.int64))
+            )
+        return found
 
     return encode
 
