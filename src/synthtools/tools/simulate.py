@@ -26,13 +26,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from synthtools.cli import quantities
 from synthtools.cli.options import ARGUMENTS, Jobs, Picture, Report, Seed
 from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
 from synthtools.reports import document
+
+if TYPE_CHECKING:
+    from synthtools.reports.simulate import Report as Simulation
+    from synthtools.reports.simulate import Workflow as Errors
 
 Workflow = Literal["replace", "accumulate", "accumulate-subsample", "edit"]
 
@@ -135,7 +139,7 @@ class Options(Seed, Picture, Report, Jobs):
                 raise UsageError(f"{name} {value}: must be above 0")
 
 
-def run(options: Options) -> dict[str, Any]:
+def run(options: Options) -> Simulation:
     """Simulates and compares with what is known."""
     from synthtools.measure.iteration import WORKFLOWS, LinearSetting, edited_rows, repetitions
     from synthtools.measure.iteration_report import workflow_result
@@ -162,7 +166,7 @@ def run(options: Options) -> dict[str, Any]:
     errors = repetitions(setting, names, options.seed, options.repetitions, options.workers())
     unit = base(setting)
     results = [
-        workflow_result(name, setting, decay, errors[:, row] / unit)
+        cast("Errors", workflow_result(name, setting, decay, errors[:, row] / unit))
         for row, name in enumerate(names)
     ]
     seconds = max(time.monotonic() - start, 1e-9)
