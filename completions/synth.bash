@@ -160,20 +160,20 @@ _synth() {
             esac
             ;;
         generate)
-            options="--prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --response-field --model-field --on-error --rejects -q --quiet --shard --report -o --output --format --nan --force --resume --shard-size --seed -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --backend --server --answers-as --patience --kv-cache --requests --tokens-in-flight --timeout --ray -j --jobs --debug -h --help"
+            options="--style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field --shard --on-error --rejects -q --quiet -o --output --format --nan --force --resume --shard-size --report --seed -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --continue | --self-instruct | --answer-field | --wrong-field | --response-field | --model-field | --shard | --shard-size | --seed | --revision | --context | --devices | --batch-tokens | --server | --answers-as | --patience | --kv-cache | --requests | --tokens-in-flight | --timeout | --ray | -j | --jobs) value=word ;;
-                --template | --system | --schema | --rejects | --report | -o | --output) value=file ;;
-                --assign) value=word words="single stratified" ;;
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
+                --continue | --self-instruct | --answer-field | --wrong-field | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --response-field | --model-field | --shard | --shard-size | --seed | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
+                --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
+                --assign) value=word words="single stratified" ;;
                 --on-error) value=word words="fail skip" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
                 --nan) value=word words="keep null fail" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
-                --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
                 --backend) value=word words="auto torch vllm server" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
             esac
             ;;
         eval)

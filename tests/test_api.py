@@ -66,6 +66,18 @@ def test_mix_takes_shares_by_source(file, tmp_path):
         synth.mix(RECORDS)
 
 
+def test_generate_gives_records_or_the_report(file, tmp_path):
+    words = ("--prompt-field", "text", "--continue", 2, "--max-new-tokens", 3, "--seed", 5)
+    (tmp_path / "three.jsonl").write_text("".join(json.dumps(r) + "\n" for r in RECORDS[:3]))
+    wanted = from_command("generate", tmp_path / "three.jsonl", *words)
+    options = {"prompt_field": "text", "continue_": 2, "max_new_tokens": 3, "seed": 5}
+    assert list(synth.generate(RECORDS[:3], **options)) == wanted
+    report = synth.generate(RECORDS[:3], **options, output=str(tmp_path / "out.jsonl"))
+    assert (report["protocol"], report["prompts"], report["left_out"]) == ("continue", 3, 0)
+    with pytest.raises(UsageError, match="style plain: use wrap-easy"):
+        synth.generate(RECORDS, style="plain")
+
+
 def test_arrow_streams_are_inputs(file, tmp_path):
     texts = {"text": [f"record {i}" for i in range(500)]}
     found = list(synth.sample(pa.table(texts), count=5))

@@ -32,6 +32,7 @@ FUNCTIONS = (
     "table",
     "train",
     "unlearn",
+    "generate",
 )
 
 

@@ -121,7 +121,7 @@ def test_a_template_from_a_file(generate: Any, tmp_path: Path) -> None:
     (tmp_path / "t").write_text("Say {prompt}\n")
     found = generate([{"prompt": "a"}], echo, "--template", f"@{tmp_path / 't'}")
     assert found[0]["response"] == "<Say a\n>"
-    with pytest.raises(SynthError, match="cannot be read"):
+    with pytest.raises(SynthError, match="/no/such/file: cannot be read"):
         generate([{"prompt": "a"}], echo, "--template", "@/no/such/file")
 
 
@@ -408,7 +408,7 @@ def test_pools_find_the_nearest(texts: list[str], text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--style", "wrap-odd"), "use one of wrap-easy"),
+        (("--style", "wrap-odd"), "--style wrap-odd: use wrap-easy"),
         (("--style", "wrap-qa", "--rationale"), "give one"),
         (("--assign", "all"), "use single or stratified"),
         (("--assign", "stratified"), "several --model"),
@@ -420,7 +420,7 @@ def test_pools_find_the_nearest(texts: list[str], text: str) -> None:
         (("-n", "2", "--rationale"), "-n does not go with rationale"),
         (("--self-instruct", "2", "-m", "a", "-m", "b"), "one pool with one model"),
         (("--wrong-field", "a"), "belongs to --extrapolate-errors"),
-        (("--template", "{a.b"), "--template: "),
+        (("--template", "{a.b"), "--template {a.b: "),
         (("--template", "{}"), "only plain {field}"),
         (("--template", "{a:>5}"), "only plain {field}"),
         (("--stop", ""), "an empty string"),

@@ -120,7 +120,12 @@ class Asking:
         return [{"role": m["role"], "content": m["content"]} for m in found]
 
 
-def by_field(prompt_field: str, context_field: str | None) -> Asking:
+def by_field(
+    prompt_field: str,
+    context_field: str | None,
+    system: str | None = None,
+    plain: bool = False,
+) -> Asking:
     """The prompt in a field (a text, or a list of messages), after the context in another."""
 
     def say(record: dict[str, Any]) -> str | list[dict[str, str]]:
@@ -132,10 +137,15 @@ def by_field(prompt_field: str, context_field: str | None) -> Asking:
         return found if context_field is None else f"{spelled(record[context_field])}\n\n{found}"
 
     fields = (prompt_field,) if context_field is None else (context_field, prompt_field)
-    return Asking(fields, say)
+    return Asking(fields, say, system, plain)
 
 
-def by_template(template: Template, context_field: str | None = None) -> Asking:
+def by_template(
+    template: Template,
+    context_field: str | None = None,
+    system: str | None = None,
+    plain: bool = False,
+) -> Asking:
     """A template filled with a record's fields, after the context in another field."""
 
     def say(record: dict[str, Any]) -> str:
@@ -143,7 +153,7 @@ def by_template(template: Template, context_field: str | None = None) -> Asking:
         return text if context_field is None else f"{spelled(record[context_field])}\n\n{text}"
 
     fields = template.fields if context_field is None else (context_field, *template.fields)
-    return Asking(fields, say)
+    return Asking(fields, say, system, plain)
 
 
 class Asked(NamedTuple):

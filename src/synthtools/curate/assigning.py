@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -40,3 +40,17 @@ def stratified(
     models_of = np.empty(len(order), np.int16)
     models_of[order] = np.arange(len(order)) % models
     return models_of
+
+
+def share_of(items: Iterable[Asked], models: np.ndarray, model: int) -> Iterator[Asked]:
+    """The records that one model answers.
+
+    Args:
+        models: of each record (see ``stratified``).
+    """
+    start = 0
+    for batch, said, keys in items:
+        own = np.flatnonzero(models[start : start + len(batch)] == model).tolist()
+        start += len(batch)
+        if own:
+            yield Asked(batch.take(own), [said[i] for i in own], keys[own])

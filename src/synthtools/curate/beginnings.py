@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from synthtools.curate.asking import Asking, Unfit
 from synthtools.lm.tokenizer_faults import TokenizerError
 from synthtools.lm.tokens import TextTokenizer
+from synthtools.records.batch import Batch, Column
 
 
 def asking(prompt_field: str, tokens: int, tokenizer: TextTokenizer) -> Asking:
@@ -41,3 +43,14 @@ def beginning(text: str, tokens: int, tokenizer: TextTokenizer) -> str:
     ends = spans.end[:tokens]
     end = int(ends.max()) if len(ends) else 0
     return piece.encode()[: max(0, end)].decode("utf-8", "ignore")
+
+
+def with_beginnings(batches: Iterable[Batch], asking: Asking) -> Iterator[Batch]:
+    """Adds the text that each answer goes on with."""
+    for batch in batches:
+        columns = {name: batch.column(name) for name in asking.fields}
+        texts = [
+            asking.say({name: column[i] for name, column in columns.items()})
+            for i in range(len(batch))
+        ]
+        yield batch.adding({"beginning": Column("string", texts)})

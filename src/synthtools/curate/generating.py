@@ -139,6 +139,11 @@ def placed(
     return (np.int64(part) << _PLACES) + ordinals * each + number
 
 
+def first_place(part: int) -> int:
+    """Where the answers of a model begin in the whole output."""
+    return part << _PLACES
+
+
 def answered(
     items: Iterable[Asked],
     remembering: Remembering,

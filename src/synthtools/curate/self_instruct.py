@@ -4,18 +4,22 @@ all that are there."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.curate.asking import Said
-from synthtools.curate.generating import Remembering, prompt_of
+from synthtools.curate.asking import Asked, Said
+from synthtools.curate.generating import Naming, Remembering, prompt_of
 from synthtools.curate.wordings import SELF_INSTRUCT, SELF_INSTRUCT_PLAIN
 from synthtools.draws import lane_of, uniforms
 from synthtools.errors import SynthError
 from synthtools.lm.generation import Answer
+from synthtools.records.batch import Batch, Column, JsonBatch
+from synthtools.records.identity import ID_FIELD
+from synthtools.records.jsonl import json_bytes
 from synthtools.text.rouge import RougePool, words
 
 EXAMPLES = 8
@@ -24,6 +28,7 @@ NEW_TASKS = 8
 # Prompts of a round, which all see the pool as it was at its beginning [ours].
 ROUND = 32
 _FRUITLESS_ROUNDS = 20
+_TASKS_A_BATCH = 64
 _FEWEST_WORDS, _MOST_WORDS = 3, 150
 _LANE = lane_of("self-instruct")
 # Nothing of it gives back what it has taken. Python reads no number of more digits than some thousands.
@@ -156,3 +161,41 @@ class SelfInstruct:
         if answer.finish_reason == "length" and tasks and text.rstrip().endswith(tasks[-1]):
             tasks.pop()
         return tasks
+
+
+def seeds_of(items: Iterable[Asked]) -> list[str]:
+    """The tasks of records, in an order that is their own."""
+    pairs = [
+        (int(key), said.spelled() if said.text is not None else said.messages[-1]["content"])
+        for item in items
+        for key, said in zip(item.keys, item.said, strict=True)
+    ]
+    return [text for _, text in sorted(pairs)]
+
+
+def records_of(tasks: Iterable[Task], naming: Naming, field: str) -> Iterator[Batch]:
+    """New records of tasks, with what they were made by.
+
+    Args:
+        field: that holds a task.
+    """
+    start = 0
+    left = iter(tasks)
+    while some := list(islice(left, _TASKS_A_BATCH)):
+        objects = [
+            {ID_FIELD: f"self-instruct-{naming.seed}-{start + i}", field: task.text}
+            for i, task in enumerate(some)
+        ]
+        places = np.arange(start, start + len(some), dtype=np.int64)
+        start += len(some)
+        batch = JsonBatch(
+            "<self-instruct>",
+            places + 1,
+            places,
+            lines=[json_bytes(o) for o in objects],
+            parsed=objects,
+        )
+        columns = naming.columns([task.answer for task in some])
+        del columns[naming.response]
+        columns["rouge_l"] = Column("float", [task.similarity for task in some])
+        yield batch.adding(columns)

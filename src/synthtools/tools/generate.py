@@ -1,276 +1,306 @@
-"""``synth generate``: models answer prompts, rephrase, go on, make new tasks."""
+"""Let models answer prompts: one or several, here or on servers.
+
+Each record is given response and model, and generate_revision, generate_finish_reason (stop or
+length), generate_prompt_tokens, generate_tokens, generate_temperature, generate_top_p,
+generate_max_new_tokens, generate_seed (and generate_top_k, generate_sample). Of several models
+one answers after the other, each in input order. Wordings of the protocols are ours. A prompt
+without an answer (too long, refused) is a bad record: see --on-error.
+
+With torch the same bytes come whatever the batches, cores and shards are. vLLM and servers are
+given a seed for each answer.
+
+In a directory (-o DIR/) answers are on disk as soon as they are there; --resume asks only for
+the rest, and what it writes is what an undisturbed run would have written. Servers that are
+busy or gone are waited for; answers that were cut, late or another model's are asked for again.
+
+\b
+Examples:
+  synth generate prompts.jsonl --model builtin --max-new-tokens 64 --seed 1 -o answers.jsonl
+  synth generate prompts.jsonl -m A -m B -m C -m D --assign stratified -o mixed/
+  synth generate prompts.jsonl -m NAME --server http://a:8000 --server http://b:8000 -o out/
+  synth generate human/ --style wrap-qa -m MODEL -o rephrased/ --resume
+  synth generate gsm8k.jsonl --rationale --answer-field response --response-field reasoning
+  synth generate human.jsonl --continue 64 --max-new-tokens 64 | synth ppl --text-field response
+
+Memory: the model; about 1,000 prompts a core (torch), 4,096 (vLLM) or 8 for each request
+(servers), with their answers; 8 bytes a record, 18 more with --assign stratified. --resume: 100
+bytes for each answer that no finished shard holds. --self-instruct: all tasks.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from synthtools.cli.generators import Generators
+from synthtools.cli import terminal
 from synthtools.cli.options import Inputs, Output, Seed, Workers
-from synthtools.cli.parameters import option
+from synthtools.errors import UsageError
+from synthtools.tools.generate_models import Generators
+from synthtools.tools.generate_options import Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from synthtools.cli.run import Run
+    from synthtools.curate.asking import Asked, Asking
+    from synthtools.curate.generating import Naming, Remembering
+    from synthtools.lm.generation import Generator
+    from synthtools.records.batch import Batch
+
+# Answers leave by the batch: a small one keeps a pipe moving.
+_BATCH_BYTES = 64 << 10
+_JOURNAL = ".answers.jsonl"
 
 
-def generate(
-    reading: Inputs,
-    writing: Output,
-    seed: Seed,
-    models: Generators,
-    jobs: Workers,
-    prompt_field: Annotated[
-        str | None,
-        option(
-            "--prompt-field",
-            metavar="FIELD",
-            help="The field that holds the prompt: a text, or a list of {role, content}. Default "
-            "prompt; text with --style and --continue.",
-        ),
-    ] = None,
-    template: Annotated[
-        str | None,
-        option(
-            "--template",
-            metavar="TEXT|@FILE",
-            help="Make the prompt of several fields: 'Summarise: {text}'. {{ and }} are braces.",
-        ),
-    ] = None,
-    context_field: Annotated[
-        str | None,
-        option(
-            "--context-field",
-            metavar="FIELD",
-            help="Put the text in this field before the prompt.",
-        ),
-    ] = None,
-    system: Annotated[
-        str | None,
-        option("--system", metavar="TEXT|@FILE", help="The system's message of each conversation."),
-    ] = None,
-    plain: Annotated[
-        bool,
-        option(
-            "--plain",
-            help="Go on with the prompt as it is, in no conversation. Without it the prompt is a "
-            "user's message, rendered by the model's chat template; a model that has none is given "
-            "User: … Assistant: [ours].",
-        ),
-    ] = False,
-    samples: Annotated[
-        int,
-        option(
-            "--samples", "-n", metavar="N", min=1, help="Answers of each prompt, a record each."
-        ),
-    ] = 1,
-    temperature: Annotated[
-        float,
-        option(
-            "--temperature",
-            metavar="T",
-            min=0.0,
-            help="Divides the logits (Baskets: 0.7); 0 takes the most probable token.",
-        ),
-    ] = 0.7,
-    top_p: Annotated[
-        float,
-        option(
-            "--top-p",
-            metavar="P",
-            min=0.0,
-            max=1.0,
-            help="Draw from the fewest tokens that together have probability P (Baskets: 0.9).",
-        ),
-    ] = 0.9,
-    top_k: Annotated[
-        int | None,
-        option("--top-k", metavar="K", min=1, help="Draw from the K most probable tokens."),
-    ] = None,
-    max_new_tokens: Annotated[
-        int,
-        option(
-            "--max-new-tokens",
-            metavar="N",
-            min=1,
-            help="Tokens of an answer at most (Baskets: 1,024); fewer where the context ends.",
-        ),
-    ] = 1024,
-    stop: Annotated[
-        list[str] | None,
-        option(
-            "--stop",
-            metavar="TEXT",
-            help="An answer ends before this text; several by repeating the option.",
-            show_default=False,
-        ),
-    ] = None,
-    schema: Annotated[
-        str | None,
-        option(
-            "--schema",
-            metavar="FILE",
-            help="JSON schema that answers keep to (vLLM, and servers that can).",
-        ),
-    ] = None,
-    regex: Annotated[
-        str | None,
-        option(
-            "--regex",
-            metavar="REGEX",
-            help="Regular expression that answers match (vLLM and its servers).",
-        ),
-    ] = None,
-    assign: Annotated[
-        str,
-        option(
-            "--assign",
-            metavar="single|stratified",
-            help="Of several models: each answers every prompt (sets of a single source), or each "
-            "answers an equal share (a set of several sources; Baskets, arXiv 2511.01490).",
-        ),
-    ] = "single",
-    stratify_by: Annotated[
-        str | None,
-        option(
-            "--stratify-by",
-            metavar="FIELD",
-            help="With --assign stratified: equal shares of every value of this field.",
-        ),
-    ] = None,
-    style: Annotated[
-        str | None,
-        option(
-            "--style",
-            metavar="wrap-easy|wrap-medium|wrap-hard|wrap-qa",
-            help="Rephrase documents in one of the styles of WRAP (arXiv 2401.16380).",
-        ),
-    ] = None,
-    go_on: Annotated[
-        int | None,
-        option(
-            "--continue",
-            metavar="TOKENS",
-            min=1,
-            help="Go on with the first TOKENS of each document (iterative collapse, arXiv "
-            "2305.17493: 64). They are added as beginning.",
-        ),
-    ] = None,
-    self_instruct: Annotated[
-        int | None,
-        option(
-            "--self-instruct",
-            metavar="N",
-            min=1,
-            help="Make N new tasks of the prompts (Self-Instruct, arXiv 2212.10560): 8 examples, at "
-            "most 2 of them generated; kept where ROUGE-L with every other is at most 0.7.",
-        ),
-    ] = None,
-    rationale: Annotated[
-        bool,
-        option(
-            "--rationale",
-            help="Reason to an answer and keep what reaches the one in --answer-field; a second try "
-            "has it as a hint (STaR, arXiv 2203.14465). Adds rationale: direct or hinted.",
-        ),
-    ] = False,
-    extrapolate_errors: Annotated[
-        bool,
-        option(
-            "--extrapolate-errors",
-            help="The records are items that a small model got wrong: make a new item like each (S3, "
-            "arXiv 2310.13671).",
-        ),
-    ] = False,
-    answer_field: Annotated[
-        str,
-        option(
-            "--answer-field",
-            metavar="FIELD",
-            help="The right answer, for --rationale and --extrapolate-errors; of a longer solution "
-            "what stands behind ####.",
-        ),
-    ] = "answer",
-    wrong_field: Annotated[
-        str | None,
-        option(
-            "--wrong-field",
-            metavar="FIELD",
-            help="What the small model answered, for --extrapolate-errors.",
-        ),
-    ] = None,
-    response_field: Annotated[
-        str | None,
-        option(
-            "--response-field",
-            metavar="FIELD",
-            help="Where the answer goes (default response, which a record must not have; a field "
-            "that is named here is replaced).",
-        ),
-    ] = None,
-    model_field: Annotated[
-        str | None,
-        option(
-            "--model-field",
-            metavar="FIELD",
-            help="Where the model's name goes (default model, likewise).",
-        ),
-    ] = None,
-) -> None:
-    """Let models answer prompts: one or several, here or on servers.
+@dataclass(frozen=True, kw_only=True)
+class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
+    """Options of ``synth generate``."""
 
-    Each record is given response and model, and generate_revision, generate_finish_reason (stop or
-    length), generate_prompt_tokens, generate_tokens, generate_temperature, generate_top_p,
-    generate_max_new_tokens, generate_seed (and generate_top_k, generate_sample). Of several models
-    one answers after the other, each in input order. Wordings of the protocols are ours. A prompt
-    without an answer (too long, refused) is a bad record: see --on-error.
+    def check(self) -> None:
+        super().check()
+        protocol, models = self.protocol, len(self.names())
+        if self.assign == "stratified" and models < 2:
+            raise UsageError("--assign stratified shares the prompts among several --model")
+        if self.stratify_by is not None and self.assign != "stratified":
+            raise UsageError("--stratify-by belongs to --assign stratified")
+        if protocol != "answer" and (self.template is not None or self.context_field is not None):
+            raise UsageError(
+                f"{protocol} has a wording of its own; it does not go with --template or "
+                "--context-field"
+            )
+        if self.plain and protocol not in ("answer", "self-instruct", "continue"):
+            raise UsageError(f"{protocol} is asked in a conversation; it does not go with --plain")
+        if self.continue_ is not None and self.system is not None:
+            raise UsageError("--continue goes on with a text; it does not go with --system")
+        if self.samples > 1 and protocol in ("rationale", "self-instruct"):
+            raise UsageError(f"-n does not go with {protocol}")
+        if protocol == "self-instruct" and models > 1:
+            raise UsageError("--self-instruct grows one pool with one model")
+        if self.wrong_field is not None and not self.extrapolate_errors:
+            raise UsageError("--wrong-field belongs to --extrapolate-errors")
 
-    With torch the same bytes come whatever the batches, cores and shards are. vLLM and servers are
-    given a seed for each answer.
+    def asking(self) -> Asking:
+        """How records become prompts."""
+        from synthtools.curate import asking, beginnings, extrapolating, reasoning, wordings
 
-    In a directory (-o DIR/) answers are on disk as soon as they are there; --resume asks only for
-    the rest, and what it writes is what an undisturbed run would have written. Servers that are
-    busy or gone are waited for; answers that were cut, late or another model's are asked for again.
+        if self.rationale:
+            return reasoning.asking(self.field, self.answer_field, self.system)
+        if self.extrapolate_errors:
+            return extrapolating.asking(
+                self.field, self.answer_field, self.wrong_field, self.system
+            )
+        if self.continue_ is not None:
+            from synthtools.lm.scorer import open_tokenizer
 
-    \b
-    Examples:
-      synth generate prompts.jsonl --model builtin --max-new-tokens 64 --seed 1 -o answers.jsonl
-      synth generate prompts.jsonl -m A -m B -m C -m D --assign stratified -o mixed/
-      synth generate prompts.jsonl -m NAME --server http://a:8000 --server http://b:8000 -o out/
-      synth generate human/ --style wrap-qa -m MODEL -o rephrased/ --resume
-      synth generate gsm8k.jsonl --rationale --answer-field response --response-field reasoning
-      synth generate human.jsonl --continue 64 --max-new-tokens 64 | synth ppl --text-field response
+            tokenizer = open_tokenizer(self.settings(name=self.names()[0]).model)
+            return beginnings.asking(self.field, self.continue_, tokenizer)
+        if self.style is not None:
+            template = asking.Template(f"{wordings.STYLES[self.style]}\n\n{{{self.field}}}")
+            return asking.by_template(template, None, self.system, self.plain)
+        if self.template is not None:
+            return asking.by_template(self.template, self.context_field, self.system, self.plain)
+        return asking.by_field(self.field, self.context_field, self.system, self.plain)
 
-    Memory: the model; about 1,000 prompts a core (torch), 4,096 (vLLM) or 8 for each request
-    (servers), with their answers; 8 bytes a record, 18 more with --assign stratified. --resume: 100
-    bytes for each answer that no finished shard holds. --self-instruct: all tasks.
-    """
-    from synthtools.cli.generating import run_generation
-    from synthtools.cli.protocols import Generating, text_of
-    from synthtools.lm.generation import Sampling
 
-    sampling = Sampling(
-        temperature,
-        top_p,
-        top_k,
-        max_new_tokens,
-        tuple(stop or ()),
-        text_of(f"@{schema}", "--schema") if schema is not None else None,
-        regex,
-    )
-    options = Generating(
-        prompt_field,
-        context_field,
-        template,
-        system,
-        plain,
-        samples,
-        assign,
-        stratify_by,
-        style,
-        self_instruct,
-        rationale,
-        extrapolate_errors,
-        go_on,
-        answer_field,
-        wrong_field,
-        response_field,
-        model_field,
-        seed.seed,
-    )
-    run_generation(reading, writing, models, jobs, sampling, options)
+def run(options: Options) -> dict[str, Any]:
+    """Reads prompts, asks models, writes answers."""
+    from synthtools.cli.run import Run
+    from synthtools.curate.asking import asked
+    from synthtools.records.reading import require_text
+    from synthtools.records.rejects import Rejects
+
+    # What the groups of options refuse, before any input is opened.
+    options.sampling()
+    options.settings(name=options.names()[0])
+
+    def check(batch: Batch) -> None:
+        if options.continue_ is not None:  # what is asked takes a tokenizer to know
+            require_text(batch, options.field, Rejects(), "--prompt-field")
+        else:
+            list(asked([batch], options.asking(), Rejects(), options.taken()))
+
+    with Run("generate", options, options, check=check) as run:
+        if run.done:
+            return run.finish(_report(run, options))
+        with ExitStack() as stack:
+            work = _Work(run, options, stack)
+            if options.self_instruct is not None:
+                result = work.grow(options.self_instruct)
+            else:
+                work.answer()
+                result = work.counts()
+        return run.finish({**_report(run, options), **result})
+
+
+class _Work:
+    """The passes of models over the records."""
+
+    def __init__(self, run: Run, options: Options, stack: ExitStack) -> None:
+        assert run.sink is not None
+        self._run = run
+        self._options = options
+        self._ask = options.asking()
+        self._resume_from = run.sink.resume_from
+        passes = len(options.names()) + (options.assign == "stratified")
+        self._shards = run.twice(run.shards) if passes > 1 else run.shards
+        self._journal = _journal(run, stack)
+        self._passed = False
+        self._prompts = 0
+        self._told: set[str] = set()
+
+    def _tell(self, message: str) -> None:
+        if message not in self._told and not self._run.quiet:
+            self._told.add(message)
+            terminal.remark(message)
+
+    def _open(self, name: str) -> Generator:
+        from synthtools.lm.generation import open_generator
+
+        options = self._options
+        return open_generator(
+            options.settings(name=name),
+            options.sampling(),
+            options.seed,
+            self._tell,
+            servers=(options.server or [])[1:],
+            traffic=options.traffic(),
+        )
+
+    def _asked(self) -> Iterator[Asked]:
+        """A pass over the records; the first one tells what is wrong with them."""
+        from synthtools.curate.asking import asked
+
+        again, self._passed = self._passed, True
+        rejects = self._run.rejects_of(again)
+        records = self._run.records(_BATCH_BYTES, again, self._shards)
+        for item in asked(records, self._ask, rejects, self._options.taken()):
+            self._prompts += 0 if again else len(item.batch)
+            yield item
+
+    def _naming(self, generator: Generator) -> Naming:
+        from synthtools.curate.generating import Naming
+
+        options = self._options
+        return Naming(
+            options.response_field or "response",
+            options.model_field or "model",
+            generator.name,
+            generator.description.get("revision"),
+            options.sampling(),
+            options.seed,
+            options.samples,
+        )
+
+    def answer(self) -> None:
+        """Every model answers its records."""
+        from synthtools.curate import assigning
+        from synthtools.curate.generating import Remembering, first_place
+
+        options, run = self._options, self._run
+        names = options.names()
+        shares: np.ndarray | None = None
+        if options.assign == "stratified":
+            shares = assigning.stratified(
+                self._asked(), len(names), options.seed, options.stratify_by
+            )
+        described = []
+        for part, name in enumerate(names):
+            if first_place(part + 1) <= self._resume_from:
+                described.append({"name": name, "resumed": True})
+                continue  # an earlier run has written all of this model's
+            items = self._asked()
+            if shares is not None:
+                items = assigning.share_of(items, shares, part)
+            with self._open(name) as generator:
+                described.append(generator.description)
+                run.model = described[0] if len(names) == 1 else {"models": described}
+                remembering = Remembering(generator, self._journal, str(part))
+                run.write(self._batches(items, remembering, self._naming(generator), part))
+
+    def _batches(
+        self, items: Iterable[Asked], remembering: Remembering, naming: Naming, part: int
+    ) -> Iterator[Batch]:
+        from synthtools.curate import beginnings, extrapolating, generating, reasoning
+
+        options = self._options
+        rest: tuple[Any, ...] = (remembering, naming, self._run.rejects, part, self._resume_from)
+        if options.rationale:
+            return reasoning.reasoned(
+                items,
+                *rest,
+                prompt_field=options.field,
+                answer_field=options.answer_field,
+                system=options.system,
+            )
+        batches = generating.answered(items, *rest)
+        if options.extrapolate_errors:
+            return extrapolating.new_items(
+                batches, naming.response, options.field, options.answer_field
+            )
+        if options.continue_ is not None:
+            return beginnings.with_beginnings(batches, self._ask)
+        return batches
+
+    def counts(self) -> dict[str, Any]:
+        """How many prompts there were, and how many of them left no record."""
+        options = self._options
+        each = options.samples * (len(options.names()) if options.assign == "single" else 1)
+        assert self._run.sink is not None
+        prompts = self._prompts * each
+        return {"prompts": prompts, "left_out": prompts - self._run.sink.records}
+
+    def grow(self, wanted: int) -> dict[str, Any]:
+        """Self-Instruct: new tasks from the records'."""
+        from synthtools.curate.generating import Remembering
+        from synthtools.curate.self_instruct import SelfInstruct, records_of, seeds_of
+
+        options = self._options
+        growth = SelfInstruct(seeds_of(self._asked()), options.seed, options.system, options.plain)
+        with self._open(options.names()[0]) as generator:
+            self._run.model = generator.description
+            tasks = growth.tasks(Remembering(generator, self._journal, "0"), wanted)
+            self._run.write(records_of(tasks, self._naming(generator), options.field))
+        return {"tasks": growth.counts}
+
+
+def _journal(run: Run, stack: ExitStack) -> Any:
+    """What keeps answers of a run that may be killed; None where nothing can be appended, as by a
+    URL: there the answers of the last shard are lost."""
+    from synthtools.records.journal import Journal
+    from synthtools.records.shard_directory import DirectorySink
+
+    if not isinstance(run.sink, DirectorySink) or not isinstance(run.sink.folder, Path):
+        return None
+    job = blake2b(json.dumps(run.job(), sort_keys=True).encode(), digest_size=16).hexdigest()
+    journal = Journal(run.sink.folder / _JOURNAL, job, run.resuming)
+    stack.callback(journal.close)
+    run.sink.leftovers.append(journal.remove)
+    if len(journal):
+        terminal.remark(f"{len(journal):,} answers of the earlier run are there already")
+    return journal
+
+
+def _report(run: Run, options: Options) -> dict[str, Any]:
+    totals = run.totals
+    run.units["tokens"] = totals.get("tokens", 0)
+    report: dict[str, Any] = {
+        "protocol": options.protocol,
+        "assign": options.assign,
+        "models": len(options.names()),
+        "prompt_tokens": totals.get("prompt_tokens", 0),
+        "tokens": totals.get("tokens", 0),
+        "uncounted": totals.get("uncounted", 0),  # answers whose server told no such numbers
+        "finish_reasons": {
+            name.removeprefix("finish/"): count
+            for name, count in sorted(totals.items())
+            if name.startswith("finish/")
+        },
+    }
+    if options.rationale:
+        report["rationales"] = {kind: totals.get(kind, 0) for kind in ("direct", "hinted")}
+    return report

@@ -1,13 +1,12 @@
-"""The options of models that answer prompts."""
+"""The options of ``synth generate`` about who answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from synthtools.cli import quantities
 from synthtools.cli.model_options import Bos, Engine
-from synthtools.cli.options import Jobs
 from synthtools.cli.parameters import option
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ class Generators(Engine):
             help="A model that answers: builtin (the default), a directory, a Hub id, or a name that "
             "a server knows; several by repeating the option. Safetensors weights only; code from a "
             "model's repository is never run.",
-            show_default=False,
         ),
     ] = None
     context: Annotated[
@@ -56,7 +54,6 @@ class Generators(Engine):
             metavar="URL",
             help="An OpenAI-compatible server, such as http://127.0.0.1:8000; several by repeating "
             "the option. A model is asked of all that serve it. OPENAI_API_KEY is sent.",
-            show_default=False,
         ),
     ] = None
     kv_cache: Annotated[
@@ -92,7 +89,7 @@ class Generators(Engine):
         """The models asked for."""
         return self.model or ["builtin"]
 
-    def settings(self, jobs: Jobs, name: str | None = None) -> Settings:
+    def settings(self, jobs: Any = None, name: str | None = None) -> Settings:
         """The options as ``lm`` takes them (see ``LoadedModel``)."""
         servers = self.server or [None]
         return replace(super().settings(jobs, name), server=servers[0])

@@ -1,0 +1,309 @@
+"""The options of ``synth generate``: what is asked, how answers are drawn, and who answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from synthtools.cli.options import Group
+from synthtools.cli.parameters import option
+from synthtools.errors import SynthError, UsageError
+
+if TYPE_CHECKING:
+    from synthtools.curate.asking import Template
+    from synthtools.lm.generation import Sampling
+
+
+def text_of(value: str) -> str:
+    """A text, read from a file where it begins with @."""
+    return _content(value[1:]) if value.startswith("@") else value
+
+
+def _content(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SynthError(f"{name}: cannot be read ({error})") from error
+
+
+def _template(value: str) -> Template:
+    from synthtools.curate.asking import Template
+
+    return Template(text_of(value))
+
+
+@dataclass(frozen=True)
+class Prompts(Group):
+    """What a model is asked."""
+
+    group = "Options"
+    prompt_field: Annotated[
+        str | None,
+        option(
+            "--prompt-field",
+            metavar="FIELD",
+            help="The field that holds the prompt: a text, or a list of {role, content}. Default "
+            "prompt; text with --style and --continue.",
+        ),
+    ] = None
+    template: Annotated[
+        Any,
+        option(
+            "--template",
+            metavar="TEXT|@FILE",
+            parse=_template,
+            help="Make the prompt of several fields: 'Summarise: {text}'. {{ and }} are braces.",
+        ),
+    ] = None
+    context_field: Annotated[
+        str | None,
+        option(
+            "--context-field",
+            metavar="FIELD",
+            help="Put the text in this field before the prompt.",
+        ),
+    ] = None
+    system: Annotated[
+        str | None,
+        option(
+            "--system",
+            metavar="TEXT|@FILE",
+            parse=text_of,
+            help="The system's message of each conversation.",
+        ),
+    ] = None
+    plain: Annotated[
+        bool,
+        option(
+            "--plain",
+            help="Go on with the prompt as it is, in no conversation. Without it the prompt is a "
+            "user's message, rendered by the model's chat template; a model that has none is given "
+            "User: … Assistant: [ours].",
+        ),
+    ] = False
+
+    def check(self) -> None:
+        super().check()
+        if self.template is not None and self.prompt_field is not None:
+            raise UsageError(
+                "--template names its fields itself; it does not go with --prompt-field"
+            )
+        if self.plain and self.system is not None:
+            raise UsageError("--plain leaves no place for --system")
+
+
+@dataclass(frozen=True)
+class Answers(Group):
+    """How answers are drawn, and where they go."""
+
+    group = "Options"
+    samples: Annotated[
+        int,
+        option(
+            "--samples", "-n", metavar="N", min=1, help="Answers of each prompt, a record each."
+        ),
+    ] = 1
+    temperature: Annotated[
+        float,
+        option(
+            "--temperature",
+            metavar="T",
+            min=0.0,
+            help="Divides the logits (Baskets: 0.7); 0 takes the most probable token.",
+        ),
+    ] = 0.7
+    top_p: Annotated[
+        float,
+        option(
+            "--top-p",
+            metavar="P",
+            min=0.0,
+            max=1.0,
+            help="Draw from the fewest tokens that together have probability P (Baskets: 0.9).",
+        ),
+    ] = 0.9
+    top_k: Annotated[
+        int | None,
+        option("--top-k", metavar="K", min=1, help="Draw from the K most probable tokens."),
+    ] = None
+    max_new_tokens: Annotated[
+        int,
+        option(
+            "--max-new-tokens",
+            metavar="N",
+            min=1,
+            help="Tokens of an answer at most (Baskets: 1,024); fewer where the context ends.",
+        ),
+    ] = 1024
+    stop: Annotated[
+        list[str] | None,
+        option(
+            "--stop",
+            metavar="TEXT",
+            help="An answer ends before this text; several by repeating the option.",
+        ),
+    ] = None
+    schema: Annotated[
+        str | None,
+        option(
+            "--schema",
+            metavar="FILE",
+            parse=_content,
+            help="JSON schema that answers keep to (vLLM, and servers that can).",
+        ),
+    ] = None
+    regex: Annotated[
+        str | None,
+        option(
+            "--regex",
+            metavar="REGEX",
+            help="Regular expression that answers match (vLLM and its servers).",
+        ),
+    ] = None
+    assign: Annotated[
+        Literal["single", "stratified"],
+        option(
+            "--assign",
+            help="Of several models: each answers every prompt (sets of a single source), or each "
+            "answers an equal share (a set of several sources; Baskets, arXiv 2511.01490).",
+        ),
+    ] = "single"
+    stratify_by: Annotated[
+        str | None,
+        option(
+            "--stratify-by",
+            metavar="FIELD",
+            help="With --assign stratified: equal shares of every value of this field.",
+        ),
+    ] = None
+    response_field: Annotated[
+        str | None,
+        option(
+            "--response-field",
+            metavar="FIELD",
+            help="Where the answer goes (default response, which a record must not have; a field "
+            "that is named here is replaced).",
+        ),
+    ] = None
+    model_field: Annotated[
+        str | None,
+        option(
+            "--model-field",
+            metavar="FIELD",
+            help="Where the model's name goes (default model, likewise).",
+        ),
+    ] = None
+
+    def sampling(self) -> Sampling:
+        """The options as ``lm`` takes them."""
+        from synthtools.lm.generation import Sampling
+
+        return Sampling(
+            self.temperature,
+            self.top_p,
+            self.top_k,
+            self.max_new_tokens,
+            tuple(self.stop or ()),
+            self.schema,
+            self.regex,
+        )
+
+
+@dataclass(frozen=True)
+class Protocol(Prompts, Answers):
+    """What the papers do with models, by their protocols."""
+
+    group = "Options"
+    style: Annotated[
+        Literal["wrap-easy", "wrap-medium", "wrap-hard", "wrap-qa"] | None,
+        option(
+            "--style",
+            help="Rephrase documents in one of the styles of WRAP (arXiv 2401.16380).",
+        ),
+    ] = None
+    continue_: Annotated[
+        int | None,
+        option(
+            "--continue",
+            metavar="TOKENS",
+            min=1,
+            help="Go on with the first TOKENS of each document (iterative collapse, arXiv "
+            "2305.17493: 64). They are added as beginning.",
+        ),
+    ] = None
+    self_instruct: Annotated[
+        int | None,
+        option(
+            "--self-instruct",
+            metavar="N",
+            min=1,
+            help="Make N new tasks of the prompts (Self-Instruct, arXiv 2212.10560): 8 examples, at "
+            "most 2 of them generated; kept where ROUGE-L with every other is at most 0.7.",
+        ),
+    ] = None
+    rationale: Annotated[
+        bool,
+        option(
+            "--rationale",
+            help="Reason to an answer and keep what reaches the one in --answer-field; a second try "
+            "has it as a hint (STaR, arXiv 2203.14465). Adds rationale: direct or hinted.",
+        ),
+    ] = False
+    extrapolate_errors: Annotated[
+        bool,
+        option(
+            "--extrapolate-errors",
+            help="The records are items that a small model got wrong: make a new item like each (S3, "
+            "arXiv 2310.13671).",
+        ),
+    ] = False
+    answer_field: Annotated[
+        str,
+        option(
+            "--answer-field",
+            metavar="FIELD",
+            help="The right answer, for --rationale and --extrapolate-errors; of a longer solution "
+            "what stands behind ####.",
+        ),
+    ] = "answer"
+    wrong_field: Annotated[
+        str | None,
+        option(
+            "--wrong-field",
+            metavar="FIELD",
+            help="What the small model answered, for --extrapolate-errors.",
+        ),
+    ] = None
+
+    @property
+    def protocol(self) -> str:
+        """The protocol's name.
+
+        Raises:
+            UsageError: several are asked for.
+        """
+        asked = {
+            self.style or "style": self.style is not None,
+            "self-instruct": self.self_instruct is not None,
+            "rationale": self.rationale,
+            "extrapolate-errors": self.extrapolate_errors,
+            "continue": self.continue_ is not None,
+        }
+        names = [name for name, given in asked.items() if given]
+        if len(names) > 1:
+            raise UsageError(f"{' and '.join(names)} are protocols of their own; give one")
+        return names[0] if names else "answer"
+
+    @property
+    def field(self) -> str:
+        """The field that holds what is asked."""
+        texts = self.style is not None or self.continue_ is not None
+        return self.prompt_field or ("text" if texts else "prompt")
+
+    def taken(self) -> tuple[str, ...]:
+        """Fields that records must not have yet."""
+        if self.extrapolate_errors:
+            return ()  # its records are new ones
+        fields = (("response", self.response_field), ("model", self.model_field))
+        return tuple(name for name, given in fields if given is None)
