@@ -188,7 +188,7 @@ def test_examples_come_from_the_same_subject(questions):
     )
     of_one = [r["prompt"] for r in records if r["subject"] == "of_1"][:5]
     assert [part.split("\n")[0] for part in before.strip().split("\n\n")[1:]] == of_one
-    with pytest.raises(SynthError, match="lower --shots"):
+    with pytest.raises(SynthError, match="fewer shots"):
         shots.before({"prompt": "", "subject": "of_2", "choices": []})
 
 
@@ -288,14 +288,14 @@ def test_items_that_are_examples_too_are_said_once_and_counted_once(llama, synth
         choices.task_of("arc_easy", EvaluationOptions(shots=2)),
         Evaluator(EvaluationOptions(data=str(path)), rejects=Rejects(skip=True), tell=told.append),
     )
-    assert len(told) == 1 and f"other items of {path}" in told[0] and "--shots 0" in told[0]
+    assert len(told) == 1 and f"other items of {path}" in told[0] and "shots 0" in told[0]
 
 
 @pytest.mark.parametrize(
     "record, words",
     [
         ({"choices": ["a", "b"], "answer": 0}, 'no field "prompt"'),
-        ({"prompt": 3, "choices": ["a", "b"], "answer": 0}, "is no text"),
+        ({"prompt": 3, "choices": ["a", "b"], "answer": 0}, "is not a text"),
         ({"prompt": "a", "choices": ["a"], "answer": 0}, "two or more"),
         ({"prompt": "a", "choices": "ab", "answer": 0}, "two or more"),
         ({"prompt": "a", "choices": ["a", "b"], "answer": 2}, '"answer"'),
@@ -328,7 +328,7 @@ def test_a_task_of_ones_own(llama, synth, tmp_path):
         ('{"kind": "code", "prompt": 3}', "type str"),
         ('{"kind": "code", "promt": "x"}', "unknown field 'promt'"),
         ("[]", "object"),
-        ("{", "no task"),
+        ("{", "not a task"),
     ):
         own.write_text(text)
         assert words in synth("eval", llama, "--suite", own, "--data", tmp_path, code=1)

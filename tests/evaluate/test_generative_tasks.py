@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from synthtools.errors import SynthError
 from synthtools.evaluate import generative_tasks, sandbox, tasks
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 
@@ -162,3 +163,25 @@ def test_the_right_programs_pass_and_empty_ones_fail(name):
     assert all(outcome.passed for outcome in sandbox.run_all(right, WAY, 2))
     wrong = [tasks.program(task, record, "    pass\n") for record in records[:4]]
     assert not any(outcome.passed for outcome in sandbox.run_all(wrong, WAY, 2))
+
+
+def test_an_item_of_the_harness_without_an_answer_is_empty_and_told():
+    pytest.importorskip("lm_eval")
+    from types import SimpleNamespace
+
+    from synthtools.evaluate.harness import harness_model
+    from synthtools.lm.generation import Answer, failed
+
+    answers = [Answer("yes", "stop", 1, 1), failed("too long")]
+    told = []
+    evaluator = Evaluator(EvaluationOptions(), tell=told.append)
+    evaluator.generator = lambda sampling: SimpleNamespace(
+        generate=lambda prompts: [answers[int(prompt.key)] for prompt in prompts]
+    )
+    requests = [SimpleNamespace(args=(text, {"until": ["."]})) for text in ("a", "b")]
+    model = harness_model(evaluator)
+    assert model.generate_until(requests) == ["yes", ""]
+    assert told == ["1 of 2 items could not be answered: too long; they count as empty answers"]
+    answers[0] = answers[1]
+    with pytest.raises(SynthError, match="2 of 2 items could not be answered: too long"):
+        model.generate_until(requests)

@@ -109,9 +109,9 @@ def test_orders_are_counted():
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"p_a": 1.5}, "no probability"),
-        ({"p_a": "x"}, "no probability"),
-        ({"p_a": None}, "no probability"),
+        ({"p_a": 1.5}, "not a probability"),
+        ({"p_a": "x"}, "not a probability"),
+        ({"p_a": None}, "not a probability"),
         ({"a": "y"}, "one model"),
         ({"a": 3}, "names of models"),
         ({"b": ""}, "names of models"),

@@ -160,5 +160,5 @@ def judgments(evaluator: Evaluator, path: str) -> Judgments:
         value = record["preference"]
         found.share.append(0.5 if value == 0 else value - 1)
     if not found:
-        raise SynthError(f"{path}: holds no judgments")
+        raise SynthError(f"{path}: no judgments in it")
     return found

@@ -2,7 +2,7 @@
 
 A judge sees both answers to an instruction, in both orders. The preference is 1 where it takes the model's
 both times, 0 where it takes the reference's, ½ where it says neither or contradicts itself; win rate is its
-mean. Preferences that others found (``--judgments``) give the same table without a judge.
+mean. Preferences that others found (``judgments``) give the same table without a judge.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from synthtools.evaluate.answer_suite import Counted, Rows, count_items, section
 from synthtools.evaluate.data import file_of
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.evaluate.judge import Judge, Question, choice, said
+from synthtools.evaluate.judge import Judge, Question, choice, verdict_fields
 from synthtools.evaluate.length_control import fit
 from synthtools.records.identity import hashes
 
@@ -137,7 +137,7 @@ def _judged(
         row |= {"preference": _preference(meant), "dropped": None in meant}
         for number, value, verdict in zip(("first", "second"), meant, pair, strict=True):
             row[f"{number}_verdict"] = value
-            row |= {f"{number}_{key}": held for key, held in said(verdict).items()}
+            row |= {f"{number}_{key}": held for key, held in verdict_fields(verdict).items()}
         samples.append([row | {"response": turns[0], "length": len(turns[0])}])
     return samples
 
@@ -235,7 +235,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
             table = tables.setdefault(key, {}).setdefault(str(record["model"]), {})
             table[str(record["prompt_id"])] = (record["preference"] or 1.5) - 1
     if not tables:
-        raise SynthError(f"{options.judgments}: holds no preferences")
+        raise SynthError(f"{options.judgments}: no preferences in it")
     (judge, reference), preferences = max(tables.items(), key=lambda item: len(item[1]))
     others = [" over ".join(key) for key in tables if key != (judge, reference)]
     if others:
@@ -256,7 +256,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
 
 def _lengths(evaluator: Evaluator, reference: str) -> dict[tuple[str, str], float]:
-    """Characters of each answer minus the reference's, out of ``--answers``."""
+    """Characters of each answer minus the reference's, out of ``answers``."""
     size: dict[tuple[str, str], int] = {}
     for path in evaluator.options.answers:
         for record in evaluator.records(path, answers.wrong, limited=False):

@@ -67,7 +67,7 @@ class ModelAnswers:
 
 
 def answered(evaluator: Evaluator, suite: str, items: Sequence[Item]) -> list[ModelAnswers]:
-    """The answers to be evaluated: those of ``--answers`` and those of the model.
+    """The answers to be evaluated: those of ``answers`` and those of the model.
 
     Raises:
         SynthError: a file has no answer to any of the items.
@@ -80,7 +80,9 @@ def answered(evaluator: Evaluator, suite: str, items: Sequence[Item]) -> list[Mo
     names = Counter(one.model for one in found)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
-        raise SynthError(f"--answers: {twice[0]} is the name of the model, too; name it otherwise")
+        raise SynthError(
+            f"{twice[0]}: answers of this name are in the files, too; give the model another name"
+        )
     return found
 
 

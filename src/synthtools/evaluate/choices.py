@@ -43,7 +43,7 @@ def examples(task: tasks.Task, evaluator: Evaluator) -> Shots:
     if split is None:
         evaluator.tell(
             f"{task.name}: {data} holds no split of examples ({', '.join(task.shots_split)}); the {task.shots} "
-            f"examples before each question are other items of {path} (--shots 0 takes none)"
+            f"examples before each question are other items of {path} (shots 0 takes none)"
         )
     own = split is None
     found = evaluator.records(path, lambda r: tasks.wrong(task, r, solved=True), False, again=own)
@@ -92,7 +92,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
     found = list(likelihoods(model, asked()))
     if not found:
-        raise SynthError(f"{path}: holds no item of --suite {name}")
+        raise SynthError(f"{path}: holds no item of suite {name}")
     answers = answers_of(found, gold, lengths, ids)
     options = evaluator.options
     result, items = calibration.section(answers, options.bootstrap, options.seed)
@@ -102,7 +102,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     if cut:
         evaluator.tell(
             f"{name}: {cut} of {len(found)} questions do not fit into the context; their beginnings "
-            "were left out (--shots takes fewer examples)"
+            "were left out (fewer shots leave more room)"
         )
     more = {"by": _by(groups, items)} if task.by else {}
     return {

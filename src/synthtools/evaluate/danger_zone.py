@@ -20,7 +20,7 @@ from synthtools.evaluate.answer_suite import count_items, section, verdicts_on
 from synthtools.evaluate.data import file_of
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.evaluate.judge import Question, Verdict, rating, said
+from synthtools.evaluate.judge import Question, Verdict, rating, verdict_fields
 
 GRADES = (1, 2, 3, 4, 5)
 ZONE = 4
@@ -157,7 +157,7 @@ def _row(
     row: dict[str, Any] = {"id": item.id, "model": model, "prompt_kind": kind, "dropped": False}
     for scale, verdict in zip(SCALES, grades, strict=True):
         row[scale] = None if verdict.value is None else round(verdict.value)
-        row |= {f"{scale}_{key}": value for key, value in said(verdict).items()}
+        row |= {f"{scale}_{key}": value for key, value in verdict_fields(verdict).items()}
     both = [row[scale] for scale in SCALES]
     row["dropped"] = None in both
     row["zone"] = None if None in both else int(min(both) >= ZONE)

@@ -21,7 +21,7 @@ from synthtools.evaluate.answer_suite import Rows, count_items, section, verdict
 from synthtools.evaluate.data import file_of
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.evaluate.judge import Judge, Question, said, yes_no
+from synthtools.evaluate.judge import Judge, Question, verdict_fields, yes_no
 
 LEVELS = (1, 2, 3, 4, 5)
 TYPES = ("content", "situation", "style", "format", "example", "mixed")
@@ -67,7 +67,7 @@ def wrong(record: dict[str, Any]) -> str | None:
     kinds = {"constraint_type": str, "prompt": str, "example_id": int, "level": int}
     for name, kind in kinds.items():
         if type(record.get(name)) is not kind:
-            return f'field "{name}" is not there or no {kind.__name__}'
+            return f'field "{name}" must be of type {kind.__name__}'
     if record["constraint_type"] not in TYPES:
         return f"unknown type of constraint {record['constraint_type']!r}"
     if not 0 <= record["level"] <= LEVELS[-1]:
@@ -162,7 +162,7 @@ def _judged(
             "response": turns[0] if turns else None,
             "by": "rule" if instruction.ruled else "judge",
         }
-        samples.append([row | (said(given[0]) if given else {})])
+        samples.append([row | (verdict_fields(given[0]) if given else {})])
     return samples
 
 

@@ -29,11 +29,9 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     task = choices.task_of(name, options)
     if task.kind == "code":
         if not options.allow_code_execution:
-            raise UsageError(
-                f"--suite {name} runs programs that the model wrote: --allow-code-execution"
-            )
+            raise UsageError(f"suite {name} runs programs that the model wrote: allow that first")
         if task.shots:
-            raise UsageError(f"--suite {name} is asked without examples: leave --shots away")
+            raise UsageError(f"suite {name} is asked without examples: leave out shots")
         sandbox.chosen(options.sandbox)
     return choices.files(name, options)
 
@@ -51,7 +49,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     shots = choices.examples(task, evaluator)
     records = list(evaluator.records(path, lambda r: tasks.wrong(task, r)))
     if not records:
-        raise SynthError(f"{path}: holds no item of --suite {name}")
+        raise SynthError(f"{path}: holds no item of suite {name}")
     sampling = Sampling(0, 1.0, None, task.max_new_tokens, task.stop)
     prompts = (
         Prompt(str(record["id"]).encode(), shots.before(record) + tasks.filled(task, record))
@@ -60,7 +58,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     answers = list(evaluator.generator(sampling).generate(prompts))
     failed = sum(answer.finish_reason == ERROR for answer in answers)
     if failed == len(answers):
-        raise SynthError(f"--suite {name}: no item could be answered; {answers[0].error}")
+        raise SynthError(f"suite {name}: no item could be answered; {answers[0].error}")
     if failed:
         evaluator.tell(f"{name}: {failed} of {len(answers)} items could not be answered")
     judge = _run_programs if task.kind == "code" else _matched

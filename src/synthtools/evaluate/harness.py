@@ -37,7 +37,7 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     """
     if find_spec("lm_eval") is None:
         raise SynthError(
-            f"--suite {name} needs lm-evaluation-harness: pip install 'synthtools[eval]'"
+            f"suite {name} needs lm-evaluation-harness: pip install 'synthtools[eval]'"
         )
     return []
 
@@ -64,8 +64,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         own = options.task_files
         manager = TaskManager(include_path=own, include_defaults=own is None)
         if task not in manager.all_tasks:
-            where = f"in {own}" if own else "of that name (--task-files DIR gives more)"
-            raise SynthError(f"--suite {name}: lm-evaluation-harness has no task {where}")
+            where = f"in {own}" if own else "of that name (task_files gives more)"
+            raise SynthError(f"suite {name}: lm-evaluation-harness has no task {where}")
         try:
             found = simple_evaluate(
                 model=harness_model(evaluator),
@@ -85,8 +85,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         except Exception as error:  # the harness and its data sets raise what they like
             line = (str(error).splitlines() or [""])[0]
             raise SynthError(
-                f"--suite {name}: lm-evaluation-harness could not run it ({type(error).__name__}: "
-                f"{line}); without a network its data must be local: --task-files DIR with dataset_path json"
+                f"suite {name}: lm-evaluation-harness could not run it ({type(error).__name__}: "
+                f"{line}); without a network its data must be local: task_files with dataset_path json"
             ) from error
     return _section(name, found, evaluator)
 
@@ -200,6 +200,7 @@ def harness_model(evaluator: Evaluator) -> LM:
 
         def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
             found: list[str] = [""] * len(requests)
+            failures: list[str] = []
             ways: dict[Sampling, list[int]] = {}
             for place, request in enumerate(requests):
                 ways.setdefault(_sampling(request.args[1]), []).append(place)
@@ -207,9 +208,14 @@ def harness_model(evaluator: Evaluator) -> LM:
                 prompts = (Prompt(b"%d" % place, requests[place].args[0]) for place in places)
                 answers = evaluator.generator(sampling).generate(prompts)
                 for place, answer in zip(places, answers, strict=True):
-                    if answer.error is not None:
-                        raise SynthError(f"an item cannot be answered: {answer.error}")
                     found[place] = answer.text
+                    if answer.error is not None:
+                        failures.append(answer.error)
+            if failures:
+                told = f"{len(failures)} of {len(found)} items could not be answered: {failures[0]}"
+                if len(failures) == len(found):
+                    raise SynthError(told)
+                evaluator.tell(f"{told}; they count as empty answers")
             return found
 
     return HarnessModel()

@@ -114,7 +114,7 @@ def _factory() -> Any:
         from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
     except ImportError as error:
         raise SynthError(
-            "--suite ifeval tells languages with langdetect: pip install 'synthtools[eval]'"
+            "suite ifeval tells languages with langdetect: pip install 'synthtools[eval]'"
         ) from error
     factory = DetectorFactory()
     factory.seed = 0  # langdetect draws at random; its own default gives another answer each time

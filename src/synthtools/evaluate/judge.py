@@ -237,6 +237,6 @@ class Judge:
         }
 
 
-def said(verdict: Verdict) -> dict[str, Any]:
+def verdict_fields(verdict: Verdict) -> dict[str, Any]:
     """What a sample keeps of a verdict."""
     return {"judgment": verdict.reply, "tries": verdict.tries, "problem": verdict.problem}

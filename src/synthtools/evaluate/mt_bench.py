@@ -16,7 +16,7 @@ from synthtools.evaluate.answer_suite import Counted, Rows, count_items, section
 from synthtools.evaluate.data import file_of
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.evaluate.judge import Judge, Question, Verdict, rating, said
+from synthtools.evaluate.judge import Judge, Question, Verdict, rating, verdict_fields
 
 GUIDED = frozenset(("math", "reasoning", "coding"))
 TURNS = (1, 2)
@@ -53,7 +53,7 @@ def wrong(record: dict[str, Any]) -> str | None:
 
 
 def _references(evaluator: Evaluator, questions: Sequence[dict[str, Any]]) -> dict[Any, list[str]]:
-    """Reference answers by question: those of ``--reference``, else those in the questions."""
+    """Reference answers by question: those of ``reference``, else those in the questions."""
     path = evaluator.options.reference
     if path:
         found = {}
@@ -91,7 +91,7 @@ def _questions(
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
-    """Grades the answers, or reads grades of FastChat's (``--judgments``).
+    """Grades the answers, or reads grades of FastChat's (``judgments``).
 
     Returns:
         The section: ``score`` (mean of all grades), ``turn_1``, ``turn_2``, and each category;
@@ -165,7 +165,7 @@ def _rows(
             "score": verdict.value,
             "dropped": verdict.value is None,
             "response": turns[turn - 1] if turns else None,
-            **said(verdict),
+            **verdict_fields(verdict),
         }
         for turn, verdict in enumerate(verdicts, 1)
     ]
@@ -218,7 +218,7 @@ def _wrong_judgment(record: dict[str, Any]) -> str | None:
         if name not in record:
             return f'no field "{name}": is it FastChat\'s <judge>_single.jsonl?'
     if type(record["score"]) not in (int, float):
-        return 'field "score" is no number'
+        return 'field "score" is not a number'
     return None if record["turn"] in TURNS else 'field "turn" must be 1 or 2'
 
 
@@ -230,7 +230,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
         key = record["question_id"], record["turn"]
         scores.setdefault(str(record["model"]), {})[key] = float(record["score"])
     if not scores:
-        raise SynthError(f"{options.judgments}: holds no judgments")
+        raise SynthError(f"{options.judgments}: no judgments in it")
     every = dict.fromkeys(key for table in scores.values() for key in table)
     bad = {
         number

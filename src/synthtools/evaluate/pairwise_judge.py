@@ -42,7 +42,7 @@ def wrong(record: dict[str, Any]) -> str | None:
         if name not in record:
             return f'no field "{name}" (fields: {", ".join(record)})'
         if not isinstance(record[name], str):
-            return f'field "{name}" is no text'
+            return f'field "{name}" is not a text'
     return None
 
 
@@ -78,7 +78,7 @@ def judged(evaluator: Evaluator) -> tuple[str, list[dict[str, Any]], dict[str, A
     """
     settings = evaluator.judge_settings or evaluator.model_settings
     if settings is None:
-        raise UsageError("--answers are for a judge: --judge MODEL")
+        raise UsageError("answers are for a judge: name one")
     judge = evaluator.judge() if evaluator.judge_settings is not None else evaluator.model()
     prompts = _prompts(evaluator, judge)
     pairs = [
@@ -88,7 +88,7 @@ def judged(evaluator: Evaluator) -> tuple[str, list[dict[str, Any]], dict[str, A
         for order in (two, two[::-1])
     ]
     if not pairs:
-        raise SynthError("--answers: no prompt has answers of two models (fields prompt and model)")
+        raise SynthError("no prompt has answers of two models (fields prompt and model)")
     encode = _conversations(judge, settings)
     template = CONTINUED if encode is None else ASKED
 

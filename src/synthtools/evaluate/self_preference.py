@@ -74,7 +74,7 @@ def wrong(record: dict[str, Any]) -> str | None:
         return 'fields "a" and "b" name one model'
     for name in ("p_a", "p_b"):
         if type(record[name]) not in (int, float) or not 0 <= record[name] <= 1:
-            return f'field "{name}" is no probability'
+            return f'field "{name}" is not a probability'
     return None
 
 
@@ -209,7 +209,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     if options.pairs:
         parts = by_judge(evaluator.records(options.pairs, wrong), "judge")
         if not parts:
-            raise SynthError(f"{options.pairs}: holds no pairs")
+            raise SynthError(f"{options.pairs}: no pairs in it")
     if options.answers:
         judge, rows, extra = pairwise_judge.judged(evaluator)
         evaluator.samples(name, rows)
@@ -221,7 +221,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     for one in found:
         if one["target"] is None:
             evaluator.tell(
-                f"{one['judge']}: no SPB, as no model is known to be its own (--target NAME)"
+                f"{one['judge']}: no SPB, as no model is known to be its own (target names one)"
             )
         if one["low_mass"]:
             evaluator.tell(

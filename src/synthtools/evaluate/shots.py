@@ -69,7 +69,7 @@ class Shots:
         if others < task.shots:
             of = f" of {task.by} {self._key(record)!r}" if task.by else ""
             raise UsageError(
-                f"--suite {task.name}: only {max(0, others)} examples{of}, of {task.shots}: lower --shots"
+                f"suite {task.name}: only {max(0, others)} examples{of}, of {task.shots}: ask for fewer shots"
             )
         identity, group = self._identity(record)
         found = [

@@ -44,7 +44,7 @@ class Suite:
 
 SUITES = {
     "perplexity": Suite(
-        "domains:run", ("model", "valid"), "perplexity over domains (--valid name=path)", "files"
+        "domains:run", ("model", "valid"), "perplexity over domains (name=path)", "files"
     ),
     "self-preference": Suite(
         "self_preference:run",
@@ -114,11 +114,12 @@ def find(name: str) -> Suite:
         return _HARNESS
     if name.endswith(".json"):
         return _of_task(tasks.load(name))
-    raise UsageError(f"--suite {name}: unknown; there are {', '.join([*every(), *tasks.GROUPS])}")
+    raise UsageError(f"suite {name}: unknown; there are {', '.join([*every(), *tasks.GROUPS])}")
 
 
 def _of_task(task: tasks.Task) -> Suite:
-    return Suite(f"{_OF_TASKS[task.kind]}:run", ("model", "data"), task.about, "files")
+    needs = ("model", "data", *(["allow_code_execution"] if task.kind == "code" else []))
+    return Suite(f"{_OF_TASKS[task.kind]}:run", needs, task.about, "files")
 
 
 # The figure that stands for a suite, the first that it has.
@@ -154,7 +155,7 @@ def expanded(
                     missing[member] = str(error)
         if not there:
             raise SynthError(
-                f"--suite {name}: nothing of it can be run; {next(iter(missing.values()))}"
+                f"suite {name}: nothing of it can be run; {next(iter(missing.values()))}"
             )
         found |= dict.fromkeys(there)
         groups[name] = {"suites": there, "missing": missing}

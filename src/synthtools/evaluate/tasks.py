@@ -105,9 +105,9 @@ def _task(name: str, text: str, place: str) -> Task:
     try:
         given = parse_value(text.encode("utf-8"))
     except ValueError as error:
-        raise SynthError(f"{place}: is no task: {error}") from error
+        raise SynthError(f"{place}: not a task: {error}") from error
     if not isinstance(given, dict):
-        raise SynthError(f"{place}: is no task: a JSON object is wanted")
+        raise SynthError(f"{place}: not a task: a JSON object is wanted")
     known = {field.name: field for field in fields(Task)}
     values: dict[str, Any] = {"name": name}
     for key, value in given.items():
@@ -142,7 +142,7 @@ def found_in(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: 
     if os.path.isfile(data):
         return data
     if not os.path.isdir(data):
-        raise SynthError(f"--data {data}: does not exist")
+        raise SynthError(f"{data}: does not exist")
     spelled = [f"{before}{name}" for name in names for before in ("", "eval_")]
     for folder in spelled:
         # The directory of the suite itself may be what was named.
@@ -164,8 +164,8 @@ def found_in(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: 
         if name.split(".")[0] in spelled and os.path.isfile(os.path.join(data, name)):
             return os.path.join(data, name)
     raise SynthError(
-        f"--data {data}: holds no {names[0]}/ or eval_{names[0]}/ with {splits[0]}.jsonl[.zst|.gz] "
-        f"or .parquet, which --suite {suite} reads"
+        f"{data}: no {names[0]}/ or eval_{names[0]}/ with {splits[0]}.jsonl[.zst|.gz] "
+        f"or .parquet, which suite {suite} reads"
     )
 
 
@@ -175,7 +175,7 @@ def wrong(task: Task, record: dict[str, Any], solved: bool = False) -> str | Non
         if name not in record:
             return f'no field "{name}" (fields: {", ".join(record)})'
         if name in ("prompt", "context") and not isinstance(record[name], str):
-            return f'field "{name}" is no text'
+            return f'field "{name}" is not a text'
     if task.kind == "multiple_choice":
         choices = task.labels or record.get("choices")
         if (

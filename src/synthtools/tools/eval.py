@@ -200,6 +200,7 @@ _NAMES = {
     "answers": "--answers FILE",
     "judgments": "--judgments FILE",
     "reference": "--reference FILE",
+    "allow_code_execution": "--allow-code-execution: it runs programs that the model wrote",
 }
 
 
