@@ -85,9 +85,9 @@ class TextGroup:
 class GroupStatistics:
     """Takes texts group by group.
 
-    Memory: 72 bytes a document, while they are summed up 80, and 8 for each pattern; about 2 kB a group, 8 in the report;
-    of each group the texts of a sample, 8 bytes for each of its first million words, 20 to 80 for
-    each of its distinct words and tokens.
+    Memory: 72 bytes a document, while they are summed up 80, and 8 for each pattern; about 2 kB a
+    group, 8 in the report; of each group the texts of a sample, 8 bytes for each of its first million
+    words, 20 to 80 for each of its distinct words and tokens.
     """
 
     def __init__(self, measures: Measures, remedy: str) -> None:
@@ -208,8 +208,8 @@ class GroupStatistics:
             if name in _LENGTHS or name in _OF_WORDS
         }
         totals = {n: self._numbers.totals(n) for n in _LENGTHS if n in of_documents}
-        found = list(each(self.groups, lambda group: self._report(group, growth, match)))
-        for place, report in enumerate(found):
+        reports = list(each(self.groups, lambda group: self._report(group, growth, match)))
+        for place, report in enumerate(reports):
             if "lengths" in report:
                 report["lengths"] = {
                     n: {"total": total[place], **of_documents[n][place]}
@@ -221,7 +221,7 @@ class GroupStatistics:
                 }
             if "rates" in self._measures.names:
                 report["rates"] = self._rates(place)
-        return {"groups": found, "matched_words": match, "in_full": self.in_full}
+        return {"groups": reports, "matched_words": match, "in_full": self.in_full}
 
     def _rates(self, place: int) -> dict[str, Any]:
         words = self._numbers.values("words", place)
@@ -249,7 +249,7 @@ class GroupStatistics:
         place = self._places[group.name]
         curves, totals, types = growth
         names = self._measures.names
-        found: dict[str, Any] = {"name": group.name, "documents": group.documents}
+        report: dict[str, Any] = {"name": group.name, "documents": group.documents}
         total, distinct = (int(n[place]) if place < len(n) else 0 for n in (totals, types))
         curve = curves.get(place, (np.zeros(0, np.int64), np.zeros(0, np.int64)))
         reason = None if total else "no words"
@@ -258,13 +258,13 @@ class GroupStatistics:
             curve, reason = matched(*curve, match, total)
             counted, distinct = (0, 0) if reason else (match, int(curve[1][-1]))
         if "lengths" in names:
-            found["lengths"] = {}
+            report["lengths"] = {}
         if names & {"vocabulary", "ngrams"}:
             sequence = _beginning(group.sequences, None if match is None else counted)
             group.sequences = []
             figures = diversity.sequence_figures(sequence)
             if "vocabulary" in names:
-                found["vocabulary"] = {
+                report["vocabulary"] = {
                     "words": total,
                     "types": distinct if counted or not total else None,
                     "ttr": distinct / counted if counted else None,
@@ -274,29 +274,30 @@ class GroupStatistics:
                     "reason": reason,
                 }
             if "ngrams" in names:
-                found["ngrams"] = {"taken": figures["words"], **figures["ngrams"]}
+                report["ngrams"] = {"taken": figures["words"], **figures["ngrams"]}
         if "heaps" in names:
-            found["heaps"] = heaps(*curve) | ({"reason": reason} if match and reason else {})
-        return found | self._of_sample(group, place)
+            report["heaps"] = heaps(*curve) | ({"reason": reason} if match and reason else {})
+        return report | self._of_sample(group, place)
 
     def _of_sample(self, group: TextGroup, place: int) -> dict[str, Any]:
-        measures, found = self._measures, {}
+        measures = self._measures
+        report: dict[str, Any] = {}
         if not measures.needs_sample:
             return {}
         texts = group.texts.result()[: measures.sample]
         if "compression" in measures.names:
-            found["compression"] = diversity.compression(texts)
+            report["compression"] = diversity.compression(texts)
         if measures.names & {"self-bleu", "openings"}:
             parted = [sentences(text) for text in texts]
         if "self-bleu" in measures.names:
-            found["lexical_diversity"], self._lexical[place] = diversity.lexical_diversity(
+            report["lexical_diversity"], self._lexical[place] = diversity.lexical_diversity(
                 parted, measures.pooled
             )
         if "openings" in measures.names:
-            found["openings"] = diversity.openings(texts, parted)
+            report["openings"] = diversity.openings(texts, parted)
             if not self.in_full:
-                found["openings"] |= {"openings": None, "templates": None}
-        return {"sample": len(texts), **found}
+                report["openings"] |= {"openings": None, "templates": None}
+        return {"sample": len(texts), **report}
 
 
 def _beginning(sequences: list[np.ndarray], words: int | None) -> np.ndarray:

@@ -124,6 +124,15 @@ def sketched(
     return sketch
 
 
+def with_density(
+    embedded: Iterable[Embedded], sketch: DensitySketch | None
+) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Records and the densities of their vectors, float64 [records]; none without a sketch."""
+    if sketch is not None:
+        for batch, vectors in embedded:
+            yield batch, sketch.density(vectors)
+
+
 def distribution(densities: list[np.ndarray]) -> dict[str, Any]:
     """Mean, median and percentiles of densities (records in the same bucket, a mean over rows)."""
     found = np.concatenate([np.zeros(0), *densities])

@@ -287,7 +287,7 @@ def _duplicates(options: Options) -> dict[str, Any] | None:
 def _density(options: Options) -> dict[str, Any]:
     """Densities of the records' vectors: one pass fills the sketch, another looks up."""
     from synthtools.cli.run import Run
-    from synthtools.measure.vector_density import distribution, sketched, width_of
+    from synthtools.measure.vector_density import distribution, sketched, width_of, with_density
     from synthtools.records.batch import Column
 
     output = options if options.per_record else None
@@ -300,12 +300,10 @@ def _density(options: Options) -> dict[str, Any]:
             width = options.width or width_of(embedded(True))
             if not width:
                 raise SynthError("the first vectors are all equal: set --width, that of a bucket")
-            sizes = {"rows": options.rows, "buckets": options.buckets or 20_000, "width": width}
+            sizes: dict[str, Any] = {"rows": options.rows, "buckets": options.buckets or 20_000}
+            sizes["width"] = width
             sketch = sketched((rows for _, rows in embedded(read)), seed=options.seed, **sizes)
-            dense = (
-                (batch, sketch.density(rows))
-                for batch, rows in (embedded(True) if sketch is not None else ())
-            )
+            dense = with_density(embedded(True), sketch)
             if output is not None:
                 run.write(
                     batch.adding({"density": Column("float", d.tolist())}) for batch, d in dense
