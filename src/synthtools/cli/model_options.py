@@ -36,7 +36,7 @@ class LoadedModel(Group):
             "--model",
             "-m",
             metavar="MODEL",
-            help="The language model: builtin, a directory, or a Hub id. Safetensors weights only; code from a "
+            help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file (FILE.gguf, REPO:FILE.gguf). Weights are never pickle files; code from a "
             "model's repository is never run.",
         ),
     ] = "builtin"
@@ -242,7 +242,7 @@ class Models(Model):
             "--model",
             "-m",
             metavar="MODEL",
-            help="The language model: builtin (the default), a directory, or a Hub id; with "
+            help="The language model: builtin (the default), smollm2, a directory, a Hub id, or a GGUF file; with "
             "--compare two or more, to set against each other. Safetensors weights only; code from "
             "a model's repository is never run.",
             show_default=False,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.errors import SynthError
+from synthtools.lm.gguf import converted, is_gguf
 from synthtools.lm.model_files import INDEX, check_configuration, check_weights, extra_layers
 from synthtools.lm.tokenizer_faults import refuse_growth
 
@@ -41,7 +42,7 @@ class ModelName:
     """Which model.
 
     Attributes:
-        name: ``builtin``, a directory or a Hub id.
+        name: ``builtin``, a directory, a Hub id, or a GGUF file (see ``lm.gguf``).
         revision: commit, tag or branch on the Hub.
         tokenizer: another model's tokenizer, None for the model's own.
     """
@@ -53,6 +54,8 @@ class ModelName:
     @property
     def location(self) -> str:
         """What transformers and vLLM are given."""
+        if is_gguf(self.name):
+            return converted(self.name, self.revision)
         return str(_PRIOR) if self.name == BUILTIN else self.name
 
     def base(self) -> ModelName | None:
@@ -84,7 +87,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
         SynthError: there is none, or it is not a fast tokenizer.
     """
     _lighten()
-    location = ModelName(name).location
+    location = ModelName(name, revision).location
     with _explained(name):
         if _is_plain(location):
             from transformers import PreTrainedTokenizerFast
@@ -375,7 +378,7 @@ def quiet_transformers() -> Iterator[None]:
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
     """Turns what transformers says of a model it cannot load into one line with a remedy."""
-    if name != BUILTIN and not os.path.isdir(name):
+    if name != BUILTIN and not os.path.isdir(name) and not is_gguf(name):
         _look_for_the_hub()
     try:
         with quiet_transformers():

@@ -22,7 +22,7 @@ class EvaluatedModel(Model):
         str | None,
         operand(
             metavar="MODEL",
-            help="The language model: builtin, a directory, or a Hub id. Safetensors weights only; "
+            help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file (FILE.gguf, REPO:FILE.gguf). Weights are never pickle files; "
             "code from a model's repository is never run.",
         ),
     ] = None
