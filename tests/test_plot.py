@@ -23,7 +23,17 @@ from synthtools import reports
 from synthtools.curate import edited_records
 from synthtools.curate.token_edit import Rules
 from synthtools.errors import SynthError
-from synthtools.reports import document, dsir, edit, mix, ngram_hash, ppl, simulate, stats
+from synthtools.reports import (
+    document,
+    dsir,
+    edit,
+    mix,
+    ngram_hash,
+    ppl,
+    ppl_comparison,
+    simulate,
+    stats,
+)
 from synthtools.reports.figures.chart import Figure, Panel, Series
 from synthtools.reports.figures.points import to_csv
 from synthtools.reports.figures.render import render
@@ -166,8 +176,8 @@ def check(value: Any, kind: Any, place: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("ppl", ppl.Comparison),
-        ("summary", ppl.Summary),
+        ("ppl", ppl_comparison.Report),
+        ("summary", ppl.Report),
         ("ngrams", ngram_hash.Comparison),
         ("one", ngram_hash.Report),
         ("duplicates", ngram_hash.Duplicates),

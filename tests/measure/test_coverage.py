@@ -20,7 +20,7 @@ from synthtools.lm.scores import Request
 from synthtools.measure import coverage
 from synthtools.measure.perplexity import document_score
 from synthtools.measure.two_models import Sampling, log_ratio
-from synthtools.reports.ppl import comparison_lines
+from synthtools.reports import ppl_comparison
 
 PPL = st.lists(st.floats(1, 1e6), min_size=2, max_size=60).map(sorted).map(np.array)
 
@@ -303,7 +303,7 @@ def test_texts_are_scored_and_two_models_are_compared(
         (None, 1),
         (0.7, 4),
     ]
-    assert "4 at temperature 0.7 and top-p 0.9" in "\n".join(comparison_lines(report))
+    assert "4 at temperature 0.7 and top-p 0.9" in "\n".join(ppl_comparison.lines(report))
     # Texts against stored scores of the same model: a remark, and hardly a difference.
     scored = tmp_path / "s.jsonl"
     scored.write_text("".join(json.dumps(r) + "\n" for r in records[0]))
