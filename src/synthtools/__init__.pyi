@@ -106,7 +106,6 @@ def edit(
     devices: str = ...,
     batch_tokens: int | None = ...,
     seed: int = ...,
-    ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Edit the text of records token by token (ToEdit, arXiv 2412.14689)."""
@@ -146,7 +145,6 @@ def embed(
     bos: Literal['auto', 'always', 'never'] = ...,
     devices: str = ...,
     batch_tokens: int | None = ...,
-    ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Vectors of documents, and a map of several corpora."""
@@ -287,7 +285,6 @@ def ppl(
     devices: str = ...,
     batch_tokens: int | None = ...,
     seed: int = ...,
-    ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Perplexity of each record under a language model."""
@@ -607,7 +604,6 @@ def generate(
     dtype: Literal['auto', 'float32', 'bfloat16', 'float16'] = ...,
     devices: str = ...,
     batch_tokens: int | None = ...,
-    ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Let models answer prompts: one or several, here or on servers."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from synthtools.cli import quantities
-from synthtools.cli.options import Group, Jobs
+from synthtools.cli.options import Jobs
 from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
 
@@ -26,7 +26,7 @@ def _devices(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class LoadedModel(Group):
+class LoadedModel(Jobs):
     """Which model, and how it runs here, in this process."""
 
     group = "Model"
@@ -98,11 +98,10 @@ class LoadedModel(Group):
         ),
     ] = None
 
-    def settings(self, jobs: Any = None, name: str | None = None) -> Settings:
+    def settings(self, name: str | None = None) -> Settings:
         """The options as ``lm`` takes them.
 
         Args:
-            jobs: ``Jobs``, where a tool's ``Options`` are not both.
             name: another model than the option's.
 
         Raises:
@@ -111,7 +110,6 @@ class LoadedModel(Group):
         from synthtools.lm.loading import ModelName
         from synthtools.lm.settings import Settings
 
-        machine: Jobs = jobs or self
         return Settings(
             ModelName(name or self.model, self.revision, self.tokenizer),
             dtype=self.dtype,
@@ -119,8 +117,8 @@ class LoadedModel(Group):
             bos=self.bos,
             devices=self.devices,
             batch_tokens=self.batch_tokens,
-            cores=machine.jobs,
-            ray=machine.ray,
+            cores=self.jobs,
+            ray=self.ray,
         )
 
 
@@ -139,8 +137,8 @@ class LocalModel(LoadedModel):
         ),
     ] = None
 
-    def settings(self, jobs: Any = None, name: str | None = None) -> Settings:
-        settings = replace(super().settings(jobs, name), stride=self.stride)
+    def settings(self, name: str | None = None) -> Settings:
+        settings = replace(super().settings(name), stride=self.stride)
         settings.refuse_long_stride()
         return settings
 
@@ -212,13 +210,13 @@ class Engine(LoadedModel):
         ),
     ] = None
 
-    def settings(self, jobs: Any = None, name: str | None = None) -> Settings:
+    def settings(self, name: str | None = None) -> Settings:
         if self.server and self.backend not in ("auto", "server"):
             raise UsageError(f"--server does not go with --backend {self.backend}")
         if self.backend == "server" and not self.server:
             raise UsageError("--backend server needs --server URL")
         return replace(
-            super().settings(jobs, name),
+            super().settings(name),
             backend=self.backend,
             server=self.server,
             answers_as=self.answers_as,
@@ -253,5 +251,5 @@ class Models(Model):
         """The models asked for."""
         return self.model or ["builtin"]
 
-    def settings(self, jobs: Any = None, name: str | None = None) -> Settings:
-        return super().settings(jobs, name or self.names()[0])
+    def settings(self, name: str | None = None) -> Settings:
+        return super().settings(name or self.names()[0])

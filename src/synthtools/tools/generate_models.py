@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from synthtools.cli import quantities
 from synthtools.cli.model_options import Bos, Engine
@@ -89,10 +89,10 @@ class Generators(Engine):
         """The models asked for."""
         return self.model or ["builtin"]
 
-    def settings(self, jobs: Any = None, name: str | None = None) -> Settings:
+    def settings(self, name: str | None = None) -> Settings:
         """The options as ``lm`` takes them (see ``LoadedModel``)."""
         servers = self.server or [None]
-        return replace(super().settings(jobs, name), server=servers[0])
+        return replace(super().settings(name), server=servers[0])
 
     def traffic(self) -> Traffic:
         """How servers are asked."""
