@@ -10,7 +10,7 @@ import pytest
 from faults.hostile import patterns
 
 from synthtools.cli import quantities
-from synthtools.curate import extrapolating
+from synthtools.curate import error_extrapolation
 from synthtools.curate.self_instruct import SelfInstruct
 from synthtools.evaluate import followbench_rules, ifeval_rules
 from synthtools.records import field_paths
@@ -95,7 +95,7 @@ def _plain_conditions(text):
 
 # What is in the code, and what it says in its plainest form.
 EQUAL = {
-    "pair": (extrapolating.pair_in, _plain_pair, ["Question", "Answer", ":", " ", "\n", "a"]),
+    "pair": (error_extrapolation.pair_in, _plain_pair, ["Question", "Answer", ":", " ", "\n", "a"]),
     "placeholders": (
         _rule("content:number_placeholders", "num_placeholders"),
         lambda t: len(re.findall(r"\[.*?\]", t)),

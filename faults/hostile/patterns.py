@@ -54,7 +54,7 @@ def uses() -> dict[str, dict[str, Use]]:
     """What applies patterns to a text, by module."""
     from synthtools import errors, redaction
     from synthtools.cli import quantities
-    from synthtools.curate import extrapolating, reasoning, self_instruct
+    from synthtools.curate import error_extrapolation, rationales, self_instruct
     from synthtools.evaluate import (
         danger_zone,
         followbench_rules,
@@ -106,10 +106,10 @@ def uses() -> dict[str, dict[str, Use]]:
         "errors": {"printable": errors.printable},
         "redaction": {"hide": redaction.hide},
         "cli.quantities": {"count": lambda t: quantities.count(t, "-n"), "part": quantities.part},
-        "curate.extrapolating": {"pair_in": extrapolating.pair_in},
-        "curate.reasoning": {
-            "reached": lambda t: reasoning.reached(f"the answer is {t}", "7"),
-            "reached in all": lambda t: reasoning.reached(t, t),
+        "curate.error_extrapolation": {"pair_in": error_extrapolation.pair_in},
+        "curate.rationales": {
+            "reached": lambda t: rationales.reached(f"the answer is {t}", "7"),
+            "reached in all": lambda t: rationales.reached(t, t),
         },
         "curate.self_instruct": {"tasks": read_tasks},
         "evaluate.generative_tasks": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from synthtools.curate.asking import Template
+from synthtools.curate.prompts import Template
 from synthtools.records.batch import MISSING, Batch, Column
 from synthtools.records.faults import fields_of, text_fault
 from synthtools.records.field_paths import WHOLE, plain_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from synthtools.curate.asking import Asking, Unfit
+from synthtools.curate.prompts import Asking, Unfit
 from synthtools.lm.tokenizer_faults import TokenizerError
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.records.batch import Batch, Column

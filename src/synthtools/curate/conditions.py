@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.asking import spelled
+from synthtools.curate.prompts import spelled
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.faults import no_field
 from synthtools.records.field_paths import QUOTED, WHOLE

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.curate.asking import Asked, Said
-from synthtools.curate.generating import Naming, Remembering, prompt_of
+from synthtools.curate.answers import Naming, Remembering, prompt_of
+from synthtools.curate.prompts import Asked, Said
 from synthtools.curate.wordings import SELF_INSTRUCT, SELF_INSTRUCT_PLAIN
 from synthtools.draws import lane_of, uniforms
 from synthtools.errors import SynthError

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from synthtools.cli.run import Run
-    from synthtools.curate.asking import Asked, Asking
-    from synthtools.curate.generating import Naming, Remembering
+    from synthtools.curate.answers import Naming, Remembering
+    from synthtools.curate.prompts import Asked, Asking
     from synthtools.lm.generation import Generator
     from synthtools.records.batch import Batch
 
@@ -86,12 +86,12 @@ class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
 
     def asking(self) -> Asking:
         """How records become prompts."""
-        from synthtools.curate import asking, beginnings, extrapolating, reasoning, wordings
+        from synthtools.curate import beginnings, error_extrapolation, prompts, rationales, wordings
 
         if self.rationale:
-            return reasoning.asking(self.field, self.answer_field, self.system)
+            return rationales.asking(self.field, self.answer_field, self.system)
         if self.extrapolate_errors:
-            return extrapolating.asking(
+            return error_extrapolation.asking(
                 self.field, self.answer_field, self.wrong_field, self.system
             )
         if self.continue_ is not None:
@@ -100,17 +100,17 @@ class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
             tokenizer = open_tokenizer(self.settings(name=self.names()[0]).model)
             return beginnings.asking(self.field, self.continue_, tokenizer)
         if self.style is not None:
-            template = asking.Template(f"{wordings.STYLES[self.style]}\n\n{{{self.field}}}")
-            return asking.by_template(template, None, self.system, self.plain)
+            template = prompts.Template(f"{wordings.STYLES[self.style]}\n\n{{{self.field}}}")
+            return prompts.by_template(template, None, self.system, self.plain)
         if self.template is not None:
-            return asking.by_template(self.template, self.context_field, self.system, self.plain)
-        return asking.by_field(self.field, self.context_field, self.system, self.plain)
+            return prompts.by_template(self.template, self.context_field, self.system, self.plain)
+        return prompts.by_field(self.field, self.context_field, self.system, self.plain)
 
 
 def run(options: Options) -> dict[str, Any]:
     """Reads prompts, asks models, writes answers."""
     from synthtools.cli.run import Run
-    from synthtools.curate.asking import asked
+    from synthtools.curate.prompts import asked
     from synthtools.records.reading import require_text
     from synthtools.records.rejects import Rejects
 
@@ -173,7 +173,7 @@ class _Work:
 
     def _asked(self) -> Iterator[Asked]:
         """A pass over the records; the first one tells what is wrong with them."""
-        from synthtools.curate.asking import asked
+        from synthtools.curate.prompts import asked
 
         again, self._passed = self._passed, True
         rejects = self._run.rejects_of(again)
@@ -183,7 +183,7 @@ class _Work:
             yield item
 
     def _naming(self, generator: Generator) -> Naming:
-        from synthtools.curate.generating import Naming
+        from synthtools.curate.answers import Naming
 
         options = self._options
         return Naming(
@@ -198,14 +198,14 @@ class _Work:
 
     def answer(self) -> None:
         """Every model answers its records."""
-        from synthtools.curate import assigning
-        from synthtools.curate.generating import Remembering, first_place
+        from synthtools.curate import model_shares
+        from synthtools.curate.answers import Remembering, first_place
 
         options, run = self._options, self._run
         names = options.names()
         shares: np.ndarray | None = None
         if options.assign == "stratified":
-            shares = assigning.stratified(
+            shares = model_shares.stratified(
                 self._asked(), len(names), options.seed, options.stratify_by
             )
         described = []
@@ -215,7 +215,7 @@ class _Work:
                 continue  # an earlier run has written all of this model's
             items = self._asked()
             if shares is not None:
-                items = assigning.share_of(items, shares, part)
+                items = model_shares.share_of(items, shares, part)
             with self._open(name) as generator:
                 described.append(generator.description)
                 run.model = described[0] if len(names) == 1 else {"models": described}
@@ -225,21 +225,21 @@ class _Work:
     def _batches(
         self, items: Iterable[Asked], remembering: Remembering, naming: Naming, part: int
     ) -> Iterator[Batch]:
-        from synthtools.curate import beginnings, extrapolating, generating, reasoning
+        from synthtools.curate import answers, beginnings, error_extrapolation, rationales
 
         options = self._options
         rest: tuple[Any, ...] = (remembering, naming, self._run.rejects, part, self._resume_from)
         if options.rationale:
-            return reasoning.reasoned(
+            return rationales.reasoned(
                 items,
                 *rest,
                 prompt_field=options.field,
                 answer_field=options.answer_field,
                 system=options.system,
             )
-        batches = generating.answered(items, *rest)
+        batches = answers.answered(items, *rest)
         if options.extrapolate_errors:
-            return extrapolating.new_items(
+            return error_extrapolation.new_items(
                 batches, naming.response, options.field, options.answer_field
             )
         if options.continue_ is not None:
@@ -256,7 +256,7 @@ class _Work:
 
     def grow(self, wanted: int) -> dict[str, Any]:
         """Self-Instruct: new tasks from the records'."""
-        from synthtools.curate.generating import Remembering
+        from synthtools.curate.answers import Remembering
         from synthtools.curate.self_instruct import SelfInstruct, records_of, seeds_of
 
         options = self._options

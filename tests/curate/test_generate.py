@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from synthtools.cli.app import build
 from synthtools.curate import wordings
-from synthtools.curate.asking import Asked, Said, Template
-from synthtools.curate.assigning import stratified
 from synthtools.curate.beginnings import beginning
-from synthtools.curate.extrapolating import pair_in
-from synthtools.curate.reasoning import gold_of, reached
+from synthtools.curate.error_extrapolation import pair_in
+from synthtools.curate.model_shares import stratified
+from synthtools.curate.prompts import Asked, Said, Template
+from synthtools.curate.rationales import gold_of, reached
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm import generation
 from synthtools.lm.generation import Answer, Generator, Prompt, failed

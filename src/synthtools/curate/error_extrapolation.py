@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from synthtools.curate.asking import Asking, Unfit, spelled
+from synthtools.curate.prompts import Asking, Unfit, spelled
 from synthtools.curate.wordings import EXTRAPOLATE, EXTRAPOLATE_BLIND
 from synthtools.records.batch import MISSING, Batch, Column
 from synthtools.records.identity import ID_FIELD

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.asking import Asked, Asking, Said, Unfit, spelled
-from synthtools.curate.generating import Naming, Remembering, keep_answered, placed, prompt_of
+from synthtools.curate.answers import Naming, Remembering, keep_answered, placed, prompt_of
+from synthtools.curate.prompts import Asked, Asking, Said, Unfit, spelled
 from synthtools.curate.wordings import RATIONALE, RATIONALE_HINT
 from synthtools.lm.generation import Answer
 from synthtools.records.batch import Batch, Column

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from synthtools.curate.asking import Asked
+from synthtools.curate.prompts import Asked
 from synthtools.curate.sampled_records import strata_of
 from synthtools.draws import lane_of, record_uniforms
 

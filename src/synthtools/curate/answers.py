@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.asking import Asked, Said
+from synthtools.curate.prompts import Asked, Said
 from synthtools.errors import RecordError
 from synthtools.lm.generation import Answer, Generator, Prompt, Sampling
 from synthtools.records.batch import Batch, Column
