@@ -128,7 +128,9 @@ def test_what_programs_may(kind):
         "input_was_empty = False\ntry:\n    input()\nexcept EOFError:\n    input_was_empty = True\n"
         "assert input_was_empty",
     ):
-        assert sandbox.run(code, kind) == sandbox.Outcome(True, "", sandbox.run(code, kind).output)
+        assert sandbox.run(code, kind) == sandbox.ProgramOutcome(
+            True, "", sandbox.run(code, kind).output
+        )
 
 
 @confined
@@ -230,7 +232,9 @@ def test_a_program_does_not_outlive_the_one_that_asked(kind, tmp_path):
 
 def test_where_nothing_confines_the_refusal_says_why(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    outcome = sandbox.Outcome(False, "ended early: OSError: Landlock: Function not implemented")
+    outcome = sandbox.ProgramOutcome(
+        False, "ended early: OSError: Landlock: Function not implemented"
+    )
     monkeypatch.setattr(sandbox, "run", lambda code, kind: outcome)
     sandbox.chosen.cache_clear()
     with pytest.raises(SynthError) as refused:

@@ -19,7 +19,7 @@ from synthtools.evaluate.shots import Shots, split_of
 from synthtools.records.identity import hashes
 
 
-def task_of(name: str, options: EvaluationOptions) -> tasks.Task:
+def task_of(name: str, options: EvaluationOptions) -> tasks.BenchmarkTask:
     """A suite's task, with the number of examples that the options ask for."""
     task = tasks.shipped().get(name) or tasks.load(name)
     return task if options.shots is None else replace(task, shots=options.shots)
@@ -33,7 +33,7 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     return [tasks.files_of(task, options.data), *([split] if split else [])]
 
 
-def examples(task: tasks.Task, evaluator: Evaluator) -> Shots:
+def examples(task: tasks.BenchmarkTask, evaluator: Evaluator) -> Shots:
     """The examples of a task."""
     data = evaluator.options.data
     if not task.shots or data is None:
@@ -128,7 +128,7 @@ PER_ITEM = {
 def answers_of(
     found: list[Likelihoods], gold: list[int], lengths: list[list[int]], ids: list[Any]
 ) -> ChoiceScores:
-    """ChoiceScores in the form that calibration takes."""
+    """Answers in the form that calibration takes."""
     return ChoiceScores(
         [one.logprobs for one in found],
         np.array(gold, np.int64),

@@ -138,7 +138,10 @@ def _number(text: str) -> Decimal | None:
 
 
 def _matched(
-    task: tasks.Task, records: list[dict[str, Any]], answers: list[Answer], evaluator: Evaluator
+    task: tasks.BenchmarkTask,
+    records: list[dict[str, Any]],
+    answers: list[Answer],
+    evaluator: Evaluator,
 ) -> list[dict[str, Any]]:
     rows = []
     for record, answer in zip(records, answers, strict=True):
@@ -156,7 +159,10 @@ def _matched(
 
 
 def _run_programs(
-    task: tasks.Task, records: list[dict[str, Any]], answers: list[Answer], evaluator: Evaluator
+    task: tasks.BenchmarkTask,
+    records: list[dict[str, Any]],
+    answers: list[Answer],
+    evaluator: Evaluator,
 ) -> list[dict[str, Any]]:
     def programs() -> Iterator[str]:
         for record, answer in zip(records, answers, strict=True):

@@ -43,7 +43,7 @@ _LOOK = 0.05
 KINDS = ("bubblewrap", "landlock", "none")
 
 
-class Outcome(NamedTuple):
+class ProgramOutcome(NamedTuple):
     """What became of a program.
 
     Attributes:
@@ -88,7 +88,7 @@ def chosen(asked: str) -> str:
     )
 
 
-def run(code: str, kind: str, seconds: int = SECONDS) -> Outcome:
+def run(code: str, kind: str, seconds: int = SECONDS) -> ProgramOutcome:
     """Runs a program to its end or its limits.
 
     Args:
@@ -128,12 +128,12 @@ def run(code: str, kind: str, seconds: int = SECONDS) -> Outcome:
         stopped = f"ran longer than {seconds} s"
     if stopped or said is None:
         last = wrote.strip().rpartition("\n")[2][-150:]
-        return Outcome(False, stopped or f"ended early{': ' * bool(last)}{last}", wrote)
+        return ProgramOutcome(False, stopped or f"ended early{': ' * bool(last)}{last}", wrote)
     wrote = wrote.partition(f"\n{mark}")[0]
-    return Outcome(said == "passed", "" if said == "passed" else said, wrote)
+    return ProgramOutcome(said == "passed", "" if said == "passed" else said, wrote)
 
 
-def run_all(programs: Iterable[str], kind: str, jobs: int) -> Iterator[Outcome]:
+def run_all(programs: Iterable[str], kind: str, jobs: int) -> Iterator[ProgramOutcome]:
     """Runs programs side by side; outcomes in their order."""
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         yield from pool.map(lambda code: run(code, kind), programs)

@@ -11,7 +11,7 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import tasks
 
 
-def split_of(task: tasks.Task, data: str) -> str | None:
+def split_of(task: tasks.BenchmarkTask, data: str) -> str | None:
     """The file of a task's examples, its train or dev split by name; None where the data hold no more
     than its items."""
     items = tasks.files_of(task, data)
@@ -45,7 +45,10 @@ class Shots:
     """
 
     def __init__(
-        self, task: tasks.Task, records: Iterable[dict[str, Any]], other_items: bool = False
+        self,
+        task: tasks.BenchmarkTask,
+        records: Iterable[dict[str, Any]],
+        other_items: bool = False,
     ) -> None:
         self._fewer = 0
         self._task = task

@@ -117,7 +117,7 @@ def find(name: str) -> Suite:
     raise UsageError(f"suite {name}: unknown; there are {', '.join([*every(), *tasks.GROUPS])}")
 
 
-def _of_task(task: tasks.Task) -> Suite:
+def _of_task(task: tasks.BenchmarkTask) -> Suite:
     needs = ("model", "data", *(["allow_code_execution"] if task.kind == "code" else []))
     return Suite(f"{_OF_TASKS[task.kind]}:run", needs, task.about, "files")
 

@@ -25,7 +25,7 @@ GROUPS = ("bilingual", "coding", "math", "general", "biomed", "finance")
 
 
 @dataclass(frozen=True)
-class Task:
+class BenchmarkTask:
     """A task.
 
     Attributes:
@@ -78,7 +78,7 @@ class Task:
 
 
 @cache
-def shipped() -> dict[str, Task]:
+def shipped() -> dict[str, BenchmarkTask]:
     """The tasks that ship, by name."""
     folder = resources.files("synthtools.evaluate") / "tasks"
     found = {}
@@ -88,7 +88,7 @@ def shipped() -> dict[str, Task]:
     return found
 
 
-def load(path: str) -> Task:
+def load(path: str) -> BenchmarkTask:
     """A task of the user's own.
 
     Raises:
@@ -101,14 +101,14 @@ def load(path: str) -> Task:
     return _task(Path(path).stem, text, path)
 
 
-def _task(name: str, text: str, place: str) -> Task:
+def _task(name: str, text: str, place: str) -> BenchmarkTask:
     try:
         given = parse_value(text.encode("utf-8"))
     except ValueError as error:
         raise SynthError(f"{place}: not a task: {error}") from error
     if not isinstance(given, dict):
         raise SynthError(f"{place}: not a task: a JSON object is wanted")
-    known = {field.name: field for field in fields(Task)}
+    known = {field.name: field for field in fields(BenchmarkTask)}
     values: dict[str, Any] = {"name": name}
     for key, value in given.items():
         if key not in known or key == "name":
@@ -126,10 +126,10 @@ def _task(name: str, text: str, place: str) -> Task:
         raise SynthError(f"{place}: field 'kind' must be one of {', '.join(KINDS)}")
     if "prompt" not in values:
         raise SynthError(f"{place}: lacks the field 'prompt'")
-    return Task(**values)
+    return BenchmarkTask(**values)
 
 
-def files_of(task: Task, data: str) -> str:
+def files_of(task: BenchmarkTask, data: str) -> str:
     """The file of a task's items in a data directory.
 
     Raises:
@@ -169,7 +169,7 @@ def found_in(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: 
     )
 
 
-def wrong(task: Task, record: dict[str, Any], solved: bool = False) -> str | None:
+def wrong(task: BenchmarkTask, record: dict[str, Any], solved: bool = False) -> str | None:
     """Why a record cannot be an item of the task, or (``solved``) an example; None where it can."""
     for name in _names(task, solved):
         if name not in record:
@@ -193,7 +193,7 @@ def wrong(task: Task, record: dict[str, Any], solved: bool = False) -> str | Non
     return None
 
 
-def _names(task: Task, solved: bool) -> set[str]:
+def _names(task: BenchmarkTask, solved: bool) -> set[str]:
     given = {"options", "completion", "choice", "tests", "imports"}
     templates = (task.prompt, task.description, task.program, task.answer if solved else None)
     found = {n for t in templates if t for _, n, _, _ in string.Formatter().parse(t) if n}
@@ -217,7 +217,7 @@ def _gold(answer: Any, choices: Iterable[str]) -> int | None:
 
 
 @dataclass(frozen=True)
-class Question:
+class ChoiceQuestion:
     """An item of multiple choice as a model is asked.
 
     Attributes:
@@ -234,7 +234,7 @@ class Question:
     gold: int
 
 
-def question(task: Task, record: dict[str, Any], shots: str = "") -> Question:
+def question(task: BenchmarkTask, record: dict[str, Any], shots: str = "") -> ChoiceQuestion:
     """A record as a question.
 
     Args:
@@ -246,14 +246,14 @@ def question(task: Task, record: dict[str, Any], shots: str = "") -> Question:
     prompt = filled(task, record)
     if task.gap is not None:
         before, _, after = prompt.partition(task.gap)
-        return Question(
+        return ChoiceQuestion(
             [f"{shots}{before}{choice}" for choice in choices],
             [after] * len(choices),
             [len(before + choice) for choice in choices],
             gold,
         )
     said = list(string.ascii_uppercase[: len(choices)]) if task.letters else choices
-    return Question(
+    return ChoiceQuestion(
         [shots + prompt] * len(choices),
         [task.choice.replace("{choice}", one) for one in said],
         [len(one) for one in said],
@@ -261,12 +261,12 @@ def question(task: Task, record: dict[str, Any], shots: str = "") -> Question:
     )
 
 
-def filled(task: Task, record: dict[str, Any]) -> str:
+def filled(task: BenchmarkTask, record: dict[str, Any]) -> str:
     """The prompt of a record."""
     return task.prompt.format_map(_fields(record))
 
 
-def described(task: Task, record: dict[str, Any]) -> str | None:
+def described(task: BenchmarkTask, record: dict[str, Any]) -> str | None:
     """What stands before the examples of a record."""
     return task.description.format_map(_fields(record)) if task.description else None
 
@@ -283,13 +283,13 @@ def _fields(record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def program(task: Task, record: dict[str, Any], completion: str) -> str:
+def program(task: BenchmarkTask, record: dict[str, Any], completion: str) -> str:
     """The program that a completion becomes."""
     assert task.program is not None
     return task.program.format_map({**_fields(record), "completion": completion})
 
 
-def solved(task: Task, record: dict[str, Any]) -> str:
+def solved(task: BenchmarkTask, record: dict[str, Any]) -> str:
     """A record with its right answer, as an example."""
     if task.kind == "multiple_choice":
         asked = question(task, record)
