@@ -21,10 +21,10 @@ _synth() {
             words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot warm"
             ;;
         edit)
-            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed -j --jobs --debug -h --help"
+            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | -j | --jobs) value=word ;;
+                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
                 --rejection) value=word words="authors exact" ;;
                 --scores | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
@@ -37,10 +37,10 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed -j --jobs --debug -h --help"
+            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --prompt-field | --candidates | --bootstrap | --epsilon | --shard | --text-field | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | -j | --jobs) value=word ;;
+                --prompt-field | --candidates | --bootstrap | --epsilon | --shard | --text-field | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
@@ -65,11 +65,11 @@ _synth() {
             esac
             ;;
         embed)
-            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot --seed -m --model --vector-model --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens -j --jobs --debug -h --help"
+            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot --seed -m --model --vector-model --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --pooling) value=word words="mean last cls" ;;
-                --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations | --shard | --text-field | --shard-size | --seed | --stride | --revision | --context | --devices | --batch-tokens | -j | --jobs) value=word ;;
+                --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations | --shard | --text-field | --shard-size | --seed | --stride | --revision | --context | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
                 --method) value=word words="tsne umap pca" ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
@@ -160,11 +160,11 @@ _synth() {
             esac
             ;;
         generate)
-            options="--style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field --shard --on-error --rejects -q --quiet -o --output --format --nan --force --resume --shard-size --report --seed -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens -j --jobs --debug -h --help"
+            options="--style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field --shard --on-error --rejects -q --quiet -o --output --format --nan --force --resume --shard-size --report --seed -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
-                --continue | --self-instruct | --answer-field | --wrong-field | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --response-field | --model-field | --shard | --shard-size | --seed | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | -j | --jobs) value=word ;;
+                --continue | --self-instruct | --answer-field | --wrong-field | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --response-field | --model-field | --shard | --shard-size | --seed | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
                 --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
                 --assign) value=word words="single stratified" ;;
                 --on-error) value=word words="fail skip" ;;

@@ -52,3 +52,9 @@ def test_where_a_string_does_not_end_is_said_once(tmp_path):
     (tmp_path / "x.jsonl").write_text('{"text": "a\n')
     line = synth("cat", tmp_path / "x.jsonl", code=1)
     assert line.endswith("not JSON: Unterminated string starting at column 10")
+
+
+@pytest.mark.parametrize("tool", ["ppl", "edit", "embed", "generate"])
+def test_tools_that_run_a_model_go_to_a_cluster(tool):
+    help_text = run(tool, "--help").stdout.decode()
+    assert "--ray ADDRESS" in help_text and "--jobs" in help_text

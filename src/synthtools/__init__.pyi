@@ -106,6 +106,7 @@ def edit(
     devices: str = ...,
     batch_tokens: int | None = ...,
     seed: int = ...,
+    ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Edit the text of records token by token (ToEdit, arXiv 2412.14689)."""
@@ -145,6 +146,7 @@ def embed(
     bos: Literal['auto', 'always', 'never'] = ...,
     devices: str = ...,
     batch_tokens: int | None = ...,
+    ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Vectors of documents, and a map of several corpora."""
@@ -285,6 +287,7 @@ def ppl(
     devices: str = ...,
     batch_tokens: int | None = ...,
     seed: int = ...,
+    ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Perplexity of each record under a language model."""
@@ -604,6 +607,7 @@ def generate(
     dtype: Literal['auto', 'float32', 'bfloat16', 'float16'] = ...,
     devices: str = ...,
     batch_tokens: int | None = ...,
+    ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
     """Let models answer prompts: one or several, here or on servers."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from synthtools.cli import quantities
-from synthtools.cli.options import Jobs
+from synthtools.cli.options import Group
 from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
 
@@ -26,8 +26,12 @@ def _devices(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class LoadedModel(Jobs):
-    """Which model, and how it runs here, in this process."""
+class LoadedModel(Group):
+    """Which model, and how it runs here, in this process; for options that inherit ``Jobs`` too."""
+
+    if TYPE_CHECKING:
+        jobs: int | None
+        ray: str | None
 
     group = "Model"
     model: Annotated[
