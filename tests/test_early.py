@@ -81,6 +81,29 @@ def test_a_wrong_domain(folder: Path) -> None:
     assert 'bad.jsonl:1: no field "text"' in told(folder, 1, "eval", "broken", *sets)
 
 
+# What else is read along: words, and the option whose field the second file lacks.
+ALONG = {
+    "edit good.jsonl --scores bad.jsonl --model broken": "synth ppl --candidates",
+    "edit good.jsonl --scores good.jsonl --model broken": "synth ppl --candidates",
+    "dsir broken.jsonl --target good.jsonl --target bad.jsonl -n 1": "--text-field",
+    "dsir broken.jsonl --target good.jsonl --target-text-field body -n 1": "--target-text-field",
+    "sample numbered.jsonl bad.jsonl -n 1 --by m": "--by",
+    "stats numbered.jsonl good.jsonl --vector-field m": "--vector-field",
+    "embed numbered.jsonl good.jsonl --map --vector-field m": "--vector-field",
+    "ngram-hash numbered.jsonl good.jsonl --density --vector-field m": "--vector-field",
+}
+
+
+@pytest.mark.parametrize("words, remedy", ALONG.items())
+def test_a_wrong_field_of_what_is_read_along(folder: Path, words: str, remedy: str) -> None:
+    # The first files end with what is no record: whoever reads them says so.
+    record = json.dumps({"text": "a b", "m": [1.0, 2.0] if "vector" in words else 1.0})
+    for name in ("numbered", "broken"):
+        (folder / f"{name}.jsonl").write_text(f"{record}\nbroken\n")
+    line = told(folder, 1, *words.split())
+    assert ':1: no field "' in line and remedy in line
+
+
 @pytest.mark.parametrize("tool", ["ppl", "edit", "embed", "generate --style wrap-easy"])
 def test_a_wrong_field_on_stdin(folder: Path, tool: str) -> None:
     # As a file and as a pipe that holds it already.

@@ -67,14 +67,8 @@ class StoredScores:
         )
 
     def _read(self, batches: Iterable[Batch], text_field: str) -> Iterator[tuple[str, str, Scores]]:
-        fields = (text_field, *(_FIELDS if self._rules.resamples else _FIELDS[:2]))
         for batch in batches:
-            columns = [batch.column(name) for name in fields]
-            for number, text, *values in zip(batch.numbers, *columns, strict=True):
-                place = f"{batch.source}:{number}"
-                for name, value in zip(fields, (text, *values), strict=True):
-                    if value is MISSING:
-                        raise SynthError(f'{place}: no field "{name}"; {_REMEDY}')
+            for place, text, *values in stored_fields(batch, self._rules, text_field):
                 yield place, text, self._scores(place, *values)
 
     def _scores(self, place: str, ids: Any, logprobs: Any, candidates: Any = None) -> Scores:
@@ -112,6 +106,22 @@ class StoredScores:
             ids.reshape(len(known), stored)[:, : self._rules.pool],
             logprobs.reshape(len(known), stored)[:, : self._rules.pool],
         )
+
+
+def stored_fields(batch: Batch, rules: Rules, text_field: str) -> Iterator[tuple[Any, ...]]:
+    """The place of each record, its text, and the values that an edit by ``rules`` takes from it.
+
+    Raises:
+        SynthError: a record lacks one.
+    """
+    fields = (text_field, *(_FIELDS if rules.resamples else _FIELDS[:2]))
+    columns = [batch.column(name) for name in fields]
+    for number, *values in zip(batch.numbers, *columns, strict=True):
+        place = f"{batch.source}:{number}"
+        for name, value in zip(fields, values, strict=True):
+            if value is MISSING:
+                raise SynthError(f'{place}: no field "{name}"; {_REMEDY}')
+        yield place, *values
 
 
 def _fit_each_other(scores: Scores) -> bool:

@@ -13,10 +13,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from synthtools.records.batch import Batch
+from synthtools.errors import RecordError
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.faults import no_field
 from synthtools.records.inputs import STDIN_NAME, Shard
 from synthtools.records.places import Place
-from synthtools.records.reading import Block, batch_of, blocks
+from synthtools.records.reading import Block, batch_of, blocks, require_text
 from synthtools.records.rejects import Rejects
 
 # Of more shards than these, as many at even distances [ours]; a store's object costs a request.
@@ -38,6 +40,26 @@ def look(shards: Sequence[Shard], check: Callable[[Batch], object]) -> None:
     for shard in shards:
         if shard.name == STDIN_NAME:
             _look_at_stdin(shard, check)
+
+
+def needs(
+    texts: Sequence[tuple[str, str]], fields: Sequence[tuple[str, str]]
+) -> Callable[[Batch], None]:
+    """A check of first records: what each must have, with the option that names it.
+
+    Args:
+        texts: fields that hold text; fields: others, null or not.
+    """
+
+    def check(batch: Batch) -> None:
+        for name, option in texts:
+            require_text(batch, name, Rejects(), option)
+        for name, option in fields:
+            if batch.column(name)[0] is MISSING:
+                reason = no_field(batch, 0, name, f"use {option}")
+                raise RecordError(batch.source, int(batch.numbers[0]), reason, batch.raw(0))
+
+    return check
 
 
 def _spread(shards: list[Shard], most: int) -> list[Shard]:

@@ -156,12 +156,19 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
         if self.plot is not None and self.count is None:
             raise UsageError("--plot compares a selection with what it was drawn from: it needs -n")
 
+    def target_text(self) -> tuple[str, str]:
+        """The field of the targets' text, and the option that names it."""
+        if self.target_text_field:
+            return self.target_text_field, "--target-text-field"
+        return self.text_field, "--text-field"
+
 
 def run(options: Options) -> dict[str, Any] | None:
     """Fits an estimator or loads one, weighs the records, selects."""
     from synthtools.cli import terminal
     from synthtools.cli.run import Run
     from synthtools.curate.dsir import Estimator, Features, parts_of
+    from synthtools.records.first_records import needs
     from synthtools.records.inputs import find_shards
     from synthtools.records.same_file import refuse_repeated, repeated, told
 
@@ -175,6 +182,7 @@ def run(options: Options) -> dict[str, Any] | None:
         options if writes else None,
         options.text_field,
         beside=targets,
+        check_beside=needs([options.target_text()], []),
         plot=options.plot,
     ) as run:
         for pair in repeated([*run.shards_beside, *run.shards]):
@@ -224,11 +232,9 @@ def _fitted(run: Run, features: Features, options: Options) -> Estimator:
                 break
         return counts
 
-    other: dict[str, Any] = {}
-    if options.target_text_field:
-        other = {"text_field": options.target_text_field, "option": "--target-text-field"}
+    field, flag = options.target_text()
     targets = options.target or []
-    counts = [counted(find_shards([one.path]), **other) for one in targets]
+    counts = [counted(find_shards([one.path]), text_field=field, option=flag) for one in targets]
     names: tuple[str, ...] = tuple(one.path for one in targets)
     shares = np.array([float(one.share or 1) for one in targets])
     if targets[0].share is None:  # they make one target together

@@ -167,13 +167,18 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark
     from synthtools.curate.edited_records import edited_by_model, edited_by_scores, report
-    from synthtools.curate.stored_scores import StoredScores
+    from synthtools.curate.stored_scores import StoredScores, stored_fields
     from synthtools.lm.scorer import open_model, open_tokenizer
 
     settings, rules = options.settings(), options.rules()
     field, seed, generations = options.text_field, options.seed, options.generations
-    beside = [options.scores] if options.scores else []
-    with Run("edit", options, options, field, beside=beside, plot=options.plot) as run:
+    beside: dict[str, Any] = {}
+    if options.scores:
+        beside = {
+            "beside": [options.scores],
+            "check_beside": lambda first: list(stored_fields(first, rules, field)),
+        }
+    with Run("edit", options, options, field, plot=options.plot, **beside) as run:
         if run.done:
             return run.finish(report(run.totals, rules, generations))
         if options.scores:

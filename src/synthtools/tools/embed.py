@@ -196,11 +196,16 @@ def _map(options: Options) -> dict[str, Any]:
     from synthtools.curate.group_samples import GroupSamples
     from synthtools.measure.document_map import MapGroup, document_map
     from synthtools.measure.projection import require
+    from synthtools.records.first_records import needs
     from synthtools.records.spool import Spool
 
     require(options.method)
     text_field = None if options.vector_field else options.text_field
-    with Run("embed", options, None, text_field, apart=options.by is None) as run:
+    check = None
+    if options.vector_field:
+        check = needs([], [(options.vector_field, "--vector-field")])
+    apart = options.by is None
+    with Run("embed", options, None, text_field, apart=apart, check=check) as run:
         with Spool() as spool:
             samples = GroupSamples(options.limit, options.seed, options.text_field, spool)
             missing = _sample(run, samples, options)

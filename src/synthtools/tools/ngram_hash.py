@@ -289,10 +289,14 @@ def _density(options: Options) -> dict[str, Any]:
     from synthtools.cli.run import Run
     from synthtools.measure.vector_density import distribution, sketched, width_of, with_density
     from synthtools.records.batch import Column
+    from synthtools.records.first_records import needs
 
     output = options if options.per_record else None
     text_field = options.text_field if options.vector_model else None
-    with Run("ngram-hash", options, output, text_field) as run:
+    check = None
+    if options.vector_model is None:
+        check = needs([], [(options.vector_field, "--vector-field")])
+    with Run("ngram-hash", options, output, text_field, check=check) as run:
         if run.done:
             return run.finish()
         run.shards = run.twice(run.shards)

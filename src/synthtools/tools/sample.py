@@ -124,6 +124,7 @@ def run(options: Options) -> dict[str, Any] | None:
     """Draws in one pass; a second one writes the rest."""
     from synthtools.cli.run import Run
     from synthtools.curate.sampled_records import SampleSettings, draw, undrawn
+    from synthtools.records.first_records import needs
 
     settings = SampleSettings(
         options.count,
@@ -138,7 +139,8 @@ def run(options: Options) -> dict[str, Any] | None:
         options.or_all,
     )
     further = None if options.rest is None else (options.rest, "--rest")
-    with Run("sample", options, options, plot=options.plot, further=further) as run:
+    check = needs([], [] if options.by is None else [(options.by, "--by")])
+    with Run("sample", options, options, plot=options.plot, further=further, check=check) as run:
         if run.done:
             return run.finish()
         rest = run.further

@@ -244,6 +244,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.measure import token_frequency
     from synthtools.measure.batch_statistics import Measures, batch_statistics
     from synthtools.measure.group_statistics import GroupStatistics
+    from synthtools.records.first_records import needs
     from synthtools.scale.threads import in_order
 
     measures = Measures(
@@ -257,7 +258,10 @@ def run(options: Options) -> dict[str, Any]:
         dict(options.rate or ()),
         options.seed,
     )
-    with Run("stats", options, None, options.text_field, apart=options.by is None) as run:
+    vectors = [(options.vector_field, "--vector-field")] if options.vector_field else []
+    check = needs([(options.text_field, "--text-field")], vectors)
+    apart = options.by is None
+    with Run("stats", options, None, options.text_field, apart=apart, check=check) as run:
         tokenizer = open_tokenizer(ModelName(options.tokenizer)) if options.tokenizer else None
         statistics = GroupStatistics(measures, "name a field of fewer values with --by")
         work = batch_statistics(measures, tokenizer.encode if tokenizer is not None else None)
