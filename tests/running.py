@@ -16,7 +16,7 @@ import sys
 from functools import cache
 from typing import Any
 
-from synthtools.warm.starting import Warm
+from synthtools.warm import Warm
 
 COLD = (sys.executable, "-m", "synthtools")
 

@@ -86,7 +86,7 @@ def test_the_end_by_a_signal_is_handed_on(tmp_path):
 
 def test_where_the_warm_process_is_gone_tools_start_as_usual(tmp_path):
     """The client of a process that has ended."""
-    from synthtools.warm.starting import Warm
+    from synthtools.warm import Warm
 
     with Warm() as ended:
         command = ended.command
@@ -97,7 +97,7 @@ def test_where_the_warm_process_is_gone_tools_start_as_usual(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
 def test_others_are_not_worked_for(tmp_path):
-    from synthtools.warm.starting import Warm
+    from synthtools.warm import Warm
 
     tmp_path.chmod(0o777)
     with Warm() as process:

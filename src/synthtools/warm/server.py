@@ -24,7 +24,7 @@ import os
 import pkgutil
 import resource
 import runpy
-import selectors
+import select
 import signal
 import socket
 import struct
@@ -110,104 +110,97 @@ def warm_up_computing() -> None:
         pass  # it has not been trained yet
 
 
-def alone() -> bool:
-    """Whether no thread is left; one that has just been joined may take a moment to be gone."""
+def _warm_up_all() -> bool:
+    """Imports and sets up all that tools share; whether a fork is sound after it."""
+    warm_up((*HEAVY, *own_modules()))
+    if os.environ.get("OMP_NUM_THREADS") == "1":
+        warm_up_computing()
+    # A thread that has just been joined may take a moment to be gone.
     deadline = time.monotonic() + 10
-    while len(os.listdir("/proc/self/task")) > 1:
+    while threads := (len(os.listdir("/proc/self/task")) > 1):
         if time.monotonic() > deadline:
-            return False
+            print("synth: a library keeps threads; tools start as usual", file=sys.stderr)
+            break
         time.sleep(0.01)
-    return True
+    gc.collect()
+    gc.freeze()
+    return not threads
 
 
-class Server:
-    """Listens, forks, and tells clients how their children ended."""
+def serve(listening: socket.socket) -> Request | None:
+    """Starts a child for each request, and tells its client how it ended.
 
-    def __init__(self, listening: socket.socket) -> None:
-        self.listening = listening
-        self.clients: dict[int, socket.socket] = {}
-        self.cold = True
-        self.unfit = False  # a fork would not be sound
-        self.selector = selectors.DefaultSelector()
-        self.woken, waking = socket.socketpair()
-        waking.setblocking(False)
-        self.sockets = [listening, self.woken, waking]
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: for the command, not for us
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(waking.fileno())
-        for source in (listening, self.woken, 0):
-            self.selector.register(source, selectors.EVENT_READ)
-
-    def serve(self) -> Request | None:
-        """Serves; returns in each child with its request, and here (None) when stdin has ended."""
-        while True:
-            for key, _ in self.selector.select():
-                if key.fileobj is self.listening:
-                    request = self.accept()
-                    if request is not None:
-                        return request
-                elif key.fileobj is self.woken:
-                    self.woken.recv(1 << 12)
-                    self.reap()
-                elif key.fileobj == 0:  # whoever started us is gone
-                    for pid in self.clients:
-                        os.kill(pid, signal.SIGKILL)
-                    return None
-                elif key.data in self.clients:  # the client was killed
-                    os.kill(key.data, signal.SIGKILL)
-                    self.selector.unregister(key.fileobj)
-
-    def accept(self) -> Request | None:
-        client, _ = self.listening.accept()
-        # A name that is no file has no permissions: others could have us work for them, as us.
-        peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        if struct.unpack("3i", peer)[1] != os.geteuid():
-            client.close()
+    Returns:
+        In each child its request; here None, when stdin has ended.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: for the command, not for us
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    woken, waking = socket.socketpair()
+    waking.setblocking(False)
+    signal.set_wakeup_fd(waking.fileno())
+    clients: dict[int, socket.socket] = {}  # by child
+    cold, unfit = True, False
+    while True:
+        ready = select.select([0, listening, woken, *clients.values()], [], [])[0]
+        if 0 in ready:  # whoever started us is gone
+            for child in clients:
+                os.kill(child, signal.SIGKILL)
             return None
+        for child, client in clients.items():
+            if client in ready:  # it was killed
+                os.kill(child, signal.SIGKILL)
+        if woken in ready:
+            woken.recv(1 << 12)
+            _reap(clients)
+        if listening in ready and (request := _accept(listening)):
+            client = request.pop("client")
+            if cold and not LIGHT_TOOLS.intersection(request["arguments"][:1]):
+                cold, unfit = False, not _warm_up_all()
+            child = os.fork()
+            if child == 0:
+                for one in (listening, woken, waking, client, *clients.values()):
+                    one.close()
+                return {**request, "unfit": unfit}
+            for file in request["files"].values():
+                os.close(file)
+            clients[child] = client
+            _tell(client, child)
+
+
+def _accept(listening: socket.socket) -> Request | None:
+    """What a client asks for, and the client; None of one that is another user's, or says nothing."""
+    client, _ = listening.accept()
+    # A name that is no file has no permissions: others could have us work for them, as us.
+    peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    message, files = b"", []
+    if struct.unpack("3i", peer)[1] == os.geteuid():
         message, files, _, _ = socket.recv_fds(client, 1 << 20, 64)
-        while message and not message.endswith(b"\n"):
-            message += client.recv(1 << 20)
-        if not message:
-            client.close()
-            return None
-        request: Request = json.loads(message)
-        if self.cold and not LIGHT_TOOLS.intersection(request["arguments"][:1]):
-            warm_up((*HEAVY, *own_modules()))
-            if os.environ.get("OMP_NUM_THREADS") == "1":
-                warm_up_computing()
-            if not alone():
-                print("synth: a library keeps threads; tools start as usual", file=sys.stderr)
-                self.unfit = True
-            gc.collect()
-            gc.freeze()
-            self.cold = False
-        pid = os.fork()
-        if pid == 0:
-            for open_one in (*self.sockets, client, *self.clients.values()):
-                open_one.close()
-            self.selector.close()
-            opened = dict(zip(request["files"], files, strict=True))
-            return {**request, "unfit": self.unfit, "files": opened}
-        for file in files:
-            os.close(file)
-        self.clients[pid] = client
-        self.selector.register(client, selectors.EVENT_READ, pid)
-        client.sendall(b"%d\n" % pid)
+    while message and not message.endswith(b"\n"):
+        message += client.recv(1 << 20)
+    if not message:
+        client.close()
         return None
+    request: Request = json.loads(message)
+    return {
+        **request,
+        "client": client,
+        "files": dict(zip(request["files"], files, strict=True)),
+    }
 
-    def reap(self) -> None:
-        while self.clients:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            client = self.clients.pop(pid)
-            if client in self.selector.get_map():
-                self.selector.unregister(client)
-            try:
-                client.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
-            except OSError:
-                pass  # killed
+
+def _reap(clients: dict[int, socket.socket]) -> None:
+    """Tells the clients of children that have ended."""
+    for child in list(clients):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            client = clients.pop(child)
+            _tell(client, os.waitstatus_to_exitcode(status))
             client.close()
+
+
+def _tell(client: socket.socket, number: int) -> None:
+    with contextlib.suppress(OSError):  # it was killed
+        client.sendall(b"%d\n" % number)
 
 
 def take_over(request: Request) -> None:
@@ -217,36 +210,33 @@ def take_over(request: Request) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setpgid(0, 0)
     # First out of the way of the numbers that are wanted.
-    files = {
-        wanted: fcntl.fcntl(file, fcntl.F_DUPFD, 512) for wanted, file in request["files"].items()
-    }
-    for file in request["files"].values():
-        os.close(file)
-    for number in range(3):
+    received = request["files"].items()
+    files = {int(wanted): fcntl.fcntl(file, fcntl.F_DUPFD, 512) for wanted, file in received}
+    for number in (0, 1, 2, *request["files"].values()):
         os.close(number)
     for wanted, file in files.items():
         os.dup2(file, wanted)
         os.close(file)
-    for number, limit in request.get("limits", {}).items():
+    for number, limit in request["limits"].items():
         if tuple(limit) != resource.getrlimit(int(number)):
             resource.setrlimit(int(number), tuple(limit))
-    if request.get("niceness", 0) > os.getpriority(os.PRIO_PROCESS, 0):
+    if request["niceness"] > os.getpriority(os.PRIO_PROCESS, 0):
         os.setpriority(os.PRIO_PROCESS, 0, request["niceness"])
-    cores = request.get("cores", CORES)
-    os.sched_setaffinity(0, cores)
+    os.sched_setaffinity(0, request["cores"])
     os.chdir(request["directory"])
     os.umask(request["umask"])
     os.environ.clear()
     os.environ.update(request["environment"])
     # OpenMP has counted the cores when it was loaded.
-    other = relevant(request["environment"]) != ENVIRONMENT or cores != CORES
+    other = relevant(request["environment"]) != ENVIRONMENT or request["cores"] != CORES
     if request["unfit"] or other:
         command = [sys.executable, "-m", "synthtools", *request["arguments"]]
         os.execv(sys.executable, command)  # noqa: S606 (no shell)
     restore_threads()
     sys.argv[1:] = request["arguments"]
     sys.path[0] = request["directory"]
-    sys.stdin, sys.stdout, sys.stderr = map(standard, range(3), (sys.stdin, sys.stdout, sys.stderr))
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        setattr(sys, name, _standard(number, getattr(sys, name)) if number in files else None)
 
 
 def restore_threads() -> None:
@@ -259,12 +249,8 @@ def restore_threads() -> None:
         threadpool_limits(wanted, "blas")
 
 
-def standard(number: int, before: io.TextIOWrapper) -> io.TextIOWrapper | None:
+def _standard(number: int, before: io.TextIOWrapper) -> io.TextIOWrapper:
     """One of the three standard streams, as an interpreter would open it at its start."""
-    try:
-        os.fstat(number)
-    except OSError:
-        return None
     return io.TextIOWrapper(
         open(number, "rb" if number == 0 else "wb", closefd=False),
         before.encoding,
@@ -288,7 +274,7 @@ def main() -> None:
     listening = socket.socket(fileno=int(sys.argv[1]))
     warm_up(["orjson", "pydantic", "synthtools.tools.cat", "synthtools.cli.app"])
     warm_up_parsing()
-    request = Server(listening).serve()
+    request = serve(listening)
     if request is None:
         return
     take_over(request)
