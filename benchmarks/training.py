@@ -56,19 +56,19 @@ def ours() -> float:
     from pathlib import Path
 
     from synthtools.training import attention
+    from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead
     from synthtools.training.loop import train
-    from synthtools.training.modelling import Headed, LanguageModelling
-    from synthtools.training.packing import Blend, Cut
+    from synthtools.training.packers import Blend, CutPacker
     from synthtools.training.parallel import Ranks
     from synthtools.training.plan import Settings
 
     model, documents, _, device = model_and_tokens()
     model.set_attn_implementation(attention.NAME)
     starts = np.concatenate([[0], np.cumsum([len(d) for d in documents])])
-    blend = Blend([Cut(np.concatenate(documents), starts, CONTEXT, 0)])
+    blend = Blend([CutPacker(np.concatenate(documents), starts, CONTEXT, 0)])
     half, ranks = device != "cpu", Ranks(0, 1, device)
-    root = Headed(model, half)
-    task = LanguageModelling(root, blend, ROWS, ROWS, ranks, half, ["text"], [None])
+    root = ModelWithHead(model, half)
+    task = LanguageModelTask(root, blend, ROWS, ROWS, ranks, half, ["text"], [None])
     steps = []
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(

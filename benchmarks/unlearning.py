@@ -41,12 +41,12 @@ def _rate(step, steps) -> float:
 
 
 def ours() -> float:
+    from synthtools.training.language_model_task import ModelWithHead
     from synthtools.training.loop import _gradients
-    from synthtools.training.methods import forgetting
-    from synthtools.training.modelling import Headed
-    from synthtools.training.packing import Blend, Whole
+    from synthtools.training.packers import Blend, WholePacker
     from synthtools.training.parallel import Ranks
-    from synthtools.training.unlearning import FORGET, REPLAY, FrozenModel, Stream, Unlearning
+    from synthtools.training.unlearn_methods import unlearn_loss
+    from synthtools.training.unlearn_task import FORGET, REPLAY, FrozenModel, Stream, UnlearnTask
 
     model, original, tokens, device = _two()
     half, ranks = device != "cpu", Ranks(0, 1, device)
@@ -54,12 +54,12 @@ def ours() -> float:
     for part in (tokens[:, : ROWS // 2], tokens[:, ROWS // 2 :]):
         flat = part.reshape(-1)
         starts = np.arange(0, len(flat) + 1, CONTEXT)
-        blends.append(Blend([Whole(flat, starts, CONTEXT, 0)]))
+        blends.append(Blend([WholePacker(flat, starts, CONTEXT, 0)]))
     streams = [Stream(FORGET, blends[0], ROWS // 2), Stream(REPLAY, blends[1], ROWS // 2)]
-    task = Unlearning(
-        Headed(model, half),
-        FrozenModel(Headed(original, half)),
-        forgetting("bounded", None, None, 0.0, False),
+    task = UnlearnTask(
+        ModelWithHead(model, half),
+        FrozenModel(ModelWithHead(original, half)),
+        unlearn_loss("bounded", None, None, 0.0, False),
         streams,
         ROWS,
         ranks,
@@ -114,17 +114,19 @@ def plain() -> float:
 def training() -> float:
     """A step of ``synth train`` on the same rows."""
     from synthtools.training import attention
+    from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead
     from synthtools.training.loop import _gradients
-    from synthtools.training.modelling import Headed, LanguageModelling
-    from synthtools.training.packing import Blend, Whole
+    from synthtools.training.packers import Blend, WholePacker
     from synthtools.training.parallel import Ranks
 
     model, tokens, device = _rows()
     model.set_attn_implementation(attention.NAME)
     half, ranks = device != "cpu", Ranks(0, 1, device)
     flat = tokens.reshape(-1)
-    blend = Blend([Whole(flat, np.arange(0, len(flat) + 1, CONTEXT), CONTEXT, 0)])
-    task = LanguageModelling(Headed(model, half), blend, ROWS, ROWS, ranks, half, ["t"], [None])
+    blend = Blend([WholePacker(flat, np.arange(0, len(flat) + 1, CONTEXT), CONTEXT, 0)])
+    task = LanguageModelTask(
+        ModelWithHead(model, half), blend, ROWS, ROWS, ranks, half, ["t"], [None]
+    )
     optimizer = _optimizer(model)
 
     def step(number: int) -> None:
@@ -160,7 +162,7 @@ def head(how: str, vocabulary: int) -> float:
     import torch
     from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-    from synthtools.training.head import Original, head_loss
+    from synthtools.training.head import KLTarget, head_loss
     from synthtools.training.objectives import BOUNDED, CROSS_ENTROPY
 
     torch.manual_seed(0)
@@ -184,7 +186,7 @@ def head(how: str, vocabulary: int) -> float:
         (0.01 * forget + replay + kl).backward()
     else:
         head_loss(hidden[:half], weight, labels[:half], 0.01 * ones, BOUNDED).total.backward()
-        original = Original(kept, kept_weight, ones)
+        original = KLTarget(kept, kept_weight, ones)
         head_loss(
             hidden[half:], weight, labels[half:], ones, CROSS_ENTROPY, original
         ).total.backward()

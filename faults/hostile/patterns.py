@@ -34,7 +34,7 @@ EXEMPT = {
     "cli.parameters": "an option of a word",
     "curate.conditions": "conditions of the user's own; their expressions are RE2's",
     "curate.assignments": "templates and constants of the user's own",
-    "lm.settings": "an option",
+    "cli.model_options": "an option",
     "lm.vllm_backend": "lines of the engine's log",
     "measure.rates": "the user's own expressions",
     "measure.value_paths": "one class of characters at a time",
@@ -46,7 +46,7 @@ EXEMPT = {
     "reports.document": "the JSON that we write, whose strings hold no line ends",
     "scale.remains": "names of Ray's sessions",
     "text.reference": "named in a docstring",
-    "training.saving": "an error of a library",
+    "training.write_errors": "an error of a library",
 }
 
 

@@ -11,9 +11,9 @@ import torch
 from synthtools.errors import SynthError
 from synthtools.training import attention, checkpoint
 from synthtools.training.architectures import ARCHITECTURES, configuration
+from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead
 from synthtools.training.loop import Progress, optimizer_for, train
-from synthtools.training.modelling import Headed, LanguageModelling
-from synthtools.training.packing import IGNORED, Blend, Cut, Whole
+from synthtools.training.packers import IGNORED, Blend, CutPacker, WholePacker
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Settings
 from synthtools.training.schedule import factor
@@ -32,7 +32,7 @@ def model_of(name="llama-tiny", **more):
     return AutoModelForCausalLM.from_config(config, attn_implementation=attention.register())
 
 
-def packer(seed=0, low=1, high=50, kind=Cut):
+def packer(seed=0, low=1, high=50, kind=CutPacker):
     random = np.random.default_rng(seed)
     lengths = [20, 32, 5, 44, 60, 31]
     tokens = random.integers(low, high, sum(lengths))
@@ -42,8 +42,8 @@ def packer(seed=0, low=1, high=50, kind=Cut):
 def task_of(model, blend=None, weights=(None,), rows=4, micro=2, ranks=ALONE, end=None):
     names = [f"s{n}" for n in range(len(weights))]
     blend = blend or Blend([packer()])
-    return LanguageModelling(
-        Headed(model, False), blend, rows, micro, ranks, False, names, weights, end
+    return LanguageModelTask(
+        ModelWithHead(model, False), blend, rows, micro, ranks, False, names, weights, end
     )
 
 
@@ -65,7 +65,7 @@ def run(folder, model=None, steps=10, stop=lambda: False, told=None, task=None, 
     return steps_seen, progress, task
 
 
-@pytest.mark.parametrize("kind", [Cut, Whole])
+@pytest.mark.parametrize("kind", [CutPacker, WholePacker])
 @pytest.mark.parametrize("name", TINY)
 def test_ten_losses_equal_a_plain_loop_with_transformers_loss(name, kind, tmp_path):
     blend = Blend([packer(kind=kind)])
@@ -142,7 +142,7 @@ def test_a_source_weighs_what_it_was_given():
         np.testing.assert_allclose(seen[-2:].sum(0), seen[0])
 
 
-def of_documents(count, kind=Whole):
+def of_documents(count, kind=WholePacker):
     """Documents of 3 to 30 tokens, a row each."""
     random = np.random.default_rng(1)
     lengths = random.integers(3, 30, count)
@@ -218,8 +218,8 @@ def test_ranks_share_a_smaller_batch_in_as_many_pieces(ranks, end):
 def test_the_weighted_loss_is_what_is_minimised(tmp_path):
     random = np.random.default_rng(2)
     packers = [
-        Whole(random.integers(1, 50, 40), np.array([0, 25, 40]), 32, 0, pack=False),
-        Whole(random.integers(1, 50, 60), np.array([0, 30, 50, 60]), 32, 0, pack=False),
+        WholePacker(random.integers(1, 50, 40), np.array([0, 25, 40]), 32, 0, pack=False),
+        WholePacker(random.integers(1, 50, 60), np.array([0, 30, 50, 60]), 32, 0, pack=False),
     ]
     model = model_of()
     means = []

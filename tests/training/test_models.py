@@ -14,8 +14,8 @@ from synthtools.lm.loading import ModelName, load_tokenizer, load_weights
 from synthtools.training.architectures import ARCHITECTURES, configuration
 from synthtools.training.models import build, save
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Lora, Start
-from synthtools.training.speed import flops_per_token
+from synthtools.training.plan import Lora, StartModel
+from synthtools.training.step_cost import flops_per_token
 
 # Parameters with the vocabulary that the papers use.
 PUBLISHED = {
@@ -80,7 +80,7 @@ def test_adapters_are_those_of_peft(base, tmp_path):
 
     tokenizer = load_tokenizer(str(base))
     lora = Lora(4, 8.0, 0.0)
-    start = Start(None, str(base))
+    start = StartModel(None, str(base))
     built = build(start, tokenizer, 64, lora, seed=3)
     tokens = torch.arange(20)[None] % 300
 
@@ -137,9 +137,11 @@ def test_adapters_are_those_of_peft(base, tmp_path):
 def test_what_cannot_be_built_is_one_line(base, tmp_path):
     tokenizer = load_tokenizer("builtin")
     with pytest.raises(UsageError, match="6,144 tokens"):
-        build(Start(None, str(base)), tokenizer, 64, None, 0)
+        build(StartModel(None, str(base)), tokenizer, 64, None, 0)
     with pytest.raises(UsageError, match="--lora-targets"):
-        build(Start(None, str(base)), load_tokenizer(str(base)), 64, Lora(4, 8, 0, ("nope",)), 0)
+        build(
+            StartModel(None, str(base)), load_tokenizer(str(base)), 64, Lora(4, 8, 0, ("nope",)), 0
+        )
     # A model whose logits are capped after the output layer.
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -157,4 +159,4 @@ def test_what_cannot_be_built_is_one_line(base, tmp_path):
     )
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     with pytest.raises(SynthError, match="no plain product"):
-        build(Start(None, str(tmp_path)), load_tokenizer(str(base)), 64, None, 0)
+        build(StartModel(None, str(tmp_path)), load_tokenizer(str(base)), 64, None, 0)

@@ -136,7 +136,7 @@ def test_all_files_are_as_readable_as_the_umask_wants(data, trained, tmp_path):
 
 def test_runs_that_want_the_same_tokens_wait_for_the_one_that_makes_them(data, synth, tmp_path):
     from synthtools.records.claim import Claim
-    from synthtools.training.corpus import Encoded, cached
+    from synthtools.training.corpus import TokenizedDocument, cached
 
     folder = tmp_path / "cache" / "tokens"
     folder.parent.mkdir()
@@ -155,7 +155,7 @@ def test_runs_that_want_the_same_tokens_wait_for_the_one_that_makes_them(data, s
             recall=lambda kept: None,
             share_read=lambda: None,
         ),
-        lambda texts: [Encoded(np.array([1, 2]))] * len(texts),
+        lambda texts: [TokenizedDocument(np.array([1, 2]))] * len(texts),
         10,
         tell,
     )

@@ -19,7 +19,7 @@ from synthtools.errors import SynthError
 if TYPE_CHECKING:
     from synthtools.training.loop import Step
     from synthtools.training.parallel import Ranks
-    from synthtools.training.plan import Settings, Sizes, Watch
+    from synthtools.training.plan import Callbacks, Settings, Sizes
 
 # Seconds within which what is done need not be shown.
 _SOON = 1.0
@@ -32,15 +32,15 @@ def watched(
     job: dict[str, Any],
     ranks: Ranks,
     check_folder: Callable[[], None],
-) -> Iterator[Watch]:
+) -> Iterator[Callbacks]:
     """What a training run shows, and how it is stopped: lines of steps, curves, signals.
 
     Args:
         options: with ``tensorboard`` and ``wandb``.
         job: what defines the run; check_folder: raises SynthError where its folder is gone.
     """
-    from synthtools.training import speed
-    from synthtools.training.plan import Watch
+    from synthtools.training import step_cost
+    from synthtools.training.plan import Callbacks
 
     followers = curves(options.tensorboard, options.wandb, job) if ranks.first else []
     status = StatusLine(run.quiet)
@@ -58,7 +58,7 @@ def watched(
             f"{sizes.steps:,} steps of {sizes.tokens_of_step:,} tokens; learning rate "
             f"{settings.learning_rate:g}, {settings.schedule}; about {sizes.memory / 1e9:.1f} GB"
         )
-        lines.append(StepLine(status, sizes, speed.peak_flops(ranks.device), ranks))
+        lines.append(StepLine(status, sizes, step_cost.peak_flops(ranks.device), ranks))
 
     def on_step(step: Step) -> None:
         check_folder()
@@ -70,7 +70,7 @@ def watched(
     try:
         with stop:
             phases = PhaseLine(status)
-            yield Watch(remark, phases.show, on_sizes, on_step, stop.asked, check_folder)
+            yield Callbacks(remark, phases.show, on_sizes, on_step, stop.asked, check_folder)
     finally:
         status.close()
 
@@ -198,7 +198,7 @@ class StepLine:
         self._status.show(lambda: self._line(step), keep=keep)
 
     def _line(self, step: Step) -> str:
-        from synthtools.training.speed import memory_used
+        from synthtools.training.step_cost import memory_used
 
         rate = step.new_tokens / max(step.seconds, 1e-9)
         # A resumed run begins at a later step: only the steps of this process tell its speed.

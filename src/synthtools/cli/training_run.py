@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.records.batch import Batch
     from synthtools.training.parallel import Ranks
-    from synthtools.training.plan import Outcome, Source, Watch
+    from synthtools.training.plan import Callbacks, Outcome, Source
     from synthtools.training.run_directory import RunDirectory
 
 # Peak learning rate of a model that is continued [Flaws].
@@ -46,7 +46,7 @@ class Work(NamedTuple):
 
     sources: Sequence[Source]
     plan: Callable[[], dict[str, Any]]
-    train: Callable[[dict[str, Any], Watch], Outcome]
+    train: Callable[[dict[str, Any], Callbacks], Outcome]
     numbers: Callable[[Outcome], dict[str, Any]]
 
 
@@ -149,11 +149,11 @@ def _carried_out(
         if not run.quiet:
             terminal.remark(f"{place.folder}: all had been done; this is its report")
         return kept
-    with watched(run, options, job, ranks, place.check) as watch:
-        outcome = work.train(job, watch)
+    with watched(run, options, job, ranks, place.check) as callbacks:
+        outcome = work.train(job, callbacks)
     progress = outcome.progress
     if progress.step < outcome.sizes.steps and not progress.stopped_early:
-        watch.tell(
+        callbacks.remark(
             f"stopped after step {progress.step:,} of {outcome.sizes.steps:,}; --resume goes on"
         )
         raise KeyboardInterrupt
@@ -161,7 +161,7 @@ def _carried_out(
     if not ranks.first:
         return {}
     if outcome.ended_by:
-        watch.tell(f"ended early: {outcome.ended_by}")
+        callbacks.remark(f"ended early: {outcome.ended_by}")
     report = run.finish(work.numbers(outcome))
     place.end(report)
     return report

@@ -47,7 +47,7 @@ from synthtools.tools.training_options import TrainingOptions
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.training.parallel import Ranks
-    from synthtools.training.plan import Outcome, Plan, Watch
+    from synthtools.training.plan import Callbacks, Outcome, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,10 +225,12 @@ class Options(TrainingOptions):
 
     def plan(self) -> Plan:
         """The options as the trainer takes them; a context of 0 is the model's own."""
-        from synthtools.training.plan import Plan, Start
+        from synthtools.training.plan import Plan, StartModel
 
         return Plan(
-            Start(None if self.model else self.arch or "llama-tiny", self.model, self.revision),
+            StartModel(
+                None if self.model else self.arch or "llama-tiny", self.model, self.revision
+            ),
             self.lora(),
             self.tokenizer,
             self.train_tokenizer,
@@ -259,8 +261,8 @@ def run(options: Options) -> dict[str, Any] | None:
         from synthtools.records.inputs import find_shards
         from synthtools.training import dry_run
         from synthtools.training.documents import SourceReader
-        from synthtools.training.run import run as train
         from synthtools.training.run_report import numbers
+        from synthtools.training.train_run import run as train
 
         context = plan.context or own_context(plan.start.model or "", plan.start.revision)
         settled = replace(plan, context=context)
@@ -275,10 +277,18 @@ def run(options: Options) -> dict[str, Any] | None:
         _remark_validation_on_training_data(run)
         cache = None if options.cache is None else Path(options.cache)
 
-        def fit(job: dict[str, Any], watch: Watch) -> Outcome:
+        def fit(job: dict[str, Any], callbacks: Callbacks) -> Outcome:
             folder = Path(options.output or ".")
             return train(
-                sources, valid, settled, settings, folder, cache, ranks, job=job, watch=watch
+                sources,
+                valid,
+                settled,
+                settings,
+                folder,
+                cache,
+                ranks,
+                job=job,
+                callbacks=callbacks,
             )
 
         return Work(

@@ -56,9 +56,9 @@ from synthtools.tools.unlearn_objective import UnlearnObjective
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.records.batch import Batch
-    from synthtools.training.forgetting import Aim
     from synthtools.training.parallel import Ranks
-    from synthtools.training.plan import Outcome, Plan, Watch
+    from synthtools.training.plan import Callbacks, Outcome, Plan
+    from synthtools.training.unlearn_run import UnlearnGoal
 
 # What --until may name → its name in the log.
 _UNTIL = {"forget-ppl": "forget_ppl", "kl": "kl", "drift": "drift"}
@@ -229,9 +229,9 @@ class Options(UnlearnObjective, TrainingOptions):
 
     def plan(self) -> Plan:
         """Of the model and of replay; a context of 0 is the model's own."""
-        from synthtools.training.plan import Plan, Start
+        from synthtools.training.plan import Plan, StartModel
 
-        start = Start(None, self.model, self.revision)
+        start = StartModel(None, self.model, self.revision)
         return Plan(
             start,
             self.lora(),
@@ -244,16 +244,16 @@ class Options(UnlearnObjective, TrainingOptions):
             save_dtype=self.save_dtype,
         )
 
-    def aim(self, context: int) -> Aim:
+    def goal(self, context: int) -> UnlearnGoal:
         """What is forgotten, in rows of ``context`` tokens unless the user names another number."""
         from synthtools.lm.loading import ModelName
-        from synthtools.training.forgetting import Aim
-        from synthtools.training.stopping import Rule
+        from synthtools.training.stop_rules import StopRule
+        from synthtools.training.unlearn_run import UnlearnGoal
 
-        rules = [Rule(_UNTIL[name], value) for name, value in self.until or ()]
+        rules = [StopRule(_UNTIL[name], value) for name, value in self.until or ()]
         if self.max_replay_rise is not None:
-            rules.append(Rule("replay_rise", float(self.max_replay_rise)))
-        return Aim(
+            rules.append(StopRule("replay_rise", float(self.max_replay_rise)))
+        return UnlearnGoal(
             how=self.loss(),
             context=self.forget_context or context,
             share=self.forget_share,
@@ -285,12 +285,12 @@ def run(options: Options) -> dict[str, Any] | None:
     def work(run: Run, ranks: Ranks) -> Work:
         from synthtools.training import dry_run
         from synthtools.training.documents import SourceReader
-        from synthtools.training.forgetting import run as unlearn
         from synthtools.training.run_report import numbers
+        from synthtools.training.unlearn_run import run as unlearn
 
         context = plan.context or own_context(plan.start.model or "", plan.start.revision)
         settled = replace(plan, context=context)
-        aim = options.aim(context)
+        goal = options.goal(context)
         hashed = not options.dry_run
         forget_reader = SourceReader(forget_form, run.rejects_of, hashed)
         text_reader = SourceReader(text_form, run.rejects_of, hashed)
@@ -307,17 +307,25 @@ def run(options: Options) -> dict[str, Any] | None:
         ]
         cache = None if options.cache is None else Path(options.cache)
 
-        def fit(job: dict[str, Any], watch: Watch) -> Outcome:
+        def fit(job: dict[str, Any], callbacks: Callbacks) -> Outcome:
             folder = Path(options.output or ".")
             streams = (forget, replay, valid)
             return unlearn(
-                *streams, settled, aim, settings, folder, cache, ranks, job=job, watch=watch
+                *streams,
+                settled,
+                goal,
+                settings,
+                folder,
+                cache,
+                ranks,
+                job=job,
+                callbacks=callbacks,
             )
 
         def results(outcome: Outcome) -> dict[str, Any]:
             return {
                 "method": options.method,
-                "weights": aim.how.weights._asdict(),
+                "weights": goal.how.weights._asdict(),
                 **numbers(outcome, options.output),
                 "ended_by": outcome.ended_by,
                 **(outcome.compared or {}),
@@ -325,7 +333,7 @@ def run(options: Options) -> dict[str, Any] | None:
 
         return Work(
             [*forget, *replay, *valid],
-            lambda: dry_run.of_unlearning(forget, replay, settled, aim, settings, ranks),
+            lambda: dry_run.of_unlearning(forget, replay, settled, goal, settings, ranks),
             fit,
             results,
         )

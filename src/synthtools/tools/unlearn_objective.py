@@ -10,7 +10,7 @@ from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
-    from synthtools.training.methods import Forgetting
+    from synthtools.training.unlearn_methods import UnlearnLoss
 
 
 @dataclass(frozen=True)
@@ -59,19 +59,19 @@ class UnlearnObjective(Group):
         ),
     ] = None
 
-    def loss(self) -> Forgetting:
+    def loss(self) -> UnlearnLoss:
         """The method with its numbers settled.
 
         Raises:
             UsageError: a number does not go with it.
         """
-        from synthtools.training.methods import Weights, forgetting
+        from synthtools.training.unlearn_methods import Weights, unlearn_loss
 
         if self.weights is not None and len(self.weights) != 3:
             raise UsageError("--weights: write three numbers, none below 0: 0.01,1,1")
         weights = None if self.weights is None else Weights(*self.weights)
         reverse = self.kl_direction == "reverse"
         try:
-            return forgetting(self.method, weights, self.beta, self.margin, reverse)
+            return unlearn_loss(self.method, weights, self.beta, self.margin, reverse)
         except ValueError as error:
             raise UsageError(f"--{error}") from error

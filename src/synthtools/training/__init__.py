@@ -1,22 +1,45 @@
 """The trainer: one loop for every objective.
 
-- ``architectures``: presets for training from scratch
-- ``tokenizer``: a byte-level BPE tokenizer trained from the data
+Records → rows:
+
+- ``documents``: records → documents of a source
 - ``conversations``: chats → token ids, and which of them are learned
+- ``tokenizer``: a byte-level BPE tokenizer trained from the data
 - ``corpus``: documents → token ids on disk, with their boundaries
-- ``packing``: rows of a batch as a pure function of (seed, step)
-- ``attention``: keeps the documents of a row apart
-- ``objectives``: losses as functions of the label's log-odds
-- ``head``: the output layer and an objective in one step, in chunks of rows
-- ``schedule``: learning rate over steps
+- ``tokenized_rows``: sources → tokenizer, tokens, rows, shares and weights
+- ``packers``: rows of a batch as a pure function of (seed, step)
+
+The model and what it minimises:
+
+- ``architectures``: presets for training from scratch
 - ``models``: the model that is trained, its adapters, its directory
-- ``modelling``: next-token prediction as a task of the loop; validation
-- ``loop``: the loop
+- ``attention``: keeps the documents of a row apart
+- ``head``: the output layer and an objective in one step, in chunks of rows
+- ``objectives``: losses as functions of the label's log-odds
+- ``unlearn_methods``: the methods of unlearning, each an objective with the weights of its terms
+- ``language_model_task``: next-token prediction as a task of the loop; validation
+- ``unlearn_task``: unlearning as a task of the loop: forget, replay, the original model
+- ``divergence``: a model beside the original on the same documents
+
+The run:
+
+- ``plan``: what a run is asked for, what it amounts to, what comes out, as data
+- ``train_run``, ``unlearn_run``: whole runs: tokens, model, loop, model directory
+- ``dry_run``: what a run would amount to, before it is made
+- ``trainer``: a task trained, validated, logged and saved
+- ``loop``: forward, backward, step
+- ``schedule``: learning rate over steps
+- ``stop_rules``: what ends a run before its last step
 - ``parallel``: ranks, and parameters sharded over them
+- ``step_cost``: arithmetic and memory of a step
+
+What it leaves:
+
+- ``run_directory``: the directory of a run: empty, begun, or finished with a report
 - ``checkpoint``: state on disk, atomic, without pickle
-- ``speed``: arithmetic and memory of a step
-- ``run``: a whole run: tokens, model, loop, model directory
 - ``journal``: a line a step, and the model's card
+- ``run_report``: the numbers of a run's report
+- ``write_errors``: what the system says of a write that fails, in one line
 
 Nothing here knows a terminal: progress goes out through callbacks.
 """

@@ -24,7 +24,7 @@ from synthtools.errors import SynthError
 from synthtools.records.jobs import difference
 from synthtools.records.jsonl import parse_value
 from synthtools.training.parallel import Ranks, local
-from synthtools.training.saving import reason
+from synthtools.training.write_errors import reason
 
 _STATE = "state.json"
 

@@ -17,13 +17,13 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.lm.chat import TEMPLATE, ChatTokenizer, Messages
 from synthtools.lm.tokenizer_faults import PanicError, encoded, failure
-from synthtools.training.corpus import Encoded, Refused
+from synthtools.training.corpus import RefusedDocument, TokenizedDocument
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-class Answered(NamedTuple):
+class PlainDocument(NamedTuple):
     """A text, or a prompt with its answer, as plain text: the prompt, an empty line, the answer.
 
     Attributes:
@@ -37,7 +37,7 @@ class Answered(NamedTuple):
 
 def answer_encoder(
     tokenizer: PreTrainedTokenizerFast, answers_only: bool
-) -> Callable[[list[Answered]], list[Encoded | Refused | None]]:
+) -> Callable[[list[PlainDocument]], list[TokenizedDocument | RefusedDocument | None]]:
     """Texts and answers → tokens, each ending with the end-of-text token, if there is one.
 
     Args:
@@ -52,14 +52,14 @@ def answer_encoder(
     backend.no_truncation()
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
-    def encode(documents: list[Answered]) -> list[Encoded | Refused | None]:
+    def encode(documents: list[PlainDocument]) -> list[TokenizedDocument | RefusedDocument | None]:
         heads = ["" if d.prompt is None else d.prompt + "\n\n" for d in documents]
         texts = [head + d.text for head, d in zip(heads, documents, strict=True)]
-        found: list[Encoded | Refused | None] = []
+        found: list[TokenizedDocument | RefusedDocument | None] = []
         encodings = encoded(backend.encode_batch, texts)
         for encoding, head, text in zip(encodings, heads, texts, strict=True):
             if isinstance(encoding, PanicError):
-                found.append(Refused(failure(tokenizer.name_or_path, text, encoding)))
+                found.append(RefusedDocument(failure(tokenizer.name_or_path, text, encoding)))
                 continue
             more = [] if end and encoding.ids[-1:] == end else end
             ids = np.array([*encoding.ids, *more], np.int64)
@@ -71,7 +71,7 @@ def answer_encoder(
                     learned[-1] = True  # where an answer ends, whoever marked it
             # The first token has nothing to be predicted from.
             empty = len(ids) < 2 or (learned is not None and not learned[1:].any())
-            found.append(None if empty else Encoded(ids, learned))
+            found.append(None if empty else TokenizedDocument(ids, learned))
         return found
 
     return encode
@@ -93,7 +93,7 @@ def why_no_conversation(messages: Any) -> str | None:
 
 def conversation_encoder(
     tokenizer: PreTrainedTokenizerFast, length: int, learn_all: bool
-) -> Callable[[list[list[dict[str, str]]]], list[Encoded | Refused]]:
+) -> Callable[[list[list[dict[str, str]]]], list[TokenizedDocument | RefusedDocument]]:
     """Conversations → at most ``length`` tokens each.
 
     Args:
@@ -110,7 +110,7 @@ def conversation_encoder(
         "{% generation" in tokenizer.chat_template or "{%- generation" in tokenizer.chat_template
     )
 
-    def encode(messages: list[dict[str, str]]) -> Encoded | Refused:
+    def encode(messages: list[dict[str, str]]) -> TokenizedDocument | RefusedDocument:
         try:
             text = chat.written(messages)
             spans = []
@@ -118,18 +118,18 @@ def conversation_encoder(
                 spans = chat.answers(messages) if marked else _appended(chat, messages, text)
             ids, offsets = chat.tokens(text)
         except SynthError as error:
-            return Refused(str(error))
+            return RefusedDocument(str(error))
         learned = np.full(len(ids), learn_all)
         for start, end in spans:
             learned |= (offsets[:, 1] > start) & (offsets[:, 0] < end)
         # The first token has nothing to be predicted from.
         if not learned[1:length].any():
             before = int(np.flatnonzero(learned)[0]) if learned.any() else len(ids)
-            return Refused(
+            return RefusedDocument(
                 f"nothing to learn: the answers begin after {before} tokens, a row holds {length}; "
                 "give longer rows (--context, --forget-context)"
             )
-        return Encoded(ids[:length], learned[:length], max(0, len(ids) - length))
+        return TokenizedDocument(ids[:length], learned[:length], max(0, len(ids) - length))
 
     return lambda conversations: [encode(messages) for messages in conversations]
 

@@ -26,7 +26,7 @@ _FACTS = "facts.json"
 _REJECTS = "rejects.jsonl"
 
 
-class Encoded(NamedTuple):
+class TokenizedDocument(NamedTuple):
     """A document as tokens.
 
     Attributes:
@@ -40,7 +40,7 @@ class Encoded(NamedTuple):
     cut: int = 0
 
 
-class Refused(NamedTuple):
+class RefusedDocument(NamedTuple):
     """A document that cannot be learned from: a bad record."""
 
     reason: str
@@ -65,7 +65,7 @@ class Corpus(NamedTuple):
 
 def text_encoder(
     tokenizer: PreTrainedTokenizerFast,
-) -> Callable[[list[str]], list[Encoded | Refused]]:
+) -> Callable[[list[str]], list[TokenizedDocument | RefusedDocument]]:
     """Texts → tokens, each ending with the end-of-text token, if there is one.
 
     Text that spells a special token is text, as in scoring. A text at which the tokenizer fails is refused.
@@ -75,15 +75,17 @@ def text_encoder(
     backend.no_truncation()
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
-    def encode(texts: list[str]) -> list[Encoded | Refused]:
-        found: list[Encoded | Refused] = []
+    def encode(texts: list[str]) -> list[TokenizedDocument | RefusedDocument]:
+        found: list[TokenizedDocument | RefusedDocument] = []
         for text, encoding in zip(texts, encoded(backend.encode_batch_fast, texts), strict=True):
             if isinstance(encoding, PanicError):
-                found.append(Refused(failure(tokenizer.name_or_path, text, encoding)))
+                found.append(RefusedDocument(failure(tokenizer.name_or_path, text, encoding)))
                 continue
             ids = encoding.ids
             found.append(
-                Encoded(np.array(ids if ids[-1:] == end and end else [*ids, *end], np.int64))
+                TokenizedDocument(
+                    np.array(ids if ids[-1:] == end and end else [*ids, *end], np.int64)
+                )
             )
         return found
 
@@ -93,7 +95,7 @@ def text_encoder(
 def cached(
     folder: Path,
     source: Source,
-    encode: Callable[[list[Any]], list[Encoded | Refused | None]],
+    encode: Callable[[list[Any]], list[TokenizedDocument | RefusedDocument | None]],
     vocabulary: int,
     tell: Callable[[str], None] = lambda words: None,
     moved: Callable[[int, float | None], None] = lambda tokens, share: None,
@@ -156,7 +158,7 @@ def load(folder: Path) -> Corpus:
 def _make(
     folder: Path,
     source: Source,
-    encode: Callable[[list[Any]], list[Encoded | Refused | None]],
+    encode: Callable[[list[Any]], list[TokenizedDocument | RefusedDocument | None]],
     dtype: type,
     moved: Callable[[int, float | None], None],
 ) -> None:
@@ -169,7 +171,7 @@ def _make(
             for some in source.batches(partial / _REJECTS):
                 facts["bytes"] += some.size
                 for index, found in enumerate(encode(some.documents)):
-                    if isinstance(found, Refused):
+                    if isinstance(found, RefusedDocument):
                         some.refuse(index, found.reason)
                         continue
                     if found is None:

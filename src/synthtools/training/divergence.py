@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from synthtools.training.head import chunks_of, product
-from synthtools.training.modelling import Data, Headed, on_device
-from synthtools.training.packing import IGNORED, Rows, Whole
+from synthtools.training.language_model_task import DeviceRows, ModelWithHead, on_device
+from synthtools.training.packers import IGNORED, Rows, WholePacker
 from synthtools.training.parallel import Ranks
-from synthtools.training.unlearning import FrozenModel, documents_of
+from synthtools.training.unlearn_task import FrozenModel, documents_of
 
 # Of the distribution of perplexity over documents.
 _LEVELS = np.linspace(0.0, 1.0, 41)
@@ -40,9 +40,9 @@ class _Seen(NamedTuple):
 
 @torch.no_grad()
 def compared(
-    root: Headed,
+    root: ModelWithHead,
     original: FrozenModel,
-    packer: Whole,
+    packer: WholePacker,
     tokens: int,
     micro_rows: int,
     ranks: Ranks,
@@ -137,7 +137,7 @@ def _entropy_part(p: np.ndarray, middle: np.ndarray) -> np.ndarray:
         return np.where(p > 0, p * np.log(p / middle), 0.0)
 
 
-def _seen(root: Headed, original: FrozenModel, data: Data) -> _Seen:
+def _seen(root: ModelWithHead, original: FrozenModel, data: DeviceRows) -> _Seen:
     states, output = original(data)
 
     def head(own: Tensor, own_output: Tensor) -> list[Tensor]:

@@ -15,7 +15,7 @@ from synthtools.records.faults import fields_of
 from synthtools.records.inputs import Shard
 from synthtools.records.reading import read, require_text, without
 from synthtools.records.rejects import KeptRejects, Rejects, recall
-from synthtools.training.conversations import Answered, why_no_conversation
+from synthtools.training.conversations import PlainDocument, why_no_conversation
 from synthtools.training.plan import Documents, Source
 
 
@@ -65,13 +65,15 @@ class DocumentFormat:
         documents: list[tuple[Batch, list[Any]]] = []
         if plain:
             sound = require_text(batch.take(plain), self.text_field, rejects)
-            documents.append((sound, [Answered(None, t) for t in sound.column(self.text_field)]))
+            documents.append(
+                (sound, [PlainDocument(None, t) for t in sound.column(self.text_field)])
+            )
         if pairs:
             sound = batch.take(pairs)
             sound = require_text(sound, self.fields.prompt, rejects, "--prompt-field")
             sound = require_text(sound, self.fields.response, rejects, "--response-field")
             columns = sound.column(self.fields.prompt), sound.column(self.fields.response)
-            documents.append((sound, [Answered(*pair) for pair in zip(*columns, strict=True)]))
+            documents.append((sound, [PlainDocument(*pair) for pair in zip(*columns, strict=True)]))
         return documents
 
     def _conversations(self, batch: Batch, rejects: Rejects) -> tuple[Batch, list[Any]]:

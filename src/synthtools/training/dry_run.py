@@ -13,16 +13,16 @@ import torch
 
 from synthtools.errors import SynthError
 from synthtools.lm.loading import ModelName, load_configuration, load_tokenizer
-from synthtools.training import data, forgetting, models, speed
+from synthtools.training import models, step_cost, tokenized_rows, unlearn_run
 from synthtools.training.architectures import configuration
 from synthtools.training.corpus import Corpus, cached
-from synthtools.training.data import Encoding
-from synthtools.training.fitting import RowCounts, sizes_of, with_steps
-from synthtools.training.forgetting import Aim
 from synthtools.training.objectives import DocumentObjective
-from synthtools.training.packing import Blend, Packer
+from synthtools.training.packers import Blend, Packer
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Documents, Plan, Settings, Sizes, Source
+from synthtools.training.tokenized_rows import Encoding
+from synthtools.training.trainer import RowCounts, sizes_of, with_steps
+from synthtools.training.unlearn_run import UnlearnGoal
 
 # Bytes of a token where there is no tokenizer to ask yet [ours].
 _TOKEN_BYTES = 4
@@ -39,11 +39,15 @@ def of_training(
         assert model is not None
         tokenizer = load_tokenizer(model, None if plan.tokenizer else plan.start.revision)
         vocabulary = len(tokenizer)
-        encoding = data.encoding_of(tokenizer, plan, lambda remark: None)
+        encoding = tokenized_rows.encoding_of(tokenizer, plan, lambda remark: None)
     blend, _ = _blend(
-        sources, plan.context, encoding, vocabulary, lambda corpus: data.packer_of(corpus, plan)
+        sources,
+        plan.context,
+        encoding,
+        vocabulary,
+        lambda corpus: tokenized_rows.packer_of(corpus, plan),
     )
-    rows = data.rows_of(plan, blend)
+    rows = tokenized_rows.rows_of(plan, blend)
     repeated = sum(given.repeated for given in blend.given(rows))
     counts = [RowCounts(settings.rows, rows, plan.context)]
     return _plan(plan, settings, ranks, counts, repeated, vocabulary)
@@ -53,40 +57,40 @@ def of_unlearning(
     forget: Sequence[Source],
     replay: Sequence[Source],
     plan: Plan,
-    aim: Aim,
+    goal: UnlearnGoal,
     settings: Settings,
     ranks: Ranks,
 ) -> dict[str, Any]:
     """The plan of ``synth unlearn``."""
     assert plan.start.model is not None
     tokenizer = load_tokenizer(plan.start.model, plan.start.revision)
-    rows = forgetting.rows_of(aim, settings, ranks.count)
-    lengths = {"forget": aim.context, "replay": plan.context}
+    rows = unlearn_run.rows_of(goal, settings, ranks.count)
+    lengths = {"forget": goal.context, "replay": plan.context}
     blends, forget_tokens = {}, 0
     if "forget" in rows:
         blends["forget"], forget_tokens = _blend(
             forget,
-            aim.context,
-            forgetting.encoding_of(tokenizer, aim, lambda remark: None),
+            goal.context,
+            unlearn_run.encoding_of(tokenizer, goal, lambda remark: None),
             len(tokenizer),
-            lambda corpus: forgetting.packer_of(corpus, aim.context, plan.seed),
+            lambda corpus: unlearn_run.packer_of(corpus, goal.context, plan.seed),
         )
     if "replay" in rows:
         blends["replay"], _ = _blend(
             replay,
             plan.context,
-            data.texts(tokenizer),
+            tokenized_rows.texts(tokenizer),
             len(tokenizer),
-            lambda corpus: data.packer_of(corpus, plan),
+            lambda corpus: tokenized_rows.packer_of(corpus, plan),
         )
-    _, ends = forgetting.ends_of(plan, rows, blends, forget_tokens)
+    _, ends = unlearn_run.ends_of(plan, rows, blends, forget_tokens)
     counts = {name: RowCounts(rows[name], ends[name], lengths[name]) for name in rows}
     repeated = sum(g.repeated for name in rows for g in blends[name].given(ends[name]))
     # The share of the tokens that the original reads too.
-    objective = aim.how.objective
+    objective = goal.how.objective
     reads = {
         "forget": isinstance(objective, DocumentObjective) and objective.compares,
-        "replay": bool(aim.how.weights.kl or aim.paired),
+        "replay": bool(goal.how.weights.kl or goal.paired),
     }
     total = sum(kind.run * kind.length for kind in counts.values())
     frozen = sum(kind.run * kind.length for name, kind in counts.items() if reads[name])
@@ -204,7 +208,7 @@ def _plan(
         frozen: share of the tokens that a frozen model reads too.
     """
     sizes, settings = _sizes(plan, settings, rows, vocabulary, ranks)
-    rate = speed.measured_flops(ranks.device, settings.bfloat16)
+    rate = step_cost.measured_flops(ranks.device, settings.bfloat16)
     # A forward pass is a third of a forward and backward pass.
     work = sizes.flops_per_token * sizes.tokens * (1 + frozen / 3)
     seconds = work / (0.4 * rate * ranks.count)

@@ -20,7 +20,7 @@ from synthtools.training.objectives import Objective
 _CHUNK_NUMBERS = 1 << 24
 
 
-class Original(NamedTuple):
+class KLTarget(NamedTuple):
     """The frozen model that the trained one is held to, at the same rows.
 
     Attributes:
@@ -58,7 +58,7 @@ def head_loss(
     labels: Tensor,
     weights: Tensor,
     objective: Objective,
-    original: Original | None = None,
+    original: KLTarget | None = None,
 ) -> HeadLoss:
     """Weighted sum of the objective over all rows, and of the divergence from an original.
 
@@ -156,7 +156,7 @@ class _HeadLoss(torch.autograd.Function):
         labels: Tensor,
         weights: Tensor,
         objective: Objective,
-        original: Original | None,
+        original: KLTarget | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         states_all, full_weight = _operands(hidden, weight)
         grad_hidden = torch.empty_like(hidden)

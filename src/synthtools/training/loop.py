@@ -29,7 +29,7 @@ _ENOUGH = 64
 _HOPELESS = 10
 
 
-class Micro(NamedTuple):
+class MicroBatch(NamedTuple):
     """What a task computes at a time: tensors on the device, the tokens predicted, and the terms of
     the loss that they have a part in."""
 
@@ -51,12 +51,12 @@ class Task(Protocol):
     names: Sequence[str]
     terms: Sequence[str]
 
-    def micro_batches(self, step: int) -> list[Micro]:
+    def micro_batches(self, step: int) -> list[MicroBatch]:
         """This rank's part of a step's batch: as many pieces on each rank. The last batch of a run
         may be smaller."""
         ...
 
-    def loss(self, micro: Micro, only: str | None = None) -> tuple[Tensor, Tensor]:
+    def loss(self, micro: MicroBatch, only: str | None = None) -> tuple[Tensor, Tensor]:
         """What is minimised (or one term of it), already divided by the tokens of the step, and sums
         and counts of what is told: float64 [names, 2], on the device."""
         ...
@@ -280,13 +280,13 @@ def train(
     return progress
 
 
-def _batches(task: Task, first: int, steps: int) -> Iterator[list[Micro]]:
+def _batches(task: Task, first: int, steps: int) -> Iterator[list[MicroBatch]]:
     for step in range(first, steps):
         yield task.micro_batches(step)
 
 
 def _norms(
-    task: Task, micros: list[Micro], step: int, settings: Settings, ranks: Ranks
+    task: Task, micros: list[MicroBatch], step: int, settings: Settings, ranks: Ranks
 ) -> dict[str, float]:
     """The gradient norm of each term alone, on the steps that are to tell it."""
     if not (task.terms and settings.norms_every) or step % settings.norms_every:
@@ -300,7 +300,7 @@ def _norms(
 
 
 def _gradients(
-    task: Task, micros: list[Micro], clip: float, ranks: Ranks, only: str | None = None
+    task: Task, micros: list[MicroBatch], clip: float, ranks: Ranks, only: str | None = None
 ) -> tuple[Tensor, float]:
     """Gradients of a step (or of one term), clipped; sums over all ranks, and the norm before
     clipping."""

@@ -19,12 +19,12 @@ from synthtools.records.files import rename_new
 from synthtools.training import attention
 from synthtools.training.architectures import configuration
 from synthtools.training.parallel import Ranks, whole
-from synthtools.training.plan import Lora, Start
-from synthtools.training.saving import saving
+from synthtools.training.plan import Lora, StartModel
+from synthtools.training.write_errors import saving
 
 
 @dataclass
-class Built:
+class BuiltModel:
     """A model to be trained.
 
     Attributes:
@@ -40,13 +40,13 @@ class Built:
 
 
 def build(
-    start: Start,
+    start: StartModel,
     tokenizer: Any,
     context: int,
     lora: Lora | None,
     seed: int,
     dtype: torch.dtype = torch.float32,
-) -> Built:
+) -> BuiltModel:
     """Makes or loads the model, on the CPU; the same weights on every rank.
 
     Raises:
@@ -82,7 +82,9 @@ def build(
         adapters = with_adapters(model, lora)
         model = adapters.get_base_model()
     counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return Built(model, adapters, sum(n for n, _ in counts), sum(n for n, yes in counts if yes))
+    return BuiltModel(
+        model, adapters, sum(n for n, _ in counts), sum(n for n, yes in counts if yes)
+    )
 
 
 def frozen(model: ModelName, half: bool) -> Any:
@@ -96,12 +98,12 @@ def frozen(model: ModelName, half: bool) -> Any:
     dtype = torch.bfloat16 if half and saved in (torch.bfloat16, "bfloat16") else torch.float32
     found = load_weights(model, dtype, "cpu")
     found.set_attn_implementation(attention.register())
-    _require_plain_head(found, Start(None, model.name))
+    _require_plain_head(found, StartModel(None, model.name))
     return found.eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def _require_plain_head(model: Any, start: Start) -> None:
+def _require_plain_head(model: Any, start: StartModel) -> None:
     """The logits must be hidden states times output weights, and nothing more: our head computes so."""
     head = model.get_output_embeddings()
     tokens = torch.arange(4)[None] % model.config.get_text_config().vocab_size
@@ -167,8 +169,8 @@ def gathered(model: Any, ranks: Ranks) -> dict[str, Tensor]:
 
 
 def save(
-    built: Built,
-    start: Start,
+    built: BuiltModel,
+    start: StartModel,
     tokenizer: Any,
     context: int,
     lora: Lora | None,
@@ -224,7 +226,7 @@ def _turn(file: Path) -> int:
     return 2 if file.name.endswith(".index.json") else int(file.suffix == ".safetensors")
 
 
-def _save_adapters(built: Built, start: Start, dtype: torch.dtype, folder: Path) -> None:
+def _save_adapters(built: BuiltModel, start: StartModel, dtype: torch.dtype, folder: Path) -> None:
     from peft import get_peft_model_state_dict
 
     config = built.adapters.peft_config["default"]

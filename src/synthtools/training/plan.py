@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from synthtools.training.loop import Progress, Step
-    from synthtools.training.packing import Given
+    from synthtools.training.packers import RowsGiven
 
 
 WORK = "training"  # inside the model directory: tokens, checkpoints, log
@@ -33,7 +33,7 @@ class Lora:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartModel:
     """What training begins with: exactly one of the two.
 
     Attributes:
@@ -153,7 +153,7 @@ class Plan:
         save_dtype: of the saved weights, ``float32`` or ``bfloat16``.
     """
 
-    start: Start
+    start: StartModel
     lora: Lora | None
     tokenizer: str | None
     vocabulary: int | None
@@ -175,7 +175,7 @@ class Sizes:
         parameters, trained: of the model.
         steps, tokens: of the run; tokens_of_step: rows times length, of all steps but the last,
             which may be smaller.
-        flops_per_token: see ``speed``.
+        flops_per_token: see ``step_cost``.
         memory: rough peak of one process, bytes.
     """
 
@@ -206,7 +206,7 @@ class Outcome:
 
     sizes: Sizes
     facts: dict[str, dict[str, int]]
-    rows: dict[str, Given]
+    rows: dict[str, RowsGiven]
     progress: Progress
     final_loss: float | None
     weighted_loss: float | None
@@ -216,22 +216,22 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """What is told while it runs.
+class Callbacks:
+    """What a run calls while it goes on.
 
     Attributes:
-        tell: remarks; on_sizes: before the first step; on_step: each step; stop: asked after it;
-            standing: asked before the model is saved, raises SynthError where its folder is gone.
-        moved: of what is done before and after the steps: in words, the tokens so far, and their share
+        remark: takes a line; on_sizes: before the first step; on_step: each step; stop: asked after it;
+            check_folder: asked before the model is saved, raises SynthError where its folder is gone.
+        on_phase: of what is done before and after the steps: in words, the tokens so far, and their share
             of all, None where it is not known.
     """
 
-    tell: Callable[[str], None]
-    moved: Callable[[str, int, float | None], None]
+    remark: Callable[[str], None]
+    on_phase: Callable[[str, int, float | None], None]
     on_sizes: Callable[[Sizes, Settings], None]
     on_step: Callable[[Step], None]
     stop: Callable[[], bool]
-    standing: Callable[[], None]
+    check_folder: Callable[[], None]
 
 
 def weight_files(folder: Path, whole: bool = True) -> list[Path]:

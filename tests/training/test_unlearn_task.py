@@ -9,13 +9,12 @@ from torch.nn.functional import log_softmax, softplus
 
 from synthtools.lm.loading import ModelName
 from synthtools.training import models
-from synthtools.training.conversations import Answered, answer_encoder
+from synthtools.training.conversations import PlainDocument, answer_encoder
 from synthtools.training.corpus import text_encoder
 from synthtools.training.divergence import compared
-from synthtools.training.head import Original, head_loss
+from synthtools.training.head import KLTarget, head_loss
+from synthtools.training.language_model_task import ModelWithHead
 from synthtools.training.loop import Step
-from synthtools.training.methods import METHODS, Weights, forgetting
-from synthtools.training.modelling import Headed
 from synthtools.training.objectives import (
     ASCENT,
     BOUNDED,
@@ -24,16 +23,17 @@ from synthtools.training.objectives import (
     simple_negative_preference,
     weighted_ascent,
 )
-from synthtools.training.packing import IGNORED, Blend, Cut, Whole
+from synthtools.training.packers import IGNORED, Blend, CutPacker, WholePacker
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Lora, Start
-from synthtools.training.stopping import Rule, Rules
-from synthtools.training.unlearning import (
+from synthtools.training.plan import Lora, StartModel
+from synthtools.training.stop_rules import StopRule, StopRules
+from synthtools.training.unlearn_methods import METHODS, Weights, unlearn_loss
+from synthtools.training.unlearn_task import (
     FORGET,
     REPLAY,
     FrozenModel,
     Stream,
-    Unlearning,
+    UnlearnTask,
     adapters_off,
 )
 
@@ -110,7 +110,7 @@ def test_divergence_and_its_gradient_equal_float64(reverse, vocabulary, monkeypa
     if vocabulary < 1000:
         monkeypatch.setattr("synthtools.training.head._CHUNK_NUMBERS", 5 * vocabulary)
     ours = [hidden.clone().requires_grad_(), weight.clone().requires_grad_()]
-    original = Original(kept_hidden, kept_weight, of_kl, reverse)
+    original = KLTarget(kept_hidden, kept_weight, of_kl, reverse)
     found = head_loss(*ours, labels, weights, CROSS_ENTROPY, original)
     found.total.backward()
     theirs = [hidden.double().requires_grad_(), weight.double().requires_grad_()]
@@ -130,7 +130,7 @@ def test_divergence_and_its_gradient_equal_float64(reverse, vocabulary, monkeypa
 def test_a_certain_model_keeps_its_divergence_finite():
     weight = torch.eye(4)
     hidden = torch.tensor([[90.0, 0, 0, 0], [0, 90.0, 0, 0]], requires_grad=True)
-    kept = Original(torch.tensor([[0, 90.0, 0, 0]] * 2), weight, torch.ones(2))
+    kept = KLTarget(torch.tensor([[0, 90.0, 0, 0]] * 2), weight, torch.ones(2))
     found = head_loss(hidden, weight, torch.tensor([0, 0]), torch.ones(2), BOUNDED, kept)
     found.total.backward()
     assert torch.isfinite(found.total) and torch.isfinite(hidden.grad).all()
@@ -147,8 +147,8 @@ def corpus(seed, lengths):
 
 
 def blends(learned=None):
-    forget = Whole(*corpus(0, [20, 9, 5, 30, 12, 31, 7]), 32, 0, learned)
-    replay = Cut(*corpus(1, [40, 32, 25, 44, 60, 31]), 32, 0)
+    forget = WholePacker(*corpus(0, [20, 9, 5, 30, 12, 31, 7]), 32, 0, learned)
+    replay = CutPacker(*corpus(1, [40, 32, 25, 44, 60, 31]), 32, 0)
     return Blend([forget]), Blend([replay])
 
 
@@ -182,16 +182,18 @@ class Tokenizer:
 
 
 def task_of(pair, name, *, lora=None, weights=None, reverse=False, micro=3, learned=None):
-    built = models.build(Start(None, str(pair / "model")), Tokenizer(), 32, lora, 0)
-    root = Headed(built.model, False)
-    frozen = FrozenModel(Headed(models.frozen(ModelName(str(pair / "original")), False), False))
+    built = models.build(StartModel(None, str(pair / "model")), Tokenizer(), 32, lora, 0)
+    root = ModelWithHead(built.model, False)
+    frozen = FrozenModel(
+        ModelWithHead(models.frozen(ModelName(str(pair / "original")), False), False)
+    )
     if lora is not None:
         frozen = FrozenModel(root, lambda: adapters_off(root))
-    how = forgetting(name, weights, None, 0.0, reverse)
+    how = unlearn_loss(name, weights, None, 0.0, reverse)
     forget, replay = blends(learned)
     streams = [Stream(FORGET, forget, 3)] * bool(how.weights.forget)
     streams += [Stream(REPLAY, replay, 4)] * bool(how.weights.replay or how.weights.kl)
-    return Unlearning(root, frozen, how, streams, micro, ALONE, False, paired=True)
+    return UnlearnTask(root, frozen, how, streams, micro, ALONE, False, paired=True)
 
 
 def plain_loss(pair, name, weights, reverse, learned=None):
@@ -348,7 +350,9 @@ def test_both_models_on_the_same_documents(pair):
     from transformers import AutoModelForCausalLM
 
     task = task_of(pair, "bounded")
-    frozen = FrozenModel(Headed(models.frozen(ModelName(str(pair / "original")), False), False))
+    frozen = FrozenModel(
+        ModelWithHead(models.frozen(ModelName(str(pair / "original")), False), False)
+    )
     lengths = [20, 9, 5, 30, 12]
     tokens, starts = corpus(0, lengths)
     surfaces = [f"<{n}>".encode() for n in range(50)]
@@ -356,7 +360,7 @@ def test_both_models_on_the_same_documents(pair):
     found = compared(
         task.root,
         frozen,
-        Whole(tokens, starts, 32, 0),
+        WholePacker(tokens, starts, 32, 0),
         10**6,
         2,
         ALONE,
@@ -404,19 +408,21 @@ def step(number, **parts):
 
 
 def test_a_rule_looks_at_the_mean_of_ten_steps():
-    rules = Rules([Rule("kl", 0.5)])
+    rules = StopRules([StopRule("kl", 0.5)])
     assert not any(rules(step(n, kl=0.4)) for n in range(1, 10))
     assert not rules(step(10, kl=0.9))  # one far value is no reason
     assert rules(step(11, kl=1.5)) and "kl reached 0.5" in rules.reason
-    again = Rules([Rule("kl", 0.5)])
+    again = StopRules([StopRule("kl", 0.5)])
     again.begin([{"kl": 0.4}] * 9 + [{"kl": 0.9}])
     assert again(step(11, kl=1.5))
 
 
 def test_an_answer_is_told_from_its_prompt(tokenizer):
-    text, answer = "A text.", Answered("What is it?", "It is this.")
+    text, answer = "A text.", PlainDocument("What is it?", "It is this.")
     encode = answer_encoder(tokenizer, True)
-    plain, asked, empty = encode([Answered(None, text), answer, Answered("Only a prompt.", "")])
+    plain, asked, empty = encode(
+        [PlainDocument(None, text), answer, PlainDocument("Only a prompt.", "")]
+    )
     assert (plain.ids == text_encoder(tokenizer)([text])[0].ids).all()
     assert plain.learned[1:].all()
     whole = text_encoder(tokenizer)(["What is it?\n\nIt is this."])[0]
@@ -439,4 +445,4 @@ def test_an_answer_is_told_from_its_prompt(tokenizer):
 )
 def test_numbers_that_go_with_no_method_are_refused(arguments, word):
     with pytest.raises(ValueError, match=word):
-        forgetting(*arguments, False)
+        unlearn_loss(*arguments, False)

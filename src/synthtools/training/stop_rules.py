@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from synthtools.training.loop import Step
 
 
-class Rule(NamedTuple):
+class StopRule(NamedTuple):
     """The run ends when a number that each step tells has reached a limit.
 
     Attributes:
@@ -19,7 +19,7 @@ class Rule(NamedTuple):
     limit: float
 
 
-class Rules:
+class StopRules:
     """Asked after each step; looks at means over the last steps, as one batch says little [ours].
 
     Attributes:
@@ -28,7 +28,7 @@ class Rules:
 
     WINDOW = 10
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[StopRule]) -> None:
         self._rules = rules
         self._seen: dict[str, list[float]] = {rule.part: [] for rule in rules}
         self.reason: str | None = None

@@ -15,7 +15,14 @@ from synthtools.lm.loading import ModelName, load_tokenizer
 from synthtools.lm.tokens import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus
-from synthtools.training.data import (
+from synthtools.training.divergence import compared
+from synthtools.training.language_model_task import ModelWithHead
+from synthtools.training.models import BuiltModel
+from synthtools.training.packers import Blend, RowsGiven, WholePacker
+from synthtools.training.parallel import Ranks
+from synthtools.training.plan import Callbacks, Outcome, Plan, Settings, Source
+from synthtools.training.stop_rules import StopRule, StopRules
+from synthtools.training.tokenized_rows import (
     Encoding,
     answered,
     blend_of,
@@ -23,8 +30,7 @@ from synthtools.training.data import (
     texts,
     tokens_of,
 )
-from synthtools.training.divergence import compared
-from synthtools.training.fitting import (
+from synthtools.training.trainer import (
     RowCounts,
     built_for,
     fit,
@@ -33,25 +39,19 @@ from synthtools.training.fitting import (
     with_steps,
     work_folder,
 )
-from synthtools.training.methods import Forgetting
-from synthtools.training.modelling import Headed
-from synthtools.training.models import Built
-from synthtools.training.packing import Blend, Given, Whole
-from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Outcome, Plan, Settings, Source, Watch
-from synthtools.training.stopping import Rule, Rules
-from synthtools.training.unlearning import (
+from synthtools.training.unlearn_methods import UnlearnLoss
+from synthtools.training.unlearn_task import (
     FORGET,
     REPLAY,
     FrozenModel,
     Stream,
-    Unlearning,
+    UnlearnTask,
     adapters_off,
 )
 
 
 @dataclass(frozen=True)
-class Aim:
+class UnlearnGoal:
     """What is to be forgotten, how, and when it is enough.
 
     Attributes:
@@ -66,13 +66,13 @@ class Aim:
         compared_tokens: of each set, read by both models at the end; 0 for none.
     """
 
-    how: Forgetting
+    how: UnlearnLoss
     context: int
     share: float
     conversations: bool
     answers_only: bool
     original: ModelName | None
-    rules: tuple[Rule, ...]
+    rules: tuple[StopRule, ...]
     paired: bool
     compared_tokens: int
 
@@ -82,14 +82,14 @@ def run(
     replay: Sequence[Source],
     valid: Sequence[Source],
     plan: Plan,
-    aim: Aim,
+    goal: UnlearnGoal,
     settings: Settings,
     output: Path,
     cache: Path | None,
     ranks: Ranks,
     *,
     job: dict[str, Any],
-    watch: Watch,
+    callbacks: Callbacks,
 ) -> Outcome:
     """Unlearns, and saves the model as a directory of transformers.
 
@@ -106,25 +106,25 @@ def run(
     assert plan.start.model is not None
     tokenizer = load_tokenizer(plan.tokenizer or plan.start.model, plan.start.revision)
     folder = cache or work / "tokens"
-    encoding = encoding_of(tokenizer, aim, watch.tell)
+    encoding = encoding_of(tokenizer, goal, callbacks.remark)
     vocabulary = len(tokenizer)
-    bad = tokens_of(forget, encoding, vocabulary, folder, watch, ranks)
-    good = tokens_of([*replay, *valid], texts(tokenizer), vocabulary, folder, watch, ranks)
+    bad = tokens_of(forget, encoding, vocabulary, folder, callbacks, ranks)
+    good = tokens_of([*replay, *valid], texts(tokenizer), vocabulary, folder, callbacks, ranks)
     kept, checks = good[: len(replay)], good[len(replay) :]
-    shared = _shared(forget, bad, [*replay, *valid], good, watch.tell) if ranks.first else {}
+    shared = _shared(forget, bad, [*replay, *valid], good, callbacks.remark) if ranks.first else {}
 
     blends: dict[str, Blend] = {}
     if forget:
-        blends[FORGET] = forgotten(forget, bad, aim.context, plan.seed)
+        blends[FORGET] = forgotten(forget, bad, goal.context, plan.seed)
     if replay:
         blends[REPLAY], _ = blend_of(replay, kept, plan)
-    rows = rows_of(aim, settings, ranks.count)
+    rows = rows_of(goal, settings, ranks.count)
     steps, ends = ends_of(plan, rows, blends, sum(len(corpus.tokens) for corpus in bad))
     streams = [Stream(name, blends[name], count, ends[name]) for name, count in rows.items()]
     settings = with_steps(settings, steps, plan.seed)
 
     built = built_for(plan, tokenizer, settings, ranks)
-    lengths = {FORGET: aim.context, REPLAY: plan.context}
+    lengths = {FORGET: goal.context, REPLAY: plan.context}
     sizes = sizes_of(
         built.model.config,
         (built.parameters, built.trained),
@@ -132,20 +132,20 @@ def run(
         settings,
         ranks,
     )
-    watch.on_sizes(sizes, settings)
+    callbacks.on_sizes(sizes, settings)
     root = prepared(built.model, settings, ranks)
-    original = _original(plan, aim, built, root, settings, ranks)
-    task = Unlearning(
+    original = _original(plan, goal, built, root, settings, ranks)
+    task = UnlearnTask(
         root,
         original,
-        aim.how,
+        goal.how,
         streams,
         settings.micro_rows,
         ranks,
         settings.bfloat16,
-        aim.paired,
+        goal.paired,
     )
-    named = [(FORGET, forget, bad, aim.context), (REPLAY, replay, kept, plan.context)]
+    named = [(FORGET, forget, bad, goal.context), (REPLAY, replay, kept, plan.context)]
     sets = [(name, corpora, length) for name, some, corpora, length in named if some]
     sets += [(f"valid {s.name}", [c], plan.context) for s, c in zip(valid, checks, strict=True)]
 
@@ -157,12 +157,12 @@ def run(
                 root,
                 original,
                 _whole(corpora, length, 0),
-                aim.compared_tokens,
+                goal.compared_tokens,
                 settings.micro_rows,
                 ranks,
                 settings.bfloat16,
                 surfaces,
-                partial(watch.moved, f"comparing with the original: {name}"),
+                partial(callbacks.on_phase, f"comparing with the original: {name}"),
             )
         return {"sets": found, "shared_documents": shared}
 
@@ -171,7 +171,7 @@ def run(
         for source, corpus in [*zip(forget, bad, strict=True), *zip(replay, kept, strict=True)]
     }
 
-    def given(steps: int) -> dict[str, Given]:
+    def given(steps: int) -> dict[str, RowsGiven]:
         found = {}
         for name, sources in ((FORGET, forget), (REPLAY, replay)):
             if name in rows:
@@ -191,28 +191,33 @@ def run(
         output,
         ranks,
         job=job,
-        watch=watch,
+        callbacks=callbacks,
         given=given,
-        rules=Rules(aim.rules),
-        compared=both if aim.compared_tokens else lambda: {"shared_documents": shared},
+        rules=StopRules(goal.rules),
+        compared=both if goal.compared_tokens else lambda: {"shared_documents": shared},
     )
 
 
-def encoding_of(tokenizer: Any, aim: Aim, tell: Callable[[str], None]) -> Encoding:
+def encoding_of(tokenizer: Any, goal: UnlearnGoal, tell: Callable[[str], None]) -> Encoding:
     """Of what is to be forgotten."""
-    if aim.conversations:
-        return conversations(tokenizer, aim.context, not aim.answers_only, tell)
-    return answered(tokenizer, aim.answers_only)
+    if goal.conversations:
+        return conversations(tokenizer, goal.context, not goal.answers_only, tell)
+    return answered(tokenizer, goal.answers_only)
 
 
 def _original(
-    plan: Plan, aim: Aim, built: Built, root: Headed, settings: Settings, ranks: Ranks
+    plan: Plan,
+    goal: UnlearnGoal,
+    built: BuiltModel,
+    root: ModelWithHead,
+    settings: Settings,
+    ranks: Ranks,
 ) -> FrozenModel:
     """The frozen model: the trained one without its adapters, or a copy."""
-    if built.adapters is not None and aim.original is None:
+    if built.adapters is not None and goal.original is None:
         return FrozenModel(root, lambda: adapters_off(root))
     assert plan.start.model is not None
-    name = aim.original or ModelName(plan.start.model, plan.start.revision)
+    name = goal.original or ModelName(plan.start.model, plan.start.revision)
     model = models.frozen(name, settings.bfloat16)
     ours, theirs = (m.get_output_embeddings().weight.shape[0] for m in (built.model, model))
     if ours != theirs:
@@ -239,16 +244,16 @@ def forgotten(
     return Blend(packers)
 
 
-def packer_of(corpus: Corpus, length: int, seed: int) -> Whole:
+def packer_of(corpus: Corpus, length: int, seed: int) -> WholePacker:
     """Rows of a corpus to forget.
 
     Raises:
         ValueError: it holds no documents.
     """
-    return Whole(corpus.tokens, corpus.starts, length, seed, corpus.learned)
+    return WholePacker(corpus.tokens, corpus.starts, length, seed, corpus.learned)
 
 
-def _whole(corpora: Sequence[Corpus], length: int, seed: int) -> Whole:
+def _whole(corpora: Sequence[Corpus], length: int, seed: int) -> WholePacker:
     """The documents of several corpora as one."""
     if len(corpora) == 1:
         return packer_of(corpora[0], length, seed)
@@ -260,26 +265,26 @@ def _whole(corpora: Sequence[Corpus], length: int, seed: int) -> Whole:
         learned = np.concatenate(
             [np.ones(len(c.tokens), np.uint8) if c.learned is None else c.learned for c in corpora]
         )
-    return Whole(tokens, np.append(np.concatenate(starts), ends[-1]), length, seed, learned)
+    return WholePacker(tokens, np.append(np.concatenate(starts), ends[-1]), length, seed, learned)
 
 
-def rows_of(aim: Aim, settings: Settings, processes: int) -> dict[str, int]:
+def rows_of(goal: UnlearnGoal, settings: Settings, processes: int) -> dict[str, int]:
     """Rows of a step by stream, what is forgotten first; a stream without weight gives none.
 
     Raises:
         UsageError: there are too few for both.
     """
-    weights = aim.how.weights
+    weights = goal.how.weights
     if not weights.forget:
         return {REPLAY: settings.rows}
     if not (weights.replay or weights.kl):
         return {FORGET: settings.rows}
     each = settings.rows // processes
-    forget = round(each * aim.share)
+    forget = round(each * goal.share)
     if not 0 < forget < each:
         raise UsageError(
             f"--batch {settings.rows}: too few rows for both streams on {processes} "
-            f"process{'es' if processes > 1 else ''} at --forget-share {aim.share:g}"
+            f"process{'es' if processes > 1 else ''} at --forget-share {goal.share:g}"
         )
     return {FORGET: forget * processes, REPLAY: (each - forget) * processes}
 

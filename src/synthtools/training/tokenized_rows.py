@@ -17,11 +17,11 @@ from synthtools.lm.chat import TEMPLATE
 from synthtools.lm.loading import load_tokenizer
 from synthtools.training.conversations import answer_encoder, conversation_encoder
 from synthtools.training.corpus import Corpus, cached, load, text_encoder
-from synthtools.training.packing import Blend, Cut, Packer, Whole
+from synthtools.training.packers import Blend, CutPacker, Packer, WholePacker
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Plan, Source, Watch
-from synthtools.training.saving import saving
+from synthtools.training.plan import Callbacks, Plan, Source
 from synthtools.training.tokenizer import train_tokenizer
+from synthtools.training.write_errors import saving
 
 _FORMAT = 2  # of the token files
 
@@ -76,8 +76,8 @@ def packer_of(corpus: Corpus, plan: Plan) -> Packer:
         ValueError: it holds no documents.
     """
     if plan.pack and not plan.sft:
-        return Cut(corpus.tokens, corpus.starts, plan.context, plan.seed)
-    return Whole(
+        return CutPacker(corpus.tokens, corpus.starts, plan.context, plan.seed)
+    return WholePacker(
         corpus.tokens, corpus.starts, plan.context, plan.seed, corpus.learned, pack=plan.pack
     )
 
@@ -85,7 +85,7 @@ def packer_of(corpus: Corpus, plan: Plan) -> Packer:
 def validation_set(corpus: Corpus, context: int, name: str) -> tuple[Blend, int]:
     """A validation set: every token once, long documents in pieces of the context."""
     try:
-        packer = Whole(corpus.tokens, corpus.starts, context, 0, corpus.learned)
+        packer = WholePacker(corpus.tokens, corpus.starts, context, 0, corpus.learned)
     except ValueError as error:
         raise SynthError(f"--valid {name}: {_no_rows(corpus, context, error)}") from error
     return Blend([packer]), packer.rows_in(0)
@@ -145,7 +145,7 @@ def tokens_of(
     encoding: Encoding,
     vocabulary: int,
     folder: Path,
-    watch: Watch,
+    callbacks: Callbacks,
     ranks: Ranks,
 ) -> list[Corpus]:
     """The tokens of all sources; the first rank makes them."""
@@ -155,9 +155,9 @@ def tokens_of(
         here = folder / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         if ranks.first:
             known = here.exists()
-            moved = partial(watch.moved, f"{source.name}: making tokens")
-            corpus = cached(here, source, encoding.encode, vocabulary, watch.tell, moved)
-            watch.tell(_told(source.name, corpus, known))
+            moved = partial(callbacks.on_phase, f"{source.name}: making tokens")
+            corpus = cached(here, source, encoding.encode, vocabulary, callbacks.remark, moved)
+            callbacks.remark(_told(source.name, corpus, known))
         made.append(here)
     ranks.wait()
     return [load(here) for here in made]

@@ -2,10 +2,10 @@
 
 Two ways to lay documents into rows of equal length:
 
-- ``Cut``, for pre-training: each epoch shuffles the documents, lays their tokens end to end and cuts
+- ``CutPacker``, for pre-training: each epoch shuffles the documents, lays their tokens end to end and cuts
   the line into rows; the rows are shuffled again, so that a long document does not fill a batch. A
   document that a cut divides goes on in another row, as a document of its own.
-- ``Whole``, for conversations and for ``--no-pack``: no document is divided. Several share a row
+- ``WholePacker``, for conversations and for ``--no-pack``: no document is divided. Several share a row
   where they fit (longest first, into the fullest row that has room), or each has its own; what is
   left of a row is padding.
 
@@ -86,7 +86,7 @@ def _row(
     return tokens, positions, labels
 
 
-class Cut:
+class CutPacker:
     """Documents end to end, cut into rows, of which the line's last may be shorter.
 
     Args:
@@ -137,11 +137,11 @@ class Cut:
         self._epoch = epoch
 
 
-class Whole:
+class WholePacker:
     """Documents whole, one or several to a row.
 
     Args:
-        tokens, starts, length, seed: as for ``Cut``.
+        tokens, starts, length, seed: as for ``CutPacker``.
         learned: bool or uint8 [n], which tokens are to be predicted; None for all.
         pack: let several documents share a row.
 
@@ -232,7 +232,7 @@ def _filled(pieces: np.ndarray, sizes: np.ndarray, length: int) -> list[list[int
     return rows
 
 
-class Given(NamedTuple):
+class RowsGiven(NamedTuple):
     """What a run takes of a source, in rows.
 
     Attributes:
@@ -326,13 +326,13 @@ class Blend:
                 return min(ends)
             self._reach(len(self._sources) + 1)
 
-    def given(self, rows: int) -> list[Given]:
+    def given(self, rows: int) -> list[RowsGiven]:
         """What the first ``rows`` rows hold of each source."""
         self._reach(rows)
         given = np.bincount(self._sources[:rows], minlength=len(self.packers)).tolist()
         firsts = [packer.rows_in(0) for packer in self.packers]
         return [
-            Given(count, max(0, count - first), max(0, first - count))
+            RowsGiven(count, max(0, count - first), max(0, first - count))
             for count, first in zip(given, firsts, strict=True)
         ]
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthtools.training.packing import IGNORED, Blend, Cut, Rows, Whole
+from synthtools.training.packers import IGNORED, Blend, CutPacker, Rows, WholePacker
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=30)
 
@@ -19,7 +19,7 @@ def corpus(lengths):
 def test_an_epoch_of_cut_rows_holds_every_token_once(lengths, length, seed):
     tokens, starts = corpus(lengths)
     tokens = tokens + 1  # 0 is padding
-    packer = Cut(tokens, starts, length, seed)
+    packer = CutPacker(tokens, starts, length, seed)
     for epoch in range(2):
         rows = range(epoch * packer.rows, (epoch + 1) * packer.rows)
         seen = np.concatenate([packer.row(row)[0] for row in rows])
@@ -31,7 +31,7 @@ def test_an_epoch_of_cut_rows_holds_every_token_once(lengths, length, seed):
 def test_an_epoch_of_whole_rows_learns_every_token_once(lengths, length, seed, pack, masked):
     tokens, starts = corpus(lengths)
     learned = np.random.default_rng(seed).random(len(tokens)) < 0.5 if masked else None
-    packer = Whole(tokens, starts, length, seed, learned, pack)
+    packer = WholePacker(tokens, starts, length, seed, learned, pack)
     labels = np.concatenate([packer.row(row)[2] for row in range(packer.rows)])
     labels = labels[labels != IGNORED]
     # Long documents go in pieces; the first token of each piece has nothing before it.
@@ -48,7 +48,7 @@ def test_an_epoch_of_whole_rows_learns_every_token_once(lengths, length, seed, p
 @given(LENGTHS, st.integers(2, 16), st.integers(0, 40))
 def test_labels_follow_within_documents_and_positions_begin_with_them(lengths, length, row):
     tokens, starts = corpus(lengths)
-    for packer in (Whole(tokens, starts, length, 0), Cut(tokens, starts, length, 0)):
+    for packer in (WholePacker(tokens, starts, length, 0), CutPacker(tokens, starts, length, 0)):
         of_row, positions, labels = packer.row(row)
         for place in np.flatnonzero(labels != IGNORED):
             assert labels[place] == of_row[place + 1] == of_row[place] + 1
@@ -59,13 +59,13 @@ def test_labels_follow_within_documents_and_positions_begin_with_them(lengths, l
 def test_whole_documents_fill_rows_well():
     lengths = np.random.default_rng(0).integers(5, 100, 2000)
     tokens, starts = corpus(lengths)
-    packer = Whole(tokens, starts, 128, 0)
+    packer = WholePacker(tokens, starts, 128, 0)
     assert len(tokens) / (packer.rows * 128) > 0.97
 
 
 def test_a_batch_depends_on_seed_and_step_alone():
     tokens, starts = corpus([17, 30, 8, 25, 40, 12])
-    for kind in (Cut, Whole):
+    for kind in (CutPacker, WholePacker):
         forward = Blend([kind(tokens, starts, 8, 3)])
         batches = [forward.batch(step, 3) for step in range(12)]  # over several epochs
         backward = Blend([kind(tokens, starts, 8, 3)])
@@ -80,7 +80,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
 def test_sources_come_in_their_shares_at_any_time(parts, step):
     shares = np.array(parts) / sum(parts)
     tokens, starts = corpus([20, 30])
-    blend = Blend([Cut(tokens, starts, 5, 0) for _ in shares], shares)
+    blend = Blend([CutPacker(tokens, starts, 5, 0) for _ in shares], shares)
     seen = np.concatenate([blend.batch(s, 4).sources for s in range(step + 1)])
     counts = np.bincount(seen, minlength=len(shares))
     assert np.abs(counts - shares * len(seen)).max() < 5
@@ -93,7 +93,7 @@ def documents_of(batch):
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=4), st.integers(1, 9), st.integers(1, 3))
 def test_an_epoch_of_several_sources_holds_each_row_once(counts, batch, epochs):
-    packers = [Whole(*corpus([3] * count), 8, 0, pack=False) for count in counts]
+    packers = [WholePacker(*corpus([3] * count), 8, 0, pack=False) for count in counts]
     blend = Blend(packers)
     rows = blend.rows_of(epochs)
     assert rows == epochs * sum(counts)
@@ -110,13 +110,13 @@ def test_an_epoch_of_several_sources_holds_each_row_once(counts, batch, epochs):
 
 
 def test_a_source_comes_evenly_in_an_epoch():
-    blend = Blend([Whole(*corpus([3] * n), 8, 0, pack=False) for n in (30, 10)])
+    blend = Blend([WholePacker(*corpus([3] * n), 8, 0, pack=False) for n in (30, 10)])
     sources = blend.batch(0, 40).sources
     assert all(1 <= sources[first : first + 8].sum() <= 3 for first in range(0, 40, 8))
 
 
 def test_with_shares_a_pass_ends_where_the_first_source_has_given_all():
-    packers = [Whole(*corpus([3] * n), 8, 0, pack=False) for n in (9, 50)]
+    packers = [WholePacker(*corpus([3] * n), 8, 0, pack=False) for n in (9, 50)]
     blend = Blend(packers, [0.5, 0.5])
     for epochs, of_first in ((1, 9), (2, 18), (0.5, 4)):
         rows = blend.rows_of(epochs)
@@ -132,25 +132,25 @@ def test_with_shares_a_pass_ends_where_the_first_source_has_given_all():
 def test_many_epochs_of_many_documents_are_counted_as_they_are_laid():
     # Beyond 4,096 documents neighbours differ from epoch to epoch, and so may rows.
     lengths = np.random.default_rng(0).integers(5, 60, 5000)
-    packer = Whole(*corpus(lengths), 64, 0)
+    packer = WholePacker(*corpus(lengths), 64, 0)
     blend = Blend([packer])
     rows = blend.rows_of(3)
     assert rows == sum(packer.rows_in(epoch) for epoch in range(3))
     last = rows - packer.rows_in(2)
     starts = [packer.row(row)[0][0] for row in range(last, rows)]
-    again = Whole(*corpus(lengths), 64, 0)
+    again = WholePacker(*corpus(lengths), 64, 0)
     assert [again.row(row)[0][0] for row in range(last, rows)] == starts
 
 
 def test_more_sources_than_a_byte_counts():
-    packers = [Whole(*corpus([3]), 8, 0) for _ in range(300)]
+    packers = [WholePacker(*corpus([3]), 8, 0) for _ in range(300)]
     for blend in (Blend(packers), Blend(packers, [1 / 300] * 300)):
         assert blend.batch(0, 300).sources.max() == 299
 
 
 def test_columns_of_padding_are_cut_off():
     tokens, starts = corpus([3, 4])
-    rows = Blend([Whole(tokens, starts, 200, 0, pack=False)]).batch(0, 2)
+    rows = Blend([WholePacker(tokens, starts, 200, 0, pack=False)]).batch(0, 2)
     assert rows.tokens.shape == (2, 200)
     assert rows.part(slice(0, 1)).tokens.shape == (1, 64)
     empty = Rows(*(field.copy() for field in rows))

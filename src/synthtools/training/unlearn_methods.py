@@ -96,7 +96,7 @@ METHODS = {
 
 
 @dataclass(frozen=True)
-class Forgetting:
+class UnlearnLoss:
     """A method with its numbers settled.
 
     Attributes:
@@ -117,9 +117,9 @@ class Forgetting:
         return [name for name, weight in zip(Weights._fields, self.weights, strict=True) if weight]
 
 
-def forgetting(
+def unlearn_loss(
     name: str, weights: Weights | None, beta: float | None, margin: float, reverse: bool
-) -> Forgetting:
+) -> UnlearnLoss:
     """A method by its name.
 
     Raises:
@@ -143,4 +143,4 @@ def forgetting(
     objective = None
     if chosen.forget and method.objective is not None:
         objective = method.objective(beta or 0.0, margin)
-    return Forgetting(name, objective, chosen, reverse)
+    return UnlearnLoss(name, objective, chosen, reverse)

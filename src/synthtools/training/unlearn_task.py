@@ -15,18 +15,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthtools.training.head import Original, head_loss, head_odds
-from synthtools.training.loop import Micro
-from synthtools.training.methods import Forgetting
-from synthtools.training.modelling import Data, Headed, micro_batches, on_device
+from synthtools.training.head import KLTarget, head_loss, head_odds
+from synthtools.training.language_model_task import (
+    DeviceRows,
+    ModelWithHead,
+    micro_batches,
+    on_device,
+)
+from synthtools.training.loop import MicroBatch
 from synthtools.training.objectives import (
     ASCENT,
     CROSS_ENTROPY,
     DocumentObjective,
     Objective,
 )
-from synthtools.training.packing import IGNORED, Blend, Rows
+from synthtools.training.packers import IGNORED, Blend, Rows
 from synthtools.training.parallel import Ranks, local
+from synthtools.training.unlearn_methods import UnlearnLoss
 
 FORGET, REPLAY = "forget", "replay"
 
@@ -47,7 +52,7 @@ class Stream(NamedTuple):
     end: int | None = None
 
 
-class _Piece(NamedTuple):
+class _StreamRows(NamedTuple):
     """Rows of one stream on the device.
 
     Attributes:
@@ -60,7 +65,7 @@ class _Piece(NamedTuple):
     """
 
     stream: str
-    data: Data
+    data: DeviceRows
     documents: Tensor | None
     count: int
     tokens: int
@@ -76,13 +81,15 @@ class FrozenModel:
         without_adapters: gives a context in which the adapters are off; None for a copy.
     """
 
-    def __init__(self, root: Headed, without_adapters: Callable[[], Any] | None = None) -> None:
+    def __init__(
+        self, root: ModelWithHead, without_adapters: Callable[[], Any] | None = None
+    ) -> None:
         self._root = root
         self._off = without_adapters or nullcontext
         self.own = without_adapters is None
 
     @torch.no_grad()
-    def __call__(self, data: Data) -> tuple[Tensor, Tensor]:
+    def __call__(self, data: DeviceRows) -> tuple[Tensor, Tensor]:
         """Last hidden states of the places that predict, and the output layer."""
         training = self._root.training
         self._root.eval()  # no dropout
@@ -97,7 +104,7 @@ class FrozenModel:
         return dict(self._root.named_parameters())
 
 
-class Unlearning:
+class UnlearnTask:
     """Forgets one stream and keeps the other.
 
     Args:
@@ -115,9 +122,9 @@ class Unlearning:
 
     def __init__(
         self,
-        root: Headed,
+        root: ModelWithHead,
         original: FrozenModel,
-        how: Forgetting,
+        how: UnlearnLoss,
         streams: Sequence[Stream],
         micro_rows: int,
         ranks: Ranks,
@@ -136,7 +143,7 @@ class Unlearning:
         self._paired = paired
         self._drift = _Drift(root, original, ranks)
 
-    def micro_batches(self, step: int) -> list[Micro]:
+    def micro_batches(self, step: int) -> list[MicroBatch]:
         batches = [s.blend.batch(step, s.rows, s.end) for s in self._streams]
         tokens = [int((batch.labels != IGNORED).sum()) for batch in batches]
         found = []
@@ -150,7 +157,7 @@ class Unlearning:
                 )
                 of_places = numbers[place, : part.labels.shape[1]]
                 _, own = np.unique(of_places[of_places >= 0], return_inverse=True)
-                piece = _Piece(
+                piece = _StreamRows(
                     stream.name,
                     data,
                     torch.from_numpy(own.astype(np.int64)).to(self._ranks.device),
@@ -159,11 +166,11 @@ class Unlearning:
                     max(1, documents),
                     sum(tokens),
                 )
-                found.append(Micro(piece, len(data.places), terms))
+                found.append(MicroBatch(piece, len(data.places), terms))
         return found
 
-    def loss(self, micro: Micro, only: str | None = None) -> tuple[Tensor, Tensor]:
-        piece: _Piece = micro.data
+    def loss(self, micro: MicroBatch, only: str | None = None) -> tuple[Tensor, Tensor]:
+        piece: _StreamRows = micro.data
         weights = {
             name: weight if only in (None, name) else 0.0
             for name, weight in self._how.weights._asdict().items()
@@ -181,7 +188,7 @@ class Unlearning:
         return total, sums
 
     def _forget(
-        self, piece: _Piece, weight: float
+        self, piece: _StreamRows, weight: float
     ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
         objective = self._how.objective
         assert objective is not None
@@ -199,7 +206,9 @@ class Unlearning:
             },
         )
 
-    def _odds(self, data: Data, objective: Objective, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _odds(
+        self, data: DeviceRows, objective: Objective, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
         def head(states: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
             found = head_loss(states, output, data.labels, weights, objective)
             return found.total, found.odds
@@ -207,7 +216,7 @@ class Unlearning:
         return self.root(data, head)
 
     def _forget_documents(
-        self, piece: _Piece, weight: float, objective: DocumentObjective
+        self, piece: _StreamRows, weight: float, objective: DocumentObjective
     ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
         """The gradient of a document's loss is that of its ln π, times dL/d ln π: first ln π is
         found, then ascent with that weight."""
@@ -242,7 +251,7 @@ class Unlearning:
         )
 
     def _replay(
-        self, piece: _Piece, weight: float, kl_weight: float
+        self, piece: _StreamRows, weight: float, kl_weight: float
     ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
         data = piece.data
         each = torch.full_like(data.weights, weight / piece.tokens)
@@ -251,7 +260,7 @@ class Unlearning:
         if self._how.weights.kl:
             states, output = self._original(data)
             kept = torch.full_like(data.weights, kl_weight / piece.tokens)
-            original = Original(states, output, kept, self._how.reverse)
+            original = KLTarget(states, output, kept, self._how.reverse)
         elif self._paired:
             states, output = self._original(data)
             apart = CROSS_ENTROPY.value(head_odds(states, output, data.labels))
@@ -300,7 +309,7 @@ def documents_of(batch: Rows) -> np.ndarray:
 class _Drift:
     """‖θ − θ₀‖ / ‖θ₀‖ over all parameters [ours]; of adapters the norm of the products that they add."""
 
-    def __init__(self, root: Headed, original: FrozenModel, ranks: Ranks) -> None:
+    def __init__(self, root: ModelWithHead, original: FrozenModel, ranks: Ranks) -> None:
         self._root = root
         self._ranks = ranks
         self._original = original.parameters() if original.own else None

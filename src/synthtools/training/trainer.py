@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 import torch
 
 from synthtools.errors import SynthError
-from synthtools.training import models, parallel, speed
+from synthtools.training import models, parallel, step_cost
 from synthtools.training.corpus import Corpus
-from synthtools.training.data import validation_set
 from synthtools.training.journal import Journal, model_card
+from synthtools.training.language_model_task import ModelWithHead, mean_losses
 from synthtools.training.loop import Step, Task, train
-from synthtools.training.modelling import Headed, mean_losses
-from synthtools.training.models import Built
-from synthtools.training.packing import Blend, Given
+from synthtools.training.models import BuiltModel
+from synthtools.training.packers import Blend, RowsGiven
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import WORK, Outcome, Plan, Settings, Sizes, Watch, weight_files
-from synthtools.training.stopping import Rules
+from synthtools.training.plan import WORK, Callbacks, Outcome, Plan, Settings, Sizes, weight_files
+from synthtools.training.stop_rules import StopRules
+from synthtools.training.tokenized_rows import validation_set
 
 # Steps whose mean loss is told at the end.
 _LAST = 50
@@ -41,7 +41,7 @@ def work_folder(output: Path) -> Path:
     return work
 
 
-def prepared(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False) -> Headed:
+def prepared(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False) -> ModelWithHead:
     """A model on its device: recomputing, compiled, sharded, in this order.
 
     Args:
@@ -54,7 +54,7 @@ def prepared(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False)
     if settings.compile:
         for layer in layers:
             layer.compile()
-    root = Headed(model, settings.bfloat16)
+    root = ModelWithHead(model, settings.bfloat16)
     if ranks.count > 1:
         parallel.shard(root, layers, settings.bfloat16, ranks)
     return root
@@ -62,7 +62,7 @@ def prepared(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False)
 
 def fit(
     task: Task,
-    built: Built,
+    built: BuiltModel,
     tokenizer: Any,
     plan: Plan,
     settings: Settings,
@@ -73,9 +73,9 @@ def fit(
     ranks: Ranks,
     *,
     job: dict[str, Any],
-    watch: Watch,
-    given: Callable[[int], dict[str, Given]],
-    rules: Rules | None = None,
+    callbacks: Callbacks,
+    given: Callable[[int], dict[str, RowsGiven]],
+    rules: StopRules | None = None,
     compared: Callable[[], dict[str, Any]] | None = None,
 ) -> Outcome:
     """Trains from where the directory stands, and saves the model when the run is done.
@@ -91,13 +91,15 @@ def fit(
     # Of this very run, which was killed after it had saved them.
     saved_before = weight_files(output, whole=False)
     root = task.root
-    assert isinstance(root, Headed)
+    assert isinstance(root, ModelWithHead)
     sets: dict[str, tuple[Blend, int]] = {
         name: validation_set(corpus, plan.context, name) for name, corpus in valid.items()
     }
 
     def validate() -> tuple[float, dict[str, float]]:
-        found = mean_losses(root, sets, settings.micro_rows, ranks, settings.bfloat16, watch.moved)
+        found = mean_losses(
+            root, sets, settings.micro_rows, ranks, settings.bfloat16, callbacks.on_phase
+        )
         tokens = sum(count for _, count in found.values())
         mean = sum(loss * count for loss, count in found.values()) / max(1, tokens)
         return mean, {name: math.exp(min(700.0, loss)) for name, (loss, _) in found.items()}
@@ -110,7 +112,7 @@ def fit(
         if step.valid:
             last["valid"] = validations[step.step] = step.valid
         log.add(step)
-        watch.on_step(step)
+        callbacks.on_step(step)
 
     def on_start(step: int) -> None:
         log.cut(step)
@@ -124,11 +126,11 @@ def fit(
         checkpoints=work / "checkpoints",
         job=job,
         on_step=on_step,
-        stop=watch.stop,
+        stop=callbacks.stop,
         finished=rules or (lambda step: False),
         validate=validate if sets else None,
         on_start=on_start,
-        tell=watch.tell,
+        tell=callbacks.remark,
     )
     log.close()
     done = progress.step == settings.steps or progress.stopped_early
@@ -145,7 +147,7 @@ def fit(
         compared() if done and compared is not None else None,
     )
     if done:
-        watch.standing()
+        callbacks.check_folder()
         card = model_card(plan, settings, outcome, job, log.curve()) if ranks.first else ""
         models.save(
             built,
@@ -164,7 +166,7 @@ def fit(
     return outcome
 
 
-def built_for(plan: Plan, tokenizer: Any, settings: Settings, ranks: Ranks) -> Built:
+def built_for(plan: Plan, tokenizer: Any, settings: Settings, ranks: Ranks) -> BuiltModel:
     """The model that is trained; a base whose adapters alone are trained may be held in bfloat16."""
     half_base = plan.lora is not None and settings.bfloat16 and ranks.count == 1
     return models.build(
@@ -227,8 +229,8 @@ def sizes_of(
         settings.steps,
         sum(kind.run * kind.length for kind in rows),
         sum(kind.step * kind.length for kind in rows),
-        speed.flops_per_token(parameters, config, longest, trained),
-        speed.memory_bytes(
+        step_cost.flops_per_token(parameters, config, longest, trained),
+        step_cost.memory_bytes(
             parameters,
             trained,
             config,

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synthtools.training.data import (
+from synthtools.training.language_model_task import LanguageModelTask
+from synthtools.training.parallel import Ranks
+from synthtools.training.plan import Callbacks, Outcome, Plan, Settings, Source
+from synthtools.training.tokenized_rows import (
     blend_of,
     encoding_of,
     loss_weights,
@@ -14,7 +17,7 @@ from synthtools.training.data import (
     tokenizer_of,
     tokens_of,
 )
-from synthtools.training.fitting import (
+from synthtools.training.trainer import (
     RowCounts,
     built_for,
     fit,
@@ -23,9 +26,6 @@ from synthtools.training.fitting import (
     with_steps,
     work_folder,
 )
-from synthtools.training.modelling import LanguageModelling
-from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Outcome, Plan, Settings, Source, Watch
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
     ranks: Ranks,
     *,
     job: dict[str, Any],
-    watch: Watch,
+    callbacks: Callbacks,
 ) -> Outcome:
     """Trains a model and saves it as a directory of transformers.
 
@@ -53,10 +53,10 @@ def run(
         SynthError: too little data, or the directory cannot be written.
     """
     work = work_folder(output)
-    tokenizer = tokenizer_of(sources, plan, work, watch.tell, ranks)
-    encoding = encoding_of(tokenizer, plan, watch.tell)
+    tokenizer = tokenizer_of(sources, plan, work, callbacks.remark, ranks)
+    encoding = encoding_of(tokenizer, plan, callbacks.remark)
     corpora = tokens_of(
-        [*sources, *valid], encoding, len(tokenizer), cache or work / "tokens", watch, ranks
+        [*sources, *valid], encoding, len(tokenizer), cache or work / "tokens", callbacks, ranks
     )
     data = corpora[: len(sources)]
     blend, shares = blend_of(sources, data, plan)
@@ -70,8 +70,8 @@ def run(
         settings,
         ranks,
     )
-    watch.on_sizes(sizes, settings)
-    task = LanguageModelling(
+    callbacks.on_sizes(sizes, settings)
+    task = LanguageModelTask(
         prepared(built.model, settings, ranks),
         blend,
         settings.rows,
@@ -94,7 +94,7 @@ def run(
         output,
         ranks,
         job=job,
-        watch=watch,
+        callbacks=callbacks,
         given=lambda steps: dict(
             zip(
                 (source.name for source in sources),

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from synthtools.training import attention
 from synthtools.training.head import head_loss, head_odds
-from synthtools.training.loop import Micro
+from synthtools.training.loop import MicroBatch
 from synthtools.training.objectives import CROSS_ENTROPY
-from synthtools.training.packing import IGNORED, Blend, Rows
+from synthtools.training.packers import IGNORED, Blend, Rows
 from synthtools.training.parallel import Ranks
 
 _R = TypeVar("_R")
 
 
-class Data(NamedTuple):
+class DeviceRows(NamedTuple):
     """Rows on the device, and which of their places are to be predicted.
 
     Attributes:
@@ -41,7 +41,7 @@ class Data(NamedTuple):
     documents: dict[str, Any]
 
 
-class Headed(torch.nn.Module):
+class ModelWithHead(torch.nn.Module):
     """A causal language model with what is computed at its head: what the loop trains and the ranks
     shard. The head works inside the forward pass, where sharded parameters are whole."""
 
@@ -50,7 +50,7 @@ class Headed(torch.nn.Module):
         self.model = model
         self._bfloat16 = bfloat16
 
-    def forward(self, data: Data, head: Callable[[Tensor, Tensor], _R]) -> _R:
+    def forward(self, data: DeviceRows, head: Callable[[Tensor, Tensor], _R]) -> _R:
         """What ``head`` makes of the last hidden states of the places that predict, [n, width], and
         of the output layer, [vocabulary, width]."""
         device = data.tokens.device.type
@@ -68,7 +68,7 @@ class Headed(torch.nn.Module):
         return head(states, self.model.get_output_embeddings().weight)
 
 
-def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> Data:
+def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> DeviceRows:
     """Rows as tensors of a device.
 
     Args:
@@ -87,7 +87,7 @@ def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> Data:
         torch.from_numpy(weights[row].astype(np.float32)),
         torch.from_numpy(rows.sources[row]),
     ]
-    return Data(
+    return DeviceRows(
         *(tensor.to(device, non_blocking=True) for tensor in tensors),
         {
             key: value.to(device) if isinstance(value, Tensor) else value
@@ -115,7 +115,7 @@ def micro_batches(batch: Rows, micro_rows: int, ranks: Ranks) -> list[tuple[Rows
     return found
 
 
-class LanguageModelling:
+class LanguageModelTask:
     """Predicts the next token.
 
     Args:
@@ -137,7 +137,7 @@ class LanguageModelling:
 
     def __init__(
         self,
-        root: Headed,
+        root: ModelWithHead,
         blend: Blend,
         rows: int,
         micro_rows: int,
@@ -162,13 +162,13 @@ class LanguageModelling:
         self._weights = weights
         self._end = end
 
-    def micro_batches(self, step: int) -> list[Micro]:
+    def micro_batches(self, step: int) -> list[MicroBatch]:
         batch = self._blend.batch(step, self._rows, self._end)
         weights = self._token_weights(batch)
         found = []
         for part, place in micro_batches(batch, self._micro_rows, self._ranks):
             data = on_device(part, weights[place], self._ranks.device, self._bfloat16)
-            found.append(Micro(data, len(data.places)))
+            found.append(MicroBatch(data, len(data.places)))
         return found
 
     def _token_weights(self, batch: Rows) -> np.ndarray:
@@ -189,8 +189,8 @@ class LanguageModelling:
                 each[source] = left / shared
         return each[batch.sources]
 
-    def loss(self, micro: Micro, only: str | None = None) -> tuple[Tensor, Tensor]:
-        data: Data = micro.data
+    def loss(self, micro: MicroBatch, only: str | None = None) -> tuple[Tensor, Tensor]:
+        data: DeviceRows = micro.data
 
         def head(states: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
             found = head_loss(states, weight, data.labels, data.weights, CROSS_ENTROPY)
@@ -215,7 +215,7 @@ class LanguageModelling:
 
 @torch.no_grad()
 def mean_losses(
-    root: Headed,
+    root: ModelWithHead,
     sets: dict[str, tuple[Blend, int]],
     micro_rows: int,
     ranks: Ranks,
