@@ -109,7 +109,7 @@ def cached(
         encode: documents to tokens; None for a document that has nothing to be learned.
         vocabulary: of the tokenizer; 2 bytes a token up to 65,536, else 4.
         tell: given a line where another run is waited for.
-        moved: told the tokens so far, and the share of the source that they are of.
+        moved: called with the tokens so far, and the share of the source that they are of.
 
     Raises:
         SynthError: the folder cannot be written.

@@ -24,7 +24,7 @@ from synthtools.training.unlearn_task import FrozenModel, documents_of
 # Of the distribution of perplexity over documents.
 _LEVELS = np.linspace(0.0, 1.0, 41)
 _LISTED = 12
-# A token is told only where one of the models expects it this often [ours].
+# A token is listed only where one of the models expects it this often [ours].
 _OFTEN = 1e-4
 
 
@@ -55,7 +55,7 @@ def compared(
     Args:
         tokens: about how many are read: evenly spread rows.
         surfaces: the bytes of each token.
-        moved: told the tokens that have been read, and their share of all.
+        moved: called with the tokens that have been read, and their share of all.
 
     Returns:
         ``tokens``, ``documents``; ``perplexity`` (of all tokens), ``entropy`` (nats) and

@@ -122,7 +122,7 @@ class LanguageModelTask:
         root: the module that is trained.
         blend: gives the rows.
         rows, micro_rows: of a step, and of one pass of one rank.
-        sources: their names, told one by one where there are several.
+        sources: their names; each has a loss of its own where there are several.
         weights: of each source's mean loss, None for the share of its tokens. Sources without a
             weight divide what is left of 1 by their tokens; the loss of a step is
             Σ_s w_s · (mean loss of the tokens of s).
@@ -226,7 +226,7 @@ def mean_losses(
 
     Args:
         sets: name → rows and how many there are.
-        moved: told the set, the tokens of this rank that have been read, and their share of all.
+        moved: called with the set, the tokens of this rank that have been read, and their share of all.
     """
     root.eval()
     found = {}

@@ -58,7 +58,7 @@ class Task(Protocol):
 
     def loss(self, micro: MicroBatch, only: str | None = None) -> tuple[Tensor, Tensor]:
         """What is minimised (or one term of it), already divided by the tokens of the step, and sums
-        and counts of what is told: float64 [names, 2], on the device."""
+        and counts of its numbers: float64 [names, 2], on the device."""
         ...
 
     def parts(self, means: dict[str, float]) -> dict[str, float]:
@@ -182,7 +182,7 @@ def train(
         task: gives batches as a pure function of the step, so that a resumed run is the same run.
         checkpoints: their folder.
         job: what defines the run, kept in checkpoints.
-        on_step: told of every step; on_start: of the step that the run goes on from, 0 for a new one.
+        on_step: called with every step; on_start: of the step that the run goes on from, 0 for a new one.
         stop: asked after every step; True saves a checkpoint and returns.
         finished: asked after every step, on every rank alike; True ends the run as done.
         validate: gives the loss that early stopping looks at, and perplexities by name.

@@ -23,7 +23,7 @@ from synthtools.training.plan import WORK, Callbacks, Outcome, Plan, Settings, S
 from synthtools.training.stop_rules import StopRules
 from synthtools.training.tokenized_rows import validation_set
 
-# Steps whose mean loss is told at the end.
+# Steps whose mean loss the report has.
 _LAST = 50
 
 

@@ -281,14 +281,14 @@ class UnlearnTask:
     def parts(self, means: dict[str, float]) -> dict[str, float]:
         """``forget_loss``, ``forget_ppl``, ``replay_ppl``, ``replay_rise`` (of perplexity over the
         original's on the same rows, 0.1 for 10 %), ``kl`` (nats a token), ``drift``."""
-        told = {name: means[name] for name in ("forget_loss", "kl") if name in means}
+        numbers = {name: means[name] for name in ("forget_loss", "kl") if name in means}
         for name in ("forget", "replay"):
             if f"{name}_nll" in means:
-                told[f"{name}_ppl"] = _exp(means[f"{name}_nll"])
+                numbers[f"{name}_ppl"] = _exp(means[f"{name}_nll"])
         if "original_nll" in means:
-            told["replay_rise"] = _exp(means["replay_nll"] - means["original_nll"]) - 1
+            numbers["replay_rise"] = _exp(means["replay_nll"] - means["original_nll"]) - 1
         drift = self._drift()
-        return told if drift is None else told | {"drift": drift}
+        return numbers if drift is None else numbers | {"drift": drift}
 
 
 def _exp(value: float) -> float:
