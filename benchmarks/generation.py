@@ -9,9 +9,9 @@ import os
 import torch
 
 from benchmarks.common import in_turns, machine, model_name, texts
-from synthtools.lm.generation import Prompt, Sampling, open_generator
-from synthtools.lm.loading import ModelName
-from synthtools.lm.settings import Settings
+from synthtools.lm.generation import Prompt, SamplingSettings, open_generator
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
 
 TOKENS = 64
 ROWS = 64
@@ -30,9 +30,9 @@ def main() -> None:
     location = ModelName(model_name()).location
     tokenizer = AutoTokenizer.from_pretrained(location, padding_side="left")
     tokenizer.pad_token = tokenizer.eos_token
-    sampling = Sampling(max_new_tokens=TOKENS)
+    sampling = SamplingSettings(max_new_tokens=TOKENS)
     with open_generator(
-        Settings(ModelName(model_name()), backend="torch"), sampling, 0
+        ModelSettings(ModelName(model_name()), backend="torch"), sampling, 0
     ) as generator:
         device = generator._engine.replica._device
         dtype = generator._engine.replica._model.dtype

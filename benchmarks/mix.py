@@ -19,7 +19,7 @@ import zstandard
 
 from benchmarks.common import machine, texts
 from benchmarks.data import seconds
-from synthtools.lm.loading import ModelName
+from synthtools.lm.pretrained import ModelName
 
 MEGABYTES = float(os.environ.get("BENCH_MEGABYTES", 200))
 TOKEN_MEGABYTES = 20.0

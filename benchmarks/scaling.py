@@ -101,7 +101,7 @@ def driver() -> None:
     import numpy as np
 
     from synthtools.curate.token_edit import Rules, edit
-    from synthtools.lm.loading import ModelName
+    from synthtools.lm.pretrained import ModelName
     from synthtools.lm.scorer import open_tokenizer
     from synthtools.lm.scores import Candidates, Scores
 

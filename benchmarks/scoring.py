@@ -11,17 +11,17 @@ import numpy as np
 import torch
 
 from benchmarks.common import in_turns, machine, model_name, texts
-from synthtools.lm.loading import ModelName
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
 from synthtools.lm.scorer import open_model
-from synthtools.lm.scores import Request
-from synthtools.lm.settings import Settings
+from synthtools.lm.scores import ScoreRequest
 from synthtools.lm.torch_backend import _batches
 
 
 def main() -> None:
     documents = texts(0.08 if not torch.cuda.is_available() else 20)
-    for request in (Request(), Request(8, 0.99)):
-        with open_model(Settings(ModelName(model_name()), backend="torch"), request) as model:
+    for request in (ScoreRequest(), ScoreRequest(8, 0.99)):
+        with open_model(ModelSettings(ModelName(model_name()), backend="torch"), request) as model:
             tokens = model.tokenise(documents)
             count = sum(len(t.ids) for t in tokens)
             replica = model._engine._replicas[0]

@@ -32,7 +32,7 @@ def model_and_tokens():
     import torch
     from transformers import AutoModelForCausalLM
 
-    from synthtools.lm.loading import load_tokenizer
+    from synthtools.lm.pretrained import load_tokenizer
     from synthtools.training import attention
     from synthtools.training.architectures import configuration
     from synthtools.training.corpus import text_encoder

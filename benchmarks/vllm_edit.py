@@ -10,9 +10,9 @@ import random
 
 from benchmarks.common import in_turns, machine, model_name, texts
 from synthtools.curate.token_edit import Rules, edit
-from synthtools.lm.loading import ModelName, load_tokenizer
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName, load_tokenizer
 from synthtools.lm.scorer import open_model
-from synthtools.lm.settings import Settings
 
 
 def main() -> None:
@@ -21,7 +21,9 @@ def main() -> None:
 
     documents = texts(20 if torch.cuda.is_available() else 0.06)
     rules = Rules(threshold=0.9)
-    with open_model(Settings(ModelName(model_name()), backend="vllm"), rules.request()) as model:
+    with open_model(
+        ModelSettings(ModelName(model_name()), backend="vllm"), rules.request()
+    ) as model:
         tokens = model.tokenise(documents)
         count = sum(len(t.ids) for t in tokens)
         sequences = [s for t in tokens for s in model._sequences(t)]

@@ -7,10 +7,10 @@ import os
 
 from benchmarks.common import in_turns, machine, model_name
 from benchmarks.generation import TOKENS, prompts
-from synthtools.lm.generation import Sampling, open_generator
-from synthtools.lm.loading import ModelName
-from synthtools.lm.prompting import Prompted
-from synthtools.lm.settings import Settings
+from synthtools.lm.generation import SamplingSettings, open_generator
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
+from synthtools.lm.prompt_tokenizer import TokenisedPrompt
 
 
 def main() -> None:
@@ -20,15 +20,15 @@ def main() -> None:
     asked = prompts(
         int(os.environ.get("BENCH_PROMPTS", 8192 if torch.cuda.is_available() else 192))
     )
-    sampling = Sampling(max_new_tokens=TOKENS)
-    settings = Settings(ModelName(model_name()), backend="vllm")
+    sampling = SamplingSettings(max_new_tokens=TOKENS)
+    settings = ModelSettings(ModelName(model_name()), backend="vllm")
     with open_generator(settings, sampling, 0) as generator:
         ready = [generator._prompting.ready(prompt) for prompt in asked]
         tokens = [TokensPrompt(prompt_token_ids=r.ids.tolist()) for r in ready]
         parameters = [
             generator._parameters(r, prompt.seed(0))
             for r, prompt in zip(ready, asked, strict=True)
-            if isinstance(r, Prompted)
+            if isinstance(r, TokenisedPrompt)
         ]
         counts = {}
 

@@ -5,10 +5,10 @@ it keeps what vLLM returns and looks at nothing.
 """
 
 from benchmarks.common import in_turns, machine, model_name, texts
-from synthtools.lm.loading import ModelName
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
 from synthtools.lm.scorer import open_model
-from synthtools.lm.scores import Request
-from synthtools.lm.settings import Settings
+from synthtools.lm.scores import ScoreRequest
 
 
 def main() -> None:
@@ -16,8 +16,8 @@ def main() -> None:
     from vllm import SamplingParams, TokensPrompt
 
     documents = texts(20 if torch.cuda.is_available() else 0.06)
-    request = Request(8, 0.99)
-    with open_model(Settings(ModelName(model_name()), backend="vllm"), request) as model:
+    request = ScoreRequest(8, 0.99)
+    with open_model(ModelSettings(ModelName(model_name()), backend="vllm"), request) as model:
         tokens = model.tokenise(documents)
         count = sum(len(t.ids) for t in tokens)
         prompts = [

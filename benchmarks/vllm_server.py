@@ -17,9 +17,9 @@ from urllib.request import urlopen
 
 from benchmarks.common import in_turns, machine, model_name
 from benchmarks.generation import TOKENS, prompts
-from synthtools.lm.generation import Sampling, Traffic, open_generator
-from synthtools.lm.loading import ModelName
-from synthtools.lm.settings import Settings
+from synthtools.lm.generation import SamplingSettings, ServerTraffic, open_generator
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
 
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", 32))
 
@@ -72,9 +72,11 @@ def main() -> None:
     counts = {}
 
     def measure(url: str) -> tuple[float, float]:
-        settings = Settings(ModelName(location), backend="server", server=url)
-        sampling = Sampling(max_new_tokens=TOKENS)
-        with open_generator(settings, sampling, 0, traffic=Traffic(requests=REQUESTS)) as generator:
+        settings = ModelSettings(ModelName(location), backend="server", server=url)
+        sampling = SamplingSettings(max_new_tokens=TOKENS)
+        with open_generator(
+            settings, sampling, 0, traffic=ServerTraffic(requests=REQUESTS)
+        ) as generator:
             bodies = [
                 {
                     "model": generator.description["name"],

@@ -131,15 +131,15 @@ def architecture(request: pytest.FixtureRequest, tiny_models: dict[str, Path]) -
 def open_on_cpu() -> Callable[..., LanguageModel]:
     """Opens a model on the CPU with torch: ``open_on_cpu(name, context=64, …)``; the settings are
     those of ``scorer.Settings``."""
-    from synthtools.lm.loading import ModelName
+    from synthtools.lm.model_settings import ModelSettings
+    from synthtools.lm.pretrained import ModelName
     from synthtools.lm.scorer import open_model
-    from synthtools.lm.scores import Request
-    from synthtools.lm.settings import Settings
+    from synthtools.lm.scores import ScoreRequest
 
     def opened(name: Path | str, **settings: Any) -> LanguageModel:
         model = ModelName(str(name), tokenizer=settings.pop("tokenizer", None))
         settings = {"backend": "torch", "devices": "cpu", **settings}
-        return open_model(Settings(model, **settings), Request())
+        return open_model(ModelSettings(model, **settings), ScoreRequest())
 
     return opened
 

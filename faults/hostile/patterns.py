@@ -65,7 +65,7 @@ def uses() -> dict[str, dict[str, Use]]:
         model_queries,
         tasks,
     )
-    from synthtools.lm import chat, loading, model_files, tokens
+    from synthtools.lm import chat, model_files, pretrained, text_tokenizer
     from synthtools.measure import diversity, expressions
     from synthtools.records import field_paths, jsonl, natural, nonfinite
     from synthtools.text import rouge, self_bleu
@@ -140,9 +140,11 @@ def uses() -> dict[str, dict[str, Use]]:
             "yes or no": judge.yes_no(2),
         },
         "lm.chat": {"marks": lambda t: chat.re.split("(\ue000\\d+\ue001)", f"\ue000{t}")},
-        "lm.loading": {"mismatch": lambda t: loading._MISMATCH.findall(f"size mismatch for {t}")},
+        "lm.pretrained": {
+            "mismatch": lambda t: pretrained._MISMATCH.findall(f"size mismatch for {t}")
+        },
         "lm.model_files": {"layer": model_files._LAYER.findall},
-        "lm.tokens": {"byte": tokens._BYTE.fullmatch},
+        "lm.text_tokenizer": {"byte": text_tokenizer._BYTE.fullmatch},
         "measure.diversity": {
             f"beginning of {n}": pattern.match for n, pattern in diversity._BEGINNING.items()
         },

@@ -24,19 +24,19 @@ def _read_model_file(name: str) -> Callable[[bytes], None]:
     def read(data: bytes) -> None:
         import torch
 
-        from synthtools.lm import loading
+        from synthtools.lm import pretrained
 
         path = _model_copy() / name
         before = path.read_bytes() if path.exists() else None
         path.write_bytes(data)
-        name_ = loading.ModelName(str(path.parent))
+        name_ = pretrained.ModelName(str(path.parent))
         try:
             if name.startswith("tokenizer"):
-                loading.load_tokenizer(str(path.parent))("some text")
+                pretrained.load_tokenizer(str(path.parent))("some text")
             elif name == "config.json":
-                _small(loading.load_configuration(name_))
+                _small(pretrained.load_configuration(name_))
             else:
-                loading.load_weights(name_, torch.float32, "cpu")
+                pretrained.load_weights(name_, torch.float32, "cpu")
         finally:
             if before is None:
                 path.unlink()
@@ -47,7 +47,7 @@ def _read_model_file(name: str) -> Callable[[bytes], None]:
 
 
 def _small(configuration: Any) -> None:
-    from synthtools.lm.loading import context_length, is_causal
+    from synthtools.lm.pretrained import context_length, is_causal
 
     is_causal(configuration)
     context_length(configuration)

@@ -13,17 +13,22 @@ from synthtools.errors import SynthError, UsageError
 def generated(url: str, *, tries: int = 2, timeout: float = 5.0, patience: float = 1.0) -> Any:
     """Answers to three prompts, in this process."""
     from synthtools.lm import server_pool
-    from synthtools.lm.generation import Prompt, Sampling, Traffic, open_generator
-    from synthtools.lm.loading import ModelName
-    from synthtools.lm.settings import Settings
+    from synthtools.lm.generation import Prompt, SamplingSettings, ServerTraffic, open_generator
+    from synthtools.lm.model_settings import ModelSettings
+    from synthtools.lm.pretrained import ModelName
 
-    settings = Settings(ModelName("tiny"), server=url)
-    traffic = Traffic(tries=tries, timeout=timeout, patience=patience, requests=2)
+    settings = ModelSettings(ModelName("tiny"), server=url)
+    traffic = ServerTraffic(tries=tries, timeout=timeout, patience=patience, requests=2)
     prompts = [Prompt(b"%d" % number, f"prompt {number}") for number in range(3)]
     with (
         patch.object(server_pool, "_FIRST_PAUSE", 0.01),
         open_generator(
-            settings, Sampling(max_new_tokens=8), 0, lambda _: None, servers=[], traffic=traffic
+            settings,
+            SamplingSettings(max_new_tokens=8),
+            0,
+            lambda _: None,
+            servers=[],
+            traffic=traffic,
         ) as generator,
     ):
         return list(generator.generate(prompts))
@@ -32,13 +37,13 @@ def generated(url: str, *, tries: int = 2, timeout: float = 5.0, patience: float
 def scored(url: str) -> Any:
     """Scores of two texts, in this process."""
     from synthtools.lm import server_http, server_pool
-    from synthtools.lm.loading import ModelName
+    from synthtools.lm.model_settings import ModelSettings
+    from synthtools.lm.pretrained import ModelName
     from synthtools.lm.scorer import open_model
-    from synthtools.lm.scores import Request
-    from synthtools.lm.settings import Settings
+    from synthtools.lm.scores import ScoreRequest
 
-    settings = Settings(ModelName("tiny", tokenizer=str(model())), server=url, patience=1.0)
-    request = Request(candidates=1)
+    settings = ModelSettings(ModelName("tiny", tokenizer=str(model())), server=url, patience=1.0)
+    request = ScoreRequest(candidates=1)
     with (
         patch.object(server_pool, "_FIRST_PAUSE", 0.01),
         patch.object(server_http, "_FIRST_PAUSE", 0.01),

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 
 from synthtools.curate.token_edit import Rules, conditions, draw, edit
-from synthtools.lm.loading import load_tokenizer
+from synthtools.lm.pretrained import load_tokenizer
 from synthtools.lm.scores import Candidates, Scores
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.text_tokenizer import TextTokenizer
 
 DRAWS = 20_000
 

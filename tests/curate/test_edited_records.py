@@ -14,7 +14,7 @@ import pytest
 from synthtools.curate.edited_records import edited_by_model, report
 from synthtools.curate.token_edit import Rules, conditions, edit
 from synthtools.lm.scorer import LanguageModel
-from synthtools.lm.scores import Request
+from synthtools.lm.scores import ScoreRequest
 from synthtools.records.batch import Batch
 from synthtools.records.identity import Keys
 
@@ -72,7 +72,7 @@ def by_hand(
     for place, record in enumerate(records):
         (key,) = keys.of([record.get("id")], [record["text"]])
         text = record["text"] if texts is None else texts[place]
-        (scores,) = model.score(model.tokenise([text]), Request(rules.pool))
+        (scores,) = model.score(model.tokenise([text]), ScoreRequest(rules.pool))
         new = edit(
             text,
             scores,
@@ -250,7 +250,7 @@ def test_builtin(
     rules = Rules(0.5)  # a small model is seldom certain
     with open_on_cpu(builtin) as model:
         found = edited(model, keyed(path), rules)
-        scores = model.score(model.tokenise(texts), Request())
+        scores = model.score(model.tokenise(texts), ScoreRequest())
     flagged = [int(conditions(s.logprobs, rules)[0].sum()) for s in scores]
     assert [r["edit_flagged"] for r in found] == flagged
     assert sum(flagged) > 10

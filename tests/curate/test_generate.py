@@ -325,7 +325,7 @@ def test_the_beginning_of_a_long_document(builtin_tokenizer: Any, documents: lis
 
 @pytest.fixture(scope="module")
 def builtin_tokenizer(tokenizer: Any) -> Any:
-    from synthtools.lm.tokens import TextTokenizer
+    from synthtools.lm.text_tokenizer import TextTokenizer
 
     return TextTokenizer(tokenizer)
 

@@ -15,8 +15,8 @@ from synthtools.curate.stored_scores import StoredScores
 from synthtools.curate.token_edit import Rules
 from synthtools.errors import SynthError
 from synthtools.lm.scorer import LanguageModel
-from synthtools.lm.scores import Request
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.scores import ScoreRequest
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.measure.scored_records import scored, with_fields
 from synthtools.records.batch import Batch
 from synthtools.training.tokenizer import train_tokenizer
@@ -60,7 +60,7 @@ def stored(
     written: Write,
 ) -> Path:
     """What ``synth ppl --candidates 9`` writes."""
-    items = scored(batches_of(source, 1000), tiny, Request(K), "text")
+    items = scored(batches_of(source, 1000), tiny, ScoreRequest(K), "text")
     path = folder / f"scores{request.param}"
     return written(path, (with_fields(item, False, True) for item in items))
 
@@ -70,7 +70,7 @@ def lines(
     tiny: LanguageModel, folder: Path, source: Path, batches_of: Read, written: Write
 ) -> list[dict[str, Any]]:
     """Stored scores as objects, to be damaged."""
-    items = scored(batches_of(source), tiny, Request(K), "text")
+    items = scored(batches_of(source), tiny, ScoreRequest(K), "text")
     path = written(folder / "plain.jsonl", (with_fields(item, False, True) for item in items))
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -119,9 +119,9 @@ def test_scores_of_an_unscored_first_token(
             for batch in edited_by_model(keyed(source), model, rules, "text", seed=3)
             for line in batch.json_lines()
         ]
-        items = scored(batches_of(source), model, Request(8), "text")
+        items = scored(batches_of(source), model, ScoreRequest(8), "text")
         for suffix in (".jsonl", ".parquet"):
-            items = scored(batches_of(source), model, Request(8), "text")
+            items = scored(batches_of(source), model, ScoreRequest(8), "text")
             path = written(
                 folder / f"no-bos{suffix}", (with_fields(item, False, True) for item in items)
             )
@@ -265,7 +265,7 @@ def test_deleting_needs_no_candidates(
     written: Write,
     keyed: Keyed,
 ) -> None:
-    items = scored(batches_of(source), tiny, Request(), "text")
+    items = scored(batches_of(source), tiny, ScoreRequest(), "text")
     path = written(folder / "tokens.parquet", (with_fields(item, True, False) for item in items))
     rules = RULES["filter only"]
     model = edited_by_model(keyed(source), tiny, rules, "text", seed=3)

@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from synthtools.curate.token_edit import TOP_P_POOL, Edited, Rules, conditions, draw, edit
 from synthtools.draws import uniforms
-from synthtools.lm.scores import Candidates, Request, Scores
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.scores import Candidates, ScoreRequest, Scores
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.training.tokenizer import train_tokenizer
 
 
@@ -92,11 +92,11 @@ def test_conditions(
 
 
 def test_what_the_model_is_asked_for() -> None:
-    assert Rules().request() == Request(8, 0.99, None)
-    assert Rules(None, below=0.1, top_k=5).request() == Request(5, None, 0.1)
-    assert Rules(exclude_observed=True).request() == Request(9, 0.99, None)
+    assert Rules().request() == ScoreRequest(8, 0.99, None)
+    assert Rules(None, below=0.1, top_k=5).request() == ScoreRequest(5, None, 0.1)
+    assert Rules(exclude_observed=True).request() == ScoreRequest(9, 0.99, None)
     # Deleting needs no candidates.
-    assert Rules(None, drop_below=0.001).request() == Request()
+    assert Rules(None, drop_below=0.001).request() == ScoreRequest()
 
 
 def options(**more: Any) -> Rules:

@@ -142,10 +142,10 @@ def test_a_prompt_that_is_too_long_loses_its_beginning_and_is_counted(tiny, docu
     kept = [tiny.tokenizer.encode([long + e])[0] for e in (" one thing", " another")]
     for logprob, whole, size in zip(found.logprobs, kept, endings):
         from synthtools.lm.scorer import Tokenised
-        from synthtools.lm.scores import Request
+        from synthtools.lm.scores import ScoreRequest
 
         end = whole[-tiny.capacity :]
-        (score,) = tiny.score([Tokenised(end[-size:], end[:-size])], Request())
+        (score,) = tiny.score([Tokenised(end[-size:], end[:-size])], ScoreRequest())
         assert logprob == pytest.approx(float(score.logprobs.sum()), abs=1e-4)
     (one,) = next_tokens(tiny, [long], [5])
     assert not one.fits and np.isnan(one.logprobs).all()

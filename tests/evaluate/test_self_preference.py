@@ -154,13 +154,13 @@ def test_a_live_judge_gives_the_probabilities_of_its_first_token(llama, tiny, sy
         order for two in itertools.combinations(texts, 2) for order in (two, two[::-1])
     ]
     from synthtools.lm.scorer import Tokenised
-    from synthtools.lm.scores import Request
+    from synthtools.lm.scores import ScoreRequest
 
     for row in seen:
         prompt = f"Is it? A: {texts[row['a']]} B: {texts[row['b']]} Better:"
         (ids,) = tiny.tokenizer.encode([prompt])
         asked = [Tokenised(np.array([t], np.int32), ids) for t in first + second]
-        p = [np.exp(s.logprobs[0]) for s in tiny.score(asked, Request())]
+        p = [np.exp(s.logprobs[0]) for s in tiny.score(asked, ScoreRequest())]
         assert row["p_a"] == pytest.approx(sum(p[: len(first)]), rel=1e-4)
         assert row["p_b"] == pytest.approx(sum(p[len(first) :]), rel=1e-4)
     # The samples are a file of pairs.

@@ -13,17 +13,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.generation import Answer, Generator, Prompt, Sampling, Traffic, open_generator
-from synthtools.lm.loading import ModelName
-from synthtools.lm.sampling import choose
-from synthtools.lm.settings import Settings
+from synthtools.lm.generation import (
+    Answer,
+    Generator,
+    Prompt,
+    SamplingSettings,
+    ServerTraffic,
+    open_generator,
+)
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
+from synthtools.lm.token_sampler import choose
 
-GREEDY = Sampling(temperature=0, max_new_tokens=24)
+GREEDY = SamplingSettings(temperature=0, max_new_tokens=24)
 
 
-def opened(name: Path | str, sampling: Sampling = GREEDY, seed: int = 0, **more: Any) -> Generator:
+def opened(
+    name: Path | str, sampling: SamplingSettings = GREEDY, seed: int = 0, **more: Any
+) -> Generator:
     tell = more.pop("tell", lambda _: None)
-    settings = Settings(ModelName(str(name)), **{"backend": "torch", "devices": "cpu", **more})
+    settings = ModelSettings(ModelName(str(name)), **{"backend": "torch", "devices": "cpu", **more})
     return open_generator(settings, sampling, seed, tell)
 
 
@@ -65,7 +74,7 @@ def test_greedy_is_what_transformers_generates(architecture: Path, paragraphs: l
 
 def test_the_same_answers_in_any_company(llama: Path, paragraphs: list[str]) -> None:
     texts = paragraphs[:40]
-    sampling = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=30)
+    sampling = SamplingSettings(temperature=1.0, top_p=0.95, max_new_tokens=30)
     together = answers(opened(llama, sampling, cores=2), texts)
     assert answers(opened(llama, sampling, batch_tokens=200, cores=1), texts) == together
     with opened(llama, sampling) as generator:
@@ -91,7 +100,7 @@ def test_a_prompt_that_leaves_no_room(llama: Path) -> None:
 
 
 def test_an_answer_ends_where_the_context_does(llama: Path) -> None:
-    (found,) = answers(opened(llama, Sampling(0, max_new_tokens=1000)), ["the beginning"])
+    (found,) = answers(opened(llama, SamplingSettings(0, max_new_tokens=1000)), ["the beginning"])
     assert found.finish_reason in ("stop", "length")
     assert found.prompt_tokens + found.tokens <= 128
 
@@ -103,7 +112,9 @@ def test_stop_strings(llama: Path, paragraphs: list[str]) -> None:
         stop = answer.text[5:8]
         if "\ufffd" in answer.text or not stop:
             continue
-        (cut,) = answers(opened(llama, Sampling(0, max_new_tokens=24, stop=(stop,))), [text])
+        (cut,) = answers(
+            opened(llama, SamplingSettings(0, max_new_tokens=24, stop=(stop,))), [text]
+        )
         assert cut.text == answer.text[: answer.text.find(stop)]
         assert cut.finish_reason == "stop"
         assert cut.tokens <= answer.tokens
@@ -112,7 +123,7 @@ def test_stop_strings(llama: Path, paragraphs: list[str]) -> None:
 def test_conversations_without_a_template_are_plain(builtin: str) -> None:
     told: list[str] = []
     messages = ({"role": "user", "content": "Say something."},)
-    with opened(builtin, Sampling(0, max_new_tokens=8), tell=told.append) as generator:
+    with opened(builtin, SamplingSettings(0, max_new_tokens=8), tell=told.append) as generator:
         chat = list(generator.generate([Prompt(b"", None, messages)] * 2))
         text = list(generator.generate([Prompt(b"", "User: Say something.\n\nAssistant:")]))
     assert chat == [text[0]] * 2
@@ -139,7 +150,7 @@ def test_a_message_cannot_spell_its_way_out_of_its_turn(tokenizer: Any) -> None:
 
 def test_structured_output_is_refused(llama: Path) -> None:
     with pytest.raises(UsageError, match="no structured output"):
-        opened(llama, Sampling(regex="a+"))
+        opened(llama, SamplingSettings(regex="a+"))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +168,7 @@ def test_structured_output_is_refused(llama: Path) -> None:
 )
 def test_senseless_sampling_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        Sampling(**wrong)
+        SamplingSettings(**wrong)
 
 
 def test_models_that_go_on_in_another_way_are_refused(make_model: Callable[..., Path]) -> None:
@@ -218,4 +229,4 @@ def test_seeds_are_of_prompt_and_seed() -> None:
     seeds = {Prompt(b"%d" % i).seed(s) for i in range(50) for s in range(50)}
     assert len(seeds) == 2500
     assert all(0 <= seed < 1 << 53 for seed in seeds)
-    assert Traffic().requests > 0
+    assert ServerTraffic().requests > 0

@@ -16,10 +16,10 @@ import torch
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm import server_backend, server_http
-from synthtools.lm.loading import ModelName, load_weights
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName, load_weights
 from synthtools.lm.scorer import LanguageModel
-from synthtools.lm.scores import Request
-from synthtools.lm.settings import Settings
+from synthtools.lm.scores import ScoreRequest
 
 
 @pytest.fixture
@@ -101,21 +101,23 @@ def test_nothing_is_unpacked_that_was_not_asked_for() -> None:
 
 def test_deep_answers_are_no_json() -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
-        server_http.Reply(200, {}, b"[" * 100_000).json()
-    assert server_http.message_of(server_http.Reply(500, {}, b"[" * 100_000)).startswith("[[[")
+        server_http.ServerReply(200, {}, b"[" * 100_000).json()
+    assert server_http.message_of(server_http.ServerReply(500, {}, b"[" * 100_000)).startswith(
+        "[[["
+    )
 
 
 @pytest.mark.parametrize("key", ["a\nX-Evil: 1", "ä", "a\x00b"])
 def test_a_key_that_no_header_may_hold(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_http.os, "environ", {"OPENAI_API_KEY": key})
     with pytest.raises(UsageError, match="OPENAI_API_KEY"):
-        server_backend.connect(Settings(ModelName("m"), server="http://127.0.0.1:9"))
+        server_backend.connect(ModelSettings(ModelName("m"), server="http://127.0.0.1:9"))
 
 
 def test_urls_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for url in ("http://[::1", "http://x\r\ny"):
         with pytest.raises(UsageError, match="--server"):
-            server_backend.connect(Settings(ModelName("m"), server=url))
+            server_backend.connect(ModelSettings(ModelName("m"), server=url))
 
 
 # ---------------------------------------------------------------- memory
@@ -133,7 +135,7 @@ def test_batches_are_halved_and_it_is_said_once(
     told: list[str] = []
     with open_on_cpu(llama) as model:
         texts = model.tokenise(paragraphs[:40])
-        expected = model.score(texts, Request())
+        expected = model.score(texts, ScoreRequest())
         replica = model._engine.replica  # type: ignore[attr-defined]
         replica._tell = told.append
         whole = replica._hidden
@@ -144,7 +146,7 @@ def test_batches_are_halved_and_it_is_said_once(
             return whole(ids)
 
         replica._hidden = starved
-        found = model.score(texts, Request())
+        found = model.score(texts, ScoreRequest())
         for mine, theirs in zip(found, expected, strict=True):
             assert mine.logprobs.tolist() == theirs.logprobs.tolist()
         assert len(told) == 1 and "going on with smaller batches" in told[0]
@@ -154,4 +156,4 @@ def test_batches_are_halved_and_it_is_said_once(
 
         replica._hidden = never
         with pytest.raises(MemoryError):
-            model.score(texts[:1], Request())
+            model.score(texts[:1], ScoreRequest())

@@ -11,10 +11,10 @@ import torch
 
 from synthtools.lm import devices, torch_backend
 from synthtools.lm.scorer import LanguageModel, Tokenised
-from synthtools.lm.scores import Request, Scores
+from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.lm.torch_backend import padded_length
 
-REQUEST = Request(8)
+REQUEST = ScoreRequest(8)
 
 
 @pytest.fixture(scope="module")

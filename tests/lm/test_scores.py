@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from synthtools.errors import SynthError
 from synthtools.lm.scorer import LanguageModel, Tokenised
-from synthtools.lm.scores import Request, Scores, Sequence
+from synthtools.lm.scores import ScoreRequest, Scores, Sequence
 
 CONTEXT = 128
 
@@ -44,7 +44,7 @@ def test_nll_is_the_loss_of_transformers(
     reference = load(architecture)
     texts = fitting(model, paragraphs[:120:4])
     assert len(texts) > 20
-    for text, scores in zip(texts, model.score(texts, Request()), strict=True):
+    for text, scores in zip(texts, model.score(texts, ScoreRequest()), strict=True):
         tokens = text.ids if bos == "never" else np.concatenate([[0], text.ids])
         ids = torch.from_numpy(tokens.astype(np.int64))[None]
         with torch.inference_mode():
@@ -81,7 +81,7 @@ def test_candidates_are_the_most_probable_tokens(
     model = open_on_cpu(architecture)
     reference = load(architecture)
     texts = fitting(model, paragraphs[:60:4])
-    for text, scores in zip(texts, model.score(texts, Request(8)), strict=True):
+    for text, scores in zip(texts, model.score(texts, ScoreRequest(8)), strict=True):
         slow = slow_logprobs(reference, np.concatenate([[0], text.ids]))
         assert scores.candidates is not None
         assert scores.candidates.present.all()
@@ -95,8 +95,8 @@ def test_candidates_only_where_they_are_asked_for(
     tiny: LanguageModel, paragraphs: list[str], at_least: float | None, at_most: float | None
 ) -> None:
     texts = tiny.tokenise(paragraphs[:40])
-    everywhere = tiny.score(texts, Request(8))
-    some = tiny.score(texts, Request(8, at_least, at_most))
+    everywhere = tiny.score(texts, ScoreRequest(8))
+    some = tiny.score(texts, ScoreRequest(8, at_least, at_most))
     found = 0
     for whole, part in zip(everywhere, some, strict=True):
         np.testing.assert_array_equal(whole.logprobs, part.logprobs)
@@ -116,15 +116,15 @@ def test_candidates_only_where_they_are_asked_for(
 
 
 def test_no_candidates_without_a_request(tiny: LanguageModel, paragraphs: list[str]) -> None:
-    scores = tiny.score(tiny.tokenise(paragraphs[:5]), Request())
+    scores = tiny.score(tiny.tokenise(paragraphs[:5]), ScoreRequest())
     assert all(s.candidates is None for s in scores)
 
 
 def test_fewer_candidates_are_the_first_of_more(tiny: LanguageModel, paragraphs: list[str]) -> None:
     texts = tiny.tokenise(paragraphs[:40])
-    many = tiny.score(texts, Request(40))
+    many = tiny.score(texts, ScoreRequest(40))
     for k in (1, 8, 39):
-        for few, more in zip(tiny.score(texts, Request(k)), many, strict=True):
+        for few, more in zip(tiny.score(texts, ScoreRequest(k)), many, strict=True):
             assert few.candidates is not None
             assert more.candidates is not None
             np.testing.assert_array_equal(few.candidates.ids, more.candidates.ids[:, :k])
@@ -151,7 +151,7 @@ def test_of_equal_candidates_those_of_the_lowest_ids(
     texts = opened.tokenise(["a text about nothing in particular, of some forty tokens"])
     reached = 0
     for k in (1, 2, 3, 4):
-        candidates = opened.score(texts, Request(k))[0].candidates
+        candidates = opened.score(texts, ScoreRequest(k))[0].candidates
         assert candidates is not None
         for row in candidates.ids.tolist():
             twins = [token for token in row if token in (11, 200, 377)]
@@ -161,7 +161,7 @@ def test_of_equal_candidates_those_of_the_lowest_ids(
 
 
 def test_more_candidates_than_tokens(tiny: LanguageModel) -> None:
-    scores = tiny.score(tiny.tokenise(["all of them"]), Request(10_000))
+    scores = tiny.score(tiny.tokenise(["all of them"]), ScoreRequest(10_000))
     assert scores[0].candidates is not None
     assert scores[0].candidates.ids.shape[1] == 600
     np.testing.assert_allclose(np.exp(scores[0].candidates.logprobs).sum(1), 1, atol=1e-5)
@@ -173,7 +173,7 @@ def test_bfloat16_is_near_float32(
     mean = {}
     for dtype in ("float32", "bfloat16"):
         model = open_on_cpu(architecture, dtype=dtype)
-        scores = model.score(model.tokenise(paragraphs[:60]), Request())
+        scores = model.score(model.tokenise(paragraphs[:60]), ScoreRequest())
         mean[dtype] = -np.mean(np.concatenate([s.logprobs for s in scores]))
     assert mean["bfloat16"] != mean["float32"]
     assert mean["bfloat16"] == pytest.approx(mean["float32"], rel=1e-2)
@@ -221,7 +221,7 @@ def test_models_that_bend_their_logits(
     assert model._engine._replicas[0].changes_itself == (kind == "recurrent_gemma")
     reference = load(folder)
     texts = fitting(model, paragraphs[:24:4])
-    for text, scores in zip(texts, model.score(texts, Request(8)), strict=True):
+    for text, scores in zip(texts, model.score(texts, ScoreRequest(8)), strict=True):
         assert_same(scores, slow_logprobs(reference, np.concatenate([[0], text.ids])), 8)
 
 
@@ -268,7 +268,7 @@ class NotANumber:
     context = CONTEXT
     chunk_bytes = 1
 
-    def run(self, sequences: list[Sequence], request: Request) -> list[Any]:
+    def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[Any]:
         from synthtools.lm.scores import SequenceScores
 
         return [
@@ -286,7 +286,7 @@ def test_probabilities_that_are_no_numbers_are_not_taken_for_unscored(
         tiny.tokenizer, NotANumber(), stride=64, bos=True, description={"name": "narrow"}
     )
     with pytest.raises(SynthError, match=r"narrow: .* no numbers.* --dtype"):
-        model.score(model.tokenise(["some text"]), Request())
+        model.score(model.tokenise(["some text"]), ScoreRequest())
 
 
 @pytest.mark.parametrize("bos", ["always", "never"])
@@ -296,7 +296,7 @@ def test_empty_and_short_texts(
     model = open_on_cpu(llama, bos=bos)
     texts = model.tokenise(["", "a", "", "ab"])
     assert [len(t.ids) for t in texts] == [0, 1, 0, 2]
-    for request in (Request(), Request(8), Request(8, 0.99)):
+    for request in (ScoreRequest(), ScoreRequest(8), ScoreRequest(8, 0.99)):
         found = model.score(texts, request)
         assert [np.isnan(s.logprobs).tolist() for s in found] == (
             [[], [False], [], [False, False]]
@@ -308,11 +308,11 @@ def test_empty_and_short_texts(
             assert len(scores.candidates.present) == len(scores.ids)
             assert scores.candidates.ids.shape == (scores.candidates.present.sum(), 8)
             assert scores.candidates.logprobs.shape == scores.candidates.ids.shape
-        if request == Request(8):
+        if request == ScoreRequest(8):
             assert [s.candidates.present.sum() for s in found] == (  # type: ignore[union-attr]
                 [0, 1, 0, 2] if bos == "always" else [0, 0, 0, 1]
             )
-    assert model.score([], Request(8)) == []
+    assert model.score([], ScoreRequest(8)) == []
 
 
 def test_the_name_of_a_special_token_is_text(tiny: LanguageModel) -> None:
@@ -320,14 +320,14 @@ def test_the_name_of_a_special_token_is_text(tiny: LanguageModel) -> None:
     (tokens,) = tiny.tokenise([text])
     assert 0 not in tokens.ids
     assert b"".join(tiny.tokenizer.surfaces[i] for i in tokens.ids) == text.encode()
-    assert np.isfinite(tiny.score([tokens], Request())[0].logprobs).all()
+    assert np.isfinite(tiny.score([tokens], ScoreRequest())[0].logprobs).all()
 
 
 def test_a_very_long_document(tiny: LanguageModel, documents: list[str]) -> None:
     text = "".join(documents)[:300_000]
     assert len(text) == 300_000
     (tokens,) = tiny.tokenise([text])
-    (scores,) = tiny.score([tokens], Request(1, 0.5))
+    (scores,) = tiny.score([tokens], ScoreRequest(1, 0.5))
     assert len(scores.ids) > 100_000
     assert np.isfinite(scores.logprobs).all()
 
@@ -336,13 +336,13 @@ def test_every_token_is_scored_in_the_light_of_what_precedes_it_only(tiny: Langu
     (one, other) = tiny.tokenise(["the same beginning, one end", "the same beginning, another"])
     shared = int(np.argmax(one.ids[: len(other.ids)] != other.ids[: len(one.ids)]))
     assert shared > 5
-    first, second = tiny.score([one, other], Request())
+    first, second = tiny.score([one, other], ScoreRequest())
     np.testing.assert_array_equal(first.logprobs[:shared], second.logprobs[:shared])
     assert first.logprobs[shared] != second.logprobs[shared]
 
 
 def test_builtin(builtin: str, open_on_cpu: Callable[..., LanguageModel]) -> None:
-    from synthtools.lm.loading import ModelName
+    from synthtools.lm.pretrained import ModelName
 
     model = open_on_cpu(builtin)
     reference = load(Path(ModelName(builtin).location))
@@ -351,7 +351,7 @@ def test_builtin(builtin: str, open_on_cpu: Callable[..., LanguageModel]) -> Non
     )
     assert model.description["begin_of_text"]
     begin = model.tokenizer.bos_id
-    for text, scores in zip(texts, model.score(texts, Request(8)), strict=True):
+    for text, scores in zip(texts, model.score(texts, ScoreRequest(8)), strict=True):
         assert_same(scores, slow_logprobs(reference, np.concatenate([[begin], text.ids])), 8)
         # It has learnt English: far better than chance (ln 6,144 = 8.7).
         assert -scores.logprobs.mean() < 6

@@ -15,10 +15,10 @@ import pytest
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm import server_http, server_pool
-from synthtools.lm.loading import ModelName
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
 from synthtools.lm.scorer import LanguageModel, open_model
-from synthtools.lm.scores import Request, Sequence
-from synthtools.lm.settings import Settings
+from synthtools.lm.scores import ScoreRequest, Sequence
 
 Answer = tuple[int, bytes]
 
@@ -74,7 +74,7 @@ class Server:
         tokens = np.array(body["prompt"], np.int32)
         k = body["prompt_logprobs"]
         with self._lock:
-            (found,) = self.model._engine.run([Sequence(tokens, 1)], Request(600))
+            (found,) = self.model._engine.run([Sequence(tokens, 1)], ScoreRequest(600))
         assert found.candidates is not None
         surfaces = self.model.tokenizer.surfaces
         rows: list[Any] = [None]
@@ -132,7 +132,7 @@ def opened(
     url: str, candidates: int = 0, tell: Callable[[str], None] = lambda _: None, **settings: Any
 ) -> LanguageModel:
     model = ModelName(settings.pop("model", "builtin"), tokenizer=settings.pop("tokenizer", None))
-    return open_model(Settings(model, server=url, **settings), Request(candidates), tell)
+    return open_model(ModelSettings(model, server=url, **settings), ScoreRequest(candidates), tell)
 
 
 def refused(action: Callable[[], Any]) -> str:
@@ -144,14 +144,21 @@ def refused(action: Callable[[], Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    "request_", [Request(), Request(8), Request(1), Request(8, 0.05), Request(3, 0.05, 1e-6)]
+    "request_",
+    [
+        ScoreRequest(),
+        ScoreRequest(8),
+        ScoreRequest(1),
+        ScoreRequest(8, 0.05),
+        ScoreRequest(3, 0.05, 1e-6),
+    ],
 )
 def test_the_same_scores_as_torch(
     server: Server,
     llama: Path,
     open_on_cpu: Callable[..., LanguageModel],
     paragraphs: list[str],
-    request_: Request,
+    request_: ScoreRequest,
 ) -> None:
     with opened(server.url, stride=50) as model:
         # One token less than the server's length: it generates one.
@@ -221,7 +228,7 @@ def test_a_server_that_goes_down_on_the_way(server: Server) -> None:
     told: list[str] = []
     with opened(server.url, patience=0.1, tell=told.append) as model:
         server.stop()
-        line = refused(lambda: model.score(model.tokenise(["some text"]), Request()))
+        line = refused(lambda: model.score(model.tokenise(["some text"]), ScoreRequest()))
     assert line.startswith(f"{server.url}: no server answers (")
     assert line.endswith("; given up after 0 s")
     assert len(told) == 1 and "waiting for it" in told[0]
@@ -239,16 +246,16 @@ def test_a_busy_server_is_asked_again(server: Server, tiny: LanguageModel, code:
     server.instead = busy
     with opened(server.url) as model:
         tokens = model.tokenise(["some text", "another"])
-        found = model.score(tokens, Request())
+        found = model.score(tokens, ScoreRequest())
     assert not failures
-    for left, right in zip(found, tiny.score(tokens, Request()), strict=True):
+    for left, right in zip(found, tiny.score(tokens, ScoreRequest()), strict=True):
         np.testing.assert_array_equal(left.logprobs, right.logprobs)
 
 
 def test_a_server_that_stays_busy(server: Server) -> None:
     with opened(server.url, patience=0.1) as model:
         server.instead = lambda path, body: (503, b'{"error": {"message": "over\\nloaded"}}')
-        line = refused(lambda: model.score(model.tokenise(["some text"]), Request()))
+        line = refused(lambda: model.score(model.tokenise(["some text"]), ScoreRequest()))
     assert line == f"{server.url}: HTTP 503: over loaded; given up after 0 s"
 
 
@@ -263,10 +270,10 @@ def test_a_wait_that_the_server_asks_for(server: Server, tiny: LanguageModel) ->
     with opened(server.url) as model:
         tokens = model.tokenise(["some text"])
         server.instead = busy_once
-        model.score(tokens, Request())
+        model.score(tokens, ScoreRequest())
         assert times[1] - times[0] >= 0.4
         server.instead = lambda path, body: (429, b"{}", {"Retry-After": "301"})
-        line = refused(lambda: model.score(tokens, Request()))
+        line = refused(lambda: model.score(tokens, ScoreRequest()))
     assert line.endswith("HTTP 429: {}; asks to wait 301 s, where --patience leaves 300 s")
 
 
@@ -298,7 +305,7 @@ def test_a_wait_that_the_server_asks_for(server: Server, tiny: LanguageModel) ->
 def test_answers_that_are_no_scores(server: Server, answer: Answer, reason: str) -> None:
     with opened(server.url) as model:
         server.instead = lambda path, body: answer
-        line = refused(lambda: model.score(model.tokenise(["some text"]), Request()))
+        line = refused(lambda: model.score(model.tokenise(["some text"]), ScoreRequest()))
     assert line.startswith(f"{server.url}: ")
     assert reason in line
 
@@ -386,7 +393,7 @@ def test_numbers_that_cannot_be_are_refused_at_connect(
 def test_numbers_that_cannot_be_are_refused_later(server: Server) -> None:
     with opened(server.url, candidates=8) as model:
         server.change = all_equal(0.0)
-        line = refused(lambda: model.score(model.tokenise(["some text"]), Request(8)))
+        line = refused(lambda: model.score(model.tokenise(["some text"]), ScoreRequest(8)))
     assert "that add to" in line
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm import server_generation, server_pool
-from synthtools.lm.generation import Answer, Prompt, Sampling, Traffic, open_generator
-from synthtools.lm.loading import ModelName
-from synthtools.lm.settings import Settings
+from synthtools.lm.generation import Answer, Prompt, SamplingSettings, ServerTraffic, open_generator
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
 
 Fault = Callable[[str, dict[str, Any]], Any]
-SAMPLING = Sampling(max_new_tokens=16)
+SAMPLING = SamplingSettings(max_new_tokens=16)
 
 
 class Server:
@@ -99,17 +99,19 @@ def expected(asked: list[Prompt]) -> list[Answer]:
 def ask(
     urls: list[str],
     asked: list[Prompt],
-    sampling: Sampling = SAMPLING,
+    sampling: SamplingSettings = SAMPLING,
     told: list[str] | None = None,
     model: str = "builtin",
     context: int | None = None,
     answers_as: str | None = None,
     **traffic: Any,
 ) -> list[Answer]:
-    settings = Settings(ModelName(model), server=urls[0], context=context, answers_as=answers_as)
+    settings = ModelSettings(
+        ModelName(model), server=urls[0], context=context, answers_as=answers_as
+    )
     tell = (told if told is not None else []).append
     with open_generator(
-        settings, sampling, 7, tell, servers=urls[1:], traffic=Traffic(**traffic)
+        settings, sampling, 7, tell, servers=urls[1:], traffic=ServerTraffic(**traffic)
     ) as generator:
         return list(generator.generate(asked))
 
@@ -145,7 +147,7 @@ def test_answers_come_in_order_with_the_seeds_of_their_prompts(server: Server) -
 
 def test_a_server_that_is_no_vllm_is_asked_in_the_common_tongue(serve: Callable[..., Any]) -> None:
     server = Server(serve, owned_by="openai")
-    sampling = Sampling(0.5, stop=("\n",), schema='{"type": "object"}')
+    sampling = SamplingSettings(0.5, stop=("\n",), schema='{"type": "object"}')
     ask([server.url], [Prompt(b"", None, ({"role": "user", "content": "a"},))], sampling)
     (body,) = server.bodies
     assert set(body) == {
@@ -153,7 +155,7 @@ def test_a_server_that_is_no_vllm_is_asked_in_the_common_tongue(serve: Callable[
         "response_format",
     }
     with pytest.raises(SynthError, match="only vLLM's servers keep to a regular expression"):
-        ask([server.url], prompts(1), Sampling(regex="a"))
+        ask([server.url], prompts(1), SamplingSettings(regex="a"))
 
 
 @pytest.mark.parametrize(
@@ -365,8 +367,8 @@ def test_prompts_are_not_read_far_ahead(server: Server) -> None:
             read += 1
             yield prompt
 
-    settings = Settings(server=server.url)
-    with open_generator(settings, SAMPLING, 7, traffic=Traffic(requests=2)) as generator:
+    settings = ModelSettings(server=server.url)
+    with open_generator(settings, SAMPLING, 7, traffic=ServerTraffic(requests=2)) as generator:
         found = generator.generate(many())
         assert next(found) == expected(prompts(1))[0]
         assert read <= 2 * server_generation._AHEAD + 1
@@ -411,7 +413,7 @@ def test_where_the_context_ends(serve: Callable[..., Any]) -> None:
 
     server.fault = strict
     asked = [Prompt(b"a", "a b"), Prompt(b"b", "a b c d e f"), Prompt(b"c", "w " * 25)]
-    found = ask([server.url], asked, Sampling(max_new_tokens=18), requests=1)
+    found = ask([server.url], asked, SamplingSettings(max_new_tokens=18), requests=1)
     assert found[:2] == expected(asked[:2])
     assert found[2].error == "the prompt has 25 tokens; the model takes 20, the answer included"
     assert sorted(body["max_tokens"] for body in server.bodies) == [14, 18]

@@ -14,9 +14,9 @@ from transformers import PreTrainedTokenizerFast
 
 import running
 from synthtools.errors import SynthError
-from synthtools.lm.loading import load_tokenizer
+from synthtools.lm.pretrained import load_tokenizer
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.lm.tokenizer_faults import PanicError, TokenizerError, encoded
-from synthtools.lm.tokens import TextTokenizer
 from synthtools.training.conversations import Answered, answer_encoder
 from synthtools.training.corpus import Refused
 

@@ -23,10 +23,10 @@ import pytest
 from synthtools.curate.edited_records import edited_by_model
 from synthtools.curate.token_edit import Rules
 from synthtools.errors import SynthError
-from synthtools.lm.loading import ModelName
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
 from synthtools.lm.scorer import LanguageModel, Tokenised, open_model
-from synthtools.lm.scores import Request, Scores
-from synthtools.lm.settings import Settings
+from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.records.identity import Keys
 from synthtools.records.inputs import find_shards
 from synthtools.records.reading import read
@@ -43,7 +43,7 @@ LAYOUT: dict[str, Any] = {"context": CONTEXT, "stride": STRIDE}
 
 
 def opened(name: Path, **settings: Any) -> LanguageModel:
-    return open_model(Settings(ModelName(str(name)), **LAYOUT, **settings), Request(K))
+    return open_model(ModelSettings(ModelName(str(name)), **LAYOUT, **settings), ScoreRequest(K))
 
 
 @pytest.fixture(scope="module")
@@ -131,16 +131,23 @@ def compare(left: Scores, right: Scores, tolerance: float) -> int:
 
 
 @pytest.mark.parametrize(
-    "request_", [Request(), Request(K), Request(1), Request(3), Request(K, 0.01, 1e-7)]
+    "request_",
+    [
+        ScoreRequest(),
+        ScoreRequest(K),
+        ScoreRequest(1),
+        ScoreRequest(3),
+        ScoreRequest(K, 0.01, 1e-7),
+    ],
 )
 def test_the_same_as_torch_token_by_token(
-    model: LanguageModel, torch_model: LanguageModel, texts: list[str], request_: Request
+    model: LanguageModel, torch_model: LanguageModel, texts: list[str], request_: ScoreRequest
 ) -> None:
     tokens = model.tokenise(texts)
     found = model.score(tokens, request_)
     expected = torch_model.score(tokens, request_)
     compared = sum(compare(a, b, 1e-3) for a, b in zip(found, expected, strict=True))
-    if request_ == Request(K):
+    if request_ == ScoreRequest(K):
         assert compared > 300
     worst = max(
         (
@@ -155,7 +162,9 @@ def test_prompts(model: LanguageModel, torch_model: LanguageModel, paragraphs: l
     tokens = model.tokenise(paragraphs[:3], [paragraphs[5], " ".join(paragraphs[6:12]), ""])
     assert len(tokens[1].prompt) > CONTEXT
     for left, right in zip(
-        model.score(tokens, Request(K)), torch_model.score(tokens, Request(K)), strict=True
+        model.score(tokens, ScoreRequest(K)),
+        torch_model.score(tokens, ScoreRequest(K)),
+        strict=True,
     ):
         compare(left, right, 1e-3)
 
@@ -166,7 +175,9 @@ def test_a_window_may_fill_the_whole_context(
     (text,) = model.tokenise([documents[0]])
     tokens = [Tokenised(text.ids[:n], text.prompt) for n in (CONTEXT - 2, CONTEXT - 1, CONTEXT)]
     for left, right in zip(
-        model.score(tokens, Request(1)), torch_model.score(tokens, Request(1)), strict=True
+        model.score(tokens, ScoreRequest(1)),
+        torch_model.score(tokens, ScoreRequest(1)),
+        strict=True,
     ):
         compare(left, right, 1e-3)
 
@@ -200,7 +211,7 @@ def test_edits_give_the_same_bytes(
 
 def test_the_same_twice(model: LanguageModel, texts: list[str]) -> None:
     tokens = model.tokenise(texts)
-    once, again = model.score(tokens, Request(K)), model.score(tokens, Request(K))
+    once, again = model.score(tokens, ScoreRequest(K)), model.score(tokens, ScoreRequest(K))
     for left, right in zip(once, again, strict=True):
         compare(left, right, 1e-5)
 
@@ -209,8 +220,8 @@ def test_bfloat16(llama: Path, open_on_cpu: Open, texts: list[str]) -> None:
     reference = open_on_cpu(llama, dtype="bfloat16", **LAYOUT)
     with opened(llama, backend="vllm", dtype="bfloat16", devices="cpu") as model:
         tokens = model.tokenise(texts)
-        found = np.concatenate([s.logprobs for s in model.score(tokens, Request())])
-    expected = np.concatenate([s.logprobs for s in reference.score(tokens, Request())])
+        found = np.concatenate([s.logprobs for s in model.score(tokens, ScoreRequest())])
+    expected = np.concatenate([s.logprobs for s in reference.score(tokens, ScoreRequest())])
     assert found.mean() == pytest.approx(expected.mean(), rel=1e-3)
 
 
@@ -231,7 +242,7 @@ def test_stdout_carries_records_and_stderr_nothing(
     assert done.stderr == b""
     assert done.returncode == 0
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    expected = torch_model.score(torch_model.tokenise(texts), Request())
+    expected = torch_model.score(torch_model.tokenise(texts), ScoreRequest())
     assert [line["text"] for line in lines] == texts
     for line, scores in zip(lines, expected, strict=True):
         assert line["nll"] == pytest.approx(-scores.logprobs.mean(dtype=float), abs=1e-4)

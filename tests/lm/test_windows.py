@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.scorer import LanguageModel, Tokenised
-from synthtools.lm.scores import Request
+from synthtools.lm.scores import ScoreRequest
 from synthtools.lm.windows import windows
 
 
@@ -85,7 +85,7 @@ def slowly(
 
 def check(model: LanguageModel, reference: Any, text: Tokenised, context: int, stride: int) -> None:
     bos = model.description["begin_of_text"]
-    (scores,) = model.score([text], Request(3))
+    (scores,) = model.score([text], ScoreRequest(3))
     slow, before = slowly(reference, text, bos, context, stride)
     observed = slow[np.arange(len(text.ids)), text.ids]
     np.testing.assert_allclose(scores.logprobs, observed, rtol=0, atol=2e-4)
@@ -138,7 +138,7 @@ def test_a_text_has_the_same_tokens_after_every_prompt(tiny: LanguageModel) -> N
     texts = tiny.tokenise(["ing the answer", "ing the answer"], ["compar", ""])
     np.testing.assert_array_equal(texts[0].ids, texts[1].ids)
     assert [len(t.prompt) > 0 for t in texts] == [True, False]
-    found = tiny.score(texts, Request())
+    found = tiny.score(texts, ScoreRequest())
     assert len(found[0].logprobs) == len(found[1].logprobs)
     assert (found[0].logprobs != found[1].logprobs).all()
 
@@ -149,7 +149,7 @@ def test_windows_equal_the_full_context_where_it_fits(
     model = open_on_cpu(llama, context=64, stride=16)
     texts = model.tokenise(["a text of some tokens", "another one, not long"])
     for one, other in zip(
-        model.score(texts, Request(8)), tiny.score(texts, Request(8)), strict=True
+        model.score(texts, ScoreRequest(8)), tiny.score(texts, ScoreRequest(8)), strict=True
     ):
         np.testing.assert_array_equal(one.logprobs, other.logprobs)
 

@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 import running
-from synthtools.lm.scores import Request
+from synthtools.lm.scores import ScoreRequest
 from synthtools.measure import coverage
 from synthtools.measure.perplexity import document_score
 from synthtools.measure.two_models import Sampling, log_ratio
@@ -279,7 +279,7 @@ def test_texts_are_scored_and_two_models_are_compared(
     nats, tokens, records = [], [], []
     for model in models:
         scorer = open_on_cpu(model)
-        scores = scorer.score(scorer.tokenise(paragraphs[:30]), Request())
+        scores = scorer.score(scorer.tokenise(paragraphs[:30]), ScoreRequest())
         documents = [document_score(s.logprobs, len(t)) for s, t in zip(scores, paragraphs)]
         nats.append(np.array([d.nll * d.n_tokens for d in documents]))
         tokens.append(np.array([d.n_tokens for d in documents]))

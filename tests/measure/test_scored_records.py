@@ -15,7 +15,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from synthtools.lm.scorer import LanguageModel
-from synthtools.lm.scores import Request
+from synthtools.lm.scores import ScoreRequest
 from synthtools.measure.perplexity import document_score
 from synthtools.measure.scored_records import scored, with_fields
 from synthtools.records.batch import Batch
@@ -54,14 +54,14 @@ def test_each_record_as_if_it_were_alone(
     prompts: bool,
 ) -> None:
     field = "question" if prompts else None
-    items = list(scored(batches(source, batch_bytes), tiny, Request(4), "text", field))
+    items = list(scored(batches(source, batch_bytes), tiny, ScoreRequest(4), "text", field))
     found = [s for item in items for s in item.scores]
     documents = [d for item in items for d in item.documents]
     assert len(found) == len(records)
     for record, scores, document in zip(records, found, documents, strict=True):
         text = record["text"]
         tokens = tiny.tokenise([text], [record["question"]] if prompts else None)
-        (alone,) = tiny.score(tokens, Request(4))
+        (alone,) = tiny.score(tokens, ScoreRequest(4))
         np.testing.assert_array_equal(scores.logprobs, alone.logprobs)
         assert alone.candidates is not None
         assert scores.candidates is not None
@@ -71,7 +71,7 @@ def test_each_record_as_if_it_were_alone(
 
 def test_fields(tiny: LanguageModel, records: list[dict[str, Any]], source: Path) -> None:
     def lines(tokens: bool, candidates: bool) -> list[dict[str, Any]]:
-        request = Request(4 if candidates else 0)
+        request = ScoreRequest(4 if candidates else 0)
         items = scored(batches(source), tiny, request, "text")
         return [
             orjson.loads(line)
@@ -89,7 +89,7 @@ def test_fields(tiny: LanguageModel, records: list[dict[str, Any]], source: Path
             k: v for k, v in record.items() if k != "nll"
         }
         (tokens,) = tiny.tokenise([record["text"]])
-        (scores,) = tiny.score([tokens], Request(4))
+        (scores,) = tiny.score([tokens], ScoreRequest(4))
         document = document_score(scores.logprobs, len(record["text"].encode()))
         assert (line["ppl"], line["nll"], line["n_tokens"], line["bits_per_byte"]) == document
         assert {k: more[k] for k in line} == line
@@ -116,7 +116,7 @@ def test_unscored_tokens_are_null(
 ) -> None:
     model = open_on_cpu(llama, bos="never")
     hub = Tokenizer.from_file(str(llama / "tokenizer.json"))
-    items = scored(batches(source), model, Request(4), "text")
+    items = scored(batches(source), model, ScoreRequest(4), "text")
     found = [with_fields(item, True, True) for item in items]
     for row in (orjson.loads(line) for batch in found for line in batch.json_lines()):
         # All but the first have a probability, and candidates.

@@ -65,10 +65,10 @@ def report_of(files):
 
 @pytest.fixture
 def small_waves(monkeypatch):
-    from synthtools.lm import cluster
+    from synthtools.lm import ray_backend
 
-    monkeypatch.setattr(cluster, "_BYTES_A_TOKEN", 1 << 11)
-    monkeypatch.setattr(cluster, "_PROMPTS", 4)
+    monkeypatch.setattr(ray_backend, "_BYTES_A_TOKEN", 1 << 11)
+    monkeypatch.setattr(ray_backend, "_PROMPTS", 4)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthtools.lm.chat import TEMPLATE
-from synthtools.lm.loading import load_tokenizer
+from synthtools.lm.pretrained import load_tokenizer
 from synthtools.training.conversations import conversation_encoder, why_no_conversation
 
 # As many models write: header, text, end mark; nothing tells answers apart but the prompt for one.

@@ -224,7 +224,7 @@ def test_wrong_wishes_are_one_line(base, answers, data, synth, tmp_path, argumen
 
 
 def test_a_tokenizer_of_another_size_is_refused(base, answers, data, synth, tmp_path):
-    from synthtools.lm.loading import load_tokenizer
+    from synthtools.lm.pretrained import load_tokenizer
 
     other = tmp_path / "other"
     shutil.copytree(base, other, ignore=shutil.ignore_patterns("training"))

@@ -12,7 +12,7 @@ from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
-    from synthtools.lm.settings import Settings
+    from synthtools.lm.model_settings import ModelSettings
 
 
 Bos = Literal["auto", "always", "never"]
@@ -102,7 +102,7 @@ class LoadedModel(Group):
         ),
     ] = None
 
-    def settings(self, name: str | None = None) -> Settings:
+    def settings(self, name: str | None = None) -> ModelSettings:
         """The options as ``lm`` takes them.
 
         Args:
@@ -111,10 +111,10 @@ class LoadedModel(Group):
         Raises:
             UsageError: the options do not go together.
         """
-        from synthtools.lm.loading import ModelName
-        from synthtools.lm.settings import Settings
+        from synthtools.lm.model_settings import ModelSettings
+        from synthtools.lm.pretrained import ModelName
 
-        return Settings(
+        return ModelSettings(
             ModelName(name or self.model, self.revision, self.tokenizer),
             dtype=self.dtype,
             context=self.context,
@@ -141,7 +141,7 @@ class LocalModel(LoadedModel):
         ),
     ] = None
 
-    def settings(self, name: str | None = None) -> Settings:
+    def settings(self, name: str | None = None) -> ModelSettings:
         settings = replace(super().settings(name), stride=self.stride)
         settings.refuse_long_stride()
         return settings
@@ -214,7 +214,7 @@ class Engine(LoadedModel):
         ),
     ] = None
 
-    def settings(self, name: str | None = None) -> Settings:
+    def settings(self, name: str | None = None) -> ModelSettings:
         if self.server and self.backend not in ("auto", "server"):
             raise UsageError(f"--server does not go with --backend {self.backend}")
         if self.backend == "server" and not self.server:
@@ -255,5 +255,5 @@ class Models(Model):
         """The models asked for."""
         return self.model or ["builtin"]
 
-    def settings(self, name: str | None = None) -> Settings:
+    def settings(self, name: str | None = None) -> ModelSettings:
         return super().settings(name or self.names()[0])

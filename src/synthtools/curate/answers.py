@@ -12,7 +12,7 @@ import numpy as np
 
 from synthtools.curate.prompts import Asked, Said
 from synthtools.errors import RecordError
-from synthtools.lm.generation import Answer, Generator, Prompt, Sampling
+from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings
 from synthtools.records.batch import Batch, Column
 from synthtools.records.journal import Journal
 from synthtools.records.rejects import Rejects
@@ -96,7 +96,7 @@ class Naming:
     model: str
     name: str
     revision: str | None
-    sampling: Sampling
+    sampling: SamplingSettings
     seed: int
     samples: int = 1
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from synthtools.curate.prompts import Asking, Unfit
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.lm.tokenizer_faults import TokenizerError
-from synthtools.lm.tokens import TextTokenizer
 from synthtools.records.batch import Batch, Column
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from synthtools.curate.token_edit import Edited, Rules, edit
-from synthtools.lm.ahead import overlapped
+from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import Scores
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.records.batch import Batch, Column
 from synthtools.records.transform import gathered, placed
 

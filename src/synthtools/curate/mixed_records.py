@@ -11,7 +11,7 @@ import numpy as np
 from synthtools.curate.mixture_parts import MixturePart, interleaved, shuffled
 from synthtools.curate.source_survey import SourceSurvey, of_one_form
 from synthtools.errors import SynthError
-from synthtools.lm.ahead import ahead
+from synthtools.lm.prefetch import prefetched
 from synthtools.records.batch import Batch
 from synthtools.records.merging import as_lines, merged
 from synthtools.records.spool import Spool
@@ -46,7 +46,7 @@ def mixed(
     for survey, part in zip(surveys, parts, strict=True):
         stream = survey.taken(part)
         stream = stream if same else map(as_lines, stream)
-        streams.append(ahead(stream, 2) if read_ahead else stream)
+        streams.append(prefetched(stream, 2) if read_ahead else stream)
     if seed is None:
         return interleave(parts, streams)
     size = sum(

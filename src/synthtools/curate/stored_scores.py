@@ -14,7 +14,7 @@ import numpy as np
 from synthtools.curate.token_edit import Rules
 from synthtools.errors import SynthError
 from synthtools.lm.scores import Candidates, Scores
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.records.batch import MISSING, Batch
 
 _FIELDS = ("token_ids", "token_logprobs", "candidates")

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from synthtools.draws import uniforms
-from synthtools.lm.scores import Candidates, Request, Scores
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.scores import Candidates, ScoreRequest, Scores
+from synthtools.lm.text_tokenizer import TextTokenizer
 
 # Candidates that top-p looks through where top_k is not given [ours]: the same for every backend.
 TOP_P_POOL = 64
@@ -91,12 +91,12 @@ class Rules:
     def resamples(self) -> bool:
         return self.threshold is not None or self.below is not None
 
-    def request(self) -> Request:
+    def request(self) -> ScoreRequest:
         """What the model has to give."""
         if not self.resamples:
-            return Request()
+            return ScoreRequest()
         # With the observed token left out, one more candidate keeps k to draw from.
-        return Request(self.pool, self.threshold, self.below)
+        return ScoreRequest(self.pool, self.threshold, self.below)
 
     @property
     def pool(self) -> int:

@@ -14,7 +14,7 @@ from synthtools.errors import RecordError
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, tokenizer_failure
 from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.lm.scorer import LanguageModel
-from synthtools.lm.scores import Request
+from synthtools.lm.scores import ScoreRequest
 from synthtools.measure.perplexity import Summary
 from synthtools.measure.scored_records import scored
 from synthtools.records.batch import MISSING, Batch
@@ -52,7 +52,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     for domain, path in evaluator.options.valid:
         summary = Summary()
         batches = (_sound(b, model, evaluator.rejects) for b in evaluator.batches(path))
-        for item in scored(batches, model, Request(), _TEXT):
+        for item in scored(batches, model, ScoreRequest(), _TEXT):
             summary.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])
             ids = item.batch.column(ID_FIELD)
             evaluator.samples(

@@ -19,9 +19,9 @@ from synthtools.records.rejects import Rejects
 
 if TYPE_CHECKING:
     from synthtools.evaluate.judge import Judge
-    from synthtools.lm.generation import Generator, Sampling
+    from synthtools.lm.generation import Generator, SamplingSettings
+    from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.scorer import LanguageModel
-    from synthtools.lm.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,15 @@ class Evaluator(Closing):
     """
 
     options: EvaluationOptions = field(default_factory=EvaluationOptions)
-    model_settings: Settings | None = None
-    judge_settings: Settings | None = None
+    model_settings: ModelSettings | None = None
+    judge_settings: ModelSettings | None = None
     keep: Callable[[list[dict[str, Any]]], None] = lambda _: None
     rejects: Rejects = field(default_factory=Rejects)
     tell: Callable[[str], None] = lambda _: None
     failures: list[str] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
     _open: dict[Any, LanguageModel] = field(default_factory=dict)
-    _generators: dict[Settings, Generator] = field(default_factory=dict)
+    _generators: dict[ModelSettings, Generator] = field(default_factory=dict)
 
     def close(self) -> None:
         self._stack.close()
@@ -118,7 +118,7 @@ class Evaluator(Closing):
         """The judge; the same object where it is the model under evaluation."""
         return self._opened(_named(self.judge_settings, "judge"))
 
-    def generator(self, sampling: Sampling, judge: bool = False) -> Generator:
+    def generator(self, sampling: SamplingSettings, judge: bool = False) -> Generator:
         """The model under evaluation (or the judge) as one that writes; it is opened once, and writes
         as the last call says."""
         settings = (
@@ -135,11 +135,11 @@ class Evaluator(Closing):
 
     def answer_generator(self) -> Generator:
         """The model under evaluation, to answer as the options say."""
-        from synthtools.lm.generation import Sampling
+        from synthtools.lm.generation import SamplingSettings
 
         options = self.options
         return self.generator(
-            Sampling(options.temperature, options.top_p, None, options.max_new_tokens)
+            SamplingSettings(options.temperature, options.top_p, None, options.max_new_tokens)
         )
 
     def answer_judge(self) -> Judge:
@@ -149,10 +149,12 @@ class Evaluator(Closing):
             UsageError: none is named.
         """
         from synthtools.evaluate.judge import Judge
-        from synthtools.lm.generation import Sampling
+        from synthtools.lm.generation import SamplingSettings
 
         options = self.options
-        generator = self.generator(Sampling(0.0, 1.0, None, options.judge_tokens), judge=True)
+        generator = self.generator(
+            SamplingSettings(0.0, 1.0, None, options.judge_tokens), judge=True
+        )
         return Judge(generator, options.seed, options.judge_retries, self.failure)
 
     def failure(self, reason: str) -> None:
@@ -165,13 +167,13 @@ class Evaluator(Closing):
         """What the report says of the models that were opened."""
         return [model.description for model in (*self._open.values(), *self._generators.values())]
 
-    def _opened(self, settings: Settings) -> LanguageModel:
+    def _opened(self, settings: ModelSettings) -> LanguageModel:
         if settings not in self._open:
             from synthtools.evaluate.likelihood import CANDIDATES
             from synthtools.lm.scorer import open_model
-            from synthtools.lm.scores import Request
+            from synthtools.lm.scores import ScoreRequest
 
-            found = open_model(settings, Request(CANDIDATES), self.tell)
+            found = open_model(settings, ScoreRequest(CANDIDATES), self.tell)
             self._open[settings] = self._stack.enter_context(found)
         return self._open[settings]
 
@@ -230,7 +232,7 @@ def tokenizer_failure(model: LanguageModel, texts: Sequence[str]) -> str | None:
     return None
 
 
-def _named(settings: Settings | None, role: str) -> Settings:
+def _named(settings: ModelSettings | None, role: str) -> ModelSettings:
     if settings is None:
         raise UsageError(f"name the {role}")
     return settings

@@ -14,7 +14,7 @@ from synthtools.evaluate import choices, sandbox, tasks
 from synthtools.evaluate.calibration import draw_of
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.paired_comparison import doc_hash
-from synthtools.lm.generation import ERROR, Answer, Prompt, Sampling
+from synthtools.lm.generation import ERROR, Answer, Prompt, SamplingSettings
 from synthtools.machine import cores
 from synthtools.measure.bootstrap import intervals
 
@@ -50,7 +50,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     records = list(evaluator.records(path, lambda r: tasks.wrong(task, r)))
     if not records:
         raise SynthError(f"{path}: holds no item of suite {name}")
-    sampling = Sampling(0, 1.0, None, task.max_new_tokens, task.stop)
+    sampling = SamplingSettings(0, 1.0, None, task.max_new_tokens, task.stop)
     prompts = (
         Prompt(str(record["id"]).encode(), shots.before(record) + tasks.filled(task, record))
         for record in records

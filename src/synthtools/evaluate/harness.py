@@ -20,8 +20,8 @@ from synthtools.evaluate import calibration
 from synthtools.evaluate.choices import PER_ITEM, answers_of, sample_rows
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.likelihood import Likelihoods, fitting, tokenised, total
-from synthtools.lm.generation import Prompt, Sampling
-from synthtools.lm.scores import Request
+from synthtools.lm.generation import Prompt, SamplingSettings
+from synthtools.lm.scores import ScoreRequest
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -164,10 +164,10 @@ def _calm() -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _sampling(options: dict[str, Any]) -> Sampling:
+def _sampling(options: dict[str, Any]) -> SamplingSettings:
     """How the harness wants answers to be written."""
     until = options.get("until") or []
-    return Sampling(
+    return SamplingSettings(
         float(options.get("temperature") or 0.0) if options.get("do_sample") else 0.0,
         float(options.get("top_p") or 1.0),
         None,
@@ -186,7 +186,7 @@ def harness_model(evaluator: Evaluator) -> LM:
         def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
             model = evaluator.model()
             texts = tokenised(model, [request.args for request in requests])
-            scores = model.score([fitting(text, model.capacity) for text in texts], Request(1))
+            scores = model.score([fitting(text, model.capacity) for text in texts], ScoreRequest(1))
             return [
                 (total(s), bool((s.candidates.ids[:, 0] == s.ids[s.candidates.present]).all()))
                 for s in scores
@@ -196,12 +196,12 @@ def harness_model(evaluator: Evaluator) -> LM:
         def loglikelihood_rolling(self, requests: list[Any], **_: Any) -> list[float]:
             model = evaluator.model()
             texts = model.tokenise([request.args[0] for request in requests])
-            return [total(score) for score in model.score(texts, Request())]
+            return [total(score) for score in model.score(texts, ScoreRequest())]
 
         def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
             found: list[str] = [""] * len(requests)
             failures: list[str] = []
-            ways: dict[Sampling, list[int]] = {}
+            ways: dict[SamplingSettings, list[int]] = {}
             for place, request in enumerate(requests):
                 ways.setdefault(_sampling(request.args[1]), []).append(place)
             for sampling, places in ways.items():

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synthtools.lm.ahead import overlapped
+from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import NO_PROMPT, LanguageModel, Tokenised
-from synthtools.lm.scores import Request, Scores
+from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.records.transform import gathered
 
 # So many of the most probable tokens a server of vLLM gives by default.
@@ -116,7 +116,9 @@ def _scored(model: LanguageModel, cuts: list[_Cut]) -> Iterator[Likelihoods]:
         (single if _one_token_each(cut.texts) else plain).append(index)
     found: dict[int, list[float]] = {}
     missing: list[tuple[int, int]] = []
-    tops = model.score([cuts[i].texts[0] for i in single], Request(CANDIDATES)) if single else []
+    tops = (
+        model.score([cuts[i].texts[0] for i in single], ScoreRequest(CANDIDATES)) if single else []
+    )
     for index, top in zip(single, tops, strict=True):
         known = {int(top.ids[0]): float(top.logprobs[0])}
         if top.candidates is not None and len(top.candidates.ids):
@@ -130,7 +132,7 @@ def _scored(model: LanguageModel, cuts: list[_Cut]) -> Iterator[Likelihoods]:
     rest += missing
     for index in plain:
         found[index] = [np.nan] * len(cuts[index].texts)
-    scores = model.score([cuts[i].texts[k] for i, k in rest], Request()) if rest else []
+    scores = model.score([cuts[i].texts[k] for i, k in rest], ScoreRequest()) if rest else []
     for (index, place), score in zip(rest, scores, strict=True):
         found[index][place] = total(score)
     for index, cut in enumerate(cuts):

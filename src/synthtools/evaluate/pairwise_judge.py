@@ -11,8 +11,8 @@ import numpy as np
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate.evaluator import Evaluator, tokenizer_failure
 from synthtools.evaluate.likelihood import next_tokens
+from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.scorer import LanguageModel
-from synthtools.lm.settings import Settings
 
 # Ours; a change of a word makes other numbers, so it has a version.
 PROMPT_VERSION = "pair-1"
@@ -120,11 +120,11 @@ def judged(evaluator: Evaluator) -> tuple[str, list[dict[str, Any]], dict[str, A
 
 
 def _conversations(
-    judge: LanguageModel, settings: Settings
+    judge: LanguageModel, settings: ModelSettings
 ) -> Callable[[list[str]], list[np.ndarray]] | None:
     """Prompts as a user's turn of the judge's chat template; None where it has none."""
     from synthtools.lm.chat import ChatTokenizer
-    from synthtools.lm.loading import load_tokenizer
+    from synthtools.lm.pretrained import load_tokenizer
 
     named = settings.model
     if settings.server and not named.tokenizer:

@@ -1,6 +1,6 @@
 """A language model that answers prompts, whatever the backend.
 
-    with open_generator(settings, Sampling(temperature=0), seed=0) as generator:
+    with open_generator(settings, SamplingSettings(temperature=0), seed=0) as generator:
         for answer in generator.generate(prompts):
             ...
 
@@ -19,16 +19,16 @@ from typing import Any, NamedTuple
 
 from synthtools.closing import Closing
 from synthtools.errors import UsageError
-from synthtools.lm.loading import describe, load_configuration, load_tokenizer
+from synthtools.lm.model_settings import ModelSettings, choose_backend
+from synthtools.lm.pretrained import describe, load_configuration, load_tokenizer
 from synthtools.lm.scorer import context_of_model, refuse_other_vocabulary
-from synthtools.lm.settings import Settings, choose_backend
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.text_tokenizer import TextTokenizer
 
 STOP, LENGTH, ERROR = "stop", "length", "error"
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingSettings:
     """How answers are drawn. The defaults are those of Baskets (arXiv 2511.01490).
 
     Attributes:
@@ -122,7 +122,7 @@ def too_long(prompt_tokens: int, context: int) -> Answer:
 
 
 @dataclass(frozen=True)
-class Traffic:
+class ServerTraffic:
     """How servers are asked.
 
     Attributes:
@@ -157,7 +157,7 @@ class Generator(Closing, ABC):
         return self.description["name"]
 
     @abstractmethod
-    def sample_as(self, sampling: Sampling) -> None:
+    def sample_as(self, sampling: SamplingSettings) -> None:
         """Draws answers to later calls like this."""
 
     @abstractmethod
@@ -182,13 +182,13 @@ class Generator(Closing, ABC):
 
 
 def open_generator(
-    settings: Settings,
-    sampling: Sampling,
+    settings: ModelSettings,
+    sampling: SamplingSettings,
     seed: int,
     tell: Callable[[str], None] = lambda _: None,
     *,
     servers: Sequence[str] = (),
-    traffic: Traffic | None = None,
+    traffic: ServerTraffic | None = None,
 ) -> Generator:
     """Loads a model on a backend.
 
@@ -202,15 +202,15 @@ def open_generator(
         UsageError: settings that do not fit the model or each other.
     """
     if settings.ray:
-        from synthtools.lm.cluster import ClusterGenerator
+        from synthtools.lm.ray_backend import RayGenerator
 
-        return ClusterGenerator(settings, sampling, seed, tell)
+        return RayGenerator(settings, sampling, seed, tell)
     backend = choose_backend(settings)
     if backend == "server":
         from synthtools.lm.server_generation import ServerGenerator
 
         urls = [settings.server, *servers] if settings.server else list(servers)
-        traffic = traffic or Traffic(patience=settings.patience)
+        traffic = traffic or ServerTraffic(patience=settings.patience)
         return ServerGenerator(settings, urls, sampling, seed, traffic, tell)
     configuration = load_configuration(settings.model)
     name = settings.model.tokenizer or settings.model.name
@@ -227,9 +227,11 @@ def open_generator(
         "context": context,
         "begin_of_text": bos,
     }
-    from synthtools.lm.prompting import Prompting
+    from synthtools.lm.prompt_tokenizer import PromptTokenizer
 
-    prompting = Prompting(loaded, tokenizer, bos, context, sampling, tell, settings.model.name)
+    prompting = PromptTokenizer(
+        loaded, tokenizer, bos, context, sampling, tell, settings.model.name
+    )
     if backend == "vllm":
         from synthtools.lm.vllm_generation import VllmGenerator
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from synthtools.closing import Closing
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.loading import (
+from synthtools.lm.model_settings import ModelSettings, choose_backend
+from synthtools.lm.pretrained import (
     ModelName,
     context_length,
     describe,
@@ -18,9 +19,15 @@ from synthtools.lm.loading import (
     load_tokenizer,
     load_weights,
 )
-from synthtools.lm.scores import Candidates, Engine, Request, Scores, Sequence, SequenceScores
-from synthtools.lm.settings import Settings, choose_backend
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.scores import (
+    Candidates,
+    ScoreRequest,
+    Scores,
+    ScoringEngine,
+    Sequence,
+    SequenceScores,
+)
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.lm.windows import stride_of, windows
 
 if TYPE_CHECKING:
@@ -54,7 +61,7 @@ class LanguageModel(Closing):
     def __init__(
         self,
         tokenizer: TextTokenizer,
-        engine: Engine,
+        engine: ScoringEngine,
         *,
         stride: int,
         bos: bool,
@@ -86,7 +93,7 @@ class LanguageModel(Closing):
         before = self.tokenizer.encode(prompts)
         return [Tokenised(i, p) for i, p in zip(ids, before, strict=True)]
 
-    def score(self, texts: list[Tokenised], request: Request) -> list[Scores]:
+    def score(self, texts: list[Tokenised], request: ScoreRequest) -> list[Scores]:
         """Scores of texts, in their order."""
         sequences: list[Sequence] = []
         parts: list[tuple[int, int]] = []  # of each text: its sequences
@@ -160,7 +167,7 @@ class LanguageModel(Closing):
         ]
 
 
-def _assembled(ids: np.ndarray, parts: list[SequenceScores], request: Request) -> Scores:
+def _assembled(ids: np.ndarray, parts: list[SequenceScores], request: ScoreRequest) -> Scores:
     """Scores of a text from those of its windows."""
     scored = sum(len(part.logprobs) for part in parts)
     missing = len(ids) - scored  # 0, or 1 for a first token without anything before it
@@ -180,7 +187,7 @@ def _assembled(ids: np.ndarray, parts: list[SequenceScores], request: Request) -
 
 
 def open_model(
-    settings: Settings, request: Request, tell: Callable[[str], None] = lambda _: None
+    settings: ModelSettings, request: ScoreRequest, tell: Callable[[str], None] = lambda _: None
 ) -> LanguageModel:
     """Loads a model on a backend.
 
@@ -212,7 +219,7 @@ def open_model(
     if bos and tokenizer.bos_id is None:
         raise UsageError(f"--bos always: the tokenizer of {name} has no begin-of-text token")
     stride = stride_of(settings.stride, context, bos)
-    engine: Engine
+    engine: ScoringEngine
     if configuration is None:
         from synthtools.lm.server_probe import probe
 
@@ -223,9 +230,9 @@ def open_model(
         # Last of all: an engine may take a minute to start.
         opener = partial(_open_engine, context, request)
         if settings.ray:
-            from synthtools.lm.cluster import ClusterEngine
+            from synthtools.lm.ray_backend import RayEngine
 
-            engine = found = ClusterEngine(settings, context, opener, tell)
+            engine = found = RayEngine(settings, context, opener, tell)
             backend = found.backend
         else:
             engine = opener(settings, tell)
@@ -239,8 +246,8 @@ def open_model(
 
 
 def _open_engine(
-    context: int, request: Request, settings: Settings, tell: Callable[[str], None]
-) -> Engine:
+    context: int, request: ScoreRequest, settings: ModelSettings, tell: Callable[[str], None]
+) -> ScoringEngine:
     if choose_backend(settings) == "vllm":
         from synthtools.lm.vllm_backend import open_engine
 
@@ -265,12 +272,12 @@ def refuse_other_vocabulary(name: str, tokenizer: TextTokenizer, configuration: 
         )
 
 
-def context_of_model(settings: Settings, configuration: Any) -> int:
+def context_of_model(settings: ModelSettings, configuration: Any) -> int:
     """Tokens of a window of this model (see ``context_of``)."""
     return context_of(settings, context_length(configuration))
 
 
-def context_of(settings: Settings, longest: int | None) -> int:
+def context_of(settings: ModelSettings, longest: int | None) -> int:
     """Tokens of a window.
 
     Args:
@@ -306,7 +313,7 @@ def device_list(devices: str) -> list[str]:
 
 
 def torch_engine(
-    settings: Settings,
+    settings: ModelSettings,
     context: int,
     tell: Callable[[str], None],
     replica: Callable[..., Any] | None = None,

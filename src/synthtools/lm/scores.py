@@ -14,7 +14,7 @@ _MARGIN = 1e-5
 
 
 @dataclass(frozen=True)
-class Request:
+class ScoreRequest:
     """What to compute besides the log-probability of each token.
 
     Attributes:
@@ -91,7 +91,7 @@ class SequenceScores(NamedTuple):
     candidates: Candidates | None
 
 
-class Engine(Protocol):
+class ScoringEngine(Protocol):
     """A backend.
 
     Attributes:
@@ -102,7 +102,7 @@ class Engine(Protocol):
     context: int
     chunk_bytes: int
 
-    def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+    def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
         """Scores sequences; results in their order, and each a function of its sequence alone up
         to the rounding of the device."""
         ...

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import SynthError
-from synthtools.lm.loading import BUILTIN, ModelName
-from synthtools.lm.scores import Request, Sequence, SequenceScores
-from synthtools.lm.server_http import Again, Refused, client_of, served_model
-from synthtools.lm.server_pool import DaemonThreads, Pool, Server
+from synthtools.lm.pretrained import BUILTIN, ModelName
+from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
+from synthtools.lm.server_http import RefusedError, RetryError, client_of, served_model
+from synthtools.lm.server_pool import DaemonThreads, PooledServer, ServerPool
 from synthtools.lm.vllm_backend import wanted_candidates
 
 _IN_FLIGHT = 16
@@ -38,7 +38,7 @@ def connect(settings: Any, tell: Any = lambda _: None) -> ServerEngine:
         SynthError: no server answers, or it serves another model than the one asked for.
     """
     client = client_of(settings.server, _SECONDS, _IN_FLIGHT)
-    server = Server(client, served_model(client, settings.model.name), settings.answers_as)
+    server = PooledServer(client, served_model(client, settings.model.name), settings.answers_as)
     if server.length is None or server.length < 2:
         raise SynthError(
             f"{server.url}: does not say its context length; only vLLM's servers can score"
@@ -50,18 +50,18 @@ def connect(settings: Any, tell: Any = lambda _: None) -> ServerEngine:
             f"--context {settings.context}: the server takes at most {longest} tokens; longer "
             "documents go through overlapping windows anyway"
         )
-    pool = Pool([server], settings.patience, None, tell)
+    pool = ServerPool([server], settings.patience, None, tell)
     return ServerEngine(server, pool, settings.context or longest)
 
 
 class ServerEngine:
-    """A server as an engine (see ``scores.Engine``).
+    """A server as an engine (see ``scores.ScoringEngine``).
 
     Attributes:
         server: it.
     """
 
-    def __init__(self, server: Server, pool: Pool, context: int) -> None:
+    def __init__(self, server: PooledServer, pool: ServerPool, context: int) -> None:
         self.server = server
         self.context = context
         self.chunk_bytes = _CHUNK_BYTES
@@ -75,7 +75,7 @@ class ServerEngine:
         # What the server was started with, unless the user names the model in full.
         return self.server.root if asked.name in (BUILTIN, self.server.model) else asked.name
 
-    def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+    def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
         futures = [self._threads.submit(self._score, one, request) for one in sequences]
         try:
             return [future.result() for future in futures]
@@ -83,7 +83,7 @@ class ServerEngine:
             for future in futures:
                 future.cancel()
 
-    def _score(self, sequence: Sequence, request: Request) -> SequenceScores:
+    def _score(self, sequence: Sequence, request: ScoreRequest) -> SequenceScores:
         rows = self.rows(sequence.tokens, request.candidates)[sequence.first :]
         tokens = sequence.tokens[sequence.first :].tolist()
         observed = np.array(
@@ -120,9 +120,9 @@ class ServerEngine:
             choice = self._pool.asked(
                 lambda server: server.choice(server.post("/v1/completions", body)), _TRIES
             )
-        except Again as error:
+        except RetryError as error:
             raise SynthError(str(error)) from error
-        except Refused as error:
+        except RefusedError as error:
             raise SynthError(
                 f"{self.server.url}: refuses: {error}{_remedy(str(error), k)}"
             ) from error

@@ -19,15 +19,21 @@ from synthtools.lm.generation import (
     Finished,
     Generator,
     Prompt,
-    Sampling,
-    Traffic,
+    SamplingSettings,
+    ServerTraffic,
     failed,
     too_long,
 )
-from synthtools.lm.loading import describe
-from synthtools.lm.server_http import Again, NotServedError, Refused, client_of, served_model
-from synthtools.lm.server_pool import DaemonThreads, Pool, Server
-from synthtools.lm.settings import Settings
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import describe
+from synthtools.lm.server_http import (
+    NotServedError,
+    RefusedError,
+    RetryError,
+    client_of,
+    served_model,
+)
+from synthtools.lm.server_pool import DaemonThreads, PooledServer, ServerPool
 
 # Prompts read ahead of the oldest that has no answer yet, for each request in flight.
 _AHEAD = 8
@@ -40,15 +46,15 @@ class ServerGenerator(Generator):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ModelSettings,
         urls: list[str],
-        sampling: Sampling,
+        sampling: SamplingSettings,
         seed: int,
-        traffic: Traffic,
+        traffic: ServerTraffic,
         tell: Callable[[str], None],
     ) -> None:
         servers = _serving(urls, settings, traffic)
-        self._pool = Pool(servers, traffic.patience, traffic.tokens, tell)
+        self._pool = ServerPool(servers, traffic.patience, traffic.tokens, tell)
         self._threads = DaemonThreads(traffic.requests)
         self._sampling = sampling
         self._seed = seed
@@ -74,7 +80,7 @@ class ServerGenerator(Generator):
                 f"--server: they serve different models ({', '.join(s.model for s in servers)})"
             )
 
-    def sample_as(self, sampling: Sampling) -> None:
+    def sample_as(self, sampling: SamplingSettings) -> None:
         self._sampling = sampling
 
     def generate(
@@ -118,11 +124,11 @@ class ServerGenerator(Generator):
                 return self._pool.asked(
                     lambda server: self._once(server, prompt), self._traffic.tries
                 )
-            except (Again, Refused) as error:
+            except (RetryError, RefusedError) as error:
                 self._pool.failed_for_good(str(error))
                 return failed(str(error))
 
-    def _once(self, server: Server, prompt: Prompt) -> Answer:
+    def _once(self, server: PooledServer, prompt: Prompt) -> Answer:
         try:
             return self._fitting(server, prompt)
         except _NoTemplate:
@@ -134,7 +140,7 @@ class ServerGenerator(Generator):
                 )
             return self._fitting(server, prompt)
 
-    def _fitting(self, server: Server, prompt: Prompt) -> Answer:
+    def _fitting(self, server: PooledServer, prompt: Prompt) -> Answer:
         """The answer, of so many tokens as there is room for."""
         room = self._sampling.max_new_tokens
         if server.length is not None:
@@ -148,7 +154,7 @@ class ServerGenerator(Generator):
             self._counts_tokens = True
             return self._with_room(server, prompt, room)
 
-    def _with_room(self, server: Server, prompt: Prompt, room: int) -> Answer:
+    def _with_room(self, server: PooledServer, prompt: Prompt, room: int) -> Answer:
         """Asks for as many tokens as there is room for."""
         assert self.context is not None
         count = self._count(server, prompt)
@@ -157,15 +163,15 @@ class ServerGenerator(Generator):
         try:
             return self._request(server, prompt, min(room, self.context - count))
         except _NoRoom as error:
-            raise Refused(str(error)) from error
+            raise RefusedError(str(error)) from error
 
-    def _count(self, server: Server, prompt: Prompt) -> int:
+    def _count(self, server: PooledServer, prompt: Prompt) -> int:
         """Tokens of a prompt, by the server."""
         _, said = self._prompt(prompt)
         found = self._post(server, "/tokenize", {"model": server.model, **said})
         count = found.get("count")
         if type(count) is not int or count < 0:
-            raise Again("does not count the tokens of a prompt")
+            raise RetryError("does not count the tokens of a prompt")
         return count
 
     def _prompt(self, prompt: Prompt) -> tuple[str, dict[str, Any]]:
@@ -177,7 +183,7 @@ class ServerGenerator(Generator):
             return "/v1/chat/completions", {"messages": messages}
         return "/v1/completions", {"prompt": plain(messages)}
 
-    def _request(self, server: Server, prompt: Prompt, room: int) -> Answer:
+    def _request(self, server: PooledServer, prompt: Prompt, room: int) -> Answer:
         path, said = self._prompt(prompt)
         sampling = self._sampling
         stop = list(sampling.stop)
@@ -205,17 +211,17 @@ class ServerGenerator(Generator):
             body["structured_outputs"] = {"regex": sampling.regex}
         return self._read(server, self._post(server, path, body), room)
 
-    def _read(self, server: Server, found: dict[str, Any], room: int) -> Answer:
+    def _read(self, server: PooledServer, found: dict[str, Any], room: int) -> Answer:
         choice = server.choice(found)
         try:
             text = choice["message"]["content"] if "message" in choice else choice["text"]
             reason = choice["finish_reason"]
         except (LookupError, TypeError) as error:
-            raise Again(f"the answer holds no text ({type(error).__name__})") from error
+            raise RetryError(f"the answer holds no text ({type(error).__name__})") from error
         if not isinstance(reason, str) or reason == "abort":
-            raise Again("the answer was broken off")
+            raise RetryError("the answer was broken off")
         if text is not None and not _is_text(text):
-            raise Again("the answer holds no text")
+            raise RetryError("the answer holds no text")
         usage = found.get("usage")
         return Answer(
             text or "",
@@ -224,32 +230,34 @@ class ServerGenerator(Generator):
             _count(usage, "completion_tokens", 1 if text else 0, room),
         )
 
-    def _post(self, server: Server, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _post(self, server: PooledServer, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
             return server.post(path, body)
-        except Refused as error:
+        except RefusedError as error:
             said = str(error).lower()
             if "chat template" in said and "messages" in body:
                 raise _NoTemplate from error
             message = f"{server.url}: refuses: {error}"
             if path != "/tokenize" and server.is_vllm and "context length" in said:
                 raise _NoRoom(message) from error
-            raise Refused(message) from error
+            raise RefusedError(message) from error
 
 
-def _serving(urls: list[str], settings: Settings, traffic: Traffic) -> list[Server]:
+def _serving(
+    urls: list[str], settings: ModelSettings, traffic: ServerTraffic
+) -> list[PooledServer]:
     """The servers that serve a model; they may have others beside it or instead.
 
     Raises:
         SynthError: none does, or one cannot be reached.
     """
-    servers: list[Server] = []
+    servers: list[PooledServer] = []
     refusals: list[NotServedError] = []
     for url in urls:
         client = client_of(url, traffic.timeout, traffic.requests)
         try:
             served = served_model(client, settings.model.name)
-            servers.append(Server(client, served, settings.answers_as))
+            servers.append(PooledServer(client, served, settings.answers_as))
         except NotServedError as error:
             refusals.append(error)
     if not servers:

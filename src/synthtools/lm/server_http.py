@@ -12,7 +12,7 @@ import httpx
 
 from synthtools import redaction
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.loading import BUILTIN
+from synthtools.lm.pretrained import BUILTIN
 
 # Log-probabilities of 100,000 tokens with their candidates are a tenth of it [ours].
 LARGEST = 1 << 30
@@ -30,15 +30,15 @@ class NotServedError(SynthError):
     """A server does not serve the model asked for."""
 
 
-class Again(Exception):  # noqa: N818 (not an error of ours)
+class RetryError(Exception):
     """A server works, but this answer is none."""
 
 
-class Refused(Exception):  # noqa: N818
+class RefusedError(Exception):
     """A server refuses what it was asked."""
 
 
-class Busy(Exception):  # noqa: N818
+class BusyError(Exception):
     """A server has too much to do.
 
     Attributes:
@@ -50,7 +50,7 @@ class Busy(Exception):  # noqa: N818
         self.after = after
 
 
-class Reply(NamedTuple):
+class ServerReply(NamedTuple):
     """What a server answered.
 
     Attributes:
@@ -154,14 +154,14 @@ def _greeting(client: httpx.Client, url: str) -> dict[str, Any]:
             raise SynthError(f"{url}: no server answers ({error})") from error
         except httpx.HTTPError as error:
             problem = f"{type(error).__name__}: {error}"
-        except (Again, Busy) as error:
+        except (RetryError, BusyError) as error:
             problem = str(error)
-        except Refused as error:
+        except RefusedError as error:
             raise SynthError(f"{url}: refuses: {error}") from error
     raise SynthError(f"{url}: {problem}")
 
 
-def ask(client: httpx.Client, method: str, path: str, body: Any) -> Reply:
+def ask(client: httpx.Client, method: str, path: str, body: Any) -> ServerReply:
     """One request. A redirection is an answer like others: a prompt, or a key, goes nowhere else.
 
     Raises:
@@ -183,32 +183,32 @@ def ask(client: httpx.Client, method: str, path: str, body: Any) -> Reply:
                 raise httpx.ReadError(f"an answer of more than {LARGEST >> 20} MiB")
             if longest is not None and time.monotonic() - begun > longest:
                 raise httpx.ReadTimeout(f"the answer is not whole after {longest:g} s")
-        return Reply(response.status_code, response.headers, b"".join(pieces))
+        return ServerReply(response.status_code, response.headers, b"".join(pieces))
 
 
-def read(reply: Reply) -> dict[str, Any]:
+def read(reply: ServerReply) -> dict[str, Any]:
     """The JSON object of an answer.
 
     Raises:
-        Again, Busy, Refused: there is none.
+        RetryError, BusyError, RefusedError: there is none.
     """
     if reply.code == 200:
         try:
             found = reply.json()
         except ValueError as error:
-            raise Again("the answer is no JSON") from error
+            raise RetryError("the answer is no JSON") from error
         if not isinstance(found, dict):
-            raise Again("the answer is no JSON object")
+            raise RetryError("the answer is no JSON object")
         return found
     message = f"HTTP {reply.code}: {message_of(reply)}"
     if reply.code in _BUSY:
-        raise Busy(message, _seconds(reply.headers.get("retry-after")))
+        raise BusyError(message, _seconds(reply.headers.get("retry-after")))
     if reply.code in _PASSING:
-        raise Again(message)
-    raise Refused(message)
+        raise RetryError(message)
+    raise RefusedError(message)
 
 
-def message_of(reply: Reply) -> str:
+def message_of(reply: ServerReply) -> str:
     """What a server says is wrong, in one line."""
     text = reply.content[:10_000].decode("utf-8", "replace")
     try:

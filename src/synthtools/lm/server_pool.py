@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import httpx
 
 from synthtools.errors import SynthError
-from synthtools.lm.server_http import Again, Busy, ask, message_of, read, shown_url
+from synthtools.lm.server_http import BusyError, RetryError, ask, message_of, read, shown_url
 
 _R = TypeVar("_R")
 
@@ -31,7 +31,7 @@ def pause(failures: int) -> float:
     return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures - 1, 10))
 
 
-class Server:
+class PooledServer:
     """One server.
 
     Args:
@@ -65,7 +65,7 @@ class Server:
         """What the server answers to one request.
 
         Raises:
-            httpx.HTTPError, Again, Busy, Refused: nothing.
+            httpx.HTTPError, RetryError, BusyError, RefusedError: nothing.
             SynthError: it lets nobody in.
         """
         reply = ask(self.client, "POST", path, body)
@@ -77,25 +77,25 @@ class Server:
         """The one choice of an answer to one prompt.
 
         Raises:
-            Again: it comes from another model, or holds none, or several.
+            RetryError: it comes from another model, or holds none, or several.
         """
         model = found.get("model")
         if model != self.model and not (
             isinstance(model, str) and self._answers_as and fnmatchcase(model, self._answers_as)
         ):
-            raise Again(
+            raise RetryError(
                 f"answers as {model!r}, was asked for {self.model} (--answers-as allows another name)"
             )
         choices = found.get("choices")
         if not isinstance(choices, list) or not all(isinstance(one, dict) for one in choices):
-            raise Again("the answer holds no choices")
+            raise RetryError("the answer holds no choices")
         places = [one.get("index", 0) for one in choices]
         if places != [0] or isinstance(places[0], bool):
-            raise Again(f"answers one prompt with choices {places!r}"[:100])
+            raise RetryError(f"answers one prompt with choices {places!r}"[:100])
         return choices[0]
 
 
-class Pool:
+class ServerPool:
     """Hands out servers, the least busy first.
 
     Args:
@@ -107,7 +107,7 @@ class Pool:
 
     def __init__(
         self,
-        servers: list[Server],
+        servers: list[PooledServer],
         patience: float,
         tokens: int | None,
         tell: Callable[[str], None],
@@ -142,7 +142,7 @@ class Pool:
                 self._changed.notify_all()
 
     @contextmanager
-    def server(self) -> Iterator[Server]:
+    def server(self) -> Iterator[PooledServer]:
         """Waits for a server that is not resting.
 
         Raises:
@@ -170,7 +170,7 @@ class Pool:
                 chosen.in_flight -= 1
                 self._changed.notify_all()
 
-    def asked(self, once: Callable[[Server], _R], tries: int) -> _R:
+    def asked(self, once: Callable[[PooledServer], _R], tries: int) -> _R:
         """What a server gives, tried again while servers cannot be reached or have too much to do, and
         so many times where they work and their answer is none.
 
@@ -178,19 +178,19 @@ class Pool:
             once: asks a server.
 
         Raises:
-            Again: no try gave an answer; what ``once`` raises besides.
+            RetryError: no try gave an answer; what ``once`` raises besides.
             SynthError: all servers have been given up.
         """
         for attempt in range(1, tries + 1):
             try:
                 return self._asked(once)
-            except Again as error:
+            except RetryError as error:
                 reason = str(error)
             if attempt < tries:
                 time.sleep(pause(attempt))
-        raise Again(f"{reason} ({tries} tries)")
+        raise RetryError(f"{reason} ({tries} tries)")
 
-    def _asked(self, once: Callable[[Server], _R]) -> _R:
+    def _asked(self, once: Callable[[PooledServer], _R]) -> _R:
         while True:
             with self.server() as server:
                 begun = time.monotonic()
@@ -199,16 +199,16 @@ class Pool:
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                     self.fails(server, f"no server answers ({error})", begun)
                     continue
-                except Busy as busy:
+                except BusyError as busy:
                     self.fails(server, str(busy), begun, busy.after)
                     continue
-                except Again as error:
-                    raise Again(f"{server.url}: {error}") from error
+                except RetryError as error:
+                    raise RetryError(f"{server.url}: {error}") from error
                 except httpx.TimeoutException as error:
                     seconds = server.client.timeout.read or 0
-                    raise Again(f"{server.url}: no answer in {seconds:g} s") from error
+                    raise RetryError(f"{server.url}: no answer in {seconds:g} s") from error
                 except httpx.HTTPError as error:
-                    raise Again(f"{server.url}: {type(error).__name__}: {error}") from error
+                    raise RetryError(f"{server.url}: {type(error).__name__}: {error}") from error
                 self.works(server)
                 return answer
 
@@ -218,7 +218,7 @@ class Pool:
         if all(s.given_up for s in self.servers):
             raise SynthError("; ".join(f"{s.url}: {s.given_up}" for s in self.servers))
 
-    def works(self, server: Server) -> None:
+    def works(self, server: PooledServer) -> None:
         """Notes that a server has answered."""
         with self._changed:
             back = server.failures > 1 and server.failing_since is not None
@@ -230,7 +230,9 @@ class Pool:
         if back:
             self._tell(f"{server.url}: answers again")
 
-    def fails(self, server: Server, reason: str, begun: float, after: float | None = None) -> None:
+    def fails(
+        self, server: PooledServer, reason: str, begun: float, after: float | None = None
+    ) -> None:
         """Notes that a server could not be reached or is too busy; it rests for a while, or is given up.
 
         Args:

@@ -15,7 +15,7 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.lm.server_backend import Row, ServerEngine
 from synthtools.lm.server_http import ask
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.text_tokenizer import TextTokenizer
 
 # Words, numbers, case, spaces, code, other scripts: where tokenizers differ.
 TEXT = (

@@ -27,7 +27,7 @@ from synthtools import machine
 from synthtools.lm.devices import single_threaded
 from synthtools.lm.scores import (
     Candidates,
-    Request,
+    ScoreRequest,
     Sequence,
     SequenceScores,
     ordered_candidates,
@@ -77,7 +77,7 @@ class TorchEngine:
         replica: Callable[..., Any] | None = None,
     ) -> None:
         self.context = context
-        of = replica or ScoringReplica
+        of = replica or ScorerReplica
         self._replicas = [of(load(device), device, batch_tokens, tell) for device in devices]
         workers = self._replicas
         self._stack = ExitStack()
@@ -93,7 +93,7 @@ class TorchEngine:
         self.workers = len(workers)
         self._pool = ThreadPoolExecutor(self.workers)
 
-    def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+    def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
         return self._over_batches(
             sequences, lambda replica, some, width: replica.score(some, width, request)
         )
@@ -263,7 +263,7 @@ class Replica:
         ]
 
 
-class ScoringReplica(Replica):
+class ScorerReplica(Replica):
     """A causal language model with its output layer."""
 
     def _try_out(self) -> None:
@@ -334,14 +334,14 @@ class ScoringReplica(Replica):
         return self._logits(hidden, self._scale, self._cap)[:rows]
 
     def score(
-        self, sequences: list[Sequence], width: int, request: Request
+        self, sequences: list[Sequence], width: int, request: ScoreRequest
     ) -> list[SequenceScores]:
         """Scores of sequences of one padded length."""
         return self._halving(sequences, width, lambda some: self._score(some, width, request))
 
     @torch.inference_mode()
     def _score(
-        self, sequences: list[Sequence], width: int, request: Request
+        self, sequences: list[Sequence], width: int, request: ScoreRequest
     ) -> list[SequenceScores]:
         rows = at_least(len(sequences), width)
         ids = np.zeros((rows, width), np.int64)
@@ -369,7 +369,7 @@ class ScoringReplica(Replica):
         return results
 
     def _head(
-        self, hidden: Tensor, targets: Tensor, request: Request
+        self, hidden: Tensor, targets: Tensor, request: ScoreRequest
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Log-probabilities of targets, and candidates of the rows that need them.
 

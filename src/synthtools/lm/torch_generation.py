@@ -9,13 +9,13 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from synthtools.lm.answering import Row
-from synthtools.lm.decoding import GeneratingReplica
-from synthtools.lm.generation import Answer, Finished, Generator, Prompt, Sampling
-from synthtools.lm.prompting import Prompting
+from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.partial_answer import PartialAnswer
+from synthtools.lm.prompt_tokenizer import PromptTokenizer
 from synthtools.lm.scorer import torch_engine
-from synthtools.lm.settings import Settings
 from synthtools.lm.torch_backend import padded_length
+from synthtools.lm.torch_decoder import GeneratorReplica
 
 # Prompts looked at together for batches of one length, for each worker.
 _WINDOW = 512
@@ -26,9 +26,9 @@ class TorchGenerator(Generator):
 
     def __init__(
         self,
-        settings: Settings,
-        prompting: Prompting,
-        sampling: Sampling,
+        settings: ModelSettings,
+        prompting: PromptTokenizer,
+        sampling: SamplingSettings,
         seed: int,
         description: dict[str, Any],
         tell: Callable[[str], None],
@@ -38,7 +38,7 @@ class TorchGenerator(Generator):
         self._prompting = prompting
         self._sampling = sampling
         self._seed = seed
-        self._engine = torch_engine(settings, prompting.context, tell, GeneratingReplica)
+        self._engine = torch_engine(settings, prompting.context, tell, GeneratorReplica)
         replica = self._engine.replica
         self._ends = prompting.end_ids | replica.end_ids
         special = prompting.tokenizer.special_ids
@@ -47,7 +47,7 @@ class TorchGenerator(Generator):
             for token, surface in enumerate(prompting.tokenizer.surfaces)
         ]
 
-    def sample_as(self, sampling: Sampling) -> None:
+    def sample_as(self, sampling: SamplingSettings) -> None:
         self._sampling = sampling
         self._prompting.sample_as(sampling)
 
@@ -55,7 +55,7 @@ class TorchGenerator(Generator):
         self, prompts: Iterable[Prompt], finished: Finished | None = None
     ) -> Iterator[Answer]:
         iterator = iter(enumerate(prompts))
-        windows: deque[tuple[list[Row | Answer], list[Future[None]]]] = deque()
+        windows: deque[tuple[list[PartialAnswer | Answer], list[Future[None]]]] = deque()
         size = _WINDOW * self._engine.workers
         try:
             while True:
@@ -78,10 +78,10 @@ class TorchGenerator(Generator):
 
     def _start(
         self, prompts: list[tuple[int, Prompt]], finished: Finished | None
-    ) -> tuple[list[Row | Answer], list[Future[None]]]:
+    ) -> tuple[list[PartialAnswer | Answer], list[Future[None]]]:
         """Sends prompts to the workers: their rows, and what is to be waited for."""
-        rows: list[Row | Answer] = []
-        groups: dict[tuple[int, bool], list[Row]] = defaultdict(list)
+        rows: list[PartialAnswer | Answer] = []
+        groups: dict[tuple[int, bool], list[PartialAnswer]] = defaultdict(list)
         for place, prompt in prompts:
             tell = partial(finished, place) if finished else _nobody
             ready = self._prompting.ready(prompt)
@@ -89,7 +89,7 @@ class TorchGenerator(Generator):
                 rows.append(ready)
                 tell(ready)
                 continue
-            row = Row(ready, prompt.seed(self._seed), tell)
+            row = PartialAnswer(ready, prompt.seed(self._seed), tell)
             rows.append(row)
             width = padded_length(len(row.ids), self.context)
             # A batch without any padding needs no mask, and attention is then computed otherwise.
@@ -101,7 +101,7 @@ class TorchGenerator(Generator):
             for start in range(0, len(members), count):
                 futures.append(
                     self._engine.submit(
-                        GeneratingReplica.answer,
+                        GeneratorReplica.answer,
                         members[start : start + count],
                         width,
                         self._sampling,

@@ -23,7 +23,7 @@ import numpy as np
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.scores import (
     Candidates,
-    Request,
+    ScoreRequest,
     Sequence,
     SequenceScores,
     ordered_candidates,
@@ -38,11 +38,11 @@ MOST_SEQUENCES = 256
 _SHARE_OF_FREE = 0.9
 
 
-def open_engine(settings: Any, context: int, request: Request) -> VllmEngine:
+def open_engine(settings: Any, context: int, request: ScoreRequest) -> VllmEngine:
     """Starts an engine.
 
     Args:
-        settings: ``scorer.Settings``.
+        settings: ``ModelSettings``.
         context: the longest sequence.
         request: names the number of candidates, which the engine has to know beforehand.
 
@@ -67,7 +67,7 @@ def started(settings: Any, more: dict[str, Any]) -> Any:
     """vLLM's LLM of a model.
 
     Args:
-        settings: ``scorer.Settings``.
+        settings: ``ModelSettings``.
         more: arguments of vLLM's own.
 
     Raises:
@@ -156,7 +156,7 @@ def _one_start_at_a_time() -> Iterator[None]:
 def _start(settings: Any, more: dict[str, Any]) -> Any:
     import torch
 
-    from synthtools.lm.loading import refuse_unfit
+    from synthtools.lm.pretrained import refuse_unfit
     from synthtools.lm.scorer import device_list, torch_dtype
 
     if settings.model.base() is not None:
@@ -209,7 +209,7 @@ def _cache_bytes(settings: Any, batch: int) -> int:
 
 def bytes_per_token(settings: Any) -> int:
     """Of keys and values, in float32."""
-    from synthtools.lm.loading import load_configuration
+    from synthtools.lm.pretrained import load_configuration
 
     config = load_configuration(settings.model).get_text_config()
     heads = config.num_attention_heads
@@ -219,7 +219,7 @@ def bytes_per_token(settings: Any) -> int:
 
 
 class VllmEngine:
-    """vLLM as an engine (see ``scores.Engine``)."""
+    """vLLM as an engine (see ``scores.ScoringEngine``)."""
 
     def __init__(self, llm: Any, context: int) -> None:
         import torch
@@ -230,7 +230,7 @@ class VllmEngine:
         self._step = threading.Lock()
         self._closed = False
 
-    def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+    def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
         from vllm import SamplingParams, TokensPrompt
 
         k = request.candidates
@@ -269,7 +269,7 @@ class VllmEngine:
             self._llm.llm_engine.engine_core.shutdown()
 
 
-def _scores(flat: Any, sequence: Sequence, request: Request) -> SequenceScores:
+def _scores(flat: Any, sequence: Sequence, request: ScoreRequest) -> SequenceScores:
     """Scores from vLLM's flat arrays: k + 1 columns a token, the observed token in the first; the
     first token has none."""
     k = request.candidates
@@ -287,7 +287,7 @@ def _scores(flat: Any, sequence: Sequence, request: Request) -> SequenceScores:
 
 
 def wanted_candidates(
-    observed: np.ndarray, ids: np.ndarray, logprobs: np.ndarray, request: Request
+    observed: np.ndarray, ids: np.ndarray, logprobs: np.ndarray, request: ScoreRequest
 ) -> Candidates:
     """The candidates of the tokens that the request names, from those of all tokens.
 

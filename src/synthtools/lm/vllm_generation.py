@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from synthtools.errors import SynthError
-from synthtools.lm.generation import Answer, Finished, Generator, Prompt, Sampling, failed
-from synthtools.lm.prompting import Prompted, Prompting
+from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings, failed
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.prompt_tokenizer import PromptTokenizer, TokenisedPrompt
 from synthtools.lm.scorer import device_list
-from synthtools.lm.settings import Settings
 from synthtools.lm.vllm_backend import MOST_SEQUENCES, bytes_per_token, started
 
 # Requests in the engine: those that it runs, and as many again in waiting.
@@ -33,9 +33,9 @@ class VllmGenerator(Generator):
 
     def __init__(
         self,
-        settings: Settings,
-        prompting: Prompting,
-        sampling: Sampling,
+        settings: ModelSettings,
+        prompting: PromptTokenizer,
+        sampling: SamplingSettings,
         seed: int,
         description: dict[str, Any],
     ) -> None:
@@ -65,11 +65,11 @@ class VllmGenerator(Generator):
         self._llm = started(settings, more)
         self._count = 0
 
-    def sample_as(self, sampling: Sampling) -> None:
+    def sample_as(self, sampling: SamplingSettings) -> None:
         self._sampling = sampling
         self._prompting.sample_as(sampling)
 
-    def _parameters(self, prompted: Prompted, seed: int) -> Any:
+    def _parameters(self, prompted: TokenisedPrompt, seed: int) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from synthtools.lm.ahead import overlapped
+from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import Tokenised
-from synthtools.lm.vectors import VectorModel
+from synthtools.lm.vector_model import VectorModel
 from synthtools.records.batch import Batch, Column
 from synthtools.records.transform import gathered, placed
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthtools.lm.ahead import overlapped
+from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import LanguageModel, Tokenised
-from synthtools.lm.scores import Request, Scores
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.scores import ScoreRequest, Scores
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.measure.perplexity import DocumentScore, document_score
 from synthtools.records.batch import Batch, Column
 from synthtools.records.transform import gathered, placed
@@ -34,7 +34,7 @@ class ScoredBatch:
 def scored(
     batches: Iterable[Batch],
     model: LanguageModel,
-    request: Request,
+    request: ScoreRequest,
     text_field: str,
     prompt_field: str | None = None,
 ) -> Iterator[ScoredBatch]:

@@ -166,7 +166,7 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, VectorModel, Worke
     def open(self) -> Any:
         """The model that gives vectors."""
         from synthtools.cli import terminal
-        from synthtools.lm.vectors import open_vector_model
+        from synthtools.lm.vector_model import open_vector_model
 
         return open_vector_model(
             self.settings(), self.pooling, self.normalize, self.max_tokens, terminal.remark

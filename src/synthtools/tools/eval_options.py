@@ -11,7 +11,7 @@ from synthtools.cli.parameters import operand, option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
-    from synthtools.lm.settings import Settings
+    from synthtools.lm.model_settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class AnswersAndJudge(AnswerFiles):
             raise UsageError("--judge-server needs --judge NAME, the model that it serves")
 
 
-def judge_settings(options: Any) -> Settings | None:
+def judge_settings(options: Any) -> ModelSettings | None:
     """The settings of the judge; those of the model where they are one.
 
     Args:

@@ -10,8 +10,8 @@ from synthtools.cli.model_options import Bos, Engine
 from synthtools.cli.parameters import option
 
 if TYPE_CHECKING:
-    from synthtools.lm.generation import Traffic
-    from synthtools.lm.settings import Settings
+    from synthtools.lm.generation import ServerTraffic
+    from synthtools.lm.model_settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,13 @@ class Generators(Engine):
         """The models asked for."""
         return self.model or ["builtin"]
 
-    def settings(self, name: str | None = None) -> Settings:
+    def settings(self, name: str | None = None) -> ModelSettings:
         """The options as ``lm`` takes them (see ``LoadedModel``)."""
         servers = self.server or [None]
         return replace(super().settings(name), server=servers[0])
 
-    def traffic(self) -> Traffic:
+    def traffic(self) -> ServerTraffic:
         """How servers are asked."""
-        from synthtools.lm.generation import Traffic
+        from synthtools.lm.generation import ServerTraffic
 
-        return Traffic(self.requests, self.tokens_in_flight, self.timeout, self.patience)
+        return ServerTraffic(self.requests, self.tokens_in_flight, self.timeout, self.patience)

@@ -12,7 +12,7 @@ from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:
     from synthtools.curate.prompts import Template
-    from synthtools.lm.generation import Sampling
+    from synthtools.lm.generation import SamplingSettings
 
 
 def text_of(value: str) -> str:
@@ -195,11 +195,11 @@ class Answers(Group):
         ),
     ] = None
 
-    def sampling(self) -> Sampling:
+    def sampling(self) -> SamplingSettings:
         """The options as ``lm`` takes them."""
-        from synthtools.lm.generation import Sampling
+        from synthtools.lm.generation import SamplingSettings
 
-        return Sampling(
+        return SamplingSettings(
             self.temperature,
             self.top_p,
             self.top_k,

@@ -289,7 +289,7 @@ def _sizes(options: Options) -> Sizes:
 
     if not options.tokenizer:
         return sizes_in(options.counted_in(), options.tokens_field)
-    from synthtools.lm.loading import ModelName
+    from synthtools.lm.pretrained import ModelName
     from synthtools.lm.scorer import open_tokenizer
 
     counts = open_tokenizer(ModelName(options.tokenizer)).counts

@@ -338,12 +338,12 @@ def _embedded(run: Run, options: Options) -> Iterator[tuple[Embedded, bool]]:
         yield from_field, False
         return
     from synthtools.cli import terminal
-    from synthtools.lm.loading import ModelName
-    from synthtools.lm.settings import Settings
-    from synthtools.lm.vectors import open_vector_model
+    from synthtools.lm.model_settings import ModelSettings
+    from synthtools.lm.pretrained import ModelName
+    from synthtools.lm.vector_model import open_vector_model
     from synthtools.records.vectors import VectorFile
 
-    settings = Settings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
+    settings = ModelSettings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
     with VectorFile() as kept:
         with open_vector_model(settings, tell=terminal.remark) as model:
             run.model = model.description

@@ -149,7 +149,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark
     from synthtools.lm.scorer import open_model
-    from synthtools.lm.scores import Request
+    from synthtools.lm.scores import ScoreRequest
     from synthtools.measure.perplexity import Summary
     from synthtools.measure.scored_records import scored, with_fields
 
@@ -161,7 +161,7 @@ def run(options: Options) -> dict[str, Any]:
     with Run("ppl", options, output, options.text_field, prompts) as run:
         if run.done:
             return run.finish({"tokens": run.totals.get("tokens", 0)})
-        request = Request(options.candidates)
+        request = ScoreRequest(options.candidates)
         with open_model(options.settings(), request, remark) as model:
             run.model = model.description
             batches = run.batches(model.chunk_bytes)
@@ -185,7 +185,7 @@ def _compare(options: Options) -> dict[str, Any]:
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark
     from synthtools.lm.scorer import open_model
-    from synthtools.lm.scores import Request
+    from synthtools.lm.scores import ScoreRequest
     from synthtools.measure import perplexity_comparison as comparing
     from synthtools.records.rejects import Rejects
 
@@ -200,7 +200,7 @@ def _compare(options: Options) -> dict[str, Any]:
             comparing.sound_scores(first, Rejects())
 
     def opened(name: str) -> AbstractContextManager[LanguageModel]:
-        model = open_model(options.settings(name=name), Request(), remark)
+        model = open_model(options.settings(name=name), ScoreRequest(), remark)
         descriptions.append(model.description)
         return model
 
@@ -303,10 +303,10 @@ def _score(
     side: Side,
     count: bool = True,
 ) -> None:
-    from synthtools.lm.scores import Request
+    from synthtools.lm.scores import ScoreRequest
     from synthtools.measure.scored_records import scored
 
-    for item in scored(batches, model, Request(), options.text_field, options.prompt_field):
+    for item in scored(batches, model, ScoreRequest(), options.text_field, options.prompt_field):
         side.add(item)
         if count:
             run.count(len(item.batch))

@@ -239,7 +239,7 @@ class Options(Inputs, TextField, Report, Picture, Seed, Workers):
 def run(options: Options) -> dict[str, Any]:
     """Reads the inputs once and reports on their groups."""
     from synthtools.cli.run import Run
-    from synthtools.lm.loading import ModelName
+    from synthtools.lm.pretrained import ModelName
     from synthtools.lm.scorer import open_tokenizer
     from synthtools.measure import token_frequency
     from synthtools.measure.batch_statistics import Measures, batch_statistics
@@ -342,12 +342,12 @@ def _semantic_diversity(
     if options.vector_model is None:
         return []
     from synthtools.cli import terminal
-    from synthtools.lm.loading import ModelName
-    from synthtools.lm.settings import Settings
-    from synthtools.lm.vectors import open_vector_model
+    from synthtools.lm.model_settings import ModelSettings
+    from synthtools.lm.pretrained import ModelName
+    from synthtools.lm.vector_model import open_vector_model
     from synthtools.measure.embedded_records import vectors_of
 
-    settings = Settings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
+    settings = ModelSettings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
     with open_vector_model(settings, tell=terminal.remark) as model:
         run.model = model.description
         texts = (group.texts.result()[: options.vectors] for group in statistics.groups)

@@ -246,7 +246,7 @@ class Options(UnlearnObjective, TrainingOptions):
 
     def goal(self, context: int) -> UnlearnGoal:
         """What is forgotten, in rows of ``context`` tokens unless the user names another number."""
-        from synthtools.lm.loading import ModelName
+        from synthtools.lm.pretrained import ModelName
         from synthtools.training.stop_rules import StopRule
         from synthtools.training.unlearn_run import UnlearnGoal
 

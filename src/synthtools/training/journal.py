@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import torch
 
 from synthtools import __version__
-from synthtools.lm.loading import BUILTIN
+from synthtools.lm.pretrained import BUILTIN
 from synthtools.records.files import told
 from synthtools.training.loop import Step
 from synthtools.training.parallel import Ranks

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from synthtools.errors import SynthError
-from synthtools.lm.ahead import ahead
+from synthtools.lm.prefetch import prefetched
 from synthtools.training import checkpoint, parallel
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Settings
@@ -204,7 +204,7 @@ def train(
         checkpoint.save(folder, progress.step, root, optimizer, job, state, keep, ranks)
 
     start, before, saved_at = time.monotonic(), progress.tokens, progress.step
-    batches = ahead(_batches(task, progress.step, settings.steps), depth=1)
+    batches = prefetched(_batches(task, progress.step, settings.steps), depth=1)
     root.train()
     try:
         while progress.step < settings.steps and not progress.stopped_early:

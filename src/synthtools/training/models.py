@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.loading import ModelName, load_configuration, load_weights
+from synthtools.lm.pretrained import ModelName, load_configuration, load_weights
 from synthtools.records.files import rename_new
 from synthtools.training import attention
 from synthtools.training.architectures import configuration

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.chat import TEMPLATE
-from synthtools.lm.loading import load_tokenizer
+from synthtools.lm.pretrained import load_tokenizer
 from synthtools.training.conversations import answer_encoder, conversation_encoder
 from synthtools.training.corpus import Corpus, cached, load, text_encoder
 from synthtools.training.packers import Blend, CutPacker, Packer, WholePacker

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.loading import ModelName, load_tokenizer
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.pretrained import ModelName, load_tokenizer
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus
 from synthtools.training.divergence import compared

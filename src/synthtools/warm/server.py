@@ -100,7 +100,7 @@ def warm_up_computing() -> None:
 
     from synthtools.compiled import load
     from synthtools.errors import SynthError
-    from synthtools.lm.loading import ModelName, load_tokenizer, load_weights
+    from synthtools.lm.pretrained import ModelName, load_tokenizer, load_weights
 
     load(np.zeros(8, np.uint8), np.uint64(0))
     try:

@@ -15,7 +15,7 @@ import pytest
 
 from synthtools.errors import SynthError
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.lm.generation import Answer, Generator, Prompt, Sampling, failed
+from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings, failed
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 CODE = re.compile(r"<([B-Z]{6}) ")
@@ -38,7 +38,7 @@ class Scripted(Generator):
         self._says = says
         self._gone_after = gone_after
 
-    def sample_as(self, sampling: Sampling) -> None: ...
+    def sample_as(self, sampling: SamplingSettings) -> None: ...
 
     def generate(self, prompts: Iterable[Prompt], finished: Any = None) -> Iterator[Answer]:
         for prompt in prompts:

@@ -21,9 +21,9 @@ from synthtools.evaluate.judge import (
     yes_no,
 )
 from synthtools.lm import server_pool
-from synthtools.lm.generation import Sampling, Traffic, open_generator
-from synthtools.lm.loading import ModelName
-from synthtools.lm.settings import Settings
+from synthtools.lm.generation import SamplingSettings, ServerTraffic, open_generator
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
 
 QUESTION = "What is two and two?"
 # What has been tried on judges: ratings in their format and others, closed marks, orders, code fences.
@@ -265,10 +265,10 @@ def test_a_server_in_all_its_moods(serving, monkeypatch):
         return "…" if mood == "rubbish" else f"{code}: 7"
 
     server = serving(does)
-    settings = Settings(ModelName("judge"), backend="server", server=server.url)
-    traffic = Traffic(requests=4, timeout=0.3, patience=5, tries=2)
+    settings = ModelSettings(ModelName("judge"), backend="server", server=server.url)
+    traffic = ServerTraffic(requests=4, timeout=0.3, patience=5, tries=2)
     moods = ("hang", "busy", "broken", "cut", "other", "refuses", "rubbish", "calm")
-    with open_generator(settings, Sampling(temperature=0), 0, traffic=traffic) as generator:
+    with open_generator(settings, SamplingSettings(temperature=0), 0, traffic=traffic) as generator:
         judge = Judge(generator, retries=1)
         found = judge.ask([asked(f"mood {mood}", mood) for mood in moods])
     values = {mood: one.value for mood, one in zip(moods, found)}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from synthtools.lm.ahead import ahead, overlapped
+from synthtools.lm.prefetch import overlapped, prefetched
 
 
 def until(condition: Callable[[], bool]) -> bool:
@@ -55,12 +55,12 @@ class Source:
 @pytest.mark.parametrize("depth", [1, 2, 50])
 @pytest.mark.parametrize("length", [0, 1, 2, 100])
 def test_the_same_items_in_order(depth: int, length: int) -> None:
-    assert list(ahead(Source(length), depth)) == list(range(length))
+    assert list(prefetched(Source(length), depth)) == list(range(length))
 
 
 def test_no_further_ahead_than_asked() -> None:
     source = Source(100)
-    items = ahead(source, 3)
+    items = prefetched(source, 3)
     assert next(items) == 0
     # One taken, three waiting, one in hand that found no room.
     assert until(lambda: source.given == 5)
@@ -70,7 +70,7 @@ def test_no_further_ahead_than_asked() -> None:
 
 
 def test_an_error_comes_where_its_item_would() -> None:
-    items = ahead(Source(10, fails_at=3), 8)
+    items = prefetched(Source(10, fails_at=3), 8)
     assert [next(items) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="item 3"):
         next(items)
@@ -83,7 +83,7 @@ def test_even_an_interrupt_comes_through() -> None:
         yield 1
         raise KeyboardInterrupt
 
-    items = ahead(interrupted(), 2)
+    items = prefetched(interrupted(), 2)
     assert next(items) == 1
     with pytest.raises(KeyboardInterrupt):
         next(items)
@@ -93,7 +93,7 @@ def test_even_an_interrupt_comes_through() -> None:
 def test_closing_early_stops_the_thread_and_closes_the_source(end: str) -> None:
     threads = Threads()
     source = Source(10**9)
-    items = ahead(source, 2)
+    items = prefetched(source, 2)
     assert next(items) == 0
     assert threads.count == 1
     if end == "close":
@@ -108,7 +108,7 @@ def test_closing_early_stops_the_thread_and_closes_the_source(end: str) -> None:
 def test_nothing_starts_before_it_is_asked_for() -> None:
     threads = Threads()
     source = Source(5)
-    items = ahead(source, 2)
+    items = prefetched(source, 2)
     assert threads.count == 0
     del items
     assert source.given == 0

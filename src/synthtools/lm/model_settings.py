@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synthtools.lm.loading import LENGTHS, ModelName
+from synthtools.lm.pretrained import LENGTHS, ModelName
 from synthtools.lm.windows import stride_of
 
 
 @dataclass(frozen=True)
-class Settings:
+class ModelSettings:
     """Which model, on what, and how texts are laid before it.
 
     Attributes:
@@ -67,7 +67,7 @@ def _stated_length(model: ModelName) -> int | None:
     return next((n for n in lengths if type(n) is int and n > 0), None)
 
 
-def choose_backend(settings: Settings) -> str:
+def choose_backend(settings: ModelSettings) -> str:
     """The backend that settings ask for: torch, vllm or server."""
     if settings.backend != "auto":
         return settings.backend

@@ -1,4 +1,4 @@
-"""An answer in the making: its draws, its bytes, and where it ends."""
+"""An answer while it is generated: its draws, its bytes, and where it ends."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import numpy as np
 
 from synthtools.draws import lane_of, uniforms
 from synthtools.lm.generation import LENGTH, STOP, Answer
-from synthtools.lm.prompting import Prompted
+from synthtools.lm.prompt_tokenizer import TokenisedPrompt
 
 _LANE = lane_of("generate")
 
 
-class Row:
-    """An answer in the making."""
+class PartialAnswer:
+    """An answer while it is generated."""
 
-    def __init__(self, prompted: Prompted, seed: int, tell: Callable[[Answer], None]) -> None:
+    def __init__(
+        self, prompted: TokenisedPrompt, seed: int, tell: Callable[[Answer], None]
+    ) -> None:
         self.ids = prompted.ids
         self.room = prompted.room
         self.stop = [text.encode() for text in prompted.stop]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthtools.errors import UsageError
-from synthtools.lm.generation import Answer, Finished, Generator, Prompt, Sampling
-from synthtools.lm.scores import Request, Sequence, SequenceScores
+from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
+from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
 from synthtools.scale.cluster import connect
 from synthtools.scale.pool import Pool, places
 from synthtools.scale.threads import results
 
 if TYPE_CHECKING:
-    from synthtools.lm.settings import Settings
+    from synthtools.lm.model_settings import ModelSettings
 
 # Prompts of a wave on a CPU, for each core; on a GPU, which takes some hundred at once.
 _PROMPTS, _GPU_PROMPTS = 32, 512
@@ -31,11 +31,11 @@ Tell = Callable[[str], None]
 
 
 def _pool(
-    settings: Settings,
-    opener: Callable[[Settings, Tell], Any],
+    settings: ModelSettings,
+    opener: Callable[[ModelSettings, Tell], Any],
     describe: Callable[[Any], dict[str, Any]],
     tell: Tell,
-) -> tuple[Pool, Settings]:
+) -> tuple[Pool, ModelSettings]:
     """Actors that hold a model, and the settings of each.
 
     Raises:
@@ -59,8 +59,8 @@ def _pool(
 # ---------------------------------------------------------------- scoring and vectors
 
 
-class ClusterEngine:
-    """An engine (see ``scores.Engine``) that is many.
+class RayEngine:
+    """An engine (see ``scores.ScoringEngine``) that is many.
 
     Args:
         opener: of one engine, given settings and a function for remarks; runs on the cluster.
@@ -75,9 +75,9 @@ class ClusterEngine:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ModelSettings,
         context: int,
-        opener: Callable[[Settings, Tell], Any],
+        opener: Callable[[ModelSettings, Tell], Any],
         tell: Tell,
     ) -> None:
         self.context = context
@@ -88,7 +88,7 @@ class ClusterEngine:
         self._wave = max(1, found["chunk_bytes"] // _BYTES_A_TOKEN)
         self.chunk_bytes = found["chunk_bytes"] * self._pool.size * _WAVES
 
-    def run(self, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+    def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
         return self._over_waves(_score, sequences, request)
 
     def pooled(self, sequences: list[Any]) -> list[np.ndarray]:
@@ -125,7 +125,7 @@ def _engine_numbers(engine: Any) -> dict[str, Any]:
     return {"backend": backend, "width": width, "chunk_bytes": engine.chunk_bytes}
 
 
-def _score(engine: Any, sequences: list[Sequence], request: Request) -> list[SequenceScores]:
+def _score(engine: Any, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
     return engine.run(sequences, request)
 
 
@@ -136,10 +136,12 @@ def _pooled(engine: Any, sequences: list[Any]) -> list[np.ndarray]:
 # ---------------------------------------------------------------- answers
 
 
-class ClusterGenerator(Generator):
+class RayGenerator(Generator):
     """A generator that is many; prompts go out in waves, and a wave's answers come together."""
 
-    def __init__(self, settings: Settings, sampling: Sampling, seed: int, tell: Tell) -> None:
+    def __init__(
+        self, settings: ModelSettings, sampling: SamplingSettings, seed: int, tell: Tell
+    ) -> None:
         opener = partial(_open_generator, sampling, seed)
         self._pool, own = _pool(settings, opener, _generator_numbers, tell)
         found = self._pool.description
@@ -148,7 +150,7 @@ class ClusterGenerator(Generator):
         self._wave = _PROMPTS * (own.cores or 1) if own.devices == "cpu" else _GPU_PROMPTS
         self._sampling = sampling
 
-    def sample_as(self, sampling: Sampling) -> None:
+    def sample_as(self, sampling: SamplingSettings) -> None:
         self._sampling = sampling
 
     def generate(
@@ -181,7 +183,9 @@ class ClusterGenerator(Generator):
         self._pool.close()
 
 
-def _open_generator(sampling: Sampling, seed: int, settings: Settings, tell: Tell) -> Generator:
+def _open_generator(
+    sampling: SamplingSettings, seed: int, settings: ModelSettings, tell: Tell
+) -> Generator:
     from synthtools.lm.generation import open_generator
 
     return open_generator(settings, sampling, seed, tell)
@@ -191,6 +195,8 @@ def _generator_numbers(generator: Generator) -> dict[str, Any]:
     return {"description": generator.description, "context": generator.context}
 
 
-def _answers(generator: Generator, prompts: list[Prompt], sampling: Sampling) -> list[Answer]:
+def _answers(
+    generator: Generator, prompts: list[Prompt], sampling: SamplingSettings
+) -> list[Answer]:
     generator.sample_as(sampling)
     return list(generator.generate(prompts))

@@ -22,10 +22,10 @@ from transformers.cache_utils import DynamicLayer
 from transformers.pytorch_utils import Conv1D
 
 from synthtools.errors import SynthError
-from synthtools.lm.answering import Row
-from synthtools.lm.generation import Sampling
-from synthtools.lm.sampling import choose
-from synthtools.lm.torch_backend import ScoringReplica, at_least
+from synthtools.lm.generation import SamplingSettings
+from synthtools.lm.partial_answer import PartialAnswer
+from synthtools.lm.token_sampler import choose
+from synthtools.lm.torch_backend import ScorerReplica, at_least
 
 _CPU_ROWS = 128
 _GPU_ROWS = 512
@@ -89,7 +89,7 @@ def _with_enough_rows(module: Any) -> None:
     module.forward = partial(forward, module.forward)
 
 
-class GeneratingReplica(ScoringReplica):
+class GeneratorReplica(ScorerReplica):
     """A causal language model that goes on with texts."""
 
     def __init__(
@@ -173,7 +173,12 @@ class GeneratingReplica(ScoringReplica):
         )
 
     def answer(
-        self, rows: list[Row], width: int, sampling: Sampling, surfaces: list[bytes], ends: set[int]
+        self,
+        rows: list[PartialAnswer],
+        width: int,
+        sampling: SamplingSettings,
+        surfaces: list[bytes],
+        ends: set[int],
     ) -> None:
         """Answers prompts of one padded length."""
         self._halving(
@@ -184,7 +189,12 @@ class GeneratingReplica(ScoringReplica):
 
     @torch.inference_mode()
     def _answer(
-        self, rows: list[Row], width: int, sampling: Sampling, surfaces: list[bytes], ends: set[int]
+        self,
+        rows: list[PartialAnswer],
+        width: int,
+        sampling: SamplingSettings,
+        surfaces: list[bytes],
+        ends: set[int],
     ) -> list[None]:
         live = [row for row in rows if row.answer is None]  # others were done before memory ran out
         for row in live:
@@ -219,7 +229,7 @@ class GeneratingReplica(ScoringReplica):
             hidden = self._step(tokens[:, None], mask, cache)
         return [None] * len(rows)
 
-    def _read(self, rows: list[Row], width: int) -> tuple[Tensor, Tensor, Cache]:
+    def _read(self, rows: list[PartialAnswer], width: int) -> tuple[Tensor, Tensor, Cache]:
         """Prompts as last hidden states [rows, width of the model], mask [rows, width] and cache."""
         ids = np.zeros((len(rows), width), np.int64)
         mask = np.zeros((len(rows), width), np.int64)

@@ -24,7 +24,7 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.training.tokenizer import train_tokenizer
 
 

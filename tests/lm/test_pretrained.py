@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.devices import choose
-from synthtools.lm.loading import ModelName, load_tokenizer
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName, load_tokenizer
 from synthtools.lm.scorer import LanguageModel, device_list, open_model, torch_dtype
-from synthtools.lm.scores import Request
-from synthtools.lm.settings import Settings
+from synthtools.lm.scores import ScoreRequest
 from synthtools.training.tokenizer import train_tokenizer
 
 Open = Callable[..., LanguageModel]
@@ -331,6 +331,8 @@ def test_description(llama: Path, open_on_cpu: Open) -> None:
 
 
 def test_loading_says_nothing(llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with open_model(Settings(ModelName(str(llama)), "torch", devices="cpu"), Request(8)) as model:
-        model.score(model.tokenise(["some text"]), Request(8))
+    with open_model(
+        ModelSettings(ModelName(str(llama)), "torch", devices="cpu"), ScoreRequest(8)
+    ) as model:
+        model.score(model.tokenise(["some text"]), ScoreRequest(8))
     assert capfd.readouterr() == ("", "")

@@ -16,7 +16,8 @@ import numpy as np
 
 from synthtools.closing import Closing
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.loading import (
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import (
     ModelName,
     context_length,
     describe,
@@ -34,9 +35,8 @@ from synthtools.lm.scorer import (
     refuse_other_vocabulary,
     torch_dtype,
 )
-from synthtools.lm.scores import Request
-from synthtools.lm.settings import Settings
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.scores import ScoreRequest
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.lm.windows import default_stride
 
 # What sentence-transformers calls the ways of pooling that are known here.
@@ -107,7 +107,7 @@ def unit_length(vectors: np.ndarray) -> np.ndarray:
 
 
 def open_vector_model(
-    settings: Settings,
+    settings: ModelSettings,
     pooling: str | None = None,
     unit: bool = False,
     most: int | None = None,
@@ -136,7 +136,9 @@ def open_vector_model(
                 f"--pooling cls: {named.name} is a causal language model, whose first token has "
                 "seen nothing of the text; use mean or last"
             )
-        return VectorModel(open_model(settings, Request(), tell), pooling or "mean", unit, most)
+        return VectorModel(
+            open_model(settings, ScoreRequest(), tell), pooling or "mean", unit, most
+        )
     if configuration.is_encoder_decoder:
         raise SynthError(
             f"{named.name}: is a model of two parts ({configuration.model_type}); vectors come from "
@@ -228,9 +230,9 @@ def _pooling_of(model: ModelName, config: dict[str, Any]) -> str:
 
 
 def _open_encoder(
-    settings: Settings, configuration: Any, layout: _Layout, tell: Callable[[str], None]
+    settings: ModelSettings, configuration: Any, layout: _Layout, tell: Callable[[str], None]
 ) -> Any:
-    from synthtools.lm.encoders import SentenceEncoder
+    from synthtools.lm.sentence_encoder import SentenceEncoder
 
     name = settings.model.tokenizer or settings.model.name
     revision = None if settings.model.tokenizer else settings.model.revision
@@ -255,9 +257,9 @@ def _open_encoder(
         raise UsageError(f"--stride {stride}: at most {capacity} with windows of {context} tokens")
     opener = partial(_encoder_engine, context, padding or 0)
     if settings.ray:
-        from synthtools.lm.cluster import ClusterEngine
+        from synthtools.lm.ray_backend import RayEngine
 
-        engine: Any = ClusterEngine(settings, context, opener, tell)
+        engine: Any = RayEngine(settings, context, opener, tell)
     else:
         engine = opener(settings, tell)
     description = {
@@ -272,11 +274,11 @@ def _open_encoder(
 
 
 def _encoder_engine(
-    context: int, padding: int, settings: Settings, tell: Callable[[str], None]
+    context: int, padding: int, settings: ModelSettings, tell: Callable[[str], None]
 ) -> Any:
     import torch
 
-    from synthtools.lm.encoders import EncoderReplica
+    from synthtools.lm.sentence_encoder import EncoderReplica
     from synthtools.lm.torch_backend import TorchEngine
 
     devices = device_list(settings.devices)

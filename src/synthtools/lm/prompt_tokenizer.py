@@ -9,15 +9,15 @@ import numpy as np
 
 from synthtools.errors import SynthError
 from synthtools.lm.chat import PLAIN_STOP, ChatTokenizer
-from synthtools.lm.generation import Answer, Prompt, Sampling, failed, too_long
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.generation import Answer, Prompt, SamplingSettings, failed, too_long
+from synthtools.lm.text_tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-class Prompted(NamedTuple):
-    """A prompt made ready.
+class TokenisedPrompt(NamedTuple):
+    """A prompt as tokens.
 
     Attributes:
         ids: int32 [n]; room: tokens that the answer may have; stop: strings that end it.
@@ -28,7 +28,7 @@ class Prompted(NamedTuple):
     stop: tuple[str, ...]
 
 
-class Prompting:
+class PromptTokenizer:
     """Renders and tokenises prompts for one model.
 
     Attributes:
@@ -42,7 +42,7 @@ class Prompting:
         tokenizer: TextTokenizer,
         bos: bool,
         context: int,
-        sampling: Sampling,
+        sampling: SamplingSettings,
         tell: Callable[[str], None],
         name: str,
     ) -> None:
@@ -56,7 +56,7 @@ class Prompting:
         self._name = name
         self._chat: ChatTokenizer | None = None
 
-    def sample_as(self, sampling: Sampling) -> None:
+    def sample_as(self, sampling: SamplingSettings) -> None:
         """Prompts that are made ready from now on are for answers drawn like this."""
         self._sampling = sampling
 
@@ -70,7 +70,7 @@ class Prompting:
                 )
         return self._chat
 
-    def ready(self, prompt: Prompt) -> Prompted | Answer:
+    def ready(self, prompt: Prompt) -> TokenisedPrompt | Answer:
         """The prompt as tokens, or why it cannot be answered."""
         stop = self._sampling.stop
         try:
@@ -89,4 +89,4 @@ class Prompting:
         room = min(self._sampling.max_new_tokens, self.context - len(ids))
         if room < 1:
             return too_long(len(ids), self.context)
-        return Prompted(ids, room, stop)
+        return TokenisedPrompt(ids, room, stop)

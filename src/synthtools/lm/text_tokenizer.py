@@ -23,7 +23,7 @@ _METASPACE = "▁"
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
-class Spans(NamedTuple):
+class TokenSpans(NamedTuple):
     """Where tokens stand in a text's UTF-8.
 
     Attributes:
@@ -128,7 +128,7 @@ class TextTokenizer:
                 surfaces[identifier] = text.removeprefix(mark).encode("utf-8")
         return surfaces
 
-    def spans(self, text: str, ids: np.ndarray) -> Spans:
+    def spans(self, text: str, ids: np.ndarray) -> TokenSpans:
         """Where the tokens of a text stand in its UTF-8.
 
         Args:
@@ -173,13 +173,13 @@ class TextTokenizer:
         return position[np.array(starts, np.int64)], position[np.array(ends, np.int64)]
 
 
-def _with_places(starts: np.ndarray, ends: np.ndarray) -> Spans:
+def _with_places(starts: np.ndarray, ends: np.ndarray) -> TokenSpans:
     """Spans of the tokens that alone stand where they stand."""
     shared = np.zeros(len(starts), bool)
     shared[1:] = starts[1:] < ends[:-1]
     shared[:-1] |= shared[1:]
     placeless = shared | (starts >= ends)
-    return Spans(np.where(placeless, -1, starts), np.where(placeless, -1, ends))
+    return TokenSpans(np.where(placeless, -1, starts), np.where(placeless, -1, ends))
 
 
 def _byte_level_characters() -> dict[str, int]:

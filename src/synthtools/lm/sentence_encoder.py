@@ -17,12 +17,12 @@ from torch import Tensor
 
 from synthtools.closing import Closing
 from synthtools.lm.scorer import NO_PROMPT, Tokenised
-from synthtools.lm.tokens import TextTokenizer
+from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.lm.torch_backend import Replica, TorchEngine, at_least
 from synthtools.lm.windows import windows
 
 
-class Part(NamedTuple):
+class EncoderPass(NamedTuple):
     """One forward pass: tokens, int32, and the runs of them whose hidden states are summed."""
 
     tokens: np.ndarray
@@ -135,7 +135,7 @@ class SentenceEncoder(Closing):
                 vectors are averaged by the tokens that count in each, and for ``last`` there is one
                 window, which ends with the text.
         """
-        parts: list[Part] = []
+        parts: list[EncoderPass] = []
         weights: list[int] = []
         bounds = [0]
         for text in texts:
@@ -152,17 +152,17 @@ class SentenceEncoder(Closing):
                 vectors[row] /= sum(weights[start:end])
         return vectors
 
-    def _parts(self, ids: np.ndarray, pooling: str) -> list[tuple[Part, int]]:
+    def _parts(self, ids: np.ndarray, pooling: str) -> list[tuple[EncoderPass, int]]:
         """The windows of a text, and how many tokens count in each."""
         if not len(ids):
             return []
         if pooling == "last":
             tokens = np.concatenate([self._before, ids[-self._capacity :], self._after])
-            return [(Part(tokens, ((len(tokens) - 1, len(tokens)),)), 1)]
+            return [(EncoderPass(tokens, ((len(tokens) - 1, len(tokens)),)), 1)]
         before, found = len(self._before), []
         for window in windows(len(ids), 0, self._capacity, self._stride):
             tokens = np.concatenate([self._before, ids[window.start : window.end], self._after])
             first = before + window.first - window.start
             runs = ((0, 1),) if pooling == "cls" else ((0, before), (first, len(tokens)))
-            found.append((Part(tokens, runs), before + len(tokens) - first))
+            found.append((EncoderPass(tokens, runs), before + len(tokens) - first))
         return found

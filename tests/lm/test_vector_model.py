@@ -10,9 +10,9 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.loading import ModelName
-from synthtools.lm.settings import Settings
-from synthtools.lm.vectors import VectorModel, open_vector_model, unit_length
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import ModelName
+from synthtools.lm.vector_model import VectorModel, open_vector_model, unit_length
 
 POSITIONS = 64
 
@@ -68,7 +68,7 @@ def texts(paragraphs: list[str]) -> list[str]:
 
 def opened(folder: Path, pooling: str | None = None, **more: Any) -> VectorModel:
     kinds = {name: more.pop(name) for name in ("unit", "most", "tell") if name in more}
-    settings = Settings(ModelName(str(folder)), devices="cpu", **more)
+    settings = ModelSettings(ModelName(str(folder)), devices="cpu", **more)
     return open_vector_model(settings, pooling, **kinds)
 
 

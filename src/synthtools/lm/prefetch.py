@@ -1,4 +1,4 @@
-"""Work done ahead, in a thread of its own, so that tokenising, the model and writing overlap."""
+"""Prefetching: items computed in a thread of their own, so that tokenising, the model and writing overlap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _End:
         self.error = error
 
 
-def ahead(items: Iterable[_T], depth: int) -> Iterator[_T]:
+def prefetched(items: Iterable[_T], depth: int) -> Iterator[_T]:
     """The same items, computed up to ``depth`` ahead in another thread.
 
     An exception of the items is raised where the item would have come. Closing the iterator stops
@@ -51,7 +51,7 @@ def ahead(items: Iterable[_T], depth: int) -> Iterator[_T]:
             put(_End(error))
 
     # Not a daemon: those are torn out of what they do.
-    threading.Thread(target=work, name="ahead", daemon=False).start()
+    threading.Thread(target=work, name="prefetch", daemon=False).start()
     try:
         while True:
             item = filled.get()
@@ -73,7 +73,9 @@ def overlapped(
         at_once: items that the last stage has at once, each in a thread.
     """
     for number, stage in enumerate(stages, 1):
-        items = ahead(_through(stage, iter(items), at_once if number == len(stages) else 1), depth)
+        items = prefetched(
+            _through(stage, iter(items), at_once if number == len(stages) else 1), depth
+        )
     return iter(items)
 
 
