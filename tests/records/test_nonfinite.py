@@ -73,3 +73,46 @@ def test_lines_that_hold_them_stay_as_they_were(tmp_path):
     (tmp_path / "in.jsonl").write_bytes(line)
     done = run("cat", tmp_path / "in.jsonl")
     assert (done.stdout, done.stderr) == (line, b"")
+
+
+@pytest.mark.parametrize("output", [None, "o.jsonl.gz", "o/"])
+def test_with_fail_the_record_is_set_aside(tmp_path, output):
+    source, rejects = tmp_path / "n.parquet", tmp_path / "r.jsonl"
+    values = [0.5, float("nan"), 1.5, float("-inf")]
+    pq.write_table(pa.table({"text": list("abcd"), "x": values}), source)
+    words = ["cat", source, "--nan", "fail", "--on-error", "skip", "--rejects", rejects]
+    out = (
+        []
+        if output is None
+        else ["-o", tmp_path / output, *(["--format", "jsonl"] if output == "o/" else [])]
+    )
+    done = run(*words, *out, "--report", tmp_path / "report.json")
+    assert done.returncode == 0, done.stderr
+    counts = json.loads((tmp_path / "report.json").read_text())["made_by"]["counts"]
+    assert (counts["read"], counts["written"], counts["skipped"]) == (4, 2, 2)
+    written = done.stdout if output is None else run("cat", tmp_path / output).stdout
+    assert [json.loads(line)["text"] for line in written.splitlines()] == ["a", "c"]
+    bad = [json.loads(line) for line in rejects.read_text().splitlines()]
+    assert [(one["line"], one["reason"].split(",")[0]) for one in bad] == [
+        (2, "holds NaN"),
+        (4, "holds -Infinity"),
+    ]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_path_that_leads_nowhere_is_a_fault_of_its_record(tmp_path, form):
+    rows = [{"text": "a", "meta": [{"n": "x"}]}, {"text": "b", "meta": []}]
+    source, rejects, out = (tmp_path / name for name in (f"n.{form}", "r.jsonl", "o.jsonl"))
+    if form == "jsonl":
+        source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), source)
+    words = ["mix", f"{source}=1", "--label", "meta[0].n", "-o", out]
+    assert ":2: nothing that" in synth(*words, code=1)
+    done = run(*words, "--on-error", "skip", "--rejects", rejects)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["meta"] for line in out.read_text().splitlines()] == [
+        [{"n": str(source)}]
+    ]
+    (bad,) = map(json.loads, rejects.read_text().splitlines())
+    assert bad["line"] == 2 and "could be set" in bad["reason"]

@@ -207,7 +207,7 @@ class Output(ReportFile):
             "--nan",
             metavar="keep|null|fail",
             help="NaN and infinities of Parquet and Arrow in JSONL, which has no word for them: as they "
-            "are (most readers refuse them), null (and told), or an error.",
+            "are (most readers refuse them), null (and told), or a bad record.",
         ),
     ] = "null"
     force: Annotated[bool, option("--force", help="Replace an output that is there.")] = False

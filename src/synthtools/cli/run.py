@@ -182,6 +182,8 @@ class Run:
             )
         if self._further is not None:
             self.further = self._open_further(*self._further)
+        for sink in self._sinks():
+            sink.rejects = self.rejects
         report = self.arguments.get("report")
         if report and not Path(report).absolute().parent.is_dir():
             raise SynthError(f"--report {report}: there is no directory {Path(report).parent}")

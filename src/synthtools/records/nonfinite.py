@@ -18,7 +18,7 @@ class Nonfinite:
     """What becomes of such numbers of columns; lines that were read as JSON stay as they are.
 
     Attributes:
-        policy: ``keep`` writes them as Python's json does, ``null`` as null, ``fail`` stops.
+        policy: ``keep`` writes them as Python's json does, ``null`` as null, ``fail`` refuses the record.
         count: of numbers that became null so far.
     """
 

@@ -147,9 +147,11 @@ class StreamSink(Sink):
         self._name = name
         self._file: BinaryIO = open(descriptor, "wb", closefd=False)
         form = "arrow-stream" if form == "arrow" else form
+        self._form = form
         self._encoder = encoder(form, SimpleNamespace(file=self._file), self.nonfinite)
 
     def write(self, batch: Batch) -> None:
+        batch = self._sound(batch, self._form)
         with _sent(self._name):
             self._encoder.write(batch)
             self._file.flush()
@@ -188,10 +190,12 @@ class FileSink(Sink):
     def __init__(self, path: Path | Place, form: str, force: bool, nan: str) -> None:
         super().__init__(nan)
         self._file = begun(path, force)
+        self._form = form
         self._encoder = encoder(form, self._file, self.nonfinite)
         self._settled = False
 
     def write(self, batch: Batch) -> None:
+        batch = self._sound(batch, self._form)
         with told(self._file.path):
             self._encoder.write(batch)
         self._count(batch)

@@ -204,6 +204,9 @@ class DirectorySink(Sink):
             self._claim.release()
 
     def write(self, batch: Batch) -> None:
+        batch = self._sound(batch, self._form)
+        if not len(batch):
+            return
         with told(self.folder):
             weights = self._size.weights(batch)
             for start, end, weight in parts(weights, self._weight, self._size.count):

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from operator import methodcaller
 from queue import Queue
 from threading import Event
 from typing import Any
 
-from synthtools.errors import OutputClosed
+from synthtools.errors import OutputClosed, RecordError, SynthError
 from synthtools.records.batch import Batch
+from synthtools.records.field_paths import inner_path
 from synthtools.records.jsonl import parse_values
 from synthtools.records.nonfinite import Nonfinite
+from synthtools.records.rejects import Rejects
 
 
 class Sink(ABC):
     """Takes batches in order; ``finish`` makes them stand, ``abort`` leaves nothing half-done.
 
-    ``records`` and ``totals`` (the sums of the batches' tallies) count what the output holds.
+    ``records`` and ``totals`` (the sums of the batches' tallies) count what the output holds;
+    ``rejects`` takes the records that cannot be written.
     """
 
     def __init__(self, nan: str = "null") -> None:
         self.nonfinite = Nonfinite(nan)
+        self.rejects = Rejects()
         self.records = 0
         self.totals: dict[str, int] = {}
         self.resume_from = 0  # input records that need not be done again
@@ -37,6 +42,34 @@ class Sink(ABC):
 
     @abstractmethod
     def abort(self) -> None: ...
+
+    def _sound(self, batch: Batch, form: str) -> Batch:
+        """The records that can be written; the others are bad ones: they hold a number that JSON lacks
+        (with ``--nan fail``), or nothing in which a path could be set."""
+        written: Callable[[Batch], object]
+        if form.startswith("jsonl") and self.nonfinite.policy == "fail":
+            written = self.nonfinite.lines
+        elif any(map(inner_path, batch.added)):
+            written = methodcaller("json_lines")
+        else:
+            return batch
+        try:
+            written(batch)
+        except SynthError:
+            some = range(len(batch))
+            return batch.take([one for one in some if self._is_sound(batch.take([one]), written)])
+        return batch
+
+    def _is_sound(self, one: Batch, written: Callable[[Batch], object]) -> bool:
+        try:
+            written(one)
+        except RecordError as error:
+            self.rejects.add(error)
+        except SynthError as error:
+            self.rejects.add(RecordError(one.source, int(one.numbers[0]), str(error), one.raw(0)))
+        else:
+            return True
+        return False
 
     def _count(self, batch: Batch) -> None:
         self.records += len(batch)
