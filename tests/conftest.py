@@ -154,11 +154,11 @@ def tiny(llama: Path, open_on_cpu: Callable[..., LanguageModel]) -> LanguageMode
 def written() -> Callable[[Path, Iterable[Batch]], Path]:
     """Writes batches to a file, in the format that its name says."""
     from synthtools.records.outputs import open_sink
-    from synthtools.records.size import Size
+    from synthtools.records.shard_size import ShardSize
 
     def write(path: Path, batches: Iterable[Batch]) -> Path:
         options = {"shards": [], "force": True, "resume": False, "job": {}}
-        sink = open_sink(str(path), None, shard_size=Size(1 << 30, "bytes"), **options)
+        sink = open_sink(str(path), None, shard_size=ShardSize(1 << 30, "bytes"), **options)
         for batch in batches:
             sink.write(batch)
         sink.finish()

@@ -13,7 +13,7 @@ TOOL = """
 import hashlib, re, sys
 from pathlib import Path
 from synthtools.cli import app, interrupts
-from synthtools.records.files import AtomicFile
+from synthtools.records.atomic_files import AtomicFile
 
 def run():
     file = AtomicFile(Path("a"))
@@ -82,7 +82,7 @@ def test_native_code_that_keeps_the_lock(tmp_path, number, native):
     process.send_signal(number)
     assert process.wait(60) == 130
     assert "a" not in os.listdir(tmp_path)  # what was begun is the next run's to remove
-    after = "from pathlib import Path; from synthtools.records.files import write_whole; write_whole(Path('a'), b'y')"
+    after = "from pathlib import Path; from synthtools.records.atomic_files import write_whole; write_whole(Path('a'), b'y')"
     subprocess.run([sys.executable, "-c", after], cwd=tmp_path, check=True)
     assert sorted(os.listdir(tmp_path)) == ["a", "begun"]
 

@@ -38,11 +38,11 @@ EXEMPT = {
     "lm.vllm_backend": "lines of the engine's log",
     "measure.rates": "the user's own expressions",
     "measure.value_paths": "one class of characters at a time",
-    "records.claim": "names of our files",
-    "records.files": "a name",
+    "records.output_lock": "names of our files",
+    "records.atomic_files": "a name",
     "records.outputs": "names of our files",
     "records.shard_directory": "names of our shards",
-    "records.places": "a name",
+    "records.remote_paths": "a name",
     "reports.document": "the JSON that we write, whose strings hold no line ends",
     "scale.remains": "names of Ray's sessions",
     "text.reference": "named in a docstring",
@@ -67,7 +67,7 @@ def uses() -> dict[str, dict[str, Use]]:
     )
     from synthtools.lm import chat, model_files, pretrained, text_tokenizer
     from synthtools.measure import diversity, expressions
-    from synthtools.records import field_paths, jsonl, natural, nonfinite
+    from synthtools.records import field_paths, jsonl, natural_order, nonfinite
     from synthtools.text import rouge, self_bleu
 
     shipped = [task for task in tasks.shipped().values() if task.extract]
@@ -153,7 +153,7 @@ def uses() -> dict[str, dict[str, Use]]:
         "records.nonfinite": {
             "tokens": lambda t: nonfinite._TOKEN.sub(b"", json.dumps(t).encode())
         },
-        "records.natural": {"number": natural.as_number, "order": natural.order},
+        "records.natural_order": {"number": natural_order.as_number, "order": natural_order.order},
         "records.jsonl": {"object": lambda t: jsonl.parse_object(b'{"a": ' + t.encode() + b"}")},
         "text.rouge": {"words": rouge._WORD.findall},
         "text.self_bleu": {"sentences": self_bleu.sentences},

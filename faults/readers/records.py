@@ -27,20 +27,22 @@ def _lines() -> bytes:
 
 def _read_records(data: bytes, name: str = "fuzzed") -> None:
     """Every way of reading: batches with their values and lines, and blocks with the scan."""
-    from synthtools.records.identity import Keys
     from synthtools.records.inputs import find_shards
-    from synthtools.records.reading import read, require_text
+    from synthtools.records.map_threads import BlockTask, map_records
+    from synthtools.records.reader import read, require_text
+    from synthtools.records.record_keys import RecordKeys
     from synthtools.records.rejects import Rejects
-    from synthtools.records.working import Task, worked
 
     path = str(file(data, name))
     rejects = Rejects(skip=True)
-    keys = Keys()
+    keys = RecordKeys()
     for batch in read(find_shards([path]), rejects):
         batch.json_lines()
         batch = require_text(batch, "text", rejects)
         keys.of(batch.column("id"), batch.column("text"))
-    for done in worked(find_shards([path]), Rejects(skip=True), Task(_length, "text", ("id",))):
+    for done in map_records(
+        find_shards([path]), Rejects(skip=True), BlockTask(_length, "text", ("id",))
+    ):
         sound(len(done.batch) == done.result, "texts and records do not agree")
     list(read(find_shards([path]), Rejects()))  # may stop at the first bad one
 

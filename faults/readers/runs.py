@@ -14,7 +14,7 @@ from faults.readers.reader import Reader, file, place
 
 def _manifest(data: bytes) -> None:
     from synthtools.records.shard_directory import DirectorySink, is_unfinished
-    from synthtools.records.size import Size
+    from synthtools.records.shard_size import ShardSize
 
     folder = place() / "shards"
     shutil.rmtree(folder, ignore_errors=True)
@@ -25,7 +25,7 @@ def _manifest(data: bytes) -> None:
     beside.write_bytes(b"mine")
     (folder / ".synth.json").write_bytes(data)
     is_unfinished(folder)
-    sink = DirectorySink(folder, "jsonl", False, True, Size(5, "records"), _JOB, [])
+    sink = DirectorySink(folder, "jsonl", False, True, ShardSize(5, "records"), _JOB, [])
     sink.finish()
     sound(beside.read_bytes() == b"mine", "a file outside was touched")
 
@@ -43,9 +43,9 @@ def _manifests() -> list[bytes]:
 
 
 def _journal(data: bytes) -> None:
-    from synthtools.records.journal import Journal
+    from synthtools.records.value_journal import ValueJournal
 
-    journal = Journal(file(data, "journal"), "a job", again=True)
+    journal = ValueJournal(file(data, "journal"), "a job", again=True)
     try:
         for key in list(journal._places):
             journal.get(key)

@@ -105,7 +105,7 @@ def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[st
 
 def _inputs(inputs: Any) -> list[Any]:
     """Paths as they are, shares as PATH=SHARE, records and reports as such."""
-    from synthtools.records.memory import Records
+    from synthtools.records.memory_input import MemoryRecords
 
     if len(inputs) == 1 and isinstance(inputs[0], Mapping) and not _is_report(inputs[0]):
         return [f"{path}={share}" for path, share in inputs[0].items()]
@@ -116,9 +116,9 @@ def _inputs(inputs: Any) -> list[Any]:
         if isinstance(one, str) or hasattr(one, "__fspath__"):
             found.append(str(one))
         elif _is_report(one):
-            found.append(Records([one], f"<report {len(found) + 1}>"))
+            found.append(MemoryRecords([one], f"<report {len(found) + 1}>"))
         else:
-            found.append(Records(one, f"<records {len(found) + 1}>"))
+            found.append(MemoryRecords(one, f"<records {len(found) + 1}>"))
     return found
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from synthtools.records.batch import Batch
-from synthtools.records.identity import Keys
 from synthtools.records.inputs import find_shards
-from synthtools.records.reading import read
+from synthtools.records.reader import read
+from synthtools.records.record_keys import RecordKeys
 from synthtools.records.rejects import Rejects
 
 # The models of these tests are too small for more than one.
@@ -32,7 +32,7 @@ def keyed() -> Callable[..., Iterator[tuple[Batch, np.ndarray]]]:
     """The records of a file, with their keys."""
 
     def keyed_batches(path: Path, batch_bytes: int = 1 << 20) -> Iterator[tuple[Batch, np.ndarray]]:
-        keys = Keys()
+        keys = RecordKeys()
         for batch in _read(path, batch_bytes):
             yield batch, keys.of(batch.column("id"), batch.column("text"))
 

@@ -10,7 +10,7 @@ from running import synth
 from synthtools.curate.assignments import constant_of, template_of, with_constants, with_text
 from synthtools.errors import RecordError
 from synthtools.records.inputs import find_shards
-from synthtools.records.reading import read
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 
 PAIR = r"{prompt}\n\n{response}"

@@ -11,7 +11,7 @@ from synthtools.curate.conditions import Conditions, condition_of
 from synthtools.errors import RecordError
 from synthtools.records.batch import MISSING
 from synthtools.records.inputs import find_shards
-from synthtools.records.reading import read
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 
 LINES = [

@@ -17,7 +17,7 @@ from running import synth
 from synthtools.cli.quantities import path_share
 from synthtools.curate.dsir import Estimator, Features, parts_of
 from synthtools.errors import SynthError
-from synthtools.records import scattered
+from synthtools.records import map_ray
 
 WIDE = ["Ωmega ΣΑΣ ﬁne İstanbul naïve café 北京 ٣٤ 𝒳", "ǅ ß ẞ e\u0301 _x_ don't—stop…"]
 
@@ -249,10 +249,10 @@ def test_on_a_cluster_what_is_chosen_is_read_again(folder, tmp_path, output, sha
     (inputs / "a.jsonl").write_bytes(mixed)
     (inputs / "b.jsonl.gz").write_bytes(gzip.compress(mixed)[:-3000])
     synth("cat", folder / "raw.jsonl", "-o", inputs / "c.parquet")
-    picked = Mock(wraps=scattered.picked)
-    monkeypatch.setattr(scattered, "picked", picked)
+    picked = Mock(wraps=map_ray.picked)
+    monkeypatch.setattr(map_ray, "picked", picked)
     if not shared:
-        monkeypatch.setattr(scattered, "seen_by_all", lambda shard: False)
+        monkeypatch.setattr(map_ray, "seen_by_all", lambda shard: False)
     found = []
     for name, cluster in (("here", None), ("there", Pickling())):
         monkeypatch.setattr(Jobs, "cluster", lambda _, cluster=cluster: cluster)

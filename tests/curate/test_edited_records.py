@@ -16,7 +16,7 @@ from synthtools.curate.token_edit import Rules, conditions, edit
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import ScoreRequest
 from synthtools.records.batch import Batch
-from synthtools.records.identity import Keys
+from synthtools.records.record_keys import RecordKeys
 
 Keyed = Callable[..., Iterator[tuple[Batch, np.ndarray]]]
 # What the tiny models give in place of 0.99: about one token in ten is above.
@@ -67,7 +67,7 @@ def by_hand(
     Args:
         texts: the texts to be edited, in place of the records' own (which give the keys).
     """
-    keys = Keys()
+    keys = RecordKeys()
     result = []
     for place, record in enumerate(records):
         (key,) = keys.of([record.get("id")], [record["text"]])

@@ -22,11 +22,11 @@ from synthtools.curate.mixture_parts import (
 from synthtools.curate.source_survey import SourceSurvey, of_one_form
 from synthtools.errors import SynthError
 from synthtools.records.batch import JsonBatch
-from synthtools.records.identity import hashes
 from synthtools.records.inputs import find_shards
-from synthtools.records.picking import picked
+from synthtools.records.map_threads import BlockTask, map_records
+from synthtools.records.record_keys import hashes
 from synthtools.records.rejects import Rejects
-from synthtools.records.working import Task, worked
+from synthtools.records.reread_records import picked
 
 
 def measured(name, sizes, seed=0):
@@ -42,10 +42,10 @@ def surveyed(name, *paths, jobs=1, block_bytes=500):
     def work(batch, texts):
         return texts.lengths(), hashes(batch.column("id"), texts.views()), len(texts.data)
 
-    for found in worked(
+    for found in map_records(
         shards,
         Rejects(skip=True),
-        Task(work, "text", ("id",)),
+        BlockTask(work, "text", ("id",)),
         jobs=jobs,
         block_bytes=block_bytes,
     ):
@@ -121,8 +121,10 @@ def test_documents_are_found_again_by_their_place(form, tmp_path, written, batch
     whole = survey.measured()
     lines = [
         line
-        for found in worked(
-            find_shards([str(p) for p in paths]), Rejects(skip=True), Task(lambda b, t: 0, "text")
+        for found in map_records(
+            find_shards([str(p) for p in paths]),
+            Rejects(skip=True),
+            BlockTask(lambda b, t: 0, "text"),
         )
         for line in found.batch.json_lines()
     ]

@@ -12,7 +12,7 @@ from synthtools.curate.weighted_draws import allocated
 from synthtools.draws import gumbel, record_uniforms
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.inputs import find_shards
-from synthtools.records.reading import read
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from running import run, synth
 from synthtools.curate.sampled_records import SampleSettings, draw, undrawn
 from synthtools.records.inputs import find_shards
-from synthtools.records.reading import read
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 
 LINES = [

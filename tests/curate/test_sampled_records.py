@@ -13,10 +13,10 @@ from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import JsonBatch
 from synthtools.records.inputs import find_shards
 from synthtools.records.outputs import open_sink
-from synthtools.records.reading import read
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 from synthtools.records.shard_directory import MANIFEST
-from synthtools.records.size import Size
+from synthtools.records.shard_size import ShardSize
 from synthtools.records.spool import Spool
 
 
@@ -108,7 +108,7 @@ def test_a_resumed_draw_with_replacement_loses_no_copy(tmp_path):
             shards=[],
             force=not resume,
             resume=resume,
-            shard_size=Size(7, "records"),
+            shard_size=ShardSize(7, "records"),
             job={},
         )
 

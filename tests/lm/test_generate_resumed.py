@@ -87,19 +87,19 @@ def test_killed_and_resumed(serve: Callable[..., Any], tmp_path: Path) -> None:
 
 
 def test_a_journal_of_another_job_is_dropped(tmp_path: Path) -> None:
-    from synthtools.records.journal import Journal
+    from synthtools.records.value_journal import ValueJournal
 
     path = tmp_path / "journal"
-    journal = Journal(path, "a", again=False)
+    journal = ValueJournal(path, "a", again=False)
     journal.add("x", {"text": "é\n"})
     journal.close()
-    taken = Journal(path, "a", again=True)
+    taken = ValueJournal(path, "a", again=True)
     assert "x" in taken and len(taken) == 1
     assert taken.get("x")["text"] == "é\n"
     taken.add("y", {"text": "b"})
     taken.close()
-    assert len(Journal(path, "a", again=True)) == 2
-    assert len(Journal(path, "b", again=True)) == 0
-    assert len(Journal(path, "a", again=True)) == 0
-    Journal(path, "a", again=False).remove()
+    assert len(ValueJournal(path, "a", again=True)) == 2
+    assert len(ValueJournal(path, "b", again=True)) == 0
+    assert len(ValueJournal(path, "a", again=True)) == 0
+    ValueJournal(path, "a", again=False).remove()
     assert not path.exists()

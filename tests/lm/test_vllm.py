@@ -27,9 +27,9 @@ from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import ModelName
 from synthtools.lm.scorer import LanguageModel, Tokenised, open_model
 from synthtools.lm.scores import ScoreRequest, Scores
-from synthtools.records.identity import Keys
 from synthtools.records.inputs import find_shards
-from synthtools.records.reading import read
+from synthtools.records.reader import read
+from synthtools.records.record_keys import RecordKeys
 from synthtools.records.rejects import Rejects
 
 pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
@@ -196,7 +196,7 @@ def test_edits_give_the_same_bytes(
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
 
     def edited(by: LanguageModel) -> list[bytes]:
-        keys = Keys()
+        keys = RecordKeys()
         batches = (
             (batch, keys.of(batch.column("id"), batch.column("text")))
             for batch in read(find_shards([str(source)]), Rejects())

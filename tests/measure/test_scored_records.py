@@ -20,7 +20,7 @@ from synthtools.measure.perplexity import document_score
 from synthtools.measure.scored_records import scored, with_fields
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
-from synthtools.records.reading import read
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 
 

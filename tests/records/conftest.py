@@ -10,9 +10,9 @@ import pytest
 from running import one_line
 from synthtools.records.inputs import find_shards
 from synthtools.records.outputs import open_sink
-from synthtools.records.reading import read
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
-from synthtools.records.size import Size
+from synthtools.records.shard_size import ShardSize
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def _batches(*paths, **options):
     return read(find_shards([str(path) for path in paths]), Rejects(), **options)
 
 
-def _convert(source, target, form=None, size=Size(1 << 30, "bytes"), job=None, **options):
+def _convert(source, target, form=None, size=ShardSize(1 << 30, "bytes"), job=None, **options):
     """``synth cat source -o target`` without a process."""
     sources = [source] if isinstance(source, (str, Path)) else source
     shards = find_shards([str(path) for path in sources])

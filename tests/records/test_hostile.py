@@ -7,13 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from synthtools.errors import RecordError, SynthError, printable
-from synthtools.records import files, reading
+from synthtools.records import atomic_files, reader
 from synthtools.records.inputs import find_shards
-from synthtools.records.reading import read
+from synthtools.records.map_threads import BlockTask, map_records
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 from synthtools.records.shard_directory import DirectorySink, is_unfinished
-from synthtools.records.size import Size
-from synthtools.records.working import Task, worked
+from synthtools.records.shard_size import ShardSize
 
 LINES = b'{"text": "some words"}\n' * 5000
 DIGITS = b'{"id": %s, "text": "a"}\n' % (b"7" * 5000)
@@ -33,7 +33,7 @@ def change(path, how):
 def test_a_file_that_changes_is_noticed(how, whole, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(LINES)
-    blocks = reading.blocks(find_shards([str(path)]), 10_000, whole)
+    blocks = reader.blocks(find_shards([str(path)]), 10_000, whole)
     first = next(blocks)
     change(path, how)
     *_, last = blocks
@@ -73,7 +73,7 @@ def test_the_fingerprint_of_a_vanished_file_is_that_of_its_start(tmp_path):
 
 @pytest.mark.parametrize("end", [b"", b'"}\n{"text": "b"}\n'])
 def test_a_line_without_end_is_refused(end, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "LONGEST_RECORD", 100_000)
+    monkeypatch.setattr(reader, "LONGEST_RECORD", 100_000)
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "first"}\n{"text": "' + b"a" * 300_000 + end)
     shards = find_shards([str(path)])
@@ -84,7 +84,7 @@ def test_a_line_without_end_is_refused(end, tmp_path, monkeypatch):
 
 
 def test_lines_up_to_the_longest_are_records(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "LONGEST_RECORD", 100_000)
+    monkeypatch.setattr(reader, "LONGEST_RECORD", 100_000)
     path = tmp_path / "a.jsonl"
     path.write_bytes((b'{"text": "' + b"a" * 90_000 + b'"}\n') * 5)
     assert sum(map(len, read(find_shards([str(path)]), Rejects(), 10_000))) == 5
@@ -107,8 +107,8 @@ def test_integers_beyond_conversion_are_bad_records_with_a_place(fields, tmp_pat
     path.write_bytes(b'{"id": 1, "text": "b"}\n' + DIGITS)
     place = r"a.jsonl:2: .*Exceeds the limit \(4300 digits\)"
     with pytest.raises(RecordError, match=place):
-        task = Task(lambda *_: 0, "text", fields)
-        for done in worked(find_shards([str(path)]), Rejects(), task):
+        task = BlockTask(lambda *_: 0, "text", fields)
+        for done in map_records(find_shards([str(path)]), Rejects(), task):
             done.batch.column("id")
     with pytest.raises(RecordError, match=place):
         for batch in read(find_shards([str(path)]), Rejects()):
@@ -132,20 +132,20 @@ def test_what_is_no_manifest_is_refused(content, tmp_path):
     (tmp_path / ".synth.json").write_bytes(content)
     is_unfinished(tmp_path)
     with pytest.raises(SynthError, match="not a manifest of synth; --force begins anew"):
-        DirectorySink(tmp_path, "jsonl", False, True, Size(5, "records"), {}, [])
+        DirectorySink(tmp_path, "jsonl", False, True, ShardSize(5, "records"), {}, [])
 
 
 def test_what_cannot_be_removed_at_the_end_is_left(tmp_path, monkeypatch):
-    held = files.AtomicFile(tmp_path / "a")
+    held = atomic_files.AtomicFile(tmp_path / "a")
 
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(files.Path, "unlink", refuse)
+    monkeypatch.setattr(atomic_files.Path, "unlink", refuse)
     held.abort()
-    files.remove_unfinished()
+    atomic_files.remove_unfinished()
     monkeypatch.undo()
-    assert not files._BEGUN
+    assert not atomic_files._BEGUN
 
 
 def test_terminals_are_given_no_orders():

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthtools.records.batch import MISSING
-from synthtools.records.identity import Keys
 from synthtools.records.occurrences import Occurrences
+from synthtools.records.record_keys import RecordKeys
 
 few = st.integers(0, 8) | st.sampled_from([2**64 - 1, 2**63, 0])
 
@@ -35,7 +35,7 @@ def test_many_values_in_few_arrays():
 
 def test_equal_ids_are_told_apart_on_request():
     ids, texts = [7, 7, MISSING, MISSING, "7", 8], ["a", "b", "c", "c", "d", "e"]
-    plain, apart = Keys().of(ids, texts), Keys(apart=True).of(ids, texts)
+    plain, apart = RecordKeys().of(ids, texts), RecordKeys(apart=True).of(ids, texts)
     assert plain[0] == plain[1] == plain[4] and len(set(plain.tolist())) == 4
     assert len(set(apart.tolist())) == 6
     # The first of equals keeps the key that it has alone, and so does a text.

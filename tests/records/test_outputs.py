@@ -12,11 +12,11 @@ import pytest
 from running import COLD, command, run
 from synthtools.errors import OutputExistsError, SynthError, UsageError
 from synthtools.records import encoders
-from synthtools.records.files import AtomicFile, write_whole
+from synthtools.records.atomic_files import AtomicFile, write_whole
 from synthtools.records.inputs import find_shards
 from synthtools.records.outputs import open_sink
 from synthtools.records.shard_directory import MANIFEST, DirectorySink
-from synthtools.records.size import Size
+from synthtools.records.shard_size import ShardSize
 
 RECORDS = [{"id": i, "text": f"record {i} " + "é" * (i % 40)} for i in range(400)]
 LINES = [json.dumps(record, ensure_ascii=False).encode() for record in RECORDS]
@@ -31,7 +31,14 @@ def source(tmp_path):
 
 
 def sink(
-    output, form=None, *, inputs=(), force=False, resume=False, size=Size(100, "records"), job=None
+    output,
+    form=None,
+    *,
+    inputs=(),
+    force=False,
+    resume=False,
+    size=ShardSize(100, "records"),
+    job=None,
 ):
     shards = find_shards([str(path) for path in inputs]) if inputs else []
     return open_sink(
@@ -291,7 +298,13 @@ def filled(output, source, batches_of, **options):
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize(
-    "size", [Size(150, "records"), Size(3000, "bytes"), Size(60, "records"), Size(10**9, "bytes")]
+    "size",
+    [
+        ShardSize(150, "records"),
+        ShardSize(3000, "bytes"),
+        ShardSize(60, "records"),
+        ShardSize(10**9, "bytes"),
+    ],
 )
 def test_shards_are_of_the_size_asked_for(form, size, source, batches_of, lines_of, tmp_path):
     out = tmp_path / "out"
@@ -313,7 +326,7 @@ def test_shards_are_of_the_size_asked_for(form, size, source, batches_of, lines_
 
 
 def test_shards_depend_on_the_records_alone(source, batches_of, tmp_path):
-    for size in (Size(2777, "bytes"), Size(70, "records")):
+    for size in (ShardSize(2777, "bytes"), ShardSize(70, "records")):
         written = []
         for batch_bytes in (10, 999, 1 << 20):
             out = tmp_path / f"out{size.unit}{batch_bytes}"
@@ -328,7 +341,7 @@ def test_shards_depend_on_the_records_alone(source, batches_of, tmp_path):
 def test_shards_of_one_record(tmp_path, batches_of):
     source = tmp_path / "in.jsonl"
     source.write_bytes(b"\n".join(LINES[:5]))
-    filled(tmp_path / "out", source, batches_of, size=Size(1, "bytes")).finish()
+    filled(tmp_path / "out", source, batches_of, size=ShardSize(1, "bytes")).finish()
     found = [path.read_bytes() for path in sorted((tmp_path / "out").glob("part-*"))]
     assert found == [line + b"\n" for line in LINES[:5]]
 
@@ -358,7 +371,7 @@ def test_a_directory_with_shards_is_refused_or_replaced(tmp_path, source, batche
     (out / "README.md").write_text("mine")
     with pytest.raises(OutputExistsError, match="--resume goes on with them, --force replaces"):
         sink(out, inputs=[source])
-    writing = filled(out, source, batches_of, force=True, size=Size(300, "records"))
+    writing = filled(out, source, batches_of, force=True, size=ShardSize(300, "records"))
     writing.finish()
     assert names(out) == [MANIFEST, "README.md", "part-00000.jsonl", "part-00001.jsonl"]
 
@@ -388,7 +401,7 @@ def test_an_input_on_stdin_is_no_output(tmp_path, source, batches_of, refused):
 @pytest.mark.parametrize("done", [0, 1, 250, 399])
 @pytest.mark.parametrize("form", ["jsonl.zst", "parquet"])
 def test_resumed_shards_are_those_of_an_undisturbed_run(done, form, source, batches_of, tmp_path):
-    size = Size(90, "records")
+    size = ShardSize(90, "records")
     filled(tmp_path / "whole", source, batches_of, form=form, size=size).finish()
     out = tmp_path / "out"
     writing = sink(out, form, inputs=[source], size=size)
@@ -435,7 +448,7 @@ def test_a_directory_that_cannot_be_gone_on_with(tmp_path, source, batches_of):
             sink(out, inputs=[source], resume=True, job=named)
         assert str(caught.value) == f"{out}: was begun with other {other}; --force begins anew"
     with pytest.raises(SynthError, match="with other shard_size"):
-        sink(out, inputs=[source], resume=True, job=job, size=Size(100, "bytes"))
+        sink(out, inputs=[source], resume=True, job=job, size=ShardSize(100, "bytes"))
     with pytest.raises(SynthError, match="with other format"):
         sink(out, "parquet", inputs=[source], resume=True, job=job)
     (out / "part-00002.jsonl").unlink()

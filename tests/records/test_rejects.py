@@ -10,12 +10,12 @@ import zstandard
 from running import run
 from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.records import rejects as module
-from synthtools.records.files import AtomicFile
+from synthtools.records.atomic_files import AtomicFile
 from synthtools.records.inputs import find_shards
-from synthtools.records.reading import read, require_text
+from synthtools.records.map_threads import NotedRejects
+from synthtools.records.reader import read, require_text
 from synthtools.records.rejects import Rejects, open_rejects
 from synthtools.records.transform import selected
-from synthtools.records.working import Noted
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_places_after_a_bad_first_record(tmp_path):
 def test_blocks_of_blank_lines_count_as_lines_alone(tmp_path, blank):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text":"a"}\n' + (blank + b"\n") * 500 + b'{"text":"b"}\noops\n')
-    noted = Noted()
+    noted = NotedRejects()
     batches = list(read(find_shards([str(path)]), noted, batch_bytes=16))
     assert [error.number for error in noted.errors] == [503]
     assert [n for batch in batches for n in batch.numbers] == [1, 502]

@@ -7,8 +7,8 @@ import pytest
 
 from synthtools.records import spool as spooling
 from synthtools.records.inputs import find_shards
-from synthtools.records.merging import merged
-from synthtools.records.reading import read
+from synthtools.records.merge import merged
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 from synthtools.records.spool import Spool
 

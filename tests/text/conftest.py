@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.tokeniser import SLACK, buffers, scan
 from synthtools.text.unicode import unicode
 
@@ -37,7 +37,7 @@ TEXT = st.one_of(ANY, AWKWARD, ENGLISH)
 
 def spelled(text: str, limit: int = 1 << 40) -> tuple[list[str], list[int]]:
     """Tokens and their hashes as the kernel finds them, at most about ``limit`` in one call."""
-    data, offsets = buffers(Texts.of([text]))
+    data, offsets = buffers(TextBuffer.of([text]))
     end = int(offsets[-1])
     hashes, ends = np.empty(end + 2 * SLACK, np.uint64), np.empty(end + 2 * SLACK, np.int64)
     buffer = np.empty(3 * end + SLACK, np.uint8)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text import reference
 from synthtools.text.frequent_ngrams import sifted
 from synthtools.text.heavy_hitters import TopNgrams
@@ -25,7 +25,7 @@ def exact(texts, n):
 @given(st.lists(st.text("ab É.ﬁΣ\n_3", max_size=60), max_size=6))
 @settings(max_examples=60)
 def test_small_batches_lose_nothing(texts):
-    packed = Texts.of(texts)
+    packed = TextBuffer.of(texts)
     response, tables = sifted(packed, (1, 2, 3), 997)
     assert np.array_equal(response, NgramHasher((1, 2, 3), 997).counts(packed))
     for n, table in zip((1, 2, 3), tables):
@@ -48,7 +48,7 @@ def batches():
 def test_large_batches_say_what_they_may_lack(batches):
     top = TopNgrams(2)
     for batch in batches:
-        _, (table,) = sifted(Texts.of(batch), (2,), 100)
+        _, (table,) = sifted(TextBuffer.of(batch), (2,), 100)
         assert table.missed > 0
         counts = exact(batch, 2)
         pool = table.pool.tobytes()
@@ -67,5 +67,5 @@ def test_large_batches_say_what_they_may_lack(batches):
     assert (
         top.error_of(500)
         <= top.error
-        == sum(sifted(Texts.of(batch), (2,), 100)[1][0].missed for batch in batches)
+        == sum(sifted(TextBuffer.of(batch), (2,), 100)[1][0].missed for batch in batches)
     )

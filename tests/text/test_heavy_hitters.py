@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text import reference
 from synthtools.text.heavy_hitters import TopNgrams, tabulate
 
@@ -20,7 +20,7 @@ from .conftest import TEXT
 def merged(pieces: list[list[str]], n: int, capacity: int | None = None) -> TopNgrams:
     found = TopNgrams(n, capacity)
     for piece in pieces:
-        found.add(tabulate(Texts.of(piece), n))
+        found.add(tabulate(TextBuffer.of(piece), n))
     return found
 
 
@@ -66,7 +66,7 @@ def test_error_in_bounded_memory(capacity):
     exact = Counter(dict(merged(pieces, 1).top(1 << 30)))
     found = TopNgrams(1, capacity)
     for piece in pieces:
-        found.add(tabulate(Texts.of(piece), 1))
+        found.add(tabulate(TextBuffer.of(piece), 1))
         assert len(found) <= capacity
     assert 0 < found.error <= found.total / (capacity // 2 + 1)
     assert found.total == exact.total()
@@ -76,7 +76,7 @@ def test_error_in_bounded_memory(capacity):
 
 
 def test_threads_change_nothing(documents):
-    pieces = [Texts.of(documents[start::5]) for start in range(5)] * 4
+    pieces = [TextBuffer.of(documents[start::5]) for start in range(5)] * 4
     with ThreadPoolExecutor(4) as pool:
         tables = list(pool.map(lambda piece: tabulate(piece, 2), pieces))
     for table, piece in zip(tables, pieces):
@@ -88,8 +88,8 @@ def test_threads_change_nothing(documents):
 
 def test_arguments_out_of_range():
     with pytest.raises(ValueError, match="n is 1 or more"):
-        tabulate(Texts.of(["a"]), 0)
+        tabulate(TextBuffer.of(["a"]), 0)
     with pytest.raises(ValueError, match="capacity"):
         TopNgrams(1, 1)
     with pytest.raises(ValueError, match="2-grams among 1-grams"):
-        TopNgrams(1).add(tabulate(Texts.of(["a"]), 2))
+        TopNgrams(1).add(tabulate(TextBuffer.of(["a"]), 2))

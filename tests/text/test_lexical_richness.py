@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lexicalrichness import LexicalRichness
 
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text import reference
 from synthtools.text.grouped_counts import GroupedCounts
 from synthtools.text.lexical_richness import (
@@ -30,12 +30,12 @@ from .conftest import TEXT
 
 @given(st.lists(TEXT, max_size=6))
 def test_words_and_characters_are_those_of_the_twin(texts):
-    found = words_of(Texts.of(texts))
+    found = words_of(TextBuffer.of(texts))
     expected = [[reference.token_hash(word) for word in reference.words(text)] for text in texts]
     assert [
         found.hashes[a:b].tolist() for a, b in zip(found.starts, found.starts[1:], strict=False)
     ] == expected
-    assert character_counts(Texts.of(texts)).tolist() == [len(text) for text in texts]
+    assert character_counts(TextBuffer.of(texts)).tolist() == [len(text) for text in texts]
 
 
 def check_figures(words, figures):

@@ -10,7 +10,7 @@ from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text import reference
 from synthtools.text.minhash import EMPTY, signatures
 
@@ -27,7 +27,7 @@ def peer(text: str, permutations: int = 128, shingle: int = 5) -> np.ndarray:
 
 @given(st.lists(TEXT, max_size=3), st.sampled_from([1, 16, 128]), st.sampled_from([1, 2, 5]))
 def test_equal_to_datasketch_and_the_twin(texts, permutations, shingle):
-    found = signatures(Texts.of(texts), permutations, shingle)
+    found = signatures(TextBuffer.of(texts), permutations, shingle)
     assert found.shape == (len(texts), permutations) and found.dtype == np.uint32
     for text, row in zip(texts, found):
         assert (row == peer(text, permutations, shingle)).all()
@@ -37,18 +37,18 @@ def test_equal_to_datasketch_and_the_twin(texts, permutations, shingle):
 def test_documents_of_any_length(documents):
     """Shingles of one block of SHA-1 and of many, in every order."""
     texts = [*documents, " ".join("y" * size for size in range(120))]
-    for text, row in zip(texts, signatures(Texts.of(texts))):
+    for text, row in zip(texts, signatures(TextBuffer.of(texts))):
         assert (row == peer(text)).all()
 
 
 def test_shingles_longer_than_what_is_held_at_a_time():
     texts = ["a b " * size + end for size in (2047, 2048, 2049, 3000) for end in ("", " ", "c")]
-    for text, row in zip(texts, signatures(Texts.of(texts), 16, 5000)):
+    for text, row in zip(texts, signatures(TextBuffer.of(texts), 16, 5000)):
         assert (row == peer(text, 16, 5000)).all()
 
 
 def test_short_documents():
-    found = signatures(Texts.of(["", " \n", "a b c", "a b c", "a b c d e"]))
+    found = signatures(TextBuffer.of(["", " \n", "a b c", "a b c", "a b c d e"]))
     assert (found[:2] == EMPTY).all()
     assert (found[2] == found[3]).all() and (found[2] != EMPTY).all()
     assert reference.shingles("a b c") == ["a b c"]
@@ -57,7 +57,7 @@ def test_short_documents():
 
 
 def test_signatures_never_change():
-    found = signatures(Texts.of(["How to synthesize text data without model collapse?"]))[0]
+    found = signatures(TextBuffer.of(["How to synthesize text data without model collapse?"]))[0]
     assert found[:4].tolist() == [801982235, 2269760572, 483275109, 2355753177]
 
 
@@ -71,7 +71,7 @@ def test_estimates_lie_within_theory():
         one = common + [f"a{trial}x{number}" for number in range(size - shared)]
         other = common + [f"b{trial}x{number}" for number in range(size - shared)]
         truth = shared / (2 * size - shared)
-        left, right = signatures(Texts.of([" ".join(one), " ".join(other)]), shingle=1)
+        left, right = signatures(TextBuffer.of([" ".join(one), " ".join(other)]), shingle=1)
         sigma = max(np.sqrt(truth * (1 - truth) / 128), 1e-9)
         deviations.append(((left == right).mean() - truth) / sigma)
     assert np.abs(deviations).max() < 4.5
@@ -80,13 +80,13 @@ def test_estimates_lie_within_theory():
 
 
 def test_batches_and_threads_change_nothing(documents):
-    whole = signatures(Texts.of(documents))
+    whole = signatures(TextBuffer.of(documents))
     with ThreadPoolExecutor(4) as pool:
-        alone = list(pool.map(lambda text: signatures(Texts.of([text]))[0], documents))
+        alone = list(pool.map(lambda text: signatures(TextBuffer.of([text]))[0], documents))
     assert (np.stack(alone) == whole).all()
 
 
 @pytest.mark.parametrize("arguments", [{"permutations": 0}, {"shingle": 0}])
 def test_arguments_out_of_range(arguments):
     with pytest.raises(ValueError):
-        signatures(Texts.of(["a"]), **arguments)
+        signatures(TextBuffer.of(["a"]), **arguments)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from datasketch import MinHashLSH
 
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.minhash import EMPTY, signatures
 from synthtools.text.near_duplicates import bands_and_rows, clusters, near_duplicates
 
@@ -74,7 +74,7 @@ def test_copies_are_linked_to_the_first():
 
 
 def test_documents_without_tokens_pair_with_nothing():
-    found = near_duplicates(signatures(Texts.of(["", "a b", " ", "a  b", "\n"])))
+    found = near_duplicates(signatures(TextBuffer.of(["", "a b", " ", "a  b", "\n"])))
     assert list(zip(found.left, found.right)) == [(1, 3)]
     assert len(near_duplicates(np.full((3, 128), EMPTY, np.uint32))) == 0
     assert len(near_duplicates(np.empty((0, 128), np.uint32))) == 0
@@ -95,7 +95,7 @@ def test_texts_that_differ_in_a_word():
     text = [f"w{number}" for number in random.integers(0, 5000, 400)]
     changed = [*text[:200], "other", *text[201:]]
     unrelated = [f"w{number}" for number in random.integers(0, 5000, 400)]
-    rows = signatures(Texts.of([" ".join(words) for words in (unrelated, text, changed)]))
+    rows = signatures(TextBuffer.of([" ".join(words) for words in (unrelated, text, changed)]))
     found = near_duplicates(rows)
     assert list(zip(found.left, found.right)) == [(1, 2)]
     assert 0.85 < found.similarity[0] < 1

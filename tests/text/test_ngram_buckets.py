@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text import reference, sha_ngrams
 from synthtools.text.ngram_buckets import NgramHasher
 from synthtools.text.tokeniser import buffers
@@ -27,7 +27,7 @@ HASHES = ("fast", "sha256")
     st.lists(TEXT, max_size=4), ORDERS, st.sampled_from([1, 97, 10_000]), st.sampled_from(HASHES)
 )
 def test_counts_agree_with_the_twin(texts, orders, buckets, hashing):
-    found = NgramHasher(orders, buckets, hashing).counts(Texts.of(texts))
+    found = NgramHasher(orders, buckets, hashing).counts(TextBuffer.of(texts))
     assert found.dtype == np.int64
     assert (found == reference.counts(texts, orders, buckets, hashing)).all()
 
@@ -35,7 +35,7 @@ def test_counts_agree_with_the_twin(texts, orders, buckets, hashing):
 @given(st.lists(TEXT, max_size=4), ORDERS, st.sampled_from(HASHES))
 def test_weights_agree_with_the_twin(texts, orders, hashing):
     weights = np.random.default_rng(0).normal(size=97)
-    sums, numbers = NgramHasher(orders, 97, hashing).weights(Texts.of(texts), weights)
+    sums, numbers = NgramHasher(orders, 97, hashing).weights(TextBuffer.of(texts), weights)
     expected = [reference.weight(text, weights, orders, hashing) for text in texts]
     assert list(zip(sums, numbers)) == expected
 
@@ -46,9 +46,9 @@ def test_documents_of_any_length(documents, orders, hashing):
     """Longer, too, than the tokens that are held at a time."""
     hasher = NgramHasher(orders, 1000, hashing)
     expected = reference.counts(documents, orders, 1000, hashing)
-    assert (hasher.counts(Texts.of(documents)) == expected).all()
+    assert (hasher.counts(TextBuffer.of(documents)) == expected).all()
     weights = np.random.default_rng(1).normal(size=1000)
-    sums, numbers = hasher.weights(Texts.of(documents), weights)
+    sums, numbers = hasher.weights(TextBuffer.of(documents), weights)
     assert numbers.sum() == expected.sum()
     assert list(sums) == [reference.weight(t, weights, orders, hashing)[0] for t in documents]
 
@@ -59,10 +59,10 @@ def test_batches_and_threads_change_nothing(documents, hashing):
     weights = np.random.default_rng(2).normal(size=10_000)
     texts = documents * 3
     whole, (sums, numbers) = (
-        hasher.counts(Texts.of(texts)),
-        hasher.weights(Texts.of(texts), weights),
+        hasher.counts(TextBuffer.of(texts)),
+        hasher.weights(TextBuffer.of(texts), weights),
     )
-    pieces = [Texts.of(texts[start : start + 7]) for start in range(0, len(texts), 7)]
+    pieces = [TextBuffer.of(texts[start : start + 7]) for start in range(0, len(texts), 7)]
     with ThreadPoolExecutor(4) as pool:
         counted = list(pool.map(hasher.counts, pieces))
         weighed = list(pool.map(lambda piece: hasher.weights(piece, weights), pieces))
@@ -78,7 +78,7 @@ def test_batches_and_threads_change_nothing(documents, hashing):
 )
 def test_buckets_never_change(ngram, fast, sha256):
     orders = (len(ngram.split()),)
-    texts = Texts.of([ngram.upper()])
+    texts = TextBuffer.of([ngram.upper()])
     assert np.flatnonzero(NgramHasher(orders).counts(texts)).tolist() == [fast]
     assert np.flatnonzero(NgramHasher(orders, hash="sha256").counts(texts)).tolist() == [sha256]
 
@@ -91,7 +91,7 @@ def test_sha256_by_hand():
     expected = Counter(
         int(hashlib.sha256(ngram.encode()).hexdigest(), 16) % 12_345 for ngram in ngrams
     )
-    counts = NgramHasher(buckets=12_345, hash="sha256").counts(Texts.of([text]))
+    counts = NgramHasher(buckets=12_345, hash="sha256").counts(TextBuffer.of([text]))
     assert {int(b): int(counts[b]) for b in np.flatnonzero(counts)} == expected
 
 
@@ -102,7 +102,7 @@ def test_sha256_of_messages_of_all_lengths_in_many_buckets():
     for size in range(1, 200):
         text = "z" * size
         sha_ngrams.run(
-            *buffers(Texts.of([text])), *unicode(), np.array([1]), largest, table,
+            *buffers(TextBuffer.of([text])), *unicode(), np.array([1]), largest, table,
             counts, nothing, nothing, np.empty(0, np.int64),
         )  # fmt: skip
         bucket = reference.sha256_bucket((text,), largest)
@@ -111,7 +111,7 @@ def test_sha256_of_messages_of_all_lengths_in_many_buckets():
 
 
 def test_the_memo_changes_nothing(documents):
-    texts = Texts.of(documents)
+    texts = TextBuffer.of(documents)
     hasher = NgramHasher(buckets=500, hash="sha256")
     first = hasher.counts(texts)
     assert (hasher.counts(texts) == first).all()
@@ -121,7 +121,7 @@ def test_the_memo_changes_nothing(documents):
 
 def test_buckets_fill_evenly():
     """Chi-square of 20,000 different unigrams over 100 buckets: within five sigma of its mean."""
-    texts = Texts.of([" ".join(f"w{number}" for number in range(20_000))])
+    texts = TextBuffer.of([" ".join(f"w{number}" for number in range(20_000))])
     for hashing in HASHES:
         counts = NgramHasher((1,), 100, hashing).counts(texts)
         chi_square = ((counts - 200) ** 2 / 200).sum()
@@ -139,5 +139,5 @@ def test_arguments_out_of_range(arguments):
 
 def test_weights_of_another_size_are_refused():
     with pytest.raises(ValueError, match="10000 weights"):
-        NgramHasher().weights(Texts.of(["a"]), np.zeros(5))
+        NgramHasher().weights(TextBuffer.of(["a"]), np.zeros(5))
     assert NgramHasher((2, 1, 2)) == NgramHasher((1, 2))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU
 
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.mteval import cleaned, token_hashes
 from synthtools.text.self_bleu import self_bleu, self_bleu_of, sentences
 
@@ -28,7 +28,7 @@ def plainly(lines):
 
 @given(st.lists(LINE, max_size=5))
 def test_tokens_are_those_of_sacrebleu(lines):
-    hashes, starts = token_hashes(Texts.of([cleaned(line) for line in lines]))
+    hashes, starts = token_hashes(TextBuffer.of([cleaned(line) for line in lines]))
     known = {}
     for index, line in enumerate(lines):
         tokens = PEER._preprocess_segment(line).split()
@@ -40,7 +40,7 @@ def test_tokens_are_those_of_sacrebleu(lines):
 
 @pytest.mark.parametrize("line", ["a &quot;b&quot; &amp;lt; c", "<skipped>a b", "1-2 3.4,5 ,6. -7"])
 def test_what_is_cleaned(line):
-    hashes, _ = token_hashes(Texts.of([cleaned(line)]))
+    hashes, _ = token_hashes(TextBuffer.of([cleaned(line)]))
     assert len(hashes) == len(PEER._preprocess_segment(line).split())
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text import make_tables, reference
 from synthtools.text.ngram_buckets import token_counts
 from synthtools.text.unicode import CAPITAL, CASED, IGNORABLE, TABLES, unicode
@@ -129,20 +129,24 @@ def test_long_tokens_and_the_ends_of_documents():
 def test_documents_do_not_touch():
     """A word at a document's end does not go on in the next, whatever way it is read."""
     texts = ["ab", "cdefghijkl", "mΣ", "Σ n", "'", "o " * 9]
-    assert list(token_counts(Texts.of(texts))) == [len(reference.tokens(text)) for text in texts]
+    assert list(token_counts(TextBuffer.of(texts))) == [
+        len(reference.tokens(text)) for text in texts
+    ]
 
 
 @given(st.lists(TEXT, max_size=4))
 def test_counts_of_tokens(texts):
-    assert list(token_counts(Texts.of(texts))) == [len(reference.tokens(text)) for text in texts]
+    assert list(token_counts(TextBuffer.of(texts))) == [
+        len(reference.tokens(text)) for text in texts
+    ]
 
 
 def test_a_slice_of_a_buffer_is_read_in_its_place(documents):
     """Offsets need not begin at 0, nor data be writable."""
-    whole = Texts.of(documents)
-    part = Texts(whole.data, whole.offsets[5:12])
+    whole = TextBuffer.of(documents)
+    part = TextBuffer(whole.data, whole.offsets[5:12])
     assert (token_counts(part) == token_counts(whole)[5:11]).all()
-    copy = Texts(whole.data.copy(), np.array(whole.offsets))
+    copy = TextBuffer(whole.data.copy(), np.array(whole.offsets))
     assert (token_counts(copy) == token_counts(whole)).all()
 
 

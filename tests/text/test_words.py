@@ -9,7 +9,7 @@ import regex
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text import reference
 from synthtools.text.unicode import COUNTS, word_breaks
 from synthtools.text.words import word_counts, word_hashes
@@ -45,7 +45,7 @@ def by_regex(text: str) -> list[str]:
 @settings(max_examples=500)
 @given(WORDS)
 def test_kernel_and_twin_agree(text):
-    texts = Texts.of(["x", text, text + "Σ", "y"])
+    texts = TextBuffer.of(["x", text, text + "Σ", "y"])
     expected = [reference.words(one) for one in texts]
     hashes, starts = word_hashes(texts)
     assert hashes.tolist() == [reference.token_hash(word) for some in expected for word in some]
@@ -88,4 +88,4 @@ def test_twin_and_regex_agree(text):
 )
 def test_known_words(text, words):
     assert reference.words(text) == words
-    assert word_counts(Texts.of([text])).tolist() == [len(words)]
+    assert word_counts(TextBuffer.of([text])).tolist() == [len(words)]

@@ -135,13 +135,13 @@ def test_all_files_are_as_readable_as_the_umask_wants(data, trained, tmp_path):
 
 
 def test_runs_that_want_the_same_tokens_wait_for_the_one_that_makes_them(data, synth, tmp_path):
-    from synthtools.records.claim import Claim
+    from synthtools.records.output_lock import OutputLock
     from synthtools.training.corpus import TokenizedDocument, cached
 
     folder = tmp_path / "cache" / "tokens"
     folder.parent.mkdir()
     (folder.parent / ".tokens.0123abcd.partial").mkdir()  # of a killed run
-    claim = Claim.of_file(folder)
+    claim = OutputLock.of_file(folder)
     told = []
 
     def tell(line):

@@ -17,7 +17,7 @@ from synthtools import __version__
 from synthtools.cli import interrupts, options, terminal
 from synthtools.cli.commands import Group, add
 from synthtools.errors import OutputClosed, SynthError
-from synthtools.records.files import remove_unfinished
+from synthtools.records.atomic_files import remove_unfinished
 from synthtools.redaction import hide
 
 TOOLS = (

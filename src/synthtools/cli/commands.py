@@ -19,7 +19,7 @@ from synthtools.cli.publish import publish
 from synthtools.cli.terminal import write_stdout
 from synthtools.errors import PartialReportError
 from synthtools.machine import process
-from synthtools.records.files import claimed
+from synthtools.records.atomic_files import claimed
 from synthtools.redaction import hidden
 from synthtools.reports import lines
 

@@ -20,7 +20,7 @@ import threading
 import time
 from itertools import pairwise
 
-from synthtools.records.files import remove_unfinished
+from synthtools.records.atomic_files import remove_unfinished
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Seconds that a tool has to end by itself [ours]; more where it must end processes of its own.

@@ -11,7 +11,7 @@ from typing import Any
 from synthtools.cli import terminal
 from synthtools.cli.terminal import write_stdout
 from synthtools.errors import SynthError, UsageError, printable
-from synthtools.records.files import write_whole
+from synthtools.records.atomic_files import write_whole
 from synthtools.redaction import hidden, hide
 from synthtools.reports import document, figure
 from synthtools.reports.figures.chart import Figure

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from synthtools.errors import UsageError
-from synthtools.records.size import Size
+from synthtools.records.shard_size import ShardSize
 
 _COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
 _BYTES = {
@@ -68,12 +68,12 @@ def count_or_all(text: str) -> int | None:
     return None if text == "all" else count(text)
 
 
-def shard_size(text: str, option: str | None = None) -> Size:
+def shard_size(text: str, option: str | None = None) -> ShardSize:
     """Bytes (``512MB``) or records (``100K``)."""
     number, suffix = _split(text, option)
     if suffix in _BYTES and suffix != "B":
-        return Size(max(1, int(number * _BYTES[suffix])), "bytes")
-    return Size(count(text, option), "records")
+        return ShardSize(max(1, int(number * _BYTES[suffix])), "bytes")
+    return ShardSize(count(text, option), "records")
 
 
 def size_in_bytes(text: str) -> int:

@@ -19,11 +19,10 @@ from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Jobs, Output
 from synthtools.cli.publish import check_plot, draw
 from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.machine import process
+from synthtools.records.atomic_files import AtomicFile
 from synthtools.records.batch import Batch
 from synthtools.records.field_paths import read_along
-from synthtools.records.files import AtomicFile
 from synthtools.records.first_records import look
-from synthtools.records.identity import ID_FIELD, Keys
 from synthtools.records.inputs import (
     STDIN,
     STDIN_NAME,
@@ -34,10 +33,11 @@ from synthtools.records.inputs import (
 )
 from synthtools.records.outputs import form_by_suffix, open_sink
 from synthtools.records.overlap import refuse_overlap
-from synthtools.records.places import place_of
-from synthtools.records.reading import read, require_text
+from synthtools.records.reader import read, require_text
+from synthtools.records.record_keys import ID_FIELD, RecordKeys
 from synthtools.records.rejects import Rejects
-from synthtools.records.same_file import refuse_repeated, repeated, told
+from synthtools.records.remote_paths import path_of
+from synthtools.records.same_file import refuse_repeated, repeated, same_file_message
 from synthtools.records.shard_directory import DirectorySink, is_unfinished
 from synthtools.records.sink import Sink
 from synthtools.reports import document
@@ -47,9 +47,9 @@ _TOLD = 20
 
 
 if TYPE_CHECKING:
-    from synthtools.records.picking import Recalled
-    from synthtools.records.texts import Texts
-    from synthtools.records.working import Worked
+    from synthtools.records.map_threads import BlockResult
+    from synthtools.records.reread_records import RereadRecords
+    from synthtools.records.text_buffer import TextBuffer
 
 _R = TypeVar("_R")
 _T = TypeVar("_T")
@@ -160,7 +160,7 @@ class Run:
         self._check_repeated()
         self.shards_beside = find_shards(list(self._beside)) if self._beside else []
         for name in reading.files or []:
-            if not reading.quiet and is_unfinished(place_of(name)):
+            if not reading.quiet and is_unfinished(path_of(name)):
                 terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
         if reading.on_error == "fail":
             look(self.shards, self._check)
@@ -373,7 +373,7 @@ class Run:
     def keyed_batches(self, batch_bytes: int | None = None) -> Iterator[tuple[Batch, np.ndarray]]:
         """Like ``batches``, with the key of each record (see ``records.identity``)."""
         assert self.text_field is not None
-        keys = Keys()
+        keys = RecordKeys()
         for batch in self.records(batch_bytes):
             # Records that are done count too: they tell equal texts apart.
             found = keys.of(batch.column(ID_FIELD), batch.column(self.text_field))
@@ -386,7 +386,7 @@ class Run:
         for shards in [some for _, some in self.groups()] if self._apart else [self.shards]:
             refuse_repeated(shards)
         for pair in islice(repeated(self.shards), 0 if self._reading.quiet else _TOLD):
-            terminal.remark(f"{told(*pair)}: its records count in both")
+            terminal.remark(f"{same_file_message(*pair)}: its records count in both")
 
     def groups(self) -> list[tuple[str, list[Shard]]]:
         """The inputs as the user named them: (name, those of its shards that this run takes)."""
@@ -410,7 +410,7 @@ class Run:
 
     def worked(
         self,
-        work: Callable[[Batch, Texts], _R],
+        work: Callable[[Batch, TextBuffer], _R],
         jobs: Jobs,
         *,
         shards: Iterable[Shard] | None = None,
@@ -420,7 +420,7 @@ class Run:
         option: str = "--text-field",
         records: bool = True,
         texts: bool = False,
-    ) -> Iterator[Worked[_R]]:
+    ) -> Iterator[BlockResult[_R]]:
         """The sound records and what ``work`` makes of them, on all cores or on a cluster (see
         records.working and records.scattered).
 
@@ -430,35 +430,35 @@ class Run:
             fields: other fields whose values will be asked for.
             records: the whole records will be asked for; texts: their texts will.
         """
-        from synthtools.records.working import Task, worked
+        from synthtools.records.map_threads import BlockTask, map_records
 
         name = text_field or self.text_field
         assert name is not None
-        task = Task(work, name, read_along(fields), option)
+        task = BlockTask(work, name, read_along(fields), option)
         inputs = self.shards if shards is None else list(shards)
         cluster = jobs.cluster()
         rejects = self.rejects_of(again)
         if cluster is None:
-            found = worked(inputs, rejects, task, jobs=jobs.workers())
+            found = map_records(inputs, rejects, task, jobs=jobs.workers())
         else:
-            from synthtools.records import scattered
+            from synthtools.records import map_ray
 
-            keep = scattered.Keep(records, texts)
-            found = scattered.worked(inputs, rejects, task, cluster, keep)
+            keep = map_ray.KeptParts(records, texts)
+            found = map_ray.map_records(inputs, rejects, task, cluster, keep)
         return self.counted(inputs, found, rejects, lambda one: one.batch)
 
-    def recalled(self, jobs: Jobs) -> Recalled | None:
+    def recalled(self, jobs: Jobs) -> RereadRecords | None:
         """What finds records of the inputs again on a cluster, so that they need not be kept while
         it is not known which are wanted; None where they must be."""
         cluster = jobs.cluster()
         if cluster is None:
             return None
-        from synthtools.records import scattered
-        from synthtools.records.picking import Recalled
+        from synthtools.records import map_ray
+        from synthtools.records.reread_records import RereadRecords
 
-        if not all(map(scattered.seen_by_all, self.shards)):
+        if not all(map(map_ray.seen_by_all, self.shards)):
             return None
-        return Recalled(self.shards, partial(scattered.picked, cluster=cluster))
+        return RereadRecords(self.shards, partial(map_ray.picked, cluster=cluster))
 
     def write(self, batches: Iterable[Batch]) -> None:
         """Passes batches to the output, without the records that an earlier run has finished."""

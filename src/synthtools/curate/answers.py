@@ -14,8 +14,8 @@ from synthtools.curate.prompts import Asked, Said
 from synthtools.errors import RecordError
 from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings
 from synthtools.records.batch import Batch, Column
-from synthtools.records.journal import Journal
 from synthtools.records.rejects import Rejects
+from synthtools.records.value_journal import ValueJournal
 
 # A record's place in the output: the model, then the place in the input and the number of the answer.
 _PLACES = 44
@@ -40,7 +40,7 @@ class Remembering:
         part: tells the answers of several generators apart.
     """
 
-    def __init__(self, generator: Generator, journal: Journal | None, part: str) -> None:
+    def __init__(self, generator: Generator, journal: ValueJournal | None, part: str) -> None:
         self._generator = generator
         self._journal = journal
         self._part = part

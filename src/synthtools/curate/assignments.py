@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from synthtools.curate.prompts import Template
 from synthtools.records.batch import MISSING, Batch, Column
-from synthtools.records.faults import fields_of, text_fault
 from synthtools.records.field_paths import WHOLE, plain_name
-from synthtools.records.reading import without
+from synthtools.records.reader import without
+from synthtools.records.record_faults import fields_of, text_fault
 from synthtools.records.rejects import Rejects
 
 # Of a path, what stands in quotes and brackets ends no name.

@@ -13,10 +13,10 @@ import numpy as np
 
 from synthtools.curate.prompts import spelled
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.faults import no_field
 from synthtools.records.field_paths import QUOTED, WHOLE
 from synthtools.records.jsonl import parse_value
-from synthtools.records.reading import without
+from synthtools.records.reader import without
+from synthtools.records.record_faults import no_field
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import first
 

@@ -11,10 +11,10 @@ from synthtools.errors import RecordError
 from synthtools.records.batch import Batch
 
 if TYPE_CHECKING:
-    from synthtools.records.texts import Texts
+    from synthtools.records.text_buffer import TextBuffer
 
 # Sizes of the documents of a batch, int64.
-Sizes = Callable[[Batch, "Texts"], np.ndarray]
+Sizes = Callable[[Batch, "TextBuffer"], np.ndarray]
 
 # Texts that are tokenised at once.
 _TOKENISED = 256
@@ -41,7 +41,7 @@ def sizes_in(
 
         return lambda batch, texts: word_counts(texts)
 
-    def tokens(batch: Batch, texts: Texts) -> np.ndarray:
+    def tokens(batch: Batch, texts: TextBuffer) -> np.ndarray:
         sizes = np.array([_tokens(value) for value in batch.column(tokens_field)], np.int64)
         unknown = np.flatnonzero(sizes < 0)
         if len(unknown) and count_tokens is None:

@@ -9,7 +9,7 @@ from typing import Any
 from synthtools.curate.prompts import Asking, Unfit, spelled
 from synthtools.curate.wordings import EXTRAPOLATE, EXTRAPOLATE_BLIND
 from synthtools.records.batch import MISSING, Batch, Column
-from synthtools.records.identity import ID_FIELD
+from synthtools.records.record_keys import ID_FIELD
 
 # Sought one after the other: in one expression they would be tried at every pair of places.
 _QUESTION = re.compile(r"Question\s*+:\s*+", re.IGNORECASE)

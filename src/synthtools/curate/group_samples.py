@@ -11,7 +11,7 @@ from synthtools.curate.top_records import TopRecords
 from synthtools.curate.weighted_draws import keys_of
 from synthtools.draws import lane_of, record_uniforms
 from synthtools.records.batch import Batch
-from synthtools.records.identity import Keys
+from synthtools.records.record_keys import RecordKeys
 from synthtools.records.spool import Spool
 
 
@@ -46,7 +46,7 @@ class GroupSamples:
         self._lane = lane_of("groups")
         self._text_field = text_field
         self._spool = spool
-        self._groups: dict[str, tuple[Keys, TopRecords]] = {}
+        self._groups: dict[str, tuple[RecordKeys, TopRecords]] = {}
         self._seen: dict[str, int] = {}
 
     def names(self) -> list[str]:
@@ -56,7 +56,7 @@ class GroupSamples:
     def start(self, name: str) -> None:
         """Makes a group, which may remain empty."""
         if name not in self._groups:
-            self._groups[name] = (Keys(apart=True), TopRecords(self._limit, self._spool))
+            self._groups[name] = (RecordKeys(apart=True), TopRecords(self._limit, self._spool))
             self._seen[name] = 0
 
     def add(self, name: str, batch: Batch) -> None:

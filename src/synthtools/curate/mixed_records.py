@@ -13,7 +13,7 @@ from synthtools.curate.source_survey import SourceSurvey, of_one_form
 from synthtools.errors import SynthError
 from synthtools.lm.prefetch import prefetched
 from synthtools.records.batch import Batch
-from synthtools.records.merging import as_lines, merged
+from synthtools.records.merge import as_lines, merged
 from synthtools.records.spool import Spool
 
 # What is put in order at once, about: documents, and bytes of them.

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.faults import no_field
-from synthtools.records.identity import ID_FIELD, Keys
 from synthtools.records.jsonl import json_bytes
-from synthtools.records.reading import without
+from synthtools.records.reader import without
+from synthtools.records.record_faults import no_field
+from synthtools.records.record_keys import ID_FIELD, RecordKeys
 from synthtools.records.rejects import Rejects
 
 _ROLES = ("system", "user", "assistant")
@@ -176,7 +176,7 @@ def asked(
     Args:
         taken: fields that answers will be written to, which a record must not have yet.
     """
-    keys = Keys(apart=True)
+    keys = RecordKeys(apart=True)
     for batch in batches:
         columns = {name: batch.column(name) for name in asking.fields}
         there = {name: batch.column(name) for name in taken}

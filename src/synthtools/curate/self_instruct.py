@@ -18,8 +18,8 @@ from synthtools.draws import lane_of, uniforms
 from synthtools.errors import SynthError
 from synthtools.lm.generation import Answer
 from synthtools.records.batch import Batch, Column, JsonBatch
-from synthtools.records.identity import ID_FIELD
 from synthtools.records.jsonl import json_bytes
+from synthtools.records.record_keys import ID_FIELD
 from synthtools.text.rouge import RougePool, words
 
 EXAMPLES = 8

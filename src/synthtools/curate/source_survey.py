@@ -9,9 +9,9 @@ import numpy as np
 
 from synthtools.curate.mixture_parts import MeasuredSource, MixturePart
 from synthtools.records.batch import ArrowBatch, Batch
-from synthtools.records.identity import Hashes, Keys
 from synthtools.records.inputs import Shard
-from synthtools.records.picking import picked
+from synthtools.records.record_keys import RecordHashes, RecordKeys
+from synthtools.records.reread_records import picked
 
 # Bytes of a record that are not its text, for want of a closer look.
 _BESIDE_TEXT = 100
@@ -31,13 +31,13 @@ class SourceSurvey:
         self.name = name
         self.record_bytes = 0
         self._shards = list(shards)
-        self._keys = Keys(apart=True)
+        self._keys = RecordKeys(apart=True)
         self._sizes = [np.zeros(0, np.int64)]
         self._document_keys = [np.zeros(0, np.uint64)]
         self._numbers: dict[str, list[np.ndarray]] = {shard.name: [] for shard in shards}
         self.forms: list[Any] = []
 
-    def add(self, batch: Batch, sizes: np.ndarray, hashes: Hashes, text_bytes: int) -> None:
+    def add(self, batch: Batch, sizes: np.ndarray, hashes: RecordHashes, text_bytes: int) -> None:
         """Takes the next documents.
 
         Args:
@@ -56,7 +56,7 @@ class SourceSurvey:
     def measured(self) -> MeasuredSource:
         """All that has been seen."""
         sizes, keys = np.concatenate(self._sizes), np.concatenate(self._document_keys)
-        self._sizes, self._document_keys, self._keys = [sizes], [keys], Keys()
+        self._sizes, self._document_keys, self._keys = [sizes], [keys], RecordKeys()
         self._numbers = {
             name: [np.concatenate([np.zeros(0, np.int64), *some])]
             for name, some in self._numbers.items()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthtools.records.batch import Batch
-from synthtools.records.picking import Recalled
+from synthtools.records.reread_records import RereadRecords
 from synthtools.records.spool import Spool
 
 # So many more than are wanted are kept before the worst are thrown away.
@@ -25,7 +25,7 @@ class TopRecords:
     record kept, and the spool's.
     """
 
-    def __init__(self, count: int, spool: Spool | Recalled) -> None:
+    def __init__(self, count: int, spool: Spool | RereadRecords) -> None:
         self.spool = spool
         self._count = count
         self._threshold = -np.inf

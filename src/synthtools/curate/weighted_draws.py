@@ -13,14 +13,14 @@ from synthtools.curate.top_records import TopRecords
 from synthtools.draws import gumbel, record_uniforms, uniforms
 from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.faults import no_field
-from synthtools.records.identity import ID_FIELD, Keys, hashes
-from synthtools.records.reading import without
+from synthtools.records.reader import without
+from synthtools.records.record_faults import no_field
+from synthtools.records.record_keys import ID_FIELD, RecordKeys, hashes
 from synthtools.records.rejects import Rejects
 from synthtools.records.spool import Spool
 
 
-def keys_of(keys: Keys, batch: Batch, text_field: str) -> np.ndarray:
+def keys_of(keys: RecordKeys, batch: Batch, text_field: str) -> np.ndarray:
     """Keys of records that need not have a text: of the id, else the text, else the record itself."""
     contents = (
         value.encode("utf-8", "surrogatepass") if isinstance(value, str) else batch.raw(index)
@@ -220,7 +220,7 @@ def scored(
         field: of the weight; None: all equal.
         inverse: with probability ∝ 1/weight.
     """
-    keys = Keys(apart=True)
+    keys = RecordKeys(apart=True)
     for batch in batches:
         log_weights = np.zeros(len(batch))
         if field is not None:

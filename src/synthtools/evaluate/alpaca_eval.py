@@ -21,7 +21,7 @@ from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.judge import Judge, Question, choice, verdict_fields
 from synthtools.evaluate.length_control import fit
-from synthtools.records.identity import hashes
+from synthtools.records.record_keys import hashes
 
 FIGURES = ("win_rate", "wins", "losses")
 PROMPTS = (judge_prompts.BETTER,)

@@ -10,7 +10,7 @@ from typing import Any
 
 from synthtools.errors import OutputExistsError
 from synthtools.evaluate.answers import Item, ModelAnswers
-from synthtools.records.files import write_whole
+from synthtools.records.atomic_files import write_whole
 from synthtools.records.jsonl import json_bytes
 
 

@@ -16,7 +16,7 @@ from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, tokenize
 from synthtools.evaluate.likelihood import Continuations, Likelihoods, likelihoods
 from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.evaluate.shots import Shots, split_of
-from synthtools.records.identity import hashes
+from synthtools.records.record_keys import hashes
 
 
 def task_of(name: str, options: EvaluationOptions) -> tasks.BenchmarkTask:

@@ -18,8 +18,8 @@ from synthtools.lm.scores import ScoreRequest
 from synthtools.measure.perplexity import Summary
 from synthtools.measure.scored_records import scored
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.identity import ID_FIELD
-from synthtools.records.reading import require_text
+from synthtools.records.reader import require_text
+from synthtools.records.record_keys import ID_FIELD
 from synthtools.records.rejects import Rejects
 
 _TEXT = "text"

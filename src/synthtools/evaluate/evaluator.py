@@ -13,8 +13,8 @@ from synthtools.lm.tokenizer_faults import TokenizerError
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
 from synthtools.records.jsonl import parse_value
-from synthtools.records.merging import as_lines
-from synthtools.records.reading import read
+from synthtools.records.merge import as_lines
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from synthtools.records.batch import JsonBatch
 from synthtools.records.inputs import Shard
 from synthtools.records.jsonl import json_bytes
 from synthtools.records.outputs import open_sink
+from synthtools.records.shard_size import ShardSize
 from synthtools.records.sink import Sink
-from synthtools.records.size import Size
 
 
 class SampleFile:
@@ -40,7 +40,7 @@ class SampleFile:
                 shards=shards,
                 force=force,
                 resume=False,
-                shard_size=Size(32_000_000, "bytes"),
+                shard_size=ShardSize(32_000_000, "bytes"),
                 job={},
             )
 

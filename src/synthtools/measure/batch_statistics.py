@@ -10,8 +10,8 @@ import numpy as np
 
 from synthtools.measure.rates import matches
 from synthtools.records.batch import Batch
-from synthtools.records.identity import ID_FIELD, Hashes, hashes
-from synthtools.records.texts import Texts
+from synthtools.records.record_keys import ID_FIELD, RecordHashes, hashes
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.lexical_richness import HashedWords, character_counts, words_of
 from synthtools.text.words import word_counts
 
@@ -71,20 +71,20 @@ class BatchStatistics:
     lengths: dict[str, np.ndarray]
     words: HashedWords | None
     tokens: list[np.ndarray] | None
-    keys: Hashes
+    keys: RecordHashes
     matches: dict[str, np.ndarray]
 
 
 def batch_statistics(
     measures: Measures, encode: Callable[[list[str]], list[np.ndarray]] | None
-) -> Callable[[Batch, Texts], BatchStatistics]:
+) -> Callable[[Batch, TextBuffer], BatchStatistics]:
     """The work on one batch, for ``records.working``; safe in any thread.
 
     Args:
         encode: texts to token ids, None for no tokens.
     """
 
-    def work(batch: Batch, texts: Texts) -> BatchStatistics:
+    def work(batch: Batch, texts: TextBuffer) -> BatchStatistics:
         words = words_of(texts) if measures.needs_words else None
         lengths = {
             "characters": character_counts(texts),

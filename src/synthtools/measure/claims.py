@@ -22,7 +22,7 @@ from synthtools.measure import expressions
 from synthtools.measure.expressions import Cell, Comparison, Node, Undefined
 from synthtools.measure.repetitions import Group, Repetition, estimate, label
 from synthtools.measure.similar_names import near
-from synthtools.records import natural
+from synthtools.records import natural_order
 
 REPRODUCED, CONTRADICTED, OPEN = "reproduced", "contradicted", "not at this scale"
 
@@ -73,7 +73,7 @@ def _group(
     fitting = [
         group
         for group in groups
-        if all(natural.same(group.fields[name], wanted) for name, wanted in cell.where)
+        if all(natural_order.same(group.fields[name], wanted) for name, wanted in cell.where)
     ]
     if len(fitting) == 1:
         return fitting[0]
@@ -102,7 +102,7 @@ def judged(
     some = {one for column in columns.values() for one in column}
     shared = [one for one in some if all(one in column for column in columns.values())]
     # In order: sums must not depend on that of the files.
-    shared.sort(key=lambda one: [*map(natural.order, one)])
+    shared.sort(key=lambda one: [*map(natural_order.order, one)])
     if not columns:
         shared = [()]  # numbers alone: the same in any repetition
     comparisons = [_compared(comparison, columns, shared) for comparison in claim.chain]

@@ -15,7 +15,7 @@ from synthtools.measure.projection import project
 from synthtools.measure.two_sample import compare
 from synthtools.measure.vector_density import with_vectors
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.identity import ID_FIELD
+from synthtools.records.record_keys import ID_FIELD
 from synthtools.records.rejects import Rejects
 
 # Beyond this, squares and their sums leave the range in which coordinates are computed.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from synthtools.records.batch import MISSING, Batch, JsonBatch
-from synthtools.records.identity import ID_FIELD
 from synthtools.records.jsonl import json_bytes
+from synthtools.records.record_keys import ID_FIELD
 from synthtools.text.near_duplicates import NearDuplicates
 
 _BATCH = 4096

@@ -16,7 +16,7 @@ from synthtools.measure.rates import RESAMPLES, rate
 from synthtools.measure.record_numbers import MIDDLE, RecordNumbers
 from synthtools.measure.significance import compared
 from synthtools.measure.vocabulary import FEWEST_WORDS, STEP, heaps, matched
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.grouped_counts import GroupedCounts
 from synthtools.text.lexical_richness import (
     BREAK,
@@ -125,7 +125,7 @@ class GroupStatistics:
 
     def add(
         self,
-        texts: Texts,
+        texts: TextBuffer,
         batch: BatchStatistics,
         places: np.ndarray,
         draws: np.ndarray,
@@ -159,7 +159,7 @@ class GroupStatistics:
         self,
         group: TextGroup,
         members: np.ndarray,
-        texts: Texts,
+        texts: TextBuffer,
         batch: BatchStatistics,
         draws: np.ndarray,
         vectors: np.ndarray | None,

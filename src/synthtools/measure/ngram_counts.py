@@ -15,8 +15,8 @@ from synthtools.measure.response import (
     largest_differences,
     over_represented,
 )
-from synthtools.records.texts import Texts
-from synthtools.records.working import Worked
+from synthtools.records.map_threads import BlockResult
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.frequent_ngrams import sifted
 from synthtools.text.heavy_hitters import NgramTable, TopNgrams, tabulate
 from synthtools.text.ngram_buckets import NgramHasher
@@ -78,7 +78,7 @@ class NgramCounter:
     top: bool
     exact: bool = False
 
-    def work(self, _: Any, texts: Texts) -> tuple[np.ndarray, list[NgramTable]]:
+    def work(self, _: Any, texts: TextBuffer) -> tuple[np.ndarray, list[NgramTable]]:
         """Counts one batch; safe in any thread."""
         hasher = self.hasher
         if not self.top:
@@ -91,7 +91,7 @@ class NgramCounter:
     def corpus(
         self,
         name: str,
-        found: Iterable[Worked[tuple[np.ndarray, list[NgramTable]]]],
+        found: Iterable[BlockResult[tuple[np.ndarray, list[NgramTable]]]],
         seen: Callable[[int], None],
     ) -> CorpusNgrams:
         """Gathers the counts of a corpus's batches.

@@ -20,7 +20,7 @@ from synthtools.measure import coverage
 from synthtools.measure.scored_records import ScoredBatch
 from synthtools.measure.two_models import Sampling, log_ratio
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.reading import without
+from synthtools.records.reader import without
 from synthtools.records.rejects import Rejects
 
 STORED = "fields of the records"

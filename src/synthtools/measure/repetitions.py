@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synthtools.errors import SynthError
-from synthtools.records import natural
+from synthtools.records import natural_order
 
 CONFIDENCE = 0.95
 ALONE = "one repetition has no interval"
@@ -73,9 +73,9 @@ def grouped(
     first: dict[tuple[tuple[Any, ...], Repetition], Row] = {}
     for row in rows:
         fields = {name: row.fields.get(name) for name in by}
-        place = tuple(natural.key(value) for value in fields.values())
+        place = tuple(natural_order.key(value) for value in fields.values())
         group = found.setdefault(place, Group(fields, {name: {} for name in names}, []))
-        repetition = tuple(natural.key(row.fields.get(name)) for name in over)
+        repetition = tuple(natural_order.key(row.fields.get(name)) for name in over)
         other = first.setdefault((place, repetition), row)
         if other is not row:
             raise _twice(other, row, by, over)
@@ -84,9 +84,9 @@ def grouped(
             value = row.values.get(name)
             if value is not None:
                 group.values[name][repetition] = _float(value, name, row)
-    groups = sorted(found.values(), key=lambda g: [*map(natural.order, g.fields.values())])
+    groups = sorted(found.values(), key=lambda g: [*map(natural_order.order, g.fields.values())])
     for group in groups:
-        group.repetitions.sort(key=lambda one: [*map(natural.order, one)])
+        group.repetitions.sort(key=lambda one: [*map(natural_order.order, one)])
     return groups
 
 

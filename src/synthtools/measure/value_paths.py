@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from synthtools.records.field_paths import Step, walked
-from synthtools.records.natural import same
+from synthtools.records.natural_order import same
 
 
 def pick(value: Any, steps: tuple[Step, ...]) -> int | float | None:
     """The number at a path: a number, the ``value`` of an object, true and false as 1 and 0, or None.
 
     Raises:
-        Absent: there is nothing at this path.
+        AbsentError: there is nothing at this path.
         ValueError: there is something else, or more than one thing; the message says what.
     """
     value = walked(value, steps)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from synthtools.records.batch import MISSING, ArrowBatch, Batch
-from synthtools.records.faults import no_field
-from synthtools.records.reading import without
+from synthtools.records.reader import without
+from synthtools.records.record_faults import no_field
 from synthtools.records.rejects import Rejects
 from synthtools.text.density_sketch import DensitySketch
 

@@ -1,25 +1,61 @@
 """Records: the only place that opens data.
 
 A record is one JSON object (a line of JSONL) or one row of Parquet or Arrow. Records flow through
-the tools in batches that keep what they were read from, so that a record which is only passed on
-leaves as the very bytes it came in as, and an added field touches no other.
+the tools in batches that keep what they were read from, so that an unmodified record is written byte
+for byte, and an added field touches no other.
+
+Inputs:
 
 - ``inputs``: what the user named (files, directories, stdin) → shards, recognised by content
 - ``file_patterns``: files by a pattern with names in braces
+- ``remote_paths``: files and directories by URL
+- ``memory_input``: records of the calling program
+- ``python_topics``: text that is on every machine
+- ``same_file``: one file under several names
 - ``compression``: gzip and zstd as bounded streams that notice truncation
-- ``reading``: shards → batches, with bad records told or set aside
-- ``batch``: the batch, its two forms (JSON lines, Arrow rows), fields added to it
-- ``jsonl``: JSON text: parsing with exact reasons, splicing without touching the rest
-- ``to_arrow``, ``to_json``: JSON values ↔ Arrow types and columns
-- ``schemas``: one schema for tables that differ, and their rows in it
-- ``encoders``: batches → JSONL, Parquet or Arrow bytes
-- ``size``: where batches are cut into parts of a size
-- ``files``: files that stand under their name only when they are whole
-- ``outputs``: stdout, a file; ``shard_directory``: a directory, resumable; ``overlap``: kept apart
-- ``claim``: one writer an output, as long as it lives
-- ``identity``: which record is which, for randomness that no layout changes
+- ``first_records``: the first record of each shard, checked before the work begins
+- ``reader``: shards → batches; bad records are reported or set aside
+- ``map_threads``: a function of each block, in threads, results in order
+- ``map_ray``: the same on a Ray cluster
+- ``reread_records``: records known by their place, read again
 - ``rejects``: what happens to bad records
+- ``record_faults``: why a record lacks what a tool needs
+
+Records:
+
+- ``batch``: the batch, its two forms (JSON lines, Arrow rows), fields added to it
+- ``text_buffer``: the texts of many records in one buffer
+- ``field_paths``: fields by path
+- ``nested_columns``: fields by path within the columns of a table
+- ``jsonl``: JSON text: parsing with exact reasons, splicing without touching the rest
+- ``scan``: the kernel that reads fields out of JSON lines
+- ``to_arrow``: JSON values → Arrow columns
+- ``to_json``: Arrow columns → JSON values
+- ``nonfinite``: NaN and infinities on their way into JSON
+- ``schemas``: one schema for tables that differ, and their rows in it
+- ``natural_order``: values of fields in the order that people expect
+- ``record_keys``: which record is which, for randomness that no layout changes
+- ``occurrences``: how often each value has come before
 - ``transform``: streams of batches that need no text: the first, some fields
+- ``merge``: records of several sources in one order
+
+Outputs:
+
+- ``sink``: the interface, and records handed to the calling program
+- ``outputs``: stdout or a file
+- ``shard_directory``: a directory of shards, resumable
+- ``shard_size``: where batches are cut into shards
+- ``encoders``: batches → JSONL, Parquet or Arrow bytes
+- ``atomic_files``: files that take their name when they are complete
+- ``output_lock``: one writer an output
+- ``overlap``: outputs kept apart from inputs and from each other
+- ``job_difference``: where two jobs differ, for resuming
+
+On disk during a run:
+
+- ``spool``: records kept until it is known which of them are wanted
+- ``vector_file``: vectors of many records
+- ``value_journal``: values that a killed run finds again
 
 Nothing here knows a tool, a model or a terminal.
 """

@@ -20,7 +20,7 @@ from synthtools.records.field_paths import inner_path, value_at, value_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from synthtools.records.schemas import Piece
+    from synthtools.records.schemas import TablePiece
 
 # What an added field holds, per record; ``records.to_arrow`` maps each to an Arrow type.
 #   ids: int32 array; hashes: uint32 array; logprobs: float32 array, NaN where a token has none;
@@ -64,7 +64,7 @@ class Batch(ABC):
         source: the shard's name, for messages.
         numbers: line or row of each record in its shard, from 1.
         ordinals: int64, place of each record in the whole input, from 0, bad records counted; set
-            by ``reading``.
+            by ``reader``.
         added: fields to weave in when the records are written.
         tally: integers per record that the output sums into its report (name → int64 array).
     """
@@ -103,7 +103,7 @@ class Batch(ABC):
         """Each record as one JSON object without a newline; untouched records byte for byte."""
 
     @abstractmethod
-    def piece(self) -> Piece:
+    def piece(self) -> TablePiece:
         """The records as rows with the narrowest types that change no value."""
 
     @abstractmethod
@@ -255,7 +255,7 @@ class JsonBatch(Batch):
     def woven(self) -> Self:
         return replace(self, lines=self.json_lines(), parsed=None, scanned={}, added={})
 
-    def piece(self) -> Piece:
+    def piece(self) -> TablePiece:
         from synthtools.records import schemas, to_arrow
 
         inner = {name: column for name, column in self.added.items() if inner_path(name)}
@@ -274,7 +274,7 @@ class JsonBatch(Batch):
             raise RecordError(self.source, number, str(error), line) from error
         lines = self.lines if any(map(to_arrow.holds_float, table.schema.types)) else None
         table = to_arrow.with_columns(table, self.added)
-        return schemas.Piece(table, lines, frozenset(self.added))
+        return schemas.TablePiece(table, lines, frozenset(self.added))
 
 
 @dataclass
@@ -284,9 +284,9 @@ class ArrowBatch(Batch):
     rows: pa.Table = None  # type: ignore[assignment]
 
     def column(self, name: str) -> list[Any]:
-        from synthtools.records import nested, to_json
+        from synthtools.records import nested_columns, to_json
 
-        column = nested.column_of(self.rows, name)
+        column = nested_columns.column_of(self.rows, name)
         return [MISSING] * len(self) if column is None else to_json.values(column)
 
     def field_names(self, index: int) -> list[str]:
@@ -313,9 +313,9 @@ class ArrowBatch(Batch):
         return replace(self, rows=self.rows.take(list(indices)))
 
     def select(self, names: list[str]) -> ArrowBatch:
-        from synthtools.records import nested
+        from synthtools.records import nested_columns
 
-        return replace(self, rows=nested.selected(self.rows, names))
+        return replace(self, rows=nested_columns.selected(self.rows, names))
 
     def json_lines(self) -> list[bytes]:
         from synthtools.records import to_arrow, to_json
@@ -327,10 +327,10 @@ class ArrowBatch(Batch):
 
         return replace(self, rows=to_arrow.with_columns(self.rows, self.added), added={})
 
-    def piece(self) -> Piece:
+    def piece(self) -> TablePiece:
         from synthtools.records import schemas, to_arrow
 
-        return schemas.Piece(to_arrow.with_columns(self.rows, self.added))
+        return schemas.TablePiece(to_arrow.with_columns(self.rows, self.added))
 
 
 def _json(kind: FieldKind, value: Any) -> bytes:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from synthtools.errors import SynthError
 from synthtools.records.batch import Batch
 from synthtools.records.nonfinite import Nonfinite
-from synthtools.records.size import parts
+from synthtools.records.shard_size import parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from synthtools.records.schemas import Piece
+    from synthtools.records.schemas import TablePiece
 
 # Rows are gathered to groups of this size before they are written: small enough to hold, large
 # enough for column readers.
@@ -24,7 +24,7 @@ _GROUP_BYTES = 64 << 20
 FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow")
 
 
-class Target(Protocol):
+class EncoderTarget(Protocol):
     """What an encoder writes to; a file that can begin anew offers ``restart`` (see AtomicFile)."""
 
     file: BinaryIO
@@ -47,7 +47,7 @@ class Encoder(ABC):
         """Writes no more: what was begun stays incomplete, for its readers to see."""
 
 
-def encoder(form: str, target: Target, nonfinite: Nonfinite) -> Encoder:
+def encoder(form: str, target: EncoderTarget, nonfinite: Nonfinite) -> Encoder:
     """The encoder of a format named in ``FORMATS``, or ``arrow-stream`` for pipes."""
     if form.startswith("jsonl"):
         return JsonlEncoder(target, form.removeprefix("jsonl").removeprefix("."), nonfinite)
@@ -57,7 +57,7 @@ def encoder(form: str, target: Target, nonfinite: Nonfinite) -> Encoder:
 class JsonlEncoder(Encoder):
     """One JSON object a line; ``compression`` is ``""``, ``gz`` or ``zst``."""
 
-    def __init__(self, target: Target, compression: str, nonfinite: Nonfinite) -> None:
+    def __init__(self, target: EncoderTarget, compression: str, nonfinite: Nonfinite) -> None:
         self._nonfinite = nonfinite
         self._file = target.file
         self._compressor: Any = None
@@ -87,12 +87,12 @@ class TableEncoder(Encoder):
     where that cannot be done, it is an error.
     """
 
-    def __init__(self, target: Target, form: str) -> None:
+    def __init__(self, target: EncoderTarget, form: str) -> None:
         self._target = target
         self._form = form
         self._schema: pa.Schema | None = None
         self._writer: Any = None
-        self._pending: list[Piece] = []
+        self._pending: list[TablePiece] = []
         self._filled = 0
 
     def write(self, batch: Batch) -> None:
@@ -176,10 +176,10 @@ class TableEncoder(Encoder):
         # Two passes: first see whether every old group fits, since one that does not makes its
         # column JSON for all.
         for group in _tables_in(written, self._form):
-            schema, _ = schemas.fitted([schemas.Piece(group)], schema)
+            schema, _ = schemas.fitted([schemas.TablePiece(group)], schema)
         self._open(schema)
         for group in _tables_in(written, self._form):
-            self._write_group(schemas.fitted([schemas.Piece(group)], schema)[1][0])
+            self._write_group(schemas.fitted([schemas.TablePiece(group)], schema)[1][0])
         return schema
 
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from synthtools.errors import UsageError
-from synthtools.records.natural import same
+from synthtools.records.natural_order import same
 
 _NAME = re.compile(r'"((?:[^"\\]|\\.)*+)"|([^.\[\]"]++)')
 _BRACKET = re.compile(r'\[((?:"(?:[^"\\]|\\.)*+"|[^\]"])*+)\]')
@@ -28,25 +28,25 @@ _CONDITION = re.compile(
 )
 
 
-class Absent(Exception):  # noqa: N818 (not an error: many records lack something)
+class AbsentError(Exception):
     """There is nothing at this path."""
 
 
 @dataclass(frozen=True)
-class Place:
+class ListIndex:
     """A step into a list by number."""
 
     index: int
 
 
 @dataclass(frozen=True)
-class Where:
+class ListMatch:
     """A step to the object of a list whose fields have these values."""
 
     conditions: tuple[tuple[str, str], ...]
 
 
-Step = str | Place | Where
+Step = str | ListIndex | ListMatch
 
 
 def unquoted(text: str) -> str:
@@ -112,11 +112,11 @@ def inner_path(name: str) -> tuple[Step, ...]:
 def _bracket(inner: str, path: str, at: int, option: str) -> Step:
     index = _INDEX.fullmatch(inner)
     if index is not None:
-        return Place(int(index[1]))
+        return ListIndex(int(index[1]))
     found = conditions(inner)
     if found is None:
         raise _unclear(path, at, option)
-    return Where(found)
+    return ListMatch(found)
 
 
 def _unclear(path: str, at: int, option: str) -> UsageError:
@@ -129,29 +129,29 @@ def one_step(value: Any, step: Step) -> Any:
     """What stands one step further in.
 
     Raises:
-        Absent: nothing does.
+        AbsentError: nothing does.
         ValueError: several things do.
     """
     if isinstance(step, str):
         if not isinstance(value, dict) or step not in value:
-            raise Absent
+            raise AbsentError
         return value[step]
     if not isinstance(value, list):
-        raise Absent
-    if isinstance(step, Place):
+        raise AbsentError
+    if isinstance(step, ListIndex):
         if not -len(value) <= step.index < len(value):
-            raise Absent
+            raise AbsentError
         return value[step.index]
     fitting = [one for one in value if isinstance(one, dict) and fits(one, step)]
     if not fitting:
-        raise Absent
+        raise AbsentError
     if len(fitting) > 1:
         told = ", ".join(f"{name}={one}" for name, one in step.conditions)
         raise ValueError(f"{len(fitting)} objects with {told}, where one is meant")
     return fitting[0]
 
 
-def fits(one: dict[str, Any], step: Where) -> bool:
+def fits(one: dict[str, Any], step: ListMatch) -> bool:
     return all(name in one and same(one[name], wanted) for name, wanted in step.conditions)
 
 
@@ -174,7 +174,7 @@ def value_at(value: Any, steps: Sequence[Step], absent: Any) -> Any:
     """Like ``walked``; ``absent`` where nothing, or more than one thing, is there."""
     try:
         return walked(value, steps)
-    except (Absent, ValueError):
+    except (AbsentError, ValueError):
         return absent
 
 
@@ -191,13 +191,13 @@ def keys_to(value: Any, steps: Sequence[Step]) -> list[str | int] | None:
             if not (last and isinstance(step, str) and isinstance(holder, dict)):
                 value = one_step(holder, step)
             keys.append(step if isinstance(step, str) else _place(holder, step, value))
-    except (Absent, ValueError):
+    except (AbsentError, ValueError):
         return None
     return keys
 
 
-def _place(values: list[Any], step: Place | Where, value: Any) -> int:
-    if isinstance(step, Place):
+def _place(values: list[Any], step: ListIndex | ListMatch, value: Any) -> int:
+    if isinstance(step, ListIndex):
         return step.index % len(values)
     return next(place for place, one in enumerate(values) if one is value)
 

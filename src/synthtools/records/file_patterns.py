@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.records import natural
+from synthtools.records import natural_order
 
 # Files of one call [ours].
 MOST = 100_000
@@ -18,7 +18,7 @@ _NAME = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
-class Match:
+class FileMatch:
     """A file and what its pattern's names stand for in it, numbers as numbers."""
 
     path: str
@@ -54,7 +54,7 @@ def names_of(pattern: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def found_by(pattern: str) -> list[Match]:
+def found_by(pattern: str) -> list[FileMatch]:
     """The files that a pattern fits, in the natural order of what its names stand for.
 
     A name stands for one or more characters other than ``/``, the fewest with which the whole path
@@ -76,12 +76,17 @@ def found_by(pattern: str) -> list[Match]:
             raise SynthError(f"{pattern}: fits more than {MOST:,} files; take fewer at once")
     if not paths:
         raise SynthError(f"{pattern}: fits no file; is the path right, seen from {os.getcwd()}?")
-    numbers = {n for n in names if natural.all_numbers([fields[n] for _, fields in paths])}
+    numbers = {n for n in names if natural_order.all_numbers([fields[n] for _, fields in paths])}
     matches = [
-        Match(path, {n: natural.as_number(fields[n]) if n in numbers else fields[n] for n in names})
+        FileMatch(
+            path,
+            {n: natural_order.as_number(fields[n]) if n in numbers else fields[n] for n in names},
+        )
         for path, fields in paths
     ]
-    return sorted(matches, key=lambda m: ([natural.order(v) for v in m.fields.values()], m.path))
+    return sorted(
+        matches, key=lambda m: ([natural_order.order(v) for v in m.fields.values()], m.path)
+    )
 
 
 def _expression(text: str) -> re.Pattern[str]:

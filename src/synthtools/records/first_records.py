@@ -15,11 +15,11 @@ from dataclasses import replace
 
 from synthtools.errors import RecordError
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.faults import no_field
 from synthtools.records.inputs import STDIN_NAME, Shard
-from synthtools.records.places import Place
-from synthtools.records.reading import Block, batch_of, blocks, require_text
+from synthtools.records.reader import ShardBlock, batch_of, blocks, require_text
+from synthtools.records.record_faults import no_field
 from synthtools.records.rejects import Rejects
+from synthtools.records.remote_paths import RemotePath
 
 # Of more shards than these, as many at even distances [ours]; a store's object costs a request.
 _FILES, _OBJECTS = 1000, 16
@@ -35,7 +35,7 @@ def look(shards: Sequence[Shard], check: Callable[[Batch], object]) -> None:
     """
     for shard in _spread([s for s in shards if s.found is not None], _FILES):
         _look(_blocks(shard), check)
-    for shard in _spread([s for s in shards if isinstance(s.path, Place)], _OBJECTS):
+    for shard in _spread([s for s in shards if isinstance(s.path, RemotePath)], _OBJECTS):
         _look(_blocks(shard), check)
     for shard in shards:
         if shard.name == STDIN_NAME:
@@ -66,12 +66,12 @@ def _spread(shards: list[Shard], most: int) -> list[Shard]:
     return shards[:: max(1, -(-len(shards) // most))]
 
 
-def _blocks(shard: Shard) -> Iterator[Block]:
+def _blocks(shard: Shard) -> Iterator[ShardBlock]:
     # A copy: progress must not count what is only looked at.
     return blocks([replace(shard)], _BLOCK, whole=False)
 
 
-def _look(found: Iterator[Block], check: Callable[[Batch], object]) -> None:
+def _look(found: Iterator[ShardBlock], check: Callable[[Batch], object]) -> None:
     for block in found:
         if block.broken is not None:
             raise block.broken
@@ -82,7 +82,7 @@ def _look(found: Iterator[Block], check: Callable[[Batch], object]) -> None:
             return
 
 
-def _first_of(block: Block) -> Block | None:
+def _first_of(block: ShardBlock) -> ShardBlock | None:
     """A block of the first record alone; None where there is no record in it."""
     if block.rows is not None:
         return replace(block, rows=block.rows.slice(0, 1)) if len(block.rows) else None
@@ -108,4 +108,4 @@ def _look_at_stdin(shard: Shard, check: Callable[[Batch], object]) -> None:
     shard.head = os.read(descriptor, _IN_PIPE)
     if b"\n" in shard.head and shard.head.lstrip().startswith(b"{"):
         lines = shard.head[: shard.head.rindex(b"\n")]
-        _look(iter([Block(shard.name, 1, lines)]), check)
+        _look(iter([ShardBlock(shard.name, 1, lines)]), check)

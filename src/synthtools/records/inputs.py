@@ -18,9 +18,9 @@ from typing import BinaryIO
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.compression import compression_of
-from synthtools.records.memory import Records
-from synthtools.records.places import Place, place_of
-from synthtools.records.shipped import TOPICS, topics_file
+from synthtools.records.memory_input import MemoryRecords
+from synthtools.records.python_topics import TOPICS, topics_file
+from synthtools.records.remote_paths import RemotePath, path_of
 from synthtools.redaction import hide
 
 STDIN = "-"
@@ -49,13 +49,13 @@ class Shard:
     """
 
     name: str
-    path: Path | Place | None  # None: stdin, or records of the calling program
+    path: Path | RemotePath | None  # None: stdin, or records of the calling program
     size: int | None
     bytes_read: int = field(default=0, compare=False)
     temporary: bool = field(default=False, compare=False)
     head: bytes = field(default=b"", compare=False, repr=False)
     found: os.stat_result | None = field(default=None, compare=False, repr=False)
-    records: Records | None = field(default=None, compare=False, repr=False)
+    records: MemoryRecords | None = field(default=None, compare=False, repr=False)
     _fingerprint: str | None = field(default=None, compare=False, repr=False)
 
     def fingerprint(self) -> str | None:
@@ -70,9 +70,9 @@ class Shard:
             self._fingerprint = self._hashed(self.path, self.size)
         return self._fingerprint
 
-    def _hashed(self, path: Path | Place, size: int) -> str:
+    def _hashed(self, path: Path | RemotePath, size: int) -> str:
         digest = hashlib.blake2b(str(size).encode(), digest_size=12)
-        mark = path.mark() if isinstance(path, Place) else None
+        mark = path.mark() if isinstance(path, RemotePath) else None
         if mark is not None:
             digest.update(mark.encode())
             return digest.hexdigest()
@@ -99,7 +99,7 @@ class Shard:
             return hashlib.file_digest(file, hashlib.blake2b).hexdigest()  # type: ignore[arg-type]
 
 
-def find_shards(names: Sequence[str | Records] | None) -> list[Shard]:
+def find_shards(names: Sequence[str | MemoryRecords] | None) -> list[Shard]:
     """The shards behind what the user named, in the order given, a directory's in name order.
 
     Args:
@@ -117,15 +117,15 @@ def find_shards(names: Sequence[str | Records] | None) -> list[Shard]:
         raise UsageError("stdin (-) can be read only once")
     shards: list[Shard] = []
     for name in names:
-        if isinstance(name, Records):
+        if isinstance(name, MemoryRecords):
             shards.append(Shard(name.name, None, None, records=name))
         elif name == STDIN:
             shards.append(Shard(STDIN_NAME, None, None))
         elif name == TOPICS and not os.path.exists(name):
             shards.append(_topics())
         else:
-            place = place_of(name)
-            if isinstance(place, Place):
+            place = path_of(name)
+            if isinstance(place, RemotePath):
                 shards.extend(_shards_at(place))
             elif os.path.isdir(name):
                 shards.extend(_directory_shards(name))
@@ -170,7 +170,7 @@ def _version(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _shards_at(place: Place) -> list[Shard]:
+def _shards_at(place: RemotePath) -> list[Shard]:
     """The shards of a directory by URL, or a file by URL."""
     if place.single and str(place).endswith("/"):
         raise SynthError(f"{place}: over HTTP files are read, not directories: name each file")
@@ -253,10 +253,10 @@ class CountingFile(io.RawIOBase):
 
 
 @contextmanager
-def opened(path: Path | Place, name: str) -> Iterator[BinaryIO]:
+def opened(path: Path | RemotePath, name: str) -> Iterator[BinaryIO]:
     """An unbuffered file for reading; what the system refuses becomes one line."""
     try:
-        file = path.open() if isinstance(path, Place) else open(path, "rb", buffering=0)
+        file = path.open() if isinstance(path, RemotePath) else open(path, "rb", buffering=0)
     except OSError as error:
         raise SynthError(f"{name}: {_reason(error)}") from error
     with file:

@@ -12,15 +12,15 @@ from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 from synthtools.errors import OutputClosed, SynthError, UsageError
+from synthtools.records.atomic_files import begun, special, write_errors
 from synthtools.records.batch import Batch
 from synthtools.records.encoders import FORMATS, encoder
-from synthtools.records.files import begun, special, told
 from synthtools.records.inputs import Shard
 from synthtools.records.overlap import refuse_input_as_output, refuse_open_input
-from synthtools.records.places import Place, place_of
+from synthtools.records.remote_paths import RemotePath, path_of
 from synthtools.records.shard_directory import DirectorySink
+from synthtools.records.shard_size import ShardSize
 from synthtools.records.sink import RecordSink, Sink
-from synthtools.records.size import Size
 
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _SUFFIXES = {
@@ -40,7 +40,7 @@ def open_sink(
     shards: Iterable[Shard],
     force: bool,
     resume: bool,
-    shard_size: Size,
+    shard_size: ShardSize,
     job: dict[str, Any],
     option: str = "-o",
     nan: str = "null",
@@ -79,8 +79,8 @@ def open_sink(
         if resume:
             raise UsageError("--resume needs a directory: -o DIR/")
         return StreamSink(sys.stdout.fileno(), "<stdout>", form or "jsonl", nan)
-    path = place_of(output)
-    if isinstance(path, Place) and path.single:
+    path = path_of(output)
+    if isinstance(path, RemotePath) and path.single:
         raise UsageError(f"{option} {output}: over HTTP files are read, not written")
     if _is_directory(output, path):
         return DirectorySink(
@@ -89,16 +89,16 @@ def open_sink(
     if resume:
         raise UsageError(f"--resume needs a directory, not the file {output}: -o DIR/")
     refuse_input_as_output(shards, output)
-    with told(output):
+    with write_errors(output):
         descriptor = special(path) if isinstance(path, Path) else None
     if descriptor is not None:
         return StreamSink(descriptor, output, form or "jsonl", nan)
     return FileSink(path, form or form_by_suffix(output, option), force, nan)
 
 
-def _is_directory(output: str, path: Path | Place) -> bool:
-    if isinstance(path, Place):
-        with told(output):
+def _is_directory(output: str, path: Path | RemotePath) -> bool:
+    if isinstance(path, RemotePath):
+        with write_errors(output):
             return output.endswith("/") or "." not in path.name or path.is_dir()
     if output.endswith("/") or os.path.isdir(output):
         return True
@@ -174,7 +174,7 @@ class StreamSink(Sink):
 @contextmanager
 def _sent(name: str) -> Iterator[None]:
     """Like ``told``, with a closed pipe as ``OutputClosed``."""
-    with told(name):
+    with write_errors(name):
         try:
             yield
         except BrokenPipeError as error:
@@ -187,7 +187,7 @@ def _sent(name: str) -> Iterator[None]:
 class FileSink(Sink):
     """One file, renamed into place when complete."""
 
-    def __init__(self, path: Path | Place, form: str, force: bool, nan: str) -> None:
+    def __init__(self, path: Path | RemotePath, form: str, force: bool, nan: str) -> None:
         super().__init__(nan)
         self._file = begun(path, force)
         self._form = form
@@ -196,14 +196,14 @@ class FileSink(Sink):
 
     def write(self, batch: Batch) -> None:
         batch = self._sound(batch, self._form)
-        with told(self._file.path):
+        with write_errors(self._file.path):
             self._encoder.write(batch)
         self._count(batch)
 
     def settle(self) -> None:
         if self._settled:
             return
-        with told(self._file.path):
+        with write_errors(self._file.path):
             self._encoder.close()
         self._file.settle()
         self._settled = True

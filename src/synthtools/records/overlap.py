@@ -10,7 +10,7 @@ from pathlib import Path
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.inputs import Shard
-from synthtools.records.places import Place, place_of
+from synthtools.records.remote_paths import RemotePath, path_of
 
 
 def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
@@ -19,8 +19,8 @@ def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
     Raises:
         SynthError: the name, a link to it perhaps, is one of the inputs.
     """
-    place = place_of(name)
-    if isinstance(place, Place):
+    place = path_of(name)
+    if isinstance(place, RemotePath):
         if any(shard.path == place for shard in shards):
             raise _both(name)
         return
@@ -54,7 +54,7 @@ def refuse_overlap(name: str, option: str, others: Iterable[str | None]) -> None
 def _whereabouts(name: str | None) -> str:
     if name is None or name == "-":
         return "<stdout>"
-    place = place_of(name)
+    place = path_of(name)
     return os.path.realpath(name) if isinstance(place, Path) else str(place).rstrip("/")
 
 
@@ -67,7 +67,7 @@ def refuse_open_input(shards: Iterable[Shard], found: os.stat_result, name: str)
     if not stat.S_ISREG(found.st_mode):
         return
     for shard in shards:
-        if isinstance(shard.path, Place) or (shard.path is None and sys.stdin is None):
+        if isinstance(shard.path, RemotePath) or (shard.path is None and sys.stdin is None):
             continue
         inputs = os.fstat(sys.stdin.fileno()) if shard.path is None else os.stat(shard.path)
         if os.path.samestat(found, inputs):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from synthtools.errors import RecordError, SynthError, UsageError
-from synthtools.records.files import AtomicFile
+from synthtools.records.atomic_files import AtomicFile
 from synthtools.records.inputs import Shard
 from synthtools.records.jsonl import json_bytes, parse_value
 from synthtools.records.overlap import refuse_input_as_output

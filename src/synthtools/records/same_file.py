@@ -35,7 +35,7 @@ def repeated(shards: Iterable[Shard]) -> Iterator[tuple[Shard, Shard]]:
                 yield first, shard
 
 
-def told(first: Shard, again: Shard) -> str:
+def same_file_message(first: Shard, again: Shard) -> str:
     """That two shards are one file."""
     if first.name == again.name:
         return f"{first.name} is named twice"
@@ -49,4 +49,4 @@ def refuse_repeated(shards: Iterable[Shard], remedy: str = "name it once") -> No
         UsageError: it does.
     """
     for first, again in repeated(shards):
-        raise UsageError(f"{told(first, again)}: {remedy}")
+        raise UsageError(f"{same_file_message(first, again)}: {remedy}")

@@ -46,7 +46,7 @@ for _digit in "0123456789abcdefABCDEF":
 
 
 @dataclass(frozen=True)
-class Scan:
+class LineScan:
     """What was found in lines.
 
     Attributes:
@@ -64,7 +64,7 @@ class Scan:
     spans: np.ndarray
 
 
-def scan(block: bytes, text_field: str, fields: Sequence[str] = ()) -> Scan:
+def scan(block: bytes, text_field: str, fields: Sequence[str] = ()) -> LineScan:
     """The text and the places of other fields of each line.
 
     Args:
@@ -80,7 +80,7 @@ def scan(block: bytes, text_field: str, fields: Sequence[str] = ()) -> Scan:
     out = np.empty(len(block) + 8, np.uint8)
     joined = np.frombuffer(b"".join(names), np.uint8)
     filled = _scan(data, joined, name_ends, states, ends, spans, out)
-    return Scan(states, out[:filled], ends, spans)
+    return LineScan(states, out[:filled], ends, spans)
 
 
 @compiled

@@ -68,7 +68,7 @@ _APART: tuple[Callable[[pa.DataType], bool], ...] = (
 
 
 @dataclass(frozen=True)
-class Piece:
+class TablePiece:
     """Rows to be written.
 
     Attributes:
@@ -81,7 +81,7 @@ class Piece:
     added: Collection[str] = ()
 
 
-def fitted(pieces: list[Piece], schema: pa.Schema) -> tuple[pa.Schema, list[pa.Table]]:
+def fitted(pieces: list[TablePiece], schema: pa.Schema) -> tuple[pa.Schema, list[pa.Table]]:
     """The rows with exactly the schema's columns.
 
     Returns:
@@ -138,7 +138,7 @@ def _holds_struct(kind: pa.DataType) -> bool:
     return pa.types.is_struct(kind)
 
 
-def _conform(piece: Piece, item: pa.Field) -> pa.ChunkedArray | pa.Array:
+def _conform(piece: TablePiece, item: pa.Field) -> pa.ChunkedArray | pa.Array:
     rows = piece.table.num_rows
     column = (
         piece.table.column(item.name) if item.name in piece.table.column_names else pa.nulls(rows)

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from synthtools.errors import OutputExistsError, SynthError
+from synthtools.records.atomic_files import AtomicFile, begun, write_errors, write_whole
 from synthtools.records.batch import Batch
-from synthtools.records.claim import Claim, remove_partial
 from synthtools.records.encoders import Encoder, encoder
-from synthtools.records.files import AtomicFile, begun, told, write_whole
 from synthtools.records.inputs import Shard
-from synthtools.records.jobs import difference
+from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import parse_value
+from synthtools.records.output_lock import OutputLock, remove_partial
 from synthtools.records.overlap import refuse_input_as_output
-from synthtools.records.places import Place
+from synthtools.records.remote_paths import RemotePath
+from synthtools.records.shard_size import ShardSize, parts
 from synthtools.records.sink import Sink
-from synthtools.records.size import Size, parts
 
 MANIFEST = ".synth.json"
 
@@ -56,7 +56,7 @@ class _Manifest:
             raise ValueError("a member is of another type")
         return manifest
 
-    def save(self, folder: Path | Place) -> None:
+    def save(self, folder: Path | RemotePath) -> None:
         content = json.dumps(asdict(self), indent=1).encode() + b"\n"
         write_whole(folder / MANIFEST, content, claimed=True)
 
@@ -74,11 +74,11 @@ class DirectorySink(Sink):
 
     def __init__(
         self,
-        folder: Path | Place,
+        folder: Path | RemotePath,
         form: str,
         force: bool,
         resume: bool,
-        size: Size,
+        size: ShardSize,
         job: dict[str, Any],
         inputs: list[Shard],
         nan: str = "null",
@@ -90,12 +90,12 @@ class DirectorySink(Sink):
         self._refuse_inputs_inside(inputs)
         job = json.loads(json.dumps({**job, "format": form, "shard_size": asdict(size)}))
         self.leftovers: list[Callable[[], None]] = []
-        with told(folder):
+        with write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             # By a URL there is none: a store knows no locks that die with their process.
-            self._claim = Claim.of_folder(folder) if isinstance(folder, Path) else None
+            self._claim = OutputLock.of_folder(folder) if isinstance(folder, Path) else None
         try:
-            with told(folder):
+            with write_errors(folder):
                 for shard in self._shards_there():
                     refuse_input_as_output(inputs, str(shard))  # a link to it perhaps, or on stdin
                 self._manifest = self._resumed(job) if resume else self._fresh(job, force)
@@ -115,9 +115,9 @@ class DirectorySink(Sink):
         self._end = self.resume_from
 
     def _refuse_inputs_inside(self, inputs: list[Shard]) -> None:
-        if isinstance(self.folder, Place):
+        if isinstance(self.folder, RemotePath):
             inside = [
-                s for s in inputs if isinstance(s.path, Place) and s.path.parent == self.folder
+                s for s in inputs if isinstance(s.path, RemotePath) and s.path.parent == self.folder
             ]
             if inside:
                 raise SynthError(
@@ -207,7 +207,7 @@ class DirectorySink(Sink):
         batch = self._sound(batch, self._form)
         if not len(batch):
             return
-        with told(self.folder):
+        with write_errors(self.folder):
             weights = self._size.weights(batch)
             for start, end, weight in parts(weights, self._weight, self._size.count):
                 self._append(batch if end - start == len(batch) else batch.take(range(start, end)))
@@ -243,7 +243,7 @@ class DirectorySink(Sink):
         self._weight = self._shard_records = 0
 
     def finish(self) -> None:
-        with told(self.folder):
+        with write_errors(self.folder):
             if self._encoder is None and not self._manifest.shards:
                 self._open_shard()  # no records: an empty shard says so to whoever reads on
             if self._encoder is not None:
@@ -263,7 +263,7 @@ class DirectorySink(Sink):
         self._release()
 
 
-def is_unfinished(folder: Path | Place) -> bool:
+def is_unfinished(folder: Path | RemotePath) -> bool:
     """Whether a directory holds the shards of a run that has not ended."""
     try:
         return parse_value((folder / MANIFEST).read_bytes())["complete"] is False

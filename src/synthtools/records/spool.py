@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from synthtools.closing import Closing
+from synthtools.records.atomic_files import write_errors
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
-from synthtools.records.files import told
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +58,7 @@ class Spool(Closing):
         self._pieces: list[_Piece] = []
         self._dead = 0
         self._size = 0
-        with told(_WHERE):
+        with write_errors(_WHERE):
             self._file: BinaryIO = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class Spool(Closing):
 
     def _append(self, data: bytes) -> int:
         start = self._size
-        with told(_WHERE):
+        with write_errors(_WHERE):
             self._file.seek(start)
             self._file.write(data)
         self._size += len(data)
@@ -112,7 +112,7 @@ class Spool(Closing):
 
     def _compact(self) -> None:
         old = self._file
-        with old, told(_WHERE):
+        with old, write_errors(_WHERE):
             new: BinaryIO = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
             size = 0
             for piece in self._pieces:
@@ -177,7 +177,7 @@ class Spool(Closing):
         return JsonBatch(piece.source, numbers, ordinals, lines=lines)
 
     def _read(self, start: int, size: int) -> bytes:
-        with told(_WHERE):
+        with write_errors(_WHERE):
             self._file.seek(start)
             return self._file.read(size)
 

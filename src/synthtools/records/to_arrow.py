@@ -192,7 +192,7 @@ def json_text(value: Any) -> str:
 def with_columns(table: pa.Table, columns: Mapping[str, Column]) -> pa.Table:
     """The table with fields set; one that is there already (or at the path that the name is) is
     replaced in its place."""
-    from synthtools.records.nested import with_inner
+    from synthtools.records.nested_columns import with_inner
 
     for name, column in columns.items():
         array = _column_array(column)

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.faults import no_field
-from synthtools.records.reading import without
+from synthtools.records.reader import without
+from synthtools.records.record_faults import no_field
 from synthtools.records.rejects import Rejects
 
 _T = TypeVar("_T")

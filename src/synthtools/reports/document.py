@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from synthtools import __version__
 from synthtools.errors import SynthError
-from synthtools.records.files import write_whole
+from synthtools.records.atomic_files import write_whole
 from synthtools.redaction import hider
 
 if TYPE_CHECKING:
-    from synthtools.records.memory import Records
+    from synthtools.records.memory_input import MemoryRecords
 
 # A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
 _SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
@@ -123,7 +123,7 @@ def save(report: dict[str, Any], path: str, claimed: bool = False) -> None:
     write_whole(Path(path), encoded(to_json(report)), claimed=claimed)
 
 
-def load(path: str | Records) -> dict[str, Any]:
+def load(path: str | MemoryRecords) -> dict[str, Any]:
     """A report that a tool wrote, or the log of a training run as one: ``kind`` train-log, ``steps``.
 
     Args:

@@ -11,13 +11,13 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.measure import value_paths
 from synthtools.measure.repetitions import Row, label
 from synthtools.measure.similar_names import near
-from synthtools.records import natural
+from synthtools.records import natural_order
 from synthtools.records.batch import MISSING
-from synthtools.records.field_paths import Absent, Step, parse, value_of
+from synthtools.records.field_paths import AbsentError, Step, parse, value_of
 from synthtools.records.file_patterns import MOST, found_by, is_pattern
 from synthtools.records.inputs import Shard, find_shards, open_shard, rereadable
 from synthtools.records.jsonl import parse_object, parse_value, parse_values
-from synthtools.records.reading import read
+from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 from synthtools.reports import document
 
@@ -165,7 +165,7 @@ class Rows:
             if fnmatchcase(file, take.file):
                 try:
                     row.values[take.name] = value_paths.pick(report, take.steps)
-                except Absent:
+                except AbsentError:
                     continue
                 except ValueError as error:
                     raise SynthError(f"{name}: take {take.text} leads to {error}") from error
@@ -189,7 +189,7 @@ class Rows:
         Args:
             seen: rows of the same argument, whose fields must differ.
         """
-        key = tuple(sorted((one, natural.key(value)) for one, value in row.fields.items()))
+        key = tuple(sorted((one, natural_order.key(value)) for one, value in row.fields.items()))
         if key in seen:
             lacking = [one for one in self.by or () if one not in row.fields]
             fields = list({**row.fields, **row.others})

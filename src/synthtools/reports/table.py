@@ -7,7 +7,7 @@ from typing import Any
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.measure.repetitions import estimate, label
-from synthtools.records import natural
+from synthtools.records import natural_order
 from synthtools.reports.document import encoded
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, ends, named
 
@@ -85,21 +85,24 @@ def cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     pivot = report["pivot"]
     by = [name for name in report["by"] if name != pivot]
     across = (
-        {natural.key(group["fields"][pivot]): group["fields"][pivot] for group in report["groups"]}
+        {
+            natural_order.key(group["fields"][pivot]): group["fields"][pivot]
+            for group in report["groups"]
+        }
         if pivot
         else {}
     )
-    places = sorted(across, key=natural.order) if pivot else [None]
+    places = sorted(across, key=natural_order.order) if pivot else [None]
     rows: dict[tuple[Any, ...], dict[Any, dict[str, Any]]] = {}
     for group in report["groups"]:
-        place = natural.key(group["fields"][pivot]) if pivot else None
+        place = natural_order.key(group["fields"][pivot]) if pivot else None
         rows.setdefault(tuple(group["fields"][name] for name in by), {})[place] = group
     columns = report["columns"]
     head = [*by, "n"]
     for place in places:
         at = f"{pivot}={_field(across[place])}" if pivot else ""
         head += [f"{name} {at}".strip() if len(columns) > 1 or not at else at for name in columns]
-    order = sorted(rows, key=lambda fields: [*map(natural.order, fields)])
+    order = sorted(rows, key=lambda fields: [*map(natural_order.order, fields)])
     return head, [_row(fields, rows[fields], places, columns) for fields in order]
 
 
@@ -240,7 +243,7 @@ def figure(report: dict[str, Any]) -> Figure:
 def _axis(report: dict[str, Any]) -> str | None:
     """The first field that is a number in all groups and not the same in all."""
     for name in report["by"]:
-        values = {natural.key(group["fields"][name]) for group in report["groups"]}
+        values = {natural_order.key(group["fields"][name]) for group in report["groups"]}
         if len(values) > 1 and all(isinstance(value, int | float) for value in values):
             return str(name)
     return None
@@ -260,10 +263,10 @@ def _curves(name: str, x: str, groups: list[dict[str, Any]]) -> Panel:
         curves.setdefault(label(rest) if rest else name, []).append(group)
     series = []
     for curve, parts in curves.items():
-        parts.sort(key=lambda group: natural.order(group["fields"][x]))
+        parts.sort(key=lambda group: natural_order.order(group["fields"][x]))
         known = _known(name, parts)
         if known:
-            places = [natural.key(group["fields"][x]) for group, _ in known]
+            places = [natural_order.key(group["fields"][x]) for group, _ in known]
             low, high = ends(_intervals([value for _, value in known]))
             means = [value["mean"] for _, value in known]
             series.append(Series(curve, places, means, low=low, high=high))

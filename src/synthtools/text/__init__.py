@@ -20,6 +20,6 @@
 - ``density_sketch``: how many vectors lie near a vector
 - ``rank_sums``: rank sums of two samples
 
-Everything here is a pure function of UTF-8 buffers (``records.texts.Texts``) or arrays; nothing here
+Everything here is a pure function of UTF-8 buffers (``records.text_buffer.TextBuffer``) or arrays; nothing here
 reads a file or knows what a record is.
 """

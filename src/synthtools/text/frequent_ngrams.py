@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from synthtools.compiled import compiled
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.heavy_hitters import NgramTable
 from synthtools.text.ngram_buckets import hash_of_ngram
 from synthtools.text.tokeniser import SLACK, bucket_of, buffers, scan
@@ -29,7 +29,7 @@ _COLD = -2
 
 
 def sifted(
-    texts: Texts, orders: Sequence[int], buckets: int
+    texts: TextBuffer, orders: Sequence[int], buckets: int
 ) -> tuple[np.ndarray, list[NgramTable]]:
     """The response of texts by the fast hash, and a table of each order's frequent n-grams.
 

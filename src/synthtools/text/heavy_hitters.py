@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthtools.compiled import compiled
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.ngram_buckets import hash_of_ngram
 from synthtools.text.tokeniser import SLACK, buffers, scan
 from synthtools.text.unicode import unicode
@@ -177,7 +177,7 @@ def _subtract(slots, hashes, counts, ends, pool, sure, held, amount):
     return kept
 
 
-def tabulate(texts: Texts, n: int) -> NgramTable:
+def tabulate(texts: TextBuffer, n: int) -> NgramTable:
     """Counts the n-grams of all texts; they never cross texts.
 
     Memory: about eight times the longest text, and 40 bytes and the text of each distinct n-gram.

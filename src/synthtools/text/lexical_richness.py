@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synthtools.compiled import compiled
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.tokeniser import buffers, hash_of_ngram, longest_of
 from synthtools.text.words import word_hashes
 
@@ -38,7 +38,7 @@ class HashedWords(NamedTuple):
     figures: np.ndarray
 
 
-def words_of(texts: Texts) -> HashedWords:
+def words_of(texts: TextBuffer) -> HashedWords:
     """Words of each text and its figures; safe in any thread.
 
     Memory: 8 bytes a word, 8 bytes a byte of the texts at the most, and about 100 bytes for each word of the longest.
@@ -208,7 +208,7 @@ def sequence_of(hashes, starts, members, room):
     return sequence[:used].copy(), words
 
 
-def character_counts(texts: Texts) -> np.ndarray:
+def character_counts(texts: TextBuffer) -> np.ndarray:
     """Code points of each text, int64 [texts]."""
     return _characters(*buffers(texts))
 

@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 
 from synthtools.compiled import compiled
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.sha import LANES, SHA1_START, blocks_of, put_block, sha1_block
 from synthtools.text.tokeniser import CHUNK, SLACK, buffers, keep_last, longest_of, scan
 from synthtools.text.unicode import unicode
@@ -116,7 +116,7 @@ def _absorb_long(text, begin, length, state, block, a, b, minima):
     block[:] = kept
 
 
-def signatures(texts: Texts, permutations: int = 128, shingle: int = 5) -> np.ndarray:
+def signatures(texts: TextBuffer, permutations: int = 128, shingle: int = 5) -> np.ndarray:
     """The MinHash signature of each text.
 
     Args:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthtools.compiled import compiled
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.tokeniser import GOLDEN, buffers, decode, finalise, longest_of
 from synthtools.text.unicode import SPACE, unicode
 
@@ -41,7 +41,7 @@ def cleaned(line: str) -> str:
     return line
 
 
-def token_hashes(lines: Texts) -> tuple[np.ndarray, np.ndarray]:
+def token_hashes(lines: TextBuffer) -> tuple[np.ndarray, np.ndarray]:
     """Tokens of cleaned lines.
 
     Returns:

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from synthtools.compiled import compiled
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text import sha_ngrams
 from synthtools.text.tokeniser import (
     CHUNK,
@@ -154,7 +154,7 @@ class NgramHasher:
         if self.hash not in ("fast", "sha256"):
             raise ValueError(f'hash is "fast" or "sha256", not {self.hash!r}')
 
-    def counts(self, texts: Texts) -> np.ndarray:
+    def counts(self, texts: TextBuffer) -> np.ndarray:
         """How many n-grams of all texts fall into each bucket, int64 [buckets]."""
         counts = np.zeros(self.buckets, np.int64)
         if self.hash == "fast":
@@ -164,7 +164,7 @@ class NgramHasher:
             self._run_sha256(texts, counts, nothing, nothing, np.empty(0, np.int64))
         return counts
 
-    def weights(self, texts: Texts, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def weights(self, texts: TextBuffer, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The weights of the buckets summed over each text's n-grams.
 
         The terms are added one by one, by the place of the n-gram's last token and then from short
@@ -188,7 +188,7 @@ class NgramHasher:
 
     def _run_sha256(
         self,
-        texts: Texts,
+        texts: TextBuffer,
         counts: np.ndarray,
         weights: np.ndarray,
         sums: np.ndarray,
@@ -200,7 +200,7 @@ class NgramHasher:
         )  # fmt: skip
 
 
-def token_counts(texts: Texts) -> np.ndarray:
+def token_counts(texts: TextBuffer) -> np.ndarray:
     """Number of tokens of each text, int64 [texts]."""
     numbers = np.empty(len(texts), np.int64)
     _count_tokens(*buffers(texts), *unicode(), numbers)

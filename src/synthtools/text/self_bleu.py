@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from synthtools.compiled import compiled
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.mteval import cleaned, token_hashes
 from synthtools.text.tokeniser import finalise
 
@@ -42,7 +42,7 @@ def sentences(text: str) -> list[str]:
 def self_bleu_of(sets: Sequence[Sequence[str]]) -> list[np.ndarray]:
     """Self-BLEU of the sentences of each set, see ``self_bleu``."""
     lines = [cleaned(line) for one in sets for line in one]
-    hashes, starts = token_hashes(Texts.of(lines))
+    hashes, starts = token_hashes(TextBuffer.of(lines))
     ends = np.cumsum([0, *(len(one) for one in sets)])
     return np.split(self_bleu(hashes.view(np.int64), starts, ends), ends[1:-1])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthtools.compiled import compiled, load, store
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.unicode import CAPITAL, CASED, IGNORABLE, SPACE, WORD
 
 _U = np.uint64
@@ -37,7 +37,7 @@ SLACK = 16  # bytes and tokens that ``scan`` may write past what it was asked fo
 CHUNK = 4096  # tokens at a time: their hashes stay in the nearest cache
 
 
-def buffers(texts: Texts) -> tuple[np.ndarray, np.ndarray]:
+def buffers(texts: TextBuffer) -> tuple[np.ndarray, np.ndarray]:
     """The arrays of the texts as the kernels take them, read-only, so that they compile once."""
     data = np.ascontiguousarray(texts.data, np.uint8).view()
     offsets = np.ascontiguousarray(texts.offsets, np.int64).view()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from synthtools.compiled import compiled, load
-from synthtools.records.texts import Texts
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.tokeniser import (
     GOLDEN,
     SLACK,
@@ -289,14 +289,14 @@ def _hashes(data, offsets, tables, breaks):
     return hashes[:count].copy(), starts
 
 
-def word_counts(texts: Texts) -> np.ndarray:
+def word_counts(texts: TextBuffer) -> np.ndarray:
     """Number of words of each text, int64 [texts]."""
     numbers = np.empty(len(texts), np.int64)
     _count(*buffers(texts), word_breaks(), numbers)
     return numbers
 
 
-def word_hashes(texts: Texts) -> tuple[np.ndarray, np.ndarray]:
+def word_hashes(texts: TextBuffer) -> tuple[np.ndarray, np.ndarray]:
     """Hashes of the words of texts, uint64 [words], and where each text's begin, int64 [texts + 1].
 
     The hash is ``reference.token_hash`` of the word in lower case.

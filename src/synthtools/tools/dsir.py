@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from synthtools.curate.dsir import Estimator, Features
     from synthtools.curate.top_records import Chosen, TopRecords
     from synthtools.records.batch import Batch
-    from synthtools.records.identity import Hashes
     from synthtools.records.inputs import Shard
+    from synthtools.records.record_keys import RecordHashes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ def run(options: Options) -> dict[str, Any] | None:
     from synthtools.curate.dsir import Estimator, Features, parts_of
     from synthtools.records.first_records import needs
     from synthtools.records.inputs import find_shards
-    from synthtools.records.same_file import refuse_repeated, repeated, told
+    from synthtools.records.same_file import refuse_repeated, repeated, same_file_message
 
     writes = options.count is not None or options.weights
     targets = [one.path for one in options.target or ()]
@@ -187,7 +187,7 @@ def run(options: Options) -> dict[str, Any] | None:
     ) as run:
         for pair in repeated([*run.shards_beside, *run.shards]):
             if not options.quiet:
-                terminal.remark(f"{told(*pair)}: a target is selected from, too")
+                terminal.remark(f"{same_file_message(*pair)}: a target is selected from, too")
         if run.done:
             return run.finish()
         if options.estimator:
@@ -197,7 +197,7 @@ def run(options: Options) -> dict[str, Any] | None:
                 run.shards = run.twice(run.shards)
             estimator = _fitted(run, Features(options.n, options.buckets, options.hash), options)
             if options.save_estimator:
-                from synthtools.records.files import write_whole
+                from synthtools.records.atomic_files import write_whole
 
                 content = json.dumps(estimator.to_json()).encode()
                 write_whole(Path(options.save_estimator), content)
@@ -251,18 +251,18 @@ def _fitted(run: Run, features: Features, options: Options) -> Estimator:
 
 def _weighed(
     run: Run, estimator: Estimator, options: Options, records: bool = True
-) -> Iterator[tuple[Batch, np.ndarray, np.ndarray, Hashes]]:
+) -> Iterator[tuple[Batch, np.ndarray, np.ndarray, RecordHashes]]:
     """Records, log-weights under each target (float64 [targets, records]), which are shorter than
     ``min_tokens`` (bool [records]), and the hashes that their keys are made of."""
     import numpy as np
 
-    from synthtools.records.identity import ID_FIELD, hashes
+    from synthtools.records.record_keys import ID_FIELD, hashes
 
     ratios = estimator.log_ratios()
     features = estimator.features
     hasher = features.hasher()
 
-    def work(batch: Batch, texts: Any) -> tuple[np.ndarray, np.ndarray, Hashes]:
+    def work(batch: Batch, texts: Any) -> tuple[np.ndarray, np.ndarray, RecordHashes]:
         sums = []
         for ratio in ratios:
             weight, ngrams = hasher.weights(texts, ratio)
@@ -289,10 +289,10 @@ def _select(run: Run, estimator: Estimator, parts: list[int], options: Options) 
     from synthtools.curate.top_records import TopRecords, choose
     from synthtools.draws import gumbel
     from synthtools.measure.response import kl_reduction
-    from synthtools.records.identity import Keys
+    from synthtools.records.record_keys import RecordKeys
     from synthtools.records.spool import Spool
 
-    keys = Keys(apart=True)
+    keys = RecordKeys(apart=True)
     seen = eligible = 0
     with ExitStack() as stack:
         recalled = run.recalled(options)
@@ -336,7 +336,7 @@ def _selected(
     import numpy as np
 
     from synthtools.records.batch import Column
-    from synthtools.records.texts import Texts
+    from synthtools.records.text_buffer import TextBuffer
 
     hasher = estimator.features.hasher()
     # Runs of records that are in one spool.
@@ -347,7 +347,7 @@ def _selected(
             continue
         at = start
         for batch in tops[int(chosen.lanes[start])].spool.batches(chosen.handles[start:end]):
-            np.add(counts, hasher.counts(Texts.of(batch.column(run.text_field))), out=counts)
+            np.add(counts, hasher.counts(TextBuffer.of(batch.column(run.text_field))), out=counts)
             own = slice(at, at + len(batch))
             at += len(batch)
             if weights:

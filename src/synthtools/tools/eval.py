@@ -212,7 +212,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
     from synthtools.evaluate.samples import SampleFile
     from synthtools.records.inputs import find_shards
-    from synthtools.records.reading import require_text
+    from synthtools.records.reader import require_text
     from synthtools.records.rejects import Rejects
     from synthtools.reports import document
 

@@ -111,7 +111,7 @@ def run(options: Options) -> dict[str, Any]:
     """Reads prompts, asks models, writes answers."""
     from synthtools.cli.run import Run
     from synthtools.curate.prompts import asked
-    from synthtools.records.reading import require_text
+    from synthtools.records.reader import require_text
     from synthtools.records.rejects import Rejects
 
     # What the groups of options refuse, before any input is opened.
@@ -271,13 +271,13 @@ class _Work:
 def _journal(run: Run, stack: ExitStack) -> Any:
     """What keeps answers of a run that may be killed; None where nothing can be appended, as by a
     URL: there the answers of the last shard are lost."""
-    from synthtools.records.journal import Journal
     from synthtools.records.shard_directory import DirectorySink
+    from synthtools.records.value_journal import ValueJournal
 
     if not isinstance(run.sink, DirectorySink) or not isinstance(run.sink.folder, Path):
         return None
     job = blake2b(json.dumps(run.job(), sort_keys=True).encode(), digest_size=16).hexdigest()
-    journal = Journal(run.sink.folder / _JOURNAL, job, run.resuming)
+    journal = ValueJournal(run.sink.folder / _JOURNAL, job, run.resuming)
     stack.callback(journal.close)
     run.sink.leftovers.append(journal.remove)
     if len(journal):

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from synthtools.curate.source_survey import SourceSurvey
     from synthtools.records.batch import Batch
     from synthtools.records.inputs import Shard
-    from synthtools.records.texts import Texts
+    from synthtools.records.text_buffer import TextBuffer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,11 +268,11 @@ def _measure(
     run: Run, surveys: list[SourceSurvey], groups: dict[str, list[Shard]], options: Options
 ) -> None:
     """The first pass: sizes and keys of all documents."""
-    from synthtools.records.identity import ID_FIELD, hashes
+    from synthtools.records.record_keys import ID_FIELD, hashes
 
     sizes = _sizes(options)
 
-    def work(batch: Batch, texts: Texts) -> tuple[np.ndarray, Any]:
+    def work(batch: Batch, texts: TextBuffer) -> tuple[np.ndarray, Any]:
         return sizes(batch, texts), hashes(batch.column(ID_FIELD), texts.views())
 
     tokens = [options.tokens_field] if options.counted_in() == "tokens" else []

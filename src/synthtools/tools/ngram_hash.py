@@ -341,7 +341,7 @@ def _embedded(run: Run, options: Options) -> Iterator[tuple[Embedded, bool]]:
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.pretrained import ModelName
     from synthtools.lm.vector_model import open_vector_model
-    from synthtools.records.vectors import VectorFile
+    from synthtools.records.vector_file import VectorFile
 
     settings = ModelSettings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
     with VectorFile() as kept:

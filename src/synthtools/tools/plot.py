@@ -33,7 +33,7 @@ from synthtools.cli.options import Group
 from synthtools.cli.parameters import operand, option
 from synthtools.cli.publish import SUFFIXES, save_figure
 from synthtools.errors import OutputExistsError, UsageError, printable
-from synthtools.records.files import write_whole
+from synthtools.records.atomic_files import write_whole
 from synthtools.reports import document
 from synthtools.reports.document import encoded
 

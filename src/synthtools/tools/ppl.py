@@ -280,14 +280,14 @@ def _of_input(
 
 
 def _read(run: Run, shards: list[Shard], rejects: Rejects) -> Iterator[Batch]:
-    from synthtools.records.reading import read
+    from synthtools.records.reader import read
 
     return run.counted(shards, read(shards, rejects), rejects)
 
 
 def _with_texts(batch: Batch, options: Options, rejects: Rejects) -> Batch:
     """The records that have what is scored."""
-    from synthtools.records.reading import require_text
+    from synthtools.records.reader import require_text
 
     batch = require_text(batch, options.text_field, rejects)
     if options.prompt_field is not None:

@@ -296,10 +296,10 @@ def _read(
     from synthtools.curate.sampled_records import strata_of
     from synthtools.draws import lane_of, record_uniforms
     from synthtools.measure.vector_density import with_vectors
-    from synthtools.records.identity import ID_FIELD, Keys
+    from synthtools.records.record_keys import ID_FIELD, RecordKeys
     from synthtools.records.rejects import Rejects
 
-    keys, lane = Keys(apart=True), lane_of("stats")
+    keys, lane = RecordKeys(apart=True), lane_of("stats")
     by, field = options.by, options.vector_field
     dimensions: int | None = None
     run.units["bytes"] = 0

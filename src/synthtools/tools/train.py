@@ -311,9 +311,9 @@ def _known(name: str, names: list[str], flag: str) -> str:
 
 def _remark_validation_on_training_data(run: Run) -> None:
     """Says which files are trained on and validated with: their loss says nothing of other text."""
-    from synthtools.records.same_file import repeated, told
+    from synthtools.records.same_file import repeated, same_file_message
 
     trained = {id(shard) for shard in run.shards}
     for first, again in repeated([*run.shards, *run.shards_beside]):
         if id(first) in trained and not run.quiet:
-            remark(f"{told(first, again)}: --valid measures text that is trained on")
+            remark(f"{same_file_message(first, again)}: --valid measures text that is trained on")

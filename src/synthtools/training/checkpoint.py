@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from synthtools.errors import SynthError
-from synthtools.records.jobs import difference
+from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import parse_value
 from synthtools.training.parallel import Ranks, local
 from synthtools.training.write_errors import reason

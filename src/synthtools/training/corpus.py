@@ -14,8 +14,8 @@ import numpy as np
 
 from synthtools.errors import OutputInUseError, SynthError
 from synthtools.lm.tokenizer_faults import PanicError, encoded, failure
-from synthtools.records.claim import Claim, hidden
-from synthtools.records.files import rename_new
+from synthtools.records.atomic_files import rename_new
+from synthtools.records.output_lock import OutputLock, hidden
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -131,11 +131,11 @@ def cached(
     return load(folder)
 
 
-def _claimed(folder: Path, tell: Callable[[str], None]) -> Claim:
+def _claimed(folder: Path, tell: Callable[[str], None]) -> OutputLock:
     waiting = False
     while True:
         try:
-            return Claim.of_file(folder)
+            return OutputLock.of_file(folder)
         except OutputInUseError as error:
             if not waiting:
                 tell(f"waiting for tokens: {error}")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, SupportsFloat
 
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.faults import fields_of
 from synthtools.records.inputs import Shard
-from synthtools.records.reading import read, require_text, without
+from synthtools.records.reader import read, require_text, without
+from synthtools.records.record_faults import fields_of
 from synthtools.records.rejects import KeptRejects, Rejects, recall
 from synthtools.training.conversations import PlainDocument, why_no_conversation
 from synthtools.training.plan import Documents, Source

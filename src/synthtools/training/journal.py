@@ -13,7 +13,7 @@ import torch
 
 from synthtools import __version__
 from synthtools.lm.pretrained import BUILTIN
-from synthtools.records.files import told
+from synthtools.records.atomic_files import write_errors
 from synthtools.training.loop import Step
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Settings
@@ -70,7 +70,7 @@ class Journal:
             return
         kept = [json.dumps(line) + "\n" for line in self._lines() if line["step"] <= step]
         partial = self._path.with_suffix(".partial")
-        with told(self._path):
+        with write_errors(self._path):
             partial.write_text("".join(kept))
             os.replace(partial, self._path)
 

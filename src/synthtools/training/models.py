@@ -15,7 +15,7 @@ from torch import Tensor
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.pretrained import ModelName, load_configuration, load_weights
-from synthtools.records.files import rename_new
+from synthtools.records.atomic_files import rename_new
 from synthtools.training import attention
 from synthtools.training.architectures import configuration
 from synthtools.training.parallel import Ranks, whole

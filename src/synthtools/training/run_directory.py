@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from synthtools.errors import OutputExistsError, SynthError
-from synthtools.records.claim import Claim, remove_partial
-from synthtools.records.files import told, write_whole
-from synthtools.records.jobs import difference
+from synthtools.records.atomic_files import write_errors, write_whole
+from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import parse_value
+from synthtools.records.output_lock import OutputLock, remove_partial
 from synthtools.reports import document
 from synthtools.training.plan import WORK, weight_files
 
@@ -35,7 +35,7 @@ class RunDirectory:
         claim: of this process; None in processes other than the first, which alone writes.
     """
 
-    def __init__(self, folder: Path, claim: Claim | None = None) -> None:
+    def __init__(self, folder: Path, claim: OutputLock | None = None) -> None:
         self.folder = folder
         self._claim = claim
         self._job = folder / WORK / _RUN
@@ -54,9 +54,9 @@ class RunDirectory:
         if folder.exists() and not folder.is_dir():
             raise OutputExistsError(f"{folder}: is a file; name a directory")
         made = not folder.exists()
-        with told(folder):
+        with write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            claim = Claim.of_folder(folder)
+            claim = OutputLock.of_folder(folder)
         try:
             directory = cls(folder, claim)
             directory._make_room(resume, force)
@@ -70,7 +70,7 @@ class RunDirectory:
     def _make_room(self, resume: bool, force: bool) -> None:
         folder, work = self.folder, self.folder / WORK
         if force:
-            with told(folder):
+            with write_errors(folder):
                 if work.exists():
                     shutil.rmtree(work)
                 for file in weight_files(folder, whole=False):
@@ -109,7 +109,7 @@ class RunDirectory:
                 return document.load(str(self._report))
         elif first:
             work = self.folder / WORK
-            with told(self.folder):
+            with write_errors(self.folder):
                 work.mkdir(parents=True, exist_ok=True)
                 remove_partial(work, rf"\.({re.escape(_RUN)}|{re.escape(_REPORT)})")
                 self._report.unlink(missing_ok=True)

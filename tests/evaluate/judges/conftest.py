@@ -112,8 +112,8 @@ def shared() -> Path:
 def real(shared: Path) -> Callable[[str], list[dict[str, Any]]]:
     """The records of a real data set."""
     from synthtools.records.inputs import find_shards
-    from synthtools.records.merging import as_lines
-    from synthtools.records.reading import read
+    from synthtools.records.merge import as_lines
+    from synthtools.records.reader import read
     from synthtools.records.rejects import Rejects
 
     def records(name: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from synthtools.errors import RecordError
 from synthtools.records.jsonl import json_bytes
 
 
-class Records:
+class MemoryRecords:
     """Dicts, or anything with ``__arrow_c_stream__``, as an input that tools read like a file.
 
     Args:

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthtools.records import working
+from synthtools.records import map_threads
 from synthtools.records.inputs import Shard
-from synthtools.records.picking import Recalled, picked
+from synthtools.records.map_threads import BlockTask
 from synthtools.records.rejects import Rejects
+from synthtools.records.reread_records import RereadRecords, picked
 from synthtools.records.spool import Spool
-from synthtools.records.working import Task
 
 LINES = st.sampled_from([b'{"text":"a"}', b"", b"  ", b"oops", b'{"text":"%d"}', b'{"id":1}'])
 
@@ -29,11 +29,11 @@ def test_recalled_records_are_those_of_a_spool(tmp_path_factory, files, size, us
         (folder / f"{number}.jsonl").write_bytes(content)
         shards.append(Shard(f"{number}", folder / f"{number}.jsonl", len(content)))
     random = np.random.default_rng(seed)
-    task = Task(lambda batch, texts: None, "text")
-    recalled = Recalled(shards, lambda *asked: picked(*asked, block_bytes=50))
+    task = BlockTask(lambda batch, texts: None, "text")
+    recalled = RereadRecords(shards, lambda *asked: picked(*asked, block_bytes=50))
     spools = [Spool() for _ in range(users)]
     kept, held = [[] for _ in spools], [[] for _ in spools]
-    for found in working.worked(shards, Rejects(skip=True), task, block_bytes=size):
+    for found in map_threads.map_records(shards, Rejects(skip=True), task, block_bytes=size):
         for user, spool in enumerate(spools):
             some = np.flatnonzero(random.random(len(found.batch)) < random.random())
             kept[user].append(spool.add(found.batch, some))
@@ -65,9 +65,9 @@ def test_what_is_held_does_not_grow_with_the_records(tmp_path, blank):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text":"a"}\n' * 5000 + b"\n" * blank + b'{"text":"a"}\n' * 5000)
     shard = Shard("a", path, path.stat().st_size)
-    recalled = Recalled([shard], picked)
-    task = Task(lambda batch, texts: None, "text")
-    for found in working.worked([shard], Rejects(), task, block_bytes=2000):
+    recalled = RereadRecords([shard], picked)
+    task = BlockTask(lambda batch, texts: None, "text")
+    for found in map_threads.map_records([shard], Rejects(), task, block_bytes=2000):
         for start in (1, 0):  # of two users the one that takes less comes first
             recalled.add(found.batch, np.arange(start, len(found.batch)))
     assert len(recalled._stretches) <= 4

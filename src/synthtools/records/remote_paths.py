@@ -29,9 +29,9 @@ _MARKS = ("ETag", "etag", "md5Hash", "crc32c", "blob_id", "oid", "sha256", "cont
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 
 
-def place_of(name: str) -> Path | Place:
+def path_of(name: str) -> Path | RemotePath:
     """A path, or what a URL names."""
-    return Place(name) if _URL.match(name) else Path(name)
+    return RemotePath(name) if _URL.match(name) else Path(name)
 
 
 @cache
@@ -75,7 +75,7 @@ def _as_of_a_file() -> Iterator[None]:
         raise OSError(5, text[:200] or type(error).__name__) from error
 
 
-class Place:
+class RemotePath:
     """What a URL names; to be used like a path.
 
     Attributes:
@@ -95,24 +95,24 @@ class Place:
     def __str__(self) -> str:
         return self._url
 
-    def __reduce__(self) -> tuple[type[Place], tuple[str]]:
-        return Place, (self._url,)
+    def __reduce__(self) -> tuple[type[RemotePath], tuple[str]]:
+        return RemotePath, (self._url,)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Place) and self._key == other._key
+        return isinstance(other, RemotePath) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)
 
-    def __lt__(self, other: Place) -> bool:
+    def __lt__(self, other: RemotePath) -> bool:
         return self._url < other._url
 
-    def __truediv__(self, name: str) -> Place:
-        return Place(f"{self._url.rstrip('/')}/{name}")
+    def __truediv__(self, name: str) -> RemotePath:
+        return RemotePath(f"{self._url.rstrip('/')}/{name}")
 
     @property
-    def parent(self) -> Place:
-        return Place(self._url.rstrip("/").rpartition("/")[0])
+    def parent(self) -> RemotePath:
+        return RemotePath(self._url.rstrip("/").rpartition("/")[0])
 
     @property
     def _key(self) -> str:
@@ -159,14 +159,14 @@ class Place:
                 return f"{name} {details[name]}"
         return None
 
-    def walk(self) -> list[Place]:
+    def walk(self) -> list[RemotePath]:
         """All files below, in the order of their names."""
         with _as_of_a_file():
             found = self._fs.find(self._path, detail=True)
         root, base = self._path.rstrip("/"), self._url.rstrip("/")
-        return sorted(Place(base + path[len(root) :], dict(i)) for path, i in found.items())
+        return sorted(RemotePath(base + path[len(root) :], dict(i)) for path, i in found.items())
 
-    def iterdir(self) -> Iterator[Place]:
+    def iterdir(self) -> Iterator[RemotePath]:
         self._fs.invalidate_cache()
         base = self._url.rstrip("/")
         try:
@@ -174,9 +174,9 @@ class Place:
                 found = self._fs.ls(self._path, detail=False)
         except FileNotFoundError:
             return  # an object store has no empty directories
-        yield from (Place(f"{base}/{path.rstrip('/').rpartition('/')[2]}") for path in found)
+        yield from (RemotePath(f"{base}/{path.rstrip('/').rpartition('/')[2]}") for path in found)
 
-    def glob(self, pattern: str) -> Iterator[Place]:
+    def glob(self, pattern: str) -> Iterator[RemotePath]:
         return (place for place in self.iterdir() if fnmatch.fnmatch(place.name, pattern))
 
     # ------------------------------------------------------------ reading and writing

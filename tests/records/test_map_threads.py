@@ -8,9 +8,9 @@ import pytest
 
 from synthtools.errors import RecordError
 from synthtools.records.inputs import find_shards
-from synthtools.records.reading import read, require_text
+from synthtools.records.map_threads import BlockTask, map_records
+from synthtools.records.reader import read, require_text
 from synthtools.records.rejects import Rejects
-from synthtools.records.working import Task, worked
 from synthtools.scale.threads import in_order
 
 RUBBISH = [
@@ -49,8 +49,8 @@ def fast(shards, jobs, block_bytes, fields=("id",)):
     rejects = Rejects(skip=True)
     rows = []
     work = lambda batch, texts: list(texts)  # noqa: E731
-    task = Task(work, "text", fields)
-    for found in worked(shards, rejects, task, jobs=jobs, block_bytes=block_bytes):
+    task = BlockTask(work, "text", fields)
+    for found in map_records(shards, rejects, task, jobs=jobs, block_bytes=block_bytes):
         assert found.result == list(found.texts)
         batch = found.batch
         rows += zip(
@@ -94,10 +94,10 @@ def test_the_first_bad_record_is_the_one_told(tmp_path):
     source.write_bytes(b'{"text":"a"}\n' * 100 + b"{}\noops\n" * 50)
     with pytest.raises(RecordError, match=r"in.jsonl:101: no field"):
         list(
-            worked(
+            map_records(
                 find_shards([str(source)]),
                 Rejects(),
-                Task(lambda b, t: 0, "text"),
+                BlockTask(lambda b, t: 0, "text"),
                 jobs=4,
                 block_bytes=64,
             )

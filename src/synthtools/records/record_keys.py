@@ -26,7 +26,7 @@ def _digest(kind: bytes, content: bytes | memoryview) -> bytes:
     return blake2b(content, digest_size=8, person=kind).digest()
 
 
-def hashes(ids: Sequence[Any], contents: Iterable[bytes | memoryview]) -> Hashes:
+def hashes(ids: Sequence[Any], contents: Iterable[bytes | memoryview]) -> RecordHashes:
     """What the keys of records are made of; safe in any thread.
 
     Args:
@@ -42,7 +42,7 @@ def hashes(ids: Sequence[Any], contents: Iterable[bytes | memoryview]) -> Hashes
             for identifier, nameless, content in zip(ids, by_text, contents, strict=True)
         ]
     values = np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
-    return Hashes(values, np.array(by_text, bool))
+    return RecordHashes(values, np.array(by_text, bool))
 
 
 def _spelled(identifier: Any) -> bytes:
@@ -53,14 +53,14 @@ def _spelled(identifier: Any) -> bytes:
     return str(identifier).encode("utf-8", "surrogatepass")
 
 
-class Hashes(NamedTuple):
+class RecordHashes(NamedTuple):
     """Hash of each record's id, else of its text: uint64 [records]; which are of texts, bool."""
 
     values: np.ndarray
     by_text: np.ndarray
 
 
-class Keys:
+class RecordKeys:
     """Gives each record its key, in input order.
 
     Args:
@@ -80,7 +80,7 @@ class Keys:
             hashes(ids, (text.encode("utf-8", "surrogatepass") for text in texts))
         )
 
-    def of_hashes(self, found: Hashes) -> np.ndarray:
+    def of_hashes(self, found: RecordHashes) -> np.ndarray:
         """Like ``of``, from what ``hashes`` gave."""
         keys = found.values.copy()
         asked = np.arange(len(keys)) if self._apart else np.flatnonzero(found.by_text)

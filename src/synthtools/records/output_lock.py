@@ -40,7 +40,7 @@ def hidden(name: str) -> str:
     return f".{name[:_LONGEST]}~{blake2b(os.fsencode(name), digest_size=4).hexdigest()}"
 
 
-class Claim:
+class OutputLock:
     """That this process writes an output, until it is released; a context too.
 
     Args:
@@ -59,14 +59,14 @@ class Claim:
             self._take()
 
     @classmethod
-    def of_file(cls, path: Path) -> Claim:
+    def of_file(cls, path: Path) -> OutputLock:
         """The claim on a file; what killed runs have left of it is removed."""
         claim = cls(path.with_name(f"{hidden(path.name)}.claim"), path)
         remove_partial(path.parent, re.escape(hidden(path.name)))
         return claim
 
     @classmethod
-    def of_folder(cls, folder: Path) -> Claim:
+    def of_folder(cls, folder: Path) -> OutputLock:
         """The claim on a directory, which is there."""
         return cls(folder / ".synth.claim", folder)
 
@@ -201,7 +201,7 @@ def _told(holder: dict[str, Any], locked: bool) -> str:
 
 # ---------------------------------------------------------------- the signs of life
 
-_HELD: set[Claim] = set()
+_HELD: set[OutputLock] = set()
 _HOLDING = threading.RLock()  # a signal may come while it is held
 _beating: threading.Thread | None = None
 

@@ -1,4 +1,4 @@
-"""Records worked on by a cluster, taken in order: the same as ``working``, on many machines.
+"""Records worked on by a cluster, taken in order: the same as ``map_threads``, on many machines.
 
 Where only results are wanted, tasks read the shards themselves and no record goes through this
 machine. Where the records are wanted too, they are read here, since here they will be written, and
@@ -22,12 +22,18 @@ from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.compression import compression_of
 from synthtools.records.inputs import SHARD_SUFFIXES, Shard, opened
-from synthtools.records.picking import picked as picked_here
-from synthtools.records.places import Place
-from synthtools.records.reading import Block, blocks, blocks_between
+from synthtools.records.map_threads import (
+    BLOCK_BYTES,
+    BlockLines,
+    BlockResult,
+    BlockTask,
+    NotedRejects,
+)
+from synthtools.records.reader import ShardBlock, blocks, blocks_between
 from synthtools.records.rejects import Rejects
-from synthtools.records.texts import Texts
-from synthtools.records.working import BLOCK_BYTES, Lines, Noted, Task, Worked
+from synthtools.records.remote_paths import RemotePath
+from synthtools.records.reread_records import picked as picked_here
+from synthtools.records.text_buffer import TextBuffer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +49,7 @@ _AHEAD, _AHEAD_WITH_TEXTS, _AHEAD_WITH_RECORDS = 256, 32, 8
 
 
 @dataclass(frozen=True)
-class Keep:
+class KeptParts:
     """What the caller asks of each item besides the result: else it is not moved.
 
     Attributes:
@@ -69,29 +75,29 @@ class _Done(NamedTuple):
 
     Attributes:
         number: of its first record; lines: that it has; read: bytes taken from the file.
-        worked: None where the shard is broken.
+        result: None where the shard is broken.
     """
 
     source: str
     number: int
     lines: int
     read: int
-    noted: Noted
+    noted: NotedRejects
     seen: int
-    worked: Worked[Any] | None
+    result: BlockResult[Any] | None
     broken: SynthError | None
     raw: bytes
 
 
-def worked(
+def map_records(
     shards: Iterable[Shard],
     rejects: Rejects,
-    task: Task[_R],
+    task: BlockTask[_R],
     cluster: Cluster,
-    keep: Keep,
+    keep: KeptParts,
     block_bytes: int = BLOCK_BYTES,
-) -> Iterator[Worked[_R]]:
-    """See ``working.worked``, which gives the same.
+) -> Iterator[BlockResult[_R]]:
+    """See ``map_threads.map_records``, which gives the same.
 
     Memory: here two blocks a CPU of the cluster where records are kept, else their results.
     """
@@ -114,7 +120,7 @@ def worked(
 def picked(
     shards: Sequence[Shard], numbers: Sequence[np.ndarray], cluster: Cluster
 ) -> Iterator[Batch]:
-    """See ``picking.picked``, which gives the same; each shard is read by a task, and only what is
+    """See ``reread_records.picked``, which gives the same; each shard is read by a task, and only what is
     picked is moved.
 
     Args:
@@ -145,7 +151,7 @@ def _cut(rows: pa.Table) -> pa.Table:
 
 def seen_by_all(shard: Shard) -> bool:
     """Whether a shard lies where other machines may see it, and can be read again."""
-    here_alone = shard.temporary or (isinstance(shard.path, Place) and not shard.path.shared)
+    here_alone = shard.temporary or (isinstance(shard.path, RemotePath) and not shard.path.shared)
     return shard.path is not None and shard.size is not None and not here_alone
 
 
@@ -153,21 +159,25 @@ def seen_by_all(shard: Shard) -> bool:
 
 
 def _through_here(
-    shards: Iterable[Shard], task: Task[_R], cluster: Cluster, keep: Keep, block_bytes: int
-) -> Iterator[tuple[_Done, Worked[_R] | None]]:
-    sent: deque[Block] = deque()
+    shards: Iterable[Shard],
+    task: BlockTask[_R],
+    cluster: Cluster,
+    keep: KeptParts,
+    block_bytes: int,
+) -> Iterator[tuple[_Done, BlockResult[_R] | None]]:
+    sent: deque[ShardBlock] = deque()
 
-    def noting() -> Iterator[Block]:
+    def noting() -> Iterator[ShardBlock]:
         for block in blocks(shards, block_bytes, True):
             sent.append(block)
             yield block if block.rows is None else replace(block, rows=_cut(block.rows))
 
     for done in cluster.in_order(noting(), partial(_done, task, replace(keep, records=False))):
         block = sent.popleft()
-        yield done, done.worked and replace(done.worked, batch=_restored(block, done.worked.batch))
+        yield done, done.result and replace(done.result, batch=_restored(block, done.result.batch))
 
 
-def _restored(block: Block, stub: Batch) -> Batch:
+def _restored(block: ShardBlock, stub: Batch) -> Batch:
     """The records of a stub, out of the block that they came from."""
     places = stub.numbers - block.number
     if block.rows is not None:
@@ -177,7 +187,7 @@ def _restored(block: Block, stub: Batch) -> Batch:
         batch.ordinals = stub.ordinals
         return batch
     count = block.lines.count(b"\n") + (not block.lines.endswith(b"\n"))
-    lines = Lines(block.lines, count)
+    lines = BlockLines(block.lines, count)
     assert isinstance(stub, JsonBatch)
     scanned = {name: texts for name, texts in stub.scanned.items() if not stub.lines}
     return JsonBatch(
@@ -193,8 +203,12 @@ def _restored(block: Block, stub: Batch) -> Batch:
 
 
 def _in_place(
-    shards: Iterable[Shard], task: Task[_R], cluster: Cluster, keep: Keep, block_bytes: int
-) -> Iterator[tuple[_Done, Worked[_R] | None]]:
+    shards: Iterable[Shard],
+    task: BlockTask[_R],
+    cluster: Cluster,
+    keep: KeptParts,
+    block_bytes: int,
+) -> Iterator[tuple[_Done, BlockResult[_R] | None]]:
     ahead = _AHEAD_WITH_TEXTS if keep.texts else _AHEAD
     own: dict[str, Shard] = {}
 
@@ -213,9 +227,9 @@ def _in_place(
         try:
             for done in results:
                 own[piece.shard.name].bytes_read += done.read
-                found = done.worked
+                found = done.result
                 if before:
-                    noted = Noted([error.after(before) for error in done.noted.errors])
+                    noted = NotedRejects([error.after(before) for error in done.noted.errors])
                     done = done._replace(number=done.number + before, noted=noted)
                     if found is not None:
                         found.batch.numbers = found.batch.numbers + before
@@ -259,7 +273,9 @@ def _pieces(shard: Shard, block_bytes: int) -> Iterator[_Piece]:
         yield _Piece(shard, start, end if end < count else None, False)
 
 
-def _piece_done(task: Task[Any], keep: Keep, block_bytes: int, piece: _Piece) -> Iterator[_Done]:
+def _piece_done(
+    task: BlockTask[Any], keep: KeptParts, block_bytes: int, piece: _Piece
+) -> Iterator[_Done]:
     shard = piece.shard
     _refuse_if_absent(shard)
     if not piece.whole:
@@ -273,18 +289,18 @@ def _piece_done(task: Task[Any], keep: Keep, block_bytes: int, piece: _Piece) ->
         read = shard.bytes_read
 
 
-def _done(task: Task[Any], keep: Keep, block: Block) -> _Done:
+def _done(task: BlockTask[Any], keep: KeptParts, block: ShardBlock) -> _Done:
     """A block's work, and what is to be moved of it."""
-    noted = Noted()
+    noted = NotedRejects()
     lines = block.lines.count(b"\n")
     if block.broken is not None:
         return _Done(
             block.source, block.number, lines, 0, noted, 0, None, block.broken, block.lines
         )
     found, seen = task.of(block, noted)
-    found = Worked(
+    found = BlockResult(
         found.batch if keep.records else _stub(found.batch, task.fields),
-        found.texts if keep.texts else Texts.of([]),
+        found.texts if keep.texts else TextBuffer.of([]),
         found.result,
         found.text_bytes,
     )

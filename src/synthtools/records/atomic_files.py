@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from synthtools.errors import OutputExistsError, SynthError, UsageError
-from synthtools.records.claim import Claim, hidden, release_all
-from synthtools.records.places import Place
+from synthtools.records.output_lock import OutputLock, hidden, release_all
+from synthtools.records.remote_paths import RemotePath
 
 
 @contextmanager
-def told(name: str | Path | Place) -> Iterator[None]:
+def write_errors(name: str | Path | RemotePath) -> Iterator[None]:
     """Turns what the system says of a write into one line."""
     try:
         yield
@@ -90,8 +90,8 @@ def claimed(named: Iterable[tuple[str, str]]) -> Iterator[None]:
             places[place] = option
             # A folder that is not there may be made by the run.
             if option not in ("-o", "--rejects") and os.path.isdir(os.path.dirname(place)):
-                with told(name):
-                    stack.enter_context(Claim.of_file(Path(name)))
+                with write_errors(name):
+                    stack.enter_context(OutputLock.of_file(Path(name)))
                 _CLAIMED.set(_CLAIMED.get() | {place})
                 stack.callback(_CLAIMED.set, _CLAIMED.get() - {place})
         yield
@@ -176,8 +176,8 @@ class AtomicFile:
         self._force = force
         self._spares: list[Path] = []
         self._temporary: Path | None = None
-        self._claim: Claim | None = None
-        with told(path):
+        self._claim: OutputLock | None = None
+        with write_errors(path):
             descriptor = special(path)
         if descriptor is not None:
             self.file: BinaryIO = open(descriptor, "wb")
@@ -185,8 +185,8 @@ class AtomicFile:
         if os.path.isdir(path):
             raise SynthError(f"{path}: is a directory; name a file")
         if not claimed and _whereabouts(path) not in _CLAIMED.get():
-            with told(path):
-                self._claim = Claim.of_file(path)
+            with write_errors(path):
+                self._claim = OutputLock.of_file(path)
         try:
             if not force and os.path.lexists(path):
                 raise OutputExistsError(f"{path}: already there; --force replaces it")
@@ -197,13 +197,13 @@ class AtomicFile:
 
     def _open(self) -> None:
         name = f"{hidden(self.path.name)}.{secrets.token_hex(4)}.partial"
-        with told(self.path):
+        with write_errors(self.path):
             self._temporary = self.path.with_name(name)
             _BEGUN.add(self._temporary)
             self.file = open(self._temporary, "xb", buffering=1 << 20)
 
     def write(self, data: bytes) -> None:
-        with told(self.path):
+        with write_errors(self.path):
             self.file.write(data)
 
     def restart(self) -> Path:
@@ -216,7 +216,7 @@ class AtomicFile:
 
     def settle(self) -> None:
         """Makes the content durable, not yet under its name: ``commit`` then has nothing to write."""
-        with told(self.path):
+        with write_errors(self.path):
             self.file.flush()
             if self._temporary is not None:
                 os.fsync(self.file.fileno())
@@ -224,7 +224,7 @@ class AtomicFile:
     def commit(self) -> None:
         """Makes the content durable under its name."""
         self.settle()
-        with told(self.path):
+        with write_errors(self.path):
             self.file.close()
             if self._temporary is not None:
                 self._rename(self._temporary)
@@ -276,7 +276,7 @@ class SentFile(AtomicFile):
         SynthError: it cannot be written.
     """
 
-    def __init__(self, place: Place, force: bool = False) -> None:
+    def __init__(self, place: RemotePath, force: bool = False) -> None:
         self.path = place  # type: ignore[assignment]
         self._force = force
         self._spares = []
@@ -286,36 +286,38 @@ class SentFile(AtomicFile):
         self._open()
 
     @staticmethod
-    def _is_there(place: Place) -> bool:
-        with told(place):
-            return Place(str(place)).exists()  # asked anew, whatever was told before
+    def _is_there(place: RemotePath) -> bool:
+        with write_errors(place):
+            return RemotePath(str(place)).exists()  # asked anew, whatever was told before
 
     def _open(self) -> None:
-        with told("a file on its way, in TMPDIR,"):
+        with write_errors("a file on its way, in TMPDIR,"):
             descriptor, name = tempfile.mkstemp(prefix="synth-")
             self._temporary = Path(name)
             _BEGUN.add(self._temporary)
             self.file = open(descriptor, "wb", buffering=1 << 20)
 
     def commit(self) -> None:
-        assert self._temporary is not None and isinstance(self.path, Place)
+        assert self._temporary is not None and isinstance(self.path, RemotePath)
         if not self._force and self._is_there(self.path):
             raise OutputExistsError(
                 f"{self.path}: was made by another program meanwhile; nothing was replaced"
             )
-        with told(self.path):
+        with write_errors(self.path):
             self.file.close()
             self.path.put(self._temporary)
         self._remove([*self._spares, self._temporary])
 
 
-def begun(path: Path | Place, force: bool = False, claimed: bool = False) -> AtomicFile:
+def begun(path: Path | RemotePath, force: bool = False, claimed: bool = False) -> AtomicFile:
     """A file to be written, here or by its URL (see ``AtomicFile``)."""
-    return SentFile(path, force) if isinstance(path, Place) else AtomicFile(path, force, claimed)
+    return (
+        SentFile(path, force) if isinstance(path, RemotePath) else AtomicFile(path, force, claimed)
+    )
 
 
 def write_whole(
-    path: Path | Place, content: bytes, force: bool = True, claimed: bool = False
+    path: Path | RemotePath, content: bytes, force: bool = True, claimed: bool = False
 ) -> None:
     """Writes a small file at once, atomically (see ``AtomicFile``)."""
     file = begun(path, force, claimed)

@@ -10,7 +10,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Texts:
+class TextBuffer:
     """Texts one after the other in UTF-8.
 
     Attributes:
@@ -22,7 +22,7 @@ class Texts:
     offsets: np.ndarray
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> Texts:
+    def of(cls, texts: Sequence[str]) -> TextBuffer:
         """Raises UnicodeEncodeError where a text holds half of a surrogate pair."""
         pieces = [text.encode("utf-8") for text in texts]
         offsets = np.zeros(len(pieces) + 1, np.int64)

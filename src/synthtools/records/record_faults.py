@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from synthtools.records.batch import Batch
-from synthtools.records.field_paths import Absent, inner_path, one_step
+from synthtools.records.field_paths import AbsentError, inner_path, one_step
 
 _NAMED_FIELDS = 20
 
@@ -30,7 +30,7 @@ def no_field(batch: Batch, index: int, name: str, remedy: str = "") -> str:
             except ValueError as error:
                 there = str(error)
                 break
-            except Absent:
+            except AbsentError:
                 there = f"on its way: {_told(value)}"
                 break
     return f'no field "{name}" ({there}{"; " if remedy else ""}{remedy})'

@@ -13,10 +13,10 @@ import pytest
 
 from synthtools.cli.app import build
 from synthtools.errors import OutputExistsError, SynthError, UsageError
-from synthtools.records import places
-from synthtools.records.files import SentFile
+from synthtools.records import remote_paths
+from synthtools.records.atomic_files import SentFile
 from synthtools.records.inputs import find_shards
-from synthtools.records.places import Place, place_of
+from synthtools.records.remote_paths import RemotePath, path_of
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -53,14 +53,14 @@ def folder(tmp_path):
 def copied(folder, root):
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            place = place_of(f"{root}/{path.relative_to(folder)}")
+            place = path_of(f"{root}/{path.relative_to(folder)}")
             place.parent.mkdir()
             place.put(path)
     return root
 
 
 def contents(root):
-    return {str(place)[len(root) :]: place.read_bytes() for place in Place(root).walk()}
+    return {str(place)[len(root) :]: place.read_bytes() for place in RemotePath(root).walk()}
 
 
 def local(folder):
@@ -78,7 +78,7 @@ def test_what_is_read_and_written_is_what_files_would_be(root, folder, tmp_path)
     for name in ("out.jsonl.zst", "out.parquet"):
         synth("cat", folder, "-o", tmp_path / name, "-q")
         synth("cat", there, "-o", f"{root}/{name}", "-q")
-        assert Place(f"{root}/{name}").read_bytes() == (tmp_path / name).read_bytes()
+        assert RemotePath(f"{root}/{name}").read_bytes() == (tmp_path / name).read_bytes()
     synth("cat", folder, "-o", f"{tmp_path}/shards/", "--shard-size", "70", "-q")
     synth("cat", there, "-o", f"{root}/shards/", "--shard-size", "70", "-q")
     found, expected = contents(f"{root}/shards"), local(tmp_path / "shards")
@@ -96,28 +96,28 @@ def test_what_is_there_stands_until_it_is_replaced(root, folder):
     there = copied(folder, f"{root}/in")
     output = f"{root}/out.jsonl"
     synth("cat", f"{there}/b.jsonl", "-o", output, "-q")
-    before = Place(output).read_bytes()
+    before = RemotePath(output).read_bytes()
     with pytest.raises(OutputExistsError, match="already there; --force replaces it"):
         synth("cat", f"{there}/b.jsonl", "-o", output, "-q")
     with pytest.raises(SynthError, match="holds shards already"):
         synth("cat", there, "-o", f"{root}/d/", "-q")
         synth("cat", there, "-o", f"{root}/d/", "-q")
-    place_of(f"{there}/bad.jsonl").put(_file(folder / "bad", b'{"text":"a"}\noops\n'))
+    path_of(f"{there}/bad.jsonl").put(_file(folder / "bad", b'{"text":"a"}\noops\n'))
     with pytest.raises(SynthError, match=r"bad.jsonl:2"):
         synth("cat", f"{there}/bad.jsonl", "-o", output, "--force", "-q")
-    assert Place(output).read_bytes() == before
+    assert RemotePath(output).read_bytes() == before
     assert not [name for name in contents(root) if "partial" in name]
     with pytest.raises(SynthError, match="both input and output"):
         synth("cat", output, "-o", output, "--force", "-q")
     with pytest.raises(SynthError, match=r"holds the input .*b\.jsonl; write to another"):
         synth("cat", f"{there}/b.jsonl", "-o", f"{there}/", "-q")
     synth("cat", f"{there}/c.parquet", "-o", output, "--force", "-q")
-    assert Place(output).read_bytes() == before.replace(b": ", b":").replace(b", ", b",")
+    assert RemotePath(output).read_bytes() == before.replace(b": ", b":").replace(b", ", b",")
 
 
 def test_what_came_there_meanwhile_is_not_replaced(root, folder, monkeypatch):
     there = copied(folder, f"{root}/in")
-    output = Place(f"{root}/out.jsonl")
+    output = RemotePath(f"{root}/out.jsonl")
 
     def late(self):
         output.put(_file(folder / "other", b"theirs"))
@@ -160,7 +160,7 @@ def test_a_run_is_gone_on_with(root, folder, monkeypatch):
     synth("cat", there, "-o", f"{root}/whole/", "--shard-size", "70", "-q")
     found, whole = contents(f"{root}/out"), contents(f"{root}/whole")
     assert found == whole
-    place_of(f"{there}/b.jsonl").put(_file(folder / "new", b'{"text":"another"}\n'))
+    path_of(f"{there}/b.jsonl").put(_file(folder / "new", b'{"text":"another"}\n'))
     with pytest.raises(SynthError, match="begun with other inputs"):
         synth(*words, "--resume")
 
@@ -176,7 +176,7 @@ def test_fingerprints_change_with_the_content(root, folder):
     assert None not in before and len(set(before)) == 3
     assert [shard.fingerprint() for shard in find_shards([there])] == before
     content = (folder / "b.jsonl").read_bytes().replace(b"record 5", b"record 6")
-    place_of(f"{there}/b.jsonl").put(_file(folder / "new", content))
+    path_of(f"{there}/b.jsonl").put(_file(folder / "new", content))
     after = [shard.fingerprint() for shard in find_shards([there])]
     assert after[0] != before[0] and after[1:] == before[1:]
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_had_is_told_in_a_line(monkeypatch, tmp_path):
         def _strip_protocol(self, url):
             return url
 
-    monkeypatch.setattr(places, "_system", lambda *_: Store())
+    monkeypatch.setattr(remote_paths, "_system", lambda *_: Store())
     with pytest.raises(SynthError, match=r"^s3://b/a: 'some trouble.nof a library'$"):
         find_shards(["s3://b/a"])
     with pytest.raises(SynthError, match=r"^s3://b/a.jsonl: cannot be written: 'some"):
@@ -212,15 +212,15 @@ def test_a_missing_package_is_named(monkeypatch):
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
-    places._system.cache_clear()
+    remote_paths._system.cache_clear()
     with pytest.raises(UsageError, match=r"^s3://bucket.*needs s3fs: pip install s3fs$"):
         find_shards(["s3://bucket/a.jsonl"])
 
 
 def test_a_place_travels(root):
-    place = Place(f"{root}/a/b.jsonl")
+    place = RemotePath(f"{root}/a/b.jsonl")
     assert pickle.loads(pickle.dumps(place)) == place and place.parent / "b.jsonl" == place
-    assert isinstance(place_of(os.curdir), Path)
+    assert isinstance(path_of(os.curdir), Path)
 
 
 class Quiet(SimpleHTTPRequestHandler):

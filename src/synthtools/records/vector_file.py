@@ -9,8 +9,8 @@ from typing import BinaryIO
 import numpy as np
 
 from synthtools.closing import Closing
+from synthtools.records.atomic_files import write_errors
 from synthtools.records.batch import Batch
-from synthtools.records.files import told
 
 _WHERE = "vectors kept in TMPDIR"
 
@@ -20,7 +20,7 @@ class VectorFile(Closing):
 
     def __init__(self) -> None:
         self._width = 0
-        with told(_WHERE):
+        with write_errors(_WHERE):
             self._file: BinaryIO = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
 
     def close(self) -> None:
@@ -29,13 +29,13 @@ class VectorFile(Closing):
     def append(self, rows: np.ndarray) -> None:
         """Adds rows, float32 [rows, width]."""
         self._width = rows.shape[1]
-        with told(_WHERE):
+        with write_errors(_WHERE):
             self._file.seek(0, 2)
             self._file.write(np.ascontiguousarray(rows, np.float32).tobytes())
 
     def read(self, start: int, count: int) -> np.ndarray:
         """Rows from ``start`` on, float32 [count, width]."""
-        with told(_WHERE):
+        with write_errors(_WHERE):
             self._file.seek(4 * self._width * start)
             data = self._file.read(4 * self._width * count)
         return np.frombuffer(data, np.float32).reshape(count, self._width)

@@ -12,11 +12,11 @@ import pytest
 
 from running import run, start
 from synthtools.errors import OutputExistsError, OutputInUseError, SynthError
-from synthtools.records import claim
-from synthtools.records.claim import Claim, hidden
-from synthtools.records.files import AtomicFile, rename_new, write_whole
+from synthtools.records import output_lock
+from synthtools.records.atomic_files import AtomicFile, rename_new, write_whole
+from synthtools.records.output_lock import OutputLock, hidden
 from synthtools.records.outputs import open_sink
-from synthtools.records.size import Size
+from synthtools.records.shard_size import ShardSize
 
 LINES = b"".join(b'{"text":"record %d"}\n' % i for i in range(6))
 
@@ -101,12 +101,12 @@ def test_what_a_killed_run_leaves_is_gone_after_the_next(kind, there):
 def test_a_forked_child_does_not_keep_the_claim_of_its_dead_parent(tmp_path):
     parent = os.fork()
     if parent == 0:
-        Claim.of_file(tmp_path / "a")
+        OutputLock.of_file(tmp_path / "a")
         if os.fork() == 0:
             time.sleep(30)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(parent, 0)
-    Claim.of_file(tmp_path / "a").release()
+    OutputLock.of_file(tmp_path / "a").release()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -117,19 +117,19 @@ def left_by(path, host, age):
 
 def test_a_claim_of_another_machine_counts_as_long_as_it_gives_signs_of_life(tmp_path):
     file = tmp_path / ".a.claim"
-    left_by(file, "elsewhere", claim.FRESH / 2)
+    left_by(file, "elsewhere", output_lock.FRESH / 2)
     with pytest.raises(OutputInUseError, match=r"process 7 on elsewhere.*sign of life"):
-        Claim.of_file(tmp_path / "a")
+        OutputLock.of_file(tmp_path / "a")
     assert json.loads(file.read_bytes())["pid"] == 7
-    left_by(file, "elsewhere", claim.FRESH + 1)
-    held = Claim.of_file(tmp_path / "a")
+    left_by(file, "elsewhere", output_lock.FRESH + 1)
+    held = OutputLock.of_file(tmp_path / "a")
     assert json.loads(file.read_bytes())["pid"] == os.getpid()
     os.utime(file, (0, 0))
     held.touch()
     assert time.time() - file.stat().st_mtime < 10
     held.release()
     left_by(file, os.uname().nodename, 0)  # here the lock tells that it is dead
-    Claim.of_file(tmp_path / "a").release()
+    OutputLock.of_file(tmp_path / "a").release()
 
 
 def test_where_there_are_no_locks_signs_of_life_count(tmp_path, monkeypatch):
@@ -137,20 +137,20 @@ def test_where_there_are_no_locks_signs_of_life_count(tmp_path, monkeypatch):
         raise OSError(errno.ENOTSUP, "not supported")
 
     monkeypatch.setattr(fcntl, "flock", none)
-    first = Claim.of_file(tmp_path / "a")
+    first = OutputLock.of_file(tmp_path / "a")
     with pytest.raises(OutputInUseError, match=f"process {os.getpid()}"):
-        Claim.of_file(tmp_path / "a")
+        OutputLock.of_file(tmp_path / "a")
     os.utime(tmp_path / ".a.claim", (0, 0))
-    Claim.of_file(tmp_path / "a").release()
+    OutputLock.of_file(tmp_path / "a").release()
     assert not first.stands()
 
 
 def test_a_claim_whose_file_says_nothing_is_one_all_the_same(tmp_path):
     for content in ("", "{", "[]", '{"pid": 1}'):
-        held = Claim.of_file(tmp_path / "a")
+        held = OutputLock.of_file(tmp_path / "a")
         (tmp_path / ".a.claim").write_text(content)
         with pytest.raises(OutputInUseError, match="another process"):
-            Claim.of_file(tmp_path / "a")
+            OutputLock.of_file(tmp_path / "a")
         held.release()
 
 
@@ -224,7 +224,7 @@ def written(folder, batches_of, source):
         shards=[],
         force=True,
         resume=False,
-        shard_size=Size(2, "records"),
+        shard_size=ShardSize(2, "records"),
         job={},
     )
     for batch in batches_of(source):

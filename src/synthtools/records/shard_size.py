@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Size:
+class ShardSize:
     """How large a shard grows before the next is begun: records or bytes."""
 
     count: int

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from synthtools.errors import SynthError
 from synthtools.records import jsonl
-from synthtools.records.field_paths import Place, Step, fits, inner_path, keys_to, value_at
+from synthtools.records.field_paths import ListIndex, Step, fits, inner_path, keys_to, value_at
 from synthtools.records.to_arrow import is_list, json_array, json_text
 
 
@@ -193,7 +193,7 @@ def _places(array: pa.Array, step: Step) -> np.ndarray:
     offsets = np.asarray(array.offsets)
     starts, ends = offsets[:-1].astype(np.int64), offsets[1:]
     lengths = np.where(np.asarray(array.is_null()), 0, ends - starts)
-    if isinstance(step, Place):
+    if isinstance(step, ListIndex):
         index = step.index if step.index >= 0 else lengths + step.index
         return np.where((index >= 0) & (index < lengths), starts + index, -1)
     if isinstance(step, str):

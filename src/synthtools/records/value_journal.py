@@ -7,11 +7,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from synthtools.records.files import told
+from synthtools.records.atomic_files import write_errors
 from synthtools.records.jsonl import json_bytes, parse_object
 
 
-class Journal:
+class ValueJournal:
     """Lines of JSON, each a value under a key, written through to the system at once.
 
     Safe to be written from any thread. A line that a kill left unfinished is no line.
@@ -27,7 +27,7 @@ class Journal:
         self.path = path
         self._places: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
-        with told(path):
+        with write_errors(path):
             end = self._take_up(job) if again and path.exists() else 0
             self._file = open(path, "r+b" if end else "w+b", buffering=0)
             self._file.truncate(end)
@@ -62,7 +62,7 @@ class Journal:
     def get(self, key: str) -> dict[str, Any]:
         """The value under a key that was taken up."""
         start, length = self._places[key]
-        with told(self.path):
+        with write_errors(self.path):
             return parse_object(os.pread(self._file.fileno(), length, start))
 
     def add(self, key: str, value: dict[str, Any]) -> None:
@@ -71,7 +71,7 @@ class Journal:
 
     def _append(self, value: dict[str, Any]) -> None:
         line = json_bytes(value) + b"\n"
-        with self._lock, told(self.path):
+        with self._lock, write_errors(self.path):
             if not self._file.closed:
                 self._file.write(line)
 

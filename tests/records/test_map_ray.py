@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from pickling import Pickling
 from synthtools.errors import RecordError, SynthError
-from synthtools.records import picking, scattered, working
+from synthtools.records import map_ray, map_threads, reread_records
 from synthtools.records.inputs import Shard, find_shards
-from synthtools.records.reading import blocks, blocks_between
+from synthtools.records.map_threads import BlockTask
+from synthtools.records.reader import blocks, blocks_between
 from synthtools.records.rejects import Rejects
-from synthtools.records.working import Task
 
 LINES = [
     b'{"text":"a","id":1}',
@@ -35,7 +35,7 @@ def seen(shards, way, records=True, block_bytes=200):
     told = io.BytesIO()
     rejects = Rejects(skip=True)
     rejects._write = lambda *said: told.write(repr(said).encode() + b"\n")  # type: ignore[method-assign]
-    task = Task(lambda batch, texts: [t.upper() for t in texts], "text", ("id",))
+    task = BlockTask(lambda batch, texts: [t.upper() for t in texts], "text", ("id",))
     rows = []
     for found in way(shards, rejects, task, block_bytes):
         batch = found.batch
@@ -52,12 +52,12 @@ def seen(shards, way, records=True, block_bytes=200):
 
 
 def by_threads(shards, rejects, task, size):
-    return working.worked(shards, rejects, task, jobs=1, block_bytes=size)
+    return map_threads.map_records(shards, rejects, task, jobs=1, block_bytes=size)
 
 
 def by_cluster(keep):
     def way(shards, rejects, task, size):
-        return scattered.worked(shards, rejects, task, Pickling(), keep, size)
+        return map_ray.map_records(shards, rejects, task, Pickling(), keep, size)
 
     return way
 
@@ -84,7 +84,7 @@ def test_the_same_as_by_threads(inputs, records):
     shards = lambda: find_shards([str(inputs)])  # noqa: E731
     expected = seen(shards(), by_threads, records)
     assert len(expected[0]) > 1000 and expected[1].count(b"\n") > 100
-    keep = scattered.Keep(records=records)
+    keep = map_ray.KeptParts(records=records)
     assert seen(shards(), by_cluster(keep), records) == expected
     assert seen(shards(), by_cluster(keep), records, 1) == expected
 
@@ -98,11 +98,11 @@ def test_what_is_not_asked_for_does_not_travel(tmp_path):
             )
     size = source.stat().st_size
     moved = {}
-    for keep in (scattered.Keep(False), scattered.Keep(False, True), scattered.Keep(True)):
+    for keep in (map_ray.KeptParts(False), map_ray.KeptParts(False, True), map_ray.KeptParts(True)):
         cluster = Pickling()
-        task = Task(lambda batch, texts: texts.lengths().sum(), "text")
+        task = BlockTask(lambda batch, texts: texts.lengths().sum(), "text")
         shards = find_shards([str(source)])
-        found = list(scattered.worked(shards, Rejects(), task, cluster, keep, 1 << 16))
+        found = list(map_ray.map_records(shards, Rejects(), task, cluster, keep, 1 << 16))
         assert size <= shards[0].bytes_read < size + 100 and len(found) > 5
         assert (len(found[0].texts) > 0) == keep.texts
         moved[keep] = cluster.moved / size
@@ -120,9 +120,9 @@ def test_of_many_rows_in_one_piece_each_block_travels_by_itself(tmp_path, record
     with pa.ipc.new_file(path, table.schema) as file:
         file.write_table(table)
     cluster, shards = Pickling(), find_shards([str(path)])
-    task = Task(lambda batch, texts: 0, "text", ("id",))
-    keep = scattered.Keep(records=records)
-    found = list(scattered.worked(shards, Rejects(), task, cluster, keep, 1 << 16))
+    task = BlockTask(lambda batch, texts: 0, "text", ("id",))
+    keep = map_ray.KeptParts(records=records)
+    found = list(map_ray.map_records(shards, Rejects(), task, cluster, keep, 1 << 16))
     assert len(found) > 15
     assert [number for f in found for number in f.batch.column("id")] == list(range(5000))
     assert cluster.moved < path.stat().st_size * (1.3 if records else 0.3)
@@ -131,9 +131,9 @@ def test_of_many_rows_in_one_piece_each_block_travels_by_itself(tmp_path, record
 def test_what_is_picked_is_the_same(inputs):
     shards = [s for s in find_shards([str(inputs)]) if "c.jsonl" not in s.name]
     wanted = [np.arange(4, 190, 9), np.array([5, 6]), np.arange(1, 150, 2), np.zeros(0, np.int64)]
-    here = list(picking.picked(shards, wanted))
+    here = list(reread_records.picked(shards, wanted))
     cluster = Pickling()
-    there = list(scattered.picked(shards, wanted, cluster))
+    there = list(map_ray.picked(shards, wanted, cluster))
     assert [len(some) for some in wanted[:3]] == [
         sum(len(batch) for batch in there if batch.source == shard.name) for shard in shards[:3]
     ]
@@ -148,7 +148,7 @@ def test_of_what_is_picked_nothing_else_travels(tmp_path, convert):
             file.write(json.dumps({"id": number, "text": f"{number} " * 40}) + "\n")
     for source in (path, convert(path, tmp_path / "a.parquet")):
         shards, cluster = find_shards([str(source)]), Pickling()
-        (batch,) = scattered.picked(shards, [np.array([7])], cluster)
+        (batch,) = map_ray.picked(shards, [np.array([7])], cluster)
         assert batch.column("id") == [6] and cluster.moved < 5000
 
 
@@ -158,10 +158,10 @@ def test_what_has_gone_since_is_told(tmp_path):
     shards, wanted = find_shards([str(path)]), [np.array([2, 9])]
     path.write_bytes(b'{"text":"a"}\n' * 8)
     with pytest.raises(SynthError, match=r"a\.jsonl: has changed while it was read"):
-        list(scattered.picked(shards, wanted, Pickling()))
+        list(map_ray.picked(shards, wanted, Pickling()))
     path.unlink()
     with pytest.raises(SynthError, match=r"a\.jsonl: is not there on a node"):
-        list(scattered.picked(shards, wanted, Pickling()))
+        list(map_ray.picked(shards, wanted, Pickling()))
 
 
 def refusing(batch, texts):
@@ -177,9 +177,13 @@ def refusing(batch, texts):
 def test_a_bad_record_of_a_later_piece_is_told_with_its_line(tmp_path, line, said):
     source = tmp_path / "a.jsonl"
     source.write_bytes(b'{"text":"a"}\n' * 800 + line + b"\n" + b'{"text":"a"}\n' * 99)
-    shards, keep = find_shards([str(source)]), scattered.Keep(False)
+    shards, keep = find_shards([str(source)]), map_ray.KeptParts(False)
     with pytest.raises(RecordError, match=said):
-        list(scattered.worked(shards, Rejects(), Task(refusing, "text"), Pickling(), keep, 64))
+        list(
+            map_ray.map_records(
+                shards, Rejects(), BlockTask(refusing, "text"), Pickling(), keep, 64
+            )
+        )
 
 
 def test_a_pipe_is_read_here(tmp_path):
@@ -190,18 +194,18 @@ def test_a_pipe_is_read_here(tmp_path):
     os.mkfifo(path)
     content = b'{"text":"a"}\n' * 100
     threading.Thread(target=path.write_bytes, args=[content], daemon=True).start()
-    task = Task(lambda batch, texts: len(batch), "text")
-    found = scattered.worked(
-        find_shards([str(path)]), Rejects(), task, Pickling(), scattered.Keep(False), 300
+    task = BlockTask(lambda batch, texts: len(batch), "text")
+    found = map_ray.map_records(
+        find_shards([str(path)]), Rejects(), task, Pickling(), map_ray.KeptParts(False), 300
     )
     assert sum(f.result for f in found) == 100
 
 
 def test_a_file_that_a_node_does_not_see(tmp_path):
     gone = Shard("a.jsonl", tmp_path / "a.jsonl", 5)
-    task = Task(lambda batch, texts: 0, "text")
+    task = BlockTask(lambda batch, texts: 0, "text")
     with pytest.raises(SynthError, match=r"a\.jsonl: is not there on a node.*shared file system"):
-        list(scattered.worked([gone], Rejects(), task, Pickling(), scattered.Keep(False)))
+        list(map_ray.map_records([gone], Rejects(), task, Pickling(), map_ray.KeptParts(False)))
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Shards → batches of sound records; what is not sound is told or set aside."""
+"""Shards → batches of sound records; the others are reported or set aside."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from synthtools.errors import RecordError, SynthError
 from synthtools.records import jsonl
 from synthtools.records.batch import MISSING, ArrowBatch, Batch, JsonBatch
 from synthtools.records.compression import DecompressingReader
-from synthtools.records.faults import no_field, text_fault
 from synthtools.records.inputs import Shard, open_shard
+from synthtools.records.record_faults import no_field, text_fault
 from synthtools.records.rejects import Rejects
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
-class Block:
+class ShardBlock:
     """A piece of a shard as it lies there, not yet looked into.
 
     Attributes:
@@ -78,7 +78,7 @@ def read(
             yield batch
 
 
-def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[Block]:
+def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[ShardBlock]:
     """The shards in pieces of about ``batch_bytes``.
 
     Args:
@@ -89,7 +89,7 @@ def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[B
             try:
                 kind, file, raw = stack.enter_context(open_shard(shard))
             except SynthError as error:
-                yield Block(shard.name, 1, broken=error)
+                yield ShardBlock(shard.name, 1, broken=error)
                 continue
             if kind == "empty":
                 continue
@@ -101,7 +101,9 @@ def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[B
                 yield from _row_blocks(kind, file, raw, shard, batch_bytes)
 
 
-def blocks_between(shard: Shard, batch_bytes: int, start: int, end: int | None) -> Iterator[Block]:
+def blocks_between(
+    shard: Shard, batch_bytes: int, start: int, end: int | None
+) -> Iterator[ShardBlock]:
     """Some of the blocks that ``blocks`` gives of plain JSONL, numbers counted from the first.
 
     Args:
@@ -112,7 +114,7 @@ def blocks_between(shard: Shard, batch_bytes: int, start: int, end: int | None) 
         try:
             before = _unfinished(file, start * batch_bytes)
         except OSError as error:
-            yield Block(shard.name, 1, broken=_unreadable(shard, error))
+            yield ShardBlock(shard.name, 1, broken=_unreadable(shard, error))
             return
         stretches = None if end is None else end - start
         before = before if start else None
@@ -137,7 +139,7 @@ def _unfinished(file: BufferedReader, end: int) -> bytes:
     return b"".join(reversed(pieces))
 
 
-def batch_of(block: Block, rejects: Rejects) -> tuple[Batch, int]:
+def batch_of(block: ShardBlock, rejects: Rejects) -> tuple[Batch, int]:
     """The sound records of a block, with ordinals from 0, and how many records it stands for."""
     if block.rows is None:
         lines = [] if block.lines.isspace() else block.lines.split(b"\n")
@@ -161,7 +163,7 @@ def _line_blocks(
     whole: bool,
     before: bytes | None = None,
     stretches: int | None = None,
-) -> Iterator[Block]:
+) -> Iterator[ShardBlock]:
     """Blocks of a stream of lines.
 
     Args:
@@ -181,14 +183,16 @@ def _line_blocks(
             failure = error if isinstance(error, SynthError) else _unreadable(shard, error)
             if shard.changed(raw):  # what looks damaged was cut or added to meanwhile
                 failure = _changed(shard)
-            yield Block(shard.name, number, b"".join(rest), broken=failure)
+            yield ShardBlock(shard.name, number, b"".join(rest), broken=failure)
             return
         end = data.rfind(b"\n") + 1
         if data and not end:
             rest.append(data)
             held += len(data)
             if held > LONGEST_RECORD:
-                yield Block(shard.name, number, rest[0][:_SHOWN], broken=_endless(shard, number))
+                yield ShardBlock(
+                    shard.name, number, rest[0][:_SHOWN], broken=_endless(shard, number)
+                )
                 return
             continue
         lines = b"".join([*rest, memoryview(data)[:end]])
@@ -196,7 +200,7 @@ def _line_blocks(
         held = len(data) - end
         if lines:
             text = lines.removeprefix(_BOM) if number == 1 and before is None else lines
-            yield Block(shard.name, number, text)
+            yield ShardBlock(shard.name, number, text)
             number += lines.count(b"\n")
         if not data:
             return
@@ -217,7 +221,7 @@ def _full(stream: BufferedReader | DecompressingReader, size: int) -> bytes:
 
 
 def json_batch(
-    lines: Sequence[bytes], numbers: Sequence[int], block: Block, rejects: Rejects
+    lines: Sequence[bytes], numbers: Sequence[int], block: ShardBlock, rejects: Rejects
 ) -> tuple[JsonBatch, int]:
     """The sound records among lines of a block, and how many records the lines stand for."""
     kept, objects, kept_numbers, ordinals = [], [], [], []
@@ -266,7 +270,7 @@ def _unreadable(shard: Shard, error: OSError) -> SynthError:
 
 def _row_blocks(
     kind: str, file: BufferedReader, raw: BinaryIO, shard: Shard, batch_bytes: int
-) -> Iterator[Block]:
+) -> Iterator[ShardBlock]:
     import pyarrow as pa
 
     number = 1
@@ -277,25 +281,25 @@ def _row_blocks(
             if table is not None:
                 table.validate(full=True)
         except SynthError as error:
-            yield Block(shard.name, number, broken=error)
+            yield ShardBlock(shard.name, number, broken=error)
             return
         except (pa.ArrowException, OSError, ValueError) as error:
             if shard.changed(raw):
-                yield Block(shard.name, number, broken=_changed(shard))
+                yield ShardBlock(shard.name, number, broken=_changed(shard))
                 return
             reason = f"damaged or truncated {kind} data ({_short(error)}); fetch or write it again"
             if isinstance(error, pa.ArrowNotImplementedError):
                 reason = f"{kind} data of a kind that pyarrow does not read ({_short(error)})"
-            yield Block(shard.name, number, broken=SynthError(f"{shard.name}: {reason}"))
+            yield ShardBlock(shard.name, number, broken=SynthError(f"{shard.name}: {reason}"))
             return
         if table is None:
             if shard.changed(raw):
-                yield Block(shard.name, number, broken=_changed(shard))
+                yield ShardBlock(shard.name, number, broken=_changed(shard))
             return
         rows = max(1, int(batch_bytes * table.num_rows / max(1, _decoded_bytes(table))))
         for start in range(0, table.num_rows, rows):
             piece = table.slice(start, min(rows, table.num_rows - start))
-            yield Block(shard.name, number, rows=piece)
+            yield ShardBlock(shard.name, number, rows=piece)
             number += piece.num_rows
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from synthtools.errors import RecordError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.inputs import Shard
-from synthtools.records.reading import Block, batch_of, blocks, json_batch, require_text
+from synthtools.records.reader import ShardBlock, batch_of, blocks, json_batch, require_text
 from synthtools.records.rejects import Rejects
-from synthtools.records.scan import ASK, FOUND, Scan, scan
-from synthtools.records.texts import Texts
+from synthtools.records.scan import ASK, FOUND, LineScan, scan
+from synthtools.records.text_buffer import TextBuffer
 from synthtools.scale.threads import in_order
 
 _R = TypeVar("_R")
@@ -22,8 +22,8 @@ _R = TypeVar("_R")
 BLOCK_BYTES = 4 << 20
 
 
-class Noted(Rejects):
-    """Bad records noted where they are found, to be told in the order of the input."""
+class NotedRejects(Rejects):
+    """Bad records collected in a thread, to be reported in the order of the input."""
 
     def __init__(self, errors: Iterable[RecordError] = ()) -> None:
         super().__init__(skip=True)
@@ -38,7 +38,7 @@ class Noted(Rejects):
 
 
 @dataclass(frozen=True)
-class Worked(Generic[_R]):
+class BlockResult(Generic[_R]):
     """Records and what was made of them.
 
     Attributes:
@@ -49,13 +49,13 @@ class Worked(Generic[_R]):
     """
 
     batch: Batch
-    texts: Texts
+    texts: TextBuffer
     result: _R
     text_bytes: int
 
 
 @dataclass(frozen=True)
-class Task(Generic[_R]):
+class BlockTask(Generic[_R]):
     """What is done with each block.
 
     Attributes:
@@ -64,26 +64,26 @@ class Task(Generic[_R]):
         option: the option that names the text field, for the remedy of a bad record.
     """
 
-    work: Callable[[Batch, Texts], _R]
+    work: Callable[[Batch, TextBuffer], _R]
     text_field: str
     fields: tuple[str, ...] = ()
     option: str = "--text-field"
 
-    def of(self, block: Block, noted: Noted) -> tuple[Worked[_R], int]:
+    def of(self, block: ShardBlock, noted: NotedRejects) -> tuple[BlockResult[_R], int]:
         """What comes of a block that could be read, and how many records it stands for."""
         batch, texts, seen = _with_texts(block, self.text_field, self.fields, self.option, noted)
         size = int(texts.offsets[-1] - texts.offsets[0])
-        return Worked(batch, texts, self.work(batch, texts), size), seen
+        return BlockResult(batch, texts, self.work(batch, texts), size), seen
 
 
-def worked(
+def map_records(
     shards: Iterable[Shard],
     rejects: Rejects,
-    task: Task[_R],
+    task: BlockTask[_R],
     *,
     jobs: int = 1,
     block_bytes: int = BLOCK_BYTES,
-) -> Iterator[Worked[_R]]:
+) -> Iterator[BlockResult[_R]]:
     """The sound records of the shards in order, each batch with the work's result for it.
 
     The work runs in ``jobs`` threads; what it is given depends on the data alone, not on their
@@ -96,8 +96,8 @@ def worked(
         SynthError: a shard cannot be opened or is damaged, unless ``rejects`` skips it.
     """
 
-    def done(block: Block) -> tuple[Block, Worked[_R] | None, int, Noted]:
-        noted = Noted()
+    def done(block: ShardBlock) -> tuple[ShardBlock, BlockResult[_R] | None, int, NotedRejects]:
+        noted = NotedRejects()
         return block, *((None, 0) if block.broken is not None else task.of(block, noted)), noted
 
     ordinal = 0
@@ -114,8 +114,8 @@ def worked(
 
 
 def _with_texts(
-    block: Block, text_field: str, fields: Sequence[str], option: str, rejects: Rejects
-) -> tuple[Batch, Texts, int]:
+    block: ShardBlock, text_field: str, fields: Sequence[str], option: str, rejects: Rejects
+) -> tuple[Batch, TextBuffer, int]:
     if block.rows is None:
         return _scanned(block, text_field, fields, option, rejects)
     batch, seen = batch_of(block, rejects)
@@ -124,17 +124,17 @@ def _with_texts(
     return batch, _texts_of(batch, text_field), seen
 
 
-def _texts_of(batch: ArrowBatch, text_field: str) -> Texts:
+def _texts_of(batch: ArrowBatch, text_field: str) -> TextBuffer:
     import pyarrow as pa
 
-    from synthtools.records.nested import column_of
+    from synthtools.records.nested_columns import column_of
 
     if not len(batch):
-        return Texts.of([])
+        return TextBuffer.of([])
     column = column_of(batch.rows, text_field)
     assert column is not None
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return Texts.of(batch.column(text_field))
+        return TextBuffer.of(batch.column(text_field))
     array = column.cast(pa.large_string()).combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks)
@@ -142,14 +142,14 @@ def _texts_of(batch: ArrowBatch, text_field: str) -> Texts:
     ends = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
     size = 0 if data is None else data.size
     content = np.frombuffer(data, np.uint8) if size else np.zeros(0, np.uint8)
-    return Texts(content, ends)
+    return TextBuffer(content, ends)
 
 
 def _scanned(
-    block: Block, text_field: str, fields: Sequence[str], option: str, rejects: Rejects
-) -> tuple[Batch, Texts, int]:
+    block: ShardBlock, text_field: str, fields: Sequence[str], option: str, rejects: Rejects
+) -> tuple[Batch, TextBuffer, int]:
     found = scan(block.lines, text_field, fields)
-    lines = Lines(block.lines, len(found.states))
+    lines = BlockLines(block.lines, len(found.states))
     sound = np.flatnonzero(found.states == FOUND)
     asked = np.flatnonzero(found.states == ASK)
     batch = JsonBatch(
@@ -159,7 +159,7 @@ def _scanned(
         scanned=_values(block.lines, found, sound, fields),
     )
     offsets = np.concatenate([[0], found.ends[sound]]).astype(np.int64)
-    texts = Texts(found.data, offsets)
+    texts = TextBuffer(found.data, offsets)
     if not len(asked):
         batch.ordinals = np.arange(len(sound), dtype=np.int64)
         return batch, texts, len(sound)
@@ -181,10 +181,10 @@ def _scanned(
         np.searchsorted(records, place[order] - block.number).astype(np.int64),
         lines=[all_lines[i] for i in order],
     )
-    return both, Texts.of([strings[i] for i in order]), seen
+    return both, TextBuffer.of([strings[i] for i in order]), seen
 
 
-class Lines(Sequence[bytes]):
+class BlockLines(Sequence[bytes]):
     """The lines of a block, parted only when someone asks for one."""
 
     def __init__(self, block: bytes, count: int) -> None:
@@ -208,7 +208,7 @@ class Lines(Sequence[bytes]):
 
 
 def _values(
-    block: bytes, found: Scan, sound: np.ndarray, fields: Sequence[str]
+    block: bytes, found: LineScan, sound: np.ndarray, fields: Sequence[str]
 ) -> dict[str, list[bytes | None]]:
     values: dict[str, list[bytes | None]] = {}
     for index, name in enumerate(fields):

@@ -1,4 +1,4 @@
-"""Records that are known by their place, read again without a look into them."""
+"""Records known by their place in the input, read again without being parsed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.inputs import Shard
-from synthtools.records.reading import BATCH_BYTES, Block, blocks
+from synthtools.records.reader import BATCH_BYTES, ShardBlock, blocks
 
 
-class Recalled:
+class RereadRecords:
     """Records known by their place alone, read again when they are wanted: does what a ``Spool`` does
     where the inputs can be read once more. Any number of users may share one.
 
@@ -104,14 +104,14 @@ def picked(
                 at = end
 
 
-def _lines(block: Block) -> tuple[int, list[bytes]]:
+def _lines(block: ShardBlock) -> tuple[int, list[bytes]]:
     if block.rows is not None:
         return block.rows.num_rows, []
     lines = block.lines.split(b"\n")
     return len(lines) - (not lines[-1]), lines
 
 
-def _some(block: Block, lines: list[bytes], numbers: np.ndarray) -> Batch:
+def _some(block: ShardBlock, lines: list[bytes], numbers: np.ndarray) -> Batch:
     places = numbers - block.number
     if block.rows is None:
         return JsonBatch(block.source, numbers, lines=[lines[i] for i in places.tolist()])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthtools.records.batch import MISSING
-from synthtools.records.identity import Keys
+from synthtools.records.record_keys import RecordKeys
 
 ids = (
     st.just(MISSING)
@@ -20,7 +20,7 @@ records = st.lists(st.tuples(ids, st.text(st.sampled_from("ab"), max_size=2)), m
 
 
 def keys(pairs, cuts=()):
-    known = Keys()
+    known = RecordKeys()
     ends = [0, *sorted(cuts), len(pairs)]
     parts = [known.of(*zip(*pairs[a:b])) for a, b in zip(ends, ends[1:]) if a < b]
     return [key for part in parts for key in part.tolist()]
@@ -55,7 +55,7 @@ def test_order_does_not_matter(pairs, random):
 
 def test_known_values():
     """Keys must never change: a study is repeated by its seed."""
-    found = Keys().of([MISSING, None, "7", 7, 7.0], ["text", "text", "x", "y", "z"])
+    found = RecordKeys().of([MISSING, None, "7", 7, 7.0], ["text", "text", "x", "y", "z"])
     assert found.dtype == np.uint64
     assert found.tolist() == [
         2782808678175694264,
@@ -78,7 +78,7 @@ def test_formats_do_not_change_keys(tmp_path, convert, batches_of):
     source = tmp_path / "in.jsonl"
 
     def found(path):
-        known = Keys()
+        known = RecordKeys()
         return [
             k for b in batches_of(path) for k in known.of(b.column("id"), b.column("text")).tolist()
         ]
