@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -65,7 +66,7 @@ def uses() -> dict[str, dict[str, Use]]:
         model_queries,
         tasks,
     )
-    from synthtools.lm import chat, model_files, pretrained, text_tokenizer
+    from synthtools.lm import chat, model_files, pretrained, text_tokenizer, tokenizer_faults
     from synthtools.measure import diversity, expressions
     from synthtools.records import field_paths, jsonl, natural_order, nonfinite
     from synthtools.text import rouge, self_bleu
@@ -145,6 +146,10 @@ def uses() -> dict[str, dict[str, Use]]:
         },
         "lm.model_files": {"layer": model_files._LAYER.findall},
         "lm.text_tokenizer": {"byte": text_tokenizer._BYTE.fullmatch},
+        "lm.tokenizer_faults": {
+            f"{words}…": partial(_without_panics, tokenizer_faults._RUST, words)
+            for words in ("thread '", "thread '' panicked at ")
+        },
         "measure.diversity": {
             f"beginning of {n}": pattern.match for n, pattern in diversity._BEGINNING.items()
         },
@@ -163,6 +168,10 @@ def uses() -> dict[str, dict[str, Use]]:
 def _extracted(extracted: Callable[..., object], task: Any, text: str) -> None:
     extracted(text, task.extract)
     extracted(text, task.extract_loosely)
+
+
+def _without_panics(pattern: re.Pattern[bytes], words: str, text: str) -> bytes:
+    return pattern.sub(b"", text.replace("a", words).encode())
 
 
 _BEGIN, _END = 1 << 10, 1 << 15

@@ -17,8 +17,8 @@ from synthtools.errors import SynthError
 from synthtools.lm.pretrained import load_tokenizer
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.lm.tokenizer_faults import PanicError, TokenizerError, encoded
-from synthtools.training.conversations import Answered, answer_encoder
-from synthtools.training.corpus import Refused
+from synthtools.training.conversations import PlainDocument, answer_encoder
+from synthtools.training.corpus import RefusedDocument
 
 # At this text the expression below reaches the limit of its engine.
 HOSTILE = "a" * 40 + "b"
@@ -81,6 +81,23 @@ def test_what_others_write_meanwhile_is_kept(
     assert capfd.readouterr().err == "before\nafter\n" * 3
 
 
+@pytest.mark.parametrize("empty", ["", "\n"])
+def test_of_a_panic_no_line_is_left(empty: str, capfd: pytest.CaptureFixture[str]) -> None:
+    class PanicException(BaseException):
+        pass
+
+    said = f"{empty}thread '<unnamed>' (7) panicked at src/lib.rs:1:2:\nthread 'a'\n"
+    trace = "stack backtrace:\n   0: a\n   1: b\nnote: run with `RUST_BACKTRACE=full`\n"
+
+    def encode(texts: list[str]) -> list[Any]:
+        os.write(2, f"before\n{said}{trace}between\n{said}after\n".encode())
+        raise PanicException("a limit")
+
+    (found,) = encoded(encode, ["a"])
+    assert str(found) == "a limit"
+    assert capfd.readouterr().err == "before\nbetween\nafter\n"
+
+
 @pytest.mark.parametrize("sft", [False, True])
 def test_training_sets_the_record_aside(panicking: Path, tmp_path: Path, sft: bool) -> None:
     texts, rejects = tmp_path / "t.jsonl", tmp_path / "r.jsonl"
@@ -106,8 +123,10 @@ def test_training_sets_the_record_aside(panicking: Path, tmp_path: Path, sft: bo
 
 def test_unlearning_sets_the_record_aside(panicking: Path) -> None:
     encode = answer_encoder(load_tokenizer(str(panicking)), True)
-    found = encode([Answered("a", "a a"), Answered("a", HOSTILE), Answered(None, "a a")])
-    assert [isinstance(one, Refused) for one in found] == [False, True, False]
+    found = encode(
+        [PlainDocument("a", "a a"), PlainDocument("a", HOSTILE), PlainDocument(None, "a a")]
+    )
+    assert [isinstance(one, RefusedDocument) for one in found] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -89,10 +89,11 @@ def _held_back() -> Iterator[None]:
             raise PanicError(" ".join(str(error).split())[:200]) from None
 
 
-# What the standard library of Rust writes of a panic: its place, what was said, perhaps a backtrace.
+# What the standard library of Rust writes of a panic: its place, what was said, perhaps a backtrace; before
+# it an empty line. No line is read twice, however often it says "thread '": what was said may quote a record.
 _RUST = re.compile(
-    rb"\n?thread '[^\n]*' [^\n]*panicked at [^\n]*\n[^\n]*\n"
-    rb"(?:stack backtrace:\n(?: [^\n]*\n)*)?(?:note: [^\n]*RUST_BACKTRACE[^\n]*\n)?"
+    rb"(?:(?<![^\n])\n)?thread '(?>(?:(?!thread ')[^\n])*?panicked at )[^\n]*+\n?[^\n]*+\n?"
+    rb"(?:stack backtrace:\n(?: [^\n]*+\n)*+)?(?:note: [^\n]*RUST_BACKTRACE[^\n]*\n)?"
 )
 
 
