@@ -130,7 +130,7 @@ def architecture(request: pytest.FixtureRequest, tiny_models: dict[str, Path]) -
 @pytest.fixture(scope="session")
 def open_on_cpu() -> Callable[..., LanguageModel]:
     """Opens a model on the CPU with torch: ``open_on_cpu(name, context=64, …)``; the settings are
-    those of ``scorer.Settings``."""
+    those of ``ModelSettings``."""
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.pretrained import ModelName
     from synthtools.lm.scorer import open_model

@@ -139,7 +139,7 @@ def test_a_jsonl_pipe_needs_no_arrow(tmp_path):
     assert (tmp_path / "b.jsonl").read_bytes() == records.read_bytes()
 
 
-@pytest.mark.parametrize("folder", ["curate", "lm", "measure", "records", "text"])
+@pytest.mark.parametrize("folder", ["curate", "lm", "measure", "records", "scale", "text"])
 def test_a_folder_names_each_of_its_files(folder):
     lines = (SOURCE / folder / "__init__.py").read_text().splitlines()
     named = {line.partition("``")[2].partition("``")[0] for line in lines if line.startswith("- ")}

@@ -45,7 +45,7 @@ EXEMPT = {
     "records.shard_directory": "names of our shards",
     "records.remote_paths": "a name",
     "reports.document": "the JSON that we write, whose strings hold no line ends",
-    "scale.remains": "names of Ray's sessions",
+    "scale.ray_cleanup": "names of Ray's sessions",
     "text.reference": "named in a docstring",
     "training.write_errors": "an error of a library",
 }

@@ -40,7 +40,7 @@ class Nodes:
 @pytest.fixture(scope="package")
 def nodes() -> Iterator[Nodes]:
     pytest.importorskip("ray")
-    from synthtools.scale.cluster import disconnect
+    from synthtools.scale.ray_cluster import disconnect
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     found = Nodes()

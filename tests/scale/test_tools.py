@@ -136,10 +136,10 @@ def test_errors_are_told_as_here(nodes, shards, wrong):
 def lossy(nodes, monkeypatch):
     """Kills the second node when three waves have come back, which all actors share. Gives what was
     lost: the calls of each actor that went."""
-    from synthtools.scale.pool import Pool
+    from synthtools.scale.actor_pool import ActorPool
 
     lost, came = [], []
-    lose, settle, in_order = Pool._lose, Pool._settled, Pool.in_order
+    lose, settle, in_order = ActorPool._lose, ActorPool._settled, ActorPool.in_order
 
     def waiting(self, *words):
         assert until(lambda: all(actor.opening is None for actor in self._actors) or lost)
@@ -155,9 +155,9 @@ def lossy(nodes, monkeypatch):
         if len(came) == 3:
             nodes.kill()
 
-    monkeypatch.setattr(Pool, "in_order", waiting)
-    monkeypatch.setattr(Pool, "_lose", losing)
-    monkeypatch.setattr(Pool, "_settled", settling)
+    monkeypatch.setattr(ActorPool, "in_order", waiting)
+    monkeypatch.setattr(ActorPool, "_lose", losing)
+    monkeypatch.setattr(ActorPool, "_settled", settling)
     return lost
 
 

@@ -76,7 +76,7 @@ def main() -> None:
     except KeyboardInterrupt:  # between one step and the other
         code = 130
     if "ray" in sys.modules:
-        from synthtools.scale.cluster import disconnect
+        from synthtools.scale.ray_cluster import disconnect
 
         disconnect()
     remove_unfinished()

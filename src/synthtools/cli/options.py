@@ -13,7 +13,7 @@ from synthtools.machine import cores
 from synthtools.redaction import hidden
 
 if TYPE_CHECKING:
-    from synthtools.scale.cluster import Cluster
+    from synthtools.scale.ray_cluster import RayCluster
 
 # Arguments of the running tool by option name; what a report says it was made with,
 # without secrets.
@@ -274,11 +274,11 @@ class Jobs(Group):
         """How many cores to use."""
         return self.jobs or cores()
 
-    def cluster(self) -> Cluster | None:
+    def cluster(self) -> RayCluster | None:
         """The Ray cluster that the work goes to, None for this machine's cores."""
         if self.ray is None:
             return None
-        from synthtools.scale.cluster import connect
+        from synthtools.scale.ray_cluster import connect
 
         return connect(self.ray, self.jobs)
 

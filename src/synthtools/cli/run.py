@@ -371,7 +371,7 @@ class Run:
                 yield left
 
     def keyed_batches(self, batch_bytes: int | None = None) -> Iterator[tuple[Batch, np.ndarray]]:
-        """Like ``batches``, with the key of each record (see ``records.identity``)."""
+        """Like ``batches``, with the key of each record (see ``records.record_keys``)."""
         assert self.text_field is not None
         keys = RecordKeys()
         for batch in self.records(batch_bytes):
@@ -422,7 +422,7 @@ class Run:
         texts: bool = False,
     ) -> Iterator[BlockResult[_R]]:
         """The sound records and what ``work`` makes of them, on all cores or on a cluster (see
-        records.working and records.scattered).
+        records.map_threads and records.map_ray).
 
         Args:
             shards: other shards than the inputs.

@@ -138,7 +138,7 @@ def edit(
 
     Args:
         scores: of this text, with candidates where ``rules.request()`` asks for them.
-        record: its key (see ``records.identity``).
+        record: its key (see ``records.record_keys``).
         generation: of repeated edits, from 0.
     """
     flagged, dropped = conditions(scores.logprobs, rules)

@@ -14,8 +14,8 @@ import numpy as np
 from synthtools.errors import UsageError
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
 from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
-from synthtools.scale.cluster import connect
-from synthtools.scale.pool import Pool, places
+from synthtools.scale.actor_pool import ActorPool, actor_places
+from synthtools.scale.ray_cluster import connect
 from synthtools.scale.threads import results
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _pool(
     opener: Callable[[ModelSettings, Tell], Any],
     describe: Callable[[Any], dict[str, Any]],
     tell: Tell,
-) -> tuple[Pool, ModelSettings]:
+) -> tuple[ActorPool, ModelSettings]:
     """Actors that hold a model, and the settings of each.
 
     Raises:
@@ -48,12 +48,12 @@ def _pool(
     named = settings.devices.split(",")
     on_cpu = settings.devices == "cpu" or (settings.devices == "auto" and not cluster.gpus)
     gpus = 0 if on_cpu else 1 if settings.devices == "auto" else len(named)
-    where = places(cluster, gpus, settings.cores)
+    where = actor_places(cluster, gpus, settings.cores)
     # An actor on GPUs sees its own alone, as the first ones.
     devices = "cpu" if on_cpu else ",".join(map(str, range(gpus)))
     cores = settings.cores if gpus else int(min(place["num_cpus"] for place in where))
     own = replace(settings, ray=None, devices=devices, cores=cores)
-    return Pool(cluster, where, partial(opener, own), describe, tell), own
+    return ActorPool(cluster, where, partial(opener, own), describe, tell), own
 
 
 # ---------------------------------------------------------------- scoring and vectors

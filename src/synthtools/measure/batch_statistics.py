@@ -78,7 +78,7 @@ class BatchStatistics:
 def batch_statistics(
     measures: Measures, encode: Callable[[list[str]], list[np.ndarray]] | None
 ) -> Callable[[Batch, TextBuffer], BatchStatistics]:
-    """The work on one batch, for ``records.working``; safe in any thread.
+    """The work on one batch, for ``records.map_threads``; safe in any thread.
 
     Args:
         encode: texts to token ids, None for no tokens.

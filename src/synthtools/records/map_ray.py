@@ -38,7 +38,7 @@ from synthtools.records.text_buffer import TextBuffer
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from synthtools.scale.cluster import Cluster
+    from synthtools.scale.ray_cluster import RayCluster
 
 _R = TypeVar("_R")
 
@@ -93,7 +93,7 @@ def map_records(
     shards: Iterable[Shard],
     rejects: Rejects,
     task: BlockTask[_R],
-    cluster: Cluster,
+    cluster: RayCluster,
     keep: KeptParts,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[BlockResult[_R]]:
@@ -118,7 +118,7 @@ def map_records(
 
 
 def picked(
-    shards: Sequence[Shard], numbers: Sequence[np.ndarray], cluster: Cluster
+    shards: Sequence[Shard], numbers: Sequence[np.ndarray], cluster: RayCluster
 ) -> Iterator[Batch]:
     """See ``reread_records.picked``, which gives the same; each shard is read by a task, and only what is
     picked is moved.
@@ -161,7 +161,7 @@ def seen_by_all(shard: Shard) -> bool:
 def _through_here(
     shards: Iterable[Shard],
     task: BlockTask[_R],
-    cluster: Cluster,
+    cluster: RayCluster,
     keep: KeptParts,
     block_bytes: int,
 ) -> Iterator[tuple[_Done, BlockResult[_R] | None]]:
@@ -205,7 +205,7 @@ def _restored(block: ShardBlock, stub: Batch) -> Batch:
 def _in_place(
     shards: Iterable[Shard],
     task: BlockTask[_R],
-    cluster: Cluster,
+    cluster: RayCluster,
     keep: KeptParts,
     block_bytes: int,
 ) -> Iterator[tuple[_Done, BlockResult[_R] | None]]:

@@ -173,7 +173,7 @@ class StreamSink(Sink):
 
 @contextmanager
 def _sent(name: str) -> Iterator[None]:
-    """Like ``told``, with a closed pipe as ``OutputClosed``."""
+    """Like ``write_errors``, with a closed pipe as ``OutputClosed``."""
     with write_errors(name):
         try:
             yield

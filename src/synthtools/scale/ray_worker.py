@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from synthtools import __version__
 
 
-class Job(NamedTuple):
+class RemoteJob(NamedTuple):
     """Work that many tasks do.
 
     Attributes:
@@ -30,7 +30,7 @@ class Job(NamedTuple):
     reference: tuple[Any]
 
 
-class Outcome(NamedTuple):
+class RemoteOutcome(NamedTuple):
     """How a piece of work ended.
 
     Attributes:
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
 _functions: dict[str, Callable[[Any], Any]] = {}
 
 
-def _function(job: Job) -> Callable[[Any], Any]:
+def _function(job: RemoteJob) -> Callable[[Any], Any]:
     """The job's function; this process keeps it for the job's other tasks."""
     if job.key not in _functions:
         check_version(job.version)
@@ -71,7 +71,7 @@ def check_version(version: str) -> None:
         )
 
 
-def failed(error: BaseException, remarks: tuple[str, ...] = ()) -> Outcome:
+def failed(error: BaseException, remarks: tuple[str, ...] = ()) -> RemoteOutcome:
     """The outcome of work that raised an error."""
     trace = "".join(traceback.format_exception(error))
     error.__cause__ = error.__context__ = None
@@ -80,27 +80,27 @@ def failed(error: BaseException, remarks: tuple[str, ...] = ()) -> Outcome:
         pickle.loads(pickle.dumps(error))  # noqa: S301 (our own)
     except Exception:  # an error of some library that does not travel
         error = RuntimeError(f"{type(error).__name__}: {error}")
-    return Outcome(error=error, trace=trace, remarks=remarks)
+    return RemoteOutcome(error=error, trace=trace, remarks=remarks)
 
 
-def one(job: Job, item: Any) -> bytes:
+def one(job: RemoteJob, item: Any) -> bytes:
     """The outcome of the job's function of an item."""
     try:
-        return pickle.dumps(Outcome(_function(job)(item)))
+        return pickle.dumps(RemoteOutcome(_function(job)(item)))
     except Exception as error:
         return pickle.dumps(failed(error))
 
 
-def stream(job: Job, item: Any) -> Iterator[bytes]:
+def stream(job: RemoteJob, item: Any) -> Iterator[bytes]:
     """The outcomes of what the job's function yields for an item, one after the other."""
     try:
         for value in _function(job)(item):
-            yield pickle.dumps(Outcome(value))
+            yield pickle.dumps(RemoteOutcome(value))
     except Exception as error:
         yield pickle.dumps(failed(error))
 
 
-class Holder:
+class ActorHolder:
     """An actor that holds something which is opened once, such as a model.
 
     Args:
@@ -116,7 +116,7 @@ class Holder:
 
     def here(self) -> bytes:
         """Says that there is room for this actor."""
-        return pickle.dumps(Outcome())
+        return pickle.dumps(RemoteOutcome())
 
     def open(self, describe: bytes) -> bytes:
         """Opens what is held; gives what the (pickled) function ``describe`` says of it."""
@@ -135,7 +135,7 @@ class Holder:
 
     def _outcome(self, act: Callable[[], Any]) -> bytes:
         try:
-            return pickle.dumps(Outcome(act(), remarks=self._told()))
+            return pickle.dumps(RemoteOutcome(act(), remarks=self._told()))
         except Exception as error:
             return pickle.dumps(failed(error, self._told()))
 

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 
 from synthtools.errors import RecordError, SynthError, UsageError
-from synthtools.scale import cluster as clusters
-from synthtools.scale.pool import Pool
+from synthtools.scale import ray_cluster as clusters
+from synthtools.scale.actor_pool import ActorPool
 
 
 def opened(value, tell):
@@ -46,7 +46,9 @@ def cluster(nodes):
 def pool(cluster, held=100, count=1, **more):
     told = more.pop("told", [])
     where = more.pop("where", {"num_cpus": 0.5})
-    return Pool(cluster, [where] * count, partial(opened, held), lambda h: [h], told.append, **more)
+    return ActorPool(
+        cluster, [where] * count, partial(opened, held), lambda h: [h], told.append, **more
+    )
 
 
 def test_calls_come_back_in_order_though_an_actor_is_lost(cluster, tmp_path):
@@ -124,16 +126,16 @@ def test_errors_of_tasks_arrive_as_they_are(cluster):
 
 def test_no_cluster_is_told():
     with pytest.raises(SynthError, match=r"^--ray 127.0.0.1:1: no Ray cluster answers.* refused"):
-        clusters.Cluster("127.0.0.1:1", None)
+        clusters.RayCluster("127.0.0.1:1", None)
     for wrong in ("nonsense", "ray://127.0.0.1:1", "a:b"):
         with pytest.raises(UsageError, match="use HOST:PORT, auto or local"):
-            clusters.Cluster(wrong, None)
+            clusters.RayCluster(wrong, None)
 
 
 def test_results_that_were_on_a_lost_node_are_made_again(nodes, cluster):
     nodes.second()
     # Large enough to lie in the store of the node that made them.
-    found = clusters.Cluster.streams_in_order(
+    found = clusters.RayCluster.streams_in_order(
         two_nodes(cluster), range(6), lambda n: (bytes([n, turn]) * 200_000 for turn in range(4)), 9
     )
     seen = []

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 from synthtools import __version__
 from synthtools.closing import Closing
 from synthtools.errors import SynthError
-from synthtools.scale import remote
-from synthtools.scale.cluster import Cluster, lost, value_of
+from synthtools.scale import ray_worker
+from synthtools.scale.ray_cluster import RayCluster, lost, value_of
 from synthtools.scale.threads import results
 
 _T = TypeVar("_T")
@@ -60,7 +60,7 @@ class _Call:
     tries: int = 0
 
 
-class Pool(Closing):
+class ActorPool(Closing):
     """Actors that hold what ``opener`` opens.
 
     Args:
@@ -80,7 +80,7 @@ class Pool(Closing):
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: RayCluster,
         places: list[dict[str, Any]],
         opener: Callable[[Callable[[str], None]], Any],
         describe: Callable[[Any], Any],
@@ -101,7 +101,7 @@ class Pool(Closing):
         self._alone_since = time.monotonic()
         self.size = len(places)
         self.description: Any = None
-        self._kind = cluster.ray.remote(remote.Holder)
+        self._kind = cluster.ray.remote(ray_worker.ActorHolder)
         self._actors = [self._started(where) for where in places]
         self._ready: Future[Any] = Future()
         self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
@@ -192,14 +192,14 @@ class Pool(Closing):
         else:
             self._settled(actor, reference, outcome)
 
-    def _settled(self, actor: _Actor, reference: Any, outcome: remote.Outcome) -> None:
+    def _settled(self, actor: _Actor, reference: Any, outcome: ray_worker.RemoteOutcome) -> None:
         with self._changed:
             call = actor.calls.pop(reference, None)
             self._fill()
         if call is not None:
             _settle(call.future, outcome)
 
-    def _opened(self, actor: _Actor, outcome: remote.Outcome) -> None:
+    def _opened(self, actor: _Actor, outcome: ray_worker.RemoteOutcome) -> None:
         if outcome.error is not None and self.description is not None:
             # This one cannot hold it; others do.
             self._tell(f"--ray: an actor is left out: {outcome.error}")
@@ -224,7 +224,7 @@ class Pool(Closing):
             for call in reversed(actor.calls.values()):
                 call.tries += 1
                 if call.tries == _TRIES:
-                    _settle(call.future, remote.Outcome(error=error))
+                    _settle(call.future, ray_worker.RemoteOutcome(error=error))
                 else:
                     self._waiting.appendleft(call)
             self._end(actor)
@@ -269,7 +269,7 @@ class Pool(Closing):
             for actor in self._actors:
                 actor.calls.clear()
             for call in calls:
-                _settle(call.future, remote.Outcome(error=self._failure))
+                _settle(call.future, ray_worker.RemoteOutcome(error=self._failure))
             if not self._ready.done():
                 self._ready.set_exception(self._failure)
 
@@ -280,7 +280,7 @@ class Pool(Closing):
             pass
 
 
-def _settle(future: Future[Any], outcome: remote.Outcome) -> None:
+def _settle(future: Future[Any], outcome: ray_worker.RemoteOutcome) -> None:
     if future.done():
         return
     try:
@@ -289,7 +289,7 @@ def _settle(future: Future[Any], outcome: remote.Outcome) -> None:
         future.set_exception(error)
 
 
-def places(cluster: Cluster, gpus: int, cores: int | None) -> list[dict[str, Any]]:
+def actor_places(cluster: RayCluster, gpus: int, cores: int | None) -> list[dict[str, Any]]:
     """Where actors go: one to every ``gpus`` GPUs of a cluster; without, one to every node, with its
     cores.
 

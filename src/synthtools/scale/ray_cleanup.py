@@ -1,7 +1,7 @@
 """Ends what a local Ray leaves behind when the process that started it is killed: a program of its own.
 
 Ray's own servers die with the driver, as the kernel tells them; the agents that its raylet started do not.
-Run as ``python remains.py PID`` by the driver, whose end it waits for; imports nothing of this package.
+Run as ``python ray_cleanup.py PID`` by the driver, whose end it waits for; imports nothing of this package.
 """
 
 import contextlib

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from synthtools import __version__
 from synthtools.errors import SynthError, UsageError
-from synthtools.scale import remains, remote
+from synthtools.scale import ray_cleanup, ray_worker
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -29,10 +29,10 @@ LOCAL, AUTO = "local", "auto"
 # A task whose node is lost is begun again elsewhere; one that ends every worker it is given to is not.
 RETRIES = 5
 
-_connected: dict[str, Cluster] = {}
+_connected: dict[str, RayCluster] = {}
 
 
-def connect(address: str, cores: int | None = None) -> Cluster:
+def connect(address: str, cores: int | None = None) -> RayCluster:
     """The cluster at an address; a process is connected to one, once.
 
     Args:
@@ -46,7 +46,7 @@ def connect(address: str, cores: int | None = None) -> Cluster:
     """
     if address not in _connected:
         disconnect()
-        _connected[address] = Cluster(address, cores)
+        _connected[address] = RayCluster(address, cores)
     return _connected[address]
 
 
@@ -56,7 +56,7 @@ def disconnect() -> None:
         _connected.popitem()[1].close()
 
 
-class Cluster:
+class RayCluster:
     """A connection to a Ray cluster.
 
     Attributes:
@@ -102,11 +102,11 @@ class Cluster:
             self._remains.kill()
             self._remains.wait()
 
-    def _job(self, function: Callable[[Any], Any]) -> remote.Job:
+    def _job(self, function: Callable[[Any], Any]) -> ray_worker.RemoteJob:
         import cloudpickle
 
         reference = self.ray.put(cloudpickle.dumps(function))
-        return remote.Job(__version__, secrets.token_hex(8), (reference,))
+        return ray_worker.RemoteJob(__version__, secrets.token_hex(8), (reference,))
 
     def in_order(self, items: Iterable[_T], function: Callable[[_T], _R]) -> Iterator[_R]:
         """Like map, each item a task; two a CPU ahead, results in the order of the items.
@@ -116,7 +116,7 @@ class Cluster:
         Raises:
             what the function raises; SynthError where a task was lost for good.
         """
-        job, task = self._job(function), self._task(remote.one)
+        job, task = self._job(function), self._task(ray_worker.one)
         pending: deque[Any] = deque()
         try:
             for item in items:
@@ -138,7 +138,7 @@ class Cluster:
         """
         job = self._job(function)
         task = self._task(
-            remote.stream, num_returns="streaming", _generator_backpressure_num_objects=ahead
+            ray_worker.stream, num_returns="streaming", _generator_backpressure_num_objects=ahead
         )
         pending: deque[tuple[_T, Any]] = deque()
         left = iter(items)
@@ -160,7 +160,7 @@ class Cluster:
     def _result(self, reference: Any) -> Any:
         return value_of(self.outcome(reference))
 
-    def outcome(self, reference: Any) -> remote.Outcome:
+    def outcome(self, reference: Any) -> ray_worker.RemoteOutcome:
         """Waits for the outcome of a task or call.
 
         Raises:
@@ -183,14 +183,14 @@ def _watched() -> subprocess.Popen[bytes] | None:
     """A process that ends what a local Ray leaves behind should this one be killed."""
     if not os.path.isdir("/proc/self"):
         return None
-    words = [sys.executable, "-I", "-S", remains.__file__, str(os.getpid())]
+    words = [sys.executable, "-I", "-S", ray_cleanup.__file__, str(os.getpid())]
     null = subprocess.DEVNULL
     return subprocess.Popen(  # noqa: S603 (our own words)
         words, stdin=null, stdout=null, stderr=null, start_new_session=True
     )
 
 
-def value_of(outcome: remote.Outcome) -> Any:
+def value_of(outcome: ray_worker.RemoteOutcome) -> Any:
     """What work gave. Raises what it raised."""
     if outcome.error is None:
         return outcome.value

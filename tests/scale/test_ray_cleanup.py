@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from synthtools.scale import remains
+from synthtools.scale import ray_cleanup
 
 # A driver that has the watcher and, in sessions of their own, a process of its Ray and one of another's.
 DRIVER = f"""
@@ -23,14 +23,14 @@ pids = [
     subprocess.Popen([*sleep, f"--log-dir=/tmp/ray/session_2026-01-02_{{n}}/logs"], start_new_session=True).pid
     for n in (os.getpid(), f"{{os.getpid()}}1")
 ]
-subprocess.Popen([sys.executable, "-I", "-S", {remains.__file__!r}, str(os.getpid())])
+subprocess.Popen([sys.executable, "-I", "-S", {ray_cleanup.__file__!r}, str(os.getpid())])
 print(*pids, flush=True)
 time.sleep(300)
 """
 
 RAY = """
 import os, time
-from synthtools.scale.cluster import connect
+from synthtools.scale.ray_cluster import connect
 connect("local", 1).in_order([1], str)
 print(os.getpid(), flush=True)
 time.sleep(300)
@@ -83,7 +83,7 @@ def test_a_local_ray_whose_driver_is_killed() -> None:
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 names += (path / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-                names += remains.open_files(path.name)
+                names += ray_cleanup.open_files(path.name)
         return [name for name in names if "/ray/session_" in name and f"_{driver}/" in name]
 
     assert left()
