@@ -139,9 +139,18 @@ def test_a_jsonl_pipe_needs_no_arrow(tmp_path):
     assert (tmp_path / "b.jsonl").read_bytes() == records.read_bytes()
 
 
+def named_in(folder: Path) -> set[str]:
+    """What the docstring of a folder lists, a line each."""
+    lines = (folder / "__init__.py").read_text().splitlines()
+    return {line.partition("``")[2].partition("``")[0] for line in lines if line.startswith("- ")}
+
+
 @pytest.mark.parametrize("folder", ["curate", "lm", "measure", "records", "scale", "text"])
 def test_a_folder_names_each_of_its_files(folder):
-    lines = (SOURCE / folder / "__init__.py").read_text().splitlines()
-    named = {line.partition("``")[2].partition("``")[0] for line in lines if line.startswith("- ")}
     files = {path.stem for path in (SOURCE / folder).glob("*.py")} - {"__init__"}
-    assert named == files
+    assert named_in(SOURCE / folder) == files
+
+
+def test_the_package_names_its_folders_and_files():
+    files = {path.stem for path in SOURCE.glob("*.py")} - {"__init__", "__main__"}
+    assert named_in(SOURCE) == files | set(ALLOWED)

@@ -5,12 +5,26 @@ The folders, from the terminal inwards (imports point one way, downwards):
 - ``api``: the tools as Python functions
 - ``cli``: the application, the options that tools share, the run of a tool, the terminal
 - ``tools``: one file a tool: its options, its checks, its run
-- ``training``, ``curate``, ``measure``, ``evaluate``: the ideas of the papers
+- ``reports``: one file a kind of report: its lines for a terminal, its figure
+- ``measure``: numbers about data
+- ``curate``: records chosen or changed
+- ``evaluate``: numbers about models
+- ``training``: training and unlearning
 - ``lm``: a language model behind one interface, with its backends
 - ``text``: words, n-grams, hashing, sketches: the compiled kernels
 - ``records``: the only place that opens data
 - ``scale``: where shards are worked on
 - ``prior``: the weights and tokenizer of the built-in model
+- ``warm``: a process that keeps libraries imported between commands
+
+Files that every folder may use:
+
+- ``errors``: the errors that a user sees, and their exit codes
+- ``draws``: uniform numbers as a function of (seed, record, generation, position)
+- ``compiled``: numba functions whose machine code is kept on disk
+- ``environment``: cores, and the rank under torchrun
+- ``closeable``: context managers whose end is ``close``
+- ``redaction``: secrets removed from what is printed or written
 """
 
 __version__ = "0.1.0"

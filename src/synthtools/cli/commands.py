@@ -17,8 +17,8 @@ from synthtools.cli.options import ARGUMENTS, DEBUG, checked
 from synthtools.cli.parameters import Parameter, option, parameter, parameters, values
 from synthtools.cli.publish import publish
 from synthtools.cli.terminal import write_stdout
+from synthtools.environment import rank_and_size
 from synthtools.errors import PartialReportError
-from synthtools.machine import process
 from synthtools.records.atomic_files import claimed
 from synthtools.redaction import hidden
 from synthtools.reports import lines
@@ -87,7 +87,7 @@ _BESIDE = ("report", "plot", "save_estimator", "markdown")
 def _outputs(given: dict[str, Any]) -> list[tuple[str, str]]:
     """(option, file) of what a tool writes; nothing in a process that torchrun started beside the
     first, which writes for all."""
-    if process()[0] > 0:
+    if rank_and_size()[0] > 0:
         return []
     named = {"-o": given.get("output"), "--rejects": given.get("rejects")}
     named |= {f"--{name.replace('_', '-')}": given.get(name) for name in _BESIDE}

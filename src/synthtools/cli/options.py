@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from synthtools.cli.parameters import Parameter, operand, option, parameters, values
+from synthtools.environment import cores
 from synthtools.errors import UsageError
-from synthtools.machine import cores
 from synthtools.redaction import hidden
 
 if TYPE_CHECKING:

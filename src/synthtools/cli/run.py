@@ -17,8 +17,8 @@ import numpy as np
 from synthtools.cli import quantities, terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Jobs, Output
 from synthtools.cli.publish import check_plot, draw
+from synthtools.environment import rank_and_size
 from synthtools.errors import RecordError, SynthError, UsageError
-from synthtools.machine import process
 from synthtools.records.atomic_files import AtomicFile
 from synthtools.records.batch import Batch
 from synthtools.records.field_paths import read_along
@@ -256,7 +256,7 @@ class Run:
         reading = self._reading
         if reading.on_error == "fail":
             return Rejects()
-        if process()[0] > 0:  # the first process of all tells and keeps them
+        if rank_and_size()[0] > 0:  # the first process of all tells and keeps them
             return Rejects(skip=True)
         if reading.rejects is None:
             return _ToldRejects(skip=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from synthtools.cli import terminal
 from synthtools.cli.options import Inputs
 from synthtools.cli.quantities import PathShare
+from synthtools.environment import rank_and_size
 from synthtools.errors import UsageError
-from synthtools.machine import process
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
@@ -103,7 +103,7 @@ def training_run(
     from synthtools.cli.run import Run
     from synthtools.training.run_directory import RunDirectory
 
-    first = process()[0] == 0
+    first = rank_and_size()[0] == 0
     folder = Path(options.output or ".")
     directory: AbstractContextManager[RunDirectory] = nullcontext(RunDirectory(folder))
     if first and not options.dry_run:

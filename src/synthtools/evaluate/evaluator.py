@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from synthtools.closing import Closing
+from synthtools.closeable import Closeable
 from synthtools.errors import RecordError, UsageError
 from synthtools.lm.tokenizer_faults import TokenizerError
 from synthtools.records.batch import Batch
@@ -84,7 +84,7 @@ class EvaluationOptions:
 
 
 @dataclass
-class Evaluator(Closing):
+class Evaluator(Closeable):
     """One run, as a context: models are opened when first asked for and serve all suites.
 
     Attributes:

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from synthtools.environment import cores
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import choices, sandbox, tasks
 from synthtools.evaluate.calibration import draw_of
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.lm.generation import ERROR, Answer, Prompt, SamplingSettings
-from synthtools.machine import cores
 from synthtools.measure.bootstrap import intervals
 
 

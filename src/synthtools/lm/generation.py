@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from synthtools.closing import Closing
+from synthtools.closeable import Closeable
 from synthtools.errors import UsageError
 from synthtools.lm.model_settings import ModelSettings, choose_backend
 from synthtools.lm.pretrained import describe, load_configuration, load_tokenizer
@@ -140,7 +140,7 @@ class ServerTraffic:
     tries: int = 6
 
 
-class Generator(Closing, ABC):
+class Generator(Closeable, ABC):
     """Answers prompts; a context manager that gives the device back.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from synthtools.closing import Closing
+from synthtools.closeable import Closeable
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.model_settings import ModelSettings, choose_backend
 from synthtools.lm.pretrained import (
@@ -48,7 +48,7 @@ class Tokenised(NamedTuple):
 NO_PROMPT = np.zeros(0, np.int32)
 
 
-class LanguageModel(Closing):
+class LanguageModel(Closeable):
     """Scores texts; a context manager that gives the device back.
 
     Attributes:

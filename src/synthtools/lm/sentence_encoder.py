@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthtools.closing import Closing
+from synthtools.closeable import Closeable
 from synthtools.lm.scorer import NO_PROMPT, Tokenised
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.lm.torch_backend import Replica, TorchEngine, at_least
@@ -83,7 +83,7 @@ class EncoderReplica(Replica):
         return sums
 
 
-class SentenceEncoder(Closing):
+class SentenceEncoder(Closeable):
     """Vectors of texts; a context manager that gives the device back.
 
     Args:

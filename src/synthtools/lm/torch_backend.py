@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthtools import machine
+from synthtools import environment
 from synthtools.lm.devices import single_threaded
 from synthtools.lm.scores import (
     Candidates,
@@ -83,7 +83,7 @@ class TorchEngine:
         self._stack = ExitStack()
         if devices == ["cpu"] and not self._replicas[0].changes_itself:
             self._stack.enter_context(single_threaded())
-            workers = self._replicas * (cores or machine.cores())
+            workers = self._replicas * (cores or environment.cores())
         self.chunk_bytes = len(workers) * (
             _CPU_CHUNK_BYTES if devices[0] == "cpu" else _GPU_CHUNK_BYTES
         )

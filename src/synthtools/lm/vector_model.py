@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.closing import Closing
+from synthtools.closeable import Closeable
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import (
@@ -48,7 +48,7 @@ _MODES = {
 _NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 
 
-class VectorModel(Closing):
+class VectorModel(Closeable):
     """Texts → vectors; a context manager that gives the device back.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from synthtools.closing import Closing
+from synthtools.closeable import Closeable
 from synthtools.records.atomic_files import write_errors
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 
@@ -45,7 +45,7 @@ class _Piece:
     places: np.ndarray
 
 
-class Spool(Closing):
+class Spool(Closeable):
     """A temporary file (in TMPDIR) of records; each is known by a handle.
 
     Records come back as they were: lines byte for byte, rows with their types, with the shard and

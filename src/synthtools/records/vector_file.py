@@ -8,14 +8,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-from synthtools.closing import Closing
+from synthtools.closeable import Closeable
 from synthtools.records.atomic_files import write_errors
 from synthtools.records.batch import Batch
 
 _WHERE = "vectors kept in TMPDIR"
 
 
-class VectorFile(Closing):
+class VectorFile(Closeable):
     """Rows of float32 in a temporary file."""
 
     def __init__(self) -> None:

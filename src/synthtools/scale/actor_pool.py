@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from synthtools import __version__
-from synthtools.closing import Closing
+from synthtools.closeable import Closeable
 from synthtools.errors import SynthError
 from synthtools.scale import ray_worker
 from synthtools.scale.ray_cluster import RayCluster, lost, value_of
@@ -60,7 +60,7 @@ class _Call:
     tries: int = 0
 
 
-class ActorPool(Closing):
+class ActorPool(Closeable):
     """Actors that hold what ``opener`` opens.
 
     Args:

@@ -9,8 +9,8 @@ from synthtools.cli import quantities
 from synthtools.cli.options import BadRecords, Group, Jobs, Picture, Report, Seed, TextField
 from synthtools.cli.parameters import option
 from synthtools.cli.quantities import NamedPath
+from synthtools.environment import rank_and_size
 from synthtools.errors import UsageError
-from synthtools.machine import process
 
 if TYPE_CHECKING:
     from synthtools.training.plan import Lora, Settings
@@ -141,7 +141,7 @@ class Optimizer(Group):
         Raises:
             UsageError: the rows cannot be divided.
         """
-        ranks = process()[1]
+        ranks = rank_and_size()[1]
         if self.batch % ranks:
             raise UsageError(f"--batch {self.batch} cannot be divided among {ranks} processes")
         micro = min(self.micro_batch or self.batch, self.batch // ranks)

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from synthtools.environment import rank_and_size
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.devices import choose
-from synthtools.machine import process
 
 # The first rank may tokenise for hours while the others wait.
 _PATIENCE = timedelta(days=2)
@@ -73,7 +73,7 @@ def join(device: str) -> Ranks:
         UsageError: more ranks on this machine than GPUs.
         SynthError: the ranks do not find each other.
     """
-    if process()[1] == 1:
+    if rank_and_size()[1] == 1:
         return Ranks(0, 1, choose(device))
     chosen = choose(device)
     if chosen.startswith("cuda"):

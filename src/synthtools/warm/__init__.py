@@ -13,12 +13,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from synthtools.closing import Closing
+from synthtools.closeable import Closeable
 
 _CLIENT = Path(__file__).with_name("client.py")
 
 
-class Warm(Closing):
+class Warm(Closeable):
     """A warm process; it ends with the context, or with this process.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What this machine gives to the process."""
+"""What the process is given: the cores that it may run on, and its rank among those of torchrun."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def process() -> tuple[int, int]:
-    """Which process this is of how many that torchrun started: (0, 1) where it started none."""
+def rank_and_size() -> tuple[int, int]:
+    """This process's rank and the number of processes that torchrun started: (0, 1) without it."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
