@@ -32,7 +32,7 @@ def cat(
     shard_size: str = ...,
     report: str | None = ...,
 ) -> Iterator[Record] | Report:
-    """Convert, reshard, count or look at records."""
+    """Convert, reshard, count or inspect records."""
 
 def dsir(
     *files: Input,
@@ -203,7 +203,7 @@ def eval(
     seed: int = ...,
     jobs: int | None = ...,
 ) -> Report:
-    """Measure a model: suites of tasks, one report."""
+    """Evaluate a model on suites of tasks, in one report."""
 
 def ngram_hash(
     *files: Input,
@@ -248,7 +248,7 @@ def plot(
     shares: list[float | str] | float | str | None = ...,
     force: bool = ...,
 ) -> Report:
-    """Draw reports: figures, pictures at the terminal, or one page to send."""
+    """Draw reports as figures, as text at the terminal, or as one HTML page."""
 
 def ppl(
     *files: Input,
@@ -361,7 +361,7 @@ def stats(
     ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Report:
-    """How long, how rich and how varied texts are, and whether corpora differ."""
+    """Measure the length, vocabulary and diversity of texts, and test whether corpora differ."""
 
 def diff(
     *reports: Input,
@@ -422,7 +422,7 @@ def table(
     plot: str | None = ...,
     report: str | None = ...,
 ) -> Report:
-    """Numbers out of many reports as one table: means over seeds, and verdicts on claims."""
+    """Tabulate numbers from many reports: means over seeds, and verdicts on claims."""
 
 def train(
     *files: Input,
@@ -483,7 +483,7 @@ def train(
     seed: int = ...,
     jobs: int | None = ...,
 ) -> Report:
-    """Train a language model on the text of records: new, continued, or on conversations."""
+    """Train a language model on records: from scratch, from another model, or on conversations."""
 
 def unlearn(
     *,
@@ -552,7 +552,7 @@ def unlearn(
     seed: int = ...,
     jobs: int | None = ...,
 ) -> Report:
-    """Make a model forget the pattern of some text while it keeps what it knows."""
+    """Make a model forget the patterns of some text while it keeps its other abilities."""
 
 def generate(
     *files: Input,
@@ -610,4 +610,4 @@ def generate(
     ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
-    """Let models answer prompts: one or several, here or on servers."""
+    """Generate answers to prompts with one or several models, here or on servers."""

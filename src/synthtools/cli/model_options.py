@@ -40,7 +40,8 @@ class LoadedModel(Group):
             "--model",
             "-m",
             metavar="MODEL",
-            help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file (FILE.gguf, REPO:FILE.gguf). Weights are never pickle files; code from a "
+            help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file "
+            "(FILE.gguf, REPO:FILE.gguf). Pickle weights are never loaded; code from a "
             "model's repository is never run.",
         ),
     ] = "builtin"
@@ -53,15 +54,15 @@ class LoadedModel(Group):
         option(
             "--tokenizer",
             metavar="MODEL",
-            help="Take the tokenizer from here (default: the model's own).",
+            help="Use the tokenizer of this model (default: the model's own).",
         ),
     ] = None
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16", "float16"],
         option(
             "--dtype",
-            help="Type of the computation; auto: float32 on a CPU, bfloat16 on a GPU. The output "
-            "layer is float32 always.",
+            help="Data type of the computation; auto: float32 on a CPU, bfloat16 on a GPU. The "
+            "output layer is always float32.",
         ),
     ] = "auto"
     context: Annotated[
@@ -70,15 +71,15 @@ class LoadedModel(Group):
             "--context",
             metavar="TOKENS",
             min=2,
-            help="Tokens that the model sees at once (default: its own length). Longer documents "
-            "go through overlapping windows.",
+            help="Context length in tokens (default: the model's own). Longer documents are "
+            "processed in overlapping windows.",
         ),
     ] = None
     bos: Annotated[
         Bos,
         option(
             "--bos",
-            help="Put the begin-of-text token before each window, so that the first token is "
+            help="Prepend the begin-of-text token to each window, so that the first token is "
             "scored too; auto: as the tokenizer does.",
         ),
     ] = "auto"
@@ -88,8 +89,8 @@ class LoadedModel(Group):
             "--devices",
             metavar="LIST",
             parse=_devices,
-            help="Where the model runs: auto, cpu, or GPUs by number (0,1): a copy on each (torch), "
-            "or one spread over them (vLLM).",
+            help="Where the model runs: auto, cpu, or GPUs by number (0,1): a copy on each "
+            "(torch), or one model across them (vLLM).",
         ),
     ] = "auto"
     batch_tokens: Annotated[
@@ -98,7 +99,8 @@ class LoadedModel(Group):
             "--batch-tokens",
             metavar="N",
             min=1,
-            help="Tokens of a batch (default: what the free memory holds). Changes no result.",
+            help="Tokens per batch (default: as many as free memory allows). Does not change "
+            "results.",
         ),
     ] = None
 
@@ -149,7 +151,7 @@ class LocalModel(LoadedModel):
 
 @dataclass(frozen=True)
 class VectorModel(LocalModel):
-    """The model that gives vectors, under the name that it has in other tools, too."""
+    """The model that gives vectors; ``--vector-model`` as in other tools, too."""
 
     model: Annotated[
         str,
@@ -158,22 +160,23 @@ class VectorModel(LocalModel):
             "-m",
             "--vector-model",
             metavar="MODEL",
-            help="Whose hidden states: builtin, a directory, or a Hub id, of a causal language model "
-            "or of a sentence encoder (the layout of sentence-transformers, or BERT and its kin).",
+            help="Model whose hidden states are the vectors: builtin, a directory, or a Hub id; a "
+            "causal language model or a sentence encoder (in the layout of "
+            "sentence-transformers, or of the BERT family).",
         ),
     ] = "builtin"
 
 
 @dataclass(frozen=True)
 class Engine(LoadedModel):
-    """On what a language model runs."""
+    """What runs a language model."""
 
     backend: Annotated[
         Literal["auto", "torch", "vllm", "server"],
         option(
             "--backend",
-            help="What runs the model. auto: the server if one is named, vLLM where there is a GPU and vLLM is "
-            "installed, else torch.",
+            help="What runs the model. auto: the server if one is given, vLLM if it is installed "
+            "and there is a GPU, else torch.",
         ),
     ] = "auto"
     server: Annotated[
@@ -189,8 +192,8 @@ class Engine(LoadedModel):
         option(
             "--answers-as",
             metavar="NAME",
-            help="Another name that a server may answer as, such as 'gpt-4o-*': * and ? stand for "
-            "anything. Answers of any other model are refused.",
+            help="Another model name that the server may answer under, such as 'gpt-4o-*' (* and ? "
+            "are wildcards). Answers of any other model are refused.",
         ),
     ] = None
     patience: Annotated[
@@ -199,8 +202,8 @@ class Engine(LoadedModel):
             "--patience",
             metavar="SECONDS",
             min=0.0,
-            help="How long to wait for a server that cannot be reached or is too busy. One that asks "
-            "for more (Retry-After) is given up at once.",
+            help="How long to wait for a server that is unreachable or overloaded. A server that "
+            "asks for a longer wait (Retry-After) is given up at once.",
         ),
     ] = 300.0
     kv_cache: Annotated[
@@ -209,8 +212,8 @@ class Engine(LoadedModel):
             "--kv-cache",
             metavar="SIZE",
             parse=quantities.size_in_bytes,
-            help="Key-value cache of vLLM (1GB): small by default, so that two tools of a pipe "
-            "share a GPU.",
+            help="Size of vLLM's key-value cache (1GB): small by default, so that two tools in a "
+            "pipe can share a GPU.",
         ),
     ] = None
 
@@ -231,12 +234,12 @@ class Engine(LoadedModel):
 
 @dataclass(frozen=True)
 class Model(Engine, LocalModel):
-    """Which language model, and on what it runs."""
+    """Which language model, and what runs it."""
 
 
 @dataclass(frozen=True)
 class Models(Model):
-    """Like ``Model``, but several may be named, to be set against each other."""
+    """Like ``Model``, but several may be named, to be compared."""
 
     model: Annotated[  # type: ignore[assignment]
         list[str] | None,
@@ -244,9 +247,9 @@ class Models(Model):
             "--model",
             "-m",
             metavar="MODEL",
-            help="The language model: builtin (the default), smollm2, a directory, a Hub id, or a GGUF file; with "
-            "--compare two or more, to set against each other. Safetensors weights only; code from "
-            "a model's repository is never run.",
+            help="The language model: builtin (the default), smollm2, a directory, a Hub id, or a "
+            "GGUF file; with --compare, two or more to compare. Pickle weights are never "
+            "loaded; code from a model's repository is never run.",
             show_default=False,
         ),
     ] = None

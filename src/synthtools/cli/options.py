@@ -34,7 +34,7 @@ NOT_DEFINING = frozenset(
 
 
 class Group:
-    """A group of options: ``group`` is its heading in help, ``check`` refuses what cannot be."""
+    """A group of options: ``group`` is its heading in help, ``check`` refuses invalid values."""
 
     group: ClassVar[str]
     lines_only: ClassVar[bool] = False  # its report goes to stdout as lines, to a program too
@@ -49,14 +49,14 @@ class Group:
 
 @dataclass(frozen=True)
 class BadRecords(Group):
-    """What happens to bad records, and what is told meanwhile."""
+    """What happens to bad records, and what a run shows on stderr."""
 
     group = "Run"
     on_error: Annotated[
         Literal["fail", "skip"],
         option(
             "--on-error",
-            help="At a bad record: stop with exit 1, or set it aside and go on.",
+            help="On a bad record, stop with exit code 1, or skip it and continue.",
         ),
     ] = "fail"
     rejects: Annotated[
@@ -64,12 +64,12 @@ class BadRecords(Group):
         option(
             "--rejects",
             metavar="FILE",
-            help="Where bad records go with --on-error skip: JSONL with file, line, reason and the "
-            "raw record. Without it they are told on stderr.",
+            help="Write bad records to this file (with --on-error skip): JSONL with file, line, "
+            "reason and the raw record. Without it they are reported on stderr.",
         ),
     ] = None
     quiet: Annotated[
-        bool, option("--quiet", "-q", help="No progress bar and no remarks on stderr.")
+        bool, option("--quiet", "-q", help="Show no progress bar and no remarks on stderr.")
     ] = False
 
     def check(self) -> None:
@@ -88,8 +88,9 @@ class Inputs(BadRecords):
         operand(
             metavar="FILE",
             help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
-            "known by their content. - or nothing is stdin; builtin:topics is the documentation of "
-            "Python; URLs (s3://, gs://, hf://, single files by https://) need [remote].",
+            "recognized by their content. - or no FILE reads stdin; builtin:topics is the "
+            "Python documentation; URLs (s3://, gs://, hf://, single files by https://) need "
+            "[remote].",
         ),
     ] = None
     shard: Annotated[
@@ -97,7 +98,7 @@ class Inputs(BadRecords):
         option(
             "--shard",
             metavar="I/N",
-            help="Take only the I-th of N runs of neighbouring input files (for Slurm or GNU "
+            help="Read only the I-th of N contiguous groups of input files (for Slurm or GNU "
             "parallel).",
         ),
     ] = None
@@ -105,7 +106,7 @@ class Inputs(BadRecords):
 
 @dataclass(frozen=True)
 class Picture(Group):
-    """The report of a tool that writes records, as a picture."""
+    """The report as a figure."""
 
     group = "Output"
     plot: Annotated[
@@ -113,7 +114,8 @@ class Picture(Group):
         option(
             "--plot",
             metavar="FILE",
-            help="Draw the report as PNG or SVG (needs [plot]); synth plot draws it later.",
+            help="Draw the report as a PNG or SVG figure (needs [plot]); synth plot can do this "
+            "later.",
         ),
     ] = None
 
@@ -135,8 +137,8 @@ class TextField(Group):
         option(
             "--text-field",
             metavar="FIELD",
-            help="The field that holds the text. Where fields are named, paths lead into what they "
-            "hold: meta.source, messages[-1].content, messages[role=user].content.",
+            help="The field that holds the text. Every option that names a field also takes a "
+            "path: meta.source, messages[-1].content, messages[role=user].content.",
         ),
     ] = "text"
 
@@ -151,7 +153,8 @@ class ReportFile(Group):
         option(
             "--report",
             metavar="FILE",
-            help="Write a JSON report of the run here: what was done, to what, with what.",
+            help="Write a JSON report of the run to this file: results, arguments, inputs, "
+            "versions.",
         ),
     ] = None
 
@@ -162,7 +165,7 @@ class Json(Group):
 
     group = "Output"
     json_output: Annotated[
-        bool, option("--json", help="Print the report as JSON at a terminal too.")
+        bool, option("--json", help="Print the report as JSON even at a terminal.")
     ] = False
 
     def check(self) -> None:
@@ -187,9 +190,9 @@ class Output(ReportFile):
             "--output",
             "-o",
             metavar="PATH",
-            help="Write here instead of stdout. The suffix decides the format: .jsonl, .jsonl.gz, "
-            ".jsonl.zst, .parquet, .arrow. A directory (DIR/) gets shards part-00000.…; either may "
-            "be a URL.",
+            help="Write to this path instead of stdout. The suffix sets the format: .jsonl, "
+            ".jsonl.gz, .jsonl.zst, .parquet, .arrow. A directory (DIR/) gets shards "
+            "part-00000.…; either may be a URL.",
         ),
     ] = None
     format: Annotated[
@@ -197,8 +200,8 @@ class Output(ReportFile):
         option(
             "--format",
             metavar="jsonl|jsonl.gz|jsonl.zst|parquet|arrow",
-            help="Format where no suffix tells. On stdout the default is jsonl, in a directory that "
-            "of the first input.",
+            help="Format if the output has no suffix (default: jsonl on stdout, that of the first "
+            "input in a directory).",
         ),
     ] = None
     nan: Annotated[
@@ -206,17 +209,18 @@ class Output(ReportFile):
         option(
             "--nan",
             metavar="keep|null|fail",
-            help="NaN and infinities of Parquet and Arrow in JSONL, which has no word for them: as they "
-            "are (most readers refuse them), null (and told), or a bad record.",
+            help="How JSONL output represents NaN and infinities of Parquet and Arrow, which JSON "
+            "lacks: unchanged (most readers refuse them), as null (with a warning), or as a "
+            "bad record.",
         ),
     ] = "null"
-    force: Annotated[bool, option("--force", help="Replace an output that is there.")] = False
+    force: Annotated[bool, option("--force", help="Overwrite existing output.")] = False
     resume: Annotated[
         bool,
         option(
             "--resume",
-            help="Go on with a directory that an earlier run of the same arguments and inputs did "
-            "not finish; finished shards are kept.",
+            help="Continue an unfinished run of the same arguments and inputs in its directory; "
+            "finished shards are kept.",
         ),
     ] = False
     shard_size: Annotated[
@@ -224,13 +228,13 @@ class Output(ReportFile):
         option(
             "--shard-size",
             metavar="SIZE",
-            help="Size of the shards of a directory: bytes of input (512MB) or records (100K). "
-            "A killed run loses at most one shard of work.",
+            help="Size of each shard in a directory: bytes of input (512MB) or records (100K). A "
+            "killed run loses at most one shard of work.",
         ),
     ] = "32MB"
 
     def takes_output(self) -> bool:
-        """Whether there are records to write, be it beside a report."""
+        """Whether there are records to write, possibly beside a report."""
         return not self.prints_report()
 
     def check(self) -> None:
@@ -253,8 +257,8 @@ class Seed(Group):
             "--seed",
             metavar="N",
             min=0,
-            help="Seed of every draw. A draw depends on the seed, the record (its id, else its text) "
-            "and the position, not on file layout, batches or devices.",
+            help="Random seed. A draw depends on the seed, the record (its id, else its text) and "
+            "the position, not on file layout, batches or devices.",
         ),
     ] = 0
 
@@ -292,9 +296,9 @@ class Workers(Jobs):
         option(
             "--ray",
             metavar="ADDRESS",
-            help="Do the work on a Ray cluster (needs [ray]): HOST:PORT, auto for the one that this "
-            "machine belongs to, local to start one here. Inputs and models lie where all nodes "
-            "see them. Changes no result.",
+            help="Run on a Ray cluster (needs [ray]): HOST:PORT, auto for the cluster of this "
+            "machine, local to start one here. All nodes must see inputs and models. Does not "
+            "change results.",
         ),
     ] = None
 

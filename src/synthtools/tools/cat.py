@@ -1,11 +1,11 @@
-"""Convert, reshard, count or look at records.
+"""Convert, reshard, count or inspect records.
 
-Records go from any of the formats to any other, in order. What goes from JSONL to JSONL leaves
-as the very bytes that it came in as (blank lines and a byte order mark are no part of records);
-a field that is set touches no other.
+Records are converted between any two formats, in order. From JSONL to JSONL, unmodified records
+are written byte for byte (blank lines and a byte order mark are not part of records); setting a
+field leaves all others unchanged.
 
---where, --text, --set, --select and --head are applied in this order, wherever they stand. How
-many records --where left out is told on stderr and in the report.
+--where, --text, --set, --select and --head are applied in this order, whatever their order on the
+command line. The number of records that --where left out is shown on stderr and in the report.
 
 \b
 Examples:
@@ -72,13 +72,13 @@ class Options(Inputs, TextField, Output):
             "--where",
             metavar="EXPR",
             parse=_condition,
-            help="Keep the records for which this holds: FIELD=VALUE,… (any of them), FIELD!=VALUE,…, "
-            "FIELD~REGEX (found in the text; RE2), FIELD!~REGEX, FIELD>NUMBER (>=, <, <=), FIELD "
-            "(present, not null, not empty), !FIELD. FIELD may be a path (meta.source, "
-            "messages[-1].role); values with commas and names with odd characters are quoted as in "
-            'JSON ("a,b"). Given again, all must hold, one after the other. What is missing or null '
-            "equals no VALUE; a value that is not a number makes a bad record where it is compared "
-            "with one.",
+            help="Keep records that match: FIELD=VALUE,… (any of them), FIELD!=VALUE,…, "
+            "FIELD~REGEX (anywhere in the text; RE2), FIELD!~REGEX, FIELD>NUMBER (>=, <, <=), "
+            "FIELD (present, not null, not empty), !FIELD. FIELD may be a path (meta.source, "
+            "messages[-1].role); values with commas and unusual names are quoted as in JSON "
+            '("a,b"). Repeatable; all conditions must hold, tested in order. A missing or '
+            "null field equals no VALUE; a value that is not a number makes a bad record "
+            "where it is compared with one.",
         ),
     ] = None
     text: Annotated[
@@ -87,9 +87,9 @@ class Options(Inputs, TextField, Output):
             "--text",
             metavar="TEMPLATE",
             parse=_template,
-            help="Write the text (--text-field) from other fields: 'Question: {prompt}\\n\\n{response}'. "
-            "\\n, \\t and \\\\ are a line's end, a tab, a backslash; {{ and }} are braces. Of several "
-            "templates the first whose fields are all strings of the record is used; a record that "
+            help="Build the text (--text-field) from other fields: 'Question: {prompt}\\n\\n{response}'. "
+            "\\n, \\t and \\\\ are newline, tab and backslash; {{ and }} are braces. Of several "
+            "templates the first whose fields are all strings in the record is used; a record that "
             "fits none is a bad record.",
         ),
     ] = None
@@ -99,8 +99,8 @@ class Options(Inputs, TextField, Output):
             "--set",
             metavar="FIELD=VALUE",
             parse=_constant,
-            help="Set a field to this string in every record; it is replaced in its place or "
-            "appended. Again for further fields.",
+            help="Set a field to this string in every record: its value is replaced, or the field "
+            "appended. Repeatable.",
         ),
     ] = None
     select: Annotated[

@@ -1,10 +1,10 @@
 """Compare reports: what changed between two runs of any tool.
 
-Every number that all reports have is set beside that of the first report. For reports of synth
-eval whose samples are there, models are also compared item by item: differences with paired
-bootstrap intervals, McNemar's exact test for right and wrong, a permutation test of flipped
-signs for other figures, p-values corrected by Holm. Items are known by suite, subject and id; where
-these repeat, they are paired by occurrence if their texts agree, else refused.
+Every number that all reports have is compared with that of the first report. For reports of synth
+eval whose samples are available, models are also compared item by item: differences with paired
+bootstrap intervals, McNemar's exact test for right and wrong, a sign-flip permutation test for
+other figures, p-values with Holm's correction. Items are matched by suite, subject and id; where
+these repeat, by occurrence if their texts agree, else the comparison is refused.
 
 \b
 Examples:
@@ -46,8 +46,8 @@ class Options(Seed, Picture, Report):
         option(
             "--samples",
             metavar="FILE",
-            help="The samples of each report of synth eval, in their order (default: where the report "
-            "says, or beside it).",
+            help="The samples of each report of synth eval, in the same order (default: the path "
+            "in the report, or that name beside the report).",
         ),
     ] = None
     figure: Annotated[
@@ -55,16 +55,18 @@ class Options(Seed, Picture, Report):
         option(
             "--figure",
             metavar="PATH",
-            help="Only figures whose path holds this (suites.arc_easy, ece); with --budget the whole "
-            "path of a figure whose loss counts (default: accuracy or perplexity of each suite).",
+            help="Only figures whose path contains this (suites.arc_easy, ece); with --budget, the "
+            "full path of a figure whose loss counts (default: accuracy or perplexity of each "
+            "suite).",
         ),
     ] = None
     budget: Annotated[
         bool,
         option(
             "--budget",
-            help="Take the reports as runs at growing synthetic share and set them beside the "
-            "guidance of Ratios: at most 20 % is safe, 20–30 % depends on scale, more loses.",
+            help="Treat the reports as runs of increasing synthetic share and compare them with "
+            "the guidance of Ratios: up to 20 % is safe, 20–30 % depends on scale, more "
+            "hurts.",
         ),
     ] = False
     shares: Annotated[
@@ -86,8 +88,8 @@ class Options(Seed, Picture, Report):
             metavar="N",
             parse=quantities.count,
             min=1,
-            help="With --budget: parameters of the models (1B), on which the guidance between 20 "
-            "and 30 % depends.",
+            help="With --budget: number of parameters of the models (1B), on which the guidance "
+            "between 20 and 30 % depends.",
         ),
     ] = None
     bootstrap: Annotated[
@@ -97,11 +99,11 @@ class Options(Seed, Picture, Report):
             metavar="B",
             min=0,
             max=100_000,
-            help="Resamples behind the 95 % intervals of paired differences [ours]; 0 for none.",
+            help="Resamples for the 95 % intervals of paired differences [ours]; 0 for none.",
         ),
     ] = 1000
     all: Annotated[
-        bool, option("--all", help="Show all figures at a terminal, not the first 60.")
+        bool, option("--all", help="Show all figures at a terminal, not only the first 60.")
     ] = False
 
     def check(self) -> None:

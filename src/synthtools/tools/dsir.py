@@ -2,8 +2,8 @@
 
 Documents are bags of hashed uni- and bigrams. The log importance weight of a record is
 Σ counts · (ln(p + 1e-8) − ln(q + 1e-8)), with p the target's bucket shares and q those of the
-raw data. N records are drawn without replacement in proportion to their weights (Gumbel noise
-by seed and record, the largest win) and written in input order.
+raw data. N records are sampled without replacement in proportion to their weights (Gumbel top-k,
+the noise by seed and record) and written in input order.
 
 ToEdit selects synthetic text towards human text: raw = synthetic, target = human.
 
@@ -15,9 +15,9 @@ Examples:
   synth dsir raw/ --target human/ --weights | synth sample -n 1000 --by dsir_logw
 
 Memory: some MB a core, about 80 bytes for each record selected, and 8 to 16 bytes for each
-distinct record. The raw data is read at most twice; candidates wait in TMPDIR, about
-n·(1 + ln(N/n)) of N records, and so does raw data from a pipe. With --ray, selected records are
-read once more instead of waiting.
+distinct record. The raw data is read at most twice; candidates are kept in TMPDIR, about
+n·(1 + ln(N/n)) of N records, and so is raw data from a pipe. With --ray, selected records are
+read once more instead of kept.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
             "--target",
             metavar="PATH[=SHARE]",
             parse=quantities.path_share,
-            help="Records that the selection is to be like; may be given several times. With shares "
-            "each target gets its own part of the selection, without picking a record twice.",
+            help="Records that the selection should resemble; repeatable. With shares each target "
+            "gets its own part of the selection, and no record is selected twice.",
         ),
     ] = None
     count: Annotated[
@@ -78,22 +78,22 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
         option(
             "--weights",
             help="Add dsir_logw, the log importance weight. Without -n every record is written, in "
-            "order, those shorter than --min-tokens too.",
+            "order, including those shorter than --min-tokens.",
         ),
     ] = False
     top_k: Annotated[
         bool,
-        option("--top-k", help="Take the records of the largest weights, without Gumbel noise."),
+        option("--top-k", help="Take the records with the largest weights, without Gumbel noise."),
     ] = False
     n: Annotated[
-        int, option("--n", metavar="N", min=1, max=20, help="Longest n-grams, in tokens.")
+        int, option("--n", metavar="N", min=1, max=20, help="Maximum length of n-grams, in tokens.")
     ] = 2
     buckets: Annotated[int, option("--buckets", metavar="B", min=2, help="Hash buckets.")] = 10_000
     hash: Annotated[
         Literal["fast", "sha256"],
         option(
             "--hash",
-            help="Hash of an n-gram. sha256 gives the numbers of the authors' package; the fast one "
+            help="Hash of an n-gram. sha256 gives the numbers of the authors' package; fast gives "
             "nearly the same order.",
         ),
     ] = "fast"
@@ -125,19 +125,19 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
         option(
             "--target-text-field",
             metavar="FIELD",
-            help="The field that holds the targets' text, where it is another.",
+            help="The field that holds the text of the targets (default: --text-field).",
         ),
     ] = None
     save_estimator: Annotated[
         str | None,
-        option("--save-estimator", metavar="FILE", help="Keep what was fitted, as JSON."),
+        option("--save-estimator", metavar="FILE", help="Save the fitted estimator as JSON."),
     ] = None
     estimator: Annotated[
         str | None,
         option(
             "--estimator",
             metavar="FILE",
-            help="Use what --save-estimator kept: the raw data is then read only once.",
+            help="Use an estimator from --save-estimator: the raw data is then read only once.",
         ),
     ] = None
 

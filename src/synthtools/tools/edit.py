@@ -4,8 +4,8 @@ One pass of the model over the original text gives every token a probability. To
 ≥ P (--threshold) are resampled from the model's distribution; all others stay. Only the bytes of
 changed tokens change, and the result is valid UTF-8. The first token is never edited.
 
-Adds edit_tokens, edit_flagged (tokens resampled), edit_changed (draws that gave another text)
-and, with --drop-below, edit_dropped; after several generations they count the last one. A draw that
+Adds edit_tokens, edit_flagged (tokens resampled), edit_changed (draws that changed the text)
+and, with --drop-below, edit_dropped; with several generations, counts of the last one. A draw that
 cannot be written into the text (a special token, part of a character) leaves the token as it was
 and is counted as held in the report. [ours] marks what the paper leaves open.
 
@@ -121,7 +121,7 @@ class Options(Inputs, TextField, Output, Picture, Model, Seed, Workers):
             "--generations",
             metavar="N",
             min=1,
-            help="Edit N times, each time the text of the time before.",
+            help="Edit N times, each time the output of the previous edit.",
         ),
     ] = 1
     scores: Annotated[
@@ -130,7 +130,7 @@ class Options(Inputs, TextField, Output, Picture, Model, Seed, Workers):
             "--scores",
             metavar="FILE",
             help="Edit from the scores that synth ppl --candidates K wrote for these records, "
-            "without running the model: the same bytes as with it.",
+            "without running the model; the output is byte for byte the same.",
         ),
     ] = None
 

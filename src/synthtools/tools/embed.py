@@ -1,17 +1,17 @@
 """Vectors of documents, and a map of several corpora.
 
 Adds the field embedding: float32 lists of a fixed size in Parquet and Arrow, lists in JSON, null
-for a text without tokens. Nothing is truncated but by --max-tokens. A text longer than the context
-goes through overlapping windows: for mean each token counts once; for last one window ends with
-the text; for cls the windows' vectors are averaged by their tokens [ours].
+for a text without tokens. Only --max-tokens truncates. A text longer than the context is processed
+in overlapping windows: for mean each token counts once; for last one window ends with the text;
+for cls the windows' vectors are averaged, weighted by their tokens [ours].
 
---map draws a sample of each input and reports coordinates of each document (t-SNE) and, for each
-two inputs, numbers [ours]: energy distance, MMD (Gaussian kernel as wide as the median distance),
-accuracy of k nearest neighbours at telling the inputs apart, coverage and density of the first by
+--map samples each input and reports coordinates of each document (t-SNE) and, for each pair of
+inputs, numbers [ours]: energy distance, MMD (Gaussian kernel with the median distance as its
+bandwidth), accuracy of a k-nearest-neighbour classifier, coverage and density of the first by
 the second (Naeem et al. 2020), and the share of documents whose neighbours are all of their own
-input (isolated). Each has its expected value if there were no difference, and a permutation
-p-value, which is not corrected for the number of comparisons. Topic, length and language tell
-corpora apart as well as who wrote them: compare like with like.
+input (isolated). Each comes with its expected value under no difference and a permutation
+p-value, not corrected for multiple comparisons. Topic, length and language separate corpora as
+well as authorship does: compare like with like.
 
 \b
 Examples:
@@ -21,13 +21,13 @@ Examples:
   synth embed human.jsonl synthetic.jsonl --map --max-tokens 512 --plot map.png
   synth embed embedded.parquet --map --vector-field embedding --by model --json | jq '.pairs[0].coverage'
 
-Time is that of the model over all tokens drawn: 2,000 encyclopedia articles and 2,000 answers,
+The time is the model's, over all sampled tokens: 2,000 encyclopedia articles and 2,000 answers,
 23 MB, took the built-in model 22 minutes of one core; --max-tokens shortens it.
 
-Memory: the model, some MB of text ahead. With --map the drawn records are kept in TMPDIR; for N
-documents of all groups 30 bytes a number of their vectors, 2,000 bytes a document, at most 500 MB
-of distances and neighbours, and what t-SNE holds (about 3 kB a document); 8 to 16 bytes for each
-record read.
+Memory: the model, some MB of text ahead. With --map the sampled records are kept in TMPDIR; for
+the documents of all groups 30 bytes per vector component and 2,000 bytes per document, at most
+500 MB of distances and neighbours, and t-SNE's own (about 3 kB per document); 8 to 16 bytes for
+each record read.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from synthtools.curate.group_samples import GroupSamples
     from synthtools.measure.document_map import MapGroup
 
-# All are compared with all, and each needs a mark that can be told from the others.
+# Every pair is compared, and each group needs a distinguishable marker.
 _MOST_GROUPS = 12
 _FOR_MAPS = (
     *("vector_field", "limit", "by", "reference", "method", "neighbours", "permutations", "plot"),
@@ -85,7 +85,10 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, VectorModel, Worke
     ] = None
     map: Annotated[
         bool,
-        option("--map", help="Report a map and how far the inputs are apart instead of records."),
+        option(
+            "--map",
+            help="Report a map and the distances between inputs instead of writing records.",
+        ),
     ] = False
     vector_field: Annotated[
         str | None,
@@ -110,7 +113,7 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, VectorModel, Worke
         option(
             "--by",
             metavar="FIELD",
-            help="With --map: the values of this field are the groups (default: the inputs).",
+            help="With --map: group records by this field (default: by input).",
         ),
     ] = None
     reference: Annotated[
@@ -136,7 +139,7 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, VectorModel, Worke
             "--neighbours",
             metavar="K",
             min=1,
-            help="Nearest neighbours of accuracy, coverage, density and isolation; odd.",
+            help="Number of nearest neighbours for accuracy, coverage, density and isolation; odd.",
         ),
     ] = 5
     permutations: Annotated[

@@ -1,14 +1,14 @@
-"""Measure a model: suites of tasks, one report.
+"""Evaluate a model on suites of tasks, in one report.
 
-The model is loaded once for all suites. The report is a table at a terminal, else JSON; what the
-model did with each item goes to --samples, by which synth diff compares models item by item.
+The model is loaded once for all suites. The report is a table at a terminal, else JSON; the
+results of each item go to --samples, from which synth diff compares models item by item.
 
-Suites are tasks from local records (--list; --data holds them), groups of them as in the papers
-(bilingual, coding, math, general, biomed, finance), a task file of your own (FILE.json), a task
-of lm-evaluation-harness (lm-eval:TASK, needs the extra eval and its data), perplexity over
-domains, and self-preference of a judge. Multiple choice is scored as in the harness, and gives
-calibration from the same pass: expected calibration error in bins of equal width and mass,
-Brier score, a temperature fitted on one half and measured on the other.
+Suites are tasks from local records (--list shows them, --data is their directory), groups of them
+as in the papers (bilingual, coding, math, general, biomed, finance), your own task file
+(FILE.json), a task of lm-evaluation-harness (lm-eval:TASK, needs the extra eval and its data),
+perplexity over domains, and self-preference of a judge. Multiple choice is scored as in the
+harness, and the same pass gives calibration: expected calibration error in bins of equal width and
+mass, Brier score, a temperature fitted on one half and measured on the other.
 
 \b
 Examples:
@@ -64,19 +64,19 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed
             "-s",
             metavar="NAME",
             commas=True,
-            help="A suite to run; may be given several times. --list shows them.",
+            help="A suite to run; repeatable. --list shows them.",
         ),
     ] = None
     list_suites: Annotated[
-        bool, option("--list", help="Show the suites, with what each needs, and stop.")
+        bool, option("--list", help="List the suites and what each needs, and exit.")
     ] = False
     data: Annotated[
         str | None,
         option(
             "--data",
             metavar="DIR",
-            help="Directory of the suites' data: DIR/SUITE/… or DIR/eval_SUITE/…, in any format of "
-            "records; or the directory of one suite.",
+            help="Directory of the suites' data: DIR/SUITE/… or DIR/eval_SUITE/…, in any record "
+            "format; or the directory of one suite.",
         ),
     ] = None
     valid: Annotated[
@@ -86,7 +86,7 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed
             metavar="NAME=PATH",
             parse=_domain,
             help="A domain of the suite perplexity: a name and a file or directory of records with "
-            "a field text; may be given several times. Without --suite it asks for that suite.",
+            "a field text; repeatable. Without --suite it selects that suite.",
         ),
     ] = None
     limit: Annotated[
@@ -100,8 +100,8 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed
             metavar="K",
             min=0,
             max=100,
-            help="Examples before each question (default: as the task says; synth eval --list), from a "
-            "train or dev split; where there is none, from the other items.",
+            help="Examples before each question (default: the task's own; synth eval --list), from "
+            "a train or dev split; where there is none, from the other items.",
         ),
     ] = None
     task_files: Annotated[
@@ -109,25 +109,26 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed
         option(
             "--task-files",
             metavar="DIR",
-            help="Task definitions of lm-evaluation-harness (YAML), for --suite lm-eval:TASK, in "
-            "place of its own.",
+            help="Task definitions of lm-evaluation-harness (YAML) for --suite lm-eval:TASK, "
+            "instead of those installed.",
         ),
     ] = None
     allow_code_execution: Annotated[
         bool,
         option(
             "--allow-code-execution",
-            help="Run the programs that the model writes in humaneval and mbpp, each in a process of "
-            "its own with limits on time, memory and files, confined as --sandbox says.",
+            help="Run the programs that the model writes for humaneval and mbpp, each in its own "
+            "process with limits on time, memory and files, confined as --sandbox says.",
         ),
     ] = False
     sandbox: Annotated[
         Literal["auto", "bubblewrap", "landlock", "none"],
         option(
             "--sandbox",
-            help="What confines these programs: bubblewrap, or landlock (of the kernel, Linux 5.13 and later), each "
-            "with seccomp: no network, no other processes, no writing outside an empty directory; auto takes the "
-            "first that works here; with none they may do all that you may.",
+            help="What confines these programs: bubblewrap, or landlock (of the kernel, Linux 5.13 "
+            "and later), each with seccomp: no network, no other processes, no writing "
+            "outside an empty directory; auto uses the first that works here; with none they "
+            "have all your permissions.",
         ),
     ] = "auto"
     samples: Annotated[
@@ -135,8 +136,8 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed
         option(
             "--samples",
             metavar="FILE",
-            help="Write what the model did with each item here, as records (.jsonl, .jsonl.zst, "
-            ".parquet, …); synth diff compares models by it item by item.",
+            help="Write the results of each item to this file, as records (.jsonl, .jsonl.zst, "
+            ".parquet, …); synth diff compares models item by item from it.",
         ),
     ] = None
     baseline: Annotated[
@@ -144,8 +145,8 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed
         option(
             "--baseline",
             metavar="REPORT",
-            help="A report of an earlier model on the same suites: warn where calibration got worse "
-            "and accuracy did not (Ratios).",
+            help="Report of an earlier model on the same suites: warn where calibration got worse "
+            "but accuracy did not (Ratios).",
         ),
     ] = None
     bootstrap: Annotated[
@@ -155,7 +156,7 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed
             metavar="B",
             min=0,
             max=100_000,
-            help="Resamples behind the 95 % intervals [ours]; 0 for none.",
+            help="Resamples for the 95 % intervals [ours]; 0 for none.",
         ),
     ] = 1000
     force: Annotated[bool, option("--force", help="Overwrite existing files of samples.")] = False
@@ -227,7 +228,7 @@ def run(options: Options) -> dict[str, Any]:
         )
     given = EvaluationOptions.of(options)
     names, groups = suites.expanded(options.suites, given)
-    # Missing files are told before a model is loaded.
+    # Missing files are reported before a model is loaded.
     paths = suites.files(names, given)
     model = options.settings() if options.model else None
     judge = judge_settings(options)

@@ -22,15 +22,16 @@ class EvaluatedModel(Model):
         str | None,
         operand(
             metavar="MODEL",
-            help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file (FILE.gguf, REPO:FILE.gguf). Weights are never pickle files; "
-            "code from a model's repository is never run.",
+            help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file "
+            "(FILE.gguf, REPO:FILE.gguf). Pickle weights are never loaded; code from a "
+            "model's repository is never run.",
         ),
     ] = None
 
 
 @dataclass(frozen=True)
 class AnswerFiles(Group):
-    """Answers and judgments out of files, and what they are compared with."""
+    """Answers and judgments from files, and what they are compared with."""
 
     group = "Answers and judges"
     answers: Annotated[
@@ -39,9 +40,9 @@ class AnswerFiles(Group):
             "--answers",
             metavar="FILE",
             help="Answers of one or several models as records (prompt, response, model), evaluated "
-            "instead of, or beside, a live model's; the formats of FastChat, FollowBench and "
-            "AlpacaEval are read, too. With --suite self-preference the judge compares every two, in "
-            "both orders. May be given several times.",
+            "instead of, or beside, a live model's; FastChat, FollowBench and AlpacaEval "
+            "formats are read, too. With --suite self-preference the judge compares every "
+            "pair, in both orders. Repeatable.",
         ),
     ] = None
     pairs: Annotated[
@@ -82,13 +83,14 @@ class AnswerFiles(Group):
         ),
     ] = None
     human: Annotated[
-        str, option("--human", metavar="NAME", help="The name of human text in the records.")
+        str, option("--human", metavar="NAME", help="The model name of human text in the records.")
     ] = "human"
     length_controlled: Annotated[
         bool,
         option(
             "--length-controlled",
-            help="Report win rates of --suite alpaca_eval as if answers were equally long, too.",
+            help="Also report the win rates of --suite alpaca_eval that answers of equal length "
+            "would have.",
         ),
     ] = False
     author_files: Annotated[
@@ -109,7 +111,9 @@ class AnswersAndJudge(AnswerFiles):
     group = "Answers and judges"
     max_new_tokens: Annotated[
         int,
-        option("--max-new-tokens", metavar="N", min=1, help="Longest answer, in tokens."),
+        option(
+            "--max-new-tokens", metavar="N", min=1, help="Maximum length of an answer, in tokens."
+        ),
     ] = 1024
     temperature: Annotated[
         float,
@@ -117,7 +121,7 @@ class AnswersAndJudge(AnswerFiles):
             "--temperature",
             metavar="T",
             min=0,
-            help="Of the answers; 0 takes the most probable token [ours].",
+            help="Sampling temperature of the answers; 0 is greedy decoding [ours].",
         ),
     ] = 0.0
     top_p: Annotated[
@@ -125,7 +129,7 @@ class AnswersAndJudge(AnswerFiles):
         option(
             "--top-p",
             metavar="P",
-            help="Answers are drawn from the fewest tokens that together have this probability.",
+            help="Sample answers from the fewest tokens that together have this probability.",
         ),
     ] = 1.0
     judge: Annotated[
@@ -133,9 +137,9 @@ class AnswersAndJudge(AnswerFiles):
         option(
             "--judge",
             metavar="MODEL",
-            help="The model that judges, in suites with a judge: builtin, a directory, a Hub id, or a "
-            "name that --judge-server knows. It runs as the model does (--backend, --server), or "
-            "on a server of its own.",
+            help="The model that judges, in suites with a judge: builtin, a directory, a Hub id, "
+            "or a name that --judge-server serves. It runs as the model does (--backend, "
+            "--server), or on its own server.",
         ),
     ] = None
     judge_server: Annotated[
@@ -144,7 +148,12 @@ class AnswersAndJudge(AnswerFiles):
     ] = None
     judge_tokens: Annotated[
         int,
-        option("--judge-tokens", metavar="N", min=1, help="Longest reply of a judge, in tokens."),
+        option(
+            "--judge-tokens",
+            metavar="N",
+            min=1,
+            help="Maximum length of a judge's reply, in tokens.",
+        ),
     ] = 512
     judge_retries: Annotated[
         int,
@@ -153,13 +162,13 @@ class AnswersAndJudge(AnswerFiles):
             metavar="N",
             min=0,
             max=100,
-            help="How often a judge is asked again whose reply holds no verdict [ours]. What stays "
-            "unreadable is left out for all models alike, and counted.",
+            help="How often to ask a judge again when its reply has no verdict [ours]. Items that "
+            "remain unreadable are left out for all models alike, and counted.",
         ),
     ] = 2
     show_prompts: Annotated[
         bool,
-        option("--show-prompts", help="Show what the judges of the suites are asked, and stop."),
+        option("--show-prompts", help="Show the prompts of the suites' judges, and exit."),
     ] = False
 
     def check(self) -> None:

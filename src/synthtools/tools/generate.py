@@ -1,17 +1,17 @@
-"""Let models answer prompts: one or several, here or on servers.
+"""Generate answers to prompts with one or several models, here or on servers.
 
-Each record is given response and model, and generate_revision, generate_finish_reason (stop or
-length), generate_prompt_tokens, generate_tokens, generate_temperature, generate_top_p,
-generate_max_new_tokens, generate_seed (and generate_top_k, generate_sample). Of several models
-one answers after the other, each in input order. Wordings of the protocols are ours. A prompt
+Adds response and model, and generate_revision, generate_finish_reason (stop or length),
+generate_prompt_tokens, generate_tokens, generate_temperature, generate_top_p,
+generate_max_new_tokens, generate_seed (and generate_top_k, generate_sample). Several models answer
+one after the other, each in input order. The prompts of the protocols are our wording. A prompt
 without an answer (too long, refused) is a bad record: see --on-error.
 
-With torch the same bytes come whatever the batches, cores and shards are. vLLM and servers are
-given a seed for each answer.
+With torch the output does not depend on batches, cores or shards. vLLM and servers get a seed for
+each answer.
 
-In a directory (-o DIR/) answers are on disk as soon as they are there; --resume asks only for
-the rest, and what it writes is what an undisturbed run would have written. Servers that are
-busy or gone are waited for; answers that were cut, late or another model's are asked for again.
+In a directory (-o DIR/) each answer is saved as it arrives; --resume requests only the missing
+ones, and its output is that of an uninterrupted run. Busy and unreachable servers are retried, and
+so are answers that are incomplete, late or another model's.
 
 \b
 Examples:
@@ -294,7 +294,7 @@ def _report(run: Run, options: Options) -> dict[str, Any]:
         "models": len(options.names()),
         "prompt_tokens": totals.get("prompt_tokens", 0),
         "tokens": totals.get("tokens", 0),
-        "uncounted": totals.get("uncounted", 0),  # answers whose server told no such numbers
+        "uncounted": totals.get("uncounted", 0),  # answers whose server gave no such numbers
         "finish_reasons": {
             name.removeprefix("finish/"): count
             for name, count in sorted(totals.items())

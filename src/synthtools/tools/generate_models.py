@@ -24,8 +24,8 @@ class Generators(Engine):
             "--model",
             "-m",
             metavar="MODEL",
-            help="A model that answers: builtin (the default), a directory, a Hub id, or a name that "
-            "a server knows; several by repeating the option. Safetensors weights only; code from a "
+            help="A model that answers: builtin (the default), a directory, a Hub id, or a name "
+            "that a server knows; repeatable. Pickle weights are never loaded; code from a "
             "model's repository is never run.",
         ),
     ] = None
@@ -35,15 +35,15 @@ class Generators(Engine):
             "--context",
             metavar="TOKENS",
             min=2,
-            help="Tokens of prompt and answer together (default: the model's own length). A prompt "
-            "that leaves no room is a bad record; nothing is cut.",
+            help="Maximum tokens of prompt and answer together (default: the model's own length). "
+            "A prompt that leaves no room is a bad record; nothing is truncated.",
         ),
     ] = None
     bos: Annotated[
         Bos,
         option(
             "--bos",
-            help="Put the begin-of-text token before a text that is gone on with; auto: as the "
+            help="Prepend the begin-of-text token to a text that is continued; auto: as the "
             "tokenizer does. Conversations begin as their template says.",
         ),
     ] = "auto"
@@ -52,8 +52,8 @@ class Generators(Engine):
         option(
             "--server",
             metavar="URL",
-            help="An OpenAI-compatible server, such as http://127.0.0.1:8000; several by repeating "
-            "the option. A model is asked of all that serve it. OPENAI_API_KEY is sent.",
+            help="An OpenAI-compatible server, such as http://127.0.0.1:8000; repeatable. Requests "
+            "for a model go to all servers that have it. OPENAI_API_KEY is sent.",
         ),
     ] = None
     kv_cache: Annotated[
@@ -62,13 +62,14 @@ class Generators(Engine):
             "--kv-cache",
             metavar="SIZE",
             parse=quantities.size_in_bytes,
-            help="Key-value cache of vLLM (default: what a GPU has left, 2GB at most on a CPU).",
+            help="Size of vLLM's key-value cache (default: the rest of a GPU's memory, at most 2GB "
+            "on a CPU).",
         ),
     ] = None
     requests: Annotated[
         int,
         option(
-            "--requests", metavar="N", min=1, help="Requests in flight, on all servers together."
+            "--requests", metavar="N", min=1, help="Concurrent requests, on all servers together."
         ),
     ] = 64
     tokens_in_flight: Annotated[
@@ -77,12 +78,12 @@ class Generators(Engine):
             "--tokens-in-flight",
             metavar="N",
             min=1,
-            help="Tokens of prompts (estimated from their bytes) and answers in flight at most.",
+            help="Maximum tokens of prompts (estimated from their bytes) and answers in flight.",
         ),
     ] = None
     timeout: Annotated[
         float,
-        option("--timeout", metavar="SECONDS", min=0.1, help="How long a request may take."),
+        option("--timeout", metavar="SECONDS", min=0.1, help="Time limit of a request."),
     ] = 600.0
 
     def names(self) -> list[str]:

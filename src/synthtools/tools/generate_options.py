@@ -1,4 +1,4 @@
-"""The options of ``synth generate``: what is asked, how answers are drawn, and who answers."""
+"""The options of ``synth generate``: prompts, sampling and protocols."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Prompts(Group):
             "--template",
             metavar="TEXT|@FILE",
             parse=_template,
-            help="Make the prompt of several fields: 'Summarise: {text}'. {{ and }} are braces.",
+            help="Build the prompt from several fields: 'Summarise: {text}'. {{ and }} are braces.",
         ),
     ] = None
     context_field: Annotated[
@@ -61,7 +61,7 @@ class Prompts(Group):
         option(
             "--context-field",
             metavar="FIELD",
-            help="Put the text in this field before the prompt.",
+            help="Put the text of this field before the prompt.",
         ),
     ] = None
     system: Annotated[
@@ -70,16 +70,16 @@ class Prompts(Group):
             "--system",
             metavar="TEXT|@FILE",
             parse=text_of,
-            help="The system's message of each conversation.",
+            help="System message of each conversation.",
         ),
     ] = None
     plain: Annotated[
         bool,
         option(
             "--plain",
-            help="Go on with the prompt as it is, in no conversation. Without it the prompt is a "
-            "user's message, rendered by the model's chat template; a model that has none is given "
-            "User: … Assistant: [ours].",
+            help="Continue the prompt as it is, without a conversation. By default the prompt is a "
+            "user message, rendered by the model's chat template, or as User: … Assistant: "
+            "for a model that has none [ours].",
         ),
     ] = False
 
@@ -95,14 +95,12 @@ class Prompts(Group):
 
 @dataclass(frozen=True)
 class Answers(Group):
-    """How answers are drawn, and where they go."""
+    """How answers are sampled, and where they go."""
 
     group = "Options"
     samples: Annotated[
         int,
-        option(
-            "--samples", "-n", metavar="N", min=1, help="Answers of each prompt, a record each."
-        ),
+        option("--samples", "-n", metavar="N", min=1, help="Answers per prompt, one record each."),
     ] = 1
     temperature: Annotated[
         float,
@@ -110,7 +108,7 @@ class Answers(Group):
             "--temperature",
             metavar="T",
             min=0.0,
-            help="Divides the logits (Baskets: 0.7); 0 takes the most probable token.",
+            help="Sampling temperature (Baskets: 0.7); 0 is greedy decoding.",
         ),
     ] = 0.7
     top_p: Annotated[
@@ -133,7 +131,7 @@ class Answers(Group):
             "--max-new-tokens",
             metavar="N",
             min=1,
-            help="Tokens of an answer at most (Baskets: 1,024); fewer where the context ends.",
+            help="Maximum tokens of an answer (Baskets: 1,024); fewer where the context ends.",
         ),
     ] = 1024
     stop: Annotated[
@@ -141,7 +139,7 @@ class Answers(Group):
         option(
             "--stop",
             metavar="TEXT",
-            help="An answer ends before this text; several by repeating the option.",
+            help="End an answer before this text; repeatable.",
         ),
     ] = None
     schema: Annotated[
@@ -150,7 +148,7 @@ class Answers(Group):
             "--schema",
             metavar="FILE",
             parse=_content,
-            help="JSON schema that answers keep to (vLLM, and servers that can).",
+            help="JSON schema that answers must follow (vLLM, and servers that support it).",
         ),
     ] = None
     regex: Annotated[
@@ -158,15 +156,15 @@ class Answers(Group):
         option(
             "--regex",
             metavar="REGEX",
-            help="Regular expression that answers match (vLLM and its servers).",
+            help="Regular expression that answers must match (vLLM and its servers).",
         ),
     ] = None
     assign: Annotated[
         Literal["single", "stratified"],
         option(
             "--assign",
-            help="Of several models: each answers every prompt (sets of a single source), or each "
-            "answers an equal share (a set of several sources; Baskets, arXiv 2511.01490).",
+            help="With several models: each answers every prompt (single-source sets), or each "
+            "answers an equal share (a multi-source set; Baskets, arXiv 2511.01490).",
         ),
     ] = "single"
     stratify_by: Annotated[
@@ -174,7 +172,7 @@ class Answers(Group):
         option(
             "--stratify-by",
             metavar="FIELD",
-            help="With --assign stratified: equal shares of every value of this field.",
+            help="With --assign stratified: equal shares within each value of this field.",
         ),
     ] = None
     response_field: Annotated[
@@ -182,7 +180,7 @@ class Answers(Group):
         option(
             "--response-field",
             metavar="FIELD",
-            help="Where the answer goes (default response, which a record must not have; a field "
+            help="Field for the answer (default response, which a record must not have; a field "
             "that is named here is replaced).",
         ),
     ] = None
@@ -191,7 +189,7 @@ class Answers(Group):
         option(
             "--model-field",
             metavar="FIELD",
-            help="Where the model's name goes (default model, likewise).",
+            help="Field for the model's name (default model, likewise).",
         ),
     ] = None
 
@@ -212,7 +210,7 @@ class Answers(Group):
 
 @dataclass(frozen=True)
 class Protocol(Prompts, Answers):
-    """What the papers do with models, by their protocols."""
+    """The protocols of the papers."""
 
     group = "Options"
     style: Annotated[
@@ -228,8 +226,8 @@ class Protocol(Prompts, Answers):
             "--continue",
             metavar="TOKENS",
             min=1,
-            help="Go on with the first TOKENS of each document (iterative collapse, arXiv "
-            "2305.17493: 64). They are added as beginning.",
+            help="Continue the first TOKENS of each document (iterative collapse, arXiv "
+            "2305.17493: 64), which are added as beginning.",
         ),
     ] = None
     self_instruct: Annotated[
@@ -238,24 +236,26 @@ class Protocol(Prompts, Answers):
             "--self-instruct",
             metavar="N",
             min=1,
-            help="Make N new tasks of the prompts (Self-Instruct, arXiv 2212.10560): 8 examples, at "
-            "most 2 of them generated; kept where ROUGE-L with every other is at most 0.7.",
+            help="Generate N new tasks from the prompts (Self-Instruct, arXiv 2212.10560): 8 "
+            "examples, at most 2 of them generated; kept if ROUGE-L with every other is at "
+            "most 0.7.",
         ),
     ] = None
     rationale: Annotated[
         bool,
         option(
             "--rationale",
-            help="Reason to an answer and keep what reaches the one in --answer-field; a second try "
-            "has it as a hint (STaR, arXiv 2203.14465). Adds rationale: direct or hinted.",
+            help="Generate reasoning and keep it if it leads to the answer in --answer-field; a "
+            "second attempt gets that answer as a hint (STaR, arXiv 2203.14465). Adds "
+            "rationale: direct or hinted.",
         ),
     ] = False
     extrapolate_errors: Annotated[
         bool,
         option(
             "--extrapolate-errors",
-            help="The records are items that a small model got wrong: make a new item like each (S3, "
-            "arXiv 2310.13671).",
+            help="The records are items that a small model got wrong: generate a new item like "
+            "each (S3, arXiv 2310.13671).",
         ),
     ] = False
     answer_field: Annotated[
@@ -264,7 +264,7 @@ class Protocol(Prompts, Answers):
             "--answer-field",
             metavar="FIELD",
             help="The right answer, for --rationale and --extrapolate-errors; of a longer solution "
-            "what stands behind ####.",
+            "the part after ####.",
         ),
     ] = "answer"
     wrong_field: Annotated[
@@ -272,7 +272,7 @@ class Protocol(Prompts, Answers):
         option(
             "--wrong-field",
             metavar="FIELD",
-            help="What the small model answered, for --extrapolate-errors.",
+            help="The small model's answer, for --extrapolate-errors.",
         ),
     ] = None
 

@@ -1,12 +1,11 @@
 """Mix sources in exact shares of tokens, words, bytes or documents.
 
-Each source is off its share by less than one document. Which documents come is drawn by seed
-and document; their order is an even interleave, in which every source stays near its share from
-the first document on and keeps its own order, or a full shuffle. Neither depends on --jobs.
-Records pass through as they are.
+Each source is within one document of its share. Documents are sampled by seed and document and
+interleaved evenly, so that every source stays near its share from the first document on and keeps
+its own order, or all are shuffled. Neither depends on --jobs. Records are not changed.
 
-Shares sum to 1. Without --total the mixture is as large as it can be without repeats. A source
-that is too small is an error that says what it is enough for.
+Shares sum to 1. Without --total the mixture is as large as possible without repeats. A source that
+is too small is an error, which states what it suffices for.
 
 \b
 Examples:
@@ -14,9 +13,9 @@ Examples:
   synth mix 'human/*.zst=75%' synthetic.parquet=25% --unit words --label source | synth ppl
   synth mix --workflow accumulate --generation real/ --generation g1/ -o train/
 
-Memory: about 70 bytes for each document (--shuffle: 170), never the texts; some MB of each source,
-with --shuffle 64 MB some times over or a 128th part of the mixture. Sources are read twice; what
-comes through a pipe (/dev/stdin=0.25), and with --shuffle the mixture, waits in TMPDIR.
+Memory: about 70 bytes per document (--shuffle: 170), never the texts; some MB of each source, with
+--shuffle a few times 64 MB or a 128th of the mixture. Sources are read twice; input from a pipe
+(/dev/stdin=0.25) and, with --shuffle, the mixture are kept in TMPDIR.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
         Literal["tokens", "words", "bytes", "documents"] | None,
         option(
             "--unit",
-            help="What shares and --total count (default: tokens with --tokenizer, else bytes of "
+            help="Unit of shares and --total (default: tokens with --tokenizer, else bytes of "
             "text). Words are those of synth stats.",
         ),
     ] = None
@@ -81,8 +80,8 @@ class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
         option(
             "--tokenizer",
             metavar="NAME",
-            help="Counts the tokens: builtin, a directory or a Hub id. A record that holds its number "
-            "in --tokens-field is not counted again.",
+            help="Tokenizer that counts tokens: builtin, a directory or a Hub id. A record with "
+            "its number in --tokens-field is not counted again.",
         ),
     ] = None
     tokens_field: Annotated[
@@ -90,7 +89,7 @@ class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
         option(
             "--tokens-field",
             metavar="FIELD",
-            help="Where a record may hold its number of tokens.",
+            help="Field that may hold a record's number of tokens.",
         ),
     ] = "tokens"
     total: Annotated[
@@ -100,8 +99,8 @@ class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
             metavar="COUNT",
             parse=quantities.count,
             min=1,
-            help="Size of the mixture in units (8.4B). Default: the most that repeats no document "
-            "(or none more than --epochs times).",
+            help="Size of the mixture in units (8.4B). Default: the largest that repeats no "
+            "document (or none more than --epochs times).",
         ),
     ] = None
     epochs: Annotated[
@@ -110,7 +109,7 @@ class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
             "--epochs",
             metavar="E",
             min=1,
-            help="Let documents of a source that is too small come up to E times.",
+            help="Use documents of a source that is too small up to E times.",
         ),
     ] = 1
     shuffle: Annotated[
@@ -125,8 +124,8 @@ class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
         Literal["replace", "accumulate", "accumulate-subsample"] | None,
         option(
             "--workflow",
-            help="Training sets of iterated generations instead of shares: the last generation, all "
-            "of them, or a sample of --total from all (default: as much as the first holds).",
+            help="Training sets of iterated generations instead of shares: the last generation, "
+            "all of them, or a sample of --total from all (default: the size of the first).",
         ),
     ] = None
     generation: Annotated[
@@ -134,11 +133,12 @@ class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
         option(
             "--generation",
             metavar="PATH",
-            help="A generation's records, the real data first; once for each.",
+            help="Records of a generation, the real data first; repeatable.",
         ),
     ] = None
     dry_run: Annotated[
-        bool, option("--dry-run", help="Print what would be taken from where, and write nothing.")
+        bool,
+        option("--dry-run", help="Print what would be taken from each source, and write nothing."),
     ] = False
 
     def prints_report(self) -> bool:

@@ -5,10 +5,9 @@ spaces. Each n-gram is hashed into one of the buckets; the counts are the respon
 for human text, concentrated for synthetic text. The report adds entropy, Gini and the share of the
 fullest buckets [ours], and on request the most frequent n-grams.
 
---compare does this for each input and compares each with each. --duplicates finds pairs and
-clusters of near-duplicates by MinHash signatures equal to datasketch's. --density measures how
-close the records' vectors are to others; --per-record writes signatures or densities into the
-records instead.
+--compare does this for each input and compares every pair. --duplicates finds pairs and clusters
+of near-duplicates by MinHash signatures equal to datasketch's. --density estimates the density of
+the records' vectors; --per-record writes signatures or densities into the records instead.
 
 \b
 Examples:
@@ -88,15 +87,16 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
         bool,
         option(
             "--exact",
-            help="Count every n-gram for --top, in time and memory. Else each batch of 4 MB counts "
-            "n-grams that are 1 in 8,192 of it, and the report bounds the error.",
+            help="Count every n-gram for --top, at a cost in time and memory. Else each batch of 4 "
+            "MB counts those that are at least 1 in 8,192 of it, and the report bounds the "
+            "error.",
         ),
     ] = False
     compare: Annotated[
         bool,
         option(
             "--compare",
-            help="Compare the inputs, each with each: divergences, the buckets that differ most, "
+            help="Compare every pair of inputs: divergences, the buckets that differ most, "
             "over-represented n-grams.",
         ),
     ] = False
@@ -114,15 +114,14 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
             metavar="J",
             min=0.01,
             max=1,
-            help="Least estimated Jaccard similarity of near-duplicates.",
+            help="Minimum estimated Jaccard similarity of near-duplicates.",
         ),
     ] = 0.8
     permutations: Annotated[
-        int, option("--permutations", metavar="P", min=2, max=4096, help="Values of a signature.")
+        int,
+        option("--permutations", metavar="P", min=2, max=4096, help="Values of a signature."),
     ] = 128
-    shingle: Annotated[
-        int, option("--shingle", metavar="W", min=1, help="Tokens of a shingle.")
-    ] = 5
+    shingle: Annotated[int, option("--shingle", metavar="W", min=1, help="Tokens per shingle.")] = 5
     density: Annotated[
         bool,
         option(
@@ -150,7 +149,7 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
         ),
     ] = None
     rows: Annotated[
-        int, option("--rows", metavar="R", min=1, help="Hash rows of the density sketch.")
+        int, option("--rows", metavar="R", min=1, help="Number of hash rows in the density sketch.")
     ] = 1000
     width: Annotated[
         float | None,
@@ -158,7 +157,8 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
             "--width",
             metavar="W",
             min=0,
-            help="Width of its buckets (default: the mean distance between the first 1,000 vectors).",
+            help="Bucket width of the sketch (default: the mean distance between the first 1,000 "
+            "vectors).",
         ),
     ] = None
 

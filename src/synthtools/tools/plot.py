@@ -1,13 +1,13 @@
-"""Draw reports: figures, pictures at the terminal, or one page to send.
+"""Draw reports as figures, as text at the terminal, or as one HTML page.
 
-The kind of the report chooses the picture: distributions and densities of ppl, responses of
+The kind of the report determines the figure: distributions and densities of ppl, responses of
 ngram-hash, shares of edit, parts of mix, distances of dsir, curves of simulate and of a training
-log, reliability of eval, maps of embed, means of table. Figures can be printed and read in grey
-(they need the extra plot).
+log, reliability of eval, maps of embed, means of table. Figures remain readable in greyscale (they
+need the extra plot).
 
-A page holds the findings in words, the data that went in, tables, figures with their points, and
-what made each number; it is one file and loads nothing from elsewhere. Reports that have no
-picture are tables there.
+A page has the findings in words, the input data, tables, figures with their points, and the
+provenance of each number; it is one file and loads nothing from elsewhere. Reports without a
+figure appear as tables.
 
 \b
 Examples:
@@ -58,8 +58,8 @@ class Options(Group):
             "--output",
             "-o",
             metavar="FILE",
-            help="Draw to this file: .png or .svg for one report, .html for a page of any number. "
-            "Without it, draw with characters on stdout.",
+            help="Write to this file: .png or .svg for one report, .html for a page of any number. "
+            "Without it, draw in characters on stdout.",
         ),
     ] = None
     data: Annotated[
@@ -105,7 +105,7 @@ class Options(Group):
 
 
 def run(options: Options) -> str | None:
-    """Draws to the files that are named; without one, returns the pictures in characters."""
+    """Draws to the files that are named; without one, returns the figures in characters."""
     given: list[tuple[str, dict[str, Any]]] = [
         (str(one), document.load(one)) for one in options.reports
     ]

@@ -8,10 +8,10 @@ the scored tokens; comparable between tokenizers). They are null where no token 
 without outliers (1.5 interquartile ranges), percentiles, a histogram, and the ten-bin histogram
 of token probabilities (the U shape of ToEdit).
 
---compare sets distributions against each other (coverage collapse): the share of each outside
-the range of the other and above its 99th percentile, overlap, Jensen–Shannon, Wasserstein,
-Kolmogorov–Smirnov, variance ratio, shifts, each with an interval. Of one data set under several
-models also the divergence per token.
+--compare compares distributions (coverage collapse): the share of each outside the range of the
+other and above its 99th percentile, overlap, Jensen–Shannon, Wasserstein, Kolmogorov–Smirnov,
+variance ratio, shifts, each with an interval. For one data set under several models it adds the
+divergence per token.
 
 \b
 Examples:
@@ -57,8 +57,8 @@ class Options(Inputs, TextField, Output, Json, Picture, Models, Seed, Workers):
         option(
             "--prompt-field",
             metavar="FIELD",
-            help="Score the text given the prompt in this field (instruction data): the prompt is "
-            "context and is not scored.",
+            help="Score the text given the prompt in this field (instruction data); the prompt "
+            "itself is not scored.",
         ),
     ] = None
     tokens: Annotated[

@@ -1,9 +1,9 @@
 """Draw N records, uniformly or by a weight field, in one pass.
 
-The draw belongs to the seed and the record (its id, else its text, else the whole record), not
-to files or their order. Drawn records are written as they were, in input order. Without
-replacement the N largest of log-weight plus Gumbel noise win. With replacement each draw is
-independent; which records come then depends on the order of the input as well.
+The draw depends on the seed and the record (its id, else its text, else the whole record), not
+on files or their order. Drawn records are written unchanged, in input order. Without replacement
+the N largest of log-weight plus Gumbel noise are taken. With replacement each draw is independent;
+the result then depends on the order of the input as well.
 
 \b
 Examples:
@@ -14,9 +14,9 @@ Examples:
   synth sample human/ -n 40 -o held-out.jsonl --rest training.jsonl.zst
 
 Memory: about 60 bytes for each candidate, and 8 to 16 for each record read (records with equal ids
-or texts are told apart by their order). Candidates wait in TMPDIR: about n·(1 + ln(N/n)) of N
-records, for each stratum at most. --rest reads the input a second time, for which stdin waits in
-TMPDIR as a whole, and takes 8 bytes for each record drawn.
+or texts are distinguished by their order). Candidates are kept in TMPDIR: about n·(1 + ln(N/n)) of
+N records, at most this for each stratum. --rest reads the input a second time, for which all of
+stdin is kept in TMPDIR, and takes 8 bytes for each record drawn.
 """
 
 from __future__ import annotations
@@ -58,15 +58,16 @@ class Options(Inputs, TextField, Output, Picture, Seed):
         Literal["auto", "linear", "log"],
         option(
             "--scale",
-            help="What the field holds: weights or their natural logarithms. auto takes names that "
-            "end in logw for logarithms.",
+            help="Whether the field holds weights or their natural logarithms. auto takes names "
+            "that end in logw for logarithms.",
         ),
     ] = "auto"
     inverse: Annotated[
         bool,
         option(
             "--inverse",
-            help="With probability proportional to 1/weight: density sampling (Sachdeva et al.).",
+            help="Draw with probability proportional to 1/weight: density sampling (Sachdeva et "
+            "al.).",
         ),
     ] = False
     with_replacement: Annotated[
@@ -75,27 +76,27 @@ class Options(Inputs, TextField, Output, Picture, Seed):
     stratify_by: Annotated[
         str | None,
         option(
-            "--stratify-by", metavar="FIELD", help="Draw from each value of this field by itself."
+            "--stratify-by", metavar="FIELD", help="Draw separately from each value of this field."
         ),
     ] = None
     allocation: Annotated[
         Literal["proportional", "equal"],
         option(
             "--allocation",
-            help="What each stratum gives: its share of the records, or all the same.",
+            help="Records from each stratum: in proportion to its size, or equally many.",
         ),
     ] = "proportional"
     or_all: Annotated[
         bool,
-        option("--or-all", help="Take all records where there are fewer than N."),
+        option("--or-all", help="Take all records if there are fewer than N."),
     ] = False
     rest: Annotated[
         str | None,
         option(
             "--rest",
             metavar="PATH",
-            help="Write the records that were not drawn here, in input order: a split that loses "
-            "nothing. A file or a directory, like -o.",
+            help="Write the records that were not drawn to this file or directory, in input order: "
+            "a split that loses nothing.",
         ),
     ] = None
 

@@ -1,12 +1,12 @@
 """Theory of iterated data: test error of a linear model by generation.
 
 A model is fitted to labelled samples, labels new ones, and so on (the setting of ToEdit,
-section 3). The process is simulated to the letter; beside it stand the papers' expression and
+section 3). The process is simulated exactly as defined; the report adds the papers' expression and
 bounds, and the value for many samples per feature in closed form [ours]. Test error is the
 excess over the noise, in units of that of the first model, base = S²·D/(T−D−1).
 
-The literal process of edit exceeds ToEdit's bound of 2·base: the proof drops a cross term, by
-which the errors of the model that draws the edits come back into the data. The report says by
+The process of edit as defined exceeds ToEdit's bound of 2·base: the proof drops a cross term,
+through which the errors of the model that draws the edits re-enter the data. The report states by
 how much.
 
 \b
@@ -16,10 +16,10 @@ Examples:
   synth simulate --workflow replace,edit --json | jq '.workflows[] | [.workflow, .simulated[-1]]'
   synth simulate -T 10K -d 1K --repetitions 100 --plot curves.png
 
-Memory: for each core T × D × 8 bytes (80 MB for 10,000 × 1,000), one and a half to three times
-that with accumulate-subsample or random masks. accumulate-subsample has least squares of its own
-in each generation: from 8 samples a feature on by conjugate gradients, to a relative error of
-1e-6, at some five times the cost of the other workflows.
+Memory: for each core T × D × 8 bytes (80 MB for 10,000 × 1,000), 1.5 to 3 times that with
+accumulate-subsample or random masks. accumulate-subsample solves a new least-squares problem in
+each generation: from 8 samples per feature on by conjugate gradients, to a relative error of 1e-6,
+at about five times the cost of the other workflows.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Options(Seed, Picture, Report, Jobs):
             metavar="T",
             parse=quantities.count,
             min=3,
-            help="Samples that a model is fitted to (10K).",
+            help="Samples that each model is fitted to (10K).",
         ),
     ] = 100
     features: Annotated[
@@ -77,7 +77,7 @@ class Options(Seed, Picture, Report, Jobs):
             metavar="N",
             min=1,
             max=10_000,
-            help="Models one after the other, the first included.",
+            help="Number of models in sequence, including the first.",
         ),
     ] = 10
     repetitions: Annotated[
@@ -87,7 +87,7 @@ class Options(Seed, Picture, Report, Jobs):
             metavar="R",
             parse=quantities.count,
             min=1,
-            help="Draws of the data to average over.",
+            help="Number of data sets to average over.",
         ),
     ] = 1000
     workflow: Annotated[
@@ -111,15 +111,16 @@ class Options(Seed, Picture, Report, Jobs):
             "--edit-decay",
             metavar="Q",
             max=1,
-            help="Each edit takes Q times as many samples as the one before (1: all the same).",
+            help="Each edit changes Q times as many samples as the one before (1: always the same "
+            "number).",
         ),
     ] = 0.5
     masks: Annotated[
         Literal["disjoint", "nested", "random"],
         option(
             "--masks",
-            help="Which samples an edit takes: none that was edited before (as the paper's proof "
-            "needs), some of those just edited, or any.",
+            help="Which samples an edit takes: only those never edited before (as the paper's "
+            "proof needs), some of those edited last, or any.",
         ),
     ] = "disjoint"
 

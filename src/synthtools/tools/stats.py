@@ -1,4 +1,4 @@
-"""How long, how rich and how varied texts are, and whether corpora differ.
+"""Measure the length, vocabulary and diversity of texts, and test whether corpora differ.
 
 Words are those of Unicode (UAX 29) in lower case: don't, 3.14 and नमस्ते are one each. In scripts
 without spaces each ideograph and hiragana, and each letter of Thai, Lao, Khmer and Burmese, counts
@@ -80,7 +80,7 @@ class Options(Inputs, TextField, Report, Picture, Seed, Workers):
         option(
             "--by",
             metavar="FIELD",
-            help="Groups are the values of this field (default: each input is a group).",
+            help="Group records by this field (default: each input is a group).",
         ),
     ] = None
     measures: Annotated[
@@ -100,9 +100,9 @@ class Options(Inputs, TextField, Report, Picture, Seed, Workers):
             "--tests",
             metavar="NAME,…",
             commas=True,
-            help="Numbers of documents by which groups are tested: words, ttr, mtld, hdd, entropy, "
-            "lexical_diversity; or all, or none (default: words, mtld and lexical_diversity, where "
-            "measured).",
+            help="Numbers per document that groups are tested on: words, ttr, mtld, hdd, entropy, "
+            "lexical_diversity; or all, or none (default: words, mtld and lexical_diversity, "
+            "where measured).",
         ),
     ] = None
     rate: Annotated[
@@ -111,9 +111,9 @@ class Options(Inputs, TextField, Report, Picture, Seed, Workers):
             "--rate",
             metavar="NAME=REGEX",
             parse=_named_pattern,
-            help="Matches of this pattern (Python's re; (?i) for any case) in 1,000 words, with a "
-            "95 % bootstrap interval over documents [ours]; may be given several times. A pattern can "
-            "be slow: test it on a few records.",
+            help="Matches of this pattern (Python's re; (?i) ignores case) per 1,000 words, with a "
+            "95 % bootstrap interval over documents [ours]; repeatable. Patterns can be slow: "
+            "try a few records.",
         ),
     ] = None
     tokenizer: Annotated[
@@ -148,7 +148,7 @@ class Options(Inputs, TextField, Report, Picture, Seed, Workers):
             "--sample",
             metavar="N",
             min=1,
-            help="Documents of a group, drawn by the seed, for self-BLEU, compression and openings.",
+            help="Documents per group, drawn by the seed, for self-BLEU, compression and openings.",
         ),
     ] = 500
     pooled: Annotated[

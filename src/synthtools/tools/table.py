@@ -1,18 +1,17 @@
-"""Numbers out of many reports as one table: means over seeds, and verdicts on claims.
+"""Tabulate numbers from many reports: means over seeds, and verdicts on claims.
 
-Rows of equal fields are joined, whichever pattern they come from: the report of a training and
-that of its evaluation are one row. Each group has the mean, the sample standard deviation and
-Student's 95 % interval of the mean over its repetitions [ours].
+Rows with equal fields are joined, even across patterns: the report of a training and that of its
+evaluation are one row. Each group has the mean, the sample standard deviation and Student's 95 %
+interval of the mean over its repetitions [ours].
 
-A claim is computed for each repetition by itself, over those that have all of its cells. Each
-comparison has a difference in the claimed direction, with its 95 % interval. Verdicts: reproduced,
-the interval lies above 0 (of <= and >= it may touch 0); contradicted, it lies below 0; not at this
-scale, it holds 0, or one repetition has no interval. A chain is reproduced if each of its
-comparisons is, contradicted if any is. A known value (x = 10 ± 5 %) is tested as it stands:
-reproduced where the mean lies within the tolerance and the interval holds the value (or lies within
-the tolerance as a whole), contradicted where neither is so. Where a difference is the same in every
-repetition, which of a coarse measure is no certainty, the verdict says so. Verdicts are not
-corrected for the number of claims [ours].
+A claim is evaluated in each repetition that has all of its cells. Each comparison has a difference
+in the claimed direction, with its 95 % interval. Verdicts: reproduced, the interval is above 0 (for
+<= and >= it may touch 0); contradicted, it is below 0; not at this scale, it contains 0, or a single
+repetition has no interval. A chain is reproduced if each of its comparisons is, contradicted if any
+is. A known value (x = 10 ± 5 %) is tested directly: reproduced if the mean is within the tolerance
+and the interval contains the value (or is entirely within the tolerance), contradicted if neither
+holds. A difference that is the same in every repetition is noted in the verdict, as a coarse
+measure can give it by chance. Verdicts are not corrected for the number of claims [ours].
 
 \b
 Examples:
@@ -147,7 +146,7 @@ class Options(Picture, Report):
         option(
             "--section",
             metavar="NAME",
-            help="With --markdown: replace what stands in that file between the lines <!-- NAME --> "
+            help="With --markdown: replace the part of that file between the lines <!-- NAME --> "
             "and <!-- /NAME -->.",
         ),
     ] = None

@@ -1,11 +1,11 @@
-"""Train a language model on the text of records: new, continued, or on conversations.
+"""Train a language model on records: from scratch, from another model, or on conversations.
 
-Documents are packed into rows and kept apart; the first token of each is not predicted.
-Conversations (--sft) are never divided; what is longer than a row is cut and counted. AdamW,
-float32 master weights. Ctrl-C or SIGTERM saves a checkpoint; --resume goes on from the newest
-whole one and ends with the same weights as a run that was not disturbed. Under torchrun the
-parameters are sharded over all processes. The result is a Hugging Face directory (safetensors,
-tokenizer, card) that every tool takes as --model DIR; training/log.jsonl in it has a line a
+Documents are packed into rows without attending to each other; the first token of each is not
+predicted. Conversations (--sft) are never split; those longer than a row are truncated and
+counted. AdamW, float32 master weights. Ctrl-C or SIGTERM saves a checkpoint; --resume continues
+from the newest complete one and ends with the same weights as an uninterrupted run. Under torchrun
+the parameters are sharded over all processes. The result is a Hugging Face directory (safetensors,
+tokenizer, card) that every tool takes as --model DIR; its training/log.jsonl has one line per
 step.
 
 \b
@@ -18,9 +18,9 @@ Examples:
   torchrun --nproc-per-node 2 -m synthtools train human/ --arch gpt2-tiny \\
       --tokenizer builtin --tokens 300K -o two/
 
-Memory: the model four times over (weights, gradients, two moments; divided by the processes;
-with adapters once), the activations of one micro-batch, 24 bytes a document and 10 a row; token
-ids are mapped from disk.
+Memory: four times the model (weights, gradients, two moments; divided among the processes; with
+adapters once), the activations of one micro-batch, 24 bytes per document and 10 per row; token ids
+are mapped from disk.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Options(TrainingOptions):
             metavar="PATH[=SHARE]",
             parse=quantities.path_share,
             help="Files or directories of records in any format. With shares (human/=0.75 "
-            "synthetic.jsonl=0.25) each source gives that part of the rows; without, each gives "
-            "all it has.",
+            "synthetic.jsonl=0.25) each source supplies that share of the rows; without, all "
+            "of every source is used.",
         ),
     ] = None
     arch: Annotated[
@@ -80,7 +80,7 @@ class Options(TrainingOptions):
         option(
             "--from",
             metavar="MODEL",
-            help="Continue this model instead: builtin, a directory or a Hub id.",
+            help="Continue training this model instead: builtin, a directory or a Hub id.",
         ),
     ] = None
     revision: Annotated[
@@ -137,7 +137,7 @@ class Options(TrainingOptions):
         bool,
         option(
             "--sft",
-            help="Records are conversations (messages, or prompt and response), written by the "
+            help="Records are conversations (messages, or prompt and response), rendered by the "
             "tokenizer's chat template; only answers are learned.",
         ),
     ] = False
@@ -146,7 +146,10 @@ class Options(TrainingOptions):
     )
     pack: Annotated[
         bool,
-        option("--pack/--no-pack", help="Let documents share a row; without, each row has one."),
+        option(
+            "--pack/--no-pack",
+            help="Pack several documents into a row; without, one document per row.",
+        ),
     ] = True
     loss_weight: Annotated[
         list[NamedNumber] | None,
@@ -155,7 +158,7 @@ class Options(TrainingOptions):
             metavar="SOURCE=W",
             parse=quantities.named_number,
             help="Weight of a source's mean loss (by its file or directory name); repeatable. The "
-            "other sources divide the rest by their tokens.",
+            "other sources share the rest in proportion to their tokens.",
         ),
     ] = None
     golden: Annotated[
@@ -163,7 +166,7 @@ class Options(TrainingOptions):
         option(
             "--golden",
             metavar="SOURCE",
-            help="Weigh this source, the real text, by the golden-ratio rule: (√(k²+4k) − k)/2, k "
+            help="Weight this source, the real text, by the golden-ratio rule: (√(k²+4k) − k)/2, k "
             "real to synthetic rows (arXiv 2502.18049).",
         ),
     ] = None

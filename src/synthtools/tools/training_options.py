@@ -34,11 +34,11 @@ class Conversations(Group):
 
 @dataclass(frozen=True)
 class Optimizer(Group):
-    """How the weights are moved."""
+    """How the weights are optimized."""
 
     group = "Training"
     batch: Annotated[
-        int, option("--batch", metavar="ROWS", min=1, help="Rows of an optimizer step.")
+        int, option("--batch", metavar="ROWS", min=1, help="Rows per optimizer step.")
     ] = 8
     micro_batch: Annotated[
         int | None,
@@ -46,7 +46,7 @@ class Optimizer(Group):
             "--micro-batch",
             metavar="ROWS",
             min=1,
-            help="Rows of one pass of one process (default: all of its rows); gradients add up.",
+            help="Rows per forward pass of a process (default: all its rows); gradients add up.",
         ),
     ] = None
     lr: Annotated[
@@ -55,13 +55,13 @@ class Optimizer(Group):
             "--lr",
             metavar="RATE",
             min=0,
-            help="Peak learning rate of AdamW (default: the architecture's, 5e-5 for a model that "
-            "is continued).",
+            help="Peak learning rate of AdamW (default: the architecture's; 5e-5 for a model whose "
+            "training is continued).",
         ),
     ] = None
     schedule: Annotated[
         Literal["cosine", "wsd", "linear", "constant"],
-        option("--schedule", help="Shape of the learning rate over the steps."),
+        option("--schedule", help="Learning-rate schedule."),
     ] = "wsd"
     warmup: Annotated[
         float,
@@ -70,7 +70,7 @@ class Optimizer(Group):
             metavar="STEPS|SHARE",
             parse=quantities.span,
             min=0,
-            help="Warm-up: 200 steps, or 3% of all; 0: 2 %.",
+            help="Warm-up, in steps (200) or as a share of all (3%); 0: 2 %.",
         ),
     ] = 0
     decay: Annotated[
@@ -80,7 +80,7 @@ class Optimizer(Group):
             metavar="STEPS|SHARE",
             parse=quantities.span,
             min=0,
-            help="The fall at the end of wsd: 400 steps, or 10% of all; 0: 20 %.",
+            help="Decay at the end of wsd, in steps (400) or as a share of all (10%); 0: 20 %.",
         ),
     ] = 0
     lr_floor: Annotated[
@@ -103,7 +103,8 @@ class Optimizer(Group):
         float, option("--beta2", metavar="B", min=0, max=1, help="Second moment of AdamW.")
     ] = 0.95
     clip: Annotated[
-        float, option("--clip", metavar="NORM", min=0, help="Largest gradient norm; 0: none.")
+        float,
+        option("--clip", metavar="NORM", min=0, help="Maximum gradient norm; 0: none."),
     ] = 1.0
     skip_outliers: Annotated[
         float,
@@ -112,7 +113,8 @@ class Optimizer(Group):
             metavar="SIGMA",
             min=0,
             help="Skip a step whose loss or gradient norm is this many standard deviations above "
-            "the last 128; 0: never. Steps that are not finite are always skipped. All are counted.",
+            "the last 128; 0: never. Steps with non-finite numbers are always skipped. "
+            "Skipped steps are counted.",
         ),
     ] = 6.0
     dtype: Annotated[
@@ -127,8 +129,8 @@ class Optimizer(Group):
         bool,
         option(
             "--activation-checkpointing",
-            help="Keep only each layer's input and compute the rest again: less memory, a third "
-            "more work.",
+            help="Keep only each layer's input and recompute the rest: less memory, a third more "
+            "computation.",
         ),
     ] = False
     device: Annotated[
@@ -182,7 +184,7 @@ class Adapters(Group):
             "--lora-targets",
             metavar="NAME,…",
             commas=True,
-            help="Layers that get adapters (default: all linear ones but the output layer).",
+            help="Layers that get adapters (default: all linear layers but the output layer).",
         ),
     ] = None
     merge: Annotated[bool, option("--merge", help="Save one model: weights plus adapters.")] = False
@@ -206,14 +208,15 @@ class Adapters(Group):
 
 @dataclass(frozen=True)
 class Checkpoints(Group):
-    """What is kept, and how a run goes on."""
+    """What is kept, and how a run is resumed."""
 
     group = "Output"
     output: Annotated[
-        str | None, option("--output", "-o", metavar="DIR", help="The model directory to make.")
+        str | None, option("--output", "-o", metavar="DIR", help="The model directory to write.")
     ] = None
     save_dtype: Annotated[
-        Literal["float32", "bfloat16"], option("--save-dtype", help="Type of the saved weights.")
+        Literal["float32", "bfloat16"],
+        option("--save-dtype", help="Type of the saved weights."),
     ] = "float32"
     checkpoint_every: Annotated[
         int,
@@ -221,7 +224,7 @@ class Checkpoints(Group):
             "--checkpoint-every",
             metavar="STEPS",
             min=0,
-            help="Steps between checkpoints; 0: only when stopped.",
+            help="Steps between checkpoints; 0: only when interrupted.",
         ),
     ] = 500
     keep: Annotated[int, option("--keep", metavar="N", min=1, help="Checkpoints to keep.")] = 2
@@ -229,7 +232,7 @@ class Checkpoints(Group):
         bool,
         option(
             "--resume",
-            help="Go on from the newest whole checkpoint; print the report of a run that had ended.",
+            help="Continue from the newest complete checkpoint; print a finished run's report.",
         ),
     ] = False
     force: Annotated[bool, option("--force", help="Overwrite an existing model.")] = False
@@ -238,15 +241,15 @@ class Checkpoints(Group):
         option(
             "--cache",
             metavar="DIR",
-            help="Keep tokens here, for other runs on the same data too (default: in the model "
-            "directory).",
+            help="Keep tokenized data here, to be used by other runs on the same data too "
+            "(default: in the model directory).",
         ),
     ] = None
 
 
 @dataclass(frozen=True)
 class Validation(Group):
-    """What is measured and shown while it runs."""
+    """What is measured and shown during training."""
 
     group = "Validation"
     valid: Annotated[
@@ -272,7 +275,8 @@ class Validation(Group):
         ),
     ] = 0
     tensorboard: Annotated[
-        str | None, option("--tensorboard", metavar="DIR", help="Write curves for TensorBoard.")
+        str | None,
+        option("--tensorboard", metavar="DIR", help="Write curves for TensorBoard."),
     ] = None
     wandb: Annotated[
         str | None,
@@ -299,14 +303,14 @@ class TrainingOptions(
     Seed,
     Jobs,
 ):
-    """What both tools have."""
+    """The options of both tools."""
 
     group = "Training"
     dry_run: Annotated[
         bool,
         option(
             "--dry-run",
-            help="Print the plan (parameters, tokens, steps, memory, time) and end.",
+            help="Print the plan (parameters, tokens, steps, memory, time) and exit.",
         ),
     ] = False
 

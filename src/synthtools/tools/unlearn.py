@@ -1,10 +1,10 @@
-"""Make a model forget the pattern of some text while it keeps what it knows.
+"""Make a model forget the patterns of some text while it keeps its other abilities.
 
 Each step takes rows to forget and rows of human text to replay, and minimises
 F · forgetting + R · cross entropy on replay + K · KL on replay to the original model, by default
 0.01, 1, 1 (Unveiling the Flaws, arXiv 2406.12397). Documents are kept apart. Each step's log line
 (training/log.jsonl) has every term, the perplexities, KL and the distance from the original; the
-report at the end compares both models on all sets. Everything else is as in synth train:
+final report compares both models on all sets. Everything else is as in synth train:
 adapters, processes, checkpoints, --resume.
 
 \b
@@ -15,7 +15,7 @@ Methods, with their weights:
   kl        gradient ascent and KL on replay       1,0,1
   npo       negative preference, by document       1,1,0       (arXiv 2404.05868)
   simnpo    npo by the token, without the original 0.125,1,0   (arXiv 2410.07163)
-  wga       ascent weighed by p^alpha              1,1,0       (arXiv 2502.19301)
+  wga       ascent weighted by p^alpha             1,1,0       (arXiv 2502.19301)
   refine    continued training on replay alone     0,1,0       (RefineLM) [Flaws]
 
 \b
@@ -27,9 +27,9 @@ Examples:
       --max-replay-rise 2% --valid wiki=held.jsonl --plot shift.png -o careful/
   synth ppl held.jsonl --model synthlm/ --model unlearned/ --compare
 
-Memory: as synth train, and the original model once more (not with adapters, whose original is
-the same weights without them); of either model the logits of some rows only; a number for each
-document to forget.
+Memory: as synth train, plus the original model (not with adapters, whose original is the same
+weights without them); of each model the logits of a few rows at a time; one number per document to
+forget.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Options(UnlearnObjective, TrainingOptions):
         option(
             "--forget",
             metavar="PATH",
-            help="Records whose pattern goes: a text, or a prompt and a response (read as the prompt, "
-            "an empty line, the response); repeatable.",
+            help="Records to forget: a text, or a prompt and a response (read as the prompt, an "
+            "empty line, the response); repeatable.",
         ),
     ] = None
     replay: Annotated[
@@ -91,7 +91,7 @@ class Options(UnlearnObjective, TrainingOptions):
             "--replay",
             metavar="PATH[=SHARE]",
             parse=quantities.path_share,
-            help="Human text that the model must keep; repeatable, with shares or without.",
+            help="Human text that the model should keep; repeatable, with or without shares.",
         ),
     ] = None
     tokens: Annotated[
@@ -101,12 +101,18 @@ class Options(UnlearnObjective, TrainingOptions):
             metavar="N",
             parse=quantities.count,
             min=1,
-            help="Tokens to forget (100K, 1B; of replay with refine), passes repeated; else --epochs.",
+            help="Tokens to forget (100K, 1B; of replay with refine), in as many passes as that "
+            "takes; else --epochs.",
         ),
     ] = None
     epochs: Annotated[
         float,
-        option("--epochs", metavar="N", min=0, help="Passes over the stream that ends first."),
+        option(
+            "--epochs",
+            metavar="N",
+            min=0,
+            help="Passes over whichever of forget and replay ends first.",
+        ),
     ] = 1.0
     forget_share: Annotated[
         float,
@@ -115,7 +121,7 @@ class Options(UnlearnObjective, TrainingOptions):
             metavar="SHARE",
             min=0,
             max=1,
-            help="Share of a step's rows that are to be forgotten, where there is replay [ours].",
+            help="Share of each step's rows that are to be forgotten, if there is replay [ours].",
         ),
     ] = 0.5
     context: Annotated[
@@ -133,21 +139,22 @@ class Options(UnlearnObjective, TrainingOptions):
             "--forget-context",
             metavar="TOKENS",
             min=2,
-            help="Tokens of a row of what is forgotten (default: as --context); longer documents "
-            "count as several.",
+            help="Tokens of a row of forget (default: as --context); longer documents count as "
+            "several.",
         ),
     ] = None
     sft: Annotated[
         bool,
         option(
             "--sft",
-            help="What is forgotten are conversations (messages, or prompt and response), written "
-            "by the chat template; what is longer than a row is cut and counted.",
+            help="The records to forget are conversations (messages, or prompt and response), "
+            "rendered by the chat template; those longer than a row are truncated and "
+            "counted.",
         ),
     ] = False
     answers_only: Annotated[
         bool,
-        option("--answers-only", help="Forget the answers alone, not the prompts before them."),
+        option("--answers-only", help="Forget only the answers, not the prompts before them."),
     ] = False
     until: Annotated[
         list[NamedNumber] | None,
@@ -155,7 +162,7 @@ class Options(UnlearnObjective, TrainingOptions):
             "--until",
             metavar="NAME=VALUE",
             parse=quantities.named_number,
-            help="End when forget-ppl, kl or drift has reached a value (mean of 10 steps); "
+            help="Stop when forget-ppl, kl or drift has reached a value (mean of 10 steps); "
             "repeatable.",
         ),
     ] = None
@@ -166,8 +173,8 @@ class Options(UnlearnObjective, TrainingOptions):
             metavar="SHARE",
             parse=quantities.proportion,
             min=0,
-            help="End when perplexity on replay has risen this much (5%, 0.05) over the original's "
-            "on the same rows (mean of 10 steps).",
+            help="Stop when perplexity on replay has risen this much (5%, 0.05) above the "
+            "original's on the same rows (mean of 10 steps).",
         ),
     ] = None
     norms_every: Annotated[
@@ -176,8 +183,8 @@ class Options(UnlearnObjective, TrainingOptions):
             "--norms-every",
             metavar="STEPS",
             min=0,
-            help="Steps between measurements of each term's gradient norm, each of which costs as "
-            "much as a step; 0: never.",
+            help="Steps between measurements of each term's gradient norm, each as costly as a "
+            "step; 0: never.",
         ),
     ] = 50
     compare_tokens: Annotated[

@@ -29,7 +29,8 @@ class UnlearnObjective(Group):
             metavar="F,R,K",
             commas=True,
             min=0,
-            help="Of forgetting, of cross entropy on replay, of KL on replay (default: the method's).",
+            help="Weights of forgetting, of cross entropy on replay, of KL on replay (default: the "
+            "method's).",
         ),
     ] = None
     beta: Annotated[
@@ -54,8 +55,8 @@ class UnlearnObjective(Group):
         option(
             "--reference",
             metavar="MODEL",
-            help="The original that KL, npo and the report compare with (default: the model as it "
-            "begins).",
+            help="The original model for KL, npo and the report (default: the model before "
+            "unlearning).",
         ),
     ] = None
 

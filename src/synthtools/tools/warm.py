@@ -1,12 +1,11 @@
-"""Run a command in which every synth starts at once.
+"""Run a command whose synth tools start in tenths of a second.
 
 One process imports torch, transformers and the other libraries, and forks for each start of a tool:
-a start takes tenths of a second instead of seconds. The tool is the same, with the directory,
-environment, open files, limits and signals of whoever started it. The exit code is the command's.
+a start takes tenths of a second instead of seconds. The tool behaves as usual, with its caller's
+directory, environment, open files, limits and signals. The exit code is the command's.
 
-Tools that use a GPU start it each for themselves. An environment that changes what libraries read
-while they are imported (OMP_NUM_THREADS, HF_HOME, PYTHONPATH, …) has the tool start as usual.
-Linux only.
+Each tool that uses a GPU initializes it itself. If the environment changes variables that libraries
+read on import (OMP_NUM_THREADS, HF_HOME, PYTHONPATH, …), the tool starts the usual way. Linux only.
 
 \b
 Examples:
@@ -14,7 +13,7 @@ Examples:
   synth warm sh -c 'for f in *.jsonl; do synth ppl "$f" --summary > "$f.json"; done'
   synth warm bash
 
-Memory: about 700 MB, which all tools that run share.
+Memory: about 700 MB, shared by all running tools.
 """
 
 from __future__ import annotations
