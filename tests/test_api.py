@@ -167,6 +167,8 @@ def test_errors_are_exceptions_in_the_callers_words(file):
         synth.sample(file, cuont=1)
     with pytest.raises(UsageError, match="name files"):
         synth.sample(count=1)
+    with pytest.raises(UsageError, match="by keyword"):
+        synth.simulate(file)
     with pytest.raises(SynthError, match="only 500"):
         list(synth.sample(RECORDS, count=501))
     with pytest.raises(RecordError, match=r"<records 1>:2: .* not str"):

@@ -79,6 +79,8 @@ def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[st
         if name not in names:
             raise UsageError(f"{name}: no such option (options: {', '.join(sorted(names))})")
     given = dict(keywords)
+    if operand is None and inputs:
+        raise UsageError("takes its inputs by keyword, none by position")
     if operand is not None and operand.many:
         if not inputs and issubclass(module.Options, Inputs):
             raise UsageError(f"{operand.name}: name files or directories, or give records")
