@@ -124,3 +124,18 @@ def check_scores(folder):
         check=True,
     )
     assert (folder / "from-scores.jsonl").read_bytes() == with_model.stdout
+
+
+def test_the_pipes_of_the_readme_run(tmp_path):
+    """Under the built-in model, which every machine has."""
+    shutil.copy(ROOT / "docs/demo/synthetic.jsonl", tmp_path)
+    lines = re.findall(r"^    \$ (synth .*)$", (ROOT / "README.md").read_text(), flags=re.M)
+    assert len(lines) == 2
+    words = " ".join(map(shlex.quote, running.command()))
+    for line in lines:
+        line = line.replace("smollm2", "builtin").replace("synth ", f"{words} ")
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["documents"] == 24
