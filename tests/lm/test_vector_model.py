@@ -230,8 +230,6 @@ def test_what_is_not_known_of_a_layout_is_said(encoders, tmp_path):
 def test_refusals(encoders, llama):
     with pytest.raises(UsageError, match="--pooling cls"):
         opened(llama, "cls")
-    with pytest.raises(UsageError, match="use one of mean, last, cls"):
-        opened(llama, "median")
     with pytest.raises(UsageError, match="special tokens"):
         opened(encoders["bert"], context=2)
     with pytest.raises(UsageError, match="--stride 31"):
