@@ -1,6 +1,7 @@
 """The house: imports point one way, and help costs no more than Python itself."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -145,10 +146,66 @@ def named_in(folder: Path) -> set[str]:
     return {line.partition("``")[2].partition("``")[0] for line in lines if line.startswith("- ")}
 
 
-@pytest.mark.parametrize("folder", ["curate", "lm", "measure", "records", "scale", "text"])
+@pytest.mark.parametrize("folder", ["cli", "curate", "lm", "measure", "records", "scale", "text"])
 def test_a_folder_names_each_of_its_files(folder):
     files = {path.stem for path in (SOURCE / folder).glob("*.py")} - {"__init__"}
     assert named_in(SOURCE / folder) == files
+
+
+# Longer than a file should be, and not to grow; a shorter one leaves this list.
+LONG = {
+    "cli/run.py": 577,
+    "lm/pretrained.py": 448,
+    "lm/torch_backend.py": 446,
+    "records/inputs.py": 418,
+    "records/reader.py": 431,
+    "records/scan.py": 486,  # a compiled kernel
+    "tools/dsir.py": 358,
+    "tools/ngram_hash.py": 352,
+    "tools/stats.py": 354,
+    "tools/training_options.py": 353,
+    "training/unlearn_task.py": 374,
+}
+
+
+def test_files_are_short():
+    lengths = {
+        path.relative_to(SOURCE).as_posix(): len(path.read_text().splitlines())
+        for path in SOURCE.rglob("*.py")
+    }
+    long = {name: lines for name, lines in lengths.items() if lines > LONG.get(name, 350)}
+    assert not long
+
+
+def test_no_file_is_called_after_an_action():
+    gerunds = {path.name for path in SOURCE.rglob("*.py") if path.stem.endswith("ing")}
+    assert gerunds == {"early_warning.py"}  # a noun
+
+
+def test_two_files_of_one_name_are_of_one_tool():
+    """Its options and its report; dsir is a method as well."""
+    named: dict[str, set[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        if path.stem not in ("__init__", "__main__"):
+            named.setdefault(path.stem, set()).add(path.parent.name)
+    shared = {name: folders - {"tools", "reports"} for name, folders in named.items()}
+    assert {name for name, folders in shared.items() if len(folders) > 1} <= {"answers"}
+    assert {n for n, f in named.items() if len(f) > 1 and shared[n]} <= {
+        *("answers", "dsir", "mixtures")
+    }
+
+
+def test_options_are_named_in_tools_and_cli():
+    """A message below them that names an option is to speak of its parameter; there may only be fewer."""
+    flag = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+    count = 0
+    for path in SOURCE.rglob("*.py"):
+        if path.parent.name in ("tools", "cli"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                count += "\n" not in node.value.strip() and bool(flag.search(node.value))
+    assert count <= 160
 
 
 def test_the_package_names_its_folders_and_files():

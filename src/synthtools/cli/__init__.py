@@ -1,14 +1,17 @@
-"""What a person at a terminal sees and types, once for all tools.
+"""The command line, once for all tools. No algorithm lives here.
 
 - ``app``: the tools by name; errors as exit codes
-- ``options``, ``model_options``: the options that tools share, in groups
-- ``quantities``: ``8.4B`` and ``512MB``
+- ``commands``: a tool's options as a command, its help in sections
+- ``parameters``: how a field of a tool's options is named, explained, parsed and bounded
+- ``options``: the options that tools share, in groups that a tool's ``Options`` inherit
+- ``model_options``: the groups of options for language models
+- ``quantities``: ``8.4B``, ``512MB``, ``PATH=SHARE``, ``3%``: text to values
 - ``run``: one run of a tool: inputs, output, bad records, progress, report, clean-up
-- ``reports``: what made a report; a report as JSON or as a table
-- ``terminal``: the progress bar, messages, histograms
-- ``recipe``, ``sources``, ``planning``, ``watching``, ``training``: the options and the run of ``synth train``
-
-No algorithm lives here, and nothing here is imported by the folders that hold them.
+- ``training_run``: a run of ``train`` or ``unlearn``: its directory, its processes, its sources
+- ``training_progress``: the line of each step, TensorBoard, Weights & Biases
+- ``publish``: a report kept in a file, drawn, shown at a terminal or printed as JSON
+- ``terminal``: the progress bar, remarks, stdout
+- ``interrupts``: Ctrl-C, SIGTERM and SIGHUP
 """
 
 

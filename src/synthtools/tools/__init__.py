@@ -1,5 +1,5 @@
-"""The tools' command lines: one file a tool, its options and its help, and ten lines of glue.
+"""One file a tool: its help (the module's docstring), its ``Options``, its checks, its ``run``.
 
-A command file may import ``typer`` and ``console`` at the top; everything that computes is imported
-inside the function, so that ``--help`` costs no more than Python itself.
+``NAME_options`` and the like hold options that would fill a tool's file; ``training_options`` those of ``train``
+and ``unlearn``. What computes is imported inside ``run``, so that ``--help`` costs no more than Python itself.
 """
