@@ -128,5 +128,5 @@ def parquet_bomb(folder: Path) -> Seen:
 @case("a report that never ends: plot /dev/zero")
 def endless_report(folder: Path) -> Seen:
     done, peak = _peak(["plot", "/dev/zero"])
-    result = seen(done, "/dev/zero: is no report")
+    result = seen(done, "/dev/zero: not a report")
     return result._replace(line=f"{result.line} {_within(peak, 3 << 30)}")

@@ -197,7 +197,7 @@ def test_a_fit_on_the_first_tokens(folder, tmp_path):
         (["--target", "target.jsonl=1", "--target", "other.jsonl", "-n", "5"], 2, "a share"),
         (["--target", "target.jsonl", "-n", "5", "--hash", "md5"], 2, "--hash md5"),
         (["--target", "target.jsonl", "-n", "9999"], 1, "lower --min-tokens"),
-        (["--target", "empty.jsonl", "-n", "5"], 1, "holds no words"),
+        (["--target", "empty.jsonl", "-n", "5"], 1, "has no words"),
         (["--target", "gone.jsonl", "-n", "5"], 1, "gone.jsonl"),
         (
             ["--target", "target.jsonl", "--target-text-field", "body", "-n", "5"],
@@ -226,7 +226,7 @@ def test_parts_and_names():
     ]
     with pytest.raises(ValueError):
         path_share("a=-1")
-    with pytest.raises(SynthError, match="holds no words"):
+    with pytest.raises(SynthError, match="has no words"):
         Estimator(Features(), ("t",), (1.0,), np.zeros((1, 10)), np.ones(10)).log_ratios()
 
 

@@ -153,9 +153,9 @@ def test_allocation(count, sizes, equal, parts):
         (-1, "negative"),
         (float("nan"), "NaN"),
         (float("inf"), "infinite"),
-        ("3", "no number"),
-        (None, "no number"),
-        (True, "no number"),
+        ("3", "not a number"),
+        (None, "not a number"),
+        (True, "not a number"),
     ],
 )
 def test_bad_weights_are_bad_records(value, words, source):

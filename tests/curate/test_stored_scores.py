@@ -185,10 +185,10 @@ def test_records_in_another_order(
     lines = source.read_text().splitlines()
     path.write_text("\n".join([lines[5], lines[4]]))
     line = refused(keyed, batches_of, tiny.tokenizer, path, stored)
-    assert line.startswith(f"{path}:2: --scores holds no scores for this text")
+    assert line.startswith(f"{path}:2: --scores has no scores for this text")
     path.write_text(json.dumps({"text": "never scored"}))
     line = refused(keyed, batches_of, tiny.tokenizer, path, stored)
-    assert line.startswith(f"{path}:1: --scores holds no scores for this text")
+    assert line.startswith(f"{path}:1: --scores has no scores for this text")
 
 
 def test_another_tokenizer(

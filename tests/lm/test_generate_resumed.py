@@ -82,7 +82,7 @@ def test_killed_and_resumed(serve: Callable[..., Any], tmp_path: Path) -> None:
         if name.startswith("part-"):
             assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     other = start("killed", "--resume", "--seed", "5")
-    assert "was begun with other" in other.communicate()[1].decode()
+    assert "was started with other" in other.communicate()[1].decode()
     assert other.returncode == 1
 
 

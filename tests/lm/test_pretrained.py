@@ -148,8 +148,8 @@ def odd_length(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (odd_architectures, "architectures is no list of names"),
-        (odd_length, "model_max_length is no number"),
+        (odd_architectures, "architectures is not a list of names"),
+        (odd_length, "model_max_length is not a number"),
         (without_configuration, "has no config.json"),
         (broken_configuration, "not a valid JSON file"),
         (unknown_architecture, "nonesuch"),

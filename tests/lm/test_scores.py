@@ -258,7 +258,7 @@ def test_a_model_that_sees_what_follows_is_refused(
         num_attention_heads=2,
         initializer_range=0.35,
     )
-    with pytest.raises(SynthError, match="is no causal language model"):
+    with pytest.raises(SynthError, match="is not a causal language model"):
         open_on_cpu(folder)
 
 

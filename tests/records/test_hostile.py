@@ -77,7 +77,7 @@ def test_a_line_without_end_is_refused(end, tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"text": "first"}\n{"text": "' + b"a" * 300_000 + end)
     shards = find_shards([str(path)])
-    with pytest.raises(SynthError, match="a.jsonl:2: a line of more than 0 MiB is no record"):
+    with pytest.raises(SynthError, match="a.jsonl:2: a line of more than 0 MiB is not a record"):
         list(read(shards, Rejects(), 10_000))
     rejects = Rejects(skip=True)
     assert sum(map(len, read(shards, rejects, 10_000))) == 1 and rejects.count == 1
@@ -131,7 +131,7 @@ def test_integers_beyond_conversion_are_bad_records_with_a_place(fields, tmp_pat
 def test_what_is_no_manifest_is_refused(content, tmp_path):
     (tmp_path / ".synth.json").write_bytes(content)
     is_unfinished(tmp_path)
-    with pytest.raises(SynthError, match="not a manifest of synth; --force begins anew"):
+    with pytest.raises(SynthError, match="not a manifest of synth; --force starts over"):
         DirectorySink(tmp_path, "jsonl", False, True, ShardSize(5, "records"), {}, [])
 
 

@@ -369,7 +369,7 @@ def test_a_directory_with_shards_is_refused_or_replaced(tmp_path, source, batche
     out = tmp_path / "out"
     filled(out, source, batches_of).finish()
     (out / "README.md").write_text("mine")
-    with pytest.raises(OutputExistsError, match="--resume goes on with them, --force replaces"):
+    with pytest.raises(OutputExistsError, match="--resume continues with them, --force replaces"):
         sink(out, inputs=[source])
     writing = filled(out, source, batches_of, force=True, size=ShardSize(300, "records"))
     writing.finish()
@@ -446,16 +446,16 @@ def test_a_directory_that_cannot_be_gone_on_with(tmp_path, source, batches_of):
     }.items():
         with pytest.raises(SynthError) as caught:
             sink(out, inputs=[source], resume=True, job=named)
-        assert str(caught.value) == f"{out}: was begun with other {other}; --force begins anew"
+        assert str(caught.value) == f"{out}: was started with other {other}; --force starts over"
     with pytest.raises(SynthError, match="with other shard_size"):
         sink(out, inputs=[source], resume=True, job=job, size=ShardSize(100, "bytes"))
     with pytest.raises(SynthError, match="with other format"):
         sink(out, "parquet", inputs=[source], resume=True, job=job)
     (out / "part-00002.jsonl").unlink()
-    with pytest.raises(SynthError, match=r"part-00002\.jsonl is gone; --force begins anew"):
+    with pytest.raises(SynthError, match=r"part-00002\.jsonl is gone; --force starts over"):
         sink(out, inputs=[source], resume=True, job=job)
     (out / MANIFEST).write_text("{")
-    with pytest.raises(SynthError, match="not a manifest of synth; --force begins anew"):
+    with pytest.raises(SynthError, match="not a manifest of synth; --force starts over"):
         sink(out, inputs=[source], resume=True, job=job)
     (out / MANIFEST).unlink()
     with pytest.raises(OutputExistsError, match="no manifest"):
@@ -514,10 +514,10 @@ def test_resumed_through_the_binary(tmp_path, source, refused):
         n: b for n, (_, b) in before.items()
     }
 
-    refused(run(*arguments), "--resume goes on with them, --force replaces them")
-    refused(run(*arguments[:-1], "331", "--resume"), "was begun with other arguments (head)")
+    refused(run(*arguments), "--resume continues with them, --force replaces them")
+    refused(run(*arguments[:-1], "331", "--resume"), "was started with other arguments (head)")
     refused(run(*arguments[:-1], "331", "--force", "--resume"), "give one of them", code=2)
     source.write_bytes(source.read_bytes().replace(b"record 7 ", b"RECORD 7 "))
-    refused(run(*arguments, "--resume"), "was begun with other inputs")
+    refused(run(*arguments, "--resume"), "was started with other inputs")
     assert run(*arguments, "--force").returncode == 0
     assert b"RECORD 7 " in (out / "part-00000.jsonl").read_bytes()

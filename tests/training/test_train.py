@@ -70,7 +70,7 @@ def test_a_run_that_had_ended_tells_its_report_again(data, synth, whole, tmp_pat
     # Its own name is no part of what defines it.
     process = synth(data, *options(folder), "--resume", "--json")
     out, errors = process.communicate()
-    assert process.returncode == 0 and "all had been done" in errors
+    assert process.returncode == 0 and "already finished" in errors
     assert json.loads(out) == kept and kept["steps"] == 12
     other = synth(data, *options(folder), "--lr", 0.5, "--resume")
     assert "holds a model of other arguments (lr); --force" in other.communicate()[1]
@@ -83,7 +83,7 @@ def test_a_run_that_had_ended_tells_its_report_again(data, synth, whole, tmp_pat
     assert (folder / "training" / "report.json").exists()
     (folder / "training" / "run.json").write_text("{")
     process = synth(data, *options(folder), "--resume")
-    assert "run.json: is damaged; --force begins anew" in process.communicate()[1]
+    assert "run.json: is damaged; --force starts over" in process.communicate()[1]
     assert process.returncode == 1
 
 

@@ -512,7 +512,7 @@ class Run:
             document.save(report, writing.report)
         if self._plot is not None and result is None:
             terminal.remark(
-                f"{self._plot}: not drawn: all had been done, nothing was measured anew"
+                f"{self._plot}: not drawn: the run was already finished, nothing was measured"
             )
         elif self._plot is not None and (writing is None or not writing.prints_report()):
             draw(report, self._plot)

@@ -147,14 +147,14 @@ def _carried_out(
     kept = place.begin(job, ranks.first)
     if kept is not None:
         if not run.quiet:
-            terminal.remark(f"{place.folder}: all had been done; this is its report")
+            terminal.remark(f"{place.folder}: already finished; this is its report")
         return kept
     with watched(run, options, job, ranks, place.check) as callbacks:
         outcome = work.train(job, callbacks)
     progress = outcome.progress
     if progress.step < outcome.sizes.steps and not progress.stopped_early:
         callbacks.remark(
-            f"stopped after step {progress.step:,} of {outcome.sizes.steps:,}; --resume goes on"
+            f"stopped after step {progress.step:,} of {outcome.sizes.steps:,}; --resume continues"
         )
         raise KeyboardInterrupt
     run.count(sum(facts["documents"] for facts in outcome.facts.values()))

@@ -17,7 +17,7 @@ def asking(prompt_field: str, tokens: int, tokenizer: TextTokenizer) -> Asking:
     def say(record: dict[str, Any]) -> str:
         text = record[prompt_field]
         if not isinstance(text, str):
-            raise Unfit(f'field "{prompt_field}" holds no text')
+            raise Unfit(f'field "{prompt_field}" has no text')
         try:
             return beginning(text, tokens, tokenizer)
         except TokenizerError as error:

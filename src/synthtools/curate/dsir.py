@@ -73,7 +73,7 @@ class Estimator:
         """
         for name, counts in zip(self.targets, self.target_counts, strict=True):
             if not counts.sum():
-                raise SynthError(f"target {name}: holds no words; there is nothing to move towards")
+                raise SynthError(f"target {name}: has no words to move towards")
         q = np.log(self._shares(self.raw_counts) + _FLOOR)
         return np.stack(
             [np.log(self._shares(counts) + _FLOOR) - q for counts in self.target_counts]

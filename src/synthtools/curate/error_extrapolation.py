@@ -28,7 +28,7 @@ def asking(
 
     def say(record: dict[str, Any]) -> str:
         if not isinstance(record[prompt_field], str):
-            raise Unfit(f'field "{prompt_field}" holds no text')
+            raise Unfit(f'field "{prompt_field}" has no text')
         values = {"question": record[prompt_field], "answer": spelled(record[answer_field])}
         if wrong_field is None:
             return EXTRAPOLATE_BLIND.format(**values)

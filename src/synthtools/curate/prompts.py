@@ -112,7 +112,7 @@ class Asking:
         )
         if not good:
             raise Unfit(
-                "the prompt is no text and no list of {role, content} with the roles system, user "
+                "the prompt is neither a text nor a list of {role, content} with the roles system, user "
                 "and assistant"
             )
         if found[-1]["role"] != "user":

@@ -69,9 +69,9 @@ def asking(prompt_field: str, answer_field: str, system: str | None) -> Asking:
     def say(record: dict[str, Any]) -> str:
         question = record[prompt_field]
         if not isinstance(question, str):
-            raise Unfit(f'field "{prompt_field}" holds no text')
+            raise Unfit(f'field "{prompt_field}" has no text')
         if not gold_of(record[answer_field]):
-            raise Unfit(f'field "{answer_field}" holds no answer')
+            raise Unfit(f'field "{answer_field}" has no answer')
         return RATIONALE.format(question=question)
 
     return Asking((prompt_field, answer_field), say, system)

@@ -62,7 +62,7 @@ class StoredScores:
             if stored == text:
                 return place, scores
         raise SynthError(
-            f"{batch.source}:{batch.numbers[index]}: --scores holds no scores for this text (they "
+            f"{batch.source}:{batch.numbers[index]}: --scores has no scores for this text (they "
             "must be of these records, in this order)"
         )
 

@@ -54,15 +54,15 @@ def with_log_weights(
 
 def _fault(value: Any, log: bool) -> str | None:
     if type(value) not in (int, float):
-        return "no number"
+        return "not a number"
     if value != value:
-        return "NaN, which is no weight"
+        return "NaN, not a weight"
     if value < 0 and not log:
-        return "negative, which is no weight"
+        return "negative, not a weight"
     # An integer has no limit of its own; as the logarithm of a weight it needs one.
     most = sys.float_info.max
     if value == math.inf or (log and type(value) is int and abs(value) > most):
-        return "infinite, which is no weight"
+        return "infinite, not a weight"
     return None
 
 

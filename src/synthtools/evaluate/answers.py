@@ -158,7 +158,7 @@ def wrong(record: dict[str, Any]) -> str | None:
     """Why a record is no answer; None where it is one."""
     if turns_of(record) is None:
         return (
-            f"holds no answer (fields: {', '.join(record)}; wanted: response or output, or choices "
+            f"no answer (fields: {', '.join(record)}; wanted: response or output, or choices "
             "as FastChat and FollowBench write them)"
         )
     if not any(name in record for name in (*_PROMPTS, "question_id", "id")):

@@ -42,7 +42,7 @@ def examples(task: tasks.BenchmarkTask, evaluator: Evaluator) -> Shots:
     path = split or tasks.files_of(task, data)
     if split is None:
         evaluator.tell(
-            f"{task.name}: {data} holds no split of examples ({', '.join(task.shots_split)}); the {task.shots} "
+            f"{task.name}: {data} has no split of examples ({', '.join(task.shots_split)}); the {task.shots} "
             f"examples before each question are other items of {path} (shots 0 takes none)"
         )
     own = split is None
@@ -92,7 +92,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
     found = list(likelihoods(model, asked()))
     if not found:
-        raise SynthError(f"{path}: holds no item of suite {name}")
+        raise SynthError(f"{path}: has no item of suite {name}")
     answers = answers_of(found, gold, lengths, ids)
     options = evaluator.options
     result, items = calibration.section(answers, options.bootstrap, options.seed)

@@ -49,7 +49,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     shots = choices.examples(task, evaluator)
     records = list(evaluator.records(path, lambda r: tasks.wrong(task, r)))
     if not records:
-        raise SynthError(f"{path}: holds no item of suite {name}")
+        raise SynthError(f"{path}: has no item of suite {name}")
     sampling = SamplingSettings(0, 1.0, None, task.max_new_tokens, task.stop)
     prompts = (
         Prompt(str(record["id"]).encode(), shots.before(record) + tasks.filled(task, record))

@@ -85,7 +85,7 @@ def _of_one_item(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> _Pa
     hashed = [(one.get("doc_hash"), another.get("doc_hash")) for one, another in pairs]
     if any(None in both for both in hashed):
         raise SynthError(
-            f"{times}, and the samples hold no doc_hash that would tell which belong together: give "
+            f"{times}, and the samples have no doc_hash to match them by: give "
             "the items ids of their own and evaluate again"
         )
     if any(one != another for one, another in hashed):

@@ -105,7 +105,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
             "convert it with transformers, or name another with --tokenizer"
         )
     if not isinstance(tokenizer.model_max_length, int | float):
-        raise SynthError(f"{name}: tokenizer_config.json: model_max_length is no number")
+        raise SynthError(f"{name}: tokenizer_config.json: model_max_length is not a number")
     refuse_growth(name, tokenizer.backend_tokenizer)
     return tokenizer
 
@@ -147,7 +147,7 @@ def load_configuration(model: ModelName) -> PretrainedConfig:
         )
     classes = found.architectures
     if classes and not (isinstance(classes, list) and all(isinstance(c, str) for c in classes)):
-        raise SynthError(f"{model.name}: config.json: architectures is no list of names")
+        raise SynthError(f"{model.name}: config.json: architectures is not a list of names")
     check_configuration(model.name, model.location, found)
     return found
 
@@ -227,7 +227,7 @@ def _loaded(
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise SynthError(
                 f"{model.name}: its weights lack {names[0]}{more}: the files are not complete, or "
-                f"this is no {word} ({loaded.config.model_type})"
+                f"this is not a {word} ({loaded.config.model_type})"
             )
         extra = extra_layers(loaded, told["unexpected_keys"])
         if extra:
@@ -291,7 +291,7 @@ def _refuse_paths(name: str) -> None:
         with open(path, encoding="utf-8") as file:
             files = list(json.load(file)["weight_map"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise SynthError(f"{path}: is no index of weights") from error
+        raise SynthError(f"{path}: not an index of weights") from error
     for file_name in files:
         if not isinstance(file_name, str) or os.path.basename(file_name) != file_name:
             raise SynthError(f"{path}: names a file outside the directory: {file_name!r}")

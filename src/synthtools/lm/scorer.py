@@ -104,7 +104,7 @@ class LanguageModel(Closeable):
         found = self._engine.run(sequences, request)
         if any(np.isnan(part.logprobs).any() for part in found):
             raise SynthError(
-                f"{self.description['name']}: gives probabilities that are no numbers; float16 is "
+                f"{self.description['name']}: gives probabilities that are not numbers; float16 is "
                 "too narrow for some models: try another --dtype"
             )
         return [

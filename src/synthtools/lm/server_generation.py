@@ -217,11 +217,11 @@ class ServerGenerator(Generator):
             text = choice["message"]["content"] if "message" in choice else choice["text"]
             reason = choice["finish_reason"]
         except (LookupError, TypeError) as error:
-            raise RetryError(f"the answer holds no text ({type(error).__name__})") from error
+            raise RetryError(f"the answer has no text ({type(error).__name__})") from error
         if not isinstance(reason, str) or reason == "abort":
             raise RetryError("the answer was broken off")
         if text is not None and not _is_text(text):
-            raise RetryError("the answer holds no text")
+            raise RetryError("the answer has no text")
         usage = found.get("usage")
         return Answer(
             text or "",

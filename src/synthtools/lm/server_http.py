@@ -196,9 +196,9 @@ def read(reply: ServerReply) -> dict[str, Any]:
         try:
             found = reply.json()
         except ValueError as error:
-            raise RetryError("the answer is no JSON") from error
+            raise RetryError("the answer is not JSON") from error
         if not isinstance(found, dict):
-            raise RetryError("the answer is no JSON object")
+            raise RetryError("the answer is not a JSON object")
         return found
     message = f"HTTP {reply.code}: {message_of(reply)}"
     if reply.code in _BUSY:

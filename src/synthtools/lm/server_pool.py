@@ -88,7 +88,7 @@ class PooledServer:
             )
         choices = found.get("choices")
         if not isinstance(choices, list) or not all(isinstance(one, dict) for one in choices):
-            raise RetryError("the answer holds no choices")
+            raise RetryError("the answer has no choices")
         places = [one.get("index", 0) for one in choices]
         if places != [0] or isinstance(places[0], bool):
             raise RetryError(f"answers one prompt with choices {places!r}"[:100])

@@ -304,7 +304,7 @@ class ScorerReplica(Replica):
         allowed = rounding * float(theirs.abs().max())
         if float((beside - ours)[:-1].abs().max()) > allowed:
             raise SynthError(
-                f"{name}: is no causal language model: a token changes what is said of those "
+                f"{name}: is not a causal language model: a token changes the predictions for those "
                 "before it"
             )
         if float((theirs[:, : ours.shape[1]] - ours).abs().max()) > allowed:

@@ -94,7 +94,7 @@ class VectorModel(Closeable):
         vectors = self._model.embed(texts, self._pooling)
         if not np.isfinite(vectors).all():
             raise SynthError(
-                f"{self.description['name']}: gives vectors that are no numbers; float16 is too "
+                f"{self.description['name']}: gives vectors that are not numbers; float16 is too "
                 "narrow for some models: try another --dtype"
             )
         return unit_length(vectors) if self._unit else vectors
@@ -174,7 +174,7 @@ def _layout(model: ModelName, pooling: str | None, tell: Callable[[str], None]) 
     if not isinstance(modules, list) or not all(
         isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules
     ):
-        raise SynthError(f"{model.name}: modules.json is no list of modules with a type each")
+        raise SynthError(f"{model.name}: modules.json is not a list of modules with a type each")
     found = _Layout(model, pooling or "mean")
     for place, module in enumerate(modules):
         kind, folder = module["type"].rsplit(".", 1)[-1], module.get("path", "")

@@ -59,7 +59,7 @@ def project(vectors: np.ndarray, method: str, seed: int) -> tuple[np.ndarray, di
         found, settings = (_tsne if method == "tsne" else _umap)(vectors, seed)
     found = found.astype(np.float64)
     if not np.isfinite(found).all():
-        raise SynthError(f"{method}: gives coordinates that are no numbers; try --method pca")
+        raise SynthError(f"{method}: gives coordinates that are not numbers; try --method pca")
     return found, {"method": method, **settings}
 
 

@@ -94,7 +94,7 @@ class Shard:
             SynthError: it cannot be read, or is no file.
         """
         if self.path is None or self.size is None:
-            raise SynthError(f"{self.name}: is no plain file, which this tool reads more than once")
+            raise SynthError(f"{self.name}: not a regular file; this tool reads it more than once")
         with opened(self.path, self.name) as file, understood(self.name):
             return hashlib.file_digest(file, hashlib.blake2b).hexdigest()  # type: ignore[arg-type]
 

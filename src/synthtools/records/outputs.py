@@ -71,7 +71,7 @@ def open_sink(
     if isinstance(output, RecordSink):
         return output
     if resume and force:
-        raise UsageError("--resume goes on, --force begins anew: give one of them")
+        raise UsageError("--resume continues, --force starts over: give one of them")
     if output is None or output == "-":
         if sys.stdout is None:
             raise SynthError("<stdout>: is closed; write to a file with -o")

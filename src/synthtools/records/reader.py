@@ -250,7 +250,7 @@ def json_batch(
 
 def _endless(shard: Shard, number: int) -> SynthError:
     return SynthError(
-        f"{shard.name}:{number}: a line of more than {LONGEST_RECORD >> 20} MiB is no record; is "
+        f"{shard.name}:{number}: a line of more than {LONGEST_RECORD >> 20} MiB is not a record; is "
         "this JSONL? (jq -c '.[]' makes lines of an array)"
     )
 

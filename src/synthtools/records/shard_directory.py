@@ -142,7 +142,7 @@ class DirectorySink(Sink):
         there = self._shards_there()
         if (there or (self.folder / MANIFEST).exists()) and not force:
             raise OutputExistsError(
-                f"{self.folder}: holds shards already; --resume goes on with them, "
+                f"{self.folder}: holds shards already; --resume continues with them, "
                 "--force replaces them"
             )
         manifest = _Manifest(job)
@@ -155,23 +155,23 @@ class DirectorySink(Sink):
         if not path.exists():
             if self._shards_there():
                 raise OutputExistsError(
-                    f"{self.folder}: its shards have no manifest, so they cannot be gone on with; "
+                    f"{self.folder}: its shards have no manifest, so they cannot be resumed; "
                     "--force replaces them"
                 )
             return self._fresh(job, force=False)
         try:
             manifest = _Manifest.of(parse_value(path.read_bytes()))
         except (ValueError, KeyError, TypeError) as error:
-            raise SynthError(f"{path}: not a manifest of synth; --force begins anew") from error
+            raise SynthError(f"{path}: not a manifest of synth; --force starts over") from error
         if manifest.job != job:
             raise SynthError(
-                f"{self.folder}: was begun with other {difference(manifest.job, job)}; "
-                "--force begins anew"
+                f"{self.folder}: was started with other {difference(manifest.job, job)}; "
+                "--force starts over"
             )
         names = {shard.name for shard in manifest.shards}
         missing = sorted(names - {p.name for p in self._shards_there()})
         if missing:
-            raise SynthError(f"{self.folder}: {missing[0]} is gone; --force begins anew")
+            raise SynthError(f"{self.folder}: {missing[0]} is gone; --force starts over")
         # A shard renamed into place just before a kill is not in the manifest yet: it is done anew.
         self._remove([p for p in self._shards_there() if p.name not in names])
         return manifest
@@ -196,7 +196,7 @@ class DirectorySink(Sink):
         gone = [shard.name for shard in self._manifest.shards if shard.name not in there]
         if gone:
             raise SynthError(
-                f"{self.folder}: {gone[0]} was removed while the run went on; --force begins anew"
+                f"{self.folder}: {gone[0]} was removed while the run went on; --force starts over"
             )
 
     def _release(self) -> None:

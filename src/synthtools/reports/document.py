@@ -153,7 +153,7 @@ def of(data: bytes, name: str) -> dict[str, Any]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise SynthError(f"{name}: is no report (not UTF-8)") from error
+        raise SynthError(f"{name}: not a report (not UTF-8)") from error
     try:
         report = parse_value(data)
     except ValueError:
@@ -161,9 +161,9 @@ def of(data: bytes, name: str) -> dict[str, Any]:
     if isinstance(report, dict) and "step" in report and "kind" not in report:
         return {"kind": "train-log", "steps": [report]}
     if not isinstance(report, dict) or not isinstance(report.get("kind"), str):
-        raise SynthError(f'{name}: is no report of synth (a JSON object with "kind")')
+        raise SynthError(f'{name}: not a synth report (a JSON object with "kind")')
     if _depth(report) > _DEEPEST:
-        raise SynthError(f"{name}: is no report of synth (nested too deeply)")
+        raise SynthError(f"{name}: not a synth report (nested too deeply)")
     return report
 
 
@@ -174,7 +174,7 @@ def _content(path: str) -> bytes:
     with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
-        raise SynthError(f"{path}: is no report (it holds more than {LARGEST >> 20} MiB)")
+        raise SynthError(f"{path}: not a report (larger than {LARGEST >> 20} MiB)")
     return data
 
 
@@ -202,9 +202,9 @@ def _steps(text: str, name: str) -> list[dict[str, Any]]:
         except ValueError as error:
             if number == len(lines) and steps:
                 break  # the line that a kill cut short, or that is being written
-            raise SynthError(f"{name}:{number}: is no JSON; give a report of synth") from error
+            raise SynthError(f"{name}:{number}: not JSON; give a synth report") from error
         if not isinstance(found, dict) or type(found.get("step")) is not int:
-            raise SynthError(f"{name}:{number}: is no report and no line of a training log")
+            raise SynthError(f"{name}:{number}: neither a report nor a line of a training log")
         steps.append(found)
     if not steps:
         raise SynthError(f"{name}: is empty; give a report of synth")

@@ -99,7 +99,7 @@ class Rows:
                 hint = near(take.path, list(self._known))
                 raise SynthError(f"take {take.text}: no report has this path{hint}")
         if not self._rows:
-            raise SynthError(f"{', '.join(map(str, paths))}: holds no records")
+            raise SynthError(f"{', '.join(map(str, paths))}: no records")
         return list(self._rows.values())
 
     def _add(self, shards: list[Shard]) -> None:
@@ -180,7 +180,9 @@ class Rows:
         apart = {key: value for key, value in named.items() if value is not MISSING}
         for key, value in apart.items():
             if isinstance(value, dict | list):
-                raise SynthError(f"{name}: {key} is no text or number; tables are by such fields")
+                raise SynthError(
+                    f"{name}: {key} is a list or an object; tables group by texts and numbers"
+                )
         return Row(apart, others={k: value for k, value in record.items() if k not in apart})
 
     def _join(self, row: Row, name: str, seen: dict[Key, str]) -> None:

@@ -155,13 +155,13 @@ def load(
         wanted = json.loads(json.dumps(job))
         if state["job"] != wanted:
             raise SynthError(
-                f"{folder.parent}: was begun with other {difference(state['job'], wanted)}; "
-                "--force begins anew"
+                f"{folder.parent}: was started with other {difference(state['job'], wanted)}; "
+                "--force starts over"
             )
         _restore(path, state["ranks"], model, optimizer, ranks)
         return state["progress"]
     if found:
-        raise SynthError(f"{folder}: every checkpoint is damaged; --force begins anew")
+        raise SynthError(f"{folder}: every checkpoint is damaged; --force starts over")
     return None
 
 

@@ -80,12 +80,12 @@ def answer_encoder(
 def why_no_conversation(messages: Any) -> str | None:
     """What is wrong with the messages of a record; None where nothing is."""
     if not isinstance(messages, list) or not messages:
-        return "messages is no list of {role, content}"
+        return "messages is not a list of {role, content}"
     for message in messages:
         if not isinstance(message, dict) or not all(
             isinstance(message.get(key), str) for key in ("role", "content")
         ):
-            return "messages is no list of {role, content} with text in both"
+            return "messages is not a list of {role, content} with text in both"
     if not any(m["role"] == "assistant" and m["content"].strip() for m in messages):
         return "no message of an assistant holds text: there is nothing to learn"
     return None

@@ -114,7 +114,7 @@ def _require_plain_head(model: Any, start: StartModel) -> None:
     tolerance = 1e-3 if hidden.dtype == torch.float32 else 5e-2
     if not torch.allclose(ours, logits.float(), rtol=tolerance, atol=tolerance):
         raise SynthError(
-            f"{start.model or start.architecture}: its logits are no plain product of hidden states "
+            f"{start.model or start.architecture}: its logits are not a plain product of hidden states "
             "and output weights (a bias, a scale or a cap lies between), which is not supported"
         )
     model.train()

@@ -79,7 +79,7 @@ class RunDirectory:
             raise OutputExistsError(f"{folder}: holds a model already; --force replaces it")
         elif work.exists() and not resume:
             raise OutputExistsError(
-                f"{folder}: holds an unfinished run; --resume goes on with it, --force begins anew"
+                f"{folder}: holds an unfinished run; --resume continues it, --force starts over"
             )
 
     def begin(self, job: dict[str, Any], first: bool) -> dict[str, Any] | None:
@@ -99,7 +99,7 @@ class RunDirectory:
             except (OSError, ValueError):
                 before = None
             if not isinstance(before, dict):
-                raise SynthError(f"{self._job}: is damaged; --force begins anew")
+                raise SynthError(f"{self._job}: is damaged; --force starts over")
             if before != wanted:
                 raise OutputExistsError(
                     f"{self.folder}: holds a model of other {difference(before, wanted)}; --force "

@@ -194,7 +194,7 @@ def words(figure: Figure) -> list[str]:
 def check(figure: Figure) -> None:
     """Raises ValueError or TypeError where a figure is not what this module says of it."""
     if not all(isinstance(word, str) for word in words(figure)):
-        raise TypeError("a label is no text")
+        raise TypeError("a label is not a text")
     for panel in figure.panels:
         for series in panel.series:
             _check_lengths(panel, series)
@@ -227,5 +227,5 @@ def _count(values: Numbers, finite: bool = False) -> int:
         raise TypeError("not a list of numbers")
     found = found.astype(np.float64)
     if finite and not np.isfinite(found).all():
-        raise ValueError("an edge that is no number")
+        raise ValueError("an edge that is not a number")
     return len(found)
