@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.cases import CASES, Case, Options, Seen, human, model, run, running, sound
+from synthtools.warm import client
 
 # What a log tells of the process, not of the run.
 _OF_THE_CLOCK = ("new_tokens", "seconds")
@@ -40,18 +41,10 @@ class Started:
             )
             self.pid = self._process.pid
         else:
-            request = {
-                "arguments": list(map(str, words)),
-                "directory": os.getcwd(),
-                "environment": dict(os.environ),
-                "files": [0, 1, 2],
-                "umask": 0o022,
-            }
             server = socket.socket(socket.AF_UNIX)
             server.connect(f"\0{command[-1]}")
-            message = json.dumps(request).encode() + b"\n"
-            sent = socket.send_fds(server, [message], [file.fileno() for file in files])
-            server.sendall(message[sent:])
+            there = {number: file.fileno() for number, file in enumerate(files)}
+            client.ask(server, list(map(str, words)), there)
             self._answers = server
             self.pid = self._number()
         for file in files:

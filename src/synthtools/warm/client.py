@@ -18,30 +18,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main() -> None:
     listed = (int(name) for name in os.listdir("/dev/fd"))
     files = sorted(number for number in listed if is_open(number))
-    umask = os.umask(0)
-    request = {
-        "arguments": sys.argv[2:],
-        "directory": os.getcwd(),
-        "environment": dict(os.environ),
-        "files": files,
-        "umask": umask,
-        "limits": {n: resource.getrlimit(n) for n in LIMITS},
-        "niceness": os.getpriority(os.PRIO_PROCESS, 0),
-        "cores": sorted(os.sched_getaffinity(0)),
-    }
     server = socket.socket(socket.AF_UNIX)
     try:
         server.connect(f"\0{sys.argv[1]}")
     except OSError:
-        os.umask(umask)
         server.close()
         cold = [sys.executable, "-m", "synthtools", *sys.argv[2:]]
         os.execv(sys.executable, cold)  # noqa: S606 (no shell)
     # A signal that comes before there is a child waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    message = json.dumps(request).encode() + b"\n"
-    sent = socket.send_fds(server, [message], files)
-    server.sendall(message[sent:])
+    ask(server, sys.argv[2:], {number: number for number in files})
     for number in files:
         os.close(number)
     answers = server.makefile("r")
@@ -54,6 +40,28 @@ def main() -> None:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
+
+
+def ask(server: socket.socket, arguments: list[str], files: dict[int, int]) -> None:
+    """Asks the warm process for a child that is as this process is.
+
+    Args:
+        files: numbers of open files: there → here.
+    """
+    os.umask(umask := os.umask(0))
+    request = {
+        "arguments": arguments,
+        "directory": os.getcwd(),
+        "environment": dict(os.environ),
+        "files": list(files),
+        "umask": umask,
+        "limits": {n: resource.getrlimit(n) for n in LIMITS},
+        "niceness": os.getpriority(os.PRIO_PROCESS, 0),
+        "cores": sorted(os.sched_getaffinity(0)),
+    }
+    message = json.dumps(request).encode() + b"\n"
+    sent = socket.send_fds(server, [message], list(files.values()))
+    server.sendall(message[sent:])
 
 
 def gone() -> int:
