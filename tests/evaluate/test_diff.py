@@ -139,7 +139,7 @@ def test_equal_ids_are_paired_by_occurrence_where_the_texts_agree():
     assert (row["n"], row["only_first"]) == (2, 1)
     with pytest.raises(SynthError, match="s: .*id 7 comes 3 and 3 times, with other texts or in"):
         paired(one, [sample(7, 1, doc_hash=t) for t in reversed(texts)])
-    with pytest.raises(SynthError, match="id 7 comes 2 and 2 times, and the samples hold no doc_"):
+    with pytest.raises(SynthError, match="id 7 comes 2 and 2 times, and the samples have no doc_"):
         paired([sample(7, 1)] * 2, [sample(7, 1)] * 2)
 
 

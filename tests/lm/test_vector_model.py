@@ -215,7 +215,7 @@ def test_what_is_not_known_of_a_layout_is_said(encoders, tmp_path):
     with pytest.raises(SynthError, match="module Dense"):
         opened(dense)
     (dense / "modules.json").write_text('{"a": 1}')
-    with pytest.raises(SynthError, match="no list of modules"):
+    with pytest.raises(SynthError, match="not a list of modules"):
         opened(dense)
     (dense / "modules.json").write_text("[")
     with pytest.raises(SynthError, match="not JSON"):

@@ -161,7 +161,7 @@ def test_a_run_is_gone_on_with(root, folder, monkeypatch):
     found, whole = contents(f"{root}/out"), contents(f"{root}/whole")
     assert found == whole
     path_of(f"{there}/b.jsonl").put(_file(folder / "new", b'{"text":"another"}\n'))
-    with pytest.raises(SynthError, match="begun with other inputs"):
+    with pytest.raises(SynthError, match="started with other inputs"):
         synth(*words, "--resume")
 
 

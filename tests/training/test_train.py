@@ -379,7 +379,7 @@ def test_a_file_that_changed_is_refused(data, synth, tmp_path):
     process = synth(copy, *options(folder, 4), "--resume")
     _, errors = process.communicate()
     assert process.returncode == 1
-    assert "begun with other data (0 human)" in errors.splitlines()[-1]
+    assert "started with other data (0 human)" in errors.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
