@@ -163,7 +163,6 @@ def test_windows_equal_the_full_context_where_it_fits(
         ({"context": 16, "stride": 16, "bos": "always"}, UsageError),
         ({"context": 16, "stride": 16, "bos": "never"}, UsageError),
         ({"stride": 128}, UsageError),
-        ({"bos": "perhaps"}, UsageError),
     ],
 )
 def test_layouts_that_cannot_be_are_refused(

@@ -34,7 +34,6 @@ AGAIN = ("./a.jsonl", "link.jsonl", "d", "d/hard.jsonl", "a.jsonl", "d/../a.json
         ("mix", "a.jsonl=0.5", "AGAIN=0.5"),
         ("sample", "-n", 3, "b.jsonl", "a.jsonl", "AGAIN"),
         ("stats", "--by", "text", "a.jsonl", "AGAIN"),
-        ("ngram-hash", "--duplicates", "a.jsonl", "AGAIN"),
         ("dsir", "-n", 3, "--target", "a.jsonl", "--target", "AGAIN", "b.jsonl"),
         ("train", "a.jsonl", "AGAIN", "--dry-run", "--tokenizer", "builtin"),
         ("unlearn", "--model", "builtin", "--forget", "a.jsonl", "--replay", "AGAIN", "--dry-run"),

@@ -93,7 +93,7 @@ def test_vectors_and_answers(words, nodes, shards, llama, small_waves, tmp_path,
         "-o OUT/out.jsonl --report OUT/report.json",
         "dsir IN --target TARGET=0.7 --target WRONG=0.3 --on-error skip -n 40 --min-tokens 0 --weights "
         "-o OUT/out.parquet --report OUT/report.json",
-        "mix IN=0.5 TARGET=0.5 --total 5K --unit bytes -o OUT/out.jsonl --report OUT/report.json",
+        "mix IN=1 --total 5K --unit bytes -o OUT/out.jsonl --report OUT/report.json",
         "ngram-hash IN WRONG --on-error skip --rejects OUT/bad.jsonl --json --report OUT/report.json",
         "ngram-hash IN --per-record minhash -o OUT/out.parquet",
         "ngram-hash IN TARGET --duplicates --json --report OUT/report.json",
