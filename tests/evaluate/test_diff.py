@@ -359,7 +359,7 @@ def test_bad_reports_are_one_line(saved, synth, tmp_path):
     other.write_text('{"kind": "stats"}')
     assert "different kinds" in synth("diff", saved / "base.json", other, code=1)
     other.write_text("rubbish")
-    assert "no JSON" in synth("diff", saved / "base.json", other, code=1)
+    assert "not JSON" in synth("diff", saved / "base.json", other, code=1)
     message = synth("diff", saved / "base.json", saved / "tuned.json", "--shares", "0,1", code=2)
     assert "--budget" in message
     one = ["--samples", saved / "base.jsonl"]

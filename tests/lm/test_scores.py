@@ -285,7 +285,7 @@ def test_probabilities_that_are_no_numbers_are_not_taken_for_unscored(
     model = LanguageModel(
         tiny.tokenizer, NotANumber(), stride=64, bos=True, description={"name": "narrow"}
     )
-    with pytest.raises(SynthError, match=r"narrow: .* no numbers.* --dtype"):
+    with pytest.raises(SynthError, match=r"narrow: .* not numbers.* --dtype"):
         model.score(model.tokenise(["some text"]), ScoreRequest())
 
 

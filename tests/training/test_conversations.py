@@ -122,8 +122,8 @@ def test_a_template_refuses_one_conversation_and_takes_the_next():
 @pytest.mark.parametrize(
     "messages, words",
     [
-        ("hello", "no list"),
-        ([], "no list"),
+        ("hello", "not a list"),
+        ([], "not a list"),
         ([{"role": "user"}], "text in both"),
         ([{"role": "user", "content": None}], "text in both"),
         ([{"role": "user", "content": "?"}], "nothing to learn"),
