@@ -21,7 +21,7 @@ Scoring, generation, vectors:
 - ``prompt_tokenizer``: prompts → tokens
 - ``token_sampler``: logits → the next token
 - ``partial_answer``: an answer while it is generated
-- ``vector_model``: texts → vectors, whatever the model
+- ``embedding_model``: texts → vectors, whatever the model
 - ``sentence_encoder``: models that only give vectors
 
 Backends, the only places that know an engine:

@@ -20,7 +20,7 @@ from typing import Any
 from synthtools.errors import SynthError
 from synthtools.measure import expressions
 from synthtools.measure.expressions import Cell, Comparison, Node, Undefined
-from synthtools.measure.repetitions import Group, Repetition, estimate, label
+from synthtools.measure.repetitions import Repetition, RunGroup, estimate, label
 from synthtools.measure.similar_names import near
 from synthtools.records import natural_order
 
@@ -57,8 +57,8 @@ def _cells(chain: Sequence[Comparison]) -> list[Cell]:
 
 
 def _group(
-    cell: Cell, claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[Group]
-) -> Group:
+    cell: Cell, claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[RunGroup]
+) -> RunGroup:
     """The one group that a cell is of.
 
     Raises:
@@ -85,7 +85,7 @@ def _group(
 
 
 def judged(
-    claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[Group]
+    claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[RunGroup]
 ) -> dict[str, Any]:
     """A claim's part of the report.
 

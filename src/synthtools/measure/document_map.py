@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import SynthError
-from synthtools.lm.vector_model import unit_length
+from synthtools.lm.embedding_model import unit_length
 from synthtools.measure.embedded_records import without_nulls
 from synthtools.measure.projection import project
 from synthtools.measure.two_sample import compare

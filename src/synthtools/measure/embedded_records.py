@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from synthtools.lm.embedding_model import EmbeddingModel
 from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import Tokenised
-from synthtools.lm.vector_model import VectorModel
 from synthtools.records.batch import Batch, Column
 from synthtools.records.transform import gathered, placed
 
@@ -17,7 +17,7 @@ _TEXTS = 256  # embedded at a time
 
 
 def embedded(
-    batches: Iterable[Batch], model: VectorModel, text_field: str
+    batches: Iterable[Batch], model: EmbeddingModel, text_field: str
 ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
     """Records, their vectors and which of them have one; reading and tokenising, the model, and the
     caller run side by side.
@@ -47,7 +47,7 @@ def embedded(
             start = end
 
 
-def vectors_of(texts: list[str], model: VectorModel) -> np.ndarray:
+def vectors_of(texts: list[str], model: EmbeddingModel) -> np.ndarray:
     """The vectors of those texts that have tokens, float32 [texts, width]."""
     rows = [np.zeros((0, 1), np.float32)]
     for start in range(0, len(texts), _TEXTS):

@@ -38,7 +38,7 @@ class Row:
 
 
 @dataclass
-class Group:
+class RunGroup:
     """Rows that differ by their repetition alone.
 
     Attributes:
@@ -59,7 +59,7 @@ def label(fields: dict[str, Any]) -> str:
 
 def grouped(
     rows: Iterable[Row], by: Sequence[str], over: Sequence[str], names: Sequence[str]
-) -> list[Group]:
+) -> list[RunGroup]:
     """The rows by the fields ``by``, in natural order.
 
     Args:
@@ -69,12 +69,12 @@ def grouped(
     Raises:
         SynthError: two rows of a group are the same repetition, or a value is too large.
     """
-    found: dict[tuple[Any, ...], Group] = {}
+    found: dict[tuple[Any, ...], RunGroup] = {}
     first: dict[tuple[tuple[Any, ...], Repetition], Row] = {}
     for row in rows:
         fields = {name: row.fields.get(name) for name in by}
         place = tuple(natural_order.key(value) for value in fields.values())
-        group = found.setdefault(place, Group(fields, {name: {} for name in names}, []))
+        group = found.setdefault(place, RunGroup(fields, {name: {} for name in names}, []))
         repetition = tuple(natural_order.key(row.fields.get(name)) for name in over)
         other = first.setdefault((place, repetition), row)
         if other is not row:
@@ -140,7 +140,7 @@ def quantile(degrees: int) -> float:
     return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
 
-def table(groups: Sequence[Group]) -> list[dict[str, Any]]:
+def table(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
     """Each group in numbers: ``name``, ``fields``, ``repetitions`` (how many rows), ``values`` (name →
     ``estimate``)."""
     return [

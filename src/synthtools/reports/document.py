@@ -43,7 +43,7 @@ class MadeBy(TypedDict):
     throughput: dict[str, float]
 
 
-class Report(TypedDict):
+class BaseReport(TypedDict):
     """What every report holds; ``made_by`` is added where the run ends."""
 
     kind: str

@@ -16,7 +16,7 @@ class Target(TypedDict):
     tokens: int
 
 
-class Report(document.Report):
+class DsirReport(document.BaseReport):
     """Of an estimator, and of a selection where one was made; divergences in nats."""
 
     n: int
@@ -35,7 +35,7 @@ class Report(document.Report):
     kl_reduction: NotRequired[float | None]
 
 
-def figure(report: Report) -> Figure:
+def figure(report: DsirReport) -> Figure:
     """Divergence from the target before and after."""
     before, after = report.get("kl_target_raw"), report.get("kl_target_selected")
     if before is None or after is None:
@@ -56,7 +56,7 @@ def figure(report: Report) -> Figure:
     )
 
 
-def story(report: Report) -> Story:
+def story(report: DsirReport) -> Story:
     """What the selection came to."""
     before, after = report.get("kl_target_raw"), report.get("kl_target_selected")
     line = "Nothing was selected; the records have weights."

@@ -26,12 +26,12 @@ class Generation(TypedDict):
     changed_of_flagged: float | None
 
 
-class Report(document.Report):
+class EditReport(document.BaseReport):
     rules: dict[str, Any]
     generations: list[Generation]
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: EditReport) -> list[str]:
     """What an edit did, a line a generation."""
     names = ("generation", "tokens", "flagged", "changed", "dropped", "held")
     lines = ["  ".join(f"{name:>10}" for name in (*names, "flagged %", "changed %"))]
@@ -46,7 +46,7 @@ def lines(report: Report) -> list[str]:
     return lines
 
 
-def figure(report: Report) -> Figure:
+def figure(report: EditReport) -> Figure:
     """A line for each fate of a token; bars of a single generation."""
     rows: Sequence[Mapping[str, Any]] = report["generations"]
     generations = [row["generation"] for row in rows]
@@ -67,7 +67,7 @@ def figure(report: Report) -> Figure:
     )
 
 
-def story(report: Report) -> Story:
+def story(report: EditReport) -> Story:
     """What was flagged and what became of it."""
     rows = report["generations"]
     lines = [

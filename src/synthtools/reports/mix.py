@@ -9,7 +9,7 @@ from synthtools.reports.document import number, percent, table
 from synthtools.reports.figures.chart import Figure, Story, bars, named, table_of
 
 
-class Source(TypedDict):
+class MixedSource(TypedDict):
     source: str
     share_asked: float
     share: float
@@ -20,14 +20,14 @@ class Source(TypedDict):
     epochs: float
 
 
-class Report(document.Report):
+class MixReport(document.BaseReport):
     unit: str
     total: int
     documents: int
-    sources: list[Source]
+    sources: list[MixedSource]
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: MixReport) -> list[str]:
     """What is taken from where."""
     unit = report["unit"]
     rows = [("total", f"{report['total']:,} {unit}"), ("documents", number(report["documents"]))]
@@ -38,7 +38,7 @@ def lines(report: Report) -> list[str]:
     ]
 
 
-def figure(report: Report) -> Figure:
+def figure(report: MixReport) -> Figure:
     """Shares asked for and got, and how much of each source that is."""
     sources, unit = report["sources"], report["unit"]
     names = [source["source"] for source in sources]
@@ -59,7 +59,7 @@ def figure(report: Report) -> Figure:
     )
 
 
-def story(report: Report) -> Story:
+def story(report: MixReport) -> Story:
     """What went into the mixture."""
     sources, unit = report["sources"], report["unit"]
     parts = ", ".join(f"{percent(s['share'], '.4g')} of {s['source']}" for s in sources)
@@ -80,5 +80,5 @@ def story(report: Report) -> Story:
     return Story("Mixture", lines, [table_of("Sources", sources, columns)])
 
 
-def _total(report: Report) -> str:
+def _total(report: MixReport) -> str:
     return f"{number(report['documents'])} documents, {number(report['total'])} {report['unit']}"

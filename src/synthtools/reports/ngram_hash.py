@@ -76,7 +76,7 @@ class Input(Response):
     name: str
 
 
-class Pair(TypedDict):
+class ResponsePair(TypedDict):
     """How far two responses are apart, in nats; what stands out on each side by length of n-gram."""
 
     left: str
@@ -90,18 +90,18 @@ class Pair(TypedDict):
     over_represented: dict[str, dict[str, list[dict[str, Any]]]]
 
 
-class Report(Response, document.Report):
+class ResponseReport(Response, document.BaseReport):
     n: list[int]
     buckets: int
     hash: str
 
 
-class Comparison(document.Report):
+class ResponseComparison(document.BaseReport):
     n: list[int]
     buckets: int
     hash: str
     inputs: list[Input]
-    pairs: list[Pair]
+    pairs: list[ResponsePair]
 
 
 class PairsByInput(TypedDict):
@@ -110,7 +110,7 @@ class PairsByInput(TypedDict):
     pairs: int
 
 
-class Duplicates(document.Report):
+class Duplicates(document.BaseReport):
     threshold: float
     permutations: int
     shingle: int
@@ -124,14 +124,14 @@ class Duplicates(document.Report):
     pairs: NotRequired[list[dict[str, Any]]]
 
 
-class Density(document.Report):
+class Density(document.BaseReport):
     documents: int
     mean: float | None
     median: float | None
     percentiles: dict[str, float] | None
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: ResponseReport) -> list[str]:
     """The response of one corpus, and its most frequent n-grams."""
     lines = _table(report, _FIGURES)
     for n, top in report["top"].items():
@@ -140,7 +140,7 @@ def lines(report: Report) -> list[str]:
     return lines
 
 
-def comparison_lines(report: Comparison) -> list[str]:
+def comparison_lines(report: ResponseComparison) -> list[str]:
     """A column for each corpus, then each pair."""
     inputs: Sequence[Mapping[str, Any]] = report["inputs"]
     wide = max(len(name) for name, _ in _FIGURES)
@@ -183,7 +183,7 @@ def _short(name: str) -> str:
 _BINS = 30
 
 
-def figure(report: Report | Comparison) -> Figure:
+def figure(report: ResponseReport | ResponseComparison) -> Figure:
     """How full the buckets are, and from the fullest down."""
     inputs = _inputs(report)
     relative, by_rank, empty = {}, [], {}
@@ -219,7 +219,7 @@ def figure(report: Report | Comparison) -> Figure:
     )
 
 
-def _inputs(report: Report | Comparison) -> list[Input]:
+def _inputs(report: ResponseReport | ResponseComparison) -> list[Input]:
     """The corpora of a comparison, or the one corpus of a report."""
     values: Mapping[str, Any] = report
     return values.get("inputs") or [cast(Input, {**report, "name": "all"})]
@@ -254,7 +254,7 @@ _PAIR = ("js", "total_variation", "cosine", "kl_left_right", "kl_right_left")
 _SHOWN_ON_A_PAGE = 12
 
 
-def story(report: Report | Comparison) -> Story:
+def story(report: ResponseReport | ResponseComparison) -> Story:
     """How concentrated each corpus is, how far two are apart, what stands out."""
     inputs = _inputs(report)
     tables = [table_of("Concentration", inputs, [("", "name"), *_CONCENTRATION])]

@@ -62,13 +62,13 @@ class Distribution(TypedDict):
     percentiles: dict[str, float] | None
 
 
-class Report(Distribution, document.Report):
+class PerplexityReport(Distribution, document.BaseReport):
     bytes: int
     histogram: Histogram | None
     token_probability: TokenProbability | None
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: PerplexityReport) -> list[str]:
     """The distribution of perplexity as a table and two histograms."""
     percentiles = report["percentiles"] or {}
     rows = [
@@ -110,7 +110,7 @@ def _perplexity_bars(histogram: Histogram) -> list[str]:
     return lines
 
 
-def figure(report: Report) -> Figure:
+def figure(report: PerplexityReport) -> Figure:
     """Documents by perplexity, tokens by probability (ToEdit, figure 2)."""
     panels = []
     histogram, tokens = report["histogram"], report["token_probability"]
@@ -167,7 +167,7 @@ def beyond(histograms: Mapping[str, Mapping[str, Any]], low: float, high: float)
     return "; ".join(parts)
 
 
-def story(report: Report) -> Story:
+def story(report: PerplexityReport) -> Story:
     """The middle and the spread of one corpus."""
     names = ("documents", "unscored", "tokens", "perplexity", "bits_per_byte", "median", "mean")
     values: Mapping[str, Any] = report

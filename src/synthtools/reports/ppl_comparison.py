@@ -14,7 +14,7 @@ from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table
 from synthtools.reports.ppl import Counts, Distribution, beyond, documents_in
 
 
-class Side(Distribution):
+class ComparedSide(Distribution):
     """One corpus of a comparison; its histogram has the comparison's edges, its density the grid."""
 
     name: str
@@ -36,7 +36,7 @@ class LogRatio(TypedDict):
     documents_above_epsilon: float | None
 
 
-class Distances(TypedDict, total=False):
+class PairNumbers(TypedDict, total=False):
     """The numbers of ``PAIR_FIGURES``, as far as both sides have documents."""
 
     left_outside: float
@@ -59,20 +59,20 @@ class Distances(TypedDict, total=False):
     intervals: dict[str, list[float] | None]
 
 
-class Pair(Distances):
+class PerplexityPair(PairNumbers):
     left: str
     right: str
     log_ratio: NotRequired[LogRatio]
 
 
-class Report(document.Report):
+class ComparisonReport(document.BaseReport):
     scale: str
     bootstrap: int
     density_unit: str
     grid: list[float] | None
     edges: list[float] | None
-    inputs: list[Side]
-    pairs: list[Pair]
+    inputs: list[ComparedSide]
+    pairs: list[PerplexityPair]
 
 
 SIDE_FIGURES = (
@@ -138,7 +138,7 @@ def criterion(ratio: LogRatio, left: str, right: str) -> str:
     )
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: ComparisonReport) -> list[str]:
     """What ``ppl --compare`` found: each side, then each pair."""
     lines = []
     for side in report["inputs"]:
@@ -155,7 +155,7 @@ def lines(report: Report) -> list[str]:
     return lines[:-1]
 
 
-def figure(report: Report) -> Figure:
+def figure(report: ComparisonReport) -> Figure:
     """Histograms and densities of several corpora on one axis (ToEdit, figure 3)."""
     inputs, log = report["inputs"], report["scale"] == "log"
     edges, grid = report["edges"] or [], report["grid"] or []
@@ -199,7 +199,7 @@ def _visible(grid: list[float], values: list[float]) -> tuple[np.ndarray, np.nda
     return np.array(grid)[part], y[part]
 
 
-def story(report: Report) -> Story:
+def story(report: ComparisonReport) -> Story:
     """Whether the sides cover each other, and all figures with their intervals."""
     lines = []
     for pair in report["pairs"]:
@@ -223,7 +223,7 @@ def story(report: Report) -> Story:
     return Story("Perplexity, compared", lines, tables)
 
 
-def _verdict(pair: Pair, overlap: float) -> str:
+def _verdict(pair: PerplexityPair, overlap: float) -> str:
     # Where one distribution covers another is a matter of degree; the words' borders are ours.
     words = "hardly differ" if overlap >= 0.9 else "differ" if overlap >= 0.6 else "differ strongly"
     return (

@@ -57,7 +57,7 @@ class Take:
 
 
 @dataclass
-class Rows:
+class JoinedRows:
     """Rows by what tells them apart.
 
     Attributes:

@@ -33,7 +33,7 @@ class Edit(TypedDict):
     rows: list[int]
 
 
-class Report(document.Report):
+class SimulateReport(document.BaseReport):
     samples: int
     features: int
     noise: float
@@ -45,7 +45,7 @@ class Report(document.Report):
     workflows: list[Workflow]
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: SimulateReport) -> list[str]:
     head = (
         f"T = {report['samples']:,} samples, d = {report['features']:,} features, σ = "
         f"{report['noise']:g}, {report['repetitions']:,} repetitions; base = σ²d/(T−d−1) = "
@@ -74,7 +74,7 @@ def lines(report: Report) -> list[str]:
     return lines
 
 
-def figure(report: Report) -> Figure:
+def figure(report: SimulateReport) -> Figure:
     """A panel for each workflow: simulated, the papers' expression, the bound."""
     generations = range(1, report["generations"] + 1)
     panels = []
@@ -98,7 +98,7 @@ def figure(report: Report) -> Figure:
     )
 
 
-def story(report: Report) -> Story:
+def story(report: SimulateReport) -> Story:
     """How far each workflow came, and what its notes say."""
     last, workflows = report["generations"], report["workflows"]
     lines = []

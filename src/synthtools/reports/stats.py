@@ -78,7 +78,7 @@ class Test(TypedDict):
     reason: str | None
 
 
-class Group(TypedDict):
+class GroupReport(TypedDict):
     """What was measured of a group of texts; a measure that was not asked for is missing."""
 
     name: str
@@ -96,7 +96,7 @@ class Group(TypedDict):
     rates: NotRequired[dict[str, dict[str, Any]]]
 
 
-class Report(document.Report):
+class StatsReport(document.BaseReport):
     by: str
     text_field: str
     measures: list[str]
@@ -106,7 +106,7 @@ class Report(document.Report):
     words_taken: int
     matched_words: int | None
     in_full: bool
-    groups: list[Group]
+    groups: list[GroupReport]
     tests: dict[str, Test]
     tokenizer: NotRequired[str]
     over_represented_tokens: NotRequired[list[dict[str, Any]]]
@@ -120,7 +120,7 @@ def at(group: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def by_diversity(groups: list[Group]) -> list[Group]:
+def by_diversity(groups: list[GroupReport]) -> list[GroupReport]:
     """Groups, the most diverse first; those without a number last."""
     for path in _ORDER:
         if any(at(group, path) is not None for group in groups):
@@ -128,19 +128,19 @@ def by_diversity(groups: list[Group]) -> list[Group]:
     return groups
 
 
-def _order(path: tuple[str, ...], group: Group) -> tuple[bool, float]:
+def _order(path: tuple[str, ...], group: GroupReport) -> tuple[bool, float]:
     value = at(group, path)
     return value is None, -(value or 0.0)
 
 
-def ends(groups: list[Group]) -> list[Group | None]:
+def ends(groups: list[GroupReport]) -> list[GroupReport | None]:
     """The groups as far as there is room for a line each, None for those that are left out."""
     if len(groups) <= _MOST:
         return list(groups)
     return [*groups[:_SHOWN], None, *groups[-_SHOWN:]]
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: StatsReport) -> list[str]:
     """A line a group, the most diverse first (of documents the medians); tests; what stands out."""
     groups = by_diversity(report["groups"])
     rates = dict.fromkeys(name for group in groups for name in group.get("rates") or {})
@@ -172,7 +172,7 @@ def _short(name: str, wide: int) -> str:
     return name if len(name) <= wide else "…" + name[1 - wide :]
 
 
-def _only(group: Group) -> list[str]:
+def _only(group: GroupReport) -> list[str]:
     rows = []
     for name, found in (group.get("lengths") or {}).items():
         middle = (found["percentiles"] or {}).get("50")
@@ -220,7 +220,7 @@ _FIGURES = {
 }
 
 
-def figure(report: Report) -> Figure:
+def figure(report: StatsReport) -> Figure:
     """Of a report of ``stats``: growth of the vocabulary, and groups by lexical diversity.
 
     Raises:
@@ -262,7 +262,7 @@ def figure(report: Report) -> Figure:
     )
 
 
-def story(report: Report) -> Story:
+def story(report: StatsReport) -> Story:
     """Who is most and least diverse, which tests tell the groups apart, and all in a table."""
     groups = by_diversity(list(report["groups"]))
     shown = [group for group in ends(groups) if group is not None]
@@ -285,6 +285,6 @@ def story(report: Report) -> Story:
     return Story("Diversity", lines, [table_of(title, shown, columns)])
 
 
-def _named(group: Group) -> str:
+def _named(group: GroupReport) -> str:
     beta = at(group, ("heaps", "beta"))
     return group["name"] if beta is None else f"{group['name']} (β = {beta:.3f})"

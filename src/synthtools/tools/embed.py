@@ -169,9 +169,9 @@ class Options(Inputs, TextField, Output, Json, Picture, Seed, VectorModel, Worke
     def open(self) -> Any:
         """The model that gives vectors."""
         from synthtools.cli import terminal
-        from synthtools.lm.vector_model import open_vector_model
+        from synthtools.lm.embedding_model import open_embedding_model
 
-        return open_vector_model(
+        return open_embedding_model(
             self.settings(), self.pooling, self.normalize, self.max_tokens, terminal.remark
         )
 

@@ -338,14 +338,14 @@ def _embedded(run: Run, options: Options) -> Iterator[tuple[Embedded, bool]]:
         yield from_field, False
         return
     from synthtools.cli import terminal
+    from synthtools.lm.embedding_model import open_embedding_model
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.pretrained import ModelName
-    from synthtools.lm.vector_model import open_vector_model
     from synthtools.records.vector_file import VectorFile
 
     settings = ModelSettings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
     with VectorFile() as kept:
-        with open_vector_model(settings, tell=terminal.remark) as model:
+        with open_embedding_model(settings, tell=terminal.remark) as model:
             run.model = model.description
             for batch in run.records(model.chunk_bytes):
                 kept.append(model.embed(model.tokenise(batch.column(options.text_field))))

@@ -35,7 +35,7 @@ from synthtools.errors import UsageError
 from synthtools.reports import document
 
 if TYPE_CHECKING:
-    from synthtools.reports.simulate import Report as Simulation
+    from synthtools.reports.simulate import SimulateReport as Simulation
     from synthtools.reports.simulate import Workflow as Errors
 
 Workflow = Literal["replace", "accumulate", "accumulate-subsample", "edit"]

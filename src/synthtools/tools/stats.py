@@ -342,13 +342,13 @@ def _semantic_diversity(
     if options.vector_model is None:
         return []
     from synthtools.cli import terminal
+    from synthtools.lm.embedding_model import open_embedding_model
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.pretrained import ModelName
-    from synthtools.lm.vector_model import open_vector_model
     from synthtools.measure.embedded_records import vectors_of
 
     settings = ModelSettings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
-    with open_vector_model(settings, tell=terminal.remark) as model:
+    with open_embedding_model(settings, tell=terminal.remark) as model:
         run.model = model.description
         texts = (group.texts.result()[: options.vectors] for group in statistics.groups)
         return [semantic_diversity(vectors_of(some, model)) for some in texts]

@@ -1,6 +1,6 @@
 """Tabulate numbers from many reports: means over seeds, and verdicts on claims.
 
-Rows with equal fields are joined, even across patterns: the report of a training and that of its
+JoinedRows with equal fields are joined, even across patterns: the report of a training and that of its
 evaluation are one row. Each group has the mean, the sample standard deviation and Student's 95 %
 interval of the mean over its repetitions [ours].
 
@@ -192,12 +192,12 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.measure.claims import judged
     from synthtools.measure.repetitions import grouped, table
     from synthtools.reports import document
-    from synthtools.reports.rows import Rows
+    from synthtools.reports.rows import JoinedRows
 
     start = time.monotonic()
     takes = options.take or []
     by, over = _names(options.by), _names(options.over)
-    joined = Rows(takes, by, [_REPETITION] if over is None else over)
+    joined = JoinedRows(takes, by, [_REPETITION] if over is None else over)
     rows = joined.read(options.files or [])
     names = [take.name for take in takes] or _values(rows)
     by, over = _fields(rows, by, over)

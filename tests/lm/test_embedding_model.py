@@ -10,9 +10,9 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from synthtools.errors import SynthError, UsageError
+from synthtools.lm.embedding_model import EmbeddingModel, open_embedding_model, unit_length
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import ModelName
-from synthtools.lm.vector_model import VectorModel, open_vector_model, unit_length
 
 POSITIONS = 64
 
@@ -66,10 +66,10 @@ def texts(paragraphs: list[str]) -> list[str]:
     return ["", *paragraphs[:6], "a", " ".join(paragraphs[:8])]
 
 
-def opened(folder: Path, pooling: str | None = None, **more: Any) -> VectorModel:
+def opened(folder: Path, pooling: str | None = None, **more: Any) -> EmbeddingModel:
     kinds = {name: more.pop(name) for name in ("unit", "most", "tell") if name in more}
     settings = ModelSettings(ModelName(str(folder)), devices="cpu", **more)
-    return open_vector_model(settings, pooling, **kinds)
+    return open_embedding_model(settings, pooling, **kinds)
 
 
 def states(folder: Path, tokens: Any) -> np.ndarray:

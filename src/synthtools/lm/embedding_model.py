@@ -48,7 +48,7 @@ _MODES = {
 _NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 
 
-class VectorModel(Closeable):
+class EmbeddingModel(Closeable):
     """Texts → vectors; a context manager that gives the device back.
 
     Args:
@@ -106,13 +106,13 @@ def unit_length(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
 
 
-def open_vector_model(
+def open_embedding_model(
     settings: ModelSettings,
     pooling: str | None = None,
     unit: bool = False,
     most: int | None = None,
     tell: Callable[[str], None] = lambda _: None,
-) -> VectorModel:
+) -> EmbeddingModel:
     """Loads a model for vectors, on the torch backend.
 
     Args:
@@ -136,7 +136,7 @@ def open_vector_model(
                 f"--pooling cls: {named.name} is a causal language model, whose first token has "
                 "seen nothing of the text; use mean or last"
             )
-        return VectorModel(
+        return EmbeddingModel(
             open_model(settings, ScoreRequest(), tell), pooling or "mean", unit, most
         )
     if configuration.is_encoder_decoder:
@@ -147,7 +147,7 @@ def open_vector_model(
     layout = layout or _Layout(named, pooling or "mean")
     encoder = _open_encoder(replace(settings, model=named), configuration, layout, tell)
     encoder.description["name"] = settings.model.name
-    return VectorModel(encoder, layout.pooling, unit or layout.unit, most)
+    return EmbeddingModel(encoder, layout.pooling, unit or layout.unit, most)
 
 
 @dataclass
