@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+import running
 from synthtools.measure.perplexity import (
     PERCENTILES,
     DocumentScore,
@@ -18,6 +21,7 @@ from synthtools.measure.perplexity import (
     distribution,
     document_score,
 )
+from synthtools.reports import ppl_comparison
 
 Corpus = list[tuple[np.ndarray, int]]
 
@@ -209,3 +213,24 @@ def test_without_tokens_there_is_no_histogram_of_them() -> None:
     result = Summary()
     result.add([document_score(*d) for d in documents], [size for _, size in documents], None)
     assert result.result() == summary(documents) | {"token_probability": None}
+
+
+def test_a_comparison_tells_the_probabilities_of_tokens(
+    tmp_path: Path, paragraphs: list[str], tiny_models: dict[str, Path]
+) -> None:
+    texts = tmp_path / "t.jsonl"
+    texts.write_text("".join(json.dumps({"text": text}) + "\n" for text in paragraphs[:20]))
+    scored = tmp_path / "scored.jsonl"
+    running.synth("ppl", texts, "--tokens", "-o", scored, "--model", tiny_models["llama"])
+    words = ("--compare", "--bootstrap", 0, "--model", tiny_models["llama"])
+    report = json.loads(running.synth("ppl", texts, scored, *words))
+    left, right = report["inputs"]
+    counts = [0] * 10
+    for line in scored.read_text().splitlines():
+        for logprob in json.loads(line)["token_logprobs"]:
+            if logprob is not None:
+                counts[min(9, int(10 * math.exp(logprob)))] += 1
+    assert left["token_probability"]["counts"] == counts
+    shares = " ".join(f"{100 * count / sum(counts):.1f}" for count in counts)
+    assert "\n".join(ppl_comparison.lines(report)).count(f"{shares}\n") == 1
+    assert right["token_probability"] is None  # records that were scored before

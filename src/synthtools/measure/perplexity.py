@@ -70,7 +70,7 @@ class Summary:
         self._tokens = 0
         self._bytes = 0
         self._documents = 0
-        self._probabilities = np.zeros(_PROBABILITY_BINS, np.int64)
+        self._probabilities = probability_counts([])
         self._with_tokens = True
 
     def add(
@@ -99,10 +99,7 @@ class Summary:
         if logprobs is None:
             self._with_tokens = False
             return
-        flat = np.concatenate([np.zeros(0, np.float32), *logprobs])
-        flat = flat[~np.isnan(flat)]
-        bins = np.minimum((np.exp(flat) * _PROBABILITY_BINS).astype(int), _PROBABILITY_BINS - 1)
-        self._probabilities += np.bincount(bins, minlength=_PROBABILITY_BINS)
+        self._probabilities += probability_counts(logprobs)
 
     def result(self) -> dict[str, Any]:
         """The report's numbers; None where there is nothing to tell.
@@ -122,17 +119,34 @@ class Summary:
             "bits_per_byte": self._nll / (math.log(2) * self._bytes) if self._bytes else None,
         }
         result |= distribution(finite)
-        total = int(self._probabilities.sum())
         result["token_probability"] = (
-            {
-                "edges": [i / _PROBABILITY_BINS for i in range(_PROBABILITY_BINS + 1)],
-                "counts": self._probabilities.tolist(),
-                "shares": (self._probabilities / total).tolist(),
-            }
-            if total and self._with_tokens
-            else None
+            token_probability(self._probabilities) if self._with_tokens else None
         )
         return result
+
+
+def probability_counts(logprobs: list[np.ndarray]) -> np.ndarray:
+    """Scored tokens by their probability, in ten bins of 0.1: int64 [10].
+
+    Args:
+        logprobs: float32 [n] of each document, nats; NaN for a token without probability.
+    """
+    flat = np.concatenate([np.zeros(0, np.float32), *logprobs])
+    flat = flat[~np.isnan(flat)]
+    bins = np.minimum((np.exp(flat) * _PROBABILITY_BINS).astype(int), _PROBABILITY_BINS - 1)
+    return np.bincount(bins, minlength=_PROBABILITY_BINS)
+
+
+def token_probability(counts: np.ndarray) -> dict[str, Any] | None:
+    """The report's histogram of ``probability_counts``; None where there are no tokens."""
+    total = int(counts.sum())
+    if not total:
+        return None
+    return {
+        "edges": [i / _PROBABILITY_BINS for i in range(_PROBABILITY_BINS + 1)],
+        "counts": counts.tolist(),
+        "shares": (counts / total).tolist(),
+    }
 
 
 def without_outliers(values: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.measure import coverage
+from synthtools.measure.perplexity import probability_counts, token_probability
 from synthtools.measure.scored_records import ScoredBatch
 from synthtools.measure.two_models import Sampling, log_ratio
 from synthtools.records.batch import MISSING, Batch
@@ -41,6 +42,8 @@ class Side:
         scored_bytes: of the scored tokens.
         sampled: documents by how they were sampled from a model.
         checksums: of each document's tokens; equal where tokenizers agree.
+        probabilities: tokens by their probability (see ``perplexity.probability_counts``); none
+            where the records were scored before.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Side:
     scored_bytes: list[int] = field(default_factory=list)
     sampled: Counter[Sampling] = field(default_factory=Counter)
     checksums: list[int] = field(default_factory=list)
+    probabilities: np.ndarray = field(default_factory=lambda: probability_counts([]))
 
     def add(self, item: ScoredBatch) -> None:
         """Adds documents that a model has scored."""
@@ -60,6 +64,7 @@ class Side:
             self.tokens.append(document.n_tokens)
             self.checksums.append(zlib.crc32(scores.ids.tobytes()))
         self.scored_bytes += item.scored_bytes
+        self.probabilities += probability_counts([scores.logprobs for scores in item.scores])
         self.sampled.update(_sampling(item.batch))
 
     def add_stored(self, batch: Batch) -> None:
@@ -99,6 +104,7 @@ class Side:
             "perplexity": None if nll is None or nll > 709 else float(np.exp(nll)),
             "nll": nll,
             "bits_per_byte": self._bits_per_byte(),
+            "token_probability": token_probability(self.probabilities),
         }
 
     def _bits_per_byte(self) -> float | None:

@@ -11,7 +11,7 @@ from synthtools.measure.two_models import WITHHELD
 from synthtools.reports import document
 from synthtools.reports.document import number, table
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, extremes
-from synthtools.reports.ppl import Counts, Distribution, beyond, documents_in
+from synthtools.reports.ppl import Counts, Distribution, TokenProbability, beyond, documents_in
 
 
 class ComparedSide(Distribution):
@@ -21,6 +21,7 @@ class ComparedSide(Distribution):
     scored_by: str
     intervals: dict[str, list[float]]
     histogram: Counts | None
+    token_probability: TokenProbability | None
     density: list[float] | None
 
 
@@ -143,7 +144,11 @@ def lines(report: ComparisonReport) -> list[str]:
     lines = []
     for side in report["inputs"]:
         lines += [f"{side['name']}  (scored by {side['scored_by']})"]
-        lines += [*table([(name, with_interval(side, key)) for name, key in SIDE_FIGURES]), ""]
+        rows = [(name, with_interval(side, key)) for name, key in SIDE_FIGURES]
+        if probability := side.get("token_probability"):
+            shares = " ".join(f"{100 * share:.1f}" for share in probability["shares"])
+            rows.append(("tokens of probability 0–0.1 … 0.9–1 (%)", shares))
+        lines += [*table(rows), ""]
     for pair in report["pairs"]:
         lines += [f"left {pair['left']}, right {pair['right']}"]
         lines += table([(name, with_interval(pair, key)) for name, key in PAIR_FIGURES])
