@@ -160,10 +160,6 @@ LONG = {
     "records/inputs.py": 418,
     "records/reader.py": 431,
     "records/scan.py": 486,  # a compiled kernel
-    "tools/dsir.py": 358,
-    "tools/ngram_hash.py": 352,
-    "tools/stats.py": 354,
-    "tools/training_options.py": 353,
     "training/unlearn_task.py": 374,
 }
 

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import inspect
-import typing
-from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
-from functools import partial
+from dataclasses import MISSING
 from types import ModuleType
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from synthtools.cli.options import ARGUMENTS, DEBUG, checked
-from synthtools.cli.parameters import Parameter, option, parameter, parameters, values
+from synthtools.cli.options import DEBUG, checked
+from synthtools.cli.parameters import Option, Parameter, parameters
 from synthtools.cli.publish import publish
 from synthtools.cli.terminal import write_stdout
 from synthtools.environment import rank_and_size
 from synthtools.errors import PartialReportError
 from synthtools.records.atomic_files import claimed
-from synthtools.redaction import hidden
 from synthtools.reports import lines
 
-_DEBUG = parameter(
+_DEBUG = Parameter(
     "debug",
-    Annotated[bool, option("--debug", help="Show the traceback of an error.")],
+    Option(("--debug",), "Show the traceback of an error."),
+    bool,
+    (),
+    False,
     False,
     "Run",
 )
@@ -62,22 +61,18 @@ class Group(TyperGroup):
 
 def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> None:
     """Adds a tool to the application."""
-    if hasattr(module, "Options"):
-        known, call, text = parameters(module.Options), partial(_run, module), module.__doc__
-    else:
-        function = getattr(module, tool.replace("-", "_"))
-        known, call = _function(function)
-        text = function.__doc__
 
     def callback(**given: Any) -> None:
         DEBUG.set(given.pop("debug"))
         with claimed(_outputs(given)):
-            call(given)
+            _run(module, given)
 
     callback.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [_typed(one) for one in (*known, _DEBUG)]
+        [_typed(one) for one in (*parameters(module.Options), _DEBUG)]
     )
-    app.command(tool, cls=Command, help=inspect.cleandoc(text or ""), **settings)(callback)
+    app.command(tool, cls=Command, help=inspect.cleandoc(module.__doc__ or ""), **settings)(
+        callback
+    )
 
 
 # What tools write beside their output.
@@ -139,37 +134,3 @@ def _typed(one: Parameter) -> inspect.Parameter:
         default=inspect.Parameter.empty if default is ... else default,
         annotation=Annotated[kind, info],
     )
-
-
-def _function(
-    function: Callable[..., None],
-) -> tuple[tuple[Parameter, ...], Callable[[dict[str, Any]], None]]:
-    """The parameters of a tool that is a function of options and groups of options, and its call."""
-    hints = typing.get_type_hints(function, include_extras=True)
-    groups: dict[str, tuple[Any, tuple[Parameter, ...]]] = {}
-    own: list[Parameter] = []
-    for name, given in inspect.signature(function).parameters.items():
-        if is_dataclass(hints[name]):
-            inside = typing.get_type_hints(hints[name], include_extras=True)
-            groups[name] = (
-                hints[name],
-                tuple(
-                    parameter(f.name, inside[f.name], f.default, "Shared options")
-                    for f in fields(hints[name])
-                ),
-            )
-        else:
-            default = MISSING if given.default is inspect.Parameter.empty else given.default
-            own.append(parameter(name, hints[name], default))
-
-    def call(given: dict[str, Any]) -> None:
-        arguments = values(known, given, _flag)
-        ARGUMENTS.set(hidden(dict(arguments)))
-        gathered = {
-            name: kind(**{one.name: arguments.pop(one.name) for one in members})
-            for name, (kind, members) in groups.items()
-        }
-        function(**gathered, **arguments)
-
-    known = (*own, *(one for _, members in groups.values() for one in members))
-    return known, call

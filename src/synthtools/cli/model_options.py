@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.options import Group
@@ -34,75 +34,48 @@ class LoadedModel(Group):
         ray: str | None
 
     group = "Model"
-    model: Annotated[
-        str,
-        option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file "
-            "(FILE.gguf, REPO:FILE.gguf). Pickle weights are never loaded; code from a "
-            "model's repository is never run.",
-        ),
-    ] = "builtin"
-    revision: Annotated[
-        str | None,
-        option("--revision", metavar="REV", help="Commit, tag or branch of a Hub model."),
-    ] = None
-    tokenizer: Annotated[
-        str | None,
-        option(
-            "--tokenizer",
-            metavar="MODEL",
-            help="Use the tokenizer of this model (default: the model's own).",
-        ),
-    ] = None
-    dtype: Annotated[
-        Literal["auto", "float32", "bfloat16", "float16"],
-        option(
-            "--dtype",
-            help="Data type of the computation; auto: float32 on a CPU, bfloat16 on a GPU. The "
-            "output layer is always float32.",
-        ),
-    ] = "auto"
-    context: Annotated[
-        int | None,
-        option(
-            "--context",
-            metavar="TOKENS",
-            min=2,
-            help="Context length in tokens (default: the model's own). Longer documents are "
-            "processed in overlapping windows.",
-        ),
-    ] = None
-    bos: Annotated[
-        Bos,
-        option(
-            "--bos",
-            help="Prepend the begin-of-text token to each window, so that the first token is "
-            "scored too; auto: as the tokenizer does.",
-        ),
-    ] = "auto"
-    devices: Annotated[
-        str,
-        option(
-            "--devices",
-            metavar="LIST",
-            parse=_devices,
-            help="Where the model runs: auto, cpu, or GPUs by number (0,1): a copy on each "
-            "(torch), or one model across them (vLLM).",
-        ),
-    ] = "auto"
-    batch_tokens: Annotated[
-        int | None,
-        option(
-            "--batch-tokens",
-            metavar="N",
-            min=1,
-            help="Tokens per batch (default: as many as free memory allows). Does not change "
-            "results.",
-        ),
-    ] = None
+    model: str = option(
+        "builtin",
+        "-m",
+        metavar="MODEL",
+        help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file "
+        "(FILE.gguf, REPO:FILE.gguf). Pickle weights are never loaded; code from a model's "
+        "repository is never run.",
+    )
+    revision: str | None = option(None, metavar="REV", help="Commit, tag or branch of a Hub model.")
+    tokenizer: str | None = option(
+        None, metavar="MODEL", help="Use the tokenizer of this model (default: the model's own)."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto",
+        help="Data type of the computation; auto: float32 on a CPU, bfloat16 on a GPU. The output "
+        "layer is always float32.",
+    )
+    context: int | None = option(
+        None,
+        metavar="TOKENS",
+        min=2,
+        help="Context length in tokens (default: the model's own). Longer documents are processed "
+        "in overlapping windows.",
+    )
+    bos: Bos = option(
+        "auto",
+        help="Prepend the begin-of-text token to each window, so that the first token is scored "
+        "too; auto: as the tokenizer does.",
+    )
+    devices: str = option(
+        "auto",
+        metavar="LIST",
+        parse=_devices,
+        help="Where the model runs: auto, cpu, or GPUs by number (0,1): a copy on each (torch), or "
+        "one model across them (vLLM).",
+    )
+    batch_tokens: int | None = option(
+        None,
+        metavar="N",
+        min=1,
+        help="Tokens per batch (default: as many as free memory allows). Does not change results.",
+    )
 
     def settings(self, name: str | None = None) -> ModelSettings:
         """The options as ``lm`` takes them.
@@ -132,16 +105,13 @@ class LoadedModel(Group):
 class LocalModel(LoadedModel):
     """A model that goes over texts in windows."""
 
-    stride: Annotated[
-        int | None,
-        option(
-            "--stride",
-            metavar="TOKENS",
-            min=1,
-            help="Tokens from the start of one window to the next (default: three quarters of the "
-            "context). Every token is scored once, with at least context - stride tokens before it.",
-        ),
-    ] = None
+    stride: int | None = option(
+        None,
+        metavar="TOKENS",
+        min=1,
+        help="Tokens from the start of one window to the next (default: three quarters of the "
+        "context). Every token is scored once, with at least context - stride tokens before it.",
+    )
 
     def settings(self, name: str | None = None) -> ModelSettings:
         settings = replace(super().settings(name), stride=self.stride)
@@ -153,69 +123,52 @@ class LocalModel(LoadedModel):
 class VectorModel(LocalModel):
     """The model that gives vectors; ``--vector-model`` as in other tools, too."""
 
-    model: Annotated[
-        str,
-        option(
-            "--model",
-            "-m",
-            "--vector-model",
-            metavar="MODEL",
-            help="Model whose hidden states are the vectors: builtin, a directory, or a Hub id; a "
-            "causal language model or a sentence encoder (in the layout of "
-            "sentence-transformers, or of the BERT family).",
-        ),
-    ] = "builtin"
+    model: str = option(
+        "builtin",
+        "--model",
+        "-m",
+        "--vector-model",
+        metavar="MODEL",
+        help="Model whose hidden states are the vectors: builtin, a directory, or a Hub id; a "
+        "causal language model or a sentence encoder (in the layout of sentence-transformers, or "
+        "of the BERT family).",
+    )
 
 
 @dataclass(frozen=True)
 class Engine(LoadedModel):
     """What runs a language model."""
 
-    backend: Annotated[
-        Literal["auto", "torch", "vllm", "server"],
-        option(
-            "--backend",
-            help="What runs the model. auto: the server if one is given, vLLM if it is installed "
-            "and there is a GPU, else torch.",
-        ),
-    ] = "auto"
-    server: Annotated[
-        str | None,
-        option(
-            "--server",
-            metavar="URL",
-            help="An OpenAI-compatible server of vLLM, such as http://127.0.0.1:8000.",
-        ),
-    ] = None
-    answers_as: Annotated[
-        str | None,
-        option(
-            "--answers-as",
-            metavar="NAME",
-            help="Another model name that the server may answer under, such as 'gpt-4o-*' (* and ? "
-            "are wildcards). Answers of any other model are refused.",
-        ),
-    ] = None
-    patience: Annotated[
-        float,
-        option(
-            "--patience",
-            metavar="SECONDS",
-            min=0.0,
-            help="How long to wait for a server that is unreachable or overloaded. A server that "
-            "asks for a longer wait (Retry-After) is given up at once.",
-        ),
-    ] = 300.0
-    kv_cache: Annotated[
-        int | None,
-        option(
-            "--kv-cache",
-            metavar="SIZE",
-            parse=quantities.size_in_bytes,
-            help="Size of vLLM's key-value cache (1GB): small by default, so that two tools in a "
-            "pipe can share a GPU.",
-        ),
-    ] = None
+    backend: Literal["auto", "torch", "vllm", "server"] = option(
+        "auto",
+        help="What runs the model. auto: the server if one is given, vLLM if it is installed and "
+        "there is a GPU, else torch.",
+    )
+    server: str | None = option(
+        None,
+        metavar="URL",
+        help="An OpenAI-compatible server of vLLM, such as http://127.0.0.1:8000.",
+    )
+    answers_as: str | None = option(
+        None,
+        metavar="NAME",
+        help="Another model name that the server may answer under, such as 'gpt-4o-*' (* and ? are "
+        "wildcards). Answers of any other model are refused.",
+    )
+    patience: float = option(
+        300.0,
+        metavar="SECONDS",
+        min=0.0,
+        help="How long to wait for a server that is unreachable or overloaded. A server that asks "
+        "for a longer wait (Retry-After) is given up at once.",
+    )
+    kv_cache: int | None = option(
+        None,
+        metavar="SIZE",
+        parse=quantities.size_in_bytes,
+        help="Size of vLLM's key-value cache (1GB): small by default, so that two tools in a pipe "
+        "can share a GPU.",
+    )
 
     def settings(self, name: str | None = None) -> ModelSettings:
         if self.server and self.backend not in ("auto", "server"):
@@ -241,18 +194,15 @@ class Model(Engine, LocalModel):
 class Models(Model):
     """Like ``Model``, but several may be named, to be compared."""
 
-    model: Annotated[  # type: ignore[assignment]
-        list[str] | None,
-        option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="The language model: builtin (the default), smollm2, a directory, a Hub id, or a "
-            "GGUF file; with --compare, two or more to compare. Pickle weights are never "
-            "loaded; code from a model's repository is never run.",
-            show_default=False,
-        ),
-    ] = None
+    model: list[str] | None = option(  # type: ignore[assignment]
+        None,
+        "-m",
+        metavar="MODEL",
+        help="The language model: builtin (the default), smollm2, a directory, a Hub id, or a GGUF "
+        "file; with --compare, two or more to compare. Pickle weights are never loaded; code from "
+        "a model's repository is never run.",
+        show_default=False,
+    )
 
     def names(self) -> list[str]:
         """The models asked for."""

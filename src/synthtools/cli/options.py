@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from synthtools.cli.parameters import Parameter, operand, option, parameters, values
 from synthtools.environment import cores
@@ -52,25 +52,16 @@ class BadRecords(Group):
     """What happens to bad records, and what a run shows on stderr."""
 
     group = "Run"
-    on_error: Annotated[
-        Literal["fail", "skip"],
-        option(
-            "--on-error",
-            help="On a bad record, stop with exit code 1, or skip it and continue.",
-        ),
-    ] = "fail"
-    rejects: Annotated[
-        str | None,
-        option(
-            "--rejects",
-            metavar="FILE",
-            help="Write bad records to this file (with --on-error skip): JSONL with file, line, "
-            "reason and the raw record. Without it they are reported on stderr.",
-        ),
-    ] = None
-    quiet: Annotated[
-        bool, option("--quiet", "-q", help="Show no progress bar and no remarks on stderr.")
-    ] = False
+    on_error: Literal["fail", "skip"] = option(
+        "fail", help="On a bad record, stop with exit code 1, or skip it and continue."
+    )
+    rejects: str | None = option(
+        None,
+        metavar="FILE",
+        help="Write bad records to this file (with --on-error skip): JSONL with file, line, reason "
+        "and the raw record. Without it they are reported on stderr.",
+    )
+    quiet: bool = option(False, "-q", help="Show no progress bar and no remarks on stderr.")
 
     def check(self) -> None:
         super().check()
@@ -83,25 +74,19 @@ class Inputs(BadRecords):
     """Where records come from and what happens to bad ones."""
 
     group = "Input"
-    files: Annotated[
-        list[str] | None,
-        operand(
-            metavar="FILE",
-            help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
-            "recognized by their content. - or no FILE reads stdin; builtin:topics is the "
-            "Python documentation; URLs (s3://, gs://, hf://, single files by https://) need "
-            "[remote].",
-        ),
-    ] = None
-    shard: Annotated[
-        str | None,
-        option(
-            "--shard",
-            metavar="I/N",
-            help="Read only the I-th of N contiguous groups of input files (for Slurm or GNU "
-            "parallel).",
-        ),
-    ] = None
+    files: list[str] | None = operand(
+        None,
+        metavar="FILE",
+        help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
+        "recognized by their content. - or no FILE reads stdin; builtin:topics is the Python "
+        "documentation; URLs (s3://, gs://, hf://, single files by https://) need [remote].",
+    )
+    shard: str | None = option(
+        None,
+        metavar="I/N",
+        help="Read only the I-th of N contiguous groups of input files (for Slurm or GNU "
+        "parallel).",
+    )
 
 
 @dataclass(frozen=True)
@@ -109,15 +94,11 @@ class Picture(Group):
     """The report as a figure."""
 
     group = "Output"
-    plot: Annotated[
-        str | None,
-        option(
-            "--plot",
-            metavar="FILE",
-            help="Draw the report as a PNG or SVG figure (needs [plot]); synth plot can do this "
-            "later.",
-        ),
-    ] = None
+    plot: str | None = option(
+        None,
+        metavar="FILE",
+        help="Draw the report as a PNG or SVG figure (needs [plot]); synth plot can do this later.",
+    )
 
     def check(self) -> None:
         super().check()
@@ -132,15 +113,12 @@ class TextField(Group):
     """Which field holds the text."""
 
     group = "Input"
-    text_field: Annotated[
-        str,
-        option(
-            "--text-field",
-            metavar="FIELD",
-            help="The field that holds the text. Every option that names a field also takes a "
-            "path: meta.source, messages[-1].content, messages[role=user].content.",
-        ),
-    ] = "text"
+    text_field: str = option(
+        "text",
+        metavar="FIELD",
+        help="The field that holds the text. Every option that names a field also takes a path: "
+        "meta.source, messages[-1].content, messages[role=user].content.",
+    )
 
 
 @dataclass(frozen=True)
@@ -148,15 +126,11 @@ class ReportFile(Group):
     """Where a report is kept."""
 
     group = "Output"
-    report: Annotated[
-        str | None,
-        option(
-            "--report",
-            metavar="FILE",
-            help="Write a JSON report of the run to this file: results, arguments, inputs, "
-            "versions.",
-        ),
-    ] = None
+    report: str | None = option(
+        None,
+        metavar="FILE",
+        help="Write a JSON report of the run to this file: results, arguments, inputs, versions.",
+    )
 
 
 @dataclass(frozen=True)
@@ -164,9 +138,7 @@ class Json(Group):
     """The form of a report on stdout."""
 
     group = "Output"
-    json_output: Annotated[
-        bool, option("--json", help="Print the report as JSON even at a terminal.")
-    ] = False
+    json_output: bool = option(False, "--json", help="Print the report as JSON even at a terminal.")
 
     def check(self) -> None:
         super().check()
@@ -184,54 +156,39 @@ class Output(ReportFile):
     """Where records go."""
 
     group = "Output"
-    output: Annotated[
-        str | None,
-        option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="Write to this path instead of stdout. The suffix sets the format: .jsonl, "
-            ".jsonl.gz, .jsonl.zst, .parquet, .arrow. A directory (DIR/) gets shards "
-            "part-00000.…; either may be a URL.",
-        ),
-    ] = None
-    format: Annotated[
-        str | None,
-        option(
-            "--format",
-            metavar="jsonl|jsonl.gz|jsonl.zst|parquet|arrow",
-            help="Format if the output has no suffix (default: jsonl on stdout, that of the first "
-            "input in a directory).",
-        ),
-    ] = None
-    nan: Annotated[
-        str,
-        option(
-            "--nan",
-            metavar="keep|null|fail",
-            help="How JSONL output represents NaN and infinities of Parquet and Arrow, which JSON "
-            "lacks: unchanged (most readers refuse them), as null (with a warning), or as a "
-            "bad record.",
-        ),
-    ] = "null"
-    force: Annotated[bool, option("--force", help="Overwrite existing output.")] = False
-    resume: Annotated[
-        bool,
-        option(
-            "--resume",
-            help="Continue an unfinished run of the same arguments and inputs in its directory; "
-            "finished shards are kept.",
-        ),
-    ] = False
-    shard_size: Annotated[
-        str,
-        option(
-            "--shard-size",
-            metavar="SIZE",
-            help="Size of each shard in a directory: bytes of input (512MB) or records (100K). A "
-            "killed run loses at most one shard of work.",
-        ),
-    ] = "32MB"
+    output: str | None = option(
+        None,
+        "-o",
+        metavar="PATH",
+        help="Write to this path instead of stdout. The suffix sets the format: .jsonl, .jsonl.gz, "
+        ".jsonl.zst, .parquet, .arrow. A directory (DIR/) gets shards part-00000.…; either may be "
+        "a URL.",
+    )
+    format: str | None = option(
+        None,
+        metavar="jsonl|jsonl.gz|jsonl.zst|parquet|arrow",
+        help="Format if the output has no suffix (default: jsonl on stdout, that of the first "
+        "input in a directory).",
+    )
+    nan: str = option(
+        "null",
+        metavar="keep|null|fail",
+        help="How JSONL output represents NaN and infinities of Parquet and Arrow, which JSON "
+        "lacks: unchanged (most readers refuse them), as null (with a warning), or as a bad "
+        "record.",
+    )
+    force: bool = option(False, help="Overwrite existing output.")
+    resume: bool = option(
+        False,
+        help="Continue an unfinished run of the same arguments and inputs in its directory; "
+        "finished shards are kept.",
+    )
+    shard_size: str = option(
+        "32MB",
+        metavar="SIZE",
+        help="Size of each shard in a directory: bytes of input (512MB) or records (100K). A "
+        "killed run loses at most one shard of work.",
+    )
 
     def takes_output(self) -> bool:
         """Whether there are records to write, possibly beside a report."""
@@ -251,16 +208,13 @@ class Seed(Group):
     """Randomness."""
 
     group = "Run"
-    seed: Annotated[
-        int,
-        option(
-            "--seed",
-            metavar="N",
-            min=0,
-            help="Random seed. A draw depends on the seed, the record (its id, else its text) and "
-            "the position, not on file layout, batches or devices.",
-        ),
-    ] = 0
+    seed: int = option(
+        0,
+        metavar="N",
+        min=0,
+        help="Random seed. A draw depends on the seed, the record (its id, else its text) and the "
+        "position, not on file layout, batches or devices.",
+    )
 
 
 @dataclass(frozen=True)
@@ -269,10 +223,9 @@ class Jobs(Group):
 
     group = "Run"
     ray: ClassVar[str | None] = None
-    jobs: Annotated[
-        int | None,
-        option("--jobs", "-j", metavar="N", min=1, help="CPU cores to use (default: all)."),
-    ] = None
+    jobs: int | None = option(
+        None, "-j", metavar="N", min=1, help="CPU cores to use (default: all)."
+    )
 
     def workers(self) -> int:
         """How many cores to use."""
@@ -291,16 +244,12 @@ class Jobs(Group):
 class Workers(Jobs):
     """Use of this machine, or of a cluster."""
 
-    ray: Annotated[  # type: ignore[misc]
-        str | None,
-        option(
-            "--ray",
-            metavar="ADDRESS",
-            help="Run on a Ray cluster (needs [ray]): HOST:PORT, auto for the cluster of this "
-            "machine, local to start one here. All nodes must see inputs and models. Does not "
-            "change results.",
-        ),
-    ] = None
+    ray: str | None = option(  # type: ignore[misc]
+        None,
+        metavar="ADDRESS",
+        help="Run on a Ray cluster (needs [ray]): HOST:PORT, auto for the cluster of this machine, "
+        "local to start one here. All nodes must see inputs and models. Does not change results.",
+    )
 
 
 def checked(kind: type[_O], given: Mapping[str, Any], called: Callable[[Parameter], str]) -> _O:

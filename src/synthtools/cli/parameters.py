@@ -1,7 +1,7 @@
 """A field of a tool's options as it stands on the command line, in help and in a Python call.
 
     class Options(Inputs, Output):
-        top: Annotated[int, option("--top", help="Show the N most frequent.", min=0)] = 10
+        top: int = option(10, help="Show the N most frequent.", min=0)
 
 ``parameters`` reads such a class; ``values`` checks and converts what a user gave, from the command
 line (strings) or from Python (strings or values).
@@ -28,7 +28,8 @@ class Option:
     """How one field is named, explained, parsed and bounded.
 
     Attributes:
-        flags: its names on the command line; none for an operand.
+        flags: its names on the command line; none for an operand. An option without a long one has
+            its field's: ``--text-field``.
         metavar: what stands for its value in help; None for a flag, or the choices of a Literal.
         parse: makes the value of a string; raises ValueError with the remedy.
         min, max: bounds of a number, inclusive.
@@ -43,6 +44,7 @@ class Option:
     max: float | None = None
     commas: bool = False
     show_default: bool = True
+    named: bool = True
 
     @property
     def bounds(self) -> str:
@@ -54,14 +56,19 @@ class Option:
         return "" if self.max is None else f"at most {self.max:,}"
 
 
-def option(*flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (what Typer calls it)
-    """Annotates a field that has names on the command line."""
-    return Option(flags, help, **more)
+def option(default: Any, *flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (what Typer calls it)
+    """A field that has names on the command line; a default of ``...`` for one that must be given."""
+    return _field(default, Option(flags, help, **more))
 
 
-def operand(*, metavar: str, help: str, **more: Any) -> Any:  # noqa: A002
-    """Annotates a field that stands on the command line without a name."""
-    return Option((), help, metavar, show_default=False, **more)
+def operand(default: Any, *, metavar: str, help: str, **more: Any) -> Any:  # noqa: A002
+    """A field that stands on the command line without a name."""
+    return _field(default, Option((), help, metavar, show_default=False, named=False, **more))
+
+
+def _field(default: Any, option: Option) -> Any:
+    given = {} if default is ... else {"default": default}
+    return dataclasses.field(**given, metadata={"option": option})
 
 
 @dataclass(frozen=True)
@@ -166,27 +173,29 @@ def parameters(options: type) -> tuple[Parameter, ...]:
 
     A group is a base class that has a ``group``: the heading of its options in the help.
     """
-    hints = typing.get_type_hints(options, include_extras=True)
+    hints = typing.get_type_hints(options)
     fields = {field.name: field for field in dataclasses.fields(options)}
     found: dict[str, Parameter] = {}
     for owner in options.__mro__:
         for name in vars(owner).get("__annotations__", {}):
             if name in fields and name not in found:
                 heading = None if owner is options else getattr(owner, "group", None)
-                found[name] = parameter(name, hints[name], fields[name].default, heading)
+                found[name] = _parameter(fields[name], hints[name], heading)
     return tuple(found.values())
 
 
-def parameter(name: str, hint: Any, default: Any, group: str | None = None) -> Parameter:
-    """A parameter from its annotation ``Annotated[type, option(…)]``."""
-    kind, given = typing.get_args(hint)
-    kinds = [k for k in _members(kind) if k is not type(None)]
-    kind = kinds[0]
+def _parameter(field: dataclasses.Field[Any], hint: Any, group: str | None) -> Parameter:
+    option: Option = field.metadata["option"]
+    if option.named and not any(flag.startswith("--") for flag in option.flags):
+        own = f"--{field.name.strip('_').replace('_', '-')}"
+        option = dataclasses.replace(option, flags=(own, *option.flags))
+    kind = next(k for k in _members(hint) if k is not type(None))
     many = typing.get_origin(kind) in (list, tuple)
     if many:
         kind = typing.get_args(kind)[0]
     choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
-    return Parameter(name, given, str if choices else kind, choices, many, default, group)
+    kind = str if choices else kind
+    return Parameter(field.name, option, kind, choices, many, field.default, group)
 
 
 def _members(kind: Any) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from synthtools.cli.options import Inputs, Output, TextField
 from synthtools.cli.parameters import option
@@ -62,56 +62,38 @@ class Options(Inputs, TextField, Output):
 
     lines_only: ClassVar[bool] = True
 
-    count: Annotated[bool, option("--count", help="Print only the number of records.")] = False
-    head: Annotated[
-        int | None, option("--head", "-n", metavar="N", min=0, help="Stop after N records.")
-    ] = None
-    where: Annotated[
-        list[Any] | None,
-        option(
-            "--where",
-            metavar="EXPR",
-            parse=_condition,
-            help="Keep records that match: FIELD=VALUE,… (any of them), FIELD!=VALUE,…, "
-            "FIELD~REGEX (anywhere in the text; RE2), FIELD!~REGEX, FIELD>NUMBER (>=, <, <=), "
-            "FIELD (present, not null, not empty), !FIELD. FIELD may be a path (meta.source, "
-            "messages[-1].role); values with commas and unusual names are quoted as in JSON "
-            '("a,b"). Repeatable; all conditions must hold, tested in order. A missing or '
-            "null field equals no VALUE; a value that is not a number makes a bad record "
-            "where it is compared with one.",
-        ),
-    ] = None
-    text: Annotated[
-        list[Any] | None,
-        option(
-            "--text",
-            metavar="TEMPLATE",
-            parse=_template,
-            help="Build the text (--text-field) from other fields: 'Question: {prompt}\\n\\n{response}'. "
-            "\\n, \\t and \\\\ are newline, tab and backslash; {{ and }} are braces. Of several "
-            "templates the first whose fields are all strings in the record is used; a record that "
-            "fits none is a bad record.",
-        ),
-    ] = None
-    set: Annotated[
-        list[Any] | None,
-        option(
-            "--set",
-            metavar="FIELD=VALUE",
-            parse=_constant,
-            help="Set a field to this string in every record: its value is replaced, or the field "
-            "appended. Repeatable.",
-        ),
-    ] = None
-    select: Annotated[
-        list[str] | None,
-        option(
-            "--select",
-            metavar="FIELD,…",
-            commas=True,
-            help="Keep only these fields, in this order.",
-        ),
-    ] = None
+    count: bool = option(False, help="Print only the number of records.")
+    head: int | None = option(None, "-n", metavar="N", min=0, help="Stop after N records.")
+    where: list[Any] | None = option(
+        None,
+        metavar="EXPR",
+        parse=_condition,
+        help="Keep records that match: FIELD=VALUE,… (any of them), FIELD!=VALUE,…, FIELD~REGEX "
+        "(anywhere in the text; RE2), FIELD!~REGEX, FIELD>NUMBER (>=, <, <=), FIELD (present, not "
+        "null, not empty), !FIELD. FIELD may be a path (meta.source, messages[-1].role); values "
+        'with commas and unusual names are quoted as in JSON ("a,b"). Repeatable; all conditions '
+        "must hold, tested in order. A missing or null field equals no VALUE; a value that is not "
+        "a number makes a bad record where it is compared with one.",
+    )
+    text: list[Any] | None = option(
+        None,
+        metavar="TEMPLATE",
+        parse=_template,
+        help="Build the text (--text-field) from other fields: 'Question: "
+        "{prompt}\\n\\n{response}'. \\n, \\t and \\\\ are newline, tab and backslash; {{ and }} "
+        "are braces. Of several templates the first whose fields are all strings in the record is "
+        "used; a record that fits none is a bad record.",
+    )
+    set: list[Any] | None = option(
+        None,
+        metavar="FIELD=VALUE",
+        parse=_constant,
+        help="Set a field to this string in every record: its value is replaced, or the field "
+        "appended. Repeatable.",
+    )
+    select: list[str] | None = option(
+        None, metavar="FIELD,…", commas=True, help="Keep only these fields, in this order."
+    )
 
     def prints_report(self) -> bool:
         return self.count

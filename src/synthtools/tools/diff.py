@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from synthtools.cli import quantities
 from synthtools.cli.options import ARGUMENTS, Picture, Report, Seed
@@ -33,78 +33,54 @@ from synthtools.reports import document
 class Options(Seed, Picture, Report):
     """Options of ``synth diff``."""
 
-    reports: Annotated[
-        list[str] | None,
-        operand(
-            metavar="REPORT",
-            help="Two or more reports of one tool (--report FILE, --json); each is compared with the "
-            "first. - is stdin.",
-        ),
-    ] = None
-    samples: Annotated[
-        list[str] | None,
-        option(
-            "--samples",
-            metavar="FILE",
-            help="The samples of each report of synth eval, in the same order (default: the path "
-            "in the report, or that name beside the report).",
-        ),
-    ] = None
-    figure: Annotated[
-        list[str] | None,
-        option(
-            "--figure",
-            metavar="PATH",
-            help="Only figures whose path contains this (suites.arc_easy, ece); with --budget, the "
-            "full path of a figure whose loss counts (default: accuracy or perplexity of each "
-            "suite).",
-        ),
-    ] = None
-    budget: Annotated[
-        bool,
-        option(
-            "--budget",
-            help="Treat the reports as runs of increasing synthetic share and compare them with "
-            "the guidance of Ratios: up to 20 % is safe, 20–30 % depends on scale, more "
-            "hurts.",
-        ),
-    ] = False
-    shares: Annotated[
-        list[float] | None,
-        option(
-            "--shares",
-            metavar="LIST",
-            parse=quantities.share,
-            min=0,
-            max=1,
-            commas=True,
-            help="With --budget: the synthetic share of each report (0,10%,20% or 0,0.1,0.2).",
-        ),
-    ] = None
-    parameters: Annotated[
-        int | None,
-        option(
-            "--parameters",
-            metavar="N",
-            parse=quantities.count,
-            min=1,
-            help="With --budget: number of parameters of the models (1B), on which the guidance "
-            "between 20 and 30 % depends.",
-        ),
-    ] = None
-    bootstrap: Annotated[
-        int,
-        option(
-            "--bootstrap",
-            metavar="B",
-            min=0,
-            max=100_000,
-            help="Resamples for the 95 % intervals of paired differences [ours]; 0 for none.",
-        ),
-    ] = 1000
-    all: Annotated[
-        bool, option("--all", help="Show all figures at a terminal, not only the first 60.")
-    ] = False
+    reports: list[str] | None = operand(
+        None,
+        metavar="REPORT",
+        help="Two or more reports of one tool (--report FILE, --json); each is compared with the "
+        "first. - is stdin.",
+    )
+    samples: list[str] | None = option(
+        None,
+        metavar="FILE",
+        help="The samples of each report of synth eval, in the same order (default: the path in "
+        "the report, or that name beside the report).",
+    )
+    figure: list[str] | None = option(
+        None,
+        metavar="PATH",
+        help="Only figures whose path contains this (suites.arc_easy, ece); with --budget, the "
+        "full path of a figure whose loss counts (default: accuracy or perplexity of each suite).",
+    )
+    budget: bool = option(
+        False,
+        help="Treat the reports as runs of increasing synthetic share and compare them with the "
+        "guidance of Ratios: up to 20 % is safe, 20–30 % depends on scale, more hurts.",
+    )
+    shares: list[float] | None = option(
+        None,
+        metavar="LIST",
+        parse=quantities.share,
+        min=0,
+        max=1,
+        commas=True,
+        help="With --budget: the synthetic share of each report (0,10%,20% or 0,0.1,0.2).",
+    )
+    parameters: int | None = option(
+        None,
+        metavar="N",
+        parse=quantities.count,
+        min=1,
+        help="With --budget: number of parameters of the models (1B), on which the guidance "
+        "between 20 and 30 % depends.",
+    )
+    bootstrap: int = option(
+        1000,
+        metavar="B",
+        min=0,
+        max=100_000,
+        help="Resamples for the 95 % intervals of paired differences [ours]; 0 for none.",
+    )
+    all: bool = option(False, help="Show all figures at a terminal, not only the first 60.")
 
     def check(self) -> None:
         super().check()

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField, Workers
@@ -52,94 +52,63 @@ if TYPE_CHECKING:
 class Options(Inputs, TextField, Output, Picture, Seed, Workers):
     """Options of ``synth dsir``."""
 
-    target: Annotated[
-        list[PathShare] | None,
-        option(
-            "--target",
-            metavar="PATH[=SHARE]",
-            parse=quantities.path_share,
-            help="Records that the selection should resemble; repeatable. With shares each target "
-            "gets its own part of the selection, and no record is selected twice.",
-        ),
-    ] = None
-    count: Annotated[
-        int | None,
-        option(
-            "--count",
-            "-n",
-            metavar="N",
-            parse=quantities.count,
-            min=1,
-            help="How many records to select (1000, 10M).",
-        ),
-    ] = None
-    weights: Annotated[
-        bool,
-        option(
-            "--weights",
-            help="Add dsir_logw, the log importance weight. Without -n every record is written, in "
-            "order, including those shorter than --min-tokens.",
-        ),
-    ] = False
-    top_k: Annotated[
-        bool,
-        option("--top-k", help="Take the records with the largest weights, without Gumbel noise."),
-    ] = False
-    n: Annotated[
-        int, option("--n", metavar="N", min=1, max=20, help="Maximum length of n-grams, in tokens.")
-    ] = 2
-    buckets: Annotated[int, option("--buckets", metavar="B", min=2, help="Hash buckets.")] = 10_000
-    hash: Annotated[
-        Literal["fast", "sha256"],
-        option(
-            "--hash",
-            help="Hash of an n-gram. sha256 gives the numbers of the authors' package; fast gives "
-            "nearly the same order.",
-        ),
-    ] = "fast"
-    min_tokens: Annotated[
-        int,
-        option("--min-tokens", metavar="T", min=0, help="Never select records of fewer tokens."),
-    ] = 100
-    smoothing: Annotated[
-        float,
-        option(
-            "--smoothing",
-            metavar="C",
-            min=0,
-            help="Pseudo-count added to each bucket of either corpus (Laplace; 0 in the paper).",
-        ),
-    ] = 0.0
-    fit_tokens: Annotated[
-        int | None,
-        option(
-            "--fit-tokens",
-            metavar="COUNT|all",
-            parse=quantities.count_or_all,
-            min=1,
-            help="Fit the raw side on the first COUNT tokens (default: all).",
-        ),
-    ] = None
-    target_text_field: Annotated[
-        str | None,
-        option(
-            "--target-text-field",
-            metavar="FIELD",
-            help="The field that holds the text of the targets (default: --text-field).",
-        ),
-    ] = None
-    save_estimator: Annotated[
-        str | None,
-        option("--save-estimator", metavar="FILE", help="Save the fitted estimator as JSON."),
-    ] = None
-    estimator: Annotated[
-        str | None,
-        option(
-            "--estimator",
-            metavar="FILE",
-            help="Use an estimator from --save-estimator: the raw data is then read only once.",
-        ),
-    ] = None
+    target: list[PathShare] | None = option(
+        None,
+        metavar="PATH[=SHARE]",
+        parse=quantities.path_share,
+        help="Records that the selection should resemble; repeatable. With shares each target gets "
+        "its own part of the selection, and no record is selected twice.",
+    )
+    count: int | None = option(
+        None,
+        "-n",
+        metavar="N",
+        parse=quantities.count,
+        min=1,
+        help="How many records to select (1000, 10M).",
+    )
+    weights: bool = option(
+        False,
+        help="Add dsir_logw, the log importance weight. Without -n every record is written, in "
+        "order, including those shorter than --min-tokens.",
+    )
+    top_k: bool = option(
+        False, help="Take the records with the largest weights, without Gumbel noise."
+    )
+    n: int = option(2, metavar="N", min=1, max=20, help="Maximum length of n-grams, in tokens.")
+    buckets: int = option(10_000, metavar="B", min=2, help="Hash buckets.")
+    hash: Literal["fast", "sha256"] = option(
+        "fast",
+        help="Hash of an n-gram. sha256 gives the numbers of the authors' package; fast gives "
+        "nearly the same order.",
+    )
+    min_tokens: int = option(100, metavar="T", min=0, help="Never select records of fewer tokens.")
+    smoothing: float = option(
+        0.0,
+        metavar="C",
+        min=0,
+        help="Pseudo-count added to each bucket of either corpus (Laplace; 0 in the paper).",
+    )
+    fit_tokens: int | None = option(
+        None,
+        metavar="COUNT|all",
+        parse=quantities.count_or_all,
+        min=1,
+        help="Fit the raw side on the first COUNT tokens (default: all).",
+    )
+    target_text_field: str | None = option(
+        None,
+        metavar="FIELD",
+        help="The field that holds the text of the targets (default: --text-field).",
+    )
+    save_estimator: str | None = option(
+        None, metavar="FILE", help="Save the fitted estimator as JSON."
+    )
+    estimator: str | None = option(
+        None,
+        metavar="FILE",
+        help="Use an estimator from --save-estimator: the raw data is then read only once.",
+    )
 
     def check(self) -> None:
         super().check()

@@ -22,7 +22,7 @@ Memory: the model, some MB of text ahead; 8 to 16 bytes for each record without 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli.model_options import Model
 from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField, Workers
@@ -37,102 +37,69 @@ if TYPE_CHECKING:
 class Options(Inputs, TextField, Output, Picture, Model, Seed, Workers):
     """Options of ``synth edit``."""
 
-    threshold: Annotated[
-        float | None,
-        option(
-            "--threshold",
-            metavar="P",
-            min=0,
-            max=1,
-            help="Resample tokens with probability >= P. Default 0.99, unless --below or --drop-below "
-            "is given alone.",
-        ),
-    ] = None
-    below: Annotated[
-        float | None,
-        option(
-            "--below",
-            metavar="P",
-            min=0,
-            max=1,
-            help="Resample tokens with probability <= P (the paper's ablation).",
-        ),
-    ] = None
-    drop_below: Annotated[
-        float | None,
-        option(
-            "--drop-below",
-            metavar="P",
-            min=0,
-            max=1,
-            help="Delete tokens with probability < P (the authors' filter uses 0.001).",
-        ),
-    ] = None
-    top_k: Annotated[
-        int | None,
-        option(
-            "--top-k",
-            metavar="K",
-            min=1,
-            help="Draw from the K most probable tokens (default 8; 64 with --top-p).",
-        ),
-    ] = None
-    top_p: Annotated[
-        float | None,
-        option(
-            "--top-p",
-            metavar="P",
-            min=0,
-            max=1,
-            help="Draw from the fewest tokens that together have probability P.",
-        ),
-    ] = None
-    rejection: Annotated[
-        Literal["authors", "exact"] | None,
-        option(
-            "--rejection",
-            help="Draw by rejection sampling (RSO, arXiv 2309.06657). authors, as in their code: "
-            "candidates are tried from the most probable down, each accepted with chance "
-            "a = softmax(P/BETA), so that q(c) ~ a(c) times the (1 - a) of those before it; BETA is "
-            "0.5 unless given. exact, RSO's target for the reward ln P [ours]: q(c) ~ P(c)^(1 + 1/BETA).",
-        ),
-    ] = None
-    temperature: Annotated[
-        float | None,
-        option(
-            "--temperature",
-            metavar="BETA",
-            min=0,
-            help="Draw c with q(c) ~ P(c)^(1/BETA). Default 1.5, as in the authors' code; 1 with "
-            "--top-p, 0.5 with --rejection authors.",
-        ),
-    ] = None
-    exclude_observed: Annotated[
-        bool,
-        option(
-            "--exclude-observed",
-            help="Never draw the observed token [ours]. By default it is a candidate, and most draws "
-            "return it.",
-        ),
-    ] = False
-    generations: Annotated[
-        int,
-        option(
-            "--generations",
-            metavar="N",
-            min=1,
-            help="Edit N times, each time the output of the previous edit.",
-        ),
-    ] = 1
-    scores: Annotated[
-        str | None,
-        option(
-            "--scores",
-            metavar="FILE",
-            help="Edit from the scores that synth ppl --candidates K wrote for these records, "
-            "without running the model; the output is byte for byte the same.",
-        ),
-    ] = None
+    threshold: float | None = option(
+        None,
+        metavar="P",
+        min=0,
+        max=1,
+        help="Resample tokens with probability >= P. Default 0.99, unless --below or --drop-below "
+        "is given alone.",
+    )
+    below: float | None = option(
+        None,
+        metavar="P",
+        min=0,
+        max=1,
+        help="Resample tokens with probability <= P (the paper's ablation).",
+    )
+    drop_below: float | None = option(
+        None,
+        metavar="P",
+        min=0,
+        max=1,
+        help="Delete tokens with probability < P (the authors' filter uses 0.001).",
+    )
+    top_k: int | None = option(
+        None,
+        metavar="K",
+        min=1,
+        help="Draw from the K most probable tokens (default 8; 64 with --top-p).",
+    )
+    top_p: float | None = option(
+        None,
+        metavar="P",
+        min=0,
+        max=1,
+        help="Draw from the fewest tokens that together have probability P.",
+    )
+    rejection: Literal["authors", "exact"] | None = option(
+        None,
+        help="Draw by rejection sampling (RSO, arXiv 2309.06657). authors, as in their code: "
+        "candidates are tried from the most probable down, each accepted with chance a = "
+        "softmax(P/BETA), so that q(c) ~ a(c) times the (1 - a) of those before it; BETA is 0.5 "
+        "unless given. exact, RSO's target for the reward ln P [ours]: q(c) ~ P(c)^(1 + 1/BETA).",
+    )
+    temperature: float | None = option(
+        None,
+        metavar="BETA",
+        min=0,
+        help="Draw c with q(c) ~ P(c)^(1/BETA). Default 1.5, as in the authors' code; 1 with "
+        "--top-p, 0.5 with --rejection authors.",
+    )
+    exclude_observed: bool = option(
+        False,
+        help="Never draw the observed token [ours]. By default it is a candidate, and most draws "
+        "return it.",
+    )
+    generations: int = option(
+        1, metavar="N", min=1, help="Edit N times, each time the output of the previous edit."
+    )
+    scores: str | None = option(
+        None,
+        metavar="FILE",
+        help="Edit from the scores that synth ppl --candidates K wrote for these records, without "
+        "running the model; the output is byte for byte the same.",
+    )
 
     def check(self) -> None:
         super().check()

@@ -33,7 +33,7 @@ each record read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.model_options import VectorModel
@@ -57,100 +57,61 @@ _FOR_MAPS = (
 class Options(Inputs, TextField, Output, Json, Picture, Seed, VectorModel, Workers):
     """Options of ``synth embed``."""
 
-    pooling: Annotated[
-        Literal["mean", "last", "cls"] | None,
-        option(
-            "--pooling",
-            help="The mean of the last hidden states over the text [ours], the state of its last "
-            "token, or (sentence encoders only) of the first special token. Default: as the encoder's "
-            "own configuration says, else mean.",
-        ),
-    ] = None
-    normalize: Annotated[
-        bool,
-        option(
-            "--normalize",
-            help="Scale vectors to length 1: distances then rank like cosines.",
-        ),
-    ] = False
-    max_tokens: Annotated[
-        int | None,
-        option(
-            "--max-tokens",
-            metavar="N",
-            min=1,
-            help="Embed only the first N tokens of each text (default: all): inputs of different "
-            "lengths are compared over equal lengths, and long texts take less time.",
-        ),
-    ] = None
-    map: Annotated[
-        bool,
-        option(
-            "--map",
-            help="Report a map and the distances between inputs instead of writing records.",
-        ),
-    ] = False
-    vector_field: Annotated[
-        str | None,
-        option(
-            "--vector-field",
-            metavar="FIELD",
-            help="With --map: take the vectors from this field, without a model.",
-        ),
-    ] = None
-    limit: Annotated[
-        int | None,
-        option(
-            "--limit",
-            metavar="N",
-            parse=quantities.count_or_all,
-            min=1,
-            help="With --map: draw at most N documents from each group, or all.",
-        ),
-    ] = 2000
-    by: Annotated[
-        str | None,
-        option(
-            "--by",
-            metavar="FIELD",
-            help="With --map: group records by this field (default: by input).",
-        ),
-    ] = None
-    reference: Annotated[
-        str | None,
-        option(
-            "--reference",
-            metavar="GROUP",
-            help="With --map: the group that comes first (default: the first input; with --by the "
-            "first value in alphabetical order).",
-        ),
-    ] = None
-    method: Annotated[
-        Literal["tsne", "umap", "pca"],
-        option(
-            "--method",
-            help="Projection of the vectors: t-SNE (needs [map]), UMAP (needs [umap]) or principal "
-            "components.",
-        ),
-    ] = "tsne"
-    neighbours: Annotated[
-        int,
-        option(
-            "--neighbours",
-            metavar="K",
-            min=1,
-            help="Number of nearest neighbours for accuracy, coverage, density and isolation; odd.",
-        ),
-    ] = 5
-    permutations: Annotated[
-        int,
-        option(
-            "--permutations",
-            metavar="P",
-            min=0,
-            help="Permutations for the p-values; the smallest possible one is 1/(P + 1).",
-        ),
-    ] = 999
+    pooling: Literal["mean", "last", "cls"] | None = option(
+        None,
+        help="The mean of the last hidden states over the text [ours], the state of its last "
+        "token, or (sentence encoders only) of the first special token. Default: as the encoder's "
+        "own configuration says, else mean.",
+    )
+    normalize: bool = option(
+        False, help="Scale vectors to length 1: distances then rank like cosines."
+    )
+    max_tokens: int | None = option(
+        None,
+        metavar="N",
+        min=1,
+        help="Embed only the first N tokens of each text (default: all): inputs of different "
+        "lengths are compared over equal lengths, and long texts take less time.",
+    )
+    map: bool = option(
+        False, help="Report a map and the distances between inputs instead of writing records."
+    )
+    vector_field: str | None = option(
+        None, metavar="FIELD", help="With --map: take the vectors from this field, without a model."
+    )
+    limit: int | None = option(
+        2000,
+        metavar="N",
+        parse=quantities.count_or_all,
+        min=1,
+        help="With --map: draw at most N documents from each group, or all.",
+    )
+    by: str | None = option(
+        None, metavar="FIELD", help="With --map: group records by this field (default: by input)."
+    )
+    reference: str | None = option(
+        None,
+        metavar="GROUP",
+        help="With --map: the group that comes first (default: the first input; with --by the "
+        "first value in alphabetical order).",
+    )
+    method: Literal["tsne", "umap", "pca"] = option(
+        "tsne",
+        help="Projection of the vectors: t-SNE (needs [map]), UMAP (needs [umap]) or principal "
+        "components.",
+    )
+    neighbours: int = option(
+        5,
+        metavar="K",
+        min=1,
+        help="Number of nearest neighbours for accuracy, coverage, density and isolation; odd.",
+    )
+    permutations: int = option(
+        999,
+        metavar="P",
+        min=0,
+        help="Permutations for the p-values; the smallest possible one is 1/(P + 1).",
+    )
 
     def check(self) -> None:
         super().check()

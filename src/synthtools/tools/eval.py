@@ -28,7 +28,7 @@ Memory: the model, some MB of text ahead, about 1 kB for each item of the curren
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli.options import BadRecords, Inputs, Jobs, Picture, Report, Seed
 from synthtools.cli.parameters import option
@@ -57,109 +57,77 @@ def _domain(text: str) -> tuple[str, str]:
 class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed, Jobs):
     """Options of ``synth eval``."""
 
-    suite: Annotated[
-        list[str] | None,
-        option(
-            "--suite",
-            "-s",
-            metavar="NAME",
-            commas=True,
-            help="A suite to run; repeatable. --list shows them.",
-        ),
-    ] = None
-    list_suites: Annotated[
-        bool, option("--list", help="List the suites and what each needs, and exit.")
-    ] = False
-    data: Annotated[
-        str | None,
-        option(
-            "--data",
-            metavar="DIR",
-            help="Directory of the suites' data: DIR/SUITE/… or DIR/eval_SUITE/…, in any record "
-            "format; or the directory of one suite.",
-        ),
-    ] = None
-    valid: Annotated[
-        list[tuple[str, str]] | None,
-        option(
-            "--valid",
-            metavar="NAME=PATH",
-            parse=_domain,
-            help="A domain of the suite perplexity: a name and a file or directory of records with "
-            "a field text; repeatable. Without --suite it selects that suite.",
-        ),
-    ] = None
-    limit: Annotated[
-        int | None,
-        option("--limit", metavar="N", min=1, help="Only the first N items of each suite."),
-    ] = None
-    shots: Annotated[
-        int | None,
-        option(
-            "--shots",
-            metavar="K",
-            min=0,
-            max=100,
-            help="Examples before each question (default: the task's own; synth eval --list), from "
-            "a train or dev split; where there is none, from the other items.",
-        ),
-    ] = None
-    task_files: Annotated[
-        str | None,
-        option(
-            "--task-files",
-            metavar="DIR",
-            help="Task definitions of lm-evaluation-harness (YAML) for --suite lm-eval:TASK, "
-            "instead of those installed.",
-        ),
-    ] = None
-    allow_code_execution: Annotated[
-        bool,
-        option(
-            "--allow-code-execution",
-            help="Run the programs that the model writes for humaneval and mbpp, each in its own "
-            "process with limits on time, memory and files, confined as --sandbox says.",
-        ),
-    ] = False
-    sandbox: Annotated[
-        Literal["auto", "bubblewrap", "landlock", "none"],
-        option(
-            "--sandbox",
-            help="What confines these programs: bubblewrap, or landlock (of the kernel, Linux 5.13 "
-            "and later), each with seccomp: no network, no other processes, no writing "
-            "outside an empty directory; auto uses the first that works here; with none they "
-            "have all your permissions.",
-        ),
-    ] = "auto"
-    samples: Annotated[
-        str | None,
-        option(
-            "--samples",
-            metavar="FILE",
-            help="Write the results of each item to this file, as records (.jsonl, .jsonl.zst, "
-            ".parquet, …); synth diff compares models item by item from it.",
-        ),
-    ] = None
-    baseline: Annotated[
-        str | None,
-        option(
-            "--baseline",
-            metavar="REPORT",
-            help="Report of an earlier model on the same suites: warn where calibration got worse "
-            "but accuracy did not (Ratios).",
-        ),
-    ] = None
-    bootstrap: Annotated[
-        int,
-        option(
-            "--bootstrap",
-            metavar="B",
-            min=0,
-            max=100_000,
-            help="Resamples for the 95 % intervals [ours]; 0 for none.",
-        ),
-    ] = 1000
-    force: Annotated[bool, option("--force", help="Overwrite existing files of samples.")] = False
+    suite: list[str] | None = option(
+        None,
+        "-s",
+        metavar="NAME",
+        commas=True,
+        help="A suite to run; repeatable. --list shows them.",
+    )
+    list_suites: bool = option(
+        False, "--list", help="List the suites and what each needs, and exit."
+    )
+    data: str | None = option(
+        None,
+        metavar="DIR",
+        help="Directory of the suites' data: DIR/SUITE/… or DIR/eval_SUITE/…, in any record "
+        "format; or the directory of one suite.",
+    )
+    valid: list[tuple[str, str]] | None = option(
+        None,
+        metavar="NAME=PATH",
+        parse=_domain,
+        help="A domain of the suite perplexity: a name and a file or directory of records with a "
+        "field text; repeatable. Without --suite it selects that suite.",
+    )
+    limit: int | None = option(
+        None, metavar="N", min=1, help="Only the first N items of each suite."
+    )
+    shots: int | None = option(
+        None,
+        metavar="K",
+        min=0,
+        max=100,
+        help="Examples before each question (default: the task's own; synth eval --list), from a "
+        "train or dev split; where there is none, from the other items.",
+    )
+    task_files: str | None = option(
+        None,
+        metavar="DIR",
+        help="Task definitions of lm-evaluation-harness (YAML) for --suite lm-eval:TASK, instead "
+        "of those installed.",
+    )
+    allow_code_execution: bool = option(
+        False,
+        help="Run the programs that the model writes for humaneval and mbpp, each in its own "
+        "process with limits on time, memory and files, confined as --sandbox says.",
+    )
+    sandbox: Literal["auto", "bubblewrap", "landlock", "none"] = option(
+        "auto",
+        help="What confines these programs: bubblewrap, or landlock (of the kernel, Linux 5.13 and "
+        "later), each with seccomp: no network, no other processes, no writing outside an empty "
+        "directory; auto uses the first that works here; with none they have all your permissions.",
+    )
+    samples: str | None = option(
+        None,
+        metavar="FILE",
+        help="Write the results of each item to this file, as records (.jsonl, .jsonl.zst, "
+        ".parquet, …); synth diff compares models item by item from it.",
+    )
+    baseline: str | None = option(
+        None,
+        metavar="REPORT",
+        help="Report of an earlier model on the same suites: warn where calibration got worse but "
+        "accuracy did not (Ratios).",
+    )
+    bootstrap: int = option(
+        1000,
+        metavar="B",
+        min=0,
+        max=100_000,
+        help="Resamples for the 95 % intervals [ours]; 0 for none.",
+    )
+    force: bool = option(False, help="Overwrite existing files of samples.")
 
     def check(self) -> None:
         from synthtools.evaluate import suites

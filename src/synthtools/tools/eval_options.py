@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from synthtools.cli.model_options import Model
 from synthtools.cli.options import Group
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 class EvaluatedModel(Model):
     """Like ``Model``, but named without an option, and some suites need none."""
 
-    model: Annotated[  # type: ignore[assignment]
-        str | None,
-        operand(
-            metavar="MODEL",
-            help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file "
-            "(FILE.gguf, REPO:FILE.gguf). Pickle weights are never loaded; code from a "
-            "model's repository is never run.",
-        ),
-    ] = None
+    model: str | None = operand(  # type: ignore[assignment]
+        None,
+        metavar="MODEL",
+        help="The language model: builtin, smollm2, a directory, a Hub id, or a GGUF file "
+        "(FILE.gguf, REPO:FILE.gguf). Pickle weights are never loaded; code from a model's "
+        "repository is never run.",
+    )
 
 
 @dataclass(frozen=True)
@@ -34,74 +32,53 @@ class AnswerFiles(Group):
     """Answers and judgments from files, and what they are compared with."""
 
     group = "Answers and judges"
-    answers: Annotated[
-        list[str] | None,
-        option(
-            "--answers",
-            metavar="FILE",
-            help="Answers of one or several models as records (prompt, response, model), evaluated "
-            "instead of, or beside, a live model's; FastChat, FollowBench and AlpacaEval "
-            "formats are read, too. With --suite self-preference the judge compares every "
-            "pair, in both orders. Repeatable.",
-        ),
-    ] = None
-    pairs: Annotated[
-        str | None,
-        option(
-            "--pairs",
-            metavar="FILE",
-            help="Pairwise probabilities of a judge as records, for --suite self-preference.",
-        ),
-    ] = None
-    judgments: Annotated[
-        str | None,
-        option(
-            "--judgments",
-            metavar="FILE",
-            help="Preferences of other judges as records (judge, prompt_id, model, reference, "
-            "preference from 1 to 2), for --suite self-preference: a table of judges and families, "
-            "and agreement with them; for --suite alpaca_eval: win rates without a judge. For "
-            "--suite mt_bench: FastChat's judgments.",
-        ),
-    ] = None
-    reference: Annotated[
-        str | None,
-        option(
-            "--reference",
-            metavar="FILE",
-            help="Answers of one model that others are compared with (--suite alpaca_eval), or "
-            "reference answers in FastChat's format (--suite mt_bench).",
-        ),
-    ] = None
-    target: Annotated[
-        str | None,
-        option(
-            "--target",
-            metavar="NAME",
-            help="The model whose texts are the judge's own in --suite self-preference (default: "
-            "the one of the judge's name).",
-        ),
-    ] = None
-    human: Annotated[
-        str, option("--human", metavar="NAME", help="The model name of human text in the records.")
-    ] = "human"
-    length_controlled: Annotated[
-        bool,
-        option(
-            "--length-controlled",
-            help="Also report the win rates of --suite alpaca_eval that answers of equal length "
-            "would have.",
-        ),
-    ] = False
-    author_files: Annotated[
-        str | None,
-        option(
-            "--author-files",
-            metavar="DIR",
-            help="Write answers and judgments here in the formats of the benchmarks' authors: "
-            "FastChat's model_answer/ and model_judgment/, FollowBench's api_output/.",
-        ),
-    ] = None
+    answers: list[str] | None = option(
+        None,
+        metavar="FILE",
+        help="Answers of one or several models as records (prompt, response, model), evaluated "
+        "instead of, or beside, a live model's; FastChat, FollowBench and AlpacaEval formats are "
+        "read, too. With --suite self-preference the judge compares every pair, in both orders. "
+        "Repeatable.",
+    )
+    pairs: str | None = option(
+        None,
+        metavar="FILE",
+        help="Pairwise probabilities of a judge as records, for --suite self-preference.",
+    )
+    judgments: str | None = option(
+        None,
+        metavar="FILE",
+        help="Preferences of other judges as records (judge, prompt_id, model, reference, "
+        "preference from 1 to 2), for --suite self-preference: a table of judges and families, and "
+        "agreement with them; for --suite alpaca_eval: win rates without a judge. For --suite "
+        "mt_bench: FastChat's judgments.",
+    )
+    reference: str | None = option(
+        None,
+        metavar="FILE",
+        help="Answers of one model that others are compared with (--suite alpaca_eval), or "
+        "reference answers in FastChat's format (--suite mt_bench).",
+    )
+    target: str | None = option(
+        None,
+        metavar="NAME",
+        help="The model whose texts are the judge's own in --suite self-preference (default: the "
+        "one of the judge's name).",
+    )
+    human: str = option(
+        "human", metavar="NAME", help="The model name of human text in the records."
+    )
+    length_controlled: bool = option(
+        False,
+        help="Also report the win rates of --suite alpaca_eval that answers of equal length would "
+        "have.",
+    )
+    author_files: str | None = option(
+        None,
+        metavar="DIR",
+        help="Write answers and judgments here in the formats of the benchmarks' authors: "
+        "FastChat's model_answer/ and model_judgment/, FollowBench's api_output/.",
+    )
 
 
 @dataclass(frozen=True)
@@ -109,67 +86,42 @@ class AnswersAndJudge(AnswerFiles):
     """How a live model answers, and who judges."""
 
     group = "Answers and judges"
-    max_new_tokens: Annotated[
-        int,
-        option(
-            "--max-new-tokens", metavar="N", min=1, help="Maximum length of an answer, in tokens."
-        ),
-    ] = 1024
-    temperature: Annotated[
-        float,
-        option(
-            "--temperature",
-            metavar="T",
-            min=0,
-            help="Sampling temperature of the answers; 0 is greedy decoding [ours].",
-        ),
-    ] = 0.0
-    top_p: Annotated[
-        float,
-        option(
-            "--top-p",
-            metavar="P",
-            help="Sample answers from the fewest tokens that together have this probability.",
-        ),
-    ] = 1.0
-    judge: Annotated[
-        str | None,
-        option(
-            "--judge",
-            metavar="MODEL",
-            help="The model that judges, in suites with a judge: builtin, a directory, a Hub id, "
-            "or a name that --judge-server serves. It runs as the model does (--backend, "
-            "--server), or on its own server.",
-        ),
-    ] = None
-    judge_server: Annotated[
-        str | None,
-        option("--judge-server", metavar="URL", help="An OpenAI-compatible server for the judge."),
-    ] = None
-    judge_tokens: Annotated[
-        int,
-        option(
-            "--judge-tokens",
-            metavar="N",
-            min=1,
-            help="Maximum length of a judge's reply, in tokens.",
-        ),
-    ] = 512
-    judge_retries: Annotated[
-        int,
-        option(
-            "--judge-retries",
-            metavar="N",
-            min=0,
-            max=100,
-            help="How often to ask a judge again when its reply has no verdict [ours]. Items that "
-            "remain unreadable are left out for all models alike, and counted.",
-        ),
-    ] = 2
-    show_prompts: Annotated[
-        bool,
-        option("--show-prompts", help="Show the prompts of the suites' judges, and exit."),
-    ] = False
+    max_new_tokens: int = option(
+        1024, metavar="N", min=1, help="Maximum length of an answer, in tokens."
+    )
+    temperature: float = option(
+        0.0,
+        metavar="T",
+        min=0,
+        help="Sampling temperature of the answers; 0 is greedy decoding [ours].",
+    )
+    top_p: float = option(
+        1.0,
+        metavar="P",
+        help="Sample answers from the fewest tokens that together have this probability.",
+    )
+    judge: str | None = option(
+        None,
+        metavar="MODEL",
+        help="The model that judges, in suites with a judge: builtin, a directory, a Hub id, or a "
+        "name that --judge-server serves. It runs as the model does (--backend, --server), or on "
+        "its own server.",
+    )
+    judge_server: str | None = option(
+        None, metavar="URL", help="An OpenAI-compatible server for the judge."
+    )
+    judge_tokens: int = option(
+        512, metavar="N", min=1, help="Maximum length of a judge's reply, in tokens."
+    )
+    judge_retries: int = option(
+        2,
+        metavar="N",
+        min=0,
+        max=100,
+        help="How often to ask a judge again when its reply has no verdict [ours]. Items that "
+        "remain unreadable are left out for all models alike, and counted.",
+    )
+    show_prompts: bool = option(False, help="Show the prompts of the suites' judges, and exit.")
 
     def check(self) -> None:
         super().check()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from synthtools.cli import quantities
 from synthtools.cli.model_options import Bos, Engine
@@ -18,73 +18,49 @@ if TYPE_CHECKING:
 class Generators(Engine):
     """Models that answer, each for itself, and how servers are asked."""
 
-    model: Annotated[  # type: ignore[assignment]
-        list[str] | None,
-        option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="A model that answers: builtin (the default), a directory, a Hub id, or a name "
-            "that a server knows; repeatable. Pickle weights are never loaded; code from a "
-            "model's repository is never run.",
-        ),
-    ] = None
-    context: Annotated[
-        int | None,
-        option(
-            "--context",
-            metavar="TOKENS",
-            min=2,
-            help="Maximum tokens of prompt and answer together (default: the model's own length). "
-            "A prompt that leaves no room is a bad record; nothing is truncated.",
-        ),
-    ] = None
-    bos: Annotated[
-        Bos,
-        option(
-            "--bos",
-            help="Prepend the begin-of-text token to a text that is continued; auto: as the "
-            "tokenizer does. Conversations begin as their template says.",
-        ),
-    ] = "auto"
-    server: Annotated[  # type: ignore[assignment]
-        list[str] | None,
-        option(
-            "--server",
-            metavar="URL",
-            help="An OpenAI-compatible server, such as http://127.0.0.1:8000; repeatable. Requests "
-            "for a model go to all servers that have it. OPENAI_API_KEY is sent.",
-        ),
-    ] = None
-    kv_cache: Annotated[
-        int | None,
-        option(
-            "--kv-cache",
-            metavar="SIZE",
-            parse=quantities.size_in_bytes,
-            help="Size of vLLM's key-value cache (default: the rest of a GPU's memory, at most 2GB "
-            "on a CPU).",
-        ),
-    ] = None
-    requests: Annotated[
-        int,
-        option(
-            "--requests", metavar="N", min=1, help="Concurrent requests, on all servers together."
-        ),
-    ] = 64
-    tokens_in_flight: Annotated[
-        int | None,
-        option(
-            "--tokens-in-flight",
-            metavar="N",
-            min=1,
-            help="Maximum tokens of prompts (estimated from their bytes) and answers in flight.",
-        ),
-    ] = None
-    timeout: Annotated[
-        float,
-        option("--timeout", metavar="SECONDS", min=0.1, help="Time limit of a request."),
-    ] = 600.0
+    model: list[str] | None = option(  # type: ignore[assignment]
+        None,
+        "-m",
+        metavar="MODEL",
+        help="A model that answers: builtin (the default), a directory, a Hub id, or a name that a "
+        "server knows; repeatable. Pickle weights are never loaded; code from a model's repository "
+        "is never run.",
+    )
+    context: int | None = option(
+        None,
+        metavar="TOKENS",
+        min=2,
+        help="Maximum tokens of prompt and answer together (default: the model's own length). A "
+        "prompt that leaves no room is a bad record; nothing is truncated.",
+    )
+    bos: Bos = option(
+        "auto",
+        help="Prepend the begin-of-text token to a text that is continued; auto: as the tokenizer "
+        "does. Conversations begin as their template says.",
+    )
+    server: list[str] | None = option(  # type: ignore[assignment]
+        None,
+        metavar="URL",
+        help="An OpenAI-compatible server, such as http://127.0.0.1:8000; repeatable. Requests for "
+        "a model go to all servers that have it. OPENAI_API_KEY is sent.",
+    )
+    kv_cache: int | None = option(
+        None,
+        metavar="SIZE",
+        parse=quantities.size_in_bytes,
+        help="Size of vLLM's key-value cache (default: the rest of a GPU's memory, at most 2GB on "
+        "a CPU).",
+    )
+    requests: int = option(
+        64, metavar="N", min=1, help="Concurrent requests, on all servers together."
+    )
+    tokens_in_flight: int | None = option(
+        None,
+        metavar="N",
+        min=1,
+        help="Maximum tokens of prompts (estimated from their bytes) and answers in flight.",
+    )
+    timeout: float = option(600.0, metavar="SECONDS", min=0.1, help="Time limit of a request.")
 
     def names(self) -> list[str]:
         """The models asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli.options import Group
 from synthtools.cli.parameters import option
@@ -38,50 +38,30 @@ class Prompts(Group):
     """What a model is asked."""
 
     group = "Options"
-    prompt_field: Annotated[
-        str | None,
-        option(
-            "--prompt-field",
-            metavar="FIELD",
-            help="The field that holds the prompt: a text, or a list of {role, content}. Default "
-            "prompt; text with --style and --continue.",
-        ),
-    ] = None
-    template: Annotated[
-        Any,
-        option(
-            "--template",
-            metavar="TEXT|@FILE",
-            parse=_template,
-            help="Build the prompt from several fields: 'Summarise: {text}'. {{ and }} are braces.",
-        ),
-    ] = None
-    context_field: Annotated[
-        str | None,
-        option(
-            "--context-field",
-            metavar="FIELD",
-            help="Put the text of this field before the prompt.",
-        ),
-    ] = None
-    system: Annotated[
-        str | None,
-        option(
-            "--system",
-            metavar="TEXT|@FILE",
-            parse=text_of,
-            help="System message of each conversation.",
-        ),
-    ] = None
-    plain: Annotated[
-        bool,
-        option(
-            "--plain",
-            help="Continue the prompt as it is, without a conversation. By default the prompt is a "
-            "user message, rendered by the model's chat template, or as User: … Assistant: "
-            "for a model that has none [ours].",
-        ),
-    ] = False
+    prompt_field: str | None = option(
+        None,
+        metavar="FIELD",
+        help="The field that holds the prompt: a text, or a list of {role, content}. Default "
+        "prompt; text with --style and --continue.",
+    )
+    template: Any = option(
+        None,
+        metavar="TEXT|@FILE",
+        parse=_template,
+        help="Build the prompt from several fields: 'Summarise: {text}'. {{ and }} are braces.",
+    )
+    context_field: str | None = option(
+        None, metavar="FIELD", help="Put the text of this field before the prompt."
+    )
+    system: str | None = option(
+        None, metavar="TEXT|@FILE", parse=text_of, help="System message of each conversation."
+    )
+    plain: bool = option(
+        False,
+        help="Continue the prompt as it is, without a conversation. By default the prompt is a "
+        "user message, rendered by the model's chat template, or as User: … Assistant: for a model "
+        "that has none [ours].",
+    )
 
     def check(self) -> None:
         super().check()
@@ -98,100 +78,59 @@ class Answers(Group):
     """How answers are sampled, and where they go."""
 
     group = "Options"
-    samples: Annotated[
-        int,
-        option("--samples", "-n", metavar="N", min=1, help="Answers per prompt, one record each."),
-    ] = 1
-    temperature: Annotated[
-        float,
-        option(
-            "--temperature",
-            metavar="T",
-            min=0.0,
-            help="Sampling temperature (Baskets: 0.7); 0 is greedy decoding.",
-        ),
-    ] = 0.7
-    top_p: Annotated[
-        float,
-        option(
-            "--top-p",
-            metavar="P",
-            min=0.0,
-            max=1.0,
-            help="Draw from the fewest tokens that together have probability P (Baskets: 0.9).",
-        ),
-    ] = 0.9
-    top_k: Annotated[
-        int | None,
-        option("--top-k", metavar="K", min=1, help="Draw from the K most probable tokens."),
-    ] = None
-    max_new_tokens: Annotated[
-        int,
-        option(
-            "--max-new-tokens",
-            metavar="N",
-            min=1,
-            help="Maximum tokens of an answer (Baskets: 1,024); fewer where the context ends.",
-        ),
-    ] = 1024
-    stop: Annotated[
-        list[str] | None,
-        option(
-            "--stop",
-            metavar="TEXT",
-            help="End an answer before this text; repeatable.",
-        ),
-    ] = None
-    schema: Annotated[
-        str | None,
-        option(
-            "--schema",
-            metavar="FILE",
-            parse=_content,
-            help="JSON schema that answers must follow (vLLM, and servers that support it).",
-        ),
-    ] = None
-    regex: Annotated[
-        str | None,
-        option(
-            "--regex",
-            metavar="REGEX",
-            help="Regular expression that answers must match (vLLM and its servers).",
-        ),
-    ] = None
-    assign: Annotated[
-        Literal["single", "stratified"],
-        option(
-            "--assign",
-            help="With several models: each answers every prompt (single-source sets), or each "
-            "answers an equal share (a multi-source set; Baskets, arXiv 2511.01490).",
-        ),
-    ] = "single"
-    stratify_by: Annotated[
-        str | None,
-        option(
-            "--stratify-by",
-            metavar="FIELD",
-            help="With --assign stratified: equal shares within each value of this field.",
-        ),
-    ] = None
-    response_field: Annotated[
-        str | None,
-        option(
-            "--response-field",
-            metavar="FIELD",
-            help="Field for the answer (default response, which a record must not have; a field "
-            "that is named here is replaced).",
-        ),
-    ] = None
-    model_field: Annotated[
-        str | None,
-        option(
-            "--model-field",
-            metavar="FIELD",
-            help="Field for the model's name (default model, likewise).",
-        ),
-    ] = None
+    samples: int = option(1, "-n", metavar="N", min=1, help="Answers per prompt, one record each.")
+    temperature: float = option(
+        0.7, metavar="T", min=0.0, help="Sampling temperature (Baskets: 0.7); 0 is greedy decoding."
+    )
+    top_p: float = option(
+        0.9,
+        metavar="P",
+        min=0.0,
+        max=1.0,
+        help="Draw from the fewest tokens that together have probability P (Baskets: 0.9).",
+    )
+    top_k: int | None = option(
+        None, metavar="K", min=1, help="Draw from the K most probable tokens."
+    )
+    max_new_tokens: int = option(
+        1024,
+        metavar="N",
+        min=1,
+        help="Maximum tokens of an answer (Baskets: 1,024); fewer where the context ends.",
+    )
+    stop: list[str] | None = option(
+        None, metavar="TEXT", help="End an answer before this text; repeatable."
+    )
+    schema: str | None = option(
+        None,
+        metavar="FILE",
+        parse=_content,
+        help="JSON schema that answers must follow (vLLM, and servers that support it).",
+    )
+    regex: str | None = option(
+        None,
+        metavar="REGEX",
+        help="Regular expression that answers must match (vLLM and its servers).",
+    )
+    assign: Literal["single", "stratified"] = option(
+        "single",
+        help="With several models: each answers every prompt (single-source sets), or each answers "
+        "an equal share (a multi-source set; Baskets, arXiv 2511.01490).",
+    )
+    stratify_by: str | None = option(
+        None,
+        metavar="FIELD",
+        help="With --assign stratified: equal shares within each value of this field.",
+    )
+    response_field: str | None = option(
+        None,
+        metavar="FIELD",
+        help="Field for the answer (default response, which a record must not have; a field that "
+        "is named here is replaced).",
+    )
+    model_field: str | None = option(
+        None, metavar="FIELD", help="Field for the model's name (default model, likewise)."
+    )
 
     def sampling(self) -> SamplingSettings:
         """The options as ``lm`` takes them."""
@@ -213,68 +152,43 @@ class Protocol(Prompts, Answers):
     """The protocols of the papers."""
 
     group = "Options"
-    style: Annotated[
-        Literal["wrap-easy", "wrap-medium", "wrap-hard", "wrap-qa"] | None,
-        option(
-            "--style",
-            help="Rephrase documents in one of the styles of WRAP (arXiv 2401.16380).",
-        ),
-    ] = None
-    continue_: Annotated[
-        int | None,
-        option(
-            "--continue",
-            metavar="TOKENS",
-            min=1,
-            help="Continue the first TOKENS of each document (iterative collapse, arXiv "
-            "2305.17493: 64), which are added as beginning.",
-        ),
-    ] = None
-    self_instruct: Annotated[
-        int | None,
-        option(
-            "--self-instruct",
-            metavar="N",
-            min=1,
-            help="Generate N new tasks from the prompts (Self-Instruct, arXiv 2212.10560): 8 "
-            "examples, at most 2 of them generated; kept if ROUGE-L with every other is at "
-            "most 0.7.",
-        ),
-    ] = None
-    rationale: Annotated[
-        bool,
-        option(
-            "--rationale",
-            help="Generate reasoning and keep it if it leads to the answer in --answer-field; a "
-            "second attempt gets that answer as a hint (STaR, arXiv 2203.14465). Adds "
-            "rationale: direct or hinted.",
-        ),
-    ] = False
-    extrapolate_errors: Annotated[
-        bool,
-        option(
-            "--extrapolate-errors",
-            help="The records are items that a small model got wrong: generate a new item like "
-            "each (S3, arXiv 2310.13671).",
-        ),
-    ] = False
-    answer_field: Annotated[
-        str,
-        option(
-            "--answer-field",
-            metavar="FIELD",
-            help="The right answer, for --rationale and --extrapolate-errors; of a longer solution "
-            "the part after ####.",
-        ),
-    ] = "answer"
-    wrong_field: Annotated[
-        str | None,
-        option(
-            "--wrong-field",
-            metavar="FIELD",
-            help="The small model's answer, for --extrapolate-errors.",
-        ),
-    ] = None
+    style: Literal["wrap-easy", "wrap-medium", "wrap-hard", "wrap-qa"] | None = option(
+        None, help="Rephrase documents in one of the styles of WRAP (arXiv 2401.16380)."
+    )
+    continue_: int | None = option(
+        None,
+        metavar="TOKENS",
+        min=1,
+        help="Continue the first TOKENS of each document (iterative collapse, arXiv 2305.17493: "
+        "64), which are added as beginning.",
+    )
+    self_instruct: int | None = option(
+        None,
+        metavar="N",
+        min=1,
+        help="Generate N new tasks from the prompts (Self-Instruct, arXiv 2212.10560): 8 examples, "
+        "at most 2 of them generated; kept if ROUGE-L with every other is at most 0.7.",
+    )
+    rationale: bool = option(
+        False,
+        help="Generate reasoning and keep it if it leads to the answer in --answer-field; a second "
+        "attempt gets that answer as a hint (STaR, arXiv 2203.14465). Adds rationale: direct or "
+        "hinted.",
+    )
+    extrapolate_errors: bool = option(
+        False,
+        help="The records are items that a small model got wrong: generate a new item like each "
+        "(S3, arXiv 2310.13671).",
+    )
+    answer_field: str = option(
+        "answer",
+        metavar="FIELD",
+        help="The right answer, for --rationale and --extrapolate-errors; of a longer solution the "
+        "part after ####.",
+    )
+    wrong_field: str | None = option(
+        None, metavar="FIELD", help="The small model's answer, for --extrapolate-errors."
+    )
 
     @property
     def protocol(self) -> str:

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.options import (
@@ -59,87 +59,54 @@ if TYPE_CHECKING:
 class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
     """Options of ``synth mix``."""
 
-    sources: Annotated[
-        list[PathShare] | None,
-        operand(
-            metavar="SOURCE=SHARE",
-            parse=quantities.path_share,
-            help="A file, a directory or a quoted glob, and its share: 0.75, 75% or 3/4.",
-        ),
-    ] = None
-    unit: Annotated[
-        Literal["tokens", "words", "bytes", "documents"] | None,
-        option(
-            "--unit",
-            help="Unit of shares and --total (default: tokens with --tokenizer, else bytes of "
-            "text). Words are those of synth stats.",
-        ),
-    ] = None
-    tokenizer: Annotated[
-        str | None,
-        option(
-            "--tokenizer",
-            metavar="NAME",
-            help="Tokenizer that counts tokens: builtin, a directory or a Hub id. A record with "
-            "its number in --tokens-field is not counted again.",
-        ),
-    ] = None
-    tokens_field: Annotated[
-        str,
-        option(
-            "--tokens-field",
-            metavar="FIELD",
-            help="Field that may hold a record's number of tokens.",
-        ),
-    ] = "tokens"
-    total: Annotated[
-        int | None,
-        option(
-            "--total",
-            metavar="COUNT",
-            parse=quantities.count,
-            min=1,
-            help="Size of the mixture in units (8.4B). Default: the largest that repeats no "
-            "document (or none more than --epochs times).",
-        ),
-    ] = None
-    epochs: Annotated[
-        int,
-        option(
-            "--epochs",
-            metavar="E",
-            min=1,
-            help="Use documents of a source that is too small up to E times.",
-        ),
-    ] = 1
-    shuffle: Annotated[
-        bool,
-        option("--shuffle", help="Shuffle the whole mixture (in TMPDIR) instead of interleaving."),
-    ] = False
-    label: Annotated[
-        str | None,
-        option("--label", metavar="FIELD", help="Write each record's source into this field."),
-    ] = None
-    workflow: Annotated[
-        Literal["replace", "accumulate", "accumulate-subsample"] | None,
-        option(
-            "--workflow",
-            help="Training sets of iterated generations instead of shares: the last generation, "
-            "all of them, or a sample of --total from all (default: the size of the first).",
-        ),
-    ] = None
-    generation: Annotated[
-        list[str] | None,
-        option(
-            "--generation",
-            metavar="PATH",
-            help="Records of a generation, the real data first; repeatable.",
-        ),
-    ] = None
-    dry_run: Annotated[
-        bool,
-        option("--dry-run", help="Print what would be taken from each source, and write nothing."),
-    ] = False
+    sources: list[PathShare] | None = operand(
+        None,
+        metavar="SOURCE=SHARE",
+        parse=quantities.path_share,
+        help="A file, a directory or a quoted glob, and its share: 0.75, 75% or 3/4.",
+    )
+    unit: Literal["tokens", "words", "bytes", "documents"] | None = option(
+        None,
+        help="Unit of shares and --total (default: tokens with --tokenizer, else bytes of text). "
+        "Words are those of synth stats.",
+    )
+    tokenizer: str | None = option(
+        None,
+        metavar="NAME",
+        help="Tokenizer that counts tokens: builtin, a directory or a Hub id. A record with its "
+        "number in --tokens-field is not counted again.",
+    )
+    tokens_field: str = option(
+        "tokens", metavar="FIELD", help="Field that may hold a record's number of tokens."
+    )
+    total: int | None = option(
+        None,
+        metavar="COUNT",
+        parse=quantities.count,
+        min=1,
+        help="Size of the mixture in units (8.4B). Default: the largest that repeats no document "
+        "(or none more than --epochs times).",
+    )
+    epochs: int = option(
+        1, metavar="E", min=1, help="Use documents of a source that is too small up to E times."
+    )
+    shuffle: bool = option(
+        False, help="Shuffle the whole mixture (in TMPDIR) instead of interleaving."
+    )
+    label: str | None = option(
+        None, metavar="FIELD", help="Write each record's source into this field."
+    )
+    workflow: Literal["replace", "accumulate", "accumulate-subsample"] | None = option(
+        None,
+        help="Training sets of iterated generations instead of shares: the last generation, all of "
+        "them, or a sample of --total from all (default: the size of the first).",
+    )
+    generation: list[str] | None = option(
+        None, metavar="PATH", help="Records of a generation, the real data first; repeatable."
+    )
+    dry_run: bool = option(
+        False, help="Print what would be taken from each source, and write nothing."
+    )
 
     def prints_report(self) -> bool:
         return self.dry_run

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, TextField, Workers
 from synthtools.cli.parameters import option
@@ -46,121 +46,73 @@ if TYPE_CHECKING:
 class Options(Inputs, TextField, Output, Json, Picture, Seed, Workers):
     """Options of ``synth ngram-hash``."""
 
-    n: Annotated[
-        list[int] | None,
-        option(
-            "--n",
-            metavar="N,…",
-            commas=True,
-            min=1,
-            max=100,
-            help="Lengths of the n-grams, in tokens (default: 1,2).",
-        ),
-    ] = None
-    buckets: Annotated[
-        int | None,
-        option(
-            "--buckets",
-            metavar="B",
-            min=2,
-            help="Hash buckets (default 10,000; 20,000 a row for density).",
-        ),
-    ] = None
-    hash: Annotated[
-        Literal["fast", "sha256"],
-        option(
-            "--hash",
-            help="Hash of an n-gram: a fast 64-bit one, or that of the DSIR package (slower).",
-        ),
-    ] = "fast"
-    top: Annotated[
-        int,
-        option(
-            "--top",
-            metavar="K",
-            min=0,
-            help="Report the K most frequent n-grams of each length (several times slower); with "
-            "--compare also those over-represented on either side.",
-        ),
-    ] = 0
-    exact: Annotated[
-        bool,
-        option(
-            "--exact",
-            help="Count every n-gram for --top, at a cost in time and memory. Else each batch of 4 "
-            "MB counts those that are at least 1 in 8,192 of it, and the report bounds the "
-            "error.",
-        ),
-    ] = False
-    compare: Annotated[
-        bool,
-        option(
-            "--compare",
-            help="Compare every pair of inputs: divergences, the buckets that differ most, "
-            "over-represented n-grams.",
-        ),
-    ] = False
-    duplicates: Annotated[
-        bool,
-        option(
-            "--duplicates",
-            help="Find near-duplicates within and across inputs (MinHash-LSH); -o writes the pairs.",
-        ),
-    ] = False
-    threshold: Annotated[
-        float,
-        option(
-            "--threshold",
-            metavar="J",
-            min=0.01,
-            max=1,
-            help="Minimum estimated Jaccard similarity of near-duplicates.",
-        ),
-    ] = 0.8
-    permutations: Annotated[
-        int,
-        option("--permutations", metavar="P", min=2, max=4096, help="Values of a signature."),
-    ] = 128
-    shingle: Annotated[int, option("--shingle", metavar="W", min=1, help="Tokens per shingle.")] = 5
-    density: Annotated[
-        bool,
-        option(
-            "--density",
-            help="Report the density of the records' vectors (the sketch of Sachdeva et al.).",
-        ),
-    ] = False
-    per_record: Annotated[
-        Literal["minhash", "density"] | None,
-        option(
-            "--per-record",
-            help="Write the records with a field minhash (the signature) or density.",
-        ),
-    ] = None
-    vector_field: Annotated[
-        str, option("--vector-field", metavar="FIELD", help="Field of the vectors, for density.")
-    ] = "embedding"
-    vector_model: Annotated[
-        str | None,
-        option(
-            "--vector-model",
-            metavar="NAME",
-            help="Take these vectors from a model instead, as synth embed does: builtin, a directory "
-            "or a Hub id.",
-        ),
-    ] = None
-    rows: Annotated[
-        int, option("--rows", metavar="R", min=1, help="Number of hash rows in the density sketch.")
-    ] = 1000
-    width: Annotated[
-        float | None,
-        option(
-            "--width",
-            metavar="W",
-            min=0,
-            help="Bucket width of the sketch (default: the mean distance between the first 1,000 "
-            "vectors).",
-        ),
-    ] = None
+    n: list[int] | None = option(
+        None,
+        metavar="N,…",
+        commas=True,
+        min=1,
+        max=100,
+        help="Lengths of the n-grams, in tokens (default: 1,2).",
+    )
+    buckets: int | None = option(
+        None, metavar="B", min=2, help="Hash buckets (default 10,000; 20,000 a row for density)."
+    )
+    hash: Literal["fast", "sha256"] = option(
+        "fast", help="Hash of an n-gram: a fast 64-bit one, or that of the DSIR package (slower)."
+    )
+    top: int = option(
+        0,
+        metavar="K",
+        min=0,
+        help="Report the K most frequent n-grams of each length (several times slower); with "
+        "--compare also those over-represented on either side.",
+    )
+    exact: bool = option(
+        False,
+        help="Count every n-gram for --top, at a cost in time and memory. Else each batch of 4 MB "
+        "counts those that are at least 1 in 8,192 of it, and the report bounds the error.",
+    )
+    compare: bool = option(
+        False,
+        help="Compare every pair of inputs: divergences, the buckets that differ most, "
+        "over-represented n-grams.",
+    )
+    duplicates: bool = option(
+        False,
+        help="Find near-duplicates within and across inputs (MinHash-LSH); -o writes the pairs.",
+    )
+    threshold: float = option(
+        0.8,
+        metavar="J",
+        min=0.01,
+        max=1,
+        help="Minimum estimated Jaccard similarity of near-duplicates.",
+    )
+    permutations: int = option(128, metavar="P", min=2, max=4096, help="Values of a signature.")
+    shingle: int = option(5, metavar="W", min=1, help="Tokens per shingle.")
+    density: bool = option(
+        False, help="Report the density of the records' vectors (the sketch of Sachdeva et al.)."
+    )
+    per_record: Literal["minhash", "density"] | None = option(
+        None, help="Write the records with a field minhash (the signature) or density."
+    )
+    vector_field: str = option(
+        "embedding", metavar="FIELD", help="Field of the vectors, for density."
+    )
+    vector_model: str | None = option(
+        None,
+        metavar="NAME",
+        help="Take these vectors from a model instead, as synth embed does: builtin, a directory "
+        "or a Hub id.",
+    )
+    rows: int = option(1000, metavar="R", min=1, help="Number of hash rows in the density sketch.")
+    width: float | None = option(
+        None,
+        metavar="W",
+        min=0,
+        help="Bucket width of the sketch (default: the mean distance between the first 1,000 "
+        "vectors).",
+    )
 
     def check(self) -> None:
         super().check()

@@ -25,7 +25,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from synthtools import reports
 from synthtools.cli import quantities
@@ -44,42 +44,31 @@ _PAGES = (".html", ".htm")
 class Options(Group):
     """Options of ``synth plot``."""
 
-    reports: Annotated[
-        list[str],
-        operand(
-            metavar="REPORT",
-            help="Reports of any tool (--report FILE, --json), or the step log of synth train. "
-            "- is stdin.",
-        ),
-    ]
-    output: Annotated[
-        str | None,
-        option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write to this file: .png or .svg for one report, .html for a page of any number. "
-            "Without it, draw in characters on stdout.",
-        ),
-    ] = None
-    data: Annotated[
-        str | None,
-        option("--data", metavar="FILE", help="Write the plotted points as CSV too."),
-    ] = None
-    shares: Annotated[
-        list[float] | None,
-        option(
-            "--shares",
-            metavar="LIST",
-            parse=quantities.share,
-            min=0,
-            max=1,
-            commas=True,
-            help="Draw reports of synth train or synth eval as mixture curves: the synthetic share "
-            "of each (0,10%,20% or 0,0.1,0.2). Runs of one share are averaged.",
-        ),
-    ] = None
-    force: Annotated[bool, option("--force", help="Overwrite existing files.")] = False
+    reports: list[str] = operand(
+        ...,
+        metavar="REPORT",
+        help="Reports of any tool (--report FILE, --json), or the step log of synth train. - is "
+        "stdin.",
+    )
+    output: str | None = option(
+        None,
+        "-o",
+        metavar="FILE",
+        help="Write to this file: .png or .svg for one report, .html for a page of any number. "
+        "Without it, draw in characters on stdout.",
+    )
+    data: str | None = option(None, metavar="FILE", help="Write the plotted points as CSV too.")
+    shares: list[float] | None = option(
+        None,
+        metavar="LIST",
+        parse=quantities.share,
+        min=0,
+        max=1,
+        commas=True,
+        help="Draw reports of synth train or synth eval as mixture curves: the synthetic share of "
+        "each (0,10%,20% or 0,0.1,0.2). Runs of one share are averaged.",
+    )
+    force: bool = option(False, help="Overwrite existing files.")
 
     @property
     def suffix(self) -> str | None:

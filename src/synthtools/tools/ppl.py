@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from synthtools.cli.model_options import Models
 from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, TextField, Workers
@@ -52,71 +52,49 @@ if TYPE_CHECKING:
 class Options(Inputs, TextField, Output, Json, Picture, Models, Seed, Workers):
     """Options of ``synth ppl``."""
 
-    prompt_field: Annotated[
-        str | None,
-        option(
-            "--prompt-field",
-            metavar="FIELD",
-            help="Score the text given the prompt in this field (instruction data); the prompt "
-            "itself is not scored.",
-        ),
-    ] = None
-    tokens: Annotated[
-        bool,
-        option("--tokens", help="Add token_ids and token_logprobs (null for an unscored token)."),
-    ] = False
-    candidates: Annotated[
-        int,
-        option(
-            "--candidates",
-            metavar="K",
-            min=0,
-            help="Add the K most probable tokens at every token, for synth edit --scores.",
-        ),
-    ] = 0
-    summary: Annotated[
-        bool,
-        option("--summary", help="Print the distribution as a report instead of records."),
-    ] = False
-    compare: Annotated[
-        bool,
-        option(
-            "--compare",
-            help="Report how the distributions of the inputs differ, pair by pair; or those of one "
-            "input under several models. Records that have ppl or nll are not scored again, unless "
-            "several models are named.",
-        ),
-    ] = False
-    linear: Annotated[
-        bool,
-        option(
-            "--linear",
-            help="With --compare: densities of the perplexity itself, not of its logarithm. "
-            "Perplexity is skewed; a kernel of one width fits its logarithm.",
-        ),
-    ] = False
-    bootstrap: Annotated[
-        int,
-        option(
-            "--bootstrap",
-            metavar="B",
-            min=0,
-            max=100_000,
-            help="With --compare: resamples behind the 95 % intervals [ours]; 0 for none.",
-        ),
-    ] = 200
-    epsilon: Annotated[
-        float,
-        option(
-            "--epsilon",
-            metavar="NATS",
-            min=0.0,
-            help="With --compare of two models: the divergence per token above which text of the "
-            "first model is purely synthetic to the second (ToEdit, equation 9; the paper gives no "
-            "value [ours]). Holds for text sampled at temperature 1 and top-p 1; withheld where "
-            "the fields of generate say otherwise.",
-        ),
-    ] = 0.1
+    prompt_field: str | None = option(
+        None,
+        metavar="FIELD",
+        help="Score the text given the prompt in this field (instruction data); the prompt itself "
+        "is not scored.",
+    )
+    tokens: bool = option(
+        False, help="Add token_ids and token_logprobs (null for an unscored token)."
+    )
+    candidates: int = option(
+        0,
+        metavar="K",
+        min=0,
+        help="Add the K most probable tokens at every token, for synth edit --scores.",
+    )
+    summary: bool = option(False, help="Print the distribution as a report instead of records.")
+    compare: bool = option(
+        False,
+        help="Report how the distributions of the inputs differ, pair by pair; or those of one "
+        "input under several models. Records that have ppl or nll are not scored again, unless "
+        "several models are named.",
+    )
+    linear: bool = option(
+        False,
+        help="With --compare: densities of the perplexity itself, not of its logarithm. Perplexity "
+        "is skewed; a kernel of one width fits its logarithm.",
+    )
+    bootstrap: int = option(
+        200,
+        metavar="B",
+        min=0,
+        max=100_000,
+        help="With --compare: resamples behind the 95 % intervals [ours]; 0 for none.",
+    )
+    epsilon: float = option(
+        0.1,
+        metavar="NATS",
+        min=0.0,
+        help="With --compare of two models: the divergence per token above which text of the first "
+        "model is purely synthetic to the second (ToEdit, equation 9; the paper gives no value "
+        "[ours]). Holds for text sampled at temperature 1 and top-p 1; withheld where the fields "
+        "of generate say otherwise.",
+    )
 
     def check(self) -> None:
         super().check()

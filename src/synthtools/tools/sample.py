@@ -22,7 +22,7 @@ stdin is kept in TMPDIR, and takes 8 bytes for each record drawn.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField
@@ -34,71 +34,44 @@ from synthtools.errors import SynthError, UsageError
 class Options(Inputs, TextField, Output, Picture, Seed):
     """Options of ``synth sample``."""
 
-    count: Annotated[
-        int,
-        option(
-            "--count",
-            "-n",
-            metavar="N",
-            parse=quantities.count,
-            min=1,
-            help="How many records to draw (1000, 10M).",
-        ),
-    ]
-    by: Annotated[
-        str | None,
-        option(
-            "--by",
-            metavar="FIELD",
-            help="Draw with probability proportional to the weight in this field (default: all "
-            "equal). Records of weight 0 are never drawn.",
-        ),
-    ] = None
-    scale: Annotated[
-        Literal["auto", "linear", "log"],
-        option(
-            "--scale",
-            help="Whether the field holds weights or their natural logarithms. auto takes names "
-            "that end in logw for logarithms.",
-        ),
-    ] = "auto"
-    inverse: Annotated[
-        bool,
-        option(
-            "--inverse",
-            help="Draw with probability proportional to 1/weight: density sampling (Sachdeva et "
-            "al.).",
-        ),
-    ] = False
-    with_replacement: Annotated[
-        bool, option("--with-replacement", help="A record may be drawn several times.")
-    ] = False
-    stratify_by: Annotated[
-        str | None,
-        option(
-            "--stratify-by", metavar="FIELD", help="Draw separately from each value of this field."
-        ),
-    ] = None
-    allocation: Annotated[
-        Literal["proportional", "equal"],
-        option(
-            "--allocation",
-            help="Records from each stratum: in proportion to its size, or equally many.",
-        ),
-    ] = "proportional"
-    or_all: Annotated[
-        bool,
-        option("--or-all", help="Take all records if there are fewer than N."),
-    ] = False
-    rest: Annotated[
-        str | None,
-        option(
-            "--rest",
-            metavar="PATH",
-            help="Write the records that were not drawn to this file or directory, in input order: "
-            "a split that loses nothing.",
-        ),
-    ] = None
+    count: int = option(
+        ...,
+        "-n",
+        metavar="N",
+        parse=quantities.count,
+        min=1,
+        help="How many records to draw (1000, 10M).",
+    )
+    by: str | None = option(
+        None,
+        metavar="FIELD",
+        help="Draw with probability proportional to the weight in this field (default: all equal). "
+        "Records of weight 0 are never drawn.",
+    )
+    scale: Literal["auto", "linear", "log"] = option(
+        "auto",
+        help="Whether the field holds weights or their natural logarithms. auto takes names that "
+        "end in logw for logarithms.",
+    )
+    inverse: bool = option(
+        False,
+        help="Draw with probability proportional to 1/weight: density sampling (Sachdeva et al.).",
+    )
+    with_replacement: bool = option(False, help="A record may be drawn several times.")
+    stratify_by: str | None = option(
+        None, metavar="FIELD", help="Draw separately from each value of this field."
+    )
+    allocation: Literal["proportional", "equal"] = option(
+        "proportional",
+        help="Records from each stratum: in proportion to its size, or equally many.",
+    )
+    or_all: bool = option(False, help="Take all records if there are fewer than N.")
+    rest: str | None = option(
+        None,
+        metavar="PATH",
+        help="Write the records that were not drawn to this file or directory, in input order: a "
+        "split that loses nothing.",
+    )
 
     def check(self) -> None:
         super().check()

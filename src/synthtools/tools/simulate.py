@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from synthtools.cli import quantities
 from synthtools.cli.options import ARGUMENTS, Jobs, Picture, Report, Seed
@@ -45,84 +45,60 @@ Workflow = Literal["replace", "accumulate", "accumulate-subsample", "edit"]
 class Options(Seed, Picture, Report, Jobs):
     """Options of ``synth simulate``."""
 
-    samples: Annotated[
-        int,
-        option(
-            "--samples",
-            "-T",
-            metavar="T",
-            parse=quantities.count,
-            min=3,
-            help="Samples that each model is fitted to (10K).",
-        ),
-    ] = 100
-    features: Annotated[
-        int,
-        option(
-            "--features",
-            "-d",
-            metavar="D",
-            parse=quantities.count,
-            min=1,
-            help="Features of a sample, at most T − 2.",
-        ),
-    ] = 10
-    noise: Annotated[
-        float, option("--noise", metavar="S", help="Standard deviation of the labels' noise.")
-    ] = 1.0
-    generations: Annotated[
-        int,
-        option(
-            "--generations",
-            metavar="N",
-            min=1,
-            max=10_000,
-            help="Number of models in sequence, including the first.",
-        ),
-    ] = 10
-    repetitions: Annotated[
-        int,
-        option(
-            "--repetitions",
-            metavar="R",
-            parse=quantities.count,
-            min=1,
-            help="Number of data sets to average over.",
-        ),
-    ] = 1000
-    workflow: Annotated[
-        list[Workflow] | None,
-        option(
-            "--workflow",
-            commas=True,
-            help="What a generation is fitted to; several by commas or by repeating the option "
-            "(default: all). replace: the last model's labels; accumulate: those of all; "
-            "accumulate-subsample: T samples drawn from all; edit: the last labels, a part of them "
-            "resampled.",
-        ),
-    ] = None
-    edit_share: Annotated[
-        float,
-        option("--edit-share", metavar="P", max=1, help="Share of the samples in the first edit."),
-    ] = 0.4
-    edit_decay: Annotated[
-        float,
-        option(
-            "--edit-decay",
-            metavar="Q",
-            max=1,
-            help="Each edit changes Q times as many samples as the one before (1: always the same "
-            "number).",
-        ),
-    ] = 0.5
-    masks: Annotated[
-        Literal["disjoint", "nested", "random"],
-        option(
-            "--masks",
-            help="Which samples an edit takes: only those never edited before (as the paper's "
-            "proof needs), some of those edited last, or any.",
-        ),
-    ] = "disjoint"
+    samples: int = option(
+        100,
+        "-T",
+        metavar="T",
+        parse=quantities.count,
+        min=3,
+        help="Samples that each model is fitted to (10K).",
+    )
+    features: int = option(
+        10,
+        "-d",
+        metavar="D",
+        parse=quantities.count,
+        min=1,
+        help="Features of a sample, at most T − 2.",
+    )
+    noise: float = option(1.0, metavar="S", help="Standard deviation of the labels' noise.")
+    generations: int = option(
+        10,
+        metavar="N",
+        min=1,
+        max=10_000,
+        help="Number of models in sequence, including the first.",
+    )
+    repetitions: int = option(
+        1000,
+        metavar="R",
+        parse=quantities.count,
+        min=1,
+        help="Number of data sets to average over.",
+    )
+    workflow: list[Workflow] | None = option(
+        None,
+        commas=True,
+        help="What a generation is fitted to; several by commas or by repeating the option "
+        "(default: all). replace: the last model's labels; accumulate: those of all; "
+        "accumulate-subsample: T samples drawn from all; edit: the last labels, a part of them "
+        "resampled.",
+    )
+    edit_share: float = option(
+        0.4, metavar="P", max=1, help="Share of the samples in the first edit."
+    )
+    edit_decay: float = option(
+        0.5,
+        metavar="Q",
+        max=1,
+        help="Each edit changes Q times as many samples as the one before (1: always the same "
+        "number).",
+    )
+    masks: Literal["disjoint", "nested", "random"] = option(
+        "disjoint",
+        help="Which samples an edit takes: only those never edited before (as the paper's proof "
+        "needs), some of those edited last, or any.",
+    )
 
     def check(self) -> None:
         super().check()

@@ -33,7 +33,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.options import Inputs, Picture, Report, Seed, TextField, Workers
@@ -75,119 +75,79 @@ def _words_or_min(text: str) -> int:
 class Options(Inputs, TextField, Report, Picture, Seed, Workers):
     """Options of ``synth stats``."""
 
-    by: Annotated[
-        str | None,
-        option(
-            "--by",
-            metavar="FIELD",
-            help="Group records by this field (default: each input is a group).",
-        ),
-    ] = None
-    measures: Annotated[
-        list[Measure] | None,
-        option(
-            "--measures",
-            metavar="NAME,…",
-            commas=True,
-            help="What to measure: lengths, vocabulary, heaps, ngrams, compression, self-bleu, "
-            "openings, tokens, semantic, rates (default: the first seven; tokens with --tokenizer, "
-            "semantic with vectors, rates with --rate).",
-        ),
-    ] = None
-    tests: Annotated[
-        list[Test] | None,
-        option(
-            "--tests",
-            metavar="NAME,…",
-            commas=True,
-            help="Numbers per document that groups are tested on: words, ttr, mtld, hdd, entropy, "
-            "lexical_diversity; or all, or none (default: words, mtld and lexical_diversity, "
-            "where measured).",
-        ),
-    ] = None
-    rate: Annotated[
-        list[tuple[str, re.Pattern[str]]] | None,
-        option(
-            "--rate",
-            metavar="NAME=REGEX",
-            parse=_named_pattern,
-            help="Matches of this pattern (Python's re; (?i) ignores case) per 1,000 words, with a "
-            "95 % bootstrap interval over documents [ours]; repeatable. Patterns can be slow: "
-            "try a few records.",
-        ),
-    ] = None
-    tokenizer: Annotated[
-        str | None,
-        option(
-            "--tokenizer",
-            metavar="MODEL",
-            help="Count the tokens of this tokenizer (builtin, a directory or a Hub id): lengths, "
-            "frequencies, over-represented tokens.",
-        ),
-    ] = None
-    vector_field: Annotated[
-        str | None,
-        option(
-            "--vector-field",
-            metavar="FIELD",
-            help="Semantic diversity of the vectors in this field.",
-        ),
-    ] = None
-    vector_model: Annotated[
-        str | None,
-        option(
-            "--vector-model",
-            metavar="NAME",
-            help="Take the vectors from this model instead (builtin, a directory or a Hub id): the "
-            "mean of its last hidden states over the text [ours].",
-        ),
-    ] = None
-    sample: Annotated[
-        int,
-        option(
-            "--sample",
-            metavar="N",
-            min=1,
-            help="Documents per group, drawn by the seed, for self-BLEU, compression and openings.",
-        ),
-    ] = 500
-    pooled: Annotated[
-        int,
-        option(
-            "--pooled",
-            metavar="N",
-            min=1,
-            help="Of the sample, the documents whose sentences are pooled for self-BLEU.",
-        ),
-    ] = 100
-    vectors: Annotated[
-        int,
-        option(
-            "--vectors", metavar="N", min=2, help="Documents of a group for semantic diversity."
-        ),
-    ] = 5000
-    words: Annotated[
-        int,
-        option(
-            "--words",
-            metavar="N",
-            min=1000,
-            help="Take n-grams, MTLD and HD-D over the first N words of a group [ours]; Heaps' law "
-            "and the type-token ratio take all.",
-        ),
-    ] = 1_000_000
-    match_words: Annotated[
-        int | None,
-        option(
-            "--match-words",
-            metavar="N|min",
-            parse=_words_or_min,
-            help="Take Heaps' law, type-token ratio, MTLD, HD-D and n-grams over the first N words of "
-            "each group (thousands; min: as many as the smallest group of 4,000 or more has) [ours], "
-            "for they depend on the amount of text. Thin a sorted corpus with synth sample first. "
-            "Groups of fewer words have null and a reason.",
-        ),
-    ] = None
+    by: str | None = option(
+        None, metavar="FIELD", help="Group records by this field (default: each input is a group)."
+    )
+    measures: list[Measure] | None = option(
+        None,
+        metavar="NAME,…",
+        commas=True,
+        help="What to measure: lengths, vocabulary, heaps, ngrams, compression, self-bleu, "
+        "openings, tokens, semantic, rates (default: the first seven; tokens with --tokenizer, "
+        "semantic with vectors, rates with --rate).",
+    )
+    tests: list[Test] | None = option(
+        None,
+        metavar="NAME,…",
+        commas=True,
+        help="Numbers per document that groups are tested on: words, ttr, mtld, hdd, entropy, "
+        "lexical_diversity; or all, or none (default: words, mtld and lexical_diversity, where "
+        "measured).",
+    )
+    rate: list[tuple[str, re.Pattern[str]]] | None = option(
+        None,
+        metavar="NAME=REGEX",
+        parse=_named_pattern,
+        help="Matches of this pattern (Python's re; (?i) ignores case) per 1,000 words, with a 95 "
+        "% bootstrap interval over documents [ours]; repeatable. Patterns can be slow: try a few "
+        "records.",
+    )
+    tokenizer: str | None = option(
+        None,
+        metavar="MODEL",
+        help="Count the tokens of this tokenizer (builtin, a directory or a Hub id): lengths, "
+        "frequencies, over-represented tokens.",
+    )
+    vector_field: str | None = option(
+        None, metavar="FIELD", help="Semantic diversity of the vectors in this field."
+    )
+    vector_model: str | None = option(
+        None,
+        metavar="NAME",
+        help="Take the vectors from this model instead (builtin, a directory or a Hub id): the "
+        "mean of its last hidden states over the text [ours].",
+    )
+    sample: int = option(
+        500,
+        metavar="N",
+        min=1,
+        help="Documents per group, drawn by the seed, for self-BLEU, compression and openings.",
+    )
+    pooled: int = option(
+        100,
+        metavar="N",
+        min=1,
+        help="Of the sample, the documents whose sentences are pooled for self-BLEU.",
+    )
+    vectors: int = option(
+        5000, metavar="N", min=2, help="Documents of a group for semantic diversity."
+    )
+    words: int = option(
+        1_000_000,
+        metavar="N",
+        min=1000,
+        help="Take n-grams, MTLD and HD-D over the first N words of a group [ours]; Heaps' law and "
+        "the type-token ratio take all.",
+    )
+    match_words: int | None = option(
+        None,
+        metavar="N|min",
+        parse=_words_or_min,
+        help="Take Heaps' law, type-token ratio, MTLD, HD-D and n-grams over the first N words of "
+        "each group (thousands; min: as many as the smallest group of 4,000 or more has) [ours], "
+        "for they depend on the amount of text. Thin a sorted corpus with synth sample first. "
+        "Groups of fewer words have null and a reason.",
+    )
 
     def check(self) -> None:
         super().check()

@@ -31,7 +31,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from synthtools.cli.options import ARGUMENTS, Picture, Report
 from synthtools.cli.parameters import operand, option
@@ -61,98 +61,67 @@ def _claim(text: str) -> Claim:
 class Options(Picture, Report):
     """Options of ``synth table``."""
 
-    files: Annotated[
-        list[str] | None,
-        operand(
-            metavar="REPORT",
-            help="Reports, by a pattern ('runs/{share}-{seed}.json', quoted: each name in braces is "
-            "one or more characters other than / and becomes a field of the row, a number where all are "
-            "plain decimals of one writing: 1e5 may be a commit) or by name; records (JSONL, Parquet, "
-            "Arrow), one a row. - is stdin.",
-        ),
-    ] = None
-    take: Annotated[
-        list[Any] | None,
-        option(
-            "--take",
-            metavar="NAME=PATH",
-            parse=_take,
-            help="A number of each report, under a name: a.b.c, names of odd characters in quotes "
-            '(a."b.c"), [0] and [-1] in lists, [name=value] for the object of a list. PATH@FILE takes it '
-            "out of files of that name alone (ppl=perplexity@*-human.json). Repeatable. "
-            "Default: of records, all fields that hold numbers.",
-        ),
-    ] = None
-    by: Annotated[
-        list[str] | None,
-        option(
-            "--by",
-            metavar="FIELD,…",
-            commas=True,
-            help="The rows of the table (default: all fields that are neither taken nor --over).",
-        ),
-    ] = None
-    over: Annotated[
-        list[str] | None,
-        option(
-            "--over",
-            metavar="FIELD,…",
-            commas=True,
-            help="Repetitions to average over (default: seed, where rows have it).",
-        ),
-    ] = None
-    claim: Annotated[
-        list[Any] | None,
-        option(
-            "--claim",
-            metavar="'TEXT: EXPRESSION'",
-            parse=_claim,
-            help="Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with "
-            "+ - * / ( ), numbers, mean, min, max and log, or that a cell has a known value, "
-            "x = 10 ± 5 % [ours]. Repeatable.",
-        ),
-    ] = None
-    columns: Annotated[
-        list[str] | None,
-        option(
-            "--columns",
-            metavar="NAME,…",
-            commas=True,
-            help="Values that the table shows at a terminal and in Markdown (default: all).",
-        ),
-    ] = None
-    pivot: Annotated[
-        str | None,
-        option(
-            "--pivot",
-            metavar="FIELD",
-            help="Show the values of a field of --by beside each other, a column each.",
-        ),
-    ] = None
-    rows: Annotated[
-        str | None,
-        option(
-            "--rows",
-            metavar="FILE",
-            help="Write the joined rows as records too; the suffix decides the format.",
-        ),
-    ] = None
-    markdown: Annotated[
-        str | None,
-        option("--markdown", metavar="FILE", help="Write the tables as Markdown too."),
-    ] = None
-    section: Annotated[
-        str | None,
-        option(
-            "--section",
-            metavar="NAME",
-            help="With --markdown: replace the part of that file between the lines <!-- NAME --> "
-            "and <!-- /NAME -->.",
-        ),
-    ] = None
-    force: Annotated[
-        bool, option("--force", help="Overwrite existing files of --rows and --markdown.")
-    ] = False
+    files: list[str] | None = operand(
+        None,
+        metavar="REPORT",
+        help="Reports, by a pattern ('runs/{share}-{seed}.json', quoted: each name in braces is "
+        "one or more characters other than / and becomes a field of the row, a number where all "
+        "are plain decimals of one writing: 1e5 may be a commit) or by name; records (JSONL, "
+        "Parquet, Arrow), one a row. - is stdin.",
+    )
+    take: list[Any] | None = option(
+        None,
+        metavar="NAME=PATH",
+        parse=_take,
+        help="A number of each report, under a name: a.b.c, names of odd characters in quotes "
+        '(a."b.c"), [0] and [-1] in lists, [name=value] for the object of a list. PATH@FILE takes '
+        "it out of files of that name alone (ppl=perplexity@*-human.json). Repeatable. Default: of "
+        "records, all fields that hold numbers.",
+    )
+    by: list[str] | None = option(
+        None,
+        metavar="FIELD,…",
+        commas=True,
+        help="The rows of the table (default: all fields that are neither taken nor --over).",
+    )
+    over: list[str] | None = option(
+        None,
+        metavar="FIELD,…",
+        commas=True,
+        help="Repetitions to average over (default: seed, where rows have it).",
+    )
+    claim: list[Any] | None = option(
+        None,
+        metavar="'TEXT: EXPRESSION'",
+        parse=_claim,
+        help="Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with + - "
+        "* / ( ), numbers, mean, min, max and log, or that a cell has a known value, x = 10 ± 5 % "
+        "[ours]. Repeatable.",
+    )
+    columns: list[str] | None = option(
+        None,
+        metavar="NAME,…",
+        commas=True,
+        help="Values that the table shows at a terminal and in Markdown (default: all).",
+    )
+    pivot: str | None = option(
+        None,
+        metavar="FIELD",
+        help="Show the values of a field of --by beside each other, a column each.",
+    )
+    rows: str | None = option(
+        None,
+        metavar="FILE",
+        help="Write the joined rows as records too; the suffix decides the format.",
+    )
+    markdown: str | None = option(None, metavar="FILE", help="Write the tables as Markdown too.")
+    section: str | None = option(
+        None,
+        metavar="NAME",
+        help="With --markdown: replace the part of that file between the lines <!-- NAME --> and "
+        "<!-- /NAME -->.",
+    )
+    force: bool = option(False, help="Overwrite existing files of --rows and --markdown.")
 
     def check(self) -> None:
         super().check()

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import quantities
 from synthtools.cli.parameters import operand, option
@@ -54,122 +54,82 @@ if TYPE_CHECKING:
 class Options(TrainingOptions):
     """Options of ``synth train``."""
 
-    files: Annotated[
-        list[PathShare] | None,
-        operand(
-            metavar="PATH[=SHARE]",
-            parse=quantities.path_share,
-            help="Files or directories of records in any format. With shares (human/=0.75 "
-            "synthetic.jsonl=0.25) each source supplies that share of the rows; without, all "
-            "of every source is used.",
-        ),
-    ] = None
-    arch: Annotated[
-        str | None,
-        option(
-            "--arch",
-            metavar="NAME|FILE",
-            help="Architecture of a new model: llama-tiny (default), gpt2-tiny, gpt-neox-tiny, "
-            "olmo-tiny, qwen3-tiny, llama-prior, gpt2, gpt2-medium, olmo-237m, olmo-1b, llama-2b, "
-            "pythia-70m, pythia-160m, pythia-410m, pythia-1b, pythia-1.4b, pythia-2.8b, pythia-6.9b, "
-            "pythia-12b; or a config.json.",
-        ),
-    ] = None
-    model: Annotated[
-        str | None,
-        option(
-            "--from",
-            metavar="MODEL",
-            help="Continue training this model instead: builtin, a directory or a Hub id.",
-        ),
-    ] = None
-    revision: Annotated[
-        str | None,
-        option("--revision", metavar="REV", help="Commit, tag or branch of a Hub model."),
-    ] = None
-    train_tokenizer: Annotated[
-        int | None,
-        option(
-            "--train-tokenizer",
-            metavar="SIZE",
-            parse=quantities.count,
-            min=1,
-            help="Train a byte-level BPE tokenizer of SIZE tokens from the data.",
-        ),
-    ] = None
-    tokenizer: Annotated[
-        str | None,
-        option(
-            "--tokenizer",
-            metavar="MODEL",
-            help="Use this model's tokenizer (default with --from: its own).",
-        ),
-    ] = None
-    context: Annotated[
-        int | None,
-        option(
-            "--context",
-            metavar="TOKENS",
-            min=2,
-            help="Tokens of a row (default: 512; with --from the model's own, at most 2048).",
-        ),
-    ] = None
-    tokens: Annotated[
-        int | None,
-        option(
-            "--tokens",
-            metavar="N",
-            parse=quantities.count,
-            min=1,
-            help="Train on N tokens (300K, 8.4B); else --epochs.",
-        ),
-    ] = None
-    epochs: Annotated[
-        float,
-        option(
-            "--epochs",
-            metavar="N",
-            min=0,
-            help="Passes over the data; with shares, over the source that ends first.",
-        ),
-    ] = 1.0
-    sft: Annotated[
-        bool,
-        option(
-            "--sft",
-            help="Records are conversations (messages, or prompt and response), rendered by the "
-            "tokenizer's chat template; only answers are learned.",
-        ),
-    ] = False
-    learn_all: Annotated[bool, option("--learn-all", help="With --sft: learn the prompts too.")] = (
-        False
+    files: list[PathShare] | None = operand(
+        None,
+        metavar="PATH[=SHARE]",
+        parse=quantities.path_share,
+        help="Files or directories of records in any format. With shares (human/=0.75 "
+        "synthetic.jsonl=0.25) each source supplies that share of the rows; without, all of every "
+        "source is used.",
     )
-    pack: Annotated[
-        bool,
-        option(
-            "--pack/--no-pack",
-            help="Pack several documents into a row; without, one document per row.",
-        ),
-    ] = True
-    loss_weight: Annotated[
-        list[NamedNumber] | None,
-        option(
-            "--loss-weight",
-            metavar="SOURCE=W",
-            parse=quantities.named_number,
-            help="Weight of a source's mean loss (by its file or directory name); repeatable. The "
-            "other sources share the rest in proportion to their tokens.",
-        ),
-    ] = None
-    golden: Annotated[
-        str | None,
-        option(
-            "--golden",
-            metavar="SOURCE",
-            help="Weight this source, the real text, by the golden-ratio rule: (√(k²+4k) − k)/2, k "
-            "real to synthetic rows (arXiv 2502.18049).",
-        ),
-    ] = None
+    arch: str | None = option(
+        None,
+        metavar="NAME|FILE",
+        help="Architecture of a new model: llama-tiny (default), gpt2-tiny, gpt-neox-tiny, "
+        "olmo-tiny, qwen3-tiny, llama-prior, gpt2, gpt2-medium, olmo-237m, olmo-1b, llama-2b, "
+        "pythia-70m, pythia-160m, pythia-410m, pythia-1b, pythia-1.4b, pythia-2.8b, pythia-6.9b, "
+        "pythia-12b; or a config.json.",
+    )
+    model: str | None = option(
+        None,
+        "--from",
+        metavar="MODEL",
+        help="Continue training this model instead: builtin, a directory or a Hub id.",
+    )
+    revision: str | None = option(None, metavar="REV", help="Commit, tag or branch of a Hub model.")
+    train_tokenizer: int | None = option(
+        None,
+        metavar="SIZE",
+        parse=quantities.count,
+        min=1,
+        help="Train a byte-level BPE tokenizer of SIZE tokens from the data.",
+    )
+    tokenizer: str | None = option(
+        None, metavar="MODEL", help="Use this model's tokenizer (default with --from: its own)."
+    )
+    context: int | None = option(
+        None,
+        metavar="TOKENS",
+        min=2,
+        help="Tokens of a row (default: 512; with --from the model's own, at most 2048).",
+    )
+    tokens: int | None = option(
+        None,
+        metavar="N",
+        parse=quantities.count,
+        min=1,
+        help="Train on N tokens (300K, 8.4B); else --epochs.",
+    )
+    epochs: float = option(
+        1.0,
+        metavar="N",
+        min=0,
+        help="Passes over the data; with shares, over the source that ends first.",
+    )
+    sft: bool = option(
+        False,
+        help="Records are conversations (messages, or prompt and response), rendered by the "
+        "tokenizer's chat template; only answers are learned.",
+    )
+    learn_all: bool = option(False, help="With --sft: learn the prompts too.")
+    pack: bool = option(
+        True,
+        "--pack/--no-pack",
+        help="Pack several documents into a row; without, one document per row.",
+    )
+    loss_weight: list[NamedNumber] | None = option(
+        None,
+        metavar="SOURCE=W",
+        parse=quantities.named_number,
+        help="Weight of a source's mean loss (by its file or directory name); repeatable. The "
+        "other sources share the rest in proportion to their tokens.",
+    )
+    golden: str | None = option(
+        None,
+        metavar="SOURCE",
+        help="Weight this source, the real text, by the golden-ratio rule: (√(k²+4k) − k)/2, k "
+        "real to synthetic rows (arXiv 2502.18049).",
+    )
 
     def check(self) -> None:
         super().check()

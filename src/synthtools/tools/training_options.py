@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.options import BadRecords, Group, Jobs, Picture, Report, Seed, TextField
@@ -21,15 +21,11 @@ class Conversations(Group):
     """Where conversations are in records."""
 
     group = "Input"
-    messages_field: Annotated[
-        str, option("--messages-field", metavar="FIELD", help="Field of a conversation's messages.")
-    ] = "messages"
-    prompt_field: Annotated[
-        str, option("--prompt-field", metavar="FIELD", help="Field of a prompt.")
-    ] = "prompt"
-    response_field: Annotated[
-        str, option("--response-field", metavar="FIELD", help="Field of the answer to it.")
-    ] = "response"
+    messages_field: str = option(
+        "messages", metavar="FIELD", help="Field of a conversation's messages."
+    )
+    prompt_field: str = option("prompt", metavar="FIELD", help="Field of a prompt.")
+    response_field: str = option("response", metavar="FIELD", help="Field of the answer to it.")
 
 
 @dataclass(frozen=True)
@@ -37,105 +33,63 @@ class Optimizer(Group):
     """How the weights are optimized."""
 
     group = "Training"
-    batch: Annotated[
-        int, option("--batch", metavar="ROWS", min=1, help="Rows per optimizer step.")
-    ] = 8
-    micro_batch: Annotated[
-        int | None,
-        option(
-            "--micro-batch",
-            metavar="ROWS",
-            min=1,
-            help="Rows per forward pass of a process (default: all its rows); gradients add up.",
-        ),
-    ] = None
-    lr: Annotated[
-        float | None,
-        option(
-            "--lr",
-            metavar="RATE",
-            min=0,
-            help="Peak learning rate of AdamW (default: the architecture's; 5e-5 for a model whose "
-            "training is continued).",
-        ),
-    ] = None
-    schedule: Annotated[
-        Literal["cosine", "wsd", "linear", "constant"],
-        option("--schedule", help="Learning-rate schedule."),
-    ] = "wsd"
-    warmup: Annotated[
-        float,
-        option(
-            "--warmup",
-            metavar="STEPS|SHARE",
-            parse=quantities.span,
-            min=0,
-            help="Warm-up, in steps (200) or as a share of all (3%); 0: 2 %.",
-        ),
-    ] = 0
-    decay: Annotated[
-        float,
-        option(
-            "--decay",
-            metavar="STEPS|SHARE",
-            parse=quantities.span,
-            min=0,
-            help="Decay at the end of wsd, in steps (400) or as a share of all (10%); 0: 20 %.",
-        ),
-    ] = 0
-    lr_floor: Annotated[
-        float,
-        option(
-            "--lr-floor",
-            metavar="SHARE",
-            min=0,
-            max=1,
-            help="Where cosine ends, as a share of the peak.",
-        ),
-    ] = 0.1
-    weight_decay: Annotated[
-        float,
-        option(
-            "--weight-decay", metavar="W", min=0, help="Weight decay, decoupled, on matrices only."
-        ),
-    ] = 0.1
-    beta2: Annotated[
-        float, option("--beta2", metavar="B", min=0, max=1, help="Second moment of AdamW.")
-    ] = 0.95
-    clip: Annotated[
-        float,
-        option("--clip", metavar="NORM", min=0, help="Maximum gradient norm; 0: none."),
-    ] = 1.0
-    skip_outliers: Annotated[
-        float,
-        option(
-            "--skip-outliers",
-            metavar="SIGMA",
-            min=0,
-            help="Skip a step whose loss or gradient norm is this many standard deviations above "
-            "the last 128; 0: never. Steps with non-finite numbers are always skipped. "
-            "Skipped steps are counted.",
-        ),
-    ] = 6.0
-    dtype: Annotated[
-        Literal["float32", "bfloat16"],
-        option("--dtype", help="Type of the computation; weights and moments stay in float32."),
-    ] = "float32"
-    compile: Annotated[
-        bool,
-        option("--compile", help="Compile the layers first (slower start, faster steps)."),
-    ] = False
-    activation_checkpointing: Annotated[
-        bool,
-        option(
-            "--activation-checkpointing",
-            help="Keep only each layer's input and recompute the rest: less memory, a third more "
-            "computation.",
-        ),
-    ] = False
-    device: Annotated[
-        str, option("--device", metavar="auto|cpu|cuda", help="Where to train; also cuda:1, …")
-    ] = "auto"
+    batch: int = option(8, metavar="ROWS", min=1, help="Rows per optimizer step.")
+    micro_batch: int | None = option(
+        None,
+        metavar="ROWS",
+        min=1,
+        help="Rows per forward pass of a process (default: all its rows); gradients add up.",
+    )
+    lr: float | None = option(
+        None,
+        metavar="RATE",
+        min=0,
+        help="Peak learning rate of AdamW (default: the architecture's; 5e-5 for a model whose "
+        "training is continued).",
+    )
+    schedule: Literal["cosine", "wsd", "linear", "constant"] = option(
+        "wsd", help="Learning-rate schedule."
+    )
+    warmup: float = option(
+        0,
+        metavar="STEPS|SHARE",
+        parse=quantities.span,
+        min=0,
+        help="Warm-up, in steps (200) or as a share of all (3%); 0: 2 %.",
+    )
+    decay: float = option(
+        0,
+        metavar="STEPS|SHARE",
+        parse=quantities.span,
+        min=0,
+        help="Decay at the end of wsd, in steps (400) or as a share of all (10%); 0: 20 %.",
+    )
+    lr_floor: float = option(
+        0.1, metavar="SHARE", min=0, max=1, help="Where cosine ends, as a share of the peak."
+    )
+    weight_decay: float = option(
+        0.1, metavar="W", min=0, help="Weight decay, decoupled, on matrices only."
+    )
+    beta2: float = option(0.95, metavar="B", min=0, max=1, help="Second moment of AdamW.")
+    clip: float = option(1.0, metavar="NORM", min=0, help="Maximum gradient norm; 0: none.")
+    skip_outliers: float = option(
+        6.0,
+        metavar="SIGMA",
+        min=0,
+        help="Skip a step whose loss or gradient norm is this many standard deviations above the "
+        "last 128; 0: never. Steps with non-finite numbers are always skipped. Skipped steps are "
+        "counted.",
+    )
+    dtype: Literal["float32", "bfloat16"] = option(
+        "float32", help="Type of the computation; weights and moments stay in float32."
+    )
+    compile: bool = option(False, help="Compile the layers first (slower start, faster steps).")
+    activation_checkpointing: bool = option(
+        False,
+        help="Keep only each layer's input and recompute the rest: less memory, a third more "
+        "computation.",
+    )
+    device: str = option("auto", metavar="auto|cpu|cuda", help="Where to train; also cuda:1, …")
 
     def micro_rows(self) -> int:
         """Rows of one pass of one process.
@@ -164,30 +118,20 @@ class Adapters(Group):
     """Low-rank adapters instead of all weights."""
 
     group = "Adapters"
-    lora_rank: Annotated[
-        int | None,
-        option("--lora-rank", metavar="R", min=1, help="Train LoRA adapters of this rank (peft)."),
-    ] = None
-    lora_alpha: Annotated[
-        float | None,
-        option(
-            "--lora-alpha", metavar="A", help="Scale of the adapters (default: twice the rank)."
-        ),
-    ] = None
-    lora_dropout: Annotated[
-        float,
-        option("--lora-dropout", metavar="P", min=0, max=1, help="Dropout before adapters."),
-    ] = 0.0
-    lora_targets: Annotated[
-        list[str] | None,
-        option(
-            "--lora-targets",
-            metavar="NAME,…",
-            commas=True,
-            help="Layers that get adapters (default: all linear layers but the output layer).",
-        ),
-    ] = None
-    merge: Annotated[bool, option("--merge", help="Save one model: weights plus adapters.")] = False
+    lora_rank: int | None = option(
+        None, metavar="R", min=1, help="Train LoRA adapters of this rank (peft)."
+    )
+    lora_alpha: float | None = option(
+        None, metavar="A", help="Scale of the adapters (default: twice the rank)."
+    )
+    lora_dropout: float = option(0.0, metavar="P", min=0, max=1, help="Dropout before adapters.")
+    lora_targets: list[str] | None = option(
+        None,
+        metavar="NAME,…",
+        commas=True,
+        help="Layers that get adapters (default: all linear layers but the output layer).",
+    )
+    merge: bool = option(False, help="Save one model: weights plus adapters.")
 
     def check(self) -> None:
         super().check()
@@ -211,40 +155,24 @@ class Checkpoints(Group):
     """What is kept, and how a run is resumed."""
 
     group = "Output"
-    output: Annotated[
-        str | None, option("--output", "-o", metavar="DIR", help="The model directory to write.")
-    ] = None
-    save_dtype: Annotated[
-        Literal["float32", "bfloat16"],
-        option("--save-dtype", help="Type of the saved weights."),
-    ] = "float32"
-    checkpoint_every: Annotated[
-        int,
-        option(
-            "--checkpoint-every",
-            metavar="STEPS",
-            min=0,
-            help="Steps between checkpoints; 0: only when interrupted.",
-        ),
-    ] = 500
-    keep: Annotated[int, option("--keep", metavar="N", min=1, help="Checkpoints to keep.")] = 2
-    resume: Annotated[
-        bool,
-        option(
-            "--resume",
-            help="Continue from the newest complete checkpoint; print a finished run's report.",
-        ),
-    ] = False
-    force: Annotated[bool, option("--force", help="Overwrite an existing model.")] = False
-    cache: Annotated[
-        str | None,
-        option(
-            "--cache",
-            metavar="DIR",
-            help="Keep tokenized data here, to be used by other runs on the same data too "
-            "(default: in the model directory).",
-        ),
-    ] = None
+    output: str | None = option(None, "-o", metavar="DIR", help="The model directory to write.")
+    save_dtype: Literal["float32", "bfloat16"] = option(
+        "float32", help="Type of the saved weights."
+    )
+    checkpoint_every: int = option(
+        500, metavar="STEPS", min=0, help="Steps between checkpoints; 0: only when interrupted."
+    )
+    keep: int = option(2, metavar="N", min=1, help="Checkpoints to keep.")
+    resume: bool = option(
+        False, help="Continue from the newest complete checkpoint; print a finished run's report."
+    )
+    force: bool = option(False, help="Overwrite an existing model.")
+    cache: str | None = option(
+        None,
+        metavar="DIR",
+        help="Keep tokenized data here, to be used by other runs on the same data too (default: in "
+        "the model directory).",
+    )
 
 
 @dataclass(frozen=True)
@@ -252,36 +180,21 @@ class Validation(Group):
     """What is measured and shown during training."""
 
     group = "Validation"
-    valid: Annotated[
-        list[NamedPath] | None,
-        option(
-            "--valid",
-            metavar="NAME=PATH",
-            parse=quantities.named_path,
-            help="Perplexity of these records during training and at the end; repeatable.",
-        ),
-    ] = None
-    valid_every: Annotated[
-        int,
-        option("--valid-every", metavar="STEPS", min=0, help="Steps between; 0: at the end only."),
-    ] = 0
-    patience: Annotated[
-        int,
-        option(
-            "--patience",
-            metavar="N",
-            min=0,
-            help="Stop after N validations without a better loss, and keep the best weights.",
-        ),
-    ] = 0
-    tensorboard: Annotated[
-        str | None,
-        option("--tensorboard", metavar="DIR", help="Write curves for TensorBoard."),
-    ] = None
-    wandb: Annotated[
-        str | None,
-        option("--wandb", metavar="PROJECT", help="Send curves to Weights & Biases."),
-    ] = None
+    valid: list[NamedPath] | None = option(
+        None,
+        metavar="NAME=PATH",
+        parse=quantities.named_path,
+        help="Perplexity of these records during training and at the end; repeatable.",
+    )
+    valid_every: int = option(0, metavar="STEPS", min=0, help="Steps between; 0: at the end only.")
+    patience: int = option(
+        0,
+        metavar="N",
+        min=0,
+        help="Stop after N validations without a better loss, and keep the best weights.",
+    )
+    tensorboard: str | None = option(None, metavar="DIR", help="Write curves for TensorBoard.")
+    wandb: str | None = option(None, metavar="PROJECT", help="Send curves to Weights & Biases.")
 
     def check(self) -> None:
         super().check()
@@ -306,13 +219,9 @@ class TrainingOptions(
     """The options of both tools."""
 
     group = "Training"
-    dry_run: Annotated[
-        bool,
-        option(
-            "--dry-run",
-            help="Print the plan (parameters, tokens, steps, memory, time) and exit.",
-        ),
-    ] = False
+    dry_run: bool = option(
+        False, help="Print the plan (parameters, tokens, steps, memory, time) and exit."
+    )
 
     def check(self) -> None:
         super().check()

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import quantities
 from synthtools.cli.parameters import option
@@ -68,136 +68,89 @@ _UNTIL = {"forget-ppl": "forget_ppl", "kl": "kl", "drift": "drift"}
 class Options(UnlearnObjective, TrainingOptions):
     """Options of ``synth unlearn``."""
 
-    model: Annotated[
-        str | None,
-        option("--model", metavar="MODEL", help="What to change: builtin, a directory, a Hub id."),
-    ] = None
-    revision: Annotated[
-        str | None,
-        option("--revision", metavar="REV", help="Commit, tag or branch of a Hub model."),
-    ] = None
-    forget: Annotated[
-        list[str] | None,
-        option(
-            "--forget",
-            metavar="PATH",
-            help="Records to forget: a text, or a prompt and a response (read as the prompt, an "
-            "empty line, the response); repeatable.",
-        ),
-    ] = None
-    replay: Annotated[
-        list[PathShare] | None,
-        option(
-            "--replay",
-            metavar="PATH[=SHARE]",
-            parse=quantities.path_share,
-            help="Human text that the model should keep; repeatable, with or without shares.",
-        ),
-    ] = None
-    tokens: Annotated[
-        int | None,
-        option(
-            "--tokens",
-            metavar="N",
-            parse=quantities.count,
-            min=1,
-            help="Tokens to forget (100K, 1B; of replay with refine), in as many passes as that "
-            "takes; else --epochs.",
-        ),
-    ] = None
-    epochs: Annotated[
-        float,
-        option(
-            "--epochs",
-            metavar="N",
-            min=0,
-            help="Passes over whichever of forget and replay ends first.",
-        ),
-    ] = 1.0
-    forget_share: Annotated[
-        float,
-        option(
-            "--forget-share",
-            metavar="SHARE",
-            min=0,
-            max=1,
-            help="Share of each step's rows that are to be forgotten, if there is replay [ours].",
-        ),
-    ] = 0.5
-    context: Annotated[
-        int | None,
-        option(
-            "--context",
-            metavar="TOKENS",
-            min=2,
-            help="Tokens of a row of replay (default: the model's own, at most 2048).",
-        ),
-    ] = None
-    forget_context: Annotated[
-        int | None,
-        option(
-            "--forget-context",
-            metavar="TOKENS",
-            min=2,
-            help="Tokens of a row of forget (default: as --context); longer documents count as "
-            "several.",
-        ),
-    ] = None
-    sft: Annotated[
-        bool,
-        option(
-            "--sft",
-            help="The records to forget are conversations (messages, or prompt and response), "
-            "rendered by the chat template; those longer than a row are truncated and "
-            "counted.",
-        ),
-    ] = False
-    answers_only: Annotated[
-        bool,
-        option("--answers-only", help="Forget only the answers, not the prompts before them."),
-    ] = False
-    until: Annotated[
-        list[NamedNumber] | None,
-        option(
-            "--until",
-            metavar="NAME=VALUE",
-            parse=quantities.named_number,
-            help="Stop when forget-ppl, kl or drift has reached a value (mean of 10 steps); "
-            "repeatable.",
-        ),
-    ] = None
-    max_replay_rise: Annotated[
-        float | None,
-        option(
-            "--max-replay-rise",
-            metavar="SHARE",
-            parse=quantities.proportion,
-            min=0,
-            help="Stop when perplexity on replay has risen this much (5%, 0.05) above the "
-            "original's on the same rows (mean of 10 steps).",
-        ),
-    ] = None
-    norms_every: Annotated[
-        int,
-        option(
-            "--norms-every",
-            metavar="STEPS",
-            min=0,
-            help="Steps between measurements of each term's gradient norm, each as costly as a "
-            "step; 0: never.",
-        ),
-    ] = 50
-    compare_tokens: Annotated[
-        int,
-        option(
-            "--compare-tokens",
-            metavar="N",
-            parse=quantities.count_or_zero,
-            min=0,
-            help="Tokens of forget, replay and each --valid set that both models read at the end, "
-            "for the report; 0: no such report.",
-        ),
-    ] = 50_000
+    model: str | None = option(
+        None, metavar="MODEL", help="What to change: builtin, a directory, a Hub id."
+    )
+    revision: str | None = option(None, metavar="REV", help="Commit, tag or branch of a Hub model.")
+    forget: list[str] | None = option(
+        None,
+        metavar="PATH",
+        help="Records to forget: a text, or a prompt and a response (read as the prompt, an empty "
+        "line, the response); repeatable.",
+    )
+    replay: list[PathShare] | None = option(
+        None,
+        metavar="PATH[=SHARE]",
+        parse=quantities.path_share,
+        help="Human text that the model should keep; repeatable, with or without shares.",
+    )
+    tokens: int | None = option(
+        None,
+        metavar="N",
+        parse=quantities.count,
+        min=1,
+        help="Tokens to forget (100K, 1B; of replay with refine), in as many passes as that takes; "
+        "else --epochs.",
+    )
+    epochs: float = option(
+        1.0, metavar="N", min=0, help="Passes over whichever of forget and replay ends first."
+    )
+    forget_share: float = option(
+        0.5,
+        metavar="SHARE",
+        min=0,
+        max=1,
+        help="Share of each step's rows that are to be forgotten, if there is replay [ours].",
+    )
+    context: int | None = option(
+        None,
+        metavar="TOKENS",
+        min=2,
+        help="Tokens of a row of replay (default: the model's own, at most 2048).",
+    )
+    forget_context: int | None = option(
+        None,
+        metavar="TOKENS",
+        min=2,
+        help="Tokens of a row of forget (default: as --context); longer documents count as "
+        "several.",
+    )
+    sft: bool = option(
+        False,
+        help="The records to forget are conversations (messages, or prompt and response), rendered "
+        "by the chat template; those longer than a row are truncated and counted.",
+    )
+    answers_only: bool = option(False, help="Forget only the answers, not the prompts before them.")
+    until: list[NamedNumber] | None = option(
+        None,
+        metavar="NAME=VALUE",
+        parse=quantities.named_number,
+        help="Stop when forget-ppl, kl or drift has reached a value (mean of 10 steps); "
+        "repeatable.",
+    )
+    max_replay_rise: float | None = option(
+        None,
+        metavar="SHARE",
+        parse=quantities.proportion,
+        min=0,
+        help="Stop when perplexity on replay has risen this much (5%, 0.05) above the original's "
+        "on the same rows (mean of 10 steps).",
+    )
+    norms_every: int = option(
+        50,
+        metavar="STEPS",
+        min=0,
+        help="Steps between measurements of each term's gradient norm, each as costly as a step; "
+        "0: never.",
+    )
+    compare_tokens: int = option(
+        50_000,
+        metavar="N",
+        parse=quantities.count_or_zero,
+        min=0,
+        help="Tokens of forget, replay and each --valid set that both models read at the end, for "
+        "the report; 0: no such report.",
+    )
 
     def check(self) -> None:
         super().check()

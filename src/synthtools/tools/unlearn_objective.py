@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from synthtools.cli.options import Group
 from synthtools.cli.parameters import option
@@ -18,47 +18,30 @@ class UnlearnObjective(Group):
     """The method, the weights of its terms and its numbers."""
 
     group = "Method"
-    method: Annotated[
-        Literal["bounded", "ga", "graddiff", "kl", "npo", "simnpo", "wga", "refine"],
-        option("--method", help="How to forget; see Methods above."),
-    ] = "bounded"
-    weights: Annotated[
-        list[float] | None,
-        option(
-            "--weights",
-            metavar="F,R,K",
-            commas=True,
-            min=0,
-            help="Weights of forgetting, of cross entropy on replay, of KL on replay (default: the "
-            "method's).",
-        ),
-    ] = None
-    beta: Annotated[
-        float | None,
-        option(
-            "--beta",
-            metavar="B",
-            min=1e-6,
-            help="β of npo (0.1) and simnpo (4.5), α of wga (1).",
-        ),
-    ] = None
-    margin: Annotated[float, option("--margin", metavar="G", min=0, help="γ of simnpo.")] = 0.0
-    kl_direction: Annotated[
-        Literal["forward", "reverse"],
-        option(
-            "--kl-direction",
-            help="KL(original ‖ current), or KL(current ‖ original) [direction: ours].",
-        ),
-    ] = "forward"
-    reference: Annotated[
-        str | None,
-        option(
-            "--reference",
-            metavar="MODEL",
-            help="The original model for KL, npo and the report (default: the model before "
-            "unlearning).",
-        ),
-    ] = None
+    method: Literal["bounded", "ga", "graddiff", "kl", "npo", "simnpo", "wga", "refine"] = option(
+        "bounded", help="How to forget; see Methods above."
+    )
+    weights: list[float] | None = option(
+        None,
+        metavar="F,R,K",
+        commas=True,
+        min=0,
+        help="Weights of forgetting, of cross entropy on replay, of KL on replay (default: the "
+        "method's).",
+    )
+    beta: float | None = option(
+        None, metavar="B", min=1e-6, help="β of npo (0.1) and simnpo (4.5), α of wga (1)."
+    )
+    margin: float = option(0.0, metavar="G", min=0, help="γ of simnpo.")
+    kl_direction: Literal["forward", "reverse"] = option(
+        "forward", help="KL(original ‖ current), or KL(current ‖ original) [direction: ours]."
+    )
+    reference: str | None = option(
+        None,
+        metavar="MODEL",
+        help="The original model for KL, npo and the report (default: the model before "
+        "unlearning).",
+    )
 
     def loss(self) -> UnlearnLoss:
         """The method with its numbers settled.

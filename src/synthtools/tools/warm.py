@@ -27,7 +27,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
 
 import typer
 
@@ -40,13 +39,9 @@ from synthtools.errors import SynthError, UsageError
 class Options(Group):
     """Options of ``synth warm``."""
 
-    command: Annotated[
-        list[str],
-        operand(
-            metavar="COMMAND",
-            help="The command and its arguments: a script, or a line for sh -c.",
-        ),
-    ]
+    command: list[str] = operand(
+        ..., metavar="COMMAND", help="The command and its arguments: a script, or a line for sh -c."
+    )
 
     def check(self) -> None:
         super().check()
