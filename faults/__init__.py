@@ -16,5 +16,5 @@ people read, takes long, and needs root for some of it. Its quick part is run by
     fuzzing/       readers given bytes that nobody wrote: by Hypothesis and by atheris; bombs
     hostile/       models, records and prompts that mean harm; pip-audit
     servers/       servers that die, dawdle and lie
-    kills.py       SIGKILL at moments of chance, and ``--resume``
+    kills.py       SIGKILL at random moments, and ``--resume``
 """

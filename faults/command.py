@@ -56,7 +56,7 @@ they need, stay as an earlier run wrote them.
 - **line**: the one line on stderr, without `synth:`; – for none, as nothing is wrong.
 - **code**: exit code; 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 - **lost**: no, or what. A record is lost where it is neither in the output nor told; an output where
-  what stands under its name is not whole, or a resumed run ends otherwise than an undisturbed one.
+  what stands under its name is not whole, or a resumed run ends otherwise than an uninterrupted one.
 
 What is not guarded against: a chat template of a hostile model can take time and memory (it cannot
 run code); a directory of a model may hold links, as the Hub's cache does, to any file that is a sound

@@ -1,8 +1,8 @@
-"""SIGKILL at moments of chance, again and again on one output, and ``--resume``.
+"""SIGKILL at random moments, again and again on one output, and ``--resume``.
 
-A kill comes at a moment drawn uniformly from the time in which an undisturbed run writes (seen by its
+A kill comes at a moment drawn uniformly from the time in which an uninterrupted run writes (seen by its
 directory). The next run goes on and is killed in turn; a run that is left in peace must end with the
-bytes of the undisturbed one, and a new chain begins. Between kills every shard that stands under its
+bytes of the uninterrupted one, and a new chain begins. Between kills every shard that stands under its
 name must be whole.
 """
 
@@ -144,13 +144,13 @@ def kill_and_resume(tool: str, folder: Path, kills: int, seed: int) -> Seen:
     whole = folder / "whole"
     run("stats", folder / "small.jsonl")  # the warm process has its imports behind it from now on
     begun = time.monotonic()
-    undisturbed = Started([*before, "-o", whole, *after], folder / "errors")
+    uninterrupted = Started([*before, "-o", whole, *after], folder / "errors")
     while not whole.exists() and time.monotonic() - begun < 60:
         time.sleep(0.002)
     writes_from = time.monotonic() - begun
-    code = undisturbed.wait()
+    code = uninterrupted.wait()
     took = time.monotonic() - begun
-    sound(code == 0, f"undisturbed: exit code {code}: {(folder / 'errors').read_text()[-200:]}")
+    sound(code == 0, f"uninterrupted: exit code {code}: {(folder / 'errors').read_text()[-200:]}")
     wanted = content(whole)
     draws = random.Random(f"{seed} {tool}")
     out = folder / "out"
@@ -173,12 +173,12 @@ def kill_and_resume(tool: str, folder: Path, kills: int, seed: int) -> Seen:
         found = content(out)
         sound(sorted(found) == sorted(wanted), f"files: {sorted(set(found) ^ set(wanted))}")
         other = [name for name in wanted if found[name] != wanted[name]]
-        sound(not other, f"after {done} kills {other} differ from the undisturbed run's")
+        sound(not other, f"after {done} kills {other} differ from the uninterrupted run's")
         chains += 1
         if left_alone:
             break
         shutil.rmtree(out)
-    return Seen(f"{line} ({done} kills, {chains} outputs equal to the undisturbed one)", 0)
+    return Seen(f"{line} ({done} kills, {chains} outputs equal to the uninterrupted one)", 0)
 
 
 def _check_shards(tool: str, out: Path, wanted: dict[str, Any]) -> None:
@@ -198,7 +198,7 @@ def _case(tool: str) -> None:
         return kill_and_resume(tool, folder, options.kills, options.seed)
 
     CASES[f"kills/{tool}"] = Case(
-        f"kills/{tool}", "SIGKILL at moments of chance, then `--resume`", of_tool, False
+        f"kills/{tool}", "SIGKILL at random moments, then `--resume`", of_tool, False
     )
 
 

@@ -33,7 +33,7 @@ def words_of(tool: str, data: Path, *more: object) -> list[object]:
     return [tool, *options, *more, *source]
 
 
-def undisturbed(tool: str, data: Path, folder: Path) -> tuple[dict[str, bytes], list[object]]:
+def uninterrupted(tool: str, data: Path, folder: Path) -> tuple[dict[str, bytes], list[object]]:
     """What a tool writes into a directory, and the words that make it do so, but for ``-o``."""
     words = words_of(tool, data, "--shard-size", 5)
     silent(run(*words[:1], "--quiet", "-o", folder / "whole", *words[1:]))

@@ -135,7 +135,7 @@ def test_redirection_onto_the_input_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["jsonl", "jsonl.zst", "parquet"])
-def test_killed_and_resumed_shards_are_those_of_an_undisturbed_run(form, tmp_path):
+def test_killed_and_resumed_shards_are_those_of_an_uninterrupted_run(form, tmp_path):
     source = tmp_path / "in.jsonl"
     with open(source, "w") as file:
         for i in range(30_000):

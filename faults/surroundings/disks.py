@@ -23,7 +23,7 @@ from faults.cases import (
     sound,
     well,
 )
-from faults.tools import FILTERS, FORMS, content, training, undisturbed, words_of
+from faults.tools import FILTERS, FORMS, content, training, uninterrupted, words_of
 
 
 @case("file output of every format, on a disk that becomes full")
@@ -43,7 +43,7 @@ def disk_full_shards(folder: Path) -> Seen:
     data = human(folder, 60)
     # Vectors are stored whole, other outputs are about as large as the text.
     for tool in FILTERS:
-        whole, words = undisturbed(tool, data, folder)
+        whole, words = uninterrupted(tool, data, folder)
         size = sum(map(len, whole.values()))
         blocks = max(4, size // 2 // 4096)
         with disk(folder, f"{blocks * 4}k") as place:

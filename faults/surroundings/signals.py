@@ -18,7 +18,7 @@ from faults.cases import (
     sound,
     well,
 )
-from faults.tools import content, undisturbed
+from faults.tools import content, uninterrupted
 
 
 @case("SIGTERM and SIGHUP in the middle: cat, mix, edit, train", quick=True)
@@ -52,7 +52,7 @@ def sigterm(folder: Path) -> Seen:
 def sigterm_of_models(folder: Path) -> Seen:
     data = human(folder, 150)
     for tool in ("edit", "ppl", "generate", "embed"):
-        whole, words = undisturbed(tool, data, folder)
+        whole, words = uninterrupted(tool, data, folder)
         for path in (folder / "whole").iterdir():
             path.unlink()
         (folder / "whole").rmdir()

@@ -1,9 +1,9 @@
 """Every kind of output: its run killed at every step of its writing, and met by a second run there.
 
 After each kill nothing half-written may stand under a name, and the next run to the same output must end
-with what an undisturbed one leaves, and with nothing beside it. A run that is stopped at a step is met
+with what an uninterrupted one leaves, and with nothing beside it. A run that is stopped at a step is met
 by a second one, which must be refused without changing anything once the first has its claim; the
-first goes on to the undisturbed end.
+first goes on to the uninterrupted end.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _everything(place: Path) -> dict[str, tuple[int, bytes]]:
 
 
 class _Place:
-    """Where the runs of a kind write, and what an undisturbed one leaves there."""
+    """Where the runs of a kind write, and what an uninterrupted one leaves there."""
 
     def __init__(self, kind: Kind, folder: Path) -> None:
         words = [model() if word == "@" else word for word in kind.words]
@@ -153,7 +153,7 @@ class _Place:
         self.before: dict[str, bytes] = {}
         self.begin()
         done = self.run(self.kind.words)
-        sound(done.returncode == 0, f"undisturbed: {done.stderr.decode()[-200:]}")
+        sound(done.returncode == 0, f"uninterrupted: {done.stderr.decode()[-200:]}")
         self.wanted = _content(self.folder)
 
     def begin(self) -> None:
@@ -182,7 +182,7 @@ class _Place:
         names = set(found) ^ (set(self.wanted) | set(self.before) & set(found))
         sound(not names, f"{step}: files that are missing or left: {sorted(names)[:4]}")
         other = [name for name in self.wanted if found[name] != self.wanted[name]]
-        sound(not other, f"{step}: {other[:4]} differ from the undisturbed run's")
+        sound(not other, f"{step}: {other[:4]} differ from the uninterrupted run's")
 
 
 def _inputs(folder: Path) -> None:
@@ -194,12 +194,12 @@ def _inputs(folder: Path) -> None:
 
 
 def _begun(name: str, folder: Path) -> tuple[_Place, int]:
-    """The place of a kind's runs, and how many steps an undisturbed one takes."""
+    """The place of a kind's runs, and how many steps an uninterrupted one takes."""
     place = _Place(_kinds()[name], folder)
     place.begin()
     done = _stepper().start(place.folder, place.kind.words)
-    sound(done["code"] == 0, f"undisturbed: {done['errors'][-300:]}")
-    place.check_end("undisturbed")
+    sound(done["code"] == 0, f"uninterrupted: {done['errors'][-300:]}")
+    place.check_end("uninterrupted")
     return place, done["steps"]
 
 

@@ -400,7 +400,7 @@ def test_an_input_on_stdin_is_no_output(tmp_path, source, batches_of, refused):
 
 @pytest.mark.parametrize("done", [0, 1, 250, 399])
 @pytest.mark.parametrize("form", ["jsonl.zst", "parquet"])
-def test_resumed_shards_are_those_of_an_undisturbed_run(done, form, source, batches_of, tmp_path):
+def test_resumed_shards_are_those_of_an_uninterrupted_run(done, form, source, batches_of, tmp_path):
     size = ShardSize(90, "records")
     filled(tmp_path / "whole", source, batches_of, form=form, size=size).finish()
     out = tmp_path / "out"

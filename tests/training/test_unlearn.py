@@ -37,7 +37,7 @@ def lines(folder):
 
 @pytest.fixture(scope="module")
 def whole(base, answers, data, trained, tmp_path_factory):
-    """An undisturbed run, and its report."""
+    """An uninterrupted run, and its report."""
     folder = tmp_path_factory.mktemp("whole") / "model"
     shared = folder.parent / "shared.jsonl"
     text = "\n\n".join((ANSWERS[5]["prompt"], ANSWERS[5]["response"]))

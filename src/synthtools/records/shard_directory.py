@@ -65,7 +65,7 @@ class DirectorySink(Sink):
     """Shards ``part-00000.…`` in a directory, with a manifest that lets a killed run go on.
 
     A record's shard depends on the records alone: the shards of a resumed run are those of an
-    undisturbed one.
+    uninterrupted one.
 
     Attributes:
         leftovers: functions that remove what else the run kept in the directory, called when all
