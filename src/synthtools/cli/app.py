@@ -9,11 +9,13 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Collection
+from pathlib import Path
 from types import FrameType
 
 import typer
 
-from synthtools import __version__
+from synthtools import __version__, tools
 from synthtools.cli import interrupts, options, terminal
 from synthtools.cli.commands import Group, add
 from synthtools.errors import OutputClosed, SynthError
@@ -29,8 +31,12 @@ TOOLS = (
 _ClickException = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
-def build() -> typer.Typer:
-    """The command-line application: one command a tool."""
+def build(loaded: Collection[str] = TOOLS) -> typer.Typer:
+    """The command-line application: one command a tool.
+
+    Args:
+        loaded: tools that are imported; the others have their summary alone, for ``synth --help``.
+    """
     app = typer.Typer(
         name="synth",
         cls=Group,
@@ -56,11 +62,20 @@ def build() -> typer.Typer:
             raise typer.Exit
 
     for tool in TOOLS:
+        if tool not in loaded:
+            app.command(tool, help=_summary(tool))(lambda: None)
+            continue
         module = importlib.import_module(f"synthtools.tools.{tool.replace('-', '_')}")
         # What stands behind a command to be run is that command's.
         settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
         add(app, tool, module, context_settings=settings if tool == "warm" else None)
     return app
+
+
+def _summary(tool: str) -> str:
+    """The first paragraph of a tool's help, read from its source: imports are what start-up costs."""
+    source = Path(tools.__path__[0], f"{tool.replace('-', '_')}.py").read_text(encoding="utf-8")
+    return source.removeprefix('"""').partition("\n\n")[0].removesuffix('"""')
 
 
 def main() -> None:
@@ -103,7 +118,7 @@ def _hold_standard_streams() -> None:
 
 def _run() -> int:
     try:
-        return build()(standalone_mode=False, prog_name="synth") or 0
+        return build(sys.argv[1:2])(standalone_mode=False, prog_name="synth") or 0
     except OutputClosed:
         return 0
     except SynthError as error:
