@@ -191,6 +191,17 @@ def test_two_files_of_one_name_are_of_one_tool():
     }
 
 
+def test_no_two_public_classes_share_a_name():
+    """But the options of tools, which are each called ``Options``."""
+    owners: dict[str, list[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                owners.setdefault(node.name, []).append(path.relative_to(SOURCE).as_posix())
+    del owners["Options"]
+    assert not {name: places for name, places in owners.items() if len(places) > 1}
+
+
 def test_options_are_named_in_tools_and_cli():
     """A message below them that names an option is to speak of its parameter; there may only be fewer."""
     flag = re.compile(r"(?<![\w-])--[a-z][a-z-]+")

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthtools.cli.app import build
-from synthtools.curate import wordings
 from synthtools.curate.beginnings import beginning
 from synthtools.curate.error_extrapolation import pair_in
 from synthtools.curate.model_shares import stratified
-from synthtools.curate.prompts import Asked, Said, Template
+from synthtools.curate.prompts import STYLES, PromptedRecords
 from synthtools.curate.rationales import gold_of, reached
+from synthtools.curate.templates import Template
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm import generation
 from synthtools.lm.generation import Answer, Generator, Prompt, failed
@@ -207,7 +207,9 @@ def test_shares_are_equal(kinds: list[str], models: int, seed: int) -> None:
     lines = [json.dumps({"kind": kind}).encode() for kind in kinds]
     places = np.arange(len(lines))
     batch = JsonBatch("x", places + 1, places, lines=lines)
-    items = [Asked(batch, [Said("", None)] * len(lines), places.astype(np.uint64) * 7919)]
+    items = [
+        PromptedRecords(batch, [Prompt(b"", "")] * len(lines), places.astype(np.uint64) * 7919)
+    ]
     found = stratified(items if lines else [], models, seed, "kind")
     assert len(found) == len(kinds)
     for kind in {None, *kinds}:
@@ -217,9 +219,9 @@ def test_shares_are_equal(kinds: list[str], models: int, seed: int) -> None:
 
 
 def test_styles_rephrase_the_document(generate: Any) -> None:
-    for style in wordings.STYLES:
+    for style in STYLES:
         (found,) = generate([{"text": "The {text}."}], echo, "--style", style)
-        assert found["response"] == f"<{wordings.STYLES[style]}\n\nThe {{text}}.>"
+        assert found["response"] == f"<{STYLES[style]}\n\nThe {{text}}.>"
 
 
 # ---------------------------------------------------------------- STaR

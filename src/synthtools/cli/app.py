@@ -17,7 +17,7 @@ import typer
 
 from synthtools import __version__, tools
 from synthtools.cli import interrupts, options, terminal
-from synthtools.cli.commands import Group, add
+from synthtools.cli.commands import ToolGroup, add
 from synthtools.errors import OutputClosed, SynthError
 from synthtools.records.atomic_files import remove_unfinished
 from synthtools.redaction import hide
@@ -39,7 +39,7 @@ def build(loaded: Collection[str] = TOOLS) -> typer.Typer:
     """
     app = typer.Typer(
         name="synth",
-        cls=Group,
+        cls=ToolGroup,
         help="Composable tools for training language models on human and LLM-generated text.",
         epilog="\b\nExamples:\n"
         "  synth edit human.jsonl.zst | synth ppl --summary\n"

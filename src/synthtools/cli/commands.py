@@ -49,7 +49,7 @@ class Command(TyperCommand):
                     formatter.write_dl(records)
 
 
-class Group(TyperGroup):
+class ToolGroup(TyperGroup):
     """The tools, each with its summary in full: Click cuts them at 45 characters."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -22,12 +22,12 @@ Changed:
 
 Generated:
 
-- ``prompts``: prompts made of the fields of records
+- ``templates``: text made of the fields of records
+- ``prompts``: prompts made of records
 - ``model_shares``: which of several models answers a record
 - ``beginnings``: the first tokens of documents as prompts (iterative collapse)
 - ``answers``: the answers of a model to a stream of records
 - ``self_instruct``: new tasks from examples of old ones (Self-Instruct)
 - ``rationales``: rationales that reach the right answer (STaR)
 - ``error_extrapolation``: items like those that a small model got wrong (S3)
-- ``wordings``: the prompts of the protocols above
 """

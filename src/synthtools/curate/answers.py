@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.prompts import Asked, Said
+from synthtools.curate.prompts import PromptedRecords, content
 from synthtools.errors import RecordError
 from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings
 from synthtools.records.batch import Batch, Column
@@ -24,14 +24,19 @@ _PREFIX = "generate_"
 _TOGETHER = 16
 
 
-def prompt_of(key: int, said: Said, number: int = 0, stage: str = "") -> Prompt:
-    """The prompt of a record's answer, known by the record and by what is asked."""
-    digest = blake2b(said.spelled().encode("utf-8", "surrogatepass"), digest_size=16)
-    digest.update(f"\0{key}\0{number}\0{stage}".encode())
-    return Prompt(digest.digest(), said.text, said.messages)
+def keyed(prompt: Prompt, record: int, number: int = 0, stage: str = "") -> Prompt:
+    """A prompt with the key of a record's answer: known by the record and by what is asked.
+
+    Args:
+        record: its key.
+        number: which of the record's answers.
+    """
+    digest = blake2b(content(prompt).encode("utf-8", "surrogatepass"), digest_size=16)
+    digest.update(f"\0{record}\0{number}\0{stage}".encode())
+    return prompt._replace(key=digest.digest())
 
 
-class Remembering:
+class JournaledGenerator:
     """A generator that keeps answers in a journal and does not ask for those that it holds.
 
     Args:
@@ -84,7 +89,7 @@ class Remembering:
 
 
 @dataclass(frozen=True)
-class Naming:
+class AnswerFields:
     """What is written of an answer, and where.
 
     Attributes:
@@ -145,24 +150,24 @@ def first_place(part: int) -> int:
 
 
 def answered(
-    items: Iterable[Asked],
-    remembering: Remembering,
-    naming: Naming,
+    items: Iterable[PromptedRecords],
+    generator: JournaledGenerator,
+    fields: AnswerFields,
     rejects: Rejects,
     part: int,
     resume_from: int,
 ) -> Iterator[Batch]:
-    """Records with answers, each ``naming.samples`` times, in input order.
+    """Records with answers, each ``fields.samples`` times, in input order.
 
     Args:
         part: place of the model among those that answer.
         resume_from: answers before this place are done (see ``placed``).
     """
-    each = naming.samples
+    each = fields.samples
     pending: deque[tuple[Batch, list[int]]] = deque()
 
     def prompts() -> Iterator[Prompt]:
-        for batch, said, keys in items:
+        for batch, asked, keys in items:
             rows = np.repeat(np.arange(len(batch)), each)
             numbers = np.tile(np.arange(each), len(batch))
             places = placed(part, batch.ordinals[rows], each, numbers)
@@ -173,19 +178,19 @@ def answered(
                 some = range(start, min(start + _TOGETHER, len(repeated)))
                 pending.append((repeated.take(some), numbers[left][some].tolist()))
             for row, number in zip(rows[left].tolist(), numbers[left].tolist(), strict=True):
-                yield prompt_of(int(keys[row]), said[row], number)
+                yield keyed(asked[row], int(keys[row]), number)
 
     answers: list[Answer] = []
-    for answer in remembering.generate(prompts()):
+    for answer in generator.generate(prompts()):
         answers.append(answer)
         if len(answers) == len(pending[0][0]):
             batch, numbers = pending.popleft()
-            yield from _written(batch, answers, numbers, naming, rejects)
+            yield from _written(batch, answers, numbers, fields, rejects)
             answers = []
 
 
 def _written(
-    batch: Batch, answers: list[Answer], numbers: list[int], naming: Naming, rejects: Rejects
+    batch: Batch, answers: list[Answer], numbers: list[int], fields: AnswerFields, rejects: Rejects
 ) -> Iterator[Batch]:
     kept = keep_answered(batch, answers, rejects)
     if kept:
@@ -199,7 +204,7 @@ def _written(
             tally[f"finish/{reason}"] = np.array(
                 [a.finish_reason == reason for a in answers], np.int64
             )
-        yield batch.adding(naming.columns(answers, [numbers[i] for i in kept]), tally)
+        yield batch.adding(fields.columns(answers, [numbers[i] for i in kept]), tally)
 
 
 def keep_answered(batch: Batch, answers: list[Answer], rejects: Rejects) -> list[int]:

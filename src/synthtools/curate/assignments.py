@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from synthtools.curate.prompts import Template
+from synthtools.curate.templates import Template
 from synthtools.records.batch import MISSING, Batch, Column
 from synthtools.records.field_paths import WHOLE, plain_name
 from synthtools.records.reader import without

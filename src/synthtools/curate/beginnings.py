@@ -1,29 +1,26 @@
-"""Beginnings of documents, to be gone on with (iterative collapse, arXiv 2305.17493)."""
+"""Beginnings of documents as prompts, to be continued (iterative collapse, arXiv 2305.17493)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from synthtools.curate.prompts import Asking, Unfit
+from synthtools.curate.prompts import PromptBuilder, UnusableRecord, text_in
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.lm.tokenizer_faults import TokenizerError
 from synthtools.records.batch import Batch, Column
 
 
-def asking(prompt_field: str, tokens: int, tokenizer: TextTokenizer) -> Asking:
+def prompts(field: str, tokens: int, tokenizer: TextTokenizer) -> PromptBuilder:
     """The first tokens of a document, as text; a shorter document as a whole."""
 
-    def say(record: dict[str, Any]) -> str:
-        text = record[prompt_field]
-        if not isinstance(text, str):
-            raise Unfit(f'field "{prompt_field}" has no text')
+    def build(record: dict[str, Any]) -> str:
         try:
-            return beginning(text, tokens, tokenizer)
+            return beginning(text_in(record, field), tokens, tokenizer)
         except TokenizerError as error:
-            raise Unfit(str(error)) from error
+            raise UnusableRecord(str(error)) from error
 
-    return Asking((prompt_field,), say, plain=True)
+    return PromptBuilder((field,), build, plain=True)
 
 
 def beginning(text: str, tokens: int, tokenizer: TextTokenizer) -> str:
@@ -45,12 +42,9 @@ def beginning(text: str, tokens: int, tokenizer: TextTokenizer) -> str:
     return piece.encode()[: max(0, end)].decode("utf-8", "ignore")
 
 
-def with_beginnings(batches: Iterable[Batch], asking: Asking) -> Iterator[Batch]:
-    """Adds the text that each answer goes on with."""
+def with_beginnings(batches: Iterable[Batch], builder: PromptBuilder) -> Iterator[Batch]:
+    """Adds the text that each answer continues."""
+    (field,) = builder.fields
     for batch in batches:
-        columns = {name: batch.column(name) for name in asking.fields}
-        texts = [
-            asking.say({name: column[i] for name, column in columns.items()})
-            for i in range(len(batch))
-        ]
+        texts = [builder.build({field: text}) for text in batch.column(field)]
         yield batch.adding({"beginning": Column("string", texts)})

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.prompts import spelled
+from synthtools.curate.templates import as_text
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import QUOTED, WHOLE
 from synthtools.records.jsonl import parse_value
@@ -147,7 +147,7 @@ def _likeness(wanted: Sequence[tuple[str, bool]]) -> Callable[[Any], bool]:
             return value in texts
         if type(value) in (int, float):
             return value in numbers  # as Python has it: exact, 1 is 1.0
-        return spelled(value) in bare
+        return as_text(value) in bare
 
     return like
 
@@ -157,7 +157,7 @@ def _match(expression: str) -> _Holds:
     import pyarrow.compute as pc
 
     def matched(values: Sequence[Any]) -> list[bool | None]:
-        texts = [None if v is MISSING or v is None else _unicode(spelled(v)) for v in values]
+        texts = [None if v is MISSING or v is None else _unicode(as_text(v)) for v in values]
         found = pc.match_substring_regex(pa.array(texts, pa.large_string()), expression)
         return pc.fill_null(found, False).to_pylist()
 

@@ -6,35 +6,47 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from synthtools.curate.prompts import Asking, Unfit, spelled
-from synthtools.curate.wordings import EXTRAPOLATE, EXTRAPOLATE_BLIND
+from synthtools.curate.prompts import PromptBuilder, text_in
+from synthtools.curate.templates import as_text
 from synthtools.records.batch import MISSING, Batch, Column
 from synthtools.records.record_keys import ID_FIELD
+
+# The words are ours, not the paper's.
+EXTRAPOLATE = (
+    "A small model was asked a question and got it wrong.\n\nQuestion: {question}\nIts wrong answer: "
+    "{wrong}\nThe right answer: {answer}\n\nFind out what makes the question hard for it. Then write "
+    "one new question that is hard in the same way but is about something else, and its right "
+    "answer, in this form:\nQuestion: …\nAnswer: …"
+)
+EXTRAPOLATE_BLIND = (
+    "A small model could not answer this question.\n\nQuestion: {question}\nThe right answer: "
+    "{answer}\n\nFind out what makes the question hard for it. Then write one new question that is "
+    "hard in the same way but is about something else, and its right answer, in this form:\n"
+    "Question: …\nAnswer: …"
+)
 
 # Sought one after the other: in one expression they would be tried at every pair of places.
 _QUESTION = re.compile(r"Question\s*+:\s*+", re.IGNORECASE)
 _ANSWER = re.compile(r"Answer\s*+:", re.IGNORECASE)
 
 
-def asking(
-    prompt_field: str, answer_field: str, wrong_field: str | None, system: str | None
-) -> Asking:
-    """What is asked of an item that was answered wrongly.
+def prompts(
+    field: str, answer_field: str, wrong_field: str | None, system: str | None
+) -> PromptBuilder:
+    """The prompt for an item that was answered wrongly.
 
     Args:
         wrong_field: holds the wrong answer; None where it is not known.
     """
-    fields = [prompt_field, answer_field, *([wrong_field] if wrong_field else [])]
 
-    def say(record: dict[str, Any]) -> str:
-        if not isinstance(record[prompt_field], str):
-            raise Unfit(f'field "{prompt_field}" has no text')
-        values = {"question": record[prompt_field], "answer": spelled(record[answer_field])}
+    def build(record: dict[str, Any]) -> str:
+        values = {"question": text_in(record, field), "answer": as_text(record[answer_field])}
         if wrong_field is None:
             return EXTRAPOLATE_BLIND.format(**values)
-        return EXTRAPOLATE.format(**values, wrong=spelled(record[wrong_field]))
+        return EXTRAPOLATE.format(**values, wrong=as_text(record[wrong_field]))
 
-    return Asking(tuple(fields), say, system)
+    fields = (field, answer_field, *([wrong_field] if wrong_field else []))
+    return PromptBuilder(fields, build, system)
 
 
 def pair_in(text: str) -> tuple[str, str] | None:
@@ -61,7 +73,7 @@ def new_items(
         if not kept:
             continue
         found = batch.take(kept)
-        old = [None if i is MISSING or i is None else spelled(i) for i in found.column(ID_FIELD)]
+        old = [None if i is MISSING or i is None else as_text(i) for i in found.column(ID_FIELD)]
         found = found.select([prompt_field])
         read = [pair for pair in pairs if pair is not None]
         answers = Column("string", [answer for _, answer in read])

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from synthtools.curate.prompts import Asked
+from synthtools.curate.prompts import PromptedRecords
 from synthtools.curate.sampled_records import strata_of
 from synthtools.draws import lane_of, record_uniforms
 
 
 def stratified(
-    items: Iterable[Asked], models: int, seed: int, stratify_by: str | None
+    items: Iterable[PromptedRecords], models: int, seed: int, stratify_by: str | None
 ) -> np.ndarray:
     """The model of each record, int16: of every stratum each model answers as many records, to
     within one, and so it does of the whole (Baskets: a quarter for each of four).
@@ -42,15 +42,17 @@ def stratified(
     return models_of
 
 
-def share_of(items: Iterable[Asked], models: np.ndarray, model: int) -> Iterator[Asked]:
+def share_of(
+    items: Iterable[PromptedRecords], models: np.ndarray, model: int
+) -> Iterator[PromptedRecords]:
     """The records that one model answers.
 
     Args:
         models: of each record (see ``stratified``).
     """
     start = 0
-    for batch, said, keys in items:
-        own = np.flatnonzero(models[start : start + len(batch)] == model).tolist()
-        start += len(batch)
+    for item in items:
+        own = np.flatnonzero(models[start : start + len(item.batch)] == model).tolist()
+        start += len(item.batch)
         if own:
-            yield Asked(batch.take(own), [said[i] for i in own], keys[own])
+            yield item.take(own)

@@ -1,16 +1,16 @@
-"""Records → what a model is asked."""
+"""Records → prompts."""
 
 from __future__ import annotations
 
-import string
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from synthtools.curate.templates import Template, as_text
+from synthtools.lm.generation import Prompt
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.jsonl import json_bytes
 from synthtools.records.reader import without
 from synthtools.records.record_faults import no_field
 from synthtools.records.record_keys import ID_FIELD, RecordKeys
@@ -18,192 +18,193 @@ from synthtools.records.rejects import Rejects
 
 _ROLES = ("system", "user", "assistant")
 
-
-class Said(NamedTuple):
-    """What a model is given: a text to go on with, or a conversation to answer."""
-
-    text: str | None
-    messages: tuple[dict[str, str], ...] | None
-
-    def spelled(self) -> str:
-        """All of it as one string, for the record's identity."""
-        if self.text is not None:
-            return self.text
-        return "\0".join(f"{m['role']}\0{m['content']}" for m in self.messages or ())
-
-
-class Unfit(Exception):  # noqa: N818 (a reason, told by the batch's own error)
-    """A record cannot be asked about, and why."""
-
-
-class Template:
-    """Text with ``{field}`` in it; ``{{`` and ``}}`` are braces.
-
-    Raises:
-        ValueError: its braces are none of these.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.parts: list[tuple[str, str | None]] = []
-        try:
-            for literal, name, form, conversion in string.Formatter().parse(text):
-                if name is not None and (not name or form or conversion):
-                    raise ValueError("only plain {field} is understood")
-                self.parts.append((literal, name))
-        except ValueError as error:
-            raise ValueError(f"{error} (write {{{{ or }}}} for a brace)") from error
-        self.fields = tuple(dict.fromkeys(name for _, name in self.parts if name is not None))
-
-    def filled(self, record: dict[str, Any]) -> str:
-        """The text with a record's values in it."""
-        return "".join(
-            literal + (spelled(record[name]) if name is not None else "")
-            for literal, name in self.parts
-        )
+# WRAP (arXiv 2401.16380) rephrases a document in one of four styles; the words are ours.
+STYLES = {
+    "wrap-easy": (
+        "Rewrite the text below so that a young child can follow it. Use very short sentences and "
+        "only the simplest words. Keep what it says; add nothing. Write the new text alone."
+    ),
+    "wrap-medium": (
+        "Rewrite the text below in clear, well-formed English of high quality, as a good "
+        "encyclopedia would put it. Keep what it says; add nothing. Write the new text alone."
+    ),
+    "wrap-hard": (
+        "Rewrite the text below for learned readers: terse and precise, with the rare and technical "
+        "words that scholars would choose. Keep what it says; add nothing. Write the new text alone."
+    ),
+    "wrap-qa": (
+        "Turn the text below into a conversation of questions and answers that holds everything it "
+        'says. Begin each question with "Question:" and each answer with "Answer:". Write the '
+        "conversation alone."
+    ),
+}
 
 
-def spelled(value: Any) -> str:
-    """A field's value as text: a string as it is, else its JSON."""
-    return value if isinstance(value, str) else json_bytes(value).decode("utf-8", "surrogatepass")
+class UnusableRecord(Exception):  # noqa: N818 (a reason; the batch raises the error)
+    """A record makes no prompt, and why."""
+
+
+def text_in(record: dict[str, Any], field: str) -> str:
+    """The text of a field; raises UnusableRecord where it has none."""
+    if not isinstance(record[field], str):
+        raise UnusableRecord(f'field "{field}" has no text')
+    return record[field]
+
+
+def conversation(text: str, system: str | None) -> Prompt:
+    """A conversation that begins with this message of the user; its key is still open."""
+    first = () if system is None else ({"role": "system", "content": system},)
+    return Prompt(b"", messages=(*first, {"role": "user", "content": text}))
+
+
+def content(prompt: Prompt) -> str:
+    """All of a prompt as one string, for its identity."""
+    if prompt.text is not None:
+        return prompt.text
+    return "\0".join(f"{m['role']}\0{m['content']}" for m in prompt.messages or ())
 
 
 @dataclass(frozen=True)
-class Asking:
+class PromptBuilder:
     """How a record becomes a prompt.
 
     Attributes:
         fields: that a record must have.
-        say: makes the prompt, a text or a list of messages, of a record's values.
-        system: what a conversation begins with.
-        plain: the text is to be gone on with as it is, in no conversation.
+        build: record's values → a text or a list of messages.
+        system: first message of each conversation.
+        plain: the text is continued as it is, without a conversation.
     """
 
     fields: tuple[str, ...]
-    say: Callable[[dict[str, Any]], str | list[dict[str, str]]]
+    build: Callable[[dict[str, Any]], str | list[dict[str, str]]]
     system: str | None = None
     plain: bool = False
 
-    def said(self, record: dict[str, Any]) -> Said:
-        """What the model is given for a record.
+    def prompt(self, record: dict[str, Any]) -> Prompt:
+        """The prompt of a record; its key is still open.
 
         Raises:
-            Unfit: the record holds nothing that can be asked.
+            UnusableRecord: the record makes none.
         """
-        found = self.say(record)
-        if isinstance(found, list):
-            messages = self._checked(found)
+        built = self.build(record)
+        if isinstance(built, str):
             if self.plain:
-                raise Unfit("holds a conversation, which --plain cannot go on with")
-        else:
-            if not found.strip() and not self.plain:
-                raise Unfit("the prompt is empty")
-            if self.plain:
-                return Said(found, None)
-            messages = [{"role": "user", "content": found}]
+                return Prompt(b"", built)
+            if not built.strip():
+                raise UnusableRecord("the prompt is empty")
+            return conversation(built, self.system)
+        messages = _checked(built)
+        if self.plain:
+            raise UnusableRecord("holds a conversation, which --plain cannot go on with")
         if self.system is not None and messages[0]["role"] != "system":
             messages = [{"role": "system", "content": self.system}, *messages]
-        return Said(None, tuple(messages))
+        return Prompt(b"", messages=tuple(messages))
 
-    @staticmethod
-    def _checked(found: list[Any]) -> list[dict[str, str]]:
-        good = bool(found) and all(
-            isinstance(m, dict) and m.get("role") in _ROLES and isinstance(m.get("content"), str)
-            for m in found
+
+def _checked(messages: list[Any]) -> list[dict[str, str]]:
+    good = bool(messages) and all(
+        isinstance(m, dict) and m.get("role") in _ROLES and isinstance(m.get("content"), str)
+        for m in messages
+    )
+    if not good:
+        raise UnusableRecord(
+            "the prompt is neither a text nor a list of {role, content} with the roles system, user "
+            "and assistant"
         )
-        if not good:
-            raise Unfit(
-                "the prompt is neither a text nor a list of {role, content} with the roles system, user "
-                "and assistant"
-            )
-        if found[-1]["role"] != "user":
-            raise Unfit("the conversation does not end with a message of the user")
-        return [{"role": m["role"], "content": m["content"]} for m in found]
+    if messages[-1]["role"] != "user":
+        raise UnusableRecord("the conversation does not end with a message of the user")
+    return [{"role": m["role"], "content": m["content"]} for m in messages]
 
 
-def by_field(
-    prompt_field: str,
-    context_field: str | None,
-    system: str | None = None,
-    plain: bool = False,
-) -> Asking:
+def from_field(
+    field: str, context_field: str | None, system: str | None = None, plain: bool = False
+) -> PromptBuilder:
     """The prompt in a field (a text, or a list of messages), after the context in another."""
 
-    def say(record: dict[str, Any]) -> str | list[dict[str, str]]:
-        found = record[prompt_field]
-        if isinstance(found, list) and context_field is None:
-            return found
-        if not isinstance(found, str):
-            raise Unfit(f'field "{prompt_field}" holds neither a text nor a list of messages')
-        return found if context_field is None else f"{spelled(record[context_field])}\n\n{found}"
+    def build(record: dict[str, Any]) -> str | list[dict[str, str]]:
+        value = record[field]
+        if isinstance(value, list) and context_field is None:
+            return value
+        if not isinstance(value, str):
+            raise UnusableRecord(f'field "{field}" holds neither a text nor a list of messages')
+        return _after(record, context_field, value)
 
-    fields = (prompt_field,) if context_field is None else (context_field, prompt_field)
-    return Asking(fields, say, system, plain)
+    return PromptBuilder((*_optional(context_field), field), build, system, plain)
 
 
-def by_template(
-    template: Template,
-    context_field: str | None = None,
-    system: str | None = None,
-    plain: bool = False,
-) -> Asking:
+def from_template(
+    template: Template, context_field: str | None, system: str | None = None, plain: bool = False
+) -> PromptBuilder:
     """A template filled with a record's fields, after the context in another field."""
 
-    def say(record: dict[str, Any]) -> str:
-        text = template.filled(record)
-        return text if context_field is None else f"{spelled(record[context_field])}\n\n{text}"
+    def build(record: dict[str, Any]) -> str:
+        return _after(record, context_field, template.filled(record))
 
-    fields = template.fields if context_field is None else (context_field, *template.fields)
-    return Asking(fields, say, system, plain)
+    return PromptBuilder((*_optional(context_field), *template.fields), build, system, plain)
 
 
-class Asked(NamedTuple):
-    """Records with what is asked of them.
+def _optional(field: str | None) -> list[str]:
+    return [] if field is None else [field]
+
+
+def _after(record: dict[str, Any], context_field: str | None, text: str) -> str:
+    return text if context_field is None else f"{as_text(record[context_field])}\n\n{text}"
+
+
+class PromptedRecords(NamedTuple):
+    """Records with their prompts, whose keys are still open.
 
     Attributes:
-        said: of each; keys: uint64 [records].
+        keys: of the records, uint64.
     """
 
     batch: Batch
-    said: list[Said]
+    prompts: list[Prompt]
     keys: np.ndarray
 
+    def take(self, rows: list[int]) -> PromptedRecords:
+        """Some of them."""
+        return PromptedRecords(
+            self.batch.take(rows), [self.prompts[row] for row in rows], self.keys[rows]
+        )
 
-def asked(
-    batches: Iterable[Batch], asking: Asking, rejects: Rejects, taken: tuple[str, ...] = ()
-) -> Iterator[Asked]:
-    """The records that can be asked about, and what is asked.
+
+def prompted(
+    batches: Iterable[Batch], builder: PromptBuilder, rejects: Rejects, taken: tuple[str, ...] = ()
+) -> Iterator[PromptedRecords]:
+    """The records that make prompts; the others go to ``rejects``.
 
     Args:
         taken: fields that answers will be written to, which a record must not have yet.
     """
     keys = RecordKeys(apart=True)
     for batch in batches:
-        columns = {name: batch.column(name) for name in asking.fields}
-        there = {name: batch.column(name) for name in taken}
+        columns = {name: batch.column(name) for name in builder.fields}
+        written = {name: batch.column(name) for name in taken}
         bad: dict[int, str] = {}
-        said: list[Said] = []
+        prompts: list[Prompt] = []
         for index in range(len(batch)):
             record = {name: column[index] for name, column in columns.items()}
             try:
-                said.append(_said(asking, record, batch, index, there))
-            except Unfit as error:
+                _refuse_unfit(record, batch, index, written)
+                prompts.append(builder.prompt(record))
+            except UnusableRecord as error:
                 bad[index] = str(error)
         batch = without(batch, bad, rejects)
         if len(batch):
-            ids = batch.column(ID_FIELD)
-            yield Asked(batch, said, keys.of(ids, [s.spelled() for s in said]))
+            found = keys.of(batch.column(ID_FIELD), [content(prompt) for prompt in prompts])
+            yield PromptedRecords(batch, prompts, found)
 
 
-def _said(
-    asking: Asking, record: dict[str, Any], batch: Batch, index: int, there: dict[str, list[Any]]
-) -> Said:
+def _refuse_unfit(
+    record: dict[str, Any], batch: Batch, index: int, written: dict[str, list[Any]]
+) -> None:
     for name, value in record.items():
         if value is MISSING or value is None:
-            raise Unfit(no_field(batch, index, name, "use --prompt-field or --template"))
-    for name, column in there.items():
+            raise UnusableRecord(no_field(batch, index, name, "use --prompt-field or --template"))
+    for name, column in written.items():
         if column[index] is not MISSING:
-            raise Unfit(
+            raise UnusableRecord(
                 f'has a field "{name}" already: --response-field and --model-field name others, or '
                 "the same to replace it"
             )
-    return asking.said(record)

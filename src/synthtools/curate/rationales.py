@@ -10,13 +10,32 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.answers import Naming, Remembering, keep_answered, placed, prompt_of
-from synthtools.curate.prompts import Asked, Asking, Said, Unfit, spelled
-from synthtools.curate.wordings import RATIONALE, RATIONALE_HINT
-from synthtools.lm.generation import Answer
+from synthtools.curate.answers import (
+    AnswerFields,
+    JournaledGenerator,
+    keep_answered,
+    keyed,
+    placed,
+)
+from synthtools.curate.prompts import (
+    PromptBuilder,
+    PromptedRecords,
+    UnusableRecord,
+    conversation,
+    text_in,
+)
+from synthtools.curate.templates import as_text
+from synthtools.lm.generation import Answer, Prompt
 from synthtools.records.batch import Batch, Column
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import gathered
+
+# The words are ours, not the paper's.
+RATIONALE = "{question}\n\nThink it through step by step. Then end with a line of the form: The answer is X."
+RATIONALE_HINT = (
+    "{question}\n\n(Hint: the right answer is {answer}.)\n\nExplain step by step how one gets there, "
+    "as if you did not know the answer beforehand. Then end with a line of the form: The answer is X."
+)
 
 # Records whose first tries are all made before the second ones begin.
 _TOGETHER = 2048
@@ -27,7 +46,7 @@ _NUMBER = re.compile(r"-?[$€£¥]?(?:\d[\d,]*(?:\.\d+)?(?:/\d+)?|(?<!\d)\.\d+)
 
 def gold_of(value: Any) -> str:
     """The right answer in a field: what stands behind the last ``####``, else all of it."""
-    return spelled(value).rpartition(_GOLD_MARK)[2].strip()
+    return as_text(value).rpartition(_GOLD_MARK)[2].strip()
 
 
 def reached(text: str, gold: str) -> bool:
@@ -63,24 +82,22 @@ def _number(text: str) -> Fraction | None:
         return None
 
 
-def asking(prompt_field: str, answer_field: str, system: str | None) -> Asking:
-    """What the first try is asked."""
+def prompts(field: str, answer_field: str, system: str | None) -> PromptBuilder:
+    """The prompt of the first try."""
 
-    def say(record: dict[str, Any]) -> str:
-        question = record[prompt_field]
-        if not isinstance(question, str):
-            raise Unfit(f'field "{prompt_field}" has no text')
+    def build(record: dict[str, Any]) -> str:
+        question = text_in(record, field)
         if not gold_of(record[answer_field]):
-            raise Unfit(f'field "{answer_field}" has no answer')
+            raise UnusableRecord(f'field "{answer_field}" has no answer')
         return RATIONALE.format(question=question)
 
-    return Asking((prompt_field, answer_field), say, system)
+    return PromptBuilder((field, answer_field), build, system)
 
 
 def reasoned(
-    items: Iterable[Asked],
-    remembering: Remembering,
-    naming: Naming,
+    items: Iterable[PromptedRecords],
+    generator: JournaledGenerator,
+    fields: AnswerFields,
     rejects: Rejects,
     part: int,
     resume_from: int,
@@ -97,10 +114,10 @@ def reasoned(
     for run in gathered(_left(items, part, resume_from), lambda item: len(item.batch), _TOGETHER):
         firsts = iter(
             list(
-                remembering.generate(
-                    prompt_of(int(key), said)
+                generator.generate(
+                    keyed(prompt, int(key))
                     for item in run
-                    for key, said in zip(item.keys, item.said, strict=True)
+                    for prompt, key in zip(item.prompts, item.keys, strict=True)
                 )
             )
         )
@@ -112,12 +129,11 @@ def reasoned(
             for index, answer in enumerate(answers)
             if answer.error is None and not reached(answer.text, golds[place][index])
         ]
-        hints = remembering.generate(
-            prompt_of(
-                int(run[place].keys[index]),
+        hints = generator.generate(
+            keyed(
                 _hinted(run[place], index, prompt_field, golds[place][index], system),
-                0,
-                "hint",
+                int(run[place].keys[index]),
+                stage="hint",
             )
             for place, index in missed
         )
@@ -127,28 +143,28 @@ def reasoned(
             good = answer.error is not None or reached(answer.text, golds[place][index])
             kinds[place][index] = "hinted" if good else ""
         for item, answers, kind in zip(run, tries, kinds, strict=True):
-            yield from _kept(item.batch, answers, kind, naming, rejects, part)
+            yield from _kept(item.batch, answers, kind, fields, rejects, part)
 
 
-def _left(items: Iterable[Asked], part: int, resume_from: int) -> Iterator[Asked]:
-    for batch, said, keys in items:
-        left = np.flatnonzero(placed(part, batch.ordinals) >= resume_from).tolist()
+def _left(
+    items: Iterable[PromptedRecords], part: int, resume_from: int
+) -> Iterator[PromptedRecords]:
+    for item in items:
+        left = np.flatnonzero(placed(part, item.batch.ordinals) >= resume_from).tolist()
         if left:
-            yield Asked(batch.take(left), [said[i] for i in left], keys[left])
+            yield item.take(left)
 
 
-def _hinted(item: Asked, index: int, prompt_field: str, gold: str, system: str | None) -> Said:
-    question = item.batch.column(prompt_field)[index]
-    text = RATIONALE_HINT.format(question=question, answer=gold)
-    first = [] if system is None else [{"role": "system", "content": system}]
-    return Said(None, (*first, {"role": "user", "content": text}))
+def _hinted(item: PromptedRecords, index: int, field: str, gold: str, system: str | None) -> Prompt:
+    question = item.batch.column(field)[index]
+    return conversation(RATIONALE_HINT.format(question=question, answer=gold), system)
 
 
 def _kept(
     batch: Batch,
     answers: list[Answer],
     kinds: list[str],
-    naming: Naming,
+    fields: AnswerFields,
     rejects: Rejects,
     part: int,
 ) -> Iterator[Batch]:
@@ -158,7 +174,7 @@ def _kept(
     found = batch.take(kept)
     found.ordinals = placed(part, found.ordinals)
     rationale = [kinds[index] for index in kept]
-    columns = naming.columns([answers[index] for index in kept])
+    columns = fields.columns([answers[index] for index in kept])
     tally = {
         kind: np.array([k == kind for k in rationale], np.int64) for kind in ("direct", "hinted")
     }

@@ -11,16 +11,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.curate.answers import Naming, Remembering, prompt_of
-from synthtools.curate.prompts import Asked, Said
-from synthtools.curate.wordings import SELF_INSTRUCT, SELF_INSTRUCT_PLAIN
+from synthtools.curate.answers import AnswerFields, JournaledGenerator, keyed
+from synthtools.curate.prompts import PromptedRecords, content, conversation
 from synthtools.draws import lane_of, uniforms
 from synthtools.errors import SynthError
-from synthtools.lm.generation import Answer
+from synthtools.lm.generation import Answer, Prompt
 from synthtools.records.batch import Batch, Column, JsonBatch
 from synthtools.records.jsonl import json_bytes
 from synthtools.records.record_keys import ID_FIELD
 from synthtools.text.rouge import RougePool, words
+
+# The words are ours, not the paper's.
+SELF_INSTRUCT = (
+    "Here is a list of tasks that people have given to an assistant:\n\n{examples}\n\nGo on with the "
+    "list: write {count} new tasks, numbered from {first}, one on a line. Each must be clear by "
+    "itself, and unlike the tasks above in subject and in kind. Write the list alone."
+)
+# For a model that continues the list itself.
+SELF_INSTRUCT_PLAIN = "Tasks for an assistant, each unlike the others:\n\n{examples}\n{first}."
 
 EXAMPLES = 8
 OF_GENERATED = 2
@@ -35,7 +43,7 @@ _LANE = lane_of("self-instruct")
 _NUMBERED = re.compile(r"^[^\S\n]*+(\d{1,9}+)\s*+[.):]\s++(\S.*)", re.MULTILINE)
 
 
-class Task(NamedTuple):
+class GeneratedTask(NamedTuple):
     """A new task.
 
     Attributes:
@@ -76,7 +84,7 @@ class SelfInstruct:
             ("kept", "too_similar", "too_short_or_long", "prompts", "failed", "rounds"), 0
         )
 
-    def tasks(self, remembering: Remembering, wanted: int) -> Iterator[Task]:
+    def tasks(self, generator: JournaledGenerator, wanted: int) -> Iterator[GeneratedTask]:
         """New tasks, ``wanted`` of them.
 
         Raises:
@@ -90,9 +98,9 @@ class SelfInstruct:
         while len(made) < wanted:
             before = len(made)
             number = self.counts["rounds"]
-            said = [self._said(made, number * ROUND + place) for place in range(ROUND)]
-            prompts = [prompt_of(number * ROUND + at, s, 0, "tasks") for at, s in enumerate(said)]
-            for answer in remembering.generate(prompts):
+            numbers = range(number * ROUND, (number + 1) * ROUND)
+            prompts = [keyed(self._prompt(made, n), n, stage="tasks") for n in numbers]
+            for answer in generator.generate(prompts):
                 self.counts["prompts"] += 1
                 if answer.error is not None:
                     self.counts["failed"] += 1
@@ -104,7 +112,7 @@ class SelfInstruct:
                     pool.add(text)
                     made.append(text)
                     self.counts["kept"] += 1
-                    yield Task(text, similarity, answer)
+                    yield GeneratedTask(text, similarity, answer)
             self.counts["rounds"] += 1
             fruitless = 0 if len(made) > before else fruitless + 1
             if fruitless == _FRUITLESS_ROUNDS:
@@ -126,7 +134,7 @@ class SelfInstruct:
             return None
         return found
 
-    def _said(self, made: list[str], number: int) -> Said:
+    def _prompt(self, made: list[str], number: int) -> Prompt:
         """The prompt: 8 examples, of them at most 2 that were generated, in an order of chance."""
         of_made = min(OF_GENERATED, len(made))
         shown = [
@@ -137,10 +145,7 @@ class SelfInstruct:
         lines = [f"{at}. {' '.join(shown[i].split())}" for at, i in enumerate(order, 1)]
         wording = SELF_INSTRUCT_PLAIN if self.plain else SELF_INSTRUCT
         text = wording.format(examples="\n".join(lines), count=NEW_TASKS, first=EXAMPLES + 1)
-        if self.plain:
-            return Said(text, None)
-        system = [] if self.system is None else [{"role": "system", "content": self.system}]
-        return Said(None, (*system, {"role": "user", "content": text}))
+        return Prompt(b"", text) if self.plain else conversation(text, self.system)
 
     def _numbers(self, number: int, count: int, lane: int) -> np.ndarray:
         return uniforms(self.seed, number, lane, np.arange(count), _LANE)
@@ -163,17 +168,17 @@ class SelfInstruct:
         return tasks
 
 
-def seeds_of(items: Iterable[Asked]) -> list[str]:
+def seeds_of(items: Iterable[PromptedRecords]) -> list[str]:
     """The tasks of records, in an order that is their own."""
     pairs = [
-        (int(key), said.spelled() if said.text is not None else said.messages[-1]["content"])
+        (int(key), prompt.messages[-1]["content"] if prompt.messages else content(prompt))
         for item in items
-        for key, said in zip(item.keys, item.said, strict=True)
+        for key, prompt in zip(item.keys, item.prompts, strict=True)
     ]
     return [text for _, text in sorted(pairs)]
 
 
-def records_of(tasks: Iterable[Task], naming: Naming, field: str) -> Iterator[Batch]:
+def records_of(tasks: Iterable[GeneratedTask], fields: AnswerFields, field: str) -> Iterator[Batch]:
     """New records of tasks, with what they were made by.
 
     Args:
@@ -183,7 +188,7 @@ def records_of(tasks: Iterable[Task], naming: Naming, field: str) -> Iterator[Ba
     left = iter(tasks)
     while some := list(islice(left, _TASKS_A_BATCH)):
         objects = [
-            {ID_FIELD: f"self-instruct-{naming.seed}-{start + i}", field: task.text}
+            {ID_FIELD: f"self-instruct-{fields.seed}-{start + i}", field: task.text}
             for i, task in enumerate(some)
         ]
         places = np.arange(start, start + len(some), dtype=np.int64)
@@ -195,7 +200,7 @@ def records_of(tasks: Iterable[Task], naming: Naming, field: str) -> Iterator[Ba
             lines=[json_bytes(o) for o in objects],
             parsed=objects,
         )
-        columns = naming.columns([task.answer for task in some])
-        del columns[naming.response]
+        columns = fields.columns([task.answer for task in some])
+        del columns[fields.response]
         columns["rouge_l"] = Column("float", [task.similarity for task in some])
         yield batch.adding(columns)

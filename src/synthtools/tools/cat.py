@@ -34,7 +34,7 @@ from synthtools.errors import UsageError
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.curate.conditions import Condition, Conditions
-    from synthtools.curate.prompts import Template
+    from synthtools.curate.templates import Template
     from synthtools.records.batch import Batch
 
 

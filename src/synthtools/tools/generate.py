@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from synthtools.cli.run import Run
-    from synthtools.curate.answers import Naming, Remembering
-    from synthtools.curate.prompts import Asked, Asking
+    from synthtools.curate.answers import AnswerFields, JournaledGenerator
+    from synthtools.curate.prompts import PromptBuilder, PromptedRecords
     from synthtools.lm.generation import Generator
     from synthtools.records.batch import Batch
 
@@ -84,33 +84,34 @@ class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
         if self.wrong_field is not None and not self.extrapolate_errors:
             raise UsageError("--wrong-field belongs to --extrapolate-errors")
 
-    def asking(self) -> Asking:
+    def prompt_builder(self) -> PromptBuilder:
         """How records become prompts."""
-        from synthtools.curate import beginnings, error_extrapolation, prompts, rationales, wordings
+        from synthtools.curate import beginnings, error_extrapolation, prompts, rationales
+        from synthtools.curate.templates import Template
 
         if self.rationale:
-            return rationales.asking(self.field, self.answer_field, self.system)
+            return rationales.prompts(self.field, self.answer_field, self.system)
         if self.extrapolate_errors:
-            return error_extrapolation.asking(
+            return error_extrapolation.prompts(
                 self.field, self.answer_field, self.wrong_field, self.system
             )
         if self.continue_ is not None:
             from synthtools.lm.scorer import open_tokenizer
 
             tokenizer = open_tokenizer(self.settings(name=self.names()[0]).model)
-            return beginnings.asking(self.field, self.continue_, tokenizer)
+            return beginnings.prompts(self.field, self.continue_, tokenizer)
+        template = self.template
         if self.style is not None:
-            template = prompts.Template(f"{wordings.STYLES[self.style]}\n\n{{{self.field}}}")
-            return prompts.by_template(template, None, self.system, self.plain)
-        if self.template is not None:
-            return prompts.by_template(self.template, self.context_field, self.system, self.plain)
-        return prompts.by_field(self.field, self.context_field, self.system, self.plain)
+            template = Template(f"{prompts.STYLES[self.style]}\n\n{{{self.field}}}")
+        if template is not None:
+            return prompts.from_template(template, self.context_field, self.system, self.plain)
+        return prompts.from_field(self.field, self.context_field, self.system, self.plain)
 
 
 def run(options: Options) -> dict[str, Any]:
     """Reads prompts, asks models, writes answers."""
     from synthtools.cli.run import Run
-    from synthtools.curate.prompts import asked
+    from synthtools.curate.prompts import prompted
     from synthtools.records.reader import require_text
     from synthtools.records.rejects import Rejects
 
@@ -122,7 +123,7 @@ def run(options: Options) -> dict[str, Any]:
         if options.continue_ is not None:  # what is asked takes a tokenizer to know
             require_text(batch, options.field, Rejects(), "--prompt-field")
         else:
-            list(asked([batch], options.asking(), Rejects(), options.taken()))
+            list(prompted([batch], options.prompt_builder(), Rejects(), options.taken()))
 
     with Run("generate", options, options, check=check) as run:
         if run.done:
@@ -144,7 +145,7 @@ class _Work:
         assert run.sink is not None
         self._run = run
         self._options = options
-        self._ask = options.asking()
+        self._builder = options.prompt_builder()
         self._resume_from = run.sink.resume_from
         passes = len(options.names()) + (options.assign == "stratified")
         self._shards = run.twice(run.shards) if passes > 1 else run.shards
@@ -171,22 +172,22 @@ class _Work:
             traffic=options.traffic(),
         )
 
-    def _asked(self) -> Iterator[Asked]:
+    def _prompted(self) -> Iterator[PromptedRecords]:
         """A pass over the records; the first one tells what is wrong with them."""
-        from synthtools.curate.prompts import asked
+        from synthtools.curate.prompts import prompted
 
         again, self._passed = self._passed, True
         rejects = self._run.rejects_of(again)
         records = self._run.records(_BATCH_BYTES, again, self._shards)
-        for item in asked(records, self._ask, rejects, self._options.taken()):
+        for item in prompted(records, self._builder, rejects, self._options.taken()):
             self._prompts += 0 if again else len(item.batch)
             yield item
 
-    def _naming(self, generator: Generator) -> Naming:
-        from synthtools.curate.answers import Naming
+    def _fields(self, generator: Generator) -> AnswerFields:
+        from synthtools.curate.answers import AnswerFields
 
         options = self._options
-        return Naming(
+        return AnswerFields(
             options.response_field or "response",
             options.model_field or "model",
             generator.name,
@@ -199,36 +200,40 @@ class _Work:
     def answer(self) -> None:
         """Every model answers its records."""
         from synthtools.curate import model_shares
-        from synthtools.curate.answers import Remembering, first_place
+        from synthtools.curate.answers import JournaledGenerator, first_place
 
         options, run = self._options, self._run
         names = options.names()
         shares: np.ndarray | None = None
         if options.assign == "stratified":
             shares = model_shares.stratified(
-                self._asked(), len(names), options.seed, options.stratify_by
+                self._prompted(), len(names), options.seed, options.stratify_by
             )
         described = []
         for part, name in enumerate(names):
             if first_place(part + 1) <= self._resume_from:
                 described.append({"name": name, "resumed": True})
                 continue  # an earlier run has written all of this model's
-            items = self._asked()
+            items = self._prompted()
             if shares is not None:
                 items = model_shares.share_of(items, shares, part)
             with self._open(name) as generator:
                 described.append(generator.description)
                 run.model = described[0] if len(names) == 1 else {"models": described}
-                remembering = Remembering(generator, self._journal, str(part))
-                run.write(self._batches(items, remembering, self._naming(generator), part))
+                journaled = JournaledGenerator(generator, self._journal, str(part))
+                run.write(self._batches(items, journaled, self._fields(generator), part))
 
     def _batches(
-        self, items: Iterable[Asked], remembering: Remembering, naming: Naming, part: int
+        self,
+        items: Iterable[PromptedRecords],
+        generator: JournaledGenerator,
+        fields: AnswerFields,
+        part: int,
     ) -> Iterator[Batch]:
         from synthtools.curate import answers, beginnings, error_extrapolation, rationales
 
         options = self._options
-        rest: tuple[Any, ...] = (remembering, naming, self._run.rejects, part, self._resume_from)
+        rest: tuple[Any, ...] = (generator, fields, self._run.rejects, part, self._resume_from)
         if options.rationale:
             return rationales.reasoned(
                 items,
@@ -240,10 +245,10 @@ class _Work:
         batches = answers.answered(items, *rest)
         if options.extrapolate_errors:
             return error_extrapolation.new_items(
-                batches, naming.response, options.field, options.answer_field
+                batches, fields.response, options.field, options.answer_field
             )
         if options.continue_ is not None:
-            return beginnings.with_beginnings(batches, self._ask)
+            return beginnings.with_beginnings(batches, self._builder)
         return batches
 
     def counts(self) -> dict[str, Any]:
@@ -256,15 +261,17 @@ class _Work:
 
     def grow(self, wanted: int) -> dict[str, Any]:
         """Self-Instruct: new tasks from the records'."""
-        from synthtools.curate.answers import Remembering
+        from synthtools.curate.answers import JournaledGenerator
         from synthtools.curate.self_instruct import SelfInstruct, records_of, seeds_of
 
         options = self._options
-        growth = SelfInstruct(seeds_of(self._asked()), options.seed, options.system, options.plain)
+        growth = SelfInstruct(
+            seeds_of(self._prompted()), options.seed, options.system, options.plain
+        )
         with self._open(options.names()[0]) as generator:
             self._run.model = generator.description
-            tasks = growth.tasks(Remembering(generator, self._journal, "0"), wanted)
-            self._run.write(records_of(tasks, self._naming(generator), options.field))
+            tasks = growth.tasks(JournaledGenerator(generator, self._journal, "0"), wanted)
+            self._run.write(records_of(tasks, self._fields(generator), options.field))
         return {"tasks": growth.counts}
 
 

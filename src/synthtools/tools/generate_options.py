@@ -11,7 +11,7 @@ from synthtools.cli.parameters import option
 from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:
-    from synthtools.curate.prompts import Template
+    from synthtools.curate.templates import Template
     from synthtools.lm.generation import SamplingSettings
 
 
@@ -28,7 +28,7 @@ def _content(name: str) -> str:
 
 
 def _template(value: str) -> Template:
-    from synthtools.curate.prompts import Template
+    from synthtools.curate.templates import Template
 
     return Template(text_of(value))
 
