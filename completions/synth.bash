@@ -21,14 +21,16 @@ _synth() {
             words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot warm"
             ;;
         edit)
-            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
+            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
+                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
                 --rejection) value=word words="authors exact" ;;
                 --scores | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
@@ -37,13 +39,15 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
+            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --prompt-field | --candidates | --bootstrap | --epsilon | --shard | --text-field | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
+                --prompt-field | --candidates | --bootstrap | --epsilon | --shard | --text-field | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --backend) value=word words="auto torch vllm server" ;;
@@ -52,28 +56,32 @@ _synth() {
             esac
             ;;
         ngram-hash)
-            options="--n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
+            options="--n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width | --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
+                --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width | --shard | --text-field | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --hash) value=word words="fast sha256" ;;
                 --per-record) value=word words="minhash density" ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
             esac
             ;;
         embed)
-            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot --seed -m --model --vector-model --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --ray -j --jobs --debug -h --help"
+            options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed -m --model --vector-model --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --pooling) value=word words="mean last cls" ;;
-                --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations | --shard | --text-field | --shard-size | --seed | --stride | --revision | --context | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
+                --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations | --shard | --text-field | --encoding | --shard-size | --seed | --stride | --revision | --context | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
                 --method) value=word words="tsne umap pca" ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
                 -m | --model | --vector-model | --tokenizer) value=dir words="builtin" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
@@ -81,63 +89,73 @@ _synth() {
             esac
             ;;
         dsir)
-            options="--target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
+            options="--target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --target | --save-estimator | --estimator | --rejects | -o | --output | --report | --plot) value=file ;;
-                -n | --count | --n | --buckets | --min-tokens | --smoothing | --target-text-field | --shard | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
+                -n | --count | --n | --buckets | --min-tokens | --smoothing | --target-text-field | --shard | --text-field | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --hash) value=word words="fast sha256" ;;
                 --fit-tokens) value=word words="all" ;;
                 --on-error) value=word words="fail skip" ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
             esac
             ;;
         mix)
-            options="--unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
+            options="--unit --tokenizer --tokens-field --total --epochs --shuffle --label --workflow --generation --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --unit) value=word words="tokens words bytes documents" ;;
-                --tokenizer | --tokens-field | --total | --epochs | --label | --text-field | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
+                --tokenizer | --tokens-field | --total | --epochs | --label | --text-field | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --workflow) value=word words="replace accumulate accumulate-subsample" ;;
                 --generation | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
             esac
             ;;
         sample)
-            options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --plot --seed --debug -h --help"
+            options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --seed --debug -h --help"
             operand=file
             case $prev in
-                -n | --count | --by | --stratify-by | --shard | --text-field | --shard-size | --seed) value=word ;;
+                -n | --count | --by | --stratify-by | --shard | --text-field | --encoding | --shard-size | --seed) value=word ;;
                 --scale) value=word words="auto linear log" ;;
                 --allocation) value=word words="proportional equal" ;;
                 --rest | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
             esac
             ;;
         stats)
-            options="--by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --shard --on-error --rejects -q --quiet --text-field --report --json --plot --seed --ray -j --jobs --debug -h --help"
+            options="--by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --by | --measures | --tests | --rate | --vector-field | --vector-model | --sample | --pooled | --vectors | --words | --shard | --text-field | --seed | --ray | -j | --jobs) value=word ;;
+                --by | --measures | --tests | --rate | --vector-field | --vector-model | --sample | --pooled | --vectors | --words | --shard | --text-field | --encoding | --seed | --ray | -j | --jobs) value=word ;;
                 --tokenizer) value=dir words="builtin" ;;
                 --match-words) value=word words="min" ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | --report | --plot) value=file ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
             esac
             ;;
         train)
-            options="--arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --dry-run --on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
+            options="--arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --arch | --rejects | --valid | --report | --plot) value=file ;;
                 --from | --tokenizer) value=dir words="builtin" ;;
-                --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden | --text-field | --messages-field | --prompt-field | --response-field | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
+                --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden | --text-field | --encoding | --messages-field | --prompt-field | --response-field | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
                 --on-error) value=word words="fail skip" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
                 --device) value=word words="auto cpu cuda" ;;
@@ -145,14 +163,16 @@ _synth() {
             esac
             ;;
         unlearn)
-            options="--model --revision --forget --replay --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --method --weights --beta --margin --kl-direction --reference --dry-run --on-error --rejects -q --quiet --text-field --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
+            options="--model --revision --forget --replay --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --method --weights --beta --margin --kl-direction --reference --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
             case $prev in
                 --model | --reference) value=dir words="builtin" ;;
-                --revision | --tokens | --epochs | --forget-share | --context | --forget-context | --until | --max-replay-rise | --norms-every | --compare-tokens | --weights | --beta | --margin | --text-field | --messages-field | --prompt-field | --response-field | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
+                --revision | --tokens | --epochs | --forget-share | --context | --forget-context | --until | --max-replay-rise | --norms-every | --compare-tokens | --weights | --beta | --margin | --text-field | --encoding | --messages-field | --prompt-field | --response-field | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
                 --forget | --replay | --rejects | --valid | --report | --plot) value=file ;;
                 --method) value=word words="bounded ga graddiff kl npo simnpo wga refine" ;;
                 --kl-direction) value=word words="forward reverse" ;;
                 --on-error) value=word words="fail skip" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
                 --device) value=word words="auto cpu cuda" ;;
@@ -160,15 +180,17 @@ _synth() {
             esac
             ;;
         generate)
-            options="--style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field --shard --on-error --rejects -q --quiet -o --output --format --nan --force --resume --shard-size --report --seed -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --ray -j --jobs --debug -h --help"
+            options="--style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --seed -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
-                --continue | --self-instruct | --answer-field | --wrong-field | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --response-field | --model-field | --shard | --shard-size | --seed | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
+                --continue | --self-instruct | --answer-field | --wrong-field | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --response-field | --model-field | --shard | --encoding | --shard-size | --seed | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
                 --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
                 --assign) value=word words="single stratified" ;;
                 --on-error) value=word words="fail skip" ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --bos) value=word words="auto always never" ;;
@@ -208,13 +230,15 @@ _synth() {
             esac
             ;;
         cat)
-            options="--count -n --head --where --text --set --select --shard --on-error --rejects -q --quiet --text-field -o --output --format --nan --force --resume --shard-size --report --debug -h --help"
+            options="--count -n --head --where --text --set --select --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --debug -h --help"
             operand=file
             case $prev in
-                -n | --head | --where | --text | --set | --select | --shard | --text-field | --shard-size) value=word ;;
+                -n | --head | --where | --text | --set | --select | --shard | --text-field | --encoding | --shard-size) value=word ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report) value=file ;;
-                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
             esac
             ;;

@@ -48,10 +48,9 @@ def test_every_format_by_content_from_file_and_pipe(suffix, tmp_path):
         ("a.jsonl.gz", gzip.compress(LINES)[:-60], ["truncated gzip"]),
         ("a.jsonl.zst", zstandard.compress(LINES)[:-9], ["truncated zstd"]),
         ("a.jsonl.zst", zstandard.compress(LINES)[:40] + b"\0" * 400, ["zstd"]),
-        ("a.jsonl", b"\xff\xfe{\0", ["UTF-16", "iconv"]),
+        ("a.jsonl", b"\xff\xfe{\0", ["UTF-16", "--encoding utf-16"]),
         ("a.jsonl", b'{"text": "a"}\n{"text": "\xe9"}\n', [":2:", "not valid UTF-8"]),
         ("a.jsonl", b'{"text": "a"}\n{"text": }\n', [":2:", "not JSON"]),
-        ("a.json", b'[{"text": "a"},\n{"text": "b"}]\n', [":1:"]),
         ("a.jsonl", b'{"a": ' + b"[" * 100_000 + b"\n", [":1:"]),
     ],
 )
@@ -120,7 +119,7 @@ def test_existing_unwritable_and_nameless_outputs(tmp_path):
     assert cat("-", "-o", path, "--force", input=LINES).returncode == 0
     assert path.read_bytes() == LINES
     failed(cat("-", "-o", tmp_path / "none" / "a.jsonl", input=LINES), "none")
-    failed(cat("-", "-o", tmp_path / "a.csv", input=LINES), ".csv", code=2)
+    failed(cat("-", "-o", tmp_path / "a.xls", input=LINES), ".xls", code=2)
     failed(cat("-", "-o", "/dev/full", input=LINES), "No space left")
     failed(cat("-", "-o", tmp_path / "a.jsonl", "--resume", input=LINES), "--resume", code=2)
 

@@ -112,7 +112,14 @@ def test_expressions_take_time_by_the_length_of_the_text(expression, tmp_path):
     assert kept(path, expression)[0] == []
 
 
-@pytest.mark.parametrize("value", ['"3"', "null", "true", "NaN", "[1]"])
+def test_text_that_spells_a_number_is_compared_as_one(tmp_path, batches_of):
+    (tmp_path / "a.csv").write_text("n\n2\n10\n1.5e1\n")
+    conditions = Conditions([condition_of("n>9")])
+    kept = conditions.kept(batches_of(tmp_path / "a.csv"), Rejects())
+    assert [value for batch in kept for value in batch.column("n")] == ["10", "1.5e1"]
+
+
+@pytest.mark.parametrize("value", ['"3rd"', "null", "true", "NaN", "[1]"])
 def test_a_comparison_of_no_number_is_a_bad_record(value, tmp_path):
     path = tmp_path / "in.jsonl"
     good = b'{"n":2}'

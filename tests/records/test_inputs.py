@@ -218,10 +218,10 @@ def test_damaged_middles(tmp_path, refused):
     [
         (
             b'[{"a": 1}, {"a": 2}]\n',
-            "a record must be a JSON object, not an array (one array of records: jq -c",
+            "a record must be a JSON object, not an array (--input-format json reads one array",
         ),
         ('{"a": 1}\n'.encode("utf-16"), "UTF-16"),
-        ('{"a": 1}\n'.encode("utf-16-le"), "neither JSONL (UTF-8 text) nor Parquet nor Arrow"),
+        ('{"a": 1}\n'.encode("utf-16-le"), "neither text in UTF-8 nor Parquet nor Arrow"),
         (b"\xfd7zXZ\0\0 and so on", "compressed in a way that is not read here; use gzip or zstd"),
         (b'{"a": 1}\n{"a": "\xe4"}\n', ":2: not valid UTF-8 at byte 8 of the line"),
         (b'{"a":1}\n{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", ":2: nested too deeply"),

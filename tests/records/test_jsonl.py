@@ -172,7 +172,7 @@ def test_integers_beyond_64_bits_stay_exact():
         (b'{"a": "\xff"}', "not valid UTF-8 at byte 8 of the line"),
         (
             b"[1, 2]",
-            "a record must be a JSON object, not an array (one array of records: jq -c '.[]'",
+            "a record must be a JSON object, not an array (--input-format json reads one array",
         ),
         (b"3", "not a number"),
         (b'"x"', "not a string"),

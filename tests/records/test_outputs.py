@@ -183,8 +183,8 @@ def test_one_and_the_same_file_is_refused(source, tmp_path, refused):
 def test_names_that_cannot_be_written(tmp_path, source):
     with pytest.raises(UsageError, match=r"the suffix says no format; use \.jsonl"):
         sink(tmp_path / "out.txt")
-    with pytest.raises(UsageError, match="--format csv: unknown; use one of jsonl"):
-        sink(tmp_path / "out.jsonl", "csv")
+    with pytest.raises(UsageError, match="--format xls: unknown; use one of jsonl"):
+        sink(tmp_path / "out.jsonl", "xls")
     with pytest.raises(UsageError, match="empty name"):
         sink("")
     with pytest.raises(SynthError, match=r"out\.jsonl: cannot be written: No such file"):

@@ -4,6 +4,7 @@
 - ``commands``: a tool's options as a command, its help in sections
 - ``parameters``: how a field of a tool's options is named, explained, parsed and bounded
 - ``options``: the options that tools share, in groups that a tool's ``Options`` inherit
+- ``file_format``: the options that say how the bytes of files become records
 - ``model_options``: the groups of options for language models
 - ``quantities``: ``8.4B``, ``512MB``, ``PATH=SHARE``, ``3%``: text to values
 - ``run``: one run of a tool: inputs, output, bad records, progress, report, clean-up

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from synthtools.cli import quantities
-from synthtools.cli.options import Group
-from synthtools.cli.parameters import option
+from synthtools.cli.parameters import Group, option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:

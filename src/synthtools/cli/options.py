@@ -7,9 +7,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from synthtools.cli.parameters import Parameter, operand, option, parameters, values
+from synthtools.cli.file_format import FileFormat
+from synthtools.cli.parameters import Group, Parameter, operand, option, parameters, values
 from synthtools.environment import cores
 from synthtools.errors import UsageError
+from synthtools.records.input_format import INPUT_FORMAT, InputFormat
 from synthtools.redaction import hidden
 
 if TYPE_CHECKING:
@@ -31,20 +33,6 @@ NOT_DEFINING = frozenset(
         *("requests", "tokens_in_flight", "timeout", "patience", "ray"),
     )
 )
-
-
-class Group:
-    """A group of options: ``group`` is its heading in help, ``check`` refuses invalid values."""
-
-    group: ClassVar[str]
-    lines_only: ClassVar[bool] = False  # its report goes to stdout as lines, to a program too
-
-    def check(self) -> None:
-        """Raises UsageError where options do not go together."""
-
-    def prints_report(self) -> bool:
-        """Whether the tool ends in a report on stdout, not in records or files."""
-        return not isinstance(self, Output)
 
 
 @dataclass(frozen=True)
@@ -70,16 +58,17 @@ class BadRecords(Group):
 
 
 @dataclass(frozen=True)
-class Inputs(BadRecords):
+class Inputs(BadRecords, FileFormat):
     """Where records come from and what happens to bad ones."""
 
     group = "Input"
     files: list[str] | None = operand(
         None,
         metavar="FILE",
-        help="Files or directories of records: JSONL (plain, gzip, zstd), Parquet, Arrow, "
-        "recognized by their content. - or no FILE reads stdin; builtin:topics is the Python "
-        "documentation; URLs (s3://, gs://, hf://, single files by https://) need [remote].",
+        help="Files or directories of records: JSONL, Parquet, Arrow, CSV, TSV, a JSON array, plain "
+        "text, recognized by content and suffix; text also as gzip or zstd. - or no FILE reads "
+        "stdin; builtin:topics is the Python documentation; URLs (s3://, gs://, hf://, single files "
+        "by https://) need [remote].",
     )
     shard: str | None = option(
         None,
@@ -109,7 +98,7 @@ class Picture(Group):
 
 
 @dataclass(frozen=True)
-class TextField(Group):
+class TextField(FileFormat):
     """Which field holds the text."""
 
     group = "Input"
@@ -160,13 +149,13 @@ class Output(ReportFile):
         None,
         "-o",
         metavar="PATH",
-        help="Write to this path instead of stdout. The suffix sets the format: .jsonl, .jsonl.gz, "
-        ".jsonl.zst, .parquet, .arrow. A directory (DIR/) gets shards part-00000.…; either may be "
-        "a URL.",
+        help="Write to this path instead of stdout. The suffix sets the format: .jsonl, .parquet, "
+        ".arrow, .csv, .tsv (nested values are JSON in them); of text also .gz and .zst. A directory "
+        "(DIR/) gets shards part-00000.…; either may be a URL.",
     )
     format: str | None = option(
         None,
-        metavar="jsonl|jsonl.gz|jsonl.zst|parquet|arrow",
+        metavar="jsonl|jsonl.gz|jsonl.zst|parquet|arrow|csv|tsv",
         help="Format if the output has no suffix (default: jsonl on stdout, that of the first "
         "input in a directory).",
     )
@@ -189,6 +178,9 @@ class Output(ReportFile):
         help="Size of each shard in a directory: bytes of input (512MB) or records (100K). A "
         "killed run loses at most one shard of work.",
     )
+
+    def prints_report(self) -> bool:
+        return False
 
     def takes_output(self) -> bool:
         """Whether there are records to write, possibly beside a report."""
@@ -264,6 +256,8 @@ def checked(kind: type[_O], given: Mapping[str, Any], called: Callable[[Paramete
     found = values(parameters(kind), given, called)
     ARGUMENTS.set(hidden({name: _shown(value, given[name]) for name, value in found.items()}))
     options = kind(**found)
+    form = options.input_files() if isinstance(options, FileFormat) else InputFormat()
+    INPUT_FORMAT.set(form)
     options.check()
     return options
 

@@ -18,7 +18,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from synthtools.errors import UsageError
 
@@ -165,6 +165,20 @@ def _number(given: Any, kind: type, option: Option) -> Any:
         bounds = f", {option.bounds}" if option.bounds else ""
         raise ValueError(f"give {'a whole number' if kind is int else 'a number'}{bounds}")
     return value
+
+
+class Group:
+    """A group of options: ``group`` is its heading in help, ``check`` refuses invalid values."""
+
+    group: ClassVar[str]
+    lines_only: ClassVar[bool] = False  # its report goes to stdout as lines, to a program too
+
+    def check(self) -> None:
+        """Raises UsageError where options do not go together."""
+
+    def prints_report(self) -> bool:
+        """Whether the tool ends in a report on stdout, not in records or files."""
+        return True
 
 
 @cache

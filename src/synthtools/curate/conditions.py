@@ -181,6 +181,8 @@ def _comparison(order: Callable[[Any, Any], bool], value: str) -> _Holds:
         raise ValueError(f"compare with a number, not with {value or 'nothing'}")
 
     def compared(found: Any) -> bool | None:
+        if type(found) is str:  # a value of CSV
+            found = _number(found)
         if type(found) not in (int, float) or found != found:
             return None
         return order(found, number)

@@ -1,20 +1,26 @@
 """Records: the only place that opens data.
 
-A record is one JSON object (a line of JSONL) or one row of Parquet or Arrow. Records flow through
+A record is one JSON object (a line of JSONL) or one row of Parquet or Arrow; CSV, arrays and plain text become lines of JSONL as they are read. Records flow through
 the tools in batches that keep what they were read from, so that an unmodified record is written byte
 for byte, and an added field touches no other.
 
 Inputs:
 
 - ``inputs``: what the user named (files, directories, stdin) → shards, recognised by content
+- ``input_format``: what files are read as: by name, or as the user says
 - ``file_patterns``: files by a pattern with names in braces
 - ``remote_paths``: files and directories by URL
 - ``memory_input``: records of the calling program
 - ``python_topics``: text that is on every machine
 - ``same_file``: one file under several names
 - ``compression``: gzip and zstd as bounded streams that notice truncation
+- ``conversion``: what is not JSONL → blocks of JSON lines
+- ``csv_records``: CSV and TSV → records
+- ``json_array``: one array → records
+- ``text_lines``: decoded text → lines of JSON; plain text → records
 - ``first_records``: the first record of each shard, checked before the work begins
 - ``reader``: shards → batches; bad records are reported or set aside
+- ``shard_block``: pieces of shards, not yet looked into
 - ``map_threads``: a function of each block, in threads, results in order
 - ``map_ray``: the same on a Ray cluster
 - ``reread_records``: records known by their place, read again
@@ -46,6 +52,7 @@ Outputs:
 - ``shard_directory``: a directory of shards, resumable
 - ``shard_size``: where batches are cut into shards
 - ``encoders``: batches → JSONL, Parquet or Arrow bytes
+- ``csv_encoder``: batches → CSV or TSV
 - ``atomic_files``: files that take their name when they are complete
 - ``output_lock``: one writer an output
 - ``overlap``: outputs kept apart from inputs and from each other

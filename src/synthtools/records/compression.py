@@ -94,6 +94,12 @@ class DecompressingReader:
             raise self._failure
         return b"".join(pieces)
 
+    def peek(self, size: int) -> bytes:
+        """Some of the content that comes next, not taken; ``b""`` at the end and before a failure."""
+        while self._given == len(self._content) and self._decode():
+            pass
+        return self._content[self._given :]
+
     def _decode(self) -> bool:
         """Makes the next piece the content; False at the end and at a failure."""
         if self._failure:

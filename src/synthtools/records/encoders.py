@@ -1,4 +1,4 @@
-"""Batches → the bytes of a format: JSONL (plain, gzip, zstd), Parquet, Arrow IPC."""
+"""Batches → the bytes of a format: JSONL (plain, gzip, zstd), Parquet, Arrow IPC, CSV."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 # enough for column readers.
 _GROUP_BYTES = 64 << 20
 
-FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet", "arrow")
+_LINES = ("jsonl", "csv", "tsv")
+FORMATS = (
+    *_LINES,
+    *(f"{one}.{end}" for one in _LINES for end in ("gz", "zst")),
+    "parquet",
+    "arrow",
+)
 
 
 class EncoderTarget(Protocol):
@@ -51,7 +57,32 @@ def encoder(form: str, target: EncoderTarget, nonfinite: Nonfinite) -> Encoder:
     """The encoder of a format named in ``FORMATS``, or ``arrow-stream`` for pipes."""
     if form.startswith("jsonl"):
         return JsonlEncoder(target, form.removeprefix("jsonl").removeprefix("."), nonfinite)
+    if form.startswith(("csv", "tsv")):
+        from synthtools.records.csv_encoder import CsvEncoder
+
+        return CsvEncoder(target, form, nonfinite)
     return TableEncoder(target, form)
+
+
+class _Plain:
+    """Compresses nothing."""
+
+    def compress(self, data: bytes) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
+
+
+def compressor(compression: str) -> Any:
+    """What compresses a stream of bytes: ``gz``, ``zst``, or not at all."""
+    if compression == "gz":
+        return zlib.compressobj(6, zlib.DEFLATED, 31)
+    if compression == "zst":
+        import zstandard
+
+        return zstandard.ZstdCompressor(level=3).compressobj()
+    return _Plain()
 
 
 class JsonlEncoder(Encoder):
@@ -60,23 +91,16 @@ class JsonlEncoder(Encoder):
     def __init__(self, target: EncoderTarget, compression: str, nonfinite: Nonfinite) -> None:
         self._nonfinite = nonfinite
         self._file = target.file
-        self._compressor: Any = None
-        if compression == "gz":
-            self._compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
-        elif compression == "zst":
-            import zstandard
-
-            self._compressor = zstandard.ZstdCompressor(level=3).compressobj()
+        self._compressor = compressor(compression)
 
     def write(self, batch: Batch) -> None:
         if not len(batch):
             return
         data = b"\n".join(self._nonfinite.lines(batch)) + b"\n"
-        self._file.write(self._compressor.compress(data) if self._compressor else data)
+        self._file.write(self._compressor.compress(data))
 
     def close(self) -> None:
-        if self._compressor:
-            self._file.write(self._compressor.flush())
+        self._file.write(self._compressor.flush())
 
 
 class TableEncoder(Encoder):

@@ -16,10 +16,11 @@ from dataclasses import replace
 from synthtools.errors import RecordError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.inputs import STDIN_NAME, Shard
-from synthtools.records.reader import ShardBlock, batch_of, blocks, require_text
+from synthtools.records.reader import batch_of, blocks, require_text
 from synthtools.records.record_faults import no_field
 from synthtools.records.rejects import Rejects
 from synthtools.records.remote_paths import RemotePath
+from synthtools.records.shard_block import ShardBlock
 
 # Of more shards than these, as many at even distances [ours]; a store's object costs a request.
 _FILES, _OBJECTS = 1000, 16

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.compression import compression_of
+from synthtools.records.input_format import INPUT_FORMAT, InputFormat, option
 from synthtools.records.memory_input import MemoryRecords
 from synthtools.records.python_topics import TOPICS, topics_file
 from synthtools.records.remote_paths import RemotePath, path_of
@@ -25,13 +26,6 @@ from synthtools.redaction import hide
 
 STDIN = "-"
 STDIN_NAME = "<stdin>"
-
-# A directory may hold more than data (a README, a licence): only these names are its shards.
-_COMPRESSED = (".gz", ".zst", ".zstd")
-SHARD_SUFFIXES = tuple(
-    [".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".ipc"]
-    + [stem + end for stem in (".jsonl", ".ndjson", ".json") for end in _COMPRESSED]
-)
 
 _SNIFFED = 16
 _FINGERPRINT_SPAN = 1 << 20
@@ -46,6 +40,7 @@ class Shard:
     this machine sees.
     ``head`` is what has been taken from a pipe already, for its reader to begin with.
     ``found`` is what the system said of the file when it was named (None: no plain file).
+    ``format`` is how its bytes become records.
     """
 
     name: str
@@ -56,6 +51,7 @@ class Shard:
     head: bytes = field(default=b"", compare=False, repr=False)
     found: os.stat_result | None = field(default=None, compare=False, repr=False)
     records: MemoryRecords | None = field(default=None, compare=False, repr=False)
+    format: InputFormat = field(default=InputFormat("jsonl"), compare=False, repr=False)
     _fingerprint: str | None = field(default=None, compare=False, repr=False)
 
     def fingerprint(self) -> str | None:
@@ -131,6 +127,12 @@ def find_shards(names: Sequence[str | MemoryRecords] | None) -> list[Shard]:
                 shards.extend(_directory_shards(name))
             else:
                 shards.append(_file_shard(place, name))
+    form = INPUT_FORMAT.get()
+    for shard in shards:
+        if shard.records is None and shard.name != TOPICS:
+            shard.format = form.of(shard.name)
+    if form.split and all(shard.format.kind != "text" for shard in shards):
+        raise UsageError(f"{option('split', form.split)}: for plain text (.txt, .md) alone")
     return shards
 
 
@@ -179,8 +181,8 @@ def _shards_at(place: RemotePath) -> list[Shard]:
         if not place.exists():
             raise SynthError(f"{place}: No such file or directory")
         if not place.is_file():
-            start = len(str(place).rstrip("/")) + 1
-            files = [file for file in files if _is_shard(str(file)[start:])]
+            below = {str(file)[len(str(place).rstrip("/")) + 1 :]: file for file in files}
+            files = [below[name] for name in INPUT_FORMAT.get().shards_among(list(below))]
         sizes = [file.details().get("size") for file in files]
     except OSError as error:
         raise SynthError(f"{place}: {_reason(error)}") from error
@@ -189,15 +191,10 @@ def _shards_at(place: RemotePath) -> list[Shard]:
     return [Shard(hide(str(file)), file, size) for file, size in zip(files, sizes, strict=True)]
 
 
-def _is_shard(path: str) -> bool:
-    hidden = any(part.startswith((".", "_")) for part in path.split("/"))
-    return not hidden and path.lower().endswith(SHARD_SUFFIXES)
-
-
 def _no_shards(name: str) -> SynthError:
     return SynthError(
-        f"{name}: no shards in this directory (looked for *.jsonl, *.jsonl.gz, *.jsonl.zst, "
-        "*.parquet, *.arrow)"
+        f"{name}: no shards in this directory (looked for *.jsonl, *.parquet, *.arrow, *.csv, *.tsv, "
+        "*.json, *.txt, *.md, also as .gz and .zst)"
     )
 
 
@@ -217,12 +214,13 @@ def _directory_shards(name: str) -> list[Shard]:
             continue
         seen.add(here)
         folders[:] = sorted(f for f in folders if not f.startswith((".", "_")))
-        for file in files:
-            if _is_shard(file):
-                found.append(os.path.join(folder, file))
+        below = folder[len(name) :].lstrip("/")
+        found += [os.path.join(below, file) for file in files]
+    found = INPUT_FORMAT.get().shards_among(found)
     if not found:
         raise _no_shards(name)
-    return [_file_shard(Path(path), path) for path in sorted(found)]
+    paths = sorted(os.path.join(name, path) for path in found)
+    return [_file_shard(Path(path), path) for path in paths]
 
 
 class CountingFile(io.RawIOBase):
@@ -273,7 +271,7 @@ def understood(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_shard(shard: Shard) -> Iterator[tuple[str, BinaryIO, BinaryIO]]:
+def open_shard(shard: Shard) -> Iterator[tuple[str, io.BufferedReader, BinaryIO]]:
     """Opens a shard and tells what it holds.
 
     Yields:
@@ -309,7 +307,7 @@ def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
     return io.BufferedReader(raw, buffer_size=1 << 18)
 
 
-def _sniffed(file: io.BufferedReader, shard: Shard) -> tuple[str, BinaryIO]:
+def _sniffed(file: io.BufferedReader, shard: Shard) -> tuple[str, io.BufferedReader]:
     head = b""
     try:
         # What begins like JSON is known at once: a slow pipe need not give more.
@@ -324,13 +322,13 @@ def _sniffed(file: io.BufferedReader, shard: Shard) -> tuple[str, BinaryIO]:
         file.seek(-len(head), os.SEEK_CUR)
     else:
         file = _buffered(_Rejoined(head, file))
-    kind = _kind(head, shard.name)
+    kind = _kind(head, shard)
     if kind in ("parquet", "arrow-file") and not file.seekable():
         file = _spooled(file, shard)
-    return kind, file  # type: ignore[return-value]
+    return kind, file
 
 
-def _kind(head: bytes, name: str) -> str:
+def _kind(head: bytes, shard: Shard) -> str:
     compression = compression_of(head)
     if compression is not None:
         return compression
@@ -340,14 +338,7 @@ def _kind(head: bytes, name: str) -> str:
         return "arrow-file"
     if head.startswith(b"\xff\xff\xff\xff"):
         return "arrow-stream"
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise SynthError(
-            f"{name}: UTF-16 text, not UTF-8: convert it with iconv -f UTF-16 -t UTF-8"
-        )
-    if head.startswith((b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x04\x22\x4d\x18")):
-        raise SynthError(f"{name}: compressed in a way that is not read here; use gzip or zstd")
-    if b"\0" in head:
-        raise SynthError(f"{name}: neither JSONL (UTF-8 text) nor Parquet nor Arrow")
+    shard.format.refuse_unreadable(head, shard.name)
     return "jsonl" if head else "empty"
 
 
@@ -396,7 +387,8 @@ def rereadable(shard: Shard, file: bool = False) -> Iterator[Shard]:
                     f"{shard.name}: is read twice and therefore kept in TMPDIR, which fails: "
                     f"{_reason(error)}"
                 ) from error
-        yield Shard(shard.name, Path(copy.name), os.path.getsize(copy.name), temporary=True)
+        size = os.path.getsize(copy.name)
+        yield Shard(shard.name, Path(copy.name), size, temporary=True, format=shard.format)
 
 
 def _spooled(file: io.BufferedReader, shard: Shard) -> io.BufferedReader:

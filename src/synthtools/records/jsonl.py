@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from synthtools.records.field_paths import inner_path, keys_to
+from synthtools.records.input_format import ARRAY, WINDOWS
 
 # orjson turns integers beyond 64 bits (19 digits and more) into floats without a word. A run of so
 # many digits is sought first with what is fast, then without the digits of fractions.
@@ -87,7 +88,8 @@ def _parse_slowly(line: bytes) -> Any:
     try:
         return json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"not valid UTF-8 at byte {error.start + 1} of the line") from error
+        place = f"byte {error.start + 1} of the line"
+        raise ValueError(f"not valid UTF-8 at {place} ({WINDOWS})") from error
     except json.JSONDecodeError as error:
         what = error.msg.removesuffix(" at")  # some of these end so
         raise ValueError(f"not JSON: {what} at column {error.colno}") from error
@@ -103,7 +105,7 @@ def _kind(value: Any) -> str:
 
 
 def _array_hint(value: Any) -> str:
-    return " (one array of records: jq -c '.[]' makes JSONL)" if isinstance(value, list) else ""
+    return f" ({ARRAY})" if isinstance(value, list) else ""
 
 
 def json_bytes(value: Any) -> bytes:
@@ -118,7 +120,7 @@ def json_bytes(value: Any) -> bytes:
             return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def _members(body: bytes, start: int = 0) -> list[tuple[str, int, int, int]]:
+def members(body: bytes, start: int = 0) -> list[tuple[str, int, int, int]]:
     """The members of a valid object whose brace is at ``start``.
 
     Returns:
@@ -159,7 +161,7 @@ def _span(body: bytes, keys: Sequence[str | int]) -> tuple[int, int]:
             start, end = _elements(body, start)[key]
         else:
             # The last of equal keys is the one that readers see.
-            start, end = {name: (a, b) for name, _, a, b in _members(body, start)}[key]
+            start, end = {name: (a, b) for name, _, a, b in members(body, start)}[key]
     return start, end
 
 
@@ -210,7 +212,7 @@ def with_members(line: bytes, present: Collection[str], new: Mapping[str, bytes]
     replaced = [name for name in new if name in present]
     if replaced:
         # The last of equal keys is the one that readers see.
-        spans = {key: (start, end) for key, _, start, end in _members(body)}
+        spans = {key: (start, end) for key, _, start, end in members(body)}
         for start, end, name in sorted(((*spans[n], n) for n in replaced), reverse=True):
             body = body[:start] + new[name] + body[end:]
     added = [json_bytes(name) + b":" + value for name, value in new.items() if name not in present]
@@ -252,7 +254,7 @@ def with_value(line: bytes, keys: Sequence[str | int], value: bytes) -> bytes:
     else:
         start, end = _span(line, way)
         body = line[start:end]
-        value = with_members(body, {key for key, *_ in _members(body)}, {last: value})
+        value = with_members(body, {key for key, *_ in members(body)}, {last: value})
     return line[:start] + value + line[end:]
 
 
@@ -264,7 +266,7 @@ def only_fields(line: bytes, record: dict[str, Any], names: list[str]) -> bytes:
         KeyError: a field is missing.
     """
     before, body, after = _without_space(line)
-    spans = {key: body[start:end] for key, start, _, end in _members(body)}
+    spans = {key: body[start:end] for key, start, _, end in members(body)}
     for name in names:
         if name not in spans and (keys := keys_to(record, inner_path(name))):
             start, end = _span(body, keys)

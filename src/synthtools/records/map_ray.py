@@ -20,8 +20,8 @@ import numpy as np
 
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
-from synthtools.records.compression import compression_of
-from synthtools.records.inputs import SHARD_SUFFIXES, Shard, opened
+from synthtools.records.input_format import SHARD_SUFFIXES
+from synthtools.records.inputs import Shard, open_shard
 from synthtools.records.map_threads import (
     BLOCK_BYTES,
     BlockLines,
@@ -29,10 +29,11 @@ from synthtools.records.map_threads import (
     BlockTask,
     NotedRejects,
 )
-from synthtools.records.reader import ShardBlock, blocks, blocks_between
+from synthtools.records.reader import blocks, blocks_between
 from synthtools.records.rejects import Rejects
 from synthtools.records.remote_paths import RemotePath
 from synthtools.records.reread_records import picked as picked_here
+from synthtools.records.shard_block import ShardBlock
 from synthtools.records.text_buffer import TextBuffer
 
 if TYPE_CHECKING:
@@ -261,10 +262,12 @@ def _pieces(shard: Shard, block_bytes: int) -> Iterator[_Piece]:
     if size <= _PIECE * block_bytes or (shard.name.lower().endswith(SHARD_SUFFIXES) and not known):
         yield _Piece(shard)
         return
-    assert shard.path is not None
-    with opened(shard.path, shard.name) as file:
-        head = file.read(8)
-    if compression_of(head) or head.startswith((b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")):
+    try:
+        with open_shard(replace(shard)) as (kind, stream, _):
+            plain = kind == "jsonl" and shard.format.is_jsonl(stream)
+    except SynthError:
+        plain = False  # its reader says so
+    if not plain:
         yield _Piece(shard)
         return
     count = -(-size // block_bytes)

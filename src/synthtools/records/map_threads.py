@@ -11,9 +11,10 @@ import numpy as np
 from synthtools.errors import RecordError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.inputs import Shard
-from synthtools.records.reader import ShardBlock, batch_of, blocks, json_batch, require_text
+from synthtools.records.reader import batch_of, blocks, json_batch, require_text
 from synthtools.records.rejects import Rejects
 from synthtools.records.scan import ASK, FOUND, LineScan, scan
+from synthtools.records.shard_block import ShardBlock
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.scale.threads import in_order
 

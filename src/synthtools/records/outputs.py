@@ -22,11 +22,11 @@ from synthtools.records.shard_directory import DirectorySink
 from synthtools.records.shard_size import ShardSize
 from synthtools.records.sink import RecordSink, Sink
 
-_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_LINES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 _SUFFIXES = {
-    **dict.fromkeys(_JSON_SUFFIXES, "jsonl"),
-    **{suffix + ".gz": "jsonl.gz" for suffix in _JSON_SUFFIXES},
-    **{suffix + end: "jsonl.zst" for suffix in _JSON_SUFFIXES for end in (".zst", ".zstd")},
+    **_LINES,
+    **{suffix + ".gz": form + ".gz" for suffix, form in _LINES.items()},
+    **{suffix + end: form + ".zst" for suffix, form in _LINES.items() for end in (".zst", ".zstd")},
     ".parquet": "parquet",
     **dict.fromkeys((".arrow", ".feather", ".ipc"), "arrow"),
 }
@@ -120,8 +120,8 @@ def form_by_suffix(output: str, option: str = "-o") -> str:
     if form is not None:
         return form
     raise UsageError(
-        f"{option} {output}: the suffix says no format; use .jsonl, .jsonl.gz, .jsonl.zst, .parquet or "
-        ".arrow, or give --format"
+        f"{option} {output}: the suffix says no format; use .jsonl, .jsonl.gz, .jsonl.zst, .parquet, "
+        ".arrow, .csv or .tsv, or give --format"
     )
 
 

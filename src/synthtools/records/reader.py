@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -15,9 +14,11 @@ from synthtools.errors import RecordError, SynthError
 from synthtools.records import jsonl
 from synthtools.records.batch import MISSING, ArrowBatch, Batch, JsonBatch
 from synthtools.records.compression import DecompressingReader
+from synthtools.records.input_format import ARRAY
 from synthtools.records.inputs import Shard, open_shard
 from synthtools.records.record_faults import no_field, text_fault
 from synthtools.records.rejects import Rejects
+from synthtools.records.shard_block import ShardBlock, changed, unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,25 +33,6 @@ _SHOWN = 1 << 12
 _MOST_DECODED = 1 << 28
 _MOST_ROWS = 1 << 13
 _BOM = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True)
-class ShardBlock:
-    """A piece of a shard as it lies there, not yet looked into.
-
-    Attributes:
-        source: the shard's name.
-        number: line or row of its first record in the shard, from 1.
-        lines: whole lines of JSONL, without a byte order mark.
-        rows: of Parquet or Arrow.
-        broken: why the shard cannot be read from here on; ``lines`` is then what is left of it.
-    """
-
-    source: str
-    number: int
-    lines: bytes = b""
-    rows: pa.Table | None = None
-    broken: SynthError | None = None
 
 
 def read(
@@ -96,7 +78,12 @@ def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[S
             if kind in ("jsonl", "gzip", "zstd"):
                 compressed = kind != "jsonl"
                 stream = DecompressingReader(file, kind, shard.name) if compressed else file
-                yield from _line_blocks(stream, raw, shard, batch_bytes, whole)
+                if shard.format.is_jsonl(stream):
+                    yield from _line_blocks(stream, raw, shard, batch_bytes, whole)
+                else:
+                    from synthtools.records import conversion
+
+                    yield from conversion.blocks(stream, raw, shard, batch_bytes)
             else:
                 yield from _row_blocks(kind, file, raw, shard, batch_bytes)
 
@@ -114,7 +101,7 @@ def blocks_between(
         try:
             before = _unfinished(file, start * batch_bytes)
         except OSError as error:
-            yield ShardBlock(shard.name, 1, broken=_unreadable(shard, error))
+            yield ShardBlock(shard.name, 1, broken=unreadable(shard, error))
             return
         stretches = None if end is None else end - start
         before = before if start else None
@@ -178,11 +165,11 @@ def _line_blocks(
         try:
             data = _full(stream, batch_bytes) if whole else stream.read1(batch_bytes)
             if not data and shard.changed(raw):
-                raise _changed(shard)
+                raise changed(shard)
         except (SynthError, OSError) as error:
-            failure = error if isinstance(error, SynthError) else _unreadable(shard, error)
+            failure = error if isinstance(error, SynthError) else unreadable(shard, error)
             if shard.changed(raw):  # what looks damaged was cut or added to meanwhile
-                failure = _changed(shard)
+                failure = changed(shard)
             yield ShardBlock(shard.name, number, b"".join(rest), broken=failure)
             return
         end = data.rfind(b"\n") + 1
@@ -230,6 +217,8 @@ def json_batch(
         if not line or line.isspace():
             continue  # a blank line is no record
         try:
+            if number in block.faults:
+                raise ValueError(block.faults[number])
             objects.append(jsonl.parse_object(line))
         except ValueError as error:
             rejects.add(RecordError(block.source, number, str(error), line))
@@ -251,18 +240,8 @@ def json_batch(
 def _endless(shard: Shard, number: int) -> SynthError:
     return SynthError(
         f"{shard.name}:{number}: a line of more than {LONGEST_RECORD >> 20} MiB is not a record; is "
-        "this JSONL? (jq -c '.[]' makes lines of an array)"
+        f"this JSONL? ({ARRAY})"
     )
-
-
-def _changed(shard: Shard) -> SynthError:
-    return SynthError(
-        f"{shard.name}: changed while it was read; run again when nothing writes to it"
-    )
-
-
-def _unreadable(shard: Shard, error: OSError) -> SynthError:
-    return SynthError(f"{shard.name}: cannot be read: {error.strerror or error}")
 
 
 # ---------------------------------------------------------------- Parquet and Arrow
@@ -285,7 +264,7 @@ def _row_blocks(
             return
         except (pa.ArrowException, OSError, ValueError) as error:
             if shard.changed(raw):
-                yield ShardBlock(shard.name, number, broken=_changed(shard))
+                yield ShardBlock(shard.name, number, broken=changed(shard))
                 return
             reason = f"damaged or truncated {kind} data ({_short(error)}); fetch or write it again"
             if isinstance(error, pa.ArrowNotImplementedError):
@@ -294,7 +273,7 @@ def _row_blocks(
             return
         if table is None:
             if shard.changed(raw):
-                yield ShardBlock(shard.name, number, broken=_changed(shard))
+                yield ShardBlock(shard.name, number, broken=changed(shard))
             return
         rows = max(1, int(batch_bytes * table.num_rows / max(1, _decoded_bytes(table))))
         for start in range(0, table.num_rows, rows):

@@ -10,7 +10,8 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.inputs import Shard
-from synthtools.records.reader import BATCH_BYTES, ShardBlock, blocks
+from synthtools.records.reader import BATCH_BYTES, blocks
+from synthtools.records.shard_block import ShardBlock
 
 
 class RereadRecords:

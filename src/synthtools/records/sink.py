@@ -47,7 +47,7 @@ class Sink(ABC):
         """The records that can be written; the others are bad ones: they hold a number that JSON lacks
         (with ``--nan fail``), or nothing in which a path could be set."""
         written: Callable[[Batch], object]
-        if form.startswith("jsonl") and self.nonfinite.policy == "fail":
+        if not form.startswith(("parquet", "arrow")) and self.nonfinite.policy == "fail":
             written = self.nonfinite.lines
         elif any(map(inner_path, batch.added)):
             written = methodcaller("json_lines")

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli.model_options import Model
-from synthtools.cli.options import Group
-from synthtools.cli.parameters import operand, option
+from synthtools.cli.parameters import Group, operand, option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:

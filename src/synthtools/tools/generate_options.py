@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthtools.cli.options import Group
-from synthtools.cli.parameters import option
+from synthtools.cli.parameters import Group, option
 from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:

@@ -167,7 +167,9 @@ def run(options: Options) -> dict[str, Any]:
     shares = options.shares()
     files = {name: _files(name) for name, share in shares.items() if share}
     every = [file for group in files.values() for file in group]
-    inputs = Inputs(options.on_error, options.rejects, options.quiet, every)
+    inputs = Inputs(
+        on_error=options.on_error, rejects=options.rejects, quiet=options.quiet, files=every
+    )
     writes = not options.dry_run
     with Run(
         "mix",

@@ -29,8 +29,7 @@ from typing import Any
 
 from synthtools import reports
 from synthtools.cli import quantities
-from synthtools.cli.options import Group
-from synthtools.cli.parameters import operand, option
+from synthtools.cli.parameters import Group, operand, option
 from synthtools.cli.publish import SUFFIXES, save_figure
 from synthtools.errors import OutputExistsError, UsageError, printable
 from synthtools.records.atomic_files import write_whole

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
-from synthtools.cli.options import BadRecords, Group, Jobs, Picture, Report, Seed, TextField
-from synthtools.cli.parameters import option
+from synthtools.cli.options import BadRecords, Jobs, Picture, Report, Seed, TextField
+from synthtools.cli.parameters import Group, option
 from synthtools.cli.quantities import NamedPath
 from synthtools.environment import rank_and_size
 from synthtools.errors import UsageError

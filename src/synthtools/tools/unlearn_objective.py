@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from synthtools.cli.options import Group
-from synthtools.cli.parameters import option
+from synthtools.cli.parameters import Group, option
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:

@@ -30,8 +30,7 @@ from types import FrameType
 
 import typer
 
-from synthtools.cli.options import Group
-from synthtools.cli.parameters import operand
+from synthtools.cli.parameters import Group, operand
 from synthtools.errors import SynthError, UsageError
 
 

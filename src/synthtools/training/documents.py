@@ -133,6 +133,9 @@ class SourceReader:
         ]
         if form.kind == "answered":
             facts.append(form.text_field)
+        # What bytes alone do not tell.
+        if read_as := [str(shard.format) for shard in shards if not shard.format.by_content]:
+            facts.append(read_as)
         digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
         sizes = [shard.size for shard in shards if shard.size is not None]
 

@@ -1,0 +1,138 @@
+"""What files are read as, where their first bytes do not say it: by name, or as the user says."""
+
+from __future__ import annotations
+
+import codecs
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from synthtools.errors import SynthError
+
+COMPRESSED = (".gz", ".zst", ".zstd")
+
+_TABLES = {".csv": "csv", ".tsv": "tsv"}
+_TEXTS = {".txt": "text", ".md": "text", ".markdown": "text"}
+_KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", **_TABLES, **_TEXTS}
+
+
+def _with_compressed(*stems: str) -> tuple[str, ...]:
+    return stems + tuple(stem + end for stem in stems for end in COMPRESSED)
+
+
+# Names that are taken as shards, recognised by content alone.
+SHARD_SUFFIXES = (
+    *_with_compressed(".jsonl", ".ndjson"),
+    *(".json" + end for end in COMPRESSED),
+    *(".parquet", ".arrow", ".feather", ".ipc"),
+)
+# A directory may hold more than data (a README, a licence, a summary): its shards are its files of
+# the first of these kinds that it has [ours].
+_OF_DIRECTORIES = (
+    SHARD_SUFFIXES,
+    _with_compressed(*_TABLES),
+    (".json",),
+    _with_compressed(*_TEXTS),
+)
+
+
+def option(name: str, value: str) -> str:
+    """What a user adds to have a file read otherwise."""
+    return f"--{name} {value}"
+
+
+WINDOWS = f"{option('encoding', 'cp1252')} reads Windows-1252"
+ARRAY = f"{option('input-format', 'json')} reads one array of records"
+
+
+class Peekable(Protocol):
+    """A stream whose next bytes can be looked at."""
+
+    def peek(self, size: int, /) -> bytes: ...
+
+
+def begins_an_array(stream: Peekable) -> bool:
+    """Whether text, in whatever encoding, begins with a bracket."""
+    # Neither space nor byte order marks nor the zeros of UTF-16.
+    head = stream.peek(1)[:64].translate(None, b" \t\r\n\0\xff\xfe\xef\xbb\xbf")
+    return head.startswith(b"[")
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """How the bytes of files become records.
+
+    Attributes:
+        kind: ``jsonl``, ``json`` (one array of records, else JSONL), ``csv``, ``tsv``, ``text``; empty:
+            by the file's name, else as ``json``. Parquet and Arrow are what they are whatever it is.
+        encoding: of text; None is UTF-8.
+        split: of plain text: ``lines`` or ``paragraphs`` are records; None: a file is one.
+    """
+
+    kind: str = ""
+    encoding: str | None = None
+    split: str | None = None
+
+    @property
+    def by_content(self) -> bool:
+        """Whether the bytes of a file alone decide what its records are."""
+        return self.kind in ("jsonl", "json") and self.encoding is None
+
+    def is_jsonl(self, stream: Peekable) -> bool:
+        """Whether a stream of this format is JSONL in UTF-8."""
+        if self.encoding not in (None, "utf-8"):
+            return False
+        return self.kind == "jsonl" or (self.kind == "json" and not begins_an_array(stream))
+
+    def of(self, name: str) -> InputFormat:
+        """The format of a file of this name."""
+        return self if self.kind else replace(self, kind=_kind(name))
+
+    def shards_among(self, names: list[str]) -> list[str]:
+        """Which files of a directory are its shards."""
+        open_names = [n for n in names if not any(p[:1] in (".", "_") for p in n.split("/"))]
+        for suffixes in _OF_DIRECTORIES:
+            found = [name for name in open_names if name.lower().endswith(suffixes)]
+            if self.kind:
+                found = [name for name in found if _kind(name) == self.kind]
+            if found:
+                return found
+        return []
+
+    def refuse_unreadable(self, head: bytes, name: str) -> None:
+        """Raises SynthError where the first bytes of a file are of a format that is not read."""
+        if head.startswith(b"PK\x03\x04"):
+            raise SynthError(
+                f"{name}: a zip archive or a spreadsheet: unzip it, or export it as CSV"
+            )
+        if head.startswith((b"BZh", b"\xfd7zXZ", b"\x04\x22\x4d\x18")):
+            raise SynthError(f"{name}: compressed in a way that is not read here; use gzip or zstd")
+        if self.encoding is None and head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise SynthError(
+                f"{name}: UTF-16 text, not UTF-8: {option('encoding', 'utf-16')} reads it"
+            )
+        if self.encoding is None and b"\0" in head:
+            raise SynthError(
+                f"{name}: neither text in UTF-8 nor Parquet nor Arrow (where it is UTF-16: "
+                f"{option('encoding', 'utf-16-le')})"
+            )
+
+
+def _kind(name: str) -> str:
+    name = name.lower()
+    for end in COMPRESSED:
+        name = name.removesuffix(end)
+    return next((kind for suffix, kind in _KINDS.items() if name.endswith(suffix)), "json")
+
+
+def encoding_of(text: str) -> str:
+    """An encoding's name; raises ValueError where Python knows none of this name."""
+    try:
+        return codecs.lookup(text).name
+    except LookupError:
+        raise ValueError("not an encoding (examples: cp1252, utf-16, latin-1, gb18030)") from None
+
+
+BY_NAME = InputFormat()
+# Of the tool that runs.
+INPUT_FORMAT: ContextVar[InputFormat] = ContextVar("input_format", default=BY_NAME)
