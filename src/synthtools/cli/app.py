@@ -15,7 +15,7 @@ from types import FrameType
 
 import typer
 
-from synthtools import __version__, tools
+from synthtools import __path__, __version__
 from synthtools.cli import interrupts, options, terminal
 from synthtools.cli.commands import ToolGroup, add
 from synthtools.errors import OutputClosed, SynthError
@@ -74,7 +74,8 @@ def build(loaded: Collection[str] = TOOLS) -> typer.Typer:
 
 def _summary(tool: str) -> str:
     """The first paragraph of a tool's help, read from its source: imports are what start-up costs."""
-    source = Path(tools.__path__[0], f"{tool.replace('-', '_')}.py").read_text(encoding="utf-8")
+    path = Path(__path__[0], "tools", f"{tool.replace('-', '_')}.py")
+    source = path.read_text(encoding="utf-8")
     return source.removeprefix('"""').partition("\n\n")[0].removesuffix('"""')
 
 
