@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthtools.lm import devices, torch_backend
+from synthtools.lm import devices, torch_replica
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.lm.torch_backend import padded_length
@@ -128,8 +128,8 @@ def test_the_chunks_of_the_output_layer_change_nothing(
 ) -> None:
     model = open_on_cpu(llama)
     replica = model._engine._replicas[0]  # type: ignore[attr-defined]
-    assert replica._rows > 2 * torch_backend._LEAST_ROWS
-    replica._rows = 2 * torch_backend._LEAST_ROWS
+    assert replica._rows > 2 * torch_replica._LEAST_ROWS
+    replica._rows = 2 * torch_replica._LEAST_ROWS
     tokens = tiny.tokenise(texts)
     expected = tiny.score(tokens, REQUEST)
     assert not differing(model, tokens, expected, list(range(len(texts))))
@@ -145,7 +145,7 @@ def test_these_tests_can_fail(
     # Without its least number of rows a product of few rows is computed in another order.
     tokens = tiny.tokenise(texts)
     expected = tiny.score(tokens, REQUEST)
-    monkeypatch.setattr(torch_backend, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(torch_replica, "_LEAST_ROWS", 1)
     model = open_on_cpu(llama)
     alone = [i for i in range(len(texts)) if differing(model, tokens, expected, [i])]
     if not alone:
@@ -153,14 +153,14 @@ def test_these_tests_can_fail(
 
 
 def test_no_chunk_is_so_short_that_its_rounding_differs() -> None:
-    least = torch_backend._LEAST_ROWS
+    least = torch_replica._LEAST_ROWS
     for rows in range(least, 40 * least, 7):
         for size in (2 * least, 3 * least + 1, 1000):
-            chunks = torch_backend._chunks(rows, size)
+            chunks = torch_replica._chunks(rows, size)
             assert [a for a, _ in chunks] == [0, *(b for _, b in chunks[:-1])]
             assert chunks[-1][1] == rows
             assert all(least <= b - a <= size for a, b in chunks)
-    assert torch_backend._chunks(0, 100) == []
+    assert torch_replica._chunks(0, 100) == []
 
 
 def test_padded_lengths() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from synthtools.cli import quantities, terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Jobs, Output
 from synthtools.cli.publish import check_plot, draw
+from synthtools.cli.run_progress import RunProgress
 from synthtools.environment import rank_and_size
 from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.records.atomic_files import AtomicFile
@@ -92,6 +93,7 @@ class Run:
         done: nothing is left to do (a resumed run that had ended).
         sink, further: the outputs, None where there is none.
         model: what the report says of the language model.
+        progress: what the bar shows.
     """
 
     def __init__(
@@ -119,11 +121,9 @@ class Run:
         self.text_field = text_field
         self.arguments = ARGUMENTS.get({})
         self._start = time.monotonic()
-        self._records = 0
+        self.progress = RunProgress()
         self._read: Counter[str] = Counter()
         self._empty: set[str] = set()
-        self._stage: tuple[str, int | None] | None = None
-        self._staged = 0
         self._stack = ExitStack()
         self.sink: Sink | None = None
         self.further: Sink | None = None
@@ -187,8 +187,10 @@ class Run:
         report = self.arguments.get("report")
         if report and not Path(report).absolute().parent.is_dir():
             raise SynthError(f"--report {report}: there is no directory {Path(report).parent}")
+        self.progress.shards = self.shards
+        hidden = reading.quiet or not self._bar
         self._stack.enter_context(
-            terminal.progress(f"synth {self.tool}", reading.quiet or not self._bar, self._state)
+            terminal.progress(f"synth {self.tool}", hidden, self.progress.state)
         )
 
     def __exit__(
@@ -274,31 +276,6 @@ class Run:
             {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()}
             for s in [*self._named, *self.shards_beside]
         ]
-
-    def stage(self, words: str, total: int | None = None) -> None:
-        """What the progress bar shows from now on, in place of the bytes that were read.
-
-        Args:
-            words: what is done; total: of ``advance``, None where it is not known.
-        """
-        self._staged = 0
-        self._stage = words, total
-
-    def advance(self, done: int) -> None:
-        """So much more of the stage is done."""
-        self._staged += done
-
-    def _state(self) -> tuple[int, int | None, str]:
-        if self._stage is not None:
-            words, total = self._stage
-            there = "" if total is None else f": {self._staged:,} of {total:,}"
-            return self._staged, total, words + there
-        sizes = [shard.size for shard in self.shards]
-        total = None if None in sizes else sum(s for s in sizes if s is not None)
-        done = sum(shard.bytes_read for shard in self.shards)
-        rate = self._records / max(1e-9, time.monotonic() - self._start)
-        there = f"{done / 1e6:,.1f}" + ("" if total is None else f"/{total / 1e6:,.1f}")
-        return done, total, f"{there} MB, {self._records:,} records, {rate:,.0f}/s"
 
     def rejects_of(self, again: bool) -> Rejects:
         """Where bad records go: told and kept by the first pass over the inputs alone."""
@@ -468,7 +445,7 @@ class Run:
             left = batch.take(range(done, len(batch))) if done else batch
             if len(left):
                 self.sink.write(left)
-                self._records += len(left)
+                self.progress.records += len(left)
 
     def batches_beside(self) -> Iterator[Batch]:
         """The records of what is named ``beside``."""
@@ -481,7 +458,7 @@ class Run:
 
     def count(self, records: int) -> None:
         """Counts records for the progress bar, and for the report where they are read elsewhere."""
-        self._records += records
+        self.progress.records += records
 
     def finish(self, result: dict[str, Any] | None = None) -> dict[str, Any]:
         """Makes the output stand, tells what was skipped, writes ``--report``, draws ``--plot``.
@@ -549,7 +526,7 @@ class Run:
     def _report(self, result: dict[str, Any]) -> dict[str, Any]:
         seconds = time.monotonic() - self._start
         skipped = self.rejects.count
-        read = self._read.total() or self._records + skipped
+        read = self._read.total() or self.progress.records + skipped
         written = 0 if self.sink is None else self.sink.records
         counts: dict[str, Any] = {"read": read, "written": written, "skipped": skipped}
         if self.sink is not None and self.sink.nonfinite.count:

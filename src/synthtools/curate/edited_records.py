@@ -38,7 +38,12 @@ def edited_by_model(
     def tokenise(run: list[_Keyed]) -> tuple[list[_Keyed], list[str], list[Tokenised]]:
         texts = [text for batch, _ in run for text in batch.column(text_field)]
         with placed([batch for batch, _ in run]):
-            return run, texts, model.tokenise(texts)
+            tokens = model.tokenise(texts)
+        model.progress.bring(
+            sum(int(batch.sizes().sum()) for batch, _ in run),
+            generations * sum(len(t.ids) for t in tokens),
+        )
+        return run, texts, tokens
 
     def score(
         item: tuple[list[_Keyed], list[str], list[Tokenised]],

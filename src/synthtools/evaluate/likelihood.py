@@ -65,7 +65,9 @@ def likelihoods(model: LanguageModel, items: Iterable[Continuations]) -> Iterato
     runs = gathered(
         items, lambda item: sum(len(p) for p in item.prompts), max(1, model.chunk_bytes)
     )
-    for found in overlapped(runs, tokenise, lambda cuts: list(_scored(model, cuts))):
+    for found in overlapped(
+        runs, tokenise, lambda cuts: list(_scored(model, cuts)), at_once=model.calls
+    ):
         yield from found
 
 

@@ -16,6 +16,7 @@ Scoring, generation, vectors:
 
 - ``scores``: what scoring asks for and gives back
 - ``scorer``: texts → scores, whatever the backend
+- ``scoring_progress``: how far the scoring of a run is
 - ``generation``: prompts → answers, whatever the backend
 - ``chat``: conversations → text or tokens
 - ``prompt_tokenizer``: prompts → tokens
@@ -26,7 +27,8 @@ Scoring, generation, vectors:
 
 Backends, the only places that know an engine:
 
-- ``torch_backend``: scores by transformers
+- ``torch_backend``: scores by transformers, in batches on all devices
+- ``torch_replica``: a model of transformers on one device
 - ``torch_decoder``: generation by transformers, on one device
 - ``torch_generation``: generation by transformers, on all devices
 - ``vllm_backend``: scores by vLLM

@@ -87,9 +87,12 @@ class RayEngine:
         self.width: int = found["width"]
         self._wave = max(1, found["chunk_bytes"] // _BYTES_A_TOKEN)
         self.chunk_bytes = found["chunk_bytes"] * self._pool.size * _WAVES
+        self.passed: Callable[[int], None] = lambda _: None
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
-        return self._over_waves(_score, sequences, request)
+        found: list[SequenceScores] = self._over_waves(_score, sequences, request)
+        self.passed(sum(len(one.logprobs) for one in found))
+        return found
 
     def pooled(self, sequences: list[Any]) -> list[np.ndarray]:
         """See ``torch_backend.TorchEngine.pooled``."""

@@ -27,6 +27,7 @@ from synthtools.lm.scores import (
     Sequence,
     SequenceScores,
 )
+from synthtools.lm.scoring_progress import ScoringProgress
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.lm.windows import stride_of, windows
 
@@ -56,6 +57,7 @@ class LanguageModel(Closeable):
         description: what a report says of the model.
         chunk_bytes: about how much text one call should bring.
         calls: how many it takes at once to advantage.
+        progress: how far it is.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class LanguageModel(Closeable):
         self.description = description
         self.chunk_bytes = engine.chunk_bytes
         self.calls: int = getattr(engine, "calls", 1)
+        self.progress = ScoringProgress()
+        engine.passed = self.progress.passed
         self._engine = engine
         self._begin = np.array([tokenizer.bos_id], np.int32) if bos else NO_PROMPT
         self._capacity = engine.context - len(self._begin)

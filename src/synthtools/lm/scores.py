@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -97,10 +98,12 @@ class ScoringEngine(Protocol):
     Attributes:
         context: the longest sequence it takes.
         chunk_bytes: about how much text one call should bring to keep the device busy.
+        passed: told the number of tokens whenever some have been scored.
     """
 
     context: int
     chunk_bytes: int
+    passed: Callable[[int], None]
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
         """Scores sequences; results in their order, and each a function of its sequence alone up

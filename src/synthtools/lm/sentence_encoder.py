@@ -18,7 +18,8 @@ from torch import Tensor
 from synthtools.closeable import Closeable
 from synthtools.lm.scorer import NO_PROMPT, Tokenised
 from synthtools.lm.text_tokenizer import TextTokenizer
-from synthtools.lm.torch_backend import Replica, TorchEngine, at_least
+from synthtools.lm.torch_backend import TorchEngine
+from synthtools.lm.torch_replica import Replica, at_least
 from synthtools.lm.windows import windows
 
 

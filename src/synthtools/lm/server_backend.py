@@ -8,6 +8,7 @@ see that they are wrong. Only vLLM's servers give log-probabilities of a prompt.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from synthtools.lm.vllm_backend import wanted_candidates
 _IN_FLIGHT = 16
 _TRIES = 6
 _SECONDS = 600.0
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 128 << 10
 # What rounding may put a log-probability above 0 by, and probabilities above 1.
 _ROUNDING = 1e-3
 _LOWEST = float(np.finfo(np.float32).min)
@@ -59,12 +60,16 @@ class ServerEngine:
 
     Attributes:
         server: it.
+        calls: so many chunks bring requests enough, and the first is done early.
     """
+
+    calls = 4
 
     def __init__(self, server: PooledServer, pool: ServerPool, context: int) -> None:
         self.server = server
         self.context = context
         self.chunk_bytes = _CHUNK_BYTES
+        self.passed: Callable[[int], None] = lambda _: None
         self._pool = pool
         self._threads = DaemonThreads(_IN_FLIGHT)
 
@@ -90,6 +95,7 @@ class ServerEngine:
             [row[str(token)]["logprob"] for row, token in zip(rows, tokens, strict=True)],
             np.float32,
         )
+        self.passed(len(observed))
         k = request.candidates
         if not k:
             return SequenceScores(observed, None)

@@ -1,7 +1,4 @@
-"""Scoring with any causal language model of transformers, on CPUs and GPUs.
-
-One forward pass gives the hidden states; the head runs over chunks of their rows in float32, so that
-the logits of a batch never exist at once; the k largest are sought only in the rows that need them.
+"""Scoring with any causal language model of transformers, on CPUs and GPUs, in batches.
 
 Sequences are padded on the right to one of a few lengths that depend on the sequence alone, and
 batched with others of the same padded length. A causal model never looks to the right, so no mask is
@@ -11,7 +8,6 @@ a matrix product does not depend on how many rows there are; on a GPU up to roun
 
 from __future__ import annotations
 
-import itertools
 import queue
 from collections import defaultdict
 from collections.abc import Callable
@@ -20,33 +16,19 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from synthtools import environment
 from synthtools.lm.devices import single_threaded
-from synthtools.lm.scores import (
-    Candidates,
-    ScoreRequest,
-    Sequence,
-    SequenceScores,
-    ordered_candidates,
-)
+from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
+from synthtools.lm.torch_replica import ScorerReplica
 
 _R = TypeVar("_R")
 
-# On a CPU larger batches only fall out of the caches.
-_CPU_BATCH_TOKENS = 2048
+# What a worker is brought at once is some seconds' work for a model of any size, so that results come
+# and progress moves: in bytes of text × parameters, and in bytes at most.
+_CPU_CHUNK_WORK = 1 << 40
 _CPU_CHUNK_BYTES = 256 << 10
 _GPU_CHUNK_BYTES = 8 << 20
-# Below this many rows BLAS takes other kernels, whose rounding differs.
-_LEAST_ROWS = 64
-# Candidates are sought among so many more: which of several equal ones are among the k is then said
-# by their order, not by the search.
-_SPARE = 4
-# Logits that exist at once, in numbers of float32.
-_CPU_LOGITS = 1 << 22
-_GPU_LOGITS = 1 << 27
 
 
 class TorchEngine:
@@ -64,7 +46,12 @@ class TorchEngine:
         cores: workers on a CPU, None for all cores.
         tell: given a remark when a batch has to be made smaller.
         replica: what a model on a device does; one that scores, or one that only gives vectors.
+
+    Attributes:
+        calls: a second one keeps the workers busy while the first runs out.
     """
+
+    calls = 2
 
     def __init__(
         self,
@@ -84,9 +71,11 @@ class TorchEngine:
         if devices == ["cpu"] and not self._replicas[0].changes_itself:
             self._stack.enter_context(single_threaded())
             workers = self._replicas * (cores or environment.cores())
-        self.chunk_bytes = len(workers) * (
-            _CPU_CHUNK_BYTES if devices[0] == "cpu" else _GPU_CHUNK_BYTES
-        )
+        chunk = _GPU_CHUNK_BYTES
+        if devices[0] == "cpu":
+            chunk = min(_CPU_CHUNK_BYTES, _CPU_CHUNK_WORK // self._replicas[0].parameters)
+        self.chunk_bytes = len(workers) * max(1, chunk)
+        self.passed: Callable[[int], None] = lambda _: None
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for worker in workers:
             self._idle.put(worker)
@@ -94,9 +83,12 @@ class TorchEngine:
         self._pool = ThreadPoolExecutor(self.workers)
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
-        return self._over_batches(
-            sequences, lambda replica, some, width: replica.score(some, width, request)
-        )
+        def score(replica: Any, some: list[Sequence], width: int) -> list[SequenceScores]:
+            found: list[SequenceScores] = replica.score(some, width, request)
+            self.passed(sum(len(one.logprobs) for one in found))
+            return found
+
+        return self._over_batches(sequences, score)
 
     @property
     def replica(self) -> Any:
@@ -170,277 +162,3 @@ def _batches(lengths: list[int], context: int, budget: int) -> list[tuple[int, l
         rows = max(1, budget // width)
         batches.extend((width, members[i : i + rows]) for i in range(0, len(members), rows))
     return batches
-
-
-def at_least(rows: int, width: int) -> int:
-    """Rows of a batch of this length, so many that BLAS takes the kernels of larger ones."""
-    return max(rows, -(-_LEAST_ROWS // width))
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory ran out; on a CPU torch tells so by the words alone."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-class Replica:
-    """The model on one device, as far as its hidden states.
-
-    Attributes:
-        batch_tokens: of a batch, padding included.
-        width: numbers of a hidden state.
-        changes_itself: the model keeps something of a batch in itself (RecurrentGemma its states,
-            LongRoPE the frequencies for the batch's length), and takes one batch at a time.
-    """
-
-    def __init__(
-        self, model: Any, device: str, batch_tokens: int | None, tell: Callable[[str], None]
-    ) -> None:
-        self._model = model
-        self._device = torch.device(device)
-        self._tell = tell
-        self._told = False
-        self._on_gpu = self._device.type != "cpu"
-        self.batch_tokens = batch_tokens or (
-            _gpu_batch_tokens(model, self._device) if self._on_gpu else _CPU_BATCH_TOKENS
-        )
-        self.width: int = model.config.get_text_config().hidden_size
-        before = _held_by_modules(model)
-        self._try_out()
-        self.changes_itself = _held_by_modules(model) != before or any(
-            "longrope" in str(getattr(module, "rope_type", "")) for module in model.modules()
-        )
-
-    def _try_out(self) -> None:
-        """Runs the model once."""
-        raise NotImplementedError
-
-    def _hidden(self, ids: Tensor) -> Tensor:
-        """Hidden states [batch, length, width] of token ids [batch, length]."""
-        return self._model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-
-    def pool(self, sequences: list[Sequence], width: int) -> list[np.ndarray]:
-        """Sums of hidden states of sequences of one padded length (see ``TorchEngine.pooled``)."""
-        return self._halving(sequences, width, lambda some: self._pool(some, width))
-
-    def _halving(
-        self, sequences: list[Sequence], width: int, function: Callable[[list[Sequence]], list[_R]]
-    ) -> list[_R]:
-        """Halves the batch where memory does not suffice; says so once.
-
-        Raises:
-            MemoryError: it does not suffice for one sequence.
-        """
-        try:
-            return function(sequences)
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            if len(sequences) == 1:
-                raise MemoryError(str(error)) from error
-        torch.cuda.empty_cache()
-        half = len(sequences) // 2
-        self.batch_tokens = max(width, min(self.batch_tokens, half * width))
-        if not self._told:
-            self._told = True
-            self._tell(
-                f"{self._device}: out of memory with {len(sequences) * width:,} tokens at once; "
-                "going on with smaller batches"
-            )
-        return self._halving(sequences[:half], width, function) + self._halving(
-            sequences[half:], width, function
-        )
-
-    @torch.inference_mode()
-    def _pool(self, sequences: list[Sequence], width: int) -> list[np.ndarray]:
-        rows = at_least(len(sequences), width)
-        ids = np.zeros((rows, width), np.int64)
-        for row, sequence in enumerate(sequences):
-            ids[row, : len(sequence.tokens)] = sequence.tokens
-        hidden = self._hidden(torch.from_numpy(ids).to(self._device))
-        return [
-            hidden[row, sequence.first : len(sequence.tokens)].float().sum(0).cpu().numpy()
-            for row, sequence in enumerate(sequences)
-        ]
-
-
-class ScorerReplica(Replica):
-    """A causal language model with its output layer."""
-
-    def _try_out(self) -> None:
-        head = self._model.get_output_embeddings()
-        self._weight = head.weight.float()
-        self._bias = None if getattr(head, "bias", None) is None else head.bias.float()
-        # bfloat16 values are exact in TensorFloat-32: the float32 head then costs no accuracy and
-        # runs on the tensor cores.
-        self._tensor_cores = self._on_gpu and head.weight.dtype == torch.bfloat16
-        logits = _GPU_LOGITS if self._on_gpu else _CPU_LOGITS
-        # Halves of a chunk, too, have no fewer than _LEAST_ROWS.
-        self._rows = max(2 * _LEAST_ROWS, logits // len(self._weight))
-        self._scale, self._cap = self._find_output_rule()
-
-    def _find_output_rule(self) -> tuple[float, float | None]:
-        """How the model bends its logits (Cohere, Granite: a factor; Gemma: a soft cap).
-
-        Raises:
-            SynthError: it does something else, which this engine would get wrong, or it looks to
-                the right.
-        """
-        from synthtools.errors import SynthError
-
-        name = self._model.config.name_or_path
-        config = self._model.config.get_text_config()
-        scale = _first(config, "logit_scale", "lm_head_multiplier") or 1.0
-        scale /= _first(config, "logits_scaling") or 1.0
-        cap = _first(config, "final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
-        ids = torch.arange(1, 9, device=self._device)[None] % len(self._weight)
-        other = ids.clone()
-        other[0, -1] = 0
-        with torch.inference_mode():
-            theirs = self._model(input_ids=ids, use_cache=False).logits[0].float()
-            ours = self._logits(self._hidden(ids)[0], scale, cap)
-            beside = self._logits(self._hidden(other)[0], scale, cap)
-        # Their head may round to the type of the weights, ours does not.
-        rounding = 1e-3 if self._model.dtype == torch.float32 else 2e-2
-        allowed = rounding * float(theirs.abs().max())
-        if float((beside - ours)[:-1].abs().max()) > allowed:
-            raise SynthError(
-                f"{name}: is not a causal language model: a token changes the predictions for those "
-                "before it"
-            )
-        if float((theirs[:, : ours.shape[1]] - ours).abs().max()) > allowed:
-            raise SynthError(
-                f"{name}: computes its output in a way that the torch backend does not know; use "
-                "--backend vllm"
-            )
-        return scale, cap
-
-    def _logits(self, hidden: Tensor, scale: float, cap: float | None) -> Tensor:
-        """float32 logits [rows, vocabulary] of hidden states [rows, width]."""
-        before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = self._tensor_cores
-        try:
-            logits = torch.nn.functional.linear(hidden.float(), self._weight, self._bias)
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = before
-        if scale != 1.0:
-            logits *= scale
-        return logits if cap is None else torch.tanh(logits / cap) * cap
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """float32 logits [rows, vocabulary] of hidden states [rows, width]; a row's do not depend
-        on how many rows there are."""
-        rows = len(hidden)
-        hidden = torch.nn.functional.pad(hidden, (0, 0, 0, at_least(rows, 1) - rows))
-        return self._logits(hidden, self._scale, self._cap)[:rows]
-
-    def score(
-        self, sequences: list[Sequence], width: int, request: ScoreRequest
-    ) -> list[SequenceScores]:
-        """Scores of sequences of one padded length."""
-        return self._halving(sequences, width, lambda some: self._score(some, width, request))
-
-    @torch.inference_mode()
-    def _score(
-        self, sequences: list[Sequence], width: int, request: ScoreRequest
-    ) -> list[SequenceScores]:
-        rows = at_least(len(sequences), width)
-        ids = np.zeros((rows, width), np.int64)
-        # One scored token is predicted from the hidden state before it.
-        scored = np.zeros((rows, width), bool)
-        for row, sequence in enumerate(sequences):
-            length = len(sequence.tokens)
-            ids[row, :length] = sequence.tokens
-            scored[row, sequence.first - 1 : length - 1] = True
-        tokens = torch.from_numpy(ids).to(self._device)
-        wanted = torch.from_numpy(scored).to(self._device)
-        hidden = self._hidden(tokens)[wanted]
-        targets = tokens.roll(-1, 1)[wanted]
-        logprobs, present, top_ids, top_logprobs = self._head(hidden, targets, request)
-        ends = np.cumsum([len(s.tokens) - s.first for s in sequences])
-        found = np.concatenate([[0], np.cumsum(present)])
-        results, start = [], 0
-        for end in ends:
-            candidates = None
-            if request.candidates:
-                part = slice(found[start], found[end])
-                candidates = Candidates(present[start:end], top_ids[part], top_logprobs[part])
-            results.append(SequenceScores(logprobs[start:end], candidates))
-            start = end
-        return results
-
-    def _head(
-        self, hidden: Tensor, targets: Tensor, request: ScoreRequest
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Log-probabilities of targets, and candidates of the rows that need them.
-
-        Args:
-            hidden: [rows, width]; targets: [rows].
-
-        Returns:
-            logprobs float32 [rows], present bool [rows], ids and logprobs [rows present, k].
-        """
-        count = len(hidden)
-        if 0 < count < _LEAST_ROWS:  # see _LEAST_ROWS
-            hidden = torch.nn.functional.pad(hidden, (0, 0, 0, _LEAST_ROWS - count))
-            targets = torch.nn.functional.pad(targets, (0, _LEAST_ROWS - count))
-        k = min(request.candidates, len(self._weight))
-        low, high = request.log_bounds()
-        logprobs, present, top_ids, top_logprobs = [], [], [], []
-        for start, end in _chunks(len(hidden), self._rows):
-            logits = self._logits(hidden[start:end], self._scale, self._cap)
-            mass = torch.logsumexp(logits, 1)
-            chosen = logits.gather(1, targets[start:end, None])[:, 0] - mass
-            logprobs.append(chosen)
-            if not k:
-                continue
-            mask = (chosen >= low) | (chosen <= high)
-            mask[max(0, count - start) :] = False
-            top = torch.topk(logits[mask], min(k + _SPARE, logits.shape[1]), dim=1)
-            present.append(mask)
-            top_ids.append(top.indices)
-            top_logprobs.append(top.values - mass[mask, None])
-        empty = np.zeros((0, k))
-        all_logprobs = torch.cat(logprobs)[:count].cpu().numpy() if logprobs else np.zeros(0, "f4")
-        if not k or not logprobs:
-            return all_logprobs, np.zeros(count, bool), empty.astype("i4"), empty.astype("f4")
-        found = ordered_candidates(
-            torch.cat(present)[:count].cpu().numpy(),
-            torch.cat(top_ids).cpu().numpy(),
-            torch.cat(top_logprobs).cpu().numpy(),
-        )
-        return all_logprobs, found.present, found.ids[:, :k], found.logprobs[:, :k]
-
-
-def _held_by_modules(model: Any) -> list[tuple[str, int]]:
-    """What the modules' attributes and buffers are, by identity."""
-    return [
-        (name, id(value))
-        for module in model.modules()
-        for held in (vars(module), module._buffers)
-        for name, value in held.items()
-    ]
-
-
-def _chunks(rows: int, size: int) -> list[tuple[int, int]]:
-    """Runs of at most ``size`` rows, all of nearly the same length (none so short that BLAS takes
-    another kernel for it)."""
-    pieces = max(1, -(-rows // size))
-    bounds = [rows * i // pieces for i in range(pieces + 1)]
-    return [(a, b) for a, b in itertools.pairwise(bounds) if a < b]
-
-
-def _first(config: Any, *names: str) -> float | None:
-    """The first of these numbers that a configuration has."""
-    found = (getattr(config, name, None) for name in names)
-    return next((float(value) for value in found if value), None)
-
-
-def _gpu_batch_tokens(model: Any, device: torch.device) -> int:
-    """How many tokens fit into half of the free memory, by the widths of a layer's activations."""
-    free, _ = torch.cuda.mem_get_info(device)
-    config = model.config.get_text_config()
-    width = config.hidden_size
-    inner = getattr(config, "intermediate_size", None) or 4 * width
-    bytes_per_token = (8 * width + 3 * inner) * model.dtype.itemsize + 8 * width
-    logits = _GPU_LOGITS * 4 * 3
-    return int(min(1 << 17, max(4096, (free / 2 - logits) / bytes_per_token)))

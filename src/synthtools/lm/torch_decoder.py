@@ -3,7 +3,7 @@
 Prompts are padded on the left to one of a few lengths that depend on the prompt alone, and answered
 in batches of one padded length, token by token, with the keys and values of past tokens kept. All
 rows of a batch are equally far, so that the width of every product along the text is a function of
-the row alone; on a CPU, where matrix products have enough rows (see ``torch_backend``), an answer is
+the row alone; on a CPU, where matrix products have enough rows (see ``torch_replica``), an answer is
 then the same bytes in any company. Rows that have ended leave the batch.
 """
 
@@ -25,7 +25,7 @@ from synthtools.errors import SynthError
 from synthtools.lm.generation import SamplingSettings
 from synthtools.lm.partial_answer import PartialAnswer
 from synthtools.lm.token_sampler import choose
-from synthtools.lm.torch_backend import ScorerReplica, at_least
+from synthtools.lm.torch_replica import ScorerReplica, at_least
 
 _CPU_ROWS = 128
 _GPU_ROWS = 512

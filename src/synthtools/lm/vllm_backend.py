@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +226,7 @@ class VllmEngine:
 
         self.context = context
         self.chunk_bytes = _CHUNK_BYTES if torch.cuda.is_available() else _CPU_CHUNK_BYTES
+        self.passed: Callable[[int], None] = lambda _: None
         self._llm = llm
         self._step = threading.Lock()
         self._closed = False
@@ -257,6 +258,7 @@ class VllmEngine:
                     index = int(output.request_id)
                     found = _scores(output.prompt_logprobs, sequences[index], request)
                     results[index] = found
+                    self.passed(len(found.logprobs))
         lost = sum(result is None for result in results)
         if lost:
             raise SynthError(f"vLLM gave no scores for {lost} of {len(results)} sequences")

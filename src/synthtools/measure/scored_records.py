@@ -50,7 +50,11 @@ def scored(
         if prompt_field is not None:
             prompts = [prompt for batch in run for prompt in batch.column(prompt_field)]
         with placed(run):
-            return run, model.tokenise(texts, prompts)
+            tokens = model.tokenise(texts, prompts)
+        model.progress.bring(
+            sum(int(batch.sizes().sum()) for batch in run), sum(len(t.ids) for t in tokens)
+        )
+        return run, tokens
 
     def score(item: tuple[list[Batch], list[Tokenised]]) -> tuple[list[Batch], list[Scores]]:
         run, texts = item

@@ -155,7 +155,7 @@ def run(options: Options) -> dict[str, Any]:
             run.write(edited_by_scores(batches, stored.of, rules, tokenizer, field, seed=seed))
         else:
             with open_model(settings, rules.request(), remark) as model:
-                run.model = model.description
+                run.model, run.progress.scoring = model.description, model.progress
                 batches = run.keyed_batches(model.chunk_bytes)
                 run.write(
                     edited_by_model(

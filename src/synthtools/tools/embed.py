@@ -183,7 +183,7 @@ def _map(options: Options) -> dict[str, Any]:
                 neighbours=options.neighbours,
                 permutations=options.permutations,
                 seed=options.seed,
-                stage=run.stage,
+                stage=run.progress.stage,
             )
         )
 
@@ -252,6 +252,6 @@ def _take_vectors(run: Run, groups: list[MapGroup], options: Options) -> None:
         return
     with options.open() as model:
         run.model = model.description
-        run.stage("documents embedded", sum(len(group.order) for group in groups))
+        run.progress.stage("documents embedded", sum(len(group.order) for group in groups))
         for group in groups:
-            group.take(embedded(group.batches, model, options.text_field), run.advance)
+            group.take(embedded(group.batches, model, options.text_field), run.progress.advance)

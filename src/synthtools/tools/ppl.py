@@ -141,7 +141,7 @@ def run(options: Options) -> dict[str, Any]:
             return run.finish({"tokens": run.totals.get("tokens", 0)})
         request = ScoreRequest(options.candidates)
         with open_model(options.settings(), request, remark) as model:
-            run.model = model.description
+            run.model, run.progress.scoring = model.description, model.progress
             batches = run.batches(model.chunk_bytes)
             items = scored(batches, model, request, options.text_field, prompt)
             if not options.summary:
@@ -284,6 +284,7 @@ def _score(
     from synthtools.lm.scores import ScoreRequest
     from synthtools.measure.scored_records import scored
 
+    run.progress.scoring = model.progress
     for item in scored(batches, model, ScoreRequest(), options.text_field, options.prompt_field):
         side.add(item)
         if count:

@@ -1,0 +1,88 @@
+"""The progress bar of a tool that runs a model: tokens move it, not the bytes that were read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthtools.cli.run_progress import RunProgress
+from synthtools.curate.edited_records import edited_by_model
+from synthtools.curate.token_edit import Rules
+from synthtools.lm.scorer import LanguageModel
+from synthtools.lm.scores import ScoreRequest
+from synthtools.lm.torch_backend import TorchEngine
+from synthtools.measure.scored_records import scored
+from synthtools.records.batch import Batch
+from synthtools.records.inputs import find_shards
+from synthtools.records.reader import read
+from synthtools.records.rejects import Rejects
+
+
+@pytest.fixture(scope="module")
+def source(documents: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("progress") / "in.jsonl"
+    lines = [json.dumps({"text": text[:900]}) + "\n" for text in documents[:12]]
+    path.write_text("".join(lines))
+    return path
+
+
+def scoring(batches: Iterator[Batch], model: LanguageModel) -> Iterator[int]:
+    for item in scored(batches, model, ScoreRequest(), "text"):
+        yield sum(document.n_tokens for document in item.documents)
+
+
+def editing(batches: Iterator[Batch], model: LanguageModel) -> Iterator[int]:
+    keyed = ((batch, np.arange(len(batch), dtype=np.uint64)) for batch in batches)
+    rules = Rules(threshold=0.99)
+    for batch in edited_by_model(keyed, model, rules, "text", seed=0, generations=2):
+        yield 2 * sum(json.loads(line)["edit_tokens"] for line in batch.json_lines())
+
+
+@pytest.mark.parametrize("work", [scoring, editing])
+def test_tokens_move_the_bar_of_a_file_that_is_read_at_once(
+    llama: Path,
+    open_on_cpu: Callable[..., LanguageModel],
+    source: Path,
+    work: Callable[[Iterator[Batch], LanguageModel], Iterator[int]],
+) -> None:
+    progress = RunProgress()
+    progress.shards = find_shards([str(source)])
+    size = source.stat().st_size
+    with open_on_cpu(llama, bos="always") as model:
+        model.chunk_bytes, model.calls = 2000, 1
+        progress.scoring = model.progress
+        batches = list(read(progress.shards, Rejects(), batch_bytes=2000))
+        assert progress.shards[0].bytes_read >= size
+        seen, tokens = [progress.state()[:2]], 0
+        for count in work(iter(batches), model):
+            tokens += count
+            assert model.progress.scored >= tokens
+            seen.append(progress.state()[:2])
+    assert len(seen) > 4 and seen[0] == (0, size)
+    # Never back, and at the end where the records' own bytes end (line ends are nobody's).
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert 0 < seen[1][0] < size and 0.95 * size < seen[-1][0] <= size
+    assert tokens * 0.97 < model.progress.scored <= tokens * 1.03
+    assert progress.state()[2].startswith(f"{model.progress.scored:,} tokens, ")
+
+
+@pytest.mark.parametrize("parameters", [5_000_000, 135_000_000, 8_000_000_000])
+def test_a_call_of_a_cpu_brings_some_seconds_work(parameters: int) -> None:
+    replica = SimpleNamespace(changes_itself=False, parameters=parameters, batch_tokens=1)
+
+    def made(*_: Any) -> Any:
+        return replica
+
+    engine = TorchEngine(lambda _: None, ["cpu"], 128, None, 4, print, made)
+    engine.close()
+    flops = engine.chunk_bytes / 4 * 2 * parameters  # four bytes a token, as English has
+    assert 0 < engine.chunk_bytes <= 4 << 18
+    # A core makes 10 to 100 GFLOP a second.
+    assert flops / 4 / 1e10 < 200
+    assert flops / 4 / 1e11 > 1
