@@ -5,7 +5,17 @@ import sys
 from importlib.util import find_spec
 
 NAMES = (
-    *("scoring", "memory", "data", "mix", "diversity", "training", "unlearning", "generation"),
+    *(
+        "scoring",
+        "gpu",
+        "memory",
+        "data",
+        "mix",
+        "diversity",
+        "training",
+        "unlearning",
+        "generation",
+    ),
     "harness",
     "scaling",
     *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),

@@ -16,6 +16,7 @@ Scoring, generation, vectors:
 
 - ``scores``: what scoring asks for and gives back
 - ``scorer``: texts → scores, whatever the backend
+- ``float32_product``: states × output layer → float32 logits
 - ``scoring_progress``: how far the scoring of a run is
 - ``generation``: prompts → answers, whatever the backend
 - ``chat``: conversations → text or tokens

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthtools.lm.float32_product import float32_product, operands
 from synthtools.lm.scores import (
     Candidates,
     ScoreRequest,
@@ -134,11 +135,9 @@ class ScorerReplica(Replica):
 
     def _try_out(self) -> None:
         head = self._model.get_output_embeddings()
-        self._weight = head.weight.float()
+        bfloat16 = self._on_gpu and head.weight.dtype == torch.bfloat16
+        self._weight = head.weight if bfloat16 else head.weight.float()
         self._bias = None if getattr(head, "bias", None) is None else head.bias.float()
-        # bfloat16 values are exact in TensorFloat-32: the float32 head then costs no accuracy and
-        # runs on the tensor cores.
-        self._tensor_cores = self._on_gpu and head.weight.dtype == torch.bfloat16
         logits = _GPU_LOGITS if self._on_gpu else _CPU_LOGITS
         # Halves of a chunk, too, have no fewer than _LEAST_ROWS.
         self._rows = max(2 * _LEAST_ROWS, logits // len(self._weight))
@@ -182,12 +181,10 @@ class ScorerReplica(Replica):
 
     def _logits(self, hidden: Tensor, scale: float, cap: float | None) -> Tensor:
         """float32 logits [rows, vocabulary] of hidden states [rows, width]."""
-        before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = self._tensor_cores
-        try:
-            logits = torch.nn.functional.linear(hidden.float(), self._weight, self._bias)
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = before
+        states, weight = operands(hidden, self._weight)
+        logits = float32_product(states, weight.T)
+        if self._bias is not None:
+            logits += self._bias
         if scale != 1.0:
             logits *= scale
         return logits if cap is None else torch.tanh(logits / cap) * cap

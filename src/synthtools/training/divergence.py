@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthtools.training.head import chunks_of, product
+from synthtools.lm.float32_product import float32_product, operands
+from synthtools.training.head import chunks_of
 from synthtools.training.language_model_task import DeviceRows, ModelWithHead, on_device
 from synthtools.training.packers import IGNORED, Rows, WholePacker
 from synthtools.training.parallel import Ranks
@@ -149,8 +150,8 @@ def _seen(root: ModelWithHead, original: FrozenModel, data: DeviceRows) -> _Seen
         for chunk in chunks_of(rows, 4 * own_output.shape[0]):
             label = data.labels[chunk, None]
             logs = [
-                torch.log_softmax(product(own_or[chunk].float(), weight.T.float()), 1)
-                for own_or, weight in ((states, output), (own, own_output))
+                torch.log_softmax(float32_product(states_of[chunk], weight.T), 1)
+                for states_of, weight in (operands(states, output), operands(own, own_output))
             ]
             for number, log_p in enumerate(logs):
                 p = log_p.exp()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from synthtools.lm.float32_product import float32_product, operands
 from synthtools.training.objectives import Objective
 
 # Logits kept at a time, in numbers (× 4 bytes).
@@ -76,7 +77,7 @@ def head_loss(
 @torch.no_grad()
 def head_odds(hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     """The label's log-odds of each row alone: float32 [rows]. Arguments as for ``head_loss``."""
-    parts = [chunk.odds for chunk in _chunks(*_operands(hidden, weight), labels)]
+    parts = [chunk.odds for chunk in _chunks(*operands(hidden, weight), labels)]
     return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
 
 
@@ -95,7 +96,7 @@ class _Chunk(NamedTuple):
 def _chunks(hidden: Tensor, weight: Tensor, labels: Tensor) -> Iterator[_Chunk]:
     for rows in chunks_of(hidden.shape[0], weight.shape[0]):
         states, label = hidden[rows], labels[rows, None]
-        logits = product(states, weight.T)
+        logits = float32_product(states, weight.T)
         label_logit = logits.gather(1, label).squeeze(1)
         # The rivals' distribution: the label taken out, so that d stays exact as p → 1.
         rivals = logits.scatter_(1, label, -torch.inf)
@@ -108,20 +109,6 @@ def chunks_of(rows: int, vocabulary: int) -> Iterator[slice]:
     together = max(1, _CHUNK_NUMBERS // vocabulary)
     for start in range(0, rows, together):
         yield slice(start, start + together)
-
-
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """a @ b in float32; of bfloat16 on a GPU the tensor cores sum in float32 and nothing is rounded."""
-    if a.is_cuda and a.dtype == torch.bfloat16:
-        return torch.mm(a, b, out_dtype=torch.float32)
-    return a.float() @ b.float()
-
-
-def _operands(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the type that they are multiplied in."""
-    if hidden.is_cuda and hidden.dtype == torch.bfloat16:
-        return hidden, weight.to(torch.bfloat16)
-    return hidden.float(), weight.float()
 
 
 def _divergence(chunk: _Chunk, logits: Tensor, reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -158,7 +145,7 @@ class _HeadLoss(torch.autograd.Function):
         objective: Objective,
         original: KLTarget | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        states_all, full_weight = _operands(hidden, weight)
+        states_all, full_weight = operands(hidden, weight)
         grad_hidden = torch.empty_like(hidden)
         learns = weight.requires_grad
         device = hidden.device
@@ -168,13 +155,13 @@ class _HeadLoss(torch.autograd.Function):
             torch.empty(0 if original is None else len(labels), device=device) for _ in range(2)
         )
         if original is not None:
-            kept_states, kept_weight = _operands(original.states, original.weight)
+            kept_states, kept_weight = operands(original.states, original.weight)
         for chunk in _chunks(states_all, full_weight, labels):
             rows = chunk.rows
             odds[rows] = chunk.odds
             apart = None
             if original is not None:
-                logits = product(kept_states[rows], kept_weight.T)
+                logits = float32_product(kept_states[rows], kept_weight.T)
                 divergence[rows], apart, original_nll[rows] = _divergence(
                     chunk, logits, original.reverse
                 )
@@ -192,7 +179,7 @@ class _HeadLoss(torch.autograd.Function):
             if gradient.dtype == torch.float32:
                 grad_weight.addmm_(gradient.T, chunk.states)
             else:
-                grad_weight += product(gradient.T, chunk.states)
+                grad_weight += float32_product(gradient.T, chunk.states)
         total = (objective.value(odds) * weights).sum()
         if original is not None:
             total = total + (divergence * original.weights).sum()
