@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synthtools.cli.run_progress import RunProgress
 from synthtools.curate.edited_records import edited_by_model
@@ -22,6 +24,7 @@ from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
 from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
+from synthtools.records.transform import in_calls
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +89,18 @@ def test_a_call_of_a_cpu_brings_some_seconds_work(parameters: int) -> None:
     # A core makes 10 to 100 GFLOP a second.
     assert flops / 4 / 1e10 < 200
     assert flops / 4 / 1e11 > 1
+
+
+@given(st.lists(st.lists(st.integers(1, 300), max_size=30), max_size=12), st.integers(1, 2000))
+def test_calls_grow_and_lose_nothing(batches: list[list[int]], most: int) -> None:
+    def take(batch: list[int], part: range) -> list[int]:
+        return [batch[i] for i in part]
+
+    runs = list(in_calls(batches, lambda batch: np.array(batch, np.int64), take, most))
+    assert [n for run in runs for batch in run for n in batch] == [n for b in batches for n in b]
+    goal = max(1, most // 16)
+    for run in runs[:-1]:
+        sizes = [n for batch in run for n in batch]
+        # Enough together, and no more than it takes.
+        assert sum(sizes[:-1]) < goal <= sum(sizes)
+        goal = min(most, 2 * goal)

@@ -14,7 +14,7 @@ from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.records.batch import Batch, Column
-from synthtools.records.transform import gathered, placed
+from synthtools.records.transform import in_calls, placed
 
 _COUNTS = ("tokens", "flagged", "changed", "dropped", "held")
 _Keyed = tuple[Batch, np.ndarray]
@@ -58,7 +58,12 @@ def edited_by_model(
             scores = model.score(model.tokenise(texts), request)
         return run, past, texts, scores
 
-    runs = gathered(batches, lambda item: int(item[0].sizes().sum()), model.chunk_bytes)
+    runs = in_calls(
+        batches,
+        lambda item: item[0].sizes(),
+        lambda item, part: (item[0].take(part), item[1][part.start : part.stop]),
+        model.chunk_bytes,
+    )
     for run, past, texts, scores in overlapped(runs, tokenise, score, at_once=model.calls):
         start = 0
         for batch, keys in run:

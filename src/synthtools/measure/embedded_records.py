@@ -10,7 +10,7 @@ from synthtools.lm.embedding_model import EmbeddingModel
 from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import Tokenised
 from synthtools.records.batch import Batch, Column
-from synthtools.records.transform import gathered, placed
+from synthtools.records.transform import in_calls, placed
 
 FIELD = "embedding"
 _TEXTS = 256  # embedded at a time
@@ -38,7 +38,7 @@ def embedded(
         there = np.array([len(text.ids) > 0 for text in texts], bool)
         return run, model.embed(texts), there
 
-    runs = gathered(batches, lambda batch: int(batch.sizes().sum()), model.chunk_bytes)
+    runs = in_calls(batches, lambda batch: batch.sizes(), Batch.take, model.chunk_bytes)
     for run, vectors, there in overlapped(runs, tokenise, embed, at_once=model.calls):
         start = 0
         for batch in run:

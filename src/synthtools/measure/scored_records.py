@@ -13,7 +13,7 @@ from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.measure.perplexity import DocumentScore, document_score
 from synthtools.records.batch import Batch, Column
-from synthtools.records.transform import gathered, placed
+from synthtools.records.transform import in_calls, placed
 
 
 @dataclass
@@ -60,7 +60,7 @@ def scored(
         run, texts = item
         return run, model.score(texts, request)
 
-    runs = gathered(batches, lambda batch: int(batch.sizes().sum()), model.chunk_bytes)
+    runs = in_calls(batches, lambda batch: batch.sizes(), Batch.take, model.chunk_bytes)
     for run, scores in overlapped(runs, tokenise, score, at_once=model.calls):
         start = 0
         for batch in run:

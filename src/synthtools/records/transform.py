@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
+
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.reader import without
@@ -72,5 +74,35 @@ def gathered(batches: Iterable[_T], size: Callable[[_T], int], least: int) -> It
         if total >= least:
             yield run
             run, total = [], 0
+    if run:
+        yield run
+
+
+def in_calls(
+    batches: Iterable[_T],
+    sizes: Callable[[_T], np.ndarray],
+    take: Callable[[_T, range], _T],
+    most: int,
+) -> Iterator[list[_T]]:
+    """Neighbouring records for one call of a model each: batches are cut and joined to about ``most``
+    bytes. The first calls bring less, from a sixteenth on, so that the first results come early.
+
+    Args:
+        sizes: bytes of a batch's records, int [records]; take: a batch's records of a range.
+    """
+    run: list[_T] = []
+    goal = room = max(1, most // 16)
+    for batch in batches:
+        ends = np.cumsum(sizes(batch))
+        start = done = 0
+        while start < len(ends):
+            stop = min(int(np.searchsorted(ends, done + room)) + 1, len(ends))
+            run.append(batch if stop - start == len(ends) else take(batch, range(start, stop)))
+            room -= int(ends[stop - 1]) - done
+            start, done = stop, int(ends[stop - 1])
+            if room <= 0:
+                yield run
+                run, goal = [], min(most, 2 * goal)
+                room = goal
     if run:
         yield run
