@@ -60,6 +60,7 @@ else
     step all/human.jsonl asked
 fi
 step held-out.jsonl synth sample all/human.jsonl -n "$held" --or-all --text-field response --rest texts/human.jsonl --force
+tell_trained "$base" held-out.jsonl
 [ "$scale" = toy ] || step all/prompts.jsonl synth cat all/human.jsonl --select id,prompt
 step prompts.jsonl synth cat held-out.jsonl --select id,prompt
 # The base model's own perplexity of human answers, given the prompts.

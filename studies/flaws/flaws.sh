@@ -75,6 +75,7 @@ for name in human qa chat; do
     step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --or-all --rest "texts/$name.jsonl" --force \
         --text-field "$([ "$name" = chat ] && echo response || echo text)"
 done
+tell_trained "$base" held-out/human.jsonl held-out/chat.jsonl
 instructions() { synth sample texts/chat.jsonl -n "$1" --or-all --text-field prompt | synth cat --select id,prompt; }
 step prompts.jsonl instructions "$asked"
 

@@ -85,6 +85,8 @@ for name in "${domains[@]}" answers chat; do
         --rest "$place/$name.jsonl" --force
     [ "$name" = chat ] || valid+=(--valid "$name=held-out/$name.jsonl")
 done
+held_out=("${domains[@]/#/held-out/}")
+for model in $(printf '%s\n' "$prior" "$base" | sort -u); do tell_trained "$model" "${held_out[@]/%/.jsonl}"; done
 last=${domains[-1]}
 
 # ---------------------------------------------------------------- 1. mixtures, and a selection

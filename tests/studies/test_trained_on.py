@@ -1,0 +1,48 @@
+"""Which documents trained the built-in model: listed, and told where a study tests it on them."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from synthtools.records.inputs import find_shards
+from synthtools.records.reader import read
+from synthtools.records.rejects import Rejects
+
+ROOT = Path(__file__).resolve().parents[2]
+LIST = ROOT / "src/synthtools/prior/trained-on.jsonl.zst"
+DATA = ROOT.parent / "shared" / "data"
+
+
+def ids_in(*paths):
+    shards = find_shards([str(path) for path in paths])
+    return [one for batch in read(shards, Rejects()) for one in batch.column("id")]
+
+
+def test_the_list_is_what_the_recipe_trains_on():
+    files = sorted(DATA.glob("human_*/*.jsonl.zst"))
+    if not files:
+        pytest.skip("the shared data is not there")
+    everything = ids_in(*files)
+    held_out = everything[99::100]  # train.sh: NR % 100 == 0
+    assert len(held_out) == 194
+    assert ids_in(LIST) == [one for n, one in enumerate(everything, 1) if n % 100]
+    assert not set(ids_in(LIST)) & set(held_out)
+
+
+def test_a_study_tells_of_held_out_records_that_trained_the_model(tmp_path, environment):
+    held_out = tmp_path / "held-out.jsonl"
+    known = ids_in(LIST)
+    rows = [{"id": one, "text": "a"} for one in (known[0], "unheard-of", known[-1], 7)]
+    held_out.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def told(model):
+        script = f". {ROOT}/studies/steps.sh; study=s rows=rows; tell_trained {model} {held_out}"
+        command = ["bash", "-euo", "pipefail", "-c", script]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+
+    assert told("builtin").stderr == (
+        "s: the built-in model was trained on 2 of 4 held-out records: its figures on them are too good\n"
+    )
+    assert told("./other").stderr == ""
