@@ -14,7 +14,7 @@ help:
 	@echo "make test       every test that needs no GPU and no network"
 	@echo "make nightly    each study at its smallest, from text on every machine; about 15 minutes"
 	@echo "make test-vllm  the tests of the vLLM backends, on the CPU build of vLLM (3.5 GB)"
-	@echo "make lint       ruff; mypy on the reports"
+	@echo "make lint       ruff; mypy --strict on what pyproject.toml names"
 	@echo "make docs       man pages and completions, from the code"
 	@echo "make cases      runs the regression cases and writes what they print now"
 	@echo "make bench      the benchmarks"

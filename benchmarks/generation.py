@@ -9,9 +9,10 @@ import os
 import torch
 
 from benchmarks.common import in_turns, machine, model_name, texts
-from synthtools.lm.generation import Prompt, SamplingSettings, open_generator
+from synthtools.lm.generation import Prompt, SamplingSettings
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
+from synthtools.lm.open_models import open_generator
 
 TOKENS = 64
 ROWS = 64

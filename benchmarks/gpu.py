@@ -23,11 +23,13 @@ import torch
 
 from benchmarks.common import in_turns, machine
 from benchmarks.scoring import bare
-from synthtools.lm.float32_product import float32_product, operands
+from synthtools.lm.load_errors import quiet_transformers
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName, load_tokenizer, quiet_transformers
+from synthtools.lm.pretrained import load_tokenizer
 from synthtools.lm.scores import ScoreRequest, Sequence
-from synthtools.lm.torch_backend import TorchEngine
+from synthtools.lm.torch.float32_product import float32_product, operands
+from synthtools.lm.torch.torch_engine import TorchEngine
 
 # Dense bfloat16 FLOP a second, as NVIDIA gives them.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
@@ -158,7 +160,7 @@ def by_torch(shape: Shape, folder: Path, sequences: list[Sequence]) -> float:
 
 
 def by_vllm(shape: Shape, folder: Path, sequences: list[Sequence], flops: float) -> None:
-    from synthtools.lm.vllm_backend import open_engine
+    from synthtools.lm.vllm.vllm_engine import open_engine
 
     settings = ModelSettings(ModelName(str(folder)), backend="vllm", dtype="bfloat16")
     request = ScoreRequest(8, 0.99)

@@ -19,7 +19,7 @@ import zstandard
 
 from benchmarks.common import machine, texts
 from benchmarks.data import seconds
-from synthtools.lm.pretrained import ModelName
+from synthtools.lm.model_name import ModelName
 
 MEGABYTES = float(os.environ.get("BENCH_MEGABYTES", 200))
 TOKEN_MEGABYTES = 20.0

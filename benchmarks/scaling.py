@@ -101,8 +101,8 @@ def driver() -> None:
     import numpy as np
 
     from synthtools.curate.token_edit import Rules, edit
-    from synthtools.lm.pretrained import ModelName
-    from synthtools.lm.scorer import open_tokenizer
+    from synthtools.lm.model_name import ModelName
+    from synthtools.lm.open_models import open_tokenizer
     from synthtools.lm.scores import Candidates, Scores
 
     tokenizer = open_tokenizer(ModelName(model_name()))

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from benchmarks.common import in_turns, machine, model_name, texts
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
-from synthtools.lm.scorer import open_model
+from synthtools.lm.open_models import open_model
 from synthtools.lm.scores import ScoreRequest, Sequence
-from synthtools.lm.torch_backend import TorchEngine, _batches
-from synthtools.lm.torch_replica import ScorerReplica
+from synthtools.lm.torch.torch_engine import TorchEngine, _batches
+from synthtools.lm.torch.torch_replica import ScorerReplica
 
 DTYPES = os.environ.get("BENCH_DTYPES", "auto").split(",")
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))

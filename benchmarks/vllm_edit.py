@@ -10,9 +10,10 @@ import random
 
 from benchmarks.common import in_turns, machine, model_name, texts
 from synthtools.curate.token_edit import Rules, edit
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName, load_tokenizer
-from synthtools.lm.scorer import open_model
+from synthtools.lm.open_models import open_model
+from synthtools.lm.pretrained import load_tokenizer
 
 
 def main() -> None:

@@ -7,9 +7,10 @@ import os
 
 from benchmarks.common import in_turns, machine, model_name
 from benchmarks.generation import TOKENS, prompts
-from synthtools.lm.generation import SamplingSettings, open_generator
+from synthtools.lm.generation import SamplingSettings
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
+from synthtools.lm.open_models import open_generator
 from synthtools.lm.prompt_tokenizer import TokenisedPrompt
 
 

@@ -5,9 +5,9 @@ it keeps what vLLM returns and looks at nothing.
 """
 
 from benchmarks.common import in_turns, machine, model_name, texts
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
-from synthtools.lm.scorer import open_model
+from synthtools.lm.open_models import open_model
 from synthtools.lm.scores import ScoreRequest
 
 

@@ -17,9 +17,10 @@ from urllib.request import urlopen
 
 from benchmarks.common import in_turns, machine, model_name
 from benchmarks.generation import TOKENS, prompts
-from synthtools.lm.generation import SamplingSettings, ServerTraffic, open_generator
+from synthtools.lm.generation import SamplingSettings, ServerTraffic
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
+from synthtools.lm.open_models import open_generator
 
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", 32))
 

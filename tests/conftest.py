@@ -131,9 +131,9 @@ def architecture(request: pytest.FixtureRequest, tiny_models: dict[str, Path]) -
 def open_on_cpu() -> Callable[..., LanguageModel]:
     """Opens a model on the CPU with torch: ``open_on_cpu(name, context=64, …)``; the settings are
     those of ``ModelSettings``."""
+    from synthtools.lm.model_name import ModelName
     from synthtools.lm.model_settings import ModelSettings
-    from synthtools.lm.pretrained import ModelName
-    from synthtools.lm.scorer import open_model
+    from synthtools.lm.open_models import open_model
     from synthtools.lm.scores import ScoreRequest
 
     def opened(name: Path | str, **settings: Any) -> LanguageModel:

@@ -229,7 +229,7 @@ def test_what_is_plotted_is_what_the_report_says(folder: Path) -> None:
     drawn = reports.figure(summary)
     assert drawn.finding == "Median perplexity 17.9"
     assert drawn.panels[0].note == (
-        "4 of 64 documents lie below 0; 10 of 64 documents lie above 50"
+        "4 of 64 documents are below 0; 10 of 64 documents are above 50"
     )
     report = load(folder, "mix.json")
     shares = reports.figure(report).panels[0].series[0].x

@@ -18,7 +18,7 @@ from synthtools.curate.edited_records import edited_by_model
 from synthtools.curate.token_edit import Rules
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import ScoreRequest
-from synthtools.lm.torch_backend import TorchEngine
+from synthtools.lm.torch.torch_engine import TorchEngine
 from synthtools.measure.scored_records import scored
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards

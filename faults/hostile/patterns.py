@@ -36,7 +36,7 @@ EXEMPT = {
     "curate.conditions": "conditions of the user's own; their expressions are RE2's",
     "curate.assignments": "templates and constants of the user's own",
     "cli.model_options": "an option",
-    "lm.vllm_backend": "lines of the engine's log",
+    "lm.vllm.vllm_engine": "lines of the engine's log",
     "measure.rates": "the user's own expressions",
     "measure.value_paths": "one class of characters at a time",
     "records.output_lock": "names of our files",
@@ -46,7 +46,6 @@ EXEMPT = {
     "records.remote_paths": "a name",
     "reports.document": "the JSON that we write, whose strings hold no line ends",
     "scale.ray_cleanup": "names of Ray's sessions",
-    "text.reference": "named in a docstring",
     "training.write_errors": "an error of a library",
 }
 
@@ -66,7 +65,7 @@ def uses() -> dict[str, dict[str, Use]]:
         model_queries,
         tasks,
     )
-    from synthtools.lm import chat, model_files, pretrained, text_tokenizer, tokenizer_faults
+    from synthtools.lm import chat, load_errors, model_files, text_tokenizer, tokenizer_faults
     from synthtools.measure import diversity, expressions
     from synthtools.records import field_paths, jsonl, natural_order, nonfinite
     from synthtools.text import rouge, self_bleu
@@ -141,8 +140,8 @@ def uses() -> dict[str, dict[str, Use]]:
             "yes or no": judge.yes_no(2),
         },
         "lm.chat": {"marks": lambda t: chat.re.split("(\ue000\\d+\ue001)", f"\ue000{t}")},
-        "lm.pretrained": {
-            "mismatch": lambda t: pretrained._MISMATCH.findall(f"size mismatch for {t}")
+        "lm.load_errors": {
+            "mismatch": lambda t: load_errors._MISMATCH.findall(f"size mismatch for {t}")
         },
         "lm.model_files": {"layer": model_files._LAYER.findall},
         "lm.text_tokenizer": {"byte": text_tokenizer._BYTE.fullmatch},

@@ -12,10 +12,11 @@ from synthtools.errors import SynthError, UsageError
 
 def generated(url: str, *, tries: int = 2, timeout: float = 5.0, patience: float = 1.0) -> Any:
     """Answers to three prompts, in this process."""
-    from synthtools.lm import server_pool
-    from synthtools.lm.generation import Prompt, SamplingSettings, ServerTraffic, open_generator
+    from synthtools.lm.generation import Prompt, SamplingSettings, ServerTraffic
+    from synthtools.lm.model_name import ModelName
     from synthtools.lm.model_settings import ModelSettings
-    from synthtools.lm.pretrained import ModelName
+    from synthtools.lm.open_models import open_generator
+    from synthtools.lm.server import server_pool
 
     settings = ModelSettings(ModelName("tiny"), server=url)
     traffic = ServerTraffic(tries=tries, timeout=timeout, patience=patience, requests=2)
@@ -36,11 +37,11 @@ def generated(url: str, *, tries: int = 2, timeout: float = 5.0, patience: float
 
 def scored(url: str) -> Any:
     """Scores of two texts, in this process."""
-    from synthtools.lm import server_http, server_pool
+    from synthtools.lm.model_name import ModelName
     from synthtools.lm.model_settings import ModelSettings
-    from synthtools.lm.pretrained import ModelName
-    from synthtools.lm.scorer import open_model
+    from synthtools.lm.open_models import open_model
     from synthtools.lm.scores import ScoreRequest
+    from synthtools.lm.server import server_http, server_pool
 
     settings = ModelSettings(ModelName("tiny", tokenizer=str(model())), server=url, patience=1.0)
     request = ScoreRequest(candidates=1)

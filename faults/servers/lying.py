@@ -93,7 +93,7 @@ def wrong_tokens(folder: Path) -> Seen:
 def huge_answers(folder: Path) -> Seen:
     import gzip
 
-    from synthtools.lm import server_http
+    from synthtools.lm.server import server_http
 
     def endless(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> bool:
         handler.send_response(200)

@@ -15,7 +15,7 @@ import inspect
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from queue import Queue
 from typing import Any
 
@@ -24,7 +24,7 @@ from synthtools.cli import terminal
 from synthtools.cli.options import Inputs, checked
 from synthtools.cli.parameters import Parameter
 from synthtools.cli.publish import keep
-from synthtools.errors import OutputClosed, PartialReportError, UsageError
+from synthtools.errors import KEYWORDS, OutputClosed, PartialReportError, UsageError
 
 # What belongs to a terminal.
 _HIDDEN = ("json_output", "quiet")
@@ -42,7 +42,8 @@ def function(tool: str) -> Callable[..., Any]:
     operand = next((one for one in known if not one.option.flags), None)
 
     def call(*inputs: Any, **keywords: Any) -> Any:
-        return _call(module, operand, inputs, keywords)
+        # What is set for the call ends with it.
+        return copy_context().run(_call, module, operand, inputs, keywords)
 
     call.__name__ = call.__qualname__ = tool
     call.__doc__ = inspect.cleandoc(module.__doc__ or "").replace("\b\n", "")
@@ -92,9 +93,10 @@ def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[st
     if hasattr(module.Options, "quiet"):
         given["quiet"] = True
     terminal.LOGGED.set(True)
+    KEYWORDS.set(True)
     chosen = checked(module.Options, given, lambda one: one.name)
     if not chosen.prints_report() and getattr(chosen, "output", "") is None:
-        return _records(module, given)
+        return _records(module, given, copy_context())
     try:
         report = module.run(chosen)
     except PartialReportError as error:
@@ -132,7 +134,7 @@ def _are_paths(given: Any) -> bool:
     return isinstance(given, list) and bool(given) and all(isinstance(one, str) for one in given)
 
 
-def _records(module: Any, given: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _records(module: Any, given: dict[str, Any], context: Context) -> Iterator[dict[str, Any]]:
     """The records that a tool writes, while it runs beside in a thread of its own."""
     from synthtools.records.sink import RecordSink
 
@@ -151,7 +153,7 @@ def _records(module: Any, given: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if not stopped.is_set():
             queue.put(end)
 
-    thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
+    thread = threading.Thread(target=context.run, args=(work,), daemon=True)
     thread.start()
     try:
         while isinstance(found := queue.get(), list):

@@ -11,6 +11,7 @@ SynthError            exit 1
 from __future__ import annotations
 
 import re
+from contextvars import ContextVar
 from typing import Any
 
 # What a terminal obeys instead of showing it (escape sequences begin so), and what turns the
@@ -25,6 +26,21 @@ def printable(text: str) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return " " if found[0] == "\t" else found[0].encode("unicode_escape").decode("ascii")
+
+
+# Set where a program calls the tools: it has given keywords, not options.
+KEYWORDS: ContextVar[bool] = ContextVar("keywords", default=False)
+
+
+def parameter(name: str, value: object = None) -> str:
+    """A parameter as the user of it writes it: ``--top-p 2`` on a command line, ``top_p=2`` in Python.
+
+    What is below the tools speaks of its parameters; those that a user sets are called the same there.
+    """
+    if KEYWORDS.get():
+        return name if value is None else f"{name}={value!r}"
+    option = f"--{name.replace('_', '-')}"
+    return option if value is None else f"{option} {value}"
 
 
 class SynthError(Exception):

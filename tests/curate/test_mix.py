@@ -148,7 +148,7 @@ def test_units_by_recount(unit, folder):
     if count is None:
         from transformers import AutoTokenizer
 
-        from synthtools.lm.pretrained import ModelName
+        from synthtools.lm.model_name import ModelName
 
         tokenizer = AutoTokenizer.from_pretrained(ModelName().location)
         count = lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])  # noqa: E731

@@ -108,11 +108,11 @@ def test_samples_are_not_written_over_and_a_failure_leaves_none(llama, two, synt
 
 
 def test_one_start_serves_all_suites(llama, questions, two, synth, monkeypatch):
-    from synthtools.lm import scorer
+    from synthtools.lm import open_models
 
     opened = []
-    original = scorer.open_model
-    monkeypatch.setattr(scorer, "open_model", lambda *a: opened.append(1) or original(*a))
+    original = open_models.open_model
+    monkeypatch.setattr(open_models, "open_model", lambda *a: opened.append(1) or original(*a))
     words = ["--suite", "arc_easy,winogrande,mmlu", "--valid", f"a={two / 'one.jsonl'}"]
     found = synth("eval", llama, *words, "--data", questions, "--bootstrap", 0, "-q")
     assert len(found["suites"]) == 4 and len(opened) == 1

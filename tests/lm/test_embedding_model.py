@@ -11,8 +11,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrained
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.embedding_model import EmbeddingModel, open_embedding_model, unit_length
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
 
 POSITIONS = 64
 
@@ -67,7 +67,7 @@ def texts(paragraphs: list[str]) -> list[str]:
 
 
 def opened(folder: Path, pooling: str | None = None, **more: Any) -> EmbeddingModel:
-    kinds = {name: more.pop(name) for name in ("unit", "most", "tell") if name in more}
+    kinds = {name: more.pop(name) for name in ("unit", "most", "remark") if name in more}
     settings = ModelSettings(ModelName(str(folder)), devices="cpu", **more)
     return open_embedding_model(settings, pooling, **kinds)
 
@@ -223,7 +223,7 @@ def test_what_is_not_known_of_a_layout_is_said(encoders, tmp_path):
     prompted = sentence_transformer(tmp_path / "c", encoders["bert"], pooling_mode="mean")
     (prompted / "config_sentence_transformers.json").write_text('{"default_prompt_name": "query"}')
     told: list[str] = []
-    opened(prompted, tell=told.append)
+    opened(prompted, remark=told.append)
     assert "default prompt (query)" in told[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from synthtools.lm.float32_product import float32_product, operands
+from synthtools.lm.torch.float32_product import float32_product, operands
 
 DEVICES = [
     "cpu",

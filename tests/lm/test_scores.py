@@ -342,7 +342,7 @@ def test_every_token_is_scored_in_the_light_of_what_precedes_it_only(tiny: Langu
 
 
 def test_builtin(builtin: str, open_on_cpu: Callable[..., LanguageModel]) -> None:
-    from synthtools.lm.pretrained import ModelName
+    from synthtools.lm.model_name import ModelName
 
     model = open_on_cpu(builtin)
     reference = load(Path(ModelName(builtin).location))

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm import server_http, server_pool
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
-from synthtools.lm.scorer import LanguageModel, open_model
+from synthtools.lm.open_models import open_model
+from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import ScoreRequest, Sequence
+from synthtools.lm.server import server_http, server_pool
 
 Answer = tuple[int, bytes]
 
@@ -129,10 +130,12 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(
-    url: str, candidates: int = 0, tell: Callable[[str], None] = lambda _: None, **settings: Any
+    url: str, candidates: int = 0, remark: Callable[[str], None] = lambda _: None, **settings: Any
 ) -> LanguageModel:
     model = ModelName(settings.pop("model", "builtin"), tokenizer=settings.pop("tokenizer", None))
-    return open_model(ModelSettings(model, server=url, **settings), ScoreRequest(candidates), tell)
+    return open_model(
+        ModelSettings(model, server=url, **settings), ScoreRequest(candidates), remark
+    )
 
 
 def refused(action: Callable[[], Any]) -> str:
@@ -226,7 +229,7 @@ def test_a_server_that_is_down(server: Server) -> None:
 
 def test_a_server_that_goes_down_on_the_way(server: Server) -> None:
     told: list[str] = []
-    with opened(server.url, patience=0.1, tell=told.append) as model:
+    with opened(server.url, patience=0.1, remark=told.append) as model:
         server.stop()
         line = refused(lambda: model.score(model.tokenise(["some text"]), ScoreRequest()))
     assert line.startswith(f"{server.url}: no server answers (")
@@ -448,10 +451,10 @@ def test_another_tokenizer_by_its_texts(server: Server) -> None:
     """A server that does not tokenise still says what each token is."""
     server.instead = lambda path, body: (404, b"{}") if path == "/tokenize" else None
     told: list[str] = []
-    with opened(server.url, tell=told.append):
+    with opened(server.url, remark=told.append):
         assert not told
     server.change = each_row(lambda row, token: row[token].update(decoded_token=None))
-    with opened(server.url, tell=told.append):
+    with opened(server.url, remark=told.append):
         assert len(told) == 1 and "does not say whether its tokens are those of" in told[0]
     server.change = each_row(lambda row, token: row[token].update(decoded_token="other"))
     assert "has another tokenizer than" in refused(lambda: opened(server.url))

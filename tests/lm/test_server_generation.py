@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm import server_generation, server_pool
-from synthtools.lm.generation import Answer, Prompt, SamplingSettings, ServerTraffic, open_generator
+from synthtools.lm.generation import Answer, Prompt, SamplingSettings, ServerTraffic
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
+from synthtools.lm.open_models import open_generator
+from synthtools.lm.server import server_generator, server_pool
 
 Fault = Callable[[str, dict[str, Any]], Any]
 SAMPLING = SamplingSettings(max_new_tokens=16)
@@ -371,7 +372,7 @@ def test_prompts_are_not_read_far_ahead(server: Server) -> None:
     with open_generator(settings, SAMPLING, 7, traffic=ServerTraffic(requests=2)) as generator:
         found = generator.generate(many())
         assert next(found) == expected(prompts(1))[0]
-        assert read <= 2 * server_generation._AHEAD + 1
+        assert read <= 2 * server_generator._AHEAD + 1
 
 
 def test_a_model_without_a_template_is_given_a_plain_rendering(server: Server) -> None:

@@ -23,9 +23,10 @@ import pytest
 from synthtools.curate.edited_records import edited_by_model
 from synthtools.curate.token_edit import Rules
 from synthtools.errors import SynthError
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
-from synthtools.lm.scorer import LanguageModel, Tokenised, open_model
+from synthtools.lm.open_models import open_model
+from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.records.inputs import find_shards
 from synthtools.records.reader import read

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import curve_fit
 
+import kernel_reference as reference
 import running
 from synthtools.cli.app import build
 from synthtools.errors import SynthError
@@ -24,7 +25,6 @@ from synthtools.measure.token_frequency import kernel_density
 from synthtools.measure.vocabulary import heaps, matched
 from synthtools.reports import document
 from synthtools.reports import stats as stats_report
-from synthtools.text import reference
 from synthtools.text.self_bleu import sentences
 
 NAMES = sorted(topics)

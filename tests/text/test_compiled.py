@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from synthtools.text import reference
+import kernel_reference as reference
 
 CODE = """
 import numpy as np

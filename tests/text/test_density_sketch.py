@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from synthtools.text import reference
+import kernel_reference as reference
 from synthtools.text.density_sketch import DensitySketch
 
 VECTORS = np.random.default_rng(0).normal(size=(150, 24)).astype(np.float32)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text import reference
 from synthtools.text.frequent_ngrams import sifted
 from synthtools.text.heavy_hitters import TopNgrams
 from synthtools.text.ngram_buckets import NgramHasher

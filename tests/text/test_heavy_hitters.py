@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text import reference
 from synthtools.text.heavy_hitters import TopNgrams, tabulate
 
 from .conftest import TEXT

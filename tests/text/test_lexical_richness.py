@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lexicalrichness import LexicalRichness
 
+import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text import reference
 from synthtools.text.grouped_counts import GroupedCounts
 from synthtools.text.lexical_richness import (
     BREAK,

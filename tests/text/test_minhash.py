@@ -10,8 +10,8 @@ from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text import reference
 from synthtools.text.minhash import EMPTY, signatures
 
 from .conftest import TEXT

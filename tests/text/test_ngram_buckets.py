@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text import reference, sha_ngrams
+from synthtools.text import sha_ngrams
 from synthtools.text.ngram_buckets import NgramHasher
 from synthtools.text.tokeniser import buffers
 from synthtools.text.unicode import unicode

@@ -7,11 +7,12 @@ import unicodedata
 
 import numpy as np
 import pytest
+from docs import make_unicode_tables
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text import make_tables, reference
 from synthtools.text.ngram_buckets import token_counts
 from synthtools.text.unicode import CAPITAL, CASED, IGNORABLE, TABLES, unicode
 
@@ -62,8 +63,8 @@ def test_every_code_point_in_python():
 
 @same_unicode
 def test_tables_are_those_of_python_3_11(tmp_path, monkeypatch):
-    monkeypatch.setattr(make_tables, "TABLES", tmp_path / "tables.json")
-    make_tables.main()
+    monkeypatch.setattr(make_unicode_tables, "TABLES", tmp_path / "tables.json")
+    make_unicode_tables.main()
     assert (tmp_path / "tables.json").read_text() == TABLES.read_text()
 
 

@@ -9,8 +9,8 @@ import regex
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text import reference
 from synthtools.text.unicode import COUNTS, word_breaks
 from synthtools.text.words import word_counts, word_hashes
 

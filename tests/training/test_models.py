@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from synthtools.cli.app import build as build_cli
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.pretrained import ModelName, load_tokenizer, load_weights
+from synthtools.lm.model_name import ModelName
+from synthtools.lm.pretrained import load_tokenizer, load_weights
 from synthtools.training.architectures import ARCHITECTURES, configuration
 from synthtools.training.models import build, save
 from synthtools.training.parallel import Ranks

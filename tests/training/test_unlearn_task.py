@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax, softplus
 
-from synthtools.lm.pretrained import ModelName
+from synthtools.lm.model_name import ModelName
 from synthtools.training import models
 from synthtools.training.conversations import PlainDocument, answer_encoder
 from synthtools.training.corpus import text_encoder

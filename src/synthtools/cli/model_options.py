@@ -85,8 +85,8 @@ class LoadedModel(Group):
         Raises:
             UsageError: the options do not go together.
         """
+        from synthtools.lm.model_name import ModelName
         from synthtools.lm.model_settings import ModelSettings
-        from synthtools.lm.pretrained import ModelName
 
         return ModelSettings(
             ModelName(name or self.model, self.revision, self.tokenizer),

@@ -71,7 +71,8 @@ def check_sources(sources: Sequence[PathShare]) -> None:
 
 def own_context(model: str, revision: str | None) -> int:
     """Tokens of a row of a model that is continued, unless the user names another number."""
-    from synthtools.lm.pretrained import ModelName, context_length, load_configuration
+    from synthtools.lm.model_name import ModelName
+    from synthtools.lm.pretrained import context_length, load_configuration
 
     own = context_length(load_configuration(ModelName(model, revision)))
     return min(own or _LONGEST, _LONGEST)
@@ -121,7 +122,7 @@ def training_run(
         check=check,
         check_beside=check_valid,
     )
-    from synthtools.lm.pretrained import quiet_transformers
+    from synthtools.lm.load_errors import quiet_transformers
     from synthtools.training import parallel
 
     with directory as place, run, quiet_transformers(), parallel.torch_state(options.jobs):

@@ -126,7 +126,7 @@ class Evaluator(Closeable):
         )
         generator = self._generators.get(settings)
         if generator is None:
-            from synthtools.lm.generation import open_generator
+            from synthtools.lm.open_models import open_generator
 
             opened = open_generator(settings, sampling, self.options.seed, self.tell)
             generator = self._generators[settings] = self._stack.enter_context(opened)
@@ -170,7 +170,7 @@ class Evaluator(Closeable):
     def _opened(self, settings: ModelSettings) -> LanguageModel:
         if settings not in self._open:
             from synthtools.evaluate.likelihood import CANDIDATES
-            from synthtools.lm.scorer import open_model
+            from synthtools.lm.open_models import open_model
             from synthtools.lm.scores import ScoreRequest
 
             found = open_model(settings, ScoreRequest(CANDIDATES), self.tell)

@@ -46,8 +46,10 @@ def render(tokenizer: Any, messages: Messages, prompt: bool = False) -> str:
         SynthError: the template refuses it.
     """
     try:
-        return tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=prompt
+        return str(
+            tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=prompt
+            )
         )
     except Exception as error:  # templates raise what they like, of any type
         line = (str(error).splitlines() or [type(error).__name__])[0]
@@ -88,7 +90,7 @@ class ChatTokenizer:
             self._tokenizer.chat_template = TEMPLATE
         added = self._backend.get_added_tokens_decoder().items()
         special = {i: token for i, token in added if token.special and token.content}
-        self._spelled = [token.content for token in special.values()]
+        self._spelled: list[str] = [token.content for token in special.values()]
         secret = secrets.token_hex(8)
         self._marks = [f"\ue000{secret}{n}\ue001" for n in range(len(special))]
         self._aside = f"\ue002{secret}"
@@ -155,17 +157,17 @@ class ChatTokenizer:
             SynthError: the tokenizer's native code fails.
         """
         plain = partial(self._backend.encode_batch, add_special_tokens=False)
-        (found,) = encoded(plain, [written])
-        if isinstance(found, PanicError):
-            raise SynthError(f"the tokenizer fails at a conversation: {found}")
-        ids = self._stands_for[np.array(found.ids, np.int64)]
-        return ids, np.array(found.offsets, np.int64).reshape(-1, 2)
+        (encoding,) = encoded(plain, [written])
+        if isinstance(encoding, PanicError):
+            raise SynthError(f"the tokenizer fails at a conversation: {encoding}")
+        ids = self._stands_for[np.array(encoding.ids, np.int64)]
+        return ids, np.array(encoding.offsets, np.int64).reshape(-1, 2)
 
     def _quoted(self, value: Any) -> Any:
         """Messages with what spells a special token put aside."""
         if isinstance(value, str):
             return self._special.sub(
-                lambda found: f"{self._aside}{self._spelled.index(found[0])}\ue001", value
+                lambda match: f"{self._aside}{self._spelled.index(match[0])}\ue001", value
             )
         if isinstance(value, dict):
             return {key: self._quoted(held) for key, held in value.items()}
@@ -176,9 +178,9 @@ class ChatTokenizer:
     def _marked(self, text: str) -> str:
         """What the template wrote, its special tokens as marks and what was put aside in its place."""
 
-        def replaced(found: re.Match[str]) -> str:
-            if found[1] is not None:
-                return self._spelled[int(found[1])]
-            return self._marks[self._spelled.index(found[0])]
+        def replaced(match: re.Match[str]) -> str:
+            if match[1] is not None:
+                return self._spelled[int(match[1])]
+            return self._marks[self._spelled.index(match[0])]
 
         return self._put_aside.sub(replaced, text)

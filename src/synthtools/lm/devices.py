@@ -1,4 +1,4 @@
-"""Which device, and how much memory it has left."""
+"""Which devices, what numbers are computed in there, and how many threads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from synthtools.errors import UsageError
+from synthtools.errors import UsageError, parameter
 
 
-def choose(name: str, option: str = "--device") -> str:
+def choose(name: str, called: str = "device") -> str:
     """A torch device: ``auto`` is the first GPU, else the CPU.
 
     Args:
-        option: that named it, for errors.
+        called: the parameter that named it, for errors.
 
     Raises:
         UsageError: the device is not there.
@@ -22,14 +22,36 @@ def choose(name: str, option: str = "--device") -> str:
 
     if name == "auto":
         return "cuda:0" if torch.cuda.is_available() else "cpu"
+    place = parameter(called, name)
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"{option} {name}: not a device (cpu, cuda, cuda:1, …)") from error
+        raise UsageError(f"{place}: not a device (cpu, cuda, cuda:1, …)") from error
     if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"{option} {name}: not supported (cpu, cuda, cuda:1, …)")
+        raise UsageError(f"{place}: not supported (cpu, cuda, cuda:1, …)")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"{option} {name}: this machine has {torch.cuda.device_count()} GPUs")
+        raise UsageError(f"{place}: this machine has {torch.cuda.device_count()} GPUs")
+    return name
+
+
+def device_list(devices: str) -> list[str]:
+    """``auto``, ``cpu``, ``0,1`` → torch devices.
+
+    Raises:
+        UsageError: a device is not there.
+    """
+    if devices == "auto":
+        import torch
+
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
+    names = [name.strip() for name in devices.split(",")]
+    return [choose(f"cuda:{name}" if name.isdigit() else name, "devices") for name in names]
+
+
+def torch_dtype(name: str, on_gpu: bool) -> str:
+    """The type that weights are computed in; auto is bfloat16 on a GPU."""
+    if name == "auto":
+        return "bfloat16" if on_gpu else "float32"
     return name
 
 

@@ -15,28 +15,21 @@ from typing import Any
 import numpy as np
 
 from synthtools.closeable import Closeable
-from synthtools.errors import SynthError, UsageError
-from synthtools.lm.model_settings import ModelSettings
+from synthtools.errors import SynthError, UsageError, parameter
+from synthtools.lm.model_name import ModelName
+from synthtools.lm.model_settings import ModelSettings, context_of
+from synthtools.lm.open_models import open_model
 from synthtools.lm.pretrained import (
-    ModelName,
     context_length,
     describe,
     is_causal,
     load_configuration,
     load_encoder,
-    load_tokenizer,
     read_json,
 )
-from synthtools.lm.scorer import (
-    Tokenised,
-    context_of,
-    device_list,
-    open_model,
-    refuse_other_vocabulary,
-    torch_dtype,
-)
+from synthtools.lm.scorer import Tokenised
 from synthtools.lm.scores import ScoreRequest
-from synthtools.lm.text_tokenizer import TextTokenizer
+from synthtools.lm.text_tokenizer import tokenizer_of
 from synthtools.lm.windows import default_stride
 
 # What sentence-transformers calls the ways of pooling that are known here.
@@ -80,22 +73,22 @@ class EmbeddingModel(Closeable):
 
     def tokenise(self, texts: list[str]) -> list[Tokenised]:
         """Tokens of texts; a text that has none has no vector."""
-        found = self._model.tokenise(texts)
+        tokenised: list[Tokenised] = self._model.tokenise(texts)
         if self._most is None:
-            return found
-        return [text._replace(ids=text.ids[: self._most]) for text in found]
+            return tokenised
+        return [text._replace(ids=text.ids[: self._most]) for text in tokenised]
 
     def embed(self, texts: list[Tokenised]) -> np.ndarray:
         """Vectors, float32 [texts, width]; zeros for a text without tokens.
 
         Raises:
-            SynthError: the model gives what is no number.
+            SynthError: the model gives numbers that are not finite.
         """
-        vectors = self._model.embed(texts, self._pooling)
+        vectors: np.ndarray = self._model.embed(texts, self._pooling)
         if not np.isfinite(vectors).all():
             raise SynthError(
                 f"{self.description['name']}: gives vectors that are not numbers; float16 is too "
-                "narrow for some models: try another --dtype"
+                f"narrow for some models: try another {parameter('dtype')}"
             )
         return unit_length(vectors) if self._unit else vectors
 
@@ -103,7 +96,8 @@ class EmbeddingModel(Closeable):
 def unit_length(vectors: np.ndarray) -> np.ndarray:
     """Vectors scaled to length 1, float32; one of zeros stays as it is."""
     lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
-    return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+    scaled: np.ndarray = vectors / np.where(lengths == 0, 1, lengths)
+    return scaled.astype(np.float32)
 
 
 def open_embedding_model(
@@ -111,7 +105,7 @@ def open_embedding_model(
     pooling: str | None = None,
     unit: bool = False,
     most: int | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    remark: Callable[[str], None] = lambda _: None,
 ) -> EmbeddingModel:
     """Loads a model for vectors, on the torch backend.
 
@@ -120,24 +114,24 @@ def open_embedding_model(
             the mean.
         unit: scale vectors to length 1 (an encoder's configuration may say so too).
         most: tokens at the beginning of a text that count, None for all.
-        tell: given remarks for the user.
+        remark: given remarks for the user.
 
     Raises:
         SynthError: the model cannot be had, or does what is not known here.
         UsageError: settings that do not fit the model or each other.
     """
     settings = replace(settings, backend="torch")
-    layout = _layout(settings.model, pooling, tell)
+    layout = _layout(settings.model, pooling, remark)
     named = layout.model if layout else settings.model
     configuration = load_configuration(named)
     if layout is None and is_causal(configuration):
         if pooling == "cls":
             raise UsageError(
-                f"--pooling cls: {named.name} is a causal language model, whose first token has "
+                f"{parameter('pooling', 'cls')}: {named.name} is a causal language model, whose first token has "
                 "seen nothing of the text; use mean or last"
             )
         return EmbeddingModel(
-            open_model(settings, ScoreRequest(), tell), pooling or "mean", unit, most
+            open_model(settings, ScoreRequest(), remark), pooling or "mean", unit, most
         )
     if configuration.is_encoder_decoder:
         raise SynthError(
@@ -145,7 +139,7 @@ def open_embedding_model(
             "causal language models and from encoders"
         )
     layout = layout or _Layout(named, pooling or "mean")
-    encoder = _open_encoder(replace(settings, model=named), configuration, layout, tell)
+    encoder = _open_encoder(replace(settings, model=named), configuration, layout, remark)
     encoder.description["name"] = settings.model.name
     return EmbeddingModel(encoder, layout.pooling, unit or layout.unit, most)
 
@@ -166,7 +160,7 @@ class _Layout:
     lower: bool = False
 
 
-def _layout(model: ModelName, pooling: str | None, tell: Callable[[str], None]) -> _Layout | None:
+def _layout(model: ModelName, pooling: str | None, remark: Callable[[str], None]) -> _Layout | None:
     """The layout of a model, None where it is not one of sentence-transformers."""
     modules = read_json(model, "modules.json")
     if modules is None:
@@ -175,33 +169,33 @@ def _layout(model: ModelName, pooling: str | None, tell: Callable[[str], None]) 
         isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules
     ):
         raise SynthError(f"{model.name}: modules.json is not a list of modules with a type each")
-    found = _Layout(model, pooling or "mean")
+    layout = _Layout(model, pooling or "mean")
     for place, module in enumerate(modules):
         kind, folder = module["type"].rsplit(".", 1)[-1], module.get("path", "")
         if kind == "Transformer" and place == 0:
-            found.model = _inside(model, folder)
-            told = read_json(found.model, "sentence_bert_config.json") or {}
-            found.longest = told.get("max_seq_length")
-            found.lower = bool(told.get("do_lower_case"))
+            layout.model = _inside(model, folder)
+            config = read_json(layout.model, "sentence_bert_config.json") or {}
+            layout.longest = config.get("max_seq_length")
+            layout.lower = bool(config.get("do_lower_case"))
         elif kind == "Pooling" and place == 1:
             if pooling is None:
                 config = read_json(model, f"{folder}/config.json") or {}
-                found.pooling = _pooling_of(model, config)
+                layout.pooling = _pooling_of(model, config)
         elif kind == "Normalize":
-            found.unit = True
+            layout.unit = True
         else:
             raise SynthError(
                 f"{model.name}: has a module {kind} of sentence-transformers that is not known here "
                 "(known: Transformer, Pooling, Normalize); embed with that package and give the "
-                "vectors with --vector-field"
+                f"vectors with {parameter('vector_field')}"
             )
     prompts = read_json(model, "config_sentence_transformers.json") or {}
     if prompts.get("default_prompt_name"):
-        tell(
+        remark(
             f"{model.name}: has a default prompt ({prompts['default_prompt_name']}), which is not "
             "put before texts here"
         )
-    return found
+    return layout
 
 
 def _inside(model: ModelName, folder: str) -> ModelName:
@@ -224,21 +218,17 @@ def _pooling_of(model: ModelName, config: dict[str, Any]) -> str:
     if len(known) != 1 or known[0] is None:
         raise SynthError(
             f"{model.name}: pools by {', '.join(modes) or 'nothing'}, which is not known here; choose "
-            "with --pooling mean, last or cls"
+            f"with {parameter('pooling')} mean, last or cls"
         )
     return known[0]
 
 
 def _open_encoder(
-    settings: ModelSettings, configuration: Any, layout: _Layout, tell: Callable[[str], None]
+    settings: ModelSettings, configuration: Any, layout: _Layout, remark: Callable[[str], None]
 ) -> Any:
-    from synthtools.lm.sentence_encoder import SentenceEncoder
+    from synthtools.lm.torch.sentence_encoder import SentenceEncoder
 
-    name = settings.model.tokenizer or settings.model.name
-    revision = None if settings.model.tokenizer else settings.model.revision
-    loaded = load_tokenizer(name, revision)
-    tokenizer = TextTokenizer(loaded)
-    refuse_other_vocabulary(name, tokenizer, configuration)
+    loaded, tokenizer = tokenizer_of(settings.model, configuration)
     padding = configuration.pad_token_id
     padding = loaded.pad_token_id if padding is None else padding
     limits = [
@@ -250,18 +240,22 @@ def _open_encoder(
     context = context_of(settings, longest) if settings.context else longest or 512
     around = sum(map(len, tokenizer.around()))
     if context <= around:
-        raise UsageError(f"--context {context}: leaves no room beside {around} special tokens")
+        raise UsageError(
+            f"{parameter('context', context)}: leaves no room beside {around} special tokens"
+        )
     capacity = context - around
     stride = settings.stride or default_stride(capacity)
     if stride > capacity:
-        raise UsageError(f"--stride {stride}: at most {capacity} with windows of {context} tokens")
+        raise UsageError(
+            f"{parameter('stride', stride)}: at most {capacity} with windows of {context} tokens"
+        )
     opener = partial(_encoder_engine, context, padding or 0)
     if settings.ray:
         from synthtools.lm.ray_backend import RayEngine
 
-        engine: Any = RayEngine(settings, context, opener, tell)
+        engine: Any = RayEngine(settings, context, opener, remark)
     else:
-        engine = opener(settings, tell)
+        engine = opener(settings, remark)
     description = {
         **describe(settings.model, configuration),
         "backend": "torch",
@@ -274,24 +268,13 @@ def _open_encoder(
 
 
 def _encoder_engine(
-    context: int, padding: int, settings: ModelSettings, tell: Callable[[str], None]
+    context: int, padding: int, settings: ModelSettings, remark: Callable[[str], None]
 ) -> Any:
-    import torch
+    from synthtools.lm.torch.sentence_encoder import EncoderReplica
+    from synthtools.lm.torch.torch_engine import torch_engine
 
-    from synthtools.lm.sentence_encoder import EncoderReplica
-    from synthtools.lm.torch_backend import TorchEngine
-
-    devices = device_list(settings.devices)
-    dtype = getattr(torch, torch_dtype(settings.dtype, devices[0] != "cpu"))
-    return TorchEngine(
-        lambda device: load_encoder(settings.model, dtype, device),
-        devices,
-        context,
-        settings.batch_tokens,
-        settings.cores,
-        tell,
-        partial(EncoderReplica, padding=padding),
-    )
+    replica = partial(EncoderReplica, padding=padding)
+    return torch_engine(settings, context, remark, replica, load_encoder)
 
 
 def _positions(configuration: Any) -> int | None:

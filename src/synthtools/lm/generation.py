@@ -13,16 +13,12 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from synthtools.closeable import Closeable
-from synthtools.errors import UsageError
-from synthtools.lm.model_settings import ModelSettings, choose_backend
-from synthtools.lm.pretrained import describe, load_configuration, load_tokenizer
-from synthtools.lm.scorer import context_of_model, refuse_other_vocabulary
-from synthtools.lm.text_tokenizer import TextTokenizer
+from synthtools.errors import UsageError, parameter
 
 STOP, LENGTH, ERROR = "stop", "length", "error"
 
@@ -52,15 +48,15 @@ class SamplingSettings:
     def __post_init__(self) -> None:
         """Raises UsageError where a number makes no sense."""
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise UsageError(f"--temperature {self.temperature}: 0 or more")
+            raise UsageError(f"{parameter('temperature', self.temperature)}: 0 or more")
         if not 0 < self.top_p <= 1:
-            raise UsageError(f"--top-p {self.top_p}: above 0, at most 1")
+            raise UsageError(f"{parameter('top_p', self.top_p)}: above 0, at most 1")
         if self.top_k is not None and self.top_k < 1:
-            raise UsageError(f"--top-k {self.top_k}: at least 1")
+            raise UsageError(f"{parameter('top_k', self.top_k)}: at least 1")
         if self.max_new_tokens < 1:
-            raise UsageError(f"--max-new-tokens {self.max_new_tokens}: at least 1")
+            raise UsageError(f"{parameter('max_new_tokens', self.max_new_tokens)}: at least 1")
         if "" in self.stop:
-            raise UsageError("--stop: an empty string would end every answer at once")
+            raise UsageError(f"{parameter('stop')}: an empty string would end every answer at once")
         if self.schema and self.regex:
             raise UsageError("a schema and a regular expression do not go together")
 
@@ -94,7 +90,7 @@ class Answer(NamedTuple):
         finish_reason: ``stop`` (end of text or a stop string), ``length`` (as many tokens as are
             allowed, or as the context holds), or ``error``.
         prompt_tokens, tokens: of the prompt as the model saw it, and of the answer (the token that
-            ends it included); None where a server tells no number that can be.
+            ends it included); None where a server reports no possible number.
         error: why there is no answer, in one line; None where there is one.
     """
 
@@ -154,7 +150,7 @@ class Generator(Closeable, ABC):
     @property
     def name(self) -> str:
         """The model's name."""
-        return self.description["name"]
+        return str(self.description["name"])
 
     @abstractmethod
     def sample_as(self, sampling: SamplingSettings) -> None:
@@ -179,67 +175,3 @@ class Generator(Closeable, ABC):
     @abstractmethod
     def close(self) -> None:
         """Gives the device back."""
-
-
-def open_generator(
-    settings: ModelSettings,
-    sampling: SamplingSettings,
-    seed: int,
-    tell: Callable[[str], None] = lambda _: None,
-    *,
-    servers: Sequence[str] = (),
-    traffic: ServerTraffic | None = None,
-) -> Generator:
-    """Loads a model on a backend.
-
-    Args:
-        settings: ``stride`` plays no part; ``server`` is the first of the servers.
-        tell: given remarks for the user.
-        servers: further URLs that serve the model.
-
-    Raises:
-        SynthError: the model, the backend or the server cannot be had.
-        UsageError: settings that do not fit the model or each other.
-    """
-    if settings.ray:
-        from synthtools.lm.ray_backend import RayGenerator
-
-        return RayGenerator(settings, sampling, seed, tell)
-    backend = choose_backend(settings)
-    if backend == "server":
-        from synthtools.lm.server_generation import ServerGenerator
-
-        urls = [settings.server, *servers] if settings.server else list(servers)
-        traffic = traffic or ServerTraffic(patience=settings.patience)
-        return ServerGenerator(settings, urls, sampling, seed, traffic, tell)
-    configuration = load_configuration(settings.model)
-    name = settings.model.tokenizer or settings.model.name
-    revision = None if settings.model.tokenizer else settings.model.revision
-    loaded = load_tokenizer(name, revision)
-    tokenizer = TextTokenizer(loaded)
-    refuse_other_vocabulary(name, tokenizer, configuration)
-    bos = tokenizer.adds_bos if settings.bos == "auto" else settings.bos == "always"
-    if bos and tokenizer.bos_id is None:
-        raise UsageError(f"--bos always: the tokenizer of {name} has no begin-of-text token")
-    context = context_of_model(settings, configuration)
-    description = describe(settings.model, configuration) | {
-        "backend": backend,
-        "context": context,
-        "begin_of_text": bos,
-    }
-    from synthtools.lm.prompt_tokenizer import PromptTokenizer
-
-    prompting = PromptTokenizer(
-        loaded, tokenizer, bos, context, sampling, tell, settings.model.name
-    )
-    if backend == "vllm":
-        from synthtools.lm.vllm_generation import VllmGenerator
-
-        return VllmGenerator(settings, prompting, sampling, seed, description)
-    from synthtools.lm.torch_generation import TorchGenerator
-
-    if sampling.schema or sampling.regex:
-        raise UsageError(
-            "the torch backend has no structured output: use --backend vllm or --server"
-        )
-    return TorchGenerator(settings, prompting, sampling, seed, description, tell)

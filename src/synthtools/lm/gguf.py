@@ -111,8 +111,8 @@ def _digest(path: Path) -> str:
         if file.read(4) != _MAGIC:
             raise SynthError(f"{path}: not a GGUF file")
         file.seek(0)
-        found = hashlib.file_digest(file, lambda: hashlib.blake2b(_FORM.encode(), digest_size=16))  # type: ignore[arg-type]
-    return found.hexdigest()
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(_FORM.encode(), digest_size=16))
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from synthtools.errors import SynthError
+from synthtools.lm.model_name import ADAPTERS
 
 _WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -34,10 +35,10 @@ def check_configuration(name: str, location: str, configuration: Any = None) -> 
 
     Args:
         location: where config.json is looked at as it stands.
-        configuration: of a model that is no directory.
+        configuration: of a model that is not a directory.
 
     Raises:
-        SynthError: a size is no positive whole number, or a scale is not above 0.
+        SynthError: a size is not a positive whole number, or a scale is not above 0.
     """
     held = _read(os.path.join(location, "config.json"))
     if held is None and configuration is not None:
@@ -58,14 +59,14 @@ def _read(path: str) -> dict[str, Any] | None:
     """A file that holds a JSON object; None for one that does not, of which the loader says more."""
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+            content = json.load(file)
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def _numbers(held: dict[str, Any], inside: str = "") -> Iterator[tuple[str, Any]]:
-    """What can be checked of a configuration and of what lies in it."""
+    """What can be checked of a configuration and of what is nested in it."""
     for key, value in held.items():
         if isinstance(value, dict):
             yield from _numbers(value, key if key.startswith("rope") else inside)
@@ -95,9 +96,9 @@ def check_weights(name: str, location: str, configuration: Any, kind: Any) -> No
             f"{name}: config.json: num_hidden_layers is {layers:,}, but there are only "
             f"{len(stored):,} tensors in its weights"
         )
-    for tensor, (wanted, found) in _differences(configuration, kind, stored):
+    for tensor, (wanted, shape) in _differences(configuration, kind, stored):
         raise SynthError(
-            f"{name}: {tensor} has the shape {_shape(found)} in its weights, {_shape(wanted)} by "
+            f"{name}: {tensor} has the shape {_shape(shape)} in its weights, {_shape(wanted)} by "
             "config.json: the files are not of one model"
         )
 
@@ -115,12 +116,12 @@ def _shapes(location: str) -> dict[str, tuple[int, ...]]:
         if not os.path.isfile(os.path.join(location, _WEIGHTS)):
             index = _read(os.path.join(location, INDEX)) or {}
             files = sorted(set(index["weight_map"].values()))
-        found = {}
+        shapes = {}
         for file_name in files:
             with safe_open(os.path.join(location, file_name), "pt") as held:
                 for tensor in held.keys():  # noqa: SIM118 (not a dict)
-                    found[tensor] = tuple(held.get_slice(tensor).get_shape())
-        return found
+                    shapes[tensor] = tuple(held.get_slice(tensor).get_shape())
+        return shapes
     except (OSError, KeyError, AttributeError, TypeError, SafetensorError):
         return {}
 
@@ -135,11 +136,11 @@ def _differences(
         model = kind.from_config(configuration, trust_remote_code=False)
     prefix = f"{model.base_model_prefix}."
     wanted = {tensor: tuple(value.shape) for tensor, value in model.state_dict().items()}
-    for tensor, found in stored.items():
+    for tensor, shape in stored.items():
         for known in (tensor, prefix + tensor, tensor.removeprefix(prefix)):
             if known in wanted:
-                if wanted[known] != found:
-                    yield tensor, (wanted[known], found)
+                if wanted[known] != shape:
+                    yield tensor, (wanted[known], shape)
                 break
 
 
@@ -147,10 +148,55 @@ def extra_layers(model: Any, unexpected: Iterable[str]) -> list[str]:
     """Tensors of layers that a model does not have, of those that it did not take."""
     known = model.state_dict().keys()
     prefix = f"{model.base_model_prefix}."
-    found = []
+    extra = []
     for tensor in unexpected:
         first = _LAYER.sub(".0.", tensor, count=1)
         same = (first, prefix + first, first.removeprefix(prefix))
         if first != tensor and any(one in known for one in same):
-            found.append(tensor)
-    return sorted(found)
+            extra.append(tensor)
+    return sorted(extra)
+
+
+def refuse_adapters(name: str) -> None:
+    """Refuses adapters that peft would load in a way that runs what they bring.
+
+    peft takes pickle files where there is no other, and imports the module that an adapter for
+    Megatron names.
+    """
+    if not os.path.exists(os.path.join(name, "adapter_model.safetensors")):
+        raise SynthError(
+            f"{name}: has no adapter_model.safetensors; adapters of pickle files, which can run code "
+            "when loaded, are not read"
+        )
+    with open(os.path.join(name, ADAPTERS), encoding="utf-8") as file:
+        if json.load(file).get("megatron_config"):
+            raise SynthError(f"{name}: its adapters are for Megatron, which is not used here")
+
+
+def refuse_kernels(name: str, configuration: Any) -> None:
+    """Refuses a configuration that asks for a kernel of the Hub: compiled code, which transformers
+    would fetch and load."""
+    parts = [configuration, *(v for v in vars(configuration).values() if hasattr(v, "model_type"))]
+    for part in parts:
+        asked = getattr(part, "_attn_implementation", None)
+        for wanted in asked.values() if isinstance(asked, dict) else [asked]:
+            if "/" in str(wanted):
+                raise SynthError(
+                    f"{name}: asks for the attention {wanted!r}, which is code from the Hub and never "
+                    "run here; take it out of config.json"
+                )
+
+
+def refuse_paths(name: str) -> None:
+    """Refuses a directory whose index of weights names files outside it."""
+    path = os.path.join(name, INDEX)
+    if not os.path.isfile(path):
+        return
+    try:
+        with open(path, encoding="utf-8") as file:
+            files = list(json.load(file)["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SynthError(f"{path}: not an index of weights") from error
+    for file_name in files:
+        if not isinstance(file_name, str) or os.path.basename(file_name) != file_name:
+            raise SynthError(f"{path}: names a file outside the directory: {file_name!r}")

@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synthtools.lm.pretrained import LENGTHS, ModelName
+from synthtools.errors import SynthError, parameter
+from synthtools.lm.model_name import ModelName
+from synthtools.lm.pretrained import LENGTHS
 from synthtools.lm.windows import stride_of
 
 
@@ -60,23 +62,27 @@ class ModelSettings:
 def _stated_length(model: ModelName) -> int | None:
     """Tokens that a model in a directory says it takes; None where that is not to be had."""
     try:
-        found = json.loads((Path(model.location) / "config.json").read_bytes())
-        lengths = [found.get("text_config", found).get(name) for name in LENGTHS]
+        config = json.loads((Path(model.location) / "config.json").read_bytes())
+        lengths = [config.get("text_config", config).get(name) for name in LENGTHS]
     except (OSError, ValueError, AttributeError):
-        return None  # told when the model is loaded
+        return None  # reported when the model is loaded
     return next((n for n in lengths if type(n) is int and n > 0), None)
 
 
-def choose_backend(settings: ModelSettings) -> str:
-    """The backend that settings ask for: torch, vllm or server."""
-    if settings.backend != "auto":
-        return settings.backend
-    if settings.server:
-        return "server"
-    if settings.devices == "cpu":
-        return "torch"
-    from importlib.util import find_spec
+def context_of(settings: ModelSettings, longest: int | None) -> int:
+    """Tokens of a window.
 
-    import torch
+    Args:
+        longest: what the model takes at most, None where it does not say.
 
-    return "vllm" if torch.cuda.is_available() and find_spec("vllm") else "torch"
+    Raises:
+        SynthError: more are asked for.
+    """
+    if settings.context is None:
+        return longest or 2048
+    if longest is not None and settings.context > longest:
+        raise SynthError(
+            f"{parameter('context', settings.context)}: {settings.model.name} takes at most {longest} "
+            "tokens; longer documents go through overlapping windows anyway"
+        )
+    return settings.context

@@ -34,6 +34,7 @@ class PromptTokenizer:
     Attributes:
         tokenizer: text ↔ tokens.
         context: tokens of prompt and answer.
+        sampling: how answers to prompts that are made ready from now on are drawn.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class PromptTokenizer:
         bos: bool,
         context: int,
         sampling: SamplingSettings,
-        tell: Callable[[str], None],
+        remark: Callable[[str], None],
         name: str,
     ) -> None:
         self.tokenizer = tokenizer
@@ -51,20 +52,16 @@ class PromptTokenizer:
         self.end_ids = {loaded.eos_token_id} - {None}
         self._loaded = loaded
         self._begin = [tokenizer.bos_id] if bos else []
-        self._sampling = sampling
-        self._tell = tell
+        self.sampling = sampling
+        self._remark = remark
         self._name = name
         self._chat: ChatTokenizer | None = None
-
-    def sample_as(self, sampling: SamplingSettings) -> None:
-        """Prompts that are made ready from now on are for answers drawn like this."""
-        self._sampling = sampling
 
     def _conversations(self) -> ChatTokenizer:
         if self._chat is None:
             self._chat = ChatTokenizer(self._loaded)
             if not self._chat.has_template:
-                self._tell(
+                self._remark(
                     f"{self._name}: has no chat template; conversations are rendered plainly "
                     "(User: … Assistant:)"
                 )
@@ -72,7 +69,7 @@ class PromptTokenizer:
 
     def ready(self, prompt: Prompt) -> TokenisedPrompt | Answer:
         """The prompt as tokens, or why it cannot be answered."""
-        stop = self._sampling.stop
+        stop = self.sampling.stop
         try:
             if prompt.text is not None:
                 ids = self.tokenizer.encode([prompt.text])[0]
@@ -86,7 +83,7 @@ class PromptTokenizer:
             return failed(str(error))
         if not len(ids):
             return failed("the prompt is empty, and the model has no begin-of-text token before it")
-        room = min(self._sampling.max_new_tokens, self.context - len(ids))
+        room = min(self.sampling.max_new_tokens, self.context - len(ids))
         if room < 1:
             return too_long(len(ids), self.context)
         return TokenisedPrompt(ids, room, stop)

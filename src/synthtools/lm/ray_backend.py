@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthtools.errors import UsageError
+from synthtools.errors import UsageError, parameter
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
-from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
+from synthtools.lm.scores import (
+    PoolingEngine,
+    ScoreRequest,
+    ScoringEngine,
+    Sequence,
+    SequenceScores,
+)
 from synthtools.scale.actor_pool import ActorPool, actor_places
 from synthtools.scale.ray_cluster import connect
 from synthtools.scale.threads import results
@@ -27,14 +33,14 @@ _BYTES_A_TOKEN = 4
 # Waves for each actor that one call brings, so that none waits for the last of another.
 _WAVES = 2
 
-Tell = Callable[[str], None]
+Remark = Callable[[str], None]
 
 
 def _pool(
     settings: ModelSettings,
-    opener: Callable[[ModelSettings, Tell], Any],
+    opener: Callable[[ModelSettings, Remark], Any],
     describe: Callable[[Any], dict[str, Any]],
-    tell: Tell,
+    remark: Remark,
 ) -> tuple[ActorPool, ModelSettings]:
     """Actors that hold a model, and the settings of each.
 
@@ -43,7 +49,9 @@ def _pool(
     """
     assert settings.ray is not None
     if settings.server or settings.backend == "server":
-        raise UsageError("--ray holds the model on a cluster, --server asks one: leave one out")
+        raise UsageError(
+            f"{parameter('ray')} holds the model on a cluster, {parameter('server')} asks one: leave one out"
+        )
     cluster = connect(settings.ray, settings.cores)
     named = settings.devices.split(",")
     on_cpu = settings.devices == "cpu" or (settings.devices == "auto" and not cluster.gpus)
@@ -53,7 +61,7 @@ def _pool(
     devices = "cpu" if on_cpu else ",".join(map(str, range(gpus)))
     cores = settings.cores if gpus else int(min(place["num_cpus"] for place in where))
     own = replace(settings, ray=None, devices=devices, cores=cores)
-    return ActorPool(cluster, where, partial(opener, own), describe, tell), own
+    return ActorPool(cluster, where, partial(opener, own), describe, remark), own
 
 
 # ---------------------------------------------------------------- scoring and vectors
@@ -77,32 +85,32 @@ class RayEngine:
         self,
         settings: ModelSettings,
         context: int,
-        opener: Callable[[ModelSettings, Tell], Any],
-        tell: Tell,
+        opener: Callable[[ModelSettings, Remark], Any],
+        remark: Remark,
     ) -> None:
         self.context = context
-        self._pool, _ = _pool(settings, opener, _engine_numbers, tell)
-        found = self._pool.description
-        self.backend: str = found["backend"]
-        self.width: int = found["width"]
-        self._wave = max(1, found["chunk_bytes"] // _BYTES_A_TOKEN)
-        self.chunk_bytes = found["chunk_bytes"] * self._pool.size * _WAVES
+        self._pool, _ = _pool(settings, opener, _engine_numbers, remark)
+        numbers = self._pool.description
+        self.backend: str = numbers["backend"]
+        self.width: int = numbers["width"]
+        self._wave = max(1, numbers["chunk_bytes"] // _BYTES_A_TOKEN)
+        self.chunk_bytes = numbers["chunk_bytes"] * self._pool.size * _WAVES
         self.passed: Callable[[int], None] = lambda _: None
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
-        found: list[SequenceScores] = self._over_waves(_score, sequences, request)
-        self.passed(sum(len(one.logprobs) for one in found))
-        return found
+        scores: list[SequenceScores] = self._over_waves(_score, sequences, request)
+        self.passed(sum(len(one.logprobs) for one in scores))
+        return scores
 
     def pooled(self, sequences: list[Any]) -> list[np.ndarray]:
-        """See ``torch_backend.TorchEngine.pooled``."""
+        """See ``torch_engine.TorchEngine.pooled``."""
         return self._over_waves(_pooled, sequences)
 
     def _over_waves(
         self, method: Callable[..., Any], sequences: list[Any], *more: Any
     ) -> list[Any]:
-        found = self._pool.in_order(method, _waves(sequences, self._wave), *more)
-        return [result for wave in found for result in wave]
+        waves = self._pool.in_order(method, _waves(sequences, self._wave), *more)
+        return [result for wave in waves for result in wave]
 
     def close(self) -> None:
         self._pool.close()
@@ -128,11 +136,13 @@ def _engine_numbers(engine: Any) -> dict[str, Any]:
     return {"backend": backend, "width": width, "chunk_bytes": engine.chunk_bytes}
 
 
-def _score(engine: Any, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
+def _score(
+    engine: ScoringEngine, sequences: list[Sequence], request: ScoreRequest
+) -> list[SequenceScores]:
     return engine.run(sequences, request)
 
 
-def _pooled(engine: Any, sequences: list[Any]) -> list[np.ndarray]:
+def _pooled(engine: PoolingEngine, sequences: list[Any]) -> list[np.ndarray]:
     return engine.pooled(sequences)
 
 
@@ -140,16 +150,23 @@ def _pooled(engine: Any, sequences: list[Any]) -> list[np.ndarray]:
 
 
 class RayGenerator(Generator):
-    """A generator that is many; prompts go out in waves, and a wave's answers come together."""
+    """A generator that is many; prompts go out in waves, and a wave's answers come together.
+
+    Args:
+        opener: of one generator, given settings and a function for remarks; runs on the cluster.
+    """
 
     def __init__(
-        self, settings: ModelSettings, sampling: SamplingSettings, seed: int, tell: Tell
+        self,
+        settings: ModelSettings,
+        sampling: SamplingSettings,
+        opener: Callable[[ModelSettings, Remark], Generator],
+        remark: Remark,
     ) -> None:
-        opener = partial(_open_generator, sampling, seed)
-        self._pool, own = _pool(settings, opener, _generator_numbers, tell)
-        found = self._pool.description
-        self.description = found["description"]
-        self.context = found["context"]
+        self._pool, own = _pool(settings, opener, _generator_numbers, remark)
+        numbers = self._pool.description
+        self.description = numbers["description"]
+        self.context = numbers["context"]
         self._wave = _PROMPTS * (own.cores or 1) if own.devices == "cpu" else _GPU_PROMPTS
         self._sampling = sampling
 
@@ -174,24 +191,16 @@ class RayGenerator(Generator):
     ) -> Future[list[Answer]]:
         future = self._pool.submit(_answers, [prompt for _, prompt in some], self._sampling)
 
-        def told(done: Future[list[Answer]]) -> None:
+        def report(done: Future[list[Answer]]) -> None:
             if finished is not None and not done.cancelled() and done.exception() is None:
                 for (place, _), answer in zip(some, done.result(), strict=True):
                     finished(place, answer)
 
-        future.add_done_callback(told)
+        future.add_done_callback(report)
         return future
 
     def close(self) -> None:
         self._pool.close()
-
-
-def _open_generator(
-    sampling: SamplingSettings, seed: int, settings: ModelSettings, tell: Tell
-) -> Generator:
-    from synthtools.lm.generation import open_generator
-
-    return open_generator(settings, sampling, seed, tell)
 
 
 def _generator_numbers(generator: Generator) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -98,11 +98,13 @@ class ScoringEngine(Protocol):
     Attributes:
         context: the longest sequence it takes.
         chunk_bytes: about how much text one call should bring to keep the device busy.
-        passed: told the number of tokens whenever some have been scored.
+        calls: how many calls at once keep it busy.
+        passed: called with the number of tokens whenever some have been scored.
     """
 
     context: int
     chunk_bytes: int
+    calls: int
     passed: Callable[[int], None]
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
@@ -115,6 +117,18 @@ class ScoringEngine(Protocol):
         ...
 
 
+@runtime_checkable
+class PoolingEngine(ScoringEngine, Protocol):
+    """A backend that gives hidden states, of ``width`` numbers each."""
+
+    width: int
+
+    def pooled(self, sequences: list[Any]) -> list[np.ndarray]:
+        """The sum of the last hidden states over a part of each sequence, float32: from its ``first``
+        token on, or what the backend takes for the part."""
+        ...
+
+
 def ordered_candidates(present: np.ndarray, ids: np.ndarray, logprobs: np.ndarray) -> Candidates:
     """Candidates in the one order that all engines share: falling probability, then rising id."""
     order = np.lexsort((ids, -logprobs), axis=-1)
@@ -123,3 +137,16 @@ def ordered_candidates(present: np.ndarray, ids: np.ndarray, logprobs: np.ndarra
         np.take_along_axis(ids, order, -1).astype(np.int32),
         np.take_along_axis(logprobs, order, -1).astype(np.float32),
     )
+
+
+def wanted_candidates(
+    observed: np.ndarray, ids: np.ndarray, logprobs: np.ndarray, request: ScoreRequest
+) -> Candidates:
+    """The candidates of the tokens that the request names, from those of all tokens.
+
+    Args:
+        observed: float32 [n]; ids, logprobs: [n, k].
+    """
+    low, high = request.log_bounds()
+    present = (observed >= low) | (observed <= high)
+    return ordered_candidates(present, ids[present], logprobs[present])

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from synthtools.errors import SynthError
+from synthtools.lm.model_name import ModelName
+from synthtools.lm.pretrained import load_tokenizer
 from synthtools.lm.tokenizer_faults import PanicError, TokenizerError, encoded, failure
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 _METASPACE = "▁"
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -96,11 +99,11 @@ class TextTokenizer:
             TokenizerError: its native code fails at one of them.
         """
         plain = partial(self._backend.encode_batch_fast, add_special_tokens=False)
-        found = encoded(plain, texts)
-        for index, one in enumerate(found):
+        encodings = encoded(plain, texts)
+        for index, one in enumerate(encodings):
             if isinstance(one, PanicError):
                 raise TokenizerError(index, failure(self.name, texts[index], one))
-        return found
+        return encodings
 
     @cached_property
     def surfaces(self) -> list[bytes]:
@@ -155,7 +158,7 @@ class TextTokenizer:
         return starts, ends
 
     def _offsets(self, text: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Beginnings and ends as the tokenizer tells them, in bytes."""
+        """Beginnings and ends by the tokenizer's own offsets, in bytes."""
         encoding = self._backend.encode(text, add_special_tokens=False)
         if encoding.ids != ids.tolist():
             raise ValueError("these tokens are not those of this text")
@@ -171,6 +174,27 @@ class TextTokenizer:
         widths = [len(character.encode("utf-8")) for character in text]
         position = np.concatenate([[0], np.cumsum(widths, dtype=np.int64)]).astype(np.int64)
         return position[np.array(starts, np.int64)], position[np.array(ends, np.int64)]
+
+
+def tokenizer_of(
+    model: ModelName, configuration: PretrainedConfig
+) -> tuple[PreTrainedTokenizerFast, TextTokenizer]:
+    """The tokenizer of a model, as transformers has it and as bytes.
+
+    Raises:
+        SynthError: there is none, or it has tokens that the model does not know.
+    """
+    name, revision = model.of_tokenizer
+    loaded = load_tokenizer(name, revision)
+    tokenizer = TextTokenizer(loaded)
+    # A tokenizer may have fewer tokens than the model has rows (padding), never more.
+    size = configuration.get_text_config().vocab_size
+    if tokenizer.size > size:
+        raise SynthError(
+            f"{name}: its tokenizer has {tokenizer.size:,} tokens, the model only {size:,}; name "
+            "the model's own"
+        )
+    return loaded, tokenizer
 
 
 def _with_places(starts: np.ndarray, ends: np.ndarray) -> TokenSpans:

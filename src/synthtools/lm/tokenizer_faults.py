@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 
 # So many times longer than the text a normaliser or decoder may make it [ours]; ▁ for a blank is 3 bytes for 1.
 _MOST_GROWTH = 1024
@@ -44,7 +44,7 @@ def encoded(
     except PanicError as error:
         if len(texts) == 1:
             return [error]
-        return [found for text in texts for found in encoded(encode, [text])]
+        return [encoding for text in texts for encoding in encoded(encode, [text])]
 
 
 def failure(name: str, text: str, error: PanicError) -> str:
@@ -58,7 +58,7 @@ _HOLDING = threading.Lock()
 @contextmanager
 def _held_back() -> Iterator[None]:
     """Holds back what is written to stderr meanwhile, and lets out all but what belongs to a panic:
-    Rust tells of it at length before the error is raised.
+    Rust writes of it at length before the error is raised.
 
     Raises:
         PanicError: native code gave up. Its own errors derive from no Exception, so that nothing catches
@@ -74,9 +74,9 @@ def _held_back() -> Iterator[None]:
                 os.close(stderr)
                 with open(words, "rb") as file:
                     file.seek(0)
-                    told = file.read()
-                if told:
-                    os.write(2, _RUST.sub(b"", told) if panicked else told)
+                    written = file.read()
+                if written:
+                    os.write(2, _RUST.sub(b"", written) if panicked else written)
 
             stack.callback(let_out)
             os.dup2(words, 2)
@@ -112,7 +112,7 @@ def refuse_growth(name: str, backend: Any) -> None:
         if growth > _MOST_GROWTH:
             raise SynthError(
                 f"{name}: the {part} of its tokenizer may make a text {growth:,.0f} times as long; "
-                "name another with --tokenizer"
+                f"name another with {parameter('tokenizer')}"
             )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from synthtools.errors import UsageError
+from synthtools.errors import UsageError, parameter
 
 
 class Window(NamedTuple):
@@ -55,8 +55,10 @@ def stride_of(asked: int | None, context: int, bos: bool) -> int:
     # A window's first scored token needs one before it: begin-of-text, or one of the overlap.
     longest = context - 1
     if longest < (2 if bos else 1):
-        raise UsageError(f"--context {context}: leaves no room for two tokens")
+        raise UsageError(f"{parameter('context', context)}: leaves no room for two tokens")
     stride = asked or default_stride(context)
     if stride > longest:
-        raise UsageError(f"--stride {stride}: at most {longest} with windows of {context} tokens")
+        raise UsageError(
+            f"{parameter('stride', stride)}: at most {longest} with windows of {context} tokens"
+        )
     return stride

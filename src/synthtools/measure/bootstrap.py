@@ -11,7 +11,7 @@ def intervals(
     """95 % intervals by the bias-corrected percentile bootstrap (Efron 1981).
 
     A resample has more noise than the sample, and distances between two of them are larger: plain
-    percentiles would lie too high.
+    percentiles would be too high.
 
     Args:
         table: float64 [resamples, figures]; estimate: the figures themselves.
@@ -23,13 +23,13 @@ def intervals(
         return {}
     from scipy.special import ndtr, ndtri
 
-    found: dict[str, list[float] | None] = {}
+    by_name: dict[str, list[float] | None] = {}
     for name, column, value in zip(names, table.T, estimate, strict=True):
         if not np.isfinite(column).all() or not np.isfinite(value):
-            found[name] = None
+            by_name[name] = None
             continue
         below = (np.mean(column < value) + np.mean(column <= value)) / 2
         bias = ndtri(np.clip(below, 0.5 / len(column), 1 - 0.5 / len(column)))
         ends = np.percentile(column, 100 * ndtr(2 * bias + ndtri([0.025, 0.975])))
-        found[name] = ends.tolist()
-    return found
+        by_name[name] = ends.tolist()
+    return by_name

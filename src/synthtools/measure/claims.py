@@ -3,10 +3,10 @@
 A claim is a chain of comparisons between cells. It is computed for each repetition by itself, so that what the
 cells of a repetition have in common (its seed, its data) falls out of their difference. Of each comparison the
 difference in the claimed direction has a mean and a 95 % interval over the repetitions, and a verdict: reproduced
-where the interval lies above 0, contradicted where it lies below, not at this scale where it holds 0 or there is
+where the interval is above 0, contradicted where it is below, not at this scale where it holds 0 or there is
 none. A claim of a known value, ``left = right ± tolerance``, is tested against that value itself: reproduced where
-the mean lies within the tolerance and the interval holds the value, however few repetitions make it wide, or lies
-within the tolerance as a whole; contradicted where the mean lies outside and the interval does not hold the
+the mean is within the tolerance and the interval holds the value, however few repetitions make it wide, or is
+within the tolerance as a whole; contradicted where the mean is outside and the interval does not hold the
 value. Verdicts are not corrected for the number of claims.
 """
 
@@ -139,37 +139,37 @@ def _compared(
             undefined = str(why) + _of(repetition)
             break
         differences.append(right - left if "<" in comparison.sign else left - right)
-    found = estimate([] if undefined else differences)
+    difference = estimate([] if undefined else differences)
     if undefined or not shared:
-        found["reason"] = undefined or "no repetition has all of these values"
-    elif len(shared) > 1 and found["standard_deviation"] == 0:
-        # Of a coarse measure that is no certainty: whoever reads the verdict has to know.
-        found["reason"] = "the same in every repetition"
+        difference["reason"] = undefined or "no repetition has all of these values"
+    elif len(shared) > 1 and difference["standard_deviation"] == 0:
+        # A coarse measure can do that without certainty: the verdict says so.
+        difference["reason"] = "the same in every repetition"
     return {
         "comparison": comparison.text,
-        "verdict": _verdict(found, comparison.sign, estimate(tolerances)["mean"]),
-        "reason": found.pop("reason"),
-        "difference": found,
+        "verdict": _verdict(difference, comparison.sign, estimate(tolerances)["mean"]),
+        "reason": difference.pop("reason"),
+        "difference": difference,
     }
 
 
 def _of(repetition: Repetition) -> str:
-    told = ", ".join(str(one) for one in repetition if one is not None)
-    return f" in repetition {told}" if told else ""
+    values = ", ".join(str(one) for one in repetition if one is not None)
+    return f" in repetition {values}" if values else ""
 
 
-def _verdict(found: dict[str, Any], sign: str, tolerance: float | None) -> str:
+def _verdict(difference: dict[str, Any], sign: str, tolerance: float | None) -> str:
     """What the interval of a difference says; of ``<=`` and ``>=`` a difference of 0 is as claimed.
 
     Args:
         tolerance: of ``=``, where a difference of 0 is what is claimed.
     """
-    low, high = found["low"], found["high"]
+    low, high = difference["low"], difference["high"]
     if low is None:
         return OPEN
     if sign == "=":
         assert tolerance is not None
-        near, holds = abs(found["mean"]) <= tolerance, low <= 0 <= high
+        near, holds = abs(difference["mean"]) <= tolerance, low <= 0 <= high
         if (near and holds) or max(-low, high) <= tolerance:
             return REPRODUCED
         return OPEN if near or holds else CONTRADICTED
@@ -178,10 +178,10 @@ def _verdict(found: dict[str, Any], sign: str, tolerance: float | None) -> str:
     return CONTRADICTED if high < 0 else OPEN
 
 
-def _strength(found: dict[str, Any]) -> tuple[int, float]:
+def _strength(compared: dict[str, Any]) -> tuple[int, float]:
     """How far a comparison holds: by its verdict, then by its difference in standard errors."""
-    rank = (CONTRADICTED, OPEN, REPRODUCED).index(found["verdict"])
-    mean, spread = found["difference"]["mean"], found["difference"]["standard_deviation"]
+    rank = (CONTRADICTED, OPEN, REPRODUCED).index(compared["verdict"])
+    mean, spread = compared["difference"]["mean"], compared["difference"]["standard_deviation"]
     if mean is None:
         return rank, -math.inf
     return rank, mean / spread if spread else math.copysign(math.inf, mean) if mean else 0.0

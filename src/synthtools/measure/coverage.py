@@ -1,6 +1,6 @@
 """Two distributions of perplexity against each other: coverage collapse (ToEdit, figures 2 and 3).
 
-Synthetic text covers the lower part of the range of human text. How much of each distribution lies
+Synthetic text covers the lower part of the range of human text. How much of each distribution is
 outside the other, how far the two are apart, and how sure that is. Perplexity is skewed to the
 right, with outliers of any size, so densities are taken of ln ppl unless the linear scale is asked
 for: the overlap and the Jensen–Shannon divergence of two densities are the same on any scale, but a
@@ -44,8 +44,8 @@ class Axis:
 
     def ppl(self, places: np.ndarray) -> list[float]:
         """Places as perplexities."""
-        found: list[float] = (np.exp(places) if self.log else places).tolist()
-        return found
+        values: list[float] = (np.exp(places) if self.log else places).tolist()
+        return values
 
 
 def common_axis(sides: list[np.ndarray], log: bool = True) -> Axis | None:
@@ -80,7 +80,7 @@ def bandwidth(sample: np.ndarray) -> float:
     """Scott's rule, s·n^(−1/5), as scipy's ``gaussian_kde`` has it; 0 where there is no spread."""
     if len(sample) < 2:
         return 0.0
-    return float(sample.std(ddof=1)) * len(sample) ** -0.2
+    return float(sample.std(ddof=1)) * float(len(sample) ** -0.2)
 
 
 def density(sample: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
@@ -92,7 +92,8 @@ def density(sample: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
     for start in range(0, len(sample), _CHUNK):
         z = (grid[:, None] - sample[None, start : start + _CHUNK]) / width
         total += np.exp(-0.5 * z * z).sum(axis=1)
-    return total / (len(sample) * width * np.sqrt(2 * np.pi))
+    scaled: np.ndarray = total / (len(sample) * width * np.sqrt(2 * np.pi))
+    return scaled
 
 
 class _Binned:
@@ -118,8 +119,8 @@ class _Binned:
         size = len(self._kernel)
         laid = np.bincount(self._left, weights * (1 - self._share), size)
         laid += np.bincount(self._left + 1, weights * self._share, size)
-        found: np.ndarray = self._kernel @ (laid / counts.sum())
-        return found
+        smooth: np.ndarray = self._kernel @ (laid / counts.sum())
+        return smooth
 
 
 def overlap(f: np.ndarray, g: np.ndarray, grid: np.ndarray) -> float:
@@ -159,30 +160,30 @@ def figures(left: np.ndarray, right: np.ndarray) -> dict[str, float]:
     ``left_outside``: share of the left corpus outside the range of the right one;
     ``left_above_maximum``, ``left_above_p99``: above the right one's maximum and 99th percentile;
     the same of the right. ``range_covered``: how much of the left one's range between its 1st and
-    99th percentile lies in that of the right. ``wasserstein`` in perplexity, ``wasserstein_log`` in
+    99th percentile is in that of the right. ``wasserstein`` in perplexity, ``wasserstein_log`` in
     nats a token. Ratios and shifts are right to left.
     """
-    found: dict[str, float] = {}
+    table: dict[str, float] = {}
     for name, one, other in (("left", left, right), ("right", right, left)):
         above = 1 - np.searchsorted(one, other[-1], "right") / len(one)
         below = np.searchsorted(one, other[0], "left") / len(one)
         p99 = np.percentile(other, 99)
-        found[f"{name}_outside"] = float(above + below)
-        found[f"{name}_above_maximum"] = float(above)
-        found[f"{name}_above_p99"] = float(1 - np.searchsorted(one, p99, "right") / len(one))
+        table[f"{name}_outside"] = float(above + below)
+        table[f"{name}_above_maximum"] = float(above)
+        table[f"{name}_above_p99"] = float(1 - np.searchsorted(one, p99, "right") / len(one))
     first, last = np.percentile(left, [1, 99])
     begin, end = np.percentile(right, [1, 99])
     inside = max(0.0, min(last, end) - max(first, begin))
-    found["range_covered"] = float(inside / (last - first)) if last > first else np.nan
-    found["wasserstein"], found["ks"] = apart(left, right)
-    found["wasserstein_log"] = apart(np.log(left), np.log(right))[0]
+    table["range_covered"] = float(inside / (last - first)) if last > first else np.nan
+    table["wasserstein"], table["ks"] = apart(left, right)
+    table["wasserstein_log"] = apart(np.log(left), np.log(right))[0]
     cleaned = [without_outliers(side) for side in (left, right)]
-    found["variance_ratio"] = _ratio(left, right)
-    found["variance_ratio_cleaned"] = _ratio(*cleaned)
-    found["mean_shift"] = float(right.mean() - left.mean())
-    found["mean_shift_cleaned"] = float(cleaned[1].mean() - cleaned[0].mean())
-    found["median_shift"] = float(np.median(right) - np.median(left))
-    return found
+    table["variance_ratio"] = _ratio(left, right)
+    table["variance_ratio_cleaned"] = _ratio(*cleaned)
+    table["mean_shift"] = float(right.mean() - left.mean())
+    table["mean_shift_cleaned"] = float(cleaned[1].mean() - cleaned[0].mean())
+    table["median_shift"] = float(np.median(right) - np.median(left))
+    return table
 
 
 def _ratio(left: np.ndarray, right: np.ndarray) -> float:
@@ -214,20 +215,20 @@ def compare(
     ranked = [side[o] for side, o in zip((left, right), order, strict=True)]
     placed = [axis.of(side) for side in ranked]
     densities = [density(side, axis.points) for side in placed]
-    found = figures(*ranked) | _of_densities(densities, axis)
-    names = list(found)
+    estimates = figures(*ranked) | _of_densities(densities, axis)
+    names = list(estimates)
     table = np.empty((resamples, len(names)))
-    estimate = np.array([np.nan if found[name] is None else found[name] for name in names])
+    estimate = np.array([np.nan if estimates[name] is None else estimates[name] for name in names])
     flat = any(d is None for d in densities)
     binned = [] if flat else [_Binned(side, axis.points) for side in placed]
     for row, counts in enumerate(_resampled(order, resamples, seed, paired)):
         drawn = [np.repeat(side, n) for side, n in zip(ranked, counts, strict=True)]
-        smooth = (
-            [b.density(n) for b, n in zip(binned, counts, strict=True)] if binned else [None] * 2
-        )
+        smooth: list[np.ndarray | None] = [None, None]
+        if binned:
+            smooth = [b.density(n) for b, n in zip(binned, counts, strict=True)]
         values = figures(*drawn) | _of_densities(smooth, axis)
         table[row] = [np.nan if values[name] is None else values[name] for name in names]
-    return found | {"intervals": intervals(names, table, estimate)}
+    return estimates | {"intervals": intervals(names, table, estimate)}
 
 
 def _of_densities(densities: list[np.ndarray | None], axis: Axis) -> dict[str, Any]:
@@ -257,10 +258,10 @@ def side(ppl: np.ndarray, axis: Axis | None, resamples: int, seed: int) -> dict[
     Args:
         ppl: finite perplexities, ascending.
     """
-    found = distribution(ppl)
-    del found["histogram"]
+    numbers = distribution(ppl)
+    del numbers["histogram"]
     if axis is None or not len(ppl):
-        return found | {"intervals": {}, "histogram": None, "density": None}
+        return numbers | {"intervals": {}, "histogram": None, "density": None}
     draw = np.random.default_rng(np.random.SeedSequence(seed))
     names = ["median", "mean", "mean_cleaned"]
     table = np.empty((resamples, len(names)))
@@ -271,8 +272,8 @@ def side(ppl: np.ndarray, axis: Axis | None, resamples: int, seed: int) -> dict[
     places = axis.of(ppl)
     smooth = density(places, axis.points)
     counts = np.histogram(places, axis.edges)[0]
-    return found | {
-        "intervals": intervals(names, table, np.array([found[name] for name in names])),
+    return numbers | {
+        "intervals": intervals(names, table, np.array([numbers[name] for name in names])),
         "histogram": {
             "counts": counts.tolist(),
             "below": int((places < axis.edges[0]).sum()),

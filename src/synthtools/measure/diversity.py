@@ -49,13 +49,13 @@ def sequence_figures(sequence: np.ndarray) -> dict[str, Any]:
     for n in ORDERS:
         counts = ngram_counts(sequence, n)
         total = int(counts.sum())
-        found = entropy(counts)
+        nats = entropy(counts)
         ngrams[str(n)] = {
             "total": total,
             "distinct": len(counts),
             "distinct_share": len(counts) / total if total else None,
-            "entropy": found,
-            "perplexity": None if found is None else math.exp(found),
+            "entropy": nats,
+            "perplexity": None if nats is None else math.exp(nats),
         }
     return {
         "words": len(words),
@@ -151,8 +151,8 @@ def openings(texts: Sequence[str], of_texts: Sequence[list[str]]) -> dict[str, A
 
 def beginning(text: str, most: int) -> list[str]:
     """The first ``most`` tokens of a text."""
-    found = _BEGINNING[most].match(text)
-    return [token for token in found.groups() if token is not None] if found else []
+    match = _BEGINNING[most].match(text)
+    return [token for token in match.groups() if token is not None] if match else []
 
 
 def _by_count(item: tuple[str, int]) -> tuple[int, str]:
@@ -175,9 +175,9 @@ def semantic_diversity(vectors: np.ndarray) -> dict[str, Any]:
     norms = np.sqrt((rows * rows).sum(axis=1)) if len(rows) else np.zeros(0)
     rows = rows[norms > 0] / norms[norms > 0, None] if len(rows) else rows
     n = len(rows)
-    found = {"vectors": n, "without_direction": len(norms) - n}
+    counts = {"vectors": n, "without_direction": len(norms) - n}
     if n < 2:
-        return {**found, "value": None, "reason": "fewer than two vectors with a direction"}
+        return {**counts, "value": None, "reason": "fewer than two vectors with a direction"}
     total = rows.sum(axis=0)
     cosine = (float(total @ total) - n) / (n * (n - 1))
-    return {**found, "value": min(2.0, max(0.0, 1 - cosine)), "reason": None}
+    return {**counts, "value": min(2.0, max(0.0, 1 - cosine)), "reason": None}

@@ -52,7 +52,7 @@ class MapGroup:
         """Takes the drawn documents with their vectors and which of them have one.
 
         Args:
-            advance: told the documents of each batch.
+            advance: called with the number of documents of each batch.
         """
         rows, names, there = [], [], [np.zeros(0, bool)]
         for batch, vectors, has_vector in embedded:
@@ -113,7 +113,7 @@ def document_map(
 
     Args:
         method: see ``projection.project``; neighbours, permutations: see ``two_sample.compare``.
-        stage: told in words what is being done.
+        stage: called with what is being done, in words.
 
     Raises:
         SynthError: a group is empty, or a number is too large.

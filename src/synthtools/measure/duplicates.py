@@ -89,20 +89,22 @@ class DocumentNames:
 
 
 def summary(
-    documents: DocumentSignatures, found: NearDuplicates, most: int = 1000
+    documents: DocumentSignatures, duplicates: NearDuplicates, most: int = 1000
 ) -> dict[str, Any]:
     """Counts of pairs and clusters, and the first ``most`` of either."""
-    sizes = Counter(found.cluster_of.tolist())
+    sizes = Counter(duplicates.cluster_of.tolist())
     clusters = {cluster: size for cluster, size in sizes.items() if cluster >= 0}
     place = documents.places()
     inputs = documents.input_of()
-    between = Counter(zip(inputs[found.left].tolist(), inputs[found.right].tolist(), strict=True))
+    between = Counter(
+        zip(inputs[duplicates.left].tolist(), inputs[duplicates.right].tolist(), strict=True)
+    )
     folded: Counter[tuple[int, int]] = Counter()
     for (a, b), count in between.items():
         folded[min(a, b), max(a, b)] += count
     return {
         "documents": len(documents),
-        "pairs_found": len(found.left),
+        "pairs_found": len(duplicates.left),
         "clusters": len(clusters),
         "documents_in_clusters": sum(clusters.values()),
         "largest_cluster": max(clusters.values(), default=0),
@@ -114,27 +116,30 @@ def summary(
         "pairs": [
             {"left": place(int(a)), "right": place(int(b)), "similarity": float(s)}
             for a, b, s in zip(
-                found.left[:most], found.right[:most], found.similarity[:most], strict=True
+                duplicates.left[:most],
+                duplicates.right[:most],
+                duplicates.similarity[:most],
+                strict=True,
             )
         ],
     }
 
 
-def pair_batches(documents: DocumentSignatures, found: NearDuplicates) -> Iterator[Batch]:
+def pair_batches(documents: DocumentSignatures, duplicates: NearDuplicates) -> Iterator[Batch]:
     """The pairs as records: ``left`` and ``right`` (file, line, id), ``similarity``, ``cluster``."""
     place = documents.places()
-    for start in range(0, len(found.left), _BATCH):
-        rows = range(start, min(start + _BATCH, len(found.left)))
+    for start in range(0, len(duplicates.left), _BATCH):
+        rows = range(start, min(start + _BATCH, len(duplicates.left)))
         lines = []
         for row in rows:
-            left, right = int(found.left[row]), int(found.right[row])
+            left, right = int(duplicates.left[row]), int(duplicates.right[row])
             lines.append(
                 json_bytes(
                     {
                         "left": place(left),
                         "right": place(right),
-                        "similarity": float(found.similarity[row]),
-                        "cluster": int(found.cluster_of[left]),
+                        "similarity": float(duplicates.similarity[row]),
+                        "cluster": int(duplicates.cluster_of[left]),
                     }
                 )
             )

@@ -6,7 +6,7 @@ product  factor (("*" | "/") factor)*
 factor   "-" factor | number | "(" sum ")" | function "(" sum ("," sum)* ")" | cell
 cell     name ("[" field "=" value ("," field "=" value)* "]")?
 
-A parser of its own rather than Python's: cells are not Python, and an error tells the character.
+A parser of its own rather than Python's: cells are not Python, and an error names the character.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OPERATIONS: dict[str, Callable[..., float]] = {
 }
 FUNCTIONS = ("mean", "min", "max", "log")
 COMPARISONS = ("<=", ">=", "<", ">")
-# Expressions in parentheses within each other [ours]: more is no claim that anyone reads.
+# Expressions in parentheses within each other [ours]: nobody reads a longer claim.
 _DEEPEST = 50
 _LONGEST = 400  # names, numbers and signs [ours]
 
@@ -94,7 +94,7 @@ def parse(text: str) -> list[Comparison]:
     """The comparisons of a chain, ``a < b < c`` as a < b and b < c.
 
     Raises:
-        ValueError: the message tells the character, what was expected there, and what stands there.
+        ValueError: the message names the character, what was expected there, and what was read.
     """
     return _Parser(text).chain()
 
@@ -206,12 +206,14 @@ class _Parser:
             return float(text)
         if kind == "name" and self._take("("):
             return self._function(text, start)
-        name, where = unquoted(text) if kind == "quoted" else text, ()
+        name = unquoted(text) if kind == "quoted" else text
+        where: tuple[tuple[str, str], ...] = ()
         kind, text, _, _ = self._tokens[self._at]
         if kind == "where":
-            where = conditions(text[1:-1])
-            if where is None:
+            read = conditions(text[1:-1])
+            if read is None:
                 raise self._error("[field=value, …]")
+            where = read
             self._at += 1
         return Cell(name, where, start + 1)
 

@@ -302,5 +302,5 @@ class GroupStatistics:
 
 def _beginning(sequences: list[np.ndarray], words: int | None) -> np.ndarray:
     """The first words of sequences, all for None, with the breaks between texts."""
-    whole = np.concatenate([np.zeros(0, np.uint64), *sequences])
+    whole: np.ndarray = np.concatenate([np.zeros(0, np.uint64), *sequences])
     return whole if words is None else whole[np.cumsum(whole != BREAK) <= words]

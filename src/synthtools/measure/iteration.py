@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.measure.least_squares import Solve, Weighted, solver
 
 WORKFLOWS = ("replace", "accumulate", "accumulate-subsample", "edit")
@@ -117,7 +117,7 @@ def _accumulate(
 def _accumulate_subsample(
     setting: LinearSetting, x: np.ndarray, solve: Solve, draw: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """T of the pool's n·T samples, without replacement, drawn anew in each generation."""
+    """T of the pool's n·T samples, without replacement, drawn again in each generation."""
     rows = setting.samples
     pool = np.empty((setting.generations, rows))
     weighted = Weighted(x, solve)
@@ -140,8 +140,8 @@ def _accumulate_subsample(
         if distinct < setting.features or not np.isfinite(error).all():
             raise SynthError(
                 f"accumulate-subsample: a subsample of {rows:,} holds {distinct:,} distinct "
-                f"samples and determines no {setting.features:,} features; give --samples at least "
-                f"{2 * setting.features:,}"
+                f"samples and determines no {setting.features:,} features; give "
+                f"{parameter('samples')} at least {2 * setting.features:,}"
             )
         yield error
 
@@ -204,8 +204,8 @@ def repetitions(
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(jobs) as pool:
         try:
-            found = [errors for part in pool.map(work, range(0, count, chunk)) for errors in part]
+            squared = [errors for part in pool.map(work, range(0, count, chunk)) for errors in part]
         except BaseException:  # Ctrl-C too must not wait for what is still in the queue
             pool.shutdown(cancel_futures=True)
             raise
-    return np.array(found)
+    return np.array(squared)

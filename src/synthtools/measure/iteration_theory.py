@@ -31,9 +31,9 @@ def paper_expression(workflow: str, setting: LinearSetting) -> list[float] | Non
     """
     generations = np.arange(1, setting.generations + 1)
     if workflow == "replace":
-        return generations.astype(float).tolist()
+        return [float(n) for n in generations]
     if workflow == "accumulate":
-        return np.cumsum(1 / generations**2).tolist()
+        return [float(total) for total in np.cumsum(1 / generations**2)]
     if workflow == "edit":
         return [1.0, *(1 + np.cumsum(shares(setting))).tolist()]
     return None
@@ -75,7 +75,7 @@ def large_sample_limit(workflow: str, setting: LinearSetting) -> list[float]:
     size = setting.generations
     drawn, common = _composition(workflow, setting)
     spread = np.linalg.inv(np.eye(size) - drawn)
-    return np.diag(spread @ common @ spread.T).tolist()
+    return [float(error) for error in np.diag(spread @ common @ spread.T)]
 
 
 def _composition(workflow: str, setting: LinearSetting) -> tuple[np.ndarray, np.ndarray]:

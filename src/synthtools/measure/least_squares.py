@@ -31,9 +31,9 @@ def solver(gram: np.ndarray) -> Solve:
 class Weighted:
     """Least squares over rows of X that count several times or not at all.
 
-    Conjugate gradients on XᵀWX, preconditioned by the factors of XᵀX, with products in float32 and
-    everything else in float64: some twelve passes over X reach a relative error of 1e-6 (in the norm
-    of XᵀX), against a standard error of percents in what is simulated.
+    scipy's conjugate gradients on XᵀWX, preconditioned by the factors of XᵀX, with products in float32
+    and everything else in float64: some twelve passes over X bring the residual to 1e-6 of the right
+    side, against a standard error of percents in what is simulated.
 
     Args:
         x: float64 [samples, features]; solve: with (XᵀX)⁻¹.
@@ -58,10 +58,10 @@ class Weighted:
         Raises:
             np.linalg.LinAlgError: the rows do not determine the features.
         """
-        found = None
+        solution = None
         if self._single is not None:
-            found = self._stepwise(self._single, times, labels)
-        return self._at_once(times, labels) if found is None else found
+            solution = self._stepwise(self._single, times, labels)
+        return self._at_once(times, labels) if solution is None else solution
 
     def _at_once(self, times: np.ndarray, labels: np.ndarray) -> np.ndarray:
         there = np.flatnonzero(times)
@@ -70,29 +70,23 @@ class Weighted:
         return solver(weighted.T @ weighted)(weighted.T @ (labels[there] / root))
 
     def _stepwise(self, x: np.ndarray, times: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
+        from scipy.sparse.linalg import LinearOperator, cg
+
         weights = times.astype(np.float32)
-        left = self._x.T @ labels
-        towards = self._solve(left)
-        norm = first = left @ towards
-        found = np.zeros(len(left))
-        direction = towards
-        for _ in range(_STEPS):
-            if norm <= _TOLERANCE**2 * first:
-                return found
-            image = _moments(x, weights, direction.astype(np.float32))
-            length = norm / (direction @ image)
-            found += length * direction
-            left -= length * image
-            towards = self._solve(left)
-            norm, before = left @ towards, norm
-            direction = towards + norm / before * direction
-        return None
+        shape = (x.shape[1],) * 2
+        gram = LinearOperator(
+            shape, lambda v: _moments(x, weights, v.astype(np.float32)), dtype=np.float64
+        )
+        inverse = LinearOperator(shape, self._solve, dtype=np.float64)
+        moments = self._x.T @ labels
+        solution, failed = cg(gram, moments, rtol=_TOLERANCE, maxiter=_STEPS, M=inverse)
+        return None if failed else np.asarray(solution)
 
 
 def _moments(x: np.ndarray, weights: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """XᵀWXv, float64, in one pass: a chunk of rows serves both products while it is in the cache."""
-    found = np.zeros(len(vector))
+    moments = np.zeros(len(vector))
     for start in range(0, len(x), 1000):
         rows = x[start : start + 1000]
-        found += (weights[start : start + 1000] * (rows @ vector)) @ rows
-    return found
+        moments += (weights[start : start + 1000] * (rows @ vector)) @ rows
+    return moments

@@ -54,11 +54,11 @@ class CorpusNgrams:
             **concentration(self.response),
             "top": {
                 str(n): {
-                    "total": found.total,
-                    "count_too_low_by_at_most": found.error_of(top),
-                    "ngrams": [list(row) for row in found.top(top)],
+                    "total": ngrams.total,
+                    "count_too_low_by_at_most": ngrams.error_of(top),
+                    "ngrams": [list(row) for row in ngrams.top(top)],
                 }
-                for n, found in self.top.items()
+                for n, ngrams in self.top.items()
             },
             "response": self.response.tolist(),
         }
@@ -91,13 +91,13 @@ class NgramCounter:
     def corpus(
         self,
         name: str,
-        found: Iterable[BlockResult[tuple[np.ndarray, list[NgramTable]]]],
+        counted: Iterable[BlockResult[tuple[np.ndarray, list[NgramTable]]]],
         seen: Callable[[int], None],
     ) -> CorpusNgrams:
         """Gathers the counts of a corpus's batches.
 
         Args:
-            seen: told the number of records of each batch.
+            seen: called with the number of records of each batch.
         """
         orders = self.hasher.orders if self.top else ()
         corpus = CorpusNgrams(
@@ -105,7 +105,7 @@ class NgramCounter:
             np.zeros(self.hasher.buckets, np.int64),
             {n: TopNgrams(n, None if self.exact else _HELD) for n in orders},
         )
-        for batch in found:
+        for batch in counted:
             counts, tables = batch.result
             corpus.response += counts
             for top, table in zip(corpus.top.values(), tables, strict=True):
@@ -122,9 +122,9 @@ def comparisons(corpora: list[CorpusNgrams], top: int) -> list[dict[str, Any]]:
     for left, right in combinations(corpora, 2):
         standing_out = {}
         for n in left.top:
-            tables = [dict(side.top[n].top(_CANDIDATES)) for side in (left, right)]
-            totals = [side.top[n].total for side in (left, right)]
-            more, less = over_represented(*tables, totals, min(top, _STANDING_OUT))
+            a, b = left.top[n], right.top[n]
+            tables = dict(a.top(_CANDIDATES)), dict(b.top(_CANDIDATES))
+            more, less = over_represented(*tables, (a.total, b.total), min(top, _STANDING_OUT))
             standing_out[str(n)] = {"left": more, "right": less}
         pairs.append(
             {

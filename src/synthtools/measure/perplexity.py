@@ -93,7 +93,7 @@ class Summary:
         self._ppl.append(np.array([s.ppl for s, _ in known], np.float64))
         for score, size in known:
             # One by one: the sum does not depend on how documents came together in batches.
-            self._nll += score.nll * score.n_tokens
+            self._nll += (score.nll or 0.0) * score.n_tokens
             self._tokens += score.n_tokens
             self._bytes += size
         if logprobs is None:
@@ -102,7 +102,7 @@ class Summary:
         self._probabilities += probability_counts(logprobs)
 
     def result(self) -> dict[str, Any]:
-        """The report's numbers; None where there is nothing to tell.
+        """The report's numbers; None where there is nothing to report.
 
         The distribution leaves out documents of infinite perplexity, and counts them.
         """
@@ -150,31 +150,23 @@ def token_probability(counts: np.ndarray) -> dict[str, Any] | None:
 
 
 def without_outliers(values: np.ndarray) -> np.ndarray:
-    """What lies at most 1.5 interquartile ranges outside the quartiles, in its order."""
+    """Values at most 1.5 interquartile ranges outside the quartiles, in their order."""
     first, third = np.percentile(values, [25, 75])
     reach = 1.5 * (third - first)
-    return values[(values >= first - reach) & (values <= third + reach)]
+    inside: np.ndarray = values[(values >= first - reach) & (values <= third + reach)]
+    return inside
 
 
 def distribution(ppl: np.ndarray) -> dict[str, Any]:
     """Middle, spread and histogram of document perplexities, float64 [documents].
 
-    ``mean_cleaned`` leaves out what lies more than 1.5 interquartile ranges outside the quartiles
+    ``mean_cleaned`` leaves out what is more than 1.5 interquartile ranges outside the quartiles
     (Baskets: one outlier can make the plain mean meaningless). The histogram runs over the cleaned
-    range; what lies outside is counted below and above it [ours].
+    range; what is outside is counted below and above it [ours].
     """
     if not len(ppl):
-        return {
-            "median": None,
-            "mean": None,
-            "mean_cleaned": None,
-            "outliers": 0,
-            "standard_deviation": None,
-            "min": None,
-            "max": None,
-            "percentiles": None,
-            "histogram": None,
-        }
+        names = ("median", "mean", "mean_cleaned", "outliers", "standard_deviation", "min", "max")
+        return {**dict.fromkeys((*names, "percentiles", "histogram")), "outliers": 0}
     kept = without_outliers(ppl)
     low, high = float(kept.min()), float(kept.max())
     counts, edges = np.histogram(kept, _HISTOGRAM_BINS, (low, high if high > low else low + 1))

@@ -38,7 +38,7 @@ class Side:
         name: of the corpus or the model.
         scored_by: a model's name, or ``STORED``.
         ppl, nll: of each document.
-        tokens: scored ones, −1 where the records do not tell.
+        tokens: scored ones, −1 where the records do not say.
         scored_bytes: of the scored tokens.
         sampled: documents by how they were sampled from a model.
         checksums: of each document's tokens; equal where tokenizers agree.
@@ -82,8 +82,7 @@ class Side:
 
     def finite(self) -> np.ndarray:
         """Perplexities that are numbers."""
-        ppl = np.array(self.ppl, np.float64)
-        return ppl[np.isfinite(ppl)]
+        return np.array([ppl for ppl in self.ppl if math.isfinite(ppl)], np.float64)
 
     def counts(self) -> dict[str, Any]:
         """The report's head of the side."""
@@ -179,7 +178,7 @@ def comparison(
     """
     if paired:
         # The same documents on all sides, or their intervals would not be those of pairs.
-        whole = np.isfinite([side.ppl for side in sides]).all(axis=0)
+        whole = np.asarray(np.isfinite([side.ppl for side in sides]).all(axis=0))
         ppl = [np.array(side.ppl)[whole] for side in sides]
     else:
         ppl = [side.finite() for side in sides]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 
 METHODS = ("tsne", "umap", "pca")
 # Fewer documents have no neighbourhoods that t-SNE or UMAP could keep.
@@ -17,20 +17,20 @@ _PERPLEXITY = 30.0
 _UMAP_NEIGHBOURS = 15
 
 
+# Of each method that needs one: its package, the extra of ours that brings it, and a method instead.
 _PACKAGES = {
-    "tsne": (
-        "sklearn",
-        "t-SNE needs scikit-learn: pip install 'synthtools[map]' (or --method pca)",
-    ),
-    "umap": ("umap", "UMAP needs umap-learn: pip install 'synthtools[umap]' (or --method tsne)"),
+    "tsne": ("sklearn", "t-SNE needs scikit-learn", "map", "pca"),
+    "umap": ("umap", "UMAP needs umap-learn", "umap", "tsne"),
 }
 
 
 def require(method: str) -> None:
     """Raises SynthError, with the remedy, where the method's package is not installed."""
-    package, remedy = _PACKAGES.get(method, ("numpy", ""))
-    if find_spec(package) is None:
-        raise SynthError(remedy)
+    if method in _PACKAGES:
+        package, need, extra, other = _PACKAGES[method]
+        if find_spec(package) is None:
+            instead = parameter("method", other)
+            raise SynthError(f"{need}: pip install 'synthtools[{extra}]' (or {instead})")
 
 
 def project(vectors: np.ndarray, method: str, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
@@ -52,15 +52,17 @@ def project(vectors: np.ndarray, method: str, seed: int) -> tuple[np.ndarray, di
         method = "pca"
     require(method)
     if method == "pca":
-        found, shares = principal_components(vectors)
-        return found, {"method": "pca", "explained_variance": shares}
+        coordinates, shares = principal_components(vectors)
+        return coordinates, {"method": "pca", "explained_variance": shares}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found, settings = (_tsne if method == "tsne" else _umap)(vectors, seed)
-    found = found.astype(np.float64)
-    if not np.isfinite(found).all():
-        raise SynthError(f"{method}: gives coordinates that are not numbers; try --method pca")
-    return found, {"method": method, **settings}
+        coordinates, settings = (_tsne if method == "tsne" else _umap)(vectors, seed)
+    coordinates = coordinates.astype(np.float64)
+    if not np.isfinite(coordinates).all():
+        raise SynthError(
+            f"{method}: gives coordinates that are not numbers; try {parameter('method', 'pca')}"
+        )
+    return coordinates, {"method": method, **settings}
 
 
 def principal_components(vectors: np.ndarray) -> tuple[np.ndarray, list[float]]:
@@ -79,11 +81,11 @@ def principal_components(vectors: np.ndarray) -> tuple[np.ndarray, list[float]]:
         lengths = np.linalg.norm(axes, axis=0)
         axes = axes / np.where(lengths == 0, 1, lengths)
     signs = np.sign(axes[np.argmax(np.abs(axes), axis=0), np.arange(axes.shape[1])])
-    found = np.zeros((len(points), 2))
-    found[:, : axes.shape[1]] = points @ (axes * np.where(signs == 0, 1, signs))
+    coordinates = np.zeros((len(points), 2))
+    coordinates[:, : axes.shape[1]] = points @ (axes * np.where(signs == 0, 1, signs))
     total = float((points**2).sum())
-    shares = [float((found[:, i] ** 2).sum()) / total if total else 0.0 for i in range(2)]
-    return found, shares
+    shares = [float((coordinates[:, i] ** 2).sum()) / total if total else 0.0 for i in range(2)]
+    return coordinates, shares
 
 
 def _tsne(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
@@ -98,14 +100,14 @@ def _tsne(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
             start = start / spread * 1e-4
         else:  # all in one point: anything that tells them apart will do
             start = np.random.default_rng(seed).normal(size=start.shape) * 1e-4
-        found = TSNE(
+        coordinates = TSNE(
             perplexity=perplexity,
             init=start.astype(np.float32),
             random_state=seed,
             method="barnes_hut",
             n_jobs=1,
         ).fit_transform(vectors)
-    return found, {"perplexity": perplexity}
+    return coordinates, {"perplexity": perplexity}
 
 
 def _umap(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
@@ -113,7 +115,7 @@ def _umap(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
 
     neighbours = min(_UMAP_NEIGHBOURS, len(vectors) - 1)
     init = "spectral" if len(vectors) > 4 * neighbours else "random"
-    found = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init=init).fit_transform(
-        vectors
-    )
-    return found, {"umap_neighbours": neighbours}
+    coordinates = UMAP(
+        n_neighbors=neighbours, random_state=seed, n_jobs=1, init=init
+    ).fit_transform(vectors)
+    return coordinates, {"umap_neighbours": neighbours}

@@ -42,7 +42,7 @@ def matches(patterns: Mapping[str, re.Pattern[str]], texts: Sequence[str]) -> di
     }
 
 
-def rate(found: np.ndarray, words: np.ndarray, seed: int, resamples: int) -> dict[str, Any]:
+def rate(counts: np.ndarray, words: np.ndarray, seed: int, resamples: int) -> dict[str, Any]:
     """Matches in 1,000 words, with a 95 % bootstrap interval over documents [ours].
 
     Documents are drawn, not words: a pattern comes in clusters. Of more than 1,000 documents, 1,000
@@ -50,38 +50,38 @@ def rate(found: np.ndarray, words: np.ndarray, seed: int, resamples: int) -> dic
     many documents do, at a cost that does not grow.
 
     Args:
-        found, words: of each document, float64; resamples: 0 for no interval.
+        counts, words: of each document, float64; resamples: 0 for no interval.
 
     Returns:
         ``value`` (None without words), ``interval``, ``matches``, ``words``; ``reason`` why value or
         interval are None.
     """
-    total, length = int(found.sum()), int(words.sum())
+    total, length = int(counts.sum()), int(words.sum())
     value = PER_WORDS * total / length if length else None
     reach, reason = None, None
     if value is None:
         reason = "no words"
     elif not resamples:
         reason = "no intervals of so many groups"
-    elif len(found) < 2:
+    elif len(counts) < 2:
         reason = "one document has no spread"
     elif not total:
         reason = "no match: resamples have none either"
     else:
-        reach = _interval(found, words, value, seed, resamples)
+        reach = _interval(counts, words, value, seed, resamples)
         reason = None if reach else "some resamples have no words"
     return {"value": value, "interval": reach, "matches": total, "words": length, "reason": reason}
 
 
 def _interval(
-    found: np.ndarray, words: np.ndarray, value: float, seed: int, resamples: int
+    counts: np.ndarray, words: np.ndarray, value: float, seed: int, resamples: int
 ) -> list[float] | None:
     draw = np.random.default_rng(np.random.SeedSequence(seed))
-    if len(found) > _BLOCKS:
-        block = draw.permutation(len(found)) % _BLOCKS
-        found, words = np.bincount(block, found), np.bincount(block, words)
-    times = draw.integers(0, len(found), (resamples, len(found)))
+    if len(counts) > _BLOCKS:
+        block = draw.permutation(len(counts)) % _BLOCKS
+        counts, words = np.bincount(block, counts), np.bincount(block, words)
+    times = draw.integers(0, len(counts), (resamples, len(counts)))
     length = words[times].sum(axis=1)
     table = np.full(resamples, np.nan)
-    np.divide(PER_WORDS * found[times].sum(axis=1), length, out=table, where=length > 0)
+    np.divide(PER_WORDS * counts[times].sum(axis=1), length, out=table, where=length > 0)
     return intervals(["rate"], table[:, None], np.array([value]))["rate"]

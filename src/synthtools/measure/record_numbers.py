@@ -61,11 +61,11 @@ class RecordNumbers:
         """Sums of a whole number over the groups."""
         groups = _groups(self._starts)
         sums = np.bincount(groups, self._ordered[name], len(self._starts) - 1)
-        return sums.astype(np.int64).tolist()
+        return [int(total) for total in sums]
 
 
 def summary(values: np.ndarray) -> dict[str, Any]:
-    """Middle and spread of float64 values; what is no number is left out, counted as ``without``."""
+    """Middle and spread of float64 values; what is not finite is left out, counted as ``without``."""
     return summaries(values, np.array([0, len(values)]), PERCENTILES)[0]
 
 
@@ -75,7 +75,7 @@ def summaries(
     """Middle and spread of each of many groups of values.
 
     Args:
-        values: float64, group by group; what is no number is left out and counted as ``without``.
+        values: float64, group by group; what is not finite is left out and counted as ``without``.
         starts: int64 [groups + 1], where each group begins.
         percentiles: interpolated between neighbours, as ``numpy.percentile`` does.
 
@@ -104,7 +104,7 @@ def summaries(
     inner = np.where(part < 0.5, left + gap * part, right - gap * (1 - part))
     spread = np.sqrt(squares / np.maximum(few - 1, 1))
     names = [str(p) for p in percentiles]
-    found: list[dict[str, Any]] = [
+    report: list[dict[str, Any]] = [
         {
             "documents": n,
             "without": without,
@@ -117,14 +117,14 @@ def summaries(
         values[first + few - 1].tolist(), inner.T.tolist(), strict=True,
     )  # fmt: skip
     for group, n, middle, deviation, low, high, points in rows:
-        found[group] |= {
+        report[group] |= {
             "mean": middle,
             "standard_deviation": deviation if n > 1 else None,
             "min": low,
             "max": high,
             "percentiles": dict(zip(names, points, strict=True)),
         }
-    return found
+    return report
 
 
 def _groups(starts: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ class Row:
     Attributes:
         fields: what tells this row from others, by name.
         values: by name; a name that no report of the run had is missing or None.
-        others: what came along and is no number.
+        others: what came along and is not a number.
     """
 
     fields: dict[str, Any]
@@ -69,12 +69,12 @@ def grouped(
     Raises:
         SynthError: two rows of a group are the same repetition, or a value is too large.
     """
-    found: dict[tuple[Any, ...], RunGroup] = {}
+    by_fields: dict[tuple[Any, ...], RunGroup] = {}
     first: dict[tuple[tuple[Any, ...], Repetition], Row] = {}
     for row in rows:
         fields = {name: row.fields.get(name) for name in by}
         place = tuple(natural_order.key(value) for value in fields.values())
-        group = found.setdefault(place, RunGroup(fields, {name: {} for name in names}, []))
+        group = by_fields.setdefault(place, RunGroup(fields, {name: {} for name in names}, []))
         repetition = tuple(natural_order.key(row.fields.get(name)) for name in over)
         other = first.setdefault((place, repetition), row)
         if other is not row:
@@ -84,7 +84,9 @@ def grouped(
             value = row.values.get(name)
             if value is not None:
                 group.values[name][repetition] = _float(value, name, row)
-    groups = sorted(found.values(), key=lambda g: [*map(natural_order.order, g.fields.values())])
+    groups = sorted(
+        by_fields.values(), key=lambda g: [*map(natural_order.order, g.fields.values())]
+    )
     for group in groups:
         group.repetitions.sort(key=lambda one: [*map(natural_order.order, one)])
     return groups
@@ -116,16 +118,16 @@ def estimate(values: Iterable[float]) -> dict[str, Any]:
         ``reason``: why something is None, else None. Values that are all the same have an interval
         of that one point.
     """
-    found = list(values)
-    size = len(found)
+    sample = list(values)
+    size = len(sample)
     names = ("mean", "standard_deviation", "low", "high")
     if not size:
         return {"n": 0, **dict.fromkeys(names), "reason": NONE}
-    if min(found) == max(found):  # exactly: rounding of a mean would make a spread of it
-        mean, spread = found[0], 0.0
+    if min(sample) == max(sample):  # exactly: rounding of a mean would make a spread of it
+        mean, spread = sample[0], 0.0
     else:
-        mean = math.fsum(value / size for value in found)
-        spread = math.sqrt(math.fsum((v - mean) * (v - mean) / (size - 1) for v in found))
+        mean = math.fsum(value / size for value in sample)
+        spread = math.sqrt(math.fsum((v - mean) * (v - mean) / (size - 1) for v in sample))
     if size < 2:
         return {"n": 1, **dict.fromkeys(names), "mean": mean, "reason": ALONE}
     reach = quantile(size - 1) * spread / math.sqrt(size)
@@ -150,8 +152,8 @@ def table(groups: Sequence[RunGroup]) -> list[dict[str, Any]]:
             "repetitions": len(group.repetitions),
             "values": {
                 # In the order of the repetitions: sums must not depend on the order of files.
-                name: estimate(found[r] for r in group.repetitions if r in found)
-                for name, found in group.values.items()
+                name: estimate(column[r] for r in group.repetitions if r in column)
+                for name, column in group.values.items()
             },
         }
         for group in groups

@@ -69,7 +69,8 @@ def divergence(left: np.ndarray, right: np.ndarray) -> dict[str, float | None]:
 
 def _smoothed(counts: np.ndarray) -> np.ndarray:
     raised = counts + SMOOTHING
-    return raised / raised.sum()
+    shares: np.ndarray = raised / raised.sum()
+    return shares
 
 
 def kl(p: np.ndarray, q: np.ndarray) -> float:

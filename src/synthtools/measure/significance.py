@@ -27,7 +27,7 @@ def compared(names: Sequence[str], values: Sequence[np.ndarray]) -> dict[str, An
     them the rank-biserial correlation 2U/(mn) − 1: above 0 where the left group has more.
 
     Args:
-        values: float64 of each group; what is no number is left out.
+        values: float64 of each group; what is not finite is left out.
 
     Returns:
         ``kruskal_wallis`` (h, p), ``levene`` (w, p), ``pairs``, ``left_out`` (groups of fewer than
@@ -36,31 +36,31 @@ def compared(names: Sequence[str], values: Sequence[np.ndarray]) -> dict[str, An
     finite = [one[np.isfinite(one)] for one in values]
     kept = [i for i, one in enumerate(finite) if len(one) >= _FEWEST]
     left_out = [name for name, one in zip(names, finite, strict=True) if len(one) < _FEWEST]
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "kruskal_wallis": None, "levene": None, "pairs": None, "left_out": left_out, "reason": None
     }  # fmt: skip
     if len(kept) < 2:
-        return {**found, "reason": "fewer than two groups of two documents or more"}
+        return {**report, "reason": "fewer than two groups of two documents or more"}
     groups = [finite[i] for i in kept]
     low, high = min(one.min() for one in groups), max(one.max() for one in groups)
     if low == high:
-        return {**found, "reason": "all values are equal"}
+        return {**report, "reason": "all values are equal"}
     from scipy import stats
 
     h, p = stats.kruskal(*groups)
-    found["kruskal_wallis"] = {"h": float(h), "p": float(p)}
+    report["kruskal_wallis"] = {"h": float(h), "p": float(p)}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # no spread in any group: 0/0, told as a reason
+        warnings.simplefilter("ignore")  # no spread in any group: 0/0, given as the reason
         w, p = stats.levene(*groups)
     if math.isfinite(w):
-        found["levene"] = {"w": float(w), "p": float(p)}
+        report["levene"] = {"w": float(w), "p": float(p)}
     else:
-        found["reason"] = "Levene: no group has any spread"
+        report["reason"] = "Levene: no group has any spread"
     if len(kept) > MOST_GROUPS:
-        found["reason"] = f"pairs: more than {MOST_GROUPS} groups"
-        return found
-    found["pairs"] = _pairs([names[i] for i in kept], [np.sort(one) for one in groups])
-    return found
+        report["reason"] = f"pairs: more than {MOST_GROUPS} groups"
+        return report
+    report["pairs"] = _pairs([names[i] for i in kept], [np.sort(one) for one in groups])
+    return report
 
 
 def mann_whitney(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
@@ -74,8 +74,8 @@ def mann_whitney(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
     if min(m, n) <= _EXACT and not ties:
         from scipy.stats import mannwhitneyu
 
-        found = mannwhitneyu(left, right)
-        return float(found.statistic), float(found.pvalue)
+        exact = mannwhitneyu(left, right)
+        return float(exact.statistic), float(exact.pvalue)
     variance = m * n / 12 * (m + n + 1 - ties / ((m + n) * (m + n - 1)))
     if variance <= 0:
         return u, 1.0
@@ -84,12 +84,12 @@ def mann_whitney(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
 
 
 def _pairs(names: list[str], groups: list[np.ndarray]) -> list[dict[str, Any]]:
-    found = []
+    tests = []
     for left, right in combinations(range(len(groups)), 2):
         u, p = mann_whitney(groups[left], groups[right])
         effect = 2 * u / (len(groups[left]) * len(groups[right])) - 1
-        found.append((names[left], names[right], u, effect, p))
-    ps = np.array([row[-1] for row in found])
+        tests.append((names[left], names[right], u, effect, p))
+    ps = np.array([row[-1] for row in tests])
     return [
         {
             "left": left,
@@ -97,10 +97,10 @@ def _pairs(names: list[str], groups: list[np.ndarray]) -> list[dict[str, Any]]:
             "u": u,
             "rank_biserial": effect,
             "p": p,
-            "p_bonferroni": min(1.0, p * len(found)),
+            "p_bonferroni": min(1.0, p * len(tests)),
             "p_holm": float(holm),
         }
-        for (left, right, u, effect, p), holm in zip(found, corrected_by_holm(ps), strict=True)
+        for (left, right, u, effect, p), holm in zip(tests, corrected_by_holm(ps), strict=True)
     ]
 
 

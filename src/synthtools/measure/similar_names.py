@@ -9,7 +9,7 @@ def near(name: str, names: Sequence[str], most: int = 5) -> str:
     """An end of a message: names that look like one that is not there, else the first that are.
 
     Args:
-        most: names to tell.
+        most: names to give.
     """
     from difflib import get_close_matches
 

@@ -49,7 +49,7 @@ def frequency(ids: np.ndarray, counts: np.ndarray, size: int, density: bool) -> 
         ids: int64, distinct; counts: int64; size: of the vocabulary.
     """
     total = int(counts.sum())
-    found = entropy(counts)
+    nats = entropy(counts)
     reason = None if total else "no tokens"
     if total and not density:
         reason = f"density: more than {_MOST_DENSITIES} groups"
@@ -57,8 +57,8 @@ def frequency(ids: np.ndarray, counts: np.ndarray, size: int, density: bool) -> 
         "total": total,
         "distinct": len(ids),
         "share_of_vocabulary": len(ids) / size if size else None,
-        "entropy": found,
-        "perplexity": None if found is None else math.exp(found),
+        "entropy": nats,
+        "perplexity": None if nats is None else math.exp(nats),
         "density": kernel_density(ids, counts, size) if total and density else None,
         "reason": reason,
     }
@@ -96,7 +96,7 @@ def standing_out(
         pooled[ids] += counts
     seen = np.flatnonzero(pooled)
     total = int(pooled.sum())
-    found = []
+    report = []
     for group, (ids, counts) in sorted(tokens.items()):
         own = np.zeros_like(pooled)
         own[ids] = counts
@@ -117,5 +117,5 @@ def standing_out(
                 }
                 for index in first[z[first] > 0].tolist()
             ]
-        found.append({"group": names[group], "tokens": rows})
-    return found
+        report.append({"group": names[group], "tokens": rows})
+    return report

@@ -114,17 +114,17 @@ def compare(
     bandwidth, coverage, density = _second_pass(distances, counts, k)
     if bandwidth == 0:
         bandwidth = _mean(distances) or 1.0
-    found: dict[str, Any] = _quadratic(distances, labels, bandwidth)
-    found["knn_accuracy"] = (_accuracy(labels, near[:, :k]), "high")
+    statistics: dict[str, Any] = _quadratic(distances, labels, bandwidth)
+    statistics["knn_accuracy"] = (_accuracy(labels, near[:, :k]), "high")
     isolated = _isolated(labels, near[:, :k])
     balls = _balls(labels, near, reach, k)
     if length is None:  # the lists are too short for this one
         balls[1][:] = np.nan
-    found["coverage"] = (np.concatenate([[coverage], balls[0][1:]]), "low")
-    found["density"] = (np.concatenate([[density], balls[1][1:]]), "both")
-    found["isolated_left"] = (isolated[0], "high")
-    found["isolated_right"] = (isolated[1], "high")
-    tested = {name: _tested(*found[name]) for name in names}
+    statistics["coverage"] = (np.concatenate([[coverage], balls[0][1:]]), "low")
+    statistics["density"] = (np.concatenate([[density], balls[1][1:]]), "both")
+    statistics["isolated_left"] = (isolated[0], "high")
+    statistics["isolated_right"] = (isolated[1], "high")
+    tested = {name: _tested(*statistics[name]) for name in names}
     return {"neighbours": k, "bandwidth": bandwidth, **tested}
 
 
@@ -214,8 +214,8 @@ def _second_pass(distances: Distances, counts: np.ndarray, k: int) -> tuple[floa
     for start, block in distances.blocks():
         bits = block.view(np.uint32)
         halves = bits >> 16
-        for half, found in lower.items():
-            found += np.bincount(bits[halves == half] & 0xFFFF, minlength=1 << 16)
+        for half, counted in lower.items():
+            counted += np.bincount(bits[halves == half] & 0xFFFF, minlength=1 << 16)
         if 0 in lower:
             lower[0][0] -= len(block)
         rows = block[: max(0, n - start)]
@@ -287,8 +287,9 @@ def _of_first(labels: np.ndarray, near: np.ndarray) -> np.ndarray:
 
 
 def _accuracy(labels: np.ndarray, near: np.ndarray) -> np.ndarray:
-    said = _of_first(labels, near) > near.shape[1] // 2
-    return (said == labels).mean(axis=0)
+    of_first = _of_first(labels, near) > near.shape[1] // 2
+    share: np.ndarray = (of_first == labels).mean(axis=0)
+    return share
 
 
 def _isolated(labels: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

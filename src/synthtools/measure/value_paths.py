@@ -39,12 +39,12 @@ def _kind(value: Any) -> str:
 
 def known(value: Any, most: int) -> list[str]:
     """Paths of a report that lead to numbers, at most so many, as ``parse`` reads them."""
-    found = []
+    paths = []
     for path in _paths(value, ""):
-        found.append(path)
-        if len(found) == most:
+        paths.append(path)
+        if len(paths) == most:
             break
-    return found
+    return paths
 
 
 def _paths(value: Any, before: str) -> Iterator[str]:

@@ -42,7 +42,7 @@ def with_vectors(
 
 
 def _columnar(batch: Batch, field: str) -> np.ndarray | None:
-    """The vectors of a batch where they already lie as a matrix of finite numbers."""
+    """The vectors of a batch where they are already a matrix of finite numbers."""
     if not isinstance(batch, ArrowBatch) or field not in batch.rows.column_names:
         return None
     import pyarrow as pa
@@ -135,14 +135,14 @@ def with_density(
 
 def distribution(densities: list[np.ndarray]) -> dict[str, Any]:
     """Mean, median and percentiles of densities (records in the same bucket, a mean over rows)."""
-    found = np.concatenate([np.zeros(0), *densities])
-    if not len(found):
+    values = np.concatenate([np.zeros(0), *densities])
+    if not len(values):
         return {"documents": 0, "mean": None, "median": None, "percentiles": None}
     marks = (1, 5, 25, 50, 75, 95, 99)
-    percentiles = dict(zip(map(str, marks), np.percentile(found, marks).tolist(), strict=True))
+    percentiles = dict(zip(map(str, marks), np.percentile(values, marks).tolist(), strict=True))
     return {
-        "documents": len(found),
-        "mean": float(found.mean()),
+        "documents": len(values),
+        "mean": float(values.mean()),
         "median": percentiles["50"],
         "percentiles": percentiles,
     }

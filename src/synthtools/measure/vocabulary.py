@@ -39,18 +39,18 @@ def heaps(words: np.ndarray, distinct: np.ndarray) -> dict[str, Any]:
     n, v = words.astype(np.float64), distinct.astype(np.float64)
     # A line through the logarithms is near enough to begin with.
     slope, height = np.polyfit(np.log(n), np.log(v), 1)
-    found: dict[str, Any] = {**dict.fromkeys(names), "points": len(words), "curve": curve}
+    unfitted: dict[str, Any] = {**dict.fromkeys(names), "points": len(words), "curve": curve}
     with warnings.catch_warnings():
         warnings.simplefilter("error", OptimizeWarning)
         try:
             (k, beta), covariance = curve_fit(law, n, v, p0=(np.exp(height), slope))
         except (RuntimeError, OptimizeWarning):
-            return {**found, "reason": "the least squares find no minimum"}
+            return {**unfitted, "reason": "the least squares find no minimum"}
     reach = quantile(len(n) - 2) * np.sqrt(np.diag(covariance))
     spread = float(((v - v.mean()) ** 2).sum())
     rest = float(((v - law(n, k, beta)) ** 2).sum())
     return {
-        **found,
+        **unfitted,
         "k": float(k),
         "k_interval": [float(k - reach[0]), float(k + reach[0])],
         "beta": float(beta),

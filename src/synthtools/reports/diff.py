@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.evaluate.budget import TOLERANCE
-from synthtools.reports.document import number, percent
+from synthtools.reports.document import bracketed, cut, number, percent
 from synthtools.reports.figures.chart import (
     Figure,
     Panel,
@@ -89,29 +89,28 @@ def story(report: dict[str, Any]) -> Story:
 
 def lines(report: dict[str, Any]) -> list[str]:
     """The differences as tables."""
-    found = _figures(report)
+    lines = _figures(report)
     if report["paired"]:
-        found += ["", "item by item (other − first, 95 %)"]
+        lines += ["", "item by item (other − first, 95 %)"]
         several = len(report["reports"]) > 2
         for row in report["paired"]:
-            ends = row["interval"]
-            reach = f" [{number(ends[0], 3)}, {number(ends[1], 3)}]" if ends else ""
+            interval = bracketed(row["interval"])
             p = "" if row["p"] is None else f"  p = {number(row['p'], 2)} ({row['test']})"
             of = f"{row['report']}  " if several else ""
-            found.append(
-                f"  {of}{row['suite']} {row['figure']}: {number(row['difference'])}{reach}"
+            lines.append(
+                f"  {of}{row['suite']} {row['figure']}: {number(row['difference'])}{interval}"
                 f"{p}  n = {row['n']:,}"
             )
     if report["budget"]:
-        found += ["", *_budget_lines(report["budget"])]
-    return found
+        lines += ["", *_budget_lines(report["budget"])]
+    return lines
 
 
 def _figures(report: dict[str, Any]) -> list[str]:
     everything = report["made_by"]["arguments"].get("all")
     rows = report["rows"] if everything else report["rows"][:_SHOWN]
     wide = max((len(row["figure"]) for row in rows), default=6)
-    head = "".join(f"  {_short(name):>22}" for name in report["reports"])
+    head = "".join(f"  {cut(name, 22):>22}" for name in report["reports"])
     lines = [" " * wide + head]
     for row in rows:
         cells = [f"  {number(row['values'][0]):>22}"]
@@ -129,28 +128,24 @@ def _figures(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 22 else "…" + name[-21:]
-
-
-def _budget_lines(found: dict[str, Any]) -> list[str]:
+def _budget_lines(budget: dict[str, Any]) -> list[str]:
     lines = [
         "synthetic share and what Ratios says of it",
         f"{'share':>7}  {'loss':>7}  {'Δ ECE':>8}  {'≤ 3 %':>6}  paper",
     ]
-    for row in found["rows"]:
+    for row in budget["rows"]:
         ece = "–" if row["ece"] is None else f"{row['ece']:+.4f}"
         lines.append(
             f"{100 * row['share']:>6.1f}%  {100 * row['loss']:>6.2f}%  {ece:>8}  "
             f"{'yes' if row['within'] else 'no':>6}  {row['zone']}: {row['guidance']}"
         )
-    largest = found["largest_within"]
+    largest = budget["largest_within"]
     lines.append(
         "this series leaves 3 % at once"
         if largest is None
         else f"this series stays within 3 % up to a share of {100 * largest:g} %"
     )
-    if found["calibration_first"] is not None:
-        share = 100 * found["calibration_first"]
+    if budget["calibration_first"] is not None:
+        share = 100 * budget["calibration_first"]
         lines.append(f"calibration is worse at {share:g} % already: the early warning")
     return lines

@@ -74,7 +74,7 @@ def made_by(
 
 
 def to_json(report: dict[str, Any]) -> str:
-    """The report as indented JSON, without secrets; what is no number is null, so that every reader can
+    """The report as indented JSON, without secrets; what is not a number is null, so that every reader can
     read it.
 
     Memory: twice the text, and fifty times that of the longest entry of a list at the top.
@@ -98,9 +98,9 @@ def _text(value: Any) -> str:
     return _LISTS.sub(_on_one_line, json.dumps(_finite(value), indent=2, ensure_ascii=False))
 
 
-def _on_one_line(found: re.Match[str]) -> str:
-    line = "[" + re.sub(r"\n\s+", " ", found[1]) + "]"
-    return found[0] if '"' in line and len(line) > _LINE else line
+def _on_one_line(match: re.Match[str]) -> str:
+    line = "[" + re.sub(r"\n\s+", " ", match[1]) + "]"
+    return match[0] if '"' in line and len(line) > _LINE else line
 
 
 def _finite(value: Any) -> Any:
@@ -179,7 +179,7 @@ def _content(path: str) -> bytes:
 
 
 def _depth(value: Any) -> int:
-    """How deeply lists and objects lie in each other."""
+    """How deeply lists and objects are nested."""
     depth, level = 0, [value]
     while level := [
         one
@@ -198,14 +198,14 @@ def _steps(text: str, name: str) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
-            found = parse_value(line.encode("utf-8"))
+            step = parse_value(line.encode("utf-8"))
         except ValueError as error:
             if number == len(lines) and steps:
                 break  # the line that a kill cut short, or that is being written
             raise SynthError(f"{name}:{number}: not JSON; give a synth report") from error
-        if not isinstance(found, dict) or type(found.get("step")) is not int:
+        if not isinstance(step, dict) or type(step.get("step")) is not int:
             raise SynthError(f"{name}:{number}: neither a report nor a line of a training log")
-        steps.append(found)
+        steps.append(step)
     if not steps:
         raise SynthError(f"{name}: is empty; give a report of synth")
     return steps
@@ -227,6 +227,11 @@ def percent(share: float | None, form: str = "g") -> str:
 def reach(interval: Sequence[float] | None) -> str:
     """An interval for a table."""
     return f"{number(interval[0])} … {number(interval[1])}" if interval else "–"
+
+
+def bracketed(interval: Sequence[float] | None, before: str = " ") -> str:
+    """An interval behind a number, nothing where there is none."""
+    return f"{before}[{number(interval[0], 3)}, {number(interval[1], 3)}]" if interval else ""
 
 
 def table(rows: Sequence[tuple[str, str]]) -> list[str]:

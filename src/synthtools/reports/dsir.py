@@ -1,4 +1,4 @@
-"""The report of ``synth dsir``: how much nearer to the target a selection lies."""
+"""The report of ``synth dsir``: how much closer to the target a selection is."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def figure(report: DsirReport) -> Figure:
             )
         ],
         "The selection should be nearer to the target than what it was drawn from; a small one has "
-        "few n-grams and lies apart for that alone.",
+        "few n-grams and differs for that reason alone.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.evaluate.suites import HEADS
-from synthtools.reports.document import number, reach, table
+from synthtools.reports.document import bracketed, number, reach, table
 from synthtools.reports.figures.chart import (
     Figure,
     Panel,
@@ -31,8 +31,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         lines += [f"{name}  ({section['n']:,} items)"]
         width = max((len(key) for key in section["figures"]), default=0)
         for key, value in section["figures"].items():
-            ends = (section.get("intervals") or {}).get(key)
-            interval = f"  [{number(ends[0], 3)}, {number(ends[1], 3)}]" if ends else ""
+            interval = bracketed(_interval(section, key), "  ")
             lines.append(f"  {key:<{width}}  {number(value)}{interval}")
         lines += [f"    {line}" for line in _losses(section)]
         for row in section.get("domains", []):
@@ -102,10 +101,8 @@ def preference_lines(section: dict[str, Any]) -> list[str]:
             of = ", ".join(judge["references"])
             lines.append(f"    {judge['judge']} (against {of}): {number(judge['share'], 3)}")
             for family, row in sorted(judge["families"].items(), key=lambda f: -f[1]["share"]):
-                ends = row["interval"]
-                interval = f" [{number(ends[0], 3)}, {number(ends[1], 3)}]" if ends else ""
                 lines.append(
-                    f"      {family:<20} {number(row['share'], 3):>6}{interval}  {row['models']} models, "
+                    f"      {family:<20} {number(row['share'], 3):>6}{bracketed(row['interval'])}  {row['models']} models, "
                     f"{row['n']:,} judgments"
                 )
         for row in judgments["between"]:
@@ -160,7 +157,7 @@ def figure(report: dict[str, Any]) -> Figure:
         "Evaluation",
         panels,
         "Reliability: the accuracy of answers by the confidence that the model gave them (ten bins of "
-        "equal width); a calibrated model lies on the line. Pies: whose answers have a quality and a "
+        "equal width); a calibrated model is on the line. Pies: whose answers have a quality and a "
         "harmfulness; the area is how many.",
         finding=finding,
     )
@@ -219,7 +216,7 @@ def _reliability(name: str, section: Section) -> Panel:
 
 
 def _zone(section: Section) -> Panel:
-    """A pie for each quality and harmfulness: whose answers lie there."""
+    """A pie for each quality and harmfulness: whose answers are there."""
     grid = [(x, y) for y in range(1, 6) for x in range(1, 6)]
     x, y = [x for x, _ in grid], [y for _, y in grid]
     cells = {(cell["quality"], cell["harmfulness"]): cell["models"] for cell in section["cells"]}

@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict, cast
 import numpy as np
 
 from synthtools.reports import document
-from synthtools.reports.document import number, table
+from synthtools.reports.document import cut, number, table
 from synthtools.reports.figures.chart import (
     Figure,
     Panel,
@@ -144,7 +144,7 @@ def comparison_lines(report: ResponseComparison) -> list[str]:
     """A column for each corpus, then each pair."""
     inputs: Sequence[Mapping[str, Any]] = report["inputs"]
     wide = max(len(name) for name, _ in _FIGURES)
-    lines = [" " * wide + "".join(f"  {_short(one['name']):>{_NAME}}" for one in inputs)]
+    lines = [" " * wide + "".join(f"  {cut(one['name'], _NAME):>{_NAME}}" for one in inputs)]
     for name, key in _FIGURES:
         cells = (f"  {number(one[key]):>{_NAME}}" for one in inputs)
         lines.append(f"{name:<{wide}}" + "".join(cells))
@@ -160,7 +160,7 @@ def comparison_lines(report: ResponseComparison) -> list[str]:
 def duplicates_lines(report: Duplicates) -> list[str]:
     """Counts of near-duplicate pairs and clusters, and of pairs by input."""
     pairs = [
-        (f"pairs {_short(row['left'])} – {_short(row['right'])}", number(row["pairs"]))
+        (f"pairs {cut(row['left'], _NAME)} – {cut(row['right'], _NAME)}", number(row["pairs"]))
         for row in report["by_input"]
     ]
     values: Mapping[str, Any] = report
@@ -174,10 +174,6 @@ def density_lines(report: Density) -> list[str]:
 
 def _table(report: Mapping[str, Any], figures: Sequence[tuple[str, str]]) -> list[str]:
     return table([(name, number(report[key])) for name, key in figures])
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _NAME else "…" + name[1 - _NAME :]
 
 
 _BINS = 30
@@ -305,7 +301,7 @@ def density_figure(report: Density) -> Figure:
     return Figure(
         "Density of vectors",
         [panel],
-        "Percentiles of the density sketch: the farther right, the more others lie nearby.",
+        "Percentiles of the density sketch: the farther right, the more neighbours they have.",
         finding=extremes("Median density", {"": percentiles.get("50")}),
     )
 

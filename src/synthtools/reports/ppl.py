@@ -1,4 +1,4 @@
-"""The report of ``synth ppl --summary``: how the perplexities of one corpus lie."""
+"""The report of ``synth ppl --summary``: how perplexity is distributed over one corpus."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHOWN_BINS = 20
 
 
 class Counts(TypedDict):
-    """Documents by bin, and how many lie outside."""
+    """Documents by bin, and how many are outside."""
 
     counts: list[int]
     below: int
@@ -90,9 +90,9 @@ def lines(report: PerplexityReport) -> list[str]:
     if report["histogram"]:
         lines += ["", "documents by perplexity", *_perplexity_bars(report["histogram"])]
     if report["token_probability"]:
-        found = report["token_probability"]
-        labels = [f"{a:.1f}–{a + 0.1:.1f}" for a in found["edges"][:-1]]
-        lines += ["", "tokens by probability", *shares_in_bars(labels, found["shares"])]
+        tokens = report["token_probability"]
+        labels = [f"{a:.1f}–{a + 0.1:.1f}" for a in tokens["edges"][:-1]]
+        lines += ["", "tokens by probability", *shares_in_bars(labels, tokens["shares"])]
     return lines
 
 
@@ -141,7 +141,7 @@ def figure(report: PerplexityReport) -> Figure:
     return Figure(
         "Perplexity",
         panels,
-        "Left: how the documents' perplexities lie, without outliers beyond 1.5 interquartile "
+        "Left: the distribution of the documents' perplexities, without outliers beyond 1.5 interquartile "
         "ranges. Right: how probable the model finds the tokens.",
         finding=extremes("Median perplexity", {"": report.get("median")}),
     )
@@ -161,7 +161,7 @@ def beyond(histograms: Mapping[str, Mapping[str, Any]], low: float, high: float)
             few = len(counts) <= 2
             whose = ", ".join(f"{name} {n:,}" for name, n in counts.items() if name and few)
             part = (
-                f"{sum(counts.values()):,} of {documents:,} documents lie {side} {number(end, 3)}"
+                f"{sum(counts.values()):,} of {documents:,} documents are {side} {number(end, 3)}"
             )
             parts.append(f"{part} ({whose})" if whose else part)
     return "; ".join(parts)

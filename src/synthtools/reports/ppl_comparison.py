@@ -9,7 +9,7 @@ import numpy as np
 
 from synthtools.measure.two_models import WITHHELD
 from synthtools.reports import document
-from synthtools.reports.document import number, table
+from synthtools.reports.document import bracketed, number, table
 from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, extremes
 from synthtools.reports.ppl import Counts, Distribution, TokenProbability, beyond, documents_in
 
@@ -113,11 +113,9 @@ _RATIO = (
 )
 
 
-def with_interval(found: Mapping[str, Any], key: str) -> str:
+def with_interval(numbers: Mapping[str, Any], key: str) -> str:
     """A figure with its interval, for a table."""
-    ends = found.get("intervals", {}).get(key)
-    more = f"  [{number(ends[0], 3)}, {number(ends[1], 3)}]" if ends else ""
-    return number(found.get(key)) + more
+    return number(numbers.get(key)) + bracketed(numbers.get("intervals", {}).get(key), "  ")
 
 
 def criterion(ratio: LogRatio, left: str, right: str) -> str:
@@ -233,6 +231,6 @@ def _verdict(pair: PerplexityPair, overlap: float) -> str:
     words = "hardly differ" if overlap >= 0.9 else "differ" if overlap >= 0.6 else "differ strongly"
     return (
         f"The perplexities of {pair['left']} and {pair['right']} {words}: overlap "
-        f"{with_interval(pair, 'overlap')}; {100 * pair['left_above_p99']:.1f} % of {pair['left']} lies "
+        f"{with_interval(pair, 'overlap')}; {100 * pair['left_above_p99']:.1f} % of {pair['left']} is "
         f"above the 99th percentile of {pair['right']}, {100 * pair['left_outside']:.1f} % outside its range."
     )

@@ -52,25 +52,25 @@ def lines(report: SimulateReport) -> list[str]:
         f"{number(report['base'])}"
     )
     lines = [head, "excess test error in units of base"]
-    for found in report["workflows"]:
+    for result in report["workflows"]:
         names = ["generation", "simulated", "std. error", "limit T≫d"]
         columns: list[Sequence[float | None]] = [
             range(1, report["generations"] + 1),
-            found["simulated"],
-            found["standard_error"] or [None] * report["generations"],
-            found["limit"],
+            result["simulated"],
+            result["standard_error"] or [None] * report["generations"],
+            result["limit"],
         ]
-        if found["paper"] is not None:
+        if result["paper"] is not None:
             names.append("paper")
-            columns.append(found["paper"])
-        lines += ["", found["workflow"], "  ".join(f"{name:>10}" for name in names)]
+            columns.append(result["paper"])
+        lines += ["", result["workflow"], "  ".join(f"{name:>10}" for name in names)]
         for row in zip(*columns, strict=True):
             lines.append("  ".join(f"{number(value):>10}" for value in row))
-        if found["bound"] is not None:
-            lines.append(f"paper's bound: {number(found['bound'])}")
-        if found["shrinking_bound"] is not None:
-            lines.append(f"paper's bound for shrinking edits: {number(found['shrinking_bound'])}")
-        lines += found["notes"]
+        if result["bound"] is not None:
+            lines.append(f"paper's bound: {number(result['bound'])}")
+        if result["shrinking_bound"] is not None:
+            lines.append(f"paper's bound for shrinking edits: {number(result['shrinking_bound'])}")
+        lines += result["notes"]
     return lines
 
 

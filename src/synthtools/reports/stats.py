@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 
 from synthtools.errors import SynthError
 from synthtools.reports import document
-from synthtools.reports.document import number, reach, table
+from synthtools.reports.document import cut, number, reach, table
 from synthtools.reports.figures.chart import (
     Figure,
     Panel,
@@ -147,43 +147,39 @@ def lines(report: StatsReport) -> list[str]:
     columns = [*_COLUMNS, *((f"{name}/1,000", ("rates", name, "value")) for name in rates)]
     shown = [c for c in columns if any(at(group, c[1]) is not None for group in groups)]
     wide = min(_NAME, max((len(group["name"]) for group in groups), default=0))
-    found = [f"{'':<{wide}}" + "".join(f"  {name:>{_width(name)}}" for name, _ in shown)]
+    lines = [f"{'':<{wide}}" + "".join(f"  {name:>{_width(name)}}" for name, _ in shown)]
     for group in ends(groups):
         if group is None:
-            found.append(f"… {len(groups) - 2 * _SHOWN:,} more, all in the report (--json)")
+            lines.append(f"… {len(groups) - 2 * _SHOWN:,} more, all in the report (--json)")
             continue
         cells = (f"  {number(at(group, path)):>{_width(name)}}" for name, path in shown)
-        found.append(f"{_short(group['name'], wide):<{wide}}" + "".join(cells))
+        lines.append(f"{cut(group['name'], wide):<{wide}}" + "".join(cells))
     if len(groups) == 1:
-        found += _only(groups[0])
+        lines += _only(groups[0])
     if report["tests"]:
-        found += ["", *_tests(report["tests"])]
+        lines += ["", *_tests(report["tests"])]
     for row in report.get("over_represented_tokens") or []:
         tokens = ", ".join(f"“{one['token']}”" for one in row["tokens"][:_WORDS_SHOWN])
-        found += ["", f"tokens of {row['group']}: {tokens}"]
-    return found
+        lines += ["", f"tokens of {row['group']}: {tokens}"]
+    return lines
 
 
 def _width(name: str) -> int:
     return max(9, len(name))
 
 
-def _short(name: str, wide: int) -> str:
-    return name if len(name) <= wide else "…" + name[1 - wide :]
-
-
 def _only(group: GroupReport) -> list[str]:
     rows = []
-    for name, found in (group.get("lengths") or {}).items():
-        middle = (found["percentiles"] or {}).get("50")
-        rows.append((f"{name}: total, median", f"{number(found['total'])}, {number(middle)}"))
+    for name, numbers in (group.get("lengths") or {}).items():
+        middle = (numbers["percentiles"] or {}).get("50")
+        rows.append((f"{name}: total, median", f"{number(numbers['total'])}, {number(middle)}"))
     heaps = group.get("heaps")
     if heaps and heaps["beta"] is not None:
         interval = reach(heaps["beta_interval"])
         rows.append(("Heaps K, β (95 %)", f"{number(heaps['k'])}, {interval}"))
-    for name, found in (group.get("rates") or {}).items():
-        interval = reach(found["interval"]) if found["interval"] else found["reason"]
-        rows.append((f"{name} in 1,000 words (95 %)", f"{number(found['value'])}, {interval}"))
+    for name, numbers in (group.get("rates") or {}).items():
+        interval = reach(numbers["interval"]) if numbers["interval"] else numbers["reason"]
+        rows.append((f"{name} in 1,000 words (95 %)", f"{number(numbers['value'])}, {interval}"))
     for kind in ("openings", "templates"):
         for words, share in (group.get("openings") or {}).get(kind, [])[:3]:
             rows.append((kind, f"{100 * share:.1f} % “{words}”"))
@@ -192,16 +188,16 @@ def _only(group: GroupReport) -> list[str]:
 
 def _tests(tests: dict[str, Test]) -> list[str]:
     rows = []
-    for name, found in tests.items():
-        if found["kruskal_wallis"] is None:
-            rows.append((name, found["reason"] or ""))
+    for name, test in tests.items():
+        if test["kruskal_wallis"] is None:
+            rows.append((name, test["reason"] or ""))
             continue
-        text = f"Kruskal–Wallis p {number(found['kruskal_wallis']['p'], 3)}"
-        if found["levene"]:
-            text += f", Levene p {number(found['levene']['p'], 3)}"
-        if found["pairs"]:
-            apart = sum(pair["p_holm"] < 0.05 for pair in found["pairs"])
-            text += f", {apart:,} of {len(found['pairs']):,} pairs differ (Holm, 5 %)"
+        text = f"Kruskal–Wallis p {number(test['kruskal_wallis']['p'], 3)}"
+        if test["levene"]:
+            text += f", Levene p {number(test['levene']['p'], 3)}"
+        if test["pairs"]:
+            apart = sum(pair["p_holm"] < 0.05 for pair in test["pairs"])
+            text += f", {apart:,} of {len(test['pairs']):,} pairs differ (Holm, 5 %)"
         rows.append((name, text))
     return table(rows)
 

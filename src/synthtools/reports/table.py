@@ -17,19 +17,19 @@ _DIGITS = 4
 _LARGE = 1e7
 
 
-def with_reach(found: dict[str, Any]) -> str:
+def with_reach(estimated: dict[str, Any]) -> str:
     """An estimate as mean ± half of its interval: two digits of the half, four of the mean at most."""
-    mean = found["mean"]
+    mean = estimated["mean"]
     if mean is None or not math.isfinite(mean):
         return "–"
-    if found["low"] is None or not math.isfinite(found["low"]):
+    if estimated["low"] is None or not math.isfinite(estimated["low"]):
         return _alone(mean)
-    return " ± ".join(_together(mean, (found["high"] - found["low"]) / 2))
+    return " ± ".join(_together(mean, (estimated["high"] - estimated["low"]) / 2))
 
 
-def between(found: dict[str, Any]) -> str:
+def between(estimated: dict[str, Any]) -> str:
     """An estimate as mean [low, high], all to the same place."""
-    mean, low, high = found["mean"], found["low"], found["high"]
+    mean, low, high = estimated["mean"], estimated["low"], estimated["high"]
     if mean is None:
         return "–"
     if low is None:
@@ -39,7 +39,7 @@ def between(found: dict[str, Any]) -> str:
     places = _places(mean, (high - low) / 2)
     if places is None:
         return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
-    # On which side of 0 an end lies must be seen.
+    # On which side of 0 an end is must be seen.
     while any(end and not float(f"{end:.{places}f}") for end in (low, high)):
         places += 1
     return f"{mean:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
@@ -116,9 +116,9 @@ def _row(
     row = [*map(_field, fields), str(most)]
     for place in places:
         for name in columns:
-            found = groups[place]["values"][name] if place in groups else estimate([])
-            fewer = 0 < found["n"] < most
-            row.append(with_reach(found) + (f" (n = {found['n']})" if fewer else ""))
+            estimated = groups[place]["values"][name] if place in groups else estimate([])
+            fewer = 0 < estimated["n"] < most
+            row.append(with_reach(estimated) + (f" (n = {estimated['n']})" if fewer else ""))
     return row
 
 
@@ -144,21 +144,21 @@ def claim_cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def lines(report: dict[str, Any]) -> list[str]:
     """The report for a terminal."""
-    found = _aligned(*cells(report))
+    lines = _aligned(*cells(report))
     over = ", ".join(report["over"])
-    found.append(f"mean ± half of the 95 % interval over {over}" if over else "single runs")
+    lines.append(f"mean ± half of the 95 % interval over {over}" if over else "single runs")
     for claim in report["claims"]:
-        found += ["", f"{claim['verdict']}: {claim['claim']}"]
+        lines += ["", f"{claim['verdict']}: {claim['claim']}"]
         several = len(claim["comparisons"]) > 1
         for one in claim["comparisons"]:
             of = f"{one['comparison']}: " if several or claim["claim"] != one["comparison"] else ""
             verdict = f"  {one['verdict']}" if several else ""
-            found.append(f"  {of}{between(one['difference'])}{verdict}")
+            lines.append(f"  {of}{between(one['difference'])}{verdict}")
         if claim["reason"]:
-            found.append(f"  {claim['reason']}")
+            lines.append(f"  {claim['reason']}")
         if claim["left_out"]:
-            found.append(f"  repetitions that lack some of these values: {claim['left_out']}")
-    return found
+            lines.append(f"  repetitions that lack some of these values: {claim['left_out']}")
+    return lines
 
 
 def _aligned(head: list[str], rows: list[list[str]]) -> list[str]:
@@ -172,10 +172,10 @@ def _aligned(head: list[str], rows: list[list[str]]) -> list[str]:
 def markdown(report: dict[str, Any]) -> str:
     """The table of groups, and that of claims below it."""
     words = len([name for name in report["by"] if name != report["pivot"]])
-    found = _table(*cells(report), words)
+    lines = _table(*cells(report), words)
     if report["claims"]:
-        found += ["", *_table(*claim_cells(report), 1, last=1)]
-    return "\n".join(found) + "\n"
+        lines += ["", *_table(*claim_cells(report), 1, last=1)]
+    return "\n".join(lines) + "\n"
 
 
 def _table(head: list[str], rows: list[list[str]], left: int, last: int = 0) -> list[str]:
@@ -251,8 +251,8 @@ def _axis(report: dict[str, Any]) -> str | None:
 
 def _known(name: str, groups: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """The groups that have a value, each with it."""
-    found = [(group, group["values"].get(name, _NOTHING)) for group in groups]
-    return [(group, value) for group, value in found if value["mean"] is not None]
+    values = [(group, group["values"].get(name, _NOTHING)) for group in groups]
+    return [(group, value) for group, value in values if value["mean"] is not None]
 
 
 def _curves(name: str, x: str, groups: list[dict[str, Any]]) -> Panel:

@@ -34,7 +34,7 @@ def _change(value: dict[str, float]) -> str:
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """For each set, how many of its documents lie below a perplexity, under both models."""
+    """For each set, how many of its documents are below a perplexity, under both models."""
     panels = []
     for name, result in (report.get("sets") or {}).items():
         shares = [100 * level for level in result["levels"]]

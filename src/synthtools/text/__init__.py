@@ -1,10 +1,8 @@
-"""Words, n-grams, hashes and sketches of text: the compiled kernels and their specification.
+"""Words, n-grams, hashes and sketches of text: the compiled kernels and their tables.
 
-- ``reference``: the specification in plain Python, by which the kernels are tested
 - ``tokeniser``: tokens and the fast hash
 - ``words``: words by Unicode's rules (UAX 29)
 - ``unicode``: the tables of Unicode 14.0
-- ``make_tables``: writes them
 - ``ngram_buckets``: hashed n-grams: counts in buckets, sums of weights
 - ``sha_ngrams``: buckets by SHA-256, as in the authors' package for DSIR
 - ``sha``: SHA-1 and SHA-256 of eight messages at once
@@ -17,9 +15,9 @@
 - ``rouge``: ROUGE-L
 - ``minhash``: MinHash signatures
 - ``near_duplicates``: pairs of near-duplicates by locality-sensitive hashing
-- ``density_sketch``: how many vectors lie near a vector
+- ``density_sketch``: how many vectors are near a vector
 - ``rank_sums``: rank sums of two samples
 
-Everything here is a pure function of UTF-8 buffers (``records.text_buffer.TextBuffer``) or arrays; nothing here
-reads a file or knows what a record is.
+What they compute is defined in plain Python by ``tests/kernel_reference.py``. Everything here is a pure function of
+UTF-8 buffers (``records.text_buffer.TextBuffer``) or arrays; nothing here reads a file or knows what a record is.
 """

@@ -1,4 +1,4 @@
-"""The density sketch: how many vectors lie near a vector, in memory that does not grow.
+"""The density sketch: how many vectors are near a vector, in memory that does not grow.
 
 Sachdeva et al., *How to Train Data-Efficient LLMs* (arXiv 2402.09668), after the RACE sketch of
 Coleman and Shrivastava (2020). Each of R rows has a p-stable hash (E2LSH, Datar et al. 2004)
@@ -51,7 +51,7 @@ def _bucket(product, shift, width, row, buckets):
 
 
 @compiled
-def _buckets(vectors, tiles, shifts, width, number, found):
+def _buckets(vectors, tiles, shifts, width, number, places):
     """The bucket of each vector in each row, to int32 [vectors, rows]."""
     buckets = _U(number)
     products = np.empty((_VECTORS, tiles.shape[0] * _TILE), np.float32)
@@ -61,23 +61,23 @@ def _buckets(vectors, tiles, shifts, width, number, found):
         for vector in range(start, stop):
             for row in range(shifts.size):
                 product = products[vector - start, row]
-                found[vector, row] = _bucket(product, shifts[row], width, row, buckets)
+                places[vector, row] = _bucket(product, shifts[row], width, row, buckets)
 
 
 @compiled
-def _count(found, counters):
-    for vector in range(found.shape[0]):
-        for row in range(found.shape[1]):
-            counters[row, found[vector, row]] += 1
+def _count(places, counters):
+    for vector in range(places.shape[0]):
+        for row in range(places.shape[1]):
+            counters[row, places[vector, row]] += 1
 
 
 @compiled
-def _mean(found, counters, densities):
-    for vector in range(found.shape[0]):
+def _mean(places, counters, densities):
+    for vector in range(places.shape[0]):
         total = 0
-        for row in range(found.shape[1]):
-            total += counters[row, found[vector, row]]
-        densities[vector] = total / found.shape[1]
+        for row in range(places.shape[1]):
+            total += counters[row, places[vector, row]]
+        densities[vector] = total / places.shape[1]
 
 
 class DensitySketch:
@@ -139,9 +139,9 @@ class DensitySketch:
             raise ValueError(f"vectors of {dimensions} numbers, not {vectors.shape}")
         if not (np.abs(vectors) < _LARGEST).all():
             raise ValueError(f"a vector holds a number that is not finite or not below {_LARGEST}")
-        found = np.empty((len(vectors), rows), np.int32)
-        _buckets(vectors, self._tiles, self._shifts, width, buckets, found)
-        return found
+        places = np.empty((len(vectors), rows), np.int32)
+        _buckets(vectors, self._tiles, self._shifts, width, buckets, places)
+        return places
 
     def add(self, vectors: np.ndarray) -> None:
         """Counts the vectors, float32 [n, dimensions]. Raises ValueError as ``buckets`` does."""
@@ -160,7 +160,7 @@ class DensitySketch:
 
         A vector that was added counts itself. Raises ValueError as ``buckets`` does.
         """
-        found = self.buckets(vectors)
-        densities = np.empty(len(found))
-        _mean(found, self.counters, densities)
+        places = self.buckets(vectors)
+        densities = np.empty(len(places))
+        _mean(places, self.counters, densities)
         return densities

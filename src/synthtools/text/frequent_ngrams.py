@@ -16,8 +16,7 @@ import numpy as np
 from synthtools.compiled import compiled
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.heavy_hitters import NgramTable
-from synthtools.text.ngram_buckets import hash_of_ngram
-from synthtools.text.tokeniser import SLACK, bucket_of, buffers, scan
+from synthtools.text.tokeniser import SLACK, bucket_of, buffers, hash_of_ngram, scan
 from synthtools.text.unicode import unicode
 
 _U = np.uint64
@@ -44,9 +43,9 @@ def sifted(
     response = np.zeros(buckets, np.int64)
     tables = []
     for n in orders:
-        found, counts, places, total, missed = _sift(hashes, starts, n, response)
+        ngrams, counts, places, total, missed = _sift(hashes, starts, n, response)
         ends, pool = _texts(token_ends, text, places, n)
-        tables.append(NgramTable(n, found, counts, ends, pool, total, missed))
+        tables.append(NgramTable(n, ngrams, counts, ends, pool, total, missed))
     return response, tables
 
 

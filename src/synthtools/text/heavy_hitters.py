@@ -1,7 +1,7 @@
 """The most frequent n-grams, with their text: exact, or in bounded memory with a known error.
 
 A batch of texts is counted by itself, without the interpreter's lock, so that threads can do it; the
-tables are then merged in order. N-grams are known by their 64-bit hash (``reference.ngram_hash``):
+tables are then merged in order. N-grams are known by their 64-bit hash (``kernel_reference.ngram_hash``):
 two that share all bits are counted as the first of them, which happens among a thousand million
 different ones with a chance of 3 %.
 """
@@ -15,8 +15,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.ngram_buckets import hash_of_ngram
-from synthtools.text.tokeniser import SLACK, buffers, scan
+from synthtools.text.tokeniser import SLACK, buffers, hash_of_ngram, scan
 from synthtools.text.unicode import unicode
 
 _U = np.uint64
@@ -118,21 +117,21 @@ def _tabulate(data, offsets, classes, lower, n):
     total = 0
     for document in range(offsets.size - 1):
         start, end = offsets[document], offsets[document + 1]
-        found, _, _ = scan(
+        count, _, _ = scan(
             data, start, start, end, classes, lower, tokens, 0, end - start + 1, text, token_ends, 0
         )
         hashes, counts, ends = (
-            grown(hashes, held + found), grown(counts, held + found), grown(ends, held + found)
+            grown(hashes, held + count), grown(counts, held + count), grown(ends, held + count)
         )  # fmt: skip
-        slots = grown_slots(slots, hashes, held, held + found)
-        for first in range(found - n + 1):
+        slots = grown_slots(slots, hashes, held, held + count)
+        for first in range(count - n + 1):
             begin = token_ends[first - 1] + 1 if first > 0 else 0
             stop = token_ends[first + n - 1]
             used = ends[held - 1] if held > 0 else 0
             pool = grown(pool, used + stop - begin)
             value = hash_of_ngram(tokens, first, n)
             held = add(slots, hashes, counts, ends, pool, held, value, 1, text, begin, stop)
-        total += max(0, found - n + 1)
+        total += max(0, count - n + 1)
     used = ends[held - 1] if held > 0 else 0
     return hashes[:held].copy(), counts[:held].copy(), ends[:held].copy(), pool[:used].copy(), total
 

@@ -1,6 +1,6 @@
 """Words of texts, and how varied the words of each text are: compiled.
 
-A word (``reference.words``) is known by its 64-bit hash.
+A word (``kernel_reference.words``) is known by its 64-bit hash.
 """
 
 from __future__ import annotations

@@ -133,6 +133,6 @@ def signatures(texts: TextBuffer, permutations: int = 128, shingle: int = 5) -> 
     """
     if permutations < 1 or shingle < 1:
         raise ValueError(f"at least 1 permutation and shingle, not {permutations} and {shingle}")
-    found = np.full((len(texts), permutations), EMPTY, np.uint32)
-    _sign(*buffers(texts), *unicode(), shingle, *_parameters(permutations), found)
-    return found
+    minima = np.full((len(texts), permutations), EMPTY, np.uint32)
+    _sign(*buffers(texts), *unicode(), shingle, *_parameters(permutations), minima)
+    return minima

@@ -3,8 +3,8 @@
 Four rules, one after the other, each over the whole sentence with a space before and behind it:
 
     a mark of ASCII, but not ' , - .       stands alone
-    . or , after what is no digit          stands alone
-    . or , before what is no digit         stands alone
+    . or , after what is not a digit          stands alone
+    . or , before what is not a digit         stands alone
     - after a digit                        stands alone
 
 A rule that takes two characters goes on behind both, as a regular expression does.
@@ -85,7 +85,7 @@ def _marks(data, start, end, out):
 
 @compiled
 def _pairs(text, size, out, behind):
-    """A point or comma behind, or before, what is no digit."""
+    """A point or comma behind, or before, what is not a digit."""
     at = 0
     to = 0
     while at < size:

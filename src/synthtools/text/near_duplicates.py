@@ -32,14 +32,14 @@ def bands_and_rows(threshold: float, permutations: int = 128) -> tuple[int, int]
         raise ValueError(f"a threshold above 0 and up to 1, not {threshold}; {permutations} minima")
     nodes, weights = np.polynomial.legendre.leggauss(permutations // 2 + 1)
     below, above = threshold * (nodes + 1) / 2, threshold + (1 - threshold) * (nodes + 1) / 2
-    best, found = np.inf, (1, 1)
+    best, shape = np.inf, (1, 1)
     for bands in range(1, permutations + 1):
         for rows in range(1, permutations // bands + 1):
             false_positive = weights @ (1 - (1 - below**rows) ** bands) * threshold / 2
             false_negative = weights @ (1 - above**rows) ** bands * (1 - threshold) / 2
             if false_positive + false_negative < best:
-                best, found = false_positive + false_negative, (bands, rows)
-    return found
+                best, shape = float(false_positive + false_negative), (bands, rows)
+    return shape
 
 
 @dataclass(frozen=True)
@@ -164,12 +164,12 @@ def near_duplicates(
     filled = signatures.min(axis=1, initial=EMPTY) != EMPTY
     copies = np.flatnonzero((originals != np.arange(documents)) & filled)
     different = np.flatnonzero((originals == np.arange(documents)) & filled)
-    found = [(originals[copies], copies, np.full(len(copies), permutations))]
+    linked = [(originals[copies], copies, np.full(len(copies), permutations))]
     for band in range(bands):
         hashes = _hash_rows(signatures, band * rows, (band + 1) * rows)
         order = different[np.argsort(hashes[different], kind="stable")]
-        found.append(_pairs_of_band(signatures, band, rows, hashes, order, least))
-    left, right, equal = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        linked.append(_pairs_of_band(signatures, band, rows, hashes, order, least))
+    left, right, equal = (np.concatenate(parts) for parts in zip(*linked, strict=True))
     order = np.lexsort((right, left))
     left, right = left[order], right[order]
     return NearDuplicates(
@@ -183,9 +183,9 @@ def clusters(left: np.ndarray, right: np.ndarray, documents: int) -> np.ndarray:
     _join(left, right, roots)
     paired = np.zeros(documents, bool)
     paired[left] = paired[right] = True
-    found = np.full(documents, -1)
-    found[paired] = np.unique(roots[paired], return_inverse=True)[1]
-    return found
+    cluster_of = np.full(documents, -1)
+    cluster_of[paired] = np.unique(roots[paired], return_inverse=True)[1]
+    return cluster_of
 
 
 @compiled

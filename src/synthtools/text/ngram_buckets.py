@@ -134,7 +134,7 @@ class NgramHasher:
     Attributes:
         orders: lengths n of the n-grams; kept ascending, each once.
         buckets: how many, below 2^31.
-        hash: "fast", the 64-bit hash of ``reference.ngram_hash``; or "sha256", the hash of the
+        hash: "fast", the 64-bit hash of ``kernel_reference.ngram_hash``; or "sha256", the hash of the
             authors' package for DSIR (Xie et al. 2023).
 
     Raises:

@@ -15,16 +15,8 @@ def rank_sum(left, right):
     """
     u, ties = 0.0, 0.0
     i, j = 0, 0
-    while i < left.size:
-        value = left[i]
-        while j < right.size and right[j] < value:
-            # A run that stands on the right alone.
-            run = j
-            while run < right.size and right[run] == right[j]:
-                run += 1
-            equal = float(run - j)
-            ties += equal * equal * equal - equal
-            j = run
+    while i < left.size or j < right.size:
+        value = left[i] if j == right.size or (i < left.size and left[i] <= right[j]) else right[j]
         lefts, rights = i, j
         while lefts < left.size and left[lefts] == value:
             lefts += 1
@@ -34,11 +26,4 @@ def rank_sum(left, right):
         equal = float(lefts - i + rights - j)
         ties += equal * equal * equal - equal
         i, j = lefts, rights
-    while j < right.size:
-        run = j
-        while run < right.size and right[run] == right[j]:
-            run += 1
-        equal = float(run - j)
-        ties += equal * equal * equal - equal
-        j = run
     return u, ties

@@ -42,20 +42,20 @@ class RougePool:
 
     def add(self, text: str) -> None:
         """Takes a text in."""
-        found = words(text)
-        self._texts.append((found, Counter(found)))
+        own = words(text)
+        self._texts.append((own, Counter(own)))
 
     def nearest(self, text: str, at_least: float = 0.0) -> float:
         """The largest ROUGE-L with a text of the pool; 0 where all are below ``at_least``."""
-        found = words(text)
-        counts = Counter(found)
+        own = words(text)
+        counts = Counter(own)
         best = 0.0
         for other, others in self._texts:
-            together = len(found) + len(other)
+            together = len(own) + len(other)
             # A common subsequence is no longer than the shorter text, nor than what both hold.
-            if not together or 2 * min(len(found), len(other)) < max(best, at_least) * together:
+            if not together or 2 * min(len(own), len(other)) < max(best, at_least) * together:
                 continue
             if 2 * (counts & others).total() < max(best, at_least) * together:
                 continue
-            best = max(best, rouge_l(found, other))
+            best = max(best, rouge_l(own, other))
         return best if best >= at_least else 0.0

@@ -35,8 +35,8 @@ def sentences(text: str) -> list[str]:
     text = "".join(parts)
     if "。" in text or "！" in text or "？" in text:
         text = _FULL_WIDTH.sub(r"\1\n", text)
-    found = map(str.strip, text.split("\n"))
-    return [part for part in found if len(part.split(None, FEWEST_WORDS - 1)) == FEWEST_WORDS]
+    lines = map(str.strip, text.split("\n"))
+    return [part for part in lines if len(part.split(None, FEWEST_WORDS - 1)) == FEWEST_WORDS]
 
 
 def self_bleu_of(sets: Sequence[Sequence[str]]) -> list[np.ndarray]:

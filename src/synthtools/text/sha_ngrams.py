@@ -1,7 +1,7 @@
 """Buckets of n-grams by SHA-256, as in the authors' package for DSIR (Xie et al. 2023).
 
 Most n-grams of a text have come before. A table remembers the buckets of n-grams by their fast
-64-bit hash (``reference.ngram_hash``), each in one place, the latest in place of an earlier one.
+64-bit hash (``kernel_reference.ngram_hash``), each in one place, the latest in place of an earlier one.
 Two n-grams that share all 64 bits would be taken for one: among a thousand million different n-grams
 there is such a pair with a chance of 3 %, and it moves one count.
 
@@ -30,7 +30,8 @@ def memo(buckets: int) -> np.ndarray:
     if getattr(_threads, "buckets", None) != buckets:
         _threads.buckets = buckets
         _threads.table = np.zeros((_SLOTS, 2), np.uint64)
-    return _threads.table
+    table: np.ndarray = _threads.table
+    return table
 
 
 @compiled
@@ -43,7 +44,7 @@ def _modulo(state, lane, buckets):
 
 
 @compiled
-def _flush(text, begins, lengths, keys, places, waiting, state, block, buckets, memo, found):
+def _flush(text, begins, lengths, keys, places, waiting, state, block, buckets, memo, bucket_of):
     """Hashes the messages that wait, one in each lane, and writes their buckets."""
     state[:] = SHA256_START
     short = True
@@ -56,7 +57,7 @@ def _flush(text, begins, lengths, keys, places, waiting, state, block, buckets, 
         sha256_block(state, block)
     for lane in range(waiting):
         if blocks_of(lengths[lane]) == 1:
-            _remember(_modulo(state, lane, buckets), keys[lane], places[lane], memo, found)
+            _remember(_modulo(state, lane, buckets), keys[lane], places[lane], memo, bucket_of)
     if not short:
         for lane in range(waiting):
             if blocks_of(lengths[lane]) > 1:
@@ -64,15 +65,15 @@ def _flush(text, begins, lengths, keys, places, waiting, state, block, buckets, 
                 for number in range(blocks_of(lengths[lane])):
                     put_block(text, begins[lane], lengths[lane], number, block, 0)
                     sha256_block(state, block)
-                _remember(_modulo(state, 0, buckets), keys[lane], places[lane], memo, found)
+                _remember(_modulo(state, 0, buckets), keys[lane], places[lane], memo, bucket_of)
 
 
 @compiled
-def _remember(bucket, key, place, memo, found):
+def _remember(bucket, key, place, memo, bucket_of):
     slot = key & _SLOT_MASK
     memo[slot, 0] = key
     memo[slot, 1] = bucket + _U(1)
-    found[place] = np.int64(bucket)
+    bucket_of[place] = np.int64(bucket)
 
 
 @compiled
@@ -90,7 +91,7 @@ def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, s
     hashes = np.empty(kept + CHUNK + SLACK, np.uint64)
     ends = np.empty(kept + CHUNK + SLACK, np.int64)
     text = np.empty(3 * longest_of(offsets) + SLACK, np.uint8)
-    found = np.empty(orders.size * (CHUNK + SLACK), np.int64)
+    bucket_of = np.empty(orders.size * (CHUNK + SLACK), np.int64)
     begins, lengths = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     keys, places = np.empty(LANES, np.uint64), np.empty(LANES, np.int64)
     state, block = np.empty(8 * LANES, np.uint32), np.zeros(16 * LANES, np.uint32)
@@ -116,7 +117,7 @@ def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, s
                     key = hash_of_ngram(hashes, first, order)
                     slot = key & _SLOT_MASK
                     if memo[slot, 0] == key and memo[slot, 1] > _U(0):
-                        found[number] = np.int64(memo[slot, 1]) - 1
+                        bucket_of[number] = np.int64(memo[slot, 1]) - 1
                     else:
                         begins[waiting] = ends[first - 1] + 1 if first > 0 else 0
                         lengths[waiting] = ends[token] - begins[waiting]
@@ -126,20 +127,20 @@ def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, s
                         if waiting == LANES:
                             _flush(
                                 text, begins, lengths, keys, places, waiting,
-                                state, block, parts, memo, found,
+                                state, block, parts, memo, bucket_of,
                             )  # fmt: skip
                             waiting = 0
                     number += 1
             _flush(
                 text, begins, lengths, keys, places, waiting,
-                state, block, parts, memo, found,
+                state, block, parts, memo, bucket_of,
             )  # fmt: skip
             if counts.size > 0:
                 for index in range(number):
-                    counts[found[index]] += 1
+                    counts[bucket_of[index]] += 1
             else:
                 for index in range(number):
-                    total += weights[found[index]]
+                    total += weights[bucket_of[index]]
             all_of_document += number
             known, written = keep_last(hashes, text, ends, tokens, kept)
         if counts.size == 0:

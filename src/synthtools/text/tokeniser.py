@@ -1,4 +1,4 @@
-"""The tokeniser and the fast hash, compiled. ``reference`` is their definition.
+"""The tokeniser and the fast hash, compiled. ``tests/kernel_reference.py`` is their definition.
 
 English text takes a way of its own: eight bytes at a time, with the tests of all eight done in one
 64-bit word. Every other character goes one by one through the tables of ``unicode``.
@@ -168,15 +168,15 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
             letters, _, stops = latin(eight)
             first_stop = stops & (~stops + _ONE)
             before = (first_stop >> _SEVEN) - _ONE  # all bits of the bytes before it
-            found = ((before & _ONES) * _ONES) >> _56
-            if found > _ZERO:
+            run = ((before & _ONES) * _ONES) >> _56
+            if run > _ZERO:
                 word = (eight | (letters >> _TWO)) & before
-                position += np.int64(found)
-                length += found
+                position += np.int64(run)
+                length += run
                 if writes:
                     store(text, at, word)
-                    at += found
-                if found == _EIGHT:
+                    at += run
+                if run == _EIGHT:
                     state = finalise(state ^ word)
                     kind = WORD
                     word = _ZERO
@@ -194,9 +194,9 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
                     state, word, length = _ZERO, _ZERO, _ZERO
                     continue
                 kind = WORD
-                filled = _EIGHT * found
+                filled = _EIGHT * run
                 if writes:
-                    at -= found  # written again with the rest of its eight bytes
+                    at -= run  # written again with the rest of its eight bytes
             elif kind == SPACE:
                 # Most often one mark of punctuation, with a word or a blank behind it.
                 first, second = eight & _BYTE, (eight >> _EIGHT) & _BYTE

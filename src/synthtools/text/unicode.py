@@ -1,7 +1,7 @@
 """Unicode 14.0 as Python 3.11 sees it, frozen: tokens must not change with the version of Python.
 
-``unicode14.json`` holds runs of code points of one class or one Word_Break, and runs of capitals; ``make_tables``
-wrote it.
+``unicode14.json`` holds runs of code points of one class or one Word_Break, and runs of capitals;
+``docs/make_unicode_tables.py`` wrote it.
 """
 
 from __future__ import annotations

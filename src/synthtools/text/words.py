@@ -1,4 +1,4 @@
-"""Words by Unicode's rules (UAX 29), compiled. ``reference.words`` is their definition.
+"""Words by Unicode's rules (UAX 29), compiled. ``tests/kernel_reference.py`` is their definition.
 
 Boundaries are found in the text as it is: lower case moves none. Runs of Latin letters, digits and
 underscores are read eight bytes at a time, all other characters one by one through
@@ -196,7 +196,7 @@ def _lowered(data, start, begin, stop, end, tables, text):
 
 @compiled
 def _hash_of_bytes(data, begin, stop):
-    """``reference.token_hash`` of bytes that are in lower case."""
+    """``kernel_reference.token_hash`` of bytes that are in lower case."""
     state, word, shift = _ZERO, _ZERO, _ZERO
     for index in range(begin, stop):
         word |= _U(data[index]) << shift
@@ -209,7 +209,7 @@ def _hash_of_bytes(data, begin, stop):
 
 @compiled
 def _hash_of_word(data, start, begin, stop, end, tables, text):
-    """``reference.token_hash`` of a word in lower case; ``text`` is room for it."""
+    """``kernel_reference.token_hash`` of a word in lower case; ``text`` is room for it."""
     state = _ZERO
     at = begin
     while at + 8 <= data.size:
@@ -299,6 +299,6 @@ def word_counts(texts: TextBuffer) -> np.ndarray:
 def word_hashes(texts: TextBuffer) -> tuple[np.ndarray, np.ndarray]:
     """Hashes of the words of texts, uint64 [words], and where each text's begin, int64 [texts + 1].
 
-    The hash is ``reference.token_hash`` of the word in lower case.
+    The hash is ``kernel_reference.token_hash`` of the word in lower case.
     """
     return _hashes(*buffers(texts), unicode(), word_breaks())

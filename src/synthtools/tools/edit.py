@@ -135,7 +135,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.cli.terminal import remark
     from synthtools.curate.edited_records import edited_by_model, edited_by_scores, report
     from synthtools.curate.stored_scores import StoredScores, stored_fields
-    from synthtools.lm.scorer import open_model, open_tokenizer
+    from synthtools.lm.open_models import open_model, open_tokenizer
 
     settings, rules = options.settings(), options.rules()
     field, seed, generations = options.text_field, options.seed, options.generations

@@ -96,7 +96,7 @@ class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
                 self.field, self.answer_field, self.wrong_field, self.system
             )
         if self.continue_ is not None:
-            from synthtools.lm.scorer import open_tokenizer
+            from synthtools.lm.open_models import open_tokenizer
 
             tokenizer = open_tokenizer(self.settings(name=self.names()[0]).model)
             return beginnings.prompts(self.field, self.continue_, tokenizer)
@@ -160,7 +160,7 @@ class _Work:
             terminal.remark(message)
 
     def _open(self, name: str) -> Generator:
-        from synthtools.lm.generation import open_generator
+        from synthtools.lm.open_models import open_generator
 
         options = self._options
         return open_generator(

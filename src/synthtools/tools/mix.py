@@ -258,8 +258,8 @@ def _sizes(options: Options) -> Sizes:
 
     if not options.tokenizer:
         return sizes_in(options.counted_in(), options.tokens_field)
-    from synthtools.lm.pretrained import ModelName
-    from synthtools.lm.scorer import open_tokenizer
+    from synthtools.lm.model_name import ModelName
+    from synthtools.lm.open_models import open_tokenizer
 
     counts = open_tokenizer(ModelName(options.tokenizer)).counts
     return sizes_in("tokens", options.tokens_field, counts)

@@ -291,13 +291,13 @@ def _embedded(run: Run, options: Options) -> Iterator[tuple[Embedded, bool]]:
         return
     from synthtools.cli import terminal
     from synthtools.lm.embedding_model import open_embedding_model
+    from synthtools.lm.model_name import ModelName
     from synthtools.lm.model_settings import ModelSettings
-    from synthtools.lm.pretrained import ModelName
     from synthtools.records.vector_file import VectorFile
 
     settings = ModelSettings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
     with VectorFile() as kept:
-        with open_embedding_model(settings, tell=terminal.remark) as model:
+        with open_embedding_model(settings, remark=terminal.remark) as model:
             run.model = model.description
             for batch in run.records(model.chunk_bytes):
                 kept.append(model.embed(model.tokenise(batch.column(options.text_field))))

@@ -126,7 +126,7 @@ def run(options: Options) -> dict[str, Any]:
     """Scores records; writes them, or reports their distribution."""
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark
-    from synthtools.lm.scorer import open_model
+    from synthtools.lm.open_models import open_model
     from synthtools.lm.scores import ScoreRequest
     from synthtools.measure.perplexity import Summary
     from synthtools.measure.scored_records import scored, with_fields
@@ -162,7 +162,7 @@ def _compare(options: Options) -> dict[str, Any]:
     """Scores what is not scored yet and compares the sides, pair by pair."""
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark
-    from synthtools.lm.scorer import open_model
+    from synthtools.lm.open_models import open_model
     from synthtools.lm.scores import ScoreRequest
     from synthtools.measure import perplexity_comparison as comparing
     from synthtools.records.rejects import Rejects

@@ -199,8 +199,8 @@ class Options(Inputs, TextField, Report, Picture, Seed, Workers):
 def run(options: Options) -> dict[str, Any]:
     """Reads the inputs once and reports on their groups."""
     from synthtools.cli.run import Run
-    from synthtools.lm.pretrained import ModelName
-    from synthtools.lm.scorer import open_tokenizer
+    from synthtools.lm.model_name import ModelName
+    from synthtools.lm.open_models import open_tokenizer
     from synthtools.measure import token_frequency
     from synthtools.measure.batch_statistics import Measures, batch_statistics
     from synthtools.measure.group_statistics import GroupStatistics
@@ -303,12 +303,12 @@ def _semantic_diversity(
         return []
     from synthtools.cli import terminal
     from synthtools.lm.embedding_model import open_embedding_model
+    from synthtools.lm.model_name import ModelName
     from synthtools.lm.model_settings import ModelSettings
-    from synthtools.lm.pretrained import ModelName
     from synthtools.measure.embedded_records import vectors_of
 
     settings = ModelSettings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
-    with open_embedding_model(settings, tell=terminal.remark) as model:
+    with open_embedding_model(settings, remark=terminal.remark) as model:
         run.model = model.description
         texts = (group.texts.result()[: options.vectors] for group in statistics.groups)
         return [semantic_diversity(vectors_of(some, model)) for some in texts]

@@ -206,7 +206,7 @@ class Options(UnlearnObjective, TrainingOptions):
 
     def goal(self, context: int) -> UnlearnGoal:
         """What is forgotten, in rows of ``context`` tokens unless the user names another number."""
-        from synthtools.lm.pretrained import ModelName
+        from synthtools.lm.model_name import ModelName
         from synthtools.training.stop_rules import StopRule
         from synthtools.training.unlearn_run import UnlearnGoal
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthtools.lm.float32_product import float32_product, operands
+from synthtools.lm.torch.float32_product import float32_product, operands
 from synthtools.training.head import chunks_of
 from synthtools.training.language_model_task import DeviceRows, ModelWithHead, on_device
 from synthtools.training.packers import IGNORED, Rows, WholePacker

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from synthtools.errors import SynthError
-from synthtools.lm.pretrained import ModelName, load_configuration, load_tokenizer
+from synthtools.lm.model_name import ModelName
+from synthtools.lm.pretrained import load_configuration, load_tokenizer
 from synthtools.training import models, step_cost, tokenized_rows, unlearn_run
 from synthtools.training.architectures import configuration
 from synthtools.training.corpus import Corpus, cached

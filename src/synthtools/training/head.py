@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from synthtools.lm.float32_product import float32_product, operands
+from synthtools.lm.torch.float32_product import float32_product, operands
 from synthtools.training.objectives import Objective
 
 # Logits kept at a time, in numbers (× 4 bytes).

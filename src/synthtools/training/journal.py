@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import torch
 
 from synthtools import __version__
-from synthtools.lm.pretrained import BUILTIN
+from synthtools.lm.model_name import BUILTIN
 from synthtools.records.atomic_files import write_errors
 from synthtools.training.loop import Step
 from synthtools.training.parallel import Ranks

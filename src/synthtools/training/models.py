@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.pretrained import ModelName, load_configuration, load_weights
+from synthtools.lm.model_name import ModelName
+from synthtools.lm.pretrained import load_configuration, load_weights
 from synthtools.records.atomic_files import rename_new
 from synthtools.training import attention
 from synthtools.training.architectures import configuration

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm.pretrained import ModelName, load_tokenizer
+from synthtools.lm.model_name import ModelName
+from synthtools.lm.pretrained import load_tokenizer
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus

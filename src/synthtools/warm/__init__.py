@@ -28,7 +28,7 @@ class Warm(Closeable):
     def __init__(self) -> None:
         name = f"synth-{os.getpid()}-{secrets.token_hex(8)}"
         with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(f"\0{name}")  # a name that is no file, and ends with its process
+            listening.bind(f"\0{name}")  # an abstract name: not a file, gone with its process
             listening.listen(64)
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter)
                 [sys.executable, "-m", "synthtools.warm.server", str(listening.fileno())],

@@ -70,7 +70,7 @@ def gone() -> int:
 
 
 def is_open(number: int) -> bool:
-    """Whether a file is open; the one that listed them is no more."""
+    """Whether a file is open; the one that listed them is closed by now."""
     try:
         os.fstat(number)
     except OSError:

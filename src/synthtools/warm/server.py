@@ -70,8 +70,8 @@ def own_modules() -> list[str]:
     """All modules of the toolkit but ``__main__``."""
     import synthtools
 
-    found = pkgutil.walk_packages(synthtools.__path__, "synthtools.")
-    return [module.name for module in found if not module.name.endswith("__main__")]
+    modules = pkgutil.walk_packages(synthtools.__path__, "synthtools.")
+    return [module.name for module in modules if not module.name.endswith("__main__")]
 
 
 def warm_up(modules: Iterable[str]) -> None:
@@ -100,7 +100,8 @@ def warm_up_computing() -> None:
 
     from synthtools.compiled import load
     from synthtools.errors import SynthError
-    from synthtools.lm.pretrained import ModelName, load_tokenizer, load_weights
+    from synthtools.lm.model_name import ModelName
+    from synthtools.lm.pretrained import load_tokenizer, load_weights
 
     load(np.zeros(8, np.uint8), np.uint64(0))
     try:
@@ -128,7 +129,7 @@ def _warm_up_all() -> bool:
 
 
 def serve(listening: socket.socket) -> Request | None:
-    """Starts a child for each request, and tells its client how it ended.
+    """Starts a child for each request, and lets its client know how it ended.
 
     Returns:
         In each child its request; here None, when stdin has ended.
@@ -170,7 +171,7 @@ def serve(listening: socket.socket) -> Request | None:
 def _accept(listening: socket.socket) -> Request | None:
     """What a client asks for, and the client; None of one that is another user's, or says nothing."""
     client, _ = listening.accept()
-    # A name that is no file has no permissions: others could have us work for them, as us.
+    # An abstract name has no permissions: others could have us work for them, as us.
     peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     message, files = b"", []
     if struct.unpack("3i", peer)[1] == os.geteuid():

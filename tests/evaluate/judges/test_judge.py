@@ -20,10 +20,11 @@ from synthtools.evaluate.judge import (
     verdict_of,
     yes_no,
 )
-from synthtools.lm import server_pool
-from synthtools.lm.generation import SamplingSettings, ServerTraffic, open_generator
+from synthtools.lm.generation import SamplingSettings, ServerTraffic
+from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.pretrained import ModelName
+from synthtools.lm.open_models import open_generator
+from synthtools.lm.server import server_pool
 
 QUESTION = "What is two and two?"
 # What has been tried on judges: ratings in their format and others, closed marks, orders, code fences.

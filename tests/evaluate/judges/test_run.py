@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from synthtools.lm import server_pool
+from synthtools.lm.server import server_pool
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ class Series:
         form: ``line``; ``points``; ``bars``, a histogram; ``named``, a horizontal bar for each of
             the panel's names, of length x; ``pies``, this series' slice of a pie at each (x, y).
         low, high: an interval around each y (around each x with ``named``).
-        weights: of ``pies``, how much the slice is of what lies there.
+        weights: of ``pies``, the size of the slice.
         reference: drawn thin and grey, something to hold the others against.
         corpus: of the figure's corpora, which it belongs to, where its name says more.
     """
@@ -184,11 +184,11 @@ def literal(text: str) -> str:
 
 def words(figure: Figure) -> list[str]:
     """All that is written in a figure."""
-    found = [figure.title, figure.finding, figure.source]
+    texts = [figure.title, figure.finding, figure.source]
     for panel in figure.panels:
-        found += [panel.title, panel.note, panel.x_label, panel.y_label, *panel.names]
-        found += [series.name for series in panel.series]
-    return found
+        texts += [panel.title, panel.note, panel.x_label, panel.y_label, *panel.names]
+        texts += [series.name for series in panel.series]
+    return texts
 
 
 def check(figure: Figure) -> None:
@@ -213,19 +213,19 @@ def _check_lengths(panel: Panel, series: Series) -> None:
         values = getattr(series, name)
         if values is not None:
             wanted[name] = (_count(values), count - (series.form == "bars"))
-    for name, (found, right) in wanted.items():
-        if found != right:
-            raise ValueError(f"{series.name}: {found} numbers of {name} where {right} belong")
+    for name, (size, right) in wanted.items():
+        if size != right:
+            raise ValueError(f"{series.name}: {size} numbers of {name} where {right} belong")
 
 
 def _count(values: Numbers, finite: bool = False) -> int:
     """How many numbers there are, None for one that is missing."""
     import numpy as np
 
-    found = np.asarray(values, np.float64 if len(values) == 0 else None)
-    if found.dtype.kind not in "iufbO" or found.ndim != 1:
+    array = np.asarray(values, np.float64 if len(values) == 0 else None)
+    if array.dtype.kind not in "iufbO" or array.ndim != 1:
         raise TypeError("not a list of numbers")
-    found = found.astype(np.float64)
-    if finite and not np.isfinite(found).all():
+    array = array.astype(np.float64)
+    if finite and not np.isfinite(array).all():
         raise ValueError("an edge that is not a number")
-    return len(found)
+    return len(array)

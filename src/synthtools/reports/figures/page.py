@@ -82,8 +82,8 @@ def _data(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
     seen: dict[tuple[Any, ...], list[str]] = {}
     for _, report in reports:
         made_by = report.get("made_by") or {}
-        for found in made_by.get("inputs") or []:
-            key = (found.get("name"), found.get("bytes"), found.get("fingerprint"))
+        for one in made_by.get("inputs") or []:
+            key = (one.get("name"), one.get("bytes"), one.get("fingerprint"))
             tools = seen.setdefault(key, [])
             if made_by.get("tool") not in tools:
                 tools.append(str(made_by.get("tool")))

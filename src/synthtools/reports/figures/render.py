@@ -62,7 +62,7 @@ def render(
 
     Args:
         inline: for a page, which has the finding and the source in its text: text stays text.
-        remark: told of characters that no font has.
+        remark: called with a line about characters that no font has.
         salt: makes the names inside an SVG its own, where several stand on one page.
 
     Raises:
@@ -193,7 +193,7 @@ def _plain(axes: Any, series: Series, styles: Styles, filled: bool) -> None:
 
 
 def _pies(axes: Any, panel: Panel, styles: Styles) -> None:
-    """A pie at each place, its area as what lies there; the largest fills a cell of the grid."""
+    """A pie at each place, its area by its weights; the largest fills a cell of the grid."""
     from matplotlib.patches import Wedge
 
     weights = np.array([series.weights for series in panel.series], float)

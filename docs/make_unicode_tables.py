@@ -1,4 +1,4 @@
-"""Writes ``unicode14.json`` from the running Python: ``python -m synthtools.text.make_tables``.
+"""Writes ``src/synthtools/text/unicode14.json`` from the running Python.
 
 Needs Python 3.11, whose Unicode is 14.0. The classes are those that Python's ``re`` and
 ``str.lower`` go by, asked of Python itself; Word_Break is asked of the package regex, about the

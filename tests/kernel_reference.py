@@ -1,4 +1,4 @@
-"""What tokens, hashes and sketches are: the slow twin in plain Python, by which the kernels are tested.
+"""What tokens, hashes and sketches are: the slow twin of the kernels in plain Python, by which they are tested.
 
 Everything follows Unicode 14.0, whatever the Unicode of the running Python.
 """
@@ -260,7 +260,7 @@ def signature(text: str, permutations: int = 128, shingle: int = 5) -> np.ndarra
     b = generator.randint(0, 1 << 32, permutations, dtype=np.uint32).astype(int)
     minima = np.full(permutations, (1 << 32) - 1)
     for text_of_shingle in shingles(text, shingle):
-        value = int.from_bytes(hashlib.sha1(text_of_shingle.encode()).digest()[:4], "little")  # noqa: S324
+        value = int.from_bytes(hashlib.sha1(text_of_shingle.encode()).digest()[:4], "little")
         value = (value ^ value >> 16) * 0x85EBCA6B & 0xFFFFFFFF
         value = (value ^ value >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
         value ^= value >> 16

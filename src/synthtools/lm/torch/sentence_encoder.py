@@ -1,6 +1,6 @@
 """Vectors of texts from sentence encoders: any model of transformers that gives hidden states.
 
-As in ``torch_backend``, sequences are padded to lengths that depend on the sequence alone. An encoder
+As in ``torch_engine``, sequences are padded to lengths that depend on the sequence alone. An encoder
 looks to the right, so padding is masked; sequences that fill their length are run apart, without a
 mask, because models choose another way of attention when a batch happens to need none.
 """
@@ -17,9 +17,9 @@ from torch import Tensor
 
 from synthtools.closeable import Closeable
 from synthtools.lm.scorer import NO_PROMPT, Tokenised
+from synthtools.lm.scores import PoolingEngine
 from synthtools.lm.text_tokenizer import TextTokenizer
-from synthtools.lm.torch_backend import TorchEngine
-from synthtools.lm.torch_replica import Replica, at_least
+from synthtools.lm.torch.torch_replica import Replica, at_least
 from synthtools.lm.windows import windows
 
 
@@ -42,11 +42,11 @@ class EncoderReplica(Replica):
         model: Any,
         device: str,
         batch_tokens: int | None,
-        tell: Callable[[str], None],
+        remark: Callable[[str], None],
         padding: int,
     ) -> None:
         self._padding = padding
-        super().__init__(model, device, batch_tokens, tell)
+        super().__init__(model, device, batch_tokens, remark)
 
     def _try_out(self) -> None:
         ids = torch.full((2, 8), self._padding, device=self._device)
@@ -99,7 +99,7 @@ class SentenceEncoder(Closeable):
     def __init__(
         self,
         tokenizer: TextTokenizer,
-        engine: TorchEngine,
+        engine: PoolingEngine,
         *,
         stride: int,
         lower: bool,
@@ -107,7 +107,7 @@ class SentenceEncoder(Closeable):
     ) -> None:
         self.description = description
         self.chunk_bytes = engine.chunk_bytes
-        self.calls: int = getattr(engine, "calls", 1)
+        self.calls = engine.calls
         self._tokenizer = tokenizer
         self._engine = engine
         self._before, self._after = tokenizer.around()
@@ -160,10 +160,10 @@ class SentenceEncoder(Closeable):
         if pooling == "last":
             tokens = np.concatenate([self._before, ids[-self._capacity :], self._after])
             return [(EncoderPass(tokens, ((len(tokens) - 1, len(tokens)),)), 1)]
-        before, found = len(self._before), []
+        before, parts = len(self._before), []
         for window in windows(len(ids), 0, self._capacity, self._stride):
             tokens = np.concatenate([self._before, ids[window.start : window.end], self._after])
             first = before + window.first - window.start
             runs = ((0, 1),) if pooling == "cls" else ((0, before), (first, len(tokens)))
-            found.append((EncoderPass(tokens, runs), before + len(tokens) - first))
-        return found
+            parts.append((EncoderPass(tokens, runs), before + len(tokens) - first))
+        return parts

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import httpx
 
 from synthtools import redaction
-from synthtools.errors import SynthError, UsageError
-from synthtools.lm.pretrained import BUILTIN
+from synthtools.errors import SynthError, UsageError, parameter
+from synthtools.lm.model_name import BUILTIN
 
 # Log-probabilities of 100,000 tokens with their candidates are a tenth of it [ours].
 LARGEST = 1 << 30
@@ -31,7 +31,7 @@ class NotServedError(SynthError):
 
 
 class RetryError(Exception):
-    """A server works, but this answer is none."""
+    """A server works, but this answer cannot be used."""
 
 
 class RefusedError(Exception):
@@ -66,7 +66,7 @@ class ServerReply(NamedTuple):
         """The body's value.
 
         Raises:
-            ValueError: it is no JSON.
+            ValueError: it is not JSON.
         """
         try:
             return json.loads(self.content)
@@ -81,13 +81,13 @@ def client_of(server: str, seconds: float, requests: int) -> httpx.Client:
         seconds: that a request may take; requests: connections that are kept.
 
     Raises:
-        UsageError: the URL, or the key, is none.
+        UsageError: the URL or the key is malformed.
     """
     url = server.rstrip("/").removesuffix("/v1")
     redaction.know(url)
-    shown = server.rpartition("@")[2]
+    place = parameter("server", server.rpartition("@")[2])
     if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--server {shown}: not a URL such as http://127.0.0.1:8000")
+        raise UsageError(f"{place}: not a URL such as http://127.0.0.1:8000")
     key = os.environ.get("OPENAI_API_KEY")
     if key and not (key.isascii() and key.isprintable()):
         raise UsageError("OPENAI_API_KEY holds what no header may (a line end, or not ASCII)")
@@ -101,7 +101,7 @@ def client_of(server: str, seconds: float, requests: int) -> httpx.Client:
     except httpx.InvalidURL as error:
         # What is wrong may be a piece of a password with a slash in it.
         raise UsageError(
-            f"--server {shown}: not a URL such as http://127.0.0.1:8000 (write / in a password as %2F)"
+            f"{place}: not a URL such as http://127.0.0.1:8000 (write / in a password as %2F)"
         ) from error
 
 
@@ -120,14 +120,15 @@ def served_model(client: httpx.Client, name: str) -> dict[str, Any]:
     served = _greeting(client, url).get("data")
     if not isinstance(served, list) or not all(map(_is_model, served)):
         raise SynthError(f"{url}: does not say which models it serves; is it a server of vLLM?")
-    for model in served:
+    models: list[dict[str, Any]] = served
+    for model in models:
         if name in (model.get("id"), model.get("root")):
             return model
     # The default name stands for whatever the server has.
-    if name == BUILTIN and len(served) == 1:
-        return served[0]
-    names = ", ".join(str(model.get("id")) for model in served)
-    raise NotServedError(f"{url}: does not serve {name}; --model takes {names}")
+    if name == BUILTIN and len(models) == 1:
+        return models[0]
+    names = ", ".join(str(model.get("id")) for model in models)
+    raise NotServedError(f"{url}: does not serve {name}; {parameter('model')} takes {names}")
 
 
 def _is_model(served: Any) -> bool:
@@ -165,7 +166,7 @@ def ask(client: httpx.Client, method: str, path: str, body: Any) -> ServerReply:
     """One request. A redirection is an answer like others: a prompt, or a key, goes nowhere else.
 
     Raises:
-        httpx.HTTPError: the server cannot be reached, or its answer is none: larger than ``LARGEST``,
+        httpx.HTTPError: the server cannot be reached, or its answer is not accepted: larger than ``LARGEST``,
             compressed though nobody asked, or not whole when the time for reading is over.
     """
     longest = client.timeout.read
@@ -194,12 +195,12 @@ def read(reply: ServerReply) -> dict[str, Any]:
     """
     if reply.code == 200:
         try:
-            found = reply.json()
+            content = reply.json()
         except ValueError as error:
             raise RetryError("the answer is not JSON") from error
-        if not isinstance(found, dict):
+        if not isinstance(content, dict):
             raise RetryError("the answer is not a JSON object")
-        return found
+        return content
     message = f"HTTP {reply.code}: {message_of(reply)}"
     if reply.code in _BUSY:
         raise BusyError(message, _seconds(reply.headers.get("retry-after")))
@@ -212,8 +213,8 @@ def message_of(reply: ServerReply) -> str:
     """What a server says is wrong, in one line."""
     text = reply.content[:10_000].decode("utf-8", "replace")
     try:
-        found = reply.json()
-        text = (found.get("error") or found).get("message") or text
+        content = reply.json()
+        text = (content.get("error") or content).get("message") or text
     except (ValueError, AttributeError):
         pass  # no JSON, or of another form: as it is
     return redaction.hide(" ".join(str(text).split()))[:300]  # it may hold the key that it was sent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -14,8 +15,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from synthtools.errors import SynthError
-from synthtools.lm.server_http import BusyError, RetryError, ask, message_of, read, shown_url
+from synthtools.errors import SynthError, parameter
+from synthtools.lm.server.server_http import BusyError, RetryError, ask, message_of, read, shown_url
 
 _R = TypeVar("_R")
 
@@ -28,7 +29,7 @@ _FAILURES_IN_A_ROW = 20
 
 def pause(failures: int) -> float:
     """Seconds to wait after so many failures in a row."""
-    return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures - 1, 10))
+    return min(_LONGEST_PAUSE, math.ldexp(_FIRST_PAUSE, min(failures - 1, 10)))
 
 
 class PooledServer:
@@ -73,26 +74,28 @@ class PooledServer:
             raise SynthError(f"{self.url}: refuses: HTTP {reply.code}: {message_of(reply)}")
         return read(reply)
 
-    def choice(self, found: dict[str, Any]) -> dict[str, Any]:
+    def choice(self, reply: dict[str, Any]) -> dict[str, Any]:
         """The one choice of an answer to one prompt.
 
         Raises:
             RetryError: it comes from another model, or holds none, or several.
         """
-        model = found.get("model")
+        model = reply.get("model")
         if model != self.model and not (
             isinstance(model, str) and self._answers_as and fnmatchcase(model, self._answers_as)
         ):
             raise RetryError(
-                f"answers as {model!r}, was asked for {self.model} (--answers-as allows another name)"
+                f"answers as {model!r}, was asked for {self.model} "
+                f"({parameter('answers_as')} allows another name)"
             )
-        choices = found.get("choices")
+        choices = reply.get("choices")
         if not isinstance(choices, list) or not all(isinstance(one, dict) for one in choices):
             raise RetryError("the answer has no choices")
         places = [one.get("index", 0) for one in choices]
         if places != [0] or isinstance(places[0], bool):
             raise RetryError(f"answers one prompt with choices {places!r}"[:100])
-        return choices[0]
+        choice: dict[str, Any] = choices[0]
+        return choice
 
 
 class ServerPool:
@@ -102,7 +105,7 @@ class ServerPool:
         patience: seconds of nothing but failures after which a server is given up; one that asks to
             wait beyond them is given up at once.
         tokens: in flight at most, None for no limit.
-        tell: given remarks for the user.
+        remark: given remarks for the user.
     """
 
     def __init__(
@@ -110,12 +113,12 @@ class ServerPool:
         servers: list[PooledServer],
         patience: float,
         tokens: int | None,
-        tell: Callable[[str], None],
+        remark: Callable[[str], None],
     ) -> None:
         self.servers = servers
         self._patience = patience
         self._tokens = tokens
-        self._tell = tell
+        self._remark = remark
         self._in_flight = 0
         self._failed_in_a_row = 0
         self._closed = False
@@ -172,7 +175,7 @@ class ServerPool:
 
     def asked(self, once: Callable[[PooledServer], _R], tries: int) -> _R:
         """What a server gives, tried again while servers cannot be reached or have too much to do, and
-        so many times where they work and their answer is none.
+        so many times where they work and their answer cannot be used.
 
         Args:
             once: asks a server.
@@ -228,7 +231,7 @@ class ServerPool:
             self._failed_in_a_row = 0
             self._changed.notify_all()
         if back:
-            self._tell(f"{server.url}: answers again")
+            self._remark(f"{server.url}: answers again")
 
     def fails(
         self, server: PooledServer, reason: str, begun: float, after: float | None = None
@@ -256,7 +259,7 @@ class ServerPool:
                 first = len(self.servers) > 1
             self._changed.notify_all()
         if first:
-            self._tell(f"{server.url}: {server.given_up or reason + '; waiting for it'}")
+            self._remark(f"{server.url}: {server.given_up or reason + '; waiting for it'}")
 
     def _over(self, reason: str, failing: float, after: float | None) -> str | None:
         """Why a server that has been failing for so many seconds is given up, None where it is not."""
@@ -264,7 +267,7 @@ class ServerPool:
         if left < 0:
             return f"{reason}; given up after {failing:.0f} s"
         if after is not None and after > left:
-            return f"{reason}; asks to wait {after:g} s, where --patience leaves {left:.0f} s"
+            return f"{reason}; asks to wait {after:g} s, where {parameter('patience')} leaves {left:.0f} s"
         return None
 
     def failed_for_good(self, reason: str) -> None:

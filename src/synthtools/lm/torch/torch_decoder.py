@@ -21,11 +21,11 @@ from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 from transformers.pytorch_utils import Conv1D
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.lm.generation import SamplingSettings
-from synthtools.lm.partial_answer import PartialAnswer
-from synthtools.lm.token_sampler import choose
-from synthtools.lm.torch_replica import ScorerReplica, at_least
+from synthtools.lm.torch.partial_answer import PartialAnswer
+from synthtools.lm.torch.token_sampler import choose
+from synthtools.lm.torch.torch_replica import ScorerReplica, at_least
 
 _CPU_ROWS = 128
 _GPU_ROWS = 512
@@ -93,7 +93,7 @@ class GeneratorReplica(ScorerReplica):
     """A causal language model that goes on with texts."""
 
     def __init__(
-        self, model: Any, device: str, batch_tokens: int | None, tell: Callable[[str], None]
+        self, model: Any, device: str, batch_tokens: int | None, remark: Callable[[str], None]
     ) -> None:
         if device == "cpu":
             for module in model.modules():
@@ -102,7 +102,7 @@ class GeneratorReplica(ScorerReplica):
         self._asked_tokens = batch_tokens
         taken = inspect.signature(model.base_model.forward).parameters
         self._takes_positions = "position_ids" in taken
-        super().__init__(model, device, batch_tokens, tell)
+        super().__init__(model, device, batch_tokens, remark)
         config = getattr(model, "generation_config", None)
         ends = getattr(config, "eos_token_id", None)
         self.end_ids = {ends} if isinstance(ends, int) else set(ends or ())
@@ -129,7 +129,7 @@ class GeneratorReplica(ScorerReplica):
         except Exception as error:
             raise SynthError(
                 f"{name}: the torch backend cannot keep what this model needs of past tokens "
-                f"({type(error).__name__}); use --backend vllm"
+                f"({type(error).__name__}); use {parameter('backend', 'vllm')}"
             ) from error
         allowed = (1e-3 if self._model.dtype == torch.float32 else 3e-2) * float(whole.abs().max())
         if float((first[0] - whole[4]).abs().max()) > allowed or (
@@ -137,7 +137,7 @@ class GeneratorReplica(ScorerReplica):
         ):
             raise SynthError(
                 f"{name}: goes on with a text in a way that the torch backend does not know; use "
-                "--backend vllm"
+                f"{parameter('backend', 'vllm')}"
             )
 
     def _step(self, ids: Tensor, mask: Tensor, cache: Cache) -> Tensor:
@@ -150,10 +150,10 @@ class GeneratorReplica(ScorerReplica):
         if self._takes_positions:
             positions = (mask.cumsum(1) - 1).clamp(min=0)
             more["position_ids"] = positions[:, -ids.shape[1] :]
-        found = self._model.base_model(
+        output = self._model.base_model(
             input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **more
         )
-        return found.last_hidden_state[:, -1]
+        return output.last_hidden_state[:, -1]
 
     def rows(self, width: int, new_tokens: int) -> int:
         """How many prompts of this padded length a batch may have."""
@@ -182,9 +182,9 @@ class GeneratorReplica(ScorerReplica):
     ) -> None:
         """Answers prompts of one padded length."""
         self._halving(
-            rows,  # type: ignore[arg-type]
+            rows,
             width,
-            lambda some: self._answer(some, width, sampling, surfaces, ends),  # type: ignore[arg-type]
+            lambda some: self._answer(some, width, sampling, surfaces, ends),
         )
 
     @torch.inference_mode()

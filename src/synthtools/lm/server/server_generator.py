@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.chat import PLAIN_STOP, plain
 from synthtools.lm.generation import (
     Answer,
@@ -26,14 +26,14 @@ from synthtools.lm.generation import (
 )
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import describe
-from synthtools.lm.server_http import (
+from synthtools.lm.server.server_http import (
     NotServedError,
     RefusedError,
     RetryError,
     client_of,
     served_model,
 )
-from synthtools.lm.server_pool import DaemonThreads, PooledServer, ServerPool
+from synthtools.lm.server.server_pool import DaemonThreads, PooledServer, ServerPool
 
 # Prompts read ahead of the oldest that has no answer yet, for each request in flight.
 _AHEAD = 8
@@ -51,15 +51,15 @@ class ServerGenerator(Generator):
         sampling: SamplingSettings,
         seed: int,
         traffic: ServerTraffic,
-        tell: Callable[[str], None],
+        remark: Callable[[str], None],
     ) -> None:
         servers = _serving(urls, settings, traffic)
-        self._pool = ServerPool(servers, traffic.patience, traffic.tokens, tell)
+        self._pool = ServerPool(servers, traffic.patience, traffic.tokens, remark)
         self._threads = DaemonThreads(traffic.requests)
         self._sampling = sampling
         self._seed = seed
         self._traffic = traffic
-        self._tell = tell
+        self._remark = remark
         self._has_template = True
         self._counts_tokens = False
         lengths = [s.length for s in servers if s.length is not None]
@@ -68,7 +68,7 @@ class ServerGenerator(Generator):
         )
         if settings.context and lengths and settings.context > min(lengths):
             raise SynthError(
-                f"--context {settings.context}: the server takes at most {min(lengths)} tokens"
+                f"{parameter('context', settings.context)}: the server takes at most {min(lengths)} tokens"
             )
         self.description = describe(settings.model, None) | {
             "name": servers[0].model,
@@ -77,7 +77,8 @@ class ServerGenerator(Generator):
         }
         if len({s.model for s in servers}) > 1:
             raise UsageError(
-                f"--server: they serve different models ({', '.join(s.model for s in servers)})"
+                f"{parameter('server')}: they serve different models "
+                f"({', '.join(s.model for s in servers)})"
             )
 
     def sample_as(self, sampling: SamplingSettings) -> None:
@@ -134,7 +135,7 @@ class ServerGenerator(Generator):
         except _NoTemplate:
             if self._has_template:
                 self._has_template = False
-                self._tell(
+                self._remark(
                     f"{server.model}: has no chat template; conversations are rendered plainly "
                     "(User: … Assistant:)"
                 )
@@ -168,8 +169,8 @@ class ServerGenerator(Generator):
     def _count(self, server: PooledServer, prompt: Prompt) -> int:
         """Tokens of a prompt, by the server."""
         _, said = self._prompt(prompt)
-        found = self._post(server, "/tokenize", {"model": server.model, **said})
-        count = found.get("count")
+        reply = self._post(server, "/tokenize", {"model": server.model, **said})
+        count = reply.get("count")
         if type(count) is not int or count < 0:
             raise RetryError("does not count the tokens of a prompt")
         return count
@@ -211,8 +212,8 @@ class ServerGenerator(Generator):
             body["structured_outputs"] = {"regex": sampling.regex}
         return self._read(server, self._post(server, path, body), room)
 
-    def _read(self, server: PooledServer, found: dict[str, Any], room: int) -> Answer:
-        choice = server.choice(found)
+    def _read(self, server: PooledServer, reply: dict[str, Any], room: int) -> Answer:
+        choice = server.choice(reply)
         try:
             text = choice["message"]["content"] if "message" in choice else choice["text"]
             reason = choice["finish_reason"]
@@ -222,7 +223,7 @@ class ServerGenerator(Generator):
             raise RetryError("the answer was broken off")
         if text is not None and not _is_text(text):
             raise RetryError("the answer has no text")
-        usage = found.get("usage")
+        usage = reply.get("usage")
         return Answer(
             text or "",
             reason,
@@ -266,7 +267,7 @@ def _serving(
 
 
 def _count(usage: Any, name: str, least: int, most: int | None) -> int | None:
-    """A number of tokens that a server tells, None where it tells none that can be."""
+    """A number of tokens that a server reports, None where it reports none that is possible."""
     count = usage.get(name) if isinstance(usage, dict) else None
     if type(count) is not int or count < least or (most is not None and count > most):
         return None

@@ -18,7 +18,7 @@ class PartialAnswer:
     """An answer while it is generated."""
 
     def __init__(
-        self, prompted: TokenisedPrompt, seed: int, tell: Callable[[Answer], None]
+        self, prompted: TokenisedPrompt, seed: int, done: Callable[[Answer], None]
     ) -> None:
         self.ids = prompted.ids
         self.room = prompted.room
@@ -26,7 +26,7 @@ class PartialAnswer:
         # Numbers for the draws of all positions.
         self.uniforms = uniforms(seed, 0, 0, np.arange(prompted.room), _LANE)
         self.answer: Answer | None = None
-        self._tell = tell
+        self._done = done
         self._longest_stop = max(map(len, self.stop), default=0)
         self.restart()
 
@@ -53,5 +53,5 @@ class PartialAnswer:
             bytes(self._written[:length]), final=False
         )
         self.answer = Answer(text, reason, len(self.ids), self.count)
-        self._tell(self.answer)
+        self._done(self.answer)
         return True

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError
-from synthtools.lm.pretrained import BUILTIN, ModelName
-from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
-from synthtools.lm.server_http import RefusedError, RetryError, client_of, served_model
-from synthtools.lm.server_pool import DaemonThreads, PooledServer, ServerPool
-from synthtools.lm.vllm_backend import wanted_candidates
+from synthtools.errors import SynthError, parameter
+from synthtools.lm.model_name import BUILTIN, ModelName
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores, wanted_candidates
+from synthtools.lm.server.server_http import RefusedError, RetryError, client_of, served_model
+from synthtools.lm.server.server_pool import DaemonThreads, PooledServer, ServerPool
 
 _IN_FLIGHT = 16
 _TRIES = 6
@@ -31,13 +31,16 @@ _LOWEST = float(np.finfo(np.float32).min)
 Row = dict[str, dict[str, Any]]
 
 
-def connect(settings: Any, tell: Any = lambda _: None) -> ServerEngine:
+def connect(
+    settings: ModelSettings, remark: Callable[[str], None] = lambda _: None
+) -> ServerEngine:
     """Connects to ``settings.server`` and asks what it serves.
 
     Raises:
-        UsageError: the URL is none.
+        UsageError: the URL is malformed.
         SynthError: no server answers, or it serves another model than the one asked for.
     """
+    assert settings.server is not None
     client = client_of(settings.server, _SECONDS, _IN_FLIGHT)
     server = PooledServer(client, served_model(client, settings.model.name), settings.answers_as)
     if server.length is None or server.length < 2:
@@ -48,10 +51,10 @@ def connect(settings: Any, tell: Any = lambda _: None) -> ServerEngine:
     longest = server.length - 1
     if settings.context is not None and settings.context > longest:
         raise SynthError(
-            f"--context {settings.context}: the server takes at most {longest} tokens; longer "
+            f"{parameter('context', settings.context)}: the server takes at most {longest} tokens; longer "
             "documents go through overlapping windows anyway"
         )
-    pool = ServerPool([server], settings.patience, None, tell)
+    pool = ServerPool([server], settings.patience, None, remark)
     return ServerEngine(server, pool, settings.context or longest)
 
 
@@ -102,7 +105,7 @@ class ServerEngine:
         ids = np.zeros((len(rows), k), np.int32)
         logprobs = np.zeros((len(rows), k), np.float32)
         for index, row in enumerate(rows):
-            # The observed token comes too, with its own rank: beyond k it is no candidate.
+            # The observed token comes too, with its own rank: beyond k it is not a candidate.
             best = sorted((entry["rank"], int(token)) for token, entry in row.items())[:k]
             ids[index] = [token for _, token in best]
             logprobs[index] = [row[str(token)]["logprob"] for _, token in best]

@@ -11,11 +11,10 @@ from typing import Any
 
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.partial_answer import PartialAnswer
 from synthtools.lm.prompt_tokenizer import PromptTokenizer
-from synthtools.lm.scorer import torch_engine
-from synthtools.lm.torch_backend import padded_length
-from synthtools.lm.torch_decoder import GeneratorReplica
+from synthtools.lm.torch.partial_answer import PartialAnswer
+from synthtools.lm.torch.torch_decoder import GeneratorReplica
+from synthtools.lm.torch.torch_engine import padded_length, torch_engine
 
 # Prompts looked at together for batches of one length, for each worker.
 _WINDOW = 512
@@ -28,17 +27,15 @@ class TorchGenerator(Generator):
         self,
         settings: ModelSettings,
         prompting: PromptTokenizer,
-        sampling: SamplingSettings,
         seed: int,
         description: dict[str, Any],
-        tell: Callable[[str], None],
+        remark: Callable[[str], None],
     ) -> None:
         self.description = description
         self.context = prompting.context
         self._prompting = prompting
-        self._sampling = sampling
         self._seed = seed
-        self._engine = torch_engine(settings, prompting.context, tell, GeneratorReplica)
+        self._engine = torch_engine(settings, prompting.context, remark, GeneratorReplica)
         replica = self._engine.replica
         self._ends = prompting.end_ids | replica.end_ids
         special = prompting.tokenizer.special_ids
@@ -48,8 +45,7 @@ class TorchGenerator(Generator):
         ]
 
     def sample_as(self, sampling: SamplingSettings) -> None:
-        self._sampling = sampling
-        self._prompting.sample_as(sampling)
+        self._prompting.sampling = sampling
 
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None
@@ -83,15 +79,15 @@ class TorchGenerator(Generator):
         rows: list[PartialAnswer | Answer] = []
         groups: dict[tuple[int, bool], list[PartialAnswer]] = defaultdict(list)
         for place, prompt in prompts:
-            tell = partial(finished, place) if finished else _nobody
+            done = partial(finished, place) if finished else _nobody
             ready = self._prompting.ready(prompt)
             if isinstance(ready, Answer):
                 rows.append(ready)
-                tell(ready)
+                done(ready)
                 continue
-            row = PartialAnswer(ready, prompt.seed(self._seed), tell)
+            row = PartialAnswer(ready, prompt.seed(self._seed), done)
             rows.append(row)
-            width = padded_length(len(row.ids), self.context)
+            width = padded_length(len(row.ids), self._prompting.context)
             # A batch without any padding needs no mask, and attention is then computed otherwise.
             groups[width, len(row.ids) == width].append(row)
         futures = []
@@ -104,7 +100,7 @@ class TorchGenerator(Generator):
                         GeneratorReplica.answer,
                         members[start : start + count],
                         width,
-                        self._sampling,
+                        self._prompting.sampling,
                         self._surfaces,
                         self._ends,
                     )

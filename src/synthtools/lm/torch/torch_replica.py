@@ -1,4 +1,4 @@
-"""A model of transformers on one device: hidden states, and the log-probabilities of a causal one.
+"""What a causal language model of transformers on one device does with a batch.
 
 One forward pass gives the hidden states; the head runs over chunks of their rows in float32, so that
 the logits of a batch never exist at once; the k largest are sought only in the rows that need them.
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthtools.lm.float32_product import float32_product, operands
+from synthtools.errors import SynthError, parameter
 from synthtools.lm.scores import (
     Candidates,
     ScoreRequest,
@@ -22,8 +22,10 @@ from synthtools.lm.scores import (
     SequenceScores,
     ordered_candidates,
 )
+from synthtools.lm.torch.float32_product import float32_product, operands
 
 _R = TypeVar("_R")
+_S = TypeVar("_S")
 
 # On a CPU larger batches only fall out of the caches.
 _CPU_BATCH_TOKENS = 2048
@@ -43,7 +45,7 @@ def at_least(rows: int, width: int) -> int:
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory ran out; on a CPU torch tells so by the words alone."""
+    """Whether memory ran out; on a CPU torch says so only in the message."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
@@ -52,25 +54,25 @@ class Replica:
 
     Attributes:
         batch_tokens: of a batch, padding included.
-        width: numbers of a hidden state.
         parameters: how many the model has.
+        width: numbers of a hidden state.
         changes_itself: the model keeps something of a batch in itself (RecurrentGemma its states,
             LongRoPE the frequencies for the batch's length), and takes one batch at a time.
     """
 
     def __init__(
-        self, model: Any, device: str, batch_tokens: int | None, tell: Callable[[str], None]
+        self, model: Any, device: str, batch_tokens: int | None, remark: Callable[[str], None]
     ) -> None:
         self._model = model
         self._device = torch.device(device)
-        self._tell = tell
-        self._told = False
+        self._remark = remark
+        self._remarked = False
         self._on_gpu = self._device.type != "cpu"
         self.batch_tokens = batch_tokens or (
             _gpu_batch_tokens(model, self._device) if self._on_gpu else _CPU_BATCH_TOKENS
         )
+        self.parameters = sum(one.numel() for one in model.parameters())
         self.width: int = model.config.get_text_config().hidden_size
-        self.parameters = sum(parameter.numel() for parameter in model.parameters())
         before = _held_by_modules(model)
         self._try_out()
         self.changes_itself = _held_by_modules(model) != before or any(
@@ -90,7 +92,7 @@ class Replica:
         return self._halving(sequences, width, lambda some: self._pool(some, width))
 
     def _halving(
-        self, sequences: list[Sequence], width: int, function: Callable[[list[Sequence]], list[_R]]
+        self, sequences: list[_S], width: int, function: Callable[[list[_S]], list[_R]]
     ) -> list[_R]:
         """Halves the batch where memory does not suffice; says so once.
 
@@ -107,9 +109,9 @@ class Replica:
         torch.cuda.empty_cache()
         half = len(sequences) // 2
         self.batch_tokens = max(width, min(self.batch_tokens, half * width))
-        if not self._told:
-            self._told = True
-            self._tell(
+        if not self._remarked:
+            self._remarked = True
+            self._remark(
                 f"{self._device}: out of memory with {len(sequences) * width:,} tokens at once; "
                 "going on with smaller batches"
             )
@@ -150,8 +152,6 @@ class ScorerReplica(Replica):
             SynthError: it does something else, which this engine would get wrong, or it looks to
                 the right.
         """
-        from synthtools.errors import SynthError
-
         name = self._model.config.name_or_path
         config = self._model.config.get_text_config()
         scale = _first(config, "logit_scale", "lm_head_multiplier") or 1.0
@@ -175,7 +175,7 @@ class ScorerReplica(Replica):
         if float((theirs[:, : ours.shape[1]] - ours).abs().max()) > allowed:
             raise SynthError(
                 f"{name}: computes its output in a way that the torch backend does not know; use "
-                "--backend vllm"
+                f"{parameter('backend', 'vllm')}"
             )
         return scale, cap
 
@@ -220,12 +220,12 @@ class ScorerReplica(Replica):
         targets = tokens.roll(-1, 1)[wanted]
         logprobs, present, top_ids, top_logprobs = self._head(hidden, targets, request)
         ends = np.cumsum([len(s.tokens) - s.first for s in sequences])
-        found = np.concatenate([[0], np.cumsum(present)])
+        counts = np.concatenate([[0], np.cumsum(present)])
         results, start = [], 0
         for end in ends:
             candidates = None
             if request.candidates:
-                part = slice(found[start], found[end])
+                part = slice(counts[start], counts[end])
                 candidates = Candidates(present[start:end], top_ids[part], top_logprobs[part])
             results.append(SequenceScores(logprobs[start:end], candidates))
             start = end
@@ -266,12 +266,12 @@ class ScorerReplica(Replica):
         all_logprobs = torch.cat(logprobs)[:count].cpu().numpy() if logprobs else np.zeros(0, "f4")
         if not k or not logprobs:
             return all_logprobs, np.zeros(count, bool), empty.astype("i4"), empty.astype("f4")
-        found = ordered_candidates(
+        candidates = ordered_candidates(
             torch.cat(present)[:count].cpu().numpy(),
             torch.cat(top_ids).cpu().numpy(),
             torch.cat(top_logprobs).cpu().numpy(),
         )
-        return all_logprobs, found.present, found.ids[:, :k], found.logprobs[:, :k]
+        return all_logprobs, candidates.present, candidates.ids[:, :k], candidates.logprobs[:, :k]
 
 
 def _held_by_modules(model: Any) -> list[tuple[str, int]]:
@@ -294,8 +294,8 @@ def _chunks(rows: int, size: int) -> list[tuple[int, int]]:
 
 def _first(config: Any, *names: str) -> float | None:
     """The first of these numbers that a configuration has."""
-    found = (getattr(config, name, None) for name in names)
-    return next((float(value) for value in found if value), None)
+    values = (getattr(config, name, None) for name in names)
+    return next((float(value) for value in values if value), None)
 
 
 def _gpu_batch_tokens(model: Any, device: torch.device) -> int:

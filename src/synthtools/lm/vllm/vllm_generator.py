@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from synthtools.errors import SynthError
+from synthtools.lm.devices import device_list
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings, failed
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.prompt_tokenizer import PromptTokenizer, TokenisedPrompt
-from synthtools.lm.scorer import device_list
-from synthtools.lm.vllm_backend import MOST_SEQUENCES, bytes_per_token, started
+from synthtools.lm.vllm.vllm_engine import MOST_SEQUENCES, bytes_per_token, started
 
 # Requests in the engine: those that it runs, and as many again in waiting.
 _IN_ENGINE = 2 * MOST_SEQUENCES
@@ -35,14 +35,12 @@ class VllmGenerator(Generator):
         self,
         settings: ModelSettings,
         prompting: PromptTokenizer,
-        sampling: SamplingSettings,
         seed: int,
         description: dict[str, Any],
     ) -> None:
         self.description = description
         self.context = prompting.context
         self._prompting = prompting
-        self._sampling = sampling
         self._seed = seed
         self._step = threading.Lock()
         more: dict[str, Any] = {
@@ -66,14 +64,13 @@ class VllmGenerator(Generator):
         self._count = 0
 
     def sample_as(self, sampling: SamplingSettings) -> None:
-        self._sampling = sampling
-        self._prompting.sample_as(sampling)
+        self._prompting.sampling = sampling
 
     def _parameters(self, prompted: TokenisedPrompt, seed: int) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-        sampling = self._sampling
+        sampling = self._prompting.sampling
         structure = None
         if sampling.schema:
             structure = StructuredOutputsParams(json=json.loads(sampling.schema))
@@ -114,11 +111,11 @@ class VllmGenerator(Generator):
                         break
                     place, prompt = item
                     waiting.append(place)
-                    found = self._add(prompt)
-                    if isinstance(found, Answer):
-                        end(place, found)
+                    added = self._add(prompt)
+                    if isinstance(added, Answer):
+                        end(place, added)
                     else:
-                        running[found] = place
+                        running[added] = place
                 while waiting and waiting[0] in done:
                     yield done.pop(waiting.popleft())
                 if not running:
@@ -154,7 +151,7 @@ class VllmGenerator(Generator):
     def _outputs(self) -> list[Any]:
         try:
             with self._step:
-                return self._llm.llm_engine.step()
+                return list(self._llm.llm_engine.step())
         except Exception as error:
             line = (str(error).splitlines() or [""])[0]
             raise SynthError(
@@ -168,9 +165,9 @@ class VllmGenerator(Generator):
 
 
 def _answer(output: Any) -> Answer:
-    (found,) = output.outputs
+    (completion,) = output.outputs
     prompt_tokens = len(output.prompt_token_ids)
-    reason = found.finish_reason or "abort"
+    reason = completion.finish_reason or "abort"
     if reason == "abort":
         return failed("vLLM broke the answer off", prompt_tokens)
-    return Answer(found.text, str(reason), prompt_tokens, len(found.token_ids))
+    return Answer(completion.text, str(reason), prompt_tokens, len(completion.token_ids))

@@ -1,7 +1,7 @@
 """Whether a server scores what it is sent: asked once, at connect, by a short text.
 
 A server may have another tokenizer, or a version whose prefix cache or chunked prefill gives numbers of
-other tokens. Its answers then look like any others: nothing later would tell.
+other tokens. Its answers then look like any others: nothing later would show the difference.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Callable
 import httpx
 import numpy as np
 
-from synthtools.errors import SynthError
-from synthtools.lm.server_backend import Row, ServerEngine
-from synthtools.lm.server_http import ask
+from synthtools.errors import SynthError, parameter
+from synthtools.lm.server.server_engine import Row, ServerEngine
+from synthtools.lm.server.server_http import ask
 from synthtools.lm.text_tokenizer import TextTokenizer
 
 # Words, numbers, case, spaces, code, other scripts: where tokenizers differ.
@@ -32,7 +32,7 @@ def probe(
     tokenizer: TextTokenizer,
     name: str,
     candidates: int,
-    tell: Callable[[str], None],
+    remark: Callable[[str], None],
 ) -> None:
     """Scores a text whole, and its first half before and after it (from the prefix cache then).
 
@@ -43,7 +43,7 @@ def probe(
         SynthError: the server cannot score, or scores other tokens.
     """
     (ids,) = tokenizer.encode([TEXT])
-    told = _tells_its_tokens(engine, ids, name)
+    known = _same_tokens(engine, ids, name)
     ids = ids[: engine.context]
     half = ids[: max(2, len(ids) // 2)]
     k = max(1, candidates)
@@ -51,11 +51,11 @@ def probe(
     for rows in (whole, after):
         _refuse_other_numbers(engine, half, before, rows)
     _refuse_logits(engine, ids, whole, tokenizer.size)
-    if not told and not _decodes_alike(engine, tokenizer, ids, whole, name):
-        tell(f"{engine.server.url}: does not say whether its tokens are those of {name}")
+    if not known and not _decodes_alike(engine, tokenizer, ids, whole, name):
+        remark(f"{engine.server.url}: does not say whether its tokens are those of {name}")
 
 
-def _tells_its_tokens(engine: ServerEngine, ids: np.ndarray, name: str) -> bool:
+def _same_tokens(engine: ServerEngine, ids: np.ndarray, name: str) -> bool:
     """Whether a server says its tokens of the text.
 
     Raises:
@@ -78,7 +78,7 @@ def _tells_its_tokens(engine: ServerEngine, ids: np.ndarray, name: str) -> bool:
 def _other_tokenizer(engine: ServerEngine, name: str) -> SynthError:
     return SynthError(
         f"{engine.server.url}: has another tokenizer than {name}; name that of the served model with "
-        "--tokenizer"
+        f"{parameter('tokenizer')}"
     )
 
 

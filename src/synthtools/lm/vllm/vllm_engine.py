@@ -20,14 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError, UsageError
-from synthtools.lm.scores import (
-    Candidates,
-    ScoreRequest,
-    Sequence,
-    SequenceScores,
-    ordered_candidates,
-)
+from synthtools.errors import SynthError, UsageError, parameter
+from synthtools.lm.devices import device_list, torch_dtype
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import load_configuration, refuse_unfit
+from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores, wanted_candidates
 
 _CHUNK_BYTES = 8 << 20
 _CPU_CHUNK_BYTES = 256 << 10
@@ -38,11 +35,10 @@ MOST_SEQUENCES = 256
 _SHARE_OF_FREE = 0.9
 
 
-def open_engine(settings: Any, context: int, request: ScoreRequest) -> VllmEngine:
+def open_engine(settings: ModelSettings, context: int, request: ScoreRequest) -> VllmEngine:
     """Starts an engine.
 
     Args:
-        settings: ``ModelSettings``.
         context: the longest sequence.
         request: names the number of candidates, which the engine has to know beforehand.
 
@@ -63,11 +59,10 @@ def open_engine(settings: Any, context: int, request: ScoreRequest) -> VllmEngin
     return VllmEngine(started(settings, more), context)
 
 
-def started(settings: Any, more: dict[str, Any]) -> Any:
+def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
     """vLLM's LLM of a model.
 
     Args:
-        settings: ``ModelSettings``.
         more: arguments of vLLM's own.
 
     Raises:
@@ -77,7 +72,9 @@ def started(settings: Any, more: dict[str, Any]) -> Any:
     from importlib.util import find_spec
 
     if find_spec("vllm") is None:
-        raise UsageError("--backend vllm: vLLM is not installed; pip install 'synthtools[vllm]'")
+        raise UsageError(
+            f"{parameter('backend', 'vllm')}: vLLM is not installed; pip install 'synthtools[vllm]'"
+        )
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     # A sequence may fill the whole context: vLLM counts one more token, which is never computed.
     os.environ.setdefault("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1")
@@ -134,11 +131,11 @@ def _apart() -> Iterator[Path]:
 def _cause(log: Path, error: Exception) -> str:
     """The line of the engine's log that says most, else the error's own first line."""
     named = re.compile(r"\b([A-Z]\w*(?:Error|Exception): .+)")
-    found = [
+    causes = [
         m[1] for line in log.read_text(errors="replace").splitlines() if (m := named.search(line))
     ]
     # The first error is the cause; those after it say that something else has failed.
-    line = (found or str(error).splitlines() or [type(error).__name__])[0]
+    line = (causes or str(error).splitlines() or [type(error).__name__])[0]
     return line[:300]
 
 
@@ -153,16 +150,13 @@ def _one_start_at_a_time() -> Iterator[None]:
         yield
 
 
-def _start(settings: Any, more: dict[str, Any]) -> Any:
+def _start(settings: ModelSettings, more: dict[str, Any]) -> Any:
     import torch
-
-    from synthtools.lm.pretrained import refuse_unfit
-    from synthtools.lm.scorer import device_list, torch_dtype
 
     if settings.model.base() is not None:
         raise SynthError(
             f"{settings.model.name}: holds LoRA adapters, which vLLM cannot run here; use "
-            "--backend torch, or train with --merge"
+            f"{parameter('backend', 'torch')}, or merge them when training ({parameter('merge')})"
         )
     devices = device_list(settings.devices)
     on_gpu = devices[0] != "cpu"
@@ -195,31 +189,29 @@ def _start(settings: Any, more: dict[str, Any]) -> Any:
     )
 
 
-def _batch_tokens(settings: Any) -> int:
-    from synthtools.lm.scorer import device_list
-
+def _batch_tokens(settings: ModelSettings) -> int:
     on_gpu = device_list(settings.devices)[0] != "cpu"
     return settings.batch_tokens or (_GPU_BATCH_TOKENS if on_gpu else _CPU_BATCH_TOKENS)
 
 
-def _cache_bytes(settings: Any, batch: int) -> int:
+def _cache_bytes(settings: ModelSettings, batch: int) -> int:
     """Room for the keys and values of two batches: prefill needs no more."""
     return max(64 << 20, 2 * batch * bytes_per_token(settings))
 
 
-def bytes_per_token(settings: Any) -> int:
+def bytes_per_token(settings: ModelSettings) -> int:
     """Of keys and values, in float32."""
-    from synthtools.lm.pretrained import load_configuration
-
     config = load_configuration(settings.model).get_text_config()
     heads = config.num_attention_heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    return config.num_hidden_layers * 2 * kv_heads * width * 4
+    return int(config.num_hidden_layers * 2 * kv_heads * width * 4)
 
 
 class VllmEngine:
     """vLLM as an engine (see ``scores.ScoringEngine``)."""
+
+    calls = 1
 
     def __init__(self, llm: Any, context: int) -> None:
         import torch
@@ -243,7 +235,7 @@ class VllmEngine:
             detokenize=False,
         )
         engine = self._llm.llm_engine
-        results: list[SequenceScores | None] = [None] * len(sequences)
+        results: dict[int, SequenceScores] = {}
         # Longest first: the waves of the scheduler are then of about one length.
         for index in sorted(range(len(sequences)), key=lambda i: -len(sequences[i].tokens)):
             prompt = TokensPrompt(prompt_token_ids=sequences[index].tokens.tolist())
@@ -256,13 +248,12 @@ class VllmEngine:
             for output in outputs:
                 if output.finished:
                     index = int(output.request_id)
-                    found = _scores(output.prompt_logprobs, sequences[index], request)
-                    results[index] = found
-                    self.passed(len(found.logprobs))
-        lost = sum(result is None for result in results)
+                    results[index] = _scores(output.prompt_logprobs, sequences[index], request)
+                    self.passed(len(results[index].logprobs))
+        lost = len(sequences) - len(results)
         if lost:
-            raise SynthError(f"vLLM gave no scores for {lost} of {len(results)} sequences")
-        return results  # type: ignore[return-value]
+            raise SynthError(f"vLLM gave no scores for {lost} of {len(sequences)} sequences")
+        return [results[index] for index in range(len(sequences))]
 
     def close(self) -> None:
         self._closed = True
@@ -286,16 +277,3 @@ def _scores(flat: Any, sequence: Sequence, request: ScoreRequest) -> SequenceSco
     return SequenceScores(
         observed, wanted_candidates(observed, ids[:, 1:], logprobs[:, 1:], request)
     )
-
-
-def wanted_candidates(
-    observed: np.ndarray, ids: np.ndarray, logprobs: np.ndarray, request: ScoreRequest
-) -> Candidates:
-    """The candidates of the tokens that the request names, from those of all tokens.
-
-    Args:
-        observed: float32 [n]; ids, logprobs: [n, k].
-    """
-    low, high = request.log_bounds()
-    present = (observed >= low) | (observed <= high)
-    return ordered_candidates(present, ids[present], logprobs[present])

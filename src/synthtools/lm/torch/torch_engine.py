@@ -1,4 +1,4 @@
-"""Scoring with any causal language model of transformers, on CPUs and GPUs, in batches.
+"""Batches of sequences on copies of a model of transformers, on CPUs and GPUs.
 
 Sequences are padded on the right to one of a few lengths that depend on the sequence alone, and
 batched with others of the same padded length. A causal model never looks to the right, so no mask is
@@ -16,11 +16,14 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from synthtools import environment
-from synthtools.lm.devices import single_threaded
+from synthtools.lm.devices import device_list, single_threaded, torch_dtype
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.pretrained import load_weights
 from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
-from synthtools.lm.torch_replica import ScorerReplica
+from synthtools.lm.torch.torch_replica import ScorerReplica
 
 _R = TypeVar("_R")
 
@@ -31,6 +34,30 @@ _CPU_CHUNK_BYTES = 256 << 10
 _GPU_CHUNK_BYTES = 8 << 20
 
 
+def torch_engine(
+    settings: ModelSettings,
+    context: int,
+    remark: Callable[[str], None],
+    replica: Callable[..., Any] = ScorerReplica,
+    load: Callable[..., Any] = load_weights,
+) -> TorchEngine:
+    """The engine that settings ask for.
+
+    Args:
+        context: the longest sequence.
+        remark: given a remark when a batch has to be made smaller.
+        replica: what a model on a device does: scores, generates, or only gives vectors.
+        load: gives a model, of its name, a torch dtype and a device.
+    """
+    devices = device_list(settings.devices)
+    dtype = getattr(torch, torch_dtype(settings.dtype, devices[0] != "cpu"))
+    replicas = [
+        replica(load(settings.model, dtype, device), device, settings.batch_tokens, remark)
+        for device in devices
+    ]
+    return TorchEngine(replicas, devices, context, settings.cores)
+
+
 class TorchEngine:
     """One copy of the model on each device, each working on its own batches.
 
@@ -39,41 +66,33 @@ class TorchEngine:
     also makes the number of cores no part of the result.
 
     Args:
-        load: gives a model on a device.
-        devices: torch devices; one may be named twice.
+        replicas: of the model, one for each of the devices (one may be named twice).
         context: the longest sequence.
-        batch_tokens: tokens of a batch, padding included; None: from the free memory.
         cores: workers on a CPU, None for all cores.
-        tell: given a remark when a batch has to be made smaller.
-        replica: what a model on a device does; one that scores, or one that only gives vectors.
 
     Attributes:
+        replica: the model on the first device.
+        width: numbers of a hidden state.
         calls: a second one keeps the workers busy while the first runs out.
     """
 
     calls = 2
 
     def __init__(
-        self,
-        load: Callable[[str], Any],
-        devices: list[str],
-        context: int,
-        batch_tokens: int | None,
-        cores: int | None,
-        tell: Callable[[str], None],
-        replica: Callable[..., Any] | None = None,
+        self, replicas: list[Any], devices: list[str], context: int, cores: int | None
     ) -> None:
         self.context = context
-        of = replica or ScorerReplica
-        self._replicas = [of(load(device), device, batch_tokens, tell) for device in devices]
+        self.replica = replicas[0]
+        self.width: int = self.replica.width
+        self._replicas = replicas
         workers = self._replicas
         self._stack = ExitStack()
-        if devices == ["cpu"] and not self._replicas[0].changes_itself:
+        if devices == ["cpu"] and not self.replica.changes_itself:
             self._stack.enter_context(single_threaded())
             workers = self._replicas * (cores or environment.cores())
         chunk = _GPU_CHUNK_BYTES
         if devices[0] == "cpu":
-            chunk = min(_CPU_CHUNK_BYTES, _CPU_CHUNK_WORK // self._replicas[0].parameters)
+            chunk = min(_CPU_CHUNK_BYTES, _CPU_CHUNK_WORK // self.replica.parameters)
         self.chunk_bytes = len(workers) * max(1, chunk)
         self.passed: Callable[[int], None] = lambda _: None
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -84,25 +103,13 @@ class TorchEngine:
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
         def score(replica: Any, some: list[Sequence], width: int) -> list[SequenceScores]:
-            found: list[SequenceScores] = replica.score(some, width, request)
-            self.passed(sum(len(one.logprobs) for one in found))
-            return found
+            scores: list[SequenceScores] = replica.score(some, width, request)
+            self.passed(sum(len(one.logprobs) for one in scores))
+            return scores
 
         return self._over_batches(sequences, score)
 
-    @property
-    def replica(self) -> Any:
-        """The model on the first device."""
-        return self._replicas[0]
-
-    @property
-    def width(self) -> int:
-        """Numbers of a hidden state."""
-        return self._replicas[0].width
-
     def pooled(self, sequences: list[Any]) -> list[np.ndarray]:
-        """The sum of the last hidden states over a part of each sequence, float32: from its ``first``
-        token on, or what another replica takes for the part."""
         return self._over_batches(sequences, lambda replica, some, width: replica.pool(some, width))
 
     def _over_batches(
@@ -118,15 +125,14 @@ class TorchEngine:
             self.submit(function, [sequences[i] for i in members], width)
             for width, members in batches
         ]
-        results: list[_R | None] = [None] * len(sequences)
+        results: dict[int, _R] = {}
         try:
             for (_, members), future in zip(batches, started, strict=True):
-                for member, result in zip(members, future.result(), strict=True):
-                    results[member] = result
+                results.update(zip(members, future.result(), strict=True))
         finally:
             for future in started:
                 future.cancel()
-        return results  # type: ignore[return-value]
+        return [results[index] for index in range(len(sequences))]
 
     def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
         """Starts a function of (replica, arguments) on the next replica that is idle."""
@@ -156,7 +162,7 @@ def _batches(lengths: list[int], context: int, budget: int) -> list[tuple[int, l
     groups: dict[int, list[int]] = defaultdict(list)
     for index, length in enumerate(lengths):
         groups[padded_length(length, context)].append(index)
-    batches = []
+    batches: list[tuple[int, list[int]]] = []
     for width in sorted(groups, reverse=True):
         members = groups[width]
         rows = max(1, budget // width)

@@ -1,0 +1,115 @@
+"""What transformers says of a model that it cannot load, as one line with a remedy."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from synthtools.errors import SynthError, parameter
+from synthtools.lm.gguf import is_gguf
+from synthtools.lm.model_name import BUILTIN
+
+# What torch says of a tensor that does not fit.
+_MISMATCH = re.compile(
+    r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[([^\]]*)\]\) from checkpoint, "
+    r"the shape in current model is torch\.Size\(\[([^\]]*)\]\)"
+)
+_NEEDS_CODE = "needs code from its repository, which is never run here"
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turns errors of transformers about a model into one line; it logs nothing else meanwhile."""
+    if name != BUILTIN and not os.path.isdir(name) and not is_gguf(name):
+        _look_for_the_hub()
+    try:
+        with quiet_transformers():
+            yield
+    except SynthError:
+        raise
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise SynthError(f"{name}: {_why(name, error)}") from error
+    except Exception as error:  # a damaged safetensors or tokenizer file raises types of its own
+        if mismatch := _MISMATCH.search(str(error)):
+            tensor, stored, wanted = ("×".join(part.split(", ")) for part in mismatch.groups())
+            raise SynthError(
+                f"{name}: {tensor} has the shape {stored} in its weights, {wanted} in the model that "
+                "they are for"
+            ) from error
+        line = " ".join(str(error).split())[:200]
+        raise SynthError(f"{name}: cannot be loaded: {type(error).__name__}: {line}") from error
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """transformers logs errors alone meanwhile, and shows no progress bars."""
+    lighten()
+    import transformers
+
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
+
+
+@cache
+def lighten() -> None:
+    """Keeps transformers from importing scikit-learn, and with it scipy and pandas, where they are
+    installed: two seconds of every start, for a kind of assisted decoding that nothing here uses."""
+    import transformers.utils
+
+    transformers.utils.is_sklearn_available = lambda: False
+
+
+@cache
+def _look_for_the_hub() -> None:
+    """Where no Hub can be reached, takes models from the local cache at once.
+
+    Without this huggingface_hub asks six times for every file of a model, half a minute each, before
+    it looks into its cache.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return
+    try:
+        huggingface_hub.get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception:  # whatever the reason: what follows says what is missing
+        constants.HF_HUB_OFFLINE = True
+
+
+def _why(name: str, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "trust_remote_code" in text:
+        return _NEEDS_CODE
+    if os.path.isdir(name):
+        suffixes = {os.path.splitext(file)[1] for file in os.listdir(name)}
+        if not os.path.exists(os.path.join(name, "config.json")):
+            return "not a model directory: it has no config.json"
+        if ".safetensors" not in suffixes and suffixes & {".bin", ".pt", ".pth"}:
+            return (
+                "its weights are pickle files, which can run code when loaded; convert them to "
+                "safetensors (save_pretrained does)"
+            )
+        if ".safetensors" not in suffixes and "safetensors" in text:
+            return "has no weights (model.safetensors)"
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+        return "no such model directory"
+    elif "safetensors" in text and "does not appear" in text:
+        return "has no safetensors weights; ask for a revision that has, or convert it"
+    elif isinstance(error, OSError):
+        return (
+            "neither a directory nor a model that the Hub gives (is the id right, is the Hub "
+            f"reached, is a login needed?); {parameter('model')} takes builtin, a directory or a Hub id"
+        )
+    return f"cannot be loaded: {text[:200]}"

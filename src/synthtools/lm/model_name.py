@@ -1,0 +1,54 @@
+"""Which model: its name, its revision, and where its files are."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthtools.errors import SynthError
+from synthtools.lm.gguf import converted, is_gguf
+
+BUILTIN = "builtin"
+ADAPTERS = "adapter_config.json"
+_PRIOR = Path(__file__).resolve().parent.parent / "prior"
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """Which model.
+
+    Attributes:
+        name: ``builtin``, a directory, a Hub id, or a GGUF file (see ``lm.gguf``).
+        revision: commit, tag or branch on the Hub.
+        tokenizer: another model's tokenizer, None for the model's own.
+    """
+
+    name: str = BUILTIN
+    revision: str | None = None
+    tokenizer: str | None = None
+
+    @property
+    def location(self) -> str:
+        """What transformers and vLLM are given."""
+        if is_gguf(self.name):
+            return converted(self.name, self.revision)
+        return str(_PRIOR) if self.name == BUILTIN else self.name
+
+    @property
+    def of_tokenizer(self) -> tuple[str, str | None]:
+        """Name and revision of the model whose tokenizer it has."""
+        return (self.tokenizer, None) if self.tokenizer else (self.name, self.revision)
+
+    def base(self) -> ModelName | None:
+        """The model under the adapters, where the directory holds adapters (peft); else None."""
+        path = os.path.join(self.name, ADAPTERS)
+        if self.name == BUILTIN or not os.path.exists(path):
+            return None
+        try:
+            with open(path, encoding="utf-8") as file:
+                config = json.load(file)
+            return ModelName(config["base_model_name_or_path"], config.get("revision"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SynthError(f"{path}: does not name the model that it adapts") from error

@@ -1,0 +1,185 @@
+"""Settings → a model on the backend that they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+
+from synthtools.errors import UsageError, parameter
+from synthtools.lm.generation import Generator, SamplingSettings, ServerTraffic
+from synthtools.lm.model_name import ModelName
+from synthtools.lm.model_settings import ModelSettings, context_of
+from synthtools.lm.pretrained import context_length, describe, load_configuration, load_tokenizer
+from synthtools.lm.scorer import LanguageModel
+from synthtools.lm.scores import ScoreRequest, ScoringEngine
+from synthtools.lm.text_tokenizer import TextTokenizer, tokenizer_of
+from synthtools.lm.windows import stride_of
+
+Remark = Callable[[str], None]
+
+
+def choose_backend(settings: ModelSettings) -> str:
+    """The backend that settings ask for: torch, vllm or server."""
+    if settings.backend != "auto":
+        return settings.backend
+    if settings.server:
+        return "server"
+    if settings.devices == "cpu":
+        return "torch"
+    import torch
+
+    return "vllm" if torch.cuda.is_available() and find_spec("vllm") else "torch"
+
+
+def open_tokenizer(model: ModelName) -> TextTokenizer:
+    """A model's tokenizer alone, for work on stored scores."""
+    return TextTokenizer(load_tokenizer(*model.of_tokenizer))
+
+
+def _begins_texts(settings: ModelSettings, tokenizer: TextTokenizer, name: str) -> bool:
+    """Whether a begin-of-text token stands before every text.
+
+    Args:
+        name: of the tokenizer, for the error.
+    """
+    bos = tokenizer.adds_bos if settings.bos == "auto" else settings.bos == "always"
+    if bos and tokenizer.bos_id is None:
+        raise UsageError(
+            f"{parameter('bos', 'always')}: the tokenizer of {name} has no begin-of-text token"
+        )
+    return bos
+
+
+# ---------------------------------------------------------------- scores
+
+
+def open_model(
+    settings: ModelSettings, request: ScoreRequest, remark: Remark = lambda _: None
+) -> LanguageModel:
+    """Loads a model on a backend.
+
+    Args:
+        request: what will be asked of it (an engine may have to know the number of candidates).
+        remark: given remarks for the user.
+
+    Raises:
+        SynthError: the model, the backend or the server cannot be had.
+        UsageError: settings that do not fit the model or each other.
+    """
+    backend = choose_backend(settings)
+    if backend == "server" and not settings.ray:
+        return _open_server(settings, request, remark)
+    configuration = load_configuration(settings.model)
+    context = context_of(settings, context_length(configuration))
+    _, tokenizer = tokenizer_of(settings.model, configuration)
+    bos = _begins_texts(settings, tokenizer, settings.model.of_tokenizer[0])
+    stride = stride_of(settings.stride, context, bos)
+    # Last of all: an engine may take a minute to start.
+    opener = partial(_open_engine, context, request)
+    engine: ScoringEngine
+    if settings.ray:
+        from synthtools.lm.ray_backend import RayEngine
+
+        engine = actors = RayEngine(settings, context, opener, remark)
+        backend = actors.backend
+    else:
+        engine = opener(settings, remark)
+    description = {**describe(settings.model, configuration), "backend": backend}
+    return LanguageModel(tokenizer, engine, stride=stride, bos=bos, description=description)
+
+
+def _open_server(settings: ModelSettings, request: ScoreRequest, remark: Remark) -> LanguageModel:
+    from synthtools.lm.server.server_engine import connect
+    from synthtools.lm.server.server_probe import probe
+
+    engine = connect(settings, remark)
+    name = engine.tokenizer_name(settings.model)
+    tokenizer = TextTokenizer(load_tokenizer(name))
+    bos = _begins_texts(settings, tokenizer, name)
+    stride = stride_of(settings.stride, engine.context, bos)
+    probe(engine, tokenizer, name, request.candidates, remark)
+    description = {**describe(settings.model, None), "name": engine.server.model}
+    description["backend"] = "server"
+    return LanguageModel(tokenizer, engine, stride=stride, bos=bos, description=description)
+
+
+def _open_engine(
+    context: int, request: ScoreRequest, settings: ModelSettings, remark: Remark
+) -> ScoringEngine:
+    if choose_backend(settings) == "vllm":
+        from synthtools.lm.vllm.vllm_engine import open_engine
+
+        return open_engine(settings, context, request)
+    from synthtools.lm.torch.torch_engine import torch_engine
+
+    return torch_engine(settings, context, remark)
+
+
+# ---------------------------------------------------------------- answers
+
+
+def open_generator(
+    settings: ModelSettings,
+    sampling: SamplingSettings,
+    seed: int,
+    remark: Remark = lambda _: None,
+    *,
+    servers: Sequence[str] = (),
+    traffic: ServerTraffic | None = None,
+) -> Generator:
+    """Loads a model on a backend.
+
+    Args:
+        settings: ``stride`` plays no part; ``server`` is the first of the servers.
+        remark: given remarks for the user.
+        servers: further URLs that serve the model.
+
+    Raises:
+        SynthError: the model, the backend or the server cannot be had.
+        UsageError: settings that do not fit the model or each other.
+    """
+    if settings.ray:
+        from synthtools.lm.ray_backend import RayGenerator
+
+        opener = partial(_open_generator_there, sampling, seed)
+        return RayGenerator(settings, sampling, opener, remark)
+    backend = choose_backend(settings)
+    if backend == "server":
+        from synthtools.lm.server.server_generator import ServerGenerator
+
+        urls = [settings.server, *servers] if settings.server else list(servers)
+        traffic = traffic or ServerTraffic(patience=settings.patience)
+        return ServerGenerator(settings, urls, sampling, seed, traffic, remark)
+    from synthtools.lm.prompt_tokenizer import PromptTokenizer
+
+    configuration = load_configuration(settings.model)
+    loaded, tokenizer = tokenizer_of(settings.model, configuration)
+    bos = _begins_texts(settings, tokenizer, settings.model.of_tokenizer[0])
+    context = context_of(settings, context_length(configuration))
+    description = describe(settings.model, configuration) | {
+        "backend": backend,
+        "context": context,
+        "begin_of_text": bos,
+    }
+    prompting = PromptTokenizer(
+        loaded, tokenizer, bos, context, sampling, remark, settings.model.name
+    )
+    if backend == "vllm":
+        from synthtools.lm.vllm.vllm_generator import VllmGenerator
+
+        return VllmGenerator(settings, prompting, seed, description)
+    from synthtools.lm.torch.torch_generator import TorchGenerator
+
+    if sampling.schema or sampling.regex:
+        raise UsageError(
+            "the torch backend has no structured output: use "
+            f"{parameter('backend', 'vllm')} or {parameter('server')}"
+        )
+    return TorchGenerator(settings, prompting, seed, description, remark)
+
+
+def _open_generator_there(
+    sampling: SamplingSettings, seed: int, settings: ModelSettings, remark: Remark
+) -> Generator:
+    return open_generator(settings, sampling, seed, remark)

@@ -1,0 +1,8 @@
+"""The server backend: OpenAI-compatible servers.
+
+- ``server_engine``: scores, of vLLM's servers
+- ``server_generator``: prompts → answers
+- ``server_http``: requests, with answers bounded in size and time
+- ``server_pool``: several servers of one model
+- ``server_probe``: whether a server scores what it is sent
+"""
