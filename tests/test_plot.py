@@ -176,16 +176,16 @@ def check(value: Any, kind: Any, place: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("ppl", ppl_comparison.Report),
-        ("summary", ppl.Report),
-        ("ngrams", ngram_hash.Comparison),
-        ("one", ngram_hash.Report),
+        ("ppl", ppl_comparison.ComparisonReport),
+        ("summary", ppl.PerplexityReport),
+        ("ngrams", ngram_hash.ResponseComparison),
+        ("one", ngram_hash.ResponseReport),
         ("duplicates", ngram_hash.Duplicates),
-        ("mix", mix.Report),
-        ("dsir", dsir.Report),
-        ("weights", dsir.Report),
-        ("simulate", simulate.Report),
-        ("stats", stats.Report),
+        ("mix", mix.MixReport),
+        ("dsir", dsir.DsirReport),
+        ("weights", dsir.DsirReport),
+        ("simulate", simulate.SimulateReport),
+        ("stats", stats.StatsReport),
     ],
 )
 def test_a_report_is_of_its_type(name: str, kind: Any, folder: Path) -> None:
@@ -196,7 +196,7 @@ def test_the_report_of_an_edit_is_of_its_type() -> None:
     counts = {"tokens": 9, "flagged": 4, "changed": 2, "dropped": 0, "held": 1}
     totals = {f"{name}/1": count for name, count in counts.items()}
     report = edited_records.report(totals, Rules(), 2)
-    check({"kind": "edit", **report}, edit.Report, "edit")
+    check({"kind": "edit", **report}, edit.EditReport, "edit")
     assert [row["flagged_share"] for row in report["generations"]] == [4 / 9, None]
 
 
