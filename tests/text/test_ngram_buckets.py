@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text import sha_ngrams
+from synthtools.text import ngram_buckets, sha_ngrams
 from synthtools.text.ngram_buckets import NgramHasher
 from synthtools.text.tokeniser import buffers
 from synthtools.text.unicode import unicode
@@ -102,8 +102,8 @@ def test_sha256_of_messages_of_all_lengths_in_many_buckets():
     nothing, counts = np.empty(0), np.zeros(largest, np.int8)
     for size in range(1, 200):
         text = "z" * size
-        sha_ngrams.run(
-            *buffers(TextBuffer.of([text])), *unicode(), np.array([1]), largest, table,
+        ngram_buckets.run(
+            *buffers(TextBuffer.of([text])), *unicode(), np.array([1]), np.uint64(largest), table,
             counts, nothing, nothing, np.empty(0, np.int64),
         )  # fmt: skip
         bucket = reference.sha256_bucket((text,), largest)

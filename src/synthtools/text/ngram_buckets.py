@@ -13,7 +13,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text import sha_ngrams
+from synthtools.text.sha_ngrams import memo, sha_buckets
 from synthtools.text.tokeniser import (
     CHUNK,
     GOLDEN,
@@ -22,6 +22,8 @@ from synthtools.text.tokeniser import (
     buffers,
     finalise,
     hash_of_ngram,
+    keep_last,
+    longest_of,
     scan,
 )
 from synthtools.text.unicode import unicode
@@ -30,83 +32,76 @@ _U = np.uint64
 
 
 @compiled
-def _count(data, offsets, classes, lower, orders, counts):
-    """Adds each n-gram of each document to its bucket."""
-    buckets = _U(counts.size)
-    kept = orders[-1] - 1
-    hashes = np.empty(kept + CHUNK + SLACK, np.uint64)
-    text, ends = np.empty(0, np.uint8), np.empty(0, np.int64)
-    unigrams_and_bigrams = orders.size == 2 and orders[0] == 1 and orders[1] == 2
-    for document in range(offsets.size - 1):
-        start, end = offsets[document], offsets[document + 1]
-        position = start
-        known = 0  # tokens from before the chunk
-        while position < end:
-            found, position, _ = scan(
-                data, start, position, end, classes, lower,
-                hashes, known, known + CHUNK, text, ends, 0,
-            )  # fmt: skip
-            if unigrams_and_bigrams:
-                last = hashes[0]
-                if known == 0 and found > 0:
-                    counts[bucket_of(last, buckets)] += 1
-                for token in range(1, found):
-                    this = hashes[token]
-                    counts[bucket_of(this, buckets)] += 1
-                    counts[bucket_of(finalise(last * GOLDEN + this), buckets)] += 1
-                    last = this
-            else:
-                for token in range(known, found):
-                    for order in orders:
-                        if token + 1 >= order:
-                            value = hash_of_ngram(hashes, token + 1 - order, order)
-                            counts[bucket_of(value, buckets)] += 1
-            known = min(kept, found)
-            for index in range(known):
-                hashes[index] = hashes[found - known + index]
+def fast_buckets(hashes, known, tokens, orders, buckets, buckets_of):
+    """Writes the buckets of the n-grams that end with one of the tokens from ``known`` on, by their
+    last token, then from short to long. Returns their number."""
+    number = 0
+    if orders.size == 2 and orders[0] == 1 and orders[1] == 2 and tokens > known:
+        last = hashes[max(known - 1, 0)]
+        if known == 0:
+            buckets_of[0] = bucket_of(last, buckets)
+            number = 1
+        for token in range(max(known, 1), tokens):
+            this = hashes[token]
+            buckets_of[number] = bucket_of(this, buckets)
+            buckets_of[number + 1] = bucket_of(finalise(last * GOLDEN + this), buckets)
+            last = this
+            number += 2
+        return number
+    for token in range(known, tokens):
+        for order in orders:
+            if token + 1 >= order:
+                value = hash_of_ngram(hashes, token + 1 - order, order)
+                buckets_of[number] = bucket_of(value, buckets)
+                number += 1
+    return number
 
 
 @compiled
-def _weigh(data, offsets, classes, lower, orders, weights, sums, numbers):
-    """Sum of the weights of each document's n-grams, and how many there are."""
-    buckets = _U(weights.size)
+def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, sums, numbers):
+    """Counts the n-grams of each document, where ``counts`` is not empty, or weighs them.
+
+    Args:
+        orders: int64, ascending.
+        memo: of ``sha_ngrams``; empty for the fast hash.
+        counts: int64 [buckets], added to, or empty.
+        weights: float64 [buckets] with sums float64 [documents] and numbers int64 [documents], which
+            are filled; or all three empty.
+    """
+    by_sha = memo.size > 0
     kept = orders[-1] - 1
-    hashes = np.empty(kept + CHUNK + SLACK, np.uint64)
-    text, ends = np.empty(0, np.uint8), np.empty(0, np.int64)
-    unigrams_and_bigrams = orders.size == 2 and orders[0] == 1 and orders[1] == 2
+    room = kept + CHUNK + SLACK
+    hashes, ends = np.empty(room, np.uint64), np.empty(room, np.int64)
+    text = np.empty(3 * longest_of(offsets) + SLACK if by_sha else 0, np.uint8)
+    buckets_of = np.empty(orders.size * (CHUNK + SLACK), np.int32)
     for document in range(offsets.size - 1):
         start, end = offsets[document], offsets[document + 1]
         position = start
-        known = 0
+        known, written = 0, 0  # tokens from before the chunk, and bytes of their text
         total = 0.0
-        number = 0
+        all_of_document = 0
         while position < end:
-            found, position, _ = scan(
+            tokens, position, written = scan(
                 data, start, position, end, classes, lower,
-                hashes, known, known + CHUNK, text, ends, 0,
+                hashes, known, known + CHUNK, text, ends, written,
             )  # fmt: skip
-            if unigrams_and_bigrams:
-                last = hashes[0]
-                if known == 0 and found > 0:
-                    total += weights[bucket_of(last, buckets)]
-                for token in range(1, found):
-                    this = hashes[token]
-                    total += weights[bucket_of(this, buckets)]
-                    total += weights[bucket_of(finalise(last * GOLDEN + this), buckets)]
-                    last = this
-                number += max(0, 2 * (found - known) - (known == 0))
+            if by_sha:
+                number = sha_buckets(
+                    hashes, known, tokens, orders, text, ends, buckets, memo, buckets_of
+                )
             else:
-                for token in range(known, found):
-                    for order in orders:
-                        if token + 1 >= order:
-                            value = hash_of_ngram(hashes, token + 1 - order, order)
-                            total += weights[bucket_of(value, buckets)]
-                            number += 1
-            known = min(kept, found)
-            for index in range(known):
-                hashes[index] = hashes[found - known + index]
-        sums[document] = total
-        numbers[document] = number
+                number = fast_buckets(hashes, known, tokens, orders, buckets, buckets_of)
+            if counts.size > 0:
+                for index in range(number):
+                    counts[buckets_of[index]] += 1
+            else:
+                for index in range(number):
+                    total += weights[buckets_of[index]]
+            all_of_document += number
+            known, written = keep_last(hashes, text, ends, tokens, kept)
+        if counts.size == 0:
+            sums[document] = total
+            numbers[document] = all_of_document
 
 
 @compiled
@@ -157,11 +152,8 @@ class NgramHasher:
     def counts(self, texts: TextBuffer) -> np.ndarray:
         """How many n-grams of all texts fall into each bucket, int64 [buckets]."""
         counts = np.zeros(self.buckets, np.int64)
-        if self.hash == "fast":
-            _count(*buffers(texts), *unicode(), np.array(self.orders), counts)
-        else:
-            nothing = np.empty(0)
-            self._run_sha256(texts, counts, nothing, nothing, np.empty(0, np.int64))
+        nothing = np.empty(0)
+        self._run(texts, counts, nothing, nothing, np.empty(0, np.int64))
         return counts
 
     def weights(self, texts: TextBuffer, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -180,13 +172,10 @@ class NgramHasher:
         if weights.shape != (self.buckets,):
             raise ValueError(f"{self.buckets} weights, not {weights.shape}")
         sums, numbers = np.empty(len(texts)), np.empty(len(texts), np.int64)
-        if self.hash == "fast":
-            _weigh(*buffers(texts), *unicode(), np.array(self.orders), weights, sums, numbers)
-        else:
-            self._run_sha256(texts, np.empty(0, np.int64), weights, sums, numbers)
+        self._run(texts, np.empty(0, np.int64), weights, sums, numbers)
         return sums, numbers
 
-    def _run_sha256(
+    def _run(
         self,
         texts: TextBuffer,
         counts: np.ndarray,
@@ -194,9 +183,10 @@ class NgramHasher:
         sums: np.ndarray,
         numbers: np.ndarray,
     ) -> None:
-        sha_ngrams.run(
-            *buffers(texts), *unicode(), np.array(self.orders), self.buckets,
-            sha_ngrams.memo(self.buckets), counts, weights, sums, numbers,
+        table = memo(self.buckets) if self.hash == "sha256" else np.empty((0, 2), np.uint64)
+        run(
+            *buffers(texts), *unicode(), np.array(self.orders), _U(self.buckets), table,
+            counts, weights, sums, numbers,
         )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.text.sha import LANES, SHA256_START, blocks_of, put_block, sha256_block
-from synthtools.text.tokeniser import CHUNK, SLACK, hash_of_ngram, keep_last, longest_of, scan
+from synthtools.text.tokeniser import hash_of_ngram
 
 _SLOTS = 1 << 18
 _SLOT_MASK = np.uint64(_SLOTS - 1)
@@ -73,76 +73,45 @@ def _remember(bucket, key, place, memo, bucket_of):
     slot = key & _SLOT_MASK
     memo[slot, 0] = key
     memo[slot, 1] = bucket + _U(1)
-    bucket_of[place] = np.int64(bucket)
+    bucket_of[place] = np.int32(bucket)
 
 
 @compiled
-def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, sums, numbers):
-    """Counts (where ``counts`` is not empty) or weighs the n-grams of each document.
+def sha_buckets(hashes, known, tokens, orders, text, ends, buckets, memo, bucket_of):
+    """See ``ngram_buckets.fast_buckets``.
 
     Args:
-        orders: int64, ascending.
+        text, ends: of the tokens, as ``scan`` wrote them.
         memo: of this thread, for this number of buckets.
-        counts: int64 [buckets], added to, or empty.
-        weights: float64 [buckets] with sums float64 [documents] and numbers int64 [documents], which
-            are filled; or all three empty.
     """
-    kept = orders[-1] - 1
-    hashes = np.empty(kept + CHUNK + SLACK, np.uint64)
-    ends = np.empty(kept + CHUNK + SLACK, np.int64)
-    text = np.empty(3 * longest_of(offsets) + SLACK, np.uint8)
-    bucket_of = np.empty(orders.size * (CHUNK + SLACK), np.int64)
     begins, lengths = np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     keys, places = np.empty(LANES, np.uint64), np.empty(LANES, np.int64)
     state, block = np.empty(8 * LANES, np.uint32), np.zeros(16 * LANES, np.uint32)
-    parts = _U(buckets)
-    for document in range(offsets.size - 1):
-        start, end = offsets[document], offsets[document + 1]
-        position = start
-        known, written = 0, 0
-        total = 0.0
-        all_of_document = 0
-        while position < end:
-            tokens, position, written = scan(
-                data, start, position, end, classes, lower,
-                hashes, known, known + CHUNK, text, ends, written,
-            )  # fmt: skip
-            number = 0
-            waiting = 0
-            for token in range(known, tokens):
-                for order in orders:
-                    first = token + 1 - order
-                    if first < 0:
-                        break
-                    key = hash_of_ngram(hashes, first, order)
-                    slot = key & _SLOT_MASK
-                    if memo[slot, 0] == key and memo[slot, 1] > _U(0):
-                        bucket_of[number] = np.int64(memo[slot, 1]) - 1
-                    else:
-                        begins[waiting] = ends[first - 1] + 1 if first > 0 else 0
-                        lengths[waiting] = ends[token] - begins[waiting]
-                        keys[waiting] = key
-                        places[waiting] = number
-                        waiting += 1
-                        if waiting == LANES:
-                            _flush(
-                                text, begins, lengths, keys, places, waiting,
-                                state, block, parts, memo, bucket_of,
-                            )  # fmt: skip
-                            waiting = 0
-                    number += 1
-            _flush(
-                text, begins, lengths, keys, places, waiting,
-                state, block, parts, memo, bucket_of,
-            )  # fmt: skip
-            if counts.size > 0:
-                for index in range(number):
-                    counts[bucket_of[index]] += 1
+    number = 0
+    waiting = 0
+    for token in range(known, tokens):
+        for order in orders:
+            first = token + 1 - order
+            if first < 0:
+                break
+            key = hash_of_ngram(hashes, first, order)
+            slot = key & _SLOT_MASK
+            if memo[slot, 0] == key and memo[slot, 1] > _U(0):
+                bucket_of[number] = np.int64(memo[slot, 1]) - 1
             else:
-                for index in range(number):
-                    total += weights[bucket_of[index]]
-            all_of_document += number
-            known, written = keep_last(hashes, text, ends, tokens, kept)
-        if counts.size == 0:
-            sums[document] = total
-            numbers[document] = all_of_document
+                begins[waiting] = ends[first - 1] + 1 if first > 0 else 0
+                lengths[waiting] = ends[token] - begins[waiting]
+                keys[waiting] = key
+                places[waiting] = number
+                waiting += 1
+                if waiting == LANES:
+                    _flush(
+                        text, begins, lengths, keys, places, waiting,
+                        state, block, buckets, memo, bucket_of,
+                    )  # fmt: skip
+                    waiting = 0
+            number += 1
+    _flush(
+        text, begins, lengths, keys, places, waiting, state, block, buckets, memo, bucket_of
+    )  # fmt: skip
+    return number

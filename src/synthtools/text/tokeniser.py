@@ -273,13 +273,18 @@ def scan(data, start, position, end, classes, lower, hashes, count, limit, text,
 
 @compiled
 def keep_last(hashes, text, ends, count, kept):
-    """Moves the last tokens that ``scan`` found, at most ``kept``, to the front of their arrays.
+    """Moves the last tokens that ``scan`` found, at most ``kept``, to the front of their arrays;
+    ``text`` may be empty.
 
     Returns:
         How many they are, and how many bytes of ``text``: ``count`` and ``written`` for ``scan``.
     """
     kept = min(kept, count)
     dropped = count - kept
+    if text.size == 0:
+        for token in range(kept):
+            hashes[token] = hashes[dropped + token]
+        return kept, 0
     begin = ends[dropped - 1] + 1 if dropped > 0 else 0
     written = 0
     for token in range(kept):
