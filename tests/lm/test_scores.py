@@ -266,7 +266,7 @@ class NotANumber:
     """An engine whose numbers have left the range of its type."""
 
     context = CONTEXT
-    chunk_bytes = 1
+    chunk_bytes = calls = 1
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[Any]:
         from synthtools.lm.scores import SequenceScores
