@@ -29,7 +29,7 @@ from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import load_tokenizer
 from synthtools.lm.scores import ScoreRequest, Sequence
 from synthtools.lm.torch.float32_product import float32_product, operands
-from synthtools.lm.torch.torch_engine import TorchEngine
+from synthtools.lm.torch.torch_engine import torch_engine
 
 # Dense bfloat16 FLOP a second, as NVIDIA gives them.
 PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
@@ -136,12 +136,8 @@ def heads(shape: Shape, weight: torch.Tensor) -> None:
 
 def by_torch(shape: Shape, folder: Path, sequences: list[Sequence]) -> float:
     """The torch backend's lines; the FLOP of a pass."""
-    from synthtools.lm.pretrained import load_weights
-
-    def load(device: str) -> Any:
-        return load_weights(ModelName(str(folder)), torch.bfloat16, device)
-
-    engine = TorchEngine(load, [DEVICE], CONTEXT, None, None, print)
+    settings = ModelSettings(ModelName(str(folder)), dtype="bfloat16", devices=DEVICE)
+    engine = torch_engine(settings, CONTEXT, print)
     lengths = [len(s.tokens) for s in sequences]
     flops = shape.flops(engine.replica._model, lengths)
     for request in (ScoreRequest(), ScoreRequest(8, 0.99)):

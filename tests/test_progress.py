@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -77,12 +76,8 @@ def test_tokens_move_the_bar_of_a_file_that_is_read_at_once(
 
 @pytest.mark.parametrize("parameters", [5_000_000, 135_000_000, 8_000_000_000])
 def test_a_call_of_a_cpu_brings_some_seconds_work(parameters: int) -> None:
-    replica = SimpleNamespace(changes_itself=False, parameters=parameters, batch_tokens=1)
-
-    def made(*_: Any) -> Any:
-        return replica
-
-    engine = TorchEngine(lambda _: None, ["cpu"], 128, None, 4, print, made)
+    replica = SimpleNamespace(changes_itself=False, parameters=parameters, batch_tokens=1, width=1)
+    engine = TorchEngine([replica], ["cpu"], 128, 4)
     engine.close()
     flops = engine.chunk_bytes / 4 * 2 * parameters  # four bytes a token, as English has
     assert 0 < engine.chunk_bytes <= 4 << 18
