@@ -161,7 +161,6 @@ class _Layout:
 
 
 def _layout(model: ModelName, pooling: str | None, remark: Callable[[str], None]) -> _Layout | None:
-    """The layout of a model, None where it is not one of sentence-transformers."""
     modules = read_json(model, "modules.json")
     if modules is None:
         return None
@@ -210,7 +209,6 @@ def _inside(model: ModelName, folder: str) -> ModelName:
 
 
 def _pooling_of(model: ModelName, config: dict[str, Any]) -> str:
-    """How a pooling module pools."""
     modes = [name for name, on in config.items() if name.startswith("pooling_mode_") and on is True]
     named = config.get("pooling_mode")
     modes += [named] if isinstance(named, str) else list(named or [])

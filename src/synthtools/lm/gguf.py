@@ -81,7 +81,6 @@ def _cache() -> Path:
 
 
 def _file(name: str, revision: str | None) -> Path:
-    """The GGUF file that a name means."""
     if name == SMOLLM2:
         spec = importlib.util.find_spec(_WHEEL)
         folders = list(spec.submodule_search_locations or []) if spec else []

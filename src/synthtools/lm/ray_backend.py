@@ -103,7 +103,6 @@ class RayEngine:
         return scores
 
     def pooled(self, sequences: list[Any]) -> list[np.ndarray]:
-        """See ``torch_engine.TorchEngine.pooled``."""
         return self._over_waves(_pooled, sequences)
 
     def _over_waves(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,22 +90,17 @@ class LanguageModel(Closeable):
         return [Tokenised(i, p) for i, p in zip(ids, before, strict=True)]
 
     def score(self, texts: list[Tokenised], request: ScoreRequest) -> list[Scores]:
-        """Scores of texts, in their order."""
-        sequences: list[Sequence] = []
-        parts: list[tuple[int, int]] = []  # of each text: its sequences
-        for text in texts:
-            start = len(sequences)
-            sequences.extend(self._sequences(text))
-            parts.append((start, len(sequences)))
-        scores = self._engine.run(sequences, request)
+        by_text = [self._sequences(text) for text in texts]
+        scores = self._engine.run([one for some in by_text for one in some], request)
         if any(np.isnan(part.logprobs).any() for part in scores):
             raise SynthError(
                 f"{self.description['name']}: gives probabilities that are not numbers; float16 is "
                 f"too narrow for some models: try another {parameter('dtype')}"
             )
+        rest = iter(scores)
         return [
-            _assembled(text.ids, scores[start:end], request)
-            for text, (start, end) in zip(texts, parts, strict=True)
+            _assembled(text.ids, list(islice(rest, len(some))), request)
+            for text, some in zip(texts, by_text, strict=True)
         ]
 
     def embed(self, texts: list[Tokenised], pooling: str = "mean") -> np.ndarray:
@@ -123,31 +119,29 @@ class LanguageModel(Closeable):
         if not isinstance(engine, PoolingEngine):
             torch = parameter("backend", "torch")
             raise SynthError(f"vectors come from the torch backend: use {torch}")
-        sequences: list[Sequence] = []
-        parts: list[tuple[int, int]] = []
-        shift = len(self._begin)
-        for text in texts:
-            start = len(sequences)
-            windowed = self._sequences(text)
-            if pooling == "last" and len(text.ids):
-                end = np.concatenate([text.prompt, text.ids])[-self._capacity :]
-                tokens = np.concatenate([self._begin, end])
-                windowed = [Sequence(tokens, len(tokens) - 1)]
-            elif windowed:
-                # A first token without a probability has a hidden state all the same.
-                windowed[0] = windowed[0]._replace(first=shift + len(text.prompt))
-            elif len(text.ids):
-                windowed = [Sequence(np.concatenate([self._begin, text.ids]), shift)]
-            sequences += windowed
-            parts.append((start, len(sequences)))
-        sums = engine.pooled(sequences)
+        by_text = [self._pooled_sequences(text, pooling) for text in texts]
+        sums = iter(engine.pooled([one for some in by_text for one in some]))
         vectors = np.zeros((len(texts), engine.width), np.float32)
-        for row, (text, (start, end)) in enumerate(zip(texts, parts, strict=True)):
-            for one in sums[start:end]:
+        for row, (text, some) in enumerate(zip(texts, by_text, strict=True)):
+            for one in islice(sums, len(some)):
                 vectors[row] += one
             if pooling == "mean":
                 vectors[row] /= max(1, len(text.ids))
         return vectors
+
+    def _pooled_sequences(self, text: Tokenised, pooling: str) -> list[Sequence]:
+        shift = len(self._begin)
+        if pooling == "last" and len(text.ids):
+            end = np.concatenate([text.prompt, text.ids])[-self._capacity :]
+            tokens = np.concatenate([self._begin, end])
+            return [Sequence(tokens, len(tokens) - 1)]
+        sequences = self._sequences(text)
+        if sequences:
+            # A first token without a probability has a hidden state all the same.
+            sequences[0] = sequences[0]._replace(first=shift + len(text.prompt))
+        elif len(text.ids):
+            sequences = [Sequence(np.concatenate([self._begin, text.ids]), shift)]
+        return sequences
 
     def _sequences(self, text: Tokenised) -> list[Sequence]:
         tokens = np.concatenate([text.prompt, text.ids]) if len(text.prompt) else text.ids

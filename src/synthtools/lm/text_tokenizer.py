@@ -107,7 +107,6 @@ class TextTokenizer:
 
     @cached_property
     def surfaces(self) -> list[bytes]:
-        """The surface of every token id."""
         decoder = json.loads(self._backend.to_str()).get("decoder") or {}
         # A word's further pieces are marked in the vocabulary (##ing), not in the text.
         mark = decoder.get("prefix", "") if decoder.get("type") == "WordPiece" else ""

@@ -31,8 +31,6 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed, in words and as comparisons."""
-
     words: str
     text: str
     chain: list[Comparison]

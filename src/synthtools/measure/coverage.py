@@ -39,11 +39,9 @@ class Axis:
     edges: np.ndarray
 
     def of(self, ppl: np.ndarray) -> np.ndarray:
-        """Perplexities as places on the axis."""
         return np.log(ppl) if self.log else ppl
 
     def ppl(self, places: np.ndarray) -> list[float]:
-        """Places as perplexities."""
         values: list[float] = (np.exp(places) if self.log else places).tolist()
         return values
 

@@ -150,7 +150,6 @@ def openings(texts: Sequence[str], of_texts: Sequence[list[str]]) -> dict[str, A
 
 
 def beginning(text: str, most: int) -> list[str]:
-    """The first ``most`` tokens of a text."""
     match = _BEGINNING[most].match(text)
     return [token for token in match.groups() if token is not None] if match else []
 

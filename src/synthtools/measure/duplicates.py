@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -25,11 +26,11 @@ class DocumentSignatures:
     def __init__(self, inputs: list[str]) -> None:
         self.inputs = inputs
         self._signatures: list[np.ndarray] = []
-        self._sources: list[str] = []
-        self._source: list[np.ndarray] = []
-        self._numbers: list[np.ndarray] = []
         self._inputs: list[np.ndarray] = []
         self._ids: list[Any] = []
+        # Of each batch its first document, its source, and the numbers of its records.
+        self._starts: list[int] = []
+        self._places: list[tuple[str, np.ndarray]] = []
 
     def add(self, number: int, batch: Batch, signatures: np.ndarray) -> None:
         """Takes a batch of one input.
@@ -38,11 +39,9 @@ class DocumentSignatures:
             number: of the input.
             signatures: uint32 [records, permutations].
         """
-        if not self._sources or self._sources[-1] != batch.source:
-            self._sources.append(batch.source)
+        self._starts.append(len(self))
+        self._places.append((batch.source, batch.numbers))
         self._signatures.append(signatures)
-        self._source.append(np.full(len(batch), len(self._sources) - 1, np.int32))
-        self._numbers.append(batch.numbers)
         self._inputs.append(np.full(len(batch), number, np.int32))
         self._ids += batch.column(ID_FIELD)
 
@@ -60,30 +59,11 @@ class DocumentSignatures:
         """Number of each document's input, int32 [documents]."""
         return np.concatenate([np.zeros(0, np.int32), *self._inputs])
 
-    def places(self) -> DocumentNames:
-        """To name single documents."""
-        empty = np.zeros(0, np.int64)
-        return DocumentNames(
-            self._sources,
-            np.concatenate([empty, *self._source]).astype(np.int64),
-            np.concatenate([empty, *self._numbers]),
-            self._ids,
-        )
-
-
-class DocumentNames:
-    """Names of documents: file, line and id."""
-
-    def __init__(
-        self, sources: list[str], source: np.ndarray, numbers: np.ndarray, ids: list[Any]
-    ) -> None:
-        self._sources, self._source, self._numbers, self._ids = sources, source, numbers, ids
-
-    def __call__(self, index: int) -> dict[str, Any]:
-        place = {
-            "file": self._sources[self._source[index]],
-            "line": int(self._numbers[index]),
-        }
+    def place(self, index: int) -> dict[str, Any]:
+        """File, line and, where it has one, id of a document."""
+        batch = bisect_right(self._starts, index) - 1
+        source, numbers = self._places[batch]
+        place = {"file": source, "line": int(numbers[index - self._starts[batch]])}
         identifier = self._ids[index]
         return place if identifier is MISSING else {**place, "id": identifier}
 
@@ -94,7 +74,6 @@ def summary(
     """Counts of pairs and clusters, and the first ``most`` of either."""
     sizes = Counter(duplicates.cluster_of.tolist())
     clusters = {cluster: size for cluster, size in sizes.items() if cluster >= 0}
-    place = documents.places()
     inputs = documents.input_of()
     between = Counter(
         zip(inputs[duplicates.left].tolist(), inputs[duplicates.right].tolist(), strict=True)
@@ -114,7 +93,11 @@ def summary(
             for (a, b), count in sorted(folded.items())
         ],
         "pairs": [
-            {"left": place(int(a)), "right": place(int(b)), "similarity": float(s)}
+            {
+                "left": documents.place(int(a)),
+                "right": documents.place(int(b)),
+                "similarity": float(s),
+            }
             for a, b, s in zip(
                 duplicates.left[:most],
                 duplicates.right[:most],
@@ -127,7 +110,6 @@ def summary(
 
 def pair_batches(documents: DocumentSignatures, duplicates: NearDuplicates) -> Iterator[Batch]:
     """The pairs as records: ``left`` and ``right`` (file, line, id), ``similarity``, ``cluster``."""
-    place = documents.places()
     for start in range(0, len(duplicates.left), _BATCH):
         rows = range(start, min(start + _BATCH, len(duplicates.left)))
         lines = []
@@ -136,8 +118,8 @@ def pair_batches(documents: DocumentSignatures, duplicates: NearDuplicates) -> I
             lines.append(
                 json_bytes(
                     {
-                        "left": place(left),
-                        "right": place(right),
+                        "left": documents.place(left),
+                        "right": documents.place(right),
                         "similarity": float(duplicates.similarity[row]),
                         "cluster": int(duplicates.cluster_of[left]),
                     }

@@ -230,7 +230,6 @@ class _Parser:
 
 
 def cells(node: Node) -> Iterator[Cell]:
-    """The cells of an expression, from left to right."""
     if isinstance(node, Cell):
         yield node
     elif isinstance(node, Operation):

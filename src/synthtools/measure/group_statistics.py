@@ -72,8 +72,6 @@ class SmallestDraws:
 
 @dataclass
 class TextGroup:
-    """What is kept of one group."""
-
     name: str
     texts: SmallestDraws
     vectors: SmallestDraws

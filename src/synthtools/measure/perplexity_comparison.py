@@ -57,7 +57,6 @@ class Side:
     probabilities: np.ndarray = field(default_factory=lambda: probability_counts([]))
 
     def add(self, item: ScoredBatch) -> None:
-        """Adds documents that a model has scored."""
         for document, scores in zip(item.documents, item.scores, strict=True):
             self.ppl.append(np.nan if document.ppl is None else document.ppl)
             self.nll.append(np.nan if document.nll is None else document.nll)

@@ -54,7 +54,6 @@ class RecordNumbers:
         return self._ordered[name][self._starts[group] : self._starts[group + 1]]
 
     def summaries(self, name: str, percentiles: tuple[int, ...]) -> list[dict[str, Any]]:
-        """``summaries`` of a number over the groups."""
         return summaries(self._ordered[name], self._starts, percentiles)
 
     def totals(self, name: str) -> list[int]:
@@ -128,5 +127,4 @@ def summaries(
 
 
 def _groups(starts: np.ndarray) -> np.ndarray:
-    """The group of each value."""
     return np.repeat(np.arange(len(starts) - 1), np.diff(starts))

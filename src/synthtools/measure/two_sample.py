@@ -243,7 +243,6 @@ def _mean(distances: Distances) -> float:
 def _quadratic(
     distances: Distances, labels: np.ndarray, bandwidth: float
 ) -> dict[str, tuple[np.ndarray, str]]:
-    """Energy distance and MMD under all labels."""
     sums = np.zeros(
         (2, 3, labels.shape[1])
     )  # of distances and kernel: all, first × all, first × first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from synthtools.errors import parameter
 from synthtools.evaluate.budget import TOLERANCE
 from synthtools.reports.document import bracketed, cut, number, percent
 from synthtools.reports.figures.chart import (
@@ -62,7 +63,6 @@ def _budget(rows: list[dict[str, Any]]) -> list[Panel]:
 
 
 def story(report: dict[str, Any]) -> Story:
-    """What changed, in words and tables."""
     counts = len(report["rows"]), report["equal"], len(report["missing"])
     lines = ["{} figures differ, {} are equal, {} are not in all reports.".format(*counts)]
     for row in report["paired"]:
@@ -88,7 +88,6 @@ def story(report: dict[str, Any]) -> Story:
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """The differences as tables."""
     lines = _figures(report)
     if report["paired"]:
         lines += ["", "item by item (other − first, 95 %)"]
@@ -120,7 +119,7 @@ def _figures(report: dict[str, Any]) -> list[str]:
         lines.append(f"{row['figure']:<{wide}}" + "".join(cells))
     more = len(report["rows"]) - len(rows)
     if more:
-        lines.append(f"… {more} more (--all)")
+        lines.append(f"… {more} more ({parameter('all')})")
     if report["equal"]:
         lines.append(f"{report['equal']} figures are equal in all")
     if report["missing"]:

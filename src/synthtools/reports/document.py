@@ -30,8 +30,6 @@ _DEEPEST = 100
 
 
 class MadeBy(TypedDict):
-    """What made a report."""
-
     tool: str
     version: str
     arguments: dict[str, Any]
@@ -59,7 +57,6 @@ def made_by(
     model: dict[str, Any] | None = None,
     throughput: dict[str, float] | None = None,
 ) -> MadeBy:
-    """The part of a report that says what made it."""
     return {
         "tool": tool,
         "version": __version__,
@@ -179,7 +176,6 @@ def _content(path: str) -> bytes:
 
 
 def _depth(value: Any) -> int:
-    """How deeply lists and objects are nested."""
     depth, level = 0, [value]
     while level := [
         one

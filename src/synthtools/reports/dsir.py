@@ -36,7 +36,6 @@ class DsirReport(document.BaseReport):
 
 
 def figure(report: DsirReport) -> Figure:
-    """Divergence from the target before and after."""
     before, after = report.get("kl_target_raw"), report.get("kl_target_selected")
     if before is None or after is None:
         return Figure("Importance resampling")
@@ -57,7 +56,6 @@ def figure(report: DsirReport) -> Figure:
 
 
 def story(report: DsirReport) -> Story:
-    """What the selection came to."""
     before, after = report.get("kl_target_raw"), report.get("kl_target_selected")
     line = "Nothing was selected; the records have weights."
     if after is not None and before is not None:

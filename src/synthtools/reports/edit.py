@@ -32,7 +32,6 @@ class EditReport(document.BaseReport):
 
 
 def lines(report: EditReport) -> list[str]:
-    """What an edit did, a line a generation."""
     names = ("generation", "tokens", "flagged", "changed", "dropped", "held")
     lines = ["  ".join(f"{name:>10}" for name in (*names, "flagged %", "changed %"))]
     rows: Sequence[Mapping[str, Any]] = report["generations"]
@@ -68,7 +67,6 @@ def figure(report: EditReport) -> Figure:
 
 
 def story(report: EditReport) -> Story:
-    """What was flagged and what became of it."""
     rows = report["generations"]
     lines = [
         f"Generation {row['generation']}: {percent(row['flagged_share'], '.2f')} of the tokens were "

@@ -24,7 +24,6 @@ _ROWS = (
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """The groups, and the differences of each pair, as tables."""
     rows = []
     for group in report["groups"]:
         missing = group["without_vector"]

@@ -25,7 +25,6 @@ Section = dict[str, Any]
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """A line a figure, with its interval."""
     lines = []
     for name, section in report["suites"].items():
         lines += [f"{name}  ({section['n']:,} items)"]
@@ -121,7 +120,6 @@ def preference_lines(section: dict[str, Any]) -> list[str]:
 
 
 def suite_lines(report: dict[str, Any]) -> list[str]:
-    """The suites, each with what it needs."""
     rows = [
         (row["suite"], f"{row['about']}; needs {', '.join(row['needs'])}")
         for row in report["suites"]
@@ -130,7 +128,6 @@ def suite_lines(report: dict[str, Any]) -> list[str]:
 
 
 def prompt_lines(report: dict[str, Any]) -> list[str]:
-    """What judges are asked."""
     lines = []
     for row in report["prompts"]:
         lines += [f"{row['name']}-{row['version']}  ({', '.join(row['suites'])})", ""]

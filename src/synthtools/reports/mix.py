@@ -28,7 +28,6 @@ class MixReport(document.BaseReport):
 
 
 def lines(report: MixReport) -> list[str]:
-    """What is taken from where."""
     unit = report["unit"]
     rows = [("total", f"{report['total']:,} {unit}"), ("documents", number(report["documents"]))]
     return table(rows) + [
@@ -60,7 +59,6 @@ def figure(report: MixReport) -> Figure:
 
 
 def story(report: MixReport) -> Story:
-    """What went into the mixture."""
     sources, unit = report["sources"], report["unit"]
     parts = ", ".join(f"{percent(s['share'], '.4g')} of {s['source']}" for s in sources)
     lines = [f"{_total(report)}: {parts}."] + [

@@ -19,7 +19,6 @@ def _quantities(report: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, An
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """A panel for each quantity."""
     panels = []
     for label, curves in _quantities(report):
         series = []
@@ -37,7 +36,6 @@ def figure(report: dict[str, Any]) -> Figure:
 
 
 def story(report: dict[str, Any]) -> Story:
-    """Each curve's ends and lowest point."""
     lines, tables = [], []
     for label, curves in _quantities(report):
         for curve in curves:

@@ -49,8 +49,6 @@ _DUPLICATES = (
 
 
 class Top(TypedDict):
-    """The most frequent n-grams of one length."""
-
     total: int
     count_too_low_by_at_most: int
     ngrams: list[tuple[str, int]]
@@ -132,7 +130,6 @@ class Density(document.BaseReport):
 
 
 def lines(report: ResponseReport) -> list[str]:
-    """The response of one corpus, and its most frequent n-grams."""
     lines = _table(report, _FIGURES)
     for n, top in report["top"].items():
         ngrams = ", ".join(f"“{ngram}” {count:,}" for ngram, count in top["ngrams"][:_SHOWN])
@@ -141,7 +138,6 @@ def lines(report: ResponseReport) -> list[str]:
 
 
 def comparison_lines(report: ResponseComparison) -> list[str]:
-    """A column for each corpus, then each pair."""
     inputs: Sequence[Mapping[str, Any]] = report["inputs"]
     wide = max(len(name) for name, _ in _FIGURES)
     lines = [" " * wide + "".join(f"  {cut(one['name'], _NAME):>{_NAME}}" for one in inputs)]
@@ -158,7 +154,6 @@ def comparison_lines(report: ResponseComparison) -> list[str]:
 
 
 def duplicates_lines(report: Duplicates) -> list[str]:
-    """Counts of near-duplicate pairs and clusters, and of pairs by input."""
     pairs = [
         (f"pairs {cut(row['left'], _NAME)} – {cut(row['right'], _NAME)}", number(row["pairs"]))
         for row in report["by_input"]
@@ -285,7 +280,6 @@ def story(report: ResponseReport | ResponseComparison) -> Story:
 
 
 def density_figure(report: Density) -> Figure:
-    """The share of documents up to a density."""
     percentiles = report["percentiles"]
     if percentiles is None:
         return Figure("Density")
@@ -307,7 +301,6 @@ def density_figure(report: Density) -> Figure:
 
 
 def duplicates_figure(report: Duplicates) -> Figure:
-    """Documents by cluster, pairs by input."""
     rows, documents = report["by_input"], report.get("documents", 0)
     panels = []
     if documents:

@@ -69,7 +69,6 @@ class PerplexityReport(Distribution, document.BaseReport):
 
 
 def lines(report: PerplexityReport) -> list[str]:
-    """The distribution of perplexity as a table and two histograms."""
     percentiles = report["percentiles"] or {}
     rows = [
         ("documents", number(report["documents"])),
@@ -168,7 +167,6 @@ def beyond(histograms: Mapping[str, Mapping[str, Any]], low: float, high: float)
 
 
 def story(report: PerplexityReport) -> Story:
-    """The middle and the spread of one corpus."""
     names = ("documents", "unscored", "tokens", "perplexity", "bits_per_byte", "median", "mean")
     values: Mapping[str, Any] = report
     rows = [(plain(name), values[name]) for name in (*names, "mean_cleaned")]

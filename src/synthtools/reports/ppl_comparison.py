@@ -138,7 +138,6 @@ def criterion(ratio: LogRatio, left: str, right: str) -> str:
 
 
 def lines(report: ComparisonReport) -> list[str]:
-    """What ``ppl --compare`` found: each side, then each pair."""
     lines = []
     for side in report["inputs"]:
         lines += [f"{side['name']}  (scored by {side['scored_by']})"]
@@ -203,7 +202,6 @@ def _visible(grid: list[float], values: list[float]) -> tuple[np.ndarray, np.nda
 
 
 def story(report: ComparisonReport) -> Story:
-    """Whether the sides cover each other, and all figures with their intervals."""
     lines = []
     for pair in report["pairs"]:
         overlap = pair.get("overlap")

@@ -99,7 +99,6 @@ def figure(report: SimulateReport) -> Figure:
 
 
 def story(report: SimulateReport) -> Story:
-    """How far each workflow came, and what its notes say."""
     last, workflows = report["generations"], report["workflows"]
     lines = []
     for result in workflows:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NotRequired, TypedDict
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.reports import document
 from synthtools.reports.document import cut, number, reach, table
 from synthtools.reports.figures.chart import (
@@ -150,7 +150,9 @@ def lines(report: StatsReport) -> list[str]:
     lines = [f"{'':<{wide}}" + "".join(f"  {name:>{_width(name)}}" for name, _ in shown)]
     for group in ends(groups):
         if group is None:
-            lines.append(f"… {len(groups) - 2 * _SHOWN:,} more, all in the report (--json)")
+            lines.append(
+                f"… {len(groups) - 2 * _SHOWN:,} more, all in the report ({parameter('json')})"
+            )
             continue
         cells = (f"  {number(at(group, path)):>{_width(name)}}" for name, path in shown)
         lines.append(f"{cut(group['name'], wide):<{wide}}" + "".join(cells))

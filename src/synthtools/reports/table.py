@@ -127,7 +127,6 @@ def _field(value: Any) -> str:
 
 
 def claim_cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """The table of claims as words."""
     head = ["claim", "difference", "n", "verdict"]
     rows = []
     for claim in report["claims"]:
@@ -143,7 +142,6 @@ def claim_cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def lines(report: dict[str, Any]) -> list[str]:
-    """The report for a terminal."""
     lines = _aligned(*cells(report))
     over = ", ".join(report["over"])
     lines.append(f"mean ± half of the 95 % interval over {over}" if over else "single runs")
@@ -170,7 +168,6 @@ def _aligned(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The table of groups, and that of claims below it."""
     words = len([name for name in report["by"] if name != report["pivot"]])
     lines = _table(*cells(report), words)
     if report["claims"]:
@@ -250,7 +247,6 @@ def _axis(report: dict[str, Any]) -> str | None:
 
 
 def _known(name: str, groups: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The groups that have a value, each with it."""
     values = [(group, group["values"].get(name, _NOTHING)) for group in groups]
     return [(group, value) for group, value in values if value["mean"] is not None]
 
@@ -292,7 +288,6 @@ def _intervals(values: list[dict[str, Any]]) -> list[tuple[float, float]] | None
 
 
 def story(report: dict[str, Any]) -> Story:
-    """The verdicts, and both tables."""
     lines = [f"{claim['claim']}: {claim['verdict']}." for claim in report["claims"]]
     tables = [Table("Means and half of their 95 % intervals", *cells(report))]
     if report["claims"]:

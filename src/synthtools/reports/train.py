@@ -41,7 +41,6 @@ def _text(value: Any) -> str:
 
 
 def figure(report: dict[str, Any]) -> Figure:
-    """The loss, and the last perplexity of each validation set."""
     curve, valid = report["curve"], report["valid"] or {}
     panels = []
     if curve["loss"]:
@@ -71,7 +70,6 @@ def log_figure(report: dict[str, Any]) -> Figure:
 
 
 def log_story(report: dict[str, Any]) -> Story:
-    """Where the run began and where it stands."""
     steps = report["steps"]
     losses = [loss for step in steps for _, loss in _points(step, "loss")]
     if not losses:

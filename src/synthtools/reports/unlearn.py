@@ -49,7 +49,6 @@ def figure(report: dict[str, Any]) -> Figure:
 
 
 def story(report: dict[str, Any]) -> Story:
-    """What rose, what stayed, and what is expected no more."""
     sets = report.get("sets") or {}
     early = f"; ended early: {report['ended_by']}" if report.get("ended_by") else ""
     lines = [f"Method {report['method']}, {number(report['steps'])} steps{early}."]

@@ -63,31 +63,23 @@ class GroupedCounts:
 
     def curves(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Of each group that has them, (values, distinct values among them) every ``step`` values."""
-        return {
-            group: (rows[:, 1], rows[:, 2])
-            for group, rows in _parted(np.concatenate([np.zeros((0, 3), np.int64), *self._curve]))
-        }
+        rows = np.concatenate([np.zeros((0, 3), np.int64), *self._curve])
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        return {group: (rows[at, 1], rows[at, 2]) for group, at in _runs(rows[:, 0])}
 
     def counts(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Of each group that has any, its distinct values, ascending, and their counts."""
         there = np.flatnonzero(self._counts)
-        groups, values = self._groups[there], self._values[there]
+        groups, values, counts = self._groups[there], self._values[there], self._counts[there]
         order = np.lexsort((values, groups))
-        groups, values, counts = groups[order], values[order], self._counts[there][order]
-        edges = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)]
-        return {
-            int(groups[start]): (values[start:end], counts[start:end])
-            for start, end in itertools.pairwise(edges)
-            if end > start
-        }
+        values, counts = values[order], counts[order]
+        return {group: (values[at], counts[at]) for group, at in _runs(groups[order])}
 
 
-def _parted(rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Rows by their first column, each group's in their order."""
-    rows = rows[np.argsort(rows[:, 0], kind="stable")]
-    edges = [0, *(np.flatnonzero(np.diff(rows[:, 0])) + 1).tolist(), len(rows)]
-    pairs = itertools.pairwise(edges)
-    return [(int(rows[start, 0]), rows[start:end]) for start, end in pairs if end > start]
+def _runs(groups: np.ndarray) -> list[tuple[int, slice]]:
+    """Each group of an ascending array and where it stands."""
+    edges = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)]
+    return [(int(groups[a]), slice(a, b)) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def _table(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -59,7 +59,6 @@ class NearDuplicates:
     cluster_of: np.ndarray
 
     def __len__(self) -> int:
-        """Number of pairs."""
         return len(self.left)
 
 
@@ -178,7 +177,6 @@ def near_duplicates(
 
 
 def clusters(left: np.ndarray, right: np.ndarray, documents: int) -> np.ndarray:
-    """The connected components of pairs, as ``NearDuplicates.cluster_of``."""
     roots = np.arange(documents)
     _join(left, right, roots)
     paired = np.zeros(documents, bool)

@@ -41,7 +41,6 @@ class RougePool:
         self._texts: list[tuple[list[str], Counter[str]]] = []
 
     def add(self, text: str) -> None:
-        """Takes a text in."""
         own = words(text)
         self._texts.append((own, Counter(own)))
 

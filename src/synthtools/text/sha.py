@@ -55,8 +55,6 @@ SHA256_START = np.repeat(np.array(_START_256, np.uint32), LANES)
 
 
 class _Words:
-    """Writes operations on vectors of 32-bit words."""
-
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.builder = builder
 
@@ -76,7 +74,6 @@ class _Words:
         return total
 
     def left(self, value: Any, by: int) -> Any:
-        """Rotated to the left."""
         high = self.builder.shl(value, self.constant(by))
         return self.builder.or_(high, self.builder.lshr(value, self.constant(32 - by)))
 

@@ -299,7 +299,6 @@ def keep_last(hashes, text, ends, count, kept):
 
 @compiled
 def longest_of(offsets):
-    """Bytes of the longest document."""
     longest = 0
     for document in range(offsets.size - 1):
         longest = max(longest, offsets[document + 1] - offsets[document])

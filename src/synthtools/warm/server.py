@@ -75,7 +75,6 @@ def own_modules() -> list[str]:
 
 
 def warm_up(modules: Iterable[str]) -> None:
-    """Imports modules where they are installed."""
     for module in modules:
         try:
             importlib.import_module(module)

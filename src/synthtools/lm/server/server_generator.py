@@ -42,8 +42,6 @@ _BYTES_A_TOKEN = 4
 
 
 class ServerGenerator(Generator):
-    """Servers of one model as a generator."""
-
     def __init__(
         self,
         settings: ModelSettings,
@@ -167,7 +165,6 @@ class ServerGenerator(Generator):
             raise RefusedError(str(error)) from error
 
     def _count(self, server: PooledServer, prompt: Prompt) -> int:
-        """Tokens of a prompt, by the server."""
         _, said = self._prompt(prompt)
         reply = self._post(server, "/tokenize", {"model": server.model, **said})
         count = reply.get("count")
@@ -267,7 +264,6 @@ def _serving(
 
 
 def _count(usage: Any, name: str, least: int, most: int | None) -> int | None:
-    """A number of tokens that a server reports, None where it reports none that is possible."""
     count = usage.get(name) if isinstance(usage, dict) else None
     if type(count) is not int or count < least or (most is not None and count > most):
         return None
@@ -275,7 +271,6 @@ def _count(usage: Any, name: str, least: int, most: int | None) -> int | None:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether a value is a string that UTF-8 can hold."""
     try:
         return isinstance(value, str) and value.encode("utf-8") is not None
     except UnicodeEncodeError:

@@ -28,7 +28,6 @@ _FAILURES_IN_A_ROW = 20
 
 
 def pause(failures: int) -> float:
-    """Seconds to wait after so many failures in a row."""
     return min(_LONGEST_PAUSE, math.ldexp(_FIRST_PAUSE, min(failures - 1, 10)))
 
 
@@ -311,7 +310,6 @@ class DaemonThreads:
         self._work = queue.SimpleQueue()
 
     def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
-        """Calls a function in one of the threads."""
         future: Future[_R] = Future()
         self._work.put((future, function, arguments))
         if self._started < self._count:

@@ -31,7 +31,6 @@ class PartialAnswer:
         self.restart()
 
     def restart(self) -> None:
-        """Begins the answer again."""
         self._written = bytearray()
         self.count = 0
 

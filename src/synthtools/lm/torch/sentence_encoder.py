@@ -7,8 +7,8 @@ mask, because models choose another way of attention when a batch happens to nee
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,21 +136,14 @@ class SentenceEncoder(Closeable):
                 vectors are averaged by the tokens that count in each, and for ``last`` there is one
                 window, which ends with the text.
         """
-        parts: list[EncoderPass] = []
-        weights: list[int] = []
-        bounds = [0]
-        for text in texts:
-            for part, weight in self._parts(text.ids, pooling):
-                parts.append(part)
-                weights.append(weight)
-            bounds.append(len(parts))
-        sums = self._engine.pooled(parts)
+        by_text = [self._parts(text.ids, pooling) for text in texts]
+        sums = iter(self._engine.pooled([part for some in by_text for part, _ in some]))
         vectors = np.zeros((len(texts), self._engine.width), np.float32)
-        for row, (start, end) in enumerate(itertools.pairwise(bounds)):
-            for index in range(start, end):
-                vectors[row] += sums[index] * (weights[index] if pooling == "cls" else 1)
-            if pooling != "last" and end > start:
-                vectors[row] /= sum(weights[start:end])
+        for row, some in enumerate(by_text):
+            for (_, weight), one in zip(some, islice(sums, len(some)), strict=True):
+                vectors[row] += one * (weight if pooling == "cls" else 1)
+            if pooling != "last" and some:
+                vectors[row] /= sum(weight for _, weight in some)
         return vectors
 
     def _parts(self, ids: np.ndarray, pooling: str) -> list[tuple[EncoderPass, int]]:

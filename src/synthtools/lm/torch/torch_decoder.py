@@ -90,8 +90,6 @@ def _with_enough_rows(module: Any) -> None:
 
 
 class GeneratorReplica(ScorerReplica):
-    """A causal language model that goes on with texts."""
-
     def __init__(
         self, model: Any, device: str, batch_tokens: int | None, remark: Callable[[str], None]
     ) -> None:
@@ -180,7 +178,6 @@ class GeneratorReplica(ScorerReplica):
         surfaces: list[bytes],
         ends: set[int],
     ) -> None:
-        """Answers prompts of one padded length."""
         self._halving(
             rows,
             width,

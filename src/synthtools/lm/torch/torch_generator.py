@@ -21,8 +21,6 @@ _WINDOW = 512
 
 
 class TorchGenerator(Generator):
-    """The torch backend as a generator."""
-
     def __init__(
         self,
         settings: ModelSettings,

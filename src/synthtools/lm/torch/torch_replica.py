@@ -199,7 +199,6 @@ class ScorerReplica(Replica):
     def score(
         self, sequences: list[Sequence], width: int, request: ScoreRequest
     ) -> list[SequenceScores]:
-        """Scores of sequences of one padded length."""
         return self._halving(sequences, width, lambda some: self._score(some, width, request))
 
     @torch.inference_mode()

@@ -29,8 +29,6 @@ _CPU_BATCH_TOKENS = 4096
 
 
 class VllmGenerator(Generator):
-    """vLLM as a generator."""
-
     def __init__(
         self,
         settings: ModelSettings,

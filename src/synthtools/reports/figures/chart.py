@@ -98,7 +98,6 @@ def named(name: str, values: Numbers, intervals: Sequence[Sequence[float]] | Non
 
 
 def ends(intervals: Sequence[Sequence[float]] | None) -> tuple[Numbers | None, Numbers | None]:
-    """The lower ends of intervals, and the upper ones."""
     if intervals is None:
         return None, None
     return [low for low, _ in intervals], [high for _, high in intervals]
@@ -183,7 +182,6 @@ def literal(text: str) -> str:
 
 
 def words(figure: Figure) -> list[str]:
-    """All that is written in a figure."""
     texts = [figure.title, figure.finding, figure.source]
     for panel in figure.panels:
         texts += [panel.title, panel.note, panel.x_label, panel.y_label, *panel.names]
