@@ -151,7 +151,7 @@ def _points(series: Series, panel: Panel, width: int) -> tuple[np.ndarray, np.nd
 def _places(values: np.ndarray, low: float, high: float, count: int) -> list[int]:
     if not high > low:
         return [count // 2] * len(values)
-    return np.rint((values - low) / (high - low) * (count - 1)).astype(int).tolist()  # type: ignore[no-any-return]
+    return [int(place) for place in np.rint((values - low) / (high - low) * (count - 1))]
 
 
 def _end(value: float, log: bool) -> str:
