@@ -21,7 +21,7 @@ from synthtools.curate.prompts import STYLES, PromptedRecords
 from synthtools.curate.rationales import gold_of, reached
 from synthtools.curate.templates import Template
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm import generation
+from synthtools.lm import open_models
 from synthtools.lm.generation import Answer, Generator, Prompt, failed
 from synthtools.records.batch import JsonBatch
 from synthtools.text.rouge import RougePool, common_subsequence, rouge_l, words
@@ -70,7 +70,7 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
             run.sampling = sampling
             return run.models[-1]
 
-        monkeypatch.setattr(generation, "open_generator", opened)
+        monkeypatch.setattr(open_models, "open_generator", opened)
         source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
         source.write_text("".join(json.dumps(record) + "\n" for record in records))
         more = () if "-o" in arguments else ("-o", str(output), "--force")
