@@ -10,6 +10,7 @@ NAMES = (
         "gpu",
         "memory",
         "data",
+        "dedup",
         "mix",
         "diversity",
         "training",

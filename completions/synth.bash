@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample stats train unlearn generate eval diff table cat simulate plot warm"
+            words="edit ppl ngram-hash embed dsir mix sample dedup stats train unlearn generate eval diff table cat simulate plot warm"
             ;;
         edit)
             options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
@@ -126,6 +126,24 @@ _synth() {
                 --scale) value=word words="auto linear log" ;;
                 --allocation) value=word words="proportional equal" ;;
                 --rest | --rejects | -o | --output | --report | --plot) value=file ;;
+                --on-error) value=word words="fail skip" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
+                --nan) value=word words="keep null fail" ;;
+            esac
+            ;;
+        dedup)
+            options="--exact --near --against --keep --mark --removed --index --unit --min-length --normalize --field --similarity --shingle --shingle-unit --permutations --hash --verify --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --ray -j --jobs --debug -h --help"
+            operand=file
+            case $prev in
+                --against | --removed | --rejects | -o | --output | --report | --plot) value=file ;;
+                --keep) value=word words="first longest" ;;
+                --index) value=dir ;;
+                --unit) value=word words="record paragraph line" ;;
+                --min-length | --field | --similarity | --shingle | --permutations | --shard | --text-field | --encoding | --shard-size | --ray | -j | --jobs) value=word ;;
+                --shingle-unit) value=word words="words characters" ;;
+                --hash) value=word words="fast sha1" ;;
                 --on-error) value=word words="fail skip" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;

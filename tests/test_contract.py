@@ -32,6 +32,7 @@ FILTERS = {
     "dsir": ["--target", TARGET, "--weights"],
     "mix": [],
     "sample": ["-n", "6"],
+    "dedup": ["--near"],
     "generate": ["--continue", "8", "--max-new-tokens", "4", "--context", "64"],
 }
 REPORTS = {
@@ -148,7 +149,7 @@ def test_stdin_equals_file_and_two_runs_are_equal(tool, human, plain):
     assert first.stdout.count(b'"kept": [1.1, {"a": null}]') == len(records)
 
 
-@pytest.mark.parametrize("tool", params(*MODELS, "ngram-hash", "dsir", "mix"))
+@pytest.mark.parametrize("tool", params(*MODELS, "ngram-hash", "dsir", "mix", "dedup"))
 def test_jobs_and_batches_change_no_byte(tool, human, plain):
     ways = [["--jobs", 1], ["--jobs", 2], *([["--batch-tokens", 100]] if tool in MODELS else [])]
     outputs = {run(tool, human, *FILTERS[tool], *way).stdout for way in ways}
@@ -199,7 +200,9 @@ def test_a_bad_record_stops_the_tool_or_is_set_aside(tool, bad, words, human, tm
     assert reject["line"] == 2 and words in reject["reason"]
 
 
-@pytest.mark.parametrize("tool", params("ppl", "edit", "embed", "ngram-hash", "dsir", "mix"))
+@pytest.mark.parametrize(
+    "tool", params("ppl", "edit", "embed", "ngram-hash", "dsir", "mix", "dedup")
+)
 @pytest.mark.parametrize(
     "record, words",
     [({"body": "a"}, "--text-field"), ({"text": 3}, "a number"), ({"text": None}, "null")],

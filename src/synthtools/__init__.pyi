@@ -37,6 +37,45 @@ def cat(
 ) -> Iterator[Record] | Report:
     """Convert, reshard, count or inspect records."""
 
+def dedup(
+    *files: Input,
+    exact: bool = ...,
+    near: bool = ...,
+    against: list[str] | str | None = ...,
+    keep: str = ...,
+    mark: bool = ...,
+    removed: str | None = ...,
+    index: str | None = ...,
+    unit: Literal['record', 'paragraph', 'line'] = ...,
+    min_length: int | None = ...,
+    normalize: bool = ...,
+    field: str | None = ...,
+    similarity: float | None = ...,
+    shingle: int | None = ...,
+    shingle_unit: Literal['words', 'characters'] | None = ...,
+    permutations: int | None = ...,
+    hash: Literal['fast', 'sha1'] | None = ...,
+    verify: bool = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    input_format: Literal['jsonl', 'json', 'csv', 'tsv', 'text'] | None = ...,
+    encoding: str | None = ...,
+    split: Literal['lines', 'paragraphs'] | None = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    nan: str = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    ray: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """Remove or mark duplicates: equal texts, equal paragraphs or lines, near-duplicates."""
+
 def dsir(
     *files: Input,
     target: list[str] | str | None = ...,

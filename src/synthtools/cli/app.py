@@ -23,8 +23,8 @@ from synthtools.records.atomic_files import remove_unfinished
 from synthtools.redaction import hide
 
 TOOLS = (
-    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "stats", "train", "unlearn"),
-    *("generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm"),
+    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "dedup", "stats", "train"),
+    *("unlearn", "generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm"),
 )
 
 # Typer's errors all derive from the exception class of the Click that it carries.

@@ -27,7 +27,7 @@ _O = TypeVar("_O", bound="Group")
 # Options that change where, when or how fast, but never which bytes a record becomes.
 NOT_DEFINING = frozenset(
     (
-        *("output", "force", "resume", "report", "rejects", "rest"),
+        *("output", "force", "resume", "report", "rejects", "rest", "removed"),
         *("json_output", "jobs", "debug", "quiet", "batch_tokens", "plot"),
         *("devices", "server", "answers_as", "files", "shard_size", "format"),
         *("requests", "tokens_in_flight", "timeout", "patience", "ray"),

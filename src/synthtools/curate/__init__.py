@@ -12,6 +12,11 @@ Chosen:
 - ``source_survey``: sizes, keys and places of a source's documents, kept from one reading
 - ``mixture_parts``: how much of each source goes into a mixture, which documents, in which order
 - ``mixed_records``: the documents of a mixture in their order, in little memory
+- ``text_fingerprints``: what makes two texts duplicates: fingerprints of records, paragraphs, lines
+- ``fingerprint_store``: fingerprints on disk, for a run or in an index from run to run
+- ``known_texts``: all texts that a search for duplicates knows, and which are alike
+- ``duplicate_clusters``: which text of a cluster is kept, and what that comes to
+- ``deduplicated_records``: records without their duplicates, and the duplicates
 
 Changed:
 

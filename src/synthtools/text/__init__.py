@@ -15,6 +15,9 @@
 - ``rouge``: ROUGE-L
 - ``minhash``: MinHash signatures
 - ``near_duplicates``: pairs of near-duplicates by locality-sensitive hashing
+- ``shingles``: hashed shingles, of words or characters; MinHash signatures with the fast hash
+- ``fingerprints``: fingerprints of texts, paragraphs and lines, by which equal ones are found
+- ``similar_clusters``: clusters of similar texts, in linear time
 - ``density_sketch``: how many vectors are near a vector
 - ``rank_sums``: rank sums of two samples
 

@@ -27,7 +27,8 @@ _U32 = np.uint32
 
 
 @cache
-def _parameters(permutations: int) -> tuple[np.ndarray, np.ndarray]:
+def parameters(permutations: int) -> tuple[np.ndarray, np.ndarray]:
+    """The factors a and the terms b of the permutations, uint32."""
     generator = np.random.RandomState(1)
     a = generator.randint(0, 1 << 31, permutations, dtype=np.uint32) * _U32(2) + _U32(1)
     b = generator.randint(0, 1 << 32, permutations, dtype=np.uint32)
@@ -134,5 +135,5 @@ def signatures(texts: TextBuffer, permutations: int = 128, shingle: int = 5) -> 
     if permutations < 1 or shingle < 1:
         raise ValueError(f"at least 1 permutation and shingle, not {permutations} and {shingle}")
     minima = np.full((len(texts), permutations), EMPTY, np.uint32)
-    _sign(*buffers(texts), *unicode(), shingle, *_parameters(permutations), minima)
+    _sign(*buffers(texts), *unicode(), shingle, *parameters(permutations), minima)
     return minima

@@ -1,0 +1,305 @@
+"""Remove or mark duplicates: equal texts, equal paragraphs or lines, near-duplicates.
+
+--exact (the default) compares whole texts, with --normalize their words in lower case, with --field
+any field's values; --unit paragraph or line removes paragraphs or lines that were there before,
+each with the white space behind it. --near compares sets of shingles: MinHash signatures find
+candidates, and the share of equal entries, or with --verify the true Jaccard index, decides. What is
+linked in a chain is one cluster, of which one record is kept.
+
+--against names records that are read only: what repeats one of them goes. --index keeps
+fingerprints on disk, so that a later run knows all texts of the earlier ones.
+
+\b
+Examples:
+  synth dedup human/ synthetic/ --near --removed removed.jsonl --report dedup.json -o clean/
+  synth dedup new.jsonl --against clean/ | synth cat --count
+  synth dedup crawl/ --unit line --min-length 40 -o crawl-lines/
+  synth dedup scored.jsonl --near --keep max:quality -o best.jsonl
+  synth dedup monday.jsonl --near --index seen/ -o new-on-monday.jsonl
+
+Memory: about 110 MB per million texts, with --near 130 MB; on disk in TMPDIR 16 MB per million
+texts, with --near 4 bytes for each value of a signature (512 MB per million) and with --verify 8
+for each shingle. Input is read twice; stdin is kept in TMPDIR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from synthtools.cli.options import Inputs, Output, Picture, TextField, Workers
+from synthtools.cli.parameters import option
+from synthtools.errors import SynthError, UsageError
+
+if TYPE_CHECKING:
+    from synthtools.cli.run import Run
+    from synthtools.curate.deduplicated_records import DeduplicatedRecords
+    from synthtools.curate.duplicate_clusters import Duplicates
+    from synthtools.curate.known_texts import KnownTexts
+    from synthtools.curate.text_fingerprints import Comparison
+    from synthtools.records.batch import Batch
+
+_EXAMPLES = 20
+
+
+def _keep(text: str) -> str:
+    """Raises ValueError where it is no way to choose."""
+    order, colon, field = text.partition(":")
+    if text not in ("first", "longest") and not (order in ("max", "min") and colon and field):
+        raise ValueError("use first, longest, max:FIELD or min:FIELD")
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Inputs, TextField, Output, Picture, Workers):
+    """Options of ``synth dedup``."""
+
+    exact: bool = option(False, help="Find equal texts (the default).")
+    near: bool = option(False, help="Find near-duplicates (MinHash-LSH).")
+    against: list[str] | None = option(
+        None,
+        metavar="PATH",
+        help="Also remove what repeats a record of this file or directory, which is read only; "
+        "repeatable.",
+    )
+    keep: str = option(
+        "first",
+        metavar="first|longest|max:FIELD|min:FIELD",
+        parse=_keep,
+        help="Which record of a cluster is kept: the first, the longest in characters, or that of "
+        "the largest or smallest number in a field (records without a number last).",
+    )
+    mark: bool = option(
+        False,
+        help="Remove nothing; write into every record cluster, the number of its cluster's first "
+        "text, and cluster_size.",
+    )
+    removed: str | None = option(
+        None,
+        metavar="PATH",
+        help="Write the removed records to this file or directory, each with cluster, duplicate_of "
+        "(file:line of the kept one), reason and, of near-duplicates, similarity to it.",
+    )
+    index: str | None = option(
+        None,
+        metavar="DIR",
+        help="A directory of fingerprints: what repeats a text of earlier runs goes, and this run's "
+        "texts are added.",
+    )
+    unit: Literal["record", "paragraph", "line"] = option(
+        "record", help="What is compared and removed: records, or paragraphs or lines of them."
+    )
+    min_length: int | None = option(
+        None,
+        metavar="N",
+        min=0,
+        help="Leave paragraphs or lines of fewer characters alone (default 0).",
+    )
+    normalize: bool = option(
+        False,
+        help="Texts of the same words (letters, digits, _) are equal, whatever their case, spacing "
+        "and punctuation.",
+    )
+    field: str | None = option(
+        None,
+        metavar="FIELD",
+        help="Compare the values of this field, not the texts; records without it are kept.",
+    )
+    similarity: float | None = option(
+        None,
+        metavar="J",
+        min=0.01,
+        max=1,
+        help="Minimum Jaccard index of the shingles of near-duplicates (default 0.8).",
+    )
+    shingle: int | None = option(
+        None, metavar="W", min=1, help="Length of a shingle in words or characters (default 5)."
+    )
+    shingle_unit: Literal["words", "characters"] | None = option(
+        None,
+        help="What shingles are made of (default: words; both in lower case with single spaces).",
+    )
+    permutations: int | None = option(
+        None, metavar="P", min=2, max=4096, help="Values of a signature (default 128)."
+    )
+    hash: Literal["fast", "sha1"] | None = option(
+        None,
+        help="Hash of a shingle: a fast one (default), or that which makes the signatures of "
+        "datasketch 2.0.",
+    )
+    verify: bool = option(
+        False, help="Compare the shingles of candidates themselves, not only their signatures."
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.exact and self.near:
+            raise UsageError("--exact and --near are two ways: give one")
+        of_near = ("similarity", "shingle", "shingle_unit", "permutations", "hash")
+        given = [name for name in of_near if getattr(self, name) is not None]
+        given += ["verify"] if self.verify else []
+        if given and not self.near:
+            raise UsageError(f"--{given[0].replace('_', '-')} goes with --near")
+        if self.near and (self.unit != "record" or self.normalize or self.field):
+            raise UsageError("--near compares whole texts: leave out --unit, --normalize, --field")
+        if self.unit == "record" and self.min_length is not None:
+            raise UsageError("--min-length goes with --unit paragraph or line")
+        if self.unit != "record" and (self.mark or self.field or self.keep != "first"):
+            raise UsageError("--unit paragraph and line go without --mark, --field and --keep")
+        if self.field and self.normalize:
+            raise UsageError("--field compares values as they are: leave out --normalize")
+        if self.hash == "sha1" and (self.verify or self.shingle_unit == "characters"):
+            raise UsageError("--hash sha1 goes without --verify and --shingle-unit characters")
+        if self.mark and (self.removed or self.keep != "first"):
+            raise UsageError("--mark removes nothing: leave out --removed and --keep")
+        if self.verify and self.index:
+            raise UsageError("--verify needs the texts, of which an --index has only signatures")
+
+    def comparison(self) -> Comparison:
+        """What makes two texts duplicates."""
+        from synthtools.curate.text_fingerprints import Comparison
+
+        order, _, field = self.keep.partition(":")
+        return Comparison(
+            "near" if self.near else "exact",
+            self.unit,
+            self.min_length or 0,
+            self.normalize,
+            self.field,
+            self.permutations or 128,
+            self.shingle or 5,
+            self.shingle_unit or "words",
+            self.hash or "fast",
+            self.verify,
+            order,
+            field or None,
+        )
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Reads all for fingerprints, decides, reads the inputs again and writes."""
+    from synthtools.cli.run import Run
+    from synthtools.curate.fingerprint_store import FingerprintIndex, job_hash
+    from synthtools.curate.known_texts import KnownTexts
+    from synthtools.records.first_records import needs
+
+    comparison = options.comparison()
+    fields = [(options.field, "--field")] if options.field else []
+    keys = [(comparison.order_field, "--keep")] if comparison.order_field else []
+    text = [(options.text_field, "--text-field")]
+    with ExitStack() as stack:
+        run = stack.enter_context(
+            Run(
+                "dedup",
+                options,
+                options,
+                options.text_field,
+                beside=options.against or (),
+                plot=options.plot,
+                further=None if options.removed is None else (options.removed, "--removed"),
+                check=needs(text, fields + keys),
+                check_beside=needs(text, fields),
+            )
+        )
+        index = None
+        if options.index is not None:
+            index = stack.enter_context(FingerprintIndex(options.index, comparison.settings))
+        job = job_hash(run.job())
+        if run.done and (index is None or index.ends_with(job)):
+            return run.finish()
+        run.shards = run.twice(run.shards)
+        texts = stack.enter_context(KnownTexts(comparison, *_inputs(run, options), index))
+        _read(run, texts, options)
+        if run.done:  # what was killed between its output and its index
+            report = run.finish()
+        else:
+            report = _written(run, texts, options)
+        if index is not None:
+            index.add(texts.own_rows(), job)
+        return report
+
+
+def _inputs(run: Run, options: Options) -> tuple[list[str], dict[str, int]]:
+    """Names of the inputs, then of what they are held against; the number of each shard's."""
+    from synthtools.records.inputs import find_shards
+
+    groups = run.groups()
+    groups += [(name, find_shards([name])) for name in options.against or ()]
+    of_shard: dict[str, int] = {}
+    for number, (_, shards) in enumerate(groups):
+        for shard in shards:
+            of_shard.setdefault(shard.name, number)
+    return [name for name, _ in groups], of_shard
+
+
+def _read(run: Run, texts: KnownTexts, options: Options) -> None:
+    """The first pass: fingerprints of everything."""
+    comparison = texts.comparison
+    for shards in (run.shards_beside, run.shards):
+        if shards is run.shards:
+            texts.begin_own()
+        for work in run.worked(
+            comparison, options, shards=shards, fields=comparison.fields, records=False
+        ):
+            texts.add(work.batch, work.result)
+            run.count(len(work.batch))
+    texts.settle()
+
+
+def _written(run: Run, texts: KnownTexts, options: Options) -> dict[str, Any]:
+    """Decides, writes, reports."""
+    from synthtools.curate.deduplicated_records import DeduplicatedRecords
+
+    report, found = _found(run, texts, options)
+    if not options.mark:
+        report["keep"] = options.keep
+    run.stage("writing, record", texts.own_records)
+    records = DeduplicatedRecords(texts, found, options.text_field, options.mark, _EXAMPLES)
+    run.write(_kept(run, texts, records, options))
+    if records.done != texts.own_records:
+        raise SynthError("the input has changed while it was read; run it again")
+    return run.finish({**report, **records.report(run.shards_beside)})
+
+
+def _found(run: Run, texts: KnownTexts, options: Options) -> tuple[dict[str, Any], Duplicates]:
+    """The duplicates, and how they were sought."""
+    from synthtools.scale.threads import in_order
+    from synthtools.text.similar_clusters import shape
+
+    comparison = texts.comparison
+    if not options.near:
+        return comparison.settings, texts.equal()
+    similarity = 0.8 if options.similarity is None else options.similarity
+    bands, rows = shape(similarity, comparison.permutations)
+    run.stage("comparing, band", bands)
+    jobs = options.workers()
+    found = texts.similar(similarity, lambda work, of: in_order(of, work, jobs), run.advance)
+    return {
+        **comparison.settings,
+        "similarity": similarity,
+        "verified": options.verify,
+        "bands": bands,
+        "rows": rows,
+        "compared_in_part": texts.partly,
+    }, found
+
+
+def _kept(
+    run: Run, texts: KnownTexts, records: DeduplicatedRecords, options: Options
+) -> Iterator[Batch]:
+    """The second pass: what stays; what goes is written on the way."""
+    for work in run.worked(_nothing, options, again=True, texts=True):
+        if records.done + len(work.batch) > texts.own_records:
+            raise SynthError("the input has changed while it was read; run it again")
+        kept, gone = records.parted(work.batch, work.texts)
+        if run.further is not None and len(gone):
+            run.further.write(gone)
+        run.advance(len(work.batch))
+        if len(kept):
+            yield kept
+
+
+def _nothing(batch: Batch, texts: Any) -> None:
+    return None
