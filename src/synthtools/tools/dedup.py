@@ -255,7 +255,7 @@ def _written(run: Run, texts: KnownTexts, options: Options) -> dict[str, Any]:
     report, found = _found(run, texts, options)
     if not options.mark:
         report["keep"] = options.keep
-    run.stage("writing, record", texts.own_records)
+    run.progress.stage("writing, record", texts.own_records)
     records = DeduplicatedRecords(texts, found, options.text_field, options.mark, _EXAMPLES)
     run.write(_kept(run, texts, records, options))
     if records.done != texts.own_records:
@@ -273,9 +273,11 @@ def _found(run: Run, texts: KnownTexts, options: Options) -> tuple[dict[str, Any
         return comparison.settings, texts.equal()
     similarity = 0.8 if options.similarity is None else options.similarity
     bands, rows = shape(similarity, comparison.permutations)
-    run.stage("comparing, band", bands)
+    run.progress.stage("comparing, band", bands)
     jobs = options.workers()
-    found = texts.similar(similarity, lambda work, of: in_order(of, work, jobs), run.advance)
+    found = texts.similar(
+        similarity, lambda work, of: in_order(of, work, jobs), run.progress.advance
+    )
     return {
         **comparison.settings,
         "similarity": similarity,
@@ -296,7 +298,7 @@ def _kept(
         kept, gone = records.parted(work.batch, work.texts)
         if run.further is not None and len(gone):
             run.further.write(gone)
-        run.advance(len(work.batch))
+        run.progress.advance(len(work.batch))
         if len(kept):
             yield kept
 
