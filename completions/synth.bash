@@ -21,13 +21,14 @@ _synth() {
             words="edit ppl ngram-hash embed dsir mix sample dedup stats train unlearn generate eval diff table cat simulate plot warm"
             ;;
         edit)
-            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
+            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
                 --rejection) value=word words="authors exact" ;;
                 --scores | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
@@ -39,12 +40,13 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
+            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --prompt-field | --candidates | --bootstrap | --epsilon | --shard | --text-field | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
@@ -152,7 +154,7 @@ _synth() {
             esac
             ;;
         stats)
-            options="--by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split --report --json --plot --seed --ray -j --jobs --debug -h --help"
+            options="--by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --by | --measures | --tests | --rate | --vector-field | --vector-model | --sample | --pooled | --vectors | --words | --shard | --text-field | --encoding | --seed | --ray | -j | --jobs) value=word ;;
@@ -160,17 +162,19 @@ _synth() {
                 --match-words) value=word words="min" ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | --report | --plot) value=file ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
             esac
             ;;
         train)
-            options="--arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --learn-all --pack --no-pack --loss-weight --golden --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
+            options="--arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --shape --learn-all --pack --no-pack --loss-weight --golden --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --arch | --rejects | --valid | --report | --plot) value=file ;;
                 --from | --tokenizer) value=dir words="builtin" ;;
                 --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden | --text-field | --encoding | --messages-field | --prompt-field | --response-field | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --on-error) value=word words="fail skip" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
@@ -198,11 +202,12 @@ _synth() {
             esac
             ;;
         generate)
-            options="--style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --seed -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --ray -j --jobs --debug -h --help"
+            options="--style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --seed -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
                 --continue | --self-instruct | --answer-field | --wrong-field | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --response-field | --model-field | --shard | --encoding | --shard-size | --seed | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
                 --assign) value=word words="single stratified" ;;
                 --on-error) value=word words="fail skip" ;;
@@ -248,10 +253,11 @@ _synth() {
             esac
             ;;
         cat)
-            options="--count -n --head --where --text --set --select --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --debug -h --help"
+            options="--count -n --head --where --text --set --shape --select --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --debug -h --help"
             operand=file
             case $prev in
                 -n | --head | --where | --text | --set | --select | --shard | --text-field | --encoding | --shard-size) value=word ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report) value=file ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;

@@ -6,9 +6,11 @@
 - ``options``: the options that tools share, in groups that a tool's ``Options`` inherit
 - ``file_format``: the options that say how the bytes of files become records
 - ``model_options``: the groups of options for language models
+- ``text_shape``: the text of chats and instructions
 - ``quantities``: ``8.4B``, ``512MB``, ``PATH=SHARE``, ``3%``: text to values
 - ``run``: one run of a tool: inputs, output, bad records, progress, report, clean-up
 - ``run_progress``: what the progress bar of a run shows
+- ``remarked_rejects``: bad records that no file keeps
 - ``training_run``: a run of ``train`` or ``unlearn``: its directory, its processes, its sources
 - ``training_progress``: the line of each step, TensorBoard, Weights & Biases
 - ``publish``: a report kept in a file, drawn, shown at a terminal or printed as JSON

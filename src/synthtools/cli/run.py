@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +17,11 @@ import numpy as np
 from synthtools.cli import quantities, terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Jobs, Output
 from synthtools.cli.publish import check_plot, draw
+from synthtools.cli.remarked_rejects import REMARKED, RemarkedRejects
 from synthtools.cli.run_progress import RunProgress
+from synthtools.cli.text_shape import ShapedText
 from synthtools.environment import rank_and_size
-from synthtools.errors import RecordError, SynthError, UsageError
+from synthtools.errors import SynthError, UsageError
 from synthtools.records.atomic_files import AtomicFile
 from synthtools.records.batch import Batch
 from synthtools.records.field_paths import read_along
@@ -43,10 +45,6 @@ from synthtools.records.shard_directory import DirectorySink, is_unfinished
 from synthtools.records.sink import Sink
 from synthtools.reports import document
 
-# Without --rejects, bad records are told on stderr: this many one by one, the rest as a number.
-_TOLD = 20
-
-
 if TYPE_CHECKING:
     from synthtools.records.map_threads import BlockResult
     from synthtools.records.reread_records import RereadRecords
@@ -54,15 +52,6 @@ if TYPE_CHECKING:
 
 _R = TypeVar("_R")
 _T = TypeVar("_T")
-
-
-class _ToldRejects(Rejects):
-    """Bad records told on stderr, for want of a file to keep them in."""
-
-    def add(self, error: RecordError) -> None:
-        super().add(error)
-        if self.count <= _TOLD:
-            terminal.remark(f"skipped {error}")
 
 
 class Run:
@@ -117,8 +106,8 @@ class Run:
         self.units: dict[str, int] = {}
         self._reading = reading
         self._writing = writing
-        self._needed = ([(text_field, "--text-field")] if text_field else []) + list(also_needed)
-        self.text_field = text_field
+        self._needed = also_needed
+        self._named_field = text_field
         self.arguments = ARGUMENTS.get({})
         self._start = time.monotonic()
         self.progress = RunProgress()
@@ -240,6 +229,12 @@ class Run:
         files = [name for name in (self._writing.report, self._reading.rejects) if name is not None]
         refuse_overlap(output, option, [self._writing.output, *files])
 
+    @cached_property
+    def text_field(self) -> str | None:
+        """The field with the text, or where the text stands in chats and instructions."""
+        shaped = self._named_field and isinstance(self._reading, ShapedText)
+        return self._reading.text_of(self.shards) if shaped else self._named_field
+
     @property
     def quiet(self) -> bool:
         """Whether nothing but errors is to be told."""
@@ -261,7 +256,7 @@ class Run:
         if rank_and_size()[0] > 0:  # the first process of all tells and keeps them
             return Rejects(skip=True)
         if reading.rejects is None:
-            return _ToldRejects(skip=True)
+            return RemarkedRejects(skip=True)
         if reading.rejects.startswith("/dev/"):
             return Rejects(skip=True)
         return Rejects(skip=True, file=AtomicFile(Path(reading.rejects), force=True))
@@ -300,7 +295,8 @@ class Run:
 
     def _require(self, batch: Batch, rejects: Rejects | None = None) -> Batch:
         """The records that have the needed fields."""
-        for name, option in self._needed:
+        texts = [(self.text_field, "--text-field")] if self.text_field else []
+        for name, option in [*texts, *self._needed]:
             batch = require_text(batch, name, rejects or Rejects(), option)
         return batch
 
@@ -362,7 +358,7 @@ class Run:
     def _check_repeated(self) -> None:
         for shards in [some for _, some in self.groups()] if self._apart else [self.shards]:
             refuse_repeated(shards)
-        for pair in islice(repeated(self.shards), 0 if self._reading.quiet else _TOLD):
+        for pair in islice(repeated(self.shards), 0 if self._reading.quiet else REMARKED):
             terminal.remark(f"{same_file_message(*pair)}: its records count in both")
 
     def groups(self) -> list[tuple[str, list[Shard]]]:

@@ -4,6 +4,7 @@ Chosen:
 
 - ``conditions``: by the values of their fields (``--where``)
 - ``weighted_draws``: by weight in one pass, without replacement (Gumbel top-k) or with it
+- ``reshaped_records``: chats and instructions in another shape
 - ``sampled_records``: a sample of a stream, and the rest of it
 - ``top_records``: the highest scores of a stream, for one target or several
 - ``group_samples``: a sample of each of several groups

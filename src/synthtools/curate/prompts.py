@@ -11,11 +11,15 @@ import numpy as np
 from synthtools.curate.templates import Template, as_text
 from synthtools.lm.generation import Prompt
 from synthtools.records.batch import MISSING, Batch
+from synthtools.records.field_paths import AbsentError
 from synthtools.records.reader import without
 from synthtools.records.record_faults import no_field
 from synthtools.records.record_keys import ID_FIELD, RecordKeys
 from synthtools.records.rejects import Rejects
+from synthtools.records.shapes import FIELDS, SHAPES, ShapeName, shape_of
+from synthtools.records.shapes import conversation as conversation_of
 
+_REMEDY = "use --prompt-field or --template"
 _ROLES = ("system", "user", "assistant")
 
 # WRAP (arXiv 2401.16380) rephrases a document in one of four styles; the words are ours.
@@ -73,12 +77,14 @@ class PromptBuilder:
         build: record's values → a text or a list of messages.
         system: first message of each conversation.
         plain: the text is continued as it is, without a conversation.
+        optional: fields that a record may lack; it then lacks them in the values.
     """
 
     fields: tuple[str, ...]
     build: Callable[[dict[str, Any]], str | list[dict[str, str]]]
     system: str | None = None
     plain: bool = False
+    optional: tuple[str, ...] = ()
 
     def prompt(self, record: dict[str, Any]) -> Prompt:
         """The prompt of a record; its key is still open.
@@ -132,6 +138,34 @@ def from_field(
     return PromptBuilder((*_optional(context_field), field), build, system, plain)
 
 
+def from_shape(shape: ShapeName | None, system: str | None, plain: bool) -> PromptBuilder:
+    """The prompt of chats and instructions, up to where an answer that they have begins.
+
+    Args:
+        shape: of all records; None: a field ``prompt``, else the shape that a record's fields show.
+    """
+    own = from_field("prompt", None)
+
+    def build(record: dict[str, Any]) -> str | list[dict[str, str]]:
+        if shape is None and record.get("prompt") is not None:
+            return own.build(record)
+        name = shape or shape_of(record)
+        if name is None or any(field not in record for field in SHAPES[name].fields):
+            raise AbsentError("prompt" if shape is None else SHAPES[shape].fields[0])
+        try:
+            messages = conversation_of(record, name)
+        except ValueError as error:
+            raise UnusableRecord(str(error)) from error
+        if not isinstance(messages, list):
+            raise UnusableRecord("messages is not a list of {role, content}")
+        answered = bool(messages) and messages[-1].get("role") == "assistant"
+        messages = messages[:-1] if answered else messages
+        alone = len(messages) == 1 and messages[0]["role"] == "user"
+        return messages[0]["content"] if alone else messages
+
+    return PromptBuilder((), build, system, plain, ("prompt", *FIELDS))
+
+
 def from_template(
     template: Template, context_field: str | None, system: str | None = None, plain: bool = False
 ) -> PromptBuilder:
@@ -180,14 +214,18 @@ def prompted(
     keys = RecordKeys(apart=True)
     for batch in batches:
         columns = {name: batch.column(name) for name in builder.fields}
+        optional = {name: batch.column(name) for name in builder.optional}
         written = {name: batch.column(name) for name in taken}
         bad: dict[int, str] = {}
         prompts: list[Prompt] = []
         for index in range(len(batch)):
             record = {name: column[index] for name, column in columns.items()}
+            more = {n: c[index] for n, c in optional.items() if c[index] is not MISSING}
             try:
                 _refuse_unfit(record, batch, index, written)
-                prompts.append(builder.prompt(record))
+                prompts.append(builder.prompt({**record, **more}))
+            except AbsentError as error:
+                bad[index] = no_field(batch, index, str(error), _REMEDY)
             except UnusableRecord as error:
                 bad[index] = str(error)
         batch = without(batch, bad, rejects)
@@ -201,7 +239,7 @@ def _refuse_unfit(
 ) -> None:
     for name, value in record.items():
         if value is MISSING or value is None:
-            raise UnusableRecord(no_field(batch, index, name, "use --prompt-field or --template"))
+            raise UnusableRecord(no_field(batch, index, name, _REMEDY))
     for name, column in written.items():
         if column[index] is not MISSING:
             raise UnusableRecord(

@@ -18,11 +18,13 @@ from synthtools.lm.scores import ScoreRequest
 from synthtools.measure.perplexity import Summary
 from synthtools.measure.scored_records import scored
 from synthtools.records.batch import MISSING, Batch
+from synthtools.records.first_records import first
+from synthtools.records.inputs import find_shards
 from synthtools.records.reader import require_text
 from synthtools.records.record_keys import ID_FIELD
 from synthtools.records.rejects import Rejects
+from synthtools.records.shapes import text_path
 
-_TEXT = "text"
 _FIGURES = ("nll", "perplexity", "bits_per_byte")
 _AVERAGES = (
     "nll_macro",
@@ -51,8 +53,11 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     rows = []
     for domain, path in evaluator.options.valid:
         summary = Summary()
-        batches = (_sound(b, model, evaluator.rejects) for b in evaluator.batches(path))
-        for item in scored(batches, model, ScoreRequest(), _TEXT):
+        text = text_path(first(find_shards([path])))
+        if text != "text":
+            evaluator.tell(f"{path}: the text is {text}")
+        batches = (_sound(b, text, model, evaluator.rejects) for b in evaluator.batches(path))
+        for item in scored(batches, model, ScoreRequest(), text):
             summary.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])
             ids = item.batch.column(ID_FIELD)
             evaluator.samples(
@@ -69,7 +74,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
                     for key, number, text, score in zip(
                         ids,
                         item.batch.numbers.tolist(),
-                        item.batch.column(_TEXT),
+                        item.batch.column(text),
                         item.documents,
                         strict=True,
                     )
@@ -87,10 +92,10 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     }
 
 
-def _sound(batch: Batch, model: LanguageModel, rejects: Rejects) -> Batch:
+def _sound(batch: Batch, field: str, model: LanguageModel, rejects: Rejects) -> Batch:
     """The records with a text that the tokenizer can take."""
-    batch = require_text(batch, _TEXT, rejects)
-    texts = batch.column(_TEXT)
+    batch = require_text(batch, field, rejects)
+    texts = batch.column(field)
     if not rejects.skip or tokenizer_failure(model, texts) is None:
         return batch
     kept = []

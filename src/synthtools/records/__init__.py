@@ -31,6 +31,7 @@ Records:
 
 - ``batch``: the batch, its two forms (JSON lines, Arrow rows), fields added to it
 - ``text_buffer``: the texts of many records in one buffer
+- ``shapes``: chats and instructions, one shape as another
 - ``field_paths``: fields by path
 - ``nested_columns``: fields by path within the columns of a table
 - ``jsonl``: JSON text: parsing with exact reasons, splicing without touching the rest

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from synthtools.errors import RecordError
+from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.inputs import STDIN_NAME, Shard
 from synthtools.records.reader import batch_of, blocks, require_text
@@ -26,6 +26,30 @@ from synthtools.records.shard_block import ShardBlock
 _FILES, _OBJECTS = 1000, 16
 _BLOCK = 1 << 14
 _IN_PIPE = 1 << 16
+_LONGEST = 1 << 26  # a first record of more is not waited for
+
+
+def first(shards: Sequence[Shard]) -> Batch | None:
+    """The first record of all, a batch of one; None where there is none, or where it cannot be looked at.
+
+    It is waited for where stdin is a pipe.
+    """
+    found: list[Batch] = []
+    for shard in shards[:_OBJECTS]:
+        try:
+            if shard.records is not None:
+                records = shard.records.first()
+                if records is not None:
+                    _look(_blocks(replace(shard, records=records)), found.append)
+            elif shard.name == STDIN_NAME:
+                _look_at_stdin(shard, found.append, wait=True)
+            else:
+                look([shard], found.append)
+        except SynthError:
+            return None  # its reader says so
+        if found:
+            return found[0]
+    return None
 
 
 def look(shards: Sequence[Shard], check: Callable[[Batch], object]) -> None:
@@ -93,7 +117,7 @@ def _first_of(block: ShardBlock) -> ShardBlock | None:
     return None
 
 
-def _look_at_stdin(shard: Shard, check: Callable[[Batch], object]) -> None:
+def _look_at_stdin(shard: Shard, check: Callable[[Batch], object], wait: bool = False) -> None:
     if sys.stdin is None:
         return
     descriptor = sys.stdin.fileno()
@@ -104,9 +128,14 @@ def _look_at_stdin(shard: Shard, check: Callable[[Batch], object]) -> None:
         finally:
             os.lseek(descriptor, place, os.SEEK_SET)
         return
-    if os.isatty(descriptor) or not select.select([descriptor], [], [], 0)[0]:
-        return
-    shard.head = os.read(descriptor, _IN_PIPE)
-    if b"\n" in shard.head and shard.head.lstrip().startswith(b"{"):
-        lines = shard.head[: shard.head.rindex(b"\n")]
+    data = b"?"
+    while b"\n" not in shard.head and len(shard.head) < (_LONGEST if wait else _IN_PIPE) and data:
+        if not wait and not select.select([descriptor], [], [], 0)[0]:
+            break
+        select.select([descriptor], [], [])
+        data = os.read(descriptor, _IN_PIPE)
+        shard.head += data
+    end = shard.head.rfind(b"\n") if data else len(shard.head)
+    if end >= 0 and shard.format.by_content and shard.head.lstrip().startswith(b"{"):
+        lines = shard.head[:end]
         _look(iter([ShardBlock(shard.name, 1, lines)]), check)

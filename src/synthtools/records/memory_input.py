@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 from synthtools.errors import RecordError
@@ -25,6 +26,16 @@ class MemoryRecords:
 
     def __str__(self) -> str:
         return self.name
+
+    def first(self) -> MemoryRecords | None:
+        """The first record alone, which is still to be read; None where it cannot be looked at."""
+        if hasattr(self._records, "__arrow_c_stream__"):
+            return self if self.rereadable else None
+        records = iter(self._records)
+        one = list(islice(records, 1))
+        if not self.rereadable:
+            self._records = chain(one, records)
+        return MemoryRecords(one, self.name)
 
     def open(self) -> io.RawIOBase:
         """The records as bytes: lines of JSON, or an Arrow stream."""

@@ -29,14 +29,14 @@ class JsonLine(NamedTuple):
     fault: str | None = None
 
 
-class Stream(Protocol):
+class ByteStream(Protocol):
     """Bytes as they come."""
 
     def read1(self, size: int, /) -> bytes: ...
 
 
 class _Raw(RawIOBase):
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
 
     def readable(self) -> bool:
@@ -48,7 +48,7 @@ class _Raw(RawIOBase):
         return len(data)
 
 
-def decoded(stream: Stream, encoding: str | None) -> TextIOWrapper:
+def decoded(stream: ByteStream, encoding: str | None) -> TextIOWrapper:
     """A stream as text with its own line ends; bytes that the encoding lacks become lone surrogates,
     which ``json_line`` refuses by record. A byte order mark is no part of it."""
     raw = BufferedReader(_Raw(stream), 1 << 18)

@@ -4,7 +4,7 @@ Records are converted between any two formats, in order. From JSONL to JSONL, un
 are written byte for byte (blank lines and a byte order mark are not part of records); setting a
 field leaves all others unchanged.
 
---where, --text, --set, --select and --head are applied in this order, whatever their order on the
+--where, --text, --set, --shape, --select and --head are applied in this order, whatever their order on the
 command line. The number of records that --where left out is shown on stderr and in the report.
 
 \b
@@ -14,6 +14,7 @@ Examples:
   synth cat human.parquet --select id,text --head 3
   synth cat essays/ --where label=human --where 'score>=0.5' -o human.parquet
   synth cat human/ answers/ --text '{text}' --text '{prompt}\\n\\n{response}' --select id,text
+  synth cat sharegpt.json --shape messages -o chats.jsonl
   synth cat answers.jsonl --set model=human -o labelled.jsonl
 
 Memory: a batch of about 1 MiB, or the longest record (a line of more than 256 MiB is refused
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from synthtools.cli.options import Inputs, Output, TextField
 from synthtools.cli.parameters import option
 from synthtools.errors import UsageError
+from synthtools.records.shapes import ShapeName
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
@@ -91,6 +93,13 @@ class Options(Inputs, TextField, Output):
         help="Set a field to this string in every record: its value is replaced, or the field "
         "appended. Repeatable.",
     )
+    shape: ShapeName | None = option(
+        None,
+        help="Convert chats and instructions to this shape, whichever of them a record has: messages "
+        "(OpenAI), conversations (ShareGPT), instruction and output (Alpaca; input is joined to the "
+        "instruction by an empty line), … A conversation of several turns fits into the first two only; "
+        "a record that does not fit is a bad record.",
+    )
     select: list[str] | None = option(
         None, metavar="FIELD,…", commas=True, help="Keep only these fields, in this order."
     )
@@ -145,6 +154,7 @@ def run(options: Options) -> dict[str, Any]:
 def _changed(run: Run, conditions: Conditions, options: Options) -> Iterator[Batch]:
     """The records as the options want them."""
     from synthtools.curate.assignments import with_constants, with_text
+    from synthtools.curate.reshaped_records import reshaped
     from synthtools.records.transform import selected
 
     # A run that had ended has nothing left to be read. What a resumed one has done is looked at
@@ -156,6 +166,8 @@ def _changed(run: Run, conditions: Conditions, options: Options) -> Iterator[Bat
         batches = with_text(batches, options.text, options.text_field, run.rejects)
     if options.set:
         batches = with_constants(batches, dict(options.set))
+    if options.shape is not None:
+        batches = reshaped(batches, options.shape, run.rejects)
     if options.select is not None:
         batches = selected(batches, options.select, run.rejects)
     return batches if options.head is None else conditions.until(batches, options.head)

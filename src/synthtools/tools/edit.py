@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli.model_options import Model
-from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField, Workers
+from synthtools.cli.options import Inputs, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option
+from synthtools.cli.text_shape import ShapedText
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Inputs, TextField, Output, Picture, Model, Seed, Workers):
+class Options(Inputs, ShapedText, Output, Picture, Model, Seed, Workers):
     """Options of ``synth edit``."""
 
     threshold: float | None = option(
@@ -138,25 +139,26 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.lm.open_models import open_model, open_tokenizer
 
     settings, rules = options.settings(), options.rules()
-    field, seed, generations = options.text_field, options.seed, options.generations
+    seed, generations = options.seed, options.generations
     beside: dict[str, Any] = {}
     if options.scores:
         beside = {
             "beside": [options.scores],
-            "check_beside": lambda first: list(stored_fields(first, rules, field)),
+            "check_beside": lambda first: list(stored_fields(first, rules, run.text_field)),
         }
-    with Run("edit", options, options, field, plot=options.plot, **beside) as run:
+    run = Run("edit", options, options, options.text_field, plot=options.plot, **beside)
+    with run:
         if run.done:
             return run.finish(report(run.totals, rules, generations))
         if options.scores:
-            tokenizer = open_tokenizer(settings.model)
+            tokenizer, field = open_tokenizer(settings.model), run.text_field
             stored = StoredScores(run.batches_beside(), rules, tokenizer, field)
             batches = run.keyed_batches()
             run.write(edited_by_scores(batches, stored.of, rules, tokenizer, field, seed=seed))
         else:
             with open_model(settings, rules.request(), remark) as model:
                 run.model, run.progress.scoring = model.description, model.progress
-                batches = run.keyed_batches(model.chunk_bytes)
+                batches, field = run.keyed_batches(model.chunk_bytes), run.text_field
                 run.write(
                     edited_by_model(
                         batches, model, rules, field, seed=seed, generations=generations

@@ -183,6 +183,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.records.inputs import find_shards
     from synthtools.records.reader import require_text
     from synthtools.records.rejects import Rejects
+    from synthtools.records.shapes import text_path
     from synthtools.reports import document
 
     if options.list_suites:
@@ -204,7 +205,7 @@ def run(options: Options) -> dict[str, Any]:
 
     def check(batch: Batch) -> None:
         if batch.source in domains:
-            require_text(batch, "text", Rejects())
+            require_text(batch, text_path(batch), Rejects())
 
     reading = Inputs(on_error=options.on_error, rejects=options.rejects, quiet=options.quiet)
     tell = (lambda _: None) if options.quiet else terminal.remark

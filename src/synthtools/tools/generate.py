@@ -81,6 +81,10 @@ class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
             raise UsageError(f"-n does not go with {protocol}")
         if protocol == "self-instruct" and models > 1:
             raise UsageError("--self-instruct grows one pool with one model")
+        if self.shape and (self.prompt_field or self.context_field or self.template):
+            raise UsageError("--shape says where the prompt is: it goes with no field of it")
+        if self.shape and protocol != "answer":
+            raise UsageError(f"{protocol} takes a field (--prompt-field), not a --shape")
         if self.wrong_field is not None and not self.extrapolate_errors:
             raise UsageError("--wrong-field belongs to --extrapolate-errors")
 
@@ -105,6 +109,8 @@ class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
             template = Template(f"{prompts.STYLES[self.style]}\n\n{{{self.field}}}")
         if template is not None:
             return prompts.from_template(template, self.context_field, self.system, self.plain)
+        if self.prompt_field is None and self.context_field is None:
+            return prompts.from_shape(self.shape, self.system, self.plain)
         return prompts.from_field(self.field, self.context_field, self.system, self.plain)
 
 
@@ -114,12 +120,21 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.curate.prompts import prompted
     from synthtools.records.reader import require_text
     from synthtools.records.rejects import Rejects
+    from synthtools.records.shapes import shape_of, told
 
     # What the groups of options refuse, before any input is opened.
     options.sampling()
     options.settings(name=options.names()[0])
 
+    recognized: set[str] = set()
+
     def check(batch: Batch) -> None:
+        names = batch.field_names(0)
+        asks = options.protocol == "answer" and options.field == "prompt" and not options.template
+        shape = shape_of(names) if asks and "prompt" not in names and not options.shape else None
+        if shape and shape not in recognized and not options.quiet:
+            recognized.add(shape)
+            terminal.remark(f"read as {told(shape)} (else --shape or --prompt-field)")
         if options.continue_ is not None:  # what is asked takes a tokenizer to know
             require_text(batch, options.field, Rejects(), "--prompt-field")
         else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli.parameters import Group, option
 from synthtools.errors import SynthError, UsageError
+from synthtools.records.shapes import ShapeName
 
 if TYPE_CHECKING:
     from synthtools.curate.templates import Template
@@ -42,6 +43,11 @@ class Prompts(Group):
         metavar="FIELD",
         help="The field that holds the prompt: a text, or a list of {role, content}. Default "
         "prompt; text with --style and --continue.",
+    )
+    shape: ShapeName | None = option(
+        None,
+        help="The prompt is that of records of this shape, up to the answer. By default it is the "
+        "field prompt, else what the fields of a record show.",
     )
     template: Any = option(
         None,

@@ -35,8 +35,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli.model_options import Models
-from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, TextField, Workers
+from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option
+from synthtools.cli.text_shape import ShapedText
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Inputs, TextField, Output, Json, Picture, Models, Seed, Workers):
+class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
     """Options of ``synth ppl``."""
 
     prompt_field: str | None = option(
@@ -143,7 +144,7 @@ def run(options: Options) -> dict[str, Any]:
         with open_model(options.settings(), request, remark) as model:
             run.model, run.progress.scoring = model.description, model.progress
             batches = run.batches(model.chunk_bytes)
-            items = scored(batches, model, request, options.text_field, prompt)
+            items = scored(batches, model, request, run.text_field, prompt)
             if not options.summary:
                 run.write(with_fields(i, options.tokens, options.candidates > 0) for i in items)
                 result = {"tokens": run.totals.get("tokens", 0)}
@@ -173,7 +174,7 @@ def _compare(options: Options) -> dict[str, Any]:
 
     def check(first: Batch) -> None:
         if paired or not comparing.has_scores(first):
-            _with_texts(first, options, Rejects())
+            _with_texts(run, first, options, Rejects())
         else:
             comparing.sound_scores(first, Rejects())
 
@@ -182,7 +183,8 @@ def _compare(options: Options) -> dict[str, Any]:
         descriptions.append(model.description)
         return model
 
-    with Run("ppl", options, check=check) as run:
+    run = Run("ppl", options, text_field=options.text_field, check=check)
+    with run:
         if paired:
             sides = _under_models(options, run, opened)
         else:
@@ -225,7 +227,7 @@ def _under_models(
         with opened(name) as model:
             rejects = run.rejects_of(again=bool(sides))
             batches = (
-                _with_texts(batch, options, rejects) for batch in _read(run, shards, rejects)
+                _with_texts(run, batch, options, rejects) for batch in _read(run, shards, rejects)
             )
             _score(options, run, model, batches, side, count=not sides)
         sides.append(side)
@@ -252,7 +254,7 @@ def _of_input(
             run.count(len(batch))
         return side
     side.scored_by = options.names()[0]
-    texts = (_with_texts(batch, options, run.rejects) for batch in batches)
+    texts = (_with_texts(run, batch, options, run.rejects) for batch in batches)
     _score(options, run, model(), texts, side)
     return side
 
@@ -263,11 +265,11 @@ def _read(run: Run, shards: list[Shard], rejects: Rejects) -> Iterator[Batch]:
     return run.counted(shards, read(shards, rejects), rejects)
 
 
-def _with_texts(batch: Batch, options: Options, rejects: Rejects) -> Batch:
+def _with_texts(run: Run, batch: Batch, options: Options, rejects: Rejects) -> Batch:
     """The records that have what is scored."""
     from synthtools.records.reader import require_text
 
-    batch = require_text(batch, options.text_field, rejects)
+    batch = require_text(batch, run.text_field or "text", rejects)
     if options.prompt_field is not None:
         batch = require_text(batch, options.prompt_field, rejects, "--prompt-field")
     return batch
@@ -285,7 +287,7 @@ def _score(
     from synthtools.measure.scored_records import scored
 
     run.progress.scoring = model.progress
-    for item in scored(batches, model, ScoreRequest(), options.text_field, options.prompt_field):
+    for item in scored(batches, model, ScoreRequest(), run.text_field, options.prompt_field):
         side.add(item)
         if count:
             run.count(len(item.batch))

@@ -36,14 +36,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
-from synthtools.cli.options import Inputs, Picture, Report, Seed, TextField, Workers
+from synthtools.cli.options import Inputs, Picture, Report, Seed, Workers
 from synthtools.cli.parameters import option
+from synthtools.cli.text_shape import ShapedText
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.measure.batch_statistics import BatchStatistics
     from synthtools.measure.group_statistics import GroupStatistics
+    from synthtools.records.batch import Batch
 
 _BY_DEFAULT = ("lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings")
 Measure = Literal[*_BY_DEFAULT, "tokens", "semantic", "rates"]  # type: ignore[valid-type]
@@ -72,7 +74,7 @@ def _words_or_min(text: str) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Inputs, TextField, Report, Picture, Seed, Workers):
+class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
     """Options of ``synth stats``."""
 
     by: str | None = option(
@@ -219,9 +221,13 @@ def run(options: Options) -> dict[str, Any]:
         options.seed,
     )
     vectors = [(options.vector_field, "--vector-field")] if options.vector_field else []
-    check = needs([(options.text_field, "--text-field")], vectors)
     apart = options.by is None
-    with Run("stats", options, None, options.text_field, apart=apart, check=check) as run:
+
+    def check(first: Batch) -> None:
+        needs([(run.text_field or "text", "--text-field")], vectors)(first)
+
+    run = Run("stats", options, None, options.text_field, apart=apart, check=check)
+    with run:
         tokenizer = open_tokenizer(ModelName(options.tokenizer)) if options.tokenizer else None
         statistics = GroupStatistics(measures, "name a field of fewer values with --by")
         work = batch_statistics(measures, tokenizer.encode if tokenizer is not None else None)
@@ -229,7 +235,7 @@ def run(options: Options) -> dict[str, Any]:
         semantic = _semantic_diversity(run, statistics, options)
         report: dict[str, Any] = {
             "by": options.by or "input",
-            "text_field": options.text_field,
+            "text_field": run.text_field,
             "measures": sorted(measures.names),
             "sampled_documents": measures.sample,
             "pooled_documents": measures.pooled,

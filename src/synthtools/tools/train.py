@@ -42,10 +42,12 @@ from synthtools.cli.training_run import (
     training_run,
 )
 from synthtools.errors import UsageError
+from synthtools.records.shapes import ShapeName, told
 from synthtools.tools.training_options import TrainingOptions
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
+    from synthtools.records.batch import Batch
     from synthtools.training.parallel import Ranks
     from synthtools.training.plan import Callbacks, Outcome, Plan
 
@@ -111,6 +113,11 @@ class Options(TrainingOptions):
         help="Records are conversations (messages, or prompt and response), rendered by the "
         "tokenizer's chat template; only answers are learned.",
     )
+    shape: ShapeName | None = option(
+        None,
+        help="With --sft: the shape of all records. By default each record's fields tell it: "
+        "--messages-field, --prompt-field and --response-field, else any of these shapes.",
+    )
     learn_all: bool = option(False, help="With --sft: learn the prompts too.")
     pack: bool = option(
         True,
@@ -144,6 +151,8 @@ class Options(TrainingOptions):
             raise UsageError("a new model needs --train-tokenizer SIZE or --tokenizer MODEL")
         if self.learn_all and not self.sft:
             raise UsageError("--learn-all goes with --sft")
+        if self.shape and not self.sft:
+            raise UsageError("--shape goes with --sft")
         if self.sft and self.train_tokenizer:
             raise UsageError(
                 "--sft trains no tokenizer: name one with --tokenizer, or a model with --from"
@@ -218,7 +227,15 @@ def run(options: Options) -> dict[str, Any] | None:
     settings = options.settings(usual)
     fields = Fields(options.messages_field, options.prompt_field, options.response_field)
     kind = "conversation" if options.sft else "text"
-    form = DocumentFormat(kind, options.text_field, fields)
+    form = DocumentFormat(kind, options.text_field, fields, options.shape)
+    recognized: set[str] = set()
+
+    def check(first: Batch) -> None:
+        form.documents(first)
+        shape = form.recognized(first)
+        if shape is not None and shape not in recognized and not options.quiet:
+            recognized.add(shape)
+            remark(f"read as {told(shape)} (else --shape or --messages-field)")
 
     def work(run: Run, ranks: Ranks) -> Work:
         from synthtools.records.inputs import find_shards
@@ -262,7 +279,7 @@ def run(options: Options) -> dict[str, Any] | None:
         )
 
     inputs = [path for path, _ in options.sources]
-    return training_run("train", options, inputs, form.documents, form.documents, work)
+    return training_run("train", options, inputs, check, check, work)
 
 
 def _known(name: str, names: list[str], flag: str) -> str:

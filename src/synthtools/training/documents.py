@@ -10,11 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, SupportsFloat
 
+from synthtools.records import shapes
 from synthtools.records.batch import MISSING, Batch
+from synthtools.records.field_paths import AbsentError
 from synthtools.records.inputs import Shard
 from synthtools.records.reader import read, require_text, without
 from synthtools.records.record_faults import fields_of
 from synthtools.records.rejects import KeptRejects, Rejects, recall
+from synthtools.records.shapes import ShapeName
 from synthtools.training.conversations import PlainDocument, why_no_conversation
 from synthtools.training.plan import Documents, Source
 
@@ -35,11 +38,13 @@ class DocumentFormat:
         kind: ``text``; ``conversation`` (messages, or a prompt and a response); ``answered`` (a text,
             or a prompt and a response as plain text).
         text_field: of texts; fields: of the others.
+        shape: of all conversations; None: each record's fields, else its shape, tell what it is.
     """
 
     kind: Literal["text", "conversation", "answered"]
     text_field: str
     fields: Fields
+    shape: ShapeName | None = None
 
     def documents(
         self, batch: Batch, rejects: Rejects | None = None
@@ -56,6 +61,15 @@ class DocumentFormat:
         if self.kind == "answered":
             return self._answered(batch, rejects)
         return [self._conversations(batch, rejects)]
+
+    def recognized(self, first: Batch) -> ShapeName | None:
+        """The shape of a conversation whose fields nobody named; None for others."""
+        names = first.field_names(0)
+        named = self.fields.messages in names or {self.fields.prompt, self.fields.response} <= {
+            *names
+        }
+        known = self.kind != "conversation" or self.shape is not None or named
+        return None if known else shapes.shape_of(names)
 
     def _answered(self, batch: Batch, rejects: Rejects) -> list[tuple[Batch, list[Any]]]:
         prompts = batch.column(self.fields.prompt)
@@ -79,26 +93,50 @@ class DocumentFormat:
     def _conversations(self, batch: Batch, rejects: Rejects) -> tuple[Batch, list[Any]]:
         conversations: list[Any] = []
         bad: dict[int, str] = {}
-        columns = [batch.column(name) for name in self.fields]
-        for index, (messages, prompt, response) in enumerate(zip(*columns, strict=True)):
-            if messages is MISSING:
-                if prompt is MISSING or response is MISSING:
-                    bad[index] = (
-                        f'no field "{self.fields.messages}", nor "{self.fields.prompt}" and '
-                        f'"{self.fields.response}" (fields: {fields_of(batch, index)}; use '
-                        "--messages-field, --prompt-field, --response-field)"
-                    )
-                    continue
-                messages = [
-                    {"role": "user", "content": prompt},
-                    {"role": "assistant", "content": response},
-                ]
+        columns = {name: batch.column(name) for name in (*self.fields, *shapes.FIELDS)}
+        for index in range(len(batch)):
+            record = {
+                n: column[index] for n, column in columns.items() if column[index] is not MISSING
+            }
+            try:
+                messages = self._messages(record)
+            except AbsentError:
+                bad[index] = self._why_none(fields_of(batch, index))
+                continue
+            except ValueError as error:
+                bad[index] = str(error)
+                continue
             reason = why_no_conversation(messages)
             if reason is None:
                 conversations.append(messages)
             else:
                 bad[index] = reason
         return without(batch, bad, rejects), conversations
+
+    def _messages(self, record: dict[str, Any]) -> Any:
+        """Raises AbsentError for a record that is no conversation, ValueError for a damaged one."""
+        named = self.fields
+        if self.shape is None and named.messages in record:
+            return record[named.messages]
+        if self.shape is None and {named.prompt, named.response} <= record.keys():
+            return [
+                {"role": "user", "content": record[named.prompt]},
+                {"role": "assistant", "content": record[named.response]},
+            ]
+        shape = self.shape or shapes.shape_of([n for n in record if record[n] is not None])
+        if shape is None or not set(shapes.SHAPES[shape].fields) <= record.keys():
+            raise AbsentError
+        return shapes.conversation(record, shape)
+
+    def _why_none(self, fields: str) -> str:
+        if self.shape is not None:
+            missing = '" and "'.join(shapes.SHAPES[self.shape].fields)
+            return f'no field "{missing}" (fields: {fields})'
+        return (
+            f'no field "{self.fields.messages}", nor "{self.fields.prompt}" and "{self.fields.response}", '
+            f"nor another shape of chats (fields: {fields}; use --messages-field, --prompt-field, "
+            "--response-field, --shape)"
+        )
 
 
 class SourceReader:
@@ -133,6 +171,8 @@ class SourceReader:
         ]
         if form.kind == "answered":
             facts.append(form.text_field)
+        if form.shape is not None:
+            facts.append(form.shape)
         # What bytes alone do not tell.
         if read_as := [str(shard.format) for shard in shards if not shard.format.by_content]:
             facts.append(read_as)
