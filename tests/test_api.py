@@ -165,6 +165,10 @@ def test_errors_are_exceptions_in_the_callers_words(file):
         synth.sample(file, count=1, allocation="both")
     with pytest.raises(UsageError, match=r"cuont: .*count"):
         synth.sample(file, cuont=1)
+    # So does what is below the tools, for a report and for records alike.
+    for arguments in ({"summary": True}, {}):
+        with pytest.raises(UsageError, match="^stride 5: at most 1 with windows of 2 tokens"):
+            list(synth.ppl(file, context=2, stride=5, **arguments))
     with pytest.raises(UsageError, match="name files"):
         synth.sample(count=1)
     with pytest.raises(UsageError, match="by keyword"):

@@ -33,14 +33,12 @@ KEYWORDS: ContextVar[bool] = ContextVar("keywords", default=False)
 
 
 def parameter(name: str, value: object = None) -> str:
-    """A parameter as the user of it writes it: ``--top-p 2`` on a command line, ``top_p=2`` in Python.
+    """A parameter as the user calls it: ``--top-p 2`` on a command line, ``top_p 2`` in Python.
 
     What is below the tools speaks of its parameters; those that a user sets are called the same there.
     """
-    if KEYWORDS.get():
-        return name if value is None else f"{name}={value!r}"
-    option = f"--{name.replace('_', '-')}"
-    return option if value is None else f"{option} {value}"
+    called = name if KEYWORDS.get() else f"--{name.replace('_', '-')}"
+    return called if value is None else f"{called} {value}"
 
 
 class SynthError(Exception):

@@ -51,8 +51,10 @@ HEAVY = (
 LIGHT_TOOLS = {"cat", "--help", "--version"}
 
 # What modules may read of the environment while they are imported.
-AT_IMPORT = ("ARROW", "CUDA", "HF_", "HOME", "LANG", "LC_", "MKL", "MPL", "NUMBA", "OMP", "PYTHON")
-AT_IMPORT += ("TRANSFORMERS", "XDG_")
+AT_IMPORT = (
+    *("ARROW", "CUDA", "HF_", "HOME", "LANG", "LC_", "MKL", "MPL", "NUMBA", "OMP", "PYTHON"),
+    *("TRANSFORMERS", "XDG_"),
+)
 
 Request = dict[str, Any]
 
@@ -141,7 +143,8 @@ def serve(listening: socket.socket) -> Request | None:
     clients: dict[int, socket.socket] = {}  # by child
     cold, unfit = True, False
     while True:
-        ready = select.select([0, listening, woken, *clients.values()], [], [])[0]
+        readers: list[int | socket.socket] = [0, listening, woken, *clients.values()]
+        ready = select.select(readers, [], [])[0]
         if 0 in ready:  # whoever started us is gone
             for child in clients:
                 os.kill(child, signal.SIGKILL)
@@ -172,7 +175,8 @@ def _accept(listening: socket.socket) -> Request | None:
     client, _ = listening.accept()
     # An abstract name has no permissions: others could have us work for them, as us.
     peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    message, files = b"", []
+    message = b""
+    files: list[int] = []
     if struct.unpack("3i", peer)[1] == os.geteuid():
         message, files, _, _ = socket.recv_fds(client, 1 << 20, 64)
     while message and not message.endswith(b"\n"):
@@ -259,15 +263,15 @@ def _standard(number: int, before: io.TextIOWrapper) -> io.TextIOWrapper:
     )
 
 
-def leave(code: int | None) -> NoReturn:
+def leave(code: str | int | None) -> NoReturn:
     """Ends as an interpreter does, but leaves memory to the system: taking it apart object by
     object takes longer than a short tool works."""
-    threading._shutdown()  # waits for threads
+    threading._shutdown()  # type: ignore[attr-defined] # waits for threads
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    os._exit(code or 0)
+    os._exit(int(code or 0))
 
 
 def main() -> None:
