@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 
@@ -49,7 +47,6 @@ def test_twin_and_sketch_agree(rows):
     sketch.add(VECTORS)
     twin.add(VECTORS)
     assert (sketch.counters == twin.counters).all()
-    assert sketch.vectors == len(VECTORS)
     assert sketch.density(VECTORS).tolist() == twin.density(VECTORS)
 
 
@@ -65,25 +62,6 @@ def test_batches_change_nothing():
             sketch.add(piece)
         assert (np.concatenate([sketch.buckets(piece) for piece in pieces]) == places).all()
         assert (np.concatenate([sketch.density(piece) for piece in pieces]) == densities).all()
-
-
-def test_sketches_of_threads_merge():
-    whole = DensitySketch(24, 100, 1000)
-    whole.add(VECTORS)
-
-    def part(piece):
-        sketch = DensitySketch(24, 100, 1000)
-        sketch.add(piece)
-        return sketch
-
-    with ThreadPoolExecutor(3) as pool:
-        parts = list(pool.map(part, np.array_split(VECTORS, 3)))
-    for sketch in parts[1:]:
-        parts[0].merge(sketch)
-    assert (parts[0].counters == whole.counters).all()
-    assert parts[0].vectors == whole.vectors
-    with pytest.raises(ValueError):
-        whole.merge(DensitySketch(24, 100, 1000, seed=1))
 
 
 def test_density_is_the_mean_of_the_collision_kernel():

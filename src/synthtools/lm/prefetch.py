@@ -65,7 +65,7 @@ def prefetched(items: Iterable[_T], depth: int) -> Iterator[_T]:
 
 
 def overlapped(
-    items: Iterable[Any], *stages: Callable[[Any], Any], depth: int = 1, at_once: int = 1
+    items: Iterable[Any], *stages: Callable[[Any], Any], at_once: int = 1
 ) -> Iterator[Any]:
     """Items through stages, each in a thread of its own, in order.
 
@@ -73,9 +73,7 @@ def overlapped(
         at_once: items that the last stage has at once, each in a thread.
     """
     for number, stage in enumerate(stages, 1):
-        items = prefetched(
-            _through(stage, iter(items), at_once if number == len(stages) else 1), depth
-        )
+        items = prefetched(_through(stage, iter(items), at_once if number == len(stages) else 1), 1)
     return iter(items)
 
 

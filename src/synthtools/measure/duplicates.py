@@ -15,6 +15,7 @@ from synthtools.records.record_keys import ID_FIELD
 from synthtools.text.near_duplicates import NearDuplicates
 
 _BATCH = 4096
+_SHOWN = 1000
 
 
 class DocumentSignatures:
@@ -68,10 +69,8 @@ class DocumentSignatures:
         return place if identifier is MISSING else {**place, "id": identifier}
 
 
-def summary(
-    documents: DocumentSignatures, duplicates: NearDuplicates, most: int = 1000
-) -> dict[str, Any]:
-    """Counts of pairs and clusters, and the first ``most`` of either."""
+def summary(documents: DocumentSignatures, duplicates: NearDuplicates) -> dict[str, Any]:
+    """Counts of pairs and clusters, and the first thousand pairs."""
     sizes = Counter(duplicates.cluster_of.tolist())
     clusters = {cluster: size for cluster, size in sizes.items() if cluster >= 0}
     inputs = documents.input_of()
@@ -99,9 +98,9 @@ def summary(
                 "similarity": float(s),
             }
             for a, b, s in zip(
-                duplicates.left[:most],
-                duplicates.right[:most],
-                duplicates.similarity[:most],
+                duplicates.left[:_SHOWN],
+                duplicates.right[:_SHOWN],
+                duplicates.similarity[:_SHOWN],
                 strict=True,
             )
         ],

@@ -84,15 +84,13 @@ class DensitySketch:
     """Counts of vectors by rows of hashes, and densities from them.
 
     Products are summed in one order, so that a vector's buckets do not depend on its neighbours, on
-    the machine or on the number of threads. ``add`` is for one thread at a time; threads fill a
-    sketch each and merge them.
+    the machine or on the number of threads. ``add`` is for one thread at a time.
 
     Memory: 8 · rows · buckets bytes (160 MB by default), 4 · rows · dimensions, and 4 · rows for each
     vector of a call.
 
     Attributes:
         counters: int64 [rows, buckets].
-        vectors: how many were added.
 
     Raises:
         ValueError: dimensions, rows, buckets or width out of range.
@@ -121,7 +119,6 @@ class DensitySketch:
             padded.reshape(tiles, _TILE, dimensions).transpose(0, 2, 1)
         )
         self.counters = np.zeros((rows, buckets), np.int64)
-        self.vectors = 0
 
     def buckets(self, vectors: np.ndarray) -> np.ndarray:
         """The bucket of each vector in each row, int32 [n, rows].
@@ -146,14 +143,6 @@ class DensitySketch:
     def add(self, vectors: np.ndarray) -> None:
         """Counts the vectors, float32 [n, dimensions]. Raises ValueError as ``buckets`` does."""
         _count(self.buckets(vectors), self.counters)
-        self.vectors += len(vectors)
-
-    def merge(self, other: DensitySketch) -> None:
-        """Adds the counts of a sketch of the same parameters. Raises ValueError for others."""
-        if other._parameters != self._parameters:
-            raise ValueError(f"sketches of {self._parameters} and {other._parameters}")
-        self.counters += other.counters
-        self.vectors += other.vectors
 
     def density(self, vectors: np.ndarray) -> np.ndarray:
         """Mean over the rows of the count in each vector's bucket, float64 [n].

@@ -104,22 +104,6 @@ def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, s
             numbers[document] = all_of_document
 
 
-@compiled
-def _count_tokens(data, offsets, classes, lower, numbers):
-    hashes = np.empty(CHUNK + SLACK, np.uint64)
-    text, ends = np.empty(0, np.uint8), np.empty(0, np.int64)
-    for document in range(offsets.size - 1):
-        start, end = offsets[document], offsets[document + 1]
-        position = start
-        number = 0
-        while position < end:
-            found, position, _ = scan(
-                data, start, position, end, classes, lower, hashes, 0, CHUNK, text, ends, 0
-            )
-            number += found
-        numbers[document] = number
-
-
 @dataclass(frozen=True)
 class NgramHasher:
     """Puts the n-grams of lower-cased texts into buckets by a hash.
@@ -188,10 +172,3 @@ class NgramHasher:
             *buffers(texts), *unicode(), np.array(self.orders), _U(self.buckets), table,
             counts, weights, sums, numbers,
         )  # fmt: skip
-
-
-def token_counts(texts: TextBuffer) -> np.ndarray:
-    """Number of tokens of each text, int64 [texts]."""
-    numbers = np.empty(len(texts), np.int64)
-    _count_tokens(*buffers(texts), *unicode(), numbers)
-    return numbers

@@ -44,17 +44,17 @@ class RougePool:
         own = words(text)
         self._texts.append((own, Counter(own)))
 
-    def nearest(self, text: str, at_least: float = 0.0) -> float:
-        """The largest ROUGE-L with a text of the pool; 0 where all are below ``at_least``."""
+    def nearest(self, text: str) -> float:
+        """The largest ROUGE-L with a text of the pool."""
         own = words(text)
         counts = Counter(own)
         best = 0.0
         for other, others in self._texts:
             together = len(own) + len(other)
             # A common subsequence is no longer than the shorter text, nor than what both hold.
-            if not together or 2 * min(len(own), len(other)) < max(best, at_least) * together:
+            if not together or 2 * min(len(own), len(other)) < best * together:
                 continue
-            if 2 * (counts & others).total() < max(best, at_least) * together:
+            if 2 * (counts & others).total() < best * together:
                 continue
             best = max(best, rouge_l(own, other))
-        return best if best >= at_least else 0.0
+        return best
