@@ -95,17 +95,17 @@ def test_imports_point_one_way(folder):
                 assert parts[1] == folder or parts[1] in ALLOWED[folder], f"{path}: {name}"
 
 
-# cli, evaluate, records and training have circles still; no other folder may.
-@pytest.mark.parametrize(
-    "folder", sorted(set(ALLOWED) - {"cli", "evaluate", "records", "training"})
-)
+# evaluate and training have circles still; no other folder may.
+@pytest.mark.parametrize("folder", sorted(set(ALLOWED) - {"evaluate", "training"}))
 def test_files_do_not_import_each_other_in_circles(folder):
     """Imports inside functions count too."""
     graph = {}
     for path in (SOURCE / folder).rglob("*.py"):
         parts = path.relative_to(SOURCE.parent).with_suffix("").parts
         name = ".".join(parts).removesuffix(".__init__")
-        graph[name] = imported(path) - {name}
+        names = imported(path) - {name}
+        # A folder that is named on the way to one of its files is not meant.
+        graph[name] = {n for n in names if not any(other.startswith(f"{n}.") for other in names)}
     while free := [name for name, needed in graph.items() if not needed & graph.keys()]:
         for name in free:
             del graph[name]
@@ -178,9 +178,6 @@ def test_a_folder_names_each_of_its_files(folder):
 # Longer than a file should be, and not to grow; a shorter one leaves this list.
 LONG = {
     "cli/run.py": 554,
-    "records/inputs.py": 418,
-    "records/reader.py": 431,
-    "records/scan.py": 486,  # a compiled kernel
     "training/unlearn_task.py": 374,
 }
 

@@ -29,7 +29,8 @@ def _read_records(data: bytes, name: str = "fuzzed") -> None:
     """Every way of reading: batches with their values and lines, and blocks with the scan."""
     from synthtools.records.inputs import find_shards
     from synthtools.records.map_threads import BlockTask, map_records
-    from synthtools.records.reader import read, require_text
+    from synthtools.records.reader import read
+    from synthtools.records.record_faults import require_text
     from synthtools.records.record_keys import RecordKeys
     from synthtools.records.rejects import Rejects
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from synthtools.cli import parameters as options
 from synthtools.cli import terminal
-from synthtools.cli.options import Inputs, checked
+from synthtools.cli.options import Inputs, checked, claim_outputs
 from synthtools.cli.parameters import Parameter
 from synthtools.cli.publish import keep
 from synthtools.errors import KEYWORDS, OutputClosed, PartialReportError, UsageError
@@ -94,17 +94,22 @@ def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[st
         given["quiet"] = True
     terminal.LOGGED.set(True)
     KEYWORDS.set(True)
-    chosen = checked(module.Options, given, lambda one: one.name)
+    chosen = checked(module.Options, given, _name)
     if not chosen.prints_report() and getattr(chosen, "output", "") is None:
         return _records(module, given, copy_context())
-    try:
-        report = module.run(chosen)
-    except PartialReportError as error:
-        keep(error.report, chosen)
-        raise
-    if isinstance(report, dict) and chosen.prints_report():
-        keep(report, chosen)
+    with claim_outputs(module.Options, given, _name):
+        try:
+            report = module.run(chosen)
+        except PartialReportError as error:
+            keep(error.report, chosen)
+            raise
+        if isinstance(report, dict) and chosen.prints_report():
+            keep(report, chosen)
     return report
+
+
+def _name(one: Parameter) -> str:
+    return one.name
 
 
 def _inputs(inputs: Any) -> list[Any]:
@@ -145,7 +150,8 @@ def _records(module: Any, given: dict[str, Any], context: Context) -> Iterator[d
     def work() -> None:
         end: BaseException | None = None
         try:
-            module.run(checked(module.Options, given, lambda one: one.name))
+            with claim_outputs(module.Options, given, _name):
+                module.run(checked(module.Options, given, _name))
         except OutputClosed:
             pass
         except BaseException as error:  # it is raised where the records are taken

@@ -34,7 +34,7 @@ config = numba.config
 _U = np.uint64
 _HERE = Path(__file__).resolve().parent
 # Where compiled functions live.
-_SOURCES = ("compiled.py", "text/*.py", "records/scan.py")
+_SOURCES = ("compiled.py", "text/*.py", "records/scan*.py")
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import running
 from synthtools.errors import RecordError, SynthError
-from synthtools.records.batch import MISSING, ArrowBatch, Column, JsonBatch
+from synthtools.records.added_column import Column
+from synthtools.records.batch import MISSING, ArrowBatch, JsonBatch
 from synthtools.records.field_paths import inner_path, keys_to, parted, read_along, value_of
 
 RECORD = {

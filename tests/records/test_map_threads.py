@@ -9,7 +9,8 @@ import pytest
 from synthtools.errors import RecordError
 from synthtools.records.inputs import find_shards
 from synthtools.records.map_threads import BlockTask, map_records
-from synthtools.records.reader import read, require_text
+from synthtools.records.reader import read
+from synthtools.records.record_faults import require_text
 from synthtools.records.rejects import Rejects
 from synthtools.scale.threads import in_order
 

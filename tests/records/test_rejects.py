@@ -8,13 +8,14 @@ import pytest
 import zstandard
 
 from running import run
-from synthtools.errors import RecordError, SynthError, UsageError
+from synthtools.errors import RecordError, SynthError
 from synthtools.records import rejects as module
 from synthtools.records.atomic_files import AtomicFile
 from synthtools.records.inputs import find_shards
 from synthtools.records.map_threads import NotedRejects
-from synthtools.records.reader import read, require_text
-from synthtools.records.rejects import Rejects, open_rejects
+from synthtools.records.reader import read
+from synthtools.records.record_faults import require_text
+from synthtools.records.rejects import Rejects
 from synthtools.records.transform import selected
 
 
@@ -160,21 +161,35 @@ def test_reasons_are_bounded(monkeypatch):
     assert rejects.reasons == {"reason 0": 2, "reason 1": 2, "reason 2": 2, "other reasons": 4}
 
 
-def test_rejects_are_kept_apart_from_inputs_and_output(tmp_path):
-    source, other = tmp_path / "in.jsonl", tmp_path / "rejects.jsonl"
-    source.write_text('{"a":1}\n')
+@pytest.mark.parametrize("option", ["--report", "--rejects"])
+@pytest.mark.parametrize("name", ["in.jsonl", "./in.jsonl", "link", "folder/in.jsonl"])
+def test_what_is_written_beside_the_output_is_no_input(option, name, tmp_path, refused):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"text":"a"}\nbad\n')
     (tmp_path / "link").symlink_to(source)
-    shards = find_shards([str(source)])
-    for name in (source, tmp_path / "link"):
-        with pytest.raises(SynthError, match="is both input and output"):
-            open_rejects(str(name), shards, None)
-    with pytest.raises(UsageError, match="is the output too"):
-        open_rejects(str(other), shards, f"{tmp_path}/./rejects.jsonl")
-    with pytest.raises(UsageError, match="name a file"):
-        open_rejects(str(tmp_path), shards, None)
-    assert source.read_text() == '{"a":1}\n'
-    open_rejects(str(other), shards, str(tmp_path / "out.jsonl")).commit()
-    assert other.read_text() == ""
+    (tmp_path / "folder").symlink_to(tmp_path)
+    for inputs in (["in.jsonl"], ["link"], ["."]):
+        line = [*inputs, "-o", "../out.jsonl", "--on-error", "skip", option, name]
+        refused(run("cat", *line, cwd=tmp_path), "is both input and output")
+        assert source.read_text() == '{"text":"a"}\nbad\n'
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "link", "folder"}
+
+
+def test_rejects_are_kept_apart_from_the_output(tmp_path, refused):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"text":"a"}\n')
+    line = ["cat", source, "-o", "out.jsonl", "--on-error", "skip", "--rejects"]
+    refused(run(*line, f"{tmp_path}/./out.jsonl", cwd=tmp_path), "is the file of -o too", code=2)
+    refused(run(*line, tmp_path, cwd=tmp_path), "name a file")
+
+
+def test_rejects_go_to_a_device_too(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"text":"a"}\nbad\n')
+    done = run("cat", source, "--on-error", "skip", "--rejects", "/dev/stderr")
+    entry, remark = done.stderr.decode().splitlines()
+    assert (json.loads(entry)["line"], json.loads(entry)["raw"]) == (2, "bad")
+    assert remark.startswith("synth: 1 skipped") and done.returncode == 0
 
 
 # ---------------------------------------------------------------- the same through the binary

@@ -10,13 +10,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from synthtools.cli.options import DEBUG, checked
+from synthtools.cli.options import DEBUG, checked, claim_outputs
 from synthtools.cli.parameters import Option, Parameter, parameters
 from synthtools.cli.publish import publish
 from synthtools.cli.terminal import write_stdout
-from synthtools.environment import rank_and_size
 from synthtools.errors import PartialReportError
-from synthtools.records.atomic_files import claimed
 from synthtools.reports import lines
 
 _DEBUG = Parameter(
@@ -64,7 +62,7 @@ def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> Non
 
     def callback(**given: Any) -> None:
         DEBUG.set(given.pop("debug"))
-        with claimed(_outputs(given)):
+        with claim_outputs(module.Options, given, _flag):
             _run(module, given)
 
     callback.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -73,20 +71,6 @@ def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> Non
     app.command(tool, cls=Command, help=inspect.cleandoc(module.__doc__ or ""), **settings)(
         callback
     )
-
-
-# What tools write beside their output.
-_BESIDE = ("report", "plot", "save_estimator", "markdown")
-
-
-def _outputs(given: dict[str, Any]) -> list[tuple[str, str]]:
-    """(option, file) of what a tool writes; nothing in a process that torchrun started beside the
-    first, which writes for all."""
-    if rank_and_size()[0] > 0:
-        return []
-    named = {"-o": given.get("output"), "--rejects": given.get("rejects")}
-    named |= {f"--{name.replace('_', '-')}": given.get(name) for name in _BESIDE}
-    return [(flag, name) for flag, name in named.items() if name and name != "-"]
 
 
 def _run(module: ModuleType, given: dict[str, Any]) -> None:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from synthtools.cli.file_format import FileFormat
-from synthtools.cli.parameters import Group, Parameter, operand, option, parameters, values
-from synthtools.environment import cores
+from synthtools.cli.parameters import (
+    Group,
+    Parameter,
+    operand,
+    option,
+    output_file,
+    parameters,
+    values,
+)
+from synthtools.environment import cores, rank_and_size
 from synthtools.errors import UsageError
+from synthtools.records.atomic_files import claimed
 from synthtools.records.input_format import INPUT_FORMAT, InputFormat
 from synthtools.redaction import hidden
 
@@ -43,9 +53,7 @@ class BadRecords(Group):
     on_error: Literal["fail", "skip"] = option(
         "fail", help="On a bad record, stop with exit code 1, or skip it and continue."
     )
-    rejects: str | None = option(
-        None,
-        metavar="FILE",
+    rejects: str | None = output_file(
         help="Write bad records to this file (with --on-error skip): JSONL with file, line, reason "
         "and the raw record. Without it they are reported on stderr.",
     )
@@ -83,9 +91,7 @@ class Picture(Group):
     """The report as a figure."""
 
     group = "Output"
-    plot: str | None = option(
-        None,
-        metavar="FILE",
+    plot: str | None = output_file(
         help="Draw the report as a PNG or SVG figure (needs [plot]); synth plot can do this later.",
     )
 
@@ -115,9 +121,7 @@ class ReportFile(Group):
     """Where a report is kept."""
 
     group = "Output"
-    report: str | None = option(
-        None,
-        metavar="FILE",
+    report: str | None = output_file(
         help="Write a JSON report of the run to this file: results, arguments, inputs, versions.",
     )
 
@@ -260,6 +264,19 @@ def checked(kind: type[_O], given: Mapping[str, Any], called: Callable[[Paramete
     INPUT_FORMAT.set(form)
     options.check()
     return options
+
+
+def claim_outputs(
+    kind: type[Group], given: Mapping[str, Any], called: Callable[[Parameter], str]
+) -> AbstractContextManager[None]:
+    """Claims what a tool writes beside its output (see ``claimed``); nothing in a process that
+    torchrun started beside the first, which writes for all."""
+    if rank_and_size()[0] > 0:
+        return nullcontext()
+    named = {one: str(given.get(one.name) or "-") for one in parameters(kind)}
+    beside = [(called(one), name) for one, name in named.items() if one.option.writes]
+    output = [name for one, name in named.items() if one.name == "output"]
+    return claimed([place for place in beside if place[1] != "-"], *output)
 
 
 def _shown(value: Any, given: Any) -> Any:

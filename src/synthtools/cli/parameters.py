@@ -34,6 +34,7 @@ class Option:
         parse: makes the value of a string; raises ValueError with the remedy.
         min, max: bounds of a number, inclusive.
         commas: one value may hold several, separated by commas (outside quotes and brackets).
+        writes: it names a file that the tool writes beside its output.
     """
 
     flags: tuple[str, ...]
@@ -45,6 +46,7 @@ class Option:
     commas: bool = False
     show_default: bool = True
     named: bool = True
+    writes: bool = False
 
     @property
     def bounds(self) -> str:
@@ -59,6 +61,11 @@ class Option:
 def option(default: Any, *flags: str, help: str, **more: Any) -> Any:  # noqa: A002 (what Typer calls it)
     """A field that has names on the command line; a default of ``...`` for one that must be given."""
     return _field(default, Option(flags, help, **more))
+
+
+def output_file(*, help: str) -> Any:  # noqa: A002
+    """A field that names a file which the tool writes beside its output."""
+    return _field(None, Option((), help, "FILE", writes=True))
 
 
 def operand(default: Any, *, metavar: str, help: str, **more: Any) -> Any:  # noqa: A002

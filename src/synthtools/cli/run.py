@@ -32,16 +32,17 @@ from synthtools.records.inputs import (
     Shard,
     find_shards,
     part_of,
-    rereadable,
 )
 from synthtools.records.outputs import form_by_suffix, open_sink
 from synthtools.records.overlap import refuse_overlap
-from synthtools.records.reader import read, require_text
+from synthtools.records.reader import read
+from synthtools.records.record_faults import require_text
 from synthtools.records.record_keys import ID_FIELD, RecordKeys
 from synthtools.records.rejects import Rejects
 from synthtools.records.remote_paths import path_of
 from synthtools.records.same_file import refuse_repeated, repeated, same_file_message
 from synthtools.records.shard_directory import DirectorySink, is_unfinished
+from synthtools.records.shard_file import rereadable
 from synthtools.records.sink import Sink
 from synthtools.reports import document
 
@@ -257,8 +258,6 @@ class Run:
             return Rejects(skip=True)
         if reading.rejects is None:
             return RemarkedRejects(skip=True)
-        if reading.rejects.startswith("/dev/"):
-            return Rejects(skip=True)
         return Rejects(skip=True, file=AtomicFile(Path(reading.rejects), force=True))
 
     def job(self) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import numpy as np
 from synthtools.curate.prompts import PromptedRecords, content
 from synthtools.errors import RecordError
 from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings
-from synthtools.records.batch import Batch, Column
+from synthtools.records.added_column import Column
+from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
 from synthtools.records.value_journal import ValueJournal
 

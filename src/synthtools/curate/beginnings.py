@@ -8,7 +8,8 @@ from typing import Any
 from synthtools.curate.prompts import PromptBuilder, UnusableRecord, text_in
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.lm.tokenizer_faults import TokenizerError
-from synthtools.records.batch import Batch, Column
+from synthtools.records.added_column import Column
+from synthtools.records.batch import Batch
 
 
 def prompts(field: str, tokens: int, tokenizer: TextTokenizer) -> PromptBuilder:

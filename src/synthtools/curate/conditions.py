@@ -15,8 +15,7 @@ from synthtools.curate.templates import as_text
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import QUOTED, WHOLE
 from synthtools.records.jsonl import parse_value
-from synthtools.records.reader import without
-from synthtools.records.record_faults import no_field
+from synthtools.records.record_faults import no_field, without
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import first
 

@@ -9,7 +9,8 @@ import numpy as np
 from synthtools.curate.duplicate_clusters import Duplicates
 from synthtools.curate.known_texts import KnownTexts
 from synthtools.curate.text_fingerprints import without_pieces
-from synthtools.records.batch import Batch, Column
+from synthtools.records.added_column import Column
+from synthtools.records.batch import Batch
 from synthtools.records.inputs import Shard
 from synthtools.records.reread_records import picked
 from synthtools.records.text_buffer import TextBuffer

@@ -13,7 +13,8 @@ from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
-from synthtools.records.batch import Batch, Column
+from synthtools.records.added_column import Column
+from synthtools.records.batch import Batch
 from synthtools.records.transform import in_calls, placed
 
 _COUNTS = ("tokens", "flagged", "changed", "dropped", "held")

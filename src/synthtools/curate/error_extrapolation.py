@@ -8,7 +8,8 @@ from typing import Any
 
 from synthtools.curate.prompts import PromptBuilder, text_in
 from synthtools.curate.templates import as_text
-from synthtools.records.batch import MISSING, Batch, Column
+from synthtools.records.added_column import Column
+from synthtools.records.batch import MISSING, Batch
 from synthtools.records.record_keys import ID_FIELD
 
 # The words are ours, not the paper's.

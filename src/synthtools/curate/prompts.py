@@ -12,8 +12,7 @@ from synthtools.curate.templates import Template, as_text
 from synthtools.lm.generation import Prompt
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import AbsentError
-from synthtools.records.reader import without
-from synthtools.records.record_faults import no_field
+from synthtools.records.record_faults import no_field, without
 from synthtools.records.record_keys import ID_FIELD, RecordKeys
 from synthtools.records.rejects import Rejects
 from synthtools.records.shapes import FIELDS, SHAPES, ShapeName, shape_of

@@ -26,7 +26,8 @@ from synthtools.curate.prompts import (
 )
 from synthtools.curate.templates import as_text
 from synthtools.lm.generation import Answer, Prompt
-from synthtools.records.batch import Batch, Column
+from synthtools.records.added_column import Column
+from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import gathered
 

@@ -9,8 +9,7 @@ from typing import Any
 from synthtools.records.batch import Batch
 from synthtools.records.jsonl import json_bytes, members, parse_exactly
 from synthtools.records.merge import as_lines
-from synthtools.records.reader import without
-from synthtools.records.record_faults import fields_of
+from synthtools.records.record_faults import fields_of, without
 from synthtools.records.rejects import Rejects
 from synthtools.records.shapes import FIELDS_OF, ShapeName, conversation, members_of, shape_of
 

@@ -16,7 +16,8 @@ from synthtools.curate.prompts import PromptedRecords, content, conversation
 from synthtools.draws import lane_of, uniforms
 from synthtools.errors import SynthError
 from synthtools.lm.generation import Answer, Prompt
-from synthtools.records.batch import Batch, Column, JsonBatch
+from synthtools.records.added_column import Column
+from synthtools.records.batch import Batch, JsonBatch
 from synthtools.records.jsonl import json_bytes
 from synthtools.records.record_keys import ID_FIELD
 from synthtools.text.rouge import RougePool, words

@@ -13,8 +13,7 @@ from synthtools.curate.top_records import TopRecords
 from synthtools.draws import gumbel, record_uniforms, uniforms
 from synthtools.errors import SynthError
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.reader import without
-from synthtools.records.record_faults import no_field
+from synthtools.records.record_faults import no_field, without
 from synthtools.records.record_keys import ID_FIELD, RecordKeys, hashes
 from synthtools.records.rejects import Rejects
 from synthtools.records.spool import Spool

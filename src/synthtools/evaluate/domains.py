@@ -20,7 +20,7 @@ from synthtools.measure.scored_records import scored
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.first_records import first
 from synthtools.records.inputs import find_shards
-from synthtools.records.reader import require_text
+from synthtools.records.record_faults import require_text
 from synthtools.records.record_keys import ID_FIELD
 from synthtools.records.rejects import Rejects
 from synthtools.records.shapes import text_path

@@ -9,7 +9,8 @@ import numpy as np
 from synthtools.lm.embedding_model import EmbeddingModel
 from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import Tokenised
-from synthtools.records.batch import Batch, Column
+from synthtools.records.added_column import Column
+from synthtools.records.batch import Batch
 from synthtools.records.transform import in_calls, placed
 
 FIELD = "embedding"

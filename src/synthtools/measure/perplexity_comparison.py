@@ -21,7 +21,7 @@ from synthtools.measure.perplexity import probability_counts, token_probability
 from synthtools.measure.scored_records import ScoredBatch
 from synthtools.measure.two_models import Sampling, log_ratio
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.reader import without
+from synthtools.records.record_faults import without
 from synthtools.records.rejects import Rejects
 
 STORED = "fields of the records"

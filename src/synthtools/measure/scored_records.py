@@ -12,7 +12,8 @@ from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.measure.perplexity import DocumentScore, document_score
-from synthtools.records.batch import Batch, Column
+from synthtools.records.added_column import Column
+from synthtools.records.batch import Batch
 from synthtools.records.transform import in_calls, placed
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.records.batch import MISSING, ArrowBatch, Batch
-from synthtools.records.reader import without
-from synthtools.records.record_faults import no_field
+from synthtools.records.record_faults import no_field, without
 from synthtools.records.rejects import Rejects
 from synthtools.text.density_sketch import DensitySketch
 

@@ -6,7 +6,8 @@ for byte, and an added field touches no other.
 
 Inputs:
 
-- ``inputs``: what the user named (files, directories, stdin) → shards, recognised by content
+- ``inputs``: what the user named (files, directories, stdin) → shards
+- ``shard_file``: a shard opened, recognised by its content
 - ``input_format``: what files are read as: by name, or as the user says
 - ``file_patterns``: files by a pattern with names in braces
 - ``remote_paths``: files and directories by URL
@@ -19,23 +20,26 @@ Inputs:
 - ``json_array``: one array → records
 - ``text_lines``: decoded text → lines of JSON; plain text → records
 - ``first_records``: the first record of each shard, checked before the work begins
+- ``row_blocks``: shards of Parquet and Arrow → blocks of rows
 - ``reader``: shards → batches; bad records are reported or set aside
 - ``shard_block``: pieces of shards, not yet looked into
 - ``map_threads``: a function of each block, in threads, results in order
 - ``map_ray``: the same on a Ray cluster
 - ``reread_records``: records known by their place, read again
 - ``rejects``: what happens to bad records
-- ``record_faults``: why a record lacks what a tool needs
+- ``record_faults``: why a record lacks what a tool needs, and the records that do not
 
 Records:
 
 - ``batch``: the batch, its two forms (JSON lines, Arrow rows), fields added to it
+- ``added_column``: a field that a tool adds
 - ``text_buffer``: the texts of many records in one buffer
 - ``shapes``: chats and instructions, one shape as another
 - ``field_paths``: fields by path
-- ``nested_columns``: fields by path within the columns of a table
+- ``nested_columns``: fields of a table by name or path, read and set
 - ``jsonl``: JSON text: parsing with exact reasons, splicing without touching the rest
 - ``scan``: the kernel that reads fields out of JSON lines
+- ``scan_strings``: its kernels for strings
 - ``to_arrow``: JSON values → Arrow columns
 - ``to_json``: Arrow columns → JSON values
 - ``nonfinite``: NaN and infinities on their way into JSON
@@ -52,6 +56,7 @@ Outputs:
 - ``outputs``: stdout or a file
 - ``shard_directory``: a directory of shards, resumable
 - ``shard_size``: where batches are cut into shards
+- ``encoder_base``: what the encoders of all formats have in common
 - ``encoders``: batches → JSONL, Parquet or Arrow bytes
 - ``csv_encoder``: batches → CSV or TSV
 - ``atomic_files``: files that take their name when they are complete

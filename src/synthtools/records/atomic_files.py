@@ -8,10 +8,11 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 from synthtools.errors import OutputExistsError, SynthError, UsageError
@@ -59,28 +60,31 @@ _STANDARD = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]+)")
 
 
-# Where the files lie that are claimed for as long as a command runs.
-_CLAIMED: ContextVar[frozenset[str]] = ContextVar("claimed", default=frozenset())
+# Where the files lie that are claimed for as long as a command runs, and which they are (device and
+# inode of one that is there).
+_CLAIMED: ContextVar[Mapping[str, tuple[int, int] | None]] = ContextVar(
+    "claimed", default=MappingProxyType({})
+)
 
 
 @contextmanager
-def claimed(named: Iterable[tuple[str, str]]) -> Iterator[None]:
-    """Claims files that a command writes at its end, so that it is refused at its beginning.
+def claimed(beside: Iterable[tuple[str, str]], output: str = "-") -> Iterator[None]:
+    """Claims files that a command writes beside its output, so that it is refused at its beginning.
 
     Args:
-        named: (option, file) of all outputs of the command; those of ``-o`` and ``--rejects`` are
-            compared alone, for they are claimed by whoever opens them.
+        beside: (option, file) of each; output: the command's own, which is compared alone, for it is
+            claimed by whoever opens it.
 
     Raises:
         UsageError: two options name one file.
         OutputInUseError: another run writes one.
         SynthError: a name is a directory's, or cannot be written.
     """
-    places: dict[str, str] = {}
+    places = {_whereabouts(output): "-o"} if _is_file(output) else {}
+    claims: dict[str, tuple[int, int] | None] = {}
     with ExitStack() as stack:
-        for option, name in named:
-            exists = os.path.exists(name)
-            if _open_already(name) is not None or (exists and not os.path.isfile(name)):
+        for option, name in beside:
+            if not _is_file(name):
                 continue  # a device; a directory is told by whoever opens it
             place = _whereabouts(name)
             if place in places:
@@ -89,12 +93,29 @@ def claimed(named: Iterable[tuple[str, str]]) -> Iterator[None]:
                 )
             places[place] = option
             # A folder that is not there may be made by the run.
-            if option not in ("-o", "--rejects") and os.path.isdir(os.path.dirname(place)):
+            if os.path.isdir(os.path.dirname(place)):
                 with write_errors(name):
                     stack.enter_context(OutputLock.of_file(Path(name)))
-                _CLAIMED.set(_CLAIMED.get() | {place})
-                stack.callback(_CLAIMED.set, _CLAIMED.get() - {place})
+                claims[place] = _identity(os.stat(name)) if os.path.exists(name) else None
+        before = _CLAIMED.get()
+        _CLAIMED.set({**before, **claims})
+        stack.callback(_CLAIMED.set, before)
         yield
+
+
+def _is_file(name: str) -> bool:
+    taken = os.path.exists(name) and not os.path.isfile(name)
+    return name != "-" and _open_already(name) is None and not taken
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def refuse_claimed(name: str, status: os.stat_result) -> None:
+    """Raises SynthError where an input is a file that the command writes beside its output."""
+    if _identity(status) in _CLAIMED.get().values():
+        raise SynthError(f"{name}: is both input and output; write to another file")
 
 
 def _whereabouts(name: str | Path) -> str:

@@ -9,51 +9,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from synthtools.errors import RecordError
 from synthtools.records import jsonl
+from synthtools.records.added_column import Column
 from synthtools.records.field_paths import inner_path, value_at, value_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from synthtools.records.schemas import TablePiece
-
-# What an added field holds, per record; ``records.to_arrow`` maps each to an Arrow type.
-#   ids: int32 array; hashes: uint32 array; logprobs: float32 array, NaN where a token has none;
-#   vector: float32 array, as long as every other of the column;
-#   candidates: (present, ids, logprobs): bool array [tokens], int32 and float32 arrays
-#   [tokens present, k]; written as {"ids": […], "logprobs": […]} or null per token
-FieldKind = Literal["float", "int", "string", "ids", "hashes", "logprobs", "vector", "candidates"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """Values of one added field, one per record; None where a record has none."""
-
-    kind: FieldKind
-    values: Sequence[Any]
-
-    def take(self, indices: Sequence[int]) -> Column:
-        return Column(self.kind, [self.values[i] for i in indices])
-
-    def sizes(self) -> np.ndarray:
-        """About how many bytes each value takes, int64."""
-        size = _SIZES.get(self.kind, lambda value: 8)
-        return np.array([8 if v is None else size(v) for v in self.values], np.int64)
-
-
-_SIZES: dict[FieldKind, Callable[[Any], int]] = {
-    "string": len,
-    "ids": lambda value: 4 * len(value),
-    "hashes": lambda value: 4 * len(value),
-    "logprobs": lambda value: 4 * len(value),
-    "vector": lambda value: 4 * len(value),
-    "candidates": lambda value: len(value[0]) + 8 * value[1].size,
-}
 
 
 @dataclass
@@ -244,7 +212,7 @@ class JsonBatch(Batch):
                 value = column.values[index]
                 # A string that is set to what it was keeps the spelling it had.
                 if column.kind != "string" or value_of(record, name, MISSING) != value:
-                    new[name] = _json(column.kind, value)
+                    new[name] = column.json(index)
             try:
                 lines.append(jsonl.with_fields(line, record, new) if new else line)
             except ValueError as error:
@@ -256,7 +224,7 @@ class JsonBatch(Batch):
         return replace(self, lines=self.json_lines(), parsed=None, scanned={}, added={})
 
     def piece(self) -> TablePiece:
-        from synthtools.records import schemas, to_arrow
+        from synthtools.records import nested_columns, schemas, to_arrow
 
         inner = {name: column for name, column in self.added.items() if inner_path(name)}
         if inner:
@@ -273,7 +241,7 @@ class JsonBatch(Batch):
             line = self.lines[error.index]
             raise RecordError(self.source, number, str(error), line) from error
         lines = self.lines if any(map(to_arrow.holds_float, table.schema.types)) else None
-        table = to_arrow.with_columns(table, self.added)
+        table = nested_columns.with_columns(table, self.added)
         return schemas.TablePiece(table, lines, frozenset(self.added))
 
 
@@ -317,29 +285,21 @@ class ArrowBatch(Batch):
 
         return replace(self, rows=nested_columns.selected(self.rows, names))
 
-    def json_lines(self) -> list[bytes]:
-        from synthtools.records import to_arrow, to_json
+    def _table(self) -> pa.Table:
+        """The rows with the added fields."""
+        from synthtools.records import nested_columns
 
-        return to_json.json_lines(to_arrow.with_columns(self.rows, self.added))
+        return nested_columns.with_columns(self.rows, self.added)
+
+    def json_lines(self) -> list[bytes]:
+        from synthtools.records import to_json
+
+        return to_json.json_lines(self._table())
 
     def woven(self) -> Self:
-        from synthtools.records import to_arrow
-
-        return replace(self, rows=to_arrow.with_columns(self.rows, self.added), added={})
+        return replace(self, rows=self._table(), added={})
 
     def piece(self) -> TablePiece:
-        from synthtools.records import schemas, to_arrow
+        from synthtools.records import schemas
 
-        return schemas.TablePiece(to_arrow.with_columns(self.rows, self.added))
-
-
-def _json(kind: FieldKind, value: Any) -> bytes:
-    if kind == "float" and value is not None and not np.isfinite(value):
-        return repr(float(value)).replace("inf", "Infinity").replace("nan", "NaN").encode()
-    if kind == "candidates" and value is not None:
-        present, ids, logprobs = value
-        rows = iter(zip(ids, logprobs, strict=True))
-        value = [
-            dict(zip(("ids", "logprobs"), next(rows), strict=True)) if p else None for p in present
-        ]
-    return jsonl.json_bytes(value)
+        return schemas.TablePiece(self._table())

@@ -11,7 +11,7 @@ from synthtools.records import csv_records, json_array, text_lines
 from synthtools.records.compression import DecompressingReader
 from synthtools.records.input_format import InputFormat, begins_an_array
 from synthtools.records.inputs import Shard
-from synthtools.records.shard_block import ShardBlock, changed, unreadable
+from synthtools.records.shard_block import ShardBlock
 from synthtools.records.text_lines import JsonLine
 
 
@@ -32,12 +32,12 @@ def blocks(
                 size += len(line.json)
                 if line.fault is not None:
                     faults[line.number] = line.fault
-            if not lines and not shard.changed(raw):
-                return
-            broken = None if lines else changed(shard)
+            if not lines:
+                broken = shard.change(raw)
+                if broken is None:
+                    return
         except (SynthError, OSError) as error:
-            failure = error if isinstance(error, SynthError) else unreadable(shard, error)
-            broken = changed(shard) if shard.changed(raw) else failure
+            broken = shard.failure(error, raw)
         if lines:
             yield ShardBlock(shard.name, first, b"\n".join([*lines, b""]), faults=faults)
     yield ShardBlock(shard.name, number, broken=broken)

@@ -10,7 +10,7 @@ from pathlib import Path
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import Batch
 from synthtools.records.compression import DecompressingReader, compression_of
-from synthtools.records.encoders import Encoder, EncoderTarget, compressor
+from synthtools.records.encoder_base import Encoder, EncoderTarget, compressor
 from synthtools.records.jsonl import members, parse_value
 from synthtools.records.nonfinite import Nonfinite
 from synthtools.records.text_lines import decoded

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
-from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any
 
 from synthtools.errors import SynthError
 from synthtools.records.batch import Batch
+from synthtools.records.encoder_base import Encoder, EncoderTarget, compressor
 from synthtools.records.nonfinite import Nonfinite
 from synthtools.records.shard_size import parts
 
@@ -30,29 +29,6 @@ FORMATS = (
 )
 
 
-class EncoderTarget(Protocol):
-    """What an encoder writes to; a file that can begin anew offers ``restart`` (see AtomicFile)."""
-
-    file: BinaryIO
-
-
-class Encoder(ABC):
-    """Writes batches to one target in one format.
-
-    The bytes depend on the records alone, not on how they came in batches.
-    """
-
-    @abstractmethod
-    def write(self, batch: Batch) -> None: ...
-
-    @abstractmethod
-    def close(self) -> None:
-        """Completes the format (footer, last frame); the target stays open."""
-
-    def abandon(self) -> None:  # noqa: B027 (most formats have nothing to do)
-        """Writes no more: what was begun stays incomplete, for its readers to see."""
-
-
 def encoder(form: str, target: EncoderTarget, nonfinite: Nonfinite) -> Encoder:
     """The encoder of a format named in ``FORMATS``, or ``arrow-stream`` for pipes."""
     if form.startswith("jsonl"):
@@ -62,27 +38,6 @@ def encoder(form: str, target: EncoderTarget, nonfinite: Nonfinite) -> Encoder:
 
         return CsvEncoder(target, form, nonfinite)
     return TableEncoder(target, form)
-
-
-class _Plain:
-    """Compresses nothing."""
-
-    def compress(self, data: bytes) -> bytes:
-        return data
-
-    def flush(self) -> bytes:
-        return b""
-
-
-def compressor(compression: str) -> Any:
-    """What compresses a stream of bytes: ``gz``, ``zst``, or not at all."""
-    if compression == "gz":
-        return zlib.compressobj(6, zlib.DEFLATED, 31)
-    if compression == "zst":
-        import zstandard
-
-        return zstandard.ZstdCompressor(level=3).compressobj()
-    return _Plain()
 
 
 class JsonlEncoder(Encoder):

@@ -16,8 +16,8 @@ from dataclasses import replace
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.inputs import STDIN_NAME, Shard
-from synthtools.records.reader import batch_of, blocks, require_text
-from synthtools.records.record_faults import no_field
+from synthtools.records.reader import batch_of, blocks
+from synthtools.records.record_faults import no_field, require_text
 from synthtools.records.rejects import Rejects
 from synthtools.records.remote_paths import RemotePath
 from synthtools.records.shard_block import ShardBlock

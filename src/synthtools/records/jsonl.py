@@ -120,6 +120,17 @@ def json_bytes(value: Any) -> bytes:
             return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
+def is_unicode(text: str) -> bool:
+    """False for half of a surrogate pair: legal in a JSON escape, but no UTF-8 holds it."""
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def members(body: bytes, start: int = 0) -> list[tuple[str, int, int, int]]:
     """The members of a valid object whose brace is at ``start``.
 

@@ -21,10 +21,9 @@ import numpy as np
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.input_format import SHARD_SUFFIXES
-from synthtools.records.inputs import Shard, open_shard
+from synthtools.records.inputs import Shard
 from synthtools.records.map_threads import (
     BLOCK_BYTES,
-    BlockLines,
     BlockResult,
     BlockTask,
     NotedRejects,
@@ -34,6 +33,7 @@ from synthtools.records.rejects import Rejects
 from synthtools.records.remote_paths import RemotePath
 from synthtools.records.reread_records import picked as picked_here
 from synthtools.records.shard_block import ShardBlock
+from synthtools.records.shard_file import open_shard
 from synthtools.records.text_buffer import TextBuffer
 
 if TYPE_CHECKING:
@@ -180,24 +180,11 @@ def _through_here(
 
 def _restored(block: ShardBlock, stub: Batch) -> Batch:
     """The records of a stub, out of the block that they came from."""
-    places = stub.numbers - block.number
-    if block.rows is not None:
-        numbers = np.arange(block.number, block.number + block.rows.num_rows)
-        whole = ArrowBatch(block.source, numbers, numbers - block.number, rows=block.rows)
-        batch: Batch = whole.take(places.tolist())
-        batch.ordinals = stub.ordinals
-        return batch
-    count = block.lines.count(b"\n") + (not block.lines.endswith(b"\n"))
-    lines = BlockLines(block.lines, count)
-    assert isinstance(stub, JsonBatch)
-    scanned = {name: texts for name, texts in stub.scanned.items() if not stub.lines}
-    return JsonBatch(
-        stub.source,
-        stub.numbers,
-        stub.ordinals,
-        lines=lines if len(places) == count else [lines[place] for place in places.tolist()],
-        scanned=scanned,
-    )
+    batch = block.records(stub.numbers)
+    batch.ordinals = stub.ordinals
+    if isinstance(stub, JsonBatch) and isinstance(batch, JsonBatch) and not stub.lines:
+        batch.scanned = stub.scanned
+    return batch
 
 
 # ---------------------------------------------------------------- records read by the tasks

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from synthtools.errors import RecordError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.inputs import Shard
-from synthtools.records.reader import batch_of, blocks, json_batch, require_text
+from synthtools.records.reader import batch_of, blocks, json_batch
+from synthtools.records.record_faults import require_text
 from synthtools.records.rejects import Rejects
 from synthtools.records.scan import ASK, FOUND, LineScan, scan
-from synthtools.records.shard_block import ShardBlock
+from synthtools.records.shard_block import BlockLines, ShardBlock
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.scale.threads import in_order
 
@@ -183,29 +184,6 @@ def _scanned(
         lines=[all_lines[i] for i in order],
     )
     return both, TextBuffer.of([strings[i] for i in order]), seen
-
-
-class BlockLines(Sequence[bytes]):
-    """The lines of a block, parted only when someone asks for one."""
-
-    def __init__(self, block: bytes, count: int) -> None:
-        self._block = block
-        self._count = count
-        self._parted: list[bytes] | None = None
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._all()[index]
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._all())
-
-    def _all(self) -> list[bytes]:
-        if self._parted is None:
-            self._parted = self._block.split(b"\n")[: self._count]
-        return self._parted
 
 
 def _values(

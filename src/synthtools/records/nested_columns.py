@@ -1,8 +1,8 @@
-"""Fields within the columns of a table, by path: structs, lists of structs, maps, JSON text."""
+"""Fields of a table by name or by path (structs, lists of structs, maps, JSON text): read and set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +10,22 @@ import pyarrow.compute as pc
 
 from synthtools.errors import SynthError
 from synthtools.records import jsonl
+from synthtools.records.added_column import Column, FieldKind
 from synthtools.records.field_paths import ListIndex, Step, fits, inner_path, keys_to, value_at
 from synthtools.records.to_arrow import is_list, json_array, json_text
+
+_KINDS: dict[FieldKind, pa.DataType] = {
+    "float": pa.float64(),
+    "int": pa.int64(),
+    "string": pa.string(),
+    "ids": pa.list_(pa.int32()),
+    "hashes": pa.list_(pa.uint32()),
+    "logprobs": pa.list_(pa.float32()),
+    "vector": pa.list_(pa.float32()),  # of a fixed size, which the values tell
+    "candidates": pa.list_(
+        pa.struct([("ids", pa.list_(pa.int32())), ("logprobs", pa.list_(pa.float32()))])
+    ),
+}
 
 
 def column_of(table: pa.Table, name: str) -> pa.ChunkedArray | None:
@@ -204,3 +218,82 @@ def _places(array: pa.Array, step: Step) -> np.ndarray:
     sums = np.concatenate([[0], np.cumsum(fitting, dtype=np.int64)])
     first = np.searchsorted(sums, sums[starts] + 1) - 1
     return np.where(sums[starts + lengths] - sums[starts] == 1, first, -1)
+
+
+# ---------------------------------------------------------------- added fields
+
+
+def with_columns(table: pa.Table, columns: Mapping[str, Column]) -> pa.Table:
+    """The table with fields set; one that is there already (or at the path that the name is) is
+    replaced in its place."""
+    for name, column in columns.items():
+        array = _column_array(column)
+        inner = None if name in table.column_names else with_inner(table, name, array)
+        if inner is not None:
+            table = inner
+        elif name in table.column_names:
+            table = table.set_column(table.column_names.index(name), name, array)
+        elif table.num_columns == 0:
+            table = pa.table([array], names=[name])
+        else:
+            table = table.append_column(name, array)
+    return table
+
+
+def _column_array(column: Column) -> pa.Array:
+    kind = _KINDS[column.kind]
+    if column.kind == "logprobs":
+        return _lists(column.values, pa.array(_flat(column.values, np.float32), from_pandas=True))
+    if column.kind in ("ids", "hashes"):
+        numbers = np.int32 if column.kind == "ids" else np.uint32
+        return _lists(column.values, pa.array(_flat(column.values, numbers)))
+    if column.kind == "vector":
+        return _vectors(column.values)
+    if column.kind == "candidates":
+        return _candidate_lists(column.values)
+    return pa.array(column.values, kind)
+
+
+def _vectors(values: Sequence[np.ndarray | None]) -> pa.Array:
+    """Vectors of one length as lists of a fixed size."""
+    width = next((len(value) for value in values if value is not None), None)
+    if width is None:
+        return pa.nulls(len(values))
+    missing = np.array([value is None for value in values], bool)
+    rows = np.zeros((len(values), width), np.float32)
+    rows[~missing] = np.stack([value for value in values if value is not None])
+    mask = pa.array(missing) if missing.any() else None
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), width, mask=mask)
+
+
+def _candidate_lists(
+    values: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray] | None],
+) -> pa.Array:
+    present = _flat([None if v is None else v[0] for v in values], np.bool_)
+    width = max((v[1].shape[1] for v in values if v is not None), default=0)
+    # Absent tokens get empty lists under a null: offsets advance only where candidates are.
+    offsets = pa.array(np.concatenate([[0], np.cumsum(present * width)]), pa.int32())
+    ids = _flat([None if v is None else v[1].ravel() for v in values], np.int32)
+    logprobs = _flat([None if v is None else v[2].ravel() for v in values], np.float32)
+    tokens = pa.StructArray.from_arrays(
+        [
+            pa.ListArray.from_arrays(offsets, pa.array(ids)),
+            pa.ListArray.from_arrays(offsets, pa.array(logprobs)),
+        ],
+        fields=list(_KINDS["candidates"].value_type),
+        mask=pa.array(~present),
+    )
+    return _lists([None if v is None else v[0] for v in values], tokens)
+
+
+def _flat(values: Iterable[np.ndarray | None], dtype: type) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype)] + [v for v in values if v is not None]).astype(dtype)
+
+
+def _lists(values: Iterable[np.ndarray | None], flat: pa.Array) -> pa.Array:
+    offsets: list[int | None] = []
+    end = 0
+    for value in values:
+        offsets.append(None if value is None else end)
+        end += 0 if value is None else len(value)
+    return pa.ListArray.from_arrays(pa.array([*offsets, end], pa.int32()), flat)

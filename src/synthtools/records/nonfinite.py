@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synthtools.errors import RecordError
-from synthtools.records.batch import Batch, Column, JsonBatch
+from synthtools.records.added_column import Column
+from synthtools.records.batch import Batch, JsonBatch
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(-?Infinity|NaN)', re.DOTALL)
 

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from io import BufferedReader, RawIOBase
-from typing import TYPE_CHECKING, BinaryIO
+from io import BufferedReader
+from typing import BinaryIO
 
 import numpy as np
 
 from synthtools.errors import RecordError, SynthError
 from synthtools.records import jsonl
-from synthtools.records.batch import MISSING, ArrowBatch, Batch, JsonBatch
+from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.compression import DecompressingReader
 from synthtools.records.input_format import ARRAY
-from synthtools.records.inputs import Shard, open_shard
-from synthtools.records.record_faults import no_field, text_fault
+from synthtools.records.inputs import Shard
+from synthtools.records.record_faults import without
 from synthtools.records.rejects import Rejects
-from synthtools.records.shard_block import ShardBlock, changed, unreadable
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+from synthtools.records.row_blocks import row_blocks
+from synthtools.records.shard_block import ShardBlock
+from synthtools.records.shard_file import open_shard
 
 BATCH_BYTES = 1 << 20
 # A line of more is refused [ours]: it is no record but a file without line ends, or a bomb.
 LONGEST_RECORD = 1 << 28
 # So much of what cannot be read is kept in the rejects file.
 _SHOWN = 1 << 12
-# Rows of Parquet that are read at once hold no more, whatever their dictionaries stand for.
-_MOST_DECODED = 1 << 28
-_MOST_ROWS = 1 << 13
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -85,7 +79,7 @@ def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[S
 
                     yield from conversion.blocks(stream, raw, shard, batch_bytes)
             else:
-                yield from _row_blocks(kind, file, raw, shard, batch_bytes)
+                yield from row_blocks(kind, file, raw, shard, batch_bytes)
 
 
 def blocks_between(
@@ -101,7 +95,7 @@ def blocks_between(
         try:
             before = _unfinished(file, start * batch_bytes)
         except OSError as error:
-            yield ShardBlock(shard.name, 1, broken=unreadable(shard, error))
+            yield ShardBlock(shard.name, 1, broken=shard.failure(error, raw))
             return
         stretches = None if end is None else end - start
         before = before if start else None
@@ -164,12 +158,10 @@ def _line_blocks(
         stretches = None if stretches is None else stretches - 1
         try:
             data = _full(stream, batch_bytes) if whole else stream.read1(batch_bytes)
-            if not data and shard.changed(raw):
-                raise changed(shard)
+            if not data and (change := shard.change(raw)):
+                raise change
         except (SynthError, OSError) as error:
-            failure = error if isinstance(error, SynthError) else unreadable(shard, error)
-            if shard.changed(raw):  # what looks damaged was cut or added to meanwhile
-                failure = changed(shard)
+            failure = shard.failure(error, raw)
             yield ShardBlock(shard.name, number, b"".join(rest), broken=failure)
             return
         end = data.rfind(b"\n") + 1
@@ -242,169 +234,3 @@ def _endless(shard: Shard, number: int) -> SynthError:
         f"{shard.name}:{number}: a line of more than {LONGEST_RECORD >> 20} MiB is not a record; is "
         f"this JSONL? ({ARRAY})"
     )
-
-
-# ---------------------------------------------------------------- Parquet and Arrow
-
-
-def _row_blocks(
-    kind: str, file: BufferedReader, raw: BinaryIO, shard: Shard, batch_bytes: int
-) -> Iterator[ShardBlock]:
-    import pyarrow as pa
-
-    number = 1
-    tables = _arrow_tables(kind, file, shard.name, batch_bytes)
-    while True:
-        try:
-            table = next(tables, None)
-            if table is not None:
-                table.validate(full=True)
-        except SynthError as error:
-            yield ShardBlock(shard.name, number, broken=error)
-            return
-        except (pa.ArrowException, OSError, ValueError) as error:
-            if shard.changed(raw):
-                yield ShardBlock(shard.name, number, broken=changed(shard))
-                return
-            reason = f"damaged or truncated {kind} data ({_short(error)}); fetch or write it again"
-            if isinstance(error, pa.ArrowNotImplementedError):
-                reason = f"{kind} data of a kind that pyarrow does not read ({_short(error)})"
-            yield ShardBlock(shard.name, number, broken=SynthError(f"{shard.name}: {reason}"))
-            return
-        if table is None:
-            if shard.changed(raw):
-                yield ShardBlock(shard.name, number, broken=changed(shard))
-            return
-        rows = max(1, int(batch_bytes * table.num_rows / max(1, _decoded_bytes(table))))
-        for start in range(0, table.num_rows, rows):
-            piece = table.slice(start, min(rows, table.num_rows - start))
-            yield ShardBlock(shard.name, number, rows=piece)
-            number += piece.num_rows
-
-
-def _arrow_tables(
-    kind: str, file: BufferedReader, name: str, batch_bytes: int
-) -> Iterator[pa.Table]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if kind == "parquet":
-        parquet = pq.ParquetFile(file, pre_buffer=False, arrow_extensions_enabled=True)
-        _refuse_equal_names(parquet.schema_arrow, name)
-        for piece in parquet.iter_batches(batch_size=_rows_of(parquet.metadata, batch_bytes)):
-            yield pa.Table.from_batches([piece])
-    elif kind == "arrow-file":
-        reader = pa.ipc.open_file(file)
-        _refuse_equal_names(reader.schema, name)
-        for index in range(reader.num_record_batches):
-            yield pa.Table.from_batches([reader.get_batch(index)])
-    else:
-        watched = _Watched(file)
-        stream = pa.ipc.open_stream(watched)
-        _refuse_equal_names(stream.schema, name)
-        for piece in stream:
-            yield pa.Table.from_batches([piece])
-        if watched.ended:
-            raise ValueError("the stream ends without its end mark")
-
-
-class _Watched(RawIOBase):
-    """A stream that tells whether its reader has come to its end.
-
-    The reader of an Arrow stream stops at the end mark. Where there is none, whoever wrote the
-    stream did not finish.
-    """
-
-    def __init__(self, file: BufferedReader) -> None:
-        self._file = file
-        self.ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.ended |= size != 0 and not data
-        return data
-
-
-def _rows_of(metadata: pq.FileMetaData, batch_bytes: int) -> int:
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    size = sum(group.total_byte_size for group in groups)
-    rows = min(_MOST_ROWS, max(1, batch_bytes * metadata.num_rows // max(1, size)))
-    longest = max(map(_longest_row, groups), default=0)
-    return max(1, min(rows, _MOST_DECODED // max(1, longest)))
-
-
-def _longest_row(group: pq.RowGroupMetaData) -> int:
-    """About how many bytes a row may have whose values stand in dictionaries: one of them can stand
-    for any number of rows."""
-    size = 0
-    for index in range(group.num_columns):
-        column = group.column(index)
-        if column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page:
-            ratio = column.total_uncompressed_size / max(1, column.total_compressed_size)
-            page = column.data_page_offset - (column.dictionary_page_offset or 0)
-            size += int(max(0, page) * max(1.0, ratio))
-    return size
-
-
-def _decoded_bytes(table: pa.Table) -> int:
-    """Bytes of a table with every value of a dictionary where it stands for a row."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    size: int = table.nbytes
-    for column in table.columns:
-        kind = column.type
-        if not pa.types.is_dictionary(kind) or not (
-            pa.types.is_string(kind.value_type)
-            or pa.types.is_large_string(kind.value_type)
-            or pa.types.is_binary(kind.value_type)
-        ):
-            continue
-        for chunk in column.chunks:
-            lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
-            size += pc.sum(lengths.take(chunk.indices)).as_py() or 0
-    return size
-
-
-def _refuse_equal_names(schema: pa.Schema, source: str) -> None:
-    again = [name for name, count in Counter(schema.names).items() if count > 1]
-    if again:
-        raise SynthError(
-            f'{source}: two columns have the name "{again[0]}", and a record has one value of a name: '
-            "rename one of them where the file was made"
-        )
-
-
-def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
-
-
-# ---------------------------------------------------------------- fields that a tool needs
-
-
-def require_text(batch: Batch, name: str, rejects: Rejects, option: str = "--text-field") -> Batch:
-    """The records whose field is a string of valid Unicode; the others go to ``rejects``.
-
-    Args:
-        option: the option that names the field, for the remedy.
-    """
-    bad: dict[int, str] = {}
-    for index, value in enumerate(batch.column(name)):
-        if value is MISSING:
-            bad[index] = no_field(batch, index, name, f"use {option}")
-        elif fault := text_fault(name, value):
-            bad[index] = fault if type(value) is str else f"{fault} (use {option})"
-    return without(batch, bad, rejects)
-
-
-def without(batch: Batch, bad: dict[int, str], rejects: Rejects) -> Batch:
-    """The batch without the records at ``bad`` (index → reason), which go to ``rejects``."""
-    if not bad:
-        return batch
-    for index, reason in bad.items():
-        number = int(batch.numbers[index])
-        rejects.add(RecordError(batch.source, number, reason, batch.raw(index)))
-    return batch.take([i for i in range(len(batch)) if i not in bad])

@@ -1,9 +1,12 @@
-"""Why a record lacks what a tool needs."""
+"""Why a record lacks what a tool needs, and the records that do not."""
 
 from __future__ import annotations
 
-from synthtools.records.batch import Batch
+from synthtools.errors import RecordError
+from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import AbsentError, inner_path, one_step
+from synthtools.records.jsonl import is_unicode
+from synthtools.records.rejects import Rejects
 
 _NAMED_FIELDS = 20
 
@@ -12,7 +15,7 @@ def text_fault(name: str, value: object) -> str | None:
     """Why a field's value is no text of valid Unicode, None where it is one."""
     if type(value) is not str:
         return f'field "{name}" is {_kind_of(value)}, not a string'
-    if value.isascii() or _encodable(value):
+    if is_unicode(value):
         return None
     return f'field "{name}" holds half of a surrogate pair, which no UTF-8 text can'
 
@@ -64,9 +67,26 @@ _JSON_KINDS = {
 }
 
 
-def _encodable(value: str) -> bool:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def require_text(batch: Batch, name: str, rejects: Rejects, option: str = "--text-field") -> Batch:
+    """The records whose field is a string of valid Unicode; the others go to ``rejects``.
+
+    Args:
+        option: the option that names the field, for the remedy.
+    """
+    bad: dict[int, str] = {}
+    for index, value in enumerate(batch.column(name)):
+        if value is MISSING:
+            bad[index] = no_field(batch, index, name, f"use {option}")
+        elif fault := text_fault(name, value):
+            bad[index] = fault if type(value) is str else f"{fault} (use {option})"
+    return without(batch, bad, rejects)
+
+
+def without(batch: Batch, bad: dict[int, str], rejects: Rejects) -> Batch:
+    """The batch without the records at ``bad`` (index → reason), which go to ``rejects``."""
+    if not bad:
+        return batch
+    for index, reason in bad.items():
+        number = int(batch.numbers[index])
+        rejects.add(RecordError(batch.source, number, reason, batch.raw(index)))
+    return batch.take([i for i in range(len(batch)) if i not in bad])

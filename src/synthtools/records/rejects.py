@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synthtools.errors import RecordError, SynthError, UsageError
+from synthtools.errors import RecordError, SynthError
 from synthtools.records.atomic_files import AtomicFile
-from synthtools.records.inputs import Shard
 from synthtools.records.jsonl import json_bytes, parse_value
-from synthtools.records.overlap import refuse_input_as_output
 from synthtools.redaction import hide
 
 # Reasons name columns and fields, so that there may be as many as records: beyond this number they
@@ -117,21 +113,3 @@ def recall(file: Path, rejects: Rejects) -> None:
     for line in file.read_bytes().splitlines():
         source, number, reason, raw = parse_value(line)
         rejects.add(RecordError(source, number, reason, base64.b64decode(raw)))
-
-
-def open_rejects(name: str, shards: Sequence[Shard], output: str | None) -> AtomicFile:
-    """The file of ``--rejects``, an older one to be replaced.
-
-    Args:
-        shards: the inputs; output: of the tool. Neither may be the same file.
-
-    Raises:
-        SynthError: the file is an input, or cannot be written.
-        UsageError: it is the output, or a directory.
-    """
-    refuse_input_as_output(shards, name)
-    if os.path.isdir(name) or not name:
-        raise UsageError(f"--rejects {name or repr(name)}: name a file")
-    if output is not None and os.path.realpath(name) == os.path.realpath(output):
-        raise UsageError(f"--rejects {name}: is the output too; name another file")
-    return AtomicFile(Path(name), force=True)

@@ -8,10 +8,9 @@ from contextlib import closing
 import numpy as np
 
 from synthtools.errors import SynthError
-from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
+from synthtools.records.batch import Batch
 from synthtools.records.inputs import Shard
 from synthtools.records.reader import BATCH_BYTES, blocks
-from synthtools.records.shard_block import ShardBlock
 
 
 class RereadRecords:
@@ -98,25 +97,7 @@ def picked(
                 block = next(found, None)
                 if block is None or block.broken is not None:
                     raise SynthError(f"{shard.name}: has changed while it was read")
-                count, lines = _lines(block)
-                end = int(np.searchsorted(wanted, block.number + count))
+                end = int(np.searchsorted(wanted, block.number + block.count))
                 if end > at:
-                    yield _some(block, lines, wanted[at:end])
+                    yield block.records(wanted[at:end])
                 at = end
-
-
-def _lines(block: ShardBlock) -> tuple[int, list[bytes]]:
-    if block.rows is not None:
-        return block.rows.num_rows, []
-    lines = block.lines.split(b"\n")
-    return len(lines) - (not lines[-1]), lines
-
-
-def _some(block: ShardBlock, lines: list[bytes], numbers: np.ndarray) -> Batch:
-    places = numbers - block.number
-    if block.rows is None:
-        return JsonBatch(block.source, numbers, lines=[lines[i] for i in places.tolist()])
-    whole = ArrowBatch(block.source, np.arange(block.rows.num_rows), rows=block.rows)
-    some = whole.take(places)
-    some.numbers = numbers
-    return some

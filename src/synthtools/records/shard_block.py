@@ -1,13 +1,15 @@
-"""Pieces of shards as they lie there, and why there may be no more of them."""
+"""Pieces of shards as they lie there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from synthtools.errors import SynthError
-from synthtools.records.inputs import Shard
+from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,12 +35,43 @@ class ShardBlock:
     faults: Mapping[int, str] = field(default_factory=dict)
     broken: SynthError | None = None
 
+    @property
+    def count(self) -> int:
+        """Its lines or rows."""
+        if self.rows is not None:
+            return int(self.rows.num_rows)
+        return self.lines.count(b"\n") + (not self.lines.endswith(b"\n"))
 
-def changed(shard: Shard) -> SynthError:
-    return SynthError(
-        f"{shard.name}: changed while it was read; run again when nothing writes to it"
-    )
+    def records(self, numbers: np.ndarray) -> Batch:
+        """The records at these lines or rows of the shard, int64, without ordinals; not looked into."""
+        places = numbers - self.number
+        if self.rows is None:
+            lines = BlockLines(self.lines, self.count)
+            some = lines if len(places) == len(lines) else [lines[i] for i in places.tolist()]
+            return JsonBatch(self.source, numbers, lines=some)
+        rows = ArrowBatch(self.source, np.arange(self.count), rows=self.rows).take(places.tolist())
+        rows.numbers = numbers
+        return rows
 
 
-def unreadable(shard: Shard, error: OSError) -> SynthError:
-    return SynthError(f"{shard.name}: cannot be read: {error.strerror or error}")
+class BlockLines(Sequence[bytes]):
+    """The lines of a block, parted only when someone asks for one."""
+
+    def __init__(self, block: bytes, count: int) -> None:
+        self._block = block
+        self._count = count
+        self._parted: list[bytes] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._all()[index]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._all())
+
+    def _all(self) -> list[bytes]:
+        if self._parted is None:
+            self._parted = self._block.split(b"\n")[: self._count]
+        return self._parted

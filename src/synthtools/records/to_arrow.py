@@ -13,14 +13,12 @@ been written).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from synthtools.records.batch import Column, FieldKind
+from synthtools.records.jsonl import is_unicode
 
 JSON = pa.json_(pa.string())
 
@@ -29,20 +27,6 @@ _EXACT_IN_DOUBLE = 1 << 53
 # Parquet readers refuse schemas of more than some hundred levels; what is nested deeper than this
 # is JSON text.
 _DEEPEST = 16
-
-_KINDS: dict[FieldKind, pa.DataType] = {
-    "float": pa.float64(),
-    "int": pa.int64(),
-    "string": pa.string(),
-    "ids": pa.list_(pa.int32()),
-    "hashes": pa.list_(pa.uint32()),
-    "logprobs": pa.list_(pa.float32()),
-    "vector": pa.list_(pa.float32()),  # of a fixed size, which the values tell
-    "candidates": pa.list_(
-        pa.struct([("ids", pa.list_(pa.int32())), ("logprobs", pa.list_(pa.float32()))])
-    ),
-}
-
 
 # ---------------------------------------------------------------- types
 
@@ -91,7 +75,7 @@ def table_of(objects: list[dict[str, Any]]) -> pa.Table:
     """
     names = list(dict.fromkeys(chain.from_iterable(objects)))
     for name in names:
-        if not _is_unicode(name):
+        if not is_unicode(name):
             index = next(i for i, record in enumerate(objects) if name in record)
             raise UnfitRecord(index, "a field's name holds half of a surrogate pair")
     if not names:
@@ -116,7 +100,7 @@ def infer(values: list[Any], depth: int = 0) -> pa.DataType:
     if not kinds:
         return pa.null()
     if kinds == {str}:
-        return pa.string() if all(map(_is_unicode, values)) else JSON
+        return pa.string() if all(v is None or is_unicode(v) for v in values) else JSON
     if kinds == {bool}:
         return pa.bool_()
     if kinds == {int}:
@@ -137,22 +121,11 @@ def infer(values: list[Any], depth: int = 0) -> pa.DataType:
     return JSON
 
 
-def _is_unicode(value: str | None) -> bool:
-    # A lone surrogate is legal in a JSON escape, but no UTF-8 holds it.
-    if value is None or value.isascii():
-        return True
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _infer_struct(values: list[dict[str, Any]], depth: int) -> pa.DataType:
     names = list(values[0])
     if not names or any(list(value) != names for value in values):
         return JSON
-    if not all(map(_is_unicode, names)):
+    if not all(map(is_unicode, names)):
         return JSON
     fields = [(name, infer([value[name] for value in values], depth + 1)) for name in names]
     return JSON if any(holds_json(kind) for _, kind in fields) else pa.struct(fields)
@@ -183,85 +156,4 @@ def json_array(texts: list[str | None]) -> pa.Array:
 def json_text(value: Any) -> str:
     """A value as JSON text; a lone surrogate stays an escape."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text if _is_unicode(text) else json.dumps(value, separators=(",", ":"))
-
-
-# ---------------------------------------------------------------- added fields
-
-
-def with_columns(table: pa.Table, columns: Mapping[str, Column]) -> pa.Table:
-    """The table with fields set; one that is there already (or at the path that the name is) is
-    replaced in its place."""
-    from synthtools.records.nested_columns import with_inner
-
-    for name, column in columns.items():
-        array = _column_array(column)
-        inner = None if name in table.column_names else with_inner(table, name, array)
-        if inner is not None:
-            table = inner
-        elif name in table.column_names:
-            table = table.set_column(table.column_names.index(name), name, array)
-        elif table.num_columns == 0:
-            table = pa.table([array], names=[name])
-        else:
-            table = table.append_column(name, array)
-    return table
-
-
-def _column_array(column: Column) -> pa.Array:
-    kind = _KINDS[column.kind]
-    if column.kind == "logprobs":
-        return _lists(column.values, pa.array(_flat(column.values, np.float32), from_pandas=True))
-    if column.kind in ("ids", "hashes"):
-        numbers = np.int32 if column.kind == "ids" else np.uint32
-        return _lists(column.values, pa.array(_flat(column.values, numbers)))
-    if column.kind == "vector":
-        return _vectors(column.values)
-    if column.kind == "candidates":
-        return _candidate_lists(column.values)
-    return pa.array(column.values, kind)
-
-
-def _vectors(values: Sequence[np.ndarray | None]) -> pa.Array:
-    """Vectors of one length as lists of a fixed size."""
-    width = next((len(value) for value in values if value is not None), None)
-    if width is None:
-        return pa.nulls(len(values))
-    missing = np.array([value is None for value in values], bool)
-    rows = np.zeros((len(values), width), np.float32)
-    rows[~missing] = np.stack([value for value in values if value is not None])
-    mask = pa.array(missing) if missing.any() else None
-    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), width, mask=mask)
-
-
-def _candidate_lists(
-    values: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray] | None],
-) -> pa.Array:
-    present = _flat([None if v is None else v[0] for v in values], np.bool_)
-    width = max((v[1].shape[1] for v in values if v is not None), default=0)
-    # Absent tokens get empty lists under a null: offsets advance only where candidates are.
-    offsets = pa.array(np.concatenate([[0], np.cumsum(present * width)]), pa.int32())
-    ids = _flat([None if v is None else v[1].ravel() for v in values], np.int32)
-    logprobs = _flat([None if v is None else v[2].ravel() for v in values], np.float32)
-    tokens = pa.StructArray.from_arrays(
-        [
-            pa.ListArray.from_arrays(offsets, pa.array(ids)),
-            pa.ListArray.from_arrays(offsets, pa.array(logprobs)),
-        ],
-        fields=list(_KINDS["candidates"].value_type),
-        mask=pa.array(~present),
-    )
-    return _lists([None if v is None else v[0] for v in values], tokens)
-
-
-def _flat(values: Iterable[np.ndarray | None], dtype: type) -> np.ndarray:
-    return np.concatenate([np.zeros(0, dtype)] + [v for v in values if v is not None]).astype(dtype)
-
-
-def _lists(values: Iterable[np.ndarray | None], flat: pa.Array) -> pa.Array:
-    offsets: list[int | None] = []
-    end = 0
-    for value in values:
-        offsets.append(None if value is None else end)
-        end += 0 if value is None else len(value)
-    return pa.ListArray.from_arrays(pa.array([*offsets, end], pa.int32()), flat)
+    return text if is_unicode(text) else json.dumps(value, separators=(",", ":"))

@@ -10,8 +10,7 @@ import numpy as np
 
 from synthtools.errors import RecordError, SynthError
 from synthtools.records.batch import MISSING, Batch
-from synthtools.records.reader import without
-from synthtools.records.record_faults import no_field
+from synthtools.records.record_faults import no_field, without
 from synthtools.records.rejects import Rejects
 
 _T = TypeVar("_T")

@@ -15,10 +15,11 @@ from synthtools.records import natural_order
 from synthtools.records.batch import MISSING
 from synthtools.records.field_paths import AbsentError, Step, parse, value_of
 from synthtools.records.file_patterns import MOST, found_by, is_pattern
-from synthtools.records.inputs import Shard, find_shards, open_shard, rereadable
+from synthtools.records.inputs import Shard, find_shards
 from synthtools.records.jsonl import parse_object, parse_value, parse_values
 from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
+from synthtools.records.shard_file import open_shard, rereadable
 from synthtools.reports import document
 
 # Rows of records in one call [ours].

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.options import Inputs, Output, Picture, Seed, TextField, Workers
-from synthtools.cli.parameters import option
+from synthtools.cli.parameters import option, output_file
 from synthtools.cli.quantities import PathShare
 from synthtools.errors import SynthError, UsageError
 
@@ -101,9 +101,7 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
         metavar="FIELD",
         help="The field that holds the text of the targets (default: --text-field).",
     )
-    save_estimator: str | None = option(
-        None, metavar="FILE", help="Save the fitted estimator as JSON."
-    )
+    save_estimator: str | None = output_file(help="Save the fitted estimator as JSON.")
     estimator: str | None = option(
         None,
         metavar="FILE",
@@ -245,7 +243,7 @@ def _weighed(
 
 
 def _with_weights(batch: Batch, logw: np.ndarray) -> Batch:
-    from synthtools.records.batch import Column
+    from synthtools.records.added_column import Column
 
     return batch.adding({"dsir_logw": Column("float", logw.tolist())})
 
@@ -304,7 +302,7 @@ def _selected(
     """The chosen records in input order; adds their n-grams to ``counts`` (int64 [buckets])."""
     import numpy as np
 
-    from synthtools.records.batch import Column
+    from synthtools.records.added_column import Column
     from synthtools.records.text_buffer import TextBuffer
 
     hasher = estimator.features.hasher()

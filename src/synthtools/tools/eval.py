@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli.options import BadRecords, Inputs, Jobs, Picture, Report, Seed
-from synthtools.cli.parameters import option
+from synthtools.cli.parameters import option, output_file
 from synthtools.errors import PartialReportError, SynthError, UsageError
 from synthtools.tools.eval_options import AnswersAndJudge, EvaluatedModel, judge_settings
 
@@ -108,9 +108,7 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed
         "later), each with seccomp: no network, no other processes, no writing outside an empty "
         "directory; auto uses the first that works here; with none they have all your permissions.",
     )
-    samples: str | None = option(
-        None,
-        metavar="FILE",
+    samples: str | None = output_file(
         help="Write the results of each item to this file, as records (.jsonl, .jsonl.zst, "
         ".parquet, …); synth diff compares models item by item from it.",
     )
@@ -181,7 +179,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
     from synthtools.evaluate.samples import SampleFile
     from synthtools.records.inputs import find_shards
-    from synthtools.records.reader import require_text
+    from synthtools.records.record_faults import require_text
     from synthtools.records.rejects import Rejects
     from synthtools.records.shapes import text_path
     from synthtools.reports import document

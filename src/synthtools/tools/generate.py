@@ -118,7 +118,7 @@ def run(options: Options) -> dict[str, Any]:
     """Reads prompts, asks models, writes answers."""
     from synthtools.cli.run import Run
     from synthtools.curate.prompts import prompted
-    from synthtools.records.reader import require_text
+    from synthtools.records.record_faults import require_text
     from synthtools.records.rejects import Rejects
     from synthtools.records.shapes import shape_of, told
 

@@ -290,7 +290,7 @@ def _blended(
     import numpy as np
 
     from synthtools.curate.mixed_records import mixed
-    from synthtools.records.batch import Column
+    from synthtools.records.added_column import Column
 
     start = 0
     seed = options.seed if options.shuffle else None

@@ -184,7 +184,7 @@ def _counts(options: Options) -> dict[str, Any]:
 def _signatures(options: Options) -> dict[str, Any]:
     """The records with their MinHash signatures."""
     from synthtools.cli.run import Run
-    from synthtools.records.batch import Column
+    from synthtools.records.added_column import Column
     from synthtools.text.minhash import signatures
 
     with Run("ngram-hash", options, options, options.text_field) as run:
@@ -240,7 +240,7 @@ def _density(options: Options) -> dict[str, Any]:
     """Densities of the records' vectors: one pass fills the sketch, another looks up."""
     from synthtools.cli.run import Run
     from synthtools.measure.vector_density import distribution, sketched, width_of, with_density
-    from synthtools.records.batch import Column
+    from synthtools.records.added_column import Column
     from synthtools.records.first_records import needs
 
     output = options if options.per_record else None

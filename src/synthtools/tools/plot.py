@@ -29,7 +29,7 @@ from typing import Any
 
 from synthtools import reports
 from synthtools.cli import quantities
-from synthtools.cli.parameters import Group, operand, option
+from synthtools.cli.parameters import Group, operand, option, output_file
 from synthtools.cli.publish import SUFFIXES, save_figure
 from synthtools.errors import OutputExistsError, UsageError, printable
 from synthtools.records.atomic_files import write_whole
@@ -56,7 +56,7 @@ class Options(Group):
         help="Write to this file: .png or .svg for one report, .html for a page of any number. "
         "Without it, draw in characters on stdout.",
     )
-    data: str | None = option(None, metavar="FILE", help="Write the plotted points as CSV too.")
+    data: str | None = output_file(help="Write the plotted points as CSV too.")
     shares: list[float] | None = option(
         None,
         metavar="LIST",

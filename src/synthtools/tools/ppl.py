@@ -267,7 +267,7 @@ def _read(run: Run, shards: list[Shard], rejects: Rejects) -> Iterator[Batch]:
 
 def _with_texts(run: Run, batch: Batch, options: Options, rejects: Rejects) -> Batch:
     """The records that have what is scored."""
-    from synthtools.records.reader import require_text
+    from synthtools.records.record_faults import require_text
 
     batch = require_text(batch, run.text_field or "text", rejects)
     if options.prompt_field is not None:

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli.options import ARGUMENTS, Picture, Report
-from synthtools.cli.parameters import operand, option
+from synthtools.cli.parameters import operand, option, output_file
 from synthtools.errors import OutputExistsError, SynthError, UsageError
 
 if TYPE_CHECKING:
@@ -109,12 +109,10 @@ class Options(Picture, Report):
         metavar="FIELD",
         help="Show the values of a field of --by beside each other, a column each.",
     )
-    rows: str | None = option(
-        None,
-        metavar="FILE",
+    rows: str | None = output_file(
         help="Write the joined rows as records too; the suffix decides the format.",
     )
-    markdown: str | None = option(None, metavar="FILE", help="Write the tables as Markdown too.")
+    markdown: str | None = output_file(help="Write the tables as Markdown too.")
     section: str | None = option(
         None,
         metavar="NAME",

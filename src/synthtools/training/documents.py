@@ -14,8 +14,8 @@ from synthtools.records import shapes
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import AbsentError
 from synthtools.records.inputs import Shard
-from synthtools.records.reader import read, require_text, without
-from synthtools.records.record_faults import fields_of
+from synthtools.records.reader import read
+from synthtools.records.record_faults import fields_of, require_text, without
 from synthtools.records.rejects import KeptRejects, Rejects, recall
 from synthtools.records.shapes import ShapeName
 from synthtools.training.conversations import PlainDocument, why_no_conversation
