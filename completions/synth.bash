@@ -18,7 +18,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample dedup stats train unlearn generate eval diff table cat simulate plot warm"
+            words="edit ppl ngram-hash embed dsir mix sample dedup stats train unlearn generate eval diff table cat simulate plot warm help"
             ;;
         edit)
             options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
@@ -285,6 +285,10 @@ _synth() {
             ;;
         warm)
             options="--debug -h --help"
+            operand=file
+            ;;
+        help)
+            options="--json --debug -h --help"
             operand=file
             ;;
     esac

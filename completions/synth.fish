@@ -31,6 +31,7 @@ complete -c synth -n __synth_tool_is -a cat -d 'Convert, reshard, count or inspe
 complete -c synth -n __synth_tool_is -a simulate -d 'Theory of iterated data: test error of a linear model by generation'
 complete -c synth -n __synth_tool_is -a plot -d 'Draw reports as figures, as text at the terminal, or as one HTML page'
 complete -c synth -n __synth_tool_is -a warm -d 'Run a command whose synth tools start in tenths of a second'
+complete -c synth -n __synth_tool_is -a help -d 'Show the help of a tool, or describe all tools and options as JSON'
 
 # synth
 complete -c synth -n '__synth_tool_is' -f
@@ -729,3 +730,8 @@ complete -c synth -n '__synth_tool_is plot' -s h -l help -d 'Show this message a
 # synth-warm
 complete -c synth -n '__synth_tool_is warm' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is warm' -s h -l help -d 'Show this message and exit'
+
+# synth-help
+complete -c synth -n '__synth_tool_is help' -l json -d 'Describe the tools and options as JSON'
+complete -c synth -n '__synth_tool_is help' -l debug -d 'Show the traceback of an error'
+complete -c synth -n '__synth_tool_is help' -s h -l help -d 'Show this message and exit'

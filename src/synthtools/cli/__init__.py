@@ -2,15 +2,19 @@
 
 - ``app``: the tools by name; errors as exit codes
 - ``commands``: a tool's options as a command, its help in sections
+- ``tool_descriptions``: tools and options for programs, as JSON
 - ``parameters``: how a field of a tool's options is named, explained, parsed and bounded
 - ``options``: the options that tools share, in groups that a tool's ``Options`` inherit
 - ``file_format``: the options that say how the bytes of files become records
 - ``model_options``: the groups of options for language models
 - ``text_shape``: the text of chats and instructions
 - ``quantities``: ``8.4B``, ``512MB``, ``PATH=SHARE``, ``3%``: text to values
-- ``run``: one run of a tool: inputs, output, bad records, progress, report, clean-up
+- ``run_inputs``: what a run reads
+- ``input_counts``: the records of each input, counted
 - ``run_progress``: what the progress bar of a run shows
 - ``remarked_rejects``: bad records that no file keeps
+- ``run_remarks``: what a run says on stderr
+- ``run``: one run of a tool: inputs, output, bad records, report, clean-up
 - ``training_run``: a run of ``train`` or ``unlearn``: its directory, its processes, its sources
 - ``training_progress``: the line of each step, TensorBoard, Weights & Biases
 - ``publish``: a report kept in a file, drawn, shown at a terminal or printed as JSON

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import typer
 
@@ -24,7 +25,7 @@ from synthtools.redaction import hide
 
 TOOLS = (
     *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "dedup", "stats", "train"),
-    *("unlearn", "generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm"),
+    *("unlearn", "generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm", "help"),
 )
 
 # Typer's errors all derive from the exception class of the Click that it carries.
@@ -77,6 +78,17 @@ def _summary(tool: str) -> str:
     path = Path(__path__[0], "tools", f"{tool.replace('-', '_')}.py")
     source = path.read_text(encoding="utf-8")
     return source.removeprefix('"""').partition("\n\n")[0].removesuffix('"""')
+
+
+def help_text(tool: str | None) -> str:
+    """What ``--help`` shows, of a tool or of all."""
+    app: Any = typer.main.get_command(build([tool] if tool else []))
+    context = app.context_class(app, info_name="synth", **app.context_settings)
+    if tool is None:
+        return f"{app.get_help(context)}\n"
+    command = app.commands[tool]
+    within = command.context_class(command, info_name=tool, parent=context)
+    return f"{command.get_help(within)}\n"
 
 
 def main() -> None:

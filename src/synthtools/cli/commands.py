@@ -17,7 +17,7 @@ from synthtools.cli.terminal import write_stdout
 from synthtools.errors import PartialReportError
 from synthtools.reports import lines
 
-_DEBUG = Parameter(
+DEBUG_PARAMETER = Parameter(
     "debug",
     Option(("--debug",), "Show the traceback of an error."),
     bool,
@@ -66,7 +66,7 @@ def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> Non
             _run(module, given)
 
     callback.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [_typed(one) for one in (*parameters(module.Options), _DEBUG)]
+        [_typed(one) for one in (*parameters(module.Options), DEBUG_PARAMETER)]
     )
     app.command(tool, cls=Command, help=inspect.cleandoc(module.__doc__ or ""), **settings)(
         callback

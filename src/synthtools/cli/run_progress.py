@@ -27,6 +27,11 @@ class RunProgress:
         self._stage: tuple[str, int | None] | None = None
         self._staged = 0
 
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
+
     def stage(self, words: str, total: int | None = None) -> None:
         """What is shown from now on, in place of the bytes that were read.
 
@@ -52,6 +57,6 @@ class RunProgress:
         if self.scoring is not None:
             words = f"{self.scoring.scored:,} tokens, {self.scoring.rate():,.0f}/s, {self.records:,} records"
             return self.scoring.bytes_done(done), total, words
-        rate = self.records / max(1e-9, time.monotonic() - self._start)
+        rate = self.records / max(1e-9, self.seconds)
         there = f"{done / 1e6:,.1f}" + ("" if total is None else f"/{total / 1e6:,.1f}")
         return done, total, f"{there} MB, {self.records:,} records, {rate:,.0f}/s"

@@ -1,0 +1,256 @@
+"""What a run reads: its inputs, the records in them that a tool can use, and what lies beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import cached_property, partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from synthtools.cli import quantities, terminal
+from synthtools.cli.input_counts import InputCounts
+from synthtools.cli.options import Inputs, Jobs
+from synthtools.cli.remarked_rejects import REMARKED
+from synthtools.cli.run_progress import RunProgress
+from synthtools.cli.text_shape import ShapedText
+from synthtools.records.batch import Batch
+from synthtools.records.field_paths import read_along
+from synthtools.records.first_records import look
+from synthtools.records.inputs import STDIN, STDIN_NAME, Shard, find_shards, part_of
+from synthtools.records.reader import read
+from synthtools.records.record_faults import require_text
+from synthtools.records.record_keys import ID_FIELD, RecordKeys
+from synthtools.records.rejects import Rejects
+from synthtools.records.remote_paths import path_of
+from synthtools.records.same_file import refuse_repeated, repeated, same_file_message
+from synthtools.records.shard_directory import is_unfinished
+from synthtools.records.shard_file import rereadable
+
+if TYPE_CHECKING:
+    from synthtools.records.map_threads import BlockResult
+    from synthtools.records.reread_records import RereadRecords
+    from synthtools.records.text_buffer import TextBuffer
+
+_R = TypeVar("_R")
+
+
+class RunInputs:
+    """The inputs of a run, for ``Run`` to inherit.
+
+    Args:
+        reading: inputs and the fate of bad records.
+        text_field: the field that every record needs; None where no text is needed.
+        also_needed: further text fields, each with the option that names it.
+        beside: other files or directories whose records are read along with the inputs.
+        apart: the inputs stand for themselves (corpora that are compared): one file may be in two.
+        inputs: whether the tool has inputs besides; else not even stdin is one.
+
+    Attributes:
+        progress: how far the run is.
+        rejects: where bad records go.
+        shards: the inputs; shards_beside: what lies beside.
+    """
+
+    def __init__(
+        self,
+        reading: Inputs,
+        text_field: str | None,
+        also_needed: tuple[tuple[str, str], ...],
+        beside: Sequence[str],
+        apart: bool,
+        inputs: bool,
+    ) -> None:
+        self._named_field = text_field
+        self.progress = RunProgress()
+        self.rejects = Rejects()
+        self._reading = reading
+        self._needed = also_needed
+        self._beside = beside
+        self._apart = apart
+        self._reads = inputs
+        self._resume_from = 0  # records that an earlier run has finished
+        self._stack = ExitStack()
+
+    def _find(
+        self,
+        check: Callable[[Batch], object] | None,
+        check_beside: Callable[[Batch], object] | None,
+    ) -> None:
+        """Finds the inputs and looks at the first record of each."""
+        reading = self._reading
+        self.shards = find_shards(reading.files) if self._reads else []
+        if reading.shard:
+            self.shards = part_of(self.shards, *quantities.part(reading.shard))
+        self._named = list(self.shards)
+        self._counts = InputCounts(self._named)
+        self._check_repeated()
+        self.shards_beside = find_shards(list(self._beside)) if self._beside else []
+        for name in reading.files or []:
+            if not reading.quiet and is_unfinished(path_of(name)):
+                terminal.remark(f"{name}: the run that writes it has not ended; reading its shards")
+        if reading.on_error == "fail":
+            look(self.shards, check or self._require)
+            if check_beside is not None:
+                look(self.shards_beside, check_beside)
+
+    @cached_property
+    def text_field(self) -> str | None:
+        """The field with the text, or where the text stands in chats and instructions."""
+        shaped = self._named_field and isinstance(self._reading, ShapedText)
+        return self._reading.text_of(self.shards) if shaped else self._named_field
+
+    def _inputs(self) -> list[dict[str, Any]]:
+        return [
+            {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()}
+            for s in [*self._named, *self.shards_beside]
+        ]
+
+    def rejects_of(self, again: bool) -> Rejects:
+        """Where bad records go: told and kept by the first pass over the inputs alone."""
+        return Rejects(skip=True) if again else self.rejects
+
+    def records(
+        self,
+        batch_bytes: int | None = None,
+        again: bool = False,
+        shards: list[Shard] | None = None,
+    ) -> Iterator[Batch]:
+        """All records that have the needed fields, those that are done included.
+
+        Args:
+            shards: other shards than the inputs.
+        """
+        rejects = self.rejects_of(again)
+        more = {} if batch_bytes is None else {"batch_bytes": batch_bytes}
+        inputs = self.shards if shards is None else shards
+        for batch in self._counts.counted(inputs, read(inputs, rejects, **more), rejects):
+            yield self._require(batch, rejects)
+
+    def _require(self, batch: Batch, rejects: Rejects | None = None) -> Batch:
+        """The records that have the needed fields."""
+        texts = [(self.text_field, "--text-field")] if self.text_field else []
+        for name, option in [*texts, *self._needed]:
+            batch = require_text(batch, name, rejects or Rejects(), option)
+        return batch
+
+    def counted(
+        self, shards: Sequence[Shard], batches: Iterable[Batch], rejects: Rejects
+    ) -> Iterator[Batch]:
+        """Batches of shards that the tool reads itself, counted as those of ``records`` are."""
+        return self._counts.counted(shards, batches, rejects)
+
+    def _left(self, batch: Batch) -> tuple[Batch, int]:
+        """The records of a batch that no earlier run has finished, and how many one has."""
+        done = int((batch.ordinals < self._resume_from).sum())
+        return batch.take(range(done, len(batch))) if done else batch, done
+
+    def batches(self, batch_bytes: int | None = None, again: bool = False) -> Iterator[Batch]:
+        """The sound records that are still to be done, in input order.
+
+        Args:
+            again: they have been read before; bad ones have been told.
+        """
+        for batch in self.records(batch_bytes, again):
+            left, _ = self._left(batch)
+            if len(left):
+                yield left
+
+    def keyed_batches(self, batch_bytes: int | None = None) -> Iterator[tuple[Batch, np.ndarray]]:
+        """Like ``batches``, with the key of each record (see ``records.record_keys``)."""
+        assert self.text_field is not None
+        keys = RecordKeys()
+        for batch in self.records(batch_bytes):
+            # Records that are done count too: they tell equal texts apart.
+            all_keys = keys.of(batch.column(ID_FIELD), batch.column(self.text_field))
+            left, done = self._left(batch)
+            if len(left):
+                yield left, all_keys[done:]
+
+    def _check_repeated(self) -> None:
+        for shards in [some for _, some in self.groups()] if self._apart else [self.shards]:
+            refuse_repeated(shards)
+        for pair in islice(repeated(self.shards), 0 if self._reading.quiet else REMARKED):
+            terminal.remark(f"{same_file_message(*pair)}: its records count in both")
+
+    def groups(self) -> list[tuple[str, list[Shard]]]:
+        """The inputs as the user named them: (name, those of its shards that this run takes)."""
+        names = self._reading.files or ["-"]
+        left = list(self._named)
+        groups = []
+        for name in names:
+            own = [STDIN_NAME] if name == STDIN else [shard.name for shard in find_shards([name])]
+            # With --shard the run takes neighbouring shards of all: of a name, some or none.
+            count = 0
+            for shard_name in own:
+                count += count < len(left) and left[count].name == shard_name
+            groups.append((str(name), left[:count]))
+            left = left[count:]
+        return groups
+
+    def twice(self, shards: list[Shard], files: bool = False) -> list[Shard]:
+        """The shards so that they can be read twice: stdin is kept on disk for the time being, and
+        where they must be ``files``, records of the calling program too."""
+        return [self._stack.enter_context(rereadable(shard, files)) for shard in shards]
+
+    def worked(
+        self,
+        work: Callable[[Batch, TextBuffer], _R],
+        jobs: Jobs,
+        *,
+        shards: Iterable[Shard] | None = None,
+        again: bool = False,
+        fields: Sequence[str] = (),
+        text_field: str | None = None,
+        option: str = "--text-field",
+        records: bool = True,
+        texts: bool = False,
+    ) -> Iterator[BlockResult[_R]]:
+        """The sound records and what ``work`` makes of them, on all cores or on a cluster (see
+        records.map_threads and records.map_ray).
+
+        Args:
+            shards: other shards than the inputs.
+            again: the shards have been read before; their bad records have been told.
+            fields: other fields whose values will be asked for.
+            records: the whole records will be asked for; texts: their texts will.
+        """
+        from synthtools.records.map_threads import BlockTask, map_records
+
+        name = text_field or self.text_field
+        assert name is not None
+        task = BlockTask(work, name, read_along(fields), option)
+        inputs = self.shards if shards is None else list(shards)
+        cluster = jobs.cluster()
+        rejects = self.rejects_of(again)
+        if cluster is None:
+            results = map_records(inputs, rejects, task, jobs=jobs.workers())
+        else:
+            from synthtools.records import map_ray
+
+            keep = map_ray.KeptParts(records, texts)
+            results = map_ray.map_records(inputs, rejects, task, cluster, keep)
+        return self._counts.counted(inputs, results, rejects, lambda one: one.batch)
+
+    def recalled(self, jobs: Jobs) -> RereadRecords | None:
+        """What finds records of the inputs again on a cluster, so that they need not be kept while
+        it is not known which are wanted; None where they must be."""
+        cluster = jobs.cluster()
+        if cluster is None:
+            return None
+        from synthtools.records import map_ray
+        from synthtools.records.reread_records import RereadRecords
+
+        if not all(map(map_ray.seen_by_all, self.shards)):
+            return None
+        return RereadRecords(self.shards, partial(map_ray.picked, cluster=cluster))
+
+    def batches_beside(self) -> Iterator[Batch]:
+        """The records of what is named ``beside``."""
+        return read(self.shards_beside, Rejects())
+
+    def count(self, records: int) -> None:
+        """Counts records for the progress bar, and for the report where they are read elsewhere."""
+        self.progress.records += records
