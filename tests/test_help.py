@@ -22,7 +22,7 @@ def described():
 
 def named(line):
     """The long name in a line of --help, or an operand's."""
-    words = re.split(r", | ", line.partition("  ")[0])
+    words = re.split(r"[,/ ]+", line.partition("  ")[0])
     return next((word for word in words if word.startswith("--")), words[0])
 
 

@@ -77,7 +77,7 @@ def _option(one: Parameter) -> OptionDescription:
     plain = default is None or isinstance(default, (bool, int, float, str, list))
     return {
         "name": one.name,
-        "flags": list(option.flags),
+        "flags": [name for flag in option.flags for name in flag.split("/")],
         "type": "string" if option.parse else _TYPES.get(one.type, "string"),
         "many": one.many,
         "required": one.required,
