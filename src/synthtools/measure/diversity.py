@@ -128,13 +128,15 @@ def openings(texts: Sequence[str], of_texts: Sequence[list[str]]) -> dict[str, A
     firsts = Counter(
         " ".join(first) for text in texts if (first := beginning(text[:400].lower(), _OPENING))
     )
-    beginnings = [[beginning(s[:120].lower(), _TEMPLATE) for s in found] for found in of_texts]
-    words = Counter(word for found in beginnings for tokens in found for word in tokens)
+    beginnings = [
+        [beginning(s[:120].lower(), _TEMPLATE) for s in sentences] for sentences in of_texts
+    ]
+    words = Counter(word for of_text in beginnings for tokens in of_text for word in tokens)
     frame = {word: word for word, _ in sorted(words.items(), key=_by_count)[:_FRAME_WORDS]}
     templates: Counter[str] = Counter()
-    for found in beginnings:
+    for of_text in beginnings:
         own = set()
-        for tokens in found:
+        for tokens in of_text:
             if len(tokens) == _TEMPLATE:
                 kept = [frame.get(token, "*") for token in tokens]
                 if 1 <= kept.count("*") <= _TEMPLATE - 3:

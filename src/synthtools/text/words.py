@@ -99,8 +99,8 @@ def _latin_word(data, begin, end, breaks):
             state = finalise(state ^ lower)
             at += 8
             continue
-        found = np.int64(((before & _ONES) * _ONES) >> _56)
-        stop = at + found
+        run = np.int64(((before & _ONES) * _ONES) >> _56)
+        stop = at + run
         if eight & first_stop != _ZERO:
             return -1, state, False
         # A mark joins nothing where no word goes on behind it.

@@ -193,11 +193,11 @@ def _check(row: Any, token: int, k: int, place: int) -> None:
 
 def _remedy(refusal: str, k: int) -> str:
     """What option a server of vLLM lacks that refuses to score."""
-    said = refusal.lower()
-    if "logprobs" in said and ("max" in said or "greater" in said):
+    reason = refusal.lower()
+    if "logprobs" in reason and ("max" in reason or "greater" in reason):
         return f"; start it with --max-logprobs {k}"
-    if "prefix cach" in said:
+    if "prefix cach" in reason:
         return "; start it with --no-enable-prefix-caching"
-    if "chunked" in said:
+    if "chunked" in reason:
         return "; start it with --no-enable-chunked-prefill"
     return ""

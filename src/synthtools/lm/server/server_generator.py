@@ -112,12 +112,12 @@ class ServerGenerator(Generator):
 
     def _ask(self, prompt: Prompt) -> Answer:
         """The answer to a prompt, whatever it takes."""
-        said = (
+        text = (
             prompt.text
             if prompt.text is not None
             else "".join(m["content"] for m in prompt.messages or ())
         )
-        tokens = len(said.encode()) // _BYTES_A_TOKEN + self._sampling.max_new_tokens
+        tokens = len(text.encode()) // _BYTES_A_TOKEN + self._sampling.max_new_tokens
         with self._pool.room(tokens):
             try:
                 return self._pool.asked(
@@ -165,15 +165,15 @@ class ServerGenerator(Generator):
             raise RefusedError(str(error)) from error
 
     def _count(self, server: PooledServer, prompt: Prompt) -> int:
-        _, said = self._prompt(prompt)
-        reply = self._post(server, "/tokenize", {"model": server.model, **said})
+        _, content = self._prompt(prompt)
+        reply = self._post(server, "/tokenize", {"model": server.model, **content})
         count = reply.get("count")
         if type(count) is not int or count < 0:
             raise RetryError("does not count the tokens of a prompt")
         return count
 
     def _prompt(self, prompt: Prompt) -> tuple[str, dict[str, Any]]:
-        """(path, how the prompt is said)."""
+        """(path, the fields of the request that hold the prompt)."""
         if prompt.text is not None:
             return "/v1/completions", {"prompt": prompt.text}
         messages = list(prompt.messages or ())
@@ -182,14 +182,14 @@ class ServerGenerator(Generator):
         return "/v1/completions", {"prompt": plain(messages)}
 
     def _request(self, server: PooledServer, prompt: Prompt, room: int) -> Answer:
-        path, said = self._prompt(prompt)
+        path, content = self._prompt(prompt)
         sampling = self._sampling
         stop = list(sampling.stop)
         if prompt.text is None and not self._has_template:
             stop.append(PLAIN_STOP)
         body: dict[str, Any] = {
             "model": server.model,
-            **said,
+            **content,
             "max_tokens": room,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -232,11 +232,11 @@ class ServerGenerator(Generator):
         try:
             return server.post(path, body)
         except RefusedError as error:
-            said = str(error).lower()
-            if "chat template" in said and "messages" in body:
+            reason = str(error).lower()
+            if "chat template" in reason and "messages" in body:
                 raise _NoTemplate from error
             message = f"{server.url}: refuses: {error}"
-            if path != "/tokenize" and server.is_vllm and "context length" in said:
+            if path != "/tokenize" and server.is_vllm and "context length" in reason:
                 raise _NoRoom(message) from error
             raise RefusedError(message) from error
 

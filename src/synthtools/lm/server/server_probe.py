@@ -125,11 +125,11 @@ def _decodes_alike(
     """
     same = []
     for place, token in enumerate(ids.tolist()):
-        said = rows[place][str(token)].get("decoded_token") if place else None
+        theirs = rows[place][str(token)].get("decoded_token") if place else None
         ours = tokenizer.surfaces[token].strip()
         # Pieces of characters, and marks of spaces, are written in several ways.
-        if isinstance(said, str) and ours.isalnum():
-            same.append(said.strip(" ▁Ġ").encode("utf-8", "replace") == ours)
+        if isinstance(theirs, str) and ours.isalnum():
+            same.append(theirs.strip(" ▁Ġ").encode("utf-8", "replace") == ours)
     if same and sum(same) < len(same) / 2:
         raise _other_tokenizer(engine, name)
     return bool(same)
