@@ -1,8 +1,17 @@
-"""Intervals of figures from resamples."""
+"""Resamples, and intervals of figures from them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
+
+
+def resampled(sizes: Sequence[int], resamples: int, seed: int) -> Iterator[list[np.ndarray]]:
+    """Draws with replacement from samples of these sizes: how often each item is drawn, int64 [size]."""
+    draw = np.random.default_rng(np.random.SeedSequence(seed))
+    for _ in range(resamples):
+        yield [np.bincount(draw.integers(0, n, n), minlength=n) for n in sizes]
 
 
 def intervals(

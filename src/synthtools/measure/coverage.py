@@ -9,13 +9,12 @@ kernel of one width fits only where the spread is even [ours].
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from synthtools.measure.bootstrap import intervals
+from synthtools.measure.bootstrap import intervals, resampled
 from synthtools.measure.perplexity import distribution, without_outliers
 from synthtools.measure.response import kl
 
@@ -219,7 +218,10 @@ def compare(
     estimate = np.array([np.nan if estimates[name] is None else estimates[name] for name in names])
     flat = any(d is None for d in densities)
     binned = [] if flat else [_Binned(side, axis.points) for side in placed]
-    for row, counts in enumerate(_resampled(order, resamples, seed, paired)):
+    sizes = [len(left)] if paired else [len(left), len(right)]
+    for row, drawn_times in enumerate(resampled(sizes, resamples, seed)):
+        # As the documents came, or already by rank.
+        counts = [drawn_times[0][o] for o in order] if paired else drawn_times
         drawn = [np.repeat(side, n) for side, n in zip(ranked, counts, strict=True)]
         smooth: list[np.ndarray | None] = [None, None]
         if binned:
@@ -236,20 +238,6 @@ def _of_densities(densities: list[np.ndarray | None], axis: Axis) -> dict[str, A
     return {"overlap": overlap(f, g, axis.points), "js": jensen_shannon(f, g)}
 
 
-def _resampled(
-    order: list[np.ndarray], resamples: int, seed: int, paired: bool
-) -> Iterator[list[np.ndarray]]:
-    """How often each document of the two ranked corpora is drawn, resample by resample."""
-    draw = np.random.default_rng(np.random.SeedSequence(seed))
-    sizes = [len(o) for o in order]
-    for _ in range(resamples):
-        if paired:
-            times = np.bincount(draw.integers(0, sizes[0], sizes[0]), minlength=sizes[0])
-            yield [times[o] for o in order]
-        else:
-            yield [np.bincount(draw.integers(0, n, n), minlength=n) for n in sizes]
-
-
 def side(ppl: np.ndarray, axis: Axis | None, resamples: int, seed: int) -> dict[str, Any]:
     """One corpus: middle, spread and percentiles with intervals, histogram and density on the axis.
 
@@ -260,11 +248,9 @@ def side(ppl: np.ndarray, axis: Axis | None, resamples: int, seed: int) -> dict[
     del numbers["histogram"]
     if axis is None or not len(ppl):
         return numbers | {"intervals": {}, "histogram": None, "density": None}
-    draw = np.random.default_rng(np.random.SeedSequence(seed))
     names = ["median", "mean", "mean_cleaned"]
     table = np.empty((resamples, len(names)))
-    for row in range(resamples):
-        times = np.bincount(draw.integers(0, len(ppl), len(ppl)), minlength=len(ppl))
+    for row, (times,) in enumerate(resampled([len(ppl)], resamples, seed)):
         drawn = np.repeat(ppl, times)
         table[row] = np.median(drawn), drawn.mean(), without_outliers(drawn).mean()
     places = axis.of(ppl)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.measure.bootstrap import intervals
+from synthtools.measure.bootstrap import intervals, resampled
 
 PURE, SEMI, UNDECIDED, WITHHELD = "pure", "semi-synthetic", "undecided", "withheld"
 
@@ -68,7 +68,6 @@ def log_ratio(
     """
     apart = nats[1] - nats[0]
     count = tokens[0].astype(np.float64)
-    draw = np.random.default_rng(np.random.SeedSequence(seed))
     table = np.empty((resamples, 2))
 
     def both(times: np.ndarray) -> tuple[float, float]:
@@ -76,8 +75,7 @@ def log_ratio(
         byte = [_ratio(*one, times) for one in zip(nats, scored_bytes, strict=True)]
         return byte[1] - byte[0], _ratio(apart, count, times)
 
-    for row in range(resamples):
-        times = np.bincount(draw.integers(0, len(apart), len(apart)), minlength=len(apart))
+    for row, (times,) in enumerate(resampled([len(apart)], resamples, seed)):
         table[row] = both(times)
     estimate = np.array(both(np.ones(len(apart))))
     reach = intervals(["kl_per_byte", "kl_per_token"], table, estimate)
