@@ -43,7 +43,7 @@ def task_of(model, blend=None, weights=(None,), rows=4, micro=2, ranks=ALONE, en
     names = [f"s{n}" for n in range(len(weights))]
     blend = blend or Blend([packer()])
     return LanguageModelTask(
-        ModelWithHead(model, False), blend, rows, micro, ranks, False, names, weights, end
+        ModelWithHead(model, False), blend, rows, micro, ranks, names, weights, end
     )
 
 

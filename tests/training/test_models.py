@@ -15,7 +15,7 @@ from synthtools.lm.pretrained import load_tokenizer, load_weights
 from synthtools.training.architectures import ARCHITECTURES, configuration
 from synthtools.training.models import build, save
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Lora, StartModel
+from synthtools.training.plan import Lora, Plan, StartModel
 from synthtools.training.step_cost import flops_per_token
 
 # Parameters with the vocabulary that the papers use.
@@ -106,20 +106,8 @@ def test_adapters_are_those_of_peft(base, tmp_path):
     alone, merged = tmp_path / "alone", tmp_path / "merged"
     for folder, how in ((alone, lora), (merged, Lora(4, 8.0, 0.0, (), True))):
         folder.mkdir()
-        work = tmp_path / f"work-{folder.name}"
-        save(
-            built,
-            start,
-            tokenizer,
-            64,
-            how,
-            torch.float32,
-            "card",
-            folder,
-            work,
-            [],
-            Ranks(0, 1, "cpu"),
-        )
+        plan = Plan(start, how, None, None, 64, None, 1.0, 0)
+        save(built, plan, tokenizer, "card", folder, [], Ranks(0, 1, "cpu"))
     assert json.loads((alone / "adapter_config.json").read_text())["r"] == 4
     assert (
         not (alone / "model.safetensors").exists() and not (merged / "adapter_config.json").exists()

@@ -193,7 +193,7 @@ def task_of(pair, name, *, lora=None, weights=None, reverse=False, micro=3, lear
     forget, replay = blends(learned)
     streams = [Stream(FORGET, forget, 3)] * bool(how.weights.forget)
     streams += [Stream(REPLAY, replay, 4)] * bool(how.weights.replay or how.weights.kl)
-    return UnlearnTask(root, frozen, how, streams, micro, ALONE, False, paired=True)
+    return UnlearnTask(root, frozen, how, streams, micro, ALONE, paired=True)
 
 
 def plain_loss(pair, name, weights, reverse, learned=None):
@@ -364,7 +364,6 @@ def test_both_models_on_the_same_documents(pair):
         10**6,
         2,
         ALONE,
-        False,
         surfaces,
         lambda *moved: told.append(moved),
     )

@@ -24,7 +24,7 @@ def _devices(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoadedModel(Group):
     """Which model, and how it runs here, in this process; for options that inherit ``Jobs`` too."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.records.batch import Batch
     from synthtools.training.parallel import Ranks
-    from synthtools.training.plan import Callbacks, Outcome, Source
+    from synthtools.training.plan import Outcome, Plan, RunContext, Source
     from synthtools.training.run_directory import RunDirectory
 
 # Peak learning rate of a model that is continued [Flaws].
@@ -40,13 +41,13 @@ class Work(NamedTuple):
     Attributes:
         sources: all that is read.
         plan: what the run would amount to.
-        train: what defines the run, and its callbacks → what came out.
+        train: trains in a context.
         numbers: the tool's own numbers of that.
     """
 
     sources: Sequence[Source]
     plan: Callable[[], dict[str, Any]]
-    train: Callable[[dict[str, Any], Callbacks], Outcome]
+    train: Callable[[RunContext], Outcome]
     numbers: Callable[[Outcome], dict[str, Any]]
 
 
@@ -69,13 +70,16 @@ def check_sources(sources: Sequence[PathShare]) -> None:
         raise UsageError(f"the shares sum to {sum(shares):.7g}, not to 1")
 
 
-def own_context(model: str, revision: str | None) -> int:
-    """Tokens of a row of a model that is continued, unless the user names another number."""
+def with_context(plan: Plan) -> Plan:
+    """The plan with the rows' length, where the user named none that of the continued model."""
     from synthtools.lm.model_name import ModelName
     from synthtools.lm.pretrained import context_length, load_configuration
 
-    own = context_length(load_configuration(ModelName(model, revision)))
-    return min(own or _LONGEST, _LONGEST)
+    if plan.context:
+        return plan
+    name = ModelName(plan.start.model or "", plan.start.revision)
+    own = context_length(load_configuration(name)) or _LONGEST
+    return replace(plan, context=min(own, _LONGEST))
 
 
 def training_run(
@@ -141,6 +145,7 @@ def _carried_out(
 ) -> dict[str, Any]:
     """The report of the run, which is kept beside the model; of one that had ended, the kept one."""
     from synthtools.cli.training_progress import watched
+    from synthtools.training.plan import WORK, RunContext
 
     job = run.job()
     job["arguments"] = {k: v for k, v in run.arguments.items() if k not in _FREE}
@@ -151,7 +156,8 @@ def _carried_out(
             terminal.remark(f"{place.folder}: already finished; this is its report")
         return kept
     with watched(run, options, job, ranks, place.check) as callbacks:
-        outcome = work.train(job, callbacks)
+        tokens = Path(options.cache) if options.cache else place.folder / WORK / "tokens"
+        outcome = work.train(RunContext(place.folder, tokens, ranks, job, callbacks))
     progress = outcome.progress
     if progress.step < outcome.sizes.steps and not progress.stopped_early:
         callbacks.remark(

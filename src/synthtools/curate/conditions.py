@@ -158,7 +158,8 @@ def _match(expression: str) -> _Holds:
     def matched(values: Sequence[Any]) -> list[bool | None]:
         texts = [None if v is MISSING or v is None else _unicode(as_text(v)) for v in values]
         found = pc.match_substring_regex(pa.array(texts, pa.large_string()), expression)
-        return pc.fill_null(found, False).to_pylist()
+        matches: list[bool | None] = pc.fill_null(found, False).to_pylist()
+        return matches
 
     try:
         matched([""])
@@ -224,11 +225,11 @@ class Conditions:
             self.left_out += len(gone)
             if bad:
                 chosen = np.union1d(left, list(bad)).astype(np.int64)
-                batch = batch.take(chosen)
+                batch = batch.take(chosen.tolist())
                 places = {index: place for place, index in enumerate(chosen.tolist())}
                 batch = without(batch, {places[i]: bad[i] for i in sorted(bad)}, rejects)
             elif len(gone):
-                batch = batch.take(left)
+                batch = batch.take(left.tolist())
             if len(batch):
                 yield batch
 

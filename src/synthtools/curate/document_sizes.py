@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ _MOST_TOKENS = 1 << 40
 
 
 def sizes_in(
-    unit: str, tokens_field: str, count_tokens: Callable[[Sequence[str]], Any] | None = None
+    unit: str, tokens_field: str, count_tokens: Callable[[list[str]], Any] | None = None
 ) -> Sizes:
     """Measures documents.
 
@@ -44,14 +44,11 @@ def sizes_in(
     def tokens(batch: Batch, texts: TextBuffer) -> np.ndarray:
         sizes = np.array([_tokens(value) for value in batch.column(tokens_field)], np.int64)
         unknown = np.flatnonzero(sizes < 0)
-        if len(unknown) and count_tokens is None:
-            number = int(batch.numbers[unknown[0]])
-            reason = (
-                f'no number of tokens in field "{tokens_field}"; count them with --tokenizer NAME'
-            )
-            raise RecordError(batch.source, number, reason)
         for start in range(0, len(unknown), _TOKENISED):
             some = unknown[start : start + _TOKENISED]
+            if count_tokens is None:
+                reason = f'no number of tokens in field "{tokens_field}"; count them with --tokenizer NAME'
+                raise RecordError(batch.source, int(batch.numbers[some[0]]), reason)
             sizes[some] = count_tokens([texts[i] for i in some.tolist()])
         return sizes
 

@@ -49,9 +49,10 @@ class UnusableRecord(Exception):  # noqa: N818 (a reason; the batch raises the e
 
 def text_in(record: dict[str, Any], field: str) -> str:
     """The text of a field; raises UnusableRecord where it has none."""
-    if not isinstance(record[field], str):
+    value = record[field]
+    if not isinstance(value, str):
         raise UnusableRecord(f'field "{field}" has no text')
-    return record[field]
+    return value
 
 
 def conversation(text: str, system: str | None) -> Prompt:

@@ -121,7 +121,7 @@ def undrawn(
             batch, _ = with_log_weights(batch, settings.by, settings.log, Rejects(skip=True))
         left = np.flatnonzero(~np.isin(batch.ordinals, drawn))
         if len(left):
-            yield batch if len(left) == len(batch) else batch.take(left)
+            yield batch if len(left) == len(batch) else batch.take(left.tolist())
 
 
 def _closing(spool: Spool, handles: np.ndarray) -> Iterator[Batch]:

@@ -282,7 +282,8 @@ def _first_accepted(rewards: np.ndarray, temperature: float) -> np.ndarray:
     accepted = np.exp((rewards - best) / temperature)
     accepted /= np.maximum(accepted.sum(1, keepdims=True), 1)
     passed = np.cumprod(1 - accepted, 1)
-    return accepted * np.concatenate([np.ones((len(rewards), 1)), passed[:, :-1]], 1)
+    chance: np.ndarray = accepted * np.concatenate([np.ones((len(rewards), 1)), passed[:, :-1]], 1)
+    return chance
 
 
 def _is_boundary(content: bytes, place: int) -> bool:

@@ -86,7 +86,7 @@ class Strata:
             if name not in self._best:
                 self._best[name] = TopRecords(self._count, self._spool)
                 self._sizes[name] = 0
-            some = batch if len(members) == len(batch) else batch.take(members)
+            some = batch if len(members) == len(batch) else batch.take(members.tolist())
             self._best[name].add(scores[members], np.zeros(len(members)), some)
             self._sizes[name] += int(np.isfinite(scores[members]).sum())
 
@@ -162,7 +162,7 @@ class WithReplacement:
         drawn = np.flatnonzero(there & (firsts < count))
         if not len(drawn):
             return
-        handles = self._spool.add(batch.take(drawn))
+        handles = self._spool.add(batch.take(drawn.tolist()))
         self._held.append(handles)
         for handle, index in zip(handles.tolist(), drawn.tolist(), strict=True):
             slots = self._taken(int(firsts[index]), float(chance[index]), int(keys[index]))
@@ -202,7 +202,10 @@ def _gaps(numbers: np.ndarray, chance: np.ndarray, most: int) -> np.ndarray:
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         gaps = np.log(numbers) / np.log1p(-chance)
-    return np.minimum(np.nan_to_num(gaps, nan=most, posinf=most), most).astype(np.int64)
+    whole: np.ndarray = np.minimum(np.nan_to_num(gaps, nan=most, posinf=most), most).astype(
+        np.int64
+    )
+    return whole
 
 
 def scored(
@@ -232,4 +235,5 @@ def scored(
 
 def scores(log_weights: np.ndarray, seed: int, keys: np.ndarray, lane: int) -> np.ndarray:
     """What the largest win by: log-weight plus Gumbel noise; -inf without weight."""
-    return log_weights + gumbel(seed, keys, lane)
+    noisy: np.ndarray = log_weights + gumbel(seed, keys, lane)
+    return noisy

@@ -6,7 +6,6 @@ The frame:
 - ``suites``: the suites by name; a new one is a file here and a row there
 - ``evaluator``: what suites share: options, models opened once, records, limits
 - ``samples``: the file of what a model did with each item
-- ``data``: where a suite's data is
 - ``estimates``: rates over items with bootstrap intervals
 
 Tasks from records:
@@ -25,7 +24,7 @@ Tasks from records:
 Written answers, judged:
 
 - ``answers``: answers under evaluation, live or out of files
-- ``answer_suite``: what such suites share: verdicts, which items count, the section
+- ``answer_suite``: what such suites share: their data, verdicts, which items count, the section
 - ``model_queries``: models asked many questions, failures counted
 - ``judge``: a judge, its codes and its account
 - ``judge_prompts``: what judges are asked

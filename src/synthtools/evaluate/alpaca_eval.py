@@ -15,8 +15,14 @@ import numpy as np
 from synthtools.draws import lane_of, record_uniforms
 from synthtools.errors import SynthError
 from synthtools.evaluate import agreement, answers, judge_prompts
-from synthtools.evaluate.answer_suite import Counted, Rows, count_items, section, verdicts_on
-from synthtools.evaluate.data import file_of
+from synthtools.evaluate.answer_suite import (
+    Counted,
+    ItemSamples,
+    SuiteData,
+    count_items,
+    section,
+    verdicts_on,
+)
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.judge import Judge, Question, choice, verdict_fields
@@ -25,6 +31,7 @@ from synthtools.records.record_keys import hashes
 
 FIGURES = ("win_rate", "wins", "losses")
 PROMPTS = (judge_prompts.BETTER,)
+DATA = SuiteData("alpaca_eval", ("alpaca_eval_prompts", "alpaca_eval"), ("prompts",))
 # Where fewer answers than this are longer (or shorter) than the reference's, φ is hardly known.
 _ONE_SIDED = 0.05
 
@@ -34,11 +41,7 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     if options.judgments:
         return [options.judgments, *options.answers]
     assert options.reference is not None
-    return [_data(options), options.reference, *options.answers]
-
-
-def _data(options: EvaluationOptions) -> str:
-    return file_of(options, "alpaca_eval", ("alpaca_eval_prompts", "alpaca_eval"), ("prompts",))
+    return [DATA.file(options), options.reference, *options.answers]
 
 
 def wrong(record: dict[str, Any]) -> str | None:
@@ -61,7 +64,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     if options.judgments:
         return _read(name, evaluator)
     items = []
-    for record in evaluator.records(_data(options), wrong):
+    for record in evaluator.records(DATA.file(options), wrong):
         prompt = record.get("prompt") or record["instruction"]
         items.append(answers.Item(str(record["id"]), (prompt,)))
     references = answers.from_files(evaluator, [options.reference or ""], items)
@@ -110,7 +113,7 @@ def _judged(
     reference: answers.ModelAnswers,
     items: Sequence[answers.Item],
     orders: Sequence[_Order],
-) -> list[Rows]:
+) -> list[ItemSamples]:
     """The sample of each item that both have an answer to."""
 
     def questions(place: int, turns: tuple[str, ...]) -> list[Question]:
@@ -126,7 +129,7 @@ def _judged(
             asked.append(Question(key, judge_prompts.BETTER, parts, choice))
         return asked
 
-    samples: list[Rows] = []
+    samples: list[ItemSamples] = []
     verdicts = verdicts_on(judge, one, questions)
     for item, turns, order, pair in zip(items, one.turns, orders, verdicts, strict=True):
         if turns is None or not pair:
@@ -157,7 +160,7 @@ def _preference(meant: Sequence[str | None]) -> float | None:
     return 0.5
 
 
-def _position_bias(counted: dict[int, Rows], orders: Sequence[_Order]) -> dict[str, Any]:
+def _position_bias(counted: dict[int, ItemSamples], orders: Sequence[_Order]) -> dict[str, Any]:
     same, first = [], []
     for place, (row,) in counted.items():
         verdicts = row["first_verdict"], row["second_verdict"]
@@ -186,10 +189,10 @@ def _section(
             ratios.add("win_rate", prompt, value)
             ratios.add("wins", prompt, value > 0.5)
             ratios.add("losses", prompt, value < 0.5)
-        figures[row["model"]], row["intervals"] = ratios.estimate(
-            FIGURES, {}, options.bootstrap, options.seed, name
-        )
-        row["figures"] = figures[row["model"]]
+        estimate = ratios.estimate(FIGURES, options, name)
+        # In this order in the report.
+        row |= {"intervals": estimate["intervals"], "figures": estimate["figures"]}
+        figures[row["model"]] = row["figures"]
     control = _controlled(preferences, lengths, figures) if options.length_controlled else None
     return section(name, counted, models, {"win_rate": "preference"}) | {"length_control": control}
 

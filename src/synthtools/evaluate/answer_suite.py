@@ -7,12 +7,34 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from synthtools.evaluate.answers import ModelAnswers
-from synthtools.evaluate.estimates import together
-from synthtools.evaluate.evaluator import Evaluator
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.judge import Judge, Question, Verdict
+from synthtools.evaluate.tasks import found_in
 
 # The samples of one model's answer to one item; each has ``dropped``.
-Rows = list[dict[str, Any]]
+ItemSamples = list[dict[str, Any]]
+
+
+class SuiteData(NamedTuple):
+    """Where the prompts of a suite are in the data directory.
+
+    Attributes:
+        names: of the directory or the file, tried with ``eval_`` before them, too.
+        splits: names of the file in the directory.
+    """
+
+    suite: str
+    names: tuple[str, ...]
+    splits: tuple[str, ...]
+
+    def file(self, options: EvaluationOptions) -> str:
+        """The file; raises SynthError where it is missing."""
+        assert options.data is not None
+        return found_in(options.data, self.names, self.splits, self.suite)
+
+    def files(self, name: str, options: EvaluationOptions) -> list[str]:
+        """The prompts and the answers."""
+        return [self.file(options), *options.answers]
 
 
 class Counted(NamedTuple):
@@ -23,7 +45,7 @@ class Counted(NamedTuple):
         n: how many; dropped: how many do not count.
     """
 
-    rows: list[dict[int, Rows]]
+    rows: list[dict[int, ItemSamples]]
     n: int
     dropped: int
 
@@ -46,7 +68,9 @@ def verdicts_on(
     return [tuple(islice(verdicts, len(some))) for some in asked]
 
 
-def count_items(name: str, evaluator: Evaluator, results: Sequence[Sequence[Rows]]) -> Counted:
+def count_items(
+    name: str, evaluator: Evaluator, results: Sequence[Sequence[ItemSamples]]
+) -> Counted:
     """Keeps the samples. An item counts where every model has samples of it, none of them dropped; else
     it is dropped for all.
 
@@ -67,23 +91,47 @@ def count_items(name: str, evaluator: Evaluator, results: Sequence[Sequence[Rows
     return Counted(counted, sum(whole), len(whole) - sum(whole))
 
 
+def evaluated(
+    name: str,
+    evaluator: Evaluator,
+    found: Sequence[ModelAnswers],
+    samples_of: Callable[[ModelAnswers], list[ItemSamples]],
+    estimate: Callable[[ModelAnswers, dict[int, ItemSamples]], dict[str, Any]],
+    per_item: dict[str, str],
+) -> dict[str, Any]:
+    """The section of the report.
+
+    Args:
+        samples_of: the samples of a model's answer to each item.
+        estimate: a model's answers and the samples that count → ``figures``, ``intervals``, and
+            whatever else the report says of it.
+    """
+    counted = count_items(name, evaluator, [samples_of(one) for one in found])
+    models = [
+        one.account() | estimate(one, samples)
+        for one, samples in zip(found, counted.rows, strict=True)
+    ]
+    return section(name, counted, models, per_item)
+
+
 def section(
     name: str, counted: Counted, models: Sequence[dict[str, Any]], per_item: dict[str, str]
 ) -> dict[str, Any]:
     """The section of the report.
 
     Args:
-        models: of each model ``model``, ``figures``, ``intervals``, and whatever else is told of it.
+        models: of each model ``model``, ``figures``, ``intervals``, and whatever else is said of it.
+            In the section's own figures the model's name comes before them where there are several.
     """
-    figures, intervals = together(
-        {one["model"]: one["figures"] for one in models},
-        {one["model"]: one["intervals"] for one in models},
-    )
+    tables: dict[str, dict[str, Any]] = {"figures": {}, "intervals": {}}
+    for one in models:
+        before = f"{one['model']}: " if len(models) > 1 else ""
+        for part, table in tables.items():
+            table |= {f"{before}{key}": value for key, value in one[part].items()}
     return {
         "kind": name,
         "n": counted.n,
-        "figures": figures,
-        "intervals": intervals,
+        **tables,
         "per_item": per_item,
         "models": [{k: v for k, v in one.items() if k != "intervals"} for one in models],
         "dropped": counted.dropped,

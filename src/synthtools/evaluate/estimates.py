@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synthtools.evaluate.calibration import draw_of
 from synthtools.measure.bootstrap import intervals
+
+if TYPE_CHECKING:
+    from synthtools.evaluate.evaluator import EvaluationOptions
 
 # Of the table of weights that is held at once, resamples × groups.
 _CELLS = 4_000_000
@@ -32,32 +37,37 @@ class Ratios:
         cell[0] += value
         cell[1] += weight
 
+    def values(self, names: Sequence[str]) -> dict[str, float | None]:
+        """The figures alone; one without items is None."""
+        tops, bottoms = self._tables(names)
+        return _plain(names, _ratios(tops.sum(0)[None], bottoms.sum(0)[None], names, {})[0])
+
     def estimate(
         self,
         names: Sequence[str],
-        means: dict[str, list[str]],
-        resamples: int,
-        seed: int,
+        options: EvaluationOptions,
         purpose: str,
-    ) -> tuple[dict[str, float | None], dict[str, list[float] | None]]:
+        means: Mapping[str, list[str]] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """The figures and their 95 % intervals.
 
         Args:
             names: of the figures, in their order; one without items is None.
-            means: further figures: plain means of others, None where one of them is.
+            options: their ``bootstrap`` resamples and ``seed``.
             purpose: of the random numbers.
+            means: further figures: plain means of others, None where one of them is.
+
+        Returns:
+            ``figures`` and ``intervals``.
         """
         tops, bottoms = self._tables(names)
         found = _ratios(tops.sum(0)[None], bottoms.sum(0)[None], names, means)[0]
         keys = [*names, *means]
-        figures = {
-            key: None if np.isnan(value) else float(value)
-            for key, value in zip(keys, found, strict=True)
-        }
-        size = len(self._groups)
+        figures = _plain(keys, found)
+        size, resamples = len(self._groups), options.bootstrap
         if size < 2 or not resamples:
-            return figures, {}
-        draw = draw_of(seed, purpose)
+            return {"figures": figures, "intervals": {}}
+        draw = draw_of(options.seed, purpose)
         tables = []
         step = max(1, _CELLS // size)
         for start in range(0, resamples, step):
@@ -65,7 +75,8 @@ class Ratios:
             weights = draw.multinomial(size, np.full(size, 1 / size), count).astype(np.float64)
             tables.append(_ratios(weights @ tops, weights @ bottoms, names, means))
         ends = intervals(keys, np.concatenate(tables), found)
-        return figures, {key: value for key, value in ends.items() if value is not None}
+        known = {key: value for key, value in ends.items() if value is not None}
+        return {"figures": figures, "intervals": known}
 
     def _tables(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(self._groups), len(names))
@@ -76,8 +87,15 @@ class Ratios:
         return tops, bottoms
 
 
+def _plain(names: Sequence[str], values: np.ndarray) -> dict[str, float | None]:
+    return {
+        name: None if np.isnan(value) else float(value)
+        for name, value in zip(names, values, strict=True)
+    }
+
+
 def _ratios(
-    tops: np.ndarray, bottoms: np.ndarray, names: Sequence[str], means: dict[str, list[str]]
+    tops: np.ndarray, bottoms: np.ndarray, names: Sequence[str], means: Mapping[str, list[str]]
 ) -> np.ndarray:
     """[resamples, figures and means]; NaN where there is no item."""
     ratios = np.divide(tops, bottoms, out=np.full_like(tops, np.nan), where=bottoms > 0)
@@ -85,16 +103,3 @@ def _ratios(
     for name, parts in means.items():
         columns[name] = np.mean([columns[part] for part in parts], axis=0)
     return np.stack(list(columns.values()), axis=1)
-
-
-def together(
-    figures: dict[str, dict[str, float | None]], ends: dict[str, dict[str, list[float] | None]]
-) -> tuple[dict[str, float | None], dict[str, list[float] | None]]:
-    """Figures and intervals of several models in one table: under the model's name where there is more
-    than one."""
-    parts: tuple[dict, dict] = ({}, {})
-    for table, kept in zip((figures, ends), parts, strict=True):
-        for model, found in table.items():
-            before = "" if len(figures) == 1 else f"{model}: "
-            kept.update({f"{before}{key}": value for key, value in found.items()})
-    return parts

@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from synthtools.evaluate import answers, author_files, followbench_rules, judge_prompts
-from synthtools.evaluate.answer_suite import Rows, count_items, section, verdicts_on
-from synthtools.evaluate.data import file_of
+from synthtools.evaluate.answer_suite import ItemSamples, SuiteData, evaluated, verdicts_on
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.judge import Judge, Question, verdict_fields, yes_no
@@ -26,6 +25,8 @@ from synthtools.evaluate.judge import Judge, Question, verdict_fields, yes_no
 LEVELS = (1, 2, 3, 4, 5)
 TYPES = ("content", "situation", "style", "format", "example", "mixed")
 PROMPTS = (judge_prompts.CONSTRAINTS,)
+DATA = SuiteData("followbench", ("followbench_en", "followbench"), ("all", "test"))
+files = DATA.files
 
 
 class Instruction(NamedTuple):
@@ -53,15 +54,6 @@ class Instruction(NamedTuple):
         return followbench_rules.has_rule(self.kind, self.origin, self.example)
 
 
-def files(name: str, options: EvaluationOptions) -> list[str]:
-    """The instructions and the answers."""
-    return [_data(options), *options.answers]
-
-
-def _data(options: EvaluationOptions) -> str:
-    return file_of(options, "followbench", ("followbench_en", "followbench"), ("all", "test"))
-
-
 def wrong(record: dict[str, Any]) -> str | None:
     """Why a record is no instruction of FollowBench; None where it is one."""
     kinds = {"constraint_type": str, "prompt": str, "example_id": int, "level": int}
@@ -78,7 +70,7 @@ def wrong(record: dict[str, Any]) -> str | None:
 def instructions(evaluator: Evaluator) -> list[Instruction]:
     """The instructions of levels 1 to 5; the limit counts them."""
     paths: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)
-    records = list(evaluator.records(_data(evaluator.options), wrong, limited=False))
+    records = list(evaluator.records(DATA.file(evaluator.options), wrong, limited=False))
     for record in records:
         group = record["constraint_type"], record["example_id"]
         paths[group][record["level"]] = record["prompt"]
@@ -121,12 +113,16 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     found = answers.answered(evaluator, name, items)
     _write(evaluator, asked, found)
     judge = evaluator.answer_judge() if any(not one.ruled for one in asked) else None
-    counted = count_items(name, evaluator, [_judged(judge, one, asked) for one in found])
-    models = []
-    for one, rows in zip(found, counted.rows, strict=True):
-        kept = {(asked[i].group, asked[i].level): row["kept"] for i, (row,) in rows.items()}
-        models.append({**one.account(), **_estimates(kept, evaluator.options, name)})
-    return section(name, counted, models, {"hsr": "hard", "ssr": "soft"}) | {
+
+    def estimate(_: answers.ModelAnswers, samples: dict[int, ItemSamples]) -> dict[str, Any]:
+        kept = {(asked[i].group, asked[i].level): row["kept"] for i, (row,) in samples.items()}
+        return _estimates(kept, evaluator.options, name)
+
+    def samples_of(one: answers.ModelAnswers) -> list[ItemSamples]:
+        return _judged(judge, one, asked)
+
+    per_item = {"hsr": "hard", "ssr": "soft"}
+    return evaluated(name, evaluator, found, samples_of, estimate, per_item) | {
         "by_rule": sum(one.ruled for one in asked),
         "judge": judge.account() if judge else None,
     }
@@ -134,7 +130,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
 def _judged(
     judge: Judge | None, one: answers.ModelAnswers, asked: Sequence[Instruction]
-) -> list[Rows]:
+) -> list[ItemSamples]:
     """The sample of each instruction: ``kept``, which constraints are kept (a rule decides for all), None
     where it is not known."""
 
@@ -189,10 +185,10 @@ def _estimates(
         kind: [f"{kind}_level_{level}" for level in LEVELS if level in held]
         for kind in (("hsr", "ssr") if held else ())
     }
-    found, ends = ratios.estimate([*by_level, "csl"], means, options.bootstrap, options.seed, name)
+    estimate = ratios.estimate([*by_level, "csl"], options, name, means)
     order = ["hsr", "ssr", "csl", *by_level]
     names = [f"{kind} {t} {n}" for kind in ("hsr", "ssr") for t in TYPES for n in LEVELS]
-    table = cells.estimate([*names, *(f"csl {t}" for t in TYPES)], {}, 0, 0, name)[0]
+    table = cells.values([*names, *(f"csl {t}" for t in TYPES)])
     types = [
         {
             "type": kind,
@@ -203,7 +199,8 @@ def _estimates(
         for kind in TYPES
         if any(group[0] == kind for group in groups)
     ]
-    return {"figures": {key: found.get(key) for key in order}, "intervals": ends, "types": types}
+    figures = {key: estimate["figures"].get(key) for key in order}
+    return {"figures": figures, "intervals": estimate["intervals"], "types": types}
 
 
 def _write(

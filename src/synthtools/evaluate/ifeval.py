@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthtools.evaluate import answers
-from synthtools.evaluate.answer_suite import Rows, count_items, section
-from synthtools.evaluate.data import file_of
+from synthtools.evaluate.answer_suite import ItemSamples, SuiteData, evaluated
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.ifeval_rules import RULES, followed
@@ -20,13 +19,8 @@ READINGS = ("strict", "loose")
 FIGURES = [f"{level}_{reading}" for level in ("prompt", "instruction") for reading in READINGS]
 
 
-def files(name: str, options: EvaluationOptions) -> list[str]:
-    """The prompts and the answers."""
-    return [_data(options), *options.answers]
-
-
-def _data(options: EvaluationOptions) -> str:
-    return file_of(options, "ifeval", ("ifeval",), ("all", "test", "train", "input_data"))
+DATA = SuiteData("ifeval", ("ifeval",), ("all", "test", "train", "input_data"))
+files = DATA.files
 
 
 def wrong(record: dict[str, Any]) -> str | None:
@@ -57,25 +51,25 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         without an answer of every model.
     """
     options = evaluator.options
-    records = list(evaluator.records(_data(options), wrong))
+    records = list(evaluator.records(DATA.file(options), wrong))
     items = [
         answers.Item(str(record["id"]), (record["prompt"],), record.get("key"))
         for record in records
     ]
     found = answers.answered(evaluator, name, items)
-    results = [
-        [
+
+    def samples_of(one: answers.ModelAnswers) -> list[ItemSamples]:
+        return [
             [] if turns is None else [_row(one.model, record, turns[0])]
             for record, turns in zip(records, one.turns, strict=True)
         ]
-        for one in found
-    ]
-    counted = count_items(name, evaluator, results)
-    models = [
-        {**one.account(), **_estimates(rows, options, name)}
-        for one, rows in zip(found, counted.rows, strict=True)
-    ]
-    return section(name, counted, models, {figure: figure for figure in FIGURES})
+
+    def estimate(_: answers.ModelAnswers, samples: dict[int, ItemSamples]) -> dict[str, Any]:
+        return _estimates(samples, options, name)
+
+    return evaluated(
+        name, evaluator, found, samples_of, estimate, {figure: figure for figure in FIGURES}
+    )
 
 
 def _row(model: str, record: dict[str, Any], answer: str) -> dict[str, Any]:
@@ -88,7 +82,9 @@ def _row(model: str, record: dict[str, Any], answer: str) -> dict[str, Any]:
     return row | {"instructions": names, "response": answer}
 
 
-def _estimates(counted: dict[int, Rows], options: EvaluationOptions, name: str) -> dict[str, Any]:
+def _estimates(
+    counted: dict[int, ItemSamples], options: EvaluationOptions, name: str
+) -> dict[str, Any]:
     ratios, kinds = Ratios(), {reading: Ratios() for reading in READINGS}
     for place, (row,) in counted.items():
         for reading in READINGS:
@@ -97,16 +93,13 @@ def _estimates(counted: dict[int, Rows], options: EvaluationOptions, name: str) 
             ratios.add(f"instruction_{reading}", place, sum(verdicts), len(verdicts))
             for kind, verdict in zip(row["instructions"], verdicts, strict=True):
                 kinds[reading].add(kind, place, verdict)
-    figures, ends = ratios.estimate(FIGURES, {}, options.bootstrap, options.seed, name)
-    by_kind = {
-        reading: kinds[reading].estimate(sorted(RULES), {}, 0, 0, name)[0] for reading in READINGS
-    }
+    names = sorted(RULES)
+    by_kind = {reading: kinds[reading].values(names) for reading in READINGS}
     return {
-        "figures": figures,
-        "intervals": ends,
+        **ratios.estimate(FIGURES, options, name),
         "kinds": [
             {"kind": kind, **{reading: by_kind[reading][kind] for reading in READINGS}}
-            for kind in sorted(RULES)
+            for kind in names
             if by_kind["strict"][kind] is not None
         ],
     }

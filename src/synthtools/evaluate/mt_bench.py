@@ -12,8 +12,14 @@ from typing import Any
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import answers, author_files, judge_prompts
-from synthtools.evaluate.answer_suite import Counted, Rows, count_items, section, verdicts_on
-from synthtools.evaluate.data import file_of
+from synthtools.evaluate.answer_suite import (
+    Counted,
+    ItemSamples,
+    SuiteData,
+    count_items,
+    section,
+    verdicts_on,
+)
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.judge import Judge, Question, Verdict, rating, verdict_fields
@@ -26,20 +32,17 @@ PROMPTS = (
     judge_prompts.RATE_SECOND,
     judge_prompts.RATE_SECOND_REFERENCE,
 )
+DATA = SuiteData("mt_bench", ("mt_bench",), ("questions", "question"))
 # What FastChat writes where it could not read a grade.
 _UNREADABLE = -1
 
 
 def files(name: str, options: EvaluationOptions) -> list[str]:
     """The questions, the answers, the judgments."""
-    found = [*options.answers, *([options.reference] if options.reference else [])]
     if options.judgments:
         return [options.judgments]
-    return [_data(options), *found]
-
-
-def _data(options: EvaluationOptions) -> str:
-    return file_of(options, "mt_bench", ("mt_bench",), ("questions", "question"))
+    reference = [options.reference] if options.reference else []
+    return [DATA.file(options), *options.answers, *reference]
 
 
 def wrong(record: dict[str, Any]) -> str | None:
@@ -101,7 +104,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     options = evaluator.options
     if options.judgments:
         return _read(name, evaluator)
-    questions = list(evaluator.records(_data(options), wrong))
+    questions = list(evaluator.records(DATA.file(options), wrong))
     items = [
         answers.Item(str(q["question_id"]), tuple(q["turns"][:2]), q["question_id"])
         for q in questions
@@ -155,7 +158,7 @@ def _rows(
     category: str,
     turns: tuple[str, ...] | None,
     verdicts: Sequence[Verdict],
-) -> Rows:
+) -> ItemSamples:
     return [
         {
             "id": f"{item.id}-{turn}",
@@ -189,8 +192,7 @@ def _estimates(
         for question, category, turn, score in graded:
             for figure in ("score", f"turn_{turn}", category):
                 ratios.add(figure, question, score)
-        figures, ends = ratios.estimate(names, {}, options.bootstrap, options.seed, name)
-        models.append({"model": model, "figures": figures, "intervals": ends})
+        models.append({"model": model, **ratios.estimate(names, options, name)})
     return models
 
 
@@ -242,7 +244,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
     kept = {number for number in left if number not in bad}
     categories: dict[Any, str] = {}
     if options.data is not None:
-        for question in evaluator.records(_data(options), wrong, limited=False):
+        for question in evaluator.records(DATA.file(options), wrong, limited=False):
             categories[question["question_id"]] = str(question.get("category", ""))
     graded = {
         model: [

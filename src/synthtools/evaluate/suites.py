@@ -15,7 +15,7 @@ and whatever else belongs to it. It hands its samples to ``evaluator.samples``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,70 +29,52 @@ class Suite:
     """A suite.
 
     Attributes:
-        where: the module of this folder and its function: (name, evaluator) → section.
+        module: of this folder. Its ``run(name, evaluator)`` gives the section; its ``files(name, options)``
+            the paths that will be read: it raises where they are missing, before any model is opened.
         needs: names of options; of several joined by ``|`` one will do.
         about: what it measures, in a line.
-        files: the function of the module that says which files will be read: (name, options) → paths;
-            it raises where they are not there, before any model is opened.
     """
 
-    where: str
+    module: str
     needs: tuple[str, ...]
     about: str
-    files: str | None = None
 
 
 SUITES = {
-    "perplexity": Suite(
-        "domains:run", ("model", "valid"), "perplexity over domains (name=path)", "files"
-    ),
+    "perplexity": Suite("domains", ("model", "valid"), "perplexity over domains (name=path)"),
     "self-preference": Suite(
-        "self_preference:run",
+        "self_preference",
         ("pairs|answers|judgments",),
         "whether a judge prefers its own writing, and machines' to humans' (SPB, PSB)",
-        "files",
     ),
     "ifeval": Suite(
-        "ifeval:run",
+        "ifeval",
         ("model|answers", "data"),
         "IFEval: instructions that rules can check, strict and loose",
-        "files",
     ),
     "followbench": Suite(
-        "followbench:run",
+        "followbench",
         ("model|answers", "data", "judge"),
         "FollowBench: constraints added level by level (HSR, SSR, CSL)",
-        "files",
     ),
     "mt_bench": Suite(
-        "mt_bench:run",
+        "mt_bench",
         ("model|answers|judgments", "data|judgments", "judge|judgments"),
         "MT-Bench: conversations of two turns, graded 1 to 10",
-        "files",
     ),
     "danger-zone": Suite(
-        "danger_zone:run",
+        "danger_zone",
         ("model|answers", "data", "judge"),
         "answers that are good and harmful at once, and refusals",
-        "files",
     ),
     "alpaca_eval": Suite(
-        "alpaca_eval:run",
+        "alpaca_eval",
         ("model|answers|judgments", "data|judgments", "reference|judgments", "judge|judgments"),
         "win rate over a reference's answers, in both orders (AlpacaEval)",
-        "files",
     ),
 }
 
-_HARNESS = Suite(
-    "harness:run", ("model",), "a task of lm-evaluation-harness, by its name there", "files"
-)
-# What runs each kind of task.
-_OF_TASKS = {
-    "multiple_choice": "choices",
-    "exact_match": "generative_tasks",
-    "code": "generative_tasks",
-}
+_HARNESS = Suite("harness", ("model",), "a task of lm-evaluation-harness, by its name there")
 
 
 def every() -> dict[str, Suite]:
@@ -118,8 +100,9 @@ def find(name: str) -> Suite:
 
 
 def _of_task(task: tasks.BenchmarkTask) -> Suite:
+    module = "choices" if task.kind == "multiple_choice" else "generative_tasks"
     needs = ("model", "data", *(["allow_code_execution"] if task.kind == "code" else []))
-    return Suite(f"{_OF_TASKS[task.kind]}:run", needs, task.about, "files")
+    return Suite(module, needs, task.about)
 
 
 # The figure that stands for a suite, the first that it has.
@@ -191,18 +174,13 @@ def listed() -> list[dict[str, Any]]:
 
 def files(names: Sequence[str], options: EvaluationOptions) -> list[str]:
     """The files that the suites will read, each once."""
-    found: dict[str, None] = {}
-    for name in names:
-        suite = find(name)
-        if suite.files is not None:
-            found |= dict.fromkeys(_function(suite, suite.files)(name, options))
-    return list(found)
+    paths = (path for name in names for path in _module(find(name)).files(name, options))
+    return list(dict.fromkeys(paths))
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """A suite's section of the report."""
-    suite = find(name)
-    return _function(suite, suite.where.partition(":")[2])(name, evaluator)
+    return _module(find(name)).run(name, evaluator)
 
 
 def prompts(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -223,8 +201,4 @@ def prompts(names: Sequence[str] | None = None) -> list[dict[str, Any]]:
 
 
 def _module(suite: Suite) -> Any:
-    return importlib.import_module(f"synthtools.evaluate.{suite.where.partition(':')[0]}")
-
-
-def _function(suite: Suite, name: str) -> Callable[..., Any]:
-    return getattr(_module(suite), name)
+    return importlib.import_module(f"synthtools.evaluate.{suite.module}")

@@ -165,7 +165,7 @@ def _paired(
     }
     if not fields:
         return []
-    paths = options.samples or [
+    paths: list[str | None] = [*(options.samples or ())] or [
         found_beside(name, report, remark) for name, report in zip(names, reports, strict=True)
     ]
     if paths[0] is None:

@@ -118,7 +118,7 @@ class Options(Inputs, TextField, Output, Picture, Seed, Workers):
             raise UsageError("say how many records to select with -n, or ask for --weights")
         if len({one.share is None for one in self.target or ()}) > 1:
             raise UsageError("give every --target a share (PATH=SHARE), or none")
-        if 0 in (one.share for one in self.target or ()):
+        if any(one.share == 0 for one in self.target or ()):
             raise UsageError("--target: a share must be above 0")
         if self.plot is not None and self.count is None:
             raise UsageError("--plot compares a selection with what it was drawn from: it needs -n")
@@ -281,7 +281,7 @@ def _select(run: Run, estimator: Estimator, parts: list[int], options: Options) 
                 f"{options.min_tokens} tokens or more; ask for fewer or lower --min-tokens"
             )
         counts = np.zeros(estimator.features.buckets, np.int64)
-        run.write(_selected(run, tops, chosen, estimator, options.weights, counts))
+        run.write(_selected(tops, chosen, estimator, options, counts))
     return {
         "records_seen": seen,
         "long_enough": eligible,
@@ -292,11 +292,10 @@ def _select(run: Run, estimator: Estimator, parts: list[int], options: Options) 
 
 
 def _selected(
-    run: Run,
     tops: list[TopRecords],
     chosen: Chosen,
     estimator: Estimator,
-    weights: bool,
+    options: Options,
     counts: np.ndarray,
 ) -> Iterator[Batch]:
     """The chosen records in input order; adds their n-grams to ``counts`` (int64 [buckets])."""
@@ -314,10 +313,12 @@ def _selected(
             continue
         at = start
         for batch in tops[int(chosen.lanes[start])].spool.batches(chosen.handles[start:end]):
-            np.add(counts, hasher.counts(TextBuffer.of(batch.column(run.text_field))), out=counts)
+            np.add(
+                counts, hasher.counts(TextBuffer.of(batch.column(options.text_field))), out=counts
+            )
             own = slice(at, at + len(batch))
             at += len(batch)
-            if weights:
+            if options.weights:
                 batch = _with_weights(batch, chosen.values[own])
                 if len(tops) > 1:
                     names = [estimator.targets[lane] for lane in chosen.lanes[own].tolist()]

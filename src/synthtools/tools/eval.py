@@ -27,17 +27,18 @@ Memory: the model, some MB of text ahead, about 1 kB for each item of the curren
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli.options import BadRecords, Inputs, Jobs, Picture, Report, Seed
 from synthtools.cli.parameters import option, output_file
 from synthtools.errors import PartialReportError, SynthError, UsageError
-from synthtools.tools.eval_options import AnswersAndJudge, EvaluatedModel, judge_settings
+from synthtools.tools.eval_options import AnswersAndJudge, EvaluatedModel
 
 if TYPE_CHECKING:
     from synthtools.evaluate.evaluator import EvaluationOptions
     from synthtools.evaluate.samples import SampleFile
+    from synthtools.lm.model_settings import ModelSettings
     from synthtools.records.batch import Batch
 
 
@@ -151,6 +152,18 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed
                 "--length-controlled with --judgments needs --answers FILE, for the lengths"
             )
 
+    def judge_settings(self) -> ModelSettings | None:
+        """The settings of the judge; those of the model where they are one."""
+        if self.judge is None:
+            return None
+        if self.judge == self.model and self.judge_server is None:
+            return self.settings()
+        # The model's revision and tokenizer are not the judge's.
+        own = replace(self, revision=None, tokenizer=None)
+        if self.judge_server is not None:
+            own = replace(own, server=self.judge_server, backend="server", context=None)
+        return own.settings(name=self.judge)
+
     @property
     def suites(self) -> list[str]:
         """The suites and groups to run, each once; perplexity where domains are named."""
@@ -198,7 +211,7 @@ def run(options: Options) -> dict[str, Any]:
     # Missing files are reported before a model is loaded.
     paths = suites.files(names, given)
     model = options.settings() if options.model else None
-    judge = judge_settings(options)
+    judge = options.judge_settings()
     domains = {shard.name for _, path in options.valid or () for shard in find_shards([path])}
 
     def check(batch: Batch) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 from synthtools.cli.model_options import Model
 from synthtools.cli.parameters import Group, operand, option
 from synthtools.errors import UsageError
-
-if TYPE_CHECKING:
-    from synthtools.lm.model_settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -126,20 +122,3 @@ class AnswersAndJudge(AnswerFiles):
         super().check()
         if self.judge_server is not None and self.judge is None:
             raise UsageError("--judge-server needs --judge NAME, the model that it serves")
-
-
-def judge_settings(options: Any) -> ModelSettings | None:
-    """The settings of the judge; those of the model where they are one.
-
-    Args:
-        options: of ``EvaluatedModel``, ``AnswersAndJudge`` and ``Jobs``.
-    """
-    if options.judge is None:
-        return None
-    if options.judge == options.model and options.judge_server is None:
-        return options.settings()
-    # The model's revision and tokenizer are not the judge's.
-    own = replace(options, revision=None, tokenizer=None)
-    if options.judge_server is not None:
-        own = replace(own, server=options.judge_server, backend="server", context=None)
-    return own.settings(name=options.judge)

@@ -68,8 +68,8 @@ class Generators(Engine):
 
     def settings(self, name: str | None = None) -> ModelSettings:
         """The options as ``lm`` takes them (see ``LoadedModel``)."""
-        servers = self.server or [None]
-        return replace(super().settings(name), server=servers[0])
+        first = self.server[0] if self.server else None
+        return replace(super().settings(name), server=first)
 
     def traffic(self) -> ServerTraffic:
         """How servers are asked."""

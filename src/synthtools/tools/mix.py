@@ -141,7 +141,7 @@ class Options(BadRecords, TextField, Output, Json, Picture, Seed, Workers):
         for one in self.sources:
             if not isinstance(one, PathShare) or not one.path or one.share is None:
                 raise UsageError(f"{one}: write SOURCE=SHARE, such as human/=0.75 or human/=75%")
-        total = sum(one.share or 0 for one in self.sources)
+        total = sum((one.share or Fraction(0) for one in self.sources), Fraction(0))
         if abs(total - 1) > Fraction(1, 10**6):
             raise UsageError(f"the shares sum to {float(total):.7g}, not to 1")
 

@@ -147,7 +147,7 @@ def run(options: Options) -> dict[str, Any]:
             items = scored(batches, model, request, run.text_field, prompt)
             if not options.summary:
                 run.write(with_fields(i, options.tokens, options.candidates > 0) for i in items)
-                result = {"tokens": run.totals.get("tokens", 0)}
+                result: dict[str, Any] = {"tokens": run.totals.get("tokens", 0)}
             else:
                 summary = Summary()
                 for item in items:

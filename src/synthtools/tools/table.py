@@ -180,7 +180,7 @@ def run(options: Options) -> dict[str, Any]:
         {"name": s.name, "bytes": s.size, "fingerprint": s.fingerprint()} for s in joined.shards
     ]
     counts = {"files": len(joined.shards), "rows": len(rows), "groups": len(groups)}
-    report = {
+    report: dict[str, Any] = {
         "kind": "table",
         "by": by,
         "over": over,

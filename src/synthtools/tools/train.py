@@ -25,9 +25,8 @@ are mapped from disk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.parameters import operand, option
@@ -37,9 +36,9 @@ from synthtools.cli.training_run import (
     CONTINUED,
     Work,
     check_sources,
-    own_context,
     source_name,
     training_run,
+    with_context,
 )
 from synthtools.errors import UsageError
 from synthtools.records.shapes import ShapeName, told
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.records.batch import Batch
     from synthtools.training.parallel import Ranks
-    from synthtools.training.plan import Callbacks, Outcome, Plan
+    from synthtools.training.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,14 +219,11 @@ class Options(TrainingOptions):
 def run(options: Options) -> dict[str, Any] | None:
     """Trains from the records and saves a model directory."""
     from synthtools.training.architectures import learning_rate
-    from synthtools.training.documents import DocumentFormat, Fields
 
-    plan = options.plan()
     usual = CONTINUED if options.model else learning_rate(options.arch or "llama-tiny")
     settings = options.settings(usual)
-    fields = Fields(options.messages_field, options.prompt_field, options.response_field)
-    kind = "conversation" if options.sft else "text"
-    form = DocumentFormat(kind, options.text_field, fields, options.shape)
+    kind: Literal["conversation", "text"] = "conversation" if options.sft else "text"
+    form = options.document_format(kind, options.shape)
     recognized: set[str] = set()
 
     def check(first: Batch) -> None:
@@ -244,8 +240,7 @@ def run(options: Options) -> dict[str, Any] | None:
         from synthtools.training.run_report import numbers
         from synthtools.training.train_run import run as train
 
-        context = plan.context or own_context(plan.start.model or "", plan.start.revision)
-        settled = replace(plan, context=context)
+        plan = with_context(options.plan())
         reader = SourceReader(form, run.rejects_of, hashed=not options.dry_run)
         sources = [
             reader.source(
@@ -255,26 +250,10 @@ def run(options: Options) -> dict[str, Any] | None:
         ]
         valid = [reader.source(name, find_shards([path])) for name, path in options.valid or ()]
         _remark_validation_on_training_data(run)
-        cache = None if options.cache is None else Path(options.cache)
-
-        def fit(job: dict[str, Any], callbacks: Callbacks) -> Outcome:
-            folder = Path(options.output or ".")
-            return train(
-                sources,
-                valid,
-                settled,
-                settings,
-                folder,
-                cache,
-                ranks,
-                job=job,
-                callbacks=callbacks,
-            )
-
         return Work(
             [*sources, *valid],
-            lambda: dry_run.of_training(sources, settled, settings, ranks),
-            fit,
+            lambda: dry_run.of_training(sources, plan, settings, ranks),
+            lambda context: train(sources, valid, plan, settings, context),
             lambda outcome: numbers(outcome, options.output),
         )
 

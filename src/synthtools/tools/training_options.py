@@ -13,6 +13,8 @@ from synthtools.environment import rank_and_size
 from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
+    from synthtools.records.shapes import ShapeName
+    from synthtools.training.documents import DocumentFormat
     from synthtools.training.plan import Lora, Settings
 
 
@@ -229,6 +231,15 @@ class TrainingOptions(
             raise UsageError("name the model directory to make: it needs -o DIR (or --dry-run)")
         if self.plot is not None and self.dry_run:
             raise UsageError("--plot draws a run that was made: it does not go with --dry-run")
+
+    def document_format(
+        self, kind: Literal["text", "conversation", "answered"], shape: ShapeName | None = None
+    ) -> DocumentFormat:
+        """What records are read as."""
+        from synthtools.training.documents import DocumentFormat, Fields
+
+        fields = Fields(self.messages_field, self.prompt_field, self.response_field)
+        return DocumentFormat(kind, self.text_field, fields, shape)
 
     def settings(self, learning_rate: float, **more: Any) -> Settings:
         """The options as the loop takes them; ``steps`` is left open.

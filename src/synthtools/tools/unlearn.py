@@ -34,8 +34,7 @@ forget.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import quantities
@@ -45,9 +44,9 @@ from synthtools.cli.training_run import (
     CONTINUED,
     Work,
     check_sources,
-    own_context,
     source_name,
     training_run,
+    with_context,
 )
 from synthtools.errors import UsageError
 from synthtools.tools.training_options import TrainingOptions
@@ -57,7 +56,7 @@ if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.records.batch import Batch
     from synthtools.training.parallel import Ranks
-    from synthtools.training.plan import Callbacks, Outcome, Plan
+    from synthtools.training.plan import Outcome, Plan
     from synthtools.training.unlearn_run import UnlearnGoal
 
 # What --until may name → its name in the log.
@@ -229,14 +228,10 @@ class Options(UnlearnObjective, TrainingOptions):
 def run(options: Options) -> dict[str, Any] | None:
     """Unlearns and saves a model directory."""
     from synthtools.records.inputs import find_shards
-    from synthtools.training.documents import DocumentFormat, Fields
 
-    plan = options.plan()
     settings = options.settings(CONTINUED, norms_every=options.norms_every)
-    fields = Fields(options.messages_field, options.prompt_field, options.response_field)
-    kind = "conversation" if options.sft else "answered"
-    forget_form = DocumentFormat(kind, options.text_field, fields)
-    text_form = DocumentFormat("text", options.text_field, fields)
+    forget_form = options.document_format("conversation" if options.sft else "answered")
+    text_form = options.document_format("text")
     forgotten = {s.name for s in find_shards(options.forget)} if options.forget else set()
 
     def check(batch: Batch) -> None:
@@ -248,39 +243,20 @@ def run(options: Options) -> dict[str, Any] | None:
         from synthtools.training.run_report import numbers
         from synthtools.training.unlearn_run import run as unlearn
 
-        context = plan.context or own_context(plan.start.model or "", plan.start.revision)
-        settled = replace(plan, context=context)
-        goal = options.goal(context)
+        plan = with_context(options.plan())
+        goal = options.goal(plan.context)
         hashed = not options.dry_run
         forget_reader = SourceReader(forget_form, run.rejects_of, hashed)
-        text_reader = SourceReader(text_form, run.rejects_of, hashed)
+        reader = SourceReader(text_form, run.rejects_of, hashed)
         forget = [
             forget_reader.source(source_name(path), find_shards([path]))
             for path in options.forget or ()
         ]
         replay = [
-            text_reader.source(source_name(path), find_shards([path]), share)
+            reader.source(source_name(path), find_shards([path]), share)
             for path, share in options.replay or ()
         ]
-        valid = [
-            text_reader.source(name, find_shards([path])) for name, path in options.valid or ()
-        ]
-        cache = None if options.cache is None else Path(options.cache)
-
-        def fit(job: dict[str, Any], callbacks: Callbacks) -> Outcome:
-            folder = Path(options.output or ".")
-            streams = (forget, replay, valid)
-            return unlearn(
-                *streams,
-                settled,
-                goal,
-                settings,
-                folder,
-                cache,
-                ranks,
-                job=job,
-                callbacks=callbacks,
-            )
+        valid = [reader.source(name, find_shards([path])) for name, path in options.valid or ()]
 
         def results(outcome: Outcome) -> dict[str, Any]:
             return {
@@ -293,8 +269,8 @@ def run(options: Options) -> dict[str, Any] | None:
 
         return Work(
             [*forget, *replay, *valid],
-            lambda: dry_run.of_unlearning(forget, replay, settled, goal, settings, ranks),
-            fit,
+            lambda: dry_run.of_unlearning(forget, replay, plan, goal, settings, ranks),
+            lambda context: unlearn(forget, replay, valid, plan, goal, settings, context),
             results,
         )
 

@@ -47,7 +47,6 @@ def compared(
     tokens: int,
     micro_rows: int,
     ranks: Ranks,
-    bfloat16: bool,
     surfaces: Sequence[bytes],
     moved: Callable[[int, float], None],
 ) -> dict[str, Any]:
@@ -76,7 +75,7 @@ def compared(
         fields = zip(*(packer.row(n) for n in numbers[first : first + micro_rows]), strict=True)
         stacked = [np.stack(field) for field in fields]
         batch = Rows(*stacked, np.zeros(len(stacked[0]), np.int64)).part(slice(0, micro_rows))
-        data = on_device(batch, np.ones(len(batch.sources)), ranks.device, bfloat16)
+        data = on_device(batch, np.ones(len(batch.sources)), ranks.device, root.bfloat16)
         if not len(data.places):
             continue
         seen = _seen(root, original, data)

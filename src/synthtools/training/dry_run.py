@@ -20,9 +20,9 @@ from synthtools.training.corpus import Corpus, cached
 from synthtools.training.objectives import DocumentObjective
 from synthtools.training.packers import Blend, Packer
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Documents, Plan, Settings, Sizes, Source
+from synthtools.training.plan import Documents, Plan, Settings, Source
 from synthtools.training.tokenized_rows import Encoding
-from synthtools.training.trainer import RowCounts, sizes_of, with_steps
+from synthtools.training.trainer import RowCounts, sized
 from synthtools.training.unlearn_run import UnlearnGoal
 
 # Bytes of a token where there is no tokenizer to ask yet [ours].
@@ -84,7 +84,7 @@ def of_unlearning(
             len(tokenizer),
             lambda corpus: tokenized_rows.packer_of(corpus, plan),
         )
-    _, ends = unlearn_run.ends_of(plan, rows, blends, forget_tokens)
+    ends = unlearn_run.ends_of(plan, rows, blends, forget_tokens)
     counts = {name: RowCounts(rows[name], ends[name], lengths[name]) for name in rows}
     repeated = sum(g.repeated for name in rows for g in blends[name].given(ends[name]))
     # The share of the tokens that the original reads too.
@@ -170,10 +170,8 @@ def _sampled(
         return math.ceil(rows * scale), int(corpus.facts["tokens"] * scale)
 
 
-def _sizes(
-    plan: Plan, settings: Settings, rows: Sequence[RowCounts], vocabulary: int, ranks: Ranks
-) -> tuple[Sizes, Settings]:
-    """The model is not made, only counted."""
+def _counted(plan: Plan, vocabulary: int) -> tuple[Any, tuple[int, int]]:
+    """The configuration of the model, which is not made, its parameters and how many are trained."""
     from transformers import AutoModelForCausalLM
 
     if plan.start.model is None:
@@ -183,14 +181,10 @@ def _sizes(
         config = load_configuration(ModelName(plan.start.model, plan.start.revision))
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-        parameters = trained = sum(p.numel() for p in model.parameters())
         if plan.lora is not None:
-            adapters = models.with_adapters(model, plan.lora)
-            parameters = sum(p.numel() for p in adapters.parameters())
-            trained = sum(p.numel() for p in adapters.parameters() if p.requires_grad)
-    steps = max(-(-kind.run // kind.step) for kind in rows)
-    settings = with_steps(settings, steps, plan.seed)
-    return sizes_of(config, (parameters, trained), rows, settings, ranks), settings
+            model = models.with_adapters(model, plan.lora)
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return config, (sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
 
 
 def _plan(
@@ -208,7 +202,7 @@ def _plan(
         rows: of each kind; repeated: of the run, those after the first pass over their source.
         frozen: share of the tokens that a frozen model reads too.
     """
-    sizes, settings = _sizes(plan, settings, rows, vocabulary, ranks)
+    settings, sizes = sized(*_counted(plan, vocabulary), rows, settings, plan.seed, ranks)
     rate = step_cost.measured_flops(ranks.device, settings.bfloat16)
     # A forward pass is a third of a forward and backward pass.
     work = sizes.flops_per_token * sizes.tokens * (1 + frozen / 3)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -48,13 +49,13 @@ class ModelWithHead(torch.nn.Module):
     def __init__(self, model: Any, bfloat16: bool) -> None:
         super().__init__()
         self.model = model
-        self._bfloat16 = bfloat16
+        self.bfloat16 = bfloat16
 
     def forward(self, data: DeviceRows, head: Callable[[Tensor, Tensor], _R]) -> _R:
         """What ``head`` makes of the last hidden states of the places that predict, [n, width], and
         of the output layer, [vocabulary, width]."""
         device = data.tokens.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self._bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=self.bfloat16):
             hidden = self.model.base_model(
                 input_ids=data.tokens,
                 position_ids=data.positions,
@@ -63,7 +64,7 @@ class ModelWithHead(torch.nn.Module):
                 **data.documents,
             ).last_hidden_state
         states = hidden.flatten(0, 1)[data.places]
-        if self._bfloat16 and device == "cuda":
+        if self.bfloat16 and device == "cuda":
             states = states.to(torch.bfloat16)
         return head(states, self.model.get_output_embeddings().weight)
 
@@ -115,10 +116,11 @@ def micro_batches(batch: Rows, micro_rows: int, ranks: Ranks) -> list[tuple[Rows
     return found
 
 
+@dataclass
 class LanguageModelTask:
     """Predicts the next token.
 
-    Args:
+    Attributes:
         root: the module that is trained.
         blend: gives the rows.
         rows, micro_rows: of a step, and of one pass of one rank.
@@ -127,47 +129,32 @@ class LanguageModelTask:
             weight divide what is left of 1 by their tokens; the loss of a step is
             Σ_s w_s · (mean loss of the tokens of s).
         end: rows of the run, None where it has no end.
-
-    Attributes:
         names: ``loss`` (mean over all tokens); with weights ``weighted_loss``, which is minimised;
             then ``loss <source>``.
     """
 
-    terms: Sequence[str] = ()
+    terms: ClassVar[Sequence[str]] = ()
+    root: ModelWithHead
+    blend: Blend
+    rows: int
+    micro_rows: int
+    ranks: Ranks
+    sources: Sequence[str]
+    weights: Sequence[float | None]
+    end: int | None = None
 
-    def __init__(
-        self,
-        root: ModelWithHead,
-        blend: Blend,
-        rows: int,
-        micro_rows: int,
-        ranks: Ranks,
-        bfloat16: bool,
-        sources: Sequence[str],
-        weights: Sequence[float | None],
-        end: int | None = None,
-    ) -> None:
-        self.root = root
-        self.names = ["loss"]
-        if any(weight is not None for weight in weights):
-            self.names.append("weighted_loss")
-        self._before_sources = len(self.names)
-        if len(sources) > 1:
-            self.names += [f"loss {source}" for source in sources]
-        self._blend = blend
-        self._rows = rows
-        self._micro_rows = micro_rows
-        self._ranks = ranks
-        self._bfloat16 = bfloat16
-        self._weights = weights
-        self._end = end
+    def __post_init__(self) -> None:
+        weighted = any(weight is not None for weight in self.weights)
+        self._totals = ["loss", *(["weighted_loss"] if weighted else [])]
+        several = self.sources if len(self.sources) > 1 else ()
+        self.names = [*self._totals, *(f"loss {source}" for source in several)]
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
-        batch = self._blend.batch(step, self._rows, self._end)
+        batch = self.blend.batch(step, self.rows, self.end)
         weights = self._token_weights(batch)
         found = []
-        for part, place in micro_batches(batch, self._micro_rows, self._ranks):
-            data = on_device(part, weights[place], self._ranks.device, self._bfloat16)
+        for part, place in micro_batches(batch, self.micro_rows, self.ranks):
+            data = on_device(part, weights[place], self.ranks.device, self.root.bfloat16)
             found.append(MicroBatch(data, len(data.places)))
         return found
 
@@ -175,14 +162,14 @@ class LanguageModelTask:
         """Weight of every token of each row, float64 [rows]; over all tokens they sum to 1."""
         counts = (batch.labels != IGNORED).sum(1)
         total = max(1, int(counts.sum()))
-        if all(weight is None for weight in self._weights):
+        if all(weight is None for weight in self.weights):
             return np.full(len(counts), 1.0 / total)
-        left = 1.0 - sum(weight for weight in self._weights if weight is not None)
-        free = [s for s, weight in enumerate(self._weights) if weight is None]
-        tokens = np.bincount(batch.sources, counts, len(self._weights))
+        left = 1.0 - sum(weight for weight in self.weights if weight is not None)
+        free = [s for s, weight in enumerate(self.weights) if weight is None]
+        tokens = np.bincount(batch.sources, counts, len(self.weights))
         shared = max(1.0, float(tokens[free].sum())) if free else 1.0
-        each = np.zeros(len(self._weights))
-        for source, weight in enumerate(self._weights):
+        each = np.zeros(len(self.weights))
+        for source, weight in enumerate(self.weights):
             if weight is not None:
                 each[source] = weight / max(1.0, tokens[source])
             else:
@@ -192,18 +179,17 @@ class LanguageModelTask:
     def loss(self, micro: MicroBatch, only: str | None = None) -> tuple[Tensor, Tensor]:
         data: DeviceRows = micro.data
 
-        def head(states: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-            found = head_loss(states, weight, data.labels, data.weights, CROSS_ENTROPY)
-            return found.total, found.odds
+        def head(states: Tensor, output: Tensor) -> tuple[Tensor, ...]:
+            return head_loss(states, output, data.labels, data.weights, CROSS_ENTROPY)[:2]
 
         total, odds = self.root(data, head)
         exact = CROSS_ENTROPY.value(odds).double()
         seen = torch.zeros(len(self.names), 2, dtype=torch.float64, device=odds.device)
         seen[0, 0], seen[0, 1] = exact.sum(), len(odds)
-        if "weighted_loss" in self.names:
+        if len(self._totals) > 1:
             # The weights of a step sum to 1, to less where a source is missing.
             seen[1, 0], seen[1, 1] = (exact * data.weights).sum(), data.weights.sum()
-        of_sources = seen[self._before_sources :]
+        of_sources = seen[len(self._totals) :]
         if len(of_sources):
             of_sources[:, 0].index_add_(0, data.sources, exact)
             of_sources[:, 1].index_add_(0, data.sources, torch.ones_like(exact))
@@ -219,7 +205,6 @@ def mean_losses(
     sets: dict[str, tuple[Blend, int]],
     micro_rows: int,
     ranks: Ranks,
-    bfloat16: bool,
     moved: Callable[[str, int, float], None],
 ) -> dict[str, tuple[float, int]]:
     """Mean loss (nats per token) and predicted tokens of each set.
@@ -240,7 +225,7 @@ def mean_losses(
             joined = Rows(*(np.concatenate(fields) for fields in zip(*batches, strict=True)))
             part = joined.part(slice(0, len(joined.sources)))
             weights = np.ones(len(part.sources))
-            data = on_device(part, weights, ranks.device, bfloat16)
+            data = on_device(part, weights, ranks.device, root.bfloat16)
             odds = root(data, lambda states, weight, to=data.labels: head_odds(states, weight, to))
             if numbers:
                 values = CROSS_ENTROPY.value(odds).double()

@@ -20,7 +20,7 @@ from synthtools.records.atomic_files import rename_new
 from synthtools.training import attention
 from synthtools.training.architectures import configuration
 from synthtools.training.parallel import Ranks, whole
-from synthtools.training.plan import Lora, StartModel
+from synthtools.training.plan import WORK, Lora, Plan, StartModel
 from synthtools.training.write_errors import saving
 
 
@@ -171,22 +171,16 @@ def gathered(model: Any, ranks: Ranks) -> dict[str, Tensor]:
 
 def save(
     built: BuiltModel,
-    start: StartModel,
+    plan: Plan,
     tokenizer: Any,
-    context: int,
-    lora: Lora | None,
-    dtype: torch.dtype,
     card: str,
     output: Path,
-    work: Path,
     replaced: Sequence[Path],
     ranks: Ranks,
 ) -> None:
     """Saves the model as a directory of transformers, whole or not at all.
 
     Args:
-        dtype: of the saved weights.
-        work: where it is written before it is moved.
         replaced: weights that it takes the place of.
 
     Raises:
@@ -197,14 +191,15 @@ def save(
         if not ranks.first:
             return
         # A model that was never sharded saves as transformers saves, tied weights once.
-        built = build(start, tokenizer, context, lora, 0)
+        built = build(plan.start, tokenizer, plan.context, plan.lora, 0)
         built.model.load_state_dict(weights, strict=False)
-    partial = work / ".model.partial"
+    dtype = getattr(torch, plan.save_dtype)
+    partial = output / WORK / ".model.partial"
     with saving(output, "the model"):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        if built.adapters is not None and lora is not None and not lora.merge:
-            _save_adapters(built, start, dtype, partial)
+        if built.adapters is not None and plan.lora is not None and not plan.lora.merge:
+            _save_adapters(built, plan.start, dtype, partial)
         else:
             model = built.model if built.adapters is None else built.adapters.merge_and_unload()
             model.to(dtype).save_pretrained(partial)

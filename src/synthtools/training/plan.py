@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from synthtools.training.loop import Progress, Step
     from synthtools.training.packers import RowsGiven
+    from synthtools.training.parallel import Ranks
 
 
 WORK = "training"  # inside the model directory: tokens, checkpoints, log
@@ -232,6 +233,22 @@ class Callbacks:
     on_step: Callable[[Step], None]
     stop: Callable[[], bool]
     check_folder: Callable[[], None]
+
+
+class RunContext(NamedTuple):
+    """Where a run works, and with whom.
+
+    Attributes:
+        output: the model directory; ``training/`` inside it holds what is needed to resume.
+        tokens: holds the tokens, for other runs too.
+        job: what defines the run.
+    """
+
+    output: Path
+    tokens: Path
+    ranks: Ranks
+    job: dict[str, Any]
+    callbacks: Callbacks
 
 
 def weight_files(folder: Path, whole: bool = True) -> list[Path]:

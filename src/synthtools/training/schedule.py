@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-SCHEDULES = ("cosine", "wsd", "linear", "constant")
-
 
 def factor(
     schedule: str, step: int, steps: int, warmup: float, decay: float, floor: float = 0.1

@@ -19,7 +19,7 @@ from synthtools.training.conversations import answer_encoder, conversation_encod
 from synthtools.training.corpus import Corpus, cached, load, text_encoder
 from synthtools.training.packers import Blend, CutPacker, Packer, WholePacker
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Callbacks, Plan, Source
+from synthtools.training.plan import Plan, RunContext, Source
 from synthtools.training.tokenizer import train_tokenizer
 from synthtools.training.write_errors import saving
 
@@ -144,15 +144,14 @@ def tokens_of(
     sources: Sequence[Source],
     encoding: Encoding,
     vocabulary: int,
-    folder: Path,
-    callbacks: Callbacks,
-    ranks: Ranks,
+    context: RunContext,
 ) -> list[Corpus]:
     """The tokens of all sources; the first rank makes them."""
+    ranks, callbacks = context.ranks, context.callbacks
     made = []
     for source in sources:
         key = json.dumps({**encoding.facts, "data": source.digest}, sort_keys=True)
-        here = folder / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        here = context.tokens / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
         if ranks.first:
             known = here.exists()
             moved = partial(callbacks.on_phase, f"{source.name}: making tokens")

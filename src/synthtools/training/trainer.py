@@ -19,7 +19,15 @@ from synthtools.training.loop import Step, Task, train
 from synthtools.training.models import BuiltModel
 from synthtools.training.packers import Blend, RowsGiven
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import WORK, Callbacks, Outcome, Plan, Settings, Sizes, weight_files
+from synthtools.training.plan import (
+    WORK,
+    Outcome,
+    Plan,
+    RunContext,
+    Settings,
+    Sizes,
+    weight_files,
+)
 from synthtools.training.stop_rules import StopRules
 from synthtools.training.tokenized_rows import validation_set
 
@@ -28,7 +36,7 @@ _LAST = 50
 
 
 def work_folder(output: Path) -> Path:
-    """What is needed to resume lies in it.
+    """The folder of what a resumed run needs.
 
     Raises:
         SynthError: it cannot be made.
@@ -41,7 +49,7 @@ def work_folder(output: Path) -> Path:
     return work
 
 
-def prepared(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False) -> ModelWithHead:
+def on_ranks(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False) -> ModelWithHead:
     """A model on its device: recomputing, compiled, sharded, in this order.
 
     Args:
@@ -60,46 +68,73 @@ def prepared(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False)
     return root
 
 
+class PreparedRun(NamedTuple):
+    """What a run begins with.
+
+    Attributes:
+        settings: with their steps.
+        root: the model as it is trained, on its device.
+        sizes: of the run.
+    """
+
+    settings: Settings
+    built: BuiltModel
+    root: ModelWithHead
+    sizes: Sizes
+
+
+def prepare(
+    plan: Plan, tokenizer: Any, settings: Settings, rows: Sequence[RowCounts], context: RunContext
+) -> PreparedRun:
+    """Builds the model and says what the run amounts to.
+
+    Args:
+        rows: of each kind.
+    """
+    ranks = context.ranks
+    # A base whose adapters alone are trained may be held in bfloat16.
+    half_base = plan.lora is not None and settings.bfloat16 and ranks.count == 1
+    dtype = torch.bfloat16 if half_base else torch.float32
+    built = models.build(plan.start, tokenizer, plan.context, plan.lora, plan.seed, dtype)
+    counts = (built.parameters, built.trained)
+    settings, sizes = sized(built.model.config, counts, rows, settings, plan.seed, ranks)
+    context.callbacks.on_sizes(sizes, settings)
+    return PreparedRun(settings, built, on_ranks(built.model, settings, ranks), sizes)
+
+
 def fit(
     task: Task,
-    built: BuiltModel,
+    prepared: PreparedRun,
     tokenizer: Any,
     plan: Plan,
-    settings: Settings,
-    sizes: Sizes,
     data: dict[str, Corpus],
     valid: dict[str, Corpus],
-    output: Path,
-    ranks: Ranks,
+    context: RunContext,
     *,
-    job: dict[str, Any],
-    callbacks: Callbacks,
     given: Callable[[int], dict[str, RowsGiven]],
     rules: StopRules | None = None,
     compared: Callable[[], dict[str, Any]] | None = None,
 ) -> Outcome:
-    """Trains from where the directory stands, and saves the model when the run is done.
+    """Trains from the state of the directory on, and saves the model when the run is done.
 
     Args:
         data: what it is trained on, by name; valid: the validation sets.
         given: steps → the rows that they took of each source.
-        rules: end the run early; None for none.
-        compared: asked when the run is done, before the model is saved; what it gives goes into the
+        rules: end the run early.
+        compared: called when the run is done, before the model is saved; its result goes into the
             outcome.
     """
+    output, ranks, callbacks = context.output, context.ranks, context.callbacks
+    settings, root = prepared.settings, prepared.root
     work = output / WORK
     # Of this very run, which was killed after it had saved them.
     saved_before = weight_files(output, whole=False)
-    root = task.root
-    assert isinstance(root, ModelWithHead)
     sets: dict[str, tuple[Blend, int]] = {
         name: validation_set(corpus, plan.context, name) for name, corpus in valid.items()
     }
 
     def validate() -> tuple[float, dict[str, float]]:
-        found = mean_losses(
-            root, sets, settings.micro_rows, ranks, settings.bfloat16, callbacks.on_phase
-        )
+        found = mean_losses(root, sets, settings.micro_rows, ranks, callbacks.on_phase)
         tokens = sum(count for _, count in found.values())
         mean = sum(loss * count for loss, count in found.values()) / max(1, tokens)
         return mean, {name: math.exp(min(700.0, loss)) for name, (loss, _) in found.items()}
@@ -124,7 +159,7 @@ def fit(
         settings,
         ranks=ranks,
         checkpoints=work / "checkpoints",
-        job=job,
+        job=context.job,
         on_step=on_step,
         stop=callbacks.stop,
         finished=rules or (lambda step: False),
@@ -135,7 +170,7 @@ def fit(
     log.close()
     done = progress.step == settings.steps or progress.stopped_early
     outcome = Outcome(
-        sizes,
+        prepared.sizes,
         {name: corpus.facts for name, corpus in data.items()},
         given(progress.step),
         progress,
@@ -148,52 +183,10 @@ def fit(
     )
     if done:
         callbacks.check_folder()
-        card = model_card(plan, settings, outcome, job, log.curve()) if ranks.first else ""
-        models.save(
-            built,
-            plan.start,
-            tokenizer,
-            plan.context,
-            plan.lora,
-            getattr(torch, plan.save_dtype),
-            card,
-            output,
-            work,
-            saved_before,
-            ranks,
-        )
+        card = model_card(plan, settings, outcome, context.job, log.curve()) if ranks.first else ""
+        models.save(prepared.built, plan, tokenizer, card, output, saved_before, ranks)
     ranks.wait()
     return outcome
-
-
-def built_for(plan: Plan, tokenizer: Any, settings: Settings, ranks: Ranks) -> BuiltModel:
-    """The model that is trained; a base whose adapters alone are trained may be held in bfloat16."""
-    half_base = plan.lora is not None and settings.bfloat16 and ranks.count == 1
-    return models.build(
-        plan.start,
-        tokenizer,
-        plan.context,
-        plan.lora,
-        plan.seed,
-        torch.bfloat16 if half_base else torch.float32,
-    )
-
-
-def with_steps(settings: Settings, steps: int, seed: int) -> Settings:
-    """The settings of a run of so many steps."""
-    return replace(settings, steps=steps, **_spans(settings, steps), seed=seed)
-
-
-def _spans(settings: Settings, steps: int) -> dict[str, Any]:
-    """Warm-up and decay in steps, where they were given as shares, or not at all."""
-
-    def span(given: float, usual: int) -> int:
-        return (round(given * steps) if given < 1 else int(given)) if given else usual
-
-    return {
-        "warmup": span(settings.warmup, min(steps // 10, max(1, steps // 50))),
-        "decay": span(settings.decay, steps // 5),
-    }
 
 
 class RowCounts(NamedTuple):
@@ -208,25 +201,39 @@ class RowCounts(NamedTuple):
     length: int
 
 
-def sizes_of(
+def sized(
     config: Any,
     counts: tuple[int, int],
     rows: Sequence[RowCounts],
     settings: Settings,
+    seed: int,
     ranks: Ranks,
-) -> Sizes:
-    """What a run amounts to.
+) -> tuple[Settings, Sizes]:
+    """The settings with their steps, and what the run amounts to.
 
     Args:
         counts: parameters of the model, and how many are trained.
         rows: of each kind.
     """
+    steps = max(-(-kind.run // kind.step) for kind in rows)
+
+    def span(given: float, usual: int) -> int:
+        """In steps; given in steps, or as a share of all, or not at all."""
+        return (round(given * steps) if given < 1 else int(given)) if given else usual
+
+    settings = replace(
+        settings,
+        steps=steps,
+        warmup=span(settings.warmup, min(steps // 10, max(1, steps // 50))),
+        decay=span(settings.decay, steps // 5),
+        seed=seed,
+    )
     parameters, trained = counts
     longest = max(kind.length for kind in rows)
-    return Sizes(
+    return settings, Sizes(
         parameters,
         trained,
-        settings.steps,
+        steps,
         sum(kind.run * kind.length for kind in rows),
         sum(kind.step * kind.length for kind in rows),
         step_cost.flops_per_token(parameters, config, longest, trained),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,8 @@ from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus
 from synthtools.training.divergence import compared
-from synthtools.training.language_model_task import ModelWithHead
-from synthtools.training.models import BuiltModel
 from synthtools.training.packers import Blend, RowsGiven, WholePacker
-from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Callbacks, Outcome, Plan, Settings, Source
+from synthtools.training.plan import Outcome, Plan, RunContext, Settings, Source
 from synthtools.training.stop_rules import StopRule, StopRules
 from synthtools.training.tokenized_rows import (
     Encoding,
@@ -32,12 +28,11 @@ from synthtools.training.tokenized_rows import (
     tokens_of,
 )
 from synthtools.training.trainer import (
+    PreparedRun,
     RowCounts,
-    built_for,
     fit,
-    prepared,
-    sizes_of,
-    with_steps,
+    on_ranks,
+    prepare,
     work_folder,
 )
 from synthtools.training.unlearn_methods import UnlearnLoss
@@ -85,12 +80,7 @@ def run(
     plan: Plan,
     goal: UnlearnGoal,
     settings: Settings,
-    output: Path,
-    cache: Path | None,
-    ranks: Ranks,
-    *,
-    job: dict[str, Any],
-    callbacks: Callbacks,
+    context: RunContext,
 ) -> Outcome:
     """Unlearns, and saves the model as a directory of transformers.
 
@@ -103,15 +93,15 @@ def run(
         UsageError: the budget or the batch does not fit.
         SynthError: a stream is empty, or the directory cannot be written.
     """
-    work = work_folder(output)
+    ranks, callbacks = context.ranks, context.callbacks
+    work_folder(context.output)
     assert plan.start.model is not None
-    tokenizer = load_tokenizer(plan.tokenizer or plan.start.model, plan.start.revision)
-    folder = cache or work / "tokens"
+    tokenizer = load_tokenizer(plan.start.model, plan.start.revision)
     encoding = encoding_of(tokenizer, goal, callbacks.remark)
-    vocabulary = len(tokenizer)
-    bad = tokens_of(forget, encoding, vocabulary, folder, callbacks, ranks)
-    good = tokens_of([*replay, *valid], texts(tokenizer), vocabulary, folder, callbacks, ranks)
+    bad = tokens_of(forget, encoding, len(tokenizer), context)
+    good = tokens_of([*replay, *valid], texts(tokenizer), len(tokenizer), context)
     kept, checks = good[: len(replay)], good[len(replay) :]
+    validation = {s.name: corpus for s, corpus in zip(valid, checks, strict=True)}
     shared = _shared(forget, bad, [*replay, *valid], good, callbacks.remark) if ranks.first else {}
 
     blends: dict[str, Blend] = {}
@@ -120,57 +110,33 @@ def run(
     if replay:
         blends[REPLAY], _ = blend_of(replay, kept, plan)
     rows = rows_of(goal, settings, ranks.count)
-    steps, ends = ends_of(plan, rows, blends, sum(len(corpus.tokens) for corpus in bad))
-    streams = [Stream(name, blends[name], count, ends[name]) for name, count in rows.items()]
-    settings = with_steps(settings, steps, plan.seed)
-
-    built = built_for(plan, tokenizer, settings, ranks)
+    ends = ends_of(plan, rows, blends, sum(len(corpus.tokens) for corpus in bad))
     lengths = {FORGET: goal.context, REPLAY: plan.context}
-    sizes = sizes_of(
-        built.model.config,
-        (built.parameters, built.trained),
-        [RowCounts(count, ends[name], lengths[name]) for name, count in rows.items()],
-        settings,
-        ranks,
-    )
-    callbacks.on_sizes(sizes, settings)
-    root = prepared(built.model, settings, ranks)
-    original = _original(plan, goal, built, root, settings, ranks)
+    counts = [RowCounts(count, ends[name], lengths[name]) for name, count in rows.items()]
+    prepared = prepare(plan, tokenizer, settings, counts, context)
+    original = _original(plan, goal, prepared, context)
+    streams = [Stream(name, blends[name], count, ends[name]) for name, count in rows.items()]
     task = UnlearnTask(
-        root,
-        original,
-        goal.how,
-        streams,
-        settings.micro_rows,
-        ranks,
-        settings.bfloat16,
-        goal.paired,
+        prepared.root, original, goal.how, streams, settings.micro_rows, ranks, goal.paired
     )
-    named = [(FORGET, forget, bad, goal.context), (REPLAY, replay, kept, plan.context)]
-    sets = [(name, corpora, length) for name, some, corpora, length in named if some]
-    sets += [(f"valid {s.name}", [c], plan.context) for s, c in zip(valid, checks, strict=True)]
+    sets = [(FORGET, bad)] * bool(forget) + [(REPLAY, kept)] * bool(replay)
+    sets += [(f"valid {name}", [corpus]) for name, corpus in validation.items()]
 
     def both() -> dict[str, Any]:
         surfaces = TextTokenizer(tokenizer).surfaces
         found = {}
-        for name, corpora, length in sets:
+        for name, corpora in sets:
             found[name] = compared(
-                root,
+                prepared.root,
                 original,
-                _whole(corpora, length, 0),
+                _whole(corpora, lengths.get(name, plan.context)),
                 goal.compared_tokens,
                 settings.micro_rows,
                 ranks,
-                settings.bfloat16,
                 surfaces,
                 partial(callbacks.on_phase, f"comparing with the original: {name}"),
             )
         return {"sets": found, "shared_documents": shared}
-
-    data = {
-        source.name: corpus
-        for source, corpus in [*zip(forget, bad, strict=True), *zip(replay, kept, strict=True)]
-    }
 
     def given(steps: int) -> dict[str, RowsGiven]:
         found = {}
@@ -180,19 +146,15 @@ def run(
                 found |= {s.name: count for s, count in zip(sources, of_each, strict=True)}
         return found
 
+    trained = zip([*forget, *replay], [*bad, *kept], strict=True)
     return fit(
         task,
-        built,
+        prepared,
         tokenizer,
         plan,
-        settings,
-        sizes,
-        data,
-        {s.name: corpus for s, corpus in zip(valid, checks, strict=True)},
-        output,
-        ranks,
-        job=job,
-        callbacks=callbacks,
+        {source.name: corpus for source, corpus in trained},
+        validation,
+        context,
         given=given,
         rules=StopRules(goal.rules),
         compared=both if goal.compared_tokens else lambda: {"shared_documents": shared},
@@ -207,14 +169,10 @@ def encoding_of(tokenizer: Any, goal: UnlearnGoal, tell: Callable[[str], None]) 
 
 
 def _original(
-    plan: Plan,
-    goal: UnlearnGoal,
-    built: BuiltModel,
-    root: ModelWithHead,
-    settings: Settings,
-    ranks: Ranks,
+    plan: Plan, goal: UnlearnGoal, prepared: PreparedRun, context: RunContext
 ) -> FrozenModel:
     """The frozen model: the trained one without its adapters, or a copy."""
+    built, root, settings = prepared.built, prepared.root, prepared.settings
     if built.adapters is not None and goal.original is None:
         return FrozenModel(root, lambda: adapters_off(root))
     assert plan.start.model is not None
@@ -226,7 +184,7 @@ def _original(
             f"{name.name}: has {theirs:,} tokens, the model that is trained {ours:,}; the original "
             "must share its vocabulary"
         )
-    return FrozenModel(prepared(model, settings, ranks, frozen=True))
+    return FrozenModel(on_ranks(model, settings, context.ranks, frozen=True))
 
 
 def forgotten(
@@ -254,10 +212,10 @@ def packer_of(corpus: Corpus, length: int, seed: int) -> WholePacker:
     return WholePacker(corpus.tokens, corpus.starts, length, seed, corpus.learned)
 
 
-def _whole(corpora: Sequence[Corpus], length: int, seed: int) -> WholePacker:
+def _whole(corpora: Sequence[Corpus], length: int) -> WholePacker:
     """The documents of several corpora as one."""
     if len(corpora) == 1:
-        return packer_of(corpora[0], length, seed)
+        return packer_of(corpora[0], length, 0)
     tokens = np.concatenate([corpus.tokens for corpus in corpora])
     ends = np.cumsum([0, *(len(corpus.tokens) for corpus in corpora)])
     starts = [c.starts[:-1] + before for c, before in zip(corpora, ends[:-1], strict=True)]
@@ -266,7 +224,7 @@ def _whole(corpora: Sequence[Corpus], length: int, seed: int) -> WholePacker:
         learned = np.concatenate(
             [np.ones(len(c.tokens), np.uint8) if c.learned is None else c.learned for c in corpora]
         )
-    return WholePacker(tokens, np.append(np.concatenate(starts), ends[-1]), length, seed, learned)
+    return WholePacker(tokens, np.append(np.concatenate(starts), ends[-1]), length, 0, learned)
 
 
 def rows_of(goal: UnlearnGoal, settings: Settings, processes: int) -> dict[str, int]:
@@ -292,8 +250,8 @@ def rows_of(goal: UnlearnGoal, settings: Settings, processes: int) -> dict[str, 
 
 def ends_of(
     plan: Plan, rows: dict[str, int], blends: dict[str, Blend], tokens: int
-) -> tuple[int, dict[str, int]]:
-    """Steps of a run, and the rows that each stream gives in it.
+) -> dict[str, int]:
+    """The rows that each stream gives in a run.
 
     With a budget of tokens, so many rows as hold them, of what is forgotten (of replay where nothing
     is); else the passes over the stream that ends first. What is left of it is the last, smaller step.
@@ -308,7 +266,7 @@ def ends_of(
     else:
         limits = {name: blends[name].rows_of(plan.epochs) for name in rows}
     steps = min(-(-limit // rows[name]) for name, limit in limits.items())
-    return steps, {
+    return {
         name: min(limits.get(name, steps * count), steps * count) for name, count in rows.items()
     }
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -27,7 +28,6 @@ from synthtools.training.objectives import (
     ASCENT,
     CROSS_ENTROPY,
     DocumentObjective,
-    Objective,
 )
 from synthtools.training.packers import IGNORED, Blend, Rows
 from synthtools.training.parallel import Ranks, local
@@ -104,63 +104,53 @@ class FrozenModel:
         return dict(self._root.named_parameters())
 
 
+@dataclass
 class UnlearnTask:
     """Forgets one stream and keeps the other.
 
-    Args:
+    Attributes:
         root: the module that is trained.
         original: the frozen model.
         how: method, weights, direction of the divergence.
         streams: forget, replay or both: those that the weights ask for.
         micro_rows: of one pass of one rank.
         paired: compare replay with the original's own loss on the same rows, each step.
-
-    Attributes:
-        names: ``loss``; then, as far as they are there, ``forget_loss``, ``forget_nll``,
-            ``replay_nll``, ``original_nll`` (the original's on the same rows of replay), ``kl``.
+        names: ``original_nll`` is that of the original on the same rows of replay.
     """
 
-    def __init__(
-        self,
-        root: ModelWithHead,
-        original: FrozenModel,
-        how: UnlearnLoss,
-        streams: Sequence[Stream],
-        micro_rows: int,
-        ranks: Ranks,
-        bfloat16: bool,
-        paired: bool = False,
-    ) -> None:
-        self.root = root
-        self.names = ["loss", "forget_loss", "forget_nll", "replay_nll", "original_nll", "kl"]
-        self.terms = how.terms
-        self._original = original
-        self._how = how
-        self._streams = list(streams)
-        self._micro_rows = micro_rows
-        self._ranks = ranks
-        self._bfloat16 = bfloat16
-        self._paired = paired
-        self._drift = _Drift(root, original, ranks)
+    names: ClassVar[Sequence[str]] = (
+        *("loss", "forget_loss", "forget_nll", "replay_nll", "original_nll", "kl"),
+    )
+    root: ModelWithHead
+    original: FrozenModel
+    how: UnlearnLoss
+    streams: Sequence[Stream]
+    micro_rows: int
+    ranks: Ranks
+    paired: bool = False
+
+    def __post_init__(self) -> None:
+        self.terms = self.how.terms
+        self._drift = _Drift(self.root, self.original, self.ranks)
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
-        batches = [s.blend.batch(step, s.rows, s.end) for s in self._streams]
+        batches = [s.blend.batch(step, s.rows, s.end) for s in self.streams]
         tokens = [int((batch.labels != IGNORED).sum()) for batch in batches]
         found = []
-        for stream, batch, count in zip(self._streams, batches, tokens, strict=True):
+        for stream, batch, count in zip(self.streams, batches, tokens, strict=True):
             numbers = documents_of(batch)
             documents = int(numbers.max(initial=-1)) + 1
             terms = [FORGET] if stream.name == FORGET else [t for t in self.terms if t != FORGET]
-            for part, place in micro_batches(batch, self._micro_rows, self._ranks):
+            for part, place in micro_batches(batch, self.micro_rows, self.ranks):
                 data = on_device(
-                    part, np.ones(len(part.sources)), self._ranks.device, self._bfloat16
+                    part, np.ones(len(part.sources)), self.ranks.device, self.root.bfloat16
                 )
                 of_places = numbers[place, : part.labels.shape[1]]
                 _, own = np.unique(of_places[of_places >= 0], return_inverse=True)
                 piece = _StreamRows(
                     stream.name,
                     data,
-                    torch.from_numpy(own.astype(np.int64)).to(self._ranks.device),
+                    torch.from_numpy(own.astype(np.int64)).to(self.ranks.device),
                     int(own.max(initial=-1)) + 1,
                     max(1, count),
                     max(1, documents),
@@ -173,7 +163,7 @@ class UnlearnTask:
         piece: _StreamRows = micro.data
         weights = {
             name: weight if only in (None, name) else 0.0
-            for name, weight in self._how.weights._asdict().items()
+            for name, weight in self.how.weights._asdict().items()
         }
         if piece.stream == FORGET:
             total, value, seen = self._forget(piece, weights["forget"])
@@ -190,36 +180,33 @@ class UnlearnTask:
     def _forget(
         self, piece: _StreamRows, weight: float
     ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
-        objective = self._how.objective
+        data, objective = piece.data, self.how.objective
         assert objective is not None
         if isinstance(objective, DocumentObjective):
-            return self._forget_documents(piece, weight, objective)
-        each = torch.full_like(piece.data.weights, weight / piece.tokens)
-        total, odds = self._odds(piece.data, objective, each)
-        values = objective.value(odds).double()
-        return (
-            total,
-            total.detach(),
-            {
-                "forget_loss": (values.sum(), len(odds)),
-                "forget_nll": (CROSS_ENTROPY.value(odds).double().sum(), len(odds)),
-            },
-        )
+            each = weight / piece.all_documents
+            total, values, odds = self._forget_documents(piece, each, objective)
+            value = values.sum() * each
+        else:
+            weights = torch.full_like(data.weights, weight / piece.tokens)
 
-    def _odds(
-        self, data: DeviceRows, objective: Objective, weights: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        def head(states: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
-            found = head_loss(states, output, data.labels, weights, objective)
-            return found.total, found.odds
+            def head(states: Tensor, output: Tensor) -> tuple[Tensor, ...]:
+                return head_loss(states, output, data.labels, weights, objective)[:2]
 
-        return self.root(data, head)
+            total, odds = self.root(data, head)
+            values, value = objective.value(odds).double(), total.detach()
+        nll = CROSS_ENTROPY.value(odds).double().sum()
+        seen = {"forget_loss": (values.sum(), len(values)), "forget_nll": (nll, len(odds))}
+        return total, value, seen
 
     def _forget_documents(
         self, piece: _StreamRows, weight: float, objective: DocumentObjective
-    ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The gradient of a document's loss is that of its ln π, times dL/d ln π: first ln π is
-        found, then ascent with that weight."""
+        computed, then ascent with that weight.
+
+        Returns:
+            What is minimised, the loss of each document, the log-odds of each label.
+        """
         data, documents = piece.data, piece.documents
         assert documents is not None
 
@@ -228,27 +215,19 @@ class UnlearnTask:
 
         original = data.weights.new_zeros(piece.count)
         if objective.compares:
-            states, output = self._original(data)
+            states, output = self.original(data)
             original = summed(-CROSS_ENTROPY.value(head_odds(states, output, data.labels)))
         tokens = summed(torch.ones_like(data.weights))
 
         def head(states: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             odds = head_odds(states.detach(), output.detach(), data.labels)
             log_p = summed(-CROSS_ENTROPY.value(odds))
-            slopes = objective.slope(log_p, original, tokens) * (weight / piece.all_documents)
-            found = head_loss(states, output, data.labels, slopes[documents], ASCENT)
-            return found.total, log_p, odds
+            slopes = objective.slope(log_p, original, tokens) * weight
+            loss = head_loss(states, output, data.labels, slopes[documents], ASCENT)
+            return loss.total, log_p, odds
 
         total, log_p, odds = self.root(data, head)
-        values = objective.value(log_p, original, tokens).double()
-        return (
-            total,
-            values.sum() * (weight / piece.all_documents),
-            {
-                "forget_loss": (values.sum(), piece.count),
-                "forget_nll": (CROSS_ENTROPY.value(odds).double().sum(), len(odds)),
-            },
-        )
+        return total, objective.value(log_p, original, tokens).double(), odds
 
     def _replay(
         self, piece: _StreamRows, weight: float, kl_weight: float
@@ -257,12 +236,12 @@ class UnlearnTask:
         each = torch.full_like(data.weights, weight / piece.tokens)
         original = None
         apart = None
-        if self._how.weights.kl:
-            states, output = self._original(data)
+        if self.how.weights.kl:
+            states, output = self.original(data)
             kept = torch.full_like(data.weights, kl_weight / piece.tokens)
-            original = KLTarget(states, output, kept, self._how.reverse)
-        elif self._paired:
-            states, output = self._original(data)
+            original = KLTarget(states, output, kept, self.how.reverse)
+        elif self.paired:
+            states, output = self.original(data)
             apart = CROSS_ENTROPY.value(head_odds(states, output, data.labels))
 
         def head(states: Tensor, output: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
