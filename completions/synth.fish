@@ -367,7 +367,7 @@ complete -c synth -n '__synth_tool_is stats' -l sample -x -d 'Documents per grou
 complete -c synth -n '__synth_tool_is stats' -l pooled -x -d 'Of the sample, the documents whose sentences are pooled for self-BLEU'
 complete -c synth -n '__synth_tool_is stats' -l vectors -x -d 'Documents of a group for semantic diversity. [at least 2]'
 complete -c synth -n '__synth_tool_is stats' -l words -x -d 'Take n-grams, MTLD and HD-D over the first N words of a group [ours]; Heaps\' law and the type-token ratio take all. [at least 1,000]'
-complete -c synth -n '__synth_tool_is stats' -l match-words -x -a 'min' -d 'Take Heaps\' law, type-token ratio, MTLD, HD-D and n-grams over the first N words of each group (thousands; min: as many as the smallest group of 4,000 or more has) [ours], for they depend on the amount of text'
+complete -c synth -n '__synth_tool_is stats' -l match-words -x -a 'min' -d 'Take Heaps\' law, type-token ratio, MTLD, HD-D and n-grams over the first N words of each group (thousands; min: as many as the smallest group of 4,000 or more has) [ours], since they depend on the amount of text'
 complete -c synth -n '__synth_tool_is stats' -l shard -x -d 'Read only the I-th of N contiguous groups of input files (for Slurm or GNU parallel)'
 complete -c synth -n '__synth_tool_is stats' -l on-error -x -a 'fail skip' -d 'On a bad record, stop with exit code 1, or skip it and continue'
 complete -c synth -n '__synth_tool_is stats' -l rejects -r -F -d 'Write bad records to this file (with --on-error skip): JSONL with file, line, reason and the raw record'
@@ -454,7 +454,7 @@ complete -c synth -n '__synth_tool_is train' -s h -l help -d 'Show this message 
 
 # synth-unlearn
 complete -c synth -n '__synth_tool_is unlearn' -f
-complete -c synth -n '__synth_tool_is unlearn' -l model -x -a 'builtin (__fish_complete_directories)' -d 'What to change: builtin, a directory, a Hub id'
+complete -c synth -n '__synth_tool_is unlearn' -l model -x -a 'builtin (__fish_complete_directories)' -d 'The model to change: builtin, a directory or a Hub id'
 complete -c synth -n '__synth_tool_is unlearn' -l revision -x -d 'Commit, tag or branch of a Hub model'
 complete -c synth -n '__synth_tool_is unlearn' -l forget -r -F -d 'Records to forget: a text, or a prompt and a response (read as the prompt, an empty line, the response); repeatable'
 complete -c synth -n '__synth_tool_is unlearn' -l replay -r -F -d 'Human text that the model should keep; repeatable, with or without shares'

@@ -286,7 +286,9 @@ def test_items_that_are_examples_too_are_said_once_and_counted_once(llama, synth
     told: list[str] = []
     choices.examples(
         choices.task_of("arc_easy", EvaluationOptions(shots=2)),
-        Evaluator(EvaluationOptions(data=str(path)), rejects=Rejects(skip=True), tell=told.append),
+        Evaluator(
+            EvaluationOptions(data=str(path)), rejects=Rejects(skip=True), remark=told.append
+        ),
     )
     assert len(told) == 1 and f"other items of {path}" in told[0] and "shots 0" in told[0]
 

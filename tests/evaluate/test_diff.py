@@ -144,7 +144,9 @@ def test_equal_ids_are_paired_by_occurrence_where_the_texts_agree():
 
 
 def test_no_item_in_common_is_said():
-    with pytest.raises(SynthError, match=r"s: .*no item is in both \(ids: 1, … and 2, …\)"):
+    with pytest.raises(
+        SynthError, match=r"s: .*they have no item in common \(ids: 1, … and 2, …\)"
+    ):
         paired([sample(1, 1)], [sample(2, 1)])
 
 

@@ -83,7 +83,7 @@ def test_macro_averages_of_perplexity_by_both_means():
         (["--suite", "self-preference", "--pairs", "/nowhere"], 1, "/nowhere"),
         (["builtin", "--suite", "arc_easy", "--plot", "x.gif"], 2, ".png or .svg"),
         (["builtin", "--valid", "a=HERE", "--samples", "-"], 2, "name a file"),
-        (["builtin", "--suite", "finance", "--data", "."], 1, "nothing of it can be run"),
+        (["builtin", "--suite", "finance", "--data", "."], 1, "none of its suites can be run"),
         (["builtin", "--suite", "/nowhere.json", "--data", "."], 1, "cannot be read"),
         (["./nowhere", "--valid", "a=HERE"], 1, "nowhere"),
     ],

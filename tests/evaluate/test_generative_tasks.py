@@ -174,7 +174,7 @@ def test_an_item_of_the_harness_without_an_answer_is_empty_and_told():
 
     answers = [Answer("yes", "stop", 1, 1), failed("too long")]
     told = []
-    evaluator = Evaluator(EvaluationOptions(), tell=told.append)
+    evaluator = Evaluator(EvaluationOptions(), remark=told.append)
     evaluator.generator = lambda sampling: SimpleNamespace(
         generate=lambda prompts: [answers[int(prompt.key)] for prompt in prompts]
     )

@@ -60,7 +60,7 @@ def run(folder, model=None, steps=10, stop=lambda: False, told=None, task=None, 
         job=job or {},
         on_step=steps_seen.append,
         stop=stop,
-        tell=(told if told is not None else []).append,
+        remark=(told if told is not None else []).append,
     )
     return steps_seen, progress, task
 

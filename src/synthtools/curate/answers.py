@@ -43,7 +43,7 @@ class JournaledGenerator:
     Args:
         generator: asked for the others.
         journal: None to keep nothing.
-        part: tells the answers of several generators apart.
+        part: separates the answers of several generators.
     """
 
     def __init__(self, generator: Generator, journal: ValueJournal | None, part: str) -> None:

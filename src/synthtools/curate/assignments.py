@@ -12,14 +12,14 @@ from synthtools.records.field_paths import WHOLE, plain_name
 from synthtools.records.record_faults import fields_of, text_fault, without
 from synthtools.records.rejects import Rejects
 
-# Of a path, what stands in quotes and brackets ends no name.
+# In a path, quotes and brackets may contain an equals sign.
 _ASSIGNMENT = re.compile(rf"((?:{WHOLE}|[^=])++)=(.*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
 
 
 def unescaped(text: str) -> str:
-    r"""The text with ``\n``, ``\t`` and ``\\`` as what they stand for.
+    r"""The text with ``\n``, ``\t`` and ``\\`` replaced by newline, tab and backslash.
 
     Raises:
         ValueError: another backslash, which may be meant in two ways.
@@ -97,7 +97,7 @@ def with_text(
 
 
 def _fault(template: Template, record: dict[str, object]) -> str | None:
-    """Why a template does not fit a record: its first field that is no text."""
+    """Why a template does not fit a record: its first field that is not a text."""
     for field in template.fields:
         if record[field] is MISSING:
             return f'no field "{field}"'

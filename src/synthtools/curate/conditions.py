@@ -19,7 +19,7 @@ from synthtools.records.record_faults import no_field, without
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import first
 
-# A field may be a path: what stands in quotes and brackets is no operator.
+# A field may be a path: quotes and brackets may contain operators.
 _CONDITION = re.compile(rf"((?:{WHOLE}|(?!!?[=~]|[<>]).)*+)(!=|!~|>=|<=|=|~|>|<)(.*)", re.DOTALL)
 _ITEM = re.compile(rf'\s*(?:({QUOTED})|([^",\s][^,]*)?)\s*(?:,|$)', re.DOTALL)
 # What looks like an operator that there is none of; a name that has it is written in quotes.
@@ -43,7 +43,7 @@ class Condition:
     Attributes:
         text: as it was given.
         field: its name or path.
-        holds: of values, ``MISSING`` where a record lacks the field; None for what is no number to compare.
+        holds: of values, ``MISSING`` where a record lacks the field; None for what is not a number to compare.
     """
 
     text: str
@@ -88,7 +88,7 @@ def condition_of(text: str) -> Condition:
 def _refused() -> ValueError:
     return ValueError(
         "use FIELD=VALUE, FIELD!=VALUE, FIELD~REGEX, FIELD!~REGEX, FIELD>NUMBER "
-        '(>=, <, <=), FIELD or !FIELD (names and values of odd characters in quotes: "a=b")'
+        '(>=, <, <=), FIELD or !FIELD (names and values with special characters in quotes: "a=b")'
     )
 
 
@@ -254,7 +254,7 @@ class Conditions:
 
     def until(self, batches: Iterable[Batch], count: int) -> Iterator[Batch]:
         """The first ``count`` of the records that were kept; what comes after them was not left out
-        but is not wanted."""
+        but is not needed."""
         for batch in first(batches, count):
             count -= len(batch)
             if not count:

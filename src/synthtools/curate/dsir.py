@@ -84,7 +84,7 @@ class Estimator:
         return raised / (raised.sum() or 1.0)  # raw data without a word: nothing will be weighed
 
     def summary(self) -> dict[str, Any]:
-        """What a report says of it."""
+        """Its part of a report."""
         return {
             "n": self.features.n,
             "buckets": self.features.buckets,
@@ -114,7 +114,7 @@ class Estimator:
 
     @classmethod
     def load(cls, path: Path) -> Estimator:
-        """Raises SynthError where the file is no estimator."""
+        """Raises SynthError where the file is not an estimator."""
         try:
             found = parse_value(path.read_bytes())
         except OSError as error:

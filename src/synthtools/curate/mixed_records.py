@@ -72,7 +72,7 @@ def interleave(parts: Sequence[MixturePart], streams: Sequence[Iterator[Batch]])
         batches: list[Batch] = []
         for index, count in enumerate(np.bincount(group, minlength=len(parts)).tolist()):
             batches += cursors[index].take(count)
-        # The batches hold part after part: the place of each document's part says where it stands.
+        # The batches hold part after part: the place of each document's part gives its own.
         order = np.empty(len(group), np.int64)
         order[np.argsort(group, kind="stable")] = np.arange(len(group))
         yield merged(batches, order, "mixture"), group

@@ -133,7 +133,7 @@ def _draws(source: MeasuredSource, place: int, seed: int, turn: int = 0) -> np.n
 
 
 def _subset(sizes: np.ndarray, draws: np.ndarray, wanted: float) -> np.ndarray:
-    """Documents drawn until their sizes make what is wanted, as nearly as whole documents can."""
+    """Documents drawn until their sizes add up to ``wanted``, as closely as whole documents can."""
     order = np.argsort(draws, kind="stable")
     sums = np.cumsum(sizes[order])
     count = int(np.searchsorted(sums, wanted))  # sums[count] is the first to reach it
@@ -176,8 +176,8 @@ def subsample(sources: Sequence[MeasuredSource], total: int, seed: int) -> list[
 def interleaved(parts: Sequence[MixturePart]) -> np.ndarray:
     """From which part each document of the mixture comes, int32 [documents].
 
-    Within a part documents keep their order. The middle of each stands where its part would stand
-    if all were poured evenly, so no prefix of the mixture favours a source.
+    Within a part documents keep their order. The middle of each is where its part would be
+    if all were spread evenly, so no prefix of the mixture favours a source.
     """
     places, owners = [np.zeros(0)], [np.zeros(0, np.int32)]
     for index, part in enumerate(parts):

@@ -18,7 +18,7 @@ def stratified(
     within one, and so it does of the whole (Baskets: a quarter for each of four).
 
     Within a stratum records are dealt out in an order of chance that belongs to them and the seed;
-    a stratum goes on with the model that comes next after the one before [ours].
+    a stratum continues with the model after the last one of the stratum before [ours].
 
     Memory: 18 bytes a record.
     """

@@ -46,7 +46,7 @@ _NUMBER = re.compile(r"-?[$€£¥]?(?:\d[\d,]*(?:\.\d+)?(?:/\d+)?|(?<!\d)\.\d+)
 
 
 def gold_of(value: Any) -> str:
-    """The right answer in a field: what stands behind the last ``####``, else all of it."""
+    """The right answer in a field: the text after the last ``####``, else all of it."""
     return as_text(value).rpartition(_GOLD_MARK)[2].strip()
 
 

@@ -64,7 +64,7 @@ def draw(batches: Iterable[Batch], settings: SampleSettings, rejects: Rejects) -
     """Reads all records, then gives the drawn ones in input order and a report of the draw.
 
     Raises:
-        SynthError: there are fewer records of weight above 0 than are wanted, and not all will do.
+        SynthError: there are fewer records of weight above 0 than requested, and not all of them will do.
     """
     spool = Spool()
     strata = Strata(settings.count, spool)
@@ -135,7 +135,7 @@ def _closing(spool: Spool, handles: np.ndarray) -> Iterator[Batch]:
 
 
 def strata_of(batch: Batch, field: str | None) -> list[str]:
-    """The name of each record's stratum: the field's value, as JSON where it is no string."""
+    """The name of each record's stratum: the field's value, as JSON if it is not a string."""
     if field is None:
         return [""] * len(batch)
     values = batch.column(field)

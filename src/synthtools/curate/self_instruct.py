@@ -63,7 +63,7 @@ class SelfInstruct:
     Args:
         seeds: tasks to begin with, in an order that is their own.
         most: tasks are kept up to this ROUGE-L with the pool.
-        plain: the model is to go on with a list, in no conversation.
+        plain: the model continues a list, without a conversation.
 
     Attributes:
         counts: of what became of tasks.

@@ -45,7 +45,7 @@ class Rules:
         rejection: draw as rejection sampling does (arXiv 2309.06657, algorithm 1), one of ``REJECTIONS``;
             None: from q.
         temperature: β.
-        exclude_observed: the observed token is no candidate.
+        exclude_observed: the observed token is not a candidate.
     """
 
     threshold: float | None = 0.99
@@ -275,7 +275,7 @@ def _first_accepted(rewards: np.ndarray, temperature: float) -> np.ndarray:
     a_c = exp(r_c/β)/Σ exp(r/β), until one is: Q(c) ∝ a_c · Π_{before c} (1 − a).
 
     Args:
-        rewards: float64 [m, k]; −inf for what is no candidate.
+        rewards: float64 [m, k]; −inf for what is not a candidate.
     """
     best = rewards.max(1, initial=-np.inf, keepdims=True)
     best[np.isinf(best)] = 0.0

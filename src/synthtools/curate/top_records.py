@@ -11,7 +11,7 @@ from synthtools.records.batch import Batch
 from synthtools.records.reread_records import RereadRecords
 from synthtools.records.spool import Spool
 
-# So many more than are wanted are kept before the worst are thrown away.
+# So many more than requested are kept before the lowest are dropped.
 _SPARE = 1 << 14
 
 

@@ -31,7 +31,7 @@ Written answers, judged:
 - ``author_files``: files in the formats of the benchmarks' authors
 - ``ifeval``: instructions that rules can check
 - ``ifeval_rules``: those rules
-- ``ifeval_text``: how they count words and sentences, and tell languages
+- ``ifeval_text``: how they count words and sentences, and detect languages
 - ``followbench``: constraints added level by level
 - ``followbench_rules``: the constraints that rules decide
 - ``mt_bench``: conversations of two turns, graded

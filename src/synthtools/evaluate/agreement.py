@@ -19,7 +19,7 @@ _FIELDS = ("judge", "prompt_id", "model", "reference", "preference")
 
 
 def wrong(record: dict[str, Any]) -> str | None:
-    """Why a record is no judgment; None where it is one."""
+    """What is wrong with a record of a judgment; None if nothing."""
     for name in _FIELDS:
         if name not in record:
             return f'no field "{name}" (fields: {", ".join(record)})'
@@ -140,7 +140,7 @@ def _agreement(pairs: list[tuple[float, float]]) -> dict[str, Any]:
     left, right = np.array(decided, np.int64).T
     n, a, b = len(decided), int(left.sum()), int(right.sum())
     same = int((left == right).sum())
-    # In whole numbers: what is no better than chance is then 0, not nearly.
+    # In whole numbers: agreement at chance is then exactly 0.
     chance = a * b + (n - a) * (n - b)
     kappa = (same * n - chance) / (n * n - chance) if chance < n * n else None
     return found | {"agreement": same / n, "kappa": kappa}

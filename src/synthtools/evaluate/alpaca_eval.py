@@ -32,7 +32,7 @@ from synthtools.records.record_keys import hashes
 FIGURES = ("win_rate", "wins", "losses")
 PROMPTS = (judge_prompts.BETTER,)
 DATA = SuiteData("alpaca_eval", ("alpaca_eval_prompts", "alpaca_eval"), ("prompts",))
-# Where fewer answers than this are longer (or shorter) than the reference's, φ is hardly known.
+# Where fewer answers than this are longer (or shorter) than the reference's, φ is poorly determined.
 _ONE_SIDED = 0.05
 
 
@@ -45,7 +45,7 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
 
 
 def wrong(record: dict[str, Any]) -> str | None:
-    """Why a record is no instruction; None where it is one."""
+    """What is wrong with a record of an instruction; None if nothing."""
     if any(isinstance(record.get(name), str) for name in ("prompt", "instruction")):
         return None
     return 'no text in the field "prompt" (or "instruction")'
@@ -238,11 +238,11 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
             table = tables.setdefault(key, {}).setdefault(str(record["model"]), {})
             table[str(record["prompt_id"])] = (record["preference"] or 1.5) - 1
     if not tables:
-        raise SynthError(f"{options.judgments}: no preferences in it")
+        raise SynthError(f"{options.judgments}: contains no preferences")
     (judge, reference), preferences = max(tables.items(), key=lambda item: len(item[1]))
     others = [" over ".join(key) for key in tables if key != (judge, reference)]
     if others:
-        evaluator.tell(
+        evaluator.remark(
             f"{options.judgments}: took {judge} over {reference}, left out {', '.join(others)}"
         )
     lengths: dict[tuple[str, str], float] = {}

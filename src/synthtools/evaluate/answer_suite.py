@@ -104,7 +104,7 @@ def evaluated(
     Args:
         samples_of: the samples of a model's answer to each item.
         estimate: a model's answers and the samples that count → ``figures``, ``intervals``, and
-            whatever else the report says of it.
+            whatever else the report has of it.
     """
     counted = count_items(name, evaluator, [samples_of(one) for one in found])
     models = [
@@ -120,7 +120,7 @@ def section(
     """The section of the report.
 
     Args:
-        models: of each model ``model``, ``figures``, ``intervals``, and whatever else is said of it.
+        models: of each model ``model``, ``figures``, ``intervals``, and whatever else the report has of it.
             In the section's own figures the model's name comes before them where there are several.
     """
     tables: dict[str, dict[str, Any]] = {"figures": {}, "intervals": {}}

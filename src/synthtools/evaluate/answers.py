@@ -55,7 +55,7 @@ class ModelAnswers:
     live: bool = False
 
     def account(self) -> dict[str, Any]:
-        """What the report says of them."""
+        """Their part of the report."""
         return {
             "model": self.model,
             "answers": sum(turns is not None for turns in self.turns),
@@ -155,11 +155,11 @@ def turns_of(record: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def wrong(record: dict[str, Any]) -> str | None:
-    """Why a record is no answer; None where it is one."""
+    """What is wrong with a record of an answer; None if nothing."""
     if turns_of(record) is None:
         return (
-            f"no answer (fields: {', '.join(record)}; wanted: response or output, or choices "
-            "as FastChat and FollowBench write them)"
+            f"no answer (fields: {', '.join(record)}; it needs response or output, or the choices "
+            "of FastChat or FollowBench)"
         )
     if not any(name in record for name in (*_PROMPTS, "question_id", "id")):
         return "does not say what it answers (prompt, instruction, question_id or id)"

@@ -106,7 +106,7 @@ def series(
 
 
 def head_figures(report: dict[str, Any], found: dict[str, float]) -> list[str]:
-    """Paths of the figures that tell how good a model is: of each suite (eval), of each validation
+    """Paths of the figures that say how good a model is: of each suite (eval), of each validation
     set (train).
 
     Args:

@@ -1,4 +1,4 @@
-"""How far a model's probabilities can be believed, on questions with choices.
+"""Calibration of a model's probabilities, on questions with choices.
 
 Probabilities are the softmax of the choices' log-likelihoods; the prediction is the most probable choice
 and the confidence its probability (Ratios).
@@ -24,7 +24,7 @@ from synthtools.measure.bootstrap import intervals
 BINS = 10
 # The nearest to each tenth, as 0.3 is written: linspace gives 0.30000000000000004.
 _EDGES = np.arange(BINS + 1) / BINS
-# Temperatures that the fit may reach: a model that knows nothing wants an endless one.
+# Temperatures that the fit may reach: for a model at chance it would be infinite.
 _COLDEST, _HOTTEST = 0.01, 100.0
 
 _FIGURES = ("accuracy", "accuracy_norm", "ece", "ece_mass", "mce", "brier", "nll", "confidence")
@@ -115,8 +115,8 @@ def reliability(
 
 def errors(bins: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> tuple[float, float]:
     """(expected, maximum) calibration error over bins."""
-    n, said, hit = reliability(bins, confidence, right)
-    gaps = np.abs(hit - said)
+    n, mean_confidence, accuracy = reliability(bins, confidence, right)
+    gaps = np.abs(accuracy - mean_confidence)
     return float((n * gaps).sum() / n.sum()), float(gaps.max())
 
 
@@ -236,7 +236,7 @@ def section(answers: ChoiceScores, resamples: int, seed: int) -> tuple[dict[str,
 
 
 def _rows(bins: np.ndarray, found: ItemScores, edges: np.ndarray | None) -> list[dict[str, Any]]:
-    n, said, hit = reliability(bins, found.confidence, found.right)
+    n, mean_confidence, accuracy = reliability(bins, found.confidence, found.right)
     rows = []
     for b in range(BINS):
         if n[b]:
@@ -250,8 +250,8 @@ def _rows(bins: np.ndarray, found: ItemScores, edges: np.ndarray | None) -> list
                     "low": float(ends[0]),
                     "high": float(ends[1]),
                     "items": int(n[b]),
-                    "confidence": float(said[b]),
-                    "accuracy": float(hit[b]),
+                    "confidence": float(mean_confidence[b]),
+                    "accuracy": float(accuracy[b]),
                 }
             )
     return rows

@@ -41,7 +41,7 @@ def examples(task: tasks.BenchmarkTask, evaluator: Evaluator) -> Shots:
     split = split_of(task, data)
     path = split or tasks.files_of(task, data)
     if split is None:
-        evaluator.tell(
+        evaluator.remark(
             f"{task.name}: {data} has no split of examples ({', '.join(task.shots_split)}); the {task.shots} "
             f"examples before each question are other items of {path} (shots 0 takes none)"
         )
@@ -100,7 +100,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     evaluator.samples(name, sample_rows(ids, answers, items, texts, subjects))
     cut = sum(one.cut > 0 for one in found)
     if cut:
-        evaluator.tell(
+        evaluator.remark(
             f"{name}: {cut} of {len(found)} questions do not fit into the context; their beginnings "
             "were left out (fewer shots leave more room)"
         )
@@ -144,7 +144,7 @@ def sample_rows(
     texts: list[str],
     subjects: list[Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The samples: what the model said of each item.
+    """The samples: the model's numbers for each item.
 
     Args:
         texts: hashes of the items' texts (see ``paired_comparison.doc_hash``).

@@ -21,7 +21,7 @@ _LOWER = ("perplexity", "ppl", "nll", "loss", "ece", "mce", "brier", "bits_per_b
 
 
 def figures(report: dict[str, Any]) -> dict[str, float]:
-    """The figures of a report by path (``suites.arc_easy.accuracy``); ``figures`` itself is no step."""
+    """The figures of a report by path (``suites.arc_easy.accuracy``); ``figures`` itself is not part of it."""
     return dict(_walk(report, ()))
 
 

@@ -92,7 +92,7 @@ class Evaluator(Closeable):
             was named.
         keep: takes sample records: one dictionary an item, with ``suite`` and ``id``.
         rejects: where bad records go.
-        tell: given remarks for the user.
+        remark: called with remarks for the user.
         failures: of models that went away; what they had done is in the report.
     """
 
@@ -101,7 +101,7 @@ class Evaluator(Closeable):
     judge_settings: ModelSettings | None = None
     keep: Callable[[list[dict[str, Any]]], None] = lambda _: None
     rejects: Rejects = field(default_factory=Rejects)
-    tell: Callable[[str], None] = lambda _: None
+    remark: Callable[[str], None] = lambda _: None
     failures: list[str] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
     _open: dict[Any, LanguageModel] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class Evaluator(Closeable):
         if generator is None:
             from synthtools.lm.open_models import open_generator
 
-            opened = open_generator(settings, sampling, self.options.seed, self.tell)
+            opened = open_generator(settings, sampling, self.options.seed, self.remark)
             generator = self._generators[settings] = self._stack.enter_context(opened)
         generator.sample_as(sampling)
         return generator
@@ -158,13 +158,13 @@ class Evaluator(Closeable):
         return Judge(generator, options.seed, options.judge_retries, self.failure)
 
     def failure(self, reason: str) -> None:
-        """Notes that a model went away, and tells it."""
+        """Records that a model went away, with a remark."""
         self.failures.append(reason)
-        self.tell(reason)
+        self.remark(reason)
 
     @property
     def opened(self) -> list[dict[str, Any]]:
-        """What the report says of the models that were opened."""
+        """The models that were opened, for the report."""
         return [model.description for model in (*self._open.values(), *self._generators.values())]
 
     def _opened(self, settings: ModelSettings) -> LanguageModel:
@@ -173,7 +173,7 @@ class Evaluator(Closeable):
             from synthtools.lm.open_models import open_model
             from synthtools.lm.scores import ScoreRequest
 
-            found = open_model(settings, ScoreRequest(CANDIDATES), self.tell)
+            found = open_model(settings, ScoreRequest(CANDIDATES), self.remark)
             self._open[settings] = self._stack.enter_context(found)
         return self._open[settings]
 

@@ -55,7 +55,7 @@ class Instruction(NamedTuple):
 
 
 def wrong(record: dict[str, Any]) -> str | None:
-    """Why a record is no instruction of FollowBench; None where it is one."""
+    """What is wrong with a record of an instruction; None if nothing."""
     kinds = {"constraint_type": str, "prompt": str, "example_id": int, "level": int}
     for name, kind in kinds.items():
         if type(record.get(name)) is not kind:

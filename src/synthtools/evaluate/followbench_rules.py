@@ -1,6 +1,6 @@
 """The rules by which FollowBench checks what needs no judge (arXiv 2310.20410 and its released code).
 
-The authors' readings are taken, peculiar ones too, so that numbers compare: a sentence is what stands between
+The authors' readings are taken, peculiar ones too, so that numbers compare: a sentence is the text between
 ``.``, ``!`` and ``?``; a rule says whether all constraints of a level are kept, not which.
 """
 
@@ -50,7 +50,7 @@ def _lines_of(answer: str, target: str, level: int) -> bool:
 
 def _one_of(answer: str, target: str, level: int) -> bool:
     # The target is a list as Python writes it; its strings are taken out, nothing is evaluated.
-    # A string without its end takes the rest: it is no list then, and nothing is tried again.
+    # A string without its end takes the rest: it is not a list then, and nothing is retried.
     found = re.findall(
         r"'((?:[^'\\]|\\.)*+)(?:'|\\?\Z)|\"((?:[^\"\\]|\\.)*+)(?:\"|\\?\Z)", target, re.DOTALL
     )
@@ -140,7 +140,7 @@ def _table(answer: str, level: int) -> bool:
     parts = answer.split("\n\n")
     numbered = [part.lstrip() for part in parts]
     checks = (
-        # The fifth level's closing words stand in a paragraph of their own.
+        # The fifth level's closing words are a paragraph of their own.
         len(parts) == (4 if level == 5 else 3),
         all(len(_sentences(part)) < 3 for part in parts[:3]),
         all(len(one.split()) > 20 for one in _sentences(answer)),
@@ -171,7 +171,7 @@ def _like_examples(answer: str, target: str) -> bool:
     first, *more = shape.split("{answer}")
     if not more:
         return answer == first
-    # Between the pieces anything may stand but line ends. The first place that fits is as good as any.
+    # Between the pieces anything but a line end may occur, so the first match of each piece will do.
     *middle, last = more
     end = len(answer) - len(last)
     at = len(first)

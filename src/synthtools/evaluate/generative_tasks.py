@@ -60,7 +60,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     if failed == len(answers):
         raise SynthError(f"suite {name}: no item could be answered; {answers[0].error}")
     if failed:
-        evaluator.tell(f"{name}: {failed} of {len(answers)} items could not be answered")
+        evaluator.remark(f"{name}: {failed} of {len(answers)} items could not be answered")
     judge = _run_programs if task.kind == "code" else _matched
     rows = judge(task, records, answers, evaluator)
     heads = [key for key in ("exact_match", "exact_match_loose", "pass_at_1") if key in rows[0]]

@@ -165,7 +165,7 @@ def _calm() -> Iterator[None]:
 
 
 def _sampling(options: dict[str, Any]) -> SamplingSettings:
-    """How the harness wants answers to be written."""
+    """The sampling that the harness asks for."""
     until = options.get("until") or []
     return SamplingSettings(
         float(options.get("temperature") or 0.0) if options.get("do_sample") else 0.0,
@@ -215,7 +215,7 @@ def harness_model(evaluator: Evaluator) -> LM:
                 told = f"{len(failures)} of {len(found)} items could not be answered: {failures[0]}"
                 if len(failures) == len(found):
                     raise SynthError(told)
-                evaluator.tell(f"{told}; they count as empty answers")
+                evaluator.remark(f"{told}; they count as empty answers")
             return found
 
     return HarnessModel()

@@ -1,6 +1,6 @@
 """IFEval (arXiv 2311.07911): verifiable instructions, checked by rules.
 
-An instruction is followed strictly as the answer stands, or loosely if one of eight readings of the
+An instruction is followed strictly by the answer as it is, or loosely if one of eight readings of the
 answer follows it. Of both: the share of prompts all of whose instructions are followed, and the share
 of instructions.
 """
@@ -24,7 +24,7 @@ files = DATA.files
 
 
 def wrong(record: dict[str, Any]) -> str | None:
-    """Why a record is no prompt of IFEval; None where it is one."""
+    """What is wrong with a record of a prompt; None if nothing."""
     names, given = record.get("instruction_id_list"), record.get("kwargs")
     if not isinstance(record.get("prompt"), str):
         return 'no text in the field "prompt"'

@@ -1,4 +1,4 @@
-"""How IFEval counts words and sentences, and tells languages (arXiv 2311.07911).
+"""How IFEval counts words and sentences, and detects languages (arXiv 2311.07911).
 
 The published checker counts with NLTK (Punkt for sentences) and langdetect. Sentences and words are
 counted here by rules that decide as those do on English text; the language comes from langdetect
@@ -102,7 +102,7 @@ def capital_words(text: str) -> int:
         if word.isupper():
             count += 1 + bool(_CLITIC.search(word)) + (word.strip(".'") in _JOINED)
         else:
-            # NASA's: what stands before the clitic is a word of its own.
+            # NASA's: the part before the clitic is a word of its own.
             bare = re.sub(r"'(?:s|m|d|ll|re|ve)$", "", word)
             count += bare != word and bare.isupper()
     return count
@@ -114,7 +114,7 @@ def _factory() -> Any:
         from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
     except ImportError as error:
         raise SynthError(
-            "suite ifeval tells languages with langdetect: pip install 'synthtools[eval]'"
+            "suite ifeval detects languages with langdetect: pip install 'synthtools[eval]'"
         ) from error
     factory = DetectorFactory()
     factory.seed = 0  # langdetect draws at random; its own default gives another answer each time

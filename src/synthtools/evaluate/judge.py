@@ -1,7 +1,7 @@
 """A judge: any model that is asked for verdicts, with an account of every one.
 
-A text under judgement cannot pose as an instruction: it stands between marks with a code of six
-letters, drawn for each question from (seed, question) and found in none of its texts; a verdict counts only
+A text under judgement cannot pose as an instruction: it is between marks with a code of six
+letters, drawn for each question from (seed, question) and absent from its texts; a verdict counts only
 behind that code. Texts that hold ratings or orders are as they are; nothing is taken out of them.
 
 A reply that holds no verdict is asked for again, with another code and a reminder, so that a judge
@@ -67,7 +67,7 @@ class Verdict(NamedTuple):
 
 
 def code_of(seed: int, key: str, attempt: int, texts: Sequence[str]) -> str:
-    """Six letters that stand in none of the texts, whatever their case."""
+    """Six letters that none of the texts contains, in any case."""
     held = "\n".join(texts).upper()
     salt = (seed % (1 << 64)).to_bytes(8, "little")
     for number in range(1 << 20):
@@ -153,7 +153,7 @@ class Judge:
         generator: the model.
         seed: of the codes.
         retries: after the first time.
-        on_failure: told where the model goes away.
+        on_failure: called when the model goes away.
     """
 
     generator: Generator
@@ -195,7 +195,7 @@ class Judge:
                 label = f"{prompt.name}-{prompt.version}"
                 before = found[place]
                 if reply.error is not None and before is not None:
-                    # The reminder made it too long, or the model is gone: what it said first stands.
+                    # The reminder made it too long, or the model is gone: its first reply counts.
                     found[place] = before._replace(tries=attempt + 1)
                     self._unreadable += 1
                     continue
@@ -221,7 +221,7 @@ class Judge:
         return self.generator.name
 
     def account(self) -> dict[str, Any]:
-        """What the report says of the judge: ``questions`` asked, of them ``unreadable`` after all
+        """The judge's part of the report: ``questions`` asked, of them ``unreadable`` after all
         ``retries`` and ``failed`` by reason; ``asked_again``, times that a reply could not be read and
         the question was put once more; ``prompts``, name and version."""
         return {

@@ -5,7 +5,7 @@
 θ_m is the model, φ what the judge gives for length, γ_i how easily the reference is beaten on the prompt.
 The length-controlled win rate is the mean over a model's prompts of the probability without the middle
 term. All models are fitted at once, by penalised maximum likelihood, with one φ [ours]: the taste for length is
-the judge's, and a model whose answers are all shorter than the reference's cannot tell its own quality
+the judge's, and a model whose answers are all shorter than the reference's cannot separate its own quality
 from it. (The authors fit each model by itself, with difficulties fitted before and two variants of the
 reference to hold φ.) With one model there is no γ.
 """

@@ -24,7 +24,7 @@ class Continuations(NamedTuple):
 
 
 class Likelihoods(NamedTuple):
-    """What the model says of an item's endings.
+    """The model's probabilities of an item's endings.
 
     Attributes:
         logprobs: float64 [endings], ln P(ending | prompt) in nats.
@@ -73,9 +73,9 @@ def likelihoods(model: LanguageModel, items: Iterable[Continuations]) -> Iterato
 
 def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[Tokenised]:
     """Prompt and ending as tokens, as lm-evaluation-harness cuts them for causal models: the prompt alone,
-    then what the whole has beyond as many tokens. Where a token of the whole lies across the edge, part
+    then what the whole has beyond as many tokens. Where a token of the whole crosses the edge, part
     of the ending is therefore scored with it left out, or with tokens that the whole does not have before
-    it. Blanks at the prompt's end belong to the ending; where nothing stands before it, begin-of-text
+    it. Blanks at the prompt's end belong to the ending; if nothing precedes it, begin-of-text
     (or end-of-text) does."""
     moved = []
     for prompt, ending in pairs:
@@ -91,7 +91,7 @@ def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[To
     ]
     for place, (_, ending) in enumerate(moved):
         if ending and not len(found[place].ids):
-            # Nothing lies beyond (the harness refuses such a pair): apart, or it would cost nothing.
+            # Nothing is left of it (the harness refuses such a pair): encoded apart, or it would cost nothing.
             found[place] = found[place]._replace(ids=model.tokenizer.encode([ending])[0])
     return found
 
@@ -153,7 +153,7 @@ def _one_token_each(texts: list[Tokenised]) -> bool:
 
 
 class NextTokens(NamedTuple):
-    """What the model says of some tokens right after a prompt.
+    """The model's probabilities of some tokens right after a prompt.
 
     Attributes:
         logprobs: float64 [tokens], nats.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class FailureCounts:
-    """Why things failed, counted: reasons that differ in numbers alone are one, told as it came first."""
+    """Why things failed, counted: reasons that differ in numbers alone are one, in the words of the first."""
 
     _kinds: dict[str, tuple[str, int]] = field(default_factory=dict)
 
@@ -30,7 +30,7 @@ class FailureCounts:
         return sum(count for _, count in self._kinds.values())
 
     def table(self) -> dict[str, int]:
-        """FailureCounts and counts, the most frequent first."""
+        """Reasons and counts, the most frequent first."""
         return dict(sorted(self._kinds.values(), key=lambda pair: -pair[1]))
 
 
@@ -39,10 +39,10 @@ def ask(
 ) -> list[Answer]:
     """Answers in the order of the prompts; one that did not come has an ``error``.
 
-    An engine that goes away takes nothing with it: what was there stays, the rest has its reason.
+    If the engine goes away, the answers so far are kept and the rest have its reason.
 
     Args:
-        on_failure: told why the engine is gone.
+        on_failure: called with the reason why the engine is gone.
     """
     from synthtools.lm.generation import failed
 

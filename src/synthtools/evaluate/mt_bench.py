@@ -46,7 +46,7 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
 
 
 def wrong(record: dict[str, Any]) -> str | None:
-    """Why a record is no question of MT-Bench; None where it is one."""
+    """What is wrong with a record of a question; None if nothing."""
     turns = record.get("turns")
     if not isinstance(turns, list) or not turns or not all(isinstance(t, str) for t in turns):
         return 'field "turns" must be a list of texts'
@@ -232,7 +232,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
         key = record["question_id"], record["turn"]
         scores.setdefault(str(record["model"]), {})[key] = float(record["score"])
     if not scores:
-        raise SynthError(f"{options.judgments}: no judgments in it")
+        raise SynthError(f"{options.judgments}: contains no judgments")
     every = dict.fromkeys(key for table in scores.values() for key in table)
     bad = {
         number

@@ -28,7 +28,7 @@ _NEEDED = ("correct", "correct_norm", "confidence", "brier", "nll")
 Samples = dict[str, list[dict[str, Any]]]
 _Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
 
-# What tells the items of a suite apart, where samples have it.
+# What identifies the items of a suite, where samples have it.
 _APART = ("domain", "subject", "id", "turn", "a", "b")
 _SHOWN = 3
 
@@ -65,7 +65,7 @@ def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> _Pairs:
         pairs += _of_one_item(samples, right.get(key, []))
     if not pairs:
         told = (", ".join(str(s.get("id")) for s in side[:_SHOWN]) for side in sides)
-        raise SynthError(f"no item is in both (ids: {', … and '.join(told)}, …)")
+        raise SynthError(f"they have no item in common (ids: {', … and '.join(told)}, …)")
     return pairs
 
 

@@ -18,7 +18,7 @@ from synthtools.records.sink import Sink
 
 
 class SampleFile:
-    """A file of samples, as a context: it stands when the context ends without an error.
+    """A file of samples, as a context: it is kept when the context ends without an error.
 
     Args:
         path: None where samples are only counted.
@@ -71,8 +71,8 @@ class SampleFile:
         self.count += len(rows)
 
 
-def found_beside(name: str, report: dict[str, Any], tell: Callable[[str], None]) -> str | None:
-    """The samples of a report: where it says, or beside it; None where they are not, which is told.
+def found_beside(name: str, report: dict[str, Any], remark: Callable[[str], None]) -> str | None:
+    """The samples of a report: at the stated path, or beside it; None with a remark if they are missing.
 
     Args:
         name: the report's file.
@@ -83,5 +83,5 @@ def found_beside(name: str, report: dict[str, Any], tell: Callable[[str], None])
     for path in (Path(stated), Path(name).parent / Path(stated).name):
         if path.exists():
             return str(path)
-    tell(f"{name}: its samples {stated} are not there; compared without them")
+    remark(f"{name}: its samples {stated} are missing; compared without them")
     return None

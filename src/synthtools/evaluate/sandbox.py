@@ -94,7 +94,7 @@ def run(code: str, kind: str, seconds: int = SECONDS) -> ProgramOutcome:
     Args:
         kind: of ``KINDS``.
     """
-    # Only who knows the mark can say that the end was reached: exiting early is no success.
+    # Only a process that knows the mark can claim success: exiting early is not enough.
     mark = secrets.token_hex(16)
     limits = {"RLIMIT_CPU": (seconds, seconds + 1), "RLIMIT_CORE": (0, 0)}
     for name, value in (("AS", _MEMORY), ("FSIZE", _FILE), ("NOFILE", _OPEN_FILES)):
@@ -122,7 +122,7 @@ def run(code: str, kind: str, seconds: int = SECONDS) -> ProgramOutcome:
         subprocess.run(["rm", "-rf", "--", folder], stderr=subprocess.DEVNULL, check=False)  # noqa: S603, S607
     said = _said(bytes(output.last), mark)
     wrote = output.text()
-    # Killed by the limit of time, here or as bubblewrap tells it.
+    # Killed by the limit of time, here or by bubblewrap.
     late = process.returncode in (-24, -9, 152, 137) if stopped is None else stopped == "late"
     if late:
         stopped = f"ran longer than {seconds} s"
@@ -256,7 +256,7 @@ def _too_much(folder: str) -> str | None:
 
 
 def _said(tail: bytes, mark: str) -> str | None:
-    """What the process told of the program; None where it did not, or what it told cannot be read."""
+    """The verdict that the process wrote; None if it is missing or unreadable."""
     _, found, told = tail.decode("utf-8", "replace").rpartition(mark)
     try:
         said = json.loads(told) if found else None

@@ -64,10 +64,12 @@ class Pairs:
 
 
 def wrong(record: dict[str, Any]) -> str | None:
-    """Why a record is no pair; None where it is one."""
+    """What is wrong with a record of a pair; None if nothing."""
     for name in _FIELDS:
         if name not in record:
-            return f'no field "{name}" (fields: {", ".join(record)}; wanted: {", ".join(_FIELDS)})'
+            return (
+                f'no field "{name}" (fields: {", ".join(record)}; it needs: {", ".join(_FIELDS)})'
+            )
     if not all(isinstance(record[name], str) and record[name] for name in ("a", "b")):
         return 'fields "a" and "b" must be names of models'
     if record["a"] == record["b"]:
@@ -209,7 +211,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     if options.pairs:
         parts = by_judge(evaluator.records(options.pairs, wrong), "judge")
         if not parts:
-            raise SynthError(f"{options.pairs}: no pairs in it")
+            raise SynthError(f"{options.pairs}: contains no pairs")
     if options.answers:
         judge, rows, extra = pairwise_judge.judged(evaluator)
         evaluator.samples(name, rows)
@@ -220,13 +222,13 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     ]
     for one in found:
         if one["target"] is None:
-            evaluator.tell(
+            evaluator.remark(
                 f"{one['judge']}: no SPB, as no model is known to be its own (target names one)"
             )
         if one["low_mass"]:
-            evaluator.tell(
+            evaluator.remark(
                 f"{one['judge']}: puts less than {LOW_MASS:g} on A and B together in "
-                f"{one['low_mass']} of {one['n']} pairs; its choice there says little"
+                f"{one['low_mass']} of {one['n']} pairs; its choice there means little"
             )
     result: dict[str, Any] = {
         "kind": "self-preference",
@@ -240,8 +242,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             result[part] |= {f"{before}{key}": value for key, value in one[part].items()}
     result |= {"judges": found, **extra}
     if options.judgments:
-        told = agreement.judgments(evaluator, options.judgments)
-        result["judgments"] = told.tables(options.bootstrap, options.seed)
-        result["agreement"] = [told.agreement(one) for one in parts.values()]
-        result["n"] = result["n"] or len(told)
+        judgments = agreement.judgments(evaluator, options.judgments)
+        result["judgments"] = judgments.tables(options.bootstrap, options.seed)
+        result["agreement"] = [judgments.agreement(one) for one in parts.values()]
+        result["n"] = result["n"] or len(judgments)
     return result

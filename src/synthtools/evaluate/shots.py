@@ -62,7 +62,7 @@ class Shots:
                 break
 
     def before(self, record: dict[str, Any]) -> str:
-        """What stands before a record's question.
+        """The text before a record's question.
 
         Raises:
             UsageError: there are not as many examples.
@@ -85,7 +85,7 @@ class Shots:
         return "".join(part + "\n\n" for part in parts if part)
 
     def account(self) -> dict[str, Any]:
-        """What the report says of them: ``shots``; ``shots_from``, split, other items or None;
+        """Their part of the report: ``shots``; ``shots_from``, split, other items or None;
         ``fewer_shots``, questions with fewer, as the others would be the question or of its group."""
         source = "other items" if self._other_items else "split"
         return {

@@ -105,7 +105,7 @@ def _of_task(task: tasks.BenchmarkTask) -> Suite:
     return Suite(module, needs, task.about)
 
 
-# The figure that stands for a suite, the first that it has.
+# The main figure of a suite: the first of these that it has.
 HEADS = ("accuracy", "exact_match", "pass_at_1", "perplexity_micro")
 
 
@@ -138,7 +138,7 @@ def expanded(
                     missing[member] = str(error)
         if not there:
             raise SynthError(
-                f"suite {name}: nothing of it can be run; {next(iter(missing.values()))}"
+                f"suite {name}: none of its suites can be run; {next(iter(missing.values()))}"
             )
         found |= dict.fromkeys(there)
         groups[name] = {"suites": there, "missing": missing}

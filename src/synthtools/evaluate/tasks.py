@@ -1,6 +1,6 @@
 """Tasks from local records: which fields make the prompt, the choices, the right answer.
 
-A task is a JSON file; those that ship lie in ``tasks/``, one of the user's own is named by its path.
+A task is a JSON file; those that ship are in ``tasks/``, one of the user's own is named by its path.
 Templates name fields of a record in braces: ``Question: {prompt}\\nAnswer:``. Beside the fields there are
 ``{options}`` (the choices on lettered lines) and, of code, ``{tests}``, ``{imports}``, ``{completion}``.
 """
@@ -32,9 +32,9 @@ class BenchmarkTask:
         name: of the suite.
         kind: one of ``KINDS``.
         about: what it asks, in a line.
-        prompt: template of what stands before the answer.
+        prompt: template of the text before the answer.
         choice: template of a choice as it follows the prompt.
-        letters: the choices stand in the prompt (``{options}``) and letters are scored.
+        letters: the choices are part of the prompt (``{options}``) and letters are scored.
         labels: what is scored instead of a record's own choices.
         gap: a mark in the prompt that each choice fills; what follows it is scored.
         answer: of exact_match, template of a right answer in full, for examples.
@@ -92,7 +92,7 @@ def load(path: str) -> BenchmarkTask:
     """A task of the user's own.
 
     Raises:
-        SynthError: the file cannot be read or is no task.
+        SynthError: the file cannot be read or is not a task.
     """
     try:
         text = Path(path).read_text("utf-8")
@@ -107,7 +107,7 @@ def _task(name: str, text: str, place: str) -> BenchmarkTask:
     except ValueError as error:
         raise SynthError(f"{place}: not a task: {error}") from error
     if not isinstance(given, dict):
-        raise SynthError(f"{place}: not a task: a JSON object is wanted")
+        raise SynthError(f"{place}: not a task: it must be a JSON object")
     known = {field.name: field for field in fields(BenchmarkTask)}
     values: dict[str, Any] = {"name": name}
     for key, value in given.items():
@@ -221,7 +221,7 @@ class ChoiceQuestion:
     """An item of multiple choice as a model is asked.
 
     Attributes:
-        prompts: what stands before each choice (all the same, but where a gap is filled).
+        prompts: the text before each choice (all the same, unless a gap is filled).
         endings: what is scored after it.
         lengths: characters of each choice, by which the normalised accuracy divides; where a gap is
             filled, of the text up to its end, as in the harness.
@@ -238,7 +238,7 @@ def question(task: BenchmarkTask, record: dict[str, Any], shots: str = "") -> Ch
     """A record as a question.
 
     Args:
-        shots: examples to stand before it.
+        shots: examples before it.
     """
     choices = list(task.labels or record["choices"])
     gold = _gold(record["answer"], choices)
@@ -267,7 +267,7 @@ def filled(task: BenchmarkTask, record: dict[str, Any]) -> str:
 
 
 def described(task: BenchmarkTask, record: dict[str, Any]) -> str | None:
-    """What stands before the examples of a record."""
+    """The text before the examples of a record."""
     return task.description.format_map(_fields(record)) if task.description else None
 
 

@@ -204,7 +204,7 @@ def run(options: Options) -> dict[str, Any]:
     before = None if options.baseline is None else document.load(options.baseline)
     if before is not None and before["kind"] != "eval":
         raise UsageError(
-            f"--baseline {options.baseline}: is a report of synth {before['kind']}, not of eval"
+            f"--baseline {options.baseline}: a report of synth {before['kind']}, not of synth eval"
         )
     given = EvaluationOptions.of(options)
     names, groups = suites.expanded(options.suites, given)
@@ -232,7 +232,7 @@ def run(options: Options) -> dict[str, Any]:
         run.model = opened[0] if opened else None
         for name, section in sections.items():
             if not section["n"]:
-                tell(f"{name}: nothing counts; the report says what became of the items")
+                tell(f"{name}: no item counts; the report says why")
         run.count(sum(section["n"] for section in sections.values()))
         result: dict[str, Any] = {
             "kind": "eval",

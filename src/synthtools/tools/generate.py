@@ -76,7 +76,7 @@ class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
         if self.plain and protocol not in ("answer", "self-instruct", "continue"):
             raise UsageError(f"{protocol} is asked in a conversation; it does not go with --plain")
         if self.continue_ is not None and self.system is not None:
-            raise UsageError("--continue goes on with a text; it does not go with --system")
+            raise UsageError("--continue continues a text; it does not go with --system")
         if self.samples > 1 and protocol in ("rationale", "self-instruct"):
             raise UsageError(f"-n does not go with {protocol}")
         if protocol == "self-instruct" and models > 1:
@@ -188,7 +188,7 @@ class _Work:
         )
 
     def _prompted(self) -> Iterator[PromptedRecords]:
-        """A pass over the records; the first one tells what is wrong with them."""
+        """A pass over the records; the first one reports what is wrong with them."""
         from synthtools.curate.prompts import prompted
 
         again, self._passed = self._passed, True

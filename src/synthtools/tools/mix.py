@@ -5,7 +5,7 @@ interleaved evenly, so that every source stays near its share from the first doc
 its own order, or all are shuffled. Neither depends on --jobs. Records are not changed.
 
 Shares sum to 1. Without --total the mixture is as large as possible without repeats. A source that
-is too small is an error, which states what it suffices for.
+is too small is an error that says what total it is enough for.
 
 \b
 Examples:
@@ -201,12 +201,12 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def _files(name: str) -> list[str]:
-    """What a source's name stands for: itself, or what a glob finds."""
+    """The files of a source's name: itself, or those that match a glob."""
     if name == "-" or os.path.exists(name) or not glob.has_magic(name):
         return [name]
     files = sorted(glob.glob(name))
     if not files:
-        raise SynthError(f"{name}: no file has such a name")
+        raise SynthError(f"{name}: no such file")
     return files
 
 

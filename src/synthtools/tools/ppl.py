@@ -237,7 +237,7 @@ def _under_models(
 def _of_input(
     options: Options, run: Run, model: Callable[[], LanguageModel], side: Side, shards: list[Shard]
 ) -> Side:
-    """The records of an input; the first one tells whether they are scored already."""
+    """The records of an input; the first one shows whether they are scored already."""
     from itertools import chain
 
     from synthtools.measure.perplexity_comparison import has_scores, sound_scores

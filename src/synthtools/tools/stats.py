@@ -69,7 +69,7 @@ def _named_pattern(text: str) -> tuple[str, re.Pattern[str]]:
 
 
 def _words_or_min(text: str) -> int:
-    """0 stands for as many as the smallest group has."""
+    """A number, or 0 for as many as the smallest group has."""
     return 0 if text == "min" else quantities.count(text)
 
 
@@ -147,7 +147,7 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
         parse=_words_or_min,
         help="Take Heaps' law, type-token ratio, MTLD, HD-D and n-grams over the first N words of "
         "each group (thousands; min: as many as the smallest group of 4,000 or more has) [ours], "
-        "for they depend on the amount of text. Thin a sorted corpus with synth sample first. "
+        "since they depend on the amount of text. Thin a sorted corpus with synth sample first. "
         "Groups of fewer words have null and a reason.",
     )
 
@@ -172,7 +172,7 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
             raise UsageError(f"--match-words {self.match_words}: min, or thousands from 4,000 on")
         for test in self.tests or ():
             if test in ("all", "none") and self.tests != [test]:
-                raise UsageError(f"--tests {test} stands alone")
+                raise UsageError(f"--tests {test} does not go with others")
             if test in _TESTED and _TESTED[test] not in measures:
                 raise UsageError(f"--tests {test} needs the measure {_TESTED[test]}")
 

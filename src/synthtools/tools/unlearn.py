@@ -68,7 +68,7 @@ class Options(UnlearnObjective, TrainingOptions):
     """Options of ``synth unlearn``."""
 
     model: str | None = option(
-        None, metavar="MODEL", help="What to change: builtin, a directory, a Hub id."
+        None, metavar="MODEL", help="The model to change: builtin, a directory or a Hub id."
     )
     revision: str | None = option(None, metavar="REV", help="Commit, tag or branch of a Hub model.")
     forget: list[str] | None = option(

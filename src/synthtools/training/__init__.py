@@ -39,7 +39,7 @@ What it leaves:
 - ``checkpoint``: state on disk, atomic, without pickle
 - ``journal``: a line a step, and the model's card
 - ``run_report``: the numbers of a run's report
-- ``write_errors``: what the system says of a write that fails, in one line
+- ``write_errors``: failed writes as errors of one line
 
 Nothing here knows a terminal: progress goes out through callbacks.
 """

@@ -111,7 +111,7 @@ def configuration(
 
     Raises:
         UsageError: no preset has this name.
-        SynthError: the file is no configuration.
+        SynthError: the file is not a configuration.
     """
     from transformers import AutoConfig
 

@@ -2,8 +2,8 @@
 
 It is registered with transformers under the name ``NAME``. Which document a token belongs to comes
 in as keyword arguments of the model's forward pass (``boundaries``), which transformers hands
-through to each layer. On a GPU in half precision PyTorch's variable-length kernel skips what lies
-between documents; elsewhere a block-diagonal mask says it.
+through to each layer. On a GPU in half precision PyTorch's variable-length kernel skips the
+space between documents; elsewhere there is a block-diagonal mask.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAME = "synth_documents"
 
 
 def boundaries(positions: Tensor, variable_length: bool) -> dict[str, Any]:
-    """The keyword arguments of a forward pass that tell its documents apart.
+    """The keyword arguments of a forward pass that separate its documents.
 
     Args:
         positions: int64 [rows, length]; begin again at 0 where a document begins.
@@ -38,7 +38,7 @@ def boundaries(positions: Tensor, variable_length: bool) -> dict[str, Any]:
     if variable_length:
         starts = begins.flatten().nonzero().squeeze(1).to(torch.int32)
         # As many entries as the next power of two, empty documents at the end: a compiled model
-        # need not be compiled anew for every number of documents.
+        # need not be recompiled for every number of documents.
         entries = 1 << len(starts).bit_length()
         cumulative = torch.full((entries + 1,), rows * length, dtype=torch.int32)
         cumulative[: len(starts)] = starts.cpu()

@@ -1,8 +1,8 @@
 """Checkpoints: the state of a run on disk, as safetensors and JSON, whole or not there.
 
 Each rank writes its own part of every tensor; parts are cut along the first dimension, in the order
-of the ranks, so that a checkpoint can be loaded by another number of ranks. What a file holds is
-noted beside it as a hash; a checkpoint that does not match is passed over for the one before.
+of the ranks, so that a checkpoint can be loaded by another number of ranks. A hash of each file
+is kept beside it; a checkpoint that does not match is skipped for the one before.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _write(partial: Path, parts: dict[str, Tensor], ranks: Ranks) -> OSError | N
         _flush(path)
         digest = path.with_suffix(".blake2b")
         digest.write_text(_digest(path))
-        path.chmod(digest.stat().st_mode)  # as the umask wants it: save_file shuts others out
+        path.chmod(digest.stat().st_mode)  # as the umask says: save_file keeps others out
         return None
     except (OSError, SafetensorError) as error:
         return OSError(0, reason(error) or str(error).splitlines()[0])
@@ -130,15 +130,15 @@ def load(
     optimizer: torch.optim.Optimizer,
     job: dict[str, Any],
     ranks: Ranks,
-    tell: Callable[[str], None],
+    remark: Callable[[str], None],
 ) -> dict[str, Any] | None:
     """Loads the newest whole checkpoint.
 
     Args:
-        tell: given a line for each checkpoint that is damaged and passed over.
+        remark: given a line for each checkpoint that is damaged and skipped.
 
     Returns:
-        The progress that was saved; None where there is no checkpoint.
+        The progress that was saved; None without a checkpoint.
 
     Raises:
         SynthError: the checkpoint is of another run, or none is whole.
@@ -147,7 +147,7 @@ def load(
     for path in reversed(found):
         damage = _damage(path)
         if ranks.any(damage is not None):
-            tell(
+            remark(
                 f"{path}: damaged checkpoint ({damage or 'on another rank'}); trying the one before"
             )
             continue

@@ -101,7 +101,7 @@ def conversation_encoder(
 
     Returns:
         A function; it refuses a conversation that the chat template refuses, one in which the template
-        does not tell answers from prompts, and one of which the cut leaves no token to be learned.
+        does not separate answers from prompts, and one whose truncated part has no token to learn.
     """
     if tokenizer.chat_template is None:
         tokenizer.chat_template = TEMPLATE
@@ -143,7 +143,7 @@ def _appended(chat: ChatTokenizer, messages: Messages, text: str) -> list[tuple[
         after = chat.written(messages[: number + 1])
         if not (text.startswith(before) and text.startswith(after) and after.startswith(before)):
             raise SynthError(
-                "the chat template rewrites what came before, so that answers cannot be found in "
+                "the chat template rewrites what came before, so that answers cannot be located in "
                 "it: mark them in the template with {% generation %}, or use --learn-all"
             )
         spans.append((len(before), len(after)))

@@ -97,18 +97,18 @@ def cached(
     source: Source,
     encode: Callable[[list[Any]], list[TokenizedDocument | RefusedDocument | None]],
     vocabulary: int,
-    tell: Callable[[str], None] = lambda words: None,
+    remark: Callable[[str], None] = lambda words: None,
     moved: Callable[[int, float | None], None] = lambda tokens, share: None,
 ) -> Corpus:
-    """The tokens in a folder; made there first, if it is not there, by one run of all that want them.
+    """The tokens in a folder; made first if missing, by one of all runs that need them.
 
-    Bad records are kept beside the tokens, so that a run that finds them made tells the same.
+    Bad records are kept beside the tokens, so that a run that reuses them reports the same.
 
     Args:
         folder: named by a hash of data, tokenizer and settings, so that what is there is right.
         encode: documents to tokens; None for a document that has nothing to be learned.
         vocabulary: of the tokenizer; 2 bytes a token up to 65,536, else 4.
-        tell: given a line where another run is waited for.
+        remark: called with a line when it waits for another run.
         moved: called with the tokens so far, and the share of the source that they are of.
 
     Raises:
@@ -120,7 +120,7 @@ def cached(
     try:
         if not (folder / _FACTS).exists():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with _claimed(folder, tell):
+            with _claimed(folder, remark):
                 if not (folder / _FACTS).exists():
                     dtype = np.uint16 if vocabulary <= 1 << 16 else np.uint32
                     _make(folder, source, encode, dtype, moved)
@@ -131,14 +131,14 @@ def cached(
     return load(folder)
 
 
-def _claimed(folder: Path, tell: Callable[[str], None]) -> OutputLock:
+def _claimed(folder: Path, remark: Callable[[str], None]) -> OutputLock:
     waiting = False
     while True:
         try:
             return OutputLock.of_file(folder)
         except OutputInUseError as error:
             if not waiting:
-                tell(f"waiting for tokens: {error}")
+                remark(f"waiting for tokens: {error}")
             waiting = True
             time.sleep(0.5)
 
@@ -186,13 +186,13 @@ def _make(
                     else:
                         facts["learned"] += int(found.learned.sum())
                         mask.write(found.learned.astype(np.uint8).tobytes())
-                moved(out.tell() // np.dtype(dtype).itemsize, source.share_read())
+                moved(out.remark() // np.dtype(dtype).itemsize, source.share_read())
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         np.save(partial / "starts.npy", starts, allow_pickle=False)
         facts |= {"documents": len(sizes), "tokens": int(starts[-1]), "dtype": np.dtype(dtype).name}  # type: ignore[dict-item]
         (partial / _FACTS).write_text(json.dumps(facts))
         if folder.exists():
-            shutil.rmtree(folder)  # without its facts it is no whole one
+            shutil.rmtree(folder)  # without its facts it is incomplete
         rename_new(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

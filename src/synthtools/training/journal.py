@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """One JSON line a step, beside the checkpoints; a resumed run goes on where it goes on."""
+    """One JSON line a step, beside the checkpoints; a resumed run continues it."""
 
     def __init__(self, path: Path, ranks: Ranks) -> None:
         self._path = path
@@ -49,7 +49,7 @@ class Journal:
         try:
             self._append()
         except OSError:
-            pass  # no room: the next checkpoint tells, and the lines wait for better days
+            pass  # no room: the next checkpoint reports it, and the lines are kept for the next try
 
     def _append(self) -> None:
         if self._file is None:
@@ -65,7 +65,7 @@ class Journal:
             self._file.close()
 
     def cut(self, step: int) -> None:
-        """Forgets what came after the step that the run goes on from; all of it before the first."""
+        """Removes the lines after the step that the run continues from; all of them for a new run."""
         if not self._writes:
             return
         kept = [json.dumps(line) + "\n" for line in self._lines() if line["step"] <= step]

@@ -98,9 +98,9 @@ def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> Devic
 
 
 def micro_batches(batch: Rows, micro_rows: int, ranks: Ranks) -> list[tuple[Rows, slice]]:
-    """This rank's rows of a batch in pieces, and where they stand in it; as many on each rank.
+    """This rank's rows of a batch in pieces, and their places in it; as many on each rank.
 
-    Where a last, smaller batch has too few rows, a piece is a row of padding and stands nowhere.
+    Where a last, smaller batch has too few rows, a piece is a row of padding with an empty place.
     """
     rows = len(batch.sources)
     mine = -(-rows // ranks.count)

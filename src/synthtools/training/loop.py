@@ -1,6 +1,6 @@
 """The training loop: forward, backward, step; nothing of data formats, terminals or objectives.
 
-What is learned from what comes in as a ``Task``; the same loop trains and unlearns.
+What is learned from which data is a ``Task``; the same loop trains and unlearns.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from synthtools.training.schedule import factor
 # Steps that a step's loss and gradient norm are compared with, and how many there must be.
 _WINDOW = 128
 _ENOUGH = 64
-# Steps in a row without a finite loss, after which there is no hope.
-_HOPELESS = 10
+# Steps in a row without a finite loss, after which the run fails.
+_MOST_FAILED = 10
 
 
 class MicroBatch(NamedTuple):
@@ -62,7 +62,7 @@ class Task(Protocol):
         ...
 
     def parts(self, means: dict[str, float]) -> dict[str, float]:
-        """What is told of a step that was done, from the means of what was seen; asked on every
+        """The numbers reported for a step, from the means of its sums; called on every
         rank."""
         ...
 
@@ -122,7 +122,7 @@ class Progress:
         """Whether a step must be skipped; notes the step."""
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self.bad += 1
-            if self.bad >= _HOPELESS:
+            if self.bad >= _MOST_FAILED:
                 raise SynthError(
                     f"the loss or the gradient was not finite in {self.bad} steps in a row (step "
                     f"{self.step}): lower --lr, lengthen --warmup, or use --dtype float32"
@@ -135,7 +135,7 @@ class Progress:
                 mean = sum(recent) / len(recent)
                 spread = math.sqrt(sum((x - mean) ** 2 for x in recent) / len(recent))
                 far = far or value > mean + deviations * spread
-            # Outliers enter too: what stays far away is soon no outlier any more.
+            # Outliers enter too: a lasting change soon stops being one.
             recent.append(value)
             del recent[:-_WINDOW]
         return far
@@ -174,26 +174,26 @@ def train(
     finished: Callable[[Step], bool] = lambda step: False,
     validate: Callable[[], tuple[float, dict[str, float]]] | None = None,
     on_start: Callable[[int], None] = lambda step: None,
-    tell: Callable[[str], None] = lambda line: None,
+    remark: Callable[[str], None] = lambda line: None,
 ) -> Progress:
-    """Trains in place, going on from the newest checkpoint.
+    """Trains in place, from the newest checkpoint on.
 
     Args:
         task: gives batches as a pure function of the step, so that a resumed run is the same run.
         checkpoints: their folder.
         job: what defines the run, kept in checkpoints.
-        on_step: called with every step; on_start: of the step that the run goes on from, 0 for a new one.
+        on_step: called with every step; on_start: with the step that the run continues from, 0 for a new one.
         stop: asked after every step; True saves a checkpoint and returns.
         finished: asked after every step, on every rank alike; True ends the run as done.
         validate: gives the loss that early stopping looks at, and perplexities by name.
-        tell: given remarks for the user.
+        remark: called with remarks for the user.
 
     Returns:
         How far it came: ``step`` is ``settings.steps`` unless stopped.
     """
     root = task.root
     optimizer = optimizer_for(root, settings)
-    saved = checkpoint.load(checkpoints, root, optimizer, job, ranks, tell)
+    saved = checkpoint.load(checkpoints, root, optimizer, job, ranks, remark)
     progress = Progress(**(saved or {}))
     # Also where there is no checkpoint: a run that was killed before its first has left its log.
     on_start(progress.step)
@@ -271,12 +271,12 @@ def train(
                     save(checkpoints, settings.keep)
                     saved_at = progress.step
                 except SynthError as error:  # hours of work must not end for want of room
-                    tell(f"{error}; going on (the last checkpoint is of step {saved_at})")
+                    remark(f"{error}; continuing (the last checkpoint is of step {saved_at})")
     finally:
         batches.close()  # type: ignore[attr-defined]
     if settings.patience and progress.best_step:
-        checkpoint.load(best, root, optimizer, job, ranks, tell)
-        tell(f"the weights are those of step {progress.best_step:,}, the best at validation")
+        checkpoint.load(best, root, optimizer, job, ranks, remark)
+        remark(f"the weights are those of step {progress.best_step:,}, the best at validation")
     return progress
 
 
@@ -288,7 +288,7 @@ def _batches(task: Task, first: int, steps: int) -> Iterator[list[MicroBatch]]:
 def _norms(
     task: Task, micros: list[MicroBatch], step: int, settings: Settings, ranks: Ranks
 ) -> dict[str, float]:
-    """The gradient norm of each term alone, on the steps that are to tell it."""
+    """The gradient norm of each term alone, on the steps that report it."""
     if not (task.terms and settings.norms_every) or step % settings.norms_every:
         return {}
     found = {}

@@ -29,7 +29,7 @@ class BuiltModel:
     """A model to be trained.
 
     Attributes:
-        model: the causal language model of transformers; adapters, if any, lie inside it.
+        model: the causal language model of transformers; adapters, if any, are inside it.
         adapters: peft's view of it, None without adapters.
         parameters, trained: their numbers.
     """
@@ -115,8 +115,8 @@ def _require_plain_head(model: Any, start: StartModel) -> None:
     tolerance = 1e-3 if hidden.dtype == torch.float32 else 5e-2
     if not torch.allclose(ours, logits.float(), rtol=tolerance, atol=tolerance):
         raise SynthError(
-            f"{start.model or start.architecture}: its logits are not a plain product of hidden states "
-            "and output weights (a bias, a scale or a cap lies between), which is not supported"
+            f"{start.model or start.architecture}: its output layer has a bias, a scale or a cap on the "
+            "logits, which the trainer does not support"
         )
     model.train()
 
@@ -126,7 +126,7 @@ def with_adapters(model: Any, lora: Lora) -> Any:
 
     Raises:
         SynthError: peft is not installed.
-        UsageError: no layer has such a name.
+        UsageError: no layer has this name.
     """
     try:
         from peft import LoraConfig, TaskType, get_peft_model
@@ -184,7 +184,7 @@ def save(
         replaced: weights that it takes the place of.
 
     Raises:
-        SynthError: there is no room, or no right to write, or other weights have come there.
+        SynthError: the disk is full, writing is not permitted, or other weights appeared.
     """
     if ranks.count > 1:
         weights = gathered(built.model, ranks)
@@ -207,7 +207,7 @@ def save(
         (partial / "README.md").write_text(card)
         for path in replaced:
             path.unlink(missing_ok=True)
-        mode = (partial / "README.md").stat().st_mode  # of a file as the umask wants it
+        mode = (partial / "README.md").stat().st_mode  # as the umask says
         for file in sorted(partial.iterdir(), key=_turn):
             if _turn(file):
                 file.chmod(mode)
@@ -226,7 +226,7 @@ def _save_adapters(built: BuiltModel, start: StartModel, dtype: torch.dtype, fol
     from peft import get_peft_model_state_dict
 
     config = built.adapters.peft_config["default"]
-    # Found again from anywhere, as far as the model stays where it is.
+    # An absolute path, so that the adapters can be loaded from anywhere.
     name = start.model or ""
     config.base_model_name_or_path = os.path.abspath(name) if os.path.isdir(name) else name
     config.revision = start.revision

@@ -4,7 +4,7 @@ Two ways to lay documents into rows of equal length:
 
 - ``CutPacker``, for pre-training: each epoch shuffles the documents, lays their tokens end to end and cuts
   the line into rows; the rows are shuffled again, so that a long document does not fill a batch. A
-  document that a cut divides goes on in another row, as a document of its own.
+  document that a cut divides continues in another row, as a separate document.
 - ``WholePacker``, for conversations and for ``--no-pack``: no document is divided. Several share a row
   where they fit (longest first, into the fullest row that has room), or each has its own; what is
   left of a row is padding.
@@ -71,7 +71,7 @@ def _row(
     """A row of pieces of documents, padded to ``length``."""
     tokens = np.zeros(length, np.int64)
     labels = np.full(length, IGNORED, np.int64)
-    # Padding goes on counting: it is behind all that is learned and attends to nothing that is lost.
+    # Padding continues the positions: it comes after all that is learned.
     positions = np.arange(length)
     place = 0
     for number, piece in enumerate(pieces):
@@ -123,7 +123,7 @@ class CutPacker:
         while place < end:
             document = self._order[first]
             finish = min(int(self._ends[first]), end)
-            # Where the piece lies in the corpus.
+            # Its place in the corpus.
             here = int(self._starts[document + 1]) - (int(self._ends[first]) - place)
             pieces.append(self._tokens[here : here + finish - place])
             place, first = finish, first + 1

@@ -40,7 +40,7 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """This process tells, writes what is written once, and prepares data."""
+        """This process reports, writes what is written once, and prepares data."""
         return self.rank == 0
 
     def wait(self) -> None:

@@ -58,7 +58,7 @@ class Settings:
         learning_rate: its peak; schedule, warmup and decay (steps, or shares of all
             before ``steps`` is known), floor: see ``schedule``.
         weight_decay: decoupled, on matrices only; clip: largest gradient norm, 0 for none.
-        outlier: skip a step whose loss or gradient norm lies this many standard deviations above
+        outlier: skip a step whose loss or gradient norm is this many standard deviations above
             the recent ones; 0 for never. A step that is not finite is always skipped.
         seed: of dropout.
         bfloat16: compute in bfloat16 (parameters and optimizer stay in float32).
@@ -218,13 +218,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What a run calls while it goes on.
+    """Functions that a run calls.
 
     Attributes:
-        remark: takes a line; on_sizes: before the first step; on_step: each step; stop: asked after it;
-            check_folder: asked before the model is saved, raises SynthError where its folder is gone.
-        on_phase: of what is done before and after the steps: in words, the tokens so far, and their share
-            of all, None where it is not known.
+        remark: with a line for the user; on_sizes: before the first step; on_step: after each step;
+            stop: then, whether to stop; check_folder: before the model is saved, raises SynthError if its
+            folder is gone.
+        on_phase: before and after the steps, with a description, the tokens so far, and their share of
+            all, None if unknown.
     """
 
     remark: Callable[[str], None]

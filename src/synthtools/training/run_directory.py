@@ -2,7 +2,7 @@
 
 One run at a time works in it, and claims it before it writes anything there. The working folder in it
 keeps what defines the run (``run.json``) from its beginning, and its report (``report.json``) from its
-end: the same command with ``--resume`` goes on wherever it was killed, and gives the report again once
+end: the same command with ``--resume`` continues where it was killed, and gives the report again when
 all is done.
 """
 

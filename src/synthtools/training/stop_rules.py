@@ -9,7 +9,7 @@ from synthtools.training.loop import Step
 
 
 class StopRule(NamedTuple):
-    """The run ends when a number that each step tells has reached a limit.
+    """The run ends when a number of each step has reached a limit.
 
     Attributes:
         part: its name, as in the log; limit: what it must reach.
@@ -20,7 +20,7 @@ class StopRule(NamedTuple):
 
 
 class StopRules:
-    """Asked after each step; looks at means over the last steps, as one batch says little [ours].
+    """Called after each step; compares means over the last steps, as one batch is noisy [ours].
 
     Attributes:
         reason: what ended the run; None while nothing has.
@@ -34,7 +34,7 @@ class StopRules:
         self.reason: str | None = None
 
     def begin(self, lines: Sequence[dict[str, Any]]) -> None:
-        """Takes up what the log of an earlier process tells."""
+        """Continues from the log of an earlier process."""
         for line in lines:
             self._note(line)
 

@@ -103,10 +103,10 @@ class Encoding(NamedTuple):
     facts: dict[str, Any]
 
 
-def encoding_of(tokenizer: Any, plan: Plan, tell: Callable[[str], None]) -> Encoding:
+def encoding_of(tokenizer: Any, plan: Plan, remark: Callable[[str], None]) -> Encoding:
     """Of what a plan trains on."""
     if plan.sft:
-        return conversations(tokenizer, plan.context, plan.learn_all, tell)
+        return conversations(tokenizer, plan.context, plan.learn_all, remark)
     return texts(tokenizer)
 
 
@@ -116,11 +116,13 @@ def texts(tokenizer: Any) -> Encoding:
 
 
 def conversations(
-    tokenizer: Any, context: int, learn_all: bool, tell: Callable[[str], None]
+    tokenizer: Any, context: int, learn_all: bool, remark: Callable[[str], None]
 ) -> Encoding:
     """Of conversations, written by the chat template."""
     if tokenizer.chat_template is None:
-        tell("the tokenizer has no chat template: using a plain one, which is saved with the model")
+        remark(
+            "the tokenizer has no chat template: using a plain one, which is saved with the model"
+        )
         tokenizer.chat_template = TEMPLATE
     facts = {**_basis(tokenizer), "sft": [context, learn_all, tokenizer.chat_template]}
     return Encoding(conversation_encoder(tokenizer, context, learn_all), facts)
@@ -156,13 +158,13 @@ def tokens_of(
             known = here.exists()
             moved = partial(callbacks.on_phase, f"{source.name}: making tokens")
             corpus = cached(here, source, encoding.encode, vocabulary, callbacks.remark, moved)
-            callbacks.remark(_told(source.name, corpus, known))
+            callbacks.remark(_summary(source.name, corpus, known))
         made.append(here)
     ranks.wait()
     return [load(here) for here in made]
 
 
-def _told(name: str, corpus: Corpus, known: bool) -> str:
+def _summary(name: str, corpus: Corpus, known: bool) -> str:
     facts = corpus.facts
     line = f"{name}: {facts['documents']:,} documents, {facts['tokens']:,} tokens"
     if facts["learned"] < facts["tokens"]:
@@ -178,7 +180,7 @@ def tokenizer_of(
     sources: Sequence[Source],
     plan: Plan,
     work: Path,
-    tell: Callable[[str], None],
+    remark: Callable[[str], None],
     ranks: Ranks,
 ) -> Any:
     if plan.vocabulary is None:
@@ -189,7 +191,7 @@ def tokenizer_of(
         return load_tokenizer(plan.start.model, plan.start.revision)
     kept = work / "tokenizer"
     if ranks.first and not kept.is_dir():
-        tell(f"training a tokenizer of {plan.vocabulary:,} tokens")
+        remark(f"training a tokenizer of {plan.vocabulary:,} tokens")
         flat = (
             text for source in sources for some in source.batches(None) for text in some.documents
         )

@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer trained from the data: no text is unknown to it, none is changed by it."""
+"""A byte-level BPE tokenizer trained from the data: every text can be encoded, and decoding gives it back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def train_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """Trains a tokenizer.
 
-    Digits stand alone, so that numbers are spelled the same way wherever they stand. One special
+    Each digit is a token, so that numbers are encoded the same way everywhere. One special
     token begins and ends a text; the tokenizer itself puts it before every text.
 
     Args:

@@ -1,4 +1,4 @@
-"""What every training run shares: a task is fitted, validated, journalled and saved."""
+"""What every training run shares: a task is fitted, validated, logged and saved."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def fit(
         finished=rules or (lambda step: False),
         validate=validate if sets else None,
         on_start=on_start,
-        tell=callbacks.remark,
+        remark=callbacks.remark,
     )
     log.close()
     done = progress.step == settings.steps or progress.stopped_early

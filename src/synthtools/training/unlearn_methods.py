@@ -129,9 +129,9 @@ def unlearn_loss(
     if method is None:
         raise ValueError(f"method {name}: use one of {', '.join(METHODS)}")
     if beta is not None and method.beta is None:
-        raise ValueError(f"beta: {name} has none")
+        raise ValueError(f"beta: not a parameter of {name}")
     if margin and name != "simnpo":
-        raise ValueError(f"margin: {name} has none, simnpo has")
+        raise ValueError(f"margin: not a parameter of {name}, only of simnpo")
     chosen = method.weights if weights is None else weights
     if min(chosen) < 0 or not any(chosen):
         raise ValueError(

@@ -56,7 +56,7 @@ class UnlearnGoal:
         share: of a step's rows that are to be forgotten, where both streams are drawn from.
         conversations: what is forgotten are conversations, by the chat template.
         answers_only: of prompts with answers the answers alone are forgotten.
-        original: the model that is compared with; None for the one that is begun with.
+        original: the model that is compared with; None for the one that the run starts from.
         rules: end the run.
         paired: compare replay with the original's loss on the same rows, each step.
         compared_tokens: of each set, read by both models at the end; 0 for none.
@@ -161,10 +161,10 @@ def run(
     )
 
 
-def encoding_of(tokenizer: Any, goal: UnlearnGoal, tell: Callable[[str], None]) -> Encoding:
+def encoding_of(tokenizer: Any, goal: UnlearnGoal, remark: Callable[[str], None]) -> Encoding:
     """Of what is to be forgotten."""
     if goal.conversations:
-        return conversations(tokenizer, goal.context, not goal.answers_only, tell)
+        return conversations(tokenizer, goal.context, not goal.answers_only, remark)
     return answered(tokenizer, goal.answers_only)
 
 
@@ -198,7 +198,7 @@ def forgotten(
     packers = []
     for source, corpus in zip(sources, corpora, strict=True):
         if not corpus.facts["documents"]:
-            raise SynthError(f"{source.name}: holds nothing to forget")
+            raise SynthError(f"{source.name}: has nothing to forget")
         packers.append(packer_of(corpus, length, seed))
     return Blend(packers)
 
@@ -276,9 +276,9 @@ def _shared(
     bad: Sequence[Corpus],
     others: Sequence[Source],
     good: Sequence[Corpus],
-    tell: Callable[[str], None],
+    remark: Callable[[str], None],
 ) -> dict[str, int]:
-    """Documents that are to be forgotten and stand in replay or validation too, by source."""
+    """How many documents to forget are in replay or validation too, by source."""
     known = {document for corpus in bad for document in _documents(corpus)}
     found = {}
     for source, corpus in zip(others, good, strict=True):
@@ -286,7 +286,7 @@ def _shared(
         if count:
             found[source.name] = count
             names = ", ".join(s.name for s in forget)
-            tell(f"{source.name}: {count:,} of its documents are also to be forgotten ({names})")
+            remark(f"{source.name}: {count:,} of its documents are also to be forgotten ({names})")
     return found
 
 

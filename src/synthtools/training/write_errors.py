@@ -1,4 +1,4 @@
-"""What the system and the libraries say of a write that fails, in one line."""
+"""Failed writes as errors of one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from synthtools.errors import SynthError
 
-# Libraries in Rust (safetensors, tokenizers) raise errors of their own for what the system says.
+# Libraries in Rust (safetensors, tokenizers) wrap the errors of the system.
 _SYSTEM = re.compile(r"([^:]+) \(os error \d+\)")
 
 
@@ -21,7 +21,7 @@ def saving(place: Path, what: str) -> Iterator[None]:
         place: where ``what`` is to be saved.
 
     Raises:
-        SynthError: there is no room, or no right to write.
+        SynthError: the disk is full, or writing is not permitted.
     """
     try:
         yield
