@@ -86,8 +86,7 @@ def new_items(
         if any(old):
             places = found.ordinals.tolist()
             columns[ID_FIELD] = Column(
-                "string",
-                [o and f"{o}/new-{place}" for o, place in zip(old, places, strict=True)],
+                "string", [o and f"{o}/new-{place}" for o, place in zip(old, places, strict=True)]
             )
             columns["extrapolated_from"] = Column("string", old)
         yield found.adding(columns)

@@ -71,7 +71,5 @@ class GroupSamples:
         """The sample of a group."""
         scores, _, handles = self._groups[name][1].result()
         return GroupSample(
-            self._seen[name],
-            self._spool.batches(handles),
-            np.argsort(-scores, kind="stable"),
+            self._seen[name], self._spool.batches(handles), np.argsort(-scores, kind="stable")
         )

@@ -10,13 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.answers import (
-    AnswerFields,
-    JournaledGenerator,
-    keep_answered,
-    keyed,
-    placed,
-)
+from synthtools.curate.answers import AnswerFields, JournaledGenerator, keep_answered, keyed, placed
 from synthtools.curate.prompts import (
     PromptBuilder,
     PromptedRecords,

@@ -74,12 +74,7 @@ def draw(batches: Iterable[Batch], settings: SampleSettings, rejects: Rejects) -
         repeated = WithReplacement(settings.count, spool, settings.seed, lane)
     seen = eligible = 0
     for batch, log_weights, keys in scored(
-        batches,
-        settings.text_field,
-        settings.by,
-        settings.log,
-        settings.inverse,
-        rejects,
+        batches, settings.text_field, settings.by, settings.log, settings.inverse, rejects
     ):
         seen += len(batch)
         eligible += int(np.isfinite(log_weights).sum())

@@ -32,11 +32,7 @@ class StoredScores:
     """
 
     def __init__(
-        self,
-        batches: Iterable[Batch],
-        rules: Rules,
-        tokenizer: TextTokenizer,
-        text_field: str,
+        self, batches: Iterable[Batch], rules: Rules, tokenizer: TextTokenizer, text_field: str
     ) -> None:
         self._rules = rules
         self._tokenizer = tokenizer

@@ -106,11 +106,7 @@ def reliability(
     """Items, mean confidence and accuracy of each bin, float64 [bins]; 0 in an empty one."""
     n = np.bincount(bins, minlength=count).astype(np.float64)
     some = np.maximum(n, 1)
-    return (
-        n,
-        np.bincount(bins, confidence, count) / some,
-        np.bincount(bins, right, count) / some,
-    )
+    return (n, np.bincount(bins, confidence, count) / some, np.bincount(bins, right, count) / some)
 
 
 def errors(bins: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> tuple[float, float]:

@@ -179,10 +179,6 @@ def _run_programs(
             continue
         found = next(outcomes)
         rows.append(
-            {
-                "pass_at_1": int(found.passed),
-                "reason": found.reason,
-                "output": found.output,
-            }
+            {"pass_at_1": int(found.passed), "reason": found.reason, "output": found.output}
         )
     return rows

@@ -87,9 +87,7 @@ def words(text: str) -> int:
     return len(re.findall(r"\w+", text))
 
 
-_BETWEEN = re.compile(
-    r"[\s\"“”‘’«»„`;@#$%&?!*\[\](){}<>\u2012-\u2015]+|--|\.{2,}|[:,](?!\d)",
-)
+_BETWEEN = re.compile(r"[\s\"“”‘’«»„`;@#$%&?!*\[\](){}<>\u2012-\u2015]+|--|\.{2,}|[:,](?!\d)")
 _CLITIC = re.compile(r"(?<=.)(?:'[SMD]|'LL|'RE|'VE|N'T)$")
 _JOINED = frozenset(("CANNOT", "GIMME", "GONNA", "GOTTA", "LEMME", "WANNA"))
 

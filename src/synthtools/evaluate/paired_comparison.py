@@ -96,11 +96,7 @@ def _of_one_item(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> _Pa
 
 
 def compared(
-    first: Samples,
-    other: Samples,
-    fields: dict[str, dict[str, str]],
-    resamples: int,
-    seed: int,
+    first: Samples, other: Samples, fields: dict[str, dict[str, str]], resamples: int, seed: int
 ) -> list[dict[str, Any]]:
     """The paired differences of two models, suite by suite.
 

@@ -140,11 +140,7 @@ def run(options: Options) -> dict[str, Any]:
         "paired": paired,
         "budget": budget,
         "made_by": document.made_by(
-            "diff",
-            ARGUMENTS.get({}),
-            inputs,
-            {"reports": len(names)},
-            time.monotonic() - start,
+            "diff", ARGUMENTS.get({}), inputs, {"reports": len(names)}, time.monotonic() - start
         ),
     }
 

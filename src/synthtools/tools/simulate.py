@@ -132,12 +132,7 @@ def run(options: Options) -> Simulation:
             "--edit-share, --edit-decay or --generations, or take --masks random"
         )
     setting = LinearSetting(
-        options.samples,
-        options.features,
-        options.noise,
-        options.generations,
-        edited,
-        options.masks,
+        options.samples, options.features, options.noise, options.generations, edited, options.masks
     )
     start = time.monotonic()
     errors = repetitions(setting, names, options.seed, options.repetitions, options.workers())

@@ -181,11 +181,7 @@ def _damage(path: Path) -> str | None:
 
 
 def _restore(
-    path: Path,
-    saved: int,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    ranks: Ranks,
+    path: Path, saved: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks
 ) -> None:
     files = [safe_open(path / _file(rank, saved), "pt") for rank in range(saved)]
 

@@ -143,10 +143,7 @@ def _basis(tokenizer: Any) -> dict[str, Any]:
 
 
 def tokens_of(
-    sources: Sequence[Source],
-    encoding: Encoding,
-    vocabulary: int,
-    context: RunContext,
+    sources: Sequence[Source], encoding: Encoding, vocabulary: int, context: RunContext
 ) -> list[Corpus]:
     """The tokens of all sources; the first rank makes them."""
     ranks, callbacks = context.ranks, context.callbacks
@@ -177,11 +174,7 @@ def _summary(name: str, corpus: Corpus, known: bool) -> str:
 
 
 def tokenizer_of(
-    sources: Sequence[Source],
-    plan: Plan,
-    work: Path,
-    remark: Callable[[str], None],
-    ranks: Ranks,
+    sources: Sequence[Source], plan: Plan, work: Path, remark: Callable[[str], None], ranks: Ranks
 ) -> Any:
     if plan.vocabulary is None:
         if plan.tokenizer is not None:

@@ -19,15 +19,7 @@ from synthtools.training.loop import Step, Task, train
 from synthtools.training.models import BuiltModel
 from synthtools.training.packers import Blend, RowsGiven
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import (
-    WORK,
-    Outcome,
-    Plan,
-    RunContext,
-    Settings,
-    Sizes,
-    weight_files,
-)
+from synthtools.training.plan import WORK, Outcome, Plan, RunContext, Settings, Sizes, weight_files
 from synthtools.training.stop_rules import StopRules
 from synthtools.training.tokenized_rows import validation_set
 

@@ -88,9 +88,7 @@ METHODS = {
         1.0,
     ),
     "refine": Method(
-        "plain continued training on replay: RefineLM [Flaws]",
-        Weights(0.0, 1.0, 0.0),
-        None,
+        "plain continued training on replay: RefineLM [Flaws]", Weights(0.0, 1.0, 0.0), None
     ),
 }
 

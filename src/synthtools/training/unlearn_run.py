@@ -27,14 +27,7 @@ from synthtools.training.tokenized_rows import (
     texts,
     tokens_of,
 )
-from synthtools.training.trainer import (
-    PreparedRun,
-    RowCounts,
-    fit,
-    on_ranks,
-    prepare,
-    work_folder,
-)
+from synthtools.training.trainer import PreparedRun, RowCounts, fit, on_ranks, prepare, work_folder
 from synthtools.training.unlearn_methods import UnlearnLoss
 from synthtools.training.unlearn_task import (
     FORGET,

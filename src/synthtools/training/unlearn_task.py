@@ -24,11 +24,7 @@ from synthtools.training.language_model_task import (
     on_device,
 )
 from synthtools.training.loop import MicroBatch
-from synthtools.training.objectives import (
-    ASCENT,
-    CROSS_ENTROPY,
-    DocumentObjective,
-)
+from synthtools.training.objectives import ASCENT, CROSS_ENTROPY, DocumentObjective
 from synthtools.training.packers import IGNORED, Blend, Rows
 from synthtools.training.parallel import Ranks, local
 from synthtools.training.unlearn_methods import UnlearnLoss
