@@ -43,9 +43,9 @@ def _rate(step, steps) -> float:
 def ours() -> float:
     from synthtools.training.language_model_task import ModelWithHead
     from synthtools.training.loop import _gradients
+    from synthtools.training.objectives import unlearn_loss
     from synthtools.training.packers import Blend, WholePacker
     from synthtools.training.parallel import Ranks
-    from synthtools.training.unlearn_methods import unlearn_loss
     from synthtools.training.unlearn_task import FORGET, REPLAY, FrozenModel, Stream, UnlearnTask
 
     model, original, tokens, device = _two()

@@ -46,7 +46,7 @@ EXEMPT = {
     "records.remote_paths": "a name",
     "reports.document": "the JSON that we write, whose strings hold no line ends",
     "scale.ray_cleanup": "names of Ray's sessions",
-    "training.write_errors": "an error of a library",
+    "training.run_directory": "an error of a library",
 }
 
 
@@ -56,13 +56,13 @@ def uses() -> dict[str, dict[str, Use]]:
     from synthtools.cli import quantities
     from synthtools.curate import error_extrapolation, rationales, self_instruct
     from synthtools.evaluate import (
+        answers,
         danger_zone,
         followbench_rules,
         generative_tasks,
         ifeval_rules,
         ifeval_text,
         judge,
-        model_queries,
         tasks,
     )
     from synthtools.lm import chat, load_errors, model_files, text_tokenizer, tokenizer_faults
@@ -119,7 +119,7 @@ def uses() -> dict[str, dict[str, Use]]:
             },
             "same": lambda t: generative_tasks.same(t, "7"),
         },
-        "evaluate.model_queries": {"reasons": lambda t: model_queries.FailureCounts().add(t)},
+        "evaluate.answers": {"reasons": lambda t: answers.FailureCounts().add(t)},
         "evaluate.danger_zone": {"refuses": danger_zone.refuses},
         "evaluate.followbench_rules": {
             "kept": kept,

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from synthtools.curate.group_samples import GroupSamples
+from synthtools.curate.sampled_records import GroupSamples
 from synthtools.records.batch import JsonBatch
 from synthtools.records.spool import Spool
 

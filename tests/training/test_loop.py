@@ -12,11 +12,10 @@ from synthtools.errors import SynthError
 from synthtools.training import attention, checkpoint
 from synthtools.training.architectures import ARCHITECTURES, configuration
 from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead
-from synthtools.training.loop import Progress, optimizer_for, train
+from synthtools.training.loop import Progress, optimizer_for, schedule_factor, train
 from synthtools.training.packers import IGNORED, Blend, CutPacker, WholePacker
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Settings
-from synthtools.training.schedule import factor
 
 ALONE = Ranks(0, 1, "cpu")
 TINY = [name for name in ARCHITECTURES if name.endswith("-tiny")]
@@ -91,7 +90,7 @@ def test_ten_losses_equal_a_plain_loop_with_transformers_loss(name, kind, tmp_pa
         ).loss
         loss.backward()
         for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * factor("wsd", step, 10, 0, 0)
+            group["lr"] = 1e-3 * schedule_factor("wsd", step, 10, 0, 0)
         torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
         optimizer.step()
         optimizer.zero_grad()
@@ -101,7 +100,7 @@ def test_ten_losses_equal_a_plain_loop_with_transformers_loss(name, kind, tmp_pa
 
 @pytest.mark.parametrize("schedule", ["cosine", "wsd", "linear", "constant"])
 def test_schedules_rise_to_one_and_end_where_they_should(schedule):
-    values = [factor(schedule, step, 100, 10, 20) for step in range(100)]
+    values = [schedule_factor(schedule, step, 100, 10, 20) for step in range(100)]
     assert values[0] < 0.2 and max(values) == pytest.approx(1.0, abs=0.02)
     assert all(a <= b for a, b in zip(values[:10], values[1:11], strict=True))
     assert all(a >= b for a, b in zip(values[10:], values[11:], strict=False))
@@ -183,7 +182,7 @@ def test_the_last_smaller_batch_is_the_mean_over_its_own_tokens(tmp_path, micro,
         seen += tokens
         losses.append(float(total.detach()) / tokens)
         for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * factor("wsd", step, steps, 1, 0)
+            group["lr"] = 1e-3 * schedule_factor("wsd", step, steps, 1, 0)
         optimizer.step()
         optimizer.zero_grad()
     np.testing.assert_allclose([step.loss for step in ours], losses, rtol=1e-5)

@@ -19,20 +19,22 @@ from synthtools.training.objectives import (
     ASCENT,
     BOUNDED,
     CROSS_ENTROPY,
+    METHODS,
+    Weights,
     negative_preference,
     simple_negative_preference,
+    unlearn_loss,
     weighted_ascent,
 )
 from synthtools.training.packers import IGNORED, Blend, CutPacker, WholePacker
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Lora, StartModel
 from synthtools.training.stop_rules import StopRule, StopRules
-from synthtools.training.unlearn_methods import METHODS, Weights, unlearn_loss
 from synthtools.training.unlearn_task import (
     FORGET,
     REPLAY,
     FrozenModel,
-    Stream,
+    RowStream,
     UnlearnTask,
     adapters_off,
 )
@@ -191,8 +193,8 @@ def task_of(pair, name, *, lora=None, weights=None, reverse=False, micro=3, lear
         frozen = FrozenModel(root, lambda: adapters_off(root))
     how = unlearn_loss(name, weights, None, 0.0, reverse)
     forget, replay = blends(learned)
-    streams = [Stream(FORGET, forget, 3)] * bool(how.weights.forget)
-    streams += [Stream(REPLAY, replay, 4)] * bool(how.weights.replay or how.weights.kl)
+    streams = [RowStream(FORGET, forget, 3)] * bool(how.weights.forget)
+    streams += [RowStream(REPLAY, replay, 4)] * bool(how.weights.replay or how.weights.kl)
     return UnlearnTask(root, frozen, how, streams, micro, ALONE, paired=True)
 
 

@@ -5,9 +5,8 @@ Chosen:
 - ``conditions``: by the values of their fields (``--where``)
 - ``weighted_draws``: by weight in one pass, without replacement (Gumbel top-k) or with it
 - ``reshaped_records``: chats and instructions in another shape
-- ``sampled_records``: a sample of a stream, and the rest of it
+- ``sampled_records``: a sample of a stream, and the rest of it, or of each of several groups
 - ``top_records``: the highest scores of a stream, for one target or several
-- ``group_samples``: a sample of each of several groups
 - ``dsir``: importance weights of records from hashed n-grams (DSIR)
 - ``document_sizes``: sizes of documents in the unit of a mixture
 - ``source_survey``: sizes, keys and places of a source's documents, kept from one reading

@@ -23,9 +23,8 @@ Tasks from records:
 
 Written answers, judged:
 
-- ``answers``: answers under evaluation, live or out of files
+- ``answers``: answers under evaluation, live or from files; failures counted
 - ``answer_suite``: what such suites share: their data, verdicts, which items count, the section
-- ``model_queries``: models asked many questions, failures counted
 - ``judge``: a judge, its codes and its account
 - ``judge_prompts``: what judges are asked
 - ``author_files``: files in the formats of the benchmarks' authors

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from synthtools.evaluate.answers import FailureCounts, ask
 from synthtools.evaluate.judge_prompts import AGAIN, JudgePrompt
-from synthtools.evaluate.model_queries import FailureCounts, ask
 
 if TYPE_CHECKING:
     from synthtools.lm.generation import Generator

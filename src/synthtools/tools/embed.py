@@ -43,7 +43,7 @@ from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
-    from synthtools.curate.group_samples import GroupSamples
+    from synthtools.curate.sampled_records import GroupSamples
     from synthtools.measure.document_map import MapGroup
 
 # Every pair is compared, and each group needs a distinguishable marker.
@@ -157,7 +157,7 @@ def run(options: Options) -> dict[str, Any]:
 def _map(options: Options) -> dict[str, Any]:
     """Groups of documents on one map, and how far apart they are."""
     from synthtools.cli.run import Run
-    from synthtools.curate.group_samples import GroupSamples
+    from synthtools.curate.sampled_records import GroupSamples
     from synthtools.measure.document_map import MapGroup, document_map
     from synthtools.measure.projection import require
     from synthtools.records.first_records import needs

@@ -40,8 +40,7 @@ from typing import TYPE_CHECKING, Any
 from synthtools.cli import terminal
 from synthtools.cli.options import Inputs, Output, Seed, Workers
 from synthtools.errors import UsageError
-from synthtools.tools.generate_models import Generators
-from synthtools.tools.generate_options import Protocol
+from synthtools.tools.generate_options import Generators, Protocol
 
 if TYPE_CHECKING:
     import numpy as np

@@ -237,7 +237,7 @@ def run(options: Options) -> dict[str, Any] | None:
         from synthtools.records.inputs import find_shards
         from synthtools.training import dry_run
         from synthtools.training.documents import SourceReader
-        from synthtools.training.run_report import numbers
+        from synthtools.training.journal import numbers
         from synthtools.training.train_run import run as train
 
         plan = with_context(options.plan())

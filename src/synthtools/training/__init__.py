@@ -15,8 +15,7 @@ The model and what it minimises:
 - ``models``: the model that is trained, its adapters, its directory
 - ``attention``: keeps the documents of a row apart
 - ``head``: the output layer and an objective in one step, in chunks of rows
-- ``objectives``: losses as functions of the label's log-odds
-- ``unlearn_methods``: the methods of unlearning, each an objective with the weights of its terms
+- ``objectives``: losses as functions of the label's log-odds; the methods of unlearning
 - ``language_model_task``: next-token prediction as a task of the loop; validation
 - ``unlearn_task``: unlearning as a task of the loop: forget, replay, the original model
 - ``divergence``: a model beside the original on the same documents
@@ -27,8 +26,7 @@ The run:
 - ``train_run``, ``unlearn_run``: whole runs: tokens, model, loop, model directory
 - ``dry_run``: what a run would amount to, before it is made
 - ``trainer``: a task trained, validated, logged and saved
-- ``loop``: forward, backward, step
-- ``schedule``: learning rate over steps
+- ``loop``: forward, backward, step; the learning rate over steps
 - ``stop_rules``: what ends a run before its last step
 - ``parallel``: ranks, and parameters sharded over them
 - ``step_cost``: arithmetic and memory of a step
@@ -37,9 +35,7 @@ What it leaves:
 
 - ``run_directory``: the directory of a run: empty, begun, or finished with a report
 - ``checkpoint``: state on disk, atomic, without pickle
-- ``journal``: a line a step, and the model's card
-- ``run_report``: the numbers of a run's report
-- ``write_errors``: failed writes as errors of one line
+- ``journal``: a line a step, the model's card, the numbers of the report
 
 Nothing here knows a terminal: progress goes out through callbacks.
 """

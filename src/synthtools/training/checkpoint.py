@@ -24,7 +24,7 @@ from synthtools.errors import SynthError
 from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import parse_value
 from synthtools.training.parallel import Ranks, local
-from synthtools.training.write_errors import reason
+from synthtools.training.run_directory import reason
 
 _STATE = "state.json"
 

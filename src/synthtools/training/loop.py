@@ -20,7 +20,6 @@ from synthtools.lm.prefetch import prefetched
 from synthtools.training import checkpoint, parallel
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Settings
-from synthtools.training.schedule import factor
 
 # Steps that a step's loss and gradient norm are compared with, and how many there must be.
 _WINDOW = 128
@@ -150,6 +149,31 @@ class Progress:
         return False
 
 
+def schedule_factor(
+    schedule: str, step: int, steps: int, warmup: float, decay: float, floor: float = 0.1
+) -> float:
+    """The learning rate at a step, as a factor of its peak.
+
+    Args:
+        schedule: ``cosine`` (to ``floor``), ``wsd`` (warm-up, stable, then a linear fall to 0 over
+            the last ``decay`` steps), ``linear`` (to 0) or ``constant``.
+        step: from 0.
+        steps: of the whole run.
+        warmup: steps of linear rise from 0.
+        decay: steps of the fall of ``wsd``.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    left = (steps - step) / max(1, steps - warmup)  # 1 after warm-up, 0 at the end
+    if schedule == "cosine":
+        return floor + (1 - floor) * 0.5 * (1 - math.cos(math.pi * left))
+    if schedule == "linear":
+        return left
+    if schedule == "wsd":
+        return min(1.0, (steps - step) / max(1, decay))
+    return 1.0
+
+
 def optimizer_for(model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """AdamW; weight decay on matrices, none on norms and biases."""
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -212,7 +236,7 @@ def train(
             norms = _norms(task, micros, progress.step, settings, ranks)
             # Dropout too is a function of (seed, step).
             torch.manual_seed(settings.seed * 1_000_003 + progress.step * 1009 + ranks.rank)
-            rate = settings.learning_rate * factor(
+            rate = settings.learning_rate * schedule_factor(
                 settings.schedule,
                 progress.step,
                 settings.steps,

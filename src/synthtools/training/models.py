@@ -21,7 +21,7 @@ from synthtools.training import attention
 from synthtools.training.architectures import configuration
 from synthtools.training.parallel import Ranks, whole
 from synthtools.training.plan import WORK, Lora, Plan, StartModel
-from synthtools.training.write_errors import saving
+from synthtools.training.run_directory import saving
 
 
 @dataclass

@@ -20,8 +20,8 @@ from synthtools.training.corpus import Corpus, cached, load, text_encoder
 from synthtools.training.packers import Blend, CutPacker, Packer, WholePacker
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Plan, RunContext, Source
+from synthtools.training.run_directory import saving
 from synthtools.training.tokenizer import train_tokenizer
-from synthtools.training.write_errors import saving
 
 _FORMAT = 2  # of the token files
 

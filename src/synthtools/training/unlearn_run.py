@@ -16,6 +16,7 @@ from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus
 from synthtools.training.divergence import compared
+from synthtools.training.objectives import UnlearnLoss
 from synthtools.training.packers import Blend, RowsGiven, WholePacker
 from synthtools.training.plan import Outcome, Plan, RunContext, Settings, Source
 from synthtools.training.stop_rules import StopRule, StopRules
@@ -28,12 +29,11 @@ from synthtools.training.tokenized_rows import (
     tokens_of,
 )
 from synthtools.training.trainer import PreparedRun, RowCounts, fit, on_ranks, prepare, work_folder
-from synthtools.training.unlearn_methods import UnlearnLoss
 from synthtools.training.unlearn_task import (
     FORGET,
     REPLAY,
     FrozenModel,
-    Stream,
+    RowStream,
     UnlearnTask,
     adapters_off,
 )
@@ -108,7 +108,7 @@ def run(
     counts = [RowCounts(count, ends[name], lengths[name]) for name, count in rows.items()]
     prepared = prepare(plan, tokenizer, settings, counts, context)
     original = _original(plan, goal, prepared, context)
-    streams = [Stream(name, blends[name], count, ends[name]) for name, count in rows.items()]
+    streams = [RowStream(name, blends[name], count, ends[name]) for name, count in rows.items()]
     task = UnlearnTask(
         prepared.root, original, goal.how, streams, settings.micro_rows, ranks, goal.paired
     )

@@ -24,15 +24,14 @@ from synthtools.training.language_model_task import (
     on_device,
 )
 from synthtools.training.loop import MicroBatch
-from synthtools.training.objectives import ASCENT, CROSS_ENTROPY, DocumentObjective
+from synthtools.training.objectives import ASCENT, CROSS_ENTROPY, DocumentObjective, UnlearnLoss
 from synthtools.training.packers import IGNORED, Blend, Rows
 from synthtools.training.parallel import Ranks, local
-from synthtools.training.unlearn_methods import UnlearnLoss
 
 FORGET, REPLAY = "forget", "replay"
 
 
-class Stream(NamedTuple):
+class RowStream(NamedTuple):
     """Rows of one purpose.
 
     Attributes:
@@ -120,7 +119,7 @@ class UnlearnTask:
     root: ModelWithHead
     original: FrozenModel
     how: UnlearnLoss
-    streams: Sequence[Stream]
+    streams: Sequence[RowStream]
     micro_rows: int
     ranks: Ranks
     paired: bool = False
