@@ -198,7 +198,7 @@ def test_an_epoch_ends_with_what_is_left_of_the_stream_that_ends_first(
         (["ALL", "--weights", "1,x,1"], 2, "--weights x: give a number"),
         (["ALL", "--weights", "1,1"], 2, "0.01,1,1"),
         (["ALL", "--weights", "-1,1,1"], 2, "--weights -1: give a number, at least 0"),
-        (["ALL", "--method", "ga", "--beta", "1"], 2, "--beta: ga has none"),
+        (["ALL", "--method", "ga", "--beta", "1"], 2, "--beta: not a parameter of ga"),
         (["ALL", "--kl-direction", "sideways"], 2, "forward or reverse"),
         (["ALL", "--until", "loss=1"], 2, "forget-ppl"),
         (["ALL", "--method", "ga", "--until", "kl=1"], 2, "no KL"),

@@ -438,8 +438,8 @@ def test_an_answer_is_told_from_its_prompt(tokenizer):
     "arguments, word",
     [
         (("nothing", None, None, 0.0), "method nothing"),
-        (("bounded", None, 0.5, 0.0), "^beta: bounded"),
-        (("npo", None, None, 0.5), "^margin: npo"),
+        (("bounded", None, 0.5, 0.0), "^beta: not a parameter of bounded"),
+        (("npo", None, None, 0.5), "^margin: not a parameter of npo"),
         (("ga", Weights(0.0, 0.0, 0.0), None, 0.0), "not all 0"),
         (("refine", Weights(1.0, 1.0, 0.0), None, 0.0), "refine forgets nothing"),
     ],

@@ -186,7 +186,7 @@ def _make(
                     else:
                         facts["learned"] += int(found.learned.sum())
                         mask.write(found.learned.astype(np.uint8).tobytes())
-                moved(out.remark() // np.dtype(dtype).itemsize, source.share_read())
+                moved(out.tell() // np.dtype(dtype).itemsize, source.share_read())
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         np.save(partial / "starts.npy", starts, allow_pickle=False)
         facts |= {"documents": len(sizes), "tokens": int(starts[-1]), "dtype": np.dtype(dtype).name}  # type: ignore[dict-item]
