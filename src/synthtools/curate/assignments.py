@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from synthtools.curate.templates import Template
+from synthtools.errors import parameter
 from synthtools.records.added_column import Column
-from synthtools.records.batch import MISSING, Batch
+from synthtools.records.batch import MISSING, Batch, Column
 from synthtools.records.field_paths import WHOLE, plain_name
 from synthtools.records.record_faults import fields_of, text_fault, without
 from synthtools.records.rejects import Rejects
@@ -90,7 +91,7 @@ def with_text(
                 faults.append(fault)
             else:
                 why = "; ".join(dict.fromkeys(faults))
-                bad[index] = f"{why} (fields: {fields_of(batch, index)}; see --text)"
+                bad[index] = f"{why} (fields: {fields_of(batch, index)}; see {parameter('text')})"
         batch = without(batch, bad, rejects)
         if len(batch):
             yield batch.adding({name: Column("string", texts)}).woven()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthtools.errors import RecordError
+from synthtools.errors import RecordError, parameter
 from synthtools.records.batch import Batch
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def sizes_in(
         for start in range(0, len(unknown), _TOKENISED):
             some = unknown[start : start + _TOKENISED]
             if count_tokens is None:
-                reason = f'no number of tokens in field "{tokens_field}"; count them with --tokenizer NAME'
+                reason = f'no number of tokens in field "{tokens_field}"; count them with {parameter("tokenizer")} NAME'
                 raise RecordError(batch.source, int(batch.numbers[some[0]]), reason)
             sizes[some] = count_tokens([texts[i] for i in some.tolist()])
         return sizes

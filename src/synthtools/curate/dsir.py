@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.records.jsonl import parse_value
 from synthtools.text.ngram_buckets import NgramHasher
 
@@ -120,7 +120,9 @@ class Estimator:
         except OSError as error:
             raise SynthError(f"{path}: cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise SynthError(f"{path}: not an estimator that --save-estimator wrote") from error
+            raise SynthError(
+                f"{path}: not an estimator that {parameter('save_estimator')} wrote"
+            ) from error
         try:
             if found["kind"] != _KIND:
                 raise KeyError("kind")
@@ -137,7 +139,7 @@ class Estimator:
             return cls(features, names, shares, targets, raw, float(found["smoothing"]))
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise SynthError(
-                f"{path}: not an estimator that --save-estimator wrote (see {error})"
+                f"{path}: not an estimator that {parameter('save_estimator')} wrote (see {error})"
             ) from error
 
 

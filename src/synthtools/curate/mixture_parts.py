@@ -17,7 +17,7 @@ import numpy as np
 
 from synthtools.curate.weighted_draws import allocated
 from synthtools.draws import lane_of, record_uniforms
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def by_shares(
         if units > epochs * source.total:
             raise SynthError(
                 f"{source.name}: holds {source.total:,}, but a share of {float(share):g} of "
-                f"{total:,} needs {math.ceil(units):,}; there is enough for --total {most:,}, or "
-                "raise --epochs"
+                f"{total:,} needs {math.ceil(units):,}; there is enough for {parameter('total')} {most:,}, or "
+                f"raise {parameter('epochs')}"
             )
     return [
         MixturePart(source, float(share), float(units), _passes(source, units, lane, seed))
@@ -160,7 +160,7 @@ def subsample(sources: Sequence[MeasuredSource], total: int, seed: int) -> list[
     """
     pool = sum(source.total for source in sources)
     if total > pool:
-        raise SynthError(f"--total {total:,}: all generations together hold {pool:,}")
+        raise SynthError(f"{parameter('total')} {total:,}: all generations together hold {pool:,}")
     draws = np.concatenate([_draws(source, place, seed) for place, source in enumerate(sources)])
     taken = _subset(np.concatenate([s.sizes for s in sources]), draws, total)
     ends = np.cumsum([len(source.sizes) for source in sources])

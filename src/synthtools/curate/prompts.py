@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthtools.curate.templates import Template, as_text
+from synthtools.errors import parameter
 from synthtools.lm.generation import Prompt
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import AbsentError
@@ -18,7 +19,6 @@ from synthtools.records.rejects import Rejects
 from synthtools.records.shapes import FIELDS, SHAPES, ShapeName, shape_of
 from synthtools.records.shapes import conversation as conversation_of
 
-_REMEDY = "use --prompt-field or --template"
 _ROLES = ("system", "user", "assistant")
 
 # WRAP (arXiv 2401.16380) rephrases a document in one of four styles; the words are ours.
@@ -101,7 +101,9 @@ class PromptBuilder:
             return conversation(built, self.system)
         messages = _checked(built)
         if self.plain:
-            raise UnusableRecord("holds a conversation, which --plain cannot go on with")
+            raise UnusableRecord(
+                f"holds a conversation, which {parameter('plain')} cannot go on with"
+            )
         if self.system is not None and messages[0]["role"] != "system":
             messages = [{"role": "system", "content": self.system}, *messages]
         return Prompt(b"", messages=tuple(messages))
@@ -225,7 +227,7 @@ def prompted(
                 _refuse_unfit(record, batch, index, written)
                 prompts.append(builder.prompt({**record, **more}))
             except AbsentError as error:
-                bad[index] = no_field(batch, index, str(error), _REMEDY)
+                bad[index] = no_field(batch, index, str(error), _remedy())
             except UnusableRecord as error:
                 bad[index] = str(error)
         batch = without(batch, bad, rejects)
@@ -234,15 +236,19 @@ def prompted(
             yield PromptedRecords(batch, prompts, found)
 
 
+def _remedy() -> str:
+    return f"use {parameter('prompt_field')} or {parameter('template')}"
+
+
 def _refuse_unfit(
     record: dict[str, Any], batch: Batch, index: int, written: dict[str, list[Any]]
 ) -> None:
     for name, value in record.items():
         if value is MISSING or value is None:
-            raise UnusableRecord(no_field(batch, index, name, _REMEDY))
+            raise UnusableRecord(no_field(batch, index, name, _remedy()))
     for name, column in written.items():
         if column[index] is not MISSING:
             raise UnusableRecord(
-                f'has a field "{name}" already: --response-field and --model-field name others, or '
+                f'has a field "{name}" already: {parameter("response_field")} and {parameter("model_field")} name others, or '
                 "the same to replace it"
             )

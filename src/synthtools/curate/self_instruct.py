@@ -14,7 +14,7 @@ import numpy as np
 from synthtools.curate.answers import AnswerFields, JournaledGenerator, keyed
 from synthtools.curate.prompts import PromptedRecords, content, conversation
 from synthtools.draws import lane_of, uniforms
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.lm.generation import Answer, Prompt
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch, JsonBatch
@@ -78,7 +78,7 @@ class SelfInstruct:
     def __post_init__(self) -> None:
         if len(self.seeds) < EXAMPLES:
             raise SynthError(
-                f"--self-instruct: shows {EXAMPLES} examples, and there are only "
+                f"{parameter('self_instruct')}: shows {EXAMPLES} examples, and there are only "
                 f"{len(self.seeds)} records"
             )
         self.counts: dict[str, int] = dict.fromkeys(
@@ -118,7 +118,7 @@ class SelfInstruct:
             fruitless = 0 if len(made) > before else fruitless + 1
             if fruitless == _FRUITLESS_ROUNDS:
                 raise SynthError(
-                    f"--self-instruct {wanted}: {_FRUITLESS_ROUNDS * ROUND} prompts in a row gave no "
+                    f"{parameter('self_instruct', wanted)}: {_FRUITLESS_ROUNDS * ROUND} prompts in a row gave no "
                     f"new task; there are {len(made)} "
                     f"({self.counts['too_similar']} were too similar, "
                     f"{self.counts['too_short_or_long']} too short or too long)"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.curate.token_edit import Rules
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.lm.scores import Candidates, Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.records.batch import MISSING, Batch
@@ -49,7 +49,7 @@ class StoredScores:
         for index, (place, scores) in enumerate(found):
             if not np.array_equal(scores.ids, expected[index]):
                 raise SynthError(
-                    f"{place}: scored with another tokenizer; name its model with --model"
+                    f"{place}: scored with another tokenizer; name its model with {parameter('model')}"
                 )
         return [scores for _, scores in found]
 
@@ -58,7 +58,7 @@ class StoredScores:
             if stored == text:
                 return place, scores
         raise SynthError(
-            f"{batch.source}:{batch.numbers[index]}: --scores has no scores for this text (they "
+            f"{batch.source}:{batch.numbers[index]}: {parameter('scores')} has no scores for this text (they "
             "must be of these records, in this order)"
         )
 
@@ -94,8 +94,8 @@ class StoredScores:
         if stored < self._rules.pool:
             need = f"{self._rules.pool} candidates"
             raise SynthError(
-                f"{place}: the edit needs {need}, {stored} are stored; lower --top-k, or "
-                f"score again with --candidates {self._rules.pool}"
+                f"{place}: the edit needs {need}, {stored} are stored; lower {parameter('top_k')}, or "
+                f"score again with {parameter('candidates')} {self._rules.pool}"
             )
         return Candidates(
             present,

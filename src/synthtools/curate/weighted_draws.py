@@ -11,7 +11,7 @@ import numpy as np
 
 from synthtools.curate.top_records import TopRecords
 from synthtools.draws import gumbel, record_uniforms, uniforms
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.record_faults import no_field, without
 from synthtools.records.record_keys import ID_FIELD, RecordKeys, hashes
@@ -40,9 +40,9 @@ def with_log_weights(
     found = np.full(len(batch), -np.inf)
     for index, value in enumerate(batch.column(field)):
         if value is MISSING:
-            bad[index] = no_field(batch, index, field, "see --by")
+            bad[index] = no_field(batch, index, field, f"see {parameter('by')}")
         elif fault := _fault(value, log):
-            bad[index] = f'field "{field}" is {fault} (see --by)'
+            bad[index] = f'field "{field}" is {fault} (see {parameter("by")})'
         elif log:
             found[index] = value
         elif value > 0:

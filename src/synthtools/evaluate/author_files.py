@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synthtools.errors import OutputExistsError
+from synthtools.errors import OutputExistsError, parameter
 from synthtools.evaluate.answers import Item, ModelAnswers
 from synthtools.records.atomic_files import write_whole
 from synthtools.records.jsonl import json_bytes
@@ -32,7 +32,7 @@ def write(directory: str, name: str, rows: Sequence[dict[str, Any]], force: bool
     )
     path = Path(directory) / safe
     if path.exists() and not force:
-        raise OutputExistsError(f"{path}: exists; use --force to replace it")
+        raise OutputExistsError(f"{path}: exists; use {parameter('force')} to replace it")
     os.makedirs(path.parent, exist_ok=True)
     write_whole(path, b"".join(json_bytes(row) + b"\n" for row in rows), force)
     return str(path)

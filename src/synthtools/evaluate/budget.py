@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from synthtools.errors import UsageError
+from synthtools.errors import UsageError, parameter
 from synthtools.evaluate import differences
 from synthtools.evaluate.suites import HEADS
 
@@ -62,16 +62,18 @@ def series(
     names = list(chosen) or [name for name in heads if found[0][name] != 0]
     if not names:
         raise UsageError(
-            "--budget: the reports have no accuracy or perplexity that is not 0 in the baseline; name "
-            "--figure PATH"
+            f"{parameter('budget')}: the reports have no accuracy or perplexity that is not 0 in the baseline; name "
+            f"{parameter('figure')} PATH"
         )
     for name in names:
         for index, one in enumerate(found):
             if name not in one:
-                raise UsageError(f"--figure {name}: report {index + 1} has no such figure")
+                raise UsageError(
+                    f"{parameter('figure', name)}: report {index + 1} has no such figure"
+                )
         if found[0][name] == 0:
             raise UsageError(
-                f"--figure {name}: is 0 in the baseline, of which no share can be lost"
+                f"{parameter('figure', name)}: is 0 in the baseline, of which no share can be lost"
             )
     rows = []
     for one, share in zip(found, shares, strict=True):

@@ -39,7 +39,7 @@ def curves(
     if not wanted:
         raise SynthError(
             f"{reports[0][0]}: has no perplexity or accuracy to hold against the share; give reports "
-            "of synth train --valid or synth eval"
+            "of synth train with validation sets, or of synth eval"
         )
     for (name, report), figures in zip(reports, found, strict=True):
         there = {*head_figures(report, figures), *(f for f in figures if f.endswith(".ece"))}

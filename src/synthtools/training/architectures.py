@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.model_files import check_configuration
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def learning_rate(name: str) -> float:
         return ARCHITECTURES[name].learning_rate
     if not Path(name).exists():
         raise UsageError(
-            f"--arch {name}: neither a file nor a preset; use one of {', '.join(ARCHITECTURES)}"
+            f"{parameter('arch', name)}: neither a file nor a preset; use one of {', '.join(ARCHITECTURES)}"
         )
     return _FILE_LEARNING_RATE
 

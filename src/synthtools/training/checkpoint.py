@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import parse_value
 from synthtools.training.parallel import Ranks, local
@@ -32,11 +32,11 @@ _STATE = "state.json"
 def _parts(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """This rank's part of all that is trained, by name."""
     found: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
+    for name, weight in model.named_parameters():
+        if not weight.requires_grad:
             continue
-        found[f"weight/{name}"] = local(parameter.detach())
-        for key, value in optimizer.state.get(parameter, {}).items():
+        found[f"weight/{name}"] = local(weight.detach())
+        for key, value in optimizer.state.get(weight, {}).items():
             found[f"{key}/{name}"] = local(value)
     return {name: value.contiguous() for name, value in found.items()}
 
@@ -156,12 +156,12 @@ def load(
         if state["job"] != wanted:
             raise SynthError(
                 f"{folder.parent}: was started with other {difference(state['job'], wanted)}; "
-                "--force starts over"
+                f"{parameter('force')} starts over"
             )
         _restore(path, state["ranks"], model, optimizer, ranks)
         return state["progress"]
     if found:
-        raise SynthError(f"{folder}: every checkpoint is damaged; --force starts over")
+        raise SynthError(f"{folder}: every checkpoint is damaged; {parameter('force')} starts over")
     return None
 
 
@@ -186,7 +186,7 @@ def _restore(
     files = [safe_open(path / _file(rank, saved), "pt") for rank in range(saved)]
 
     def part(name: str, like: Tensor | None) -> Tensor:
-        """This rank's part; ``like`` is the parameter, None for a number."""
+        """This rank's part; ``like`` is the weight, None for a number."""
         if saved == ranks.count:
             return files[ranks.rank].get_tensor(name)
         if like is None:
@@ -203,34 +203,32 @@ def _restore(
         if key != "weight":
             keys.setdefault(name, []).append(key)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if not parameter.requires_grad:
+        for name, weight in model.named_parameters():
+            if not weight.requires_grad:
                 continue
-            local(parameter).copy_(part(f"weight/{name}", parameter))
-            optimizer.state[parameter] = {
-                key: _like(
-                    part(f"{key}/{name}", None if key == "step" else parameter), key, parameter
-                )
+            local(weight).copy_(part(f"weight/{name}", weight))
+            optimizer.state[weight] = {
+                key: _like(part(f"{key}/{name}", None if key == "step" else weight), key, weight)
                 for key in keys.get(name, [])
             }
 
 
-def _like(value: Tensor, key: str, parameter: Tensor) -> Tensor:
-    """A moment placed as its parameter is."""
+def _like(value: Tensor, key: str, weight: Tensor) -> Tensor:
+    """A moment placed as its weight is."""
     if key == "step":
         return value
-    value = value.to(parameter.device)
-    if not hasattr(parameter, "to_local"):
+    value = value.to(weight.device)
+    if not hasattr(weight, "to_local"):
         return value
     from torch.distributed.tensor import DTensor
 
     return DTensor.from_local(
         value,
-        parameter.device_mesh,  # type: ignore[attr-defined]
-        parameter.placements,  # type: ignore[attr-defined]
+        weight.device_mesh,  # type: ignore[attr-defined]
+        weight.placements,  # type: ignore[attr-defined]
         run_check=False,
-        shape=parameter.shape,
-        stride=parameter.stride(),
+        shape=weight.shape,
+        stride=weight.stride(),
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.lm.chat import TEMPLATE, ChatTokenizer, Messages
 from synthtools.lm.tokenizer_faults import PanicError, encoded, failure
 from synthtools.training.corpus import RefusedDocument, TokenizedDocument
@@ -127,7 +127,7 @@ def conversation_encoder(
             before = int(np.flatnonzero(learned)[0]) if learned.any() else len(ids)
             return RefusedDocument(
                 f"nothing to learn: the answers begin after {before} tokens, a row holds {length}; "
-                "give longer rows (--context, --forget-context)"
+                f"give longer rows ({parameter('context')}, {parameter('forget_context')})"
             )
         return TokenizedDocument(ids[:length], learned[:length], max(0, len(ids) - length))
 
@@ -144,7 +144,7 @@ def _appended(chat: ChatTokenizer, messages: Messages, text: str) -> list[tuple[
         if not (text.startswith(before) and text.startswith(after) and after.startswith(before)):
             raise SynthError(
                 "the chat template rewrites what came before, so that answers cannot be located in "
-                "it: mark them in the template with {% generation %}, or use --learn-all"
+                f"it: mark them in the template with {{% generation %}}, or use {parameter('learn_all')}"
             )
         spans.append((len(before), len(after)))
     return spans

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, SupportsFloat
 
+from synthtools.errors import parameter
 from synthtools.records import shapes
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import AbsentError
@@ -84,8 +85,8 @@ class DocumentFormat:
             )
         if pairs:
             sound = batch.take(pairs)
-            sound = require_text(sound, self.fields.prompt, rejects, "--prompt-field")
-            sound = require_text(sound, self.fields.response, rejects, "--response-field")
+            sound = require_text(sound, self.fields.prompt, rejects, parameter("prompt_field"))
+            sound = require_text(sound, self.fields.response, rejects, parameter("response_field"))
             columns = sound.column(self.fields.prompt), sound.column(self.fields.response)
             documents.append((sound, [PlainDocument(*pair) for pair in zip(*columns, strict=True)]))
         return documents
@@ -132,10 +133,10 @@ class DocumentFormat:
         if self.shape is not None:
             missing = '" and "'.join(shapes.SHAPES[self.shape].fields)
             return f'no field "{missing}" (fields: {fields})'
+        options = (*(f"{name}_field" for name in self.fields._fields), "shape")
         return (
             f'no field "{self.fields.messages}", nor "{self.fields.prompt}" and "{self.fields.response}", '
-            f"nor another shape of chats (fields: {fields}; use --messages-field, --prompt-field, "
-            "--response-field, --shape)"
+            f"nor another shape of chats (fields: {fields}; use {', '.join(map(parameter, options))})"
         )
 
 

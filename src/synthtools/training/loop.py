@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.lm.prefetch import prefetched
 from synthtools.training import checkpoint, parallel
 from synthtools.training.parallel import Ranks
@@ -124,7 +124,7 @@ class Progress:
             if self.bad >= _MOST_FAILED:
                 raise SynthError(
                     f"the loss or the gradient was not finite in {self.bad} steps in a row (step "
-                    f"{self.step}): lower --lr, lengthen --warmup, or use --dtype float32"
+                    f"{self.step}): lower {parameter('lr')}, lengthen {parameter('warmup')}, or use {parameter('dtype', 'float32')}"
                 )
             return True
         self.bad = 0

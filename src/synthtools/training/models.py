@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.pretrained import load_configuration, load_weights
 from synthtools.records.atomic_files import rename_new
@@ -143,10 +143,10 @@ def with_adapters(model: Any, lora: Lora) -> Any:
         adapters = get_peft_model(model, config)
     except ValueError as error:
         line = str(error).splitlines()[0]
-        raise UsageError(f"--lora-targets {','.join(lora.targets)}: {line}") from error
+        raise UsageError(f"{parameter('lora_targets')} {','.join(lora.targets)}: {line}") from error
     if hasattr(model.get_output_embeddings(), "lora_A"):
         raise UsageError(
-            f"--lora-targets {','.join(lora.targets)}: the output layer can have no adapters here"
+            f"{parameter('lora_targets')} {','.join(lora.targets)}: the output layer can have no adapters here"
         )
     return adapters
 
@@ -162,8 +162,8 @@ def blocks(model: Any) -> list[torch.nn.Module]:
 def gathered(model: Any, ranks: Ranks) -> dict[str, Tensor]:
     """Whole parameters by name, on the CPU of the first rank; empty on the others."""
     found = {}
-    for name, parameter in model.named_parameters():
-        value = whole(parameter.detach())
+    for name, weight in model.named_parameters():
+        value = whole(weight.detach())
         if ranks.first:
             found[name] = value.cpu()
     return found

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from synthtools.errors import OutputExistsError, SynthError
+from synthtools.errors import OutputExistsError, SynthError, parameter
 from synthtools.records.atomic_files import write_errors, write_whole
 from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import parse_value
@@ -76,10 +76,12 @@ class RunDirectory:
                 for file in weight_files(folder, whole=False):
                     file.unlink()
         elif weight_files(folder) and not (resume and self._job.exists()):
-            raise OutputExistsError(f"{folder}: holds a model already; --force replaces it")
+            raise OutputExistsError(
+                f"{folder}: holds a model already; {parameter('force')} replaces it"
+            )
         elif work.exists() and not resume:
             raise OutputExistsError(
-                f"{folder}: holds an unfinished run; --resume continues it, --force starts over"
+                f"{folder}: holds an unfinished run; {parameter('resume')} continues it, {parameter('force')} starts over"
             )
 
     def begin(self, job: dict[str, Any], first: bool) -> dict[str, Any] | None:
@@ -99,10 +101,10 @@ class RunDirectory:
             except (OSError, ValueError):
                 before = None
             if not isinstance(before, dict):
-                raise SynthError(f"{self._job}: is damaged; --force starts over")
+                raise SynthError(f"{self._job}: is damaged; {parameter('force')} starts over")
             if before != wanted:
                 raise OutputExistsError(
-                    f"{self.folder}: holds a model of other {difference(before, wanted)}; --force "
+                    f"{self.folder}: holds a model of other {difference(before, wanted)}; {parameter('force')} "
                     "replaces it"
                 )
             if self._report.exists():
@@ -124,7 +126,7 @@ class RunDirectory:
         """
         if not self._job.exists():
             raise SynthError(
-                f"{self._job}: was removed while the run went on; the model is saved, but --resume "
+                f"{self._job}: was removed while the run went on; the model is saved, but {parameter('resume')} "
                 "cannot recognise it"
             )
         document.save(report, str(self._report), claimed=True)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.chat import TEMPLATE
 from synthtools.lm.pretrained import load_tokenizer
 from synthtools.training.conversations import answer_encoder, conversation_encoder
@@ -65,7 +65,7 @@ def _no_rows(corpus: Corpus, context: int, error: ValueError) -> str:
         return f"{error}; give some text"
     return (
         f"no answer of its {left_out:,} documents begins within {context} tokens; give a larger "
-        "--context"
+        f"{parameter('context')}"
     )
 
 
@@ -87,7 +87,9 @@ def validation_set(corpus: Corpus, context: int, name: str) -> tuple[Blend, int]
     try:
         packer = WholePacker(corpus.tokens, corpus.starts, context, 0, corpus.learned)
     except ValueError as error:
-        raise SynthError(f"--valid {name}: {_no_rows(corpus, context, error)}") from error
+        raise SynthError(
+            f"{parameter('valid', name)}: {_no_rows(corpus, context, error)}"
+        ) from error
     return Blend([packer]), packer.rows_in(0)
 
 
@@ -180,7 +182,9 @@ def tokenizer_of(
         if plan.tokenizer is not None:
             return load_tokenizer(plan.tokenizer, None)
         if plan.start.model is None:
-            raise UsageError("name a tokenizer with --tokenizer, or train one: --train-tokenizer")
+            raise UsageError(
+                f"name a tokenizer with {parameter('tokenizer')}, or train one: {parameter('train_tokenizer')}"
+            )
         return load_tokenizer(plan.start.model, plan.start.revision)
     kept = work / "tokenizer"
     if ranks.first and not kept.is_dir():
@@ -191,7 +195,7 @@ def tokenizer_of(
         try:
             tokenizer = train_tokenizer(flat, plan.vocabulary, plan.context)
         except ValueError as error:
-            raise UsageError(f"--train-tokenizer: {error}") from error
+            raise UsageError(f"{parameter('train_tokenizer')}: {error}") from error
         partial = work / ".tokenizer.partial"
         with saving(kept, "the tokenizer"):
             shutil.rmtree(partial, ignore_errors=True)

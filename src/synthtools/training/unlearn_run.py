@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.pretrained import load_tokenizer
 from synthtools.lm.text_tokenizer import TextTokenizer
@@ -235,8 +235,8 @@ def rows_of(goal: UnlearnGoal, settings: Settings, processes: int) -> dict[str, 
     forget = round(each * goal.share)
     if not 0 < forget < each:
         raise UsageError(
-            f"--batch {settings.rows}: too few rows for both streams on {processes} "
-            f"process{'es' if processes > 1 else ''} at --forget-share {goal.share:g}"
+            f"{parameter('batch', settings.rows)}: too few rows for both streams on {processes} "
+            f"process{'es' if processes > 1 else ''} at {parameter('forget_share')} {goal.share:g}"
         )
     return {FORGET: forget * processes, REPLAY: (each - forget) * processes}
 
