@@ -147,5 +147,5 @@ def test_what_cannot_be_built_is_one_line(base, tmp_path):
         attn_logit_softcapping=None,
     )
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
-    with pytest.raises(SynthError, match="not a plain product"):
+    with pytest.raises(SynthError, match="a scale or a cap on the logits"):
         build(StartModel(None, str(tmp_path)), load_tokenizer(str(base)), 64, None, 0)
