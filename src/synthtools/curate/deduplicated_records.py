@@ -66,10 +66,8 @@ class DeduplicatedRecords:
         if not gone.any():
             return batch, batch.take([])
         removed = np.flatnonzero(gone)
-        return (
-            batch.take(np.flatnonzero(~gone)),
-            self._with_reason(batch.take(removed), starts[removed]),
-        )
+        kept = batch.take(np.flatnonzero(~gone).tolist())
+        return kept, self._with_reason(batch.take(removed.tolist()), starts[removed])
 
     def _marked(self, batch: Batch, starts: np.ndarray) -> Batch:
         assert self._sizes is not None

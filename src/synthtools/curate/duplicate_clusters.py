@@ -103,11 +103,13 @@ class Duplicates:
     def removed(self) -> np.ndarray:
         """Which texts are to go, bool [texts]."""
         own = np.arange(len(self.kept))
-        return (self.kept != own) & (own >= self.fixed)
+        removed: np.ndarray = (self.kept != own) & (own >= self.fixed)
+        return removed
 
     def sizes(self) -> np.ndarray:
         """How many texts each text's cluster has, int64 [texts]."""
-        return np.bincount(self.roots, minlength=len(self.roots))[self.roots]
+        sizes: np.ndarray = np.bincount(self.roots, minlength=len(self.roots))[self.roots]
+        return sizes
 
     def summary(self, inputs: np.ndarray, names: list[str]) -> dict[str, Any]:
         """Counts of clusters by size, of removed texts by input, and by the input of what is kept.
@@ -152,4 +154,4 @@ class Duplicates:
         _, first = np.unique(self.roots[removed], return_index=True)
         chosen = removed[np.sort(first)]
         step = max(1, -(-len(chosen) // most))
-        return chosen[::step].tolist()
+        return list(map(int, chosen[::step]))

@@ -43,7 +43,7 @@ class ArrayFile(Closeable):
         self._where = "fingerprints in TMPDIR"
         self._rows = 0
         with write_errors(self._where):
-            self._file: BinaryIO = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
+            self._file: BinaryIO = tempfile.TemporaryFile(prefix="synth-")
 
     def __len__(self) -> int:
         return self._rows

@@ -99,11 +99,11 @@ class Comparison:
             values = batch.column(self.field)
             counts = np.array([value is not MISSING for value in values], np.int64)
             return Fingerprints(_of_values(values), counts, keys, None)
-        found, long = self.pieces(texts)
+        parts, long = self.pieces(texts)
         if self.unit != "record":
-            counts = np.add.reduceat(np.append(long, 0), found.first_of[:-1]).astype(np.int64)
-            counts[np.diff(found.first_of) == 0] = 0
-        return Fingerprints(found.fingerprints(self.normalized)[long], counts, keys, None)
+            counts = np.add.reduceat(np.append(long, 0), parts.first_of[:-1]).astype(np.int64)
+            counts[np.diff(parts.first_of) == 0] = 0
+        return Fingerprints(parts.fingerprints(self.normalized)[long], counts, keys, None)
 
     def pieces(self, texts: TextBuffer) -> tuple[Pieces, np.ndarray]:
         """The parts of texts, and which of them are long enough, bool."""
