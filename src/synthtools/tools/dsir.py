@@ -281,7 +281,7 @@ def _select(run: Run, estimator: Estimator, parts: list[int], options: Options) 
                 f"{options.min_tokens} tokens or more; ask for fewer or lower --min-tokens"
             )
         counts = np.zeros(estimator.features.buckets, np.int64)
-        run.write(_selected(tops, chosen, estimator, options, counts))
+        run.write(_selected(run, tops, chosen, estimator, options, counts))
     return {
         "records_seen": seen,
         "long_enough": eligible,
@@ -292,6 +292,7 @@ def _select(run: Run, estimator: Estimator, parts: list[int], options: Options) 
 
 
 def _selected(
+    run: Run,
     tops: list[TopRecords],
     chosen: Chosen,
     estimator: Estimator,
@@ -313,9 +314,7 @@ def _selected(
             continue
         at = start
         for batch in tops[int(chosen.lanes[start])].spool.batches(chosen.handles[start:end]):
-            np.add(
-                counts, hasher.counts(TextBuffer.of(batch.column(options.text_field))), out=counts
-            )
+            np.add(counts, hasher.counts(TextBuffer.of(batch.column(run.text_field))), out=counts)
             own = slice(at, at + len(batch))
             at += len(batch)
             if options.weights:

@@ -138,6 +138,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.curate.stored_scores import StoredScores, stored_fields
     from synthtools.lm.open_models import open_model, open_tokenizer
 
+    run: Run
     settings, rules = options.settings(), options.rules()
     seed, generations = options.seed, options.generations
     beside: dict[str, Any] = {}

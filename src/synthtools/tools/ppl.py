@@ -172,6 +172,8 @@ def _compare(options: Options) -> dict[str, Any]:
     paired = len(names) > 1
     descriptions: list[dict[str, Any]] = []
 
+    run: Run
+
     def check(first: Batch) -> None:
         if paired or not comparing.has_scores(first):
             _with_texts(run, first, options, Rejects())
@@ -269,7 +271,7 @@ def _with_texts(run: Run, batch: Batch, options: Options, rejects: Rejects) -> B
     """The records that have what is scored."""
     from synthtools.records.record_faults import require_text
 
-    batch = require_text(batch, run.text_field or "text", rejects)
+    batch = require_text(batch, run.text_field, rejects)
     if options.prompt_field is not None:
         batch = require_text(batch, options.prompt_field, rejects, "--prompt-field")
     return batch

@@ -222,9 +222,10 @@ def run(options: Options) -> dict[str, Any]:
     )
     vectors = [(options.vector_field, "--vector-field")] if options.vector_field else []
     apart = options.by is None
+    run: Run
 
     def check(first: Batch) -> None:
-        needs([(run.text_field or "text", "--text-field")], vectors)(first)
+        needs([(run.text_field, "--text-field")], vectors)(first)
 
     run = Run("stats", options, None, options.text_field, apart=apart, check=check)
     with run:
