@@ -97,10 +97,10 @@ class RunInputs:
                 look(self.shards_beside, check_beside)
 
     @cached_property
-    def text_field(self) -> str | None:
-        """The field with the text, or where the text stands in chats and instructions."""
+    def text_field(self) -> str:
+        """The field with the text, or its path in chats and instructions; empty without one."""
         shaped = self._named_field and isinstance(self._reading, ShapedText)
-        return self._reading.text_of(self.shards) if shaped else self._named_field
+        return self._reading.text_of(self.shards) if shaped else self._named_field or ""
 
     def _inputs(self) -> list[dict[str, Any]]:
         return [
@@ -160,7 +160,7 @@ class RunInputs:
 
     def keyed_batches(self, batch_bytes: int | None = None) -> Iterator[tuple[Batch, np.ndarray]]:
         """Like ``batches``, with the key of each record (see ``records.record_keys``)."""
-        assert self.text_field is not None
+        assert self.text_field
         keys = RecordKeys()
         for batch in self.records(batch_bytes):
             # Records that are done count too: they tell equal texts apart.

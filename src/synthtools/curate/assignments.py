@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from synthtools.curate.templates import Template
 from synthtools.errors import parameter
 from synthtools.records.added_column import Column
-from synthtools.records.batch import MISSING, Batch, Column
+from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import WHOLE, plain_name
 from synthtools.records.record_faults import fields_of, text_fault, without
 from synthtools.records.rejects import Rejects

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.duplicate_clusters import Duplicates
+from synthtools.curate.duplicate_clusters import DuplicateClusters
 from synthtools.curate.known_texts import KnownTexts
 from synthtools.curate.text_fingerprints import without_pieces
 from synthtools.records.added_column import Column
@@ -31,7 +31,12 @@ class DeduplicatedRecords:
     """
 
     def __init__(
-        self, texts: KnownTexts, found: Duplicates, text_field: str, mark: bool, examples: int
+        self,
+        texts: KnownTexts,
+        found: DuplicateClusters,
+        text_field: str,
+        mark: bool,
+        examples: int,
     ) -> None:
         self._texts, self._found = texts, found
         self._text_field, self._mark = text_field, mark

@@ -88,7 +88,7 @@ def kept_of_clusters(roots: np.ndarray, fixed: int, keys: np.ndarray | None) -> 
 
 
 @dataclass(frozen=True)
-class Duplicates:
+class DuplicateClusters:
     """Texts, and which of them is kept in the place of which.
 
     Attributes:

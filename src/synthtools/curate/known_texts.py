@@ -9,13 +9,13 @@ import numpy as np
 
 from synthtools.closeable import Closeable
 from synthtools.curate.duplicate_clusters import (
-    Duplicates,
+    DuplicateClusters,
     RecordPlaces,
     equal_clusters,
     kept_of_clusters,
 )
 from synthtools.curate.fingerprint_store import ArrayFile, FingerprintIndex
-from synthtools.curate.text_fingerprints import Comparison, Fingerprints
+from synthtools.curate.text_fingerprints import DocumentComparison, Fingerprints
 from synthtools.records.batch import Batch
 from synthtools.text.shingles import Shingles
 from synthtools.text.similar_clusters import estimate, similar_clusters, true_jaccard
@@ -33,7 +33,7 @@ class KnownTexts(Closeable):
 
     def __init__(
         self,
-        comparison: Comparison,
+        comparison: DocumentComparison,
         names: Sequence[str],
         input_of: dict[str, int],
         index: FingerprintIndex | None,
@@ -100,7 +100,7 @@ class KnownTexts(Closeable):
         at = self._own_from + first
         return self._starts[at : at + count + 1]
 
-    def equal(self) -> Duplicates:
+    def equal(self) -> DuplicateClusters:
         """Which texts are equal."""
         return self._duplicates(equal_clusters(self._rows.array()))
 
@@ -109,7 +109,7 @@ class KnownTexts(Closeable):
         threshold: float,
         mapped: Callable[..., Iterable[Any]],
         advance: Callable[[int], None],
-    ) -> Duplicates:  # fmt: skip
+    ) -> DuplicateClusters:  # fmt: skip
         """Which texts are similar (see ``similar_clusters``)."""
         sets = self._shingles()
         roots, self.partly = similar_clusters(self._rows.array(), threshold, sets, mapped, advance)
@@ -121,11 +121,11 @@ class KnownTexts(Closeable):
         sizes = np.concatenate([np.zeros(1, np.int64), *self._set_sizes])
         return Shingles(self._sets.array(), np.cumsum(sizes))
 
-    def _duplicates(self, roots: np.ndarray) -> Duplicates:
+    def _duplicates(self, roots: np.ndarray) -> DuplicateClusters:
         keys = None
         if self._keys:
             keys = np.concatenate([np.full(self._offset, np.nan), *self._keys])
-        return Duplicates(roots, kept_of_clusters(roots, self.fixed, keys), self.fixed)
+        return DuplicateClusters(roots, kept_of_clusters(roots, self.fixed, keys), self.fixed)
 
     def similarity(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Jaccard indices of pairs, estimated where texts are not verified; 1 of equal texts."""
@@ -145,7 +145,7 @@ class KnownTexts(Closeable):
             return self._names[-1], text + 1
         return self._places.of(self._record(text))
 
-    def summary(self, found: Duplicates) -> dict[str, Any]:
+    def summary(self, found: DuplicateClusters) -> dict[str, Any]:
         """Counts of clusters, and of removed texts by input."""
         inputs = np.repeat(self._places.inputs(), np.diff(self._starts))
         of_index = np.full(self._offset, len(self._names) - 1)

@@ -35,7 +35,7 @@ class Fingerprints(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class DocumentComparison:
     """What makes two texts duplicates.
 
     Attributes:

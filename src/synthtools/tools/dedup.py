@@ -36,9 +36,9 @@ from synthtools.errors import SynthError, UsageError
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.curate.deduplicated_records import DeduplicatedRecords
-    from synthtools.curate.duplicate_clusters import Duplicates
+    from synthtools.curate.duplicate_clusters import DuplicateClusters
     from synthtools.curate.known_texts import KnownTexts
-    from synthtools.curate.text_fingerprints import Comparison
+    from synthtools.curate.text_fingerprints import DocumentComparison
     from synthtools.records.batch import Batch
 
 _EXAMPLES = 20
@@ -157,12 +157,12 @@ class Options(Inputs, TextField, Output, Picture, Workers):
         if self.verify and self.index:
             raise UsageError("--verify needs the texts, of which an --index has only signatures")
 
-    def comparison(self) -> Comparison:
+    def comparison(self) -> DocumentComparison:
         """What makes two texts duplicates."""
-        from synthtools.curate.text_fingerprints import Comparison
+        from synthtools.curate.text_fingerprints import DocumentComparison
 
         order, _, field = self.keep.partition(":")
-        return Comparison(
+        return DocumentComparison(
             "near" if self.near else "exact",
             self.unit,
             self.min_length or 0,
@@ -263,7 +263,9 @@ def _written(run: Run, texts: KnownTexts, options: Options) -> dict[str, Any]:
     return run.finish({**report, **records.report(run.shards_beside)})
 
 
-def _found(run: Run, texts: KnownTexts, options: Options) -> tuple[dict[str, Any], Duplicates]:
+def _found(
+    run: Run, texts: KnownTexts, options: Options
+) -> tuple[dict[str, Any], DuplicateClusters]:
     """The duplicates, and how they were sought."""
     from synthtools.scale.threads import in_order
     from synthtools.text.similar_clusters import shape

@@ -42,4 +42,5 @@ def run(options: Options) -> str:
             raise UsageError(f"{tool}: no such tool (tools: {', '.join(sorted(app.TOOLS))})")
     if options.json_output:
         return tool_descriptions.as_json(tools or app.TOOLS)
-    return "\n".join(app.help_text(tool) for tool in tools or [None])
+    named: list[str | None] = [*tools] or [None]
+    return "\n".join(app.help_text(tool) for tool in named)
