@@ -1,5 +1,20 @@
 # bash completion of synth: made by docs/generate_pages.py; do not edit
 
+# Fields of the first input, as its first line shows them.
+_synth_fields() {
+    local file
+    for file in "${COMP_WORDS[@]:2}"; do
+        [[ -f $file ]] || continue
+        case $file in
+            *.csv | *.tsv) head -n 1 -- "$file" | tr -d '"\r' | tr ',;\t' '\n' ;;
+            *.jsonl | *.ndjson | *.json)
+                head -c 65536 -- "$file" | grep -oEm 1 '"[A-Za-z_][A-Za-z0-9_.-]*" *:' | tr -d '": '
+                ;;
+        esac
+        return
+    done
+}
+
 _synth() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local tool="" options="" operand=word value="" words="" i
@@ -22,13 +37,14 @@ _synth() {
             ;;
         edit)
             options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
-                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --text-field | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
+                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
                 --rejection) value=word words="authors exact" ;;
                 --scores | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
+                --text-field) value=field ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
@@ -41,9 +57,10 @@ _synth() {
             ;;
         ppl)
             options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
-                --prompt-field | --candidates | --bootstrap | --epsilon | --shard | --text-field | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
+                --prompt-field | --text-field) value=field ;;
+                --candidates | --bootstrap | --epsilon | --shard | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
@@ -59,11 +76,12 @@ _synth() {
             ;;
         ngram-hash)
             options="--n --buckets --hash --top --exact --compare --duplicates --threshold --permutations --shingle --density --per-record --vector-field --vector-model --rows --width --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --ray -j --jobs --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
-                --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-field | --vector-model | --rows | --width | --shard | --text-field | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
+                --n | --buckets | --top | --threshold | --permutations | --shingle | --vector-model | --rows | --width | --shard | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --hash) value=word words="fast sha256" ;;
                 --per-record) value=word words="minhash density" ;;
+                --vector-field | --text-field) value=field ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
@@ -74,10 +92,11 @@ _synth() {
             ;;
         embed)
             options="--pooling --normalize --max-tokens --map --vector-field --limit --by --reference --method --neighbours --permutations --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed -m --model --vector-model --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --ray -j --jobs --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --pooling) value=word words="mean last cls" ;;
-                --max-tokens | --vector-field | --limit | --by | --reference | --neighbours | --permutations | --shard | --text-field | --encoding | --shard-size | --seed | --stride | --revision | --context | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
+                --max-tokens | --limit | --reference | --neighbours | --permutations | --shard | --encoding | --shard-size | --seed | --stride | --revision | --context | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
+                --vector-field | --by | --text-field) value=field ;;
                 --method) value=word words="tsne umap pca" ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
@@ -92,12 +111,13 @@ _synth() {
             ;;
         dsir)
             options="--target -n --count --weights --top-k --n --buckets --hash --min-tokens --smoothing --fit-tokens --target-text-field --save-estimator --estimator --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --seed --ray -j --jobs --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --target | --save-estimator | --estimator | --rejects | -o | --output | --report | --plot) value=file ;;
-                -n | --count | --n | --buckets | --min-tokens | --smoothing | --target-text-field | --shard | --text-field | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
+                -n | --count | --n | --buckets | --min-tokens | --smoothing | --shard | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --hash) value=word words="fast sha256" ;;
                 --fit-tokens) value=word words="all" ;;
+                --target-text-field | --text-field) value=field ;;
                 --on-error) value=word words="fail skip" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
@@ -110,7 +130,8 @@ _synth() {
             operand=file
             case $prev in
                 --unit) value=word words="tokens words bytes documents" ;;
-                --tokenizer | --tokens-field | --total | --epochs | --label | --text-field | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
+                --tokenizer | --total | --epochs | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
+                --tokens-field | --label | --text-field) value=field ;;
                 --workflow) value=word words="replace accumulate accumulate-subsample" ;;
                 --generation | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;
@@ -122,9 +143,10 @@ _synth() {
             ;;
         sample)
             options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --seed --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
-                -n | --count | --by | --stratify-by | --shard | --text-field | --encoding | --shard-size | --seed) value=word ;;
+                -n | --count | --shard | --encoding | --shard-size | --seed) value=word ;;
+                --by | --stratify-by | --text-field) value=field ;;
                 --scale) value=word words="auto linear log" ;;
                 --allocation) value=word words="proportional equal" ;;
                 --rest | --rejects | -o | --output | --report | --plot) value=file ;;
@@ -137,13 +159,14 @@ _synth() {
             ;;
         dedup)
             options="--exact --near --against --keep --mark --removed --index --unit --min-length --normalize --field --similarity --shingle --shingle-unit --permutations --hash --verify --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --ray -j --jobs --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --against | --removed | --rejects | -o | --output | --report | --plot) value=file ;;
                 --keep) value=word words="first longest" ;;
                 --index) value=dir ;;
                 --unit) value=word words="record paragraph line" ;;
-                --min-length | --field | --similarity | --shingle | --permutations | --shard | --text-field | --encoding | --shard-size | --ray | -j | --jobs) value=word ;;
+                --min-length | --similarity | --shingle | --permutations | --shard | --encoding | --shard-size | --ray | -j | --jobs) value=word ;;
+                --field | --text-field) value=field ;;
                 --shingle-unit) value=word words="words characters" ;;
                 --hash) value=word words="fast sha1" ;;
                 --on-error) value=word words="fail skip" ;;
@@ -155,9 +178,12 @@ _synth() {
             ;;
         stats)
             options="--by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split --report --json --plot --seed --ray -j --jobs --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
-                --by | --measures | --tests | --rate | --vector-field | --vector-model | --sample | --pooled | --vectors | --words | --shard | --text-field | --encoding | --seed | --ray | -j | --jobs) value=word ;;
+                --by | --vector-field | --text-field) value=field ;;
+                --measures) value=word words="lengths vocabulary heaps ngrams compression self-bleu openings tokens semantic rates" ;;
+                --tests) value=word words="words ttr mtld hdd entropy lexical_diversity all none" ;;
+                --rate | --vector-model | --sample | --pooled | --vectors | --words | --shard | --encoding | --seed | --ray | -j | --jobs) value=word ;;
                 --tokenizer) value=dir words="builtin" ;;
                 --match-words) value=word words="min" ;;
                 --on-error) value=word words="fail skip" ;;
@@ -171,11 +197,13 @@ _synth() {
             options="--arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --shape --learn-all --pack --no-pack --loss-weight --golden --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --arch | --rejects | --valid | --report | --plot) value=file ;;
+                --arch) value=file words="llama-tiny gpt2-tiny gpt-neox-tiny olmo-tiny qwen3-tiny llama-prior gpt2 gpt2-medium olmo-237m olmo-1b llama-2b pythia-70m pythia-160m pythia-410m pythia-1b pythia-1.4b pythia-2.8b pythia-6.9b pythia-12b" ;;
                 --from | --tokenizer) value=dir words="builtin" ;;
-                --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden | --text-field | --encoding | --messages-field | --prompt-field | --response-field | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
+                --revision | --train-tokenizer | --context | --tokens | --epochs | --loss-weight | --golden | --encoding | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --on-error) value=word words="fail skip" ;;
+                --rejects | --valid | --report | --plot) value=file ;;
+                --text-field | --messages-field | --prompt-field | --response-field) value=field ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
@@ -188,11 +216,12 @@ _synth() {
             options="--model --revision --forget --replay --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --method --weights --beta --margin --kl-direction --reference --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
             case $prev in
                 --model | --reference) value=dir words="builtin" ;;
-                --revision | --tokens | --epochs | --forget-share | --context | --forget-context | --until | --max-replay-rise | --norms-every | --compare-tokens | --weights | --beta | --margin | --text-field | --encoding | --messages-field | --prompt-field | --response-field | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
+                --revision | --tokens | --epochs | --forget-share | --context | --forget-context | --until | --max-replay-rise | --norms-every | --compare-tokens | --weights | --beta | --margin | --encoding | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
                 --forget | --replay | --rejects | --valid | --report | --plot) value=file ;;
                 --method) value=word words="bounded ga graddiff kl npo simnpo wga refine" ;;
                 --kl-direction) value=word words="forward reverse" ;;
                 --on-error) value=word words="fail skip" ;;
+                --text-field | --messages-field | --prompt-field | --response-field) value=field ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
@@ -203,10 +232,11 @@ _synth() {
             ;;
         generate)
             options="--style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --seed -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --ray -j --jobs --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
-                --continue | --self-instruct | --answer-field | --wrong-field | --prompt-field | --context-field | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --stratify-by | --response-field | --model-field | --shard | --encoding | --shard-size | --seed | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
+                --continue | --self-instruct | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --shard | --encoding | --shard-size | --seed | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
+                --answer-field | --wrong-field | --prompt-field | --context-field | --stratify-by | --response-field | --model-field) value=field ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
                 --assign) value=word words="single stratified" ;;
@@ -225,9 +255,10 @@ _synth() {
             options="-s --suite --list --data --valid --limit --shots --task-files --allow-code-execution --sandbox --samples --baseline --bootstrap --force --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --max-new-tokens --temperature --top-p --judge --judge-server --judge-tokens --judge-retries --show-prompts --answers --pairs --judgments --reference --target --human --length-controlled --author-files --on-error --rejects -q --quiet --report --json --plot --seed -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                -s | --suite | --limit | --shots | --baseline | --bootstrap | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --max-new-tokens | --temperature | --top-p | --judge-server | --judge-tokens | --judge-retries | --target | --human | --seed | -j | --jobs) value=word ;;
+                -s | --suite) value=word words="perplexity self-preference ifeval followbench mt_bench danger-zone alpaca_eval arc_challenge arc_easy boolq ceval chemprot cmmlu fiqa_sa fpb gsm8k headline hellaswag humaneval mbpp medqa mmlu mqp openbookqa piqa pubmedqa rct social_iqa svamp truthfulqa winogrande" ;;
                 --data | --task-files | --author-files) value=dir ;;
                 --valid | --samples | --answers | --pairs | --judgments | --reference | --rejects | --report | --plot) value=file ;;
+                --limit | --shots | --baseline | --bootstrap | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --max-new-tokens | --temperature | --top-p | --judge-server | --judge-tokens | --judge-retries | --target | --human | --seed | -j | --jobs) value=word ;;
                 --sandbox) value=word words="auto bubblewrap landlock none" ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 --tokenizer | --judge) value=dir words="builtin" ;;
@@ -249,14 +280,16 @@ _synth() {
             operand=file
             case $prev in
                 --take | --rows | --markdown | --plot | --report) value=file ;;
-                --by | --over | --claim | --columns | --pivot | --section) value=word ;;
+                --by | --over | --pivot) value=field ;;
+                --claim | --columns | --section) value=word ;;
             esac
             ;;
         cat)
             options="--count -n --head --where --text --set --shape --select --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
-                -n | --head | --where | --text | --set | --select | --shard | --text-field | --encoding | --shard-size) value=word ;;
+                -n | --head | --where | --text | --shard | --encoding | --shard-size) value=word ;;
+                --set | --select | --text-field) value=field ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report) value=file ;;
@@ -296,7 +329,10 @@ _synth() {
         value=word words=$options
     fi
     case ${value:-$operand} in
-        file) ;; # readline completes file names
+        file) # readline completes file names
+            [[ -n $value || -n $cur && builtin: == "$cur"* ]] || words=""
+            ;;
+        field) words=$(_synth_fields) ;;
         dir) compopt +o default -o plusdirs 2>/dev/null ;;
         word) compopt +o default 2>/dev/null ;;
     esac

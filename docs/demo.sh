@@ -6,8 +6,8 @@ set -euo pipefail
 
 here=$(dirname "$0")/demo
 mkdir -p demo
-python3 "$here/human.py" > demo/human.jsonl
-cp "$here/synthetic.jsonl" demo/synthetic.jsonl
+synth cat builtin:sample --where label=human --select id,text -o demo/human.jsonl --force
+synth cat builtin:sample --where label=synthetic --select id,text -o demo/synthetic.jsonl --force
 
 model=smollm2
 if ! synth ppl --model smollm2 --summary <<< '{"text": "A first word."}' > /dev/null 2>&1; then

@@ -5,8 +5,9 @@
 
 A man page says what the command's docstring and the help of its options say. What a shell offers
 for the value of an option is told by its metavar: ``fail|skip`` are words to choose from, FILE and
-PATH are files, DIR is a directory, MODEL a directory or ``builtin``; for a number, a field or a
-name nothing is offered. Operands are files.
+PATH are files, DIR is a directory, MODEL a directory or ``builtin``, FIELD a field of the first input
+(of JSONL, CSV and TSV); the names of a list that the code holds (suites, architectures, measures) are
+words too. For a number nothing is offered. Operands are files, and the ``builtin:`` names of their help.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ import typer
 
 from synthtools import FUNCTIONS, __version__
 from synthtools.api import parameters as function_parameters
+from synthtools.cli import parameters as declared
 from synthtools.cli.app import build
 from synthtools.cli.options import Output
+from synthtools.evaluate import suites
+from synthtools.training.architectures import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parent.parent
 DATE = "2026-11-21"  # of the pages' form: with today's date every page would change every day
@@ -41,6 +45,7 @@ class Parameter:
     note: str  # [default: 0; x>=0]
     required: bool
     many: bool
+    choices: tuple[str, ...] = ()
 
     @property
     def brief(self) -> str:
@@ -49,14 +54,20 @@ class Parameter:
 
     @property
     def value(self) -> tuple[str, str]:
-        """What stands there, ``file``, ``dir`` or ``word``, and the words to choose from."""
+        """What stands there, ``file``, ``dir``, ``field`` or ``word``, and the words to choose from."""
         words = re.findall(r"(?:^|(?<=\|))[a-z0-9.+-]+(?=\||$)", self.metavar)
+        words = words or list(self.choices)
         kinds = set(re.findall(r"[A-Z]+", self.metavar))
         if kinds & {"FILE", "PATH"}:
             return "file", " ".join(words)
         if kinds & {"DIR", "MODEL"}:
             return "dir", " ".join(words + ["builtin"] * ("MODEL" in kinds))
-        return "word", " ".join(words)
+        return "field" if re.match("FIELD", self.metavar) and not words else "word", " ".join(words)
+
+    @property
+    def builtin(self) -> str:
+        """Names of an operand that are no files."""
+        return " ".join(dict.fromkeys(re.findall(r"builtin:[a-z]+", self.help)))
 
 
 @dataclass(frozen=True)
@@ -86,8 +97,18 @@ def commands() -> list[Command]:
     return found
 
 
+def _choices(tool: str) -> dict[str, tuple[str, ...]]:
+    """The words of options whose metavar does not name them."""
+    if not tool:
+        return {}
+    options = importlib.import_module(f"synthtools.tools.{tool.replace('-', '_')}").Options
+    found = {flag: one.choices for one in declared.parameters(options) for flag in one.option.flags}
+    return {**found, "--suite": (*suites.every(),), "--arch": (*ARCHITECTURES,)}
+
+
 def _command(name: str, command: Any, context: Any) -> Command:
     options, operands = [], []
+    choices = _choices(name)
     for given in command.get_params(context):
         record = given.get_help_record(context)
         if record is None:  # a hidden one
@@ -103,7 +124,8 @@ def _command(name: str, command: Any, context: Any) -> Command:
             names = sorted(given.opts + given.secondary_opts, key=lambda n: n.startswith("--"))
             flag = given.is_flag or given.count
             metavar = "" if flag else given.metavar or given.name.upper()
-            options.append(Parameter(names, metavar, said, note, given.required, many))
+            words = next((choices[one] for one in names if choices.get(one)), ())
+            options.append(Parameter(names, metavar, said, note, given.required, many, words))
     text = "\n\n".join(part.strip() for part in (command.help, command.epilog) if part)
     return Command(name, f"synth-{name}" if name else "synth", text, options, operands)
 
@@ -200,6 +222,21 @@ def _roff(text: str) -> str:
 _BASH = """\
 # bash completion of synth: @MADE
 
+# Fields of the first input, as its first line shows them.
+_synth_fields() {
+    local file
+    for file in "${COMP_WORDS[@]:2}"; do
+        [[ -f $file ]] || continue
+        case $file in
+            *.csv | *.tsv) head -n 1 -- "$file" | tr -d '"\\r' | tr ',;\\t' '\\n' ;;
+            *.jsonl | *.ndjson | *.json)
+                head -c 65536 -- "$file" | grep -oEm 1 '"[A-Za-z_][A-Za-z0-9_.-]*" *:' | tr -d '": '
+                ;;
+        esac
+        return
+    done
+}
+
 _synth() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
     local tool="" options="" operand=word value="" words="" i
@@ -222,7 +259,10 @@ _synth() {
         value=word words=$options
     fi
     case ${value:-$operand} in
-        file) ;; # readline completes file names
+        file) # readline completes file names
+            [[ -n $value || -n $cur && builtin: == "$cur"* ]] || words=""
+            ;;
+        field) words=$(_synth_fields) ;;
         dir) compopt +o default -o plusdirs 2>/dev/null ;;
         word) compopt +o default 2>/dev/null ;;
     esac
@@ -247,7 +287,8 @@ def bash(synth: Command, tools: list[Command]) -> str:
             listed = " ".join(tool.name for tool in tools)
             body += [f'words="{listed}"']
         if command.operands:
-            body += ["operand=file"]
+            names = command.operands[0].builtin
+            body += [f'operand=file words="{names}"' if names else "operand=file"]
         if values:
             body += ["case $prev in"]
             for (place, words), named in values.items():
@@ -261,6 +302,21 @@ def bash(synth: Command, tools: list[Command]) -> str:
 _ZSH = """\
 #compdef synth
 # @MADE
+
+# Fields of the first input, as its first line shows them.
+_synth_fields() {
+  local file
+  for file in ${(Q)words[2,-1]}; do
+    [[ -f $file ]] || continue
+    case $file in
+      *.csv|*.tsv) compadd -- ${(f)"$(head -n 1 -- $file | tr -d '"\\r' | tr ',;\\t' '\\n')"} ;;
+      *.jsonl|*.ndjson|*.json)
+        compadd -- ${(f)"$(head -c 65536 -- $file | grep -oEm 1 '"[A-Za-z_][A-Za-z0-9_.-]*" *:' | tr -d '": ')"}
+        ;;
+    esac
+    return
+  done
+}
 
 _synth() {
   local curcontext=$curcontext state line
@@ -293,7 +349,7 @@ def zsh(synth: Command, tools: list[Command]) -> str:
     cases = []
     for tool in tools:
         given = [_zsh_option(option) for option in tool.options]
-        given += [f"'{'*' * o.many}:{_zsh(o.metavar)}:_files'" for o in tool.operands]
+        given += [f"'{'*' * o.many}:{_zsh(o.metavar)}:{_zsh_operand(o)}'" for o in tool.operands]
         call = " \\\n            ".join(["_arguments -s -S", *given])
         cases.append(f"        {tool.name})\n          {call}\n          ;;")
     return (
@@ -304,12 +360,17 @@ def zsh(synth: Command, tools: list[Command]) -> str:
     )
 
 
+def _zsh_operand(operand: Parameter) -> str:
+    return f"{{compadd -- {_zsh(operand.builtin)}; _files}}" if operand.builtin else "_files"
+
+
 def _zsh_option(option: Parameter) -> str:
     names, tail = option.names, f"[{_zsh(option.brief)}]"
     if option.metavar:
         names = [name + ("=" if name.startswith("--") else "+") for name in names]
         place, words = option.value
-        action = {"file": "_files", "dir": "_files -/"}.get(place, f"({words})" if words else " ")
+        actions = {"file": "_files", "dir": "_files -/", "field": "_synth_fields"}
+        action = actions.get(place, f"({words})" if words else " ")
         if words and place != "word":
             action = f"{{compadd -- {words}; {action}}}"
         tail += f":{_zsh(option.metavar)}:{action}"
@@ -337,6 +398,19 @@ function __synth_tool_is --description 'Whether this is the tool; without one: w
     end
     test -z "$argv[1]"
 end
+
+function __synth_fields --description 'Fields of the first input, as its first line shows them'
+    for file in (commandline -opc)[3..-1]
+        test -f $file; or continue
+        switch $file
+            case '*.csv' '*.tsv'
+                head -n 1 -- $file | tr -d '"\\r' | tr ',;\\t' '\\n'
+            case '*.jsonl' '*.ndjson' '*.json'
+                head -c 65536 -- $file | grep -oEm 1 '"[A-Za-z_][A-Za-z0-9_.-]*" *:' | tr -d '": '
+        end
+        return
+    end
+end
 """
 
 
@@ -350,12 +424,15 @@ def fish(synth: Command, tools: list[Command]) -> str:
         lines += [f"\n# {command.page}"]
         if not command.operands:
             lines += [f"{start} -f"]
+        elif command.operands[0].builtin:
+            lines += [f"{start} -a {_fish(command.operands[0].builtin)}"]
         for option in command.options:
             names = [f"-l {n[2:]}" if n.startswith("--") else f"-s {n[1:]}" for n in option.names]
             if option.metavar:
                 place, words = option.value
                 names += ["-r -F" if place == "file" else "-x"]
                 words = f"{words} (__fish_complete_directories)" if place == "dir" else words
+                words = "(__synth_fields)" if place == "field" else words
                 names += [f"-a {_fish(words.strip())}"] if words else []
             lines += [f"{start} {' '.join(names)} -d {_fish(option.brief)}"]
     return "\n".join(lines) + "\n"

@@ -147,6 +147,11 @@ TYPED = {
     "synth ppl --report tex\ta\t": "ppl --report texts/a b.jsonl",
     "synth ppl --candidates te\t": "ppl --candidates te",
     "synth cat train --sel\tid": "cat train --select id",
+    "synth eval --suite ifev\t-q": "eval --suite ifeval -q",
+    "synth stats --measures com\t-q": "stats --measures compression -q",
+    "synth train --arch olmo-t\t-q": "train --arch olmo-tiny -q",
+    "synth ppl a.jsonl --text-field bo\t-q": "ppl a.jsonl --text-field body -q",
+    "synth ppl b.csv --prompt-field qu\t-q": "ppl b.csv --prompt-field question -q",
 }
 SHELLS = {
     "bash": (["bash", "--norc", "-i"], f"source '{BASH}'"),
@@ -161,6 +166,8 @@ SHELLS = {
 def folder(tmp_path):
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a b.jsonl").touch()
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "body": "He said \\"both\\": no"}\n')
+    (tmp_path / "b.csv").write_text("question,answer\nx,y\n")
     return tmp_path
 
 
@@ -188,12 +195,15 @@ def test_bash_offers_tools_options_and_choices(folder):
         offer synth edit ''
         offer synth edit --on-error ''
         offer synth cat --count --on-error = s
+        offer synth cat builtin
+        offer synth cat a.jsonl --select ''
         for tool in {" ".join(NAMES)}; do offer synth $tool -; done
     """
     offered = [line.split() for line in run("bash", "-c", script, cwd=folder).splitlines()]
     assert offered[:2] == [NAMES, ["--version", "-h", "--help"]]
     assert offered[2:5] == [[], ["fail", "skip"], ["skip"]]
-    for tool, names in zip(TOOLS, offered[5:], strict=True):
+    assert offered[5:7] == [["builtin:topics", "builtin:sample"], ["id", "body"]]
+    for tool, names in zip(TOOLS, offered[7:], strict=True):
         assert names == [name for option in tool.options for name in option.names]
 
 

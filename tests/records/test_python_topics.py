@@ -32,3 +32,14 @@ def test_a_file_of_that_name_is_the_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "builtin:topics").write_text('{"text": "mine"}\n')
     assert run("cat", "builtin:topics").stdout == b'{"text": "mine"}\n'
+
+
+def test_the_sample_pairs_people_with_a_model():
+    records = [json.loads(line) for line in run("cat", "builtin:sample").stdout.splitlines()]
+    human = [record for record in records if record["label"] == "human"]
+    synthetic = [record for record in records if record["label"] == "synthetic"]
+    assert [record["id"] for record in human] == [record["id"] for record in synthetic]
+    assert len(synthetic) == 24 and all(record["text"] == topics[record["id"]] for record in human)
+    assert all(record["text"].strip() for record in synthetic)
+    one = run("cat", "builtin:sample", "--where", "label=human", "--count")
+    assert one.stdout == b"24\n" and b"left out 24 records" in one.stderr

@@ -75,7 +75,8 @@ class Inputs(BadRecords, FileFormat):
         metavar="FILE",
         help="Files or directories of records: JSONL, Parquet, Arrow, CSV, TSV, a JSON array, plain "
         "text, recognized by content and suffix; text also as gzip or zstd. - or no FILE reads "
-        "stdin; builtin:topics is the Python documentation; URLs (s3://, gs://, hf://, single files "
+        "stdin; builtin:topics is the Python documentation, builtin:sample text of people and of a "
+        "model on 24 of its topics; URLs (s3://, gs://, hf://, single files "
         "by https://) need [remote].",
     )
     shard: str | None = option(

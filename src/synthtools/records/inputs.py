@@ -16,7 +16,7 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.records.atomic_files import refuse_claimed
 from synthtools.records.input_format import INPUT_FORMAT, InputFormat, option
 from synthtools.records.memory_input import MemoryRecords
-from synthtools.records.python_topics import TOPICS, topics_file
+from synthtools.records.python_topics import SAMPLE, TOPICS, builtin_file
 from synthtools.records.remote_paths import RemotePath, path_of
 from synthtools.redaction import hide
 
@@ -104,7 +104,7 @@ def find_shards(names: Sequence[str | MemoryRecords] | None) -> list[Shard]:
     """The shards behind what the user named, in the order given, a directory's in name order.
 
     Args:
-        names: files, directories, records of the calling program, ``-``, or ``builtin:topics``; none at all means stdin.
+        names: files, directories, records of the calling program, ``-``, ``builtin:topics`` or ``builtin:sample``; none at all means stdin.
 
     Raises:
         SynthError: a name does not exist, cannot be read, or is a directory without shards.
@@ -122,8 +122,8 @@ def find_shards(names: Sequence[str | MemoryRecords] | None) -> list[Shard]:
             shards.append(Shard(name.name, None, None, records=name))
         elif name == STDIN:
             shards.append(Shard(STDIN_NAME, None, None))
-        elif name == TOPICS and not os.path.exists(name):
-            shards.append(_topics())
+        elif name in (TOPICS, SAMPLE) and not os.path.exists(name):
+            shards.append(_builtin(name))
         else:
             place = path_of(name)
             if isinstance(place, RemotePath):
@@ -134,7 +134,7 @@ def find_shards(names: Sequence[str | MemoryRecords] | None) -> list[Shard]:
                 shards.append(_file_shard(place, name))
     form = INPUT_FORMAT.get()
     for shard in shards:
-        if shard.records is None and shard.name != TOPICS:
+        if shard.records is None and not shard.temporary:
             shard.format = form.of(shard.name)
     if form.split and all(shard.format.kind != "text" for shard in shards):
         raise UsageError(f"{option('split', form.split)}: for plain text (.txt, .md) alone")
@@ -167,10 +167,10 @@ def _file_shard(path: Path, name: str) -> Shard:
     return Shard(name, path, found.st_size, found=found)
 
 
-def _topics() -> Shard:
-    with understood(TOPICS):
-        file = topics_file()
-    return Shard(TOPICS, file, file.stat().st_size, temporary=True)
+def _builtin(name: str) -> Shard:
+    with understood(name):
+        file = builtin_file(name)
+    return Shard(name, file, file.stat().st_size, temporary=True)
 
 
 def _version(found: os.stat_result) -> tuple[int, int, int]:
