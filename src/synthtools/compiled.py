@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import os
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -30,6 +33,50 @@ def _without_scipy() -> Any:
 
 numba = _without_scipy()
 config = numba.config
+
+event = importlib.import_module("numba.core.event")
+
+PATIENCE = 2.0  # seconds of compiling before it is told
+
+
+class SlowCompilation(event.Listener):  # type: ignore[misc]
+    """Says once in the log that functions are being compiled, where that takes long.
+
+    What is loaded from disk is not compiled. numba compiles one function at a time, with those that it
+    calls within it.
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._spent = self._began = 0.0
+        self._told = False
+        self._timer = threading.Timer(0, self._tell)
+
+    def on_start(self, event: Any) -> None:
+        self._depth += 1
+        if self._depth == 1 and not self._told:
+            self._began = time.monotonic()
+            self._timer = threading.Timer(max(0.0, PATIENCE - self._spent), self._tell)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def on_end(self, event: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._timer.cancel()
+            self._spent += time.monotonic() - self._began
+
+    def _tell(self) -> None:
+        self._told = True
+        again = (
+            "once"
+            if _directory()
+            else "at every start: set NUMBA_CACHE_DIR to a writable directory"
+        )
+        logging.getLogger(__name__).info(f"compiling for this machine, {again}")
+
+
+event.register("numba:compile", SlowCompilation())
 
 _U = np.uint64
 _HERE = Path(__file__).resolve().parent

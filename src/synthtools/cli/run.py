@@ -97,6 +97,8 @@ class Run(RunInputs):
         reading, writing = self._reading, self._writing
         if self._further is not None:
             self._check_further(*self._further)
+        if not reading.quiet:
+            terminal.show_logged("synthtools.compiled")
         self._find(self._check, self._check_beside)
         # First: to open a directory with --force empties it.
         self.rejects = self._open_rejects()

@@ -17,6 +17,21 @@ from synthtools.redaction import hide
 LOGGED: ContextVar[bool] = ContextVar("logged", default=False)
 
 
+class _Remarks(logging.Handler):
+    """What modules log, as remarks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        remark(record.getMessage())
+
+
+def show_logged(module: str) -> None:
+    """Shows what a module tells its log, unless a program calls the tools, whose log it is."""
+    logger = logging.getLogger(module)
+    if not LOGGED.get() and not logger.handlers:
+        logger.setLevel(logging.INFO)
+        logger.addHandler(_Remarks())
+
+
 def remark(message: str) -> None:
     """A line on stderr, or in the log of the calling program."""
     if LOGGED.get():
