@@ -229,7 +229,7 @@ def test_options_are_named_in_tools_and_cli():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 count += "\n" not in node.value.strip() and bool(flag.search(node.value))
-    assert count <= 115
+    assert count <= 75
 
 
 def test_the_package_names_its_folders_and_files():

@@ -129,7 +129,7 @@ def _directory() -> str | None:
 
 
 @compiled
-def load(data, at):  # type: ignore[no-untyped-def]
+def load(data, at):
     """Eight bytes from position ``at`` (uint64), the first one lowest; one machine instruction."""
     return (
         _U(data[at])
@@ -144,7 +144,7 @@ def load(data, at):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def store(data, at, word):  # type: ignore[no-untyped-def]
+def store(data, at, word):
     """The reverse of ``load``."""
     for index in range(8):
         data[at + _U(index)] = np.uint8((word >> (_U(8) * _U(index))) & _U(0xFF))

@@ -25,7 +25,7 @@ class Column:
     kind: FieldKind
     values: Sequence[Any]
 
-    def take(self, indices: Sequence[int]) -> Column:
+    def take(self, indices: Sequence[int] | np.ndarray) -> Column:
         return Column(self.kind, [self.values[i] for i in indices])
 
     def sizes(self) -> np.ndarray:

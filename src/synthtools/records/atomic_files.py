@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
-from synthtools.errors import OutputExistsError, SynthError, UsageError
+from synthtools.errors import OutputExistsError, SynthError, UsageError, parameter
 from synthtools.records.output_lock import OutputLock, hidden, release_all
 from synthtools.records.remote_paths import RemotePath
 
@@ -210,7 +210,7 @@ class AtomicFile:
                 self._claim = OutputLock.of_file(path)
         try:
             if not force and os.path.lexists(path):
-                raise OutputExistsError(f"{path}: already there; --force replaces it")
+                raise OutputExistsError(f"{path}: already there; {parameter('force')} replaces it")
             self._open()
         except BaseException:
             self._release()
@@ -303,7 +303,7 @@ class SentFile(AtomicFile):
         self._spares = []
         self._claim = None
         if not force and self._is_there(place):
-            raise OutputExistsError(f"{place}: already there; --force replaces it")
+            raise OutputExistsError(f"{place}: already there; {parameter('force')} replaces it")
         self._open()
 
     @staticmethod

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from synthtools.records.schemas import TablePiece
 
 
+Indices = Sequence[int] | np.ndarray
+
+
 @dataclass
 class Batch(ABC):
     """Neighbouring records of one shard.
@@ -60,7 +63,7 @@ class Batch(ABC):
         """One record as JSON, without added fields, for the rejects file."""
 
     @abstractmethod
-    def _take_records(self, indices: Sequence[int]) -> Self: ...
+    def _take_records(self, indices: Indices) -> Self: ...
 
     @abstractmethod
     def select(self, names: list[str]) -> Batch:
@@ -86,7 +89,7 @@ class Batch(ABC):
         """Like ``sizes``, with the added fields."""
         return sum((column.sizes() for column in self.added.values()), start=self.sizes())
 
-    def take(self, indices: Sequence[int]) -> Self:
+    def take(self, indices: Indices) -> Self:
         """The records at the indices, with what was added to them."""
         taken = self._take_records(indices)
         taken.numbers = self.numbers[indices]
@@ -137,7 +140,7 @@ class JsonBatch(Batch):
         if name in self.scanned:
             values = self._scanned_column(name)
             if steps and any(value is MISSING for value in values):
-                roots = self._scanned_column(steps[0])
+                roots = self._scanned_column(str(steps[0]))
                 values = [
                     value_at(root, steps[1:], MISSING) if value is MISSING else value
                     for value, root in zip(values, roots, strict=True)
@@ -188,7 +191,7 @@ class JsonBatch(Batch):
     def sizes(self) -> np.ndarray:
         return np.array([len(line) + 1 for line in self.lines], np.int64)
 
-    def _take_records(self, indices: Sequence[int]) -> Self:
+    def _take_records(self, indices: Indices) -> Self:
         return replace(
             self,
             lines=[self.lines[i] for i in indices],
@@ -249,7 +252,7 @@ class JsonBatch(Batch):
 class ArrowBatch(Batch):
     """Records read from Parquet or Arrow: rows of a table."""
 
-    rows: pa.Table = None  # type: ignore[assignment]
+    rows: pa.Table = None
 
     def column(self, name: str) -> list[Any]:
         from synthtools.records import nested_columns, to_json
@@ -270,7 +273,7 @@ class ArrowBatch(Batch):
 
         return schemas.row_sizes(self.rows)
 
-    def _take_records(self, indices: Sequence[int]) -> Self:
+    def _take_records(self, indices: Indices) -> Self:
         if not self.rows.column_names:
             from synthtools.records import to_arrow
 

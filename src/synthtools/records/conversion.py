@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import BufferedReader
-from typing import BinaryIO
+from io import BufferedReader, RawIOBase
+from typing import cast
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.records import csv_records, json_array, text_lines
 from synthtools.records.compression import DecompressingReader
-from synthtools.records.input_format import InputFormat, begins_an_array
+from synthtools.records.input_format import InputFormat, Peekable, begins_an_array
 from synthtools.records.inputs import Shard
 from synthtools.records.shard_block import ShardBlock
 from synthtools.records.text_lines import JsonLine
 
 
 def blocks(
-    stream: BufferedReader | DecompressingReader, raw: BinaryIO, shard: Shard, batch_bytes: int
+    stream: BufferedReader | DecompressingReader, raw: RawIOBase, shard: Shard, batch_bytes: int
 ) -> Iterator[ShardBlock]:
     """Blocks of what is no JSONL, as JSONL: a record at the number that it has in the file."""
     number = 1  # of the next line
@@ -63,7 +63,7 @@ def _json_lines(
             yield from csv_records.records(text, name, kind, encoding)
         elif kind == "text":
             yield from text_lines.documents(text, name, encoding, form.split)
-        elif kind == "json" and begins_an_array(text.buffer):
+        elif kind == "json" and begins_an_array(cast(Peekable, text.buffer)):
             # Bytes that cannot be decoded stay what they are: the record's error says so.
             def read(size: int) -> bytes:
                 return text.read(size).encode("utf-8", "surrogateescape")
@@ -73,5 +73,5 @@ def _json_lines(
             yield from text_lines.recoded_lines(text, name, encoding)
     except UnicodeError as error:
         raise SynthError(
-            f"{name}: not {encoding or 'UTF-8'} ({error}); name its --encoding"
+            f"{name}: not {encoding or 'UTF-8'} ({error}); name its {parameter('encoding')}"
         ) from error

@@ -34,7 +34,7 @@ class CsvEncoder(Encoder):
         self._header: list[str] = []
 
     def write(self, batch: Batch) -> None:
-        rows = []
+        rows: list[bytes] = []
         for index, line in enumerate(self._nonfinite.lines(batch)):
             cells = {name: _cell(line[a:b]) for name, _, a, b in members(line, line.index(b"{"))}
             new = [name for name in cells if name not in self._header]

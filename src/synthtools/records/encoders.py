@@ -141,6 +141,7 @@ class TableEncoder(Encoder):
     def _widen(self, schema: pa.Schema) -> pa.Schema:
         from synthtools.records import schemas
 
+        assert self._schema is not None
         restart = getattr(self._target, "restart", None)
         if restart is None:
             changed = [f.name for f in schema if self._schema.get_field_index(f.name) < 0] or [

@@ -12,7 +12,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from synthtools.errors import UsageError
 from synthtools.records.natural_order import same
 
 _NAME = re.compile(r'"((?:[^"\\]|\\.)*+)"|([^.\[\]"]++)')
@@ -56,7 +55,8 @@ def unquoted(text: str) -> str:
 
 def conditions(text: str) -> tuple[tuple[str, str], ...] | None:
     """``a=1, "b c"="x, y"`` as names and values; None where it is no such list."""
-    found, at = [], 0
+    found: list[tuple[str, str]] = []
+    at = 0
     while at < len(text) or not found or text[:at].rstrip().endswith(","):
         match = _CONDITION.match(text, at)
         if match is None:
@@ -72,27 +72,27 @@ def conditions(text: str) -> tuple[tuple[str, str], ...] | None:
     return tuple(found)
 
 
-def parse(path: str, option: str = "--take") -> tuple[Step, ...]:
+def parse(path: str) -> tuple[Step, ...]:
     """The steps of a path: names between dots, ``[0]``, ``[-1]``, ``[name=value]``.
 
     Raises:
-        UsageError: it is no path; the message tells the position.
+        ValueError: it is no path; the message tells the position.
     """
     steps: list[Step] = []
     at = 0
     while at < len(path) or not steps:
         bracket = _BRACKET.match(path, at)
         if bracket is not None and steps:
-            steps.append(_bracket(bracket[1], path, at, option))
+            steps.append(_bracket(bracket[1], path, at))
             at = bracket.end()
             continue
         if steps:
             if not path.startswith(".", at):
-                raise _unclear(path, at, option)
+                raise _unclear(path, at)
             at += 1
         name = _NAME.match(path, at)
         if name is None:
-            raise _unclear(path, at, option)
+            raise _unclear(path, at)
         steps.append(unquoted(name[1]) if name[2] is None else name[2])
         at = name.end()
     return tuple(steps)
@@ -103,25 +103,25 @@ def inner_path(name: str) -> tuple[Step, ...]:
     """The steps that a field's name stands for where no field has it; none where it is a plain name
     or no path."""
     try:
-        steps = parse(name, "")
-    except UsageError:
+        steps = parse(name)
+    except ValueError:
         return ()
     return () if steps == (name,) else steps
 
 
-def _bracket(inner: str, path: str, at: int, option: str) -> Step:
+def _bracket(inner: str, path: str, at: int) -> Step:
     index = _INDEX.fullmatch(inner)
     if index is not None:
         return ListIndex(int(index[1]))
     found = conditions(inner)
     if found is None:
-        raise _unclear(path, at, option)
+        raise _unclear(path, at)
     return ListMatch(found)
 
 
-def _unclear(path: str, at: int, option: str) -> UsageError:
-    return UsageError(
-        f'{option}: no path at character {at + 1} of {path!r}: write a.b, a."b.c", a[0] or a[name=value]'
+def _unclear(path: str, at: int) -> ValueError:
+    return ValueError(
+        f'no path at character {at + 1} of {path!r}: write a.b, a."b.c", a[0] or a[name=value]'
     )
 
 

@@ -36,7 +36,7 @@ def names_of(pattern: str) -> list[str]:
     Raises:
         UsageError: a brace stands alone, a name is none, or two names touch.
     """
-    found = []
+    found: list[str] = []
     end = -1
     for match in _NAME.finditer(pattern):
         name = match[1]

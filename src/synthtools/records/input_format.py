@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 
 COMPRESSED = (".gz", ".zst", ".zstd")
 
@@ -36,13 +36,8 @@ _OF_DIRECTORIES = (
 )
 
 
-def option(name: str, value: str) -> str:
-    """What a user adds to have a file read otherwise."""
-    return f"--{name} {value}"
-
-
-WINDOWS = f"{option('encoding', 'cp1252')} reads Windows-1252"
-ARRAY = f"{option('input-format', 'json')} reads one array of records"
+WINDOWS = f"{parameter('encoding', 'cp1252')} reads Windows-1252"
+ARRAY = f"{parameter('input_format', 'json')} reads one array of records"
 
 
 class Peekable(Protocol):
@@ -109,12 +104,12 @@ class InputFormat:
             raise SynthError(f"{name}: compressed in a way that is not read here; use gzip or zstd")
         if self.encoding is None and head.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise SynthError(
-                f"{name}: UTF-16 text, not UTF-8: {option('encoding', 'utf-16')} reads it"
+                f"{name}: UTF-16 text, not UTF-8: {parameter('encoding', 'utf-16')} reads it"
             )
         if self.encoding is None and b"\0" in head:
             raise SynthError(
                 f"{name}: neither text in UTF-8 nor Parquet nor Arrow (where it is UTF-16: "
-                f"{option('encoding', 'utf-16-le')})"
+                f"{parameter('encoding', 'utf-16-le')})"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 import sys
@@ -10,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.records.atomic_files import refuse_claimed
-from synthtools.records.input_format import INPUT_FORMAT, InputFormat, option
+from synthtools.records.input_format import INPUT_FORMAT, InputFormat
 from synthtools.records.memory_input import MemoryRecords
 from synthtools.records.python_topics import SAMPLE, TOPICS, builtin_file
 from synthtools.records.remote_paths import RemotePath, path_of
@@ -68,13 +68,13 @@ class Shard:
             digest.update(mark.encode())
             return digest.hexdigest()
         with opened(path, self.name) as file, understood(self.name):
-            digest.update(file.read(_FINGERPRINT_SPAN))
+            digest.update(file.read(_FINGERPRINT_SPAN) or b"")
             if size > _FINGERPRINT_SPAN:
                 file.seek(max(_FINGERPRINT_SPAN, size - _FINGERPRINT_SPAN))
-                digest.update(file.read(_FINGERPRINT_SPAN))
+                digest.update(file.read(_FINGERPRINT_SPAN) or b"")
         return digest.hexdigest()
 
-    def change(self, file: BinaryIO) -> SynthError | None:
+    def change(self, file: io.RawIOBase) -> SynthError | None:
         """What to say where an open file of this shard is no longer what it was when it was named."""
         if self.found is None or _version(os.fstat(file.fileno())) == _version(self.found):
             return None
@@ -82,7 +82,7 @@ class Shard:
             f"{self.name}: changed while it was read; run again when nothing writes to it"
         )
 
-    def failure(self, error: SynthError | OSError, file: BinaryIO) -> SynthError:
+    def failure(self, error: SynthError | OSError, file: io.RawIOBase) -> SynthError:
         """What to say of an error in reading: what looks damaged may have been written to meanwhile."""
         if isinstance(error, OSError):
             error = SynthError(f"{self.name}: cannot be read: {reason(error)}")
@@ -97,7 +97,7 @@ class Shard:
         if self.path is None or self.size is None:
             raise SynthError(f"{self.name}: not a regular file; this tool reads it more than once")
         with opened(self.path, self.name) as file, understood(self.name):
-            return hashlib.file_digest(file, hashlib.blake2b).hexdigest()  # type: ignore[arg-type]
+            return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
 def find_shards(names: Sequence[str | MemoryRecords] | None) -> list[Shard]:
@@ -137,7 +137,7 @@ def find_shards(names: Sequence[str | MemoryRecords] | None) -> list[Shard]:
         if shard.records is None and not shard.temporary:
             shard.format = form.of(shard.name)
     if form.split and all(shard.format.kind != "text" for shard in shards):
-        raise UsageError(f"{option('split', form.split)}: for plain text (.txt, .md) alone")
+        raise UsageError(f"{parameter('split', form.split)}: for plain text (.txt, .md) alone")
     return shards
 
 
@@ -149,8 +149,8 @@ def part_of(shards: list[Shard], index: int, count: int) -> list[Shard]:
     """
     if len(shards) < count:
         raise UsageError(
-            f"--shard {index}/{count} needs at least {count} input files, there are {len(shards)}: "
-            "cut the input with synth cat … -o DIR/ --shard-size SIZE"
+            f"{parameter('shard', f'{index}/{count}')} needs at least {count} input files, there are {len(shards)}: "
+            "cut the input with synth cat"
         )
     start, end = (len(shards) * i // count for i in (index - 1, index))
     return shards[start:end]
@@ -230,14 +230,15 @@ def _directory_shards(name: str) -> list[Shard]:
 
 
 @contextmanager
-def opened(path: Path | RemotePath, name: str) -> Iterator[BinaryIO]:
+def opened(path: Path | RemotePath, name: str) -> Iterator[io.RawIOBase]:
     """An unbuffered file for reading; what the system refuses becomes one line."""
     try:
+        file: io.RawIOBase
         file = path.open() if isinstance(path, RemotePath) else open(path, "rb", buffering=0)
     except OSError as error:
         raise SynthError(f"{name}: {reason(error)}") from error
     with file:
-        yield file  # type: ignore[misc]
+        yield file
 
 
 @contextmanager

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from synthtools.errors import SynthError
-from synthtools.records.input_format import option
+from synthtools.errors import SynthError, parameter
 from synthtools.records.text_lines import LONGEST, JsonLine
 
 _CHUNK = 1 << 18
@@ -70,7 +69,7 @@ def _refuse_more(rest: bytes, read: Callable[[int], bytes], name: str) -> None:
             return
     raise SynthError(
         f"{name}: something stands behind the JSON array; if this is JSONL: "
-        f"{option('input-format', 'jsonl')}"
+        f"{parameter('input_format', 'jsonl')}"
     )
 
 

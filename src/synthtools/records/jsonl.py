@@ -78,7 +78,8 @@ def parse_values(texts: Sequence[bytes]) -> list[Any]:
     joined = b",".join(texts)
     if not has_long_integer(joined):
         try:
-            return orjson.loads(b"[" + joined + b"]")
+            values: list[Any] = orjson.loads(b"[" + joined + b"]")
+            return values
         except orjson.JSONDecodeError:
             pass  # one of them perhaps
     return [parse_value(text) for text in texts]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from synthtools.errors import RecordError, SynthError
+from synthtools.errors import RecordError, SynthError, parameter
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.input_format import SHARD_SUFFIXES
 from synthtools.records.inputs import Shard
@@ -237,7 +237,7 @@ def _for_nodes(shard: Shard) -> Shard:
 def _refuse_if_absent(shard: Shard) -> None:
     if isinstance(shard.path, Path) and not shard.path.exists():
         raise SynthError(
-            f"{shard.name}: is not there on a node of the cluster; with --ray, inputs lie where all "
+            f"{shard.name}: is not there on a node of the cluster; with {parameter('ray')}, inputs lie where all "
             "nodes see them (a shared file system, s3://…)"
         )
 

@@ -63,13 +63,13 @@ class BlockTask(Generic[_R]):
     Attributes:
         work: a function of the sound records and their texts.
         fields: other fields whose values will be asked for, read along with the text.
-        option: the option that names the text field, for the remedy of a bad record.
+        option: what names the text field, for the remedy of a bad record (see ``require_text``).
     """
 
     work: Callable[[Batch, TextBuffer], _R]
     text_field: str
     fields: tuple[str, ...] = ()
-    option: str = "--text-field"
+    option: str | None = None
 
     def of(self, block: ShardBlock, noted: NotedRejects) -> tuple[BlockResult[_R], int]:
         """What comes of a block that could be read, and how many records it stands for."""
@@ -116,7 +116,7 @@ def map_records(
 
 
 def _with_texts(
-    block: ShardBlock, text_field: str, fields: Sequence[str], option: str, rejects: Rejects
+    block: ShardBlock, text_field: str, fields: Sequence[str], option: str | None, rejects: Rejects
 ) -> tuple[Batch, TextBuffer, int]:
     if block.rows is None:
         return _scanned(block, text_field, fields, option, rejects)
@@ -148,7 +148,7 @@ def _texts_of(batch: ArrowBatch, text_field: str) -> TextBuffer:
 
 
 def _scanned(
-    block: ShardBlock, text_field: str, fields: Sequence[str], option: str, rejects: Rejects
+    block: ShardBlock, text_field: str, fields: Sequence[str], option: str | None, rejects: Rejects
 ) -> tuple[Batch, TextBuffer, int]:
     found = scan(block.lines, text_field, fields)
     lines = BlockLines(block.lines, len(found.states))

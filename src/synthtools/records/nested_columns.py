@@ -174,12 +174,12 @@ def _with_json(
     rows: np.ndarray,
     reached: list[np.ndarray],
 ) -> pa.Array:
-    found = []
+    found: list[str | None] = []
     for text, row in zip(_texts(array), rows.tolist(), strict=True):
         keys = None
         if text is not None and row >= 0:
             keys = keys_to(jsonl.parse_value(text.encode()), steps)
-        if keys is not None:
+        if text is not None and keys is not None:
             value = jsonl.json_bytes(values[row].as_py())
             line = b'{"":' + text.encode() + b"}"
             text = jsonl.with_value(line, ["", *keys], value)[4:-1].decode()
@@ -189,7 +189,7 @@ def _with_json(
 
 
 def _texts(array: pa.Array) -> list[str | None]:
-    return array.storage.to_pylist()
+    return list(array.storage.to_pylist())
 
 
 def _of_any_size(array: pa.Array) -> pa.Array:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from synthtools.errors import RecordError
+from synthtools.errors import RecordError, parameter
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch, JsonBatch
 
@@ -49,7 +49,8 @@ class Nonfinite:
         values = list(column.values)
         for index, value in enumerate(values):
             if value is not None and not math.isfinite(value):
-                values[index] = self._null(batch, index, str(value))
+                self._null(batch, index, str(value))
+                values[index] = None
         return Column(column.kind, values)
 
     def _without(self, batch: Batch, index: int, line: bytes) -> bytes:
@@ -66,7 +67,8 @@ class Nonfinite:
             raise RecordError(
                 batch.source,
                 int(batch.numbers[index]),
-                f"holds {value}, which JSON cannot say (--nan null or keep; Parquet and Arrow keep it)",
+                f"holds {value}, which JSON cannot say ({parameter('nan', 'null')} or keep; Parquet and Arrow "
+                "keep it)",
                 batch.raw(index),
             )
         self.count += 1

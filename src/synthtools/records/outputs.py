@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
-from synthtools.errors import OutputClosed, SynthError, UsageError
+from synthtools.errors import OutputClosed, SynthError, UsageError, parameter
 from synthtools.records.atomic_files import begun, special, write_errors
 from synthtools.records.batch import Batch
 from synthtools.records.encoders import FORMATS, encoder
@@ -63,21 +63,23 @@ def open_sink(
     """
     shards = list(shards)
     if nan not in ("keep", "null", "fail"):
-        raise UsageError(f"--nan {nan}: use keep, null or fail")
+        raise UsageError(f"{parameter('nan', nan)}: use keep, null or fail")
     if form is not None and form not in FORMATS:
-        raise UsageError(f"--format {form}: unknown; use one of {', '.join(FORMATS)}")
+        raise UsageError(f"{parameter('format', form)}: unknown; use one of {', '.join(FORMATS)}")
     if output == "":
         raise UsageError(f"{option} was given an empty name")
     if isinstance(output, RecordSink):
         return output
     if resume and force:
-        raise UsageError("--resume continues, --force starts over: give one of them")
+        raise UsageError(
+            f"{parameter('resume')} continues, {parameter('force')} starts over: give one of them"
+        )
     if output is None or output == "-":
         if sys.stdout is None:
             raise SynthError("<stdout>: is closed; write to a file with -o")
         refuse_open_input(shards, os.fstat(sys.stdout.fileno()), "<stdout>")
         if resume:
-            raise UsageError("--resume needs a directory: -o DIR/")
+            raise UsageError(f"{parameter('resume')} needs a directory: -o DIR/")
         return StreamSink(sys.stdout.fileno(), "<stdout>", form or "jsonl", nan)
     path = path_of(output)
     if isinstance(path, RemotePath) and path.single:
@@ -87,7 +89,7 @@ def open_sink(
             path, form or _form_of(shards), force, resume, shard_size, job, shards, nan
         )
     if resume:
-        raise UsageError(f"--resume needs a directory, not the file {output}: -o DIR/")
+        raise UsageError(f"{parameter('resume')} needs a directory, not the file {output}: -o DIR/")
     refuse_input_as_output(shards, output)
     with write_errors(output):
         descriptor = special(path) if isinstance(path, Path) else None
@@ -115,13 +117,13 @@ def form_by_suffix(output: str, option: str = "-o") -> str:
     if _ARRAY.search(output):
         raise UsageError(
             f"{option} {output}: a .json file is one value, and records are written as lines: name it "
-            f"{_ARRAY.sub('.jsonl', output)}, or give --format {form}"
+            f"{_ARRAY.sub('.jsonl', output)}, or give {parameter('format', form)}"
         )
     if form is not None:
         return form
     raise UsageError(
         f"{option} {output}: the suffix says no format; use .jsonl, .jsonl.gz, .jsonl.zst, .parquet, "
-        ".arrow, .csv or .tsv, or give --format"
+        f".arrow, .csv or .tsv, or give {parameter('format')}"
     )
 
 

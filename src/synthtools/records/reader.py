@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from io import BufferedReader
-from typing import BinaryIO
+from io import BufferedReader, RawIOBase
 
 import numpy as np
 
@@ -54,7 +53,9 @@ def read(
             yield batch
 
 
-def blocks(shards: Iterable[Shard], batch_bytes: int, whole: bool) -> Iterator[ShardBlock]:
+def blocks(
+    shards: Iterable[Shard], batch_bytes: int, whole: bool
+) -> Generator[ShardBlock, None, None]:
     """The shards in pieces of about ``batch_bytes``.
 
     Args:
@@ -98,8 +99,9 @@ def blocks_between(
             yield ShardBlock(shard.name, 1, broken=shard.failure(error, raw))
             return
         stretches = None if end is None else end - start
-        before = before if start else None
-        yield from _line_blocks(file, raw, shard, batch_bytes, True, before, stretches)
+        yield from _line_blocks(
+            file, raw, shard, batch_bytes, True, before if start else None, stretches
+        )
 
 
 def _unfinished(file: BufferedReader, end: int) -> bytes:
@@ -138,7 +140,7 @@ def batch_of(block: ShardBlock, rejects: Rejects) -> tuple[Batch, int]:
 
 def _line_blocks(
     stream: BufferedReader | DecompressingReader,
-    raw: BinaryIO,
+    raw: RawIOBase,
     shard: Shard,
     batch_bytes: int,
     whole: bool,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from synthtools.errors import RecordError
+from typing import TypeVar
+
+from synthtools.errors import RecordError, parameter
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import AbsentError, inner_path, one_step
 from synthtools.records.jsonl import is_unicode
 from synthtools.records.rejects import Rejects
 
 _NAMED_FIELDS = 20
+
+_B = TypeVar("_B", bound=Batch)
 
 
 def text_fault(name: str, value: object) -> str | None:
@@ -67,12 +71,13 @@ _JSON_KINDS = {
 }
 
 
-def require_text(batch: Batch, name: str, rejects: Rejects, option: str = "--text-field") -> Batch:
+def require_text(batch: _B, name: str, rejects: Rejects, option: str | None = None) -> _B:
     """The records whose field is a string of valid Unicode; the others go to ``rejects``.
 
     Args:
-        option: the option that names the field, for the remedy.
+        option: what names the field, for the remedy; by default ``text_field``.
     """
+    option = option or parameter("text_field")
     bad: dict[int, str] = {}
     for index, value in enumerate(batch.column(name)):
         if value is MISSING:
@@ -82,7 +87,7 @@ def require_text(batch: Batch, name: str, rejects: Rejects, option: str = "--tex
     return without(batch, bad, rejects)
 
 
-def without(batch: Batch, bad: dict[int, str], rejects: Rejects) -> Batch:
+def without(batch: _B, bad: dict[int, str], rejects: Rejects) -> _B:
     """The batch without the records at ``bad`` (index → reason), which go to ``rejects``."""
     if not bad:
         return batch

@@ -62,11 +62,10 @@ def _as_of_a_file() -> Iterator[None]:
         # Over HTTP it is raised of every failure, for what the server, or its absence, has told.
         why = error.__cause__
         status = getattr(why, "status", 404)
-        if isinstance(why, OSError) or status != 404:
-            told = (
-                f"HTTP {status}" if status != 404 else f"no server answers ({why.strerror or why})"
-            )
-            raise OSError(5, told) from error
+        if status != 404:
+            raise OSError(5, f"HTTP {status}") from error
+        if isinstance(why, OSError):
+            raise OSError(5, f"no server answers ({why.strerror or why})") from error
         raise FileNotFoundError(2, "No such file or directory") from error
     except PermissionError as error:
         raise PermissionError(13, "Permission denied (are there credentials?)") from error
@@ -127,7 +126,7 @@ class RemotePath:
 
     @property
     def _path(self) -> str:
-        return self._fs._strip_protocol(self._url)
+        return str(self._fs._strip_protocol(self._url))
 
     # ------------------------------------------------------------ what is there
 
@@ -237,10 +236,10 @@ class _Reader(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._done(self._file.seek, offset, whence)
+        return int(self._done(self._file.seek, offset, whence))
 
     def tell(self) -> int:
-        return self._file.tell()
+        return int(self._file.tell())
 
     def close(self) -> None:
         if not self.closed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from io import BufferedReader, RawIOBase
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from synthtools.errors import SynthError
 from synthtools.records.inputs import Shard
@@ -21,7 +21,7 @@ _MOST_ROWS = 1 << 13
 
 
 def row_blocks(
-    kind: str, file: BufferedReader, raw: BinaryIO, shard: Shard, batch_bytes: int
+    kind: str, file: BufferedReader, raw: RawIOBase, shard: Shard, batch_bytes: int
 ) -> Iterator[ShardBlock]:
     """Blocks of about ``batch_bytes`` of a file of a kind of ``open_shard``, of rows; the last says
     what is wrong with the rest where something is."""
@@ -107,7 +107,7 @@ def _rows_of(metadata: pq.FileMetaData, batch_bytes: int) -> int:
     size = sum(group.total_byte_size for group in groups)
     rows = min(_MOST_ROWS, max(1, batch_bytes * metadata.num_rows // max(1, size)))
     longest = max(map(_longest_row, groups), default=0)
-    return max(1, min(rows, _MOST_DECODED // max(1, longest)))
+    return int(max(1, min(rows, _MOST_DECODED // max(1, longest))))
 
 
 def _longest_row(group: pq.RowGroupMetaData) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +77,7 @@ class TablePiece:
     """
 
     table: pa.Table
-    lines: list[bytes] | None = None
+    lines: Sequence[bytes] | None = None
     added: Collection[str] = ()
 
 
@@ -135,7 +135,7 @@ def _canonical(array: pa.Array) -> pa.Array:
 def _holds_struct(kind: pa.DataType) -> bool:
     if pa.types.is_list(kind):
         return _holds_struct(kind.value_type)
-    return pa.types.is_struct(kind)
+    return bool(pa.types.is_struct(kind))
 
 
 def _conform(piece: TablePiece, item: pa.Field) -> pa.ChunkedArray | pa.Array:
@@ -182,4 +182,5 @@ def _value_sizes(array: pa.Array) -> np.ndarray:
 
 
 def _lengths(lengths: pa.Array) -> np.ndarray:
-    return pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    counts: np.ndarray = pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False)
+    return counts.astype(np.int64)

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synthtools.errors import OutputExistsError, SynthError
+from synthtools.errors import OutputExistsError, SynthError, parameter
 from synthtools.records.atomic_files import AtomicFile, begun, write_errors, write_whole
 from synthtools.records.batch import Batch
-from synthtools.records.encoders import Encoder, encoder
+from synthtools.records.encoder_base import Encoder
+from synthtools.records.encoders import encoder
 from synthtools.records.inputs import Shard
 from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import parse_value
@@ -142,8 +143,8 @@ class DirectorySink(Sink):
         there = self._shards_there()
         if (there or (self.folder / MANIFEST).exists()) and not force:
             raise OutputExistsError(
-                f"{self.folder}: holds shards already; --resume continues with them, "
-                "--force replaces them"
+                f"{self.folder}: holds shards already; {parameter('resume')} continues with them, "
+                f"{parameter('force')} replaces them"
             )
         manifest = _Manifest(job)
         manifest.save(self.folder)
@@ -156,22 +157,26 @@ class DirectorySink(Sink):
             if self._shards_there():
                 raise OutputExistsError(
                     f"{self.folder}: its shards have no manifest, so they cannot be resumed; "
-                    "--force replaces them"
+                    f"{parameter('force')} replaces them"
                 )
             return self._fresh(job, force=False)
         try:
             manifest = _Manifest.of(parse_value(path.read_bytes()))
         except (ValueError, KeyError, TypeError) as error:
-            raise SynthError(f"{path}: not a manifest of synth; --force starts over") from error
+            raise SynthError(
+                f"{path}: not a manifest of synth; {parameter('force')} starts over"
+            ) from error
         if manifest.job != job:
             raise SynthError(
                 f"{self.folder}: was started with other {difference(manifest.job, job)}; "
-                "--force starts over"
+                f"{parameter('force')} starts over"
             )
         names = {shard.name for shard in manifest.shards}
         missing = sorted(names - {p.name for p in self._shards_there()})
         if missing:
-            raise SynthError(f"{self.folder}: {missing[0]} is gone; --force starts over")
+            raise SynthError(
+                f"{self.folder}: {missing[0]} is gone; {parameter('force')} starts over"
+            )
         # A shard renamed into place just before a kill is not in the manifest yet: it is done anew.
         self._remove([p for p in self._shards_there() if p.name not in names])
         return manifest
@@ -196,7 +201,7 @@ class DirectorySink(Sink):
         gone = [shard.name for shard in self._manifest.shards if shard.name not in there]
         if gone:
             raise SynthError(
-                f"{self.folder}: {gone[0]} was removed while the run went on; --force starts over"
+                f"{self.folder}: {gone[0]} was removed while the run went on; {parameter('force')} starts over"
             )
 
     def _release(self) -> None:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, cast
 
 from synthtools.errors import SynthError
 from synthtools.records.compression import compression_of
@@ -23,15 +23,15 @@ _SNIFFED = 16
 class CountingFile(io.RawIOBase):
     """A raw file that adds what is read from it to its shard's ``bytes_read``."""
 
-    def __init__(self, file: BinaryIO, shard: Shard) -> None:
+    def __init__(self, file: io.RawIOBase, shard: Shard) -> None:
         self._file = file
         self._shard = shard
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while (count := self._file.readinto(buffer)) is None:  # type: ignore[attr-defined]
+    def readinto(self, buffer: Any) -> int:
+        while (count := self._file.readinto(buffer)) is None:
             # Someone who shares the pipe has made it non-blocking; None is not its end.
             select.select([self._file], [], [])
         self._shard.bytes_read += count
@@ -48,7 +48,7 @@ class CountingFile(io.RawIOBase):
 
 
 @contextmanager
-def open_shard(shard: Shard) -> Iterator[tuple[str, io.BufferedReader, BinaryIO]]:
+def open_shard(shard: Shard) -> Iterator[tuple[str, io.BufferedReader, io.RawIOBase]]:
     """Opens a shard and tells what it holds.
 
     Yields:
@@ -64,10 +64,10 @@ def open_shard(shard: Shard) -> Iterator[tuple[str, io.BufferedReader, BinaryIO]
 
 
 @contextmanager
-def _source(shard: Shard) -> Iterator[BinaryIO]:
+def _source(shard: Shard) -> Iterator[io.RawIOBase]:
     if shard.records is not None:
         with shard.records.open() as file:
-            yield file  # type: ignore[misc]
+            yield file
         return
     if shard.path is not None:
         with opened(shard.path, shard.name) as file:
@@ -77,7 +77,7 @@ def _source(shard: Shard) -> Iterator[BinaryIO]:
         raise SynthError(f"{STDIN_NAME}: is closed; name files or directories")
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as file:
         head, shard.head = shard.head, b""
-        yield _Rejoined(head, file) if head else file  # type: ignore[misc]
+        yield _Rejoined(head, file) if head else file
 
 
 def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
@@ -132,7 +132,7 @@ class _Rejoined(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         if not self._head:
             # Once: a pipe that gives little must not be waited for until the buffer is full.
             rest = self._rest
@@ -144,13 +144,13 @@ class _Rejoined(io.RawIOBase):
 
 
 @contextmanager
-def rereadable(shard: Shard, file: bool = False) -> Iterator[Shard]:
+def rereadable(shard: Shard, as_file: bool = False) -> Iterator[Shard]:
     """The shard, or where it can be read only once, a copy of it in TMPDIR.
 
     Args:
-        file: it must be a file; records of the calling program are copied in any case.
+        as_file: it must be a file; records of the calling program are copied in any case.
     """
-    again = shard.records is not None and shard.records.rereadable and not file
+    again = shard.records is not None and shard.records.rereadable and not as_file
     if again or (shard.path is not None and shard.path.is_file()):
         yield shard
         return
@@ -180,4 +180,4 @@ def _spooled(file: io.BufferedReader, shard: Shard) -> io.BufferedReader:
             f"{shard.name}: a piped Parquet or Arrow file is kept in TMPDIR to be read, which "
             f"fails: {reason(error)}"
         ) from error
-    return spool  # type: ignore[return-value]
+    return cast(io.BufferedReader, spool)  # it reads as one

@@ -59,7 +59,7 @@ class Spool(Closeable):
         self._dead = 0
         self._size = 0
         with write_errors(_WHERE):
-            self._file: BinaryIO = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
+            self._file: BinaryIO = tempfile.TemporaryFile(prefix="synth-")
 
     def close(self) -> None:
         self._file.close()
@@ -113,7 +113,7 @@ class Spool(Closeable):
     def _compact(self) -> None:
         old = self._file
         with old, write_errors(_WHERE):
-            new: BinaryIO = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
+            new: BinaryIO = tempfile.TemporaryFile(prefix="synth-")
             size = 0
             for piece in self._pieces:
                 kept = np.flatnonzero(piece.living)

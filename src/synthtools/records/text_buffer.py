@@ -40,7 +40,7 @@ class TextBuffer:
 
     def views(self) -> Iterator[memoryview]:
         """The bytes of each text, not copied."""
-        data = memoryview(self.data)
+        data = self.data.data
         ends = self.offsets.tolist()
         return (data[start:end] for start, end in itertools.pairwise(ends))
 

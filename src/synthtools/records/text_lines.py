@@ -8,8 +8,8 @@ from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, TextIO
 
-from synthtools.errors import SynthError
-from synthtools.records.input_format import WINDOWS, option
+from synthtools.errors import SynthError, parameter
+from synthtools.records.input_format import WINDOWS
 from synthtools.records.jsonl import json_bytes
 
 # A line or a document of more is refused [ours]: it is no record.
@@ -117,7 +117,7 @@ def documents(
         if len(body) > LONGEST:
             raise SynthError(
                 f"{name}: a document of more than {LONGEST >> 20} Mi characters: "
-                f"{option('split', 'paragraphs')} makes records of its parts"
+                f"{parameter('split', 'paragraphs')} makes records of its parts"
             )
         if body.strip():
             yield json_line(1, {"path": path, "text": body}, encoding)

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.records.jsonl import parse_value
 from synthtools.records.to_arrow import holds_float, is_list
 
@@ -35,7 +35,7 @@ def json_lines(table: pa.Table) -> list[bytes]:
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise SynthError(
                 f'field "{name}" of type {column.type} cannot be written as JSON ({error}); '
-                "leave it out with synth cat --select"
+                f"leave it out with synth cat {parameter('select')}"
             ) from error
     try:
         return [_dump(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
@@ -48,7 +48,7 @@ def values(column: pa.ChunkedArray) -> list[Any]:
     if isinstance(column.type, pa.JsonType):
         texts = _storage(column).to_pylist()
         return [None if text is None else parse_value(text.encode("utf-8")) for text in texts]
-    return column.to_pylist()
+    return list(column.to_pylist())
 
 
 def texts(column: pa.ChunkedArray) -> list[str | None]:
@@ -97,7 +97,7 @@ def _jsonable(column: pa.ChunkedArray) -> list[Any]:
         found = [None if value is None else _object(value) for value in found]
     if any(map(_may_be_nonfinite, column.chunks)):
         return [None if value is None else orjson.Fragment(_text(value)) for value in found]
-    return found
+    return list(found)
 
 
 def _with_leaves(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:

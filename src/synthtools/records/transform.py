@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from synthtools.errors import RecordError, SynthError
+from synthtools.errors import RecordError, SynthError, parameter
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.record_faults import no_field, without
 from synthtools.records.rejects import Rejects
@@ -36,7 +36,7 @@ def selected(batches: Iterable[Batch], names: list[str], rejects: Rejects) -> It
         for name in names:
             for index, value in enumerate(batch.column(name)):
                 if value is MISSING and index not in bad:
-                    bad[index] = no_field(batch, index, name, "see --select")
+                    bad[index] = no_field(batch, index, name, f"see {parameter('select')}")
         batch = without(batch, bad, rejects)
         if len(batch):
             yield batch.select(names)

@@ -21,7 +21,7 @@ class VectorFile(Closeable):
     def __init__(self) -> None:
         self._width = 0
         with write_errors(_WHERE):
-            self._file: BinaryIO = tempfile.TemporaryFile(prefix="synth-")  # type: ignore[assignment]
+            self._file: BinaryIO = tempfile.TemporaryFile(prefix="synth-")
 
     def close(self) -> None:
         self._file.close()

@@ -47,7 +47,7 @@ class Take:
 
     @classmethod
     def of(cls, text: str) -> Take:
-        """Raises ValueError, of a path UsageError."""
+        """Raises ValueError where it is no name and path."""
         name, equals, path = (part.strip() for part in text.partition("="))
         if not equals or not name.isidentifier():
             raise ValueError("write NAME=PATH, the name of letters, digits and _ alone")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from synthtools import __version__
 from synthtools.closeable import Closeable
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.scale import ray_worker
 from synthtools.scale.ray_cluster import RayCluster, lost, value_of
 from synthtools.scale.threads import results
@@ -141,7 +141,7 @@ class ActorPool(Closeable):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._fail(SynthError("--ray: the work was broken off"))
+        self._fail(SynthError(f"{parameter('ray')}: the work was broken off"))
         if threading.current_thread() is not self._thread:
             self._thread.join()
         for actor in self._actors:
@@ -202,7 +202,7 @@ class ActorPool(Closeable):
     def _opened(self, actor: _Actor, outcome: ray_worker.RemoteOutcome) -> None:
         if outcome.error is not None and self.description is not None:
             # This one cannot hold it; others do.
-            self._tell(f"--ray: an actor is left out: {outcome.error}")
+            self._tell(f"{parameter('ray')}: an actor is left out: {outcome.error}")
             with self._changed:
                 self._actors.remove(actor)
             self._end(actor)
@@ -245,7 +245,7 @@ class ActorPool(Closeable):
             wanted = [f"{where[f'num_{kind.lower()}s']:g} {kind}" for kind in ("GPU", "CPU")
                       if where.get(f"num_{kind.lower()}s")]  # fmt: skip
             raise SynthError(
-                f"--ray: no node has room for the model, which asks for {' and '.join(wanted)} "
+                f"{parameter('ray')}: no node has room for the model, which asks for {' and '.join(wanted)} "
                 f"(waited {self._patience:g} s); add nodes, or end what runs there"
             )
 

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from synthtools import __version__
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.scale import ray_cleanup, ray_worker
 
 _T = TypeVar("_T")
@@ -83,7 +83,7 @@ class RayCluster:
                 )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             self._unwatched()
-            raise SynthError(f"--ray {address}: {_why(address, error)}") from error
+            raise SynthError(f"{parameter('ray')} {address}: {_why(address, error)}") from error
         total = ray.cluster_resources()
         self.cpus = max(1, int(total.get("CPU", 1)))
         self.gpus = int(total.get("GPU", 0))
@@ -167,7 +167,8 @@ class RayCluster:
             SynthError: it was lost for good.
         """
         try:
-            return pickle.loads(self.ray.get(reference))  # noqa: S301 (our own)
+            outcome: ray_worker.RemoteOutcome = pickle.loads(self.ray.get(reference))  # noqa: S301 (our own)
+            return outcome
         except self.ray.exceptions.RayError as error:
             raise lost(error) from error
 
@@ -204,14 +205,16 @@ def lost(error: Exception) -> SynthError:
     text = str(error)
     if "No module named 'synthtools'" in text:
         return SynthError(
-            "--ray: a worker has no synthtools; install the same version, with the same Python, on "
+            f"{parameter('ray')}: a worker has no synthtools; install the same version, with the same Python, on "
             "all nodes"
         )
     if type(error).__name__ == "OutOfMemoryError":
-        return SynthError("--ray: a node has no memory left for the work; use fewer CPUs a node")
+        return SynthError(
+            f"{parameter('ray')}: a node has no memory left for the work; use fewer CPUs a node"
+        )
     line = (text.strip().splitlines() or [""])[0][:200]
     return SynthError(
-        f"--ray: work was lost {RETRIES + 1} times ({type(error).__name__}: {line}); see the "
+        f"{parameter('ray')}: work was lost {RETRIES + 1} times ({type(error).__name__}: {line}); see the "
         "logs of Ray on its nodes"
     )
 
@@ -220,11 +223,11 @@ def _knock(address: str) -> None:
     """Raises SynthError where nothing listens; Ray would try for minutes, and say so on stderr."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
-        raise UsageError(f"--ray {address}: use HOST:PORT, auto or local")
+        raise UsageError(f"{parameter('ray')} {address}: use HOST:PORT, auto or local")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise SynthError(f"--ray {address}: {_why(address, error)}") from error
+        raise SynthError(f"{parameter('ray')} {address}: {_why(address, error)}") from error
 
 
 def _import() -> Any:
@@ -237,7 +240,9 @@ def _import() -> Any:
             import ray
             import ray.exceptions
     except ImportError as error:
-        raise UsageError("--ray: Ray is not installed; pip install 'synthtools[ray]'") from error
+        raise UsageError(
+            f"{parameter('ray')}: Ray is not installed; pip install 'synthtools[ray]'"
+        ) from error
     # What Ray says of a lost worker it prints on stdout, whatever it is asked, among our records.
     ray._private.worker.print_to_stdstream = _say_nothing
     return ray
@@ -280,7 +285,7 @@ def _why(address: str, error: Exception) -> str:
     if address == AUTO and ("Could not find any running" in text or "ray start" in text):
         return (
             "no Ray cluster runs on this machine; start one (ray start --head), name an address, or "
-            "use --ray local"
+            f"use {parameter('ray', 'local')}"
         )
     return (
         "no Ray cluster answers there (HOST:PORT of ray start --head; auto; local starts one here): "

@@ -63,10 +63,10 @@ def _function(job: RemoteJob) -> Callable[[Any], Any]:
 def check_version(version: str) -> None:
     """Raises SynthError where this machine has another version of the package than the sender."""
     if version != __version__:
-        from synthtools.errors import SynthError
+        from synthtools.errors import SynthError, parameter
 
         raise SynthError(
-            f"--ray: a worker has synthtools {__version__}, this machine {version}; install the "
+            f"{parameter('ray')}: a worker has synthtools {__version__}, this machine {version}; install the "
             "same on all nodes"
         )
 
