@@ -33,6 +33,7 @@ FILTERS = {
     "mix": [],
     "sample": ["-n", "6"],
     "dedup": ["--near"],
+    "decontaminate": ["--benchmark", TARGET],
     "generate": ["--continue", "8", "--max-new-tokens", "4", "--context", "64"],
 }
 REPORTS = {
@@ -149,7 +150,9 @@ def test_stdin_equals_file_and_two_runs_are_equal(tool, human, plain):
     assert first.stdout.count(b'"kept": [1.1, {"a": null}]') == len(records)
 
 
-@pytest.mark.parametrize("tool", params(*MODELS, "ngram-hash", "dsir", "mix", "dedup"))
+@pytest.mark.parametrize(
+    "tool", params(*MODELS, "ngram-hash", "dsir", "mix", "dedup", "decontaminate")
+)
 def test_jobs_and_batches_change_no_byte(tool, human, plain):
     ways = [["--jobs", 1], ["--jobs", 2], *([["--batch-tokens", 100]] if tool in MODELS else [])]
     outputs = {run(tool, human, *FILTERS[tool], *way).stdout for way in ways}
@@ -201,7 +204,7 @@ def test_a_bad_record_stops_the_tool_or_is_set_aside(tool, bad, words, human, tm
 
 
 @pytest.mark.parametrize(
-    "tool", params("ppl", "edit", "embed", "ngram-hash", "dsir", "mix", "dedup")
+    "tool", params("ppl", "edit", "embed", "ngram-hash", "dsir", "mix", "dedup", "decontaminate")
 )
 @pytest.mark.parametrize(
     "record, words",

@@ -38,6 +38,35 @@ def cat(
 ) -> Iterator[Record] | Report:
     """Convert, reshard, count or inspect records."""
 
+def decontaminate(
+    *files: Input,
+    benchmark: list[str] | str,
+    item_fields: list[str] | str | None = ...,
+    ngram: int = ...,
+    min_score: float = ...,
+    min_run: int = ...,
+    remove: Literal['record', 'passage', 'nothing'] = ...,
+    removed: str | None = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    input_format: Literal['jsonl', 'json', 'csv', 'tsv', 'text'] | None = ...,
+    encoding: str | None = ...,
+    split: Literal['lines', 'paragraphs'] | None = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    nan: str = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    ray: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """Find items of benchmarks in records, and remove what holds them."""
+
 def dedup(
     *files: Input,
     exact: bool = ...,

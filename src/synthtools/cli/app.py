@@ -24,7 +24,8 @@ from synthtools.records.atomic_files import remove_unfinished
 from synthtools.redaction import hide
 
 TOOLS = (
-    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "dedup", "stats", "train"),
+    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "dedup", "decontaminate"),
+    *("stats", "train"),
     *("unlearn", "generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm", "help"),
 )
 

@@ -17,6 +17,8 @@ Chosen:
 - ``known_texts``: all texts that a search for duplicates knows, and which are alike
 - ``duplicate_clusters``: which text of a cluster is kept, and what that comes to
 - ``deduplicated_records``: records without their duplicates, and the duplicates
+- ``benchmark_items``: items of benchmarks as sets of n-grams
+- ``contamination``: items found in records, weighted by rarity
 
 Changed:
 

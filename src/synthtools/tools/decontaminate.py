@@ -1,0 +1,221 @@
+"""Find items of benchmarks in records, and remove what holds them.
+
+Items and records are compared by n-grams of words, whatever their case, punctuation, spacing and
+numbers. A record's score is the share of an item's n-grams that it has, each weighted by its rarity:
+1/items · 1/(1 + ln records), by how many items and records have it [ours], so that boilerplate
+counts for little. A record holds an item from --min-score on.
+
+An item is every string of its fields (--item-fields), such as question, choices and answer; one
+without a field of --ngram words is not checked, and counted. --report shows each hit's two passages
+side by side; synth plot hits.json -o hits.html makes a page of it.
+
+\b
+Examples:
+  synth decontaminate clean/ --benchmark gsm8k.jsonl --benchmark mmlu.jsonl --report hits.json -o pure/
+  synth decontaminate crawl.jsonl --benchmark tests/ --remove nothing | synth cat --where 'contamination>0.5'
+  synth decontaminate crawl.jsonl --benchmark tests/ --ngram 8 --remove passage -o pure.jsonl
+
+Memory: the benchmarks, 30 bytes for each word of them, and 200 bytes for each item that a record
+shares an n-gram with. Input is read twice; stdin is kept in TMPDIR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from synthtools.cli.options import Inputs, Output, Picture, TextField, Workers
+from synthtools.cli.parameters import option
+from synthtools.errors import RecordError, SynthError, UsageError
+
+if TYPE_CHECKING:
+    from synthtools.cli.run import Run
+    from synthtools.curate.benchmark_items import BenchmarkItems
+    from synthtools.curate.contamination import Contamination
+    from synthtools.records.batch import Batch
+
+_HITS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Inputs, TextField, Output, Picture, Workers):
+    """Options of ``synth decontaminate``."""
+
+    benchmark: list[str] = option(
+        ..., metavar="PATH", help="A file or directory of benchmark items; repeatable."
+    )
+    item_fields: list[str] | None = option(
+        None,
+        metavar="FIELD,…",
+        commas=True,
+        help="Fields of an item's texts, as far as it has them (default: prompt, question, context, "
+        "passage, choices, answer, response, solution, text).",
+    )
+    ngram: int = option(
+        13, metavar="N", min=2, max=100, help="Words of an n-gram that both must have."
+    )
+    min_score: float = option(
+        0.2,
+        metavar="S",
+        min=0,
+        max=1,
+        help="Share of an item's n-grams, by rarity, from which a record holds the item.",
+    )
+    min_run: int = option(
+        0, metavar="WORDS", min=0, help="The longest common run must also have so many words."
+    )
+    remove: Literal["record", "passage", "nothing"] = option(
+        "record",
+        help="Remove records that hold an item, or only the words that they share with it; or write "
+        "all records with contamination (the score) and contaminated_by (the item's file:line).",
+    )
+    removed: str | None = option(
+        None,
+        metavar="PATH",
+        help="Write the records that hold an item to this file or directory as they were, with both "
+        "fields.",
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.removed and self.remove == "nothing":
+            raise UsageError("--removed goes with --remove record or passage")
+
+    def fields(self) -> list[str]:
+        """The fields of an item's texts."""
+        return self.item_fields or [
+            *("prompt", "question", "context", "passage", "choices", "answer", "response"),
+            *("solution", "text"),
+        ]
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Reads the benchmarks, searches the records, decides, reads them again and writes."""
+    from synthtools.cli.run import Run
+    from synthtools.curate.contamination import Contamination
+    from synthtools.records.first_records import needs
+
+    def check_items(batch: Batch) -> None:
+        _require_texts(batch, options.fields())
+
+    with Run(
+        "decontaminate",
+        options,
+        options,
+        options.text_field,
+        beside=options.benchmark,
+        plot=options.plot,
+        further=None if options.removed is None else (options.removed, "--removed"),
+        check=needs([(options.text_field, "--text-field")], []),
+        check_beside=check_items,
+    ) as run:
+        if run.done:
+            return run.finish()
+        run.shards = run.twice(run.shards)
+        items = _items(run, options)
+        found = Contamination(items, options.min_score, options.min_run)
+        names = _search(run, items, found, options)
+        run.progress.stage("writing, record", found.records)
+        run.write(_decided(run, found, options))
+        return run.finish(
+            {
+                "ngram": options.ngram,
+                "min_score": options.min_score,
+                "min_run": options.min_run,
+                "remove": options.remove,
+                **found.report(names, _HITS),
+            }
+        )
+
+
+def _require_texts(batch: Batch, fields: list[str]) -> None:
+    """Raises RecordError where a benchmark's first item has no text in the fields."""
+    from synthtools.curate.benchmark_items import texts_of
+
+    if not texts_of(batch, fields)[0]:
+        names = ", ".join(batch.field_names(0))
+        reason = f"no text in {', '.join(fields)} (fields: {names}; use --item-fields)"
+        raise RecordError(batch.source, int(batch.numbers[0]), reason, batch.raw(0))
+
+
+def _items(run: Run, options: Options) -> BenchmarkItems:
+    from synthtools.curate.benchmark_items import BenchmarkItems
+    from synthtools.records.inputs import find_shards
+
+    of_shard: dict[str, int] = {}
+    for number, name in enumerate(options.benchmark):
+        for shard in find_shards([name]):
+            of_shard.setdefault(shard.name, number)
+    items = BenchmarkItems(options.benchmark, options.fields(), options.ngram)
+    for batch in run.batches_beside():
+        items.add(of_shard[batch.source], batch)
+    items.settle()
+    return items
+
+
+def _search(
+    run: Run, items: BenchmarkItems, found: Contamination, options: Options
+) -> list[str]:  # fmt: skip
+    """The first pass; returns the names of the inputs."""
+    from synthtools.curate.contamination import ItemSearch
+
+    groups = run.groups()
+    input_of = {
+        shard.name: n for n, (_, shards) in reversed([*enumerate(groups)]) for shard in shards
+    }
+    for work in run.worked(ItemSearch(items), options, records=False):
+        found.add(work.batch, work.result, input_of[work.batch.source])
+        run.count(len(work.batch))
+    found.settle()
+    return [name for name, _ in groups]
+
+
+def _decided(run: Run, found: Contamination, options: Options) -> Iterator[Batch]:
+    """The second pass: what stays; records that hold an item are kept aside on the way."""
+    done = 0
+    for work in run.worked(_nothing, options, again=True, texts=True):
+        batch = work.batch
+        verdicts = [found.verdict(done + i) for i in range(len(batch))]
+        held = [i for i, (_, _, holds) in enumerate(verdicts) if holds]
+        if options.remove == "nothing":
+            yield _with_fields(batch, verdicts)
+        else:
+            if held and run.further is not None:
+                run.further.write(_with_fields(batch.take(held), [verdicts[i] for i in held]))
+            if options.remove == "passage" and held:
+                batch = _without_passages(batch, held, done, found, options.text_field)
+                held = [i for i in held if not batch.added[options.text_field].values[i].strip()]
+            left = [i for i in range(len(batch)) if i not in set(held)]
+            if left:
+                yield batch.take(left) if held else batch
+        done += len(verdicts)
+        run.progress.advance(len(verdicts))
+    if done != found.records:
+        raise SynthError("the input has changed while it was read; run it again")
+
+
+def _without_passages(
+    batch: Batch, held: list[int], done: int, found: Contamination, field: str
+) -> Batch:
+    from synthtools.records.batch import Column
+
+    texts = batch.column(field)
+    for index in held:
+        texts[index] = found.without_passages(done + index, texts[index])
+    return batch.adding({field: Column("string", texts)})
+
+
+def _with_fields(batch: Batch, verdicts: list[tuple[float, str | None, bool]]) -> Batch:
+    from synthtools.records.batch import Column
+
+    return batch.adding(
+        {
+            "contamination": Column("float", [score for score, _, _ in verdicts]),
+            "contaminated_by": Column("string", [item for _, item, _ in verdicts]),
+        }
+    )
+
+
+def _nothing(batch: Batch, texts: Any) -> None:
+    return None
