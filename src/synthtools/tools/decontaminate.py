@@ -198,7 +198,7 @@ def _decided(run: Run, found: Contamination, options: Options) -> Iterator[Batch
 def _without_passages(
     batch: Batch, held: list[int], done: int, found: Contamination, field: str
 ) -> Batch:
-    from synthtools.records.batch import Column
+    from synthtools.records.added_column import Column
 
     texts = batch.column(field)
     for index in held:
@@ -207,7 +207,7 @@ def _without_passages(
 
 
 def _with_fields(batch: Batch, verdicts: list[tuple[float, str | None, bool]]) -> Batch:
-    from synthtools.records.batch import Column
+    from synthtools.records.added_column import Column
 
     return batch.adding(
         {
