@@ -37,7 +37,7 @@ class ItemMatch(NamedTuple):
 class RecordMatches(NamedTuple):
     """A record in which n-grams were found: its place in the batch, all n-grams, the best items."""
 
-    index: int
+    place: int
     ngrams: np.ndarray
     matches: list[ItemMatch]
 
@@ -116,8 +116,8 @@ class Contamination:
         """Takes what was found in the next records, which are of one input."""
         for record in found:
             self._records[record.ngrams] += 1
-            number = int(batch.numbers[record.index])
-            place = self.records + record.index
+            number = int(batch.numbers[record.place])
+            place = self.records + record.place
             self._found.append((place, record.matches, batch.source, number))
             self._inputs.append(source)
         self.records += len(batch)
