@@ -95,17 +95,19 @@ def test_imports_point_one_way(folder):
                 assert parts[1] == folder or parts[1] in ALLOWED[folder], f"{path}: {name}"
 
 
-# evaluate and training have circles still; no other folder may.
-@pytest.mark.parametrize("folder", sorted(set(ALLOWED) - {"evaluate", "training"}))
+@pytest.mark.parametrize("folder", sorted(ALLOWED))
 def test_files_do_not_import_each_other_in_circles(folder):
     """Imports inside functions count too."""
-    graph = {}
+    files = {}
     for path in (SOURCE / folder).rglob("*.py"):
         parts = path.relative_to(SOURCE.parent).with_suffix("").parts
-        name = ".".join(parts).removesuffix(".__init__")
-        names = imported(path) - {name}
+        files[".".join(parts).removesuffix(".__init__")] = path
+    graph = {}
+    for name, path in files.items():
+        names = imported(path) & files.keys() - {name}
         # A folder that is named on the way to one of its files is not meant.
         graph[name] = {n for n in names if not any(other.startswith(f"{n}.") for other in names)}
+    assert any(graph.values()) or len(files) < 4
     while free := [name for name, needed in graph.items() if not needed & graph.keys()]:
         for name in free:
             del graph[name]
@@ -176,9 +178,7 @@ def test_a_folder_names_each_of_its_files(folder):
 
 
 # Longer than a file should be, and not to grow; a shorter one leaves this list.
-LONG = {
-    "training/unlearn_task.py": 374,
-}
+LONG = {}
 
 
 def test_files_are_short():

@@ -56,7 +56,6 @@ def uses() -> dict[str, dict[str, Use]]:
     from synthtools.cli import quantities
     from synthtools.curate import error_extrapolation, rationales, self_instruct
     from synthtools.evaluate import (
-        answers,
         danger_zone,
         followbench_rules,
         generative_tasks,
@@ -119,7 +118,6 @@ def uses() -> dict[str, dict[str, Use]]:
             },
             "same": lambda t: generative_tasks.same(t, "7"),
         },
-        "evaluate.answers": {"reasons": lambda t: answers.FailureCounts().add(t)},
         "evaluate.danger_zone": {"refuses": danger_zone.refuses},
         "evaluate.followbench_rules": {
             "kept": kept,
@@ -134,6 +132,7 @@ def uses() -> dict[str, dict[str, Use]]:
             "capital words": ifeval_text.capital_words,
         },
         "evaluate.judge": {
+            "reasons": lambda t: judge.FailureCounts().add(t),
             "rating": lambda t: judge.verdict_of(t, "KEY", judge.rating(1, 10)),
             "rating behind the code": judge.rating(1, 10),
             "choice": lambda t: judge.verdict_of(t, "KEY", judge.choice),

@@ -12,10 +12,10 @@ from synthtools.errors import SynthError
 from synthtools.training import attention, checkpoint
 from synthtools.training.architectures import ARCHITECTURES, configuration
 from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead
-from synthtools.training.loop import Progress, optimizer_for, schedule_factor, train
+from synthtools.training.loop import optimizer_for, schedule_factor, train
 from synthtools.training.packers import IGNORED, Blend, CutPacker, WholePacker
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Settings
+from synthtools.training.plan import Progress, Settings
 
 ALONE = Ranks(0, 1, "cpu")
 TINY = [name for name in ARCHITECTURES if name.endswith("-tiny")]

@@ -14,7 +14,6 @@ from synthtools.training.corpus import text_encoder
 from synthtools.training.divergence import compared
 from synthtools.training.head import KLTarget, head_loss
 from synthtools.training.language_model_task import ModelWithHead
-from synthtools.training.loop import Step
 from synthtools.training.objectives import (
     ASCENT,
     BOUNDED,
@@ -28,7 +27,7 @@ from synthtools.training.objectives import (
 )
 from synthtools.training.packers import IGNORED, Blend, CutPacker, WholePacker
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Lora, StartModel
+from synthtools.training.plan import Lora, StartModel, Step
 from synthtools.training.stop_rules import StopRule, StopRules
 from synthtools.training.unlearn_task import (
     FORGET,

@@ -17,9 +17,8 @@ from synthtools.cli.run import Run
 from synthtools.errors import SynthError
 
 if TYPE_CHECKING:
-    from synthtools.training.loop import Step
     from synthtools.training.parallel import Ranks
-    from synthtools.training.plan import Callbacks, Settings, Sizes
+    from synthtools.training.plan import Callbacks, Settings, Sizes, Step
 
 # Seconds within which what is done need not be shown.
 _SOON = 1.0

@@ -23,9 +23,9 @@ Tasks from records:
 
 Written answers, judged:
 
-- ``answers``: answers under evaluation, live or from files; failures counted
+- ``answers``: answers under evaluation, live or from files
 - ``answer_suite``: what such suites share: their data, verdicts, which items count, the section
-- ``judge``: a judge, its codes and its account
+- ``judge``: a judge, its codes and its account; failures counted
 - ``judge_prompts``: what judges are asked
 - ``author_files``: files in the formats of the benchmarks' authors
 - ``ifeval``: instructions that rules can check

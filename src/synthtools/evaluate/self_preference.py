@@ -10,12 +10,12 @@ how much it prefers the first. The score of a model is the mean over all its app
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from synthtools.errors import SynthError
+from synthtools.evaluate.agreement import Pairs
 from synthtools.evaluate.calibration import draw_of
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.measure.bootstrap import intervals
@@ -23,44 +23,6 @@ from synthtools.measure.bootstrap import intervals
 # Where the judge puts less on A and B together, its choice between them says little.
 LOW_MASS = 0.5
 _FIELDS = ("id", "a", "b", "p_a", "p_b")
-
-
-@dataclass
-class Pairs:
-    """A judge's preferences.
-
-    Attributes:
-        ids: number of the item that each pair is about.
-        first, second: numbers of the models shown as A and as B.
-        share: float64, p_A/(p_A + p_B); mass: p_A + p_B.
-        models, items: names by number.
-        empty: pairs without any probability on A or B, left out.
-    """
-
-    judge: str
-    ids: list[int] = field(default_factory=list)
-    first: list[int] = field(default_factory=list)
-    second: list[int] = field(default_factory=list)
-    share: list[float] = field(default_factory=list)
-    mass: list[float] = field(default_factory=list)
-    models: dict[str, int] = field(default_factory=dict)
-    items: dict[str, int] = field(default_factory=dict)
-    empty: int = 0
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Takes a record of ``id``, ``a``, ``b``, ``p_a``, ``p_b``."""
-        mass = record["p_a"] + record["p_b"]
-        if not mass > 0:
-            self.empty += 1
-            return
-        for names, key, held in (
-            (self.items, str(record["id"]), self.ids),
-            (self.models, record["a"], self.first),
-            (self.models, record["b"], self.second),
-        ):
-            held.append(names.setdefault(key, len(names)))
-        self.share.append(record["p_a"] / mass)
-        self.mass.append(mass)
 
 
 def wrong(record: dict[str, Any]) -> str | None:

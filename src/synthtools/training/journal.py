@@ -16,9 +16,8 @@ from synthtools import __version__
 from synthtools.lm.model_name import BUILTIN
 from synthtools.records.atomic_files import write_errors
 from synthtools.reports import document
-from synthtools.training.loop import Step
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import WORK, Settings
+from synthtools.training.plan import WORK, Settings, Step
 
 if TYPE_CHECKING:
     from synthtools.training.plan import Outcome, Plan

@@ -8,24 +8,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from synthtools.errors import SynthError, parameter
+from synthtools.errors import SynthError
 from synthtools.lm.prefetch import prefetched
 from synthtools.training import checkpoint, parallel
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Settings
-
-# Steps that a step's loss and gradient norm are compared with, and how many there must be.
-_WINDOW = 128
-_ENOUGH = 64
-# Steps in a row without a finite loss, after which the run fails.
-_MOST_FAILED = 10
+from synthtools.training.plan import Progress, Settings, Step
 
 
 class MicroBatch(NamedTuple):
@@ -64,89 +58,6 @@ class Task(Protocol):
         """The numbers reported for a step, from the means of its sums; called on every
         rank."""
         ...
-
-
-class Step(NamedTuple):
-    """What happened in a step.
-
-    Attributes:
-        step: steps done, from 1.
-        loss: mean over the predicted tokens, nats; what is minimised where no weights are given.
-        learning_rate: of this step.
-        gradient_norm: before clipping.
-        skipped: steps skipped so far; this one too, if ``skip`` is true.
-        tokens: predicted so far, all ranks and earlier processes included.
-        new_tokens, seconds: of this process's run so far.
-        parts: the task's other numbers, by name.
-        valid: perplexity of the validation sets, where this step ended with a validation.
-    """
-
-    step: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    skip: bool
-    skipped: int
-    tokens: int
-    new_tokens: int
-    seconds: float
-    parts: dict[str, float]
-    valid: dict[str, float] | None
-
-
-@dataclass
-class Progress:
-    """What a resumed run must know to be the same run.
-
-    Attributes:
-        step: steps done; tokens: predicted; skipped: steps that were skipped.
-        losses, norms: of the last steps.
-        bad: steps in a row that were not finite.
-        best: smallest validation loss; best_step: where; waited: validations since then.
-        stopped_early: patience or a rule has ended the run.
-    """
-
-    step: int = 0
-    tokens: int = 0
-    skipped: int = 0
-    losses: list[float] = field(default_factory=list)
-    norms: list[float] = field(default_factory=list)
-    bad: int = 0
-    best: float | None = None
-    best_step: int = 0
-    waited: int = 0
-    stopped_early: bool = False
-
-    def is_outlier(self, loss: float, norm: float, deviations: float) -> bool:
-        """Whether a step must be skipped; notes the step."""
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            self.bad += 1
-            if self.bad >= _MOST_FAILED:
-                raise SynthError(
-                    f"the loss or the gradient was not finite in {self.bad} steps in a row (step "
-                    f"{self.step}): lower {parameter('lr')}, lengthen {parameter('warmup')}, or use {parameter('dtype', 'float32')}"
-                )
-            return True
-        self.bad = 0
-        far = False
-        for value, recent in ((loss, self.losses), (norm, self.norms)):
-            if deviations and len(recent) >= _ENOUGH:
-                mean = sum(recent) / len(recent)
-                spread = math.sqrt(sum((x - mean) ** 2 for x in recent) / len(recent))
-                far = far or value > mean + deviations * spread
-            # Outliers enter too: a lasting change soon stops being one.
-            recent.append(value)
-            del recent[:-_WINDOW]
-        return far
-
-    def note_validation(self, loss: float, patience: int) -> bool:
-        """Notes a validation loss; whether it is the best."""
-        if self.best is None or loss < self.best:
-            self.best, self.best_step, self.waited = loss, self.step, 0
-            return True
-        self.waited += 1
-        self.stopped_early = bool(patience) and self.waited >= patience
-        return False
 
 
 def schedule_factor(

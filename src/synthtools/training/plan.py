@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from synthtools.errors import SynthError, parameter
+
 if TYPE_CHECKING:
-    from synthtools.training.loop import Progress, Step
     from synthtools.training.packers import RowsGiven
     from synthtools.training.parallel import Ranks
 
 
 WORK = "training"  # inside the model directory: tokens, checkpoints, log
+
+
+# Steps that a step's loss and gradient norm are compared with, and how many there must be.
+_WINDOW = 128
+_ENOUGH = 64
+# Steps in a row without a finite loss, after which the run fails.
+_MOST_FAILED = 10
 
 
 @dataclass(frozen=True)
@@ -189,6 +198,89 @@ class Sizes:
     memory: int
 
 
+class Step(NamedTuple):
+    """What happened in a step.
+
+    Attributes:
+        step: steps done, from 1.
+        loss: mean over the predicted tokens, nats; what is minimised where no weights are given.
+        learning_rate: of this step.
+        gradient_norm: before clipping.
+        skipped: steps skipped so far; this one too, if ``skip`` is true.
+        tokens: predicted so far, all ranks and earlier processes included.
+        new_tokens, seconds: of this process's run so far.
+        parts: the task's other numbers, by name.
+        valid: perplexity of the validation sets, where this step ended with a validation.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    skip: bool
+    skipped: int
+    tokens: int
+    new_tokens: int
+    seconds: float
+    parts: dict[str, float]
+    valid: dict[str, float] | None
+
+
+@dataclass
+class Progress:
+    """What a resumed run must know to be the same run.
+
+    Attributes:
+        step: steps done; tokens: predicted; skipped: steps that were skipped.
+        losses, norms: of the last steps.
+        bad: steps in a row that were not finite.
+        best: smallest validation loss; best_step: where; waited: validations since then.
+        stopped_early: patience or a rule has ended the run.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    skipped: int = 0
+    losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    bad: int = 0
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0
+    stopped_early: bool = False
+
+    def is_outlier(self, loss: float, norm: float, deviations: float) -> bool:
+        """Whether a step must be skipped; notes the step."""
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.bad += 1
+            if self.bad >= _MOST_FAILED:
+                raise SynthError(
+                    f"the loss or the gradient was not finite in {self.bad} steps in a row (step "
+                    f"{self.step}): lower {parameter('lr')}, lengthen {parameter('warmup')}, or use {parameter('dtype', 'float32')}"
+                )
+            return True
+        self.bad = 0
+        far = False
+        for value, recent in ((loss, self.losses), (norm, self.norms)):
+            if deviations and len(recent) >= _ENOUGH:
+                mean = sum(recent) / len(recent)
+                spread = math.sqrt(sum((x - mean) ** 2 for x in recent) / len(recent))
+                far = far or value > mean + deviations * spread
+            # Outliers enter too: a lasting change soon stops being one.
+            recent.append(value)
+            del recent[:-_WINDOW]
+        return far
+
+    def note_validation(self, loss: float, patience: int) -> bool:
+        """Notes a validation loss; whether it is the best."""
+        if self.best is None or loss < self.best:
+            self.best, self.best_step, self.waited = loss, self.step, 0
+            return True
+        self.waited += 1
+        self.stopped_early = bool(patience) and self.waited >= patience
+        return False
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came out.
@@ -250,15 +342,3 @@ class RunContext(NamedTuple):
     ranks: Ranks
     job: dict[str, Any]
     callbacks: Callbacks
-
-
-def weight_files(folder: Path, whole: bool = True) -> list[Path]:
-    """The files of weights in a folder.
-
-    Args:
-        whole: only those whose presence says that the model is whole; without, also parts.
-    """
-    names = ["model.safetensors", "adapter_model.safetensors", "model.safetensors.index.json"]
-    if not whole:
-        names.append("model-*-of-*.safetensors")
-    return [path for name in names for path in sorted(folder.glob(name))]

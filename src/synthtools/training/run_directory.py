@@ -22,10 +22,22 @@ from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import parse_value
 from synthtools.records.output_lock import OutputLock, remove_partial
 from synthtools.reports import document
-from synthtools.training.plan import WORK, weight_files
+from synthtools.training.plan import WORK
 
 _RUN = "run.json"
 _REPORT = "report.json"
+
+
+def weight_files(folder: Path, whole: bool = True) -> list[Path]:
+    """The files of weights in a folder.
+
+    Args:
+        whole: only those whose presence says that the model is whole; without, also parts.
+    """
+    names = ["model.safetensors", "adapter_model.safetensors", "model.safetensors.index.json"]
+    if not whole:
+        names.append("model-*-of-*.safetensors")
+    return [path for name in names for path in sorted(folder.glob(name))]
 
 
 class RunDirectory:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from synthtools.training.loop import Step
+from synthtools.training.plan import Step
 
 
 class StopRule(NamedTuple):

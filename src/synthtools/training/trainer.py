@@ -15,11 +15,12 @@ from synthtools.training import models, parallel, step_cost
 from synthtools.training.corpus import Corpus
 from synthtools.training.journal import Journal, model_card
 from synthtools.training.language_model_task import ModelWithHead, mean_losses
-from synthtools.training.loop import Step, Task, train
+from synthtools.training.loop import Task, train
 from synthtools.training.models import BuiltModel
 from synthtools.training.packers import Blend, RowsGiven
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import WORK, Outcome, Plan, RunContext, Settings, Sizes, weight_files
+from synthtools.training.plan import WORK, Outcome, Plan, RunContext, Settings, Sizes, Step
+from synthtools.training.run_directory import weight_files
 from synthtools.training.stop_rules import StopRules
 from synthtools.training.tokenized_rows import validation_set
 
