@@ -18,7 +18,7 @@ ALLOWED = {
     "records": {"scale"},
     "lm": {"scale"},
     "text": {"records"},
-    "measure": {"lm", "records", "text"},
+    "measure": {"lm", "records", "scale", "text"},
     "curate": {"lm", "records", "text"},
     "evaluate": {"measure", "lm", "records", "text"},
     "training": {"lm", "records", "reports"},

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 
 import pytest
 
+from synthtools.errors import KEYWORDS, parameter
 from synthtools.lm.prefetch import overlapped, prefetched
+from synthtools.lm.server.server_pool import DaemonThreads
 
 
 def until(condition: Callable[[], bool]) -> bool:
@@ -165,3 +168,21 @@ def test_closing_early_ends_all_stages() -> None:
     assert until(lambda: threads.count == 0)
     assert source.closed
     assert source.given < 20
+
+
+def test_threads_have_the_context_of_their_caller():
+    """Else a program that calls the tools would see remarks on stderr and options in errors."""
+    threads = DaemonThreads(2)
+
+    def names(_: object = None) -> str:
+        return parameter("top_p", 2)
+
+    def called() -> list[str]:
+        stages = overlapped(range(3), names, lambda name: [name, names()], at_once=2)
+        return [name for pair in stages for name in pair] + [threads.submit(names).result()]
+
+    assert set(called()) == {"--top-p 2"}
+    context = copy_context()
+    context.run(KEYWORDS.set, True)
+    assert set(context.run(called)) == {"top_p 2"}
+    threads.close()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from synthtools.scale.threads import in_order
+from synthtools.scale.threads import in_context, in_order
 
 _T = TypeVar("_T")
 
@@ -51,7 +51,7 @@ def prefetched(items: Iterable[_T], depth: int) -> Iterator[_T]:
             put(_End(error))
 
     # Not a daemon: those are torn out of what they do.
-    threading.Thread(target=work, name="prefetch", daemon=False).start()
+    threading.Thread(target=in_context(work), name="prefetch", daemon=False).start()
     try:
         while True:
             item = filled.get()

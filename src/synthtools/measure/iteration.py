@@ -20,6 +20,7 @@ import numpy as np
 
 from synthtools.errors import SynthError, parameter
 from synthtools.measure.least_squares import Solve, Weighted, solver
+from synthtools.scale.threads import in_order
 
 WORKFLOWS = ("replace", "accumulate", "accumulate-subsample", "edit")
 MASKS = ("disjoint", "nested", "random")
@@ -186,8 +187,6 @@ def repetitions(
 
     Repetitions run side by side, each on one core: the numbers do not depend on ``jobs``.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     import scipy.linalg  # noqa: F401 (its libraries have to be there to be limited)
     from threadpoolctl import threadpool_limits
 
@@ -202,10 +201,7 @@ def repetitions(
         numbers = range(start, min(count, start + chunk))
         return [repetition(setting, workflows, seed, number, own.room) for number in numbers]
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(jobs) as pool:
-        try:
-            squared = [errors for part in pool.map(work, range(0, count, chunk)) for errors in part]
-        except BaseException:  # Ctrl-C too must not wait for what is still in the queue
-            pool.shutdown(cancel_futures=True)
-            raise
+    with threadpool_limits(1, "blas"):
+        parts = in_order(range(0, count, chunk), work, jobs)
+        squared = [errors for part in parts for errors in part]
     return np.array(squared)

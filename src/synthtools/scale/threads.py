@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+
+def in_context(function: Callable[..., _R]) -> Callable[..., _R]:
+    """A function for another thread, with the context variables of this one: where remarks go, how
+    errors call parameters."""
+    context = copy_context()
+    # A copy each: several threads may be in it at once.
+    return lambda *arguments: context.copy().run(function, *arguments)
 
 
 def in_order(items: Iterable[_T], function: Callable[[_T], _R], jobs: int) -> Iterator[_R]:
@@ -19,6 +28,7 @@ def in_order(items: Iterable[_T], function: Callable[[_T], _R], jobs: int) -> It
     if jobs <= 1:
         yield from map(function, items)
         return
+    function = in_context(function)
     with ThreadPoolExecutor(jobs, thread_name_prefix="worker") as pool:
         yield from results((pool.submit(function, item) for item in items), jobs + 1)
 

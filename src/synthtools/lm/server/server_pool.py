@@ -17,6 +17,7 @@ import httpx
 
 from synthtools.errors import SynthError, parameter
 from synthtools.lm.server.server_http import BusyError, RetryError, ask, message_of, read, shown_url
+from synthtools.scale.threads import in_context
 
 _R = TypeVar("_R")
 
@@ -311,7 +312,7 @@ class DaemonThreads:
 
     def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
         future: Future[_R] = Future()
-        self._work.put((future, function, arguments))
+        self._work.put((future, in_context(function), arguments))
         if self._started < self._count:
             self._started += 1
             threading.Thread(target=self._run, name="request", daemon=True).start()

@@ -24,6 +24,7 @@ from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import load_weights
 from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
 from synthtools.lm.torch.torch_replica import ScorerReplica
+from synthtools.scale.threads import in_context
 
 _R = TypeVar("_R")
 
@@ -144,7 +145,7 @@ class TorchEngine:
             finally:
                 self._idle.put(replica)
 
-        return self._pool.submit(work)
+        return self._pool.submit(in_context(work))
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
