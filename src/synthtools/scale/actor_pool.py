@@ -19,7 +19,7 @@ from synthtools.closeable import Closeable
 from synthtools.errors import SynthError, parameter
 from synthtools.scale import ray_worker
 from synthtools.scale.ray_cluster import RayCluster, lost, value_of
-from synthtools.scale.threads import results
+from synthtools.scale.threads import in_context, results
 
 _T = TypeVar("_T")
 
@@ -104,7 +104,7 @@ class ActorPool(Closeable):
         self._kind = cluster.ray.remote(ray_worker.ActorHolder)
         self._actors = [self._started(where) for where in places]
         self._ready: Future[Any] = Future()
-        self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
+        self._thread = threading.Thread(target=in_context(self._run), name="pool", daemon=True)
         self._thread.start()
         try:
             self._ready.result()
