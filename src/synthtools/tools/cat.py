@@ -95,10 +95,10 @@ class Options(Inputs, TextField, Output):
     )
     shape: ShapeName | None = option(
         None,
-        help="Convert chats and instructions to this shape, whichever of them a record has: messages "
-        "(OpenAI), conversations (ShareGPT), instruction and output (Alpaca; input is joined to the "
-        "instruction by an empty line), … A conversation of several turns fits into the first two only; "
-        "a record that does not fit is a bad record.",
+        help="Convert chats and instructions to this shape, whichever of them a record has: "
+        "messages (OpenAI), conversations (ShareGPT), instruction and output (Alpaca; input is "
+        "joined to the instruction by an empty line), … A conversation of several turns fits into "
+        "the first two only; a record that does not fit is a bad record.",
     )
     select: list[str] | None = option(
         None, metavar="FIELD,…", commas=True, help="Keep only these fields, in this order."

@@ -49,8 +49,8 @@ class Options(Inputs, TextField, Output, Picture, Workers):
         None,
         metavar="FIELD,…",
         commas=True,
-        help="Fields of an item's texts, as far as it has them (default: prompt, question, context, "
-        "passage, choices, answer, response, solution, text).",
+        help="Fields of an item's texts, as far as it has them (default: prompt, question, "
+        "context, passage, choices, answer, response, solution, text).",
     )
     ngram: int = option(
         13, metavar="N", min=2, max=100, help="Words of an n-gram that both must have."
@@ -67,14 +67,15 @@ class Options(Inputs, TextField, Output, Picture, Workers):
     )
     remove: Literal["record", "passage", "nothing"] = option(
         "record",
-        help="Remove records that hold an item, or only the words that they share with it; or write "
-        "all records with contamination (the score) and contaminated_by (the item's file:line).",
+        help="Remove records that hold an item, or only the words that they share with it; or "
+        "write all records with contamination (the score) and contaminated_by (the item's "
+        "file:line).",
     )
     removed: str | None = option(
         None,
         metavar="PATH",
-        help="Write the records that hold an item to this file or directory as they were, with both "
-        "fields.",
+        help="Write the records that hold an item to this file or directory as they were, with "
+        "both fields.",
     )
 
     def check(self) -> None:

@@ -85,8 +85,8 @@ class Options(Inputs, TextField, Output, Picture, Workers):
     index: str | None = option(
         None,
         metavar="DIR",
-        help="A directory of fingerprints: what repeats a text of earlier runs goes, and this run's "
-        "texts are added.",
+        help="A directory of fingerprints: what repeats a text of earlier runs goes, and this "
+        "run's texts are added.",
     )
     unit: Literal["record", "paragraph", "line"] = option(
         "record", help="What is compared and removed: records, or paragraphs or lines of them."

@@ -69,7 +69,7 @@ class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
             raise UsageError("--stratify-by belongs to --assign stratified")
         if protocol != "answer" and (self.template is not None or self.context_field is not None):
             raise UsageError(
-                f"{protocol} has a wording of its own; it does not go with --template or "
+                f"{protocol} has a prompt of its own; it does not go with --template or "
                 "--context-field"
             )
         if self.plain and protocol not in ("answer", "self-instruct", "continue"):

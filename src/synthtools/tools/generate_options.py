@@ -78,7 +78,7 @@ class Prompts(Group):
                 "--template names its fields itself; it does not go with --prompt-field"
             )
         if self.plain and self.system is not None:
-            raise UsageError("--plain leaves no place for --system")
+            raise UsageError("--plain has no conversation for --system")
 
 
 @dataclass(frozen=True)

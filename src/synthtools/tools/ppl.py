@@ -102,7 +102,7 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
         if self.summary and self.compare:
             raise UsageError("--summary and --compare are reports of their own; give one")
         if self.prints_report() and (self.tokens or self.candidates):
-            raise UsageError("--tokens and --candidates are fields of records, not of a report")
+            raise UsageError("--tokens and --candidates add fields to records; a report has none")
         if self.plot is not None and not self.prints_report():
             raise UsageError("--plot belongs to --summary and --compare")
         models, inputs = self.names(), len(self.files or "-")

@@ -76,7 +76,7 @@ class Options(Inputs, TextField, Output, Picture, Seed):
     def check(self) -> None:
         super().check()
         if (self.inverse or self.scale != "auto") and self.by is None:
-            raise UsageError("--inverse and --scale are about the weights of --by FIELD")
+            raise UsageError("--inverse and --scale need --by FIELD, the weights")
         if self.with_replacement:
             if self.stratify_by is not None:
                 raise UsageError("--with-replacement does not go with --stratify-by")

@@ -165,9 +165,9 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
         if "semantic" in measures and not vectors:
             raise UsageError("--measures semantic needs --vector-field or --vector-model")
         if vectors and "semantic" not in measures:
-            raise UsageError("vectors are for semantic diversity: add it to --measures")
+            raise UsageError("vectors serve semantic diversity: add semantic to --measures")
         if ("rates" in measures) != bool(names):
-            raise UsageError("rates are of patterns: give --rate NAME=REGEX and --measures rates")
+            raise UsageError("--measures rates needs --rate NAME=REGEX, and --rate needs it")
         if self.match_words and (self.match_words < 4000 or self.match_words % 1000):
             raise UsageError(f"--match-words {self.match_words}: min, or thousands from 4,000 on")
         for test in self.tests or ():

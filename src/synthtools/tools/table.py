@@ -65,18 +65,18 @@ class Options(Picture, Report):
         None,
         metavar="REPORT",
         help="Reports, by a pattern ('runs/{share}-{seed}.json', quoted: each name in braces is "
-        "one or more characters other than / and becomes a field of the row, a number where all "
-        "are plain decimals of one writing: 1e5 may be a commit) or by name; records (JSONL, "
-        "Parquet, Arrow), one a row. - is stdin.",
+        "one or more characters other than / and becomes a field of the row, a number if all its "
+        "values are plain decimals: 1e5 may be a commit) or by name; records (JSONL, Parquet, "
+        "Arrow), one a row. - is stdin.",
     )
     take: list[Any] | None = option(
         None,
         metavar="NAME=PATH",
         parse=_take,
-        help="A number of each report, under a name: a.b.c, names of odd characters in quotes "
-        '(a."b.c"), [0] and [-1] in lists, [name=value] for the object of a list. PATH@FILE takes '
-        "it out of files of that name alone (ppl=perplexity@*-human.json). Repeatable. Default: of "
-        "records, all fields that hold numbers.",
+        help="A number of each report, under a name: a.b.c, names with special characters in "
+        'quotes (a."b.c"), [0] and [-1] in lists, [name=value] for the object of a list. PATH@FILE '
+        "takes it out of files of that name alone (ppl=perplexity@*-human.json). Repeatable. "
+        "Default: of records, all fields that hold numbers.",
     )
     by: list[str] | None = option(
         None,

@@ -72,7 +72,9 @@ class Optimizer(Group):
     weight_decay: float = option(
         0.1, metavar="W", min=0, help="Weight decay, decoupled, on matrices only."
     )
-    beta2: float = option(0.95, metavar="B", min=0, max=1, help="Second moment of AdamW.")
+    beta2: float = option(
+        0.95, metavar="B", min=0, max=1, help="β2 of AdamW: decay of the second moment."
+    )
     clip: float = option(1.0, metavar="NORM", min=0, help="Maximum gradient norm; 0: none.")
     skip_outliers: float = option(
         6.0,
@@ -188,7 +190,9 @@ class Validation(Group):
         parse=quantities.named_path,
         help="Perplexity of these records during training and at the end; repeatable.",
     )
-    valid_every: int = option(0, metavar="STEPS", min=0, help="Steps between; 0: at the end only.")
+    valid_every: int = option(
+        0, metavar="STEPS", min=0, help="Steps between validations; 0: only at the end."
+    )
     patience: int = option(
         0,
         metavar="N",

@@ -147,7 +147,7 @@ class Options(UnlearnObjective, TrainingOptions):
         metavar="SHARE",
         min=0,
         max=1,
-        help="Share of each step's rows that are to be forgotten, if there is replay [ours].",
+        help="Share of each step's rows that come from --forget, if there is replay [ours].",
     )
     context: int | None = option(
         None,
