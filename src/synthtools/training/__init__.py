@@ -23,7 +23,8 @@ The model and what it minimises:
 The run:
 
 - ``plan``: what a run is asked for, what it amounts to, what comes out, as data
-- ``train_run``, ``unlearn_run``: whole runs: tokens, model, loop, model directory
+- ``train_run``: a whole run: tokens, model, loop, model directory
+- ``unlearn_run``: a whole run of unlearning
 - ``dry_run``: what a run would amount to, before it is made
 - ``trainer``: a task trained, validated, logged and saved
 - ``loop``: forward, backward, step; the learning rate over steps
