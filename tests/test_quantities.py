@@ -2,6 +2,7 @@
 
 import pytest
 
+from running import one_line, run
 from synthtools.cli.quantities import named_number, named_path, span
 
 
@@ -28,3 +29,19 @@ def test_named_values():
     for text in ("kl", "=1", "kl=", "kl=x", "kl=nan", "kl=inf"):
         with pytest.raises(ValueError, match="NAME=NUMBER"):
             named_number(text)
+
+
+@pytest.mark.parametrize(
+    "option, value, reason",
+    [
+        ("--shard-size", "abc", "not a quantity (examples: 1000, 100K, 8.4B, 512MB)"),
+        ("--shard-size", "1.5", "must be a whole number of at least 1"),
+        ("--shard", "3/x", "write it as i/n with 1 ≤ i ≤ n, such as 3/8"),
+        ("--shard", "3/2", "write it as i/n with 1 ≤ i ≤ n, such as 3/8"),
+        ("--nan", "x", "use keep, null or fail"),
+    ],
+)
+def test_what_is_no_quantity_is_wrong_usage(option, value, reason, tmp_path):
+    done = run("cat", "-", "-o", tmp_path / "out", option, value, input=b'{"a":1}\n')
+    assert f"{option} {value}: {reason}" in one_line(done, 2)
+    assert not list(tmp_path.iterdir())

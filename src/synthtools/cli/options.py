@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
+from synthtools.cli import quantities
 from synthtools.cli.file_format import FileFormat
 from synthtools.cli.parameters import (
     Group,
@@ -22,6 +23,7 @@ from synthtools.environment import cores, rank_and_size
 from synthtools.errors import UsageError
 from synthtools.records.atomic_files import claimed
 from synthtools.records.input_format import INPUT_FORMAT, InputFormat
+from synthtools.records.shard_size import ShardSize
 from synthtools.redaction import hidden
 
 if TYPE_CHECKING:
@@ -79,9 +81,10 @@ class Inputs(BadRecords, FileFormat):
         "model on 24 of its topics; URLs (s3://, gs://, hf://, single files "
         "by https://) need [remote].",
     )
-    shard: str | None = option(
+    shard: quantities.InputPart | None = option(
         None,
         metavar="I/N",
+        parse=quantities.part,
         help="Read only the I-th of N contiguous groups of input files (for Slurm or GNU "
         "parallel).",
     )
@@ -164,9 +167,8 @@ class Output(ReportFile):
         help="Format if the output has no suffix (default: jsonl on stdout, that of the first "
         "input in a directory).",
     )
-    nan: str = option(
+    nan: Literal["keep", "null", "fail"] = option(
         "null",
-        metavar="keep|null|fail",
         help="How JSONL output represents NaN and infinities of Parquet and Arrow, which JSON "
         "lacks: unchanged (most readers refuse them), as null (with a warning), or as a bad "
         "record.",
@@ -177,9 +179,10 @@ class Output(ReportFile):
         help="Continue an unfinished run of the same arguments and inputs in its directory; "
         "finished shards are kept.",
     )
-    shard_size: str = option(
-        "32MB",
+    shard_size: ShardSize = option(
+        ShardSize(32_000_000, "bytes"),
         metavar="SIZE",
+        parse=quantities.shard_size,
         help="Size of each shard in a directory: bytes of input (512MB) or records (100K). A "
         "killed run loses at most one shard of work.",
     )

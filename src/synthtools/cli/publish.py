@@ -19,7 +19,7 @@ from synthtools.reports.figures.chart import Figure
 SUFFIXES = (".png", ".svg")
 
 
-def check_plot(path: str, option: str = "--plot") -> None:
+def check_plot(path: str) -> None:
     """Refuses, before any work, a name whose suffix tells no format, and a figure nobody can draw.
 
     Raises:
@@ -27,11 +27,11 @@ def check_plot(path: str, option: str = "--plot") -> None:
         SynthError: matplotlib is not installed, or there is no such directory.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{option} {path}: name a .png or .svg file")
+        raise UsageError(f"--plot {path}: name a .png or .svg file")
     if find_spec("matplotlib") is None:
         raise SynthError("figures need matplotlib: pip install 'synthtools[plot]'")
     if not Path(path).absolute().parent.is_dir():
-        raise SynthError(f"{option} {path}: there is no directory {Path(path).parent}")
+        raise SynthError(f"--plot {path}: there is no directory {Path(path).parent}")
 
 
 def draw(report: dict[str, Any], path: str | None) -> None:

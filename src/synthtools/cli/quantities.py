@@ -8,7 +8,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from synthtools.errors import UsageError
 from synthtools.records.shard_size import ShardSize
 
 _COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
@@ -32,29 +31,25 @@ _PROPORTION = re.compile(
 )
 
 
-def _refused(option: str | None, text: str, why: str) -> Exception:
-    return ValueError(why) if option is None else UsageError(f"{option} {text}: {why}")
-
-
-def _split(text: str, option: str | None) -> tuple[Decimal, str]:
+def _split(text: str) -> tuple[Decimal, str]:
     match = _FORM.fullmatch(text.replace("_", "").replace(",", "").strip())
     if not match:
-        raise _refused(option, text, "not a quantity (examples: 1000, 100K, 8.4B, 512MB)")
+        raise ValueError("not a quantity (examples: 1000, 100K, 8.4B, 512MB)")
     return Decimal(match[1]), match[2].upper()
 
 
-def count(text: str, option: str | None = None) -> int:
+def count(text: str) -> int:
     """A whole number of at least 1: ``1000``, ``100K``, ``8.4B``.
 
     Raises:
-        ValueError: it has another form (UsageError where the option is named).
+        ValueError: it has another form.
     """
-    number, suffix = _split(text, option)
+    number, suffix = _split(text)
     if suffix not in _COUNTS:
-        raise _refused(option, text, "unknown suffix; use K, M, B or T")
+        raise ValueError("unknown suffix; use K, M, B or T")
     value = number * _COUNTS[suffix]
     if value != int(value) or value < 1:
-        raise _refused(option, text, "must be a whole number of at least 1")
+        raise ValueError("must be a whole number of at least 1")
     return int(value)
 
 
@@ -68,12 +63,12 @@ def count_or_all(text: str) -> int | None:
     return None if text == "all" else count(text)
 
 
-def shard_size(text: str, option: str | None = None) -> ShardSize:
-    """Bytes (``512MB``) or records (``100K``)."""
-    number, suffix = _split(text, option)
+def shard_size(text: str) -> ShardSize:
+    """Bytes (``512MB``) or records (``100K``); raises ValueError for another form."""
+    number, suffix = _split(text)
     if suffix in _BYTES and suffix != "B":
         return ShardSize(max(1, int(number * _BYTES[suffix])), "bytes")
-    return ShardSize(count(text, option), "records")
+    return ShardSize(count(text), "records")
 
 
 def size_in_bytes(text: str) -> int:
@@ -193,9 +188,19 @@ def share(text: str) -> float:
     return value
 
 
-def part(text: str, option: str = "--shard") -> tuple[int, int]:
-    """``i/n`` with 1 ≤ i ≤ n."""
+class InputPart(NamedTuple):
+    """One of several groups of inputs, from 1."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def part(text: str) -> InputPart:
+    """``i/n`` with 1 ≤ i ≤ n; raises ValueError for another form."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise UsageError(f"{option} {text}: write it as i/n with 1 ≤ i ≤ n, such as 3/8")
-    return int(match[1]), int(match[2])
+        raise ValueError("write it as i/n with 1 ≤ i ≤ n, such as 3/8")
+    return InputPart(int(match[1]), int(match[2]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from synthtools.cli import quantities, terminal
+from synthtools.cli import terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Output
 from synthtools.cli.publish import draw
 from synthtools.cli.remarked_rejects import RemarkedRejects
@@ -150,7 +150,7 @@ class Run(RunInputs):
             shards=self.shards,
             force=writing.force,
             resume=writing.resume,
-            shard_size=quantities.shard_size(writing.shard_size),
+            shard_size=writing.shard_size,
             job=job,
             option=option,
             nan=writing.nan,

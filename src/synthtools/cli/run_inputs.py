@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from synthtools.cli import quantities, terminal
+from synthtools.cli import terminal
 from synthtools.cli.input_counts import InputCounts
 from synthtools.cli.options import Inputs, Jobs
 from synthtools.cli.remarked_rejects import REMARKED
@@ -83,7 +83,7 @@ class RunInputs:
         reading = self._reading
         self.shards = find_shards(reading.files) if self._reads else []
         if reading.shard:
-            self.shards = part_of(self.shards, *quantities.part(reading.shard))
+            self.shards = part_of(self.shards, *reading.shard)
         self._named = list(self.shards)
         self._counts = InputCounts(self._named)
         self._check_repeated()
@@ -147,13 +147,9 @@ class RunInputs:
         done = int((batch.ordinals < self._resume_from).sum())
         return batch.take(range(done, len(batch))) if done else batch, done
 
-    def batches(self, batch_bytes: int | None = None, again: bool = False) -> Iterator[Batch]:
-        """The sound records that are still to be done, in input order.
-
-        Args:
-            again: they have been read before; bad ones have been told.
-        """
-        for batch in self.records(batch_bytes, again):
+    def batches(self, batch_bytes: int | None = None) -> Iterator[Batch]:
+        """The sound records that are still to be done, in input order."""
+        for batch in self.records(batch_bytes):
             left, _ = self._left(batch)
             if len(left):
                 yield left

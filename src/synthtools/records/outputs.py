@@ -62,8 +62,6 @@ def open_sink(
         SynthError: the output is one of the inputs, exists already, or cannot be written.
     """
     shards = list(shards)
-    if nan not in ("keep", "null", "fail"):
-        raise UsageError(f"{parameter('nan', nan)}: use keep, null or fail")
     if form is not None and form not in FORMATS:
         raise UsageError(f"{parameter('format', form)}: unknown; use one of {', '.join(FORMATS)}")
     if output == "":

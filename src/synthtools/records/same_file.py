@@ -42,11 +42,11 @@ def same_file_message(first: Shard, again: Shard) -> str:
     return f"{first.name} and {again.name} are the same file"
 
 
-def refuse_repeated(shards: Iterable[Shard], remedy: str = "name it once") -> None:
+def refuse_repeated(shards: Iterable[Shard]) -> None:
     """One corpus holds no file twice: each of its documents would count double.
 
     Raises:
         UsageError: it does.
     """
     for first, again in repeated(shards):
-        raise UsageError(f"{same_file_message(first, again)}: {remedy}")
+        raise UsageError(f"{same_file_message(first, again)}: name it once")

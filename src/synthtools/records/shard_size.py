@@ -20,6 +20,9 @@ class ShardSize:
     count: int
     unit: str  # "records" or "bytes"
 
+    def __str__(self) -> str:
+        return f"{self.count / 1e6:g}MB" if self.unit == "bytes" else str(self.count)
+
     def weights(self, batch: Batch) -> np.ndarray:
         """What each record of a batch adds, int64."""
         sizes = batch.sizes()
