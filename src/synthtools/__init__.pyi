@@ -56,7 +56,7 @@ def decontaminate(
     split: Literal['lines', 'paragraphs'] | None = ...,
     output: str | None = ...,
     format: str | None = ...,
-    nan: str = ...,
+    nan: Literal['keep', 'null', 'fail'] = ...,
     force: bool = ...,
     resume: bool = ...,
     shard_size: str = ...,
