@@ -89,8 +89,11 @@ class LoadedModel(Group):
         from synthtools.lm.model_name import ModelName
         from synthtools.lm.model_settings import ModelSettings
 
+        model = ModelName(name or self.model, self.revision, self.tokenizer)
+        if not getattr(self, "server", None):  # a server's models have names of its own
+            model.refuse_absent()
         return ModelSettings(
-            ModelName(name or self.model, self.revision, self.tokenizer),
+            model,
             dtype=self.dtype,
             context=self.context,
             bos=self.bos,

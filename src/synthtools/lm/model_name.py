@@ -29,6 +29,18 @@ class ModelName:
     revision: str | None = None
     tokenizer: str | None = None
 
+    def refuse_absent(self) -> None:
+        """Raises SynthError where a name can only be a directory's, and there is none; nothing is loaded."""
+        for name in (self.name, self.tokenizer or BUILTIN):
+            directory = (
+                name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1
+            )
+            if directory and not is_gguf(name) and not os.path.exists(name):
+                raise SynthError(
+                    f"{name}: no such model directory (a model is builtin, a directory, a Hub id or a "
+                    "GGUF file)"
+                )
+
     @property
     def location(self) -> str:
         """What transformers and vLLM are given."""

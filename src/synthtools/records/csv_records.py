@@ -59,7 +59,7 @@ def records(text: TextIO, name: str, kind: str, encoding: str | None) -> Iterato
             yield json_line(at, "".join(taken), encoding, fault)
         elif row and len(row) != len(header):
             fault = (
-                f"{len(row)} values where the header names {len(header)} (a value with "
+                f"{len(row)} value{'s' * (len(row) != 1)} where the header names {len(header)} (a value with "
                 f"{'tabs' if apart == chr(9) else repr(apart)} stands in double quotes)"
             )
             yield json_line(at, row, encoding, fault)
