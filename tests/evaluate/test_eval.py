@@ -144,7 +144,7 @@ def test_the_baseline_warns(llama, tiny_models, questions, synth, tmp_path):
     wrong = tmp_path / "wrong.json"
     wrong.write_text('{"kind": "ppl-summary"}')
     message = synth("eval", llama, *words, "--baseline", wrong, code=2)
-    assert "not of eval" in message
+    assert "not of synth eval" in message
 
 
 def test_the_report_is_drawn_and_told(llama, questions, two, synth, tmp_path):
