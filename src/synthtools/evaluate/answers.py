@@ -198,11 +198,3 @@ def _live(evaluator: Evaluator, suite: str, items: Sequence[Item]) -> ModelAnswe
         if len(said[place]) == len(item.turns):
             one.turns[place] = tuple(said[place])
     return one
-
-
-def complete(answers: Sequence[ModelAnswers]) -> list[bool]:
-    """Which items have an answer of every model: the others count for none."""
-    return [
-        all(turns is not None for turns in found)
-        for found in zip(*(a.turns for a in answers), strict=True)
-    ]

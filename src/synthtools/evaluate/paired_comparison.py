@@ -156,16 +156,20 @@ def _of_means(values: np.ndarray, resamples: int, seed: int, name: str) -> dict[
     size = len(change)
     means = [change[draw.integers(0, size, size)].mean() for _ in range(resamples)]
     ends = _interval(np.array(means), float(change.mean()), size)
-    test, p = tested(change, seed)
-    return {
-        "first": float(values[:, 0].mean()),
-        "other": float(values[:, 1].mean()),
-        "difference": float(change.mean()),
-        "interval": ends,
-        "test": test,
-        "p": p,
-        "p_holm": None,
-    }
+    first, other = (float(column.mean()) for column in values.T)
+    return _row(first, other, float(change.mean()), ends, *tested(change, seed))
+
+
+def _row(
+    first: float,
+    other: float,
+    difference: float,
+    interval: list[float] | None,
+    test: str | None = None,
+    p: float | None = None,
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"first": first, "other": other, "difference": difference}
+    return row | {"interval": interval, "test": test, "p": p, "p_holm": None}
 
 
 def _interval(drawn: np.ndarray, estimate: float, size: int) -> list[float] | None:
@@ -213,18 +217,7 @@ def _of_calibration(
     for column, name in enumerate(_CALIBRATION):
         difference = other[name] - first[name]
         ends = _interval(drawn[:, column], difference, size) if len(drawn) else None
-        rows.append(
-            {
-                "figure": name,
-                "first": first[name],
-                "other": other[name],
-                "difference": difference,
-                "interval": ends,
-                "test": None,
-                "p": None,
-                "p_holm": None,
-            }
-        )
+        rows.append({"figure": name, **_row(first[name], other[name], difference, ends)})
     return rows
 
 
