@@ -104,6 +104,56 @@ def test_a_wrong_field_of_what_is_read_along(folder: Path, words: str, remedy: s
     assert ':1: no field "' in line and remedy in line
 
 
+GROUPED = {
+    "stats good.jsonl more.jsonl --by kind --measures lengths": "--by",
+    "sample good.jsonl -n 1 --stratify-by kind": "--stratify-by",
+    "embed good.jsonl --map --method pca --by kind --model broken": "--by",
+    "generate ask.jsonl --assign stratified --stratify-by kind --model broken --model taken": "--stratify-by",
+}
+
+
+@pytest.mark.parametrize("words, option", GROUPED.items())
+def test_a_field_of_groups_that_no_first_record_has(folder: Path, words: str, option: str) -> None:
+    (folder / "ask.jsonl").write_text('{"prompt": "a", "n": 1}\n' * 2)
+    fields = "prompt, n" if words.startswith("generate") else "text, n"
+    done = running.run(*words.split(), cwd=folder)
+    lines = [line for line in done.stderr.decode().splitlines() if "compiling" not in line]
+    told = (
+        f'synth: {option}: the first record of each input has no field "kind" (fields: {fields}); '
+    )
+    assert lines[0].startswith(told)
+    assert len(lines) == (1 if words.startswith(("stats", "sample")) else 2)  # the broken model
+    assert b"kind" not in running.run(*words.split(), "-q", cwd=folder).stderr
+    # One record that has it is enough.
+    with open(folder / "some.jsonl", "w") as file:
+        file.write('{"prompt": "a", "text": "a", "kind": null}\n')
+    done = running.run(*words.split(), "some.jsonl", cwd=folder)
+    assert b"first record" not in done.stderr
+
+
+# A suite, its data, and what is wrong with the first item.
+ITEMS = {
+    "arc_easy": ("test.jsonl", 'no field "prompt"'),
+    "gsm8k": ("test.jsonl", 'no field "answer"'),
+    "ifeval": ("test.jsonl", 'no text in the field "prompt"'),
+    "mt_bench": ("questions.jsonl", "turns"),
+}
+
+
+@pytest.mark.parametrize("suite", ITEMS)
+def test_items_that_are_none(folder: Path, suite: str) -> None:
+    name, reason = ITEMS[suite]
+    (folder / "data" / suite).mkdir(parents=True)
+    (folder / "data" / suite / name).write_text('{"body": "a"}\n')
+    sound = folder / "data" / "arc_challenge" / "test.jsonl"
+    sound.parent.mkdir()
+    sound.write_text('{"prompt": "a", "choices": ["b", "c"], "answer": 0}\n')
+    words = ["--suite", "arc_challenge", "--suite", suite, "--shots", "0", "--data", "data"]
+    judge = ["--judge", "broken"] if suite == "mt_bench" else []
+    line = told(folder, 1, "eval", "broken", *words, *judge)
+    assert f"{suite}/{name}:1: " in line and reason in line
+
+
 @pytest.mark.parametrize("tool", ["ppl", "edit", "embed", "generate --style wrap-easy"])
 def test_a_wrong_field_on_stdin(folder: Path, tool: str) -> None:
     # As a file and as a pipe that holds it already.

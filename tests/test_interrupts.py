@@ -106,6 +106,47 @@ def test_a_wish_ends_nothing_and_the_next_signal_does(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["begun"]
 
 
+ENCODING = """
+import sys
+from pathlib import Path
+from synthtools.cli import app, interrupts
+from synthtools.lm import text_tokenizer
+
+encoded = text_tokenizer.encoded
+
+def watched(*given):
+    Path("begun").touch()
+    found = encoded(*given)
+    Path("ended").touch()
+    return found
+
+text_tokenizer.encoded = watched
+interrupts._PATIENCE = 0.1
+app.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ppl", "t.jsonl", "-o", "out.jsonl"],
+        ["mix", "t.jsonl=1", "--tokenizer", "builtin", "-o", "out.jsonl"],
+    ],
+    ids=["ppl", "mix"],
+)
+def test_a_tokenizer_in_the_middle_of_a_huge_text(tmp_path, words):
+    with open(tmp_path / "t.jsonl", "w") as file:
+        file.write('{"text": "' + "Some words of English, and more of them. " * 800_000 + '"}\n')
+    command = [sys.executable, "-c", ENCODING, *words]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert not {"ended", "out.jsonl"} & set(os.listdir(tmp_path))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left(tmp_path, number):
     process = begun(tmp_path, 0.1)

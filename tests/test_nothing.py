@@ -24,11 +24,11 @@ def folder(tmp_path, monkeypatch):
         ("cat two.jsonl --head 1", []),
         (
             "cat two.jsonl --where id=3",
-            ["nothing was written: of 2 records read none was left", "--where left out 2 records"],
+            ["nothing was written, of 2 records read", "--where left out 2 records"],
         ),
         (
             "ngram-hash two.jsonl --duplicates -o pairs.jsonl",
-            ["nothing was written: of 2 records read none was left"],
+            ["nothing was written, of 2 records read"],
         ),
     ],
 )

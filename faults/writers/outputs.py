@@ -36,12 +36,14 @@ class Kind(NamedTuple):
         again: what is added for the run after a kill; none where the same command is given again.
         before: words of a run whose output is there already.
         may_refuse: the run after a kill may find the output there.
+        grows: the name of a file that is written line by line under its name.
     """
 
     words: tuple[object, ...]
     again: tuple[object, ...] = ()
     before: tuple[object, ...] = ()
     may_refuse: bool = False
+    grows: str | None = None
 
 
 def _kinds() -> dict[str, Kind]:
@@ -51,6 +53,10 @@ def _kinds() -> dict[str, Kind]:
     shards = ("--shard-size", 15, "-o", "c/")
     asked = ("generate", data, *tiny, "--continue", 4, "--max-new-tokens", 4)
     resume, force = ("--resume",), ("--force",)
+    # Two steps; a report holds its --resume, which therefore the undisturbed run gets too.
+    steps = ("--context", 16, "--batch", 2, "--tokens", 64, "--checkpoint-every", 1, "--keep", 9)
+    into = (*steps, "-o", "c", *resume)
+    log = "c/training/log.jsonl"
     return {
         "file": Kind(("cat", data, "-o", "c.jsonl"), may_refuse=True),
         "parquet": Kind(("cat", data, "-o", "c.parquet"), may_refuse=True),
@@ -76,12 +82,18 @@ def _kinds() -> dict[str, Kind]:
         ),
         "page": Kind(("plot", "../report.json", "-o", "p.html", *force)),
         "answers": Kind((*asked, *shards), resume),
+        "model": Kind(
+            ("train", data, "--arch", "llama-tiny", "--train-tokenizer", 300, *into), grows=log
+        ),
+        "unlearned": Kind(
+            ("unlearn", *tiny, "--forget", data, "--replay", "../replay.jsonl", *into), grows=log
+        ),
     }
 
 
 NAMES = ("file", "parquet", "widened", "file-force", "directory", "directory-force", "report")
-NAMES += ("rejects", "rest", "estimator", "table", "page", "answers")
-QUICK = ("file", "directory")
+NAMES += ("rejects", "rest", "estimator", "table", "page", "answers", "model", "unlearned")
+QUICK = ("file", "directory", "model")  # unlearn writes as train does
 
 
 class Stepper:
@@ -174,7 +186,9 @@ class _Place:
             parts = Path(name).parts
             if any(part.startswith(".") for part in parts):
                 continue
-            whole = (self.wanted.get(name), self.before.get(name))
+            whole = [self.wanted.get(name), self.before.get(name)]
+            if name == self.kind.grows:
+                whole.append(self.wanted[name][: len(content)])
             sound(content in whole, f"{step}: {name} is half written")
 
     def check_end(self, step: str) -> None:
@@ -188,6 +202,7 @@ class _Place:
 def _inputs(folder: Path) -> None:
     lines = human(folder, 40, "in.jsonl").read_text().splitlines()
     (folder / "bad.jsonl").write_text("\n".join([*lines[:5], "{", *lines[5:9], "[]"]) + "\n")
+    (folder / "replay.jsonl").write_text("\n".join(lines[20:]) + "\n")
     (folder / "wide.jsonl").write_text("\n".join([*lines, '{"id":"x","text":"a","more":[1]}']))
     if not (folder / "report.json").exists():
         run("cat", folder / "in.jsonl", "-o", "/dev/null", "--report", folder / "report.json")
@@ -236,7 +251,7 @@ def met(name: str, folder: Path, most: int) -> Seen:
             continue
         held = any(path.stat().st_size for path in place.folder.rglob("*.claim"))
         before = _everything(place.folder)
-        more = () if "--force" in place.kind.words else ("--force",) * _can_force(place.kind)
+        more = ("--force",) * _can_force(place.kind)
         other = place.run((*place.kind.words, *more))
         told = other.stderr.decode().strip()
         if held and other.returncode:
@@ -266,7 +281,8 @@ def _spread(steps: int, most: int) -> list[int]:
 
 
 def _can_force(kind: Kind) -> bool:
-    return kind.words[0] not in ("dsir", "plot") and "/dev/null" not in kind.words
+    never = ("dsir", "plot", "/dev/null", "--resume", "--force")
+    return not set(never) & set(kind.words)
 
 
 def _cases(name: str) -> None:

@@ -101,5 +101,20 @@ class RecordError(SynthError):
         return type(self), (self.source, self.number, self.reason, self.raw)
 
 
+class TextError(SynthError):
+    """Of the texts that were given together, some cannot be used.
+
+    Attributes:
+        faults: why, by their places among those texts.
+    """
+
+    def __init__(self, faults: dict[int, str]) -> None:
+        super().__init__(next(iter(faults.values())))
+        self.faults = faults
+
+    def __reduce__(self) -> tuple[type[TextError], tuple[dict[int, str]]]:
+        return type(self), (self.faults,)
+
+
 class OutputClosed(Exception):  # noqa: N818 (not an error)
     """The reader of our stdout is gone: the tool ends silently, with exit code 0."""

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import running
 from synthtools.cli.app import build
 from synthtools.curate.beginnings import beginning
 from synthtools.curate.error_extrapolation import pair_in
@@ -123,6 +124,19 @@ def test_a_template_from_a_file(generate: Any, tmp_path: Path) -> None:
     assert found[0]["response"] == "<Say a\n>"
     with pytest.raises(SynthError, match="/no/such/file: cannot be read"):
         generate([{"prompt": "a"}], echo, "--template", "@/no/such/file")
+
+
+def test_a_changed_template_file_is_another_run(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a"}\n')
+    words = ["generate", "p.jsonl", "--model", llama, "--max-new-tokens", 1, "-o", "out/"]
+    words += ["--template", "@t", "--report", "r.json"]
+    (tmp_path / "t").write_text("Say {prompt}")
+    running.synth(*words, cwd=tmp_path)
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["made_by"]["arguments"]["template"] == "Say {prompt}"
+    running.synth(*words, "--resume", cwd=tmp_path)
+    (tmp_path / "t").write_text("Sing {prompt}")
+    assert "template" in running.synth(*words, "--resume", code=1, cwd=tmp_path)
 
 
 def test_conversations_in_the_prompt_field(generate: Any) -> None:

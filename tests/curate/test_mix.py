@@ -4,6 +4,8 @@ import json
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -241,3 +243,25 @@ def test_resumed_mixtures_are_the_same(folder, tmp_path):
     synth("mix", *arguments, "-o", tmp_path / "part", "--resume", cwd=folder)
     for shard in (tmp_path / "whole").glob("part-*"):
         assert (tmp_path / "part" / shard.name).read_bytes() == shard.read_bytes()
+
+
+@pytest.mark.parametrize("order", [[], ["--shuffle"]])
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_record_that_cannot_be_written_is_named_by_its_file(tmp_path, order, skip):
+    rows = [{"text": "b", "x": x} for x in (0.5, float("nan"), 1.5)]
+    for name in ("one", "two"):
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{name}.parquet")
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n' * 3)
+    report, rejects = tmp_path / "report.json", tmp_path / "r.jsonl"
+    bad = [f"{tmp_path / name}.parquet" for name in ("one", "two")]
+    words = ["mix", tmp_path / "a.jsonl=0.5", *(f"{name}=0.25" for name in bad), "--unit"]
+    words += ["documents", "--epochs", 2, "--total", 12, "--nan", "fail", *order]
+    if not skip:
+        line = synth(*words, code=1)
+        assert any(f"{name}:2: holds NaN" in line for name in bad)
+        return
+    synth(*words, "--on-error", "skip", "--rejects", rejects, "--report", report)
+    found = [json.loads(line) for line in rejects.read_text().splitlines()]
+    assert sorted((one["file"], one["line"]) for one in found) == [(name, 2) for name in bad]
+    counts = json.loads(report.read_text())["made_by"]["counts"]
+    assert (counts["read"], counts["written"], counts["skipped"]) == (9, 10, 2)

@@ -7,7 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import synthtools
 from running import run, synth
+from synthtools.errors import RecordError, UsageError
 
 INF = math.inf
 
@@ -116,3 +118,26 @@ def test_a_path_that_leads_nowhere_is_a_fault_of_its_record(tmp_path, form):
     ]
     (bad,) = map(json.loads, rejects.read_text().splitlines())
     assert bad["line"] == 2 and "could be set" in bad["reason"]
+
+
+@pytest.mark.parametrize("output", [None, "out.jsonl"])
+@pytest.mark.parametrize("kind", [pa.Table.from_pylist, list])
+def test_records_of_the_program_obey_too(kind, output, tmp_path, caplog):
+    rows = [{"text": t, "x": x, "v": v} for t, x, v in (("a", 0.5, [1.0, INF]), ("b", 2.0, [3.0]))]
+
+    def found(nan, **more):
+        given = {"nan": nan, "force": True, **more}
+        if output is None:
+            return list(synthtools.cat(kind(rows), **given))
+        synthtools.cat(kind(rows), output=tmp_path / output, **given)
+        return list(map(json.loads, (tmp_path / output).read_text().splitlines()))
+
+    caplog.set_level("INFO", "synthtools")
+    assert found("null") == [rows[0] | {"v": [1.0, None]}, rows[1]]
+    assert "1 number NaN or infinite became null" in caplog.text
+    assert found("keep") == rows
+    with pytest.raises(RecordError, match="<records 1>:1: holds Infinity"):
+        found("fail")
+    assert found("fail", on_error="skip") == rows[1:]
+    with pytest.raises(UsageError, match="zero"):
+        found("zero")

@@ -64,11 +64,11 @@ def test_records_of_several_batches_as_one(source, tmp_path, convert):
     given = batches(source)
     lines = lines_of(given)
     order = np.random.default_rng(2).permutation(len(lines))
-    whole = merged(given, order, "mixture")
+    whole = merged(given, order)
     assert whole.json_lines() == [lines[i] for i in order]
     assert type(whole) is type(given[0])
     # Lines and rows together become lines.
     other = tmp_path / "other.jsonl"
     other.write_text('{"other":1e3}\n')
     both = [*given, *batches(other)]
-    assert merged(both, np.array([200, 0]), "mixture").json_lines() == [b'{"other":1e3}', lines[0]]
+    assert merged(both, np.array([200, 0])).json_lines() == [b'{"other":1e3}', lines[0]]

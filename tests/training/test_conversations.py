@@ -62,6 +62,13 @@ def test_answers_alone_are_learned(template, answers):
     assert everything.learned.all() and np.array_equal(everything.ids, found.ids)
 
 
+def test_a_tokenizer_without_an_end_of_text_learns_the_answers():
+    tokenizer = tokenizer_with(TEMPLATE)
+    tokenizer.eos_token = None
+    (found,) = conversation_encoder(tokenizer, 500, False)([TALK])
+    assert learned_text(tokenizer, found) == [" Four.", " Nobody knows."]
+
+
 def test_what_is_too_long_is_cut_and_counted():
     tokenizer = tokenizer_with(MARKS)
     (whole,) = conversation_encoder(tokenizer, 500, False)([TALK])

@@ -44,17 +44,17 @@ class InputCounts:
         """What comes of one reading of shards, passed on while it is counted."""
         names = {shard.name for shard in shards}.intersection(self._inputs)
         seen: Counter[str] = Counter()
-        source, before = "", rejects.count
+        source, before = "", rejects.early
         for item in items:
             batch = batch_of(item)
             source = batch.source
-            seen[source] += len(batch) + rejects.count - before
+            seen[source] += len(batch) + rejects.early - before
             if source in names:
                 self._read[source] = max(self._read[source], seen[source])
             yield item
-            before = rejects.count  # what users of the records found wrong has been counted
-        seen[source] += rejects.count - before
+            before = rejects.early  # what users of the records found wrong has been counted
+        seen[source] += rejects.early - before
         if source in names or not source:
             self._read[source] = max(self._read[source], seen[source])
-        if not rejects.count:  # else it may be that all of its records are bad
+        if not rejects.early:  # else it may be that all of its records are bad
             self._empty |= names - seen.keys()

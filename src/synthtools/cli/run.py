@@ -24,7 +24,7 @@ from synthtools.records.atomic_files import AtomicFile
 from synthtools.records.batch import Batch
 from synthtools.records.outputs import form_by_suffix, open_sink
 from synthtools.records.overlap import refuse_overlap
-from synthtools.records.rejects import Rejects
+from synthtools.records.rejects import LateRejects, Rejects
 from synthtools.records.shard_directory import DirectorySink
 from synthtools.records.sink import Sink
 from synthtools.reports import document
@@ -109,7 +109,8 @@ class Run(RunInputs):
             if self._further is not None:
                 self.further = self._open_further(writing, *self._further)
         for sink in self._sinks():
-            sink.rejects = self.rejects
+            sink.rejects = LateRejects(self.rejects)
+            sink.nonfinite.everywhere = any(shard.records is not None for shard in self.shards)
         report = self.arguments.get("report")
         if report and not Path(report).absolute().parent.is_dir():
             raise SynthError(f"--report {report}: there is no directory {Path(report).parent}")
@@ -240,8 +241,9 @@ class Run(RunInputs):
         tell_skipped(self.rejects, self._reading.rejects)
         if not self.quiet:
             tell_empty(self._counts.empty)
-            if self.sink is not None and not self.sink.records:
+            if self.sink is not None and not self.sink.records and not self.done:
                 tell_nothing_written(self._counts.total)
+        if not self.quiet or terminal.LOGGED.get():
             tell_nonfinite(sum(sink.nonfinite.count for sink in sinks))
         report, writing = self._report(result or {}), self._writing
         if writing is not None and writing.report:

@@ -28,7 +28,7 @@ def tell_nothing_written(read: int) -> None:
     """Tells of an output without a record."""
     if read:
         s = "" if read == 1 else "s"
-        remark(f"nothing was written: of {read:,} record{s} read none was left")
+        remark(f"nothing was written, of {read:,} record{s} read")
 
 
 def tell_nonfinite(count: int) -> None:

@@ -32,6 +32,11 @@ def show_logged(module: str) -> None:
         logger.addHandler(_Remarks())
 
 
+def remark_unless(quiet: bool) -> Callable[[str], None]:
+    """``remark``, or nothing where nobody wants remarks; a log takes them all the same."""
+    return (lambda _: None) if quiet and not LOGGED.get() else remark
+
+
 def remark(message: str) -> None:
     """A line on stderr, or in the log of the calling program."""
     if LOGGED.get():

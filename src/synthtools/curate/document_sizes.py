@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthtools.errors import RecordError, parameter
+from synthtools.errors import TextError, parameter
 from synthtools.records.batch import Batch
 
 if TYPE_CHECKING:
@@ -44,12 +44,19 @@ def sizes_in(
     def tokens(batch: Batch, texts: TextBuffer) -> np.ndarray:
         sizes = np.array([_tokens(value) for value in batch.column(tokens_field)], np.int64)
         unknown = np.flatnonzero(sizes < 0)
+        if len(unknown) and count_tokens is None:
+            reason = f'no number of tokens in field "{tokens_field}"; count them with {parameter("tokenizer")} NAME'
+            raise TextError(dict.fromkeys(unknown.tolist(), reason))
+        faults: dict[int, str] = {}
         for start in range(0, len(unknown), _TOKENISED):
             some = unknown[start : start + _TOKENISED]
-            if count_tokens is None:
-                reason = f'no number of tokens in field "{tokens_field}"; count them with {parameter("tokenizer")} NAME'
-                raise RecordError(batch.source, int(batch.numbers[some[0]]), reason)
-            sizes[some] = count_tokens([texts[i] for i in some.tolist()])
+            assert count_tokens is not None
+            try:
+                sizes[some] = count_tokens([texts[i] for i in some.tolist()])
+            except TextError as error:
+                faults |= {int(some[index]): reason for index, reason in error.faults.items()}
+        if faults:
+            raise TextError(faults)
         return sizes
 
     return tokens

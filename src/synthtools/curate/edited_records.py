@@ -15,7 +15,8 @@ from synthtools.lm.scores import Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
-from synthtools.records.transform import in_calls, placed
+from synthtools.records.rejects import Rejects
+from synthtools.records.transform import in_calls, kept, sound
 
 _COUNTS = ("tokens", "flagged", "changed", "dropped", "held")
 _Keyed = tuple[Batch, np.ndarray]
@@ -26,6 +27,7 @@ def edited_by_model(
     model: LanguageModel,
     rules: Rules,
     text_field: str,
+    rejects: Rejects | None = None,
     *,
     seed: int,
     generations: int = 1,
@@ -33,31 +35,47 @@ def edited_by_model(
     """Edits records, each generation upon the text of the one before.
 
     Reading and tokenising, the model, and the caller run side by side.
+
+    Args:
+        rejects: takes the records that the tokenizer fails at, in any generation; without it the first
+            ends the run.
     """
+    rejects = rejects or Rejects()
     request = rules.request()
 
-    def tokenise(run: list[_Keyed]) -> tuple[list[_Keyed], list[str], list[Tokenised]]:
-        texts = [text for batch, _ in run for text in batch.column(text_field)]
-        with placed([batch for batch, _ in run]):
-            tokens = model.tokenise(texts)
+    def texts_of(batches: list[Batch]) -> list[str]:
+        return [text for batch in batches for text in batch.column(text_field)]
+
+    def tokenise(run: list[_Keyed]) -> tuple[list[_Keyed], list[Tokenised]]:
+        batches = [batch for batch, _ in run]
+        left, tokens = sound(batches, lambda some: model.tokenise(texts_of(some)), rejects)
         model.progress.bring(
-            sum(int(batch.sizes().sum()) for batch, _ in run),
+            sum(int(batch.sizes().sum()) for batch in batches),
             generations * sum(len(t.ids) for t in tokens),
         )
-        return run, texts, tokens
+        return _keyed(left, run), tokens
 
     def score(
-        item: tuple[list[_Keyed], list[str], list[Tokenised]],
-    ) -> tuple[list[_Keyed], list[list[Edited]], list[str], list[Scores]]:
-        run, texts, tokens = item
-        keys = [int(key) for _, keys in run for key in keys]
-        past: list[list[Edited]] = []
-        scores = model.score(tokens, request)
-        for generation in range(generations - 1):
-            past.append(_edit_all(texts, scores, keys, rules, model.tokenizer, seed, generation))
-            texts = [result.text for result in past[-1]]
-            scores = model.score(model.tokenise(texts), request)
-        return run, past, texts, scores
+        item: tuple[list[_Keyed], list[Tokenised]],
+    ) -> tuple[list[_Keyed], tuple[list[list[Edited]], list[str], list[Scores]]]:
+        run, tokens = item
+
+        def edited(batches: list[Batch]) -> tuple[list[list[Edited]], list[str], list[Scores]]:
+            keys = [int(key) for _, keys in _keyed(batches, run) for key in keys]
+            past: list[list[Edited]] = []
+            texts = texts_of(batches)
+            whole = len(texts) == len(tokens)
+            scores = model.score(tokens if whole else model.tokenise(texts), request)
+            for generation in range(generations - 1):
+                past.append(
+                    _edit_all(texts, scores, keys, rules, model.tokenizer, seed, generation)
+                )
+                texts = [result.text for result in past[-1]]
+                scores = model.score(model.tokenise(texts), request)
+            return past, texts, scores
+
+        left, found = sound([batch for batch, _ in run], edited, rejects)
+        return _keyed(left, run), found
 
     runs = in_calls(
         batches,
@@ -65,7 +83,7 @@ def edited_by_model(
         lambda item, part: (item[0].take(part), item[1][part.start : part.stop]),
         model.chunk_bytes,
     )
-    for run, past, texts, scores in overlapped(runs, tokenise, score, at_once=model.calls):
+    for run, (past, texts, scores) in overlapped(runs, tokenise, score, at_once=model.calls):
         start = 0
         for batch, keys in run:
             part = slice(start, start + len(batch))
@@ -80,6 +98,11 @@ def edited_by_model(
             )
             yield _with_fields(batch, [*(g[part] for g in past), last], rules, text_field)
             start += len(batch)
+
+
+def _keyed(left: list[Batch], run: list[_Keyed]) -> list[_Keyed]:
+    """What is left of batches, with their keys."""
+    return [(some, keys[kept(batch, some)]) for some, (batch, keys) in zip(left, run, strict=True)]
 
 
 def edited_by_scores(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import groupby
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def interleave(parts: Sequence[MixturePart], streams: Sequence[Iterator[Batch]])
         # The batches hold part after part: the place of each document's part gives its own.
         order = np.empty(len(group), np.int64)
         order[np.argsort(group, kind="stable")] = np.arange(len(group))
-        yield merged(batches, order, "mixture"), group
+        yield merged(batches, order), group
         start += len(group)
         held = sum(int(batch.sizes().sum()) for batch in batches)
         fitting = len(group) * _GROUP_BYTES // max(1, held)
@@ -157,13 +158,14 @@ class _Bucket:
             self._flush()
 
     def _flush(self) -> None:
-        order = np.arange(sum(map(len, self._waiting)))
-        if len(order):
-            self._handles.append(self._spool.add(merged(self._waiting, order, "mixture")))
+        for _, batches in groupby(self._waiting, lambda batch: batch.source):
+            some = list(batches)
+            one = merged(some, np.arange(sum(map(len, some))))
+            self._handles.append(self._spool.add(one))
         self._waiting, self._bytes = [], 0
 
     def sorted(self) -> tuple[Batch, np.ndarray]:
         self._flush()
         order = np.argsort(np.concatenate(self._ranks), kind="stable")
         batches = list(self._spool.batches(np.concatenate(self._handles)))
-        return merged(batches, order, "mixture"), np.concatenate(self._owners)[order]
+        return merged(batches, order), np.concatenate(self._owners)[order]

@@ -16,6 +16,7 @@ class Template:
     """
 
     def __init__(self, text: str) -> None:
+        self._text = text
         self.parts: list[tuple[str, str | None]] = []
         try:
             for literal, name, form, conversion in string.Formatter().parse(text):
@@ -25,6 +26,9 @@ class Template:
         except ValueError as error:
             raise ValueError(f"{error} (write {{{{ or }}}} for a brace)") from error
         self.fields = tuple(dict.fromkeys(name for _, name in self.parts if name is not None))
+
+    def __str__(self) -> str:
+        return self._text
 
     def filled(self, record: dict[str, Any]) -> str:
         """The text with a record's values in it."""

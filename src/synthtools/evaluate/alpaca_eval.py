@@ -44,6 +44,11 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     return [DATA.file(options), options.reference, *options.answers]
 
 
+def items(name: str, options: EvaluationOptions) -> dict[str, Any]:
+    """Its prompts, see ``suites.items``."""
+    return {} if options.judgments else {DATA.file(options): wrong}
+
+
 def wrong(record: dict[str, Any]) -> str | None:
     """What is wrong with a record of an instruction; None if nothing."""
     if any(isinstance(record.get(name), str) for name in ("prompt", "instruction")):

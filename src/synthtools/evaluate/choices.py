@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -31,6 +32,13 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     task = task_of(name, options)
     split = split_of(task, options.data) if task.shots else None
     return [tasks.files_of(task, options.data), *([split] if split else [])]
+
+
+def items(name: str, options: EvaluationOptions) -> dict[str, Any]:
+    """A task's items (see ``suites.items``)."""
+    assert options.data is not None
+    task = task_of(name, options)
+    return {tasks.files_of(task, options.data): partial(tasks.wrong, task)}
 
 
 def examples(task: tasks.BenchmarkTask, evaluator: Evaluator) -> Shots:

@@ -62,6 +62,11 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     return [*(path for _, path in _data(options)), *options.answers]
 
 
+def items(name: str, options: EvaluationOptions) -> dict[str, Any]:
+    """Its prompts (see ``suites.items``)."""
+    return {path: wrong for _, path in _data(options)}
+
+
 def _data(options: EvaluationOptions) -> list[tuple[str, str]]:
     """(kind, file) of the prompts; harmless ones may be absent."""
     found = [(KINDS[0], _HARMFUL.file(options))]

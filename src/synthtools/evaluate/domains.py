@@ -10,19 +10,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from synthtools.errors import RecordError
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, tokenizer_failure
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.evaluate.paired_comparison import doc_hash
-from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import ScoreRequest
 from synthtools.measure.perplexity import Summary
 from synthtools.measure.scored_records import scored
-from synthtools.records.batch import MISSING, Batch
+from synthtools.records.batch import MISSING
 from synthtools.records.first_records import first
 from synthtools.records.inputs import find_shards
 from synthtools.records.record_faults import require_text
 from synthtools.records.record_keys import ID_FIELD
-from synthtools.records.rejects import Rejects
 from synthtools.records.shapes import text_path
 
 _FIGURES = ("nll", "perplexity", "bits_per_byte")
@@ -53,11 +50,12 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     rows = []
     for domain, path in evaluator.options.valid:
         summary = Summary()
+        rejects = evaluator.rejects
         text = text_path(first(find_shards([path])))
         if text != "text":
             evaluator.tell(f"{path}: the text is {text}")
-        batches = (_sound(b, text, model, evaluator.rejects) for b in evaluator.batches(path))
-        for item in scored(batches, model, ScoreRequest(), text):
+        batches = (require_text(batch, text, rejects) for batch in evaluator.batches(path))
+        for item in scored(batches, model, ScoreRequest(), text, rejects=rejects):
             summary.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])
             ids = item.batch.column(ID_FIELD)
             evaluator.samples(
@@ -90,23 +88,6 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         "domains": rows,
         "per_item": {"nll_macro": "nll", "nll_micro": "nll"},
     }
-
-
-def _sound(batch: Batch, field: str, model: LanguageModel, rejects: Rejects) -> Batch:
-    """The records with a text that the tokenizer can take."""
-    batch = require_text(batch, field, rejects)
-    texts = batch.column(field)
-    if not rejects.skip or tokenizer_failure(model, texts) is None:
-        return batch
-    kept = []
-    for index, text in enumerate(texts):
-        reason = tokenizer_failure(model, [text])
-        if reason is None:
-            kept.append(index)
-        else:
-            number = int(batch.numbers[index])
-            rejects.add(RecordError(batch.source, number, reason, batch.raw(index)))
-    return batch.take(kept)
 
 
 def averages(rows: list[dict[str, Any]]) -> dict[str, float | None]:

@@ -54,6 +54,11 @@ class Instruction(NamedTuple):
         return followbench_rules.has_rule(self.kind, self.origin, self.example)
 
 
+def items(name: str, options: EvaluationOptions) -> dict[str, Any]:
+    """Its prompts, see ``suites.items``."""
+    return {DATA.file(options): wrong}
+
+
 def wrong(record: dict[str, Any]) -> str | None:
     """What is wrong with a record of an instruction; None if nothing."""
     kinds = {"constraint_type": str, "prompt": str, "example_id": int, "level": int}

@@ -36,6 +36,9 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     return choices.files(name, options)
 
 
+items = choices.items
+
+
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """Lets the model write (greedily) and looks at what it wrote.
 

@@ -23,6 +23,11 @@ DATA = SuiteData("ifeval", ("ifeval",), ("all", "test", "train", "input_data"))
 files = DATA.files
 
 
+def items(name: str, options: EvaluationOptions) -> dict[str, Any]:
+    """Its prompts, see ``suites.items``."""
+    return {DATA.file(options): wrong}
+
+
 def wrong(record: dict[str, Any]) -> str | None:
     """What is wrong with a record of a prompt; None if nothing."""
     names, given = record.get("instruction_id_list"), record.get("kwargs")

@@ -45,6 +45,11 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     return [DATA.file(options), *options.answers, *reference]
 
 
+def items(name: str, options: EvaluationOptions) -> dict[str, Any]:
+    """Its prompts, see ``suites.items``."""
+    return {} if options.judgments else {DATA.file(options): wrong}
+
+
 def wrong(record: dict[str, Any]) -> str | None:
     """What is wrong with a record of a question; None if nothing."""
     turns = record.get("turns")
@@ -219,9 +224,13 @@ def _wrong_judgment(record: dict[str, Any]) -> str | None:
     for name in ("question_id", "model", "score", "turn"):
         if name not in record:
             return f'no field "{name}": is it FastChat\'s <judge>_single.jsonl?'
-    if type(record["score"]) not in (int, float):
-        return 'field "score" is not a number'
+    if not _is_grade(record["score"]):
+        return 'field "score" is not a grade: 1 to 10, or -1 for one that could not be read'
     return None if record["turn"] in TURNS else 'field "turn" must be 1 or 2'
+
+
+def _is_grade(value: Any) -> bool:
+    return type(value) in (int, float) and (1 <= value <= 10 or value == _UNREADABLE)
 
 
 def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:

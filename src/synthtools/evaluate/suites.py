@@ -15,7 +15,7 @@ and whatever else belongs to it. It hands its samples to ``evaluator.samples``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,6 +176,18 @@ def files(names: Sequence[str], options: EvaluationOptions) -> list[str]:
     """The files that the suites will read, each once."""
     paths = (path for name in names for path in _module(find(name)).files(name, options))
     return list(dict.fromkeys(paths))
+
+
+def items(
+    names: Sequence[str], options: EvaluationOptions
+) -> dict[str, Callable[[dict[str, Any]], str | None]]:
+    """The files of the suites' items, and why a record there is none; None where it is one."""
+    found: dict[str, Callable[[dict[str, Any]], str | None]] = {}
+    for name in names:
+        module = _module(find(name))
+        if hasattr(module, "items"):  # else it has none of its own
+            found |= module.items(name, options)
+    return found
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:

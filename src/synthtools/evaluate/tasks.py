@@ -193,7 +193,7 @@ def wrong(task: BenchmarkTask, record: dict[str, Any], solved: bool = False) -> 
     return None
 
 
-def _names(task: BenchmarkTask, solved: bool) -> set[str]:
+def _names(task: BenchmarkTask, solved: bool) -> list[str]:
     given = {"options", "completion", "choice", "tests", "imports"}
     templates = (task.prompt, task.description, task.program, task.answer if solved else None)
     found = {n for t in templates if t for _, n, _, _ in string.Formatter().parse(t) if n}
@@ -201,7 +201,7 @@ def _names(task: BenchmarkTask, solved: bool) -> set[str]:
         found.add("answer")
     if task.kind == "code" and "tests" in found:
         found |= {"test_list"}
-    return found - given
+    return sorted(found - given)
 
 
 def _gold(answer: Any, choices: Iterable[str]) -> int | None:

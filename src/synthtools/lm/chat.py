@@ -24,7 +24,7 @@ TEMPLATE = (
     "{% for message in messages %}"
     "{{ message['role'] | capitalize }}:"
     "{% if message['role'] == 'assistant' %}"
-    "{% generation %}{{ ' ' + message['content'] | trim + eos_token }}{% endgeneration %}"
+    "{% generation %}{{ ' ' + message['content'] | trim + (eos_token or '') }}{% endgeneration %}"
     "{% else %}{{ ' ' + message['content'] | trim + '\n\n' }}{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"

@@ -96,13 +96,17 @@ class TextTokenizer:
         """What the tokenizer makes of texts.
 
         Raises:
-            TokenizerError: its native code fails at one of them.
+            TokenizerError: its native code fails at some of them.
         """
         plain = partial(self._backend.encode_batch_fast, add_special_tokens=False)
         encodings = encoded(plain, texts)
-        for index, one in enumerate(encodings):
-            if isinstance(one, PanicError):
-                raise TokenizerError(index, failure(self.name, texts[index], one))
+        faults = {
+            index: failure(self.name, texts[index], one)
+            for index, one in enumerate(encodings)
+            if isinstance(one, PanicError)
+        }
+        if faults:
+            raise TokenizerError(faults)
         return encodings
 
     @cached_property

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
-from synthtools.errors import SynthError, parameter
+from synthtools.errors import SynthError, TextError, parameter
 
 # So many times longer than the text a normaliser or decoder may make it [ours]; ▁ for a blank is 3 bytes for 1.
 _MOST_GROWTH = 1024
@@ -18,16 +18,8 @@ _MOST_GROWTH = 1024
 _T = TypeVar("_T")
 
 
-class TokenizerError(SynthError):
-    """A tokenizer fails at a text.
-
-    Attributes:
-        index: of the text among those that it was given.
-    """
-
-    def __init__(self, index: int, reason: str) -> None:
-        super().__init__(reason)
-        self.index = index
+class TokenizerError(TextError):
+    """A tokenizer fails at texts."""
 
 
 class PanicError(Exception):
@@ -65,7 +57,7 @@ def _held_back() -> Iterator[None]:
             them by chance.
     """
     with _HOLDING, ExitStack() as stack:
-        panicked = False
+        panic = b""
         if hasattr(os, "memfd_create"):
             stderr, words = os.dup(2), os.memfd_create("stderr")
 
@@ -76,7 +68,9 @@ def _held_back() -> Iterator[None]:
                     file.seek(0)
                     written = file.read()
                 if written:
-                    os.write(2, _RUST.sub(b"", written) if panicked else written)
+                    if b"\n" in panic:  # what was said may be of several lines
+                        written = written.replace(b"\n" + panic, b"\n...")
+                    os.write(2, _RUST.sub(b"", written) if panic else written)
 
             stack.callback(let_out)
             os.dup2(words, 2)
@@ -85,7 +79,7 @@ def _held_back() -> Iterator[None]:
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
-            panicked = True
+            panic = str(error).encode() or b" "
             raise PanicError(" ".join(str(error).split())[:200]) from None
 
 

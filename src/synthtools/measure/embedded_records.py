@@ -8,29 +8,47 @@ import numpy as np
 
 from synthtools.lm.embedding_model import EmbeddingModel
 from synthtools.lm.prefetch import overlapped
-from synthtools.lm.scorer import Tokenised
+from synthtools.lm.scorer import NO_PROMPT, Tokenised
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
-from synthtools.records.transform import in_calls, placed
+from synthtools.records.rejects import Rejects
+from synthtools.records.transform import in_calls, kept, sound
+from synthtools.records.vector_file import VectorFile
 
 FIELD = "embedding"
 _TEXTS = 256  # embedded at a time
 
 
 def embedded(
-    batches: Iterable[Batch], model: EmbeddingModel, text_field: str
+    batches: Iterable[Batch],
+    model: EmbeddingModel,
+    text_field: str,
+    rejects: Rejects,
+    *,
+    all_kept: bool = False,
 ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
     """Records, their vectors and which of them have one; reading and tokenising, the model, and the
     caller run side by side.
+
+    Args:
+        rejects: takes the records that the tokenizer fails at.
+        all_kept: those come without a vector, instead of not at all.
 
     Yields:
         (batch, vectors, there): float32 [records, width], bool [records]; a text without tokens has
         no vector, and a row of zeros.
     """
 
+    def tokens_of(run: list[Batch]) -> list[Tokenised]:
+        return model.tokenise([text for batch in run for text in batch.column(text_field)])
+
     def tokenise(run: list[Batch]) -> tuple[list[Batch], list[Tokenised]]:
-        with placed(run):
-            return run, model.tokenise([text for batch in run for text in batch.column(text_field)])
+        left, texts = sound(run, tokens_of, rejects)
+        if not all_kept:
+            return left, texts
+        nothing, found = Tokenised(NO_PROMPT, NO_PROMPT), iter(texts)
+        places = [there for pair in zip(run, left, strict=True) for there in kept(*pair).tolist()]
+        return run, [next(found) if there else nothing for there in places]
 
     def embed(
         item: tuple[list[Batch], list[Tokenised]],
@@ -46,6 +64,24 @@ def embedded(
             end = start + len(batch)
             yield batch, vectors[start:end], there[start:end]
             start = end
+
+
+def keep_vectors(
+    batches: Iterable[Batch],
+    model: EmbeddingModel,
+    text_field: str,
+    rejects: Rejects,
+    file: VectorFile,
+) -> None:
+    """Keeps the vectors of records, one after the other; ``rejects`` takes those that the tokenizer
+    fails at."""
+
+    def tokens_of(run: list[Batch]) -> list[Tokenised]:
+        return model.tokenise(run[0].column(text_field))
+
+    for batch in batches:
+        (left,), tokens = sound([batch], tokens_of, rejects)
+        file.append(model.embed(tokens), kept(batch, left))
 
 
 def vectors_of(texts: list[str], model: EmbeddingModel) -> np.ndarray:

@@ -14,7 +14,8 @@ from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.measure.perplexity import DocumentScore, document_score
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
-from synthtools.records.transform import in_calls, placed
+from synthtools.records.rejects import Rejects
+from synthtools.records.transform import in_calls, sound
 
 
 @dataclass
@@ -38,24 +39,28 @@ def scored(
     request: ScoreRequest,
     text_field: str,
     prompt_field: str | None = None,
+    rejects: Rejects | None = None,
 ) -> Iterator[ScoredBatch]:
     """Scores records; reading and tokenising, the model, and the caller run side by side.
 
     Args:
         prompt_field: a field whose text is context before the record's text and is not scored.
+        rejects: takes the records that the tokenizer fails at; without it the first ends the run.
     """
 
-    def tokenise(run: list[Batch]) -> tuple[list[Batch], list[Tokenised]]:
+    def tokens_of(run: list[Batch]) -> list[Tokenised]:
         texts = [text for batch in run for text in batch.column(text_field)]
         prompts = None
         if prompt_field is not None:
             prompts = [prompt for batch in run for prompt in batch.column(prompt_field)]
-        with placed(run):
-            tokens = model.tokenise(texts, prompts)
+        return model.tokenise(texts, prompts)
+
+    def tokenise(run: list[Batch]) -> tuple[list[Batch], list[Tokenised]]:
+        left, tokens = sound(run, tokens_of, rejects or Rejects())
         model.progress.bring(
             sum(int(batch.sizes().sum()) for batch in run), sum(len(t.ids) for t in tokens)
         )
-        return run, tokens
+        return left, tokens
 
     def score(item: tuple[list[Batch], list[Tokenised]]) -> tuple[list[Batch], list[Scores]]:
         run, texts = item

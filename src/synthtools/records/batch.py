@@ -32,7 +32,7 @@ class Batch(ABC):
     """Neighbouring records of one shard.
 
     Attributes:
-        source: the shard's name, for messages.
+        source: the shard's name, for messages; sources: of each record, where they are of several.
         numbers: line or row of each record in its shard, from 1.
         ordinals: int64, place of each record in the whole input, from 0, bad records counted; set
             by ``reader``.
@@ -45,6 +45,7 @@ class Batch(ABC):
     ordinals: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     added: dict[str, Column] = field(default_factory=dict)
     tally: dict[str, np.ndarray] = field(default_factory=dict)
+    sources: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -93,10 +94,16 @@ class Batch(ABC):
         """The records at the indices, with what was added to them."""
         taken = self._take_records(indices)
         taken.numbers = self.numbers[indices]
+        taken.sources = None if self.sources is None else self.sources[indices]
         taken.ordinals = self.ordinals[indices] if len(self.ordinals) else self.ordinals
         taken.added = {name: column.take(indices) for name, column in self.added.items()}
         taken.tally = {name: counts[indices] for name, counts in self.tally.items()}
         return taken
+
+    def fault(self, index: int, reason: str) -> RecordError:
+        """What is wrong with one record."""
+        source = self.source if self.sources is None else self.sources[index]
+        return RecordError(source, int(self.numbers[index]), reason, self.raw(index))
 
     def adding(
         self, columns: dict[str, Column], tally: dict[str, np.ndarray] | None = None
@@ -180,7 +187,7 @@ class JsonBatch(Batch):
         try:
             return parse(line)
         except ValueError as error:
-            raise RecordError(self.source, int(self.numbers[index]), str(error), line) from error
+            raise self.fault(index, str(error)) from error
 
     def field_names(self, index: int) -> list[str]:
         return list(self.objects[index])
@@ -219,8 +226,7 @@ class JsonBatch(Batch):
             try:
                 lines.append(jsonl.with_fields(line, record, new) if new else line)
             except ValueError as error:
-                number = int(self.numbers[index])
-                raise RecordError(self.source, number, str(error), line) from error
+                raise self.fault(index, str(error)) from error
         return lines
 
     def woven(self) -> Self:
@@ -240,9 +246,7 @@ class JsonBatch(Batch):
         try:
             table = to_arrow.table_of(objects)
         except to_arrow.UnfitRecord as error:
-            number = int(self.numbers[error.index])
-            line = self.lines[error.index]
-            raise RecordError(self.source, number, str(error), line) from error
+            raise self.fault(error.index, str(error)) from error
         lines = self.lines if any(map(to_arrow.holds_float, table.schema.types)) else None
         table = nested_columns.with_columns(table, self.added)
         return schemas.TablePiece(table, lines, frozenset(self.added))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from synthtools.errors import RecordError, SynthError
+from synthtools.errors import SynthError
 from synthtools.records.batch import Batch
 from synthtools.records.compression import DecompressingReader, compression_of
 from synthtools.records.encoder_base import Encoder, EncoderTarget, compressor
@@ -46,8 +46,7 @@ class CsvEncoder(Encoder):
                 rows.append(self._row(cells.get(name, "") for name in self._header))
             except UnicodeEncodeError as error:
                 reason = "holds half of a surrogate pair, which no UTF-8 text can"
-                number = int(batch.numbers[index])
-                raise RecordError(batch.source, number, reason, line) from error
+                raise batch.fault(index, reason) from error
         self._put(rows)
 
     def close(self) -> None:

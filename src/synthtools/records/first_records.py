@@ -87,6 +87,36 @@ def needs(
     return check
 
 
+class GroupingCheck:
+    """A check of first records that notes, too, whether any of them has the field that they are grouped by.
+
+    Args:
+        check: of each; field: None for no groups; option: that names it.
+    """
+
+    def __init__(self, check: Callable[[Batch], object], field: str | None, option: str) -> None:
+        self._check = check
+        self._field = field
+        self._option = option
+        self._lacking: str | None = None  # of the last one looked at that lacks it
+        self._found = False
+
+    def __call__(self, batch: Batch) -> None:
+        self._check(batch)
+        if self._field is not None and batch.column(self._field)[0] is MISSING:
+            self._lacking = no_field(batch, 0, self._field)
+        else:
+            self._found = True
+
+    def tell(self, remark: Callable[[str], None]) -> None:
+        """Tells where none has it, which may be a slip of the pen."""
+        if self._lacking is not None and not self._found:
+            remark(
+                f"{self._option}: the first record of each input has {self._lacking}; all such "
+                "records are one group, (none)"
+            )
+
+
 def _spread(shards: list[Shard], most: int) -> list[Shard]:
     return shards[:: max(1, -(-len(shards) // most))]
 

@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from synthtools.errors import RecordError
+from synthtools.errors import RecordError, TextError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.inputs import Shard
 from synthtools.records.reader import batch_of, blocks, json_batch
-from synthtools.records.record_faults import require_text
+from synthtools.records.record_faults import require_text, without
 from synthtools.records.rejects import Rejects
 from synthtools.records.scan import ASK, FOUND, LineScan, scan
 from synthtools.records.shard_block import BlockLines, ShardBlock
@@ -25,13 +25,19 @@ BLOCK_BYTES = 4 << 20
 
 
 class NotedRejects(Rejects):
-    """Bad records collected in a thread, to be reported in the order of the input."""
+    """Bad records collected in a thread, to be reported in the order of the input.
 
-    def __init__(self, errors: Iterable[RecordError] = ()) -> None:
-        super().__init__(skip=True)
+    Args:
+        skip: else the first is raised.
+    """
+
+    def __init__(self, errors: Iterable[RecordError] = (), skip: bool = True) -> None:
+        super().__init__(skip)
         self.errors = list(errors)
 
     def add(self, error: RecordError) -> None:
+        if not self.skip:
+            raise error
         self.errors.append(error)
 
     def tell(self, rejects: Rejects) -> None:
@@ -61,7 +67,8 @@ class BlockTask(Generic[_R]):
     """What is done with each block.
 
     Attributes:
-        work: a function of the sound records and their texts.
+        work: a function of the sound records and their texts; where it raises TextError, of the
+            others.
         fields: other fields whose values will be asked for, read along with the text.
         option: what names the text field, for the remedy of a bad record (see ``require_text``).
     """
@@ -74,8 +81,15 @@ class BlockTask(Generic[_R]):
     def of(self, block: ShardBlock, noted: NotedRejects) -> tuple[BlockResult[_R], int]:
         """What comes of a block that could be read, and how many records it stands for."""
         batch, texts, seen = _with_texts(block, self.text_field, self.fields, self.option, noted)
+        while True:
+            try:
+                result = self.work(batch, texts)
+                break
+            except TextError as error:
+                batch = without(batch, error.faults, noted)
+                texts = TextBuffer.of([t for i, t in enumerate(texts) if i not in error.faults])
         size = int(texts.offsets[-1] - texts.offsets[0])
-        return BlockResult(batch, texts, self.work(batch, texts), size), seen
+        return BlockResult(batch, texts, result, size), seen
 
 
 def map_records(

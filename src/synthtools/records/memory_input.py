@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
@@ -49,9 +51,26 @@ def _lines(records: Iterable[Any], name: str) -> Iterator[bytes]:
         if not isinstance(record, dict):
             raise RecordError(name, number, f"a record must be a dict, not {type(record).__name__}")
         try:
-            yield json_bytes(record) + b"\n"
+            line = json_bytes(record)
+            if b"null" in line and _has_nonfinite(record):  # of which the outputs are to decide
+                line = json.dumps(record, ensure_ascii=False, default=_plain).encode()
+            yield line + b"\n"
         except (TypeError, ValueError) as error:
             raise RecordError(name, number, f"a value that JSON cannot hold: {error}") from error
+
+
+def _has_nonfinite(value: Any) -> bool:
+    value = _plain(value)
+    if isinstance(value, dict):
+        return any(map(_has_nonfinite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_nonfinite, value))
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _plain(value: Any) -> Any:
+    """Python's own for numpy's arrays and numbers."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _arrow(table: Any) -> Iterator[bytes]:

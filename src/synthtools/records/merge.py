@@ -17,7 +17,7 @@ def as_lines(batch: Batch) -> JsonBatch:
     return JsonBatch(batch.source, batch.numbers, batch.ordinals, lines=lines, from_rows=True)
 
 
-def merged(batches: Sequence[Batch], order: np.ndarray, source: str) -> Batch:
+def merged(batches: Sequence[Batch], order: np.ndarray) -> Batch:
     """The records of batches as one batch.
 
     Lines stay lines and rows of one schema stay rows; where both come together, or rows of several
@@ -26,18 +26,19 @@ def merged(batches: Sequence[Batch], order: np.ndarray, source: str) -> Batch:
     Args:
         batches: at least one.
         order: int64 [records]: which record of all of them, counted through, comes at each place.
-        source: the name of the new batch.
     """
     numbers = np.concatenate([batch.numbers for batch in batches])[order]
+    sources = np.repeat(np.array([b.source for b in batches], object), [len(b) for b in batches])
     first = batches[0]
+    source, of_each = first.source, sources[order]
     if isinstance(first, ArrowBatch) and first.rows.num_columns:
         import pyarrow as pa
 
         tables = [batch.rows for batch in batches if isinstance(batch, ArrowBatch)]
         if len(tables) == len(batches) and all(t.schema.equals(first.rows.schema) for t in tables):
             rows = pa.concat_tables(tables).combine_chunks().take(order)
-            return ArrowBatch(source, numbers, rows=rows)
+            return ArrowBatch(source, numbers, rows=rows, sources=of_each)
     lines = [line for batch in batches for line in batch.json_lines()]
     made = any(not isinstance(batch, JsonBatch) or batch.from_rows for batch in batches)
     in_order = [lines[index] for index in order.tolist()]
-    return JsonBatch(source, numbers, lines=in_order, from_rows=made)
+    return JsonBatch(source, numbers, lines=in_order, from_rows=made, sources=of_each)

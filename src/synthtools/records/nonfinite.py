@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from synthtools.errors import RecordError, parameter
+from synthtools.errors import parameter
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch, JsonBatch
 
@@ -21,10 +21,12 @@ class Nonfinite:
     Attributes:
         policy: ``keep`` writes them as Python's json does, ``null`` as null, ``fail`` refuses the record.
         count: of numbers that became null so far.
+        everywhere: in lines that were read too (records of the calling program, which were no JSON).
     """
 
     policy: str
     count: int = 0
+    everywhere: bool = False
 
     def lines(self, batch: Batch) -> Sequence[bytes]:
         """The records as lines of JSON.
@@ -36,7 +38,7 @@ class Nonfinite:
             return batch.json_lines()
         if isinstance(batch, JsonBatch):
             batch = batch.adding({name: self._finite(batch, c) for name, c in batch.added.items()})
-            if not batch.from_rows:
+            if not (batch.from_rows or self.everywhere):
                 return batch.json_lines()
         return [
             self._without(batch, index, line) if b"NaN" in line or b"Infinity" in line else line
@@ -64,11 +66,9 @@ class Nonfinite:
 
     def _null(self, batch: Batch, index: int, value: str) -> None:
         if self.policy == "fail":
-            raise RecordError(
-                batch.source,
-                int(batch.numbers[index]),
+            raise batch.fault(
+                index,
                 f"holds {value}, which JSON cannot say ({parameter('nan', 'null')} or keep; Parquet and Arrow "
                 "keep it)",
-                batch.raw(index),
             )
         self.count += 1

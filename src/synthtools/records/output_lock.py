@@ -61,9 +61,17 @@ class OutputLock:
     @classmethod
     def of_file(cls, path: Path) -> OutputLock:
         """The claim on a file; what killed runs have left of it is removed."""
-        claim = cls(path.with_name(f"{hidden(path.name)}.claim"), path)
+        claim = cls(_beside(path), path)
         remove_partial(path.parent, re.escape(hidden(path.name)))
         return claim
+
+    @classmethod
+    def clear(cls, path: Path) -> None:
+        """Removes what a run that was killed after its last step has left beside a whole output."""
+        if _beside(path).exists():
+            # A run that lives removes it itself; where nothing can be written it is in nobody's way.
+            with suppress(OutputInUseError, OSError):
+                cls.of_file(path).release()
 
     @classmethod
     def of_folder(cls, folder: Path) -> OutputLock:
@@ -138,6 +146,10 @@ class OutputLock:
 
     def __exit__(self, *error: object) -> None:
         self.release()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{hidden(path.name)}.claim")
 
 
 def remove_partial(folder: Path, names: str) -> None:

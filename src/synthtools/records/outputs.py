@@ -67,6 +67,7 @@ def open_sink(
     if output == "":
         raise UsageError(f"{option} was given an empty name")
     if isinstance(output, RecordSink):
+        output.nonfinite.policy = nan
         return output
     if resume and force:
         raise UsageError(

@@ -67,7 +67,8 @@ def refuse_open_input(shards: Iterable[Shard], found: os.stat_result, name: str)
     if not stat.S_ISREG(found.st_mode):
         return
     for shard in shards:
-        if isinstance(shard.path, RemotePath) or (shard.path is None and sys.stdin is None):
+        nowhere = shard.records is not None or (shard.path is None and sys.stdin is None)
+        if nowhere or isinstance(shard.path, RemotePath):
             continue
         inputs = os.fstat(sys.stdin.fileno()) if shard.path is None else os.stat(shard.path)
         if os.path.samestat(found, inputs):

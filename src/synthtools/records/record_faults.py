@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from synthtools.errors import RecordError, parameter
+from synthtools.errors import parameter
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import AbsentError, inner_path, one_step
 from synthtools.records.jsonl import is_unicode
@@ -92,6 +92,5 @@ def without(batch: _B, bad: dict[int, str], rejects: Rejects) -> _B:
     if not bad:
         return batch
     for index, reason in bad.items():
-        number = int(batch.numbers[index])
-        rejects.add(RecordError(batch.source, number, reason, batch.raw(index)))
+        rejects.add(batch.fault(index, reason))
     return batch.take([i for i in range(len(batch)) if i not in bad])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from synthtools.redaction import hide
 # are counted together.
 _MOST_REASONS = 1000
 _OTHER = "other reasons"
+# Readers, models and outputs work in threads of their own.
+_LOCK = threading.RLock()
 
 
 @dataclass
@@ -32,10 +35,17 @@ class Rejects:
     skip: bool = False
     file: AtomicFile | None = None
     reasons: Counter[str] = field(default_factory=Counter)
+    late: int = 0  # of records that their reading had found sound
 
     @property
     def count(self) -> int:
         return self.reasons.total()
+
+    @property
+    def early(self) -> int:
+        """Bad records that no reading has given to anyone."""
+        with _LOCK:
+            return self.count - self.late
 
     def add(self, error: RecordError) -> None:
         """Takes a bad record.
@@ -66,8 +76,9 @@ class Rejects:
         self._write(source, number, f"{reason} (the rest of the file is lost)", raw)
 
     def _count(self, reason: str) -> None:
-        known = reason in self.reasons or len(self.reasons) < _MOST_REASONS
-        self.reasons[reason if known else _OTHER] += 1
+        with _LOCK:
+            known = reason in self.reasons or len(self.reasons) < _MOST_REASONS
+            self.reasons[reason if known else _OTHER] += 1
 
     def _write(self, source: str, number: int, reason: str, raw: bytes) -> None:
         if self.file is None:
@@ -78,6 +89,19 @@ class Rejects:
         except UnicodeDecodeError:
             entry["raw_base64"] = base64.b64encode(raw).decode("ascii")
         self.file.write(json_bytes(entry) + b"\n")
+
+
+class LateRejects(Rejects):
+    """Bad records on their way to others, which are counted as read already."""
+
+    def __init__(self, rejects: Rejects) -> None:
+        super().__init__(rejects.skip)
+        self._rejects = rejects
+
+    def add(self, error: RecordError) -> None:
+        with _LOCK:
+            self._rejects.add(error)
+            self._rejects.late += 1
 
 
 class KeptRejects(Rejects):

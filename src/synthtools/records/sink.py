@@ -66,7 +66,7 @@ class Sink(ABC):
         except RecordError as error:
             self.rejects.add(error)
         except SynthError as error:
-            self.rejects.add(RecordError(one.source, int(one.numbers[0]), str(error), one.raw(0)))
+            self.rejects.add(one.fault(0, str(error)))
         else:
             return True
         return False
@@ -97,7 +97,8 @@ class RecordSink(Sink):
         """Raises OutputClosed when nobody takes records any more."""
         if self._stopped.is_set():
             raise OutputClosed
-        self._put(parse_values(batch.json_lines()))
+        batch = self._sound(batch, "jsonl")
+        self._put(parse_values(self.nonfinite.lines(batch)))
         self._count(batch)
 
     def finish(self) -> None:

@@ -33,6 +33,7 @@ class _Piece:
         ends: of lines, where each living one ends in the piece; None for rows.
         living: records that are wanted still, bool; ``places`` is where each lies among those that
             are in the file.
+        from_rows: some of the lines were made of rows.
     """
 
     source: str
@@ -43,6 +44,7 @@ class _Piece:
     ordinals: np.ndarray
     living: np.ndarray
     places: np.ndarray
+    from_rows: bool
 
 
 class Spool(Closeable):
@@ -86,6 +88,7 @@ class Spool(Closeable):
                 ordinals,
                 np.ones(count, bool),
                 np.arange(count, dtype=np.int32),
+                isinstance(batch, JsonBatch) and batch.from_rows,
             )
         )
         # A handle is (piece, record in the piece).
@@ -174,7 +177,7 @@ class Spool(Closeable):
         spans = zip((starts - first).tolist(), (ends - first).tolist(), strict=True)
         lines = [data[start:end] for start, end in spans]
         numbers, ordinals = piece.numbers[records], piece.ordinals[records]
-        return JsonBatch(piece.source, numbers, ordinals, lines=lines)
+        return JsonBatch(piece.source, numbers, ordinals, lines=lines, from_rows=piece.from_rows)
 
     def _read(self, start: int, size: int) -> bytes:
         with write_errors(_WHERE):

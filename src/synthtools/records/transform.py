@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
 
-from synthtools.errors import RecordError, SynthError, parameter
+from synthtools.errors import TextError, parameter
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.record_faults import no_field, without
-from synthtools.records.rejects import Rejects
+from synthtools.records.rejects import LateRejects, Rejects
 
+_R = TypeVar("_R")
 _T = TypeVar("_T")
 
 
@@ -42,25 +42,37 @@ def selected(batches: Iterable[Batch], names: list[str], rejects: Rejects) -> It
             yield batch.select(names)
 
 
-@contextmanager
-def placed(run: Iterable[Batch]) -> Iterator[None]:
-    """Gives an error that knows the text's number alone (``index``) the place of its record.
+def sound(
+    run: Sequence[Batch], work: Callable[[list[Batch]], _R], rejects: Rejects
+) -> tuple[list[Batch], _R]:
+    """What is made of the texts of batches, without the records at whose texts that fails.
 
     Args:
-        run: the batches whose records the texts are of.
+        work: raises TextError of the texts of all batches, one after the other.
+
+    Returns:
+        The batches without those records, as many as were given, and what was made of them.
+
+    Raises:
+        RecordError: at the first such record, unless ``rejects`` skips them.
     """
-    try:
-        yield
-    except SynthError as error:
-        index = getattr(error, "index", None)
-        if index is None:
-            raise
-        for batch in run:
-            if index < len(batch):
-                number = int(batch.numbers[index])
-                raise RecordError(batch.source, number, str(error), batch.raw(index)) from error
-            index -= len(batch)
-        raise
+    late, left = LateRejects(rejects), list(run)
+    while True:
+        try:
+            return left, work(left)
+        except TextError as error:
+            before, start = left, 0
+            left = []
+            for batch in before:
+                places = range(start, start + len(batch))
+                bad = {index - start: r for index, r in error.faults.items() if index in places}
+                left.append(without(batch, bad, late))
+                start += len(batch)
+
+
+def kept(batch: Batch, left: Batch) -> np.ndarray:
+    """Which records of a batch are left in what ``sound`` made of it, bool."""
+    return np.isin(batch.numbers, left.numbers)
 
 
 def gathered(batches: Iterable[_T], size: Callable[[_T], int], least: int) -> Iterator[list[_T]]:

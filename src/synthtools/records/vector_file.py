@@ -26,9 +26,15 @@ class VectorFile(Closeable):
     def close(self) -> None:
         self._file.close()
 
-    def append(self, rows: np.ndarray) -> None:
-        """Adds rows, float32 [rows, width]."""
+    def append(self, rows: np.ndarray, there: np.ndarray) -> None:
+        """Adds the rows of a batch's records.
+
+        Args:
+            rows: float32 [rows, width], finite; there: bool [records], which of them have one.
+        """
         self._width = rows.shape[1]
+        rows, found = np.full((len(there), self._width), np.nan, np.float32), rows
+        rows[there] = found
         with write_errors(_WHERE):
             self._file.seek(0, 2)
             self._file.write(np.ascontiguousarray(rows, np.float32).tobytes())
@@ -41,8 +47,10 @@ class VectorFile(Closeable):
         return np.frombuffer(data, np.float32).reshape(count, self._width)
 
     def beside(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, np.ndarray]]:
-        """The records again, each batch with its rows."""
+        """The records again that have a row, each batch with its rows."""
         start = 0
         for batch in batches:
-            yield batch, self.read(start, len(batch))
+            rows = self.read(start, len(batch))
             start += len(batch)
+            there = ~np.isnan(rows).any(axis=1)
+            yield batch.take(np.flatnonzero(there).tolist()), rows[there]

@@ -162,7 +162,13 @@ def run(options: Options) -> dict[str, Any]:
                 batches, field = run.keyed_batches(model.chunk_bytes), run.text_field
                 run.write(
                     edited_by_model(
-                        batches, model, rules, field, seed=seed, generations=generations
+                        batches,
+                        model,
+                        rules,
+                        field,
+                        run.rejects,
+                        seed=seed,
+                        generations=generations,
                     )
                 )
         result = run.finish(report(run.totals, rules, generations))

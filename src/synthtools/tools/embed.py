@@ -149,7 +149,7 @@ def run(options: Options) -> dict[str, Any]:
             with options.open() as model:
                 run.model = model.description
                 batches = run.batches(model.chunk_bytes)
-                vectors = embedded(batches, model, options.text_field)
+                vectors = embedded(batches, model, options.text_field, run.rejects)
                 run.write(with_field(*one) for one in vectors)
         return run.finish({"vectors": run.totals.get("vectors", 0)})
 
@@ -157,19 +157,21 @@ def run(options: Options) -> dict[str, Any]:
 def _map(options: Options) -> dict[str, Any]:
     """Groups of documents on one map, and how far apart they are."""
     from synthtools.cli.run import Run
+    from synthtools.cli.terminal import remark_unless
     from synthtools.curate.sampled_records import GroupSamples
     from synthtools.measure.document_map import MapGroup, document_map
     from synthtools.measure.projection import require
-    from synthtools.records.first_records import needs
+    from synthtools.records.first_records import GroupingCheck, needs
     from synthtools.records.spool import Spool
 
     require(options.method)
     text_field = None if options.vector_field else options.text_field
-    check = None
-    if options.vector_field:
-        check = needs([], [(options.vector_field, "--vector-field")])
+    texts = [] if text_field is None else [(text_field, "--text-field")]
+    vectors = [(options.vector_field, "--vector-field")] if options.vector_field else []
+    check = GroupingCheck(needs(texts, vectors), options.by, "--by")
     apart = options.by is None
     with Run("embed", options, None, text_field, apart=apart, check=check) as run:
+        check.tell(remark_unless(options.quiet))
         with Spool() as spool:
             samples = GroupSamples(options.limit, options.seed, options.text_field, spool)
             missing = _sample(run, samples, options)
@@ -254,4 +256,5 @@ def _take_vectors(run: Run, groups: list[MapGroup], options: Options) -> None:
         run.model = model.description
         run.progress.stage("documents embedded", sum(len(group.order) for group in groups))
         for group in groups:
-            group.take(embedded(group.batches, model, options.text_field), run.progress.advance)
+            found = embedded(group.batches, model, options.text_field, run.rejects, all_kept=True)
+            group.take(found, run.progress.advance)

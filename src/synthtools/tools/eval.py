@@ -192,6 +192,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
     from synthtools.evaluate.samples import SampleFile
     from synthtools.records.inputs import find_shards
+    from synthtools.records.jsonl import parse_value
     from synthtools.records.record_faults import require_text
     from synthtools.records.rejects import Rejects
     from synthtools.records.shapes import text_path
@@ -214,12 +215,22 @@ def run(options: Options) -> dict[str, Any]:
     judge = options.judge_settings()
     domains = {shard.name for _, path in options.valid or () for shard in find_shards([path])}
 
+    of_items = {
+        shard.name: wrong
+        for path, wrong in suites.items(names, given).items()
+        for shard in find_shards([path])
+    }
+
     def check(batch: Batch) -> None:
         if batch.source in domains:
             require_text(batch, text_path(batch), Rejects())
+        if batch.source in of_items:
+            reason = of_items[batch.source](parse_value(batch.raw(0)))
+            if reason is not None:
+                raise batch.fault(0, reason)
 
     reading = Inputs(on_error=options.on_error, rejects=options.rejects, quiet=options.quiet)
-    tell = (lambda _: None) if options.quiet else terminal.remark
+    tell = terminal.remark_unless(options.quiet)
     with Run("eval", reading, beside=paths, bar=False, inputs=False, check_beside=check) as run:
         with (
             SampleFile(

@@ -116,7 +116,9 @@ class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
 def run(options: Options) -> dict[str, Any]:
     """Reads prompts, asks models, writes answers."""
     from synthtools.cli.run import Run
+    from synthtools.cli.terminal import remark_unless
     from synthtools.curate.prompts import prompted
+    from synthtools.records.first_records import GroupingCheck
     from synthtools.records.record_faults import require_text
     from synthtools.records.rejects import Rejects
     from synthtools.records.shapes import shape_of, told
@@ -139,7 +141,9 @@ def run(options: Options) -> dict[str, Any]:
         else:
             list(prompted([batch], options.prompt_builder(), Rejects(), options.taken()))
 
-    with Run("generate", options, options, check=check) as run:
+    grouped = GroupingCheck(check, options.stratify_by, "--stratify-by")
+    with Run("generate", options, options, check=grouped) as run:
+        grouped.tell(remark_unless(options.quiet))
         if run.done:
             return run.finish(_report(run, options))
         with ExitStack() as stack:

@@ -293,12 +293,13 @@ def _embedded(run: Run, options: Options) -> Iterator[tuple[Embedded, bool]]:
     from synthtools.lm.embedding_model import open_embedding_model
     from synthtools.lm.model_name import ModelName
     from synthtools.lm.model_settings import ModelSettings
+    from synthtools.measure.embedded_records import keep_vectors
     from synthtools.records.vector_file import VectorFile
 
     settings = ModelSettings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
-    with VectorFile() as kept:
+    with VectorFile() as vectors:
         with open_embedding_model(settings, remark=terminal.remark) as model:
             run.model = model.description
-            for batch in run.records(model.chunk_bytes):
-                kept.append(model.embed(model.tokenise(batch.column(options.text_field))))
-        yield lambda again: kept.beside(run.records(again=again)), True
+            records = run.records(model.chunk_bytes)
+            keep_vectors(records, model, options.text_field, run.rejects, vectors)
+        yield lambda again: vectors.beside(run.records(again=again)), True

@@ -38,7 +38,7 @@ from synthtools.cli.model_options import Models
 from synthtools.cli.options import Inputs, Json, Output, Picture, Seed, Workers
 from synthtools.cli.parameters import option
 from synthtools.cli.text_shape import ShapedText
-from synthtools.errors import UsageError
+from synthtools.errors import SynthError, UsageError
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
@@ -144,7 +144,7 @@ def run(options: Options) -> dict[str, Any]:
         with open_model(options.settings(), request, remark) as model:
             run.model, run.progress.scoring = model.description, model.progress
             batches = run.batches(model.chunk_bytes)
-            items = scored(batches, model, request, run.text_field, prompt)
+            items = scored(batches, model, request, run.text_field, prompt, run.rejects)
             if not options.summary:
                 run.write(with_fields(i, options.tokens, options.candidates > 0) for i in items)
                 result: dict[str, Any] = {"tokens": run.totals.get("tokens", 0)}
@@ -221,9 +221,12 @@ def _under_models(
 ) -> list[Side]:
     """The same records under each model; one model is open at a time."""
     from synthtools.measure.perplexity_comparison import Side
+    from synthtools.records.map_threads import NotedRejects
+    from synthtools.records.rejects import LateRejects
 
     shards = run.twice(run.shards)
     sides: list[Side] = []
+    first: list[tuple[str, int]] = []
     for name in options.names():
         side = Side(name, name)
         with opened(name) as model:
@@ -231,7 +234,18 @@ def _under_models(
             batches = (
                 _with_texts(run, batch, options, rejects) for batch in _read(run, shards, rejects)
             )
-            _score(options, run, model, batches, side, count=not sides)
+            refused = NotedRejects(skip=run.rejects.skip)
+            _score(options, run, model, batches, side, refused, count=not sides)
+            places = [(error.source, error.number) for error in refused.errors]
+        if not sides:
+            first = places
+            for error in refused.errors:
+                LateRejects(run.rejects).add(error)
+        elif places != first:
+            raise SynthError(
+                f"{name}: its tokenizer fails at other texts than that of {options.names()[0]}, so "
+                "that they cannot be compared text by text"
+            )
         sides.append(side)
     return sides
 
@@ -257,7 +271,7 @@ def _of_input(
         return side
     side.scored_by = options.names()[0]
     texts = (_with_texts(run, batch, options, run.rejects) for batch in batches)
-    _score(options, run, model(), texts, side)
+    _score(options, run, model(), texts, side, run.rejects)
     return side
 
 
@@ -283,13 +297,15 @@ def _score(
     model: LanguageModel,
     batches: Iterator[Batch],
     side: Side,
+    rejects: Rejects,
     count: bool = True,
 ) -> None:
     from synthtools.lm.scores import ScoreRequest
     from synthtools.measure.scored_records import scored
 
     run.progress.scoring = model.progress
-    for item in scored(batches, model, ScoreRequest(), run.text_field, options.prompt_field):
+    field, prompt = run.text_field, options.prompt_field
+    for item in scored(batches, model, ScoreRequest(), field, prompt, rejects):
         side.add(item)
         if count:
             run.count(len(item.batch))

@@ -97,8 +97,9 @@ class Options(Inputs, TextField, Output, Picture, Seed):
 def run(options: Options) -> dict[str, Any] | None:
     """Draws in one pass; a second one writes the rest."""
     from synthtools.cli.run import Run
+    from synthtools.cli.terminal import remark_unless
     from synthtools.curate.sampled_records import SampleSettings, draw, undrawn
-    from synthtools.records.first_records import needs
+    from synthtools.records.first_records import GroupingCheck, needs
 
     settings = SampleSettings(
         options.count,
@@ -113,8 +114,10 @@ def run(options: Options) -> dict[str, Any] | None:
         options.or_all,
     )
     further = None if options.rest is None else (options.rest, "--rest")
-    check = needs([], [] if options.by is None else [(options.by, "--by")])
+    weights = needs([], [] if options.by is None else [(options.by, "--by")])
+    check = GroupingCheck(weights, options.stratify_by, "--stratify-by")
     with Run("sample", options, options, plot=options.plot, further=further, check=check) as run:
+        check.tell(remark_unless(options.quiet))
         if run.done:
             return run.finish()
         rest = run.further

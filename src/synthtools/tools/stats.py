@@ -201,12 +201,13 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
 def run(options: Options) -> dict[str, Any]:
     """Reads the inputs once and reports on their groups."""
     from synthtools.cli.run import Run
+    from synthtools.cli.terminal import remark_unless
     from synthtools.lm.model_name import ModelName
     from synthtools.lm.open_models import open_tokenizer
     from synthtools.measure import token_frequency
     from synthtools.measure.batch_statistics import Measures, batch_statistics
     from synthtools.measure.group_statistics import GroupStatistics
-    from synthtools.records.first_records import needs
+    from synthtools.records.first_records import GroupingCheck, needs
     from synthtools.scale.threads import in_order
 
     measures = Measures(
@@ -227,8 +228,10 @@ def run(options: Options) -> dict[str, Any]:
     def check(first: Batch) -> None:
         needs([(run.text_field, "--text-field")], vectors)(first)
 
-    run = Run("stats", options, None, options.text_field, apart=apart, check=check)
+    grouped = GroupingCheck(check, options.by, "--by")
+    run = Run("stats", options, None, options.text_field, apart=apart, check=grouped)
     with run:
+        grouped.tell(remark_unless(options.quiet))
         tokenizer = open_tokenizer(ModelName(options.tokenizer)) if options.tokenizer else None
         statistics = GroupStatistics(measures, "name a field of fewer values with --by")
         work = batch_statistics(measures, tokenizer.encode if tokenizer is not None else None)

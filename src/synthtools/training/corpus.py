@@ -118,7 +118,9 @@ def cached(
     Memory: one list of documents, and 8 bytes a document.
     """
     try:
-        if not (folder / _FACTS).exists():
+        if (folder / _FACTS).exists():
+            OutputLock.clear(folder)
+        else:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _claimed(folder, remark):
                 if not (folder / _FACTS).exists():

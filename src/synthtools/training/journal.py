@@ -14,10 +14,10 @@ import torch
 
 from synthtools import __version__
 from synthtools.lm.model_name import BUILTIN
-from synthtools.records.atomic_files import write_errors
+from synthtools.records.atomic_files import write_whole
 from synthtools.reports import document
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import WORK, Settings, Step
+from synthtools.training.plan import LOG, WORK, Settings, Step
 
 if TYPE_CHECKING:
     from synthtools.training.plan import Outcome, Plan
@@ -70,10 +70,7 @@ class Journal:
         if not self._writes:
             return
         kept = [json.dumps(line) + "\n" for line in self._lines() if line["step"] <= step]
-        partial = self._path.with_suffix(".partial")
-        with write_errors(self._path):
-            partial.write_text("".join(kept))
-            os.replace(partial, self._path)
+        write_whole(self._path, "".join(kept).encode(), claimed=True)
 
     def _lines(self) -> list[dict[str, Any]]:
         if not self._path.exists():
@@ -233,7 +230,7 @@ def _rows_of(outcome: Outcome, name: str) -> dict[str, int]:
 
 def _curve(folder: Path) -> dict[str, list[float]]:
     """The loss along the run: means over at most 200 equal stretches of its log."""
-    lines = document.load(str(folder / WORK / "log.jsonl"))["steps"]
+    lines = document.load(str(folder / WORK / LOG))["steps"]
     names = ["step", "loss", *(["weighted_loss"] if "weighted_loss" in lines[-1] else [])]
     points = np.array([[line.get(name) for name in names] for line in lines], np.float64)
     points = points[np.isfinite(points).all(1)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 WORK = "training"  # inside the model directory: tokens, checkpoints, log
+LOG = "log.jsonl"  # in it: a line a step
 
 
 # Steps that a step's loss and gradient norm are compared with, and how many there must be.

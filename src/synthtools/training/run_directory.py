@@ -22,7 +22,7 @@ from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import parse_value
 from synthtools.records.output_lock import OutputLock, remove_partial
 from synthtools.reports import document
-from synthtools.training.plan import WORK
+from synthtools.training.plan import LOG, WORK
 
 _RUN = "run.json"
 _REPORT = "report.json"
@@ -107,6 +107,10 @@ class RunDirectory:
             SynthError: the folder cannot be written.
         """
         wanted = json.loads(json.dumps(job))
+        work = self.folder / WORK
+        if first and work.is_dir():
+            with write_errors(self.folder):
+                remove_partial(work, rf"\.({'|'.join(map(re.escape, (_RUN, _REPORT, LOG)))})")
         if weight_files(self.folder):
             try:
                 before = parse_value(self._job.read_bytes())
@@ -122,10 +126,8 @@ class RunDirectory:
             if self._report.exists():
                 return document.load(str(self._report))
         elif first:
-            work = self.folder / WORK
             with write_errors(self.folder):
                 work.mkdir(parents=True, exist_ok=True)
-                remove_partial(work, rf"\.({re.escape(_RUN)}|{re.escape(_REPORT)})")
                 self._report.unlink(missing_ok=True)
             write_whole(self._job, json.dumps(wanted).encode(), claimed=True)
         return None

@@ -19,7 +19,16 @@ from synthtools.training.loop import Task, train
 from synthtools.training.models import BuiltModel
 from synthtools.training.packers import Blend, RowsGiven
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import WORK, Outcome, Plan, RunContext, Settings, Sizes, Step
+from synthtools.training.plan import (
+    LOG,
+    WORK,
+    Outcome,
+    Plan,
+    RunContext,
+    Settings,
+    Sizes,
+    Step,
+)
 from synthtools.training.run_directory import weight_files
 from synthtools.training.stop_rules import StopRules
 from synthtools.training.tokenized_rows import validation_set
@@ -132,7 +141,7 @@ def fit(
         mean = sum(loss * count for loss, count in found.values()) / max(1, tokens)
         return mean, {name: math.exp(min(700.0, loss)) for name, (loss, _) in found.items()}
 
-    log = Journal(work / "log.jsonl", ranks)
+    log = Journal(work / LOG, ranks)
     last: dict[str, Any] = {"valid": None}
     validations: dict[int, dict[str, float]] = {}
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from synthtools.errors import RecordError
 from synthtools.evaluate import mt_bench
 
 
@@ -100,6 +103,14 @@ def test_an_unreadable_grade_drops_the_question_for_all(evaluator, write, script
     assert section["figures"]["good: coding"] is None
     assert section["figures"]["bad: score"] == 5
     assert sum(row["dropped"] for row in run.rows) == 4
+
+
+@pytest.mark.parametrize("score", [0, -2, 10.5, 100, True, "9"])
+def test_a_grade_of_no_scale_is_a_bad_record(evaluator, write, score):
+    row = {"question_id": 81, "model": "m", "turn": 1}
+    file = write("a_single.jsonl", [row | {"score": 9}, row | {"score": score, "turn": 2}])
+    with pytest.raises(RecordError, match=':2: field "score" is not a grade'):
+        mt_bench.run("mt_bench", evaluator(judgments=str(file)))
 
 
 def test_files_of_fastchat_go_out_and_come_in(evaluator, write, scripted, tmp_path):
