@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def options(**more: Any) -> Rules:
         "temperature": None,
         "exclude_observed": False,
     }
-    return Rules.with_defaults(**given | more)
+    return Rules.of(SimpleNamespace(**given | more))
 
 
 def test_defaults_that_depend_on_each_other() -> None:

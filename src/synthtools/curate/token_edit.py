@@ -13,8 +13,8 @@ are counted apart.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,34 +58,20 @@ class Rules:
     exclude_observed: bool = False
 
     @classmethod
-    def with_defaults(
-        cls,
-        *,
-        threshold: float | None,
-        below: float | None,
-        drop_below: float | None,
-        top_k: int | None,
-        top_p: float | None,
-        rejection: str | None,
-        temperature: float | None,
-        exclude_observed: bool,
-    ) -> Rules:
-        """Rules with the defaults that depend on each other: the threshold is 0.99 unless another
-        condition stands alone; top-p looks through ``TOP_P_POOL`` tokens at temperature 1; the
-        authors' rejection sampler has β = 0.5."""
-        if threshold is None and below is None and drop_below is None:
-            threshold = cls.threshold
-        usual = cls.temperature if top_p is None else 1.0
-        return cls(
-            threshold,
-            below,
-            drop_below,
-            top_k or (cls.top_k if top_p is None else TOP_P_POOL),
-            top_p,
-            rejection,
-            temperature or (_AUTHORS_BETA if rejection == AUTHORS else usual),
-            exclude_observed,
+    def of(cls, options: Any) -> Rules:
+        """The rules of a tool's options of these names. Their defaults depend on each other: the
+        threshold is 0.99 unless another condition stands alone; top-p looks through ``TOP_P_POOL``
+        tokens at temperature 1; the authors' rejection sampler has β = 0.5."""
+        given = {field.name: getattr(options, field.name) for field in fields(cls)}
+        plain = given["top_p"] is None
+        usual = cls.temperature if plain else 1.0
+        if all(given[name] is None for name in ("threshold", "below", "drop_below")):
+            given["threshold"] = cls.threshold
+        given["top_k"] = given["top_k"] or (cls.top_k if plain else TOP_P_POOL)
+        given["temperature"] = given["temperature"] or (
+            _AUTHORS_BETA if given["rejection"] == AUTHORS else usual
         )
+        return cls(**given)
 
     @property
     def resamples(self) -> bool:

@@ -118,16 +118,7 @@ class Options(Inputs, ShapedText, Output, Picture, Model, Seed, Workers):
         """The options as the edit takes them."""
         from synthtools.curate.token_edit import Rules
 
-        return Rules.with_defaults(
-            threshold=self.threshold,
-            below=self.below,
-            drop_below=self.drop_below,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            rejection=self.rejection,
-            temperature=self.temperature,
-            exclude_observed=self.exclude_observed,
-        )
+        return Rules.of(self)
 
 
 def run(options: Options) -> dict[str, Any]:
