@@ -33,7 +33,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate stats train unlearn generate eval diff table cat simulate plot warm help"
+            words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify stats train unlearn generate eval diff table cat simulate plot warm help"
             ;;
         edit)
             options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
@@ -185,6 +185,20 @@ _synth() {
                 --ngram | --min-score | --min-run | --shard | --encoding | --shard-size | --ray | -j | --jobs) value=word ;;
                 --remove) value=word words="record passage nothing" ;;
                 --on-error) value=word words="fail skip" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
+                --nan) value=word words="keep null fail" ;;
+            esac
+            ;;
+        classify)
+            options="--class --classifier --save --score-of --n --buckets --l2 --balance --held-out --most --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --ray -j --jobs --debug -h --help"
+            operand=file words="builtin:topics builtin:sample"
+            case $prev in
+                --class | --classifier | --save | --rejects | -o | --output | --report | --plot) value=file ;;
+                --score-of | --n | --buckets | --l2 | --held-out | --most | --shard | --encoding | --shard-size | --ray | -j | --jobs) value=word ;;
+                --on-error) value=word words="fail skip" ;;
+                --text-field) value=field ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;

@@ -21,6 +21,8 @@ needs_prior = pytest.mark.skipif(not PRIOR.exists(), reason="the built-in model 
 # What dsir moves towards.
 TARGET = Path(tempfile.mkdtemp()) / "target.jsonl"
 TARGET.write_text(json.dumps({"text": topics["lambda"]}) + "\n")
+OTHER = TARGET.with_name("other.jsonl")  # a second class
+OTHER.write_text(json.dumps({"text": topics["while"]}) + "\n")
 
 # Tools that take records and give records, with what makes them quick.
 FILTERS = {
@@ -34,6 +36,7 @@ FILTERS = {
     "sample": ["-n", "6"],
     "dedup": ["--near"],
     "decontaminate": ["--benchmark", TARGET],
+    "classify": ["--class", f"one={TARGET}", "--class", f"other={OTHER}", "--buckets", "100"],
     "generate": ["--continue", "8", "--max-new-tokens", "4", "--context", "64"],
 }
 REPORTS = {
@@ -151,7 +154,7 @@ def test_stdin_equals_file_and_two_runs_are_equal(tool, human, plain):
 
 
 @pytest.mark.parametrize(
-    "tool", params(*MODELS, "ngram-hash", "dsir", "mix", "dedup", "decontaminate")
+    "tool", params(*MODELS, "ngram-hash", "dsir", "mix", "dedup", "decontaminate", "classify")
 )
 def test_jobs_and_batches_change_no_byte(tool, human, plain):
     ways = [["--jobs", 1], ["--jobs", 2], *([["--batch-tokens", 100]] if tool in MODELS else [])]
@@ -204,7 +207,10 @@ def test_a_bad_record_stops_the_tool_or_is_set_aside(tool, bad, words, human, tm
 
 
 @pytest.mark.parametrize(
-    "tool", params("ppl", "edit", "embed", "ngram-hash", "dsir", "mix", "dedup", "decontaminate")
+    "tool",
+    params(
+        "ppl", "edit", "embed", "ngram-hash", "dsir", "mix", "dedup", "decontaminate", "classify"
+    ),
 )
 @pytest.mark.parametrize(
     "record, words",

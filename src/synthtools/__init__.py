@@ -31,6 +31,7 @@ __version__ = "0.1.0"
 
 FUNCTIONS = (
     "cat",
+    "classify",
     "decontaminate",
     "dedup",
     "dsir",

@@ -38,6 +38,38 @@ def cat(
 ) -> Iterator[Record] | Report:
     """Convert, reshard, count or inspect records."""
 
+def classify(
+    *files: Input,
+    class_: list[str] | str | None = ...,
+    classifier: str | None = ...,
+    save: str | None = ...,
+    score_of: str | None = ...,
+    n: list[int] | int | None = ...,
+    buckets: int = ...,
+    l2: float = ...,
+    balance: bool = ...,
+    held_out: float = ...,
+    most: int | str = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    text_field: str = ...,
+    input_format: Literal['jsonl', 'json', 'csv', 'tsv', 'text'] | None = ...,
+    encoding: str | None = ...,
+    split: Literal['lines', 'paragraphs'] | None = ...,
+    output: str | None = ...,
+    format: str | None = ...,
+    nan: Literal['keep', 'null', 'fail'] = ...,
+    force: bool = ...,
+    resume: bool = ...,
+    shard_size: str = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    ray: str | None = ...,
+    jobs: int | None = ...,
+) -> Iterator[Record] | Report:
+    """Train a linear classifier of texts, and label records with one."""
+
 def decontaminate(
     *files: Input,
     benchmark: list[str] | str,

@@ -83,7 +83,8 @@ def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[st
     if operand is None and inputs:
         raise UsageError("takes its inputs by keyword, none by position")
     if operand is not None and operand.many:
-        if not inputs and issubclass(module.Options, Inputs):
+        alone = getattr(module.Options, "without_inputs", False)
+        if not inputs and issubclass(module.Options, Inputs) and not alone:
             raise UsageError(f"{operand.name}: name files or directories, or give records")
         given[operand.name] = _inputs(inputs) if inputs else None
     elif operand is not None and inputs:

@@ -24,7 +24,8 @@ from synthtools.records.atomic_files import remove_unfinished
 from synthtools.redaction import hide
 
 TOOLS = (
-    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "dedup", "decontaminate"),
+    *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "dedup"),
+    *("decontaminate", "classify"),
     *("stats", "train"),
     *("unlearn", "generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm", "help"),
 )

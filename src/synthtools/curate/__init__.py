@@ -19,6 +19,7 @@ Chosen:
 - ``deduplicated_records``: records without their duplicates, and the duplicates
 - ``benchmark_items``: items of benchmarks as sets of n-grams
 - ``contamination``: items found in records, weighted by rarity
+- ``text_classifier``: a linear classifier of texts by hashed n-grams
 
 Changed:
 

@@ -21,6 +21,7 @@ from synthtools.reports.figures.chart import Figure, Story, check, pairs, plain
 # them; where kinds share a module, with a colon and what the names of the functions begin with.
 KINDS = {
     "cat": "cat",
+    "classify": "classify",
     "decontaminate": "decontaminate",
     "dedup": "dedup",
     "diff": "diff",

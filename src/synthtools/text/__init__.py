@@ -17,6 +17,7 @@
 - ``near_duplicates``: pairs of near-duplicates by locality-sensitive hashing
 - ``shingles``: hashed shingles, of words or characters; MinHash signatures with the fast hash
 - ``fingerprints``: fingerprints of texts, paragraphs and lines, by which equal ones are found
+- ``ngram_lists``: the buckets of the n-grams of each text
 - ``word_ngrams``: n-grams of words that survive reformatting, and where those of a list occur
 - ``similar_clusters``: clusters of similar texts, in linear time
 - ``density_sketch``: how many vectors are near a vector

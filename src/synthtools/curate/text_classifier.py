@@ -1,0 +1,286 @@
+"""A linear classifier of texts by hashed n-grams: logistic regression, trained here, kept as
+safetensors.
+
+A text's feature j is c_j / sqrt(c), c_j its n-grams in bucket j and c all of them [ours]: vectors of
+about unit length, whose products with the weights are one sum over the text.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthtools.errors import SynthError
+from synthtools.records.atomic_files import write_whole
+from synthtools.records.text_buffer import TextBuffer
+from synthtools.text.ngram_buckets import NgramHasher
+from synthtools.text.ngram_lists import bucket_lists
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_FORMAT, _VERSION = "synth-classifier", "1"
+_STEPS = 200
+
+
+@dataclass(frozen=True)
+class TextClassifier:
+    """Weights of classes.
+
+    Attributes:
+        classes: their names; of two, the first is the one that the weights speak for.
+        weights: float32 [1 for two classes, else classes, buckets]; bias: float32 [the same].
+    """
+
+    classes: tuple[str, ...]
+    hasher: NgramHasher
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def probabilities(self, texts: TextBuffer) -> np.ndarray:
+        """Of each class for each text, float64 [texts, classes]; safe in any thread."""
+        logits = np.empty((len(texts), len(self.weights)))
+        for row, (weights, bias) in enumerate(zip(self.weights, self.bias, strict=True)):
+            sums, numbers = self.hasher.weights(texts, weights.astype(np.float64))
+            logits[:, row] = sums / np.sqrt(np.maximum(numbers, 1)) + float(bias)
+        return _normal(logits)
+
+    def save(self, path: str, about: dict[str, Any]) -> None:
+        """Writes the weights as safetensors; ``about`` is kept beside them."""
+        from safetensors.numpy import save
+
+        metadata = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "classes": json.dumps(self.classes),
+            "n": json.dumps(self.hasher.orders),
+            "about": json.dumps(about),
+        }
+        tensors = {"weights": self.weights, "bias": self.bias}
+        write_whole(Path(path), save(tensors, metadata))
+
+    @classmethod
+    def load(cls, path: str) -> TextClassifier:
+        """Raises SynthError where it is no classifier that ``save`` wrote."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "np") as file:
+                about = file.metadata() or {}
+                if about.get("format") != _FORMAT or about.get("version") != _VERSION:
+                    raise SynthError(f"{path}: not a classifier of synth classify --save")
+                classes, orders = json.loads(about["classes"]), json.loads(about["n"])
+                weights, bias = file.get_tensor("weights"), file.get_tensor("bias")
+            rows = 1 if len(classes) == 2 else len(classes)
+            if weights.shape[:1] != (rows,) or bias.shape != (rows,) or weights.ndim != 2:
+                raise ValueError("its weights are of other classes")
+            hasher = NgramHasher(tuple(orders), weights.shape[1])
+        except OSError as error:
+            raise SynthError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise SynthError(f"{path}: a damaged classifier ({error}); train it again") from error
+        return cls(tuple(classes), hasher, weights.astype(np.float32), bias.astype(np.float32))
+
+
+def _normal(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of classes; of one column of logits those of the first of two."""
+    if logits.shape[1] == 1:
+        first = 1 / (1 + np.exp(-np.clip(logits[:, 0], -700, 700)))
+        return np.stack([first, 1 - first], axis=1)
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    normal: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+    return normal
+
+
+class LabelledTexts:
+    """Texts of classes, as sparse features; at most ``most`` of each class, those of the smallest keys.
+
+    Memory: 4 bytes for each n-gram of a text that is kept, and as much again for a while.
+    """
+
+    def __init__(self, classes: tuple[str, ...], hasher: NgramHasher, most: int) -> None:
+        self.classes, self.hasher, self._most = classes, hasher, most
+        self._keys: list[list[int]] = [[] for _ in classes]
+        self._rows: list[list[np.ndarray]] = [[] for _ in classes]
+        self.there = [0] * len(classes)
+
+    def features(self, texts: TextBuffer) -> tuple[np.ndarray, np.ndarray]:
+        """The buckets of each text's n-grams; safe in any thread."""
+        return bucket_lists(texts, self.hasher.orders, self.hasher.buckets)
+
+    def add(self, which: int, keys: np.ndarray, found: tuple[np.ndarray, np.ndarray]) -> None:
+        """Takes texts of a class.
+
+        Args:
+            keys: uint64, one a text, equal for equal texts; found: what ``features`` gave.
+        """
+        buckets, offsets = found
+        self.there[which] += len(keys)
+        own_keys, own_rows = self._keys[which], self._rows[which]
+        own_keys += keys.tolist()
+        own_rows += [row.copy() for row in np.split(buckets, offsets[1:-1])] if len(keys) else []
+        if len(own_keys) > 2 * self._most:
+            self._prune(which)
+
+    def _prune(self, which: int) -> None:
+        keys = self._keys[which]
+        order = sorted(range(len(keys)), key=keys.__getitem__)[: self._most]
+        self._keys[which] = [keys[i] for i in order]
+        self._rows[which] = [self._rows[which][i] for i in order]
+
+    def split(self, share: float) -> tuple[Features, Features]:
+        """Texts to train on and texts held out: of each class the share of the smallest keys.
+
+        Raises:
+            SynthError: a class has no text to train on.
+        """
+        train, held = Features([], []), Features([], [])
+        for which, name in enumerate(self.classes):
+            self._prune(which)
+            keys = self._keys[which]
+            count = int(share * len(keys))
+            last = keys[count - 1] if count else -1
+            for key, row in zip(keys, self._rows[which], strict=True):
+                part = held if key <= last else train
+                part.rows.append(row)
+                part.labels.append(which)
+            if which not in train.labels:
+                raise SynthError(f"class {name}: no text to train on; give more or hold out less")
+        return train, held
+
+
+@dataclass(frozen=True)
+class Features:
+    """Buckets of the n-grams of texts, and the class of each."""
+
+    rows: list[np.ndarray]
+    labels: list[int]
+
+    def matrix(self, buckets: int) -> csr_array:
+        """c_j / sqrt(c), float64 [texts, buckets]."""
+        from scipy.sparse import csr_array
+
+        sizes = np.array([len(row) for row in self.rows], np.int64)
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        columns = np.concatenate([np.zeros(0, np.int32), *self.rows])
+        values = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes)
+        found = csr_array((values, columns, starts), (len(self.rows), buckets))
+        found.sum_duplicates()
+        return found
+
+
+def trained(
+    train: Features, classes: tuple[str, ...], hasher: NgramHasher, l2: float, balance: bool
+) -> TextClassifier:
+    """The weights W and biases b of the least Σ_i v_i·loss_i + l2/2·‖W‖², by L-BFGS.
+
+    The loss is the cross-entropy; v_i is 1, or with ``balance`` texts / (classes · texts of the
+    class).
+    """
+    from scipy.optimize import minimize
+
+    features, labels = train.matrix(hasher.buckets), np.array(train.labels)
+    rows = 1 if len(classes) == 2 else len(classes)
+    weights = np.ones(len(labels))
+    if balance:
+        weights = (len(labels) / len(classes) / np.bincount(labels, minlength=len(classes)))[labels]
+    own = np.arange(len(labels))
+    transposed = features.T.tocsr()
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        solution = flat.reshape(rows, -1)
+        normal = _normal(features @ solution[:, :-1].T + solution[:, -1])
+        cost = -float(weights @ np.log(np.maximum(normal[own, labels], 1e-300)))
+        error = normal
+        error[own, labels] -= 1
+        error = (error * weights[:, None])[:, :rows]
+        gradient = np.empty_like(solution)
+        gradient[:, :-1] = (transposed @ error).T + l2 * solution[:, :-1]
+        gradient[:, -1] = error.sum(axis=0)
+        return cost + l2 / 2 * float((solution[:, :-1] ** 2).sum()), gradient.ravel()
+
+    start = np.zeros(rows * (hasher.buckets + 1))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    solution = found.x.reshape(rows, -1).astype(np.float32)
+    return TextClassifier(classes, hasher, np.ascontiguousarray(solution[:, :-1]), solution[:, -1].copy())  # fmt: skip
+
+
+def evaluated(classifier: TextClassifier, held: Features, positive: int) -> dict[str, Any]:
+    """How well texts that were held out are told apart.
+
+    Args:
+        positive: the class whose probability the curves are about.
+
+    Returns:
+        accuracy, majority (the share of the most frequent class), per class precision and recall,
+        auc (ties count half), calibration_error (10 bins, weighted by texts), reliability, roc.
+    """
+    if not held.rows:
+        return {"held_out": 0}
+    logits = held.matrix(classifier.hasher.buckets) @ classifier.weights.T.astype(np.float64)
+    normal = _normal(logits + classifier.bias)
+    labels, found = np.array(held.labels), normal.argmax(axis=1)
+    right = labels == found
+    score, is_positive = normal[:, positive], labels == positive
+    bins = np.minimum((10 * score).astype(int), 9)
+    reliability = [
+        {
+            "texts": int((bins == i).sum()),
+            "score": float(score[bins == i].mean()),
+            "share": float(is_positive[bins == i].mean()),
+        }
+        for i in range(10)
+        if (bins == i).any()
+    ]
+    gaps = (one["texts"] * abs(one["score"] - one["share"]) for one in reliability)
+    return {
+        "held_out": len(labels),
+        "accuracy": float(right.mean()),
+        "majority": float(np.bincount(labels).max() / len(labels)),
+        "classes": [
+            {
+                "class": name,
+                "held_out": int((labels == i).sum()),
+                "recall": _share(right[labels == i]),
+                "precision": _share(right[found == i]),
+            }
+            for i, name in enumerate(classifier.classes)
+        ],
+        "auc": _auc(score, is_positive),
+        "calibration_error": sum(gaps) / len(labels),
+        "reliability": reliability,
+        "roc": _roc(score, is_positive),
+    }
+
+
+def _share(right: np.ndarray) -> float | None:
+    return float(right.mean()) if len(right) else None
+
+
+def _auc(score: np.ndarray, is_positive: np.ndarray) -> float | None:
+    """The probability that a text of the class scores higher than another (Mann and Whitney)."""
+    others = np.sort(score[~is_positive])
+    own = score[is_positive]
+    if not len(own) or not len(others):
+        return None
+    below = np.searchsorted(others, own) + np.searchsorted(others, own, side="right")
+    return float(below.sum() / 2 / len(own) / len(others))
+
+
+def _roc(score: np.ndarray, is_positive: np.ndarray, most: int = 100) -> list[list[float]]:
+    """Shares of other texts and of the class's at or above a score, from the highest down."""
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.diff(score[order], append=-1.0))
+    hits = np.cumsum(is_positive[order])[last]
+    false = last + 1 - hits
+    every = len(score)
+    points = np.stack(
+        [false / max(1, every - is_positive.sum()), hits / max(1, is_positive.sum())], axis=1
+    )
+    step = max(1, -(-len(points) // most))
+    shown = np.unique([*range(0, len(points), step), len(points) - 1]).astype(int)
+    return [[0.0, 0.0], *points[shown].tolist()]

@@ -1,0 +1,199 @@
+"""Train a linear classifier of texts, and label records with one.
+
+--class NAME=PATH names the training records of each class; logistic regression on hashed n-grams is
+trained on them, and tested on the tenth that is held out (equal texts are on one side). With input
+files the records get label, the most probable class, and score, the probability of the first class
+(or of --score-of). --save keeps the classifier; --classifier uses a saved one.
+
+\b
+Examples:
+  synth classify --class human=human/ --class model=answers/ --save clf.safetensors --json
+  synth classify crawl.jsonl --classifier clf.safetensors | synth cat --where 'score>0.9' -o good.jsonl
+  synth classify crawl/ --class good=hq/ --class rest=crawl/ --balance -o scored/ --report clf.json
+
+Memory: 8 bytes for each n-gram of the training records, at most --most of each class, 100 for each
+bucket and class; to label records one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from synthtools.cli import quantities
+from synthtools.cli.options import Inputs, Json, Output, Picture, TextField, Workers
+from synthtools.cli.parameters import option, output_file
+from synthtools.cli.quantities import NamedPath
+from synthtools.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from synthtools.cli.run import Run
+    from synthtools.curate.text_classifier import TextClassifier
+    from synthtools.records.batch import Batch
+    from synthtools.records.text_buffer import TextBuffer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Inputs, TextField, Output, Json, Picture, Workers):
+    """Options of ``synth classify``."""
+
+    without_inputs: ClassVar[bool] = True
+
+    class_: list[NamedPath] | None = option(
+        None,
+        metavar="NAME=PATH",
+        parse=quantities.named_path,
+        help="Training records of a class, a file or directory; repeatable.",
+    )
+    classifier: str | None = option(
+        None, metavar="FILE", help="Label records with this classifier that --save wrote."
+    )
+    save: str | None = output_file(help="Write the classifier to this file (safetensors).")
+    score_of: str | None = option(
+        None, metavar="CLASS", help="The class whose probability is the score (default: the first)."
+    )
+    n: list[int] | None = option(
+        None,
+        metavar="N,…",
+        commas=True,
+        min=1,
+        max=100,
+        help="Lengths of the n-grams, in tokens (default: 1,2).",
+    )
+    buckets: int = option(262_144, metavar="B", min=2, help="Hash buckets.")
+    l2: float = option(
+        1.0, metavar="L", min=0, help="Penalty on the weights: L/2 of their squares' sum."
+    )
+    balance: bool = option(
+        False, help="Weigh records so that all classes count the same, however many they have."
+    )
+    held_out: float = option(
+        0.1, metavar="SHARE", min=0, max=0.9, help="Share of each class that is held out for tests."
+    )
+    most: int = option(
+        100_000,
+        metavar="N",
+        parse=quantities.count,
+        min=1,
+        help="Train on at most N records of each class, a sample by their texts.",
+    )
+
+    def check(self) -> None:
+        super().check()
+        if (self.class_ is None) == (self.classifier is None):
+            raise UsageError("give --class NAME=PATH for each class, or a --classifier FILE")
+        if self.classifier is not None and self.save is not None:
+            raise UsageError("--save keeps what --class trains; --classifier is saved already")
+        names = [one.name for one in self.class_ or ()]
+        if self.class_ is not None and len(names) < 2:
+            raise UsageError("--class needs two classes or more")
+        if len(set(names)) < len(names):
+            raise UsageError("--class: a name is given twice; put its files into one directory")
+        if self.score_of is not None and names and self.score_of not in names:
+            raise UsageError(f"--score-of {self.score_of}: use {' or '.join(names)}")
+        if self.classifier is not None and self.plot is not None:
+            raise UsageError("--plot draws how a classifier was tested: it needs --class")
+
+    def prints_report(self) -> bool:
+        """Whether it only trains."""
+        writes = self.files is not None or self.output is not None or self.format is not None
+        return self.class_ is not None and not writes
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Trains a classifier or loads one; labels records."""
+    from synthtools.cli.run import Run
+    from synthtools.curate.text_classifier import TextClassifier
+
+    writes = not options.prints_report()
+    classes = options.class_ or []
+    with Run(
+        "classify",
+        options,
+        options if writes else None,
+        options.text_field,
+        beside=[one.path for one in classes],
+        inputs=writes,
+        plot=options.plot if writes else None,
+    ) as run:
+        if run.done:
+            return run.finish()
+        report: dict[str, Any] = {}
+        if options.classifier is not None:
+            classifier = TextClassifier.load(options.classifier)
+            if options.score_of is not None and options.score_of not in classifier.classes:
+                names = " or ".join(classifier.classes)
+                raise UsageError(f"--score-of {options.score_of}: use {names}")
+        else:
+            classifier, report = _trained(run, options)
+        positive = options.score_of or classifier.classes[0]
+        report = {"classes": list(classifier.classes), "score_of": positive, **report}
+        if writes:
+            counts = dict.fromkeys(classifier.classes, 0)
+            run.write(_labelled(run, classifier, positive, counts, options))
+            report["labels"] = counts
+        return run.finish(report)
+
+
+def _trained(run: Run, options: Options) -> tuple[TextClassifier, dict[str, Any]]:
+    from synthtools.curate.text_classifier import LabelledTexts, evaluated, trained
+    from synthtools.records.batch import MISSING
+    from synthtools.records.inputs import find_shards
+    from synthtools.records.record_keys import hashes
+    from synthtools.text.ngram_buckets import NgramHasher
+
+    given = options.class_ or []
+    classes = tuple(one.name for one in given)
+    hasher = NgramHasher(tuple(options.n or (1, 2)), options.buckets)
+    texts = LabelledTexts(classes, hasher, options.most)
+
+    def work(batch: Batch, found: TextBuffer) -> tuple[np.ndarray, Any]:
+        keys = hashes([MISSING] * len(batch), found.views()).values
+        return keys, texts.features(found)
+
+    for which, one in enumerate(given):
+        for done in run.worked(work, options, shards=find_shards([one.path]), records=False):
+            texts.add(which, *done.result)
+            if options.prints_report():  # else it is the records to be labelled that are counted
+                run.count(len(done.batch))
+    train, held = texts.split(options.held_out)
+    run.progress.stage("training")
+    classifier = trained(train, classes, hasher, options.l2, options.balance)
+    if options.save is not None:
+        made_with = {"l2": options.l2, "balance": options.balance, "texts": texts.there}
+        classifier.save(options.save, made_with)
+    positive = classes.index(options.score_of or classes[0])
+    return classifier, {
+        "n": list(hasher.orders),
+        "buckets": hasher.buckets,
+        "l2": options.l2,
+        "balanced": options.balance,
+        "texts": dict(zip(classes, texts.there, strict=True)),
+        "trained_on": len(train.labels),
+        "test": evaluated(classifier, held, positive),
+    }
+
+
+def _labelled(
+    run: Run, classifier: TextClassifier, positive: str, counts: dict[str, int], options: Options
+) -> Iterator[Batch]:
+    from synthtools.records.added_column import Column
+
+    column = classifier.classes.index(positive)
+
+    def work(batch: Batch, texts: TextBuffer) -> np.ndarray:
+        return classifier.probabilities(texts)
+
+    for done in run.worked(work, options):
+        labels = [classifier.classes[i] for i in done.result.argmax(axis=1).tolist()]
+        for label in labels:
+            counts[label] += 1
+        yield done.batch.adding(
+            {
+                "label": Column("string", labels),
+                "score": Column("float", done.result[:, column].tolist()),
+            }
+        )
