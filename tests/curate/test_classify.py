@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 import kernel_reference as reference
 import synthtools
 from running import synth
-from synthtools.curate.text_classifier import Features, _auc, _roc, evaluated, trained
+from synthtools.curate.text_classifier import LabelledFeatures, _auc, _roc, evaluated, trained
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.ngram_buckets import NgramHasher
 from synthtools.text.ngram_lists import bucket_lists
@@ -46,7 +46,7 @@ def plain_features(texts):
 
 def features(texts, labels):
     buckets, offsets = bucket_lists(TextBuffer.of(texts), HASHER.orders, HASHER.buckets)
-    return Features(np.split(buckets, offsets[1:-1]), list(labels))
+    return LabelledFeatures(np.split(buckets, offsets[1:-1]), list(labels))
 
 
 def test_features_are_those_of_plain_python():

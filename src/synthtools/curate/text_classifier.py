@@ -132,13 +132,13 @@ class LabelledTexts:
         self._keys[which] = [keys[i] for i in order]
         self._rows[which] = [self._rows[which][i] for i in order]
 
-    def split(self, share: float) -> tuple[Features, Features]:
+    def split(self, share: float) -> tuple[LabelledFeatures, LabelledFeatures]:
         """Texts to train on and texts held out: of each class the share of the smallest keys.
 
         Raises:
             SynthError: a class has no text to train on.
         """
-        train, held = Features([], []), Features([], [])
+        train, held = LabelledFeatures([], []), LabelledFeatures([], [])
         for which, name in enumerate(self.classes):
             self._prune(which)
             keys = self._keys[which]
@@ -154,7 +154,7 @@ class LabelledTexts:
 
 
 @dataclass(frozen=True)
-class Features:
+class LabelledFeatures:
     """Buckets of the n-grams of texts, and the class of each."""
 
     rows: list[np.ndarray]
@@ -174,7 +174,7 @@ class Features:
 
 
 def trained(
-    train: Features, classes: tuple[str, ...], hasher: NgramHasher, l2: float, balance: bool
+    train: LabelledFeatures, classes: tuple[str, ...], hasher: NgramHasher, l2: float, balance: bool
 ) -> TextClassifier:
     """The weights W and biases b of the least Σ_i v_i·loss_i + l2/2·‖W‖², by L-BFGS.
 
@@ -209,7 +209,7 @@ def trained(
     return TextClassifier(classes, hasher, np.ascontiguousarray(solution[:, :-1]), solution[:, -1].copy())  # fmt: skip
 
 
-def evaluated(classifier: TextClassifier, held: Features, positive: int) -> dict[str, Any]:
+def evaluated(classifier: TextClassifier, held: LabelledFeatures, positive: int) -> dict[str, Any]:
     """How well texts that were held out are told apart.
 
     Args:
