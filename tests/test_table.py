@@ -340,8 +340,8 @@ def test_a_commit_that_looks_like_a_number_is_not_merged_with_another(table, tmp
             ["models/0-0/training/report.json", "models/0-1/training/report.json", *TAKES[:2]],
             "0-0.* and .*0-1",
         ),
-        (["page.md", "--by", "x"], "not JSON"),
-        (["models", "--by", "x"], "no shards"),
+        (["page.md", "--by", "x"], "no row has this field"),
+        (["models", "--by", "x"], r"report\.json:1: not JSON"),
         (
             [TRAIN, *TAKES[:2], "--markdown", "page.md", "--section", "other"],
             "no line <!-- other -->",
@@ -374,7 +374,7 @@ def test_what_cannot_be_done_is_told(table, words, message):
         [TRAIN, *TAKES[:2], "--section", "x"],
         [TRAIN, *TAKES[:2], "--markdown", "page.md", "--section", "a --> b"],
         [TRAIN, *TAKES[:2], "--plot", "x.pdf"],
-        [TRAIN, *TAKES[:2], "--rows", "x.csv"],
+        [TRAIN, *TAKES[:2], "--rows", "x.pdf"],
         ["{a}{b}.json", "--take", "x=y"],
     ],
 )
