@@ -85,7 +85,10 @@ class TableEncoder(Encoder):
     def close(self) -> None:
         self._flush(last=True)
         if self._writer is None:
-            self._open(_empty_schema())
+            import pyarrow as pa
+
+            # Parquet wants a column even where there are no records.
+            self._open(pa.schema([("text", pa.string())]))
         self._writer.close()
 
     def abandon(self) -> None:
@@ -176,10 +179,3 @@ def _tables_in(path: Path, form: str) -> Any:
             reader = pa.ipc.open_file(file)
             for index in range(reader.num_record_batches):
                 yield pa.Table.from_batches([reader.get_batch(index)])
-
-
-def _empty_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    # Parquet wants a column even where there are no records.
-    return pa.schema([("text", pa.string())])

@@ -58,7 +58,7 @@ def look(shards: Sequence[Shard], check: Callable[[Batch], object]) -> None:
     Raises:
         SynthError: a shard cannot be opened, or begins with what is no record; what ``check`` raises.
     """
-    for shard in _spread([s for s in shards if s.found is not None], _FILES):
+    for shard in _spread([s for s in shards if s.status is not None], _FILES):
         _look(_blocks(shard), check)
     for shard in _spread([s for s in shards if isinstance(s.path, RemotePath)], _OBJECTS):
         _look(_blocks(shard), check)

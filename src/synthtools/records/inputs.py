@@ -34,7 +34,7 @@ class Shard:
     so that progress can be shown against ``size``. A ``temporary`` one is a copy in TMPDIR, which only
     this machine sees.
     ``head`` is what has been taken from a pipe already, for its reader to begin with.
-    ``found`` is what the system said of the file when it was named (None: no plain file).
+    ``status`` is what the system said of the file when it was named (None: no plain file).
     ``format`` is how its bytes become records.
     """
 
@@ -44,7 +44,7 @@ class Shard:
     bytes_read: int = field(default=0, compare=False)
     temporary: bool = field(default=False, compare=False)
     head: bytes = field(default=b"", compare=False, repr=False)
-    found: os.stat_result | None = field(default=None, compare=False, repr=False)
+    status: os.stat_result | None = field(default=None, compare=False, repr=False)
     records: MemoryRecords | None = field(default=None, compare=False, repr=False)
     format: InputFormat = field(default=InputFormat("jsonl"), compare=False, repr=False)
     _fingerprint: str | None = field(default=None, compare=False, repr=False)
@@ -76,7 +76,7 @@ class Shard:
 
     def change(self, file: io.RawIOBase) -> SynthError | None:
         """What to say where an open file of this shard is no longer what it was when it was named."""
-        if self.found is None or _version(os.fstat(file.fileno())) == _version(self.found):
+        if self.status is None or _version(os.fstat(file.fileno())) == _version(self.status):
             return None
         return SynthError(
             f"{self.name}: changed while it was read; run again when nothing writes to it"
@@ -158,13 +158,13 @@ def part_of(shards: list[Shard], index: int, count: int) -> list[Shard]:
 
 def _file_shard(path: Path, name: str) -> Shard:
     try:
-        found = os.stat(name)
+        status = os.stat(name)
     except OSError as error:
         raise SynthError(f"{name or repr(name)}: {reason(error)}") from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return Shard(name, path, None)
-    refuse_claimed(name, found)
-    return Shard(name, path, found.st_size, found=found)
+    refuse_claimed(name, status)
+    return Shard(name, path, status.st_size, status=status)
 
 
 def _builtin(name: str) -> Shard:
@@ -173,9 +173,9 @@ def _builtin(name: str) -> Shard:
     return Shard(name, file, file.stat().st_size, temporary=True)
 
 
-def _version(found: os.stat_result) -> tuple[int, int, int]:
+def _version(status: os.stat_result) -> tuple[int, int, int]:
     # Not st_dev: shared storage has another number on each node.
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _shards_at(place: RemotePath) -> list[Shard]:
@@ -205,7 +205,7 @@ def _no_shards(name: str) -> SynthError:
 
 
 def _directory_shards(name: str) -> list[Shard]:
-    found: list[str] = []
+    paths: list[str] = []
     # Links are followed, but no directory is taken twice, nor one that holds this one: a loop of
     # links ends there.
     seen = {str(parent) for parent in Path(os.path.realpath(name)).parents}
@@ -221,12 +221,12 @@ def _directory_shards(name: str) -> list[Shard]:
         seen.add(here)
         folders[:] = sorted(f for f in folders if not f.startswith((".", "_")))
         below = folder[len(name) :].lstrip("/")
-        found += [os.path.join(below, file) for file in files]
-    found = INPUT_FORMAT.get().shards_among(found)
-    if not found:
+        paths += [os.path.join(below, file) for file in files]
+    paths = INPUT_FORMAT.get().shards_among(paths)
+    if not paths:
         raise _no_shards(name)
-    paths = sorted(os.path.join(name, path) for path in found)
-    return [_file_shard(Path(path), path) for path in paths]
+    shards = sorted(os.path.join(name, path) for path in paths)
+    return [_file_shard(Path(path), path) for path in shards]
 
 
 @contextmanager

@@ -41,7 +41,8 @@ def parse_object(line: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         value = _parse_slowly(line)
     if type(value) is not dict:
-        raise ValueError(f"a record must be a JSON object, not {_kind(value)}{_array_hint(value)}")
+        hint = f" ({ARRAY})" if isinstance(value, list) else ""
+        raise ValueError(f"a record must be a JSON object, not {_kind(value)}{hint}")
     return value
 
 
@@ -103,10 +104,6 @@ def _parse_slowly(line: bytes) -> Any:
 def _kind(value: Any) -> str:
     names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def _array_hint(value: Any) -> str:
-    return f" ({ARRAY})" if isinstance(value, list) else ""
 
 
 def json_bytes(value: Any) -> bytes:

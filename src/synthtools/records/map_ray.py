@@ -106,16 +106,16 @@ def map_records(
     # Runs of shards that all nodes see, and of those that are here alone (a pipe).
     for apart, some in groupby(shards, lambda shard: keep.records or not seen_by_all(shard)):
         way = _through_here if apart else _in_place
-        for done, found in way(some, task, cluster, keep, block_bytes):
+        for done, result in way(some, task, cluster, keep, block_bytes):
             done.noted.tell(rejects)
-            if found is None:
+            if result is None:
                 assert done.broken is not None
                 rejects.add_broken_shard(done.source, done.number, done.broken, done.raw)
                 continue
-            found.batch.ordinals += ordinal
+            result.batch.ordinals += ordinal
             ordinal += done.seen
-            if len(found.batch):
-                yield found
+            if len(result.batch):
+                yield result
 
 
 def picked(
@@ -215,14 +215,14 @@ def _in_place(
         try:
             for done in results:
                 own[piece.shard.name].bytes_read += done.read
-                found = done.result
+                result = done.result
                 if before:
                     noted = NotedRejects([error.after(before) for error in done.noted.errors])
                     done = done._replace(number=done.number + before, noted=noted)
-                    if found is not None:
-                        found.batch.numbers = found.batch.numbers + before
+                    if result is not None:
+                        result.batch.numbers = result.batch.numbers + before
                 lines += done.lines
-                yield done, found
+                yield done, result
         except RecordError as error:
             raise error.after(before) from error
         before += lines
@@ -287,14 +287,14 @@ def _done(task: BlockTask[Any], keep: KeptParts, block: ShardBlock) -> _Done:
         return _Done(
             block.source, block.number, lines, 0, noted, 0, None, block.broken, block.lines
         )
-    found, seen = task.of(block, noted)
-    found = BlockResult(
-        found.batch if keep.records else _stub(found.batch, task.fields),
-        found.texts if keep.texts else TextBuffer.of([]),
-        found.result,
-        found.text_bytes,
+    result, seen = task.of(block, noted)
+    result = BlockResult(
+        result.batch if keep.records else _stub(result.batch, task.fields),
+        result.texts if keep.texts else TextBuffer.of([]),
+        result.result,
+        result.text_bytes,
     )
-    return _Done(block.source, block.number, lines, 0, noted, seen, found, None, b"")
+    return _Done(block.source, block.number, lines, 0, noted, seen, result, None, b"")
 
 
 def _stub(batch: Batch, fields: tuple[str, ...]) -> Batch:

@@ -117,16 +117,16 @@ def map_records(
         return block, *((None, 0) if block.broken is not None else task.of(block, noted)), noted
 
     ordinal = 0
-    for block, found, seen, noted in in_order(blocks(shards, block_bytes, True), done, jobs):
+    for block, result, seen, noted in in_order(blocks(shards, block_bytes, True), done, jobs):
         noted.tell(rejects)
-        if found is None:
+        if result is None:
             assert block.broken is not None
             rejects.add_broken_shard(block.source, block.number, block.broken, block.lines)
             continue
-        found.batch.ordinals += ordinal
+        result.batch.ordinals += ordinal
         ordinal += seen
-        if len(found.batch):
-            yield found
+        if len(result.batch):
+            yield result
 
 
 def _with_texts(
@@ -164,18 +164,18 @@ def _texts_of(batch: ArrowBatch, text_field: str) -> TextBuffer:
 def _scanned(
     block: ShardBlock, text_field: str, fields: Sequence[str], option: str | None, rejects: Rejects
 ) -> tuple[Batch, TextBuffer, int]:
-    found = scan(block.lines, text_field, fields)
-    lines = BlockLines(block.lines, len(found.states))
-    sound = np.flatnonzero(found.states == FOUND)
-    asked = np.flatnonzero(found.states == ASK)
+    scanned = scan(block.lines, text_field, fields)
+    lines = BlockLines(block.lines, len(scanned.states))
+    sound = np.flatnonzero(scanned.states == FOUND)
+    asked = np.flatnonzero(scanned.states == ASK)
     batch = JsonBatch(
         block.source,
         block.number + sound,
         lines=lines if len(sound) == len(lines) else [lines[i] for i in sound],
-        scanned=_values(block.lines, found, sound, fields),
+        scanned=_values(block.lines, scanned, sound, fields),
     )
-    offsets = np.concatenate([[0], found.ends[sound]]).astype(np.int64)
-    texts = TextBuffer(found.data, offsets)
+    offsets = np.concatenate([[0], scanned.ends[sound]]).astype(np.int64)
+    texts = TextBuffer(scanned.data, offsets)
     if not len(asked):
         batch.ordinals = np.arange(len(sound), dtype=np.int64)
         return batch, texts, len(sound)
@@ -201,10 +201,10 @@ def _scanned(
 
 
 def _values(
-    block: bytes, found: LineScan, sound: np.ndarray, fields: Sequence[str]
+    block: bytes, scanned: LineScan, sound: np.ndarray, fields: Sequence[str]
 ) -> dict[str, list[bytes | None]]:
     values: dict[str, list[bytes | None]] = {}
     for index, name in enumerate(fields):
-        spans = found.spans[sound, index].tolist()
+        spans = scanned.spans[sound, index].tolist()
         values[name] = [None if start < 0 else block[start:end] for start, end in spans]
     return values

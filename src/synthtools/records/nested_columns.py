@@ -18,14 +18,8 @@ _KINDS: dict[FieldKind, pa.DataType] = {
     "float": pa.float64(),
     "int": pa.int64(),
     "string": pa.string(),
-    "ids": pa.list_(pa.int32()),
-    "hashes": pa.list_(pa.uint32()),
-    "logprobs": pa.list_(pa.float32()),
-    "vector": pa.list_(pa.float32()),  # of a fixed size, which the values tell
-    "candidates": pa.list_(
-        pa.struct([("ids", pa.list_(pa.int32())), ("logprobs", pa.list_(pa.float32()))])
-    ),
 }
+_CANDIDATES = pa.struct([("ids", pa.list_(pa.int32())), ("logprobs", pa.list_(pa.float32()))])
 
 
 def column_of(table: pa.Table, name: str) -> pa.ChunkedArray | None:
@@ -241,7 +235,6 @@ def with_columns(table: pa.Table, columns: Mapping[str, Column]) -> pa.Table:
 
 
 def _column_array(column: Column) -> pa.Array:
-    kind = _KINDS[column.kind]
     if column.kind == "logprobs":
         return _lists(column.values, pa.array(_flat(column.values, np.float32), from_pandas=True))
     if column.kind in ("ids", "hashes"):
@@ -251,7 +244,7 @@ def _column_array(column: Column) -> pa.Array:
         return _vectors(column.values)
     if column.kind == "candidates":
         return _candidate_lists(column.values)
-    return pa.array(column.values, kind)
+    return pa.array(column.values, _KINDS[column.kind])
 
 
 def _vectors(values: Sequence[np.ndarray | None]) -> pa.Array:
@@ -280,7 +273,7 @@ def _candidate_lists(
             pa.ListArray.from_arrays(offsets, pa.array(ids)),
             pa.ListArray.from_arrays(offsets, pa.array(logprobs)),
         ],
-        fields=list(_KINDS["candidates"].value_type),
+        fields=list(_CANDIDATES),
         mask=pa.array(~present),
     )
     return _lists([None if v is None else v[0] for v in values], tokens)

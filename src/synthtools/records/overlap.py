@@ -25,10 +25,10 @@ def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
             raise _both(name)
         return
     try:
-        found = os.stat(name)
+        status = os.stat(name)
     except OSError:
         return  # nothing there, or what there is will be told when it is opened
-    refuse_open_input(shards, found, name)
+    refuse_open_input(shards, status, name)
 
 
 def refuse_overlap(name: str, option: str, others: Iterable[str | None]) -> None:
@@ -62,14 +62,14 @@ def _both(name: str) -> SynthError:
     return SynthError(f"{name}: is both input and output; write to another file")
 
 
-def refuse_open_input(shards: Iterable[Shard], found: os.stat_result, name: str) -> None:
+def refuse_open_input(shards: Iterable[Shard], status: os.stat_result, name: str) -> None:
     """Like ``refuse_input_as_output``, of a file that is known by what ``stat`` says of it."""
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return
     for shard in shards:
         nowhere = shard.records is not None or (shard.path is None and sys.stdin is None)
         if nowhere or isinstance(shard.path, RemotePath):
             continue
         inputs = os.fstat(sys.stdin.fileno()) if shard.path is None else os.stat(shard.path)
-        if os.path.samestat(found, inputs):
+        if os.path.samestat(status, inputs):
             raise _both(name)

@@ -13,15 +13,15 @@ from synthtools.records.inputs import Shard
 
 def _identity(shard: Shard) -> Hashable | None:
     """Device and inode of a file, its name where it has none; None for a pipe."""
-    found = shard.found
+    status = shard.status
     if shard.path is None and sys.stdin is not None:
         try:
-            found = os.fstat(sys.stdin.fileno())
+            status = os.fstat(sys.stdin.fileno())
         except (OSError, ValueError):
             return None
-    if found is None:
+    if status is None:
         return shard.name if shard.path is not None and shard.size is not None else None
-    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
 def repeated(shards: Iterable[Shard]) -> Iterator[tuple[Shard, Shard]]:

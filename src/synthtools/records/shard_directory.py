@@ -116,21 +116,9 @@ class DirectorySink(Sink):
         self._end = self.resume_from
 
     def _refuse_inputs_inside(self, inputs: list[Shard]) -> None:
-        if isinstance(self.folder, RemotePath):
-            inside = [
-                s for s in inputs if isinstance(s.path, RemotePath) and s.path.parent == self.folder
-            ]
-            if inside:
-                raise SynthError(
-                    f"{self.folder}: holds the input {inside[0].name}; write to another directory"
-                )
-            return
-        folder = os.path.realpath(self.folder)
+        folder = _resolved(self.folder)
         for shard in inputs:
-            if (
-                isinstance(shard.path, Path)
-                and os.path.dirname(os.path.realpath(shard.path)) == folder
-            ):
+            if shard.path is not None and _resolved(shard.path).parent == folder:
                 raise SynthError(
                     f"{self.folder}: holds the input {shard.name}; write to another directory"
                 )
@@ -274,3 +262,7 @@ def is_unfinished(folder: Path | RemotePath) -> bool:
         return parse_value((folder / MANIFEST).read_bytes())["complete"] is False
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _resolved(place: Path | RemotePath) -> Path | RemotePath:
+    return Path(os.path.realpath(place)) if isinstance(place, Path) else place
