@@ -13,9 +13,9 @@ CASES = {
     "cat → jsonl.zst": (["cat"], "out.jsonl.zst", (20, 200)),
     "cat → parquet": (["cat"], "out.parquet", (20, 200, 2000)),
     "stats": (["stats"], None, (20, 200, 2000)),
-    # The smallest model there can be: it reads some 500 kB a second, so no more than 100 MB in minutes.
-    "ppl": (["ppl", "--model", "TINY"], "out.jsonl", (2, 20, 100)),
-    "edit": (["edit", "--model", "TINY"], "out.jsonl", (2, 20, 100)),
+    # The smallest model there can be: it reads some 500 kB a second, so no more than 30 MB in a minute.
+    "ppl": (["ppl", "--model", "TINY"], "out.jsonl", (3, 30)),
+    "edit": (["edit", "--model", "TINY"], "out.jsonl", (3, 15)),
     "ngram-hash": (["ngram-hash"], None, (100, 2000)),
     "ngram-hash --top 40": (["ngram-hash", "--top", "40"], None, (100, 2000)),
     "dsir": (["dsir", "--target", "TARGET", "-n", "1000"], "out.jsonl", (100, 2000)),

@@ -21,8 +21,8 @@ Examples:
   synth stats human.jsonl synthetic.jsonl --tokenizer builtin | jq .over_represented_tokens
   synth stats embedded.parquet --by source --vector-field embedding --measures semantic
 
-Memory: 80 bytes a record, 8 for each --rate, and 8 to 16 to tell records apart; 20 kB a group, the
-report included; of each group the texts of the sample (for --vector-model of all documents that are
+Memory: 120 bytes a record of some words, 270 of one of 500 (measured), and 8 for each --rate; 20 kB
+a group, the report included; of each group the texts of the sample (for --vector-model of all documents that are
 embedded), 8 bytes for each of the words taken, 20 to 80 for each distinct word and token; 4 bytes
 for each number of a sampled vector. At most a million groups. For more than 10,000 the report has
 medians and totals alone, for more than 200 no pairs of groups and no over-represented tokens.
