@@ -46,7 +46,7 @@ def ours() -> float:
     from synthtools.training.objectives import unlearn_loss
     from synthtools.training.packers import Blend, WholePacker
     from synthtools.training.parallel import Ranks
-    from synthtools.training.unlearn_task import FORGET, REPLAY, FrozenModel, Stream, UnlearnTask
+    from synthtools.training.unlearn_task import FORGET, REPLAY, FrozenModel, RowStream, UnlearnTask
 
     model, original, tokens, device = _two()
     half, ranks = device != "cpu", Ranks(0, 1, device)
@@ -55,7 +55,7 @@ def ours() -> float:
         flat = part.reshape(-1)
         starts = np.arange(0, len(flat) + 1, CONTEXT)
         blends.append(Blend([WholePacker(flat, starts, CONTEXT, 0)]))
-    streams = [Stream(FORGET, blends[0], ROWS // 2), Stream(REPLAY, blends[1], ROWS // 2)]
+    streams = [RowStream(FORGET, blends[0], ROWS // 2), RowStream(REPLAY, blends[1], ROWS // 2)]
     task = UnlearnTask(
         ModelWithHead(model, half),
         FrozenModel(ModelWithHead(original, half)),
