@@ -47,7 +47,7 @@ def function(tool: str) -> Callable[..., Any]:
 
     call.__name__ = call.__qualname__ = tool
     call.__doc__ = inspect.cleandoc(module.__doc__ or "").replace("\b\n", "")
-    call.__signature__ = signature(known, operand)  # type: ignore[attr-defined]
+    vars(call)["__signature__"] = signature(known, operand)
     return call
 
 

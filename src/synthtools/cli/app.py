@@ -154,9 +154,9 @@ def _run() -> int:
         )
 
 
-def _wrong_usage(error: Exception) -> int:
+def _wrong_usage(error: Any) -> int:
     """Tells what Click found wrong, with the names that are nearest to an unknown one."""
-    told = error.format_message()  # type: ignore[attr-defined]
+    told = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
         print(told, file=sys.stderr)
         return 2

@@ -65,7 +65,7 @@ def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> Non
         with claim_outputs(module.Options, given, _flag):
             _run(module, given)
 
-    callback.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    vars(callback)["__signature__"] = inspect.Signature(
         [_typed(one) for one in (*parameters(module.Options), DEBUG_PARAMETER)]
     )
     app.command(tool, cls=Command, help=inspect.cleandoc(module.__doc__ or ""), **settings)(
