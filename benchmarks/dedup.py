@@ -1,5 +1,8 @@
 """``synth dedup`` end to end beside datasketch, and its recall and precision beside all pairs.
 
+Speeds are in MB of input by second of CPU time (user and system, of one core), which other work on the
+machine disturbs least.
+
 The input is that of ``data``; a tenth of the documents come again with some words changed. Datasketch's MinHash and
 MinHashLSH do the same on a part of it: read, sign, query, insert, write. For recall and precision every
 pair of --documents is compared by its true Jaccard index.
@@ -11,6 +14,7 @@ import json
 import os
 import random
 import re
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -38,6 +42,14 @@ with open(sys.argv[2], "w") as out:
             lsh.insert(number, signature)
             out.write(line)
 """
+
+
+def cpu(*command: object) -> float:
+    """Seconds of CPU time of a process on one core."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds(*command, cores=1)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def changed(text: str, draw: random.Random, share: float) -> str:
@@ -107,20 +119,18 @@ def main() -> None:
         large, small, one = (folder / f"{n}.jsonl" for n in ("large", "small", "one"))
         size, small_size = written(large, texts(MEGABYTES)), written(small, texts(PEER_MEGABYTES))
         one.write_bytes(small.read_bytes().splitlines(keepends=True)[0])
-        start = seconds(sys.executable, "-c", DATASKETCH, one, folder / "peer", cores=1)
-        spent = seconds(sys.executable, "-c", DATASKETCH, small, folder / "peer", cores=1)
+        start = cpu(sys.executable, "-c", DATASKETCH, one, folder / "peer")
+        spent = cpu(sys.executable, "-c", DATASKETCH, small, folder / "peer")
         peer = small_size / (spent - start)
-        out = ("-o", folder / "out.jsonl", "--force")
-        for more in (("--exact",), ("--normalize",), ("--near",), ("--near", "--hash", "sha1"), ("--near", "--verify")):  # fmt: skip
-            speeds = []
-            for cores in (1, 2):
-                words = (*more, *out, "--jobs", cores)
-                start = min(seconds(*synth, one, *words, cores=cores) for _ in range(2))
-                spent = seconds(*synth, large, *words, cores=cores)
-                speeds.append(size / (spent - start))
-            line = f"dedup {' '.join(more)}: {speeds[0]:.0f} MB/s a core, two cores × {speeds[1] / speeds[0]:.2f}"
-            if "--near" in more:
-                line += f"; datasketch {peer:.2f}: × {speeds[0] / peer:.0f}"
+        out = ("-o", folder / "out.jsonl", "--force", "--jobs", 1)
+        ways = ("--exact", "--normalize", "--near", "--near --hash sha1", "--near --verify")
+        for way in ways:
+            words = (*way.split(), *out)
+            start = min(cpu(*synth, one, *words) for _ in range(2))
+            speed = size / (cpu(*synth, large, *words) - start)
+            line = f"dedup {way}: {speed:.0f} MB/s a core"
+            if "--near" in way:
+                line += f"; datasketch {peer:.2f}: × {speed / peer:.0f}"
             print(line, flush=True)
         accuracy(folder)
         print(f"({size:.0f} MB of JSONL, datasketch on {small_size:.0f} MB; {machine()})")
