@@ -147,13 +147,19 @@ def test_allocation(count, sizes, equal, parts):
     assert allocated(count, sizes, equal) == parts
 
 
+def test_weights_of_csv_are_numbers(tmp_path):
+    (tmp_path / "a.csv").write_text("text,w\nno,0\nyes,2.5\n")
+    found, _ = drawn([tmp_path / "a.csv"], count=1, seed=0, by="w")
+    assert found == [{"text": "yes", "w": "2.5"}]
+
+
 @pytest.mark.parametrize(
     "value, words",
     [
         (-1, "negative"),
         (float("nan"), "NaN"),
         (float("inf"), "infinite"),
-        ("3", "not a number"),
+        ("3rd", "not a number"),
         (None, "not a number"),
         (True, "not a number"),
     ],

@@ -56,7 +56,7 @@ def test_the_answer_is_scored_edited_and_measured(name, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(lines({"id": "a", **RECORDS[name]}))
     (plain,) = records_of(run("ppl", input=lines({"id": "a", "text": ANSWER})))
-    told = f"read as {' and '.join(SHAPES[name].fields)} (".encode()
+    told = f"read as {' and '.join(SHAPES[name].fields)}".encode()
     for result in (run("ppl", path), run("ppl", input=path.read_bytes())):
         (found,) = records_of(result)
         assert (found["ppl"], found["n_tokens"]) == (plain["ppl"], plain["n_tokens"])

@@ -14,7 +14,7 @@ import numpy as np
 from synthtools.curate.templates import as_text
 from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import QUOTED, WHOLE
-from synthtools.records.jsonl import parse_value
+from synthtools.records.jsonl import number_in
 from synthtools.records.record_faults import no_field, without
 from synthtools.records.rejects import Rejects
 from synthtools.records.transform import first
@@ -108,15 +108,6 @@ def _is_absent(value: Any) -> bool:
     return not _is_there(value)
 
 
-def _number(text: str) -> int | float | None:
-    """The number that a text spells as JSON does, None where it is none."""
-    try:
-        value = parse_value(text.encode("utf-8", "surrogateescape"))
-    except ValueError:
-        return None
-    return value if type(value) in (int, float) and value == value else None
-
-
 def _values(given: str) -> list[tuple[str, bool]]:
     """The values of a list, each with whether it stood in quotes."""
     found: list[tuple[str, bool]] = []
@@ -137,7 +128,7 @@ def _values(given: str) -> list[tuple[str, bool]]:
 def _likeness(wanted: Sequence[tuple[str, bool]]) -> Callable[[Any], bool]:
     texts = frozenset(value for value, _ in wanted)
     bare = frozenset(value for value, quoted in wanted if not quoted)
-    numbers = [number for number in map(_number, bare) if number is not None]
+    numbers = [number for number in map(number_in, bare) if number is not None]
 
     def like(value: Any) -> bool:
         if value is MISSING or value is None:
@@ -176,13 +167,13 @@ def _unicode(text: str) -> str:
 
 
 def _comparison(order: Callable[[Any, Any], bool], value: str) -> _Holds:
-    number = _number(value)
+    number = number_in(value)
     if number is None:
         raise ValueError(f"compare with a number, not with {value or 'nothing'}")
 
     def compared(found: Any) -> bool | None:
         if type(found) is str:  # a value of CSV
-            found = _number(found)
+            found = number_in(found)
         if type(found) not in (int, float) or found != found:
             return None
         return order(found, number)

@@ -13,6 +13,7 @@ from synthtools.curate.top_records import TopRecords
 from synthtools.draws import gumbel, record_uniforms, uniforms
 from synthtools.errors import SynthError, parameter
 from synthtools.records.batch import MISSING, Batch
+from synthtools.records.jsonl import number_in
 from synthtools.records.record_faults import no_field, without
 from synthtools.records.record_keys import ID_FIELD, RecordKeys, hashes
 from synthtools.records.rejects import Rejects
@@ -39,6 +40,8 @@ def with_log_weights(
     bad: dict[int, str] = {}
     found = np.full(len(batch), -np.inf)
     for index, value in enumerate(batch.column(field)):
+        if type(value) is str:  # a value of CSV
+            value = number_in(value)
         if value is MISSING:
             bad[index] = no_field(batch, index, field, f"see {parameter('by')}")
         elif fault := _fault(value, log):

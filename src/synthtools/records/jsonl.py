@@ -74,6 +74,15 @@ def parse_value(text: bytes) -> Any:
     return _parse_slowly(text)
 
 
+def number_in(text: str) -> int | float | None:
+    """The number that a text spells as JSON does, as the values of CSV are; None where it is none."""
+    try:
+        value = parse_value(text.encode("utf-8", "surrogateescape"))
+    except ValueError:
+        return None
+    return value if type(value) in (int, float) and value == value else None
+
+
 def parse_values(texts: Sequence[bytes]) -> list[Any]:
     """Like ``parse_value`` of each text, which must be whole JSON values: all at once where possible."""
     joined = b",".join(texts)

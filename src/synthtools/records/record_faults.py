@@ -53,7 +53,8 @@ def fields_of(batch: Batch, index: int) -> str:
     """Names of a record's fields, for a reason."""
     names = batch.field_names(index)
     more = f" … {len(names) - _NAMED_FIELDS} more" if len(names) > _NAMED_FIELDS else ""
-    return (", ".join(names[:_NAMED_FIELDS]) or "none") + more
+    shown = [name or '""' for name in names[:_NAMED_FIELDS]]
+    return (", ".join(shown) or "none") + more
 
 
 def _kind_of(value: object) -> str:

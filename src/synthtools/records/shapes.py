@@ -29,7 +29,7 @@ class Shape(NamedTuple):
     Attributes:
         fields: that a record of the shape has, the one with the answer last.
         answer: path of the answer.
-        known_as: what people call it.
+        known_as: what people call it, if they do.
     """
 
     fields: tuple[str, ...]
@@ -41,9 +41,9 @@ SHAPES: dict[ShapeName, Shape] = {
     "messages": Shape(("messages",), "messages[-1].content", "OpenAI's chat format"),
     "conversations": Shape(("conversations",), "conversations[-1].value", "ShareGPT"),
     "instruction-output": Shape(("instruction", "output"), "output", "Alpaca"),
-    "prompt-completion": Shape(("prompt", "completion"), "completion", "prompts and completions"),
-    "prompt-response": Shape(("prompt", "response"), "response", "prompts and responses"),
-    "question-answer": Shape(("question", "answer"), "answer", "questions and answers"),
+    "prompt-completion": Shape(("prompt", "completion"), "completion", ""),
+    "prompt-response": Shape(("prompt", "response"), "response", ""),
+    "question-answer": Shape(("question", "answer"), "answer", ""),
 }
 # What else belongs to the prompt of an instruction, where it is not empty.
 _INPUT = "input"
@@ -80,7 +80,8 @@ def text_path(record: Batch | None) -> str:
 
 def told(name: ShapeName) -> str:
     """A shape as a remark calls it."""
-    return f"{' and '.join(SHAPES[name].fields)} ({SHAPES[name].known_as})"
+    fields, _, known_as = SHAPES[name]
+    return " and ".join(fields) + (f" ({known_as})" if known_as else "")
 
 
 def conversation(record: Mapping[str, Any], name: ShapeName) -> Any:
