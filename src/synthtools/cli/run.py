@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -97,7 +98,7 @@ class Run(RunInputs):
         reading, writing = self._reading, self._writing
         if self._further is not None:
             self._check_further(*self._further)
-        if not reading.quiet:
+        if not reading.quiet and sys.stderr.isatty():  # like progress: no log depends on a cache
             terminal.show_logged("synthtools.compiled")
         self._find(self._check, self._check_beside)
         # First: to open a directory with --force empties it.
