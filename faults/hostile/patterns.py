@@ -67,7 +67,14 @@ def uses() -> dict[str, dict[str, Use]]:
     )
     from synthtools.lm import chat, load_errors, model_files, text_tokenizer, tokenizer_faults
     from synthtools.measure import diversity, expressions
-    from synthtools.records import field_paths, jsonl, natural_order, nonfinite
+    from synthtools.records import (
+        csv_encoder,
+        field_paths,
+        json_array,
+        jsonl,
+        natural_order,
+        nonfinite,
+    )
     from synthtools.text import rouge, self_bleu
 
     shipped = [task for task in tasks.shipped().values() if task.extract]
@@ -105,7 +112,7 @@ def uses() -> dict[str, dict[str, Use]]:
     return {
         "errors": {"printable": errors.printable},
         "redaction": {"hide": redaction.hide},
-        "cli.quantities": {"count": lambda t: quantities.count(t, "-n"), "part": quantities.part},
+        "cli.quantities": {"count": quantities.count, "part": quantities.part},
         "curate.error_extrapolation": {"pair_in": error_extrapolation.pair_in},
         "curate.rationales": {
             "reached": lambda t: rationales.reached(f"the answer is {t}", "7"),
@@ -154,6 +161,11 @@ def uses() -> dict[str, dict[str, Use]]:
         },
         "measure.expressions": {"claim": expressions.parse},
         "records.field_paths": {"conditions": field_paths.conditions, "path": field_paths.parse},
+        "records.csv_encoder": {"quoted": csv_encoder._QUOTED.search},
+        "records.json_array": {
+            "tokens": lambda t: list(json_array._TOKEN.finditer(t.encode())),
+            "line ends": lambda t: json_array._LINE_END.sub(b" ", t.encode()),
+        },
         "records.nonfinite": {
             "tokens": lambda t: nonfinite._TOKEN.sub(b"", json.dumps(t).encode())
         },
