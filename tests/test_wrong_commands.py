@@ -33,7 +33,7 @@ WRONG = [
     ("ppl a.jsonl --model ./nowhere", 1, "./nowhere: no such model directory (a model is builtin,"),
     ("ppl a.jsonl --model nowhere/", 1, "nowhere/: no such model directory (a model is builtin,"),
     ("ppl a.jsonl --compare", 2, "needs two inputs or more"),
-    ("ppl a.jsonl --summary --tokens", 2, "are fields of records, not of a report"),
+    ("ppl a.jsonl --summary --tokens", 2, "a report has none"),
     ("ppl a.jsonl -o out.xls", 2, "use .jsonl, .jsonl.gz"),
     ("ppl a.jsonl -o there.jsonl", 1, "--force replaces it"),
     ("ppl a.jsonl -o none/out.jsonl", 1, "none/out.jsonl: cannot be written"),
