@@ -1,4 +1,4 @@
-"""A real vLLM server of the built-in model, and starts of ``synth`` beside it."""
+"""A real vLLM server of a model, and starts of ``synth`` beside it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,19 @@ def free_port():
         return free.getsockname()[1]
 
 
-def start_server(port):
-    """A vLLM server of the built-in model on loopback, in a process group of its own."""
+def start_server(port, model=PRIOR, context=CONTEXT, cache_bytes=64_000_000, name=None):
+    """A vLLM server of a model's directory on loopback, in a process group of its own.
+
+    Args:
+        name: that it goes by, None for the directory's.
+    """
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
-            *("--model", str(PRIOR), "--host", "127.0.0.1", "--port", str(port)),
-            *("--dtype", "float32", "--enforce-eager", "--max-model-len", str(CONTEXT + 1)),
-            *("--kv-cache-memory-bytes", "64000000"),
+            *("--model", str(model), "--served-model-name", name or str(model)),
+            *("--host", "127.0.0.1", "--port", str(port)),
+            *("--dtype", "float32", "--enforce-eager", "--max-model-len", str(context + 1)),
+            *("--kv-cache-memory-bytes", str(cache_bytes)),
             *("--hf-overrides", '{"head_dtype": "float32"}'),
         ],
         stdout=subprocess.DEVNULL,
@@ -54,9 +59,9 @@ def kill(process):
     process.wait(60)
 
 
-def synth(*arguments):
+def synth(*arguments, context=CONTEXT):
     done = subprocess.run(
-        [sys.executable, "-m", "synthtools", *map(str, arguments), "--context", str(CONTEXT)],
+        [sys.executable, "-m", "synthtools", *map(str, arguments), "--context", str(context)],
         capture_output=True,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )
