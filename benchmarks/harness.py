@@ -19,6 +19,7 @@ import yaml
 from benchmarks.common import machine, model_name
 from synthtools.evaluate import tasks
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.lm.gguf import converted, is_gguf
 
 ITEMS = int(os.environ.get("BENCH_ITEMS", 300))
 DATA = os.environ.get("BENCH_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -222,15 +223,22 @@ HEAD = (
 )  # fmt: skip
 
 
+def model_folder() -> str:
+    """The model as the harness can open it: a directory or a Hub id."""
+    import synthtools.prior
+
+    name = model_name()
+    if name == "builtin":
+        return str(Path(synthtools.prior.__file__).parent)
+    return converted(name) if is_gguf(name) else name
+
+
 def main() -> None:
     logging.disable(logging.ERROR)
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    import synthtools.prior
-
-    path = model_name() if model_name() != "builtin" else Path(synthtools.prior.__file__).parent
-    lm = HFLM(str(path), device="cpu", dtype="float32", batch_size=16)
+    lm = HFLM(model_folder(), device="cpu", dtype="float32", batch_size=16)
     names = os.environ.get("BENCH_TASKS", ",".join(THEIRS)).split(",")
     print("| " + " | ".join(HEAD) + " |\n|" + "---|" * len(HEAD), flush=True)
     with tempfile.TemporaryDirectory() as name:

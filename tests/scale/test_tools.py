@@ -93,10 +93,11 @@ def test_vectors_and_answers(words, nodes, shards, llama, small_waves, tmp_path,
         "-o OUT/out.jsonl --report OUT/report.json",
         "dsir IN --target TARGET=0.7 --target WRONG=0.3 --on-error skip -n 40 --min-tokens 0 --weights "
         "-o OUT/out.parquet --report OUT/report.json",
-        "mix IN=1 --total 5K --unit bytes -o OUT/out.jsonl --report OUT/report.json",
+        "mix IN=0.7 WRONG=0.3 --on-error skip --total 5K --unit bytes -o OUT/out.jsonl "
+        "--report OUT/report.json",
         "ngram-hash IN WRONG --on-error skip --rejects OUT/bad.jsonl --json --report OUT/report.json",
         "ngram-hash IN --per-record minhash -o OUT/out.parquet",
-        "ngram-hash IN TARGET --duplicates --json --report OUT/report.json",
+        "ngram-hash IN WRONG --on-error skip --duplicates --json --report OUT/report.json",
         "stats IN TARGET --json --report OUT/report.json",
     ],
 )
@@ -120,6 +121,8 @@ def test_errors_are_told_as_here(nodes, shards, wrong):
     for words in (
         ("ngram-hash", shards, wrong),
         ("mix", f"{wrong}=1", "--total", "10", "--unit", "tokens"),
+        ("mix", f"{shards}=0.5", f"{shards / '1.jsonl'}=0.5", "--total", "10", "--unit", "tokens"),
+        ("ngram-hash", "--duplicates", shards, shards / "1.jsonl"),
         ("stats", wrong),
     ):
         said = []

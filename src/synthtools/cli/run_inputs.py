@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cached_property, partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,7 +24,7 @@ from synthtools.records.record_faults import require_text
 from synthtools.records.record_keys import ID_FIELD, RecordKeys
 from synthtools.records.rejects import Rejects
 from synthtools.records.remote_paths import path_of
-from synthtools.records.same_file import refuse_repeated, repeated, same_file_message
+from synthtools.records.same_file import files_in_two, refuse_namesakes
 from synthtools.records.shard_directory import is_unfinished
 from synthtools.records.shard_file import rereadable
 
@@ -86,7 +85,10 @@ class RunInputs:
             self.shards = part_of(self.shards, *reading.shard)
         self._named = list(self.shards)
         self._counts = InputCounts(self._named)
-        self._check_repeated()
+        own = reading.files or [] if self._apart else None
+        told = files_in_two(self.shards, own, self._beside)
+        for words in told[: 0 if reading.quiet else REMARKED]:
+            terminal.remark(words)
         self.shards_beside = find_shards(list(self._beside)) if self._beside else []
         for name in reading.files or []:
             if not reading.quiet and is_unfinished(path_of(name)):
@@ -165,15 +167,14 @@ class RunInputs:
             if len(left):
                 yield left, all_keys[done:]
 
-    def _check_repeated(self) -> None:
-        for shards in [some for _, some in self.groups()] if self._apart else [self.shards]:
-            refuse_repeated(shards)
-        for pair in islice(repeated(self.shards), 0 if self._reading.quiet else REMARKED):
-            terminal.remark(f"{same_file_message(*pair)}: its records count in both")
-
     def groups(self) -> list[tuple[str, list[Shard]]]:
-        """The inputs as the user named them: (name, those of its shards that this run takes)."""
+        """The inputs as the user named them: (name, those of its shards that this run takes).
+
+        Raises:
+            UsageError: two have one name.
+        """
         names = self._reading.files or ["-"]
+        refuse_namesakes(list(map(str, names)))
         left = list(self._named)
         groups = []
         for name in names:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from synthtools.errors import UsageError
-from synthtools.records.inputs import Shard
+from synthtools.records.inputs import Shard, find_shards
+from synthtools.records.memory_input import MemoryRecords
+
+Name = str | MemoryRecords
 
 
 def _identity(shard: Shard) -> Hashable | None:
@@ -50,3 +53,37 @@ def refuse_repeated(shards: Iterable[Shard]) -> None:
     """
     for first, again in repeated(shards):
         raise UsageError(f"{same_file_message(first, again)}: name it once")
+
+
+def files_in_two(
+    shards: Sequence[Shard], apart: Sequence[Name] | None, beside: Sequence[Name]
+) -> list[str]:
+    """What is to be said of files that stand in two inputs.
+
+    Args:
+        shards: of all inputs.
+        apart: the inputs where each stands for itself; None where they are one corpus.
+        beside: what is read along with them.
+
+    Raises:
+        UsageError: a file is twice in one corpus.
+    """
+    if apart is None:
+        refuse_repeated(shards)
+    for name in (*(apart or ()), *beside):
+        refuse_repeated(find_shards([name]))
+    return [f"{same_file_message(*pair)}: its records count in both" for pair in repeated(shards)]
+
+
+def refuse_namesakes(names: Sequence[str]) -> None:
+    """Inputs that are compared have names of their own.
+
+    Raises:
+        UsageError: two have one.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"{name} is named twice: a comparison could not tell its sides apart; name it once, or "
+                "one of them by a link or with ./ before it"
+            )

@@ -207,7 +207,7 @@ def _duplicates(options: Options) -> dict[str, Any] | None:
 
     output = options if options.output or options.format else None
     plot = options.plot if output else None  # else the report is drawn when it is printed
-    with Run("ngram-hash", options, output, options.text_field, apart=True, plot=plot) as run:
+    with Run("ngram-hash", options, output, options.text_field, plot=plot) as run:
         if run.done:
             run.finish()
             return None

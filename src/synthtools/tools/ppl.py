@@ -185,7 +185,7 @@ def _compare(options: Options) -> dict[str, Any]:
         descriptions.append(model.description)
         return model
 
-    run = Run("ppl", options, text_field=options.text_field, check=check)
+    run = Run("ppl", options, text_field=options.text_field, apart=not paired, check=check)
     with run:
         if paired:
             sides = _under_models(options, run, opened)
