@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from synthtools import reports
-from synthtools.reports.document import columns
+from synthtools.reports.document import columns, wrapped
 from synthtools.reports.figures import fonts, page
 from synthtools.reports.figures.chart import Figure, Panel, Series, bars, extremes, literal
 from synthtools.reports.figures.render import render
@@ -103,19 +104,97 @@ def test_a_font_that_has_the_letters_is_found(tmp_path: Path, monkeypatch: Any) 
     builder.save(tmp_path / "signs.ttf")
 
     manager = font_manager.fontManager
-    monkeypatch.setattr(manager, "ttflist", list(manager.ttflist))
+    own = [font for font in manager.ttflist if font.name.startswith("DejaVu")]
+    monkeypatch.setattr(manager, "ttflist", own)
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
     assert fonts.families("a\U00012345")[1] == "\U00012345"
-    paths = font_manager.findSystemFonts()
-    monkeypatch.setattr(
-        font_manager, "findSystemFonts", lambda: [*paths, str(tmp_path / "signs.ttf")]
-    )
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(tmp_path / "signs.ttf")])
     assert fonts.families("a\U00012345") == (["DejaVu Sans", "Signs of a Test"], "")
+
+
+NAMES = {
+    "中文语料": "fonts-noto-cjk",
+    "日本語テキスト": "fonts-noto-cjk",
+    "한국어 말뭉치": "fonts-noto-cjk",
+    "क्षेत्र": "fonts-noto-core",
+    "ภาษาไทยน้ำ": "fonts-noto-core",
+    "தமிழ்": "fonts-noto-core",
+}
+
+
+def glyphs_of(name: str) -> list[tuple[float, str]]:
+    """(x, glyph) of what is drawn for a bar's name, from left to right."""
+    drawn = render(Figure("t", [bars("p", "x", [name, "b"], [1.0, 2.0])]), "svg").decode()
+    group = next(part for part in drawn.split("<!-- ") if name in part.split(" -->")[0])
+    uses = re.findall(
+        r'<use xlink:href="#([\w-]+-[0-9a-f]+)"(?: transform="translate\(([-\d.]+))?', group
+    )
+    return sorted((float(x or 0), glyph) for glyph, x in uses)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fonts_of_the_world(name: str, capsys: Any, recwarn: Any) -> None:
+    found, missing = fonts.families(name + ".jsonl")
+    if missing:
+        pytest.skip(f"no font here has {missing} (Debian: apt install {NAMES[name]})")
+    assert found[0] == "DejaVu Sans" and len(found) == 2  # a script comes out of one font
+    glyphs = glyphs_of(name + ".jsonl")
+    assert not [glyph for _, glyph in glyphs if glyph.endswith("-0")]  # .notdef
+    if name == "क्षेत्र":  # क्ष, त्र and the vowel's sign over the first
+        assert len(glyphs) - len(".jsonl") <= 4
+    for form in ("png", "svg"):
+        assert render(pictures_of([name])[0], form, remark=pytest.fail)
+    assert not list(recwarn) and not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["العربية", "עברית"])
+def test_arabic_and_hebrew_run_from_the_right_and_their_suffix_follows(name: str) -> None:
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    font = FT2Font(font_manager.findfont("DejaVu Sans"))
+    suffix = [f"DejaVuSans-{font.get_char_index(ord(c)):x}" for c in ".jsonl"]
+    glyphs = [glyph for _, glyph in glyphs_of(name + ".jsonl")]
+    assert glyphs[-len(suffix) :] == suffix
+    alone = [f"DejaVuSans-{font.get_char_index(ord(c)):x}" for c in reversed(name)]
+    letters = glyphs[-len(suffix) - len(name) : -len(suffix)]
+    if name == "עברית":
+        assert letters == alone
+    else:  # letters are joined: other forms than those that stand alone
+        assert not set(letters) & set(alone[1:-1])
+
+
+def test_without_a_font_one_line_names_the_packages(monkeypatch: Any, recwarn: Any) -> None:
+    from matplotlib import font_manager
+
+    own = [font for font in font_manager.fontManager.ttflist if font.name.startswith("DejaVu")]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
+    for form in ("png", "svg"):
+        told: list[str] = []
+        assert render(pictures_of(list(NAMES))[0], form, remark=told.append)
+        assert len(told) == 1
+        assert told[0].endswith(
+            "boxes stand there (Debian: apt install fonts-noto-cjk fonts-noto-core)"
+        )
+    told = []
+    render(pictures_of(["a\ue000"])[0], "png", remark=told.append)
+    assert told == ["no font on this machine has \ue000: boxes stand there"]
+    assert not list(recwarn)
+
+
+def test_wide_letters_take_the_room_of_two() -> None:
+    name = "中文语料很长的名字用来检查图例和标题是否会超出边界" * 3
+    for line in wrapped(f"Median 7.2 ({name}) against 3", 40):
+        assert columns(line) <= 40
+    assert wrapped("ab 中文 cd", 5) == ["ab", "中文", "cd"]
+    assert "".join(wrapped(name, 7)) == name
 
 
 def test_which_package_has_the_letters() -> None:
     assert fonts.packages("中か한") == "fonts-noto-cjk"
     assert fonts.packages("हไ中") == "fonts-noto-cjk fonts-noto-core"
-    assert fonts.packages("👍") == "fonts-symbola"
+    assert fonts.packages("👍🏽") == "fonts-symbola"
 
 
 def test_a_corpus_has_one_colour_in_all_figures() -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -251,6 +252,13 @@ def cut(text: str, most: int) -> str:
     while columns(text) >= most:
         text = text[1:]
     return "…" + text
+
+
+def wrapped(text: str, most: int) -> list[str]:
+    """A text in lines of so many columns: at its blanks, a longer word anywhere."""
+    # textwrap counts characters: a wide one gets a second, which is taken out again.
+    wide = "".join(c + "\0" * (columns(c) - 1) for c in text)
+    return [line.replace("\0", "") for line in textwrap.wrap(wide, most)]
 
 
 def bars(labels: Sequence[str], shares: Sequence[float], width: int = 40) -> list[str]:

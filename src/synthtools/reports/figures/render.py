@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import SynthError
+from synthtools.reports import document
 from synthtools.reports.figures.chart import Figure, Panel, Series, brief, literal, words
-from synthtools.reports.figures.fonts import families, packages
+from synthtools.reports.figures.fonts import families, left_to_right, packages
 from synthtools.reports.figures.styles import CHARACTER, Styles, short
 
 # Of more histograms in one panel the outlines alone can be told apart.
@@ -71,15 +72,15 @@ def render(
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure as Canvas
+        from matplotlib.text import Text
     except ImportError as error:
         raise SynthError("figures need matplotlib: pip install 'synthtools[plot]'") from error
     names, missing = families("".join(map(literal, words(figure))))
     if missing and remark and not inline:  # a browser has fonts of its own
         shown = missing if len(missing) <= 20 else missing[:20] + "…"
-        remark(
-            f"no font on this machine has {shown}: boxes stand there (Debian: apt install "
-            f"{packages(missing)})"
-        )
+        bringing = packages(missing)
+        hint = f" (Debian: apt install {bringing})" if bringing else ""
+        remark(f"no font on this machine has {shown}: boxes stand there{hint}")
     style = {**_STYLE, "svg.hashsalt": salt, "svg.fonttype": "none" if inline else "path"}
     with mpl.rc_context({**style, "font.family": names}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -90,13 +91,15 @@ def render(
         # A name needs a line of its own, however many there are, and room beside the bars.
         most = max(len(panel.names) for panel in figure.panels)
         tall = most > _MANY_NAMES
-        longest = max((len(short(n)) for p in figure.panels for n in p.names), default=0)
+        longest = max(
+            (document.columns(short(n)) for p in figure.panels for n in p.names), default=0
+        )
         width = columns * (size[0] + CHARACTER * max(0, longest - 20))
         height = rows * max(size[1], _NAME_HEIGHT * most + 0.9)
         styles = Styles(figure)
         legend = styles.legend(width)
         title, small = (
-            [] if inline else textwrap.wrap(literal(text), int(width / character))
+            [] if inline else document.wrapped(literal(text), int(width / character))
             for text, character in (
                 (figure.finding, _TITLE_CHARACTER),
                 (figure.source, _SMALL_CHARACTER),
@@ -124,6 +127,8 @@ def render(
         drawn.text(left, 0.03 / whole, "\n".join(small), va="bottom", fontsize=5.5, color="0.35")
         if legend:
             _legend(drawn, legend, (left, (source + 0.03) / whole))
+        for text in drawn.findobj(Text):
+            text.set_text("\n".join(map(left_to_right, text.get_text().split("\n"))))
         data = io.BytesIO()
         metadata = {"Date": None} if form == "svg" else {"Software": None}
         drawn.savefig(data, format=form, dpi=200, metadata=metadata)
@@ -145,7 +150,7 @@ def _legend(figure: Any, rows: list[list[tuple[str, Any]]], corner: tuple[float,
 
 
 def _panel(axes: Any, panel: Panel, styles: Styles) -> None:
-    axes.set_title(textwrap.fill(literal(panel.title), 40), loc="left")
+    axes.set_title("\n".join(document.wrapped(literal(panel.title), 40)), loc="left")
     if panel.note:
         note = textwrap.shorten(literal(panel.note), 80, placeholder=" …")
         look = {"textcoords": "offset points", "fontsize": 6, "va": "bottom"}
@@ -243,7 +248,9 @@ def _named(axes: Any, panel: Panel, series: Series, number_: int, styles: Styles
 
 def _name_rows(axes: Any, panel: Panel) -> None:
     size = {"fontsize": 5.5} if len(panel.names) > _MANY_NAMES else {}
-    axes.set_yticks(range(len(panel.names)), [short(name) for name in panel.names], **size)
+    axes.set_yticks(
+        range(len(panel.names)), [left_to_right(short(name)) for name in panel.names], **size
+    )
     spare = max(0.0, (4 - len(panel.names)) / 2)  # a few bars need not be fat
     axes.set_ylim(len(panel.names) - 0.5 + spare, -0.5 - spare)
     if not panel.x_log:

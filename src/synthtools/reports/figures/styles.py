@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from synthtools.reports.document import columns as columns_of
+from synthtools.reports.document import cut
 from synthtools.reports.figures.chart import Figure, Panel, Series, literal
 
 # Okabe and Ito's colours and five of Tol's, in an order that alternates dark and light, each with its
@@ -88,7 +90,7 @@ class Styles:
                 handles.setdefault(short(series.name), handle)
         if not handles:
             return []
-        columns = int(width / (0.6 + CHARACTER * max(map(len, handles))))
+        columns = int(width / (0.6 + CHARACTER * max(map(columns_of, handles))))
         columns = min(max(1, columns), len(handles))
         entries = list(handles.items())
         return [entries[start : start + columns] for start in range(0, len(entries), columns)]
@@ -106,5 +108,4 @@ class Styles:
 
 
 def short(name: str) -> str:
-    name = literal(name)
-    return name if len(name) <= 60 else "…" + name[-59:]
+    return cut(literal(name), 60)
