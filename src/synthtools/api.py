@@ -79,7 +79,7 @@ def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[st
     for name in keywords:
         if name not in names:
             raise UsageError(f"{name}: no such option (options: {', '.join(sorted(names))})")
-    given = dict(keywords)
+    given = {name: _report(value, name) for name, value in keywords.items()}
     if operand is None and inputs:
         raise UsageError("takes its inputs by keyword, none by position")
     if operand is not None and operand.many:
@@ -115,8 +115,6 @@ def _name(one: Parameter) -> str:
 
 def _inputs(inputs: Any) -> list[Any]:
     """Paths as they are, shares as PATH=SHARE, records and reports as such."""
-    from synthtools.records.memory_input import MemoryRecords
-
     if len(inputs) == 1 and isinstance(inputs[0], Mapping) and not _is_report(inputs[0]):
         return [f"{path}={share}" for path, share in inputs[0].items()]
     if len(inputs) == 1 and _are_paths(inputs[0]):
@@ -126,10 +124,21 @@ def _inputs(inputs: Any) -> list[Any]:
         if isinstance(one, str) or hasattr(one, "__fspath__"):
             found.append(str(one))
         elif _is_report(one):
-            found.append(MemoryRecords([one], f"<report {len(found) + 1}>"))
+            found.append(_report(one, f"report {len(found) + 1}"))
         else:
+            from synthtools.records.memory_input import MemoryRecords
+
             found.append(MemoryRecords(one, f"<records {len(found) + 1}>"))
     return found
+
+
+def _report(given: Any, name: str) -> Any:
+    """A report as tools read one; any other value as it is."""
+    if not _is_report(given):
+        return given
+    from synthtools.records.memory_input import MemoryRecords
+
+    return MemoryRecords([given], f"<{name}>")
 
 
 def _is_report(given: Any) -> bool:

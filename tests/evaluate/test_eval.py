@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+import synthtools
 from synthtools import reports
 from synthtools.evaluate import domains, suites
 
@@ -138,6 +139,12 @@ def test_the_baseline_warns(llama, tiny_models, questions, synth, tmp_path):
     synth("eval", llama, *words, "--report", first, "--samples", samples)
     same = synth("eval", llama, *words, "--baseline", first)["baseline"]
     assert same[0]["state"] == "no sign" and same[0]["paired"] and same[0]["ece"][2:] == [0, 0]
+    report = json.loads(first.read_text())
+    called = synthtools.eval(
+        str(llama), suite="arc_easy", data=str(questions), bootstrap=30, baseline=report
+    )
+    assert called["baseline"] == same
+    assert called["made_by"]["arguments"]["baseline"] == "<baseline>"
     samples.unlink()
     other = synth("eval", tiny_models["gpt2"], *words, "--baseline", first, "-q")["baseline"]
     assert not other[0]["paired"]

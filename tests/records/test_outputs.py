@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from running import COLD, command, run
+from running import COLD, command, run, start
 from synthtools.errors import OutputExistsError, SynthError, UsageError
 from synthtools.records import encoders
 from synthtools.records.atomic_files import AtomicFile, write_whole
@@ -162,6 +162,37 @@ def test_a_reader_that_leaves_ends_the_tool_silently(form, tmp_path):
         capture_output=True,
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"10", b"")
+
+
+@pytest.mark.parametrize("tool", ["cat", "edit", "ppl", "generate"])
+def test_a_reader_that_leaves_before_the_first_record_ends_the_tool(tool, tmp_path):
+    """Nothing is to be written, as the input goes on: no write would tell."""
+    partial = tmp_path / "bad.jsonl"
+    words = (tool, "-", "--on-error", "skip", "--rejects", partial)
+    process = start(*words, stdin=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0
+    assert process.stderr.read() == b"" and names(tmp_path) == []
+    process.stdin.close()
+    process.stderr.close()
+
+
+def test_a_reader_that_leaves_ends_no_run_that_writes_elsewhere_or_has_written(tmp_path):
+    out, report = tmp_path / "out.jsonl", tmp_path / "report.json"
+    for words in (("-o", out), ("--report", report)):
+        process = start("cat", "-", *words, stdin=subprocess.PIPE)
+        process.stdin.write(LINES[0] + b"\n")
+        process.stdin.flush()
+        if words[0] == "--report":
+            assert process.stdout.readline() == LINES[0] + b"\n"
+        process.stdout.close()
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.stdin.close()
+        assert process.wait(timeout=120) == 0 and process.stderr.read() == b""
+        process.stderr.close()
+    assert out.read_bytes() == LINES[0] + b"\n"
+    assert json.loads(report.read_bytes())["made_by"]["counts"]["written"] == 1
 
 
 def test_one_and_the_same_file_is_refused(source, tmp_path, refused):

@@ -105,6 +105,8 @@ def main() -> None:
         code = _run()
     except KeyboardInterrupt:  # between one step and the other
         code = 130
+    if code == 130:
+        code = interrupts.exit_code()
     if "ray" in sys.modules:
         from synthtools.scale.ray_cluster import disconnect
 

@@ -19,8 +19,12 @@ import sys
 import threading
 import time
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from synthtools.records.atomic_files import remove_unfinished
+
+if TYPE_CHECKING:
+    from synthtools.records.sink import Sink
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Seconds that a tool has to end by itself [ours]; more where it must end processes of its own.
@@ -35,6 +39,8 @@ _EXCUSE, _NO_EXCUSE, _LONG = 253, 254, 255
 
 _telling = -1
 _watcher = 0
+# Whoever was to read went away, which is no failure.
+_unread = False
 
 
 def excuse() -> None:
@@ -50,6 +56,27 @@ def no_excuse() -> None:
 def _tell(word: int) -> None:
     if _telling >= 0:
         os.write(_telling, bytes([word]))
+
+
+def end_without_reader(sink: Sink | None) -> None:
+    """Interrupts the tool when whoever is to read its records goes away before there is one. A write tells
+    that too, but the first may be hours ahead."""
+    if _watcher and sink is not None and sink.pipe is not None:
+        threading.Thread(target=_end_unread, args=(sink,), name="reader", daemon=True).start()
+
+
+def _end_unread(sink: Sink) -> None:
+    global _unread
+    poll = select.poll()
+    poll.register(sink.pipe or 0, 0)  # what is always told: that the other end is closed
+    if poll.poll() and not sink.records:
+        _unread = True
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def exit_code() -> int:
+    """Of a tool that was interrupted."""
+    return 0 if _unread else 130
 
 
 def listen() -> None:
@@ -107,7 +134,7 @@ def _end_when(asked: int) -> None:
     if again and not os.read(asked, 1):
         return
     remove_unfinished()
-    os._exit(130)
+    os._exit(exit_code())
 
 
 # What the C library reads and writes; it must stay where it is.

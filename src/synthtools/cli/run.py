@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from synthtools.cli import terminal
+from synthtools.cli import interrupts, terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Output
 from synthtools.cli.publish import draw
 from synthtools.cli.remarked_rejects import RemarkedRejects
@@ -109,6 +109,7 @@ class Run(RunInputs):
             self._resume_from = self.sink.resume_from
             if self._further is not None:
                 self.further = self._open_further(writing, *self._further)
+        interrupts.end_without_reader(self.sink)
         for sink in self._sinks():
             sink.rejects = LateRejects(self.rejects)
             sink.nonfinite.everywhere = any(shard.records is not None for shard in self.shards)

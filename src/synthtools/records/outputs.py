@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -146,6 +147,7 @@ class StreamSink(Sink):
     def __init__(self, descriptor: int, name: str, form: str, nan: str) -> None:
         super().__init__(nan)
         self._name = name
+        self.pipe = descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
         self._file: BinaryIO = open(descriptor, "wb", closefd=False)
         form = "arrow-stream" if form == "arrow" else form
         self._form = form

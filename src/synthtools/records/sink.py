@@ -21,8 +21,10 @@ class Sink(ABC):
     """Takes batches in order; ``finish`` makes them stand, ``abort`` leaves nothing half-done.
 
     ``records`` and ``totals`` (the sums of the batches' tallies) count what the output holds;
-    ``rejects`` takes the records that cannot be written.
+    ``rejects`` takes the records that cannot be written. ``pipe`` is the descriptor of one.
     """
+
+    pipe: int | None = None
 
     def __init__(self, nan: str = "null") -> None:
         self.nonfinite = Nonfinite(nan)

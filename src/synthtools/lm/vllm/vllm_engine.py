@@ -31,6 +31,8 @@ _CPU_CHUNK_BYTES = 256 << 10
 _GPU_BATCH_TOKENS = 16_384
 _CPU_BATCH_TOKENS = 4096
 MOST_SEQUENCES = 256
+# Names of variables that a start sets begin so.
+_VARIABLES = ("VLLM_", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES")
 # What is left to others of the memory that is free when the engine starts.
 _SHARE_OF_FREE = 0.9
 
@@ -75,15 +77,8 @@ def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
         raise UsageError(
             f"{parameter('backend', 'vllm')}: vLLM is not installed; pip install 'synthtools[vllm]'"
         )
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    # A sequence may fill the whole context: vLLM counts one more token, which is never computed.
-    os.environ.setdefault("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1")
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:  # its processes find that out too, after minutes
-        os.environ["HF_HUB_OFFLINE"] = "1"
     cause = None
-    with _one_start_at_a_time(), _apart() as log:
+    with _one_start_at_a_time(), _environment(), _apart() as log:
         try:
             return _start(settings, more)
         except (SynthError, KeyboardInterrupt):
@@ -94,6 +89,31 @@ def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
                 "(VLLM_LOGGING_LEVEL=INFO shows its log)"
             )
     raise cause
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """What an engine reads when it starts; after it, this process has the environment of before. The
+    engine's processes keep theirs, and where it has none, vLLM keeps what it has read
+    (``enable_envs_cache``)."""
+
+    def present() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
+
+    before = present()
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # A sequence may fill the whole context: vLLM counts one more token, which is never computed.
+    os.environ.setdefault("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1")
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:  # its processes find that out too, after minutes
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        for name in present().keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextlib.contextmanager
@@ -124,8 +144,6 @@ def _apart() -> Iterator[Path]:
             for descriptor, saved in enumerate(kept, 1):
                 os.dup2(saved, descriptor)
                 os.close(saved)
-            if not asked_for:
-                del os.environ["VLLM_LOGGING_LEVEL"]  # else the next engine took it for the user's
 
 
 def _cause(log: Path, error: Exception) -> str:
