@@ -103,6 +103,7 @@ def main() -> None:
     try:
         interrupts.listen()
         code = _run()
+        interrupts.ended()
     except KeyboardInterrupt:  # between one step and the other
         code = 130
     if code == 130:

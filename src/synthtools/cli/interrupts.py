@@ -41,6 +41,7 @@ _telling = -1
 _watcher = 0
 # Whoever was to read went away, which is no failure.
 _unread = False
+_undecided = threading.Lock()
 
 
 def excuse() -> None:
@@ -69,9 +70,16 @@ def _end_unread(sink: Sink) -> None:
     global _unread
     poll = select.poll()
     poll.register(sink.pipe or 0, 0)  # what is always told: that the other end is closed
-    if poll.poll() and not sink.records:
-        _unread = True
-        os.kill(os.getpid(), signal.SIGINT)
+    if poll.poll():
+        with _undecided:
+            if sink.pipe is not None:
+                _unread = True
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def ended() -> None:
+    """The tool has ended: no reader that goes away ends it any more."""
+    _undecided.acquire()
 
 
 def exit_code() -> int:

@@ -155,17 +155,20 @@ class StreamSink(Sink):
 
     def write(self, batch: Batch) -> None:
         batch = self._sound(batch, self._form)
+        self.pipe = None
         with _sent(self._name):
             self._encoder.write(batch)
             self._file.flush()
         self._count(batch)
 
     def finish(self) -> None:
+        self.pipe = None
         with _sent(self._name):
             self._encoder.close()
             self._file.flush()
 
     def abort(self) -> None:
+        self.pipe = None
         self._encoder.abandon()
         # Whole records have gone out; a last flush may fail again for the reason of the abort.
         try:

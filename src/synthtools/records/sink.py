@@ -21,7 +21,8 @@ class Sink(ABC):
     """Takes batches in order; ``finish`` makes them stand, ``abort`` leaves nothing half-done.
 
     ``records`` and ``totals`` (the sums of the batches' tallies) count what the output holds;
-    ``rejects`` takes the records that cannot be written. ``pipe`` is the descriptor of one.
+    ``rejects`` takes the records that cannot be written. ``pipe`` is the descriptor of one
+    to which nothing was written yet.
     """
 
     pipe: int | None = None
