@@ -52,6 +52,8 @@ def test_whatever_its_second_name(again, here):
         ("stats", "b.jsonl", "a.jsonl", "AGAIN", "--by", "text"),
         ("ngram-hash", "--duplicates", "a.jsonl", "AGAIN"),
         ("embed", "--map", "--by", "text", "--vector-field", "embedding", "a.jsonl", "AGAIN"),
+        ("dedup", "b.jsonl", "a.jsonl", "--against", "AGAIN"),
+        ("decontaminate", "a.jsonl", "--benchmark", "AGAIN"),
         ("dsir", "-n", 3, "--target", "a.jsonl", "--target", "AGAIN", "b.jsonl"),
         ("dsir", "-n", 3, "--target", "b.jsonl", "a.jsonl", "AGAIN"),
         ("train", "a.jsonl", "AGAIN", "--dry-run", "--tokenizer", "builtin"),

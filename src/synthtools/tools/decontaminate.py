@@ -96,9 +96,13 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.cli.run import Run
     from synthtools.curate.contamination import Contamination
     from synthtools.records.first_records import needs
+    from synthtools.records.inputs import find_shards
+    from synthtools.records.same_file import refuse_repeated
 
     def check_items(batch: Batch) -> None:
         _require_texts(batch, options.fields())
+
+    refuse_repeated(find_shards([*(options.files or ["-"]), *options.benchmark]))
 
     with Run(
         "decontaminate",

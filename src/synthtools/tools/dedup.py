@@ -184,11 +184,14 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.curate.fingerprint_store import FingerprintIndex, job_hash
     from synthtools.curate.known_texts import KnownTexts
     from synthtools.records.first_records import needs
+    from synthtools.records.inputs import find_shards
+    from synthtools.records.same_file import refuse_repeated
 
     comparison = options.comparison()
     fields = [(options.field, "--field")] if options.field else []
     keys = [(comparison.order_field, "--keep")] if comparison.order_field else []
     text = [(options.text_field, "--text-field")]
+    refuse_repeated(find_shards([*(options.files or ["-"]), *(options.against or ())]))
     with ExitStack() as stack:
         run = stack.enter_context(
             Run(
