@@ -150,9 +150,11 @@ def test_documents_without_a_vector_are_counted(tmp_path):
         [{"embedding": [i, 1]} if i % 3 else {"embedding": None} for i in range(9)],
     )
     more = ("--map", "--vector-field", "embedding", "--method", "pca")
-    report = json.loads(synth("embed", path, path, *more, "--permutations", 0))
+    again = tmp_path / "again.jsonl"
+    again.symlink_to(path)
+    report = json.loads(synth("embed", path, again, *more, "--permutations", 0))
     assert [g["without_vector"] for g in report["groups"]] == [3, 3]
-    assert [g["name"] for g in report["groups"]] == [str(path), f"{path} (2)"]
+    assert [g["name"] for g in report["groups"]] == [str(path), str(again)]
     pair = report["pairs"][0]
     assert pair["energy_distance"] == {"value": 0, "expected": None, "p_value": None}
 

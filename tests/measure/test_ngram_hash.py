@@ -48,12 +48,12 @@ def test_the_report_of_a_corpus(folder):
 
 def test_inputs_are_compared_each_with_each(folder, tmp_path):
     picture = tmp_path / "responses.svg"
-    arguments = ("left.jsonl", "right.jsonl", "left.jsonl", "--compare", "--top", 10)
+    arguments = ("left.jsonl", "right.jsonl", "./left.jsonl", "--compare", "--top", 10)
     report = json.loads(synth(*arguments, "--plot", picture, cwd=folder))
-    assert [i["name"] for i in report["inputs"]] == ["left.jsonl", "right.jsonl", "left.jsonl"]
+    assert [i["name"] for i in report["inputs"]] == ["left.jsonl", "right.jsonl", "./left.jsonl"]
     assert len(report["pairs"]) == 3
     same = report["pairs"][1]
-    assert (same["left"], same["right"]) == ("left.jsonl", "left.jsonl")
+    assert (same["left"], same["right"]) == ("left.jsonl", "./left.jsonl")
     assert (same["js"], same["total_variation"]) == (0, 0) and same["buckets"] == []
     other = report["pairs"][0]
     assert other["js"] > 0.01 and other["over_represented"]["1"]["left"]

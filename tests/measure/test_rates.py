@@ -141,7 +141,7 @@ def test_groups_cores_and_the_table(source):
     "options, words",
     [
         (["--rate", "x=("], "--rate x=(: not a regular expression"),
-        (["--measures", "rates"], "give --rate"),
+        (["--measures", "rates"], "--measures rates needs --rate"),
         (["--rate", "x=a", "--rate", "x=b"], "--rate x=…: is given twice"),
         (["--rate", "x=a", "--measures", "lengths"], "--measures rates"),
     ],

@@ -296,7 +296,7 @@ def test_words_of_scripts_with_marks(tmp_path):
         (["--sample", "0"], "sample"),
         (["--match-words", "3000"], "from 4,000"),
         (["--match-words", "4500"], "thousands"),
-        (["--tests", "all,words"], "--tests all stands alone"),
+        (["--tests", "all,words"], "--tests all does not go with others"),
     ],
 )
 def test_wrong_usage(options, words, folder):

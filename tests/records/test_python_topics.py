@@ -14,8 +14,8 @@ def test_the_topics_are_records():
 
 
 def test_they_are_read_twice_and_by_several_processes():
-    report = json.loads(run("stats", "builtin:topics", "builtin:topics", "--jobs", 2).stdout)
-    assert [group["documents"] for group in report["groups"]] == [2 * len(topics)]
+    both = run("cat", "builtin:topics", "builtin:topics", "--count")
+    assert int(both.stdout) == 2 * len(topics)
     one = run("ngram-hash", "builtin:topics", "--jobs", 1, "--json")
     two = run("ngram-hash", "builtin:topics", "--jobs", 2, "--json")
     assert json.loads(one.stdout)["ngrams"] == json.loads(two.stdout)["ngrams"]

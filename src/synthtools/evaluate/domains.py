@@ -53,7 +53,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         rejects = evaluator.rejects
         text = text_path(first(find_shards([path])))
         if text != "text":
-            evaluator.tell(f"{path}: the text is {text}")
+            evaluator.remark(f"{path}: the text is {text}")
         batches = (require_text(batch, text, rejects) for batch in evaluator.batches(path))
         for item in scored(batches, model, ScoreRequest(), text, rejects=rejects):
             summary.add(item.documents, item.scored_bytes, [s.logprobs for s in item.scores])

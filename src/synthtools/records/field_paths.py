@@ -121,7 +121,7 @@ def _bracket(inner: str, path: str, at: int) -> Step:
 
 def _unclear(path: str, at: int) -> ValueError:
     return ValueError(
-        f'no path at character {at + 1} of {path!r}: write a.b, a."b.c", a[0] or a[name=value]'
+        f'not a path at character {at + 1} of {path!r}: write a.b, a."b.c", a[0] or a[name=value]'
     )
 
 
