@@ -10,7 +10,7 @@ VLLM_READY := $(VLLM)/.ready
 .PHONY: help demo test nightly test-vllm lint docs cases bench faults clean
 
 help:
-	@echo "make demo       edit human text with the built-in model and show its perplexity before and after"
+	@echo "make demo       compare human with synthetic text, edit the synthetic side, and draw both"
 	@echo "make test       every test that needs no GPU and no network"
 	@echo "make nightly    each study at its smallest, from text on every machine; about 15 minutes"
 	@echo "make test-vllm  the tests of the vLLM backends, on the CPU build of vLLM (3.5 GB)"
