@@ -107,6 +107,19 @@ def test_the_record_is_set_aside(panicking: Path, inputs: Path, words: str) -> N
     assert len(done.stdout.splitlines()) == 5 or not counts["written"]
 
 
+def test_edits_from_scores_set_the_record_aside_too(inputs: Path) -> None:
+    skip = ("--model", "model", "--on-error", "skip")
+    scored = ("ppl", "t.jsonl", *skip, "--candidates", 8, "-o", "scores.jsonl")
+    assert running.run(*scored, cwd=inputs).returncode == 0
+    live = running.run("edit", "t.jsonl", *skip, "--threshold", 0.01, cwd=inputs)
+    words = ("edit", "t.jsonl", *skip, "--scores", "scores.jsonl", "--rejects", "r.jsonl")
+    done = running.run(*words, "--threshold", 0.01, cwd=inputs)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == live.stdout and len(done.stdout.splitlines()) == 5
+    rejects = map(json.loads, (inputs / "r.jsonl").read_text().splitlines())
+    assert [one["line"] for one in rejects] == [4, 6]
+
+
 def test_models_that_fail_at_different_texts_are_not_compared(inputs: Path) -> None:
     words = ["ppl", "t.jsonl", "--compare", "--model", "model", "--model", "builtin"]
     done = running.run(*words, "--on-error", "skip", cwd=inputs)

@@ -111,6 +111,7 @@ def edited_by_scores(
     rules: Rules,
     tokenizer: TextTokenizer,
     text_field: str,
+    rejects: Rejects | None = None,
     *,
     seed: int,
 ) -> Iterator[Batch]:
@@ -118,12 +119,17 @@ def edited_by_scores(
 
     Args:
         scores_of: the scores of a batch's texts (see ``stored_scores``).
+        rejects: takes the records that the tokenizer fails at; without it the first ends the run.
     """
-    for batch, keys in batches:
+
+    def scored(some: list[Batch]) -> list[Scores]:
+        return scores_of(some[0], some[0].column(text_field))
+
+    for one in batches:
+        left, scores = sound([one[0]], scored, rejects or Rejects())
+        ((batch, keys),) = _keyed(left, [one])
         texts = batch.column(text_field)
-        results = _edit_all(
-            texts, scores_of(batch, texts), [int(k) for k in keys], rules, tokenizer, seed, 0
-        )
+        results = _edit_all(texts, scores, [int(k) for k in keys], rules, tokenizer, seed, 0)
         yield _with_fields(batch, [results], rules, text_field)
 
 

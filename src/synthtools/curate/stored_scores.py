@@ -42,10 +42,13 @@ class StoredScores:
         """Scores of the next texts.
 
         Raises:
+            TextError: the tokenizer fails at texts.
             SynthError: none are stored for a text, or they do not serve the edit.
         """
+        expected = self._tokenizer.encode(
+            texts
+        )  # first: where it fails no stored record is used up
         found = [self._find(text, batch, index) for index, text in enumerate(texts)]
-        expected = self._tokenizer.encode(texts)
         for index, (place, scores) in enumerate(found):
             if not np.array_equal(scores.ids, expected[index]):
                 raise SynthError(

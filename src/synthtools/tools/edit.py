@@ -146,7 +146,10 @@ def run(options: Options) -> dict[str, Any]:
             tokenizer, field = open_tokenizer(settings.model), run.text_field
             stored = StoredScores(run.batches_beside(), rules, tokenizer, field)
             batches = run.keyed_batches()
-            run.write(edited_by_scores(batches, stored.of, rules, tokenizer, field, seed=seed))
+            edited = edited_by_scores(
+                batches, stored.of, rules, tokenizer, field, run.rejects, seed=seed
+            )
+            run.write(edited)
         else:
             with open_model(settings, rules.request(), remark) as model:
                 run.model, run.progress.scoring = model.description, model.progress
