@@ -227,3 +227,15 @@ def test_options_are_named_in_tools_and_cli():
 def test_the_package_names_its_folders_and_files():
     files = {path.stem for path in SOURCE.glob("*.py")} - {"__init__", "__main__"}
     assert named_in(SOURCE) == files | set(ALLOWED)
+
+
+def test_the_repository_holds_nothing_that_others_packed():
+    root = SOURCE.parent.parent
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    names = [name for name in listed.stdout.split("\0") if name]
+    packed = (".whl", ".tar.gz", ".zip", ".so", ".jar")
+    assert [name for name in names if name.endswith(packed)] == []
+    large = [n for n in names if (root / n).exists() and (root / n).stat().st_size > 2 << 20]
+    assert large == ["src/synthtools/prior/model.safetensors"]

@@ -34,7 +34,7 @@ _WITH_PROCESSES = ("ray", "vllm")
 # Seconds that whoever was asked has to end the process, before a harder way is taken [ours].
 _SOON = 0.2
 
-# What the process is told beside the numbers of signals.
+# Commands to the watching process, beside the numbers of signals.
 _EXCUSE, _NO_EXCUSE, _LONG = 253, 254, 255
 
 _telling = -1
