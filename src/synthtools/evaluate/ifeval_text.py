@@ -54,7 +54,8 @@ def sentences(text: str) -> int:
 
 
 def _ends(text: str, start: int, end: int) -> bool:
-    closed = _CLOSING.match(text, end).end()  # type: ignore[union-attr]
+    closing = _CLOSING.match(text, end)
+    closed = end if closing is None else closing.end()
     if closed == len(text):
         return False
     if closed == end and not (text[end].isspace() or text[end] in _OPENING):

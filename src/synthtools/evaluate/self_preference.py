@@ -122,13 +122,15 @@ def _figures(
     scores = {
         name: float(s / n) if n else None for name, s, n in zip(names, sums, counts, strict=True)
     }
-    models = {name: score for name, score in scores.items() if name != human}
+    scored = {name: score for name, score in scores.items() if score is not None}
+    models = {name: score for name, score in scored.items() if name != human}
     others = [score for name, score in models.items() if name != target]
     spb = psb = None
-    if target in models and others and None not in models.values():
-        spb = models[target] - sum(others) / len(others)  # type: ignore[operator, arg-type]
-    if scores.get(human) is not None and models and None not in models.values():
-        psb = sum(models.values()) / len(models) - scores[human]  # type: ignore[operator, arg-type]
+    if not scores.keys() - scored.keys() - {human}:  # each model has a score
+        if target in models and others:
+            spb = models[target] - sum(others) / len(others)
+        if human in scored and models:
+            psb = sum(models.values()) / len(models) - scored[human]
     return {"spb": spb, "psb": psb, **{f"S {name}": score for name, score in scores.items()}}
 
 

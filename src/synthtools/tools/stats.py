@@ -48,7 +48,10 @@ if TYPE_CHECKING:
     from synthtools.records.batch import Batch
 
 _BY_DEFAULT = ("lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings")
-Measure = Literal[*_BY_DEFAULT, "tokens", "semantic", "rates"]  # type: ignore[valid-type]
+Measure = Literal[
+    "lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings",
+    "tokens", "semantic", "rates",
+]  # fmt: skip
 Test = Literal["words", "ttr", "mtld", "hdd", "entropy", "lexical_diversity", "all", "none"]
 
 # The measure to which each number belongs by which groups are tested.

@@ -213,7 +213,7 @@ def _restore(
             }
 
 
-def _like(value: Tensor, key: str, weight: Tensor) -> Tensor:
+def _like(value: Tensor, key: str, weight: Any) -> Tensor:
     """A moment placed as its weight is."""
     if key == "step":
         return value
@@ -224,8 +224,8 @@ def _like(value: Tensor, key: str, weight: Tensor) -> Tensor:
 
     return DTensor.from_local(
         value,
-        weight.device_mesh,  # type: ignore[attr-defined]
-        weight.placements,  # type: ignore[attr-defined]
+        weight.device_mesh,
+        weight.placements,
         run_check=False,
         shape=weight.shape,
         stride=weight.stride(),

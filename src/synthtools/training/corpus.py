@@ -191,8 +191,8 @@ def _make(
                 moved(out.tell() // np.dtype(dtype).itemsize, source.share_read())
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         np.save(partial / "starts.npy", starts, allow_pickle=False)
-        facts |= {"documents": len(sizes), "tokens": int(starts[-1]), "dtype": np.dtype(dtype).name}  # type: ignore[dict-item]
-        (partial / _FACTS).write_text(json.dumps(facts))
+        whole = {"documents": len(sizes), "tokens": int(starts[-1]), "dtype": np.dtype(dtype).name}
+        (partial / _FACTS).write_text(json.dumps({**facts, **whole}))
         if folder.exists():
             shutil.rmtree(folder)  # without its facts it is incomplete
         rename_new(partial, folder)

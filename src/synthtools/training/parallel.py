@@ -114,14 +114,14 @@ def synchronise(root: Any, yes: bool, ranks: Ranks) -> None:
         root.set_requires_gradient_sync(yes)
 
 
-def local(tensor: Tensor) -> Tensor:
-    """This rank's part of a tensor."""
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor  # type: ignore[operator]
+def local(tensor: Any) -> Tensor:
+    """This rank's part of a tensor, which may be a DTensor."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """The whole of a tensor, on every rank."""
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor  # type: ignore[operator]
+def whole(tensor: Any) -> Tensor:
+    """The whole of a tensor, which may be a DTensor, on every rank."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 @contextmanager
