@@ -190,7 +190,8 @@ def judgments(evaluator: Evaluator, path: str) -> Judgments:
     """
     found = Judgments()
     for record in evaluator.records(path, wrong, limited=False):
-        found.keys.append(tuple(str(record[name]) for name in _FIELDS[:4]))  # type: ignore[arg-type]
+        judge, prompt, model, reference = (str(record[name]) for name in _FIELDS[:4])
+        found.keys.append((judge, prompt, model, reference))
         found.family.append(str(record.get("model_family") or record["model"]))
         value = record["preference"]
         found.share.append(0.5 if value == 0 else value - 1)

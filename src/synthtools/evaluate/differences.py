@@ -99,16 +99,15 @@ def table(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     order = list(dict.fromkeys(key for one in found for key in one))
     rows, equal, missing = [], 0, []
     for key in order:
-        values = [one.get(key) for one in found]
-        if None in values:
+        values = [one[key] for one in found if key in one]
+        if len(values) < len(found):
             missing.append(key)
             continue
         if len(set(values)) == 1:
             equal += 1
             continue
         first = values[0]
-        assert first is not None
-        changes = [None, *(value - first for value in values[1:])]  # type: ignore[operator]
+        changes = [None, *(value - first for value in values[1:])]
         rows.append(
             {
                 "figure": key,
