@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from synthtools.lm.scorer import LanguageModel
     from synthtools.records.batch import Batch
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A name for each parameter that is the same in every process: compressed bytes hold the time."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) else None
+
+
 # No test may reach for the network. Set before transformers is imported anywhere.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
