@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from synthtools.lm.scorer import LanguageModel
     from synthtools.records.batch import Batch
 
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """A name for each parameter that is the same in every process: compressed bytes hold the time."""
     return f"{len(val)}-bytes" if isinstance(val, bytes) else None
