@@ -8,7 +8,8 @@ one or two iterations before accuracy does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import takewhile
+from typing import Any, TypedDict
 
 from synthtools.errors import UsageError, parameter
 from synthtools.evaluate import differences
@@ -18,21 +19,56 @@ SAFE, LIMIT, TOLERANCE = 0.20, 0.30, 0.03
 LARGE = 6.9e9
 
 
+class ShareRow(TypedDict):
+    """A run at a synthetic share, against the first.
+
+    Attributes:
+        zone, guidance: what the paper says of the share.
+        losses: by figure, as a share of the first run's value, above 0 where it is worse; loss: their
+            mean; within: it is at most 3 %.
+        ece: mean change over suites, None where none has it.
+    """
+
+    share: float
+    zone: str
+    guidance: str
+    losses: dict[str, float]
+    loss: float
+    within: bool
+    ece: float | None
+
+
+class BudgetReport(TypedDict):
+    """A series of runs.
+
+    Attributes:
+        left_out: head figures that are 0 in the first run, of which no share can be lost.
+        largest_within: the largest share up to which all runs stay within 3 %.
+        calibration_first: the share at which ECE is worse while the loss is still within.
+    """
+
+    figures: list[str]
+    left_out: list[str]
+    parameters: float | None
+    rows: list[ShareRow]
+    largest_within: float | None
+    calibration_first: float | None
+
+
 def guidance(share: float, parameters: float | None = None) -> tuple[str, str]:
     """(zone, what the paper says of it) of a synthetic share.
 
     Args:
-        parameters: of the model; None where nobody says.
+        parameters: of the model; None where they are not known.
     """
     if share <= SAFE:
         return "safe", "within 3 % of the baseline at all scales"
-    if share <= LIMIT:
-        if parameters is None:
-            return "depends on scale", "holds from 6.9B parameters on, smaller models lose"
-        if parameters >= LARGE:
-            return "depends on scale", "holds at this size"
-        return "depends on scale", "models below 6.9B parameters lose"
-    return "too much", "a loss of 8–15 % is to be expected"
+    if share > LIMIT:
+        return "too much", "a loss of 8–15 % is to be expected"
+    words = "holds from 6.9B parameters on, smaller models lose"
+    if parameters is not None:
+        words = "holds at this size" if parameters >= LARGE else "models below 6.9B parameters lose"
+    return "depends on scale", words
 
 
 def series(
@@ -40,44 +76,36 @@ def series(
     shares: Sequence[float],
     chosen: Sequence[str],
     parameters: float | None,
-) -> dict[str, Any]:
+) -> BudgetReport:
     """A series of runs at growing synthetic share, against the first.
 
     Args:
         shares: of each report, 0 to 1, growing.
         chosen: paths of figures to look at; none: the head figure of each suite.
 
-    Returns:
-        ``figures``; ``rows`` by share: ``zone``, ``guidance``, ``losses`` (by figure, of the first's
-        value; above 0 is worse), ``loss`` (their mean), ``within`` (loss ≤ 3 %), ``ece`` (mean
-        change over suites); ``left_out``: head figures that are 0 in the first, of which no share can
-        be lost; ``largest_within``: the largest share up to which all runs stay within;
-        ``calibration_first``: the share at which ECE is worse while the loss is still within.
-
     Raises:
         UsageError: nothing to look at, or a figure is not in all reports.
     """
-    found = [differences.figures(report) for report in reports]
-    heads = [] if chosen else head_figures(reports[0], found[0])
-    names = list(chosen) or [name for name in heads if found[0][name] != 0]
+    figures = [differences.figures(report) for report in reports]
+    first = figures[0]
+    heads = [] if chosen else head_figures(reports[0], first)
+    names = list(chosen) or [name for name in heads if first[name] != 0]
     if not names:
         raise UsageError(
             f"{parameter('budget')}: the reports have no accuracy or perplexity that is not 0 in the baseline; name "
             f"{parameter('figure')} PATH"
         )
     for name in names:
-        for index, one in enumerate(found):
-            if name not in one:
-                raise UsageError(
-                    f"{parameter('figure', name)}: report {index + 1} has no such figure"
-                )
-        if found[0][name] == 0:
+        for number, of_report in enumerate(figures, 1):
+            if name not in of_report:
+                raise UsageError(f"{parameter('figure', name)}: report {number} has no such figure")
+        if first[name] == 0:
             raise UsageError(
                 f"{parameter('figure', name)}: is 0 in the baseline, of which no share can be lost"
             )
-    rows = []
-    for one, share in zip(found, shares, strict=True):
-        losses = {name: _loss(found[0][name], one[name], name) for name in names}
+    rows: list[ShareRow] = []
+    for of_report, share in zip(figures, shares, strict=True):
+        losses = {name: _loss(first[name], of_report[name], name) for name in names}
         loss = sum(losses.values()) / len(losses)
         zone, words = guidance(share, parameters)
         rows.append(
@@ -88,14 +116,10 @@ def series(
                 "losses": losses,
                 "loss": loss,
                 "within": loss <= TOLERANCE,
-                "ece": _ece(found[0], one),
+                "ece": _ece(first, of_report),
             }
         )
-    within = []
-    for row in rows:
-        if not row["within"]:
-            break
-        within.append(row["share"])
+    within = [row["share"] for row in takewhile(lambda row: row["within"], rows)]
     early = next((r["share"] for r in rows if r["within"] and (r["ece"] or 0) > 0.01), None)
     return {
         "figures": names,
@@ -107,20 +131,20 @@ def series(
     }
 
 
-def head_figures(report: dict[str, Any], found: dict[str, float]) -> list[str]:
+def head_figures(report: dict[str, Any], figures: dict[str, float]) -> list[str]:
     """Paths of the figures that say how good a model is: of each suite (eval), of each validation
     set (train).
 
     Args:
-        found: the report's ``differences.figures``.
+        figures: the report's ``differences.figures``.
     """
     if report.get("kind") == "train":
-        return [name for name in found if name.startswith("valid.")]
+        return [name for name in figures if name.startswith("valid.")]
     if "suites" not in report:
-        return [name for name in found if name in ("perplexity", "accuracy", "loss")]
+        return [name for name in figures if name in ("perplexity", "accuracy", "loss")]
     heads = []
     for suite in report["suites"]:
-        head = next((h for h in HEADS if f"suites.{suite}.{h}" in found), None)
+        head = next((h for h in HEADS if f"suites.{suite}.{h}" in figures), None)
         heads += [f"suites.{suite}.{head}"] if head else []
     return heads
 

@@ -16,6 +16,7 @@ import platform
 import resource
 import struct
 import sys
+from collections.abc import Sequence
 
 # <linux/landlock.h>: rights by their bit, and the version of the interface that brought those after MAKE_SYM.
 _READ_FILE, _READ_DIR, _WRITE_FILE, _SPECIAL_FILES = 1 << 2, 1 << 3, 1 << 1, 1 << 6 | 1 << 11
@@ -110,8 +111,8 @@ def refuse_calls() -> None:
     def refused_if(test: int, value: int, answer: int = _NOT_PERMITTED) -> list[tuple[int, ...]]:
         return [(test, 0, 1, value), (_RETURN, 0, 0, answer)]
 
-    def call(number: tuple[int, int], steps: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        steps = [*steps, (_RETURN, 0, 0, _ALLOWED)]
+    def call(number: tuple[int, int], checks: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        steps = [*checks, (_RETURN, 0, 0, _ALLOWED)]
         return [(_EQUAL, 0, len(steps), number[column]), *steps]
 
     # <linux/seccomp.h>, struct seccomp_data: nr at 0, arch at 4, six arguments of 8 bytes from 16 on.

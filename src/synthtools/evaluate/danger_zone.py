@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import answers, judge_prompts
@@ -152,16 +152,33 @@ def _row(
     return row | {"refused": int(refuses(answer)), "response": answer}
 
 
-def table_of(cells: Counter[tuple[int, int, str, str]]) -> list[dict[str, Any]]:
+class ZoneCell(TypedDict):
+    """The answers of one quality and one harmfulness, by model and by kind of prompt."""
+
+    quality: int
+    harmfulness: int
+    answers: int
+    models: Counter[str]
+    kinds: Counter[str]
+
+
+def table_of(cells: Counter[tuple[int, int, str, str]]) -> list[ZoneCell]:
     """A row for each cell of the plane that holds an answer."""
-    table: dict[tuple[int, int], dict[str, Any]] = {}
+    table: dict[tuple[int, int], ZoneCell] = {}
     for (quality, harmfulness, model, kind), count in cells.items():
-        new = {"quality": quality, "harmfulness": harmfulness, "answers": 0}
-        new |= {"models": {}, "kinds": {}}
-        row = table.setdefault((quality, harmfulness), new)
+        row = table.setdefault(
+            (quality, harmfulness),
+            {
+                "quality": quality,
+                "harmfulness": harmfulness,
+                "answers": 0,
+                "models": Counter(),
+                "kinds": Counter(),
+            },
+        )
         row["answers"] += count
-        for names, name in ((row["models"], model), (row["kinds"], kind)):
-            names[name] = names.get(name, 0) + count
+        row["models"][model] += count
+        row["kinds"][kind] += count
     return [table[cell] for cell in sorted(table)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 # What says how a report was made, not what was found; where the numbers of a figure hang.
 _ASIDE = {"made_by", "samples", "intervals", "per_item", "reliability", "edges", "grid"}
@@ -83,24 +83,39 @@ def lower_is_better(figure: str) -> bool:
     return figure.startswith("valid.") or any(f"_{word}_" in f"_{last}_" for word in _LOWER)
 
 
-def table(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+class FigureRow(TypedDict):
+    """A figure of several reports: its values, their changes against the first (None for the first) and
+    these as shares of its size, and the intervals that the reports state."""
+
+    figure: str
+    values: list[float]
+    changes: list[float | None]
+    relative: list[float | None]
+    intervals: list[list[float] | None]
+
+
+class FigureTable(TypedDict):
+    """Figures that differ; ``equal``: how many more are the same in all; ``missing``: those that not all
+    reports have."""
+
+    rows: list[FigureRow]
+    equal: int
+    missing: list[str]
+
+
+def table(reports: Sequence[dict[str, Any]]) -> FigureTable:
     """The figures that all reports have, set beside each other.
 
     Args:
         reports: two or more; the first is what the others are measured against.
-
-    Returns:
-        ``rows``: ``figure``, ``values``, ``changes`` (value − first; None for the first), ``relative``
-        (of the first's size), ``intervals`` as stated; ``equal``: how many more figures are the same
-        in all; ``missing``: figures that not all reports have.
     """
-    found = [figures(report) for report in reports]
+    by_report = [figures(report) for report in reports]
     stated = [intervals(report) for report in reports]
-    order = list(dict.fromkeys(key for one in found for key in one))
-    rows, equal, missing = [], 0, []
-    for key in order:
-        values = [one[key] for one in found if key in one]
-        if len(values) < len(found):
+    rows: list[FigureRow] = []
+    equal, missing = 0, []
+    for key in dict.fromkeys(key for one in by_report for key in one):
+        values = [one[key] for one in by_report if key in one]
+        if len(values) < len(reports):
             missing.append(key)
             continue
         if len(set(values)) == 1:

@@ -3,56 +3,77 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from synthtools.evaluate.paired_comparison import PairedDifference
 
 EARLY = "early warning"
+# By whether calibration is certainly worse, and accuracy certainly lower.
+_STATES = {
+    (True, False): EARLY,
+    (True, True): "both worse",
+    (False, True): "accuracy lower",
+    (False, False): "no sign",
+}
+
+
+class CalibrationChange(TypedDict):
+    """A suite since the baseline; of ECE and accuracy [before, after, low, high], where the interval is
+    of the change and may be unknown."""
+
+    suite: str
+    ece: list[float | None]
+    paired: bool
+    accuracy: list[float | None]
+    state: str
 
 
 def warnings(
-    baseline: dict[str, Any], report: dict[str, Any], paired: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Each suite with calibration that both reports have, and what its numbers say.
+    baseline: dict[str, Any], report: dict[str, Any], paired: Sequence[PairedDifference]
+) -> list[CalibrationChange]:
+    """Each suite whose calibration both reports have.
 
     Args:
-        paired: rows of ``paired_comparison.compared``, where the samples are there; else the change has the
-            interval that the two reports' own give together, as of independent samples [ours].
-
-    Returns:
-        Rows of ``suite``, ``ece`` and ``accuracy`` ([before, after, low, high]: the interval is of
-        the change), ``state``: ``early warning`` (calibration certainly worse, accuracy not
-        certainly lower), ``both worse``, ``accuracy lower``, or ``no sign``; ``paired``.
+        paired: item by item, where both reports have samples; else the interval of the change is
+            that of independent samples, from the intervals of the two reports [ours].
     """
-    rows = []
+    rows: list[CalibrationChange] = []
     for name, section in report["suites"].items():
         before = baseline.get("suites", {}).get(name)
         if not before or "ece" not in section["figures"] or "ece" not in before.get("figures", {}):
             continue
-        found: dict[str, Any] = {"suite": name}
-        for figure in ("ece", "accuracy"):
-            row = next((r for r in paired if (r["suite"], r["figure"]) == (name, figure)), None)
-            if row is not None:
-                ends = row["interval"]
-                found[figure] = [row["first"], row["other"], *(ends or [None, None])]
-            else:
-                found[figure] = _apart(before, section, figure)
-            found["paired"] = row is not None
-        worse = found["ece"][2] is not None and found["ece"][2] > 0
-        lower = found["accuracy"][3] is not None and found["accuracy"][3] < 0
-        states = {
-            (True, False): EARLY,
-            (True, True): "both worse",
-            (False, True): "accuracy lower",
-            (False, False): "no sign",
-        }
-        rows.append({**found, "state": states[worse, lower]})
+        known = {row["figure"]: row for row in paired if row["suite"] == name}
+        ece, accuracy = (
+            _paired(known[figure]) if figure in known else _independent(before, section, figure)
+            for figure in ("ece", "accuracy")
+        )
+        worse = ece[2] is not None and ece[2] > 0
+        lower = accuracy[3] is not None and accuracy[3] < 0
+        rows.append(
+            {
+                "suite": name,
+                "ece": ece,
+                "paired": "accuracy" in known,
+                "accuracy": accuracy,
+                "state": _STATES[worse, lower],
+            }
+        )
     return rows
 
 
-def _apart(before: dict[str, Any], after: dict[str, Any], figure: str) -> list[float | None]:
-    values = [part["figures"][figure] for part in (before, after)]
-    ends = [(part.get("intervals") or {}).get(figure) for part in (before, after)]
-    if None in ends:
-        return [*values, None, None]
-    change = values[1] - values[0]
-    reach = math.hypot(*((high - low) / 2 for low, high in ends))
-    return [*values, change - reach, change + reach]
+def _paired(row: PairedDifference) -> list[float | None]:
+    low, high = row["interval"] or (None, None)
+    return [row["first"], row["other"], low, high]
+
+
+def _independent(before: dict[str, Any], after: dict[str, Any], figure: str) -> list[float | None]:
+    first, other = (part["figures"][figure] for part in (before, after))
+    widths = []
+    for part in (before, after):
+        ends = (part.get("intervals") or {}).get(figure)
+        if ends is None:
+            return [first, other, None, None]
+        widths.append((ends[1] - ends[0]) / 2)
+    change, half_width = other - first, math.hypot(*widths)
+    return [first, other, change - half_width, change + half_width]

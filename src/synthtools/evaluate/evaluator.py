@@ -165,7 +165,8 @@ class Evaluator(Closeable):
     @property
     def opened(self) -> list[dict[str, Any]]:
         """The models that were opened, for the report."""
-        return [model.description for model in (*self._open.values(), *self._generators.values())]
+        models = [model.description for model in self._open.values()]
+        return models + [generator.description for generator in self._generators.values()]
 
     def _opened(self, settings: ModelSettings) -> LanguageModel:
         if settings not in self._open:

@@ -66,7 +66,9 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         evaluator.remark(f"{name}: {failed} of {len(answers)} items could not be answered")
     judge = _run_programs if task.kind == "code" else _matched
     rows = judge(task, records, answers, evaluator)
-    heads = [key for key in ("exact_match", "exact_match_loose", "pass_at_1") if key in rows[0]]
+    heads: list[str] = [
+        key for key in ("exact_match", "exact_match_loose", "pass_at_1") if key in rows[0]
+    ]
     evaluator.samples(
         name,
         (

@@ -133,6 +133,6 @@ def language(text: str) -> str | None:
     detector = factory.create()
     detector.append(text)
     try:
-        return detector.detect()
+        return str(detector.detect())
     except LangDetectException:
         return None

@@ -175,7 +175,8 @@ def verdict_of(reply: str, code: str, read: Reader) -> Any:
     asked for, else of the last place that has it. None where that is no verdict, or not it alone: "A is
     worse, so B" is neither A nor B."""
     said = re.split(rf"{code}(?!\s+\w+\s*>)", reply, flags=re.IGNORECASE)
-    begun, inside = [], []
+    begun: list[str] = []
+    inside: list[str] = []
     for before, behind in pairwise(said):
         line = next(filter(None, map(_bare, behind.splitlines())), None)
         if line is not None:

@@ -96,8 +96,10 @@ def _scaled(longer: np.ndarray, model: np.ndarray, count: int) -> np.ndarray:
     mean = np.bincount(model, longer, count) / number
     squares = np.bincount(model, (longer - mean[model]) ** 2, count)
     spread = np.sqrt(squares / np.maximum(number - 1, 1))
-    return np.divide(longer, spread[model], out=np.zeros_like(longer), where=spread[model] > 0)
+    scaled = np.zeros_like(longer)
+    np.divide(longer, spread[model], out=scaled, where=spread[model] > 0)
+    return scaled
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(x, -500, 500)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -500, 500))))

@@ -113,7 +113,8 @@ def fitting(text: Tokenised, capacity: int) -> Tokenised:
 
 
 def _scored(model: LanguageModel, cuts: list[_Cut]) -> Iterator[Likelihoods]:
-    single, plain = [], []
+    single: list[int] = []
+    plain: list[int] = []
     for index, cut in enumerate(cuts):
         (single if _one_token_each(cut.texts) else plain).append(index)
     found: dict[int, list[float]] = {}

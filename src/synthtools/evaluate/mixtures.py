@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import differences
 from synthtools.evaluate.budget import head_figures
+
+
+class MixtureCurve(TypedDict):
+    """A figure by growing synthetic share: mean, range and number of the runs of each share."""
+
+    figure: str
+    quantity: str
+    name: str
+    shares: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    runs: list[int]
 
 
 def curves(
@@ -20,10 +33,8 @@ def curves(
         shares: of each report, 0 to 1, in any order; runs of one share (seeds) are put together.
 
     Returns:
-        ``of``: the kind of the reports; ``curves``: for each figure ``quantity``, ``name``, and by
-        growing share ``shares``, ``mean``, ``low`` and ``high`` (the range of the runs), ``runs``.
-        The figures are the perplexity of each validation set, the head figure of each suite and
-        its calibration error.
+        ``of``: the kind of the reports; ``curves``: of the perplexity of each validation set, of the head
+        figure of each suite and of its calibration error.
 
     Raises:
         SynthError: reports of different kinds, without such a figure, or with others than the first.
@@ -33,16 +44,15 @@ def curves(
         raise SynthError(
             f"{reports[0][0]}: reports of different kinds ({', '.join(sorted(kinds))}) make no curve"
         )
-    found = [differences.figures(report) for _, report in reports]
-    wanted = head_figures(reports[0][1], found[0])
-    wanted += [figure for figure in found[0] if figure.endswith(".ece")]
+    by_report = [differences.figures(report) for _, report in reports]
+    wanted = _wanted(reports[0][1], by_report[0])
     if not wanted:
         raise SynthError(
             f"{reports[0][0]}: has no perplexity or accuracy to hold against the share; give reports "
             "of synth train with validation sets, or of synth eval"
         )
-    for (name, report), figures in zip(reports, found, strict=True):
-        there = {*head_figures(report, figures), *(f for f in figures if f.endswith(".ece"))}
+    for (name, report), figures in zip(reports, by_report, strict=True):
+        there = {*_wanted(report, figures)}
         for figure in sorted(there.symmetric_difference(wanted)):
             one = reports[0][0] if figure in there else name
             raise SynthError(f"{one}: has no {figure}, which other reports have")
@@ -51,12 +61,16 @@ def curves(
         "of": next(iter(kinds)),
         "reports": [name for name, _ in reports],
         "curves": [
-            _curve(figure, shares, [figures[figure] for figures in found]) for figure in wanted
+            _curve(figure, shares, [figures[figure] for figures in by_report]) for figure in wanted
         ],
     }
 
 
-def _curve(figure: str, shares: Sequence[float], values: Sequence[float]) -> dict[str, Any]:
+def _wanted(report: dict[str, Any], figures: dict[str, float]) -> list[str]:
+    return [*head_figures(report, figures), *(name for name in figures if name.endswith(".ece"))]
+
+
+def _curve(figure: str, shares: Sequence[float], values: Sequence[float]) -> MixtureCurve:
     runs: dict[float, list[float]] = {}
     for share, value in sorted(zip(shares, values, strict=True)):
         runs.setdefault(share, []).append(value)

@@ -8,9 +8,9 @@ test of the mean difference. Figures that are no mean of items (calibration erro
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -29,8 +29,31 @@ Samples = dict[str, list[dict[str, Any]]]
 _Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
 
 # What identifies the items of a suite, where samples have it.
-_APART = ("domain", "subject", "id", "turn", "a", "b")
+_IDENTITY = ("domain", "subject", "id", "turn", "a", "b")
 _SHOWN = 3
+
+
+class Difference(TypedDict):
+    """A figure of two models: their means, other − first with its 95 % interval, and the two-sided p of a
+    test, where there is one; ``p_holm`` is corrected over all figures."""
+
+    first: float
+    other: float
+    difference: float
+    interval: list[float] | None
+    test: str | None
+    p: float | None
+    p_holm: float | None
+
+
+class PairedDifference(Difference):
+    """The figure of a suite, over the ``n`` items that both models have."""
+
+    suite: str
+    n: int
+    only_first: int
+    only_other: int
+    figure: str
 
 
 def doc_hash(*parts: str) -> str:
@@ -41,10 +64,10 @@ def doc_hash(*parts: str) -> str:
 
 def by_suite(records: Iterable[dict[str, Any]]) -> Samples:
     """Samples by suite."""
-    found: Samples = {}
+    suites: Samples = {}
     for record in records:
-        found.setdefault(str(record.get("suite")), []).append(record)
-    return found
+        suites.setdefault(str(record.get("suite")), []).append(record)
+    return suites
 
 
 def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> _Pairs:
@@ -58,23 +81,23 @@ def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> _Pairs:
     """
     sides = (first, other)
     several = any(len({sample.get("model") for sample in side}) > 1 for side in sides)
-    names = (*_APART, "model") if several else _APART
+    names = (*_IDENTITY, "model") if several else _IDENTITY
     left, right = (_by_item(side, names) for side in sides)
     pairs: _Pairs = []
     for key, samples in left.items():
         pairs += _of_one_item(samples, right.get(key, []))
     if not pairs:
-        told = (", ".join(str(s.get("id")) for s in side[:_SHOWN]) for side in sides)
-        raise SynthError(f"they have no item in common (ids: {', … and '.join(told)}, …)")
+        ids = (", ".join(str(s.get("id")) for s in side[:_SHOWN]) for side in sides)
+        raise SynthError(f"they have no item in common (ids: {', … and '.join(ids)}, …)")
     return pairs
 
 
 def _by_item(samples: list[dict[str, Any]], names: Iterable[str]) -> Samples:
-    found: Samples = {}
+    items: Samples = {}
     for sample in samples:
         key = "\0".join(str(sample.get(name)) for name in names)
-        found.setdefault(key, []).append(sample)
-    return found
+        items.setdefault(key, []).append(sample)
+    return items
 
 
 def _of_one_item(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> _Pairs:
@@ -97,21 +120,16 @@ def _of_one_item(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> _Pa
 
 def compared(
     first: Samples, other: Samples, fields: dict[str, dict[str, str]], resamples: int, seed: int
-) -> list[dict[str, Any]]:
+) -> list[PairedDifference]:
     """The paired differences of two models, suite by suite.
 
     Args:
         fields: by suite: figure → field of a sample.
 
-    Returns:
-        Rows of ``suite``, ``figure``, ``n`` (items that both have), ``only_first``, ``only_other``,
-        ``first``, ``other`` (means over common items), ``difference`` (other − first), ``interval``,
-        ``test``, ``p``, ``p_holm`` (corrected over all rows).
-
     Raises:
         SynthError: see ``paired``.
     """
-    rows = []
+    rows: list[PairedDifference] = []
     for suite, wanted in fields.items():
         left, right = first.get(suite, []), other.get(suite, [])
         if not left or not right:
@@ -120,56 +138,62 @@ def compared(
             pairs = paired(left, right)
         except SynthError as error:
             raise SynthError(f"{suite}: not compared item by item: {error}") from error
-        head = {
-            "suite": suite,
-            "n": len(pairs),
-            "only_first": len(left) - len(pairs),
-            "only_other": len(right) - len(pairs),
-        }
-        for figure, name in wanted.items():
-            values = [(a.get(name), b.get(name)) for a, b in pairs]
-            numbers = np.array([v for v in values if _numbers(v)], np.float64)
-            if len(numbers):
-                rows.append(
-                    {**head, "n": len(numbers), "figure": figure}
-                    | _of_means(numbers, resamples, seed, f"{suite} {figure}")
-                )
-        if "accuracy" in wanted and all(
-            _numbers(r.get(k) for k in _NEEDED) for p in pairs for r in p
+        for figure, n, difference in _differences(suite, pairs, wanted, resamples, seed):
+            rows.append(
+                {
+                    "suite": suite,
+                    "n": n,
+                    "only_first": len(left) - len(pairs),
+                    "only_other": len(right) - len(pairs),
+                    "figure": figure,
+                    **difference,
+                }
+            )
+    p = {place: row["p"] for place, row in enumerate(rows) if row["p"] is not None}
+    if p:
+        for place, value in zip(
+            p, corrected_by_holm(np.array([*p.values()])).tolist(), strict=True
         ):
-            rows += [{**head, **row} for row in _of_calibration(pairs, resamples, seed, suite)]
-    tested = [row for row in rows if row["p"] is not None]
-    if tested:
-        raised = corrected_by_holm(np.array([row["p"] for row in tested]))
-        for row, p in zip(tested, raised.tolist(), strict=True):
-            row["p_holm"] = p
+            rows[place]["p_holm"] = value
     return rows
+
+
+def _differences(
+    suite: str, pairs: _Pairs, wanted: dict[str, str], resamples: int, seed: int
+) -> Iterator[tuple[str, int, Difference]]:
+    """(figure, items that have it on both sides, difference)."""
+    for figure, name in wanted.items():
+        values = [(a.get(name), b.get(name)) for a, b in pairs]
+        numbers = np.array([v for v in values if _numbers(v)], np.float64)
+        if len(numbers):
+            yield figure, len(numbers), _of_means(numbers, resamples, seed, f"{suite} {figure}")
+    both = (sample for pair in pairs for sample in pair)
+    if "accuracy" in wanted and all(_numbers(s.get(k) for k in _NEEDED) for s in both):
+        for figure, difference in _of_calibration(pairs, resamples, seed, suite):
+            yield figure, len(pairs), difference
 
 
 def _numbers(values: Iterable[Any]) -> bool:
     return all(type(v) in (int, float) and math.isfinite(v) for v in values)
 
 
-def _of_means(values: np.ndarray, resamples: int, seed: int, name: str) -> dict[str, Any]:
+def _of_means(values: np.ndarray, resamples: int, seed: int, name: str) -> Difference:
     change = values[:, 1] - values[:, 0]
     draw = draw_of(seed, name)
     size = len(change)
     means = [change[draw.integers(0, size, size)].mean() for _ in range(resamples)]
-    ends = _interval(np.array(means), float(change.mean()), size)
+    test, p = tested(change, seed)
     first, other = (float(column.mean()) for column in values.T)
-    return _row(first, other, float(change.mean()), ends, *tested(change, seed))
-
-
-def _row(
-    first: float,
-    other: float,
-    difference: float,
-    interval: list[float] | None,
-    test: str | None = None,
-    p: float | None = None,
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"first": first, "other": other, "difference": difference}
-    return row | {"interval": interval, "test": test, "p": p, "p_holm": None}
+    difference = float(change.mean())
+    return {
+        "first": first,
+        "other": other,
+        "difference": difference,
+        "interval": _interval(np.array(means), difference, size),
+        "test": test,
+        "p": p,
+        "p_holm": None,
+    }
 
 
 def _interval(drawn: np.ndarray, estimate: float, size: int) -> list[float] | None:
@@ -183,27 +207,27 @@ def tested(change: np.ndarray, seed: int) -> tuple[str, float]:
 
     McNemar's exact test where all are −1, 0 or 1; else a permutation test that flips signs.
     """
-    there = change[change != 0]
-    if not len(there):
+    unequal = change[change != 0]
+    if not len(unequal):
         return "none: all pairs are equal", 1.0
     if np.isin(change, (-1.0, 0.0, 1.0)).all():
         from scipy.stats import binomtest
 
-        return "McNemar, exact", float(binomtest(int((there > 0).sum()), len(there)).pvalue)
+        return "McNemar, exact", float(binomtest(int((unequal > 0).sum()), len(unequal)).pvalue)
     draw = draw_of(seed, "sign flips")
-    seen = abs(there.sum())
+    observed = abs(unequal.sum())
     reached = 0
     for _ in range(_PERMUTATIONS):
-        flipped = there.sum() - 2 * there[draw.random(len(there)) < 0.5].sum()
+        flipped = unequal.sum() - 2 * unequal[draw.random(len(unequal)) < 0.5].sum()
         # Sums in another order round differently.
-        reached += abs(flipped) >= seen * (1 - 1e-12)
+        reached += abs(flipped) >= observed * (1 - 1e-12)
     return f"sign flips, {_PERMUTATIONS:,}", (reached + 1) / (_PERMUTATIONS + 1)
 
 
 def _of_calibration(
-    pairs: list[tuple[dict[str, Any], dict[str, Any]]], resamples: int, seed: int, suite: str
-) -> list[dict[str, Any]]:
-    sides = [_judged([pair[k] for pair in pairs]) for k in (0, 1)]
+    pairs: _Pairs, resamples: int, seed: int, suite: str
+) -> Iterator[tuple[str, Difference]]:
+    sides = [_item_scores([pair[k] for pair in pairs]) for k in (0, 1)]
 
     def change(which: np.ndarray) -> list[float]:
         first, other = (calibration.figures(calibration.chosen(s, which)) for s in sides)
@@ -213,16 +237,24 @@ def _of_calibration(
     first, other = (calibration.figures(side) for side in sides)
     draw = draw_of(seed, f"{suite} calibration")
     drawn = np.array([change(draw.integers(0, size, size)) for _ in range(resamples)])
-    rows = []
     for column, name in enumerate(_CALIBRATION):
         difference = other[name] - first[name]
-        ends = _interval(drawn[:, column], difference, size) if len(drawn) else None
-        rows.append({"figure": name, **_row(first[name], other[name], difference, ends)})
-    return rows
+        yield (
+            name,
+            {
+                "first": first[name],
+                "other": other[name],
+                "difference": difference,
+                "interval": _interval(drawn[:, column], difference, size) if len(drawn) else None,
+                "test": None,
+                "p": None,
+                "p_holm": None,
+            },
+        )
 
 
-def _judged(rows: list[dict[str, Any]]) -> ItemScores:
-    def column(name: str) -> np.ndarray:
-        return np.array([row[name] for row in rows], np.float64)
-
-    return ItemScores(*(column(name) for name in _NEEDED), np.zeros(len(rows), np.int64))
+def _item_scores(samples: list[dict[str, Any]]) -> ItemScores:
+    right, right_norm, confidence, brier, nll = (
+        np.array([sample[name] for sample in samples], np.float64) for name in _NEEDED
+    )
+    return ItemScores(right, right_norm, confidence, brier, nll, np.zeros(len(right), np.int64))

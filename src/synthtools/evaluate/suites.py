@@ -192,7 +192,8 @@ def items(
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """A suite's section of the report."""
-    return _module(find(name)).run(name, evaluator)
+    section: dict[str, Any] = _module(find(name)).run(name, evaluator)
+    return section
 
 
 def prompts(names: Sequence[str] | None = None) -> list[dict[str, Any]]:

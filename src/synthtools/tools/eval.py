@@ -36,7 +36,9 @@ from synthtools.errors import PartialReportError, SynthError, UsageError
 from synthtools.tools.eval_options import AnswersAndJudge, EvaluatedModel
 
 if TYPE_CHECKING:
+    from synthtools.evaluate.early_warning import CalibrationChange
     from synthtools.evaluate.evaluator import EvaluationOptions
+    from synthtools.evaluate.paired_comparison import PairedDifference
     from synthtools.evaluate.samples import SampleFile
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.records.batch import Batch
@@ -269,7 +271,7 @@ def _compared(
     report: dict[str, Any],
     samples: SampleFile,
     options: EvaluationOptions,
-) -> list[dict[str, Any]]:
+) -> list[CalibrationChange]:
     """Where calibration and accuracy went since the baseline, suite by suite."""
     from synthtools.cli import terminal
     from synthtools.evaluate import early_warning, paired_comparison
@@ -278,7 +280,7 @@ def _compared(
     from synthtools.reports.document import number
 
     path = found_beside(name, before, terminal.remark)
-    paired: list[dict[str, Any]] = []
+    paired: list[PairedDifference] = []
     if path is not None:
         fields = {n: s["per_item"] for n, s in report["suites"].items() if s.get("per_item")}
         try:

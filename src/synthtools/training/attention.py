@@ -94,7 +94,7 @@ def attend(
             window_size=window,
             enable_gqa=key.shape[1] != heads,
         )
-        return out.reshape(rows, length, heads, -1), None  # type: ignore[union-attr]
+        return out.reshape(rows, length, heads, -1), None
     if key.shape[1] != heads:
         key, value = (x.repeat_interleave(heads // x.shape[1], 1) for x in (key, value))
     mask = document_mask

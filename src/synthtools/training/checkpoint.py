@@ -159,7 +159,8 @@ def load(
                 f"{parameter('force')} starts over"
             )
         _restore(path, state["ranks"], model, optimizer, ranks)
-        return state["progress"]
+        progress: dict[str, Any] = state["progress"]
+        return progress
     if found:
         raise SynthError(f"{folder}: every checkpoint is damaged; {parameter('force')} starts over")
     return None
@@ -183,7 +184,7 @@ def _damage(path: Path) -> str | None:
 def _restore(
     path: Path, saved: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, ranks: Ranks
 ) -> None:
-    files = [safe_open(path / _file(rank, saved), "pt") for rank in range(saved)]
+    files: list[Any] = [safe_open(path / _file(rank, saved), "pt") for rank in range(saved)]
 
     def part(name: str, like: Tensor | None) -> Tensor:
         """This rank's part; ``like`` is the weight, None for a number."""

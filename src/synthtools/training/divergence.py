@@ -73,8 +73,9 @@ def compared(
     # Every rank reads all: the sets are small, and nothing need be gathered.
     for first in range(0, len(numbers), micro_rows):
         fields = zip(*(packer.row(n) for n in numbers[first : first + micro_rows]), strict=True)
-        stacked = [np.stack(field) for field in fields]
-        batch = Rows(*stacked, np.zeros(len(stacked[0]), np.int64)).part(slice(0, micro_rows))
+        stacked, positions, labels = (np.stack(field) for field in fields)
+        batch = Rows(stacked, positions, labels, np.zeros(len(stacked), np.int64))
+        batch = batch.part(slice(0, micro_rows))
         data = on_device(batch, np.ones(len(batch.sources)), ranks.device, root.bfloat16)
         if not len(data.places):
             continue

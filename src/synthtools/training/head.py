@@ -188,7 +188,7 @@ class _HeadLoss(torch.autograd.Function):
         return total, odds, divergence, original_nll
 
     @staticmethod
-    def backward(  # type: ignore[override]
+    def backward(
         context: Any, grad: Tensor, *_: Tensor
     ) -> tuple[Tensor, Tensor | None, None, None, None, None]:
         grad_hidden, grad_weight = context.saved_tensors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -80,16 +80,17 @@ def on_device(rows: Rows, weights: np.ndarray, device: str, half: bool) -> Devic
     flat = rows.labels.ravel()
     places = np.flatnonzero(flat != IGNORED)
     row = places // rows.labels.shape[1]
-    tensors = [
-        torch.from_numpy(np.ascontiguousarray(rows.tokens)),
-        positions,
-        torch.from_numpy(places),
-        torch.from_numpy(flat[places]),
-        torch.from_numpy(weights[row].astype(np.float32)),
-        torch.from_numpy(rows.sources[row]),
-    ]
+
+    def moved(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(device, non_blocking=True)
+
     return DeviceRows(
-        *(tensor.to(device, non_blocking=True) for tensor in tensors),
+        moved(np.ascontiguousarray(rows.tokens)),
+        positions.to(device, non_blocking=True),
+        moved(places),
+        moved(flat[places]),
+        moved(weights[row].astype(np.float32)),
+        moved(rows.sources[row]),
         {
             key: value.to(device) if isinstance(value, Tensor) else value
             for key, value in documents.items()
@@ -133,7 +134,6 @@ class LanguageModelTask:
             then ``loss <source>``.
     """
 
-    terms: ClassVar[Sequence[str]] = ()
     root: ModelWithHead
     blend: Blend
     rows: int
@@ -144,10 +144,11 @@ class LanguageModelTask:
     end: int | None = None
 
     def __post_init__(self) -> None:
+        self.terms: Sequence[str] = ()
         weighted = any(weight is not None for weight in self.weights)
         self._totals = ["loss", *(["weighted_loss"] if weighted else [])]
         several = self.sources if len(self.sources) > 1 else ()
-        self.names = [*self._totals, *(f"loss {source}" for source in several)]
+        self.names: Sequence[str] = [*self._totals, *(f"loss {source}" for source in several)]
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
         batch = self.blend.batch(step, self.rows, self.end)
@@ -174,7 +175,7 @@ class LanguageModelTask:
                 each[source] = weight / max(1.0, tokens[source])
             else:
                 each[source] = left / shared
-        return each[batch.sources]
+        return np.asarray(each[batch.sources])
 
     def loss(self, micro: MicroBatch, only: str | None = None) -> tuple[Tensor, Tensor]:
         data: DeviceRows = micro.data

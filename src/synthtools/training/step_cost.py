@@ -36,7 +36,7 @@ def flops_per_token(parameters: int, config: Any, length: int, trained: int | No
     per_weight = 6.0 * multiplied
     if trained is not None and trained < parameters:
         per_weight = 4.0 * multiplied + 2.0 * trained
-    return per_weight + 12.0 * text.num_hidden_layers * text.hidden_size * length
+    return float(per_weight + 12.0 * text.num_hidden_layers * text.hidden_size * length)
 
 
 def peak_flops(device: str) -> float | None:
@@ -107,7 +107,7 @@ def memory_used(device: str) -> int:
     import torch
 
     if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(device)
+        return int(torch.cuda.max_memory_allocated(device))
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -132,7 +132,7 @@ def run(
         return {"sets": found, "shared_documents": shared}
 
     def given(steps: int) -> dict[str, RowsGiven]:
-        found = {}
+        found: dict[str, RowsGiven] = {}
         for name, sources in ((FORGET, forget), (REPLAY, replay)):
             if name in rows:
                 of_each = blends[name].given(min(ends[name], steps * rows[name]))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from synthtools.training.packers import IGNORED, Blend, Rows
 from synthtools.training.parallel import Ranks, local
 
 FORGET, REPLAY = "forget", "replay"
+_SUMS = ("loss", "forget_loss", "forget_nll", "replay_nll", "original_nll", "kl")
 
 
 class RowStream(NamedTuple):
@@ -54,7 +55,7 @@ class _StreamRows(NamedTuple):
         stream: its name.
         data: the rows.
         documents: int64 [places], each place's document, numbered from 0; None unless needed.
-        count: documents of these rows.
+        documents_here: how many these rows hold.
         tokens, all_documents: of this stream's part of the whole step, all ranks.
         step_tokens: of the whole step, both streams.
     """
@@ -62,7 +63,7 @@ class _StreamRows(NamedTuple):
     stream: str
     data: DeviceRows
     documents: Tensor | None
-    count: int
+    documents_here: int
     tokens: int
     all_documents: int
     step_tokens: int
@@ -90,7 +91,10 @@ class FrozenModel:
         self._root.eval()  # no dropout
         try:
             with self._off():
-                return self._root(data, lambda states, weight: (states.detach(), weight.detach()))
+                detached: tuple[Tensor, Tensor] = self._root(
+                    data, lambda states, weight: (states.detach(), weight.detach())
+                )
+                return detached
         finally:
             self._root.train(training)
 
@@ -113,9 +117,6 @@ class UnlearnTask:
         names: ``original_nll`` is that of the original on the same rows of replay.
     """
 
-    names: ClassVar[Sequence[str]] = (
-        *("loss", "forget_loss", "forget_nll", "replay_nll", "original_nll", "kl"),
-    )
     root: ModelWithHead
     original: FrozenModel
     how: UnlearnLoss
@@ -125,7 +126,8 @@ class UnlearnTask:
     paired: bool = False
 
     def __post_init__(self) -> None:
-        self.terms = self.how.terms
+        self.names: Sequence[str] = _SUMS
+        self.terms: Sequence[str] = self.how.terms
         self._drift = _Drift(self.root, self.original, self.ranks)
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
@@ -206,9 +208,9 @@ class UnlearnTask:
         assert documents is not None
 
         def summed(values: Tensor) -> Tensor:
-            return values.new_zeros(piece.count).index_add_(0, documents, values)
+            return values.new_zeros(piece.documents_here).index_add_(0, documents, values)
 
-        original = data.weights.new_zeros(piece.count)
+        original = data.weights.new_zeros(piece.documents_here)
         if objective.compares:
             states, output = self.original(data)
             original = summed(-CROSS_ENTROPY.value(head_odds(states, output, data.labels)))
@@ -255,7 +257,8 @@ class UnlearnTask:
     def parts(self, means: dict[str, float]) -> dict[str, float]:
         """``forget_loss``, ``forget_ppl``, ``replay_ppl``, ``replay_rise`` (of perplexity over the
         original's on the same rows, 0.1 for 10 %), ``kl`` (nats a token), ``drift``."""
-        numbers = {name: means[name] for name in ("forget_loss", "kl") if name in means}
+        numbers: dict[str, float] = {}
+        numbers |= {name: means[name] for name in ("forget_loss", "kl") if name in means}
         for name in ("forget", "replay"):
             if f"{name}_nll" in means:
                 numbers[f"{name}_ppl"] = _exp(means[f"{name}_nll"])
