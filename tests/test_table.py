@@ -341,7 +341,6 @@ def test_a_commit_that_looks_like_a_number_is_not_merged_with_another(table, tmp
             "0-0.* and .*0-1",
         ),
         (["page.md", "--by", "x"], "no row has this field"),
-        (["models", "--by", "x"], r"report\.json:1: not JSON"),
         (
             [TRAIN, *TAKES[:2], "--markdown", "page.md", "--section", "other"],
             "no line <!-- other -->",
@@ -382,6 +381,18 @@ def test_what_makes_no_sense_is_wrong_usage(table, words):
     with pytest.raises(UsageError) as error:
         table(*words)
     assert "\n" not in str(error.value)
+
+
+def test_a_directory_of_reports_is_named_by_a_pattern(table):
+    with pytest.raises(UsageError, match=r"^models: .* pattern, 'models/\{name\}.json'$"):
+        table("models", "--by", "x")
+
+
+def test_records_are_read_in_their_encoding(table, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes('{"set": "Grüße", "x": 1}\n'.encode("latin-1"))
+    (group,) = table(rows, "--by", "set", "--encoding", "latin-1")["groups"]
+    assert group["fields"] == {"set": "Grüße"} and group["values"]["x"]["mean"] == 1
 
 
 def test_inputs_are_not_written_over(table, tmp_path):

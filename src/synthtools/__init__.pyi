@@ -550,6 +550,9 @@ def table(
     markdown: str | None = ...,
     section: str | None = ...,
     force: bool = ...,
+    input_format: Literal['jsonl', 'json', 'csv', 'tsv', 'text'] | None = ...,
+    encoding: str | None = ...,
+    split: Literal['lines', 'paragraphs'] | None = ...,
     plot: str | None = ...,
     report: str | None = ...,
 ) -> Report:

@@ -146,6 +146,18 @@ def test_unknown_fields(source):
     assert kept(source, "id<0", "labl=human")[1].unknown == []  # nobody was asked
 
 
+def test_a_list_is_compared_as_a_whole(tmp_path):
+    path = tmp_path / "tags.jsonl"
+    path.write_text('{"tags": ["a", "b"]}\n{"tags": "a"}\n')
+    done = run("cat", path, "--where", "tags=a")
+    assert done.stdout == b'{"tags": "a"}\n'
+    assert b'1 record; tags holds lists or objects, compared by all of their JSON (tags~"VALUE"' in (
+        done.stderr
+    )
+    done = run("cat", path, "--where", 'tags~"a"')
+    assert done.stdout == b'{"tags": ["a", "b"]}\n' and b"holds" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -164,7 +164,9 @@ def _wrong_usage(error: Any) -> int:
         print(told, file=sys.stderr)
         return 2
     context = getattr(error, "ctx", None)
-    path = context.command_path if context else "synth"
+    # The parser of a tool's options knows no context.
+    named = sys.argv[1] if sys.argv[1:2] and sys.argv[1] in TOOLS else ""
+    path = context.command_path if context else f"synth {named}".rstrip()
     name = getattr(error, "option_name", None)
     if type(error).__name__ == "NoSuchOption" and context:
         from difflib import get_close_matches

@@ -44,11 +44,13 @@ class Condition:
         text: as it was given.
         field: its name or path.
         holds: of values, ``MISSING`` where a record lacks the field; None for what is not a number to compare.
+        whole: it compares values with texts, lists and objects by all of their JSON.
     """
 
     text: str
     field: str
     holds: _Holds
+    whole: bool = False
 
 
 def condition_of(text: str) -> Condition:
@@ -81,8 +83,9 @@ def condition_of(text: str) -> Condition:
         return Condition(text, field, _comparison(_ORDERS[sign], value))
     if value.startswith(("=", "~", "<", ">")):
         raise _refused()
-    like = _match(value) if sign.endswith("~") else _each(_likeness(_values(value)))
-    return Condition(text, field, _opposite(like) if sign.startswith("!") else like)
+    whole = sign.endswith("=")
+    like = _each(_likeness(_values(value))) if whole else _match(value)
+    return Condition(text, field, _opposite(like) if sign.startswith("!") else like, whole)
 
 
 def _refused() -> ValueError:
@@ -189,6 +192,7 @@ class Conditions:
     Attributes:
         left_out: records that were left out so far.
         unknown: fields that no record had so far, of conditions that were asked.
+        nested: fields compared with texts that held lists or objects.
     """
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
@@ -197,6 +201,7 @@ class Conditions:
         self._asked: set[str] = set()
         self._last = np.zeros(0, np.int64)
         self.left_out = 0
+        self.nested: dict[str, None] = {}
 
     @property
     def unknown(self) -> list[str]:
@@ -233,6 +238,8 @@ class Conditions:
             self._seen.add(condition.field)
         if values:
             self._asked.add(condition.field)
+        if condition.whole and any(isinstance(value, list | dict) for value in values):
+            self.nested[condition.field] = None
         found = []
         for index, value, holds in zip(
             asked.tolist(), values, condition.holds(values), strict=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from synthtools.errors import SynthError, UsageError
@@ -112,6 +113,10 @@ class JoinedRows:
         shards = find_shards([path])
         self._add(shards)
         if len(shards) > 1:
+            if _as_report(shards[0]) is not None:
+                raise UsageError(
+                    f"{path}: holds reports; name them by a pattern, '{Path(path) / '{name}.json'}'"
+                )
             self._records(read(shards, Rejects()), seen)
             return
         with rereadable(shards[0]) as shard:

@@ -63,7 +63,7 @@ class NearDuplicates:
 
 
 @compiled
-def _hash_rows(signatures, start, stop):
+def hash_rows(signatures, start, stop):
     """64-bit hash of the entries from start to stop of each signature."""
     hashes = np.empty(len(signatures), np.uint64)
     for document in range(len(signatures)):
@@ -158,14 +158,14 @@ def near_duplicates(
     if not 0 < threshold <= 1 or bands < 1 or rows < 1 or bands * rows > permutations:
         raise ValueError(f"{bands} bands of {rows} in {permutations}, threshold {threshold}")
     least = int(np.ceil(threshold * permutations - 1e-9))
-    hashes = _hash_rows(signatures, 0, permutations)
+    hashes = hash_rows(signatures, 0, permutations)
     originals = _originals(signatures, hashes, np.argsort(hashes, kind="stable"))
     filled = signatures.min(axis=1, initial=EMPTY) != EMPTY
     copies = np.flatnonzero((originals != np.arange(documents)) & filled)
     different = np.flatnonzero((originals == np.arange(documents)) & filled)
     linked = [(originals[copies], copies, np.full(len(copies), permutations))]
     for band in range(bands):
-        hashes = _hash_rows(signatures, band * rows, (band + 1) * rows)
+        hashes = hash_rows(signatures, band * rows, (band + 1) * rows)
         order = different[np.argsort(hashes[different], kind="stable")]
         linked.append(_pairs_of_band(signatures, band, rows, hashes, order, least))
     left, right, equal = (np.concatenate(parts) for parts in zip(*linked, strict=True))
@@ -190,14 +190,14 @@ def clusters(left: np.ndarray, right: np.ndarray, documents: int) -> np.ndarray:
 def _join(left, right, roots):
     """Gives each document the first one of its component."""
     for pair in range(left.size):
-        one, other = _root(roots, left[pair]), _root(roots, right[pair])
+        one, other = root_of(roots, left[pair]), root_of(roots, right[pair])
         roots[max(one, other)] = min(one, other)
     for document in range(roots.size):
-        roots[document] = _root(roots, document)
+        roots[document] = root_of(roots, document)
 
 
 @compiled
-def _root(roots, document):
+def root_of(roots, document):
     while roots[document] != document:
         roots[document] = roots[roots[document]]
         document = roots[document]

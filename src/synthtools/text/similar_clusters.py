@@ -13,7 +13,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.text.minhash import EMPTY
-from synthtools.text.near_duplicates import _hash_rows, _root
+from synthtools.text.near_duplicates import hash_rows, root_of
 from synthtools.text.shingles import Shingles, jaccard
 
 # In a bucket of more texts than these each is compared with the first so many of them that began a
@@ -67,7 +67,7 @@ def similar_clusters(
         )  # fmt: skip
 
     def ordered(band: tuple[int, int], some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = _hash_rows(signatures, *band)
+        found = hash_rows(signatures, *band)
         return found, some[np.argsort(found[some], kind="stable")]
 
     # Copies first: all but one of them take no part in the bands.
@@ -141,10 +141,10 @@ def _link(
         count = 0  # of the founders; in a small bucket every text is one
         for place in range(start, stop):
             text = order[place]
-            mine = _root(roots, text)
+            mine = root_of(roots, text)
             linked = False
             for index in range(count):
-                other = _root(roots, founders[index])
+                other = root_of(roots, founders[index])
                 if other == mine:
                     linked = True
                 elif _alike(signatures, hashes, offsets, founders[index], text, least, threshold):
@@ -164,4 +164,4 @@ def _link(
 @compiled
 def _settle(roots):
     for text in range(roots.size):
-        roots[text] = _root(roots, text)
+        roots[text] = root_of(roots, text)

@@ -145,9 +145,13 @@ def run(options: Options) -> dict[str, Any]:
             result["left_out"] = conditions.left_out
         report = run.finish(result)
     if conditions.left_out and not options.quiet:
-        unknown = "".join(f'; no record has a field "{name}"' for name in conditions.unknown)
+        notes = [f'no record has a field "{name}"' for name in conditions.unknown]
+        notes += [
+            f'{name} holds lists or objects, compared by all of their JSON ({name}~"VALUE" looks into them)'
+            for name in conditions.nested
+        ]
         s = "" if conditions.left_out == 1 else "s"
-        remark(f"--where left out {conditions.left_out:,} record{s}{unknown}")
+        remark("; ".join([f"--where left out {conditions.left_out:,} record{s}", *notes]))
     return report
 
 

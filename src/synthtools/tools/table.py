@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synthtools.cli.file_format import FileFormat
 from synthtools.cli.options import ARGUMENTS, Picture, Report
 from synthtools.cli.parameters import operand, option, output_file
 from synthtools.errors import OutputExistsError, SynthError, UsageError
@@ -58,7 +59,7 @@ def _claim(text: str) -> Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Picture, Report):
+class Options(FileFormat, Picture, Report):
     """Options of ``synth table``."""
 
     files: list[str] | None = operand(
