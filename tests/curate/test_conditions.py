@@ -151,9 +151,7 @@ def test_a_list_is_compared_as_a_whole(tmp_path):
     path.write_text('{"tags": ["a", "b"]}\n{"tags": "a"}\n')
     done = run("cat", path, "--where", "tags=a")
     assert done.stdout == b'{"tags": "a"}\n'
-    assert b'1 record; tags holds lists or objects, compared by all of their JSON (tags~"VALUE"' in (
-        done.stderr
-    )
+    assert b"1 record; tags holds lists or objects, compared by all of their JSON" in done.stderr
     done = run("cat", path, "--where", 'tags~"a"')
     assert done.stdout == b'{"tags": ["a", "b"]}\n' and b"holds" not in done.stderr
 
