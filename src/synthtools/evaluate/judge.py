@@ -173,14 +173,19 @@ def choice(said: str) -> str | None:
 def verdict_of(reply: str, code: str, read: Reader) -> Any:
     """The verdict of a reply: the whole line behind the code, of the last line that begins with it as was
     asked for, else of the last place that has it. None where that is no verdict, or not it alone: "A is
-    worse, so B" is neither A nor B."""
+    worse, so B" is neither A nor B, nor is a line that begins with one verdict and holds another."""
     said = re.split(rf"{code}(?!\s+\w+\s*>)", reply, flags=re.IGNORECASE)
     begun: list[str] = []
     inside: list[str] = []
-    for before, behind in pairwise(said):
+    for place, (before, behind) in enumerate(pairwise(said), 2):
         line = next(filter(None, map(_bare, behind.splitlines())), None)
-        if line is not None:
-            (inside if _bare(before.rpartition("\n")[2]) else begun).append(line)
+        if line is None:
+            continue
+        if _bare(before.rpartition("\n")[2]):
+            inside.append(line)
+        else:
+            goes_on = place < len(said) and "\n" not in behind
+            begun.append(f"{line} {code}" if goes_on else line)
     lines = begun or inside
     return read(lines[-1]) if lines else None
 

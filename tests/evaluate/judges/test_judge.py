@@ -137,6 +137,9 @@ def test_a_code_is_drawn_by_seed_question_and_try_and_avoids_what_it_would_have_
         ("CODEXX: 4/5", None),
         ("CODEXX: 7 and then </CODEXX answer>", None),
         ("CODEXX: 7, but CODEXX: 8", None),
+        ("CODEXX: 7 CODEXX: 8", None),
+        ("CODEXX: 3 CODEXX: 4\nCODEXX: 8", 8),
+        ("CODEXX CODEXX: 8", 8),
         ("CODEXX: ٧", None),
     ],
 )
@@ -180,6 +183,7 @@ def test_yes_and_no(said, value):
         ("X9: A is worse, so B", None),
         ("X9: A or B", None),
         ("X9: A/B", None),
+        ("X9: A X9: B", None),
         ("X9: A, B", None),
         ("X9: -A", None),
     ],
