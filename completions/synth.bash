@@ -56,11 +56,12 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--prompt-field --tokens --candidates --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
+            options="--prompt-field --tokens --candidates --detector --observer --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --prompt-field | --text-field) value=field ;;
                 --candidates | --bootstrap | --epsilon | --shard | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
+                --observer | -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --on-error) value=word words="fail skip" ;;
                 --rejects | -o | --output | --report | --plot) value=file ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
@@ -68,7 +69,6 @@ _synth() {
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
-                -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;

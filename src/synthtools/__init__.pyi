@@ -372,6 +372,8 @@ def ppl(
     prompt_field: str | None = ...,
     tokens: bool = ...,
     candidates: int = ...,
+    detector: bool = ...,
+    observer: str | None = ...,
     summary: bool = ...,
     compare: bool = ...,
     linear: bool = ...,

@@ -54,6 +54,21 @@ def test_vllm_in_process_agrees_per_token(human, by_torch, tmp_path):
     agree(tmp_path / "scores.parquet", by_torch)
 
 
+@pytest.mark.parametrize("where", ["vllm", "server"])
+def test_what_top_k_suffices_for(human, server, where):
+    """Ranks, and what is said of the log-probabilities; null what takes the whole distribution."""
+    other = ("--server", server) if where == "server" else ("--backend", "vllm")
+    told = [
+        [json.loads(line) for line in synth("ppl", human, "--detector", *more).stdout.splitlines()]
+        for more in (("--backend", "torch"), other)
+    ]
+    for ours, theirs in zip(*told, strict=True):
+        for name in ("log_rank", "top_1", "min_k", "spread"):
+            assert theirs[name] == pytest.approx(ours[name], abs=5e-3)
+        for name in ("entropy", "fast_detect", "min_k_plus"):
+            assert theirs[name] is None
+
+
 def test_a_server_agrees_per_token(human, server, by_torch, tmp_path):
     synth("ppl", human, "--tokens", "--server", server, "-o", tmp_path / "scores.parquet")
     agree(tmp_path / "scores.parquet", by_torch)

@@ -154,6 +154,8 @@ def refused(action: Callable[[], Any]) -> str:
         ScoreRequest(1),
         ScoreRequest(8, 0.05),
         ScoreRequest(3, 0.05, 1e-6),
+        ScoreRequest(distribution=True),
+        ScoreRequest(8, 0.05, distribution=True),
     ],
 )
 def test_the_same_scores_as_torch(
@@ -174,6 +176,10 @@ def test_the_same_scores_as_torch(
         for left, right in zip(
             model.score(tokens, request_), torch_model.score(tokens, request_), strict=True
         ):
+            if left.distribution is not None and right.distribution is not None:
+                np.testing.assert_array_equal(left.distribution.rank, right.distribution.rank)
+                assert np.isnan(left.distribution.entropy).all()
+            assert (left.distribution is None) == (not request_.distribution)
             np.testing.assert_array_equal(left.ids, right.ids)
             # Padding to another length rounds in another way.
             np.testing.assert_allclose(left.logprobs, right.logprobs, rtol=0, atol=1e-5)

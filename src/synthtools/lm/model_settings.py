@@ -32,6 +32,8 @@ class ModelSettings:
         batch_tokens: of a batch, None for what the memory holds.
         cores: of this machine, None for all.
         kv_cache_bytes: vLLM's key–value cache.
+        observer: another model of the same tokens, whose distribution stands beside the model's
+            (``scores.TokenDistribution``); torch alone.
         ray: address of a Ray cluster whose nodes hold the model, None for this machine; ``cores``
             and ``devices`` are then those of each copy.
     """
@@ -49,6 +51,7 @@ class ModelSettings:
     batch_tokens: int | None = None
     cores: int | None = None
     kv_cache_bytes: int | None = None
+    observer: ModelName | None = None
     ray: str | None = None
 
     def refuse_long_stride(self) -> None:

@@ -75,6 +75,8 @@ def open_model(
     _, tokenizer = tokenizer_of(settings.model, configuration)
     bos = _begins_texts(settings, tokenizer, settings.model.of_tokenizer[0])
     stride = stride_of(settings.stride, context, bos)
+    if settings.observer is not None:
+        _refuse_other_tokens(settings.observer, tokenizer, settings.model.name, context)
     # Last of all: an engine may take a minute to start.
     opener = partial(_open_engine, context, request)
     engine: ScoringEngine
@@ -87,6 +89,25 @@ def open_model(
         engine = opener(settings, remark)
     description = {**describe(settings.model, configuration), "backend": backend}
     return LanguageModel(tokenizer, engine, stride=stride, bos=bos, description=description)
+
+
+def _refuse_other_tokens(
+    observer: ModelName, tokenizer: TextTokenizer, name: str, context: int
+) -> None:
+    """Raises UsageError where an observer cannot read what the model reads."""
+    configuration = load_configuration(observer)
+    _, own = tokenizer_of(observer, configuration)
+    if not own.has_tokens_of(tokenizer):
+        raise UsageError(
+            f"{parameter('observer', observer.name)}: has other tokens than {name}; the two models "
+            "must share a tokenizer"
+        )
+    longest = context_length(configuration)
+    if longest is not None and longest < context:
+        raise UsageError(
+            f"{parameter('observer', observer.name)}: takes at most {longest} tokens; use "
+            f"{parameter('context', longest)}"
+        )
 
 
 def _open_server(settings: ModelSettings, request: ScoreRequest, remark: Remark) -> LanguageModel:

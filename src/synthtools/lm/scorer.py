@@ -17,6 +17,7 @@ from synthtools.lm.scores import (
     ScoringEngine,
     Sequence,
     SequenceScores,
+    TokenDistribution,
 )
 from synthtools.lm.scoring_progress import ScoringProgress
 from synthtools.lm.text_tokenizer import TextTokenizer
@@ -161,11 +162,17 @@ def _assembled(ids: np.ndarray, parts: list[SequenceScores], request: ScoreReque
     """Scores of a text from those of its windows."""
     scored = sum(len(part.logprobs) for part in parts)
     missing = len(ids) - scored  # 0, or 1 for a first token without anything before it
-    logprobs = np.concatenate(
-        [np.full(missing, np.nan, np.float32), *(part.logprobs for part in parts)]
-    )
+    unscored = np.full(missing, np.nan, np.float32)
+    logprobs = np.concatenate([unscored, *(part.logprobs for part in parts)])
+    distribution = None
+    if request.distribution:
+        known = [part.distribution for part in parts if part.distribution is not None]
+        columns = zip(*known, strict=True) if known else [()] * len(TokenDistribution._fields)
+        distribution = TokenDistribution(
+            *(np.concatenate([unscored, *column]) for column in columns)
+        )
     if not request.candidates:
-        return Scores(ids, logprobs, None)
+        return Scores(ids, logprobs, None, distribution)
     some = [part.candidates for part in parts if part.candidates is not None]
     k = some[0].ids.shape[1] if some else request.candidates
     candidates = Candidates(
@@ -173,4 +180,4 @@ def _assembled(ids: np.ndarray, parts: list[SequenceScores], request: ScoreReque
         np.concatenate([np.zeros((0, k), np.int32), *(c.ids for c in some)]),
         np.concatenate([np.zeros((0, k), np.float32), *(c.logprobs for c in some)]),
     )
-    return Scores(ids, logprobs, candidates)
+    return Scores(ids, logprobs, candidates, distribution)

@@ -22,11 +22,13 @@ class ScoreRequest:
         candidates: k of the k most probable tokens, 0 for none.
         at_least: give candidates where the token's probability is at least this …
         at_most: … or at most this. Without either, everywhere.
+        distribution: whether to tell of the whole distribution at each token (``TokenDistribution``).
     """
 
     candidates: int = 0
     at_least: float | None = None
     at_most: float | None = None
+    distribution: bool = False
 
     @property
     def everywhere(self) -> bool:
@@ -59,18 +61,41 @@ class Candidates(NamedTuple):
     logprobs: np.ndarray
 
 
+class TokenDistribution(NamedTuple):
+    """The model's distribution p at each token; float32 [n], NaN where there is none, or where the
+    backend does not tell.
+
+    Attributes:
+        entropy: −Σ p ln p, nats; variance: of ln p under p.
+        rank: of the observed token, 1 for the most probable.
+        cross_entropy: −Σ q ln p, nats, with q of another model (``ModelSettings.observer``).
+    """
+
+    entropy: np.ndarray
+    variance: np.ndarray
+    rank: np.ndarray
+    cross_entropy: np.ndarray
+
+    @classmethod
+    def of_ranks(cls, rank: np.ndarray) -> TokenDistribution:
+        """Of a backend that tells no more than ranks."""
+        unknown = np.full(len(rank), np.nan, np.float32)
+        return cls(unknown, unknown, rank.astype(np.float32), unknown)
+
+
 class Scores(NamedTuple):
     """One text under the model.
 
     Attributes:
         ids: int32 [n], its tokens.
         logprobs: float32 [n], ln P(token | the tokens before it); NaN where nothing stands before.
-        candidates: as requested, None if none were.
+        candidates, distribution: as requested, None if none were.
     """
 
     ids: np.ndarray
     logprobs: np.ndarray
     candidates: Candidates | None
+    distribution: TokenDistribution | None = None
 
 
 class Sequence(NamedTuple):
@@ -86,10 +111,11 @@ class Sequence(NamedTuple):
 
 
 class SequenceScores(NamedTuple):
-    """What an engine gives for a sequence: float32 [scored], and ``Candidates`` over the same."""
+    """What an engine gives for a sequence: float32 [scored], and more over the same tokens."""
 
     logprobs: np.ndarray
     candidates: Candidates | None
+    distribution: TokenDistribution | None = None
 
 
 class ScoringEngine(Protocol):

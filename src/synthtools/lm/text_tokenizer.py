@@ -74,6 +74,10 @@ class TextTokenizer:
         plain = self._backend.encode("a", add_special_tokens=False).ids
         return ids[0] if ids and ids[: len(plain)] != plain else None
 
+    def has_tokens_of(self, other: TextTokenizer) -> bool:
+        """Whether both give every token the same id."""
+        return bool(self._backend.get_vocab() == other._backend.get_vocab())
+
     def around(self) -> tuple[np.ndarray, np.ndarray]:
         """Special tokens that the tokenizer itself puts before and after a text, int32."""
         plain = self._backend.encode("a", add_special_tokens=False).ids

@@ -28,6 +28,7 @@ Vectors (``synth embed``)
 Perplexity (``synth ppl``)
 
 - ``scored_records``: records with their scores
+- ``detection``: numbers that tell text of people from text of models
 - ``perplexity``: of a document, and its distribution over a corpus
 - ``coverage``: two distributions of perplexity
 - ``perplexity_comparison``: corpora, or one corpus under several models, side by side

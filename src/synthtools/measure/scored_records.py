@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.lm.text_tokenizer import TextTokenizer
+from synthtools.measure.detection import detector_score
 from synthtools.measure.perplexity import DocumentScore, document_score
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
@@ -88,9 +89,15 @@ def _scored_batch(
     return ScoredBatch(batch, scores, documents, sizes)
 
 
-def with_fields(item: ScoredBatch, tokens: bool, candidates: bool) -> Batch:
+def with_fields(
+    item: ScoredBatch, tokens: bool, candidates: bool, detector: Collection[str] = ()
+) -> Batch:
     """The batch with ``ppl``, ``nll``, ``n_tokens``, ``bits_per_byte``, and on request
-    ``token_ids`` and ``token_logprobs``, and ``candidates``."""
+    ``token_ids`` and ``token_logprobs``, and ``candidates``.
+
+    Args:
+        detector: fields of ``DetectorScore``.
+    """
     documents = item.documents
     columns = {
         "ppl": Column("float", [d.ppl for d in documents]),
@@ -98,6 +105,9 @@ def with_fields(item: ScoredBatch, tokens: bool, candidates: bool) -> Batch:
         "n_tokens": Column("int", [d.n_tokens for d in documents]),
         "bits_per_byte": Column("float", [d.bits_per_byte for d in documents]),
     }
+    if detector:
+        detected = [detector_score(s)._asdict() for s in item.scores]
+        columns |= {name: Column("float", [d[name] for d in detected]) for name in detector}
     if tokens or candidates:
         columns["token_ids"] = Column("ids", [s.ids for s in item.scores])
         columns["token_logprobs"] = Column("logprobs", [s.logprobs for s in item.scores])

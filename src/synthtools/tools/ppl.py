@@ -4,6 +4,12 @@ Adds ppl, nll (nats per token), n_tokens (the tokens that have a probability: al
 which has one only after a begin-of-text token or a prompt) and bits_per_byte (over the bytes of
 the scored tokens; comparable between tokenizers). They are null where no token could be scored.
 
+--detector adds, from the same pass, numbers that tell text of people from text of models: entropy,
+log_rank, top_1, fast_detect (Fast-DetectGPT's curvature), min_k and min_k_plus (Min-K% and
+Min-K%++, k = 20), spread (of the log-probabilities); with --observer also binoculars. Each is
+null where a document is too short. vLLM and servers tell only ranks: entropy, fast_detect and
+min_k_plus are then null. No number proves anything of a single text; see synth origin.
+
 --summary reports the distribution instead: token-weighted perplexity, median, mean, the mean
 without outliers (1.5 interquartile ranges), percentiles, a histogram, and the ten-bin histogram
 of token probabilities (the U shape of ToEdit).
@@ -19,6 +25,7 @@ Examples:
   synth edit human.jsonl.zst | synth ppl --summary
   synth ppl qa.jsonl --prompt-field question --text-field answer --summary
   synth ppl human.jsonl --candidates 8 -o scores.parquet
+  synth ppl crawl.jsonl --detector --model smollm2 | jq '.fast_detect, .min_k, .entropy'
   synth ppl human.jsonl synthetic.jsonl --compare --plot ppl.png
   synth ppl held.jsonl --model synthlm/ --model unlearned/ --compare --json
 
@@ -30,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +75,15 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
         min=0,
         help="Add the K most probable tokens at every token, for synth edit --scores.",
     )
+    detector: bool = option(
+        False, help="Add the numbers of detectors of generated text (see above), in the same pass."
+    )
+    observer: str | None = option(
+        None,
+        metavar="MODEL",
+        help="With --detector: a second model of the same tokens, whose distribution --model is "
+        "held against; adds binoculars. --model is the performer. torch only.",
+    )
     summary: bool = option(False, help="Print the distribution as a report instead of records.")
     compare: bool = option(
         False,
@@ -101,8 +117,12 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
         super().check()
         if self.summary and self.compare:
             raise UsageError("--summary and --compare are reports of their own; give one")
-        if self.prints_report() and (self.tokens or self.candidates):
-            raise UsageError("--tokens and --candidates add fields to records; a report has none")
+        if self.prints_report() and (self.tokens or self.candidates or self.detector):
+            raise UsageError("--tokens, --candidates and --detector are for records, not reports")
+        if self.observer is not None and not self.detector:
+            raise UsageError("--observer belongs to --detector")
+        if self.observer is not None and (self.server or self.backend in ("vllm", "server")):
+            raise UsageError("--observer needs --backend torch")
         if self.plot is not None and not self.prints_report():
             raise UsageError("--plot belongs to --summary and --compare")
         models, inputs = self.names(), len(self.files or "-")
@@ -122,11 +142,19 @@ class Options(Inputs, ShapedText, Output, Json, Picture, Models, Seed, Workers):
     def prints_report(self) -> bool:
         return self.summary or self.compare
 
+    def detector_fields(self) -> tuple[str, ...]:
+        """The fields that --detector adds."""
+        from synthtools.measure.detection import DetectorScore
+
+        fields = DetectorScore._fields if self.detector else ()
+        return fields if self.observer is not None else fields[:-1]
+
 
 def run(options: Options) -> dict[str, Any]:
     """Scores records; writes them, or reports their distribution."""
     from synthtools.cli.run import Run
-    from synthtools.cli.terminal import remark
+    from synthtools.cli.terminal import remark_unless
+    from synthtools.lm.model_name import ModelName
     from synthtools.lm.open_models import open_model
     from synthtools.lm.scores import ScoreRequest
     from synthtools.measure.perplexity import Summary
@@ -140,13 +168,23 @@ def run(options: Options) -> dict[str, Any]:
     with Run("ppl", options, output, options.text_field, prompts) as run:
         if run.done:
             return run.finish({"tokens": run.totals.get("tokens", 0)})
-        request = ScoreRequest(options.candidates)
-        with open_model(options.settings(), request, remark) as model:
+        request = ScoreRequest(options.candidates, distribution=options.detector)
+        settings, fields = options.settings(), options.detector_fields()
+        if options.observer is not None:
+            observer = ModelName(options.observer)
+            observer.refuse_absent()
+            settings = replace(settings, backend="torch", observer=observer)
+        tell = remark_unless(options.quiet)
+        with open_model(settings, request, tell) as model:
             run.model, run.progress.scoring = model.description, model.progress
+            if fields and model.description["backend"] != "torch":
+                tell("only --backend torch has entropy, fast_detect and min_k_plus: they are null")
             batches = run.batches(model.chunk_bytes)
             items = scored(batches, model, request, run.text_field, prompt, run.rejects)
             if not options.summary:
-                run.write(with_fields(i, options.tokens, options.candidates > 0) for i in items)
+                run.write(
+                    with_fields(i, options.tokens, options.candidates > 0, fields) for i in items
+                )
                 result: dict[str, Any] = {"tokens": run.totals.get("tokens", 0)}
             else:
                 summary = Summary()

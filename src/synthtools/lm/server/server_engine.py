@@ -16,7 +16,13 @@ import numpy as np
 from synthtools.errors import SynthError, parameter
 from synthtools.lm.model_name import BUILTIN, ModelName
 from synthtools.lm.model_settings import ModelSettings
-from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores, wanted_candidates
+from synthtools.lm.scores import (
+    ScoreRequest,
+    Sequence,
+    SequenceScores,
+    TokenDistribution,
+    wanted_candidates,
+)
 from synthtools.lm.server.server_http import RefusedError, RetryError, client_of, served_model
 from synthtools.lm.server.server_pool import DaemonThreads, PooledServer, ServerPool
 
@@ -99,9 +105,13 @@ class ServerEngine:
             np.float32,
         )
         self.passed(len(observed))
+        told = None
+        if request.distribution:
+            ranks = [row[str(token)]["rank"] for row, token in zip(rows, tokens, strict=True)]
+            told = TokenDistribution.of_ranks(np.array(ranks))
         k = request.candidates
         if not k:
-            return SequenceScores(observed, None)
+            return SequenceScores(observed, None, told)
         ids = np.zeros((len(rows), k), np.int32)
         logprobs = np.zeros((len(rows), k), np.float32)
         for index, row in enumerate(rows):
@@ -109,7 +119,7 @@ class ServerEngine:
             best = sorted((entry["rank"], int(token)) for token, entry in row.items())[:k]
             ids[index] = [token for _, token in best]
             logprobs[index] = [row[str(token)]["logprob"] for _, token in best]
-        return SequenceScores(observed, wanted_candidates(observed, ids, logprobs, request))
+        return SequenceScores(observed, wanted_candidates(observed, ids, logprobs, request), told)
 
     def rows(self, tokens: np.ndarray, k: int) -> list[Row]:
         """What the server says of each token of a prompt, by token id: its log-probability and rank,

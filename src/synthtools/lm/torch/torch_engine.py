@@ -56,6 +56,10 @@ def torch_engine(
         replica(load(settings.model, dtype, device), device, settings.batch_tokens, remark)
         for device in devices
     ]
+    if settings.observer is not None:
+        for one, device in zip(replicas, devices, strict=True):
+            observer = load(settings.observer, dtype, device)
+            one.observer = replica(observer, device, settings.batch_tokens, remark)
     return TorchEngine(replicas, devices, context, settings.cores)
 
 

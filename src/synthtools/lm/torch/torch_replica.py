@@ -20,9 +20,11 @@ from synthtools.lm.scores import (
     ScoreRequest,
     Sequence,
     SequenceScores,
+    TokenDistribution,
     ordered_candidates,
 )
 from synthtools.lm.torch.float32_product import float32_product, operands
+from synthtools.lm.torch.token_distribution import distribution
 
 _R = TypeVar("_R")
 _S = TypeVar("_S")
@@ -133,7 +135,14 @@ class Replica:
 
 
 class ScorerReplica(Replica):
-    """A causal language model with its output layer."""
+    """A causal language model with its output layer.
+
+    Attributes:
+        observer: another, of the same vocabulary and on the same device, whose distribution stands
+            beside this one's.
+    """
+
+    observer: ScorerReplica | None = None
 
     def _try_out(self) -> None:
         head = self._model.get_output_embeddings()
@@ -217,7 +226,12 @@ class ScorerReplica(Replica):
         wanted = torch.from_numpy(scored).to(self._device)
         hidden = self._hidden(tokens)[wanted]
         targets = tokens.roll(-1, 1)[wanted]
-        logprobs, present, top_ids, top_logprobs = self._head(hidden, targets, request)
+        beside = None
+        if request.distribution and self.observer is not None:
+            beside = self.observer._hidden(tokens)[wanted]
+        logprobs, present, top_ids, top_logprobs, numbers = self._head(
+            hidden, targets, request, beside
+        )
         ends = np.cumsum([len(s.tokens) - s.first for s in sequences])
         counts = np.concatenate([[0], np.cumsum(present)])
         results, start = [], 0
@@ -226,33 +240,43 @@ class ScorerReplica(Replica):
             if request.candidates:
                 part = slice(counts[start], counts[end])
                 candidates = Candidates(present[start:end], top_ids[part], top_logprobs[part])
-            results.append(SequenceScores(logprobs[start:end], candidates))
+            own = TokenDistribution(*numbers[:, start:end]) if request.distribution else None
+            results.append(SequenceScores(logprobs[start:end], candidates, own))
             start = end
         return results
 
     def _head(
-        self, hidden: Tensor, targets: Tensor, request: ScoreRequest
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        self, hidden: Tensor, targets: Tensor, request: ScoreRequest, beside: Tensor | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Log-probabilities of targets, and candidates of the rows that need them.
 
         Args:
-            hidden: [rows, width]; targets: [rows].
+            hidden: [rows, width]; targets: [rows]; beside: the observer's hidden states.
 
         Returns:
-            logprobs float32 [rows], present bool [rows], ids and logprobs [rows present, k].
+            logprobs float32 [rows], present bool [rows], ids and logprobs [rows present, k], and
+            the rows of ``TokenDistribution`` [4, rows], as far as they were requested.
         """
         count = len(hidden)
         if 0 < count < _LEAST_ROWS:  # see _LEAST_ROWS
             hidden = torch.nn.functional.pad(hidden, (0, 0, 0, _LEAST_ROWS - count))
             targets = torch.nn.functional.pad(targets, (0, _LEAST_ROWS - count))
+            if beside is not None:
+                beside = torch.nn.functional.pad(beside, (0, 0, 0, _LEAST_ROWS - count))
         k = min(request.candidates, len(self._weight))
         low, high = request.log_bounds()
-        logprobs, present, top_ids, top_logprobs = [], [], [], []
+        logprobs, present, top_ids, top_logprobs, numbers = [], [], [], [], []
         for start, end in _chunks(len(hidden), self._rows):
             logits = self._logits(hidden[start:end], self._scale, self._cap)
             mass = torch.logsumexp(logits, 1)
             chosen = logits.gather(1, targets[start:end, None])[:, 0] - mass
             logprobs.append(chosen)
+            if request.distribution:
+                other = None
+                if beside is not None and self.observer is not None:
+                    observer = self.observer
+                    other = observer._logits(beside[start:end], observer._scale, observer._cap)
+                numbers.append(distribution(logits, targets[start:end], other))
             if not k:
                 continue
             mask = (chosen >= low) | (chosen <= high)
@@ -263,14 +287,17 @@ class ScorerReplica(Replica):
             top_logprobs.append(top.values - mass[mask, None])
         empty = np.zeros((0, k))
         all_logprobs = torch.cat(logprobs)[:count].cpu().numpy() if logprobs else np.zeros(0, "f4")
+        told = torch.cat(numbers, 1)[:, :count].cpu().numpy() if numbers else np.zeros((4, 0), "f4")
         if not k or not logprobs:
-            return all_logprobs, np.zeros(count, bool), empty.astype("i4"), empty.astype("f4")
+            none = np.zeros(count, bool), empty.astype("i4"), empty.astype("f4")
+            return all_logprobs, *none, told
         candidates = ordered_candidates(
             torch.cat(present)[:count].cpu().numpy(),
             torch.cat(top_ids).cpu().numpy(),
             torch.cat(top_logprobs).cpu().numpy(),
         )
-        return all_logprobs, candidates.present, candidates.ids[:, :k], candidates.logprobs[:, :k]
+        best = candidates.ids[:, :k], candidates.logprobs[:, :k]
+        return all_logprobs, candidates.present, *best, told
 
 
 def _held_by_modules(model: Any) -> list[tuple[str, int]]:

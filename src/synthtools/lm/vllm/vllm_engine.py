@@ -24,7 +24,13 @@ from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.devices import device_list, torch_dtype
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import load_configuration, refuse_unfit
-from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores, wanted_candidates
+from synthtools.lm.scores import (
+    ScoreRequest,
+    Sequence,
+    SequenceScores,
+    TokenDistribution,
+    wanted_candidates,
+)
 
 _CHUNK_BYTES = 8 << 20
 _CPU_CHUNK_BYTES = 256 << 10
@@ -289,9 +295,13 @@ def _scores(flat: Any, sequence: Sequence, request: ScoreRequest) -> SequenceSco
     skip = sequence.first - 1
     logprobs = np.fromiter(flat.logprobs, np.float32, count).reshape(-1, width)[skip:]
     observed = np.ascontiguousarray(logprobs[:, 0])
+    told = None
+    if request.distribution:
+        ranks = np.fromiter(flat.ranks, np.float32, count).reshape(-1, width)[skip:, 0]
+        told = TokenDistribution.of_ranks(ranks)
     if not k:
-        return SequenceScores(observed, None)
+        return SequenceScores(observed, None, told)
     ids = np.fromiter(flat.token_ids, np.int32, count).reshape(-1, width)[skip:]
     return SequenceScores(
-        observed, wanted_candidates(observed, ids[:, 1:], logprobs[:, 1:], request)
+        observed, wanted_candidates(observed, ids[:, 1:], logprobs[:, 1:], request), told
     )
