@@ -11,6 +11,11 @@ Texts of groups (``synth stats``)
 - ``rates``: matches of patterns in 1,000 words
 - ``significance``: tests between groups
 
+What tells corpora apart (``synth compare``, ``synth stats --keywords``)
+
+- ``keywords``: words, phrases and openings of sentences that one corpus has more of
+- ``phrase_counts``: counts of a corpus's words, phrases and openings
+
 Hashed n-grams and near-duplicates (``synth ngram-hash``)
 
 - ``response``: concentration of a response, divergence of two

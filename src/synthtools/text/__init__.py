@@ -9,6 +9,7 @@
 - ``heavy_hitters``: the most frequent n-grams, exact or in bounded memory
 - ``frequent_ngrams``: a response and the frequent n-grams from one reading
 - ``grouped_counts``: counts of values by group, and their growth
+- ``phrases``: words, phrases and openings of sentences, by token and by document
 - ``lexical_richness``: type-token ratio, MTLD, HD-D and entropy of words
 - ``self_bleu``: self-BLEU in linear time
 - ``mteval``: the tokenisation "13a" of sacreBLEU

@@ -173,7 +173,7 @@ def next_word(data, position, end, breaks):
 
 
 @compiled
-def _lowered(data, start, begin, stop, end, tables, text):
+def lowered(data, start, begin, stop, end, tables, text):
     """Writes a word of the document ``data[start:end]`` in lower case to ``text``; its bytes."""
     written = 0
     position = begin
@@ -208,7 +208,7 @@ def _hash_of_bytes(data, begin, stop):
 
 
 @compiled
-def _hash_of_word(data, start, begin, stop, end, tables, text):
+def hash_of_word(data, start, begin, stop, end, tables, text):
     """``kernel_reference.token_hash`` of a word in lower case; ``text`` is room for it."""
     state = _ZERO
     at = begin
@@ -225,7 +225,7 @@ def _hash_of_word(data, start, begin, stop, end, tables, text):
             return finalise((state ^ eight) + _U(stop - begin) * GOLDEN)
         state = finalise(state ^ eight)
         at += 8
-    return _hash_of_bytes(text, 0, _lowered(data, start, begin, stop, end, tables, text))
+    return _hash_of_bytes(text, 0, lowered(data, start, begin, stop, end, tables, text))
 
 
 @compiled
@@ -282,7 +282,7 @@ def _hashes(data, offsets, tables, breaks):
             if begin == position:
                 break
             if not known:
-                value = _hash_of_word(data, start, begin, position, end, tables, text)
+                value = hash_of_word(data, start, begin, position, end, tables, text)
             hashes[count] = value
             count += 1
     starts[offsets.size - 1] = count

@@ -1,0 +1,235 @@
+"""Which words, phrases and openings of sentences tell two corpora apart (``text.phrases``).
+
+Weighted log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008) on tokens and on
+documents; what is claimed rests on an exact test of the numbers of documents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from synthtools.measure import response
+from synthtools.measure.phrase_counts import KeywordCounts
+from synthtools.records.text_buffer import TextBuffer
+from synthtools.text.phrases import KINDS, Sentences, sentences_of
+from synthtools.text.words import word_hashes
+
+LEVEL = 0.05
+_PRIOR = 0.1
+_MILLION = 1_000_000
+_LEAST_Z = 1.96
+_WIDTH = 60
+
+
+def log_odds(
+    reference: KeywordCounts, other: KeywordCounts, top: int = 30, level: float = LEVEL
+) -> list[dict[str, Any]]:
+    """What each of two corpora uses more than the other, ``top`` of each kind on each side.
+
+    ``z`` is that of the log-odds of tokens, ``z_documents`` of documents with the phrase; above 0 where
+    the other corpus has more. The prior has the pooled shares and the weight of a tenth of both corpora
+    [ours]. A keyword is as strong as the smaller of both says: a phrase that one document repeats has a
+    large z and a small ``z_documents``, one of longer documents the reverse.
+
+    ``p`` is Fisher's exact test on the documents that have the phrase, two-sided, and as much for
+    documents as many as their words are (so that longer ones claim nothing), the larger of both. It is
+    corrected over all phrases of all kinds by Bonferroni's method in Tarone's form (1990): phrases too
+    rare to reach the level count for nothing. It is 1 where tokens do not say the same (z below 1.96).
+    Under random labels it is at or below ``level`` for any phrase in at most that share of cases.
+
+    Where counts may be too low (``too_low_by``), the weaker side's are raised by as much first: no
+    error makes a difference.
+
+    Returns:
+        By kind, then the reference's before the other's; what reaches the level first, and the strongest
+        first. Pairs are (reference, other): ``per_million`` words, ``tokens``, ``documents``.
+    """
+    if not reference.documents or not other.documents:
+        return []
+    found = [_Kind(kind, reference, other) for kind in KINDS]
+    tests = _tests(np.concatenate([one.least_p for one in found]), level)
+    keywords = []
+    for one in found:
+        one.p = np.minimum(1.0, tests * one.p)
+        for more in (-1, 1):
+            keywords += one.listed(more, top, level)
+    return keywords
+
+
+class _Kind:
+    """All phrases of a kind, and what tells two corpora apart by them."""
+
+    def __init__(self, kind: str, reference: KeywordCounts, other: KeywordCounts) -> None:
+        self.kind, self.sides = kind, (reference, other)
+        counts = [side.kinds[kind] for side in self.sides]
+        held = [one.held() for one in counts]
+        self.hashes, first = np.unique(np.concatenate([h for h, _ in held]), return_index=True)
+        self.words = np.concatenate([words for _, words in held])[first]
+        # tokens, documents, error: int64 [phrases, 2]
+        numbers = np.stack([one.of(self.hashes) for one in counts], axis=2)
+        self.tokens, self.documents, self.errors = numbers.transpose(1, 0, 2)
+        self.rates = self.tokens / np.maximum(1, [side.words for side in self.sides])
+        more = np.where(self.rates[:, 1] > self.rates[:, 0], 1, -1)
+        weaker = np.stack([more > 0, more < 0], axis=1)
+        totals = np.maximum(1, [one.total for one in counts])
+        tokens = np.minimum(self.tokens + weaker * self.errors, totals)
+        sizes = np.array([side.documents for side in self.sides])
+        documents = np.minimum(self.documents + weaker * self.errors, sizes)
+        odds, self.z = response.log_odds(tokens[:, ::-1], totals[::-1].tolist(), _PRIOR)
+        self.odds = odds
+        self.z_documents = _documents_z(documents, sizes)
+        agree = (np.sign(self.z) == more) & (np.sign(self.z_documents) == more)
+        self.strength = np.where(agree, np.minimum(abs(self.z), abs(self.z_documents)), 0.0) * more
+        lengths = np.array([side.words for side in self.sides])
+        self.least_p = least_p(documents.sum(axis=1), sizes)
+        self.p = np.ones(len(self.hashes))
+        sought = np.flatnonzero(agree & (abs(self.z) >= _LEAST_Z))
+        side = (more[sought] + 1) // 2
+        drawn, everything = documents[sought].sum(axis=1), int(sizes.sum())
+        as_words = np.rint(everything * lengths / lengths.sum()).astype(np.int64)
+        ps = [tail(documents[sought, side], drawn, n[side], everything) for n in (sizes, as_words)]
+        self.p[sought] = 2 * np.maximum(*ps)
+
+    def listed(self, more: int, top: int, level: float) -> list[dict[str, Any]]:
+        """What is claimed on the side that has more, then what is not, the strongest first."""
+        strength = self.strength * more
+        order = np.lexsort((self.hashes, -strength, self.p > level))[:top]
+        return [self._row(at) for at in order[strength[order] > 0].tolist()]
+
+    def _row(self, at: int) -> dict[str, Any]:
+        words = self.words[at].tolist()
+        return {
+            "kind": self.kind,
+            "text": next(filter(None, (side.text(words) for side in self.sides))),
+            "z": float(self.z[at]),
+            "z_documents": float(self.z_documents[at]),
+            "log_odds": float(self.odds[at]),
+            "p": float(self.p[at]),
+            "per_million": (_MILLION * self.rates[at]).tolist(),
+            "tokens": self.tokens[at].tolist(),
+            "documents": self.documents[at].tolist(),
+            "too_low_by": self.errors[at].tolist(),
+        }
+
+
+def _documents_z(documents: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """z of the log-odds of a document to have a phrase, with half a document added to both cases [ours]:
+    of what all documents have there is no variance else.
+
+    Args:
+        documents: int64 [phrases, 2]; sizes: int64 [2].
+    """
+    raised = documents + _PRIOR * documents.sum(axis=1, keepdims=True) + 0.5
+    rest = sizes + _PRIOR * sizes.sum() + 1.0 - raised
+    odds = np.log(raised / rest)
+    z: np.ndarray = (odds[:, 1] - odds[:, 0]) / np.sqrt((1 / raised + 1 / rest).sum(axis=1))
+    return z
+
+
+def tail(among: np.ndarray, drawn: np.ndarray, marked: np.ndarray, everything: int) -> np.ndarray:
+    """Probability that of ``drawn`` out of ``everything`` at least ``among`` are of the ``marked``; 1
+    where no more are than in the mean.
+
+    All int64 of one shape; the hypergeometric distribution, its terms summed from ``among`` on.
+    """
+    from scipy.special import gammaln
+
+    def log_choose(n: Any, k: np.ndarray) -> np.ndarray:
+        result: np.ndarray = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
+        return result
+
+    p = np.where(among > np.minimum(drawn, marked), 0.0, 1.0)
+    sought = (among * everything > drawn * marked) & (p > 0)
+    k, d, m = (array[sought].astype(np.float64) for array in (among, drawn, marked))
+    rest = everything - m
+    log_term = log_choose(m, k) + log_choose(rest, d - k) - log_choose(everything, d)
+    term, total = np.ones(len(k)), np.ones(len(k))
+    while (term > 1e-12 * total).any():
+        term = term * (m - k) * (d - k) / ((k + 1) * (rest - d + k + 1))
+        total += term
+        k += 1
+    p[sought] = np.exp(log_term + np.log(total))
+    return p
+
+
+def least_p(drawn: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The smallest two-sided p that a phrase in so many documents can have, float64."""
+    known, place = np.unique(drawn, return_inverse=True)
+    everything = int(sizes.sum())
+    ends = [tail(np.minimum(known, n), known, np.full_like(known, n), everything) for n in sizes]
+    least: np.ndarray = np.minimum(1.0, 2 * np.minimum(*ends))[place]
+    return least
+
+
+def _tests(least: np.ndarray, level: float) -> int:
+    """Tarone's number of tests: the smallest k for which at most k can reach level/k."""
+    ordered = np.sort(least)
+    low, high = 1, max(1, len(ordered))
+    while low < high:
+        k = (low + high) // 2
+        if np.searchsorted(ordered, level / k, side="right") <= k:
+            high = k
+        else:
+            low = k + 1
+    return low
+
+
+def snippets(
+    texts: Sequence[str], phrases: Sequence[tuple[str, str]], most: int = 2
+) -> list[list[list[str]]]:
+    """Where phrases stand: of each up to ``most`` places, in different texts, the first texts first.
+
+    Args:
+        phrases: kind and text of each, as ``log_odds`` gives them.
+
+    Returns:
+        Of each place what stands before it, the words themselves and what follows: up to 60 bytes on
+        both sides, whole words, white space as one blank.
+    """
+    buffer = TextBuffer.of(texts)
+    found = sentences_of(buffer)
+    places = []
+    for kind, phrase in phrases:
+        words = word_hashes(TextBuffer.of([phrase]))[0]
+        last = max(0, len(found.hashes) - len(words) + 1)
+        there = found.opens[:last] | (kind != "opening")
+        for offset, word in enumerate(words):
+            there = there & (found.hashes[offset : offset + last] == word)
+            if offset:
+                there &= ~found.opens[offset : offset + last]
+        firsts = np.flatnonzero(there)
+        documents, once = np.unique(
+            np.searchsorted(found.starts, firsts, side="right") - 1, return_index=True
+        )
+        firsts = firsts[once][:most]
+        places.append(
+            [
+                _snippet(buffer, found, int(first), int(first) + len(words) - 1, int(document))
+                for first, document in zip(firsts, documents, strict=False)
+            ]
+        )
+    return places
+
+
+def _snippet(
+    buffer: TextBuffer, found: Sentences, first: int, last: int, document: int
+) -> list[str]:
+    begin, end = int(found.begins[first]), int(found.ends[last])
+    words = slice(*found.starts[document : document + 2].tolist())
+    begins, ends = found.begins[words].tolist(), found.ends[words].tolist()
+    left = next(at for at in begins if at >= begin - _WIDTH)
+    right = next(at for at in reversed(ends) if at <= end + _WIDTH)
+    start, stop = buffer.offsets[document : document + 2].tolist()
+    before, phrase, after = (
+        re.sub(r"\s+", " ", buffer.data[a:b].tobytes().decode())
+        for a, b in (
+            (start if left == begins[0] else left, begin),
+            (begin, end),
+            (end, stop if right == ends[-1] else right),
+        )
+    )
+    return ["…" * (left > begins[0]) + before, phrase, after + "…" * (right < ends[-1])]
