@@ -9,14 +9,13 @@ memory, of the modules that are loaded, of a kill after which nothing may be lef
 
 from __future__ import annotations
 
-import atexit
 import os
 import subprocess
 import sys
 from functools import cache
 from typing import Any
 
-from synthtools.warm import Warm
+from synthtools import warm
 
 COLD = (sys.executable, "-m", "synthtools")
 
@@ -26,9 +25,7 @@ def command() -> tuple[str, ...]:
     """The beginning of a command line that is ``synth``; starts the warm process."""
     if os.environ.get("SYNTH_TESTS_COLD") or not sys.platform.startswith("linux"):
         return COLD
-    warm = Warm()
-    atexit.register(warm.close)
-    return warm.command
+    return warm.start()
 
 
 def start(*words: object, **more: Any) -> subprocess.Popen[Any]:

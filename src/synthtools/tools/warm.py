@@ -2,10 +2,11 @@
 
 One process imports torch, transformers and the other libraries, and forks for each start of a tool:
 a start takes tenths of a second instead of seconds. The tool behaves as usual, with its caller's
-directory, environment, open files, limits and signals. The exit code is the command's.
+directory, environment, open files and signals. The exit code is the command's.
 
-Each tool that uses a GPU initializes it itself. If the environment changes variables that libraries
-read on import (OMP_NUM_THREADS, HF_HOME, PYTHONPATH, …), the tool starts the usual way. Linux only.
+Each tool that uses a GPU initializes it itself. If the script changes limits, niceness, cores or variables
+that libraries read on import (OMP_NUM_THREADS, HF_HOME, PYTHONPATH, …), the tool starts the usual way.
+Linux only.
 
 \b
 Examples:
@@ -21,14 +22,10 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-
-import typer
 
 from synthtools.cli.parameters import Group, operand
 from synthtools.errors import SynthError, UsageError
@@ -49,45 +46,22 @@ class Options(Group):
 
 
 def run(options: Options) -> None:
-    """Runs the command to its end with a ``synth`` before all others on its path that is started warm;
-    ends with its exit code, 128 and the number of a signal that ended it, as of a shell.
-
-    SIGTERM and SIGHUP are handed on; SIGINT reaches the command by the terminal.
-    """
+    """Becomes the command, with a ``synth`` before all others on its path that is started warm."""
     from synthtools.cli import interrupts
-    from synthtools.warm import Warm
+    from synthtools.warm import start
 
     interrupts.release()  # signals are the command's
+    folder = tempfile.mkdtemp(prefix="synth-warm-")
+    script = Path(folder) / "synth"
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(start(folder))} "$@"\n')
+    script.chmod(0o700)
+    path = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
+        signal.signal(number, signal.SIG_DFL)
     command = options.command
-    with tempfile.TemporaryDirectory(prefix="synth-warm-") as folder, Warm() as warm:
-        script = Path(folder) / "synth"
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(warm.command)} "$@"\n')
-        script.chmod(0o700)
-        path = f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        process: subprocess.Popen[bytes] | None = None
-        early: list[int] = []  # signals that came before there was a command
-
-        def hand_on(number: int, frame: FrameType | None) -> None:
-            if process is None:
-                early.append(number)
-            else:
-                process.send_signal(number)
-
-        before = {n: signal.signal(n, hand_on) for n in (signal.SIGTERM, signal.SIGHUP)}
-        try:
-            process = subprocess.Popen(  # noqa: S603 (the user's command, no shell)
-                command, env={**os.environ, "PATH": path}
-            )
-        except FileNotFoundError as error:
-            raise UsageError(f"{command[0]}: no such command") from error
-        except OSError as error:
-            raise SynthError(f"{command[0]}: {error.strerror}") from error
-        for number in early:
-            process.send_signal(number)
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            code = process.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-    raise typer.Exit(code if code >= 0 else 128 - code)
+    try:
+        os.execvpe(command[0], command, {**os.environ, "PATH": path})  # noqa: S606 (no shell)
+    except FileNotFoundError as error:
+        raise UsageError(f"{command[0]}: no such command") from error
+    except OSError as error:
+        raise SynthError(f"{command[0]}: {error.strerror}") from error

@@ -13,36 +13,35 @@ import subprocess
 import sys
 from pathlib import Path
 
-from synthtools.closeable import Closeable
-
 _CLIENT = Path(__file__).with_name("client.py")
 
 
-class Warm(Closeable):
-    """A warm process; it ends with the context, or with this process.
+def start(folder: str = "") -> tuple[str, ...]:
+    """Starts a warm process, which ends with this one, also where this one becomes another program.
 
-    Attributes:
-        command: the beginning of a command line that is ``synth``.
+    Args:
+        folder: removed at its end.
+
+    Returns:
+        The beginning of a command line that is ``synth``.
     """
-
-    def __init__(self) -> None:
-        name = f"synth-{os.getpid()}-{secrets.token_hex(8)}"
-        with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(f"\0{name}")  # an abstract name: not a file, gone with its process
-            listening.listen(64)
-            self._process = subprocess.Popen(  # noqa: S603 (our own interpreter)
-                [sys.executable, "-m", "synthtools.warm.server", str(listening.fileno())],
-                stdin=subprocess.PIPE,  # its end is the end of the process
-                stdout=subprocess.DEVNULL,
-                pass_fds=[listening.fileno()],
-                # Arrow's allocator and numpy's OpenBLAS would start threads, and none survives a fork.
-                env={
-                    **os.environ,
-                    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-                    "OPENBLAS_NUM_THREADS": "1",
-                },
-            )
-        self.command = (sys.executable, "-I", "-S", str(_CLIENT), name)
-
-    def close(self) -> None:
-        self._process.communicate()
+    name = f"synth-{os.getpid()}-{secrets.token_hex(8)}"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"\0{name}")  # an abstract name: not a file, gone with its process
+        listening.listen(64)
+        words = (str(listening.fileno()), str(os.getpid()), folder)
+        subprocess.run(  # noqa: S603 (our own interpreter)
+            [sys.executable, "-m", "synthtools.warm.server", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # signals of the terminal are for the command
+            pass_fds=[listening.fileno()],
+            # Arrow's allocator and numpy's OpenBLAS would start threads, and none survives a fork.
+            env={
+                **os.environ,
+                "JE_ARROW_MALLOC_CONF": "background_thread:false",
+                "OPENBLAS_NUM_THREADS": "1",
+            },
+            check=True,
+        )
+    return sys.executable, "-I", "-S", str(_CLIENT), name

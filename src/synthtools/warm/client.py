@@ -1,7 +1,8 @@
 """Stands for ``synth``: has a child of the warm process do the work, and ends as it ended.
 
 ``python -I -S client.py NAME [ARGUMENTS…]``. It imports next to nothing: its start is what is saved.
-Where the warm process is gone, the interpreter starts the tool itself.
+Where the warm process is gone, or is another environment than this one, the interpreter starts the
+tool itself.
 """
 
 import json
@@ -11,8 +12,13 @@ import signal
 import socket
 import sys
 
-LIMITS = {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What modules may read of the environment while they are imported.
+AT_IMPORT = (
+    *("ARROW", "CUDA", "HF_", "HOME", "LANG", "LC_", "MKL", "MPL", "NUMBA", "OMP", "PYTHON"),
+    *("TRANSFORMERS", "XDG_"),
+)
 
 
 def main() -> None:
@@ -22,16 +28,17 @@ def main() -> None:
     try:
         server.connect(f"\0{sys.argv[1]}")
     except OSError:
-        server.close()
-        cold = [sys.executable, "-m", "synthtools", *sys.argv[2:]]
-        os.execv(sys.executable, cold)  # noqa: S606 (no shell)
+        start_cold()
     # A signal that comes before there is a child waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     ask(server, sys.argv[2:], {number: number for number in files})
-    for number in files:
-        os.close(number)
     answers = server.makefile("r")
     child = int(answers.readline() or gone())
+    if not child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        start_cold()
+    for number in files:
+        os.close(number)
     for number in SIGNALS:
         signal.signal(number, lambda number, _: os.kill(child, number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -55,13 +62,25 @@ def ask(server: socket.socket, arguments: list[str], files: dict[int, int]) -> N
         "environment": dict(os.environ),
         "files": list(files),
         "umask": umask,
-        "limits": {n: resource.getrlimit(n) for n in LIMITS},
-        "niceness": os.getpriority(os.PRIO_PROCESS, 0),
-        "cores": sorted(os.sched_getaffinity(0)),
+        "surroundings": surroundings(),
     }
     message = json.dumps(request).encode() + b"\n"
     sent = socket.send_fds(server, [message], list(files.values()))
     server.sendall(message[sent:])
+
+
+def surroundings() -> list[object]:
+    """What a child of the warm process has from that one, and cannot change or would see too late."""
+    environment = {n: value for n, value in os.environ.items() if n.startswith(AT_IMPORT)}
+    limits = [list(resource.getrlimit(limit)) for limit in LIMITS]
+    niceness = os.getpriority(os.PRIO_PROCESS, 0)
+    return [environment, limits, niceness, sorted(os.sched_getaffinity(0))]
+
+
+def start_cold() -> None:
+    """Becomes an interpreter that starts the tool."""
+    cold = [sys.executable, "-m", "synthtools", *sys.argv[2:]]
+    os.execv(sys.executable, cold)  # noqa: S606 (no shell)
 
 
 def gone() -> int:

@@ -1,12 +1,12 @@
 """A process that has imported what the tools import, and forks a child for each start of one.
 
-``python -m synthtools.warm.server SOCKET``, with the number of a listening socket; the end of its
-stdin is its end.
+``python -m synthtools.warm.server SOCKET PID FOLDER``, with the number of a listening socket; it ends with
+the process PID, and removes FOLDER then.
 
 Importing torch, transformers and scipy takes seconds, and scripts start tools by the hundred.
-``client`` stands for ``synth``: it sends its arguments, directory, environment, limits and open files
-here, a child takes them over and runs ``python -m synthtools`` from its first line, and the client
-ends as the child ended.
+``client`` stands for ``synth``: it sends its arguments, directory, environment and open files here, a
+child takes them over and runs ``python -m synthtools`` from its first line, and the client ends as the
+child ended.
 
 The process has one thread, or a fork would copy locks that nobody would ever open again.
 """
@@ -22,9 +22,9 @@ import io
 import json
 import os
 import pkgutil
-import resource
 import runpy
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -34,38 +34,21 @@ import time
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from synthtools.warm.client import surroundings
+
 # What tools import while they work: the most of it, and all that takes long.
 HEAVY = (
     *("httpx", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "peft"),
     *("pyarrow.compute", "pyarrow.parquet", "rich.progress", "safetensors.torch"),
-    *(
-        "scipy.optimize",
-        "scipy.stats",
-        "sklearn.manifold",
-        "transformers.models.auto.modeling_auto",
-    ),
+    *("scipy.optimize", "scipy.stats", "sklearn.manifold"),
+    "transformers.models.auto.modeling_auto",
     *(f"transformers.models.{kind}.modeling_{kind}" for kind in ("llama", "gpt2", "gpt_neox")),
     *("torch.distributed.fsdp", "torch.nn.attention.varlen", "zstandard"),
 )
 # Tools that load next to nothing wait for nothing.
 LIGHT_TOOLS = {"cat", "--help", "--version"}
 
-# What modules may read of the environment while they are imported.
-AT_IMPORT = (
-    *("ARROW", "CUDA", "HF_", "HOME", "LANG", "LC_", "MKL", "MPL", "NUMBA", "OMP", "PYTHON"),
-    *("TRANSFORMERS", "XDG_"),
-)
-
 Request = dict[str, Any]
-
-
-def relevant(environment: dict[str, str]) -> dict[str, str]:
-    """The part of an environment that must be this process's own."""
-    return {name: value for name, value in environment.items() if name.startswith(AT_IMPORT)}
-
-
-ENVIRONMENT = relevant(dict(os.environ))
-CORES = sorted(os.sched_getaffinity(0))
 
 
 def own_modules() -> list[str]:
@@ -78,19 +61,8 @@ def own_modules() -> list[str]:
 
 def warm_up(modules: Iterable[str]) -> None:
     for module in modules:
-        try:
+        with contextlib.suppress(ImportError):  # an extra that is not here; its tool says so
             importlib.import_module(module)
-        except ImportError:
-            pass  # an extra that is not here; the tool that needs it says so
-
-
-def warm_up_parsing() -> None:
-    """A command line whose file is not there: options are read, nothing else is done."""
-    from synthtools.cli import app as cli
-
-    sys.argv = ["synth", "cat", "/no/such/file"]
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
-        cli._run()
 
 
 def warm_up_computing() -> None:
@@ -105,11 +77,9 @@ def warm_up_computing() -> None:
     from synthtools.lm.pretrained import load_tokenizer, load_weights
 
     load(np.zeros(8, np.uint8), np.uint64(0))
-    try:
+    with contextlib.suppress(SynthError):  # it has not been trained yet
         load_tokenizer("builtin")
         load_weights(ModelName("builtin"), torch.float32, "cpu")
-    except SynthError:
-        pass  # it has not been trained yet
 
 
 def _warm_up_all() -> bool:
@@ -129,45 +99,52 @@ def _warm_up_all() -> bool:
     return not threads
 
 
-def serve(listening: socket.socket) -> Request | None:
-    """Starts a child for each request, and lets its client know how it ended.
+def serve(listening: socket.socket, end: int) -> Request | None:
+    """Starts a child for each request, and lets its client know its number and how it ended; the
+    number 0 tells a client to start the tool itself.
+
+    Args:
+        end: a file that is ready at the end of the process with which this one ends.
 
     Returns:
-        In each child its request; here None, when stdin has ended.
+        In each child its request; here None, at the end.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: for the command, not for us
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    woken, waking = socket.socketpair()
-    waking.setblocking(False)
-    signal.set_wakeup_fd(waking.fileno())
-    clients: dict[int, socket.socket] = {}  # by child
-    cold, unfit = True, False
+    own = surroundings()
+    children: dict[int, tuple[int, socket.socket]] = {}  # by a file that is ready at its end
+    cold = sound = True
     while True:
-        readers: list[int | socket.socket] = [0, listening, woken, *clients.values()]
-        ready = select.select(readers, [], [])[0]
-        if 0 in ready:  # whoever started us is gone
-            for child in clients:
+        clients = [client for _, client in children.values()]
+        ready = select.select([end, listening, *children, *clients], [], [])[0]
+        if end in ready:
+            for child, _ in children.values():
                 os.kill(child, signal.SIGKILL)
             return None
-        for child, client in clients.items():
+        for file, (child, client) in list(children.items()):
             if client in ready:  # it was killed
                 os.kill(child, signal.SIGKILL)
-        if woken in ready:
-            woken.recv(1 << 12)
-            _reap(clients)
+            if file in ready:
+                _tell(client, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+                client.close()
+                os.close(file)
+                del children[file]
         if listening in ready and (request := _accept(listening)):
             client = request.pop("client")
             if cold and not LIGHT_TOOLS.intersection(request["arguments"][:1]):
-                cold, unfit = False, not _warm_up_all()
-            child = os.fork()
+                cold, sound = False, _warm_up_all()
+            child = os.fork() if sound and request["surroundings"] == own else -1
             if child == 0:
-                for one in (listening, woken, waking, client, *clients.values()):
+                for one in (listening, client, *clients):
                     one.close()
-                return {**request, "unfit": unfit}
+                for file in (end, *children):
+                    os.close(file)
+                return request
             for file in request["files"].values():
                 os.close(file)
-            clients[child] = client
-            _tell(client, child)
+            _tell(client, max(child, 0))
+            if child > 0:
+                children[os.pidfd_open(child)] = child, client
+            else:
+                client.close()
 
 
 def _accept(listening: socket.socket) -> Request | None:
@@ -185,21 +162,8 @@ def _accept(listening: socket.socket) -> Request | None:
         client.close()
         return None
     request: Request = json.loads(message)
-    return {
-        **request,
-        "client": client,
-        "files": dict(zip(request["files"], files, strict=True)),
-    }
-
-
-def _reap(clients: dict[int, socket.socket]) -> None:
-    """Tells the clients of children that have ended."""
-    for child in list(clients):
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            client = clients.pop(child)
-            _tell(client, os.waitstatus_to_exitcode(status))
-            client.close()
+    received = dict(zip(request["files"], files, strict=True))
+    return {**request, "client": client, "files": received}
 
 
 def _tell(client: socket.socket, number: int) -> None:
@@ -209,9 +173,6 @@ def _tell(client: socket.socket, number: int) -> None:
 
 def take_over(request: Request) -> None:
     """Makes this child what the request's process was: its files, directory, environment."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setpgid(0, 0)
     # First out of the way of the numbers that are wanted.
     received = request["files"].items()
@@ -221,21 +182,10 @@ def take_over(request: Request) -> None:
     for wanted, file in files.items():
         os.dup2(file, wanted)
         os.close(file)
-    for number, limit in request["limits"].items():
-        if tuple(limit) != resource.getrlimit(int(number)):
-            resource.setrlimit(int(number), tuple(limit))
-    if request["niceness"] > os.getpriority(os.PRIO_PROCESS, 0):
-        os.setpriority(os.PRIO_PROCESS, 0, request["niceness"])
-    os.sched_setaffinity(0, request["cores"])
     os.chdir(request["directory"])
     os.umask(request["umask"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    # OpenMP has counted the cores when it was loaded.
-    other = relevant(request["environment"]) != ENVIRONMENT or request["cores"] != CORES
-    if request["unfit"] or other:
-        command = [sys.executable, "-m", "synthtools", *request["arguments"]]
-        os.execv(sys.executable, command)  # noqa: S606 (no shell)
     restore_threads()
     sys.argv[1:] = request["arguments"]
     sys.path[0] = request["directory"]
@@ -245,8 +195,9 @@ def take_over(request: Request) -> None:
 
 def restore_threads() -> None:
     """Lets numpy's OpenBLAS use as many threads as it would have of itself."""
+    cores = len(os.sched_getaffinity(0))
     asked = os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
-    wanted = min(len(CORES), int(asked) if asked.isdigit() else len(CORES))
+    wanted = min(cores, int(asked) if asked.isdigit() else cores)
     if wanted > 1 and "numpy" in sys.modules:
         from threadpoolctl import threadpool_limits
 
@@ -275,11 +226,15 @@ def leave(code: str | int | None) -> NoReturn:
 
 
 def main() -> None:
-    listening = socket.socket(fileno=int(sys.argv[1]))
+    listening, folder = socket.socket(fileno=int(sys.argv[1])), sys.argv[3]
+    end = os.pidfd_open(int(sys.argv[2]))
+    if os.fork():  # no child of the process that waits for us: that one may wait for all it has
+        os._exit(0)
     warm_up(["orjson", "pydantic", "synthtools.tools.cat", "synthtools.cli.app"])
-    warm_up_parsing()
-    request = serve(listening)
+    request = serve(listening, end)
     if request is None:
+        if folder:
+            shutil.rmtree(folder)
         return
     take_over(request)
     try:
