@@ -114,7 +114,8 @@ def serve(listening: socket.socket, end: int) -> Request | None:
     cold = sound = True
     while True:
         clients = [client for _, client in children.values()]
-        ready = select.select([end, listening, *children, *clients], [], [])[0]
+        readers: list[int | socket.socket] = [end, listening, *children, *clients]
+        ready = select.select(readers, [], [])[0]
         if end in ready:
             for child, _ in children.values():
                 os.kill(child, signal.SIGKILL)
