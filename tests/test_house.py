@@ -211,17 +211,34 @@ def test_no_two_public_classes_share_a_name():
     assert not {name: places for name, places in owners.items() if len(places) > 1}
 
 
+# Options of programs that are not ours (vLLM, Ray, pip, bwrap), a lane of random numbers that is called
+# after one, and words that the warm process compares with.
+OTHERS_OPTIONS = {
+    "curate/mixture_parts.py": 1,
+    "evaluate/sandbox.py": 8,
+    "lm/gguf.py": 1,
+    "lm/server/server_engine.py": 6,
+    "lm/server/server_probe.py": 2,
+    "scale/ray_cluster.py": 2,
+    "training/parallel.py": 1,
+    "warm/server.py": 2,
+}
+
+
 def test_options_are_named_in_tools_and_cli():
-    """A message below them that names an option is to speak of its parameter; there may only be fewer."""
+    """A message below them speaks of its parameter."""
     flag = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-    count = 0
+    counts: dict[str, int] = {}
     for path in SOURCE.rglob("*.py"):
         if path.parent.name in ("tools", "cli"):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                count += "\n" not in node.value.strip() and bool(flag.search(node.value))
-    assert count <= 75
+        tree = ast.parse(path.read_text())
+        about = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [one for one in ast.walk(tree) if isinstance(one, ast.Constant)]
+        texts = [one for one in texts if isinstance(one.value, str) and id(one) not in about]
+        if count := sum(bool(flag.search(str(one.value))) for one in texts):
+            counts[path.relative_to(SOURCE).as_posix()] = count
+    assert counts == OTHERS_OPTIONS
 
 
 def test_the_package_names_its_folders_and_files():

@@ -244,7 +244,7 @@ def test_what_are_no_scores(
     path.write_text("".join(json.dumps(line) + "\n" for line in copies))
     line = refused(keyed, batches_of, tiny.tokenizer, source, path)
     assert line.startswith(f"{path}:3: ")
-    assert "make it with synth ppl --candidates K -o FILE" in line
+    assert "make it with ppl and its --candidates K" in line
     assert 'no field "' in line or "these are not scores of synth ppl" in line
 
 
@@ -252,9 +252,7 @@ def test_records_that_never_were_scores(
     tiny: LanguageModel, source: Path, batches_of: Read, keyed: Keyed
 ) -> None:
     line = refused(keyed, batches_of, tiny.tokenizer, source, source)
-    assert line == (
-        f'{source}:1: no field "token_ids"; make it with synth ppl --candidates K -o FILE'
-    )
+    assert line == (f'{source}:1: no field "token_ids"; make it with ppl and its --candidates K')
 
 
 def test_deleting_needs_no_candidates(

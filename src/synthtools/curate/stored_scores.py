@@ -18,7 +18,10 @@ from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.records.batch import MISSING, Batch
 
 _FIELDS = ("token_ids", "token_logprobs", "candidates")
-_REMEDY = "make it with synth ppl --candidates K -o FILE"
+
+
+def _remedy() -> str:
+    return f"make it with ppl and its {parameter('candidates', 'K')}"
 
 
 class StoredScores:
@@ -85,7 +88,7 @@ class StoredScores:
             if not _fit_each_other(found):
                 raise ValueError
         except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
-            raise SynthError(f"{place}: these are not scores of synth ppl; {_REMEDY}") from error
+            raise SynthError(f"{place}: these are not scores of synth ppl; {_remedy()}") from error
         return found
 
     def _candidates(self, place: str, values: list[dict[str, list[float]] | None]) -> Candidates:
@@ -119,7 +122,7 @@ def stored_fields(batch: Batch, rules: Rules, text_field: str) -> Iterator[tuple
         place = f"{batch.source}:{number}"
         for name, value in zip(fields, values, strict=True):
             if value is MISSING:
-                raise SynthError(f'{place}: no field "{name}"; {_REMEDY}')
+                raise SynthError(f'{place}: no field "{name}"; {_remedy()}')
         yield place, *values
 
 

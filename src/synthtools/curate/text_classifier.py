@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.records.atomic_files import write_whole
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.ngram_buckets import NgramHasher
@@ -72,7 +72,9 @@ class TextClassifier:
             with safe_open(path, "np") as file:
                 about = file.metadata() or {}
                 if about.get("format") != _FORMAT or about.get("version") != _VERSION:
-                    raise SynthError(f"{path}: not a classifier of synth classify --save")
+                    raise SynthError(
+                        f"{path}: not a classifier that classify wrote ({parameter('save')})"
+                    )
                 classes, orders = json.loads(about["classes"]), json.loads(about["n"])
                 weights, bias = file.get_tensor("weights"), file.get_tensor("bias")
             rows = 1 if len(classes) == 2 else len(classes)
