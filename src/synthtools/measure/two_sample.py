@@ -124,11 +124,11 @@ def compare(
     statistics["density"] = (np.concatenate([[density], balls[1][1:]]), "both")
     statistics["isolated_left"] = (isolated[0], "high")
     statistics["isolated_right"] = (isolated[1], "high")
-    tested = {name: _tested(*statistics[name]) for name in names}
+    tested = {name: permutation_test(*statistics[name]) for name in names}
     return {"neighbours": k, "bandwidth": bandwidth, **tested}
 
 
-def _tested(values: np.ndarray, side: str) -> dict[str, float | None]:
+def permutation_test(values: np.ndarray, side: str) -> dict[str, float | None]:
     """The observed value, the mean of the permuted ones, and the p-value (Phipson and Smyth 2010).
 
     Args:
