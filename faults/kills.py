@@ -1,4 +1,4 @@
-"""SIGKILL at random moments, again and again on one output, and ``--resume``.
+"""SIGKILL or SIGTERM at random moments, again and again on one output, and ``--resume``.
 
 A kill comes at a moment drawn uniformly from the time in which an uninterrupted run writes (seen by its
 directory). The next run goes on and is killed in turn; a run that is left in peace must end with the
@@ -67,8 +67,8 @@ class Started:
             line += byte
         return int(line)
 
-    def kill_after(self, seconds: float) -> int:
-        """Kills it then, if it runs still."""
+    def kill_after(self, seconds: float, number: int) -> int:
+        """Sends it a signal then, if it runs still."""
         if self._answers is None:
             try:
                 return self._process.wait(seconds)
@@ -77,13 +77,30 @@ class Started:
         else:
             if select.select([self._answers], [], [], seconds)[0]:
                 return self.wait()
-        os.kill(self.pid, signal.SIGKILL)
+        os.kill(self.pid, number)
         return self.wait()
 
 
-def _content(folder: Path) -> dict[str, bytes]:
-    """What a directory of shards holds, all of it."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def _line(before: list[object], out: Path, after: list[object]) -> list[object]:
+    """The command line that writes to ``out``, and beside it under names that begin as it does."""
+    return [str(word).replace("OUT", str(out)) for word in [*before, "-o", out, *after]]
+
+
+def _written(out: Path) -> list[Path]:
+    return [path for path in out.parent.iterdir() if path.name.startswith(out.name)]
+
+
+def _remove(out: Path) -> None:
+    for path in _written(out):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _content(out: Path) -> dict[str, bytes]:
+    """All that a run has written to its directory of shards and beside it."""
+    folders = [path for path in _written(out) if path.is_dir()]
+    files = [path for path in _written(out) if path not in folders]
+    files += [path for folder in folders for path in folder.iterdir()]
+    return {str(path)[len(str(out)) :]: path.read_bytes() for path in files}
 
 
 def _of_model(folder: Path) -> dict[str, Any]:
@@ -102,7 +119,7 @@ def _of_model(folder: Path) -> dict[str, Any]:
 
 
 def _words(tool: str, folder: Path) -> tuple[list[object], list[object]]:
-    """The command line before and after ``-o DIR``."""
+    """The command line before and after ``-o DIR``; OUT is that directory's name."""
     small, large = human(folder, 120, "small.jsonl"), human(folder, 30_000, "large.jsonl")
     tiny = ["--model", model()]
     training = [
@@ -111,6 +128,9 @@ def _words(tool: str, folder: Path) -> tuple[list[object], list[object]]:
     ]
     replay = human(folder, 60, "replay.jsonl")
     forms = ["--format", "parquet"]
+    near = ["--near", "--index", "OUT-index"]
+    tested = ["decontaminate", "--benchmark", replay, "--ngram", 5]
+    classes = ["--class", f"a={small}", "--class", f"b={large}", "--most", 100]
     lines: dict[str, tuple[list[object], list[object]]] = {
         "mix": (["mix", "--shard-size", 1000], ["--", f"{large}=0.6", f"{replay}=0.4"]),
         "dsir": (
@@ -124,6 +144,18 @@ def _words(tool: str, folder: Path) -> tuple[list[object], list[object]]:
             ["generate", *tiny, "--continue", 8, "--max-new-tokens", 8, "--shard-size", 6],
             [small],
         ),
+        "dedup": (
+            ["dedup", *near, "--removed", "OUT-removed.jsonl", "--shard-size", 1000],
+            [large, replay],
+        ),
+        "decontaminate": (
+            [*tested, "--removed", "OUT-removed", "--shard-size", 1000, *forms],
+            [large],
+        ),
+        "classify": (
+            ["classify", *classes, "--save", "OUT.safetensors", "--shard-size", 1000],
+            [large],
+        ),
         "train": (
             ["train", small, "--arch", "llama-tiny", "--train-tokenizer", 400, *training],
             [],
@@ -133,37 +165,40 @@ def _words(tool: str, folder: Path) -> tuple[list[object], list[object]]:
     return lines[tool]
 
 
-TOOLS = ("mix", "dsir", "edit", "ppl", "generate", "embed", "train", "unlearn")
+TOOLS = ("mix", "dsir", "dedup", "decontaminate", "classify")
+TOOLS += ("edit", "ppl", "generate", "embed", "train", "unlearn")
 _MODELS = ("train", "unlearn")
+_SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 
 def kill_and_resume(tool: str, folder: Path, kills: int, seed: int) -> Seen:
     """Kills runs of a tool so many times; see the module."""
     before, after = _words(tool, folder)
     content = _of_model if tool in _MODELS else _content
-    whole = folder / "whole"
+    out = folder / "out"
     run("stats", folder / "small.jsonl")  # the warm process has its imports behind it from now on
     begun = time.monotonic()
-    uninterrupted = Started([*before, "-o", whole, *after], folder / "errors")
-    while not whole.exists() and time.monotonic() - begun < 60:
+    uninterrupted = Started(_line(before, out, after), folder / "errors")
+    while not out.exists() and time.monotonic() - begun < 60:
         time.sleep(0.002)
     writes_from = time.monotonic() - begun
     code = uninterrupted.wait()
     took = time.monotonic() - begun
     sound(code == 0, f"uninterrupted: exit code {code}: {(folder / 'errors').read_text()[-200:]}")
-    wanted = content(whole)
+    wanted = content(out)
+    _remove(out)
     draws = random.Random(f"{seed} {tool}")
-    out = folder / "out"
     done = chains = 0
     line = "–"
     while True:
-        started = Started([*before, "-o", out, "--resume", *after], folder / "errors")
+        started = Started([*_line(before, out, after), "--resume"], folder / "errors")
         left_alone = done >= kills
         moment = draws.uniform(writes_from / 2, took)
-        code = started.wait() if left_alone else started.kill_after(moment)
+        number = signal.SIGKILL if tool in _MODELS else draws.choice(_SIGNALS)
+        code = started.wait() if left_alone else started.kill_after(moment, number)
         told = (folder / "errors").read_text()
         sound("Traceback" not in told and "internal error" not in told, told[-300:])
-        if code == -signal.SIGKILL:
+        if code in (-signal.SIGKILL, 130):
             done += 1
             _check_shards(tool, out, wanted)
             continue
@@ -177,7 +212,7 @@ def kill_and_resume(tool: str, folder: Path, kills: int, seed: int) -> Seen:
         chains += 1
         if left_alone:
             break
-        shutil.rmtree(out)
+        _remove(out)
     return Seen(f"{line} ({done} kills, {chains} outputs equal to the uninterrupted one)", 0)
 
 
@@ -187,7 +222,8 @@ def _check_shards(tool: str, out: Path, wanted: dict[str, Any]) -> None:
         return
     for path in out.iterdir():
         if path.name.startswith("part-") or path.name == "model.safetensors":
-            sound(path.read_bytes() == wanted[path.name], f"{path.name} is half written")
+            name = path.name if tool in _MODELS else f"/{path.name}"
+            sound(path.read_bytes() == wanted[name], f"{path.name} is half written")
         else:
             hidden = path.name.startswith(".") or tool in _MODELS
             sound(hidden, f"{path.name} may be taken for output")
@@ -198,7 +234,7 @@ def _case(tool: str) -> None:
         return kill_and_resume(tool, folder, options.kills, options.seed)
 
     CASES[f"kills/{tool}"] = Case(
-        f"kills/{tool}", "SIGKILL at random moments, then `--resume`", of_tool, False
+        f"kills/{tool}", "SIGKILL and SIGTERM at random moments, then `--resume`", of_tool, False
     )
 
 

@@ -66,6 +66,17 @@ def test_native_code_does_not_keep_a_tool_from_ending(tmp_path, number):
     assert sorted(os.listdir(tmp_path)) == ["begun"]
 
 
+def test_a_signal_at_the_very_end_changes_nothing(tmp_path):
+    code = (
+        "import atexit, os, signal\nfrom synthtools.cli import app\napp._run = lambda: 0\n"
+        "atexit.register(lambda: [os.kill(os.getpid(), signal.SIGTERM), print('on')])\napp.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def test_a_second_signal_waits_for_nothing(tmp_path):
     process = begun(tmp_path, 3600)
     for _ in range(2):

@@ -47,12 +47,13 @@ class Kind(NamedTuple):
 
 
 def _kinds() -> dict[str, Kind]:
-    data, bad = "../in.jsonl", "../bad.jsonl"
+    data, bad, copies = "../in.jsonl", "../bad.jsonl", "../replay.jsonl"
     skip = ("--on-error", "skip", "--rejects", "r.jsonl")
     tiny = ("--model", "@")
     shards = ("--shard-size", 15, "-o", "c/")
     asked = ("generate", data, *tiny, "--continue", 4, "--max-new-tokens", 4)
     resume, force = ("--resume",), ("--force",)
+    index = ("--near", "--index", "i")
     # Two steps; a report holds its --resume, which therefore the undisturbed run gets too.
     steps = ("--context", 16, "--batch", 2, "--tokens", 64, "--checkpoint-every", 1, "--keep", 9)
     into = (*steps, "-o", "c", *resume)
@@ -73,6 +74,25 @@ def _kinds() -> dict[str, Kind]:
         "rest": Kind(
             ("sample", data, "-n", 10, "-o", "c.jsonl", "--rest", "rest/", *force),
         ),
+        "removed": Kind(("dedup", data, copies, "--removed", "gone.jsonl", *shards), resume),
+        "removed-shards": Kind(("dedup", data, copies, "--removed", "gone/", *shards), resume),
+        "index": Kind(
+            ("dedup", data, copies, *index, *shards), resume, before=("dedup", bad, *skip, *index)
+        ),
+        "contaminated": Kind(
+            (
+                *("decontaminate", data, "--benchmark", copies, "--ngram", 5),
+                *("--removed", "gone.jsonl", *shards),
+            ),
+            resume,
+        ),
+        "labels": Kind(
+            (
+                *("classify", data, "--class", f"a={data}", "--class", f"b={copies}"),
+                *("--save", "c.safetensors", *shards),
+            ),
+            resume,
+        ),
         "estimator": Kind(("dsir", data, "--target", data, "--save-estimator", "e.json")),
         "table": Kind(
             (
@@ -86,14 +106,15 @@ def _kinds() -> dict[str, Kind]:
             ("train", data, "--arch", "llama-tiny", "--train-tokenizer", 300, *into), grows=log
         ),
         "unlearned": Kind(
-            ("unlearn", *tiny, "--forget", data, "--replay", "../replay.jsonl", *into), grows=log
+            ("unlearn", *tiny, "--forget", data, "--replay", copies, *into), grows=log
         ),
     }
 
 
 NAMES = ("file", "parquet", "widened", "file-force", "directory", "directory-force", "report")
+NAMES += ("removed", "removed-shards", "index", "contaminated", "labels")
 NAMES += ("rejects", "rest", "estimator", "table", "page", "answers", "model", "unlearned")
-QUICK = ("file", "directory", "model")  # unlearn writes as train does
+QUICK = ("file", "directory", "removed", "index", "model")  # unlearn writes as train does
 
 
 class Stepper:

@@ -125,6 +125,9 @@ def test_a_saved_classifier_labels_as_the_one_that_was_just_trained(folder):
     assert (report["trained_on"], report["test"]["held_out"]) == (360, 40)
     assert report["made_by"]["counts"]["read"] == 400
     tensors = load_file(folder / "clf.safetensors")
+    written = (folder / "clf.safetensors").read_bytes()
+    synth("classify", *CLASSES, *saved, cwd=folder)
+    assert (folder / "clf.safetensors").read_bytes() == written
     assert tensors["weights"].shape == (1, 262144) and tensors["bias"].shape == (1,)
 
 

@@ -172,12 +172,47 @@ def test_two_runs_with_an_index_give_what_one_run_gives(folder, method):
     assert "index: was made with" in other
 
 
+def test_a_resumed_run_writes_the_removed_records_anew(folder):
+    words = ["dedup", "a.jsonl", "b.jsonl", "-o", "out/", "--shard-size", 10, "--removed"]
+    synth(*words, "gone.jsonl", "--resume", cwd=folder)
+    gone, shards = (folder / "gone.jsonl").read_bytes(), sorted((folder / "out").glob("part-*"))
+    assert len(ids(gone)) == 150 - len(clusters_of(RECORDS, "text"))
+    synth(*words, "gone.jsonl", "--resume", cwd=folder)  # it had ended
+    assert (folder / "gone.jsonl").read_bytes() == gone
+    assert "not there, but the run" in synth(*words, "x/", "--resume", code=1, cwd=folder)
+    # Killed when the first shard stood, with or without the removed records beside it.
+    manifest = folder / "out/.synth.json"
+    told = json.loads(manifest.read_text())
+    whole = [path.read_bytes() for path in shards]
+    for left in (gone, None, b"of another program"):
+        manifest.write_text(json.dumps({**told, "shards": told["shards"][:1], "complete": False}))
+        (folder / "gone.jsonl").unlink()
+        if left is not None:
+            (folder / "gone.jsonl").write_bytes(left)
+        if left not in (gone, None):
+            message = synth(*words, "gone.jsonl", "--resume", code=1, cwd=folder)
+            assert "gone.jsonl: was made by another program" in message
+            assert (folder / "gone.jsonl").read_bytes() == left
+            continue
+        synth(*words, "gone.jsonl", "--resume", cwd=folder)
+        assert (folder / "gone.jsonl").read_bytes() == gone
+        assert [path.read_bytes() for path in shards] == whole
+    (folder / "gone.jsonl").unlink()
+    synth(*words, "gone/", "--resume", cwd=folder)
+    parts = sorted((folder / "gone").glob("part-*"))
+    assert len(parts) > 1 and b"".join(path.read_bytes() for path in parts) == gone
+
+
 def test_an_index_that_lacks_a_run_that_ended_gets_it(folder):
     """The run was killed between its output and its index."""
     words = ["dedup", "b.jsonl", "--index", "index", "-o", "new", "--shard-size", 10, "--resume"]
     synth(*words, cwd=folder)
     index = (folder / "index/index.json").read_text()
     rows = (folder / "index/fingerprints-00000.npy").read_bytes()
+    (folder / "index/index.json").unlink()
+    # Its fingerprints were there perhaps, and nothing that says so.
+    synth(*words, cwd=folder)
+    assert (folder / "index/index.json").read_text() == index
     (folder / "index/index.json").unlink()
     (folder / "index/fingerprints-00000.npy").unlink()
     synth(*words, cwd=folder)

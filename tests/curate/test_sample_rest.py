@@ -104,7 +104,6 @@ def test_bad_records_are_in_neither_part(folder):
         (["--rest", "-"], "is an output already", 2),
         (["-o", "out/", "--rest", "out/x.jsonl"], "would read both outputs", 2),
         (["-o", "out/x.jsonl", "--rest", "out"], "would read both outputs", 2),
-        (["-o", "out/", "--rest", "rest/", "--resume"], "does not go with --resume", 2),
         (["--rest", "x.jsonl", "--with-replacement"], "leaves no rest", 2),
         (["--rest", "x.txt"], "--rest x.txt: the suffix says no format", 2),
         (["--rest", ""], "--rest was given an empty name", 2),

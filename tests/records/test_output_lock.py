@@ -13,7 +13,8 @@ import pytest
 from running import run, start
 from synthtools.errors import OutputExistsError, OutputInUseError, SynthError
 from synthtools.records import output_lock
-from synthtools.records.atomic_files import AtomicFile, rename_new, write_whole
+from synthtools.records.atomic_files import AtomicFile, write_whole
+from synthtools.records.exclusive_rename import rename_new
 from synthtools.records.output_lock import OutputLock, hidden
 from synthtools.records.outputs import open_sink
 from synthtools.records.shard_size import ShardSize

@@ -119,6 +119,10 @@ def main() -> None:
             sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    # All is written. In the interpreter's own end nobody catches an interruption any more.
+    for number in interrupts.SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(code))
     sys.exit(code)
 
 

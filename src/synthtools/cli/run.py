@@ -26,7 +26,8 @@ from synthtools.records.batch import Batch
 from synthtools.records.outputs import form_by_suffix, open_sink
 from synthtools.records.overlap import refuse_overlap
 from synthtools.records.rejects import LateRejects, Rejects
-from synthtools.records.shard_directory import DirectorySink
+from synthtools.records.remote_paths import path_of
+from synthtools.records.shard_directory import DirectorySink, is_unfinished
 from synthtools.records.sink import Sink
 from synthtools.reports import document
 
@@ -145,7 +146,7 @@ class Run(RunInputs):
         output: str | None,
         form: str | None,
         job: dict[str, Any],
-        option: str = "-o",
+        further: str | None = None,
     ) -> Sink:
         return open_sink(
             output,
@@ -155,12 +156,21 @@ class Run(RunInputs):
             resume=writing.resume,
             shard_size=writing.shard_size,
             job=job,
-            option=option,
+            option=further or "-o",
             nan=writing.nan,
+            further=further is not None,
         )
 
-    def _open_further(self, writing: Output, output: str, option: str) -> Sink:
+    def _open_further(self, writing: Output, output: str, option: str) -> Sink | None:
         """One more place for records; its suffix decides the format, else ``--format`` does."""
+        if self.done:
+            path = path_of(output)
+            if not path.exists() or is_unfinished(path):
+                raise SynthError(
+                    f"{option} {output}: not there, but the run that writes it has ended; --force "
+                    "starts over"
+                )
+            return None
         form = writing.format
         try:
             form_by_suffix(output)
@@ -172,8 +182,6 @@ class Run(RunInputs):
     def _check_further(self, output: str, option: str) -> None:
         """Raises UsageError where a further output is another output's place."""
         assert self._writing is not None
-        if self._writing.resume:
-            raise UsageError(f"{option} does not go with --resume")
         files = [name for name in (self._writing.report, self._reading.rejects) if name is not None]
         refuse_overlap(output, option, [self._writing.output, *files])
 
@@ -215,6 +223,13 @@ class Run(RunInputs):
                 self.sink.write(left)
                 self.count(len(left))
 
+    def write_further(self, batch: Batch) -> None:
+        """Passes records to the further output, if there is one, likewise."""
+        if self.further is not None:
+            left, _ = self._left(batch, self.further.resume_from)
+            if len(left):
+                self.further.write(left)
+
     @property
     def totals(self) -> dict[str, int]:
         """Sums of the tallies of all that the output holds, resumed shards included."""
@@ -236,7 +251,7 @@ class Run(RunInputs):
         sinks = self._sinks()
         for sink in sinks if len(sinks) > 1 else ():
             sink.settle()
-        for sink in sinks:
+        for sink in reversed(sinks):  # a run whose output has ended needs no further one
             sink.finish()
         if self.rejects.file is not None:
             self.rejects.file.commit()

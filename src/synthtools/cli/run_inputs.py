@@ -144,9 +144,10 @@ class RunInputs:
         """Batches of shards that the tool reads itself, counted as those of ``records`` are."""
         return self._counts.counted(shards, batches, rejects)
 
-    def _left(self, batch: Batch) -> tuple[Batch, int]:
+    def _left(self, batch: Batch, resume_from: int | None = None) -> tuple[Batch, int]:
         """The records of a batch that no earlier run has finished, and how many one has."""
-        done = int((batch.ordinals < self._resume_from).sum())
+        begin = self._resume_from if resume_from is None else resume_from
+        done = int((batch.ordinals < begin).sum())
         return batch.take(range(done, len(batch))) if done else batch, done
 
     def batches(self, batch_bytes: int | None = None) -> Iterator[Batch]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,7 +27,7 @@ from synthtools.closeable import Closeable
 from synthtools.errors import SynthError
 from synthtools.records.atomic_files import AtomicFile, write_errors, write_whole
 from synthtools.records.jsonl import json_bytes, parse_value
-from synthtools.records.output_lock import OutputLock
+from synthtools.records.output_lock import OutputLock, remove_partial
 
 _FORMAT, _VERSION = "synth-dedup-index", 1
 
@@ -84,6 +85,7 @@ class FingerprintIndex(Closeable):
         with write_errors(self.path):
             self.path.mkdir(exist_ok=True)
             self._claim = OutputLock.of_folder(self.path)
+            remove_partial(self.path, r"\.(fingerprints-\d+\.npy|index\.json)")
         try:
             self._segments = self._read(settings)
         except BaseException:
@@ -97,8 +99,9 @@ class FingerprintIndex(Closeable):
     def _read(self, settings: dict[str, Any]) -> list[dict[str, Any]]:
         file = self.path / "index.json"
         if not file.exists():
-            others = [name for name in os.listdir(self.path) if not name.startswith(".")]
-            if others:
+            # A run that was killed while it added the first has left its fingerprints alone.
+            begun = re.compile(r"\.|fingerprints-00000\.npy$")
+            if not all(map(begun.match, os.listdir(self.path))):
                 raise SynthError(f"{self.path}: not an index (no index.json); name a new directory")
             return []
         try:
@@ -144,7 +147,7 @@ class FingerprintIndex(Closeable):
     def add(self, rows: np.ndarray, job: str) -> None:
         """Keeps the fingerprints of a run as a segment; the description changes last."""
         name = f"fingerprints-{len(self._segments):05d}.npy"
-        file = AtomicFile(self.path / name, force=True)
+        file = AtomicFile(self.path / name, force=True, claimed=True)
         try:
             with write_errors(file.path):
                 np.save(file.file, rows, allow_pickle=False)
@@ -159,7 +162,7 @@ class FingerprintIndex(Closeable):
             "settings": self._settings,
             "segments": self._segments,
         }
-        write_whole(self.path / "index.json", json_bytes(description) + b"\n")
+        write_whole(self.path / "index.json", json_bytes(description) + b"\n", claimed=True)
 
 
 def job_hash(job: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from synthtools.text.ngram_lists import bucket_lists
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-_FORMAT, _VERSION = "synth-classifier", "1"
+_FORMAT, _VERSION = "synth-classifier", 1
 _STEPS = 200
 
 
@@ -53,14 +53,10 @@ class TextClassifier:
         """Writes the weights as safetensors; ``about`` is kept beside them."""
         from safetensors.numpy import save
 
-        metadata = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "classes": json.dumps(self.classes),
-            "n": json.dumps(self.hasher.orders),
-            "about": json.dumps(about),
-        }
+        own = {"version": _VERSION, "classes": self.classes, "n": self.hasher.orders}
         tensors = {"weights": self.weights, "bias": self.bias}
+        # One entry: safetensors keeps several in any order, another in each run.
+        metadata = {_FORMAT: json.dumps({**own, "about": about})}
         write_whole(Path(path), save(tensors, metadata))
 
     @classmethod
@@ -70,12 +66,12 @@ class TextClassifier:
 
         try:
             with safe_open(path, "np") as file:
-                about = file.metadata() or {}
-                if about.get("format") != _FORMAT or about.get("version") != _VERSION:
+                about = json.loads((file.metadata() or {}).get(_FORMAT, "{}"))
+                if about.get("version") != _VERSION:
                     raise SynthError(
                         f"{path}: not a classifier that classify wrote ({parameter('save')})"
                     )
-                classes, orders = json.loads(about["classes"]), json.loads(about["n"])
+                classes, orders = about["classes"], about["n"]
                 weights, bias = file.get_tensor("weights"), file.get_tensor("bias")
             rows = 1 if len(classes) == 2 else len(classes)
             if weights.shape[:1] != (rows,) or bias.shape != (rows,) or weights.ndim != 2:
@@ -83,7 +79,7 @@ class TextClassifier:
             hasher = NgramHasher(tuple(orders), weights.shape[1])
         except OSError as error:
             raise SynthError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        except (SafetensorError, AttributeError, KeyError, ValueError, TypeError) as error:
             raise SynthError(f"{path}: a damaged classifier ({error}); train it again") from error
         return cls(tuple(classes), hasher, weights.astype(np.float32), bias.astype(np.float32))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import filecmp
 import os
 import re
 import secrets
@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from synthtools.errors import OutputExistsError, SynthError, UsageError, parameter
+from synthtools.records.exclusive_rename import rename_new
 from synthtools.records.output_lock import OutputLock, hidden, release_all
 from synthtools.records.remote_paths import RemotePath
 
@@ -138,44 +139,6 @@ def remove_unfinished() -> None:
     release_all()
 
 
-# Of renameat2, for paths as they are.
-_AT_FDCWD, _NOREPLACE = -100, 1
-
-
-def rename_new(source: Path, target: Path) -> None:
-    """Renames a file or directory to a name that must be free, and stays so until the very moment.
-
-    Raises:
-        FileExistsError: it is not; nothing was replaced.
-        OSError
-    """
-    import ctypes
-
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:  # no Linux
-        number = errno.ENOSYS
-    else:
-        names = os.fsencode(source), _AT_FDCWD, os.fsencode(target), _NOREPLACE
-        if not rename(_AT_FDCWD, *names):
-            return
-        number = ctypes.get_errno()
-    if number not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
-        raise OSError(number, os.strerror(number), os.fspath(source), None, os.fspath(target))
-    # A kernel or a file system (NFS) without it.
-    try:
-        os.link(source, target)
-        os.unlink(source)
-    except FileExistsError:
-        raise
-    except OSError:  # no links to directories, nor on some file systems
-        if os.path.lexists(target):
-            raise FileExistsError(
-                errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target)
-            ) from None
-        os.rename(source, target)
-
-
 class AtomicFile:
     """A file that stands under its name only once it is whole; while it is written it is claimed.
 
@@ -185,6 +148,8 @@ class AtomicFile:
         path: the final name.
         force: replace an existing file.
         claimed: whoever asks holds the claim on it, or on its folder.
+        same: the name may be taken by a file of the very content that is written, which an earlier
+            run that was killed just then has left.
 
     Raises:
         OutputInUseError: another run writes it.
@@ -192,9 +157,12 @@ class AtomicFile:
         SynthError: the folder is missing or may not be written to.
     """
 
-    def __init__(self, path: Path, force: bool = False, claimed: bool = False) -> None:
+    def __init__(
+        self, path: Path, force: bool = False, claimed: bool = False, same: bool = False
+    ) -> None:
         self.path = path
         self._force = force
+        self._same = same
         self._spares: list[Path] = []
         self._temporary: Path | None = None
         self._claim: OutputLock | None = None
@@ -209,7 +177,7 @@ class AtomicFile:
             with write_errors(path):
                 self._claim = OutputLock.of_file(path)
         try:
-            if not force and os.path.lexists(path):
+            if not force and not same and os.path.lexists(path):
                 raise OutputExistsError(f"{path}: already there; {parameter('force')} replaces it")
             self._open()
         except BaseException:
@@ -260,6 +228,9 @@ class AtomicFile:
         try:
             rename_new(temporary, self.path)
         except FileExistsError as error:
+            if self._same and filecmp.cmp(temporary, self.path, shallow=False):
+                temporary.unlink()
+                return
             raise OutputExistsError(
                 f"{self.path}: was made by another program meanwhile; nothing was replaced"
             ) from error
@@ -330,11 +301,13 @@ class SentFile(AtomicFile):
         self._remove([*self._spares, self._temporary])
 
 
-def begun(path: Path | RemotePath, force: bool = False, claimed: bool = False) -> AtomicFile:
+def begun(
+    path: Path | RemotePath, force: bool = False, claimed: bool = False, same: bool = False
+) -> AtomicFile:
     """A file to be written, here or by its URL (see ``AtomicFile``)."""
-    return (
-        SentFile(path, force) if isinstance(path, RemotePath) else AtomicFile(path, force, claimed)
-    )
+    if isinstance(path, RemotePath):
+        return SentFile(path, force)
+    return AtomicFile(path, force, claimed, same)
 
 
 def write_whole(

@@ -45,6 +45,7 @@ def open_sink(
     job: dict[str, Any],
     option: str = "-o",
     nan: str = "null",
+    further: bool = False,
 ) -> Sink:
     """The sink that ``-o`` and ``--format`` ask for.
 
@@ -57,6 +58,7 @@ def open_sink(
         job: what defines the output's bytes (tool, arguments, inputs), kept with resumable shards.
         option: that named the output.
         nan: ``keep``, ``null`` or ``fail``, see ``Nonfinite``.
+        further: it goes beside another output: a resumed run writes a file of it anew.
 
     Raises:
         UsageError: options that do not fit together.
@@ -78,7 +80,7 @@ def open_sink(
         if sys.stdout is None:
             raise SynthError("<stdout>: is closed; write to a file with -o")
         refuse_open_input(shards, os.fstat(sys.stdout.fileno()), "<stdout>")
-        if resume:
+        if resume and not further:
             raise UsageError(f"{parameter('resume')} needs a directory: -o DIR/")
         return StreamSink(sys.stdout.fileno(), "<stdout>", form or "jsonl", nan)
     path = path_of(output)
@@ -88,14 +90,16 @@ def open_sink(
         return DirectorySink(
             path, form or _form_of(shards), force, resume, shard_size, job, shards, nan
         )
-    if resume:
-        raise UsageError(f"{parameter('resume')} needs a directory, not the file {output}: -o DIR/")
+    if resume and (not further or isinstance(path, RemotePath)):
+        raise UsageError(
+            f"{parameter('resume')} needs a directory, not the file {output}: {option} DIR/"
+        )
     refuse_input_as_output(shards, output)
     with write_errors(output):
         descriptor = special(path) if isinstance(path, Path) else None
     if descriptor is not None:
         return StreamSink(descriptor, output, form or "jsonl", nan)
-    return FileSink(path, form or form_by_suffix(output, option), force, nan)
+    return FileSink(path, form or form_by_suffix(output, option), force, nan, resume)
 
 
 def _is_directory(output: str, path: Path | RemotePath) -> bool:
@@ -191,11 +195,13 @@ def _sent(name: str) -> Iterator[None]:
 
 
 class FileSink(Sink):
-    """One file, renamed into place when complete."""
+    """One file, renamed into place when complete; ``same``: see ``AtomicFile``."""
 
-    def __init__(self, path: Path | RemotePath, form: str, force: bool, nan: str) -> None:
+    def __init__(
+        self, path: Path | RemotePath, form: str, force: bool, nan: str, same: bool = False
+    ) -> None:
         super().__init__(nan)
-        self._file = begun(path, force)
+        self._file = begun(path, force, same=same)
         self._form = form
         self._encoder = encoder(form, self._file, self.nonfinite)
         self._settled = False

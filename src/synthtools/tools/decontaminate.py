@@ -187,7 +187,7 @@ def _decided(run: Run, found: Contamination, options: Options) -> Iterator[Batch
             yield _with_fields(batch, verdicts)
         else:
             if held and run.further is not None:
-                run.further.write(_with_fields(batch.take(held), [verdicts[i] for i in held]))
+                run.write_further(_with_fields(batch.take(held), [verdicts[i] for i in held]))
             if options.remove == "passage" and held:
                 batch = _without_passages(batch, held, done, found, options.text_field)
                 held = [i for i in held if not batch.added[options.text_field].values[i].strip()]

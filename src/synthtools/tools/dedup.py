@@ -301,8 +301,7 @@ def _kept(
         if records.done + len(work.batch) > texts.own_records:
             raise SynthError("the input has changed while it was read; run it again")
         kept, gone = records.parted(work.batch, work.texts)
-        if run.further is not None and len(gone):
-            run.further.write(gone)
+        run.write_further(gone)
         run.progress.advance(len(work.batch))
         if len(kept):
             yield kept

@@ -128,7 +128,7 @@ def run(options: Options) -> dict[str, Any] | None:
         report = drawn.report
         if rest is not None:
             for batch in undrawn(run.records(again=True), settings, drawn.ordinals):
-                rest.write(batch)
+                run.write_further(batch)
             report["rest"] = rest.records
             if rest.records + len(drawn.ordinals) != report["records_seen"]:
                 raise SynthError(f"--rest {options.rest}: the input has changed while it was read")

@@ -14,7 +14,7 @@ import numpy as np
 
 from synthtools.errors import OutputInUseError, SynthError
 from synthtools.lm.tokenizer_faults import PanicError, encoded, failure
-from synthtools.records.atomic_files import rename_new
+from synthtools.records.exclusive_rename import rename_new
 from synthtools.records.output_lock import OutputLock, hidden
 
 if TYPE_CHECKING:

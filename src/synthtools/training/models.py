@@ -16,7 +16,7 @@ from torch import Tensor
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.pretrained import load_configuration, load_weights
-from synthtools.records.atomic_files import rename_new
+from synthtools.records.exclusive_rename import rename_new
 from synthtools.training import attention
 from synthtools.training.architectures import configuration
 from synthtools.training.parallel import Ranks, whole
