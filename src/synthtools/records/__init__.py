@@ -60,6 +60,7 @@ Outputs:
 - ``encoders``: batches → JSONL, Parquet or Arrow bytes
 - ``csv_encoder``: batches → CSV or TSV
 - ``atomic_files``: files that take their name when they are complete
+- ``exclusive_rename``: a rename that replaces nothing
 - ``output_lock``: one writer an output
 - ``overlap``: outputs kept apart from inputs and from each other
 - ``job_difference``: where two jobs differ, for resuming
