@@ -83,8 +83,8 @@ def test_a_wrong_domain(folder: Path) -> None:
 
 # What else is read along: words, and the option whose field the second file lacks.
 ALONG = {
-    "edit good.jsonl --scores bad.jsonl --model broken": "synth ppl --candidates",
-    "edit good.jsonl --scores good.jsonl --model broken": "synth ppl --candidates",
+    "edit good.jsonl --scores bad.jsonl --model broken": "ppl and its --candidates",
+    "edit good.jsonl --scores good.jsonl --model broken": "ppl and its --candidates",
     "dsir broken.jsonl --target good.jsonl --target bad.jsonl -n 1": "--text-field",
     "dsir broken.jsonl --target good.jsonl --target-text-field body -n 1": "--target-text-field",
     "sample numbered.jsonl bad.jsonl -n 1 --by m": "--by",

@@ -12,7 +12,7 @@ import pytest
 
 from synthtools import reports
 from synthtools.reports.document import columns, wrapped
-from synthtools.reports.figures import fonts, page
+from synthtools.reports.figures import page, styles
 from synthtools.reports.figures.chart import Figure, Panel, Series, bars, extremes, literal
 from synthtools.reports.figures.render import render
 from synthtools.reports.figures.text import lines_of
@@ -107,9 +107,9 @@ def test_a_font_that_has_the_letters_is_found(tmp_path: Path, monkeypatch: Any) 
     own = [font for font in manager.ttflist if font.name.startswith("DejaVu")]
     monkeypatch.setattr(manager, "ttflist", own)
     monkeypatch.setattr(font_manager, "findSystemFonts", list)
-    assert fonts.families("a\U00012345")[1] == "\U00012345"
+    assert styles.families("a\U00012345")[1] == "\U00012345"
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(tmp_path / "signs.ttf")])
-    assert fonts.families("a\U00012345") == (["DejaVu Sans", "Signs of a Test"], "")
+    assert styles.families("a\U00012345") == (["DejaVu Sans", "Signs of a Test"], "")
 
 
 NAMES = {
@@ -134,7 +134,7 @@ def glyphs_of(name: str) -> list[tuple[float, str]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fonts_of_the_world(name: str, capsys: Any, recwarn: Any) -> None:
-    found, missing = fonts.families(name + ".jsonl")
+    found, missing = styles.families(name + ".jsonl")
     if missing:
         pytest.skip(f"no font here has {missing} (Debian: apt install {NAMES[name]})")
     assert found[0] == "DejaVu Sans" and len(found) == 2  # a script comes out of one font
@@ -192,9 +192,9 @@ def test_wide_letters_take_the_room_of_two() -> None:
 
 
 def test_which_package_has_the_letters() -> None:
-    assert fonts.packages("中か한") == "fonts-noto-cjk"
-    assert fonts.packages("हไ中") == "fonts-noto-cjk fonts-noto-core"
-    assert fonts.packages("👍🏽") == "fonts-symbola"
+    assert styles.packages("中か한") == "fonts-noto-cjk"
+    assert styles.packages("हไ中") == "fonts-noto-cjk fonts-noto-core"
+    assert styles.packages("👍🏽") == "fonts-symbola"
 
 
 def test_a_corpus_has_one_colour_in_all_figures() -> None:

@@ -68,9 +68,9 @@ def uses() -> dict[str, dict[str, Use]]:
     from synthtools.lm import chat, load_errors, model_files, text_tokenizer, tokenizer_faults
     from synthtools.measure import diversity, expressions
     from synthtools.records import (
-        csv_encoder,
+        conversion,
+        encoders,
         field_paths,
-        json_array,
         jsonl,
         natural_order,
         nonfinite,
@@ -161,10 +161,10 @@ def uses() -> dict[str, dict[str, Use]]:
         },
         "measure.expressions": {"claim": expressions.parse},
         "records.field_paths": {"conditions": field_paths.conditions, "path": field_paths.parse},
-        "records.csv_encoder": {"quoted": csv_encoder._QUOTED.search},
-        "records.json_array": {
-            "tokens": lambda t: list(json_array._TOKEN.finditer(t.encode())),
-            "line ends": lambda t: json_array._LINE_END.sub(b" ", t.encode()),
+        "records.encoders": {"quoted": encoders._QUOTED.search},
+        "records.conversion": {
+            "tokens": lambda t: list(conversion._TOKEN.finditer(t.encode())),
+            "line ends": lambda t: conversion._LINE_END.sub(b" ", t.encode()),
         },
         "records.nonfinite": {
             "tokens": lambda t: nonfinite._TOKEN.sub(b"", json.dumps(t).encode())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from running import synth
-from synthtools.curate.assignments import constant_of, template_of, with_constants, with_text
+from synthtools.curate.reshaped_records import constant_of, template_of, with_constants, with_text
 from synthtools.errors import RecordError
 from synthtools.records.inputs import find_shards
 from synthtools.records.reader import read

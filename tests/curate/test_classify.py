@@ -14,8 +14,7 @@ import synthtools
 from running import synth
 from synthtools.curate.text_classifier import LabelledFeatures, _auc, _roc, evaluated, trained
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.ngram_buckets import NgramHasher
-from synthtools.text.ngram_lists import bucket_lists
+from synthtools.text.ngram_buckets import NgramHasher, bucket_lists
 
 HASHER = NgramHasher((1, 2), 4096)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from synthtools.measure import least_squares
-from synthtools.measure.least_squares import Weighted, solver
+from synthtools.measure import iteration
+from synthtools.measure.iteration import Weighted, solver
 
 
 def problem(samples, features, pools, seed=0):
@@ -36,13 +36,13 @@ def test_as_if_the_rows_were_written_out(samples, features, pools):
 def test_large_problems_make_no_second_matrix(monkeypatch):
     x, times, labels = problem(2100, 260, 3)
     solve = solver(x.T @ x)
-    monkeypatch.setattr(least_squares, "solver", None)
+    monkeypatch.setattr(iteration, "solver", None)
     assert np.isfinite(Weighted(x, solve).solve(times, labels)).all()
 
 
 def test_steps_that_do_not_converge_are_not_believed(monkeypatch):
     x, times, labels = problem(2100, 260, 3)
-    monkeypatch.setattr(least_squares, "_STEPS", 2)
+    monkeypatch.setattr(iteration, "_STEPS", 2)
     found = Weighted(x, solver(x.T @ x)).solve(times, labels)
     np.testing.assert_allclose(found, repeated(x, times, labels), rtol=1e-8, atol=1e-12)
 

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from running import run
 from synthtools.errors import SynthError, UsageError
-from synthtools.records.csv_records import records
+from synthtools.records.conversion import array_elements, csv_rows
 from synthtools.records.first_records import look
 from synthtools.records.input_format import INPUT_FORMAT, InputFormat
 from synthtools.records.inputs import find_shards
-from synthtools.records.json_array import elements
 from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 
@@ -147,7 +146,7 @@ def test_rows_are_those_of_pythons_writer(rows):
     writer.writerow(["a", "b"])
     writer.writerows(rows)
     out.seek(0)
-    found = [json.loads(line.json) for line in records(out, "a", "csv", None)]
+    found = [json.loads(line.json) for line in csv_rows(out, "a", "csv", None)]
     assert found == [{"a": a, "b": b} for a, b in rows]
 
 
@@ -164,7 +163,7 @@ def test_elements_wherever_reads_end(array, indent, size):
     rest = io.BytesIO(
         b" \n" + json.dumps(array, indent=indent, ensure_ascii=False).encode() + b"\n"
     )
-    found = list(elements(lambda _: rest.read(size), "a"))
+    found = list(array_elements(lambda _: rest.read(size), "a"))
     assert [json.loads(line.json) for line in found] == array
     assert [line.number for line in found] == list(range(1, len(array) + 1))
     assert not any(b"\n" in line.json for line in found)

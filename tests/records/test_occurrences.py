@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthtools.records.batch import MISSING
-from synthtools.records.occurrences import Occurrences
-from synthtools.records.record_keys import RecordKeys
+from synthtools.records.record_keys import Occurrences, RecordKeys
 
 few = st.integers(0, 8) | st.sampled_from([2**64 - 1, 2**63, 0])
 

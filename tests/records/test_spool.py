@@ -7,10 +7,10 @@ import pytest
 
 from synthtools.records import spool as spooling
 from synthtools.records.inputs import find_shards
-from synthtools.records.merge import merged
 from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 from synthtools.records.spool import Spool
+from synthtools.records.transform import merged
 
 
 @pytest.fixture(params=["jsonl", "parquet"])

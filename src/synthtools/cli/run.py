@@ -24,9 +24,9 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.records.atomic_files import AtomicFile
 from synthtools.records.batch import Batch
 from synthtools.records.outputs import form_by_suffix, open_sink
-from synthtools.records.overlap import refuse_overlap
 from synthtools.records.rejects import LateRejects, Rejects
 from synthtools.records.remote_paths import path_of
+from synthtools.records.same_file import refuse_overlap
 from synthtools.records.shard_directory import DirectorySink, is_unfinished
 from synthtools.records.sink import Sink
 from synthtools.reports import document

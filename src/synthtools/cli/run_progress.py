@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from synthtools.lm.scoring_progress import ScoringProgress
+    from synthtools.lm.scorer import ScoringProgress
     from synthtools.records.inputs import Shard
 
 

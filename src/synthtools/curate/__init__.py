@@ -4,11 +4,10 @@ Chosen:
 
 - ``conditions``: by the values of their fields (``--where``)
 - ``weighted_draws``: by weight in one pass, without replacement (Gumbel top-k) or with it
-- ``reshaped_records``: chats and instructions in another shape
+- ``reshaped_records``: fields set; chats and instructions in another shape
 - ``sampled_records``: a sample of a stream, and the rest of it, or of each of several groups
 - ``top_records``: the highest scores of a stream, for one target or several
 - ``dsir``: importance weights of records from hashed n-grams (DSIR)
-- ``document_sizes``: sizes of documents in the unit of a mixture
 - ``source_survey``: sizes, keys and places of a source's documents, kept from one reading
 - ``mixture_parts``: how much of each source goes into a mixture, which documents, in which order
 - ``mixed_records``: the documents of a mixture in their order, in little memory
@@ -23,7 +22,6 @@ Chosen:
 
 Changed:
 
-- ``assignments``: fields set from other fields, or to a constant
 - ``token_edit``: ToEdit: which tokens are resampled, and from what
 - ``edited_records``: the edit of a stream of records, with a model or from stored scores
 - ``stored_scores``: scores that ``synth ppl --candidates`` wrote, in place of a model

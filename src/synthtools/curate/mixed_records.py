@@ -14,8 +14,8 @@ from synthtools.curate.source_survey import SourceSurvey, of_one_form
 from synthtools.errors import SynthError
 from synthtools.lm.prefetch import prefetched
 from synthtools.records.batch import Batch
-from synthtools.records.merge import as_lines, merged
 from synthtools.records.spool import Spool
+from synthtools.records.transform import as_lines, merged
 
 # What is put in order at once, about: documents, and bytes of them.
 _GROUP = 2048

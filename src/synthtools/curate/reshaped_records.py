@@ -1,17 +1,22 @@
-"""Chats and instructions in another shape."""
+"""Fields of records set from others or to a constant; chats and instructions in another shape."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from synthtools.records.batch import Batch
+from synthtools.curate.templates import Template
+from synthtools.errors import parameter
+from synthtools.records.added_column import Column
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.field_paths import WHOLE, plain_name
 from synthtools.records.jsonl import json_bytes, members, parse_exactly
-from synthtools.records.merge import as_lines
-from synthtools.records.record_faults import fields_of, without
+from synthtools.records.record_faults import fields_of, text_fault, without
 from synthtools.records.rejects import Rejects
 from synthtools.records.shapes import FIELDS_OF, ShapeName, conversation, members_of, shape_of
+from synthtools.records.transform import as_lines
 
 
 def reshaped(batches: Iterable[Batch], name: ShapeName, rejects: Rejects) -> Iterator[Batch]:
@@ -55,3 +60,104 @@ def _reshaped(line: bytes, shape: ShapeName, name: ShapeName) -> bytes:
         elif field not in made:
             pieces.append(line[start:end])
     return b"{" + b",".join(pieces) + b"}"
+
+
+# In a path, quotes and brackets may contain an equals sign.
+_ASSIGNMENT = re.compile(rf"((?:{WHOLE}|[^=])++)=(.*)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "\\": "\\"}
+
+
+def unescaped(text: str) -> str:
+    r"""The text with ``\n``, ``\t`` and ``\\`` replaced by newline, tab and backslash.
+
+    Raises:
+        ValueError: another backslash, which may be meant in two ways.
+    """
+
+    def meant(found: re.Match[str]) -> str:
+        if found[1] not in _ESCAPED:
+            raise ValueError(f"for \\{found[1]} write \\n, \\t or \\\\ (one backslash)")
+        return _ESCAPED[found[1]]
+
+    return _ESCAPE.sub(meant, text)
+
+
+def template_of(text: str) -> Template:
+    """A template as it is written on a command line.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    _refuse_bytes(text)
+    return Template(unescaped(text))
+
+
+def constant_of(text: str) -> tuple[str, str]:
+    """Field and value of ``FIELD=VALUE``.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    match = _ASSIGNMENT.fullmatch(text)
+    if match is None:
+        raise ValueError("use FIELD=VALUE")
+    _refuse_bytes(text)
+    return plain_name(match[1].strip()), match[2]
+
+
+def _refuse_bytes(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError("write it in UTF-8") from error
+
+
+def with_text(
+    batches: Iterable[Batch], templates: Sequence[Template], name: str, rejects: Rejects
+) -> Iterator[Batch]:
+    """Records with a field that is made of others.
+
+    The first template counts whose fields are all there, as texts. A record that fits none goes to
+    ``rejects``.
+
+    Args:
+        name: the field, which is replaced in its place or appended.
+    """
+    wanted = list(dict.fromkeys(field for one in templates for field in one.fields))
+    for batch in batches:
+        columns = {field: batch.column(field) for field in wanted}
+        bad: dict[int, str] = {}
+        texts: list[str] = []
+        for index in range(len(batch)):
+            record = {field: values[index] for field, values in columns.items()}
+            faults = []
+            for template in templates:
+                fault = _fault(template, record)
+                if fault is None:
+                    texts.append(template.filled(record))
+                    break
+                faults.append(fault)
+            else:
+                why = "; ".join(dict.fromkeys(faults))
+                bad[index] = f"{why} (fields: {fields_of(batch, index)}; see {parameter('text')})"
+        batch = without(batch, bad, rejects)
+        if len(batch):
+            yield batch.adding({name: Column("string", texts)}).woven()
+
+
+def _fault(template: Template, record: dict[str, object]) -> str | None:
+    """Why a template does not fit a record: its first field that is not a text."""
+    for field in template.fields:
+        if record[field] is MISSING:
+            return f'no field "{field}"'
+        if fault := text_fault(field, record[field]):
+            return fault
+    return None
+
+
+def with_constants(batches: Iterable[Batch], values: dict[str, str]) -> Iterator[Batch]:
+    """Records with fields set to the same text in all."""
+    for batch in batches:
+        columns = {name: Column("string", [value] * len(batch)) for name, value in values.items()}
+        yield batch.adding(columns).woven()

@@ -17,8 +17,7 @@ import numpy as np
 from synthtools.errors import SynthError, parameter
 from synthtools.records.atomic_files import write_whole
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.ngram_buckets import NgramHasher
-from synthtools.text.ngram_lists import bucket_lists
+from synthtools.text.ngram_buckets import NgramHasher, bucket_lists
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

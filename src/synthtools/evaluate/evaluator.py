@@ -13,9 +13,9 @@ from synthtools.lm.tokenizer_faults import TokenizerError
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
 from synthtools.records.jsonl import parse_value
-from synthtools.records.merge import as_lines
 from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
+from synthtools.records.transform import as_lines
 
 if TYPE_CHECKING:
     from synthtools.evaluate.judge import Judge

@@ -19,7 +19,6 @@ Scoring, generation, vectors:
 
 - ``scores``: what scoring asks for and gives back
 - ``scorer``: texts → scores, whatever the backend
-- ``scoring_progress``: how far the scoring of a run is
 - ``generation``: prompts → answers, whatever the backend
 - ``chat``: conversations → text or tokens
 - ``prompt_tokenizer``: prompts → tokens

@@ -54,8 +54,6 @@ Iterated data (``synth simulate``)
 
 - ``iteration``: linear regression on its own data, simulated
 - ``iteration_theory``: the same in closed form
-- ``iteration_report``: both beside each other
-- ``least_squares``: the solver
 
 Functions here take arrays and streams and give plain dictionaries; they know no files and no terminal.
 """

@@ -12,12 +12,9 @@ Inputs:
 - ``file_patterns``: files by a pattern with names in braces
 - ``remote_paths``: files and directories by URL
 - ``memory_input``: records of the calling program
-- ``python_topics``: text that is on every machine
-- ``same_file``: one file under several names
+- ``same_file``: one file under several names, inputs and outputs
 - ``compression``: gzip and zstd as bounded streams that notice truncation
 - ``conversion``: what is not JSONL → blocks of JSON lines
-- ``csv_records``: CSV and TSV → records
-- ``json_array``: one array → records
 - ``text_lines``: decoded text → lines of JSON; plain text → records
 - ``first_records``: the first record of each shard, checked before the work begins
 - ``row_blocks``: shards of Parquet and Arrow → blocks of rows
@@ -46,9 +43,7 @@ Records:
 - ``schemas``: one schema for tables that differ, and their rows in it
 - ``natural_order``: values of fields in the order that people expect
 - ``record_keys``: which record is which, for randomness that no layout changes
-- ``occurrences``: how often each value has come before
-- ``transform``: streams of batches that need no text: the first, some fields
-- ``merge``: records of several sources in one order
+- ``transform``: streams of batches that need no text: the first, some fields; several in one order
 
 Outputs:
 
@@ -56,13 +51,10 @@ Outputs:
 - ``outputs``: stdout or a file
 - ``shard_directory``: a directory of shards, resumable
 - ``shard_size``: where batches are cut into shards
-- ``encoder_base``: what the encoders of all formats have in common
-- ``encoders``: batches → JSONL, Parquet or Arrow bytes
-- ``csv_encoder``: batches → CSV or TSV
+- ``encoders``: batches → JSONL, CSV, Parquet or Arrow bytes
 - ``atomic_files``: files that take their name when they are complete
 - ``exclusive_rename``: a rename that replaces nothing
 - ``output_lock``: one writer an output
-- ``overlap``: outputs kept apart from inputs and from each other
 - ``job_difference``: where two jobs differ, for resuming
 
 On disk during a run:

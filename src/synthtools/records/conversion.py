@@ -2,17 +2,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from io import BufferedReader, RawIOBase
-from typing import cast
+from itertools import chain
+from typing import TextIO, cast
 
 from synthtools.errors import SynthError, parameter
-from synthtools.records import csv_records, json_array, text_lines
+from synthtools.records import text_lines
 from synthtools.records.compression import DecompressingReader
 from synthtools.records.input_format import InputFormat, Peekable, begins_an_array
 from synthtools.records.inputs import Shard
 from synthtools.records.shard_block import ShardBlock
-from synthtools.records.text_lines import JsonLine
+from synthtools.records.text_lines import LONGEST, JsonLine, bounded_lines, json_line
+
+# Characters of one value [ours]; more is a quote that was never closed.
+_LONGEST_VALUE = 1 << 26
+
+
+def csv_rows(text: TextIO, name: str, kind: str, encoding: str | None) -> Iterator[JsonLine]:
+    """The records of a table, each at the line that it begins on.
+
+    In CSV whose header has no comma, semicolons or tabs part the values, as spreadsheets write where
+    the comma is a decimal mark.
+
+    Args:
+        kind: ``csv`` or ``tsv``.
+
+    Raises:
+        SynthError: there is no header that names each field once.
+    """
+    csv.field_size_limit(_LONGEST_VALUE)
+    lines = bounded_lines(text, name)
+    head = next(lines, "")
+    apart = "\t" if kind == "tsv" else next((c for c in ",;\t" if c in head), ",")
+    taken: list[str] = []  # lines of the record that is being read
+
+    def noted() -> Iterator[str]:
+        for line in chain([head] if head else [], lines):
+            taken.append(line)
+            yield line
+
+    rows = csv.reader(noted(), delimiter=apart, strict=True)
+    number = 1
+    header: list[str] | None = None
+    while True:
+        taken.clear()
+        try:
+            row = next(rows, None)
+            fault = None
+        except csv.Error as error:
+            row, fault = [], f"not {kind.upper()}: {_plain(error, rows.line_num - number + 1)}"
+        at, number = number, rows.line_num + 1
+        if row is None:
+            return
+        if header is None:
+            if fault is not None:
+                raise SynthError(f"{name}:{at}: {fault}")
+            header = _header(row, name) if row else None
+        elif fault is not None:
+            yield json_line(at, "".join(taken), encoding, fault)
+        elif row and len(row) != len(header):
+            fault = (
+                f"{len(row)} value{'s' * (len(row) != 1)} where the header names {len(header)} (a value with "
+                f"{'tabs' if apart == chr(9) else repr(apart)} stands in double quotes)"
+            )
+            yield json_line(at, row, encoding, fault)
+        elif row:
+            yield json_line(at, dict(zip(header, row, strict=True)), encoding)
+
+
+def _header(names: list[str], source: str) -> list[str]:
+    again = [name for name, count in Counter(names).items() if count > 1]
+    if again:
+        raise SynthError(
+            f'{source}:1: two columns have the name "{again[0]}", and a record has one value of a '
+            "name: rename one of them"
+        )
+    return names
+
+
+def _plain(error: csv.Error, lines: int) -> str:
+    reason = str(error)
+    if "field larger" in reason or "unexpected end" in reason:
+        return f"a double quote that opens a value is not closed within {lines:,} lines"
+    if "expected after" in reason:
+        return 'text behind a closing double quote (within a quoted value, a quote is written "")'
+    return reason
+
+
+_CHUNK = 1 << 18
+# A string, what gives an array its shape, or a string whose end has not come yet.
+_TOKEN = re.compile(rb'"(?:[^"\\\n]++|\\[^\n])*+"|[\[\]{},]|"', re.DOTALL)
+_LINE_END = re.compile(rb"[ \t\r]*\n[ \t\r\n]*")
+
+
+def array_elements(read: Callable[[int], bytes], name: str) -> Iterator[JsonLine]:
+    """The elements of an array, whatever they are, on a line each.
+
+    Args:
+        read: gives so many bytes of the array's text, in UTF-8, fewer at its end.
+
+    Memory: some 256 KB, or twice the longest element.
+
+    Raises:
+        SynthError: what is read is not one whole array.
+    """
+    held, start, at = b"", 0, 0  # bytes; where the element begins; how far they have been looked at
+    depth = number = 0
+    while data := read(max(_CHUNK, len(held) - start)):
+        held, at, start = held[start:] + data, at - start, 0
+        if len(held) > LONGEST:
+            raise _broken(name, number, f"is longer than {LONGEST >> 20} MiB")
+        for token in _TOKEN.finditer(held, at):
+            at = token.start()
+            mark = held[at : at + 1]
+            if mark == b'"' and len(token[0]) == 1:
+                if _LINE_END.search(held, at):
+                    raise _broken(name, number, "has a string that its line does not close")
+                break
+            at = token.end()
+            if depth == 1 and mark == b"}":
+                raise _broken(name, number, "ends with a brace that nothing opens")
+            if depth == 1 and mark in (b",", b"]"):
+                element = held[start : at - 1].strip()
+                if element or mark == b"," or number > 1:
+                    if not element:
+                        raise _broken(name, number, "is empty (a comma too many)")
+                    yield JsonLine(number, _LINE_END.sub(b" ", element))
+                start = at
+                number += 1
+            if mark in (b"[", b"{"):
+                depth += 1
+                if depth == 1:
+                    start, number = at, 1
+            elif mark in (b"]", b"}"):
+                depth -= 1
+            if not depth:
+                _refuse_more(held[at:], read, name)
+                return
+        else:
+            at = len(held)
+    raise SynthError(f"{name}: truncated: the JSON array has no end; fetch or write the file again")
+
+
+def _refuse_more(rest: bytes, read: Callable[[int], bytes], name: str) -> None:
+    while not rest.strip():
+        if not (rest := read(_CHUNK)):
+            return
+    raise SynthError(
+        f"{name}: something stands behind the JSON array; if this is JSONL: "
+        f"{parameter('input_format', 'jsonl')}"
+    )
+
+
+def _broken(name: str, number: int, why: str) -> SynthError:
+    return SynthError(f"{name}: element {number} of the JSON array {why}")
 
 
 def blocks(
@@ -60,7 +207,7 @@ def _json_lines(
     text = text_lines.decoded(stream, encoding)
     try:
         if kind in ("csv", "tsv"):
-            yield from csv_records.records(text, name, kind, encoding)
+            yield from csv_rows(text, name, kind, encoding)
         elif kind == "text":
             yield from text_lines.documents(text, name, encoding, form.split)
         elif kind == "json" and begins_an_array(cast(Peekable, text.buffer)):
@@ -68,7 +215,7 @@ def _json_lines(
             def read(size: int) -> bytes:
                 return text.read(size).encode("utf-8", "surrogateescape")
 
-            yield from json_array.elements(read, name)
+            yield from array_elements(read, name)
         else:
             yield from text_lines.recoded_lines(text, name, encoding)
     except UnicodeError as error:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.records.atomic_files import refuse_claimed
 from synthtools.records.input_format import INPUT_FORMAT, InputFormat
 from synthtools.records.memory_input import MemoryRecords
-from synthtools.records.python_topics import SAMPLE, TOPICS, builtin_file
 from synthtools.records.remote_paths import RemotePath, path_of
 from synthtools.redaction import hide
 
@@ -252,3 +254,48 @@ def understood(name: str) -> Iterator[None]:
 
 def reason(error: OSError) -> str:
     return error.strerror or str(error)
+
+
+TOPICS = "builtin:topics"
+SAMPLE = "builtin:sample"
+
+_KEPT: list[object] = []  # what ends with the process
+
+
+@cache
+def builtin_file(name: str) -> Path:
+    """A file of the records of ``builtin:topics`` (``id``, ``text`` of each topic of ``pydoc_data.topics``, by
+    name) or of ``builtin:sample`` (``id``, ``text``, ``label``: on each topic a ``human`` and a ``synthetic`` one).
+
+    It is of this process: in memory where the system can, else in TMPDIR, and gone with it. What it
+    holds depends on the version of Python.
+
+    Raises:
+        OSError: neither can be had.
+    """
+    from pydoc_data.topics import topics
+
+    if name == TOPICS:
+        return _file_of({"id": topic, "text": topics[topic]} for topic in sorted(topics))
+    lines = Path(__file__).with_name("sample.jsonl").read_text("utf-8").splitlines()
+    written = {record["id"]: record["text"] for record in map(json.loads, lines)}
+    return _file_of(
+        {"id": topic, "text": text, "label": label}
+        for topic in written
+        for label, text in (("human", topics.get(topic)), ("synthetic", written[topic]))
+        if text is not None
+    )
+
+
+def _file_of(records: Iterable[dict[str, str]]) -> Path:
+    content = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
+    if hasattr(os, "memfd_create") and os.path.isdir(f"/proc/{os.getpid()}/fd"):
+        number = os.memfd_create("topics.jsonl")
+        with open(number, "wb", closefd=False) as file:
+            file.write(content)
+        return Path(f"/proc/{os.getpid()}/fd/{number}")
+    copy = tempfile.NamedTemporaryFile(prefix="synth-", suffix=".jsonl")
+    _KEPT.append(copy)
+    copy.write(content)
+    copy.flush()
+    return Path(copy.name)

@@ -17,8 +17,8 @@ from synthtools.records.atomic_files import begun, special, write_errors
 from synthtools.records.batch import Batch
 from synthtools.records.encoders import FORMATS, encoder
 from synthtools.records.inputs import Shard
-from synthtools.records.overlap import refuse_input_as_output, refuse_open_input
 from synthtools.records.remote_paths import RemotePath, path_of
+from synthtools.records.same_file import refuse_input_as_output, refuse_open_input
 from synthtools.records.shard_directory import DirectorySink
 from synthtools.records.shard_size import ShardSize
 from synthtools.records.sink import RecordSink, Sink

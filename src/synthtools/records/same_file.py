@@ -1,4 +1,5 @@
-"""One file under several names: two spellings of a path, links, globs that overlap, a directory and its file."""
+"""One file under several names: two spellings of a path, links, globs that overlap, a directory and its
+file; an input that is an output too."""
 
 from __future__ import annotations
 
@@ -6,10 +7,12 @@ import os
 import stat
 import sys
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
 
-from synthtools.errors import UsageError
+from synthtools.errors import SynthError, UsageError
 from synthtools.records.inputs import Shard, find_shards
 from synthtools.records.memory_input import MemoryRecords
+from synthtools.records.remote_paths import RemotePath, path_of
 
 Name = str | MemoryRecords
 
@@ -87,3 +90,65 @@ def refuse_namesakes(names: Sequence[str]) -> None:
                 f"{name} is named twice: a comparison could not tell its sides apart; name it once, or "
                 "one of them by a link or with ./ before it"
             )
+
+
+def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
+    """Keeps a file that is read from being written over.
+
+    Raises:
+        SynthError: the name, a link to it perhaps, is one of the inputs.
+    """
+    place = path_of(name)
+    if isinstance(place, RemotePath):
+        if any(shard.path == place for shard in shards):
+            raise _both(name)
+        return
+    try:
+        status = os.stat(name)
+    except OSError:
+        return  # nothing there, or what there is will be told when it is opened
+    refuse_open_input(shards, status, name)
+
+
+def refuse_overlap(name: str, option: str, others: Iterable[str | None]) -> None:
+    """Keeps a further output apart from others.
+
+    Args:
+        others: what else is written; None or ``-`` is stdout.
+
+    Raises:
+        UsageError: the name is one of theirs, or one is a directory that holds the other.
+    """
+    for other in others:
+        ends = [_whereabouts(one) for one in (name, other)]
+        if ends[0] == ends[1]:
+            raise UsageError(f"{option} {name}: is an output already; name another")
+        if any(a.startswith(b.rstrip("/") + "/") for a, b in (ends, ends[::-1])):
+            raise UsageError(
+                f"{option} {name}: whoever reads the directory would read both outputs; name one "
+                f"outside of {other}"
+            )
+
+
+def _whereabouts(name: str | None) -> str:
+    if name is None or name == "-":
+        return "<stdout>"
+    place = path_of(name)
+    return os.path.realpath(name) if isinstance(place, Path) else str(place).rstrip("/")
+
+
+def _both(name: str) -> SynthError:
+    return SynthError(f"{name}: is both input and output; write to another file")
+
+
+def refuse_open_input(shards: Iterable[Shard], status: os.stat_result, name: str) -> None:
+    """Like ``refuse_input_as_output``, of a file that is known by what ``stat`` says of it."""
+    if not stat.S_ISREG(status.st_mode):
+        return
+    for shard in shards:
+        nowhere = shard.records is not None or (shard.path is None and sys.stdin is None)
+        if nowhere or isinstance(shard.path, RemotePath):
+            continue
+        inputs = os.fstat(sys.stdin.fileno()) if shard.path is None else os.stat(shard.path)
+        if os.path.samestat(status, inputs):
+            raise _both(name)

@@ -13,14 +13,13 @@ from typing import Any
 from synthtools.errors import OutputExistsError, SynthError, parameter
 from synthtools.records.atomic_files import AtomicFile, begun, write_errors, write_whole
 from synthtools.records.batch import Batch
-from synthtools.records.encoder_base import Encoder
-from synthtools.records.encoders import encoder
+from synthtools.records.encoders import Encoder, encoder
 from synthtools.records.inputs import Shard
 from synthtools.records.job_difference import difference
 from synthtools.records.jsonl import parse_value
 from synthtools.records.output_lock import OutputLock, remove_partial
-from synthtools.records.overlap import refuse_input_as_output
 from synthtools.records.remote_paths import RemotePath
+from synthtools.records.same_file import refuse_input_as_output
 from synthtools.records.shard_size import ShardSize, parts
 from synthtools.records.sink import Sink
 

@@ -13,17 +13,16 @@
 - ``layout``: lines, lists, headings, sentences and punctuation of texts
 - ``lexical_richness``: type-token ratio, MTLD, HD-D and entropy of words
 - ``self_bleu``: self-BLEU in linear time
+- ``rank_sums``: rank sums of two samples
 - ``mteval``: the tokenisation "13a" of sacreBLEU
 - ``rouge``: ROUGE-L
 - ``minhash``: MinHash signatures
 - ``near_duplicates``: pairs of near-duplicates by locality-sensitive hashing
 - ``shingles``: hashed shingles, of words or characters; MinHash signatures with the fast hash
 - ``fingerprints``: fingerprints of texts, paragraphs and lines, by which equal ones are found
-- ``ngram_lists``: the buckets of the n-grams of each text
 - ``word_ngrams``: n-grams of words that survive reformatting, and where those of a list occur
 - ``similar_clusters``: clusters of similar texts, in linear time
 - ``density_sketch``: how many vectors are near a vector
-- ``rank_sums``: rank sums of two samples
 
 What they compute is defined in plain Python by ``tests/kernel_reference.py``. Everything here is a pure function of
 UTF-8 buffers (``records.text_buffer.TextBuffer``) or arrays; nothing here reads a file or knows what a record is.

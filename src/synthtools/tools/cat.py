@@ -47,13 +47,13 @@ def _condition(text: str) -> Condition:
 
 
 def _template(text: str) -> Template:
-    from synthtools.curate.assignments import template_of
+    from synthtools.curate.reshaped_records import template_of
 
     return template_of(text)
 
 
 def _constant(text: str) -> tuple[str, str]:
-    from synthtools.curate.assignments import constant_of
+    from synthtools.curate.reshaped_records import constant_of
 
     return constant_of(text)
 
@@ -157,8 +157,7 @@ def run(options: Options) -> dict[str, Any]:
 
 def _changed(run: Run, conditions: Conditions, options: Options) -> Iterator[Batch]:
     """The records as the options want them."""
-    from synthtools.curate.assignments import with_constants, with_text
-    from synthtools.curate.reshaped_records import reshaped
+    from synthtools.curate.reshaped_records import reshaped, with_constants, with_text
     from synthtools.records.transform import selected
 
     # A run that had ended has nothing left to be read. What a resumed one has done is looked at

@@ -47,9 +47,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from synthtools.cli.run import Run
-    from synthtools.curate.document_sizes import Sizes
     from synthtools.curate.mixture_parts import MeasuredSource, MixturePart
-    from synthtools.curate.source_survey import SourceSurvey
+    from synthtools.curate.source_survey import Sizes, SourceSurvey
     from synthtools.records.batch import Batch
     from synthtools.records.inputs import Shard
     from synthtools.records.text_buffer import TextBuffer
@@ -254,7 +253,7 @@ def _measure(
 
 
 def _sizes(options: Options) -> Sizes:
-    from synthtools.curate.document_sizes import sizes_in
+    from synthtools.curate.source_survey import sizes_in
 
     if not options.tokenizer:
         return sizes_in(options.counted_in(), options.tokens_field)

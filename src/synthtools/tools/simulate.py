@@ -119,8 +119,7 @@ class Options(Seed, Picture, Report, Jobs):
 def run(options: Options) -> Simulation:
     """Simulates and compares with what is known."""
     from synthtools.measure.iteration import WORKFLOWS, LinearSetting, edited_rows, repetitions
-    from synthtools.measure.iteration_report import workflow_result
-    from synthtools.measure.iteration_theory import base
+    from synthtools.measure.iteration_theory import base, workflow_result
 
     names = tuple(one for one in WORKFLOWS if one in (options.workflow or WORKFLOWS))
     decay = options.edit_decay

@@ -255,7 +255,7 @@ def _write(report: dict[str, Any], options: Options, inputs: list[Any]) -> None:
     """Rows and Markdown, each whole or not at all."""
     from synthtools.evaluate.samples import SampleFile
     from synthtools.records.atomic_files import write_whole
-    from synthtools.records.overlap import refuse_input_as_output
+    from synthtools.records.same_file import refuse_input_as_output
     from synthtools.reports.document import encoded
     from synthtools.reports.table import markdown
 

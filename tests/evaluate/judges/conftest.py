@@ -112,9 +112,9 @@ def shared() -> Path:
 def real(shared: Path) -> Callable[[str], list[dict[str, Any]]]:
     """The records of a real data set."""
     from synthtools.records.inputs import find_shards
-    from synthtools.records.merge import as_lines
     from synthtools.records.reader import read
     from synthtools.records.rejects import Rejects
+    from synthtools.records.transform import as_lines
 
     def records(name: str) -> list[dict[str, Any]]:
         batches = read(find_shards([str(shared / name)]), Rejects())

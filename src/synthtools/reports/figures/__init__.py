@@ -1,6 +1,6 @@
 """Figures of reports.
 
 - ``chart``: a figure as data: panels of series, and a story of findings and tables
-- ``render``, ``styles``, ``fonts``: PNG and SVG by matplotlib
+- ``render``, ``styles``: PNG and SVG by matplotlib
 - ``text``: a figure of characters; ``points``: as CSV; ``page``: reports as one HTML file
 """

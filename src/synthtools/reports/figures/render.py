@@ -14,8 +14,14 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.reports import document
 from synthtools.reports.figures.chart import Figure, Panel, Series, brief, literal, words
-from synthtools.reports.figures.fonts import families, left_to_right, packages
-from synthtools.reports.figures.styles import CHARACTER, Styles, short
+from synthtools.reports.figures.styles import (
+    CHARACTER,
+    Styles,
+    families,
+    left_to_right,
+    packages,
+    short,
+)
 
 # Of more histograms in one panel the outlines alone can be told apart.
 _FEW_FILLED = 3
