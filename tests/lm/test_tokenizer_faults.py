@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -105,6 +106,41 @@ def test_the_record_is_set_aside(panicking: Path, inputs: Path, words: str) -> N
     assert (counts["read"], counts["skipped"]) == (7 * twice, 2 * twice)
     assert counts["written"] in (0, 5)
     assert len(done.stdout.splitlines()) == 5 or not counts["written"]
+
+
+def test_semantic_diversity_leaves_the_record_out_and_says_so(inputs: Path) -> None:
+    words = (
+        "stats",
+        "--vector-model",
+        "model",
+        "--measures",
+        "lengths,semantic",
+        "--tests",
+        "none",
+    )
+    done = running.run(*words, "t.jsonl", cwd=inputs)
+    assert done.returncode == 1
+    assert re.match(rb"synth: t.jsonl:[46]: .* fails at the text", done.stderr.splitlines()[-1])
+    more = ("--on-error", "skip", "--rejects", "r.jsonl", "--report", "report.json")
+    done = running.run(*words, "t.jsonl", *more, cwd=inputs)
+    assert done.returncode == 0, done.stderr
+    assert b"2 skipped: " in done.stderr
+    bad = list(map(json.loads, (inputs / "r.jsonl").read_text().splitlines()))
+    assert sorted(one["line"] for one in bad) == [4, 6]
+    assert all("fails at the text" in one["reason"] and HOSTILE in one["raw"] for one in bad)
+    report = json.loads((inputs / "report.json").read_text())
+    counts = report["made_by"]["counts"]
+    assert (counts["read"], counts["skipped"]) == (7, 2)
+    (group,) = report["groups"]
+    assert group["documents"] == 7 and group["lengths"]["bytes"]["total"] == 13 + 2 * len(HOSTILE)
+    lines = (inputs / "t.jsonl").read_text().splitlines(keepends=True)
+    (inputs / "sound.jsonl").write_text("".join(line for line in lines if HOSTILE not in line))
+    alone = json.loads(running.run(*words, "sound.jsonl", "--json", cwd=inputs).stdout)
+    semantic = alone["groups"][0]["semantic_diversity"]
+    assert (semantic["vectors"], semantic["skipped"]) == (5, 0)
+    assert group["semantic_diversity"] == {
+        **semantic, "skipped": 2, "value": pytest.approx(semantic["value"])
+    }  # fmt: skip
 
 
 def test_edits_from_scores_set_the_record_aside_too(inputs: Path) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from synthtools.errors import RecordError, TextError
 from synthtools.lm.embedding_model import EmbeddingModel
 from synthtools.lm.prefetch import overlapped
 from synthtools.lm.scorer import NO_PROMPT, Tokenised
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
-from synthtools.records.rejects import Rejects
+from synthtools.records.rejects import LateRejects, Rejects
 from synthtools.records.transform import in_calls, kept, sound
 from synthtools.records.vector_file import VectorFile
 
@@ -84,13 +85,30 @@ def keep_vectors(
         file.append(model.embed(tokens), kept(batch, left))
 
 
-def vectors_of(texts: list[str], model: EmbeddingModel) -> np.ndarray:
-    """The vectors of those texts that have tokens, float32 [texts, width]."""
-    rows = [np.zeros((0, 1), np.float32)]
+def vectors_of(
+    texts: list[str], records: list[RecordError], model: EmbeddingModel, rejects: Rejects
+) -> tuple[np.ndarray, int]:
+    """The vectors of those texts that have tokens, float32 [texts, width], and how many texts the
+    tokenizer fails at.
+
+    Args:
+        records: of each text; ``rejects`` takes those whose text the tokenizer fails at.
+    """
+    rows, skipped, late = [np.zeros((0, 1), np.float32)], 0, LateRejects(rejects)
     for start in range(0, len(texts), _TEXTS):
-        tokens = model.tokenise(texts[start : start + _TEXTS])
+        places = list(range(start, min(start + _TEXTS, len(texts))))
+        while True:
+            try:
+                tokens = model.tokenise([texts[place] for place in places])
+                break
+            except TextError as error:
+                for index, reason in error.faults.items():
+                    record = records[places[index]]
+                    late.add(RecordError(record.source, record.number, reason, record.raw))
+                places = [p for index, p in enumerate(places) if index not in error.faults]
+                skipped += len(error.faults)
         rows.append(model.embed(tokens)[[len(text.ids) > 0 for text in tokens]])
-    return np.concatenate(rows[1:] or rows)
+    return np.concatenate(rows[1:] or rows), skipped
 
 
 def with_field(batch: Batch, vectors: np.ndarray, there: np.ndarray) -> Batch:

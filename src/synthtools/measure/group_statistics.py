@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError
+from synthtools.errors import RecordError, SynthError
 from synthtools.measure import diversity
 from synthtools.measure.batch_statistics import BatchStatistics, Measures
 from synthtools.measure.perplexity import PERCENTILES
@@ -16,6 +17,7 @@ from synthtools.measure.rates import RESAMPLES, rate
 from synthtools.measure.record_numbers import MIDDLE, RecordNumbers
 from synthtools.measure.significance import compared
 from synthtools.measure.vocabulary import FEWEST_WORDS, STEP, heaps, matched
+from synthtools.records.batch import Batch
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.grouped_counts import GroupedCounts
 from synthtools.text.lexical_richness import (
@@ -75,6 +77,7 @@ class TextGroup:
     name: str
     texts: SmallestDraws
     vectors: SmallestDraws
+    origins: SmallestDraws
     documents: int = 0
     sequences: list[np.ndarray] = field(default_factory=list)
     words: int = 0
@@ -110,10 +113,8 @@ class GroupStatistics:
             if len(self.groups) == MOST_GROUPS:
                 raise SynthError(f"more than {MOST_GROUPS:,} groups; {self._remedy}")
             self._places[name] = len(self.groups)
-            measures = self._measures
-            self.groups.append(
-                TextGroup(name, SmallestDraws(measures.texts_kept), SmallestDraws(measures.vectors))
-            )
+            sizes = self._measures.texts_kept, self._measures.vectors, self._measures.texts_kept
+            self.groups.append(TextGroup(name, *map(SmallestDraws, sizes)))
         return self._places[name]
 
     def values(self, name: str, place: int) -> np.ndarray:
@@ -129,12 +130,14 @@ class GroupStatistics:
         places: np.ndarray,
         draws: np.ndarray,
         vectors: np.ndarray | None,
+        records: Batch | None = None,
     ) -> None:
         """Takes the texts of a batch.
 
         Args:
             places: the group of each, int64; draws: float64 of each, for the samples.
             vectors: float32 [texts, dimensions], where they come from a field.
+            records: of the texts, where a drawn one may be refused later.
         """
         known = len(self.groups)
         numbers: dict[str, np.ndarray] = dict(batch.lengths)
@@ -152,7 +155,11 @@ class GroupStatistics:
         edges = np.flatnonzero(np.diff(places[order])) + 1
         for members in np.split(order, edges):
             if len(members):
-                self._add_to(self.groups[places[members[0]]], members, texts, batch, draws, vectors)
+                group = self.groups[places[members[0]]]
+                self._add_to(group, members, texts, batch, draws, vectors)
+                if records is not None:
+                    faults = partial(_fault, records, members)
+                    group.origins.add(draws[members], faults)
 
     def _add_to(
         self,
@@ -297,6 +304,10 @@ class GroupStatistics:
             if not self.in_full:
                 report["openings"] |= {"openings": None, "templates": None}
         return {"sample": len(texts), **report}
+
+
+def _fault(records: Batch, members: np.ndarray, index: int) -> RecordError:
+    return records.fault(int(members[index]), "")
 
 
 def _beginning(sequences: list[np.ndarray], words: int | None) -> np.ndarray:

@@ -22,8 +22,8 @@ Examples:
   synth stats embedded.parquet --by source --vector-field embedding --measures semantic
 
 Memory: 120 bytes a record of some words, 270 of one of 500 (measured), and 8 for each --rate; 20 kB
-a group, the report included; of each group the texts of the sample (for --vector-model of all documents that are
-embedded), 8 bytes for each of the words taken, 20 to 80 for each distinct word and token; 4 bytes
+a group, the report included; of each group the texts of the sample (for --vector-model the records of all documents
+that are embedded), 8 bytes for each of the words taken, 20 to 80 for each distinct word and token; 4 bytes
 for each number of a sampled vector. At most a million groups. For more than 10,000 the report has
 medians and totals alone, for more than 200 no pairs of groups and no over-represented tokens.
 """
@@ -120,7 +120,8 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
         None,
         metavar="NAME",
         help="Take the vectors from this model instead (builtin, a directory or a Hub id): the "
-        "mean of its last hidden states over the text [ours].",
+        "mean of its last hidden states over the text [ours]. A drawn text that its tokenizer fails at is a "
+        "bad record; where those are skipped it is missing in this measure alone.",
     )
     sample: int = option(
         500,
@@ -284,7 +285,7 @@ def _read(
             options,
             shards=shards,
             fields=[ID_FIELD, *([by] if by else [])],
-            records=field is not None,
+            records=field is not None or options.vector_model is not None,
             texts=True,
         ):
             draws = record_uniforms(options.seed, keys.of_hashes(one.result.keys), lane)
@@ -296,7 +297,8 @@ def _read(
                 embedded = with_vectors([one.batch], field, "--vector-field", Rejects(), dimensions)
                 for _, vectors in embedded:
                     dimensions = vectors.shape[1]
-            statistics.add(one.texts, one.result, places, draws, vectors)
+            kept = one.batch if options.vector_model else None
+            statistics.add(one.texts, one.result, places, draws, vectors, kept)
             run.units["bytes"] += one.text_bytes
             run.count(len(one.batch))
 
@@ -323,5 +325,8 @@ def _semantic_diversity(
     settings = ModelSettings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
     with open_embedding_model(settings, remark=terminal.remark) as model:
         run.model = model.description
-        texts = (group.texts.result()[: options.vectors] for group in statistics.groups)
-        return [semantic_diversity(vectors_of(some, model)) for some in texts]
+        found = (
+            vectors_of(g.texts.result()[: options.vectors], g.origins.result(), model, run.rejects)
+            for g in statistics.groups
+        )
+        return [semantic_diversity(vectors) | {"skipped": n} for vectors, n in found]
