@@ -113,8 +113,9 @@ class GroupStatistics:
             if len(self.groups) == MOST_GROUPS:
                 raise SynthError(f"more than {MOST_GROUPS:,} groups; {self._remedy}")
             self._places[name] = len(self.groups)
-            sizes = self._measures.texts_kept, self._measures.vectors, self._measures.texts_kept
-            self.groups.append(TextGroup(name, *map(SmallestDraws, sizes)))
+            texts, vectors = self._measures.texts_kept, self._measures.vectors
+            samples = SmallestDraws(texts), SmallestDraws(vectors), SmallestDraws(texts)
+            self.groups.append(TextGroup(name, *samples))
         return self._places[name]
 
     def values(self, name: str, place: int) -> np.ndarray:
