@@ -33,7 +33,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify stats train unlearn generate eval diff table cat simulate plot warm help"
+            words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats train unlearn generate eval diff table cat simulate plot warm help"
             ;;
         edit)
             options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
@@ -203,6 +203,24 @@ _synth() {
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
+            esac
+            ;;
+        origin)
+            options="-m --model --human --synthetic --calibration --save --assume-human --by --per-record --tokens --limit --bootstrap --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot --seed --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --ray -j --jobs --debug -h --help"
+            operand=file words="builtin:topics builtin:sample"
+            case $prev in
+                -m | --model | --tokenizer) value=dir words="builtin" ;;
+                --human | --synthetic | --calibration | --save | --assume-human | --rejects | -o | --output | --report | --plot) value=file ;;
+                --by | --text-field) value=field ;;
+                --tokens | --limit | --bootstrap | --shard | --encoding | --shard-size | --seed | --stride | --revision | --context | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
+                --on-error) value=word words="fail skip" ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
+                --nan) value=word words="keep null fail" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
+                --bos) value=word words="auto always never" ;;
             esac
             ;;
         stats)

@@ -95,7 +95,7 @@ def one_line(result, code):
 
 
 def test_every_filter_is_held_to_the_contract():
-    assert set(FILTERS) == set(TOOLS) - {"train", "unlearn", "stats"} - SOURCELESS
+    assert set(FILTERS) == set(TOOLS) - {"train", "unlearn", "stats", "origin"} - SOURCELESS
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -115,7 +115,8 @@ def test_unknown_option_is_wrong_usage(tool):
 @pytest.mark.parametrize("tool", sorted({*TOOLS} - SOURCELESS - {"unlearn"}))
 def test_missing_file_is_one_line(tool, tmp_path):
     training = ["-o", tmp_path / "m", "--train-tokenizer", 400]
-    more = training if tool == "train" else FILTERS.get(tool, [])
+    labelled = ["--human", TARGET, "--synthetic", OTHER]
+    more = {"train": training, "origin": labelled}.get(tool, FILTERS.get(tool, []))
     assert "nowhere.jsonl" in one_line(run(tool, "nowhere.jsonl", *more, cwd=tmp_path), 1)
 
 

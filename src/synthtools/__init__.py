@@ -39,6 +39,7 @@ FUNCTIONS = (
     "embed",
     "eval",
     "ngram_hash",
+    "origin",
     "plot",
     "ppl",
     "sample",

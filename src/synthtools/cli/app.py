@@ -25,7 +25,7 @@ from synthtools.redaction import hide
 
 TOOLS = (
     *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "dedup"),
-    *("decontaminate", "classify"),
+    *("decontaminate", "classify", "origin"),
     *("stats", "train"),
     *("unlearn", "generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm", "help"),
 )

@@ -6,6 +6,7 @@ import math
 import re
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import PurePath
 from typing import NamedTuple
 
 from synthtools.records.shard_size import ShardSize
@@ -124,6 +125,13 @@ def named_path(text: str) -> NamedPath:
     if not name or not path:
         raise ValueError("write NAME=PATH")
     return NamedPath(name, path)
+
+
+def source_path(text: str) -> NamedPath:
+    """``NAME=PATH``, or a path whose last part, without suffixes, is the name."""
+    if "=" not in text:
+        return NamedPath(PurePath(text).name.partition(".")[0] or text, text)
+    return named_path(text)
 
 
 class NamedNumber(NamedTuple):

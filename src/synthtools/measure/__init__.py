@@ -42,6 +42,14 @@ Perplexity (``synth ppl``)
 - ``two_models``: one data set under two models
 - ``bootstrap``: intervals from resamples
 
+Shares of generated text (``synth origin``)
+
+- ``origin_calibration``: labelled sources as numbers, kept in a file
+- ``origin_estimate``: a corpus judged by a calibration: a share, or why there is none
+- ``labelled_sources``: documents of two labels, and a calibrated classifier
+- ``quantification``: the share of a label in a sample, with an interval
+- ``nearest_mixture``: the mixture of sources nearest to a sample, and whether it fits
+
 Tables of runs (``synth table``)
 
 - ``repetitions``: rows of repeated runs as groups, with intervals

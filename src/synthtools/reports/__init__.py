@@ -37,6 +37,7 @@ KINDS = {
     "ngram-hash-compare": "ngram_hash:comparison_",
     "ngram-hash-density": "ngram_hash:density_",
     "ngram-hash-duplicates": "ngram_hash:duplicates_",
+    "origin": "origin",
     "ppl-compare": "ppl_comparison",
     "ppl-models": "ppl_comparison",
     "ppl-summary": "ppl",
@@ -92,13 +93,13 @@ def figure(report: dict[str, Any], name: str = "report") -> Figure:
     if not result.panels:
         raise SynthError(f"{name}: holds nothing to plot")
     finding = result.finding or next(iter(story(report, name).lines), result.title).rstrip(".")
-    result = replace(result, finding=finding, source=origin(report.get("made_by") or {}))
+    result = replace(result, finding=finding, source=source_line(report.get("made_by") or {}))
     with whole(report, name):
         check(result)
     return result
 
 
-def origin(made_by: dict[str, Any]) -> str:
+def source_line(made_by: dict[str, Any]) -> str:
     """What made a report, in a line."""
     if not made_by:
         return ""

@@ -98,7 +98,7 @@ def _data(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
 
 def _section(index: int, name: str, report: dict[str, Any], story: Story) -> str:
     made_by = report.get("made_by") or {}
-    source = " · ".join(filter(None, [name, kinds.origin(made_by)]))
+    source = " · ".join(filter(None, [name, kinds.source_line(made_by)]))
     parts = [
         f'<section id="r{index}"><h2>{index + 1}. {_text(story.title)}</h2>',
         f'<p class="small">{_text(source)}</p>',

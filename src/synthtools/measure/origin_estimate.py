@@ -1,0 +1,154 @@
+"""How much of a corpus is synthetic, or why that cannot be said.
+
+A share is said only where the corpus can be a mixture of what the calibration knows. What is declined, and
+with what remedy, is in ``why``; the numbers behind it stay in the report, the share does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from synthtools.errors import parameter
+from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool
+from synthtools.measure.nearest_mixture import misfit
+from synthtools.measure.origin_calibration import MeasuredDocuments
+from synthtools.measure.quantification import estimate
+
+# Fewer documents say nothing [ours]: of the corpus, of a class of the calibration.
+FEWEST = 50
+# A sample farther from all mixtures than this share of samples drawn from one is none of them [ours].
+_FARTHEST = 0.05
+# Below this area under the ROC curve the numbers do not tell the classes apart [ours].
+_APART = 0.6
+_BINS = 24
+
+
+def anchored(sources: list[LabelledSource], human: LabelledSource) -> list[LabelledSource]:
+    """Sources for a corpus whose human text is known.
+
+    Each synthetic source is moved so that the calibration's own human text, as one, would come to lie on
+    that of the corpus, in mean and standard deviation of every number [ours]: what models do to
+    the numbers is taken to be the same in both.
+    """
+    own = np.concatenate([one.features for one in sources if not one.synthetic])
+    scale = human.features.std(0) / (own.std(0) + 1e-12)
+    moved = [
+        one._replace(features=(one.features - own.mean(0)) * scale + human.features.mean(0))
+        for one in sources
+        if one.synthetic
+    ]
+    return [human, *moved]
+
+
+class OriginEstimator:
+    """Judges corpora by one calibration.
+
+    Attributes:
+        auc: area under the ROC curve of the classifier, on documents that it has not seen.
+    """
+
+    def __init__(self, sources: list[LabelledSource], resamples: int, seed: int) -> None:
+        self.sources = sources
+        self._pool = Pool.of(sources)
+        self._classifier = Classifier(self._pool)
+        self._resamples, self._seed = resamples, seed
+        self.auc = _auc(self._classifier.held_out, self._pool)
+
+    def judge(self, documents: MeasuredDocuments, weights: np.ndarray) -> dict[str, Any]:
+        """Verdict, share and interval, of documents and of their tokens.
+
+        Args:
+            weights: [n], for how many documents of the corpus each stands.
+        """
+        judged = documents.long_enough
+        features, tokens, weights = (
+            part[judged] for part in (documents.features, documents.tokens, weights)
+        )
+        found: dict[str, Any] = {
+            "verdict": "not calibrated",
+            "share": None,
+            "interval": None,
+            "token_share": None,
+            "token_interval": None,
+            "documents": int(judged.sum()),
+            "too_short": int((~judged).sum()),
+            "why": self._unfit(int(judged.sum()), int((~judged).sum())),
+        }
+        if found["why"] is not None:
+            return found
+        more = {"resamples": self._resamples, "seed": self._seed}
+        distance, expected, p_value = misfit(self._pool, features, weights, **more)
+        found["misfit"] = {"distance": distance, "expected": expected, "p_value": p_value}
+        if p_value <= _FARTHEST:
+            found["why"] = (
+                "the corpus is like no mixture of the calibration's sources: add human and synthetic "
+                f"sources of its domain, length and language, or {parameter('assume_human')} with human "
+                "text of its domain"
+            )
+            return found
+        by_document = estimate(self._pool, self._classifier, features, weights, **more)
+        by_token = estimate(self._pool, self._classifier, features, weights * tokens, **more)
+        return found | {
+            "verdict": "estimated",
+            "share": by_document.share,
+            "interval": [by_document.low, by_document.high],
+            "token_share": by_token.share,
+            "token_interval": [by_token.low, by_token.high],
+            "methods": by_document.methods,
+            "errors": by_document.errors,
+        }
+
+    def _unfit(self, judged: int, short: int) -> str | None:
+        """Why the corpus is not looked at any further."""
+        if short > judged:
+            return (
+                f"{short:,} of {judged + short:,} documents are too short: take fewer "
+                f"{parameter('tokens')}, with sources of the same length"
+            )
+        if judged < FEWEST:
+            return f"{judged:,} documents are too few to say: give {FEWEST} or more"
+        if self.auc < _APART:
+            return (
+                "the calibration's own human and synthetic text cannot be told apart (AUC "
+                f"{self.auc:.2f}): take a larger {parameter('model')}, more {parameter('tokens')} or other "
+                "sources"
+            )
+        return None
+
+    def probabilities(self, documents: MeasuredDocuments, share: float) -> list[float | None]:
+        """Of being synthetic, in a corpus of which so much is; None for a document too short."""
+        odds = self._classifier.log_odds(documents.features)
+        prior = np.log(max(share, 1e-6) / max(1 - share, 1e-6))
+        slope, intercept = self._classifier.calibration
+        found = 1 / (1 + np.exp(-np.clip(slope * odds + intercept + prior, -500, 500)))
+        return [None if np.isnan(value) else float(value) for value in found]
+
+    def histograms(self, documents: MeasuredDocuments) -> dict[str, Any]:
+        """How the log-odds of both classes and of a corpus are distributed: densities over bins."""
+        own, corpus = self._classifier.held_out, documents.features[documents.long_enough]
+        given = self._classifier.log_odds(corpus)
+        low, high = np.percentile(np.concatenate([own, given]), [0.5, 99.5])
+        edges = np.linspace(low, high, _BINS + 1)
+        weights, labels = self._pool.weights(), self._pool.labels
+
+        def density(values: np.ndarray, counts: np.ndarray) -> list[float]:
+            bars, _ = np.histogram(np.clip(values, low, high), edges, weights=counts)
+            heights = bars / max(float(counts.sum()), 1e-300) / np.diff(edges)
+            return [float(f"{height:.4g}") for height in heights]
+
+        return {
+            "edges": [float(f"{edge:.6g}") for edge in edges],
+            "human": density(own[~labels], weights[~labels]),
+            "synthetic": density(own[labels], weights[labels]),
+            "corpus": density(given, np.ones(len(given))),
+        }
+
+
+def _auc(scores: np.ndarray, pool: Pool) -> float:
+    """The chance that a synthetic document scores higher than a human one; sources weigh the same."""
+    order = np.argsort(scores, kind="stable")
+    weights, labels = pool.weights()[order], pool.labels[order]
+    below = np.cumsum(weights * ~labels)
+    return float((below * weights)[labels].sum())

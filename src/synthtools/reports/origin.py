@@ -1,0 +1,155 @@
+"""The report of ``synth origin``: how much of a corpus is synthetic, or why that cannot be said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NotRequired, TypedDict
+
+from synthtools.reports import document
+from synthtools.reports.document import number, percent, table
+from synthtools.reports.figures.chart import (
+    Figure,
+    Panel,
+    Series,
+    Story,
+    bars,
+    named,
+    pairs,
+    table_of,
+)
+
+
+class Judgement(TypedDict):
+    """``share`` and what follows from it are null where the verdict is ``not calibrated``; then ``why``
+    says what is missing. ``documents`` were judged, ``too_short`` ones were not."""
+
+    verdict: str
+    share: float | None
+    interval: list[float] | None
+    token_share: float | None
+    token_interval: list[float] | None
+    documents: int
+    too_short: int
+    why: str | None
+    misfit: NotRequired[dict[str, float]]
+    methods: NotRequired[dict[str, float]]
+    errors: NotRequired[dict[str, float]]
+
+
+class OriginReport(document.BaseReport):
+    """A ``Judgement`` of the whole corpus, and one of each group; none where only a calibration was made.
+    ``scores`` are densities of the log-odds of both classes and of the corpus."""
+
+    tokens_looked_at: int
+    sources: list[dict[str, Any]]
+    verdict: NotRequired[str]
+    share: NotRequired[float | None]
+    interval: NotRequired[list[float] | None]
+    token_share: NotRequired[float | None]
+    token_interval: NotRequired[list[float] | None]
+    documents: NotRequired[int]
+    too_short: NotRequired[int]
+    why: NotRequired[str | None]
+    misfit: NotRequired[dict[str, float]]
+    methods: NotRequired[dict[str, float]]
+    errors: NotRequired[dict[str, float]]
+    by: NotRequired[dict[str, Judgement]]
+    auc: NotRequired[float]
+    scores: NotRequired[dict[str, list[float]]]
+
+
+def told(share: float | None, interval: list[float] | None) -> str:
+    """A share with its interval, in percent."""
+    if share is None or interval is None:
+        return "–"
+    low, high = (f"{100 * end:.1f}" for end in interval)
+    return f"{percent(share, '.1f')} ({low} … {high})"
+
+
+def lines(report: OriginReport) -> list[str]:
+    """The verdict, the shares, the groups, the calibration."""
+    found = list(_rows(report))
+    groups = [
+        (name, told(one["share"], one["interval"]) if one["why"] is None else one["verdict"])
+        for name, one in report.get("by", {}).items()
+    ]
+    why = report.get("why")
+    return [
+        *table(found),
+        *(["", *table(groups)] if groups else []),
+        *(["", f"not calibrated for this corpus: {why}"] if why else []),
+    ]
+
+
+def _rows(report: OriginReport) -> Iterator[tuple[str, str]]:
+    if "verdict" in report:
+        yield "verdict", report["verdict"]
+        yield "synthetic documents, 95 %", told(report["share"], report["interval"])
+        yield "synthetic tokens, 95 %", told(report["token_share"], report["token_interval"])
+        yield "documents judged", number(report["documents"])
+        yield "too short", number(report["too_short"])
+        yield "AUC of the calibration", number(report["auc"])
+        if "misfit" in report:
+            yield "p of the fit", number(report["misfit"]["p_value"])
+    for one in report["sources"]:
+        yield f"{one['label']}: {one['name']}", number(one["documents"])
+
+
+def figure(report: OriginReport) -> Figure:
+    """The shares by group with their intervals, and how the scores are distributed."""
+    if "scores" not in report or "by" not in report:
+        return Figure("Origin")
+    known = {
+        name: one
+        for name, one in {"corpus": report, **report["by"]}.items()
+        if one["share"] is not None
+    }
+    panels = []
+    if known:
+        shares = [100 * (one["share"] or 0.0) for one in known.values()]
+        ends = [[100 * end for end in one["interval"] or ()] for one in known.values()]
+        panels.append(bars("Share", "synthetic, %", list(known), named("synthetic", shares, ends)))
+    scores = report["scores"]
+    edges = scores["edges"]
+    middles = [(a + b) / 2 for a, b in pairwise(edges)]
+    panels.append(
+        Panel(
+            "Scores",
+            "log-odds of synthetic",
+            "density",
+            [
+                Series("corpus", edges, scores["corpus"], "bars"),
+                Series("human sources", middles, scores["human"]),
+                Series("synthetic sources", middles, scores["synthetic"]),
+            ],
+            from_zero=True,
+        )
+    )
+    return Figure(
+        "Origin",
+        panels,
+        "Bars with 95 % intervals. Where the corpus's scores are no mixture of both curves, no share is "
+        "said.",
+        finding=story(report).lines[0].rstrip("."),
+    )
+
+
+def story(report: OriginReport) -> Story:
+    """What can be said, in words."""
+    if "verdict" not in report:
+        line = f"A calibration with {len(report['sources'])} sources."
+    elif report["share"] is None:
+        line = f"Not calibrated for this corpus: {report['why']}."
+    else:
+        line = (
+            f"{told(report['share'], report['interval'])} of the documents and "
+            f"{told(report['token_share'], report['token_interval'])} of the tokens are synthetic, if its "
+            "synthetic text is like that of the sources."
+        )
+    tables = [pairs("Origin", _rows(report))]
+    if report.get("by"):
+        rows = [{"group": name, **one} for name, one in report["by"].items()]
+        share = ("share", lambda row: told(row["share"], row["interval"]))
+        tables.append(table_of("Groups", rows, ("group", "verdict", share, "documents")))
+    return Story("Origin", [line], tables)
