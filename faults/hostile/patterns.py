@@ -73,7 +73,7 @@ def uses() -> dict[str, dict[str, Use]]:
         field_paths,
         jsonl,
         natural_order,
-        nonfinite,
+        sink,
     )
     from synthtools.text import rouge, self_bleu
 
@@ -166,9 +166,7 @@ def uses() -> dict[str, dict[str, Use]]:
             "tokens": lambda t: list(conversion._TOKEN.finditer(t.encode())),
             "line ends": lambda t: conversion._LINE_END.sub(b" ", t.encode()),
         },
-        "records.nonfinite": {
-            "tokens": lambda t: nonfinite._TOKEN.sub(b"", json.dumps(t).encode())
-        },
+        "records.sink": {"tokens": lambda t: sink._TOKEN.sub(b"", json.dumps(t).encode())},
         "records.natural_order": {"number": natural_order.as_number, "order": natural_order.order},
         "records.jsonl": {"object": lambda t: jsonl.parse_object(b'{"a": ' + t.encode() + b"}")},
         "text.rouge": {"words": rouge._WORD.findall},

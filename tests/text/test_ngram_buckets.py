@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import kernel_reference as reference
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text import ngram_buckets, sha_ngrams
+from synthtools.text import ngram_buckets
 from synthtools.text.ngram_buckets import NgramHasher
 from synthtools.text.tokeniser import buffers
 from synthtools.text.unicode import unicode
@@ -98,7 +98,7 @@ def test_sha256_by_hand():
 
 def test_sha256_of_messages_of_all_lengths_in_many_buckets():
     largest = 300_000_007
-    table = np.zeros_like(sha_ngrams.memo(1))
+    table = np.zeros_like(ngram_buckets.memo(1))
     nothing, counts = np.empty(0), np.zeros(largest, np.int8)
     for size in range(1, 200):
         text = "z" * size

@@ -10,9 +10,7 @@
 - ``text_shape``: the text of chats and instructions
 - ``quantities``: ``8.4B``, ``512MB``, ``PATH=SHARE``, ``3%``: text to values
 - ``run_inputs``: what a run reads
-- ``input_counts``: the records of each input, counted
 - ``run_progress``: what the progress bar of a run shows
-- ``remarked_rejects``: bad records that no file keeps
 - ``run_remarks``: what a run says on stderr
 - ``run``: one run of a tool: inputs, output, bad records, report, clean-up
 - ``training_run``: a run of ``train`` or ``unlearn``: its directory, its processes, its sources

@@ -11,9 +11,9 @@ from typing import Any, Self
 from synthtools.cli import interrupts, terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Output
 from synthtools.cli.publish import draw
-from synthtools.cli.remarked_rejects import RemarkedRejects
 from synthtools.cli.run_inputs import RunInputs
 from synthtools.cli.run_remarks import (
+    RemarkedRejects,
     tell_empty,
     tell_nonfinite,
     tell_nothing_written,

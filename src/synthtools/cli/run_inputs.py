@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from synthtools.cli import terminal
-from synthtools.cli.input_counts import InputCounts
 from synthtools.cli.options import Inputs, Jobs
-from synthtools.cli.remarked_rejects import REMARKED
-from synthtools.cli.run_progress import RunProgress
+from synthtools.cli.run_progress import InputCounts, RunProgress
+from synthtools.cli.run_remarks import REMARKED
 from synthtools.cli.text_shape import ShapedText
 from synthtools.records.batch import Batch
 from synthtools.records.field_paths import read_along

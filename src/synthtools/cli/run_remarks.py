@@ -1,10 +1,12 @@
-"""What a run says on stderr."""
+"""What a run says on stderr, also of bad records that no file keeps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from synthtools.cli import terminal
 from synthtools.cli.terminal import remark
+from synthtools.errors import RecordError
 from synthtools.records.rejects import Rejects
 
 
@@ -39,3 +41,16 @@ def tell_nonfinite(count: int) -> None:
             f"{count:,} number{s} NaN or infinite became null in JSON (--nan keep|null|fail; Parquet "
             "and Arrow keep them)"
         )
+
+
+# So many are told one by one, the rest as a number.
+REMARKED = 20
+
+
+class RemarkedRejects(Rejects):
+    """Bad records told on stderr, for want of a file to keep them in."""
+
+    def add(self, error: RecordError) -> None:
+        super().add(error)
+        if self.count <= REMARKED:
+            terminal.remark(f"skipped {error}")

@@ -17,7 +17,6 @@ Inputs:
 - ``conversion``: what is not JSONL → blocks of JSON lines
 - ``text_lines``: decoded text → lines of JSON; plain text → records
 - ``first_records``: the first record of each shard, checked before the work begins
-- ``row_blocks``: shards of Parquet and Arrow → blocks of rows
 - ``reader``: shards → batches; bad records are reported or set aside
 - ``shard_block``: pieces of shards, not yet looked into
 - ``map_threads``: a function of each block, in threads, results in order
@@ -39,7 +38,6 @@ Records:
 - ``scan_strings``: its kernels for strings
 - ``to_arrow``: JSON values → Arrow columns
 - ``to_json``: Arrow columns → JSON values
-- ``nonfinite``: NaN and infinities on their way into JSON
 - ``schemas``: one schema for tables that differ, and their rows in it
 - ``natural_order``: values of fields in the order that people expect
 - ``record_keys``: which record is which, for randomness that no layout changes

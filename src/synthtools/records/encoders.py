@@ -14,8 +14,8 @@ from synthtools.errors import SynthError
 from synthtools.records.batch import Batch
 from synthtools.records.compression import DecompressingReader, compression_of
 from synthtools.records.jsonl import members, parse_value
-from synthtools.records.nonfinite import Nonfinite
 from synthtools.records.shard_size import parts
+from synthtools.records.sink import Nonfinite
 from synthtools.records.text_lines import decoded
 
 if TYPE_CHECKING:

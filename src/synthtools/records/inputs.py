@@ -257,7 +257,7 @@ def reason(error: OSError) -> str:
 
 
 TOPICS = "builtin:topics"
-SAMPLE = "builtin:sample"
+SAMPLE = "builtin:sample"  # SmolLM2-135M on 24 of them, made by docs/demo/make_synthetic.sh
 
 _KEPT: list[object] = []  # what ends with the process
 

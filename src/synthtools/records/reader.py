@@ -16,8 +16,7 @@ from synthtools.records.input_format import ARRAY
 from synthtools.records.inputs import Shard
 from synthtools.records.record_faults import without
 from synthtools.records.rejects import Rejects
-from synthtools.records.row_blocks import row_blocks
-from synthtools.records.shard_block import ShardBlock
+from synthtools.records.shard_block import ShardBlock, row_blocks
 from synthtools.records.shard_file import open_shard
 
 BATCH_BYTES = 1 << 20

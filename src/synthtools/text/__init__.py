@@ -4,7 +4,6 @@
 - ``words``: words by Unicode's rules (UAX 29)
 - ``unicode``: the tables of Unicode 14.0
 - ``ngram_buckets``: hashed n-grams: counts in buckets, sums of weights
-- ``sha_ngrams``: buckets by SHA-256, as in the authors' package for DSIR
 - ``sha``: SHA-1 and SHA-256 of eight messages at once
 - ``heavy_hitters``: the most frequent n-grams, exact or in bounded memory
 - ``frequent_ngrams``: a response and the frequent n-grams from one reading
