@@ -47,6 +47,7 @@ class Started:
             client.ask(server, list(map(str, words)), there)
             self._answers = server
             self.pid = self._number()
+            sound(self.pid, "the environment is not that of the warm process")
         for file in files:
             file.close()
 
