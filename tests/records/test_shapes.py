@@ -73,6 +73,31 @@ def test_the_answer_is_scored_edited_and_measured(name, tmp_path):
     assert report["text_field"] == SHAPES[name].answer and report["groups"][0]["documents"] == 1
 
 
+def test_inputs_of_several_shapes_are_compared(tmp_path):
+    """Each by its own answers: as their texts alone."""
+    given = {
+        "chat": [RECORDS["messages"], {"messages": [{"role": "user", "content": PROMPT}]}],
+        "alpaca": [{"instruction": "x", "output": PROMPT}, RECORDS["instruction-output"]],
+        "plain": [{"text": ANSWER}, {"text": PROMPT}],
+    }
+    texts = {"chat": (ANSWER, PROMPT), "alpaca": (PROMPT, ANSWER), "plain": (ANSWER, PROMPT)}
+    for name, records in given.items():
+        (tmp_path / f"{name}.jsonl").write_bytes(lines(*records))
+        (tmp_path / f"{name}-text.jsonl").write_bytes(lines(*({"text": t} for t in texts[name])))
+    shaped, bare = ([f"{name}{end}.jsonl" for name in given] for end in ("", "-text"))
+    for words in (("ppl", "--compare", "--bootstrap", 0), ("stats", "--measures", "lengths")):
+        done, plain = (run(*words, *names, "--json", cwd=tmp_path) for names in (shaped, bare))
+        assert done.returncode == plain.returncode == 0, done.stderr
+        one, other = (json.loads(result.stdout) for result in (done, plain))
+        assert one.pop("made_by") != other.pop("made_by")
+        one.pop("text_field", None), other.pop("text_field", None)
+        assert json.dumps(one) == json.dumps(other).replace("-text.jsonl", ".jsonl")
+        told = [line for line in done.stderr.decode().splitlines() if "read as" in line]
+        assert told[0].startswith("synth: chat.jsonl: read as messages (OpenAI's chat format): ")
+        assert told[1].startswith("synth: alpaca.jsonl: read as instruction and output (Alpaca): ")
+        assert len(told) == 2
+
+
 def test_a_text_is_the_text_whatever_stands_beside(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(lines({"text": "Some words.", **RECORDS["messages"]}))
     result = run("stats", tmp_path / "a.jsonl")

@@ -13,6 +13,7 @@ from synthtools.errors import UsageError
 from synthtools.records.shapes import SHAPES, ShapeName
 
 if TYPE_CHECKING:
+    from synthtools.records.batch import Batch
     from synthtools.records.inputs import Shard
 
 
@@ -33,18 +34,28 @@ class ShapedText(TextField):
         if self.shape and self.text_field != "text":
             raise UsageError("--shape and --text-field both say where the text is: give one")
 
-    def text_of(self, shards: Sequence[Shard]) -> str:
-        """The field, or its path, in the records of these shards."""
-        from synthtools.records import first_records, shapes
+    def text_of(self, shards: Sequence[Shard], name: str | None = None) -> str:
+        """The field, or its path, in the records of these shards; says what they are read as.
+
+        Args:
+            name: of the input, where several may be of different shapes.
+        """
+        from synthtools.records import first_records
 
         if self.text_field != "text":
             return self.text_field
-        shape = self.shape or shapes.recognized(first_records.first(shards))
-        if shape is None:
+        return self.text_in(None if self.shape else first_records.first(shards), name, True)
+
+    def text_in(self, record: Batch | None, name: str | None = None, tell: bool = False) -> str:
+        """The field, or its path, in records like this one."""
+        from synthtools.records import shapes
+
+        shape = self.shape or shapes.recognized(record)
+        if self.text_field != "text" or shape is None:
             return self.text_field
-        if not self.shape and not self.quiet:
+        if tell and not self.shape and not self.quiet:
             terminal.remark(
-                f"read as {shapes.told(shape)}: the text is {SHAPES[shape].answer} (else --shape or "
-                "--text-field)"
+                f"{name + ': ' if name else ''}read as {shapes.told(shape)}: the text is "
+                f"{SHAPES[shape].answer} (else --shape or --text-field)"
             )
         return SHAPES[shape].answer

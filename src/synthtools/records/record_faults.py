@@ -9,6 +9,7 @@ from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import AbsentError, inner_path, one_step
 from synthtools.records.jsonl import is_unicode
 from synthtools.records.rejects import Rejects
+from synthtools.records.shapes import SHAPES, shape_of, told
 
 _NAMED_FIELDS = 20
 
@@ -57,6 +58,18 @@ def fields_of(batch: Batch, index: int) -> str:
     return (", ".join(shown) or "none") + more
 
 
+def _remedy(batch: Batch, index: int, name: str, option: str) -> str:
+    """The option that names a field; of a text in a chat or an instruction, with its path."""
+    shape = shape_of(batch.field_names(index))
+    if (
+        shape is None
+        or SHAPES[shape].answer == name
+        or not option.endswith(("text-field", "text_field"))
+    ):
+        return f"use {option}"
+    return f"use {option} '{SHAPES[shape].answer}', the answer of {told(shape)}"
+
+
 def _kind_of(value: object) -> str:
     return _JSON_KINDS.get(type(value), f"a {type(value).__name__}")
 
@@ -82,7 +95,7 @@ def require_text(batch: _B, name: str, rejects: Rejects, option: str | None = No
     bad: dict[int, str] = {}
     for index, value in enumerate(batch.column(name)):
         if value is MISSING:
-            bad[index] = no_field(batch, index, name, f"use {option}")
+            bad[index] = no_field(batch, index, name, _remedy(batch, index, name, option))
         elif fault := text_fault(name, value):
             bad[index] = fault if type(value) is str else f"{fault} (use {option})"
     return without(batch, bad, rejects)

@@ -214,7 +214,8 @@ def _compare(options: Options) -> dict[str, Any]:
 
     def check(first: Batch) -> None:
         if paired or not comparing.has_scores(first):
-            _with_texts(run, first, options, Rejects())
+            field = run.text_field if paired else options.text_in(first)
+            _with_texts(field, first, options, Rejects())
         else:
             comparing.sound_scores(first, Rejects())
 
@@ -269,11 +270,10 @@ def _under_models(
         side = Side(name, name)
         with opened(name) as model:
             rejects = run.rejects_of(again=bool(sides))
-            batches = (
-                _with_texts(run, batch, options, rejects) for batch in _read(run, shards, rejects)
-            )
+            read, field = _read(run, shards, rejects), run.text_field
+            batches = (_with_texts(field, batch, options, rejects) for batch in read)
             refused = NotedRejects(skip=run.rejects.skip)
-            _score(options, run, model, batches, side, refused, count=not sides)
+            _score(options, run, model, field, batches, side, refused, count=not sides)
             places = [(error.source, error.number) for error in refused.errors]
         if not sides:
             first = places
@@ -308,8 +308,9 @@ def _of_input(
             run.count(len(batch))
         return side
     side.scored_by = options.names()[0]
-    texts = (_with_texts(run, batch, options, run.rejects) for batch in batches)
-    _score(options, run, model(), texts, side, run.rejects)
+    field = options.text_in(first, side.name, True)
+    texts = (_with_texts(field, batch, options, run.rejects) for batch in batches)
+    _score(options, run, model(), field, texts, side, run.rejects)
     return side
 
 
@@ -319,11 +320,11 @@ def _read(run: Run, shards: list[Shard], rejects: Rejects) -> Iterator[Batch]:
     return run.counted(shards, read(shards, rejects), rejects)
 
 
-def _with_texts(run: Run, batch: Batch, options: Options, rejects: Rejects) -> Batch:
+def _with_texts(field: str, batch: Batch, options: Options, rejects: Rejects) -> Batch:
     """The records that have what is scored."""
     from synthtools.records.record_faults import require_text
 
-    batch = require_text(batch, run.text_field, rejects)
+    batch = require_text(batch, field, rejects)
     if options.prompt_field is not None:
         batch = require_text(batch, options.prompt_field, rejects, "--prompt-field")
     return batch
@@ -333,6 +334,7 @@ def _score(
     options: Options,
     run: Run,
     model: LanguageModel,
+    field: str,
     batches: Iterator[Batch],
     side: Side,
     rejects: Rejects,
@@ -342,8 +344,7 @@ def _score(
     from synthtools.measure.scored_records import scored
 
     run.progress.scoring = model.progress
-    field, prompt = run.text_field, options.prompt_field
-    for item in scored(batches, model, ScoreRequest(), field, prompt, rejects):
+    for item in scored(batches, model, ScoreRequest(), field, options.prompt_field, rejects):
         side.add(item)
         if count:
             run.count(len(item.batch))

@@ -230,7 +230,8 @@ def run(options: Options) -> dict[str, Any]:
     run: Run
 
     def check(first: Batch) -> None:
-        needs([(run.text_field, "--text-field")], vectors)(first)
+        field = options.text_in(first) if apart else run.text_field
+        needs([(field, "--text-field")], vectors)(first)
 
     grouped = GroupingCheck(check, options.by, "--by")
     run = Run("stats", options, None, options.text_field, apart=apart, check=grouped)
@@ -239,11 +240,11 @@ def run(options: Options) -> dict[str, Any]:
         tokenizer = open_tokenizer(ModelName(options.tokenizer)) if options.tokenizer else None
         statistics = GroupStatistics(measures, "name a field of fewer values with --by")
         work = batch_statistics(measures, tokenizer.encode if tokenizer is not None else None)
-        _read(run, work, statistics, options)
+        fields = _read(run, work, statistics, options)
         semantic = _semantic_diversity(run, statistics, options)
         report: dict[str, Any] = {
             "by": options.by or "input",
-            "text_field": run.text_field,
+            "text_field": ", ".join(dict.fromkeys(fields)),
             "measures": sorted(measures.names),
             "sampled_documents": measures.sample,
             "pooled_documents": measures.pooled,
@@ -264,7 +265,8 @@ def run(options: Options) -> dict[str, Any]:
 
 def _read(
     run: Run, work: Callable[..., BatchStatistics], statistics: GroupStatistics, options: Options
-) -> None:
+) -> list[str]:
+    """Takes all records; which field the text of each input stood in."""
     import numpy as np
 
     from synthtools.curate.sampled_records import strata_of
@@ -276,15 +278,18 @@ def _read(
     keys, lane = RecordKeys(apart=True), lane_of("stats")
     by, field = options.by, options.vector_field
     dimensions: int | None = None
+    text_fields = []
     run.units["bytes"] = 0
     for name, shards in run.groups() if by is None else [(None, run.shards)]:
         if name is not None:
             statistics.place(name)
+        text_fields.append(run.text_field if name is None else options.text_of(shards, name))
         for one in run.worked(
             work,
             options,
             shards=shards,
             fields=[ID_FIELD, *([by] if by else [])],
+            text_field=text_fields[-1],
             records=field is not None or options.vector_model is not None,
             texts=True,
         ):
@@ -301,6 +306,7 @@ def _read(
             statistics.add(one.texts, one.result, places, draws, vectors, kept)
             run.units["bytes"] += one.text_bytes
             run.count(len(one.batch))
+    return text_fields
 
 
 def _semantic_diversity(
