@@ -329,3 +329,5 @@ def test_a_field_that_is_not_there_is_told_before_anything_is_read(folder):
         "dedup", "a.jsonl", "--keep", "max:m", "-o", "x.jsonl", code=1, cwd=folder
     )
     assert not (folder / "x.jsonl").exists()
+    words = ("dedup", "a.jsonl", "--keep", "max:m", "--index", "i")
+    assert "--keep" in synth(*words, code=1, cwd=folder) and not (folder / "i").exists()

@@ -99,16 +99,28 @@ def test_vectors_and_answers(words, nodes, shards, llama, small_waves, tmp_path,
         "ngram-hash IN --per-record minhash -o OUT/out.parquet",
         "ngram-hash IN WRONG --on-error skip --duplicates --json --report OUT/report.json",
         "stats IN TARGET --json --report OUT/report.json",
+        "dedup IN WRONG --near --verify --on-error skip --removed OUT/gone.jsonl -o OUT/out.jsonl "
+        "--report OUT/report.json",
+        "dedup IN --against WRONG --on-error skip --unit line --removed OUT/gone.jsonl "
+        "-o OUT/out.jsonl --report OUT/report.json",
+        "decontaminate IN WRONG --on-error skip --benchmark OTHER --ngram 5 --removed OUT/gone.parquet "
+        "-o OUT/out.parquet --report OUT/report.json",
+        "classify IN --on-error skip --class a=OTHER --class b=TARGET --save OUT/c.safetensors "
+        "-o OUT/out.jsonl --report OUT/report.json",
     ],
 )
 def test_tools_of_the_cpu(words, nodes, shards, wrong, tmp_path, capfd):
     nodes.second()
     names = {"IN": shards, "TARGET": shards / "1.jsonl", "WRONG": wrong}
+    names["OTHER"] = tmp_path / "other.jsonl"
+    names["OTHER"].write_text((shards / "0.jsonl").read_text())
     given = words.split()
     for place, word in enumerate(given):
         name, _, rest = word.partition("=")
         if name in names:
             given[place] = f"{names[name]}{'=' if rest else ''}{rest}"
+        elif rest in names:
+            given[place] = f"{name}={names[rest]}"
     name = "out.parquet" if "parquet" in words else "out.jsonl" if "-o" in given else "report.json"
     here, there = both(nodes, tmp_path, name, *given)
     assert report_of(here) == report_of(there)

@@ -96,10 +96,20 @@ def test_sha256_by_hand():
     assert {int(b): int(counts[b]) for b in np.flatnonzero(counts)} == expected
 
 
+def test_rows_of_weights_are_summed_like_each_alone():
+    texts = TextBuffer.of(["a b c a b", "", "One. Two, three four"])
+    rows = np.random.default_rng(4).normal(size=(3, 97))
+    sums, numbers = NgramHasher((1, 2), 97).weights(texts, rows)
+    for row, found in zip(rows, sums.T, strict=True):
+        alone, count = NgramHasher((1, 2), 97).weights(texts, row)
+        assert (found == alone).all() and (numbers == count).all()
+    assert numbers.tolist() == [9, 0, 11]
+
+
 def test_sha256_of_messages_of_all_lengths_in_many_buckets():
     largest = 300_000_007
     table = np.zeros_like(ngram_buckets.memo(1))
-    nothing, counts = np.empty(0), np.zeros(largest, np.int8)
+    nothing, counts = np.empty((0, 0)), np.zeros(largest, np.int8)
     for size in range(1, 200):
         text = "z" * size
         ngram_buckets.run(

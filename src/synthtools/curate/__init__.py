@@ -13,6 +13,7 @@ Chosen:
 - ``mixed_records``: the documents of a mixture in their order, in little memory
 - ``text_fingerprints``: what makes two texts duplicates: fingerprints of records, paragraphs, lines
 - ``fingerprint_store``: fingerprints on disk, for a run or in an index from run to run
+- ``shared_index``: the index of several machines, in a Redis store
 - ``known_texts``: all texts that a search for duplicates knows, and which are alike
 - ``duplicate_clusters``: which text of a cluster is kept, and what that comes to
 - ``deduplicated_records``: records without their duplicates, and the duplicates

@@ -18,6 +18,7 @@ import hashlib
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -83,6 +84,7 @@ class FingerprintIndex(Closeable):
     def __init__(self, path: str, settings: dict[str, Any]) -> None:
         self.path = Path(path)
         with write_errors(self.path):
+            self._made = not self.path.exists()
             self.path.mkdir(exist_ok=True)
             self._claim = OutputLock.of_folder(self.path)
             remove_partial(self.path, r"\.(fingerprints-\d+\.npy|index\.json)")
@@ -95,6 +97,9 @@ class FingerprintIndex(Closeable):
 
     def close(self) -> None:
         self._claim.release()
+        if self._made:
+            with suppress(OSError):  # the run has added to it
+                self.path.rmdir()
 
     def _read(self, settings: dict[str, Any]) -> list[dict[str, Any]]:
         file = self.path / "index.json"

@@ -15,6 +15,7 @@ from synthtools.curate.duplicate_clusters import (
     kept_of_clusters,
 )
 from synthtools.curate.fingerprint_store import ArrayFile, FingerprintIndex
+from synthtools.curate.shared_index import SharedIndex
 from synthtools.curate.text_fingerprints import DocumentComparison, Fingerprints
 from synthtools.records.batch import Batch
 from synthtools.text.shingles import Shingles
@@ -36,7 +37,7 @@ class KnownTexts(Closeable):
         comparison: DocumentComparison,
         names: Sequence[str],
         input_of: dict[str, int],
-        index: FingerprintIndex | None,
+        index: FingerprintIndex | SharedIndex | None,
     ) -> None:
         self.comparison = comparison
         self._names = [*names, *([] if index is None else [str(index.path)])]
@@ -49,8 +50,9 @@ class KnownTexts(Closeable):
         self._own_from = 0
         self.fixed = 0
         self.partly = 0
-        if index is not None:
+        if isinstance(index, FingerprintIndex):
             index.into(self._rows)
+        self._shared = index if isinstance(index, SharedIndex) else None
         self._offset = len(self._rows)
 
     def close(self) -> None:
@@ -75,10 +77,23 @@ class KnownTexts(Closeable):
 
     def settle(self) -> None:
         """All records are there."""
+        if self._shared is not None:
+            self._begin_with(self._shared.near(self.own_rows()))
         self._places.settle()
         counts = np.concatenate([np.zeros(0, np.int64), *self._counts])
         self._counts = []
         self._starts = np.concatenate([[0], np.cumsum(counts)]) + self._offset
+
+    def _begin_with(self, known: np.ndarray) -> None:
+        """Puts texts of an index before all others."""
+        others, self._rows = self._rows, ArrayFile(*self.comparison.row)
+        self._rows.append(known)
+        rows = others.array()
+        for at in range(0, len(rows), 1 << 16):
+            self._rows.append(rows[at : at + (1 << 16)])
+        others.close()
+        self._offset = len(known)
+        self.fixed += len(known)
 
     def own_rows(self) -> np.ndarray:
         """Fingerprints of the run's own texts."""

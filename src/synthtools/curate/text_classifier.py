@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +43,12 @@ class TextClassifier:
 
     def probabilities(self, texts: TextBuffer) -> np.ndarray:
         """Of each class for each text, float64 [texts, classes]; safe in any thread."""
-        logits = np.empty((len(texts), len(self.weights)))
-        for row, (weights, bias) in enumerate(zip(self.weights, self.bias, strict=True)):
-            sums, numbers = self.hasher.weights(texts, weights.astype(np.float64))
-            logits[:, row] = sums / np.sqrt(np.maximum(numbers, 1)) + float(bias)
-        return _normal(logits)
+        sums, numbers = self.hasher.weights(texts, self._weights)
+        return _normal(sums / np.sqrt(np.maximum(numbers, 1))[:, None] + self.bias.astype(float))
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        return self.weights.astype(np.float64)
 
     def save(self, path: str, about: dict[str, Any]) -> None:
         """Writes the weights as safetensors; ``about`` is kept beside them."""

@@ -170,8 +170,8 @@ def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, s
         orders: int64, ascending.
         memo: see ``memo``; empty for the fast hash.
         counts: int64 [buckets], added to, or empty.
-        weights: float64 [buckets] with sums float64 [documents] and numbers int64 [documents], which
-            are filled; or all three empty.
+        weights: float64 [rows, buckets] with sums float64 [documents, rows], zeros that are added
+            to, and numbers int64 [documents], which are filled; or all three empty.
     """
     by_sha = memo.size > 0
     kept = orders[-1] - 1
@@ -183,7 +183,6 @@ def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, s
         start, end = offsets[document], offsets[document + 1]
         position = start
         known, written = 0, 0  # tokens from before the chunk, and bytes of their text
-        total = 0.0
         all_of_document = 0
         while position < end:
             tokens, position, written = scan(
@@ -200,12 +199,14 @@ def run(data, offsets, classes, lower, orders, buckets, memo, counts, weights, s
                 for index in range(number):
                     counts[buckets_of[index]] += 1
             else:
-                for index in range(number):
-                    total += weights[buckets_of[index]]
+                for row in range(weights.shape[0]):
+                    total = sums[document, row]
+                    for index in range(number):
+                        total += weights[row, buckets_of[index]]
+                    sums[document, row] = total
             all_of_document += number
             known, written = keep_last(hashes, text, ends, tokens, kept)
         if counts.size == 0:
-            sums[document] = total
             numbers[document] = all_of_document
 
 
@@ -241,7 +242,7 @@ class NgramHasher:
     def counts(self, texts: TextBuffer) -> np.ndarray:
         """How many n-grams of all texts fall into each bucket, int64 [buckets]."""
         counts = np.zeros(self.buckets, np.int64)
-        nothing = np.empty(0)
+        nothing = np.empty((0, 0))
         self._run(texts, counts, nothing, nothing, np.empty(0, np.int64))
         return counts
 
@@ -252,17 +253,17 @@ class NgramHasher:
         to long, so that a text has the same sum in any batch.
 
         Args:
-            weights: float64 [buckets].
+            weights: float64 [buckets], or several rows of them.
 
         Returns:
-            float64 [texts], the sums; int64 [texts], the number of n-grams.
+            float64 [texts], the sums, or [texts, rows]; int64 [texts], the number of n-grams.
         """
-        weights = np.ascontiguousarray(weights, np.float64)
-        if weights.shape != (self.buckets,):
+        rows = np.ascontiguousarray(np.atleast_2d(weights), np.float64)
+        if rows.shape[1:] != (self.buckets,):
             raise ValueError(f"{self.buckets} weights, not {weights.shape}")
-        sums, numbers = np.empty(len(texts)), np.empty(len(texts), np.int64)
-        self._run(texts, np.empty(0, np.int64), weights, sums, numbers)
-        return sums, numbers
+        sums, numbers = np.zeros((len(texts), len(rows))), np.empty(len(texts), np.int64)
+        self._run(texts, np.empty(0, np.int64), rows, sums, numbers)
+        return sums if weights.ndim > 1 else sums[:, 0], numbers
 
     def _run(
         self,

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.curate.deduplicated_records import DeduplicatedRecords
     from synthtools.curate.duplicate_clusters import DuplicateClusters
+    from synthtools.curate.fingerprint_store import FingerprintIndex
     from synthtools.curate.known_texts import KnownTexts
+    from synthtools.curate.shared_index import SharedIndex
     from synthtools.curate.text_fingerprints import DocumentComparison
     from synthtools.records.batch import Batch
 
@@ -84,9 +86,10 @@ class Options(Inputs, TextField, Output, Picture, Workers):
     )
     index: str | None = option(
         None,
-        metavar="DIR",
+        metavar="DIR|URL",
         help="A directory of fingerprints: what repeats a text of earlier runs goes, and this "
-        "run's texts are added.",
+        "run's texts are added. With --near also redis://HOST:PORT/NAME, an index of several "
+        "machines (needs [redis]).",
     )
     unit: Literal["record", "paragraph", "line"] = option(
         "record", help="What is compared and removed: records, or paragraphs or lines of them."
@@ -156,6 +159,12 @@ class Options(Inputs, TextField, Output, Picture, Workers):
             raise UsageError("--mark removes nothing: leave out --removed and --keep")
         if self.verify and self.index:
             raise UsageError("--verify needs the texts, of which an --index has only signatures")
+        if self.index and self.index.startswith("redis://") and not self.near:
+            raise UsageError(f"--index {self.index} holds signatures: it goes with --near")
+
+    def threshold(self) -> float:
+        """The least similarity of near-duplicates."""
+        return 0.8 if self.similarity is None else self.similarity
 
     def comparison(self) -> DocumentComparison:
         """What makes two texts duplicates."""
@@ -181,7 +190,7 @@ class Options(Inputs, TextField, Output, Picture, Workers):
 def run(options: Options) -> dict[str, Any]:
     """Reads all for fingerprints, decides, reads the inputs again and writes."""
     from synthtools.cli.run import Run
-    from synthtools.curate.fingerprint_store import FingerprintIndex, job_hash
+    from synthtools.curate.fingerprint_store import job_hash
     from synthtools.curate.known_texts import KnownTexts
     from synthtools.records.first_records import needs
     from synthtools.records.inputs import find_shards
@@ -193,6 +202,11 @@ def run(options: Options) -> dict[str, Any]:
     text = [(options.text_field, "--text-field")]
     refuse_repeated(find_shards([*(options.files or ["-"]), *(options.against or ())]))
     with ExitStack() as stack:
+        index = None
+        if (
+            options.index is not None
+        ):  # first: the output of a run that adds to it may stand already
+            index = stack.enter_context(_index(options.index, comparison, options))
         run = stack.enter_context(
             Run(
                 "dedup",
@@ -206,9 +220,6 @@ def run(options: Options) -> dict[str, Any]:
                 check_beside=needs(text, fields),
             )
         )
-        index = None
-        if options.index is not None:
-            index = stack.enter_context(FingerprintIndex(options.index, comparison.settings))
         job = job_hash(run.job())
         if run.done and (index is None or index.ends_with(job)):
             return run.finish()
@@ -222,6 +233,21 @@ def run(options: Options) -> dict[str, Any]:
         if index is not None:
             index.add(texts.own_rows(), job)
         return report
+
+
+def _index(
+    name: str, comparison: DocumentComparison, options: Options
+) -> FingerprintIndex | SharedIndex:
+    from synthtools.curate.fingerprint_store import FingerprintIndex
+    from synthtools.curate.shared_index import SCHEME, SharedIndex
+    from synthtools.text.similar_clusters import shape
+
+    if not name.startswith(SCHEME):
+        return FingerprintIndex(name, comparison.settings)
+    bands, rows = shape(options.threshold(), comparison.permutations)
+    if bands < 2:  # datasketch has two or more
+        bands, rows = 2, comparison.permutations // 2
+    return SharedIndex(name, comparison.settings, bands, rows)
 
 
 def _inputs(run: Run, options: Options) -> tuple[list[str], dict[str, int]]:
@@ -276,7 +302,7 @@ def _found(
     comparison = texts.comparison
     if not options.near:
         return comparison.settings, texts.equal()
-    similarity = 0.8 if options.similarity is None else options.similarity
+    similarity = options.threshold()
     bands, rows = shape(similarity, comparison.permutations)
     run.progress.stage("comparing, band", bands)
     jobs = options.workers()

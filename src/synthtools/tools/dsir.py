@@ -221,8 +221,6 @@ def _weighed(
 ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray, RecordHashes]]:
     """Records, log-weights under each target (float64 [targets, records]), which are shorter than
     ``min_tokens`` (bool [records]), and the hashes that their keys are made of."""
-    import numpy as np
-
     from synthtools.records.record_keys import ID_FIELD, hashes
 
     ratios = estimator.log_ratios()
@@ -230,12 +228,9 @@ def _weighed(
     hasher = features.hasher()
 
     def work(batch: Batch, texts: Any) -> tuple[np.ndarray, np.ndarray, RecordHashes]:
-        sums = []
-        for ratio in ratios:
-            weight, ngrams = hasher.weights(texts, ratio)
-            sums.append(weight)
+        sums, ngrams = hasher.weights(texts, ratios)
         short = features.tokens(ngrams) < options.min_tokens
-        return np.stack(sums), short, hashes(batch.column(ID_FIELD), texts.views())
+        return sums.T, short, hashes(batch.column(ID_FIELD), texts.views())
 
     again = not options.estimator
     for done in run.worked(work, options, again=again, fields=(ID_FIELD,), records=records):
