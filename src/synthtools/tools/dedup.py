@@ -206,7 +206,8 @@ def run(options: Options) -> dict[str, Any]:
         if (
             options.index is not None
         ):  # first: the output of a run that adds to it may stand already
-            index = stack.enter_context(_index(options.index, comparison, options))
+            index = _index(options.index, comparison, options)
+            stack.enter_context(index)
         run = stack.enter_context(
             Run(
                 "dedup",
