@@ -192,7 +192,7 @@ def kill_and_resume(tool: str, folder: Path, kills: int, seed: int) -> Seen:
     done = chains = 0
     line = "–"
     while True:
-        started = Started([*_line(before, out, after), "--resume"], folder / "errors")
+        started = Started(_line([*before, "--resume"], out, after), folder / "errors")
         left_alone = done >= kills
         moment = draws.uniform(writes_from / 2, took)
         number = signal.SIGKILL if tool in _MODELS else draws.choice(_SIGNALS)

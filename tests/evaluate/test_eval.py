@@ -108,6 +108,16 @@ def test_samples_are_not_written_over_and_a_failure_leaves_none(llama, two, synt
     assert not new.exists() and not list(tmp_path.glob(".*"))
 
 
+def test_records_are_read_in_their_encoding(llama, synth, tmp_path):
+    utf8, other = tmp_path / "utf8.jsonl", tmp_path / "other.jsonl"
+    utf8.write_text('{"text": "Grüße aus der Stadt"}\n', "utf-8")
+    other.write_text(utf8.read_text("utf-8"), "latin-1")
+    words = ["eval", llama, "--valid"]
+    found = synth(*words, f"a={other}", "--encoding", "latin-1")
+    assert found["suites"] == synth(*words, f"a={utf8}")["suites"]
+    assert "--encoding" in synth(*words, f"a={other}", code=1)
+
+
 def test_one_start_serves_all_suites(llama, questions, two, synth, monkeypatch):
     from synthtools.lm import open_models
 

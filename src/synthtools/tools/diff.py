@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthtools.cli import quantities
+from synthtools.cli.file_format import FileFormat
 from synthtools.cli.options import ARGUMENTS, Picture, Report, Seed
 from synthtools.cli.parameters import operand, option
 from synthtools.errors import SynthError, UsageError
@@ -30,7 +31,7 @@ from synthtools.reports import document
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Seed, Picture, Report):
+class Options(Seed, FileFormat, Picture, Report):
     """Options of ``synth diff``."""
 
     reports: list[str] | None = operand(

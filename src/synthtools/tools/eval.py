@@ -30,6 +30,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from synthtools.cli.file_format import FileFormat
 from synthtools.cli.options import BadRecords, Inputs, Jobs, Picture, Report, Seed
 from synthtools.cli.parameters import option, output_file
 from synthtools.errors import PartialReportError, SynthError, UsageError
@@ -57,7 +58,7 @@ def _domain(text: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(EvaluatedModel, AnswersAndJudge, BadRecords, Report, Picture, Seed, Jobs):
+class Options(EvaluatedModel, AnswersAndJudge, BadRecords, FileFormat, Report, Picture, Seed, Jobs):
     """Options of ``synth eval``."""
 
     suite: list[str] | None = option(
