@@ -135,7 +135,7 @@ class Calibration:
             reason = getattr(error, "strerror", None) or "not JSON"
             raise SynthError(f"{path}: cannot be read as a calibration: {reason}") from error
         if not isinstance(held, dict) or held.get("format") != _FORMAT:
-            raise SynthError(f"{path}: not a calibration of synth origin (--save writes one)")
+            raise SynthError(f"{path}: not a calibration that origin wrote ({parameter('save')})")
         if held.get("version") != _VERSION or held.get("features") != list(FEATURES):
             raise SynthError(
                 f"{path}: a calibration of another version ({held.get('version')}); make it again"
