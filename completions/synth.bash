@@ -177,10 +177,11 @@ _synth() {
             esac
             ;;
         decontaminate)
-            options="--benchmark --item-fields --ngram --min-score --min-run --remove --removed --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --ray -j --jobs --debug -h --help"
+            options="--benchmark --task-files --item-fields --ngram --min-score --min-run --remove --removed --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --benchmark | --removed | --rejects | -o | --output | --report | --plot) value=file ;;
+                --task-files) value=dir ;;
                 --item-fields | --text-field) value=field ;;
                 --ngram | --min-score | --min-run | --shard | --encoding | --shard-size | --ray | -j | --jobs) value=word ;;
                 --remove) value=word words="record passage nothing" ;;

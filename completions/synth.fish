@@ -382,7 +382,8 @@ complete -c synth -n '__synth_tool_is dedup' -s h -l help -d 'Show this message 
 
 # synth-decontaminate
 complete -c synth -n '__synth_tool_is decontaminate' -a 'builtin:topics builtin:sample'
-complete -c synth -n '__synth_tool_is decontaminate' -l benchmark -r -F -d 'A file or directory of benchmark items; repeatable'
+complete -c synth -n '__synth_tool_is decontaminate' -l benchmark -r -F -d 'A file or directory of benchmark items, or a task of lm-evaluation-harness whose data is on disk (needs [eval]); repeatable'
+complete -c synth -n '__synth_tool_is decontaminate' -l task-files -x -a '(__fish_complete_directories)' -d 'Task definitions of lm-evaluation-harness (YAML) for --benchmark lm-eval:TASK, instead of those installed'
 complete -c synth -n '__synth_tool_is decontaminate' -l item-fields -x -a '(__synth_fields)' -d 'Fields of an item\'s texts, as far as it has them (default: prompt, question, context, passage, choices, answer, response, solution, text)'
 complete -c synth -n '__synth_tool_is decontaminate' -l ngram -x -d 'Words of an n-gram that both must have. [2 to 100]'
 complete -c synth -n '__synth_tool_is decontaminate' -l min-score -x -d 'Share of an item\'s n-grams, by rarity, from which a record holds the item'

@@ -73,6 +73,7 @@ def classify(
 def decontaminate(
     *files: Input,
     benchmark: list[str] | str,
+    task_files: str | None = ...,
     item_fields: list[str] | str | None = ...,
     ngram: int = ...,
     min_score: float = ...,

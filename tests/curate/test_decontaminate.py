@@ -178,3 +178,53 @@ def test_what_is_wrong_is_one_line(folder):
     assert "--benchmark" in synth("decontaminate", "in.jsonl", code=2, cwd=folder)
     gone = ("decontaminate", "in.jsonl", "--benchmark", "gone.jsonl")
     assert "gone.jsonl" in synth(*gone, code=1, cwd=folder)
+
+
+def test_tasks_of_the_harness_are_found_by_name(folder):
+    pytest.importorskip("lm_eval")
+    yaml = pytest.importorskip("yaml")
+    tasks = folder / "tasks"
+    tasks.mkdir()
+    lines = (folder / "items.jsonl").read_text().splitlines(keepends=True)
+    halves = {"one": lines[:20], "two": lines[20:]}
+    of_hub = {"dataset_path": "no/such", "dataset_name": "main", "test_split": "test"}
+    configs = [{"group": "both", "task": ["one", "two"]}, {"task": "hub", **of_hub}]
+    for name, half in halves.items():
+        (folder / f"{name}.jsonl").write_text("".join(half))
+        of_json = {"dataset_path": "json", "test_split": "test"}
+        files = {"data_files": {"train": "no.jsonl", "test": f"{name}.jsonl"}}
+        configs.append({"task": name, **of_json, "dataset_kwargs": files})
+    gone = {"data_files": "gone.jsonl"}
+    configs.append({"task": "gone", "dataset_path": "json", "dataset_kwargs": gone})
+    for config in configs:
+        name = config.get("group") or config["task"]
+        (tasks / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    words = (
+        "decontaminate",
+        "in.jsonl",
+        "--task-files",
+        "tasks",
+        "--report",
+        "r.json",
+        "--benchmark",
+    )
+    assert synth(*words, "lm-eval:both", cwd=folder) == synth(*LINE, cwd=folder)
+    report = json.loads((folder / "r.json").read_text())
+    (benchmark,) = report["benchmarks"]
+    assert (benchmark["benchmark"], benchmark["items"]) == ("lm-eval:both", len(lines))
+    assert {hit["item"].split(":")[0] for hit in report["hits"]} == {"one.jsonl"}
+    assert "no task in tasks" in synth(*words, "lm-eval:other", cwd=folder, code=1)
+    assert "not there: gone.jsonl" in synth(*words, "lm-eval:gone", cwd=folder, code=1)
+    assert "(no/such, split test) is not on disk" in synth(
+        *words, "lm-eval:hub", cwd=folder, code=1
+    )
+
+
+def test_strings_within_objects_are_items_texts(folder):
+    items = [
+        {"question": "?", "choices": {"label": ["A", "B"], "text": [item["prompt"], "no"]}}
+        for item in ITEMS[:7]
+    ]
+    (folder / "nested.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    words = ("decontaminate", "in.jsonl", "--benchmark", "nested.jsonl")
+    assert synth(*words, cwd=folder) == synth(*LINE, cwd=folder)

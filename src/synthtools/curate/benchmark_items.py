@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,17 +30,20 @@ class BenchmarkItem(NamedTuple):
 
 
 def texts_of(batch: Batch, fields: Sequence[str]) -> list[list[str]]:
-    """Each record's strings in the fields, those in lists too."""
+    """Each record's strings in the fields, those in lists and objects too."""
     columns = [batch.column(field) for field in fields]
     return [
-        [
-            text
-            for value in values
-            for text in (value if isinstance(value, list) else [value])
-            if isinstance(text, str)
-        ]
+        [text for value in values for text in _strings(value)]
         for values in zip(*columns, strict=True)
     ]
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _strings(one)
 
 
 class BenchmarkItems:

@@ -19,6 +19,7 @@ Tasks from records:
 - ``sandbox``: a program in a process of its own
 - ``confinement``: what the kernel forbids that process
 - ``harness``: tasks of lm-evaluation-harness on our backends
+- ``harness_data``: where the items of such a task lie on disk
 - ``domains``: perplexity over named domains
 
 Written answers, judged:

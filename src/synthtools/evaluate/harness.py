@@ -29,16 +29,14 @@ if TYPE_CHECKING:
 PREFIX = "lm-eval:"
 
 
-def files(name: str, options: EvaluationOptions) -> list[str]:
+def files(name: str, options: EvaluationOptions | None) -> list[str]:
     """None: the harness reads its own.
 
     Raises:
         SynthError: the harness is not installed.
     """
     if find_spec("lm_eval") is None:
-        raise SynthError(
-            f"suite {name} needs lm-evaluation-harness: pip install 'synthtools[eval]'"
-        )
+        raise SynthError(f"{name} needs lm-evaluation-harness: pip install 'synthtools[eval]'")
     return []
 
 
@@ -57,7 +55,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """
     task = name.removeprefix(PREFIX)
     options = evaluator.options
-    with _calm():
+    with calm():
         from lm_eval.evaluator import simple_evaluate
         from lm_eval.tasks import TaskManager
 
@@ -142,7 +140,7 @@ def _calibration(
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
+def calm() -> Iterator[None]:
     """The harness's loggers and bars, and those of its data sets, say nothing."""
     names = ("lm_eval", "lm-eval", "datasets", "huggingface_hub", "fsspec")
     before = {name: logging.getLogger(name).level for name in names}

@@ -43,7 +43,16 @@ class Options(Inputs, TextField, Output, Picture, Workers):
     """Options of ``synth decontaminate``."""
 
     benchmark: list[str] = option(
-        ..., metavar="PATH", help="A file or directory of benchmark items; repeatable."
+        ...,
+        metavar="PATH|lm-eval:TASK",
+        help="A file or directory of benchmark items, or a task of lm-evaluation-harness whose data "
+        "is on disk (needs [eval]); repeatable.",
+    )
+    task_files: str | None = option(
+        None,
+        metavar="DIR",
+        help="Task definitions of lm-evaluation-harness (YAML) for --benchmark lm-eval:TASK, instead "
+        "of those installed.",
     )
     item_fields: list[str] | None = option(
         None,
@@ -102,14 +111,16 @@ def run(options: Options) -> dict[str, Any]:
     def check_items(batch: Batch) -> None:
         _require_texts(batch, options.fields())
 
-    refuse_repeated(find_shards([*(options.files or ["-"]), *options.benchmark]))
+    benchmarks = [_paths(name, options.task_files) for name in options.benchmark]
+    beside = [path for paths in benchmarks for path in paths]
+    refuse_repeated(find_shards([*(options.files or ["-"]), *beside]))
 
     with Run(
         "decontaminate",
         options,
         options,
         options.text_field,
-        beside=options.benchmark,
+        beside=beside,
         plot=options.plot,
         further=None if options.removed is None else (options.removed, "--removed"),
         check=needs([(options.text_field, "--text-field")], []),
@@ -118,7 +129,7 @@ def run(options: Options) -> dict[str, Any]:
         if run.done:
             return run.finish()
         run.shards = run.twice(run.shards)
-        items = _items(run, options)
+        items = _items(run, benchmarks, options)
         found = Contamination(items, options.min_score, options.min_run)
         names = _search(run, items, found, options)
         run.progress.stage("writing, record", found.records)
@@ -144,13 +155,21 @@ def _require_texts(batch: Batch, fields: list[str]) -> None:
         raise RecordError(batch.source, int(batch.numbers[0]), reason, batch.raw(0))
 
 
-def _items(run: Run, options: Options) -> BenchmarkItems:
+def _paths(name: str, folder: str | None) -> list[str]:
+    """The files of a benchmark."""
+    from synthtools.evaluate.harness import PREFIX
+    from synthtools.evaluate.harness_data import task_data
+
+    return task_data(name, folder) if name.startswith(PREFIX) else [name]
+
+
+def _items(run: Run, benchmarks: list[list[str]], options: Options) -> BenchmarkItems:
     from synthtools.curate.benchmark_items import BenchmarkItems
     from synthtools.records.inputs import find_shards
 
     of_shard: dict[str, int] = {}
-    for number, name in enumerate(options.benchmark):
-        for shard in find_shards([name]):
+    for number, paths in enumerate(benchmarks):
+        for shard in find_shards(paths):
             of_shard.setdefault(shard.name, number)
     items = BenchmarkItems(options.benchmark, options.fields(), options.ngram)
     for batch in run.batches_beside():
