@@ -139,6 +139,48 @@ def test_a_changed_template_file_is_another_run(llama: Path, tmp_path: Path) -> 
     assert "template" in running.synth(*words, "--resume", code=1, cwd=tmp_path)
 
 
+def test_a_file_is_resumed_by_answer(generate: Any, tmp_path: Path) -> None:
+    records = [{"prompt": f"{n}"} for n in range(20)]
+    output, journal = tmp_path / "a.jsonl", tmp_path / ".a.jsonl.answers.jsonl"
+
+    def breaks(said: str, prompt: Prompt) -> str:
+        if said == "13":
+            raise SynthError("the server is gone")
+        return echo(said, prompt)
+
+    with pytest.raises(SynthError, match="is gone"):
+        generate(records, breaks, "-o", str(output))
+    assert not output.exists()
+    for more in (
+        (),
+        ("--resume", "--seed", "9"),
+    ):  # neither lost in silence nor taken for another's
+        with pytest.raises(SynthError, match="--force starts over"):
+            generate(records, echo, "-o", str(output), *more)
+    generate(records, echo, "-o", str(output), "--resume")
+    assert [p.messages[-1]["content"] for p in generate.models[0].prompts] == [
+        str(n) for n in range(13, 20)
+    ]
+    assert [json.loads(line)["response"] for line in output.read_text().splitlines()] == [
+        f"<{n}>" for n in range(20)
+    ]
+    assert not journal.exists()
+    undisturbed = tmp_path / "b.jsonl"
+    generate(records, echo, "-o", str(undisturbed))
+    assert undisturbed.read_bytes() == output.read_bytes()
+
+
+def test_a_run_without_answers_leaves_nothing(generate: Any, tmp_path: Path) -> None:
+    def gone(said: str, prompt: Prompt) -> str:
+        raise SynthError("the server is gone")
+
+    with pytest.raises(SynthError, match="is gone"):
+        generate([{"prompt": "a"}], gone, "-o", str(tmp_path / "a.jsonl"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    with pytest.raises(UsageError, match="needs an output"):
+        generate([{"prompt": "a"}], echo, "-o", "-", "--resume")
+
+
 def test_conversations_in_the_prompt_field(generate: Any) -> None:
     messages = [
         {"role": "user", "content": "a"},

@@ -12,6 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from synthtools.errors import SynthError
+
 PROMPTS = 60
 KILLED_AT = 35
 
@@ -23,7 +27,8 @@ def completion(body: dict[str, Any], name: str) -> bytes:
     return json.dumps({"model": name, "choices": [choice], "usage": usage}).encode()
 
 
-def test_killed_and_resumed(serve: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["/", ".jsonl"])
+def test_killed_and_resumed(ending: str, serve: Callable[..., Any], tmp_path: Path) -> None:
     source = tmp_path / "prompts.jsonl"
     source.write_text(
         "".join(json.dumps({"id": i, "prompt": f"p{i}"}) + "\n" for i in range(PROMPTS))
@@ -48,8 +53,9 @@ def test_killed_and_resumed(serve: Callable[..., Any], tmp_path: Path) -> None:
     def start(output: str, *more: str) -> subprocess.Popen[bytes]:
         command = [
             *(sys.executable, "-m", "synthtools", "generate", str(source), "-n", "2", "--plain"),
-            *("--server", server.url, "--requests", "4", "-o", str(tmp_path / output) + "/"),
-            *("--shard-size", "25", *more),
+            *("--server", server.url, "--requests", "4", "-o", f"{tmp_path / output}{ending}"),
+            *(("--shard-size", "25") if ending == "/" else ()),
+            *more,
         ]
         return subprocess.Popen(command, stderr=subprocess.PIPE)
 
@@ -57,12 +63,13 @@ def test_killed_and_resumed(serve: Callable[..., Any], tmp_path: Path) -> None:
     assert reached.wait(60)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    folder = tmp_path / "killed"
-    kept = (folder / ".answers.jsonl").read_text().count('"key"')
+    name = "killed/.answers.jsonl" if ending == "/" else ".killed.jsonl.answers.jsonl"
+    kept = (tmp_path / name).read_text().count('"key"')
     assert kept >= KILLED_AT
-    assert (folder / "part-00000.jsonl").exists()
+    if ending == "/":
+        assert (tmp_path / "killed" / "part-00000.jsonl").exists()
     # A line that the kill cut.
-    with open(folder / ".answers.jsonl", "a") as journal:
+    with open(tmp_path / name, "a") as journal:
         journal.write('{"key": "0:half')
     before = asked.copy()
     going_on.set()
@@ -75,14 +82,22 @@ def test_killed_and_resumed(serve: Callable[..., Any], tmp_path: Path) -> None:
     assert again == 2 * PROMPTS - kept
     whole = start("whole")
     assert whole.wait() == 0
-    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    assert names == sorted(path.name for path in folder.iterdir())
-    assert ".answers.jsonl" not in names and len(names) > 4
-    for name in names:
-        if name.startswith("part-"):
-            assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    killed, undisturbed = (
+        {
+            str(path.relative_to(tmp_path)).removeprefix(name): path.read_bytes()
+            for path in tmp_path.rglob("*")
+            if str(path.relative_to(tmp_path)).startswith(name)
+            and path.is_file()
+            and path.suffix == ".jsonl"
+        }
+        for name in ("killed", "whole")
+    )
+    assert killed == undisturbed and len(killed) == (5 if ending == "/" else 1)
+    assert not (tmp_path / name).exists()
     other = start("killed", "--resume", "--seed", "5")
-    assert "was started with other" in other.communicate()[1].decode()
+    assert ("was started with other" if ending == "/" else "--force") in other.communicate()[
+        1
+    ].decode()
     assert other.returncode == 1
 
 
@@ -99,7 +114,8 @@ def test_a_journal_of_another_job_is_dropped(tmp_path: Path) -> None:
     taken.add("y", {"text": "b"})
     taken.close()
     assert len(ValueJournal(path, "a", again=True)) == 2
-    assert len(ValueJournal(path, "b", again=True)) == 0
-    assert len(ValueJournal(path, "a", again=True)) == 0
+    with pytest.raises(SynthError, match="other arguments"):
+        ValueJournal(path, "b", again=True)
+    assert len(ValueJournal(path, "b", again=False)) == 0
     ValueJournal(path, "a", again=False).remove()
     assert not path.exists()

@@ -48,6 +48,7 @@ class Run(RunInputs):
         check: given the first record of each input before any output is opened, to raise what is
             wrong with it; by default the needed fields are asked for. ``check_beside``: likewise of
             what lies beside.
+        journaled: the tool keeps what it has in a journal: a file can be resumed as a directory can.
         reading, text_field, also_needed, beside, apart, inputs: see ``RunInputs``.
 
     Attributes:
@@ -72,6 +73,7 @@ class Run(RunInputs):
         further: tuple[str, str] | None = None,
         check: Callable[[Batch], object] | None = None,
         check_beside: Callable[[Batch], object] | None = None,
+        journaled: bool = False,
     ) -> None:
         super().__init__(reading, text_field, also_needed, beside, apart, inputs)
         self.tool = tool
@@ -86,6 +88,7 @@ class Run(RunInputs):
         self._plot = plot
         self._check = check
         self._check_beside = check_beside
+        self._journaled = journaled
 
     def __enter__(self) -> Self:
         try:
@@ -159,6 +162,7 @@ class Run(RunInputs):
             option=further or "-o",
             nan=writing.nan,
             further=further is not None,
+            journaled=self._journaled,
         )
 
     def _open_further(self, writing: Output, output: str, option: str) -> Sink | None:

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,6 +46,7 @@ def open_sink(
     option: str = "-o",
     nan: str = "null",
     further: bool = False,
+    journaled: bool = False,
 ) -> Sink:
     """The sink that ``-o`` and ``--format`` ask for.
 
@@ -59,6 +60,7 @@ def open_sink(
         option: that named the output.
         nan: ``keep``, ``null`` or ``fail``, see ``Nonfinite``.
         further: it goes beside another output: a resumed run writes a file of it anew.
+        journaled: the caller keeps what it has in a ``ValueJournal``, so that a file can be resumed.
 
     Raises:
         UsageError: options that do not fit together.
@@ -81,7 +83,8 @@ def open_sink(
             raise SynthError("<stdout>: is closed; write to a file with -o")
         refuse_open_input(shards, os.fstat(sys.stdout.fileno()), "<stdout>")
         if resume and not further:
-            raise UsageError(f"{parameter('resume')} needs a directory: -o DIR/")
+            where = "an output: -o FILE" if journaled else "a directory: -o DIR/"
+            raise UsageError(f"{parameter('resume')} needs {where}")
         return StreamSink(sys.stdout.fileno(), "<stdout>", form or "jsonl", nan)
     path = path_of(output)
     if isinstance(path, RemotePath) and path.single:
@@ -90,7 +93,7 @@ def open_sink(
         return DirectorySink(
             path, form or _form_of(shards), force, resume, shard_size, job, shards, nan
         )
-    if resume and (not further or isinstance(path, RemotePath)):
+    if resume and (not (further or journaled) or isinstance(path, RemotePath)):
         raise UsageError(
             f"{parameter('resume')} needs a directory, not the file {output}: {option} DIR/"
         )
@@ -196,12 +199,21 @@ def _sent(name: str) -> Iterator[None]:
 
 class FileSink(Sink):
     """One file, renamed into place when complete; ``same``: see ``AtomicFile``."""
+    """One file, renamed into place when complete.
+
+    Attributes:
+        path: its name.
+        leftovers: functions that remove what else the run kept, called when the file stands.
+    """
 
     def __init__(
         self, path: Path | RemotePath, form: str, force: bool, nan: str, same: bool = False
     ) -> None:
         super().__init__(nan)
         self._file = begun(path, force, same=same)
+        self.path = path
+        self.leftovers: list[Callable[[], None]] = []
+        self._file = begun(path, force)
         self._form = form
         self._encoder = encoder(form, self._file, self.nonfinite)
         self._settled = False
@@ -223,6 +235,8 @@ class FileSink(Sink):
     def finish(self) -> None:
         self.settle()
         self._file.commit()
+        for remove in self.leftovers:
+            remove()
 
     def abort(self) -> None:
         self._encoder.abandon()

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from synthtools.errors import SynthError, parameter
 from synthtools.records.atomic_files import write_errors
 from synthtools.records.jsonl import json_bytes, parse_object
 
@@ -17,16 +18,30 @@ class ValueJournal:
     Safe to be written from any thread. A line that a kill left unfinished is no line.
 
     Args:
-        job: what the values belong to; those of another job are dropped.
-        again: take up what is there.
+        job: what the values belong to.
+        again: take up what is there; otherwise it is dropped.
+
+    Raises:
+        SynthError: what is to be taken up belongs to another job.
 
     Memory: about 100 bytes for each value taken up.
     """
+
+    @staticmethod
+    def holds_values(path: Path) -> bool:
+        """Whether a journal holds any whole value."""
+        with write_errors(path):
+            if not path.exists():
+                return False
+            with open(path, "rb") as file:
+                file.readline()  # the job
+                return file.readline().endswith(b"\n")
 
     def __init__(self, path: Path, job: str, again: bool) -> None:
         self.path = path
         self._places: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
+        self._any = False
         with write_errors(path):
             end = self._take_up(job) if again and path.exists() else 0
             self._file = open(path, "r+b" if end else "w+b", buffering=0)
@@ -36,7 +51,7 @@ class ValueJournal:
             self._append({"job": job})
 
     def _take_up(self, job: str) -> int:
-        """Notes where the values are; where the last whole line ends, 0 for another job's."""
+        """Notes where the values are; where the last whole line ends."""
         end = 0
         with open(self.path, "rb") as file:
             for line in file:
@@ -44,8 +59,11 @@ class ValueJournal:
                     value = parse_object(line) if line.endswith(b"\n") else {}
                 except ValueError:
                     break
-                if not end and value.get("job") != job:
-                    return 0
+                if not end and value.get("job", job) != job:
+                    raise SynthError(
+                        f"{self.path}: belongs to a run of other arguments or inputs; "
+                        f"{parameter('force')} starts over"
+                    )
                 if end and "key" not in value:
                     break
                 if end:
@@ -67,6 +85,7 @@ class ValueJournal:
 
     def add(self, key: str, value: dict[str, Any]) -> None:
         """Keeps a value."""
+        self._any = True
         self._append({"key": key, **value})
 
     def _append(self, value: dict[str, Any]) -> None:
@@ -76,9 +95,11 @@ class ValueJournal:
                 self._file.write(line)
 
     def close(self) -> None:
-        """Leaves the values on disk."""
+        """Leaves the values on disk, if there are any."""
         with self._lock:
             self._file.close()
+        if not self._any and not self._places:
+            self.path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Leaves nothing, for what the values were kept for is done."""

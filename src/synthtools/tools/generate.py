@@ -9,9 +9,10 @@ without an answer (too long, refused) is a bad record: see --on-error.
 With torch the output does not depend on batches, cores or shards. vLLM and servers get a seed for
 each answer.
 
-In a directory (-o DIR/) each answer is saved as it arrives; --resume requests only the missing
-ones, and its output is that of an uninterrupted run. Busy and unreachable servers are retried, and
-so are answers that are incomplete, late or another model's.
+With -o each answer is saved as it arrives (beside a file FILE in .FILE.answers.jsonl, removed at
+the end); --resume requests only the missing ones, and its output is that of an uninterrupted run.
+Busy and unreachable servers are retried, and so are answers that are incomplete, late or another
+model's.
 
 \b
 Examples:
@@ -39,7 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import terminal
 from synthtools.cli.options import Inputs, Output, Seed, Workers
-from synthtools.errors import UsageError
+from synthtools.errors import OutputExistsError, UsageError
 from synthtools.tools.generate_options import Generators, Protocol
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from synthtools.curate.prompts import PromptBuilder, PromptedRecords
     from synthtools.lm.generation import Generator
     from synthtools.records.batch import Batch
+    from synthtools.records.value_journal import ValueJournal
 
 # Answers leave by the batch: a small one keeps a pipe moving.
 _BATCH_BYTES = 64 << 10
@@ -142,7 +144,7 @@ def run(options: Options) -> dict[str, Any]:
             list(prompted([batch], options.prompt_builder(), Rejects(), options.taken()))
 
     grouped = GroupingCheck(check, options.stratify_by, "--stratify-by")
-    with Run("generate", options, options, check=grouped) as run:
+    with Run("generate", options, options, check=grouped, journaled=True) as run:
         grouped.tell(remark_unless(options.quiet))
         if run.done:
             return run.finish(_report(run, options))
@@ -167,7 +169,7 @@ class _Work:
         self._resume_from = run.sink.resume_from
         passes = len(options.names()) + (options.assign == "stratified")
         self._shards = run.twice(run.shards) if passes > 1 else run.shards
-        self._journal = _journal(run, stack)
+        self._journal = _journal(run, options, stack)
         self._passed = False
         self._prompts = 0
         self._told: set[str] = set()
@@ -293,18 +295,29 @@ class _Work:
         return {"tasks": growth.counts}
 
 
-def _journal(run: Run, stack: ExitStack) -> Any:
+def _journal(run: Run, options: Options, stack: ExitStack) -> ValueJournal | None:
     """What keeps answers of a run that may be killed; None where nothing can be appended, as by a
     URL: there the answers of the last shard are lost."""
+    from synthtools.records.outputs import FileSink
     from synthtools.records.shard_directory import DirectorySink
     from synthtools.records.value_journal import ValueJournal
 
-    if not isinstance(run.sink, DirectorySink) or not isinstance(run.sink.folder, Path):
+    sink = run.sink
+    if isinstance(sink, DirectorySink) and isinstance(sink.folder, Path):
+        path = sink.folder / _JOURNAL
+    elif isinstance(sink, FileSink) and isinstance(sink.path, Path):
+        path = sink.path.with_name(f".{sink.path.name}{_JOURNAL}")
+        if not (options.resume or options.force) and ValueJournal.holds_values(path):
+            raise OutputExistsError(
+                f"{sink.path}: an unfinished run left answers ({path.name}); --resume continues "
+                "with them, --force starts over"
+            )
+    else:
         return None
     job = blake2b(json.dumps(run.job(), sort_keys=True).encode(), digest_size=16).hexdigest()
-    journal = ValueJournal(run.sink.folder / _JOURNAL, job, run.resuming)
+    journal = ValueJournal(path, job, run.resuming)
     stack.callback(journal.close)
-    run.sink.leftovers.append(journal.remove)
+    sink.leftovers.append(journal.remove)
     if len(journal):
         terminal.remark(f"{len(journal):,} answers of the earlier run are there already")
     return journal
