@@ -279,24 +279,24 @@ _synth() {
             esac
             ;;
         generate)
-            options="--style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --seed -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --ray -j --jobs --debug -h --help"
+            options="--dry-run --price-in --price-out --budget --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --seed --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
+                --price-in | --price-out | --budget | --continue | --self-instruct | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --shard | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
-                --continue | --self-instruct | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --shard | --encoding | --shard-size | --seed | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --ray | -j | --jobs) value=word ;;
                 --answer-field | --wrong-field | --prompt-field | --context-field | --stratify-by | --response-field | --model-field) value=field ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
                 --assign) value=word words="single stratified" ;;
+                -m | --model | --tokenizer) value=dir words="builtin" ;;
+                --bos) value=word words="auto always never" ;;
+                --backend) value=word words="auto torch vllm server" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --on-error) value=word words="fail skip" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
                 --format) value=word words="jsonl jsonl.gz jsonl.zst parquet arrow csv tsv" ;;
                 --nan) value=word words="keep null fail" ;;
-                -m | --model | --tokenizer) value=dir words="builtin" ;;
-                --bos) value=word words="auto always never" ;;
-                --backend) value=word words="auto torch vllm server" ;;
-                --dtype) value=word words="auto float32 bfloat16 float16" ;;
             esac
             ;;
         eval)

@@ -181,6 +181,53 @@ def test_a_run_without_answers_leaves_nothing(generate: Any, tmp_path: Path) -> 
         generate([{"prompt": "a"}], echo, "-o", "-", "--resume")
 
 
+def test_a_budget_is_kept_to_one_answer_and_continued(generate: Any, tmp_path: Path) -> None:
+    """An answer takes 7 tokens of its prompt and 3 or 4 of its own."""
+    records = [{"prompt": f"{n}"} for n in range(20)]
+    output = str(tmp_path / "a.jsonl")
+    rest = ("-o", output, "--max-new-tokens", "4", "--price-in", "1e6", "--price-out", "2e6")
+    spent = 0
+    for budget, more in (("tokens=70", ()), ("cost=150", ("--resume",))):
+        with pytest.raises(SynthError, match=f"the budget .{budget}. is used up"):
+            generate(records, echo, *rest, "--budget", budget, *more)
+        asked = [p.messages[-1]["content"] for p in generate.models[0].prompts]
+        assert asked == [str(n) for n in range(spent, spent + len(asked))]
+        spent += len(asked)
+        own = sum(len(f"<{n}>") for n in range(spent))
+        used = 7 * spent + (own if budget.startswith("tokens") else 2 * own)
+        limit = int(budget.partition("=")[2])
+        assert limit <= used < limit + 7 + 2 * 4
+    report = tmp_path / "r.json"
+    generate(records, echo, *rest, "--resume", "--report", str(report))
+    assert len(generate.models[0].prompts) == 20 - spent
+    own = sum(len(f"<{n}>") for n in range(20))
+    assert json.loads(report.read_text())["cost"] == pytest.approx(7 * 20 + 2 * own)
+    assert len(Path(output).read_text().splitlines()) == 20
+
+
+def test_a_dry_run_asks_few_and_writes_nothing(
+    generate: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    records = [{"prompt": "x" * (1 + n % 3)} for n in range(900)]
+    output = tmp_path / "a.jsonl"
+    common = ("-m", "A", "-m", "B", "-n", "2", "-o", str(output), "--dry-run", "--json")
+    generate(records, echo, *common, "--price-in", "1e6", "--price-out", "2e6")
+    plan = json.loads(capfd.readouterr().out)
+    assert [len(model.prompts) for model in generate.models] == [16, 16]
+    assert not output.exists() and plan["kind"] == "generate-plan"
+    assert (plan["prompts"], plan["requests"]) == (900, 3600)
+    for one in plan["models"]:
+        # Of 900 prompts each length is a third: 2 x 900 answers of 4 tokens on the average.
+        assert one["tokens_low"] <= 7200 <= one["tokens_high"] < 7200 * 1.2
+        lengths = [len(p.messages[-1]["content"]) for p in generate.models[0].prompts]
+        assert one["tokens"] == pytest.approx(1800 * (sum(lengths) / 16 + 2), abs=1)
+        assert one["cost"] == pytest.approx(one["prompt_tokens"] + 2 * one["tokens"])
+    with pytest.raises(SynthError, match="none of 16 prompts was answered: no idea"):
+        generate(records, lambda said, prompt: None, "-o", str(output), "--dry-run")
+    with pytest.raises(UsageError, match="needs --price-in"):
+        generate(records, echo, "-o", str(output), "--budget", "cost=1")
+
+
 def test_conversations_in_the_prompt_field(generate: Any) -> None:
     messages = [
         {"role": "user", "content": "a"},

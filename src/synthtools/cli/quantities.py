@@ -84,6 +84,34 @@ def size_in_bytes(text: str) -> int:
     return size.count
 
 
+class Budget(NamedTuple):
+    """A number of tokens, or a cost in the currency of the prices."""
+
+    unit: str
+    amount: float
+
+    def __str__(self) -> str:
+        return f"{self.unit}={self.amount:g}"
+
+
+def budget(text: str) -> Budget:
+    """``tokens=2M`` or ``cost=7.50``.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    unit, _, amount = text.partition("=")
+    if unit == "tokens":
+        return Budget(unit, count(amount))
+    try:
+        cost = float(amount) if unit == "cost" else math.nan
+    except ValueError:
+        cost = math.nan
+    if not 0 < cost < math.inf:
+        raise ValueError("write tokens=2M or cost=7.50")
+    return Budget(unit, cost)
+
+
 class PathShare(NamedTuple):
     """Records and the share that they get; None where none was named."""
 

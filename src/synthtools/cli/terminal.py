@@ -32,6 +32,18 @@ def show_logged(module: str) -> None:
         logger.addHandler(_Remarks())
 
 
+def remark_once(quiet: bool) -> Callable[[str], None]:
+    """A ``remark`` that says each thing once; with ``quiet`` nothing."""
+    told: set[str] = set()
+
+    def tell(message: str) -> None:
+        if message not in told and not quiet:
+            told.add(message)
+            remark(message)
+
+    return tell
+
+
 def remark_unless(quiet: bool) -> Callable[[str], None]:
     """``remark``, or nothing where nobody wants remarks; a log takes them all the same."""
     return (lambda _: None) if quiet and not LOGGED.get() else remark

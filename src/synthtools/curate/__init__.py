@@ -34,6 +34,7 @@ Generated:
 - ``model_shares``: which of several models answers a record
 - ``beginnings``: the first tokens of documents as prompts (iterative collapse)
 - ``answers``: the answers of a model to a stream of records
+- ``generation_costs``: what answers cost, a budget, an estimate from a few prompts
 - ``self_instruct``: new tasks from examples of old ones (Self-Instruct)
 - ``rationales``: rationales that reach the right answer (STaR)
 - ``error_extrapolation``: items like those that a small model got wrong (S3)

@@ -31,6 +31,7 @@ KINDS = {
     "eval": "eval",
     "eval-prompts": "eval:prompt_",
     "eval-suites": "eval:suite_",
+    "generate-plan": "generate:plan_",
     "mix": "mix",
     "mixtures": "mixtures",
     "ngram-hash": "ngram_hash",

@@ -12,13 +12,14 @@ each answer.
 With -o each answer is saved as it arrives (beside a file FILE in .FILE.answers.jsonl, removed at
 the end); --resume requests only the missing ones, and its output is that of an uninterrupted run.
 Busy and unreachable servers are retried, and so are answers that are incomplete, late or another
-model's.
+model's. --dry-run estimates what a run would take; --budget limits it.
 
 \b
 Examples:
   synth generate prompts.jsonl --model builtin --max-new-tokens 64 --seed 1 -o answers.jsonl
   synth generate prompts.jsonl -m A -m B -m C -m D --assign stratified -o mixed/
-  synth generate prompts.jsonl -m NAME --server http://a:8000 --server http://b:8000 -o out/
+  synth generate prompts.jsonl -m M --server http://a:8000 --server http://b:8000 -o out/
+  synth generate prompts.jsonl -m MODEL -n 4 --dry-run --price-in 0.15 --price-out 0.60
   synth generate human/ --style wrap-qa -m MODEL -o rephrased/ --resume
   synth generate gsm8k.jsonl --rationale --answer-field response --response-field reasoning
   synth generate human.jsonl --continue 64 --max-new-tokens 64 | synth ppl --text-field response
@@ -39,16 +40,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import terminal
-from synthtools.cli.options import Inputs, Output, Seed, Workers
+from synthtools.cli.options import Inputs, Json, Output, Seed, Workers
 from synthtools.errors import OutputExistsError, UsageError
-from synthtools.tools.generate_options import Generators, Protocol
+from synthtools.tools.generate_costs import Costs, plan
 
 if TYPE_CHECKING:
     import numpy as np
 
     from synthtools.cli.run import Run
     from synthtools.curate.answers import AnswerFields, JournaledGenerator
-    from synthtools.curate.prompts import PromptBuilder, PromptedRecords
+    from synthtools.curate.prompts import PromptedRecords
     from synthtools.lm.generation import Generator
     from synthtools.records.batch import Batch
     from synthtools.records.value_journal import ValueJournal
@@ -59,8 +60,14 @@ _JOURNAL = ".answers.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
+class Options(Costs, Inputs, Output, Json, Seed, Workers):
     """Options of ``synth generate``."""
+
+    def prints_report(self) -> bool:
+        return self.dry_run
+
+    def takes_output(self) -> bool:
+        return True  # what a dry run would write
 
     def check(self) -> None:
         super().check()
@@ -82,37 +89,12 @@ class Options(Protocol, Inputs, Output, Seed, Generators, Workers):
             raise UsageError(f"-n does not go with {protocol}")
         if protocol == "self-instruct" and models > 1:
             raise UsageError("--self-instruct grows one pool with one model")
-        if self.shape and (self.prompt_field or self.context_field or self.template):
-            raise UsageError("--shape says where the prompt is: it goes with no field of it")
         if self.shape and protocol != "answer":
             raise UsageError(f"{protocol} takes a field (--prompt-field), not a --shape")
+        if self.dry_run and protocol in ("rationale", "self-instruct"):
+            raise UsageError(f"--dry-run cannot tell how often {protocol} asks")
         if self.wrong_field is not None and not self.extrapolate_errors:
             raise UsageError("--wrong-field belongs to --extrapolate-errors")
-
-    def prompt_builder(self) -> PromptBuilder:
-        """How records become prompts."""
-        from synthtools.curate import beginnings, error_extrapolation, prompts, rationales
-        from synthtools.curate.templates import Template
-
-        if self.rationale:
-            return rationales.prompts(self.field, self.answer_field, self.system)
-        if self.extrapolate_errors:
-            return error_extrapolation.prompts(
-                self.field, self.answer_field, self.wrong_field, self.system
-            )
-        if self.continue_ is not None:
-            from synthtools.lm.open_models import open_tokenizer
-
-            tokenizer = open_tokenizer(self.settings(name=self.names()[0]).model)
-            return beginnings.prompts(self.field, self.continue_, tokenizer)
-        template = self.template
-        if self.style is not None:
-            template = Template(f"{prompts.STYLES[self.style]}\n\n{{{self.field}}}")
-        if template is not None:
-            return prompts.from_template(template, self.context_field, self.system, self.plain)
-        if self.prompt_field is None and self.context_field is None:
-            return prompts.from_shape(self.shape, self.system, self.plain)
-        return prompts.from_field(self.field, self.context_field, self.system, self.plain)
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -144,8 +126,11 @@ def run(options: Options) -> dict[str, Any]:
             list(prompted([batch], options.prompt_builder(), Rejects(), options.taken()))
 
     grouped = GroupingCheck(check, options.stratify_by, "--stratify-by")
-    with Run("generate", options, options, check=grouped, journaled=True) as run:
+    writing = None if options.dry_run else options
+    with Run("generate", options, writing, check=grouped, journaled=True) as run:
         grouped.tell(remark_unless(options.quiet))
+        if options.dry_run:
+            return run.finish(plan(run, options, options.seed))
         if run.done:
             return run.finish(_report(run, options))
         with ExitStack() as stack:
@@ -162,35 +147,29 @@ class _Work:
     """The passes of models over the records."""
 
     def __init__(self, run: Run, options: Options, stack: ExitStack) -> None:
+        from synthtools.curate.generation_costs import Spending
+
         assert run.sink is not None
         self._run = run
+        self._spending = Spending(
+            options.prices(),
+            options.budget,
+            options.max_new_tokens,
+            run.totals.get("prompt_tokens", 0),
+            run.totals.get("tokens", 0),
+        )
         self._options = options
         self._builder = options.prompt_builder()
         self._resume_from = run.sink.resume_from
-        passes = len(options.names()) + (options.assign == "stratified")
-        self._shards = run.twice(run.shards) if passes > 1 else run.shards
+        once = len(options.names()) == 1  # else, and to share prompts out, they are read again
+        self._shards = run.shards if once else run.twice(run.shards)
         self._journal = _journal(run, options, stack)
         self._passed = False
         self._prompts = 0
-        self._told: set[str] = set()
+        self._tell = terminal.remark_once(run.quiet)
 
-    def _tell(self, message: str) -> None:
-        if message not in self._told and not self._run.quiet:
-            self._told.add(message)
-            terminal.remark(message)
-
-    def _open(self, name: str) -> Generator:
-        from synthtools.lm.open_models import open_generator
-
-        options = self._options
-        return open_generator(
-            options.settings(name=name),
-            options.sampling(),
-            options.seed,
-            self._tell,
-            servers=(options.server or [])[1:],
-            traffic=options.traffic(),
-        )
+    def _opened(self, name: str) -> Generator:
+        return self._options.opened(name, self._options.sampling(), self._options.seed, self._tell)
 
     def _prompted(self) -> Iterator[PromptedRecords]:
         """A pass over the records; the first one reports what is wrong with them."""
@@ -237,10 +216,10 @@ class _Work:
             items = self._prompted()
             if shares is not None:
                 items = model_shares.share_of(items, shares, part)
-            with self._open(name) as generator:
+            with self._opened(name) as generator:
                 described.append(generator.description)
                 run.model = described[0] if len(names) == 1 else {"models": described}
-                journaled = JournaledGenerator(generator, self._journal, str(part))
+                journaled = JournaledGenerator(generator, self._journal, str(part), self._spending)
                 run.write(self._batches(items, journaled, self._fields(generator), part))
 
     def _batches(
@@ -274,8 +253,8 @@ class _Work:
     def counts(self) -> dict[str, Any]:
         """How many prompts there were, and how many of them left no record."""
         options = self._options
-        each = options.samples * (len(options.names()) if options.assign == "single" else 1)
         assert self._run.sink is not None
+        each = options.samples * (len(options.names()) if options.assign == "single" else 1)
         prompts = self._prompts * each
         return {"prompts": prompts, "left_out": prompts - self._run.sink.records}
 
@@ -288,16 +267,16 @@ class _Work:
         growth = SelfInstruct(
             seeds_of(self._prompted()), options.seed, options.system, options.plain
         )
-        with self._open(options.names()[0]) as generator:
+        with self._opened(options.names()[0]) as generator:
             self._run.model = generator.description
-            tasks = growth.tasks(JournaledGenerator(generator, self._journal, "0"), wanted)
-            self._run.write(records_of(tasks, self._fields(generator), options.field))
+            asked = JournaledGenerator(generator, self._journal, "0", self._spending)
+            fields = self._fields(generator)
+            self._run.write(records_of(growth.tasks(asked, wanted), fields, options.field))
         return {"tasks": growth.counts}
 
 
 def _journal(run: Run, options: Options, stack: ExitStack) -> ValueJournal | None:
-    """What keeps answers of a run that may be killed; None where nothing can be appended, as by a
-    URL: there the answers of the last shard are lost."""
+    """What keeps the answers of a run that may be killed; None where no file can be appended to."""
     from synthtools.records.outputs import FileSink
     from synthtools.records.shard_directory import DirectorySink
     from synthtools.records.value_journal import ValueJournal
@@ -339,6 +318,8 @@ def _report(run: Run, options: Options) -> dict[str, Any]:
             if name.startswith("finish/")
         },
     }
+    if options.price_in or options.price_out:
+        report["cost"] = options.prices().cost(report["prompt_tokens"], report["tokens"])
     if options.rationale:
         report["rationales"] = {kind: totals.get(kind, 0) for kind in ("direct", "hinted")}
     return report

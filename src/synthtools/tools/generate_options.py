@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +14,9 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.records.shapes import ShapeName
 
 if TYPE_CHECKING:
+    from synthtools.curate.prompts import PromptBuilder
     from synthtools.curate.templates import Template
-    from synthtools.lm.generation import SamplingSettings, ServerTraffic
+    from synthtools.lm.generation import Generator, SamplingSettings, ServerTraffic
     from synthtools.lm.model_settings import ModelSettings
 
 
@@ -77,6 +79,8 @@ class Prompts(Group):
             raise UsageError(
                 "--template names its fields itself; it does not go with --prompt-field"
             )
+        if self.shape and (self.prompt_field or self.context_field or self.template):
+            raise UsageError("--shape says where the prompt is: it goes with no field of it")
         if self.plain and self.system is not None:
             raise UsageError("--plain has no conversation for --system")
 
@@ -288,8 +292,53 @@ class Generators(Engine):
         first = self.server[0] if self.server else None
         return replace(super().settings(name), server=first)
 
+    def opened(
+        self, name: str, sampling: SamplingSettings, seed: int, tell: Callable[[str], None]
+    ) -> Generator:
+        """One of the models, to be closed by the caller; ``tell`` takes remarks."""
+        from synthtools.lm.open_models import open_generator
+
+        return open_generator(
+            self.settings(name=name),
+            sampling,
+            seed,
+            tell,
+            servers=(self.server or [])[1:],
+            traffic=self.traffic(),
+        )
+
     def traffic(self) -> ServerTraffic:
         """How servers are asked."""
         from synthtools.lm.generation import ServerTraffic
 
         return ServerTraffic(self.requests, self.tokens_in_flight, self.timeout, self.patience)
+
+
+@dataclass(frozen=True)
+class Asking(Protocol, Generators):
+    """What is asked of which models."""
+
+    def prompt_builder(self) -> PromptBuilder:
+        """How records become prompts."""
+        from synthtools.curate import beginnings, error_extrapolation, prompts, rationales
+        from synthtools.curate.templates import Template
+
+        if self.rationale:
+            return rationales.prompts(self.field, self.answer_field, self.system)
+        if self.extrapolate_errors:
+            return error_extrapolation.prompts(
+                self.field, self.answer_field, self.wrong_field, self.system
+            )
+        if self.continue_ is not None:
+            from synthtools.lm.open_models import open_tokenizer
+
+            tokenizer = open_tokenizer(self.settings(name=self.names()[0]).model)
+            return beginnings.prompts(self.field, self.continue_, tokenizer)
+        template = self.template
+        if self.style is not None:
+            template = Template(f"{prompts.STYLES[self.style]}\n\n{{{self.field}}}")
+        if template is not None:
+            return prompts.from_template(template, self.context_field, self.system, self.plain)
+        if self.prompt_field is None and self.context_field is None:
+            return prompts.from_shape(self.shape, self.system, self.plain)
+        return prompts.from_field(self.field, self.context_field, self.system, self.plain)
