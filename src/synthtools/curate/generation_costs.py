@@ -112,7 +112,7 @@ def sampled(items: Iterable[PromptedRecords], seed: int) -> SampledPrompts:
     return SampledPrompts(count, size, [prompt for _, _, prompt in drawn])
 
 
-class Estimate(TypedDict):
+class CostEstimate(TypedDict):
     """What the answers of one model take; ``tokens_low`` and ``tokens_high`` are a 95 % interval.
 
     Attributes:
@@ -130,7 +130,7 @@ class Estimate(TypedDict):
     failed: int
 
 
-def estimate(prompts: SampledPrompts, generator: Generator, requests: float) -> Estimate:
+def estimate(prompts: SampledPrompts, generator: Generator, requests: float) -> CostEstimate:
     """Has the sample answered and scales what it took up to all requests.
 
     Raises:

@@ -102,7 +102,9 @@ def open_sink(
         descriptor = special(path) if isinstance(path, Path) else None
     if descriptor is not None:
         return StreamSink(descriptor, output, form or "jsonl", nan)
-    return FileSink(path, form or form_by_suffix(output, option), force, nan, resume)
+    return FileSink(
+        path, form or form_by_suffix(output, option), force, nan, same=resume and further
+    )
 
 
 def _is_directory(output: str, path: Path | RemotePath) -> bool:
@@ -198,8 +200,7 @@ def _sent(name: str) -> Iterator[None]:
 
 
 class FileSink(Sink):
-    """One file, renamed into place when complete; ``same``: see ``AtomicFile``."""
-    """One file, renamed into place when complete.
+    """One file, renamed into place when complete; ``same``: see ``AtomicFile``.
 
     Attributes:
         path: its name.
@@ -213,7 +214,6 @@ class FileSink(Sink):
         self._file = begun(path, force, same=same)
         self.path = path
         self.leftovers: list[Callable[[], None]] = []
-        self._file = begun(path, force)
         self._form = form
         self._encoder = encoder(form, self._file, self.nonfinite)
         self._settled = False
