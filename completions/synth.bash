@@ -33,7 +33,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats train unlearn generate eval diff table cat simulate plot warm help"
+            words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn generate eval diff table cat simulate plot warm help"
             ;;
         edit)
             options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
@@ -239,6 +239,23 @@ _synth() {
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
+            esac
+            ;;
+        compare)
+            options="-o --output --force --reference --sample --max-tokens --vector-model --prompt-field --fail-if --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split --report --json --plot --seed --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens -j --jobs --debug -h --help"
+            operand=file words="builtin:topics builtin:sample"
+            case $prev in
+                -o | --output | --reference | --rejects | --report | --plot) value=file ;;
+                --sample | --max-tokens | --fail-if | --shard | --encoding | --seed | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | -j | --jobs) value=word ;;
+                --vector-model | -m | --model | --tokenizer) value=dir words="builtin" ;;
+                --prompt-field | --text-field) value=field ;;
+                --on-error) value=word words="fail skip" ;;
+                --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+                --backend) value=word words="auto torch vllm server" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
+                --bos) value=word words="auto always never" ;;
             esac
             ;;
         train)

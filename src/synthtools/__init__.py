@@ -32,6 +32,7 @@ __version__ = "0.1.0"
 FUNCTIONS = (
     "cat",
     "classify",
+    "compare",
     "decontaminate",
     "dedup",
     "dsir",

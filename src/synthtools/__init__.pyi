@@ -70,6 +70,45 @@ def classify(
 ) -> Iterator[Record] | Report:
     """Train a linear classifier of texts, and label records with one."""
 
+def compare(
+    *files: Input,
+    output: str | None = ...,
+    force: bool = ...,
+    reference: str | None = ...,
+    sample: int | None = ...,
+    max_tokens: int = ...,
+    vector_model: str = ...,
+    prompt_field: str | None = ...,
+    fail_if: list[str] | str | None = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    shape: Literal['messages', 'conversations', 'instruction-output', 'prompt-completion', 'prompt-response', 'question-answer'] | None = ...,
+    text_field: str = ...,
+    input_format: Literal['jsonl', 'json', 'csv', 'tsv', 'text'] | None = ...,
+    encoding: str | None = ...,
+    split: Literal['lines', 'paragraphs'] | None = ...,
+    report: str | None = ...,
+    plot: str | None = ...,
+    seed: int = ...,
+    backend: Literal['auto', 'torch', 'vllm', 'server'] = ...,
+    server: str | None = ...,
+    answers_as: str | None = ...,
+    patience: float = ...,
+    kv_cache: int | str | None = ...,
+    stride: int | None = ...,
+    model: str = ...,
+    revision: str | None = ...,
+    tokenizer: str | None = ...,
+    dtype: Literal['auto', 'float32', 'bfloat16', 'float16'] = ...,
+    context: int | None = ...,
+    bos: Literal['auto', 'always', 'never'] = ...,
+    devices: str = ...,
+    batch_tokens: int | None = ...,
+    jobs: int | None = ...,
+) -> Report:
+    """Say how two or more corpora differ, in plain sentences, on one page."""
+
 def decontaminate(
     *files: Input,
     benchmark: list[str] | str,

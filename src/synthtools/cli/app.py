@@ -26,7 +26,7 @@ from synthtools.redaction import hide
 TOOLS = (
     *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "dedup"),
     *("decontaminate", "classify", "origin"),
-    *("stats", "train"),
+    *("stats", "compare", "train"),
     *("unlearn", "generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm", "help"),
 )
 

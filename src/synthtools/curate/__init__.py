@@ -20,6 +20,7 @@ Chosen:
 - ``benchmark_items``: items of benchmarks as sets of n-grams
 - ``contamination``: items found in records, weighted by rarity
 - ``text_classifier``: a linear classifier of texts by hashed n-grams
+- ``held_out_scores``: scores of texts by classifiers trained on others
 
 Changed:
 

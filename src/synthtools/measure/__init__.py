@@ -50,6 +50,17 @@ Shares of generated text (``synth origin``)
 - ``quantification``: the share of a label in a sample, with an interval
 - ``nearest_mixture``: the mixture of sources nearest to a sample, and whether it fits
 
+Corpora, compared (``synth compare``)
+
+- ``compared_corpus``: what is kept of a corpus that is read once
+- ``scored_sample``: the beginning of documents under a language model, as many as time allows
+- ``corpus_comparison``: corpora against a reference, every question
+- ``corpus_questions``: the questions, in numbers
+- ``effects``: differences with intervals
+- ``example_documents``: typical and extreme documents
+- ``gate``: conditions on numbers
+- ``word_vectors``: vectors of documents by their words
+
 Tables of runs (``synth table``)
 
 - ``repetitions``: rows of repeated runs as groups, with intervals

@@ -22,6 +22,7 @@ from synthtools.reports.figures.chart import Figure, Story, check, pairs, plain
 KINDS = {
     "cat": "cat",
     "classify": "classify",
+    "compare": "compare",
     "decontaminate": "decontaminate",
     "dedup": "dedup",
     "diff": "diff",

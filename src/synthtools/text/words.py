@@ -302,3 +302,27 @@ def word_hashes(texts: TextBuffer) -> tuple[np.ndarray, np.ndarray]:
     The hash is ``kernel_reference.token_hash`` of the word in lower case.
     """
     return _hashes(*buffers(texts), unicode(), word_breaks())
+
+
+@compiled
+def _ends(data, offsets, breaks, most, ends):
+    for document in range(offsets.size - 1):
+        position, end = offsets[document], offsets[document + 1]
+        words = 0
+        while words < most:
+            begin, position, _, _ = next_word(data, position, end, breaks)
+            if begin == position:
+                break
+            words += 1
+        ends[document] = position - offsets[document] if words == most else -1
+
+
+def first_words(texts: TextBuffer, most: int) -> list[str | None]:
+    """Each text up to the end of so many words; None for one that has fewer."""
+    ends = np.empty(len(texts), np.int64)
+    data, offsets = buffers(texts)
+    _ends(data, offsets, word_breaks(), most, ends)
+    return [
+        None if end < 0 else data[start : start + end].tobytes().decode("utf-8")
+        for start, end in zip(offsets[:-1].tolist(), ends.tolist(), strict=True)
+    ]

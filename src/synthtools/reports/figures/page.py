@@ -14,7 +14,7 @@ from synthtools import reports as kinds
 from synthtools.errors import SynthError
 from synthtools.redaction import hidden
 from synthtools.reports.document import encoded, number
-from synthtools.reports.figures.chart import Story, Table
+from synthtools.reports.figures.chart import Figure, Story, Table
 from synthtools.reports.figures.points import to_csv
 from synthtools.reports.figures.render import render
 
@@ -36,11 +36,15 @@ details { margin: .4rem 0; font-size: .87rem; } pre { overflow-x: auto; backgrou
 
 
 def page(reports: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    """The page of reports, each with the name of its file.
+    """The page of reports, each with the name of its file; of one whose kind has its own, that.
 
     Raises:
         SynthError: a report lacks what its kind holds, or matplotlib is not installed.
     """
+    own = kinds.function(reports[0][1]["kind"], "page") if len(reports) == 1 else None
+    if own is not None:
+        with kinds.whole(*reversed(reports[0])):
+            return str(own(hidden(reports[0][1])))
     sections, findings = [], []
     for index, (name, report) in enumerate(reports):
         story = kinds.story(report, name)
@@ -119,15 +123,24 @@ def _figure(index: int, name: str, report: dict[str, Any]) -> str:
         figure = kinds.figure(report, name)
     except SynthError:
         return "<p>There is nothing to plot.</p>"
-    drawn = render(figure, "svg", inline=True, salt=f"synth-{index}").decode("utf-8")
-    drawn = drawn[drawn.index("<svg") :]
-    before, _, after = drawn.partition("<metadata>")
-    drawn = before + after.partition("</metadata>")[2]
-    drawn = drawn.replace("<svg ", f'<svg role="img" aria-label="{_text(figure.title)}" ', 1)
+    return drawn(figure, name, f"{index + 1}")
+
+
+def drawn(figure: Figure, name: str, label: str) -> str:
+    """A figure as part of a page, with its points.
+
+    Args:
+        name: of the report; label: of the figure, for the file of its points.
+    """
+    svg = render(figure, "svg", inline=True, salt=f"synth-{label}").decode("utf-8")
+    svg = svg[svg.index("<svg") :]
+    before, _, after = svg.partition("<metadata>")
+    svg = before + after.partition("</metadata>")[2]
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{_text(figure.title)}" ', 1)
     data = base64.b64encode(encoded(to_csv([(name, figure)], 6))).decode("ascii")
     return (
-        f"<figure>{drawn}<figcaption>{_text(figure.caption)} "
-        f'<a download="figure-{index + 1}.csv" href="data:text/csv;base64,{data}">Plotted points '
+        f"<figure>{svg}<figcaption>{_text(figure.caption)} "
+        f'<a download="figure-{label}.csv" href="data:text/csv;base64,{data}">Plotted points '
         "(CSV)</a></figcaption></figure>"
     )
 

@@ -1,0 +1,146 @@
+"""What is kept of a corpus that is read once, to be compared with others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from synthtools.draws import lane_of, record_uniforms
+from synthtools.measure.form import form_of
+from synthtools.measure.group_statistics import SmallestDraws
+from synthtools.measure.phrase_counts import KeywordCounts
+from synthtools.records.batch import MISSING, Batch
+from synthtools.records.jsonl import json_bytes
+from synthtools.records.record_keys import ID_FIELD, RecordHashes, RecordKeys, hashes
+from synthtools.records.text_buffer import TextBuffer
+from synthtools.text.phrases import PhraseTables, tabulate_phrases
+from synthtools.text.shingles import shingles
+from synthtools.text.words import word_counts
+
+# Of a sampled text no more is kept [ours].
+_MOST_BYTES = 40_000
+PERMUTATIONS = 128
+SAMPLE = 4000
+
+
+class SampledDocument(NamedTuple):
+    """A document of the sample; ``number`` is its place in the corpus."""
+
+    number: int
+    text: str
+    place: str
+
+
+@dataclass(frozen=True)
+class BatchFacts:
+    """What is computed of a batch of records.
+
+    Attributes:
+        keys: of ids, else of texts; texts: uint64, equal for equal texts.
+        prompts: uint64 of the prompt of each record, None where no field is named.
+        signatures: uint32 [texts, PERMUTATIONS], MinHash of shingles of five words.
+        words: int64 [texts].
+        form: float32 [texts, MEASURES of ``form``].
+        phrases: see ``text.phrases``.
+    """
+
+    keys: RecordHashes
+    texts: np.ndarray
+    prompts: np.ndarray | None
+    signatures: np.ndarray
+    words: np.ndarray
+    form: np.ndarray
+    phrases: PhraseTables | None
+
+
+def batch_facts(prompt_field: str | None) -> Callable[[Batch, TextBuffer], BatchFacts]:
+    """The work on a batch, for ``records.map_threads``; safe in any thread."""
+
+    def work(batch: Batch, texts: TextBuffer) -> BatchFacts:
+        prompts = None
+        if prompt_field is not None:
+            values = (json_bytes(v) for v in batch.column(prompt_field))
+            digests = b"".join(blake2b(v, digest_size=8).digest() for v in values)
+            prompts = np.frombuffer(digests, "<u8").astype(np.uint64)
+        return BatchFacts(
+            hashes(batch.column(ID_FIELD), texts.views()),
+            hashes([MISSING] * len(texts), texts.views()).values,
+            prompts,
+            shingles(texts).signatures(PERMUTATIONS),
+            word_counts(texts),
+            np.stack([*form_of(texts).values()], axis=1).astype(np.float32),
+            tabulate_phrases(texts),
+        )
+
+    return work
+
+
+@dataclass
+class ComparedCorpus:
+    """A corpus, read batch by batch.
+
+    Memory: 630 bytes a document, 100 MB for phrases, and at most 40 kB for each document of the sample.
+    """
+
+    name: str
+    path: str
+    seed: int
+    documents: int = 0
+    bytes: int = 0
+    _facts: list[BatchFacts] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._sample = SmallestDraws(SAMPLE)
+        self._keys = RecordKeys(apart=True)
+        self.keywords = KeywordCounts()
+
+    def add(self, batch: Batch, texts: TextBuffer, facts: BatchFacts, text_bytes: int) -> None:
+        draws = record_uniforms(self.seed, self._keys.of_hashes(facts.keys), lane_of("compare"))
+        first = self.documents
+
+        def document(index: int) -> SampledDocument:
+            start = texts.offsets[index]
+            end = min(start + _MOST_BYTES, texts.offsets[index + 1])
+            text = texts.data[start:end].tobytes().decode("utf-8", "ignore")
+            return SampledDocument(
+                first + index, text, f"{batch.source}:{int(batch.numbers[index])}"
+            )
+
+        self._sample.add(draws, document)
+        if facts.phrases is not None:
+            self.keywords.add(facts.phrases)
+        self._facts.append(replace(facts, phrases=None))
+        self.documents += len(batch)
+        self.bytes += text_bytes
+
+    def sample(self) -> list[SampledDocument]:
+        """Documents in the order of their draws: any beginning of it is a sample, too."""
+        found: list[SampledDocument] = self._sample.result()
+        return found
+
+    def column(self, of: Callable[[BatchFacts], Any]) -> np.ndarray:
+        """A number, or a row, of each document."""
+        if not self._facts:
+            return np.zeros(0, np.int64)
+        return np.concatenate([of(one) for one in self._facts])
+
+    def named(self) -> np.ndarray:
+        """Hashes of the ids of those documents that have one."""
+        return self.column(lambda one: one.keys.values[~one.keys.by_text])
+
+    def prompts(self) -> np.ndarray:
+        """Hashes of the prompts, none where no field is named."""
+        if not self._facts or self._facts[0].prompts is None:
+            return np.zeros(0, np.uint64)
+        return self.column(lambda one: one.prompts)
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The names of files without folders and suffixes, where they tell the paths apart."""
+    short = [Path(path).name.partition(".")[0] or path for path in paths]
+    return short if len(set(short)) == len(short) else list(paths)

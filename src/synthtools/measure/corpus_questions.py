@@ -1,0 +1,284 @@
+"""The questions of ``synth compare``: in which ways one corpus differs from another, in numbers.
+
+Each function gives the question's numbers and its effects (see ``effects``); ``alpha`` is what a question
+may claim wrongly, shared by its effects.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from synthtools.measure import effects, mauve
+from synthtools.measure.diversity import sequence_figures
+from synthtools.measure.effects import Effect
+from synthtools.measure.form import MEASURES
+from synthtools.measure.keywords import log_odds, snippets
+from synthtools.measure.phrase_counts import KeywordCounts
+from synthtools.records.text_buffer import TextBuffer
+from synthtools.text.lexical_richness import BREAK
+from synthtools.text.self_bleu import self_bleu_of, sentences
+from synthtools.text.words import word_hashes
+
+# Parts into which a corpus is cut for the spread of what belongs to many documents together.
+_PARTS = 20
+_FEWEST_PARTS = 5
+_KEYWORDS = 15  # of a kind, on each side
+
+
+class QuestionAnswer(NamedTuple):
+    """What a question comes to.
+
+    Attributes:
+        numbers: by name; effects: those that are tested; further: for the report's tables.
+    """
+
+    numbers: dict[str, float | int | None]
+    effects: list[Effect]
+    further: dict[str, Any]
+
+
+def perplexity(
+    plain: Sequence[np.ndarray], matched: Sequence[np.ndarray], alpha: float, seed: int
+) -> QuestionAnswer:
+    """Is it easier to predict?
+
+    Args:
+        plain, matched: nats a token of the documents of the reference and of the other; over all
+            scored tokens, and over equally many of each.
+    """
+    whole = [side[np.isfinite(side)] for side in plain]
+    one, other = (side[np.isfinite(side)] for side in matched)
+    found = [
+        effects.of_statistics(f"perplexity.{name}", statistic, one, other, alpha / 2, seed)
+        for name, statistic in (("ratio", "median"), ("spread_ratio", "spread"))
+    ]
+    medians = [math.exp(float(np.median(side))) if len(side) else None for side in (one, other)]
+    numbers: dict[str, float | int | None] = {
+        "ratio": found[0]["value"],
+        "spread_ratio": found[1]["value"],
+        "median_reference": medians[0],
+        "median_other": medians[1],
+        "plain_ratio": None,
+        "below_p1": None,
+        "above_p99": None,
+    }
+    if all(map(len, whole)):
+        numbers["plain_ratio"] = math.exp(float(np.median(whole[1]) - np.median(whole[0])))
+    if len(one) and len(other):
+        low, high = np.percentile(other, [1, 99])
+        numbers["below_p1"] = float((one < low).mean())
+        numbers["above_p99"] = float((one > high).mean())
+    return QuestionAnswer(numbers, found, {"documents": [len(one), len(other)]})
+
+
+_DIVERSITY = ("distinct_words", "mtld", "distinct_bigrams", "distinct_sentences")
+
+
+def diversity(sides: Sequence[Sequence[str]], alpha: float) -> QuestionAnswer:
+    """Is it narrower? Each corpus is cut into parts of equally many documents of one length.
+
+    Args:
+        sides: texts of equally many words, in an order of chance.
+    """
+    parts = min(_PARTS, min(map(len, sides)) // _FEWEST_PARTS)
+    names = [f"diversity.{name}" for name in _DIVERSITY]
+    if parts < _FEWEST_PARTS:
+        unknown: dict[str, float | int | None] = dict.fromkeys(_DIVERSITY)
+        reason = "fewer than 25 documents of the matched length on one side"
+        return QuestionAnswer(
+            unknown, [effects.unknown(name, 1.0) for name in names], {"reason": reason}
+        )
+    size = min(map(len, sides)) // parts
+    tables = [_of_parts(side[: parts * size], size) for side in sides]
+    found = [
+        effects.of_means(name, tables[0][:, i], tables[1][:, i], alpha / len(names), ratio=True)
+        for i, name in enumerate(names)
+    ]
+    further = {
+        "parts": parts,
+        "documents_of_part": size,
+        "means": [table.mean(axis=0).tolist() for table in tables],
+    }
+    numbers = {name: one["value"] for name, one in zip(_DIVERSITY, found, strict=True)}
+    return QuestionAnswer(numbers, found, further)
+
+
+def _of_parts(texts: Sequence[str], size: int) -> np.ndarray:
+    """The figures of each part, float64 [parts, 4]."""
+    hashes, starts = word_hashes(TextBuffer.of(texts))
+    words = np.split(hashes, starts[1:-1])
+    break_ = np.array([BREAK], np.uint64)
+    rows = []
+    pools = [
+        [s for text in texts[i : i + size] for s in sentences(text)]
+        for i in range(0, len(texts), size)
+    ]
+    bleu = self_bleu_of(pools)
+    for part, scores in enumerate(bleu):
+        documents = words[part * size : (part + 1) * size]
+        figures = sequence_figures(np.concatenate([w for one in documents for w in (one, break_)]))
+        grams = figures["ngrams"]
+        rows.append(
+            [
+                grams["1"]["distinct"],
+                figures["mtld"] or math.nan,
+                grams["2"]["distinct"],
+                100 - float(scores.mean()) if len(scores) > 1 else math.nan,
+            ]
+        )
+    return np.array(rows, np.float64)
+
+
+def duplicates(name: str, one: np.ndarray, other: np.ndarray, alpha: float) -> QuestionAnswer:
+    """Does it repeat itself, or the other?
+
+    Args:
+        name: of the kind of duplicates.
+        one, other: what is equal for documents that are duplicates, of the reference and of the other.
+    """
+    n, m = len(one), len(other)
+    copies = [np.unique(side, return_counts=True)[1] - 1 for side in (one, other)]
+    numbers: dict[str, float | int | None] = {
+        "within_reference": float(copies[0].sum()) / n,
+        "within_other": float(copies[1].sum()) / m,
+        "between": float(np.isin(other, one).mean()),
+    }
+    return QuestionAnswer(
+        numbers, [effects.surplus(f"{name}.within", copies[0], n, copies[1], m, alpha)], {}
+    )
+
+
+def keywords(
+    corpora: Sequence[KeywordCounts], texts: Sequence[Sequence[str]], alpha: float
+) -> QuestionAnswer:
+    """Which words and phrases give it away?
+
+    Args:
+        texts: samples of both corpora, for places where the words stand.
+    """
+    rows = log_odds(corpora[0], corpora[1], top=_KEYWORDS, level=alpha)
+    for side, more in enumerate((-1, 1)):
+        own = [row for row in rows if row["z"] * more > 0]
+        places = snippets(texts[side], [(row["kind"], row["text"]) for row in own])
+        for row, examples in zip(own, places, strict=True):
+            row["differs"] = row["p"] <= alpha
+            row["examples"] = examples
+    sizes = [corpus.documents for corpus in corpora]
+    differing = [row for row in rows if row["differs"]]
+    found: list[Effect] = []
+    for row in sorted(differing, key=lambda row: -abs(row["z_documents"]))[:_PARTS]:
+        (k, l), (n, m) = row["documents"], sizes  # noqa: E741
+        odds = effects.of_counts("keywords.documents", k, n, l, m, alpha / len(rows))
+        odds["differs"], odds["label"] = True, row["text"]
+        found.append(odds)
+    numbers: dict[str, float | int | None] = {
+        "more": sum(row["z"] > 0 for row in differing),
+        "less": sum(row["z"] < 0 for row in differing),
+    }
+    return QuestionAnswer(numbers, found, {"keywords": rows})
+
+
+def clustered(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """The cluster of each document, int64, found without regard to corpora (see ``mauve.clusters``): one for
+    forty documents, 2 to 40 [ours].
+
+    Args:
+        vectors: float32 [documents, width], of all corpora together.
+    """
+    if not len(vectors):
+        return np.zeros(0, np.int64)
+    count = int(np.clip(len(vectors) // 40, 2, 40))
+    return mauve.clusters(mauve.components(vectors), count, np.random.default_rng(seed))
+
+
+# A cluster is hardly entered where the other has less than this part of its share there.
+HARDLY = 0.2
+
+
+def coverage(
+    of: Sequence[np.ndarray], vectors: Sequence[np.ndarray], alpha: float, seed: int
+) -> QuestionAnswer:
+    """Does it cover the same ground?
+
+    Args:
+        of: the cluster of each document of the reference and of the other; vectors: of the same.
+    """
+    (n, m) = map(len, of)
+    count = 1 + max((int(side.max()) for side in of if len(side)), default=0)
+    sizes = [np.bincount(side, minlength=count) for side in of]
+    used = np.flatnonzero(sizes[0] + sizes[1])
+    found: list[Effect] = []
+    missing, entered = 0.0, []
+    for cluster in used.tolist():
+        k, l = (int(side[cluster]) for side in sizes)  # noqa: E741
+        one = effects.of_counts("coverage.clusters", k, n, l, m, alpha / len(used))
+        one["label"] = f"cluster {cluster}"
+        found.append(one)
+        rare = one["differs"] and l / m < HARDLY * k / n
+        missing += k / n if rare else 0.0
+        entered.append({"cluster": cluster, "reference": k, "other": l, "hardly_entered": rare})
+    size = min(n, m)  # both sides weigh the same
+    near = mauve.mauve(*(side[:size] for side in vectors), seed=seed)
+    numbers: dict[str, float | int | None] = {
+        "clusters": len(used),
+        "clusters_that_differ": sum(one["differs"] for one in found),
+        "hardly_entered": missing,
+        "mauve": near["value"],
+        "mauve_expected": near["expected"],
+    }
+    return QuestionAnswer(numbers, found, {"clusters": entered})
+
+
+def form(sides: Sequence[np.ndarray], alpha: float) -> QuestionAnswer:
+    """Is it formed alike?
+
+    Args:
+        sides: float [documents, MEASURES of ``form``] of the reference and of the other.
+    """
+    found = [
+        effects.standardized(
+            f"form.{name}",
+            sides[0][:, i].astype(np.float64),
+            sides[1][:, i].astype(np.float64),
+            alpha / len(MEASURES),
+        )
+        for i, name in enumerate(MEASURES)
+    ]
+    numbers = {name: one["value"] for name, one in zip(MEASURES, found, strict=True)}
+    return QuestionAnswer(dict(numbers), found, {})
+
+
+def classifier(folds: list[tuple[np.ndarray, np.ndarray]], alpha: float) -> QuestionAnswer:
+    """Could a simple classifier tell? ``folds``: see ``effects.of_auc``."""
+    found = effects.of_auc("classifier.auc", folds, alpha)
+    held = [sum(len(side) for side in sides) for sides in zip(*folds, strict=True)] if folds else []
+    return QuestionAnswer({"auc": found["value"]}, [found], {"held_out": held})
+
+
+def telling_words(documents: Sequence[set[str]], inside: np.ndarray, most: int = 8) -> list[str]:
+    """Words that some documents have more often than the others, the most telling first.
+
+    Args:
+        documents: the words of each; inside: bool, which are meant.
+    """
+    counts: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for words, own in zip(documents, inside.tolist(), strict=True):
+        counts[not own].update(words)
+    n = int(inside.sum())
+    m = max(1, len(inside) - n)
+
+    def score(word: str) -> float:
+        k, l = counts[0][word], counts[1][word]  # noqa: E741
+        return (k / n - l / m) * math.log((k + 0.5) / (n + 1) / ((l + 0.5) / (m + 1)))
+
+    frequent = [
+        word
+        for word, k in counts[0].items()
+        if k >= max(2, 0.1 * n) and k / n > counts[1][word] / m
+    ]
+    return sorted(frequent, key=lambda word: (-score(word), word))[:most]

@@ -1,0 +1,156 @@
+"""Documents of a sample under a language model: the first tokens of each, as many as time allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from synthtools.errors import TextError
+from synthtools.lm.embedding_model import EmbeddingModel
+from synthtools.lm.scorer import NO_PROMPT, LanguageModel, Tokenised
+from synthtools.lm.scores import ScoreRequest
+from synthtools.lm.text_tokenizer import TextTokenizer
+
+# Sizes of samples that a budget chooses from: few, so that about equal machines choose the same.
+_SIZES = (100, 200, 500, 1000, 2000)
+_TRIAL = 8
+_AT_ONCE = 32
+_BUDGET = 45.0  # seconds
+
+
+@dataclass
+class ScoredSample:
+    """The first documents of a corpus's sample.
+
+    Attributes:
+        ids, logprobs: of each document's first tokens, int32 and float32; of a text at which the
+            tokenizer fails none.
+        longer: documents of which only a beginning was scored.
+        failed: documents at which the tokenizer fails.
+    """
+
+    ids: list[np.ndarray] = field(default_factory=list)
+    logprobs: list[np.ndarray] = field(default_factory=list)
+    longer: int = 0
+    failed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def mean(self, most: int | None) -> np.ndarray:
+        """nats a token of each document, float64: over the first ``most`` scored tokens, NaN for a
+        document of fewer; over all for None, NaN where there is none."""
+        found = np.full(len(self), np.nan)
+        for row, values in enumerate(self.logprobs):
+            scored = values[np.isfinite(values)]
+            if len(scored) >= (most or 1):
+                found[row] = -float(scored[:most].mean(dtype=np.float64))
+        return found
+
+    def lengths(self) -> np.ndarray:
+        """Scored tokens of each document."""
+        return np.array([int(np.isfinite(v).sum()) for v in self.logprobs], np.int64)
+
+
+def tokenised(
+    model: LanguageModel | EmbeddingModel, texts: Sequence[str]
+) -> list[Tokenised | None]:
+    """Tokens of texts, None where the tokenizer fails."""
+    try:
+        return list(model.tokenise(list(texts)))
+    except TextError as error:
+        rest = iter(model.tokenise([t for i, t in enumerate(texts) if i not in error.faults]))
+        return [None if i in error.faults else next(rest) for i in range(len(texts))]
+
+
+def scored_samples(
+    model: LanguageModel,
+    corpora: Sequence[Sequence[str]],
+    documents: int | None,
+    most_tokens: int,
+    stage: Callable[[str, int], None],
+    advance: Callable[[int], None],
+) -> list[ScoredSample]:
+    """Scores the first documents of each corpus.
+
+    Args:
+        documents: of each corpus; None for as many of 100, 200, 500, 1,000 or 2,000 as 45
+            seconds allow by the time that the first eight of each take.
+        most_tokens: of a document.
+        stage, advance: told what is done, of how many documents.
+    """
+    samples = [ScoredSample() for _ in corpora]
+    if documents is None:
+        _score(model, corpora, samples, 1, most_tokens, lambda _: None)  # the first call is slow
+        start = time.monotonic()
+        _score(model, corpora, samples, 1 + _TRIAL, most_tokens, lambda _: None)
+        each = (time.monotonic() - start) / _TRIAL
+        fitting = [size for size in _SIZES if size * each <= _BUDGET]
+        documents = fitting[-1] if fitting else _SIZES[0]
+    total = sum(min(documents, len(texts)) for texts in corpora)
+    stage("documents scored", total)
+    advance(sum(map(len, samples)))
+    _score(model, corpora, samples, documents, most_tokens, advance)
+    return samples
+
+
+def _score(
+    model: LanguageModel,
+    corpora: Sequence[Sequence[str]],
+    samples: list[ScoredSample],
+    documents: int,
+    most_tokens: int,
+    advance: Callable[[int], None],
+) -> None:
+    """Scores what is missing of the first ``documents`` of each corpus."""
+    for texts, sample in zip(corpora, samples, strict=True):
+        for start in range(len(sample), min(documents, len(texts)), _AT_ONCE):
+            some = texts[start : min(start + _AT_ONCE, documents)]
+            tokens = tokenised(model, some)
+            sample.failed += tokens.count(None)
+            sample.longer += sum(one is not None and len(one.ids) > most_tokens for one in tokens)
+            cut = [one and one._replace(ids=one.ids[:most_tokens]) for one in tokens]
+            scores = iter(model.score([one for one in cut if one], ScoreRequest()))
+            for one in cut:
+                found = next(scores) if one else None
+                sample.ids.append(np.zeros(0, np.int32) if found is None else found.ids)
+                sample.logprobs.append(np.zeros(0, np.float32) if found is None else found.logprobs)
+            advance(len(some))
+
+
+def embedded_texts(
+    model: EmbeddingModel, texts: Sequence[str], advance: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of texts, float32 [texts, width], and which have one, bool; none has a text without tokens,
+    or at which the tokenizer fails."""
+    rows, there = [], []
+    for start in range(0, len(texts), _AT_ONCE):
+        tokens = tokenised(model, texts[start : start + _AT_ONCE])
+        kept = [one or Tokenised(NO_PROMPT, NO_PROMPT) for one in tokens]
+        rows.append(model.embed(kept))
+        there += [len(one.ids) > 0 for one in kept]
+        advance(len(kept))
+    vectors = np.concatenate(rows) if rows else np.zeros((0, 1), np.float32)
+    return vectors, np.array(there, bool)
+
+
+def shaded(
+    tokenizer: TextTokenizer, ids: np.ndarray, logprobs: np.ndarray, most: int
+) -> list[tuple[str, float | None]]:
+    """The first tokens as text, each with its probability; tokens that share a character are one,
+    with the least of their probabilities."""
+    found: list[tuple[str, float | None]] = []
+    waiting, least = b"", 1.0
+    for token, logprob in zip(ids[:most].tolist(), logprobs[:most].tolist(), strict=True):
+        waiting += tokenizer.surfaces[token]
+        known = np.isfinite(logprob)
+        least = min(least, float(np.exp(logprob))) if known else least
+        try:
+            found.append((waiting.decode("utf-8"), round(least, 2) if known else None))
+            waiting, least = b"", 1.0
+        except UnicodeDecodeError:
+            continue
+    return found

@@ -1,0 +1,224 @@
+"""The report of ``synth compare``: how corpora differ from a reference, question by question."""
+
+from __future__ import annotations
+
+import html
+from typing import Any, NotRequired, TypedDict, get_type_hints
+
+from synthtools.measure.effects import Effect
+from synthtools.measure.form import MEASURES
+from synthtools.reports import compare_figures as figures
+from synthtools.reports import compare_sentences as words
+from synthtools.reports import document
+from synthtools.reports.document import number, wrapped
+from synthtools.reports.figures.chart import Figure, Story
+
+_WIDTH = 96
+
+
+class PerplexityNumbers(TypedDict):
+    """Medians over equally many tokens; shares of the reference beyond the other's percentiles."""
+
+    ratio: float | None
+    spread_ratio: float | None
+    median_reference: float | None
+    median_other: float | None
+    plain_ratio: float | None
+    below_p1: float | None
+    above_p99: float | None
+
+
+class DiversityNumbers(TypedDict):
+    """Ratios of the other to the reference, over equally many documents of equally many words."""
+
+    distinct_words: float | None
+    mtld: float | None
+    distinct_bigrams: float | None
+    distinct_sentences: float | None
+
+
+class KeywordNumbers(TypedDict):
+    """Words and phrases whose documents differ beyond chance."""
+
+    more: int
+    less: int
+
+
+class DuplicateNumbers(TypedDict):
+    """Shares of documents: copies of an earlier one of their own corpus; like one of the reference."""
+
+    within_reference: float
+    within_other: float
+    between: float
+
+
+class CoverageNumbers(TypedDict):
+    """``hardly_entered``: the share of the reference in clusters that the other hardly enters."""
+
+    clusters: int
+    clusters_that_differ: int
+    hardly_entered: float
+    mauve: float | None
+    mauve_expected: float | None
+
+
+class ClassifierNumbers(TypedDict):
+    auc: float | None
+
+
+class ComparedNumbers(TypedDict):
+    """What a gate can ask for: ``perplexity.ratio``."""
+
+    perplexity: PerplexityNumbers
+    diversity: DiversityNumbers
+    keywords: KeywordNumbers
+    near_duplicates: DuplicateNumbers
+    exact_duplicates: DuplicateNumbers
+    coverage: CoverageNumbers
+    form: dict[str, float | None]
+    classifier: ClassifierNumbers
+
+
+class CorpusAnswer(TypedDict):
+    question: str
+    differs: bool
+    effects: list[Effect]
+    further: dict[str, Any]
+    sentence: NotRequired[str]
+
+
+class ComparedPair(TypedDict):
+    reference: str
+    other: str
+    numbers: ComparedNumbers
+    answers: list[CorpusAnswer]
+    common_words: float
+    shared_ids: int
+    shared_prompts: int
+    remedies: NotRequired[list[dict[str, str]]]
+
+
+class CorpusSize(TypedDict):
+    """``longer``: scored documents of which only a beginning was scored."""
+
+    name: str
+    path: str
+    documents: int
+    words: int
+    bytes: int
+    median_words: float
+    sampled: int
+    scored: int
+    longer: int
+    unscored: int
+    opening: str
+    opening_share: float
+
+
+class CompareReport(document.BaseReport):
+    """``matched``: words and tokens over which what depends on length is compared."""
+
+    reference: str
+    corpora: list[CorpusSize]
+    matched: dict[str, int]
+    level: float
+    warnings: list[str]
+    pairs: list[ComparedPair]
+    histogram: dict[str, Any]
+    map: dict[str, Any]
+    examples: list[dict[str, Any]]
+
+
+def gate_names() -> list[str]:
+    """The numbers that a gate can ask for."""
+    groups = get_type_hints(ComparedNumbers)
+    names = [f"{g}.{n}" for g, kind in groups.items() for n in getattr(kind, "__annotations__", ())]
+    return [*names, *(f"form.{name}" for name in MEASURES)]
+
+
+def told(report: dict[str, Any]) -> dict[str, Any]:
+    """The report with a sentence for each answer, and with warnings."""
+    for pair in report["pairs"]:
+        for answer in pair["answers"]:
+            answer["sentence"] = words.sentence(answer, pair, report["matched"])
+    return {**report, "warnings": words.warnings(report)}
+
+
+def page(report: dict[str, Any]) -> str:
+    """See ``compare_page``, which draws what is here."""
+    from synthtools.reports import compare_page
+
+    return compare_page.page(report)
+
+
+class ShownReport(dict[str, Any]):
+    """A report that a notebook shows as its page."""
+
+    def page(self) -> str:
+        from synthtools.redaction import hidden
+
+        return page(hidden(dict(self)))
+
+    def _repr_html_(self) -> str:
+        source = html.escape(self.page())
+        return (
+            f'<iframe title="synth compare" srcdoc="{source}" width="100%" height="800"></iframe>'
+        )
+
+
+def lines(report: CompareReport) -> list[str]:
+    """The same answers as on the page, in at most 40 lines."""
+    found = [
+        f"{one['name']}: {number(one['documents'])} documents, {number(one['words'])} words, "
+        f"{number(one['scored'])} scored"
+        for one in report["corpora"][:5]
+    ]
+    for warning in report["warnings"][:4]:
+        found += _item("!", warning)
+    if len(report["pairs"]) > 1:
+        return [*found, "", *_series(report)][:40]
+    for pair in report["pairs"]:
+        for answer in pair["answers"]:
+            found += _item("≠" if answer["differs"] else "=", answer.get("sentence", ""))
+        for remedy in pair.get("remedies", [])[:4]:
+            found += _item("→", f"{remedy['finding']}: {remedy['command']}")
+    return found if len(found) <= 40 else [*found[:39], "… (the page and the JSON have all)"]
+
+
+def _item(mark: str, text: str) -> list[str]:
+    first, *rest = wrapped(text, _WIDTH) or [""]
+    return [f"{mark} {first}", *(f"  {line}" for line in rest)]
+
+
+def _series(report: CompareReport) -> list[str]:
+    """Several corpora against the reference, a row each; what differs is marked."""
+    table = figures.series_table(report)
+    cells = [list(table.head), *map(list, table.rows)]
+    wide = [max(len(row[i]) for row in cells) for i in range(len(table.head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def figure(report: CompareReport) -> Figure:
+    """Perplexities of all corpora, and the differences in form of the first."""
+    names = [one["name"] for one in report["corpora"]]
+    panels = [figures.histogram(report, names)] if report["histogram"]["edges"] else []
+    for pair in report["pairs"][:1]:
+        drawn = figures.pictures(report, pair)
+        panels += [p for q in ("diversity", "form") if q in drawn for p in drawn[q].panels]
+    return Figure(
+        "Corpora, compared",
+        panels,
+        "Documents by perplexity over equally many tokens; differences with their intervals.",
+        names,
+    )
+
+
+def story(report: CompareReport) -> Story:
+    """Every answer, and every effect in a table."""
+    sentences = [a.get("sentence", "") for pair in report["pairs"] for a in pair["answers"]]
+    tables = [figures.series_table(report)] if len(report["pairs"]) > 1 else []
+    tables += [figures.effects_table(pair, a) for pair in report["pairs"] for a in pair["answers"]]
+    return Story("Corpora, compared", [*report["warnings"], *sentences], tables)

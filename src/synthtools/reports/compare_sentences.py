@@ -1,0 +1,334 @@
+"""The answers of ``synth compare`` in plain sentences, and how each is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from synthtools.reports.document import number, percent
+
+TITLES = {
+    "perplexity": "Is it easier to predict?",
+    "diversity": "Is it narrower?",
+    "keywords": "Which words and phrases give it away?",
+    "duplicates": "Does it repeat itself, or the other?",
+    "coverage": "Does it cover the same ground?",
+    "form": "Is it formed alike?",
+    "classifier": "Could a simple classifier tell?",
+}
+HOW = {
+    "perplexity": "The language model scores the beginning of each sampled document. Medians are of the "
+    "perplexity over the same number of tokens of each document; shorter documents are left out. "
+    "Standard errors of the logarithms come from 400 bootstrap resamples of documents.",
+    "diversity": "Sampled documents are cut to the same number of words; shorter ones are left out. Each "
+    "corpus is cut into parts of equally many documents; what is compared is the mean over parts "
+    "(Welch's t on logarithms). Distinct sentences are 100 − self-BLEU of the sentences of a part.",
+    "keywords": "Weighted log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008) on "
+    "tokens and on documents. A difference rests on an exact test of the numbers of documents, "
+    "corrected for all words and phrases.",
+    "duplicates": "Exact: equal texts. Near: MinHash signatures of shingles of five words that agree in 80 % "
+    "or more, as in dedup. All documents take part. What is tested is the share of copies within a "
+    "corpus; that documents of the other are like ones of the reference is a fact and no test.",
+    "coverage": "Vectors of the sampled documents are clustered by k-means without regard to their corpus. Of "
+    "each cluster the odds that a document falls into it are compared; hardly entered is a cluster with "
+    "less than a fifth of the reference's share. MAUVE (Pillutla et al. 2021) is given beside what two "
+    "random halves would have.",
+    "form": "Means over all documents, as differences in units of the pooled standard deviation (Cohen's d): "
+    "0.2 is small, 0.5 medium, 0.8 large. Intervals by Welch's t.",
+    "classifier": "Logistic regression on words and pairs of words, 5 folds, on equally many documents cut to "
+    "the same number of words. Near-duplicates, equal ids and equal prompts are never on both sides of "
+    "a test. The variance of folds is corrected for what they share (Nadeau and Bengio 2003). 0.5 is chance, 1 tells every pair apart.",
+}  # fmt: skip
+KINDS = {
+    "word": "word",
+    "two_words": "two words",
+    "three_words": "three words",
+    "opening": "opening",
+}
+_NAMES = {
+    "perplexity.ratio": "median perplexity, ratio",
+    "perplexity.spread_ratio": "spread of perplexities, ratio",
+    "diversity.distinct_words": "distinct words, ratio",
+    "diversity.mtld": "MTLD, ratio",
+    "diversity.distinct_bigrams": "distinct pairs of words, ratio",
+    "diversity.distinct_sentences": "distinct sentences, ratio",
+    "near_duplicates.within": "near duplicates within, difference of shares",
+    "exact_duplicates.within": "exact copies within, difference of shares",
+    "keywords.documents": "odds of documents with",
+    "coverage.clusters": "odds of the cluster",
+    "classifier.auc": "AUC",
+}
+
+
+def effect_name(effect: Mapping[str, Any]) -> str:
+    name = _NAMES.get(effect["name"])
+    if name is None:
+        return str(effect["name"]).partition(".")[2].replace("_", " ")
+    label = effect.get("label")
+    return f"{name} “{label}”" if label else name
+
+
+def _value(effect: Mapping[str, Any]) -> str:
+    low, high = effect["interval"]
+    return f"{number(effect['value'], 3)} ({number(low, 3)} to {number(high, 3)})"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def sentence(answer: Mapping[str, Any], pair: Mapping[str, Any], matched: Mapping[str, int]) -> str:
+    """One sentence: what differs and by how much, or that nothing was found."""
+    question = answer["question"]
+    if all(e["value"] is None for e in answer["effects"]) and question != "keywords":
+        return f"{TITLES[question]} Cannot be said: too few documents of sufficient length."
+    told = _SENTENCES[question](answer, pair, matched)
+    return (
+        told[0].upper() + told[1:]
+        if not told.startswith((pair["other"], pair["reference"]))
+        else told
+    )
+
+
+def _perplexity(answer: Any, pair: Any, matched: Any) -> str:
+    one, other, numbers = pair["reference"], pair["other"], pair["numbers"]["perplexity"]
+    ratio, spread = answer["effects"]
+    medians = (
+        f"median perplexity {number(numbers['median_other'], 3)} against "
+        f"{number(numbers['median_reference'], 3)} of {one} over the first {matched['tokens']} tokens"
+    )
+    tails = (
+        f"{percent(numbers['below_p1'], '.2g')} of {one} is easier than 99 % of {other}, "
+        f"{percent(numbers['above_p99'], '.2g')} harder"
+    )
+    if ratio["differs"]:
+        word = "easier" if ratio["value"] < 1 else "harder"
+        return f"{other} is {word} to predict: {medians}, ratio {_value(ratio)}; {tails}."
+    if spread["differs"]:
+        word = "less" if spread["value"] < 1 else "more"
+        return (
+            f"{other} is as easy to predict, but its perplexities vary {word} (spread "
+            f"{_value(spread)} times that of {one}); {tails}."
+        )
+    return f"no difference in predictability was found: {medians}, ratio {_value(ratio)}."
+
+
+_SHORT = {
+    "distinct_words": "distinct words",
+    "mtld": "MTLD",
+    "distinct_bigrams": "distinct word pairs",
+    "distinct_sentences": "self-BLEU distance",
+}
+
+
+def _diversity(answer: Any, pair: Any, matched: Any) -> str:
+    known = [e for e in answer["effects"] if e["value"] is not None]
+    other = pair["other"]
+    differing = [e for e in known if e["differs"]]
+    if not differing:
+        return (
+            "no difference in variety was found: "
+            f"{_number_of(known[0])} times as many distinct words in equally much text."
+        )
+    values = [e["value"] for e in differing]
+    word = "narrower" if max(values) < 1 else "wider" if min(values) > 1 else "varied otherwise"
+    parts = [f"{_SHORT[e['name'].partition('.')[2]]} {_value(e)}" for e in differing]
+    return (
+        f"{other} is {word}: {_joined(parts)} times those of {pair['reference']}, in equally many "
+        f"documents of {matched['words']} words."
+    )
+
+
+def _number_of(effect: Any) -> str:
+    return _value(effect)
+
+
+def _keywords(answer: Any, pair: Any, matched: Any) -> str:
+    rows = answer["further"]["keywords"]
+    sides = []
+    for side, name in ((1, pair["other"]), (0, pair["reference"])):
+        found = [r for r in rows if r["differs"] and (r["z"] > 0) == bool(side)]
+        if found:
+            shown = [f"“{text}”" for text in _phrases(found, side)[:5]]
+            sides.append(f"{name} says more often {', '.join(shown)}")
+    if not sides:
+        return "no word or phrase was found that gives a corpus away."
+    numbers = pair["numbers"]["keywords"]
+    total = numbers["more"] + numbers["less"]
+    return f"{'; '.join(sides)} ({number(total)} listed words and phrases differ beyond chance)."
+
+
+def _phrases(rows: Sequence[Any], side: int) -> list[str]:
+    """Words and phrases, the strongest first: three words that overlap in as many documents are joined,
+    and what a phrase holds is left out."""
+    rows = sorted(rows, key=lambda r: -min(abs(r["z"]), abs(r["z_documents"])))
+    threes = {r["text"]: r["documents"][side] for r in rows if r["kind"] == "three_words"}
+    phrases: list[str] = []
+    for row in rows:
+        text, documents = row["text"], row["documents"][side]
+        if any(f" {text} " in f" {longer} " for longer in phrases):
+            continue
+        grown = row["kind"] == "three_words"
+        while grown:
+            grown = False
+            for other, count in threes.items():
+                if not 0.8 * documents <= count <= 1.25 * documents:
+                    continue
+                if (
+                    other.startswith(" ".join(text.split()[-2:]) + " ")
+                    and f" {other} " not in f" {text} "
+                ):
+                    text, grown = f"{text} {other.split()[-1]}", True
+                elif (
+                    other.endswith(" " + " ".join(text.split()[:2]))
+                    and f" {other} " not in f" {text} "
+                ):
+                    text, grown = f"{other.split()[0]} {text}", True
+        phrases = [p for p in phrases if f" {p} " not in f" {text} "]
+        phrases.append(text)
+    return phrases
+
+
+def _duplicates(answer: Any, pair: Any, matched: Any) -> str:
+    one, other = pair["reference"], pair["other"]
+    near, exact = pair["numbers"]["near_duplicates"], pair["numbers"]["exact_duplicates"]
+    shares = (
+        f"{percent(near['within_other'], '.3g')} of {other} are near copies of an earlier document of it, "
+        f"{percent(near['within_reference'], '.3g')} of {one}"
+    )
+    differing = [e for e in answer["effects"] if e["differs"]]
+    if differing:
+        word = "more" if differing[0]["value"] > 0 else "less"
+        said = f"{other} repeats itself {word}: {shares}"
+    else:
+        said = f"no difference in repetition was found: {shares}"
+    between = f"{percent(near['between'], '.3g')} of {other} are near copies of documents of {one}"
+    if exact["between"]:
+        between += f" ({percent(exact['between'], '.3g')} exactly equal)"
+    return f"{said}; {between}."
+
+
+def _coverage(answer: Any, pair: Any, matched: Any) -> str:
+    one, other, numbers = pair["reference"], pair["other"], pair["numbers"]["coverage"]
+    clusters = answer["further"]["clusters"]
+    rare = [c for c in clusters if c["hardly_entered"]]
+    mauve = ""
+    if numbers.get("mauve") is not None:
+        mauve = (
+            f" (MAUVE {number(numbers['mauve'], 3)}; two random halves would have "
+            f"{number(numbers['mauve_expected'], 3)})"
+        )
+    if rare:
+        rare.sort(key=lambda c: -c["reference"])
+        named = "; ".join(
+            f"“{', '.join(c['words'][:4]) or c['examples'][0][:60]}”" for c in rare[:3]
+        )
+        return (
+            f"{other} hardly enters {len(rare)} of {numbers['clusters']} clusters, which hold "
+            f"{percent(numbers['hardly_entered'], '.3g')} of {one}: {named}{mauve}."
+        )
+    if answer["differs"]:
+        return (
+            f"{other} enters every cluster of {one}, but {numbers['clusters_that_differ']} of "
+            f"{numbers['clusters']} in other proportions{mauve}."
+        )
+    return (
+        f"no difference in what is covered was found: none of {numbers['clusters']} clusters is entered "
+        f"in other proportions{mauve}."
+    )
+
+
+def _form(answer: Any, pair: Any, matched: Any) -> str:
+    differing = [e for e in answer["effects"] if e["differs"]]
+    if not differing:
+        return (
+            "no difference in form was found (length, paragraphs, lists, sentences, punctuation)."
+        )
+    differing.sort(key=lambda e: -abs(e["value"]))
+    parts = [
+        f"{'more' if e['value'] > 0 else 'fewer'} {effect_name(e)} ({e['value']:+.2f} SD)"
+        for e in differing[:4]
+    ]
+    size = max(abs(e["value"]) for e in differing)
+    how = (
+        "hardly"
+        if size < 0.2
+        else "slightly"
+        if size < 0.5
+        else "clearly"
+        if size < 0.8
+        else "very"
+    )
+    return f"{pair['other']} is {how} differently formed: {_joined(parts)}."
+
+
+def _classifier(answer: Any, pair: Any, matched: Any) -> str:
+    effect = answer["effects"][0]
+    if not answer["differs"]:
+        return f"a simple classifier cannot tell them apart: AUC {_value(effect)}, where 0.5 is chance."
+    return (
+        f"a simple classifier tells them apart: of a document of each corpus it names the right one in "
+        f"{percent(effect['value'], '.3g')} of the cases (AUC {_value(effect)}, chance 0.5), from the "
+        f"first {matched['words']} words."
+    )
+
+
+_SENTENCES = {
+    "perplexity": _perplexity,
+    "diversity": _diversity,
+    "keywords": _keywords,
+    "duplicates": _duplicates,
+    "coverage": _coverage,
+    "form": _form,
+    "classifier": _classifier,
+}
+
+
+def warnings(report: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know before the answers."""
+    found = []
+    corpora = report["corpora"]
+    for one in corpora:
+        name = one["name"]
+        if one["documents"] < 100:
+            found.append(f"{name} has {one['documents']} documents: intervals are wide below 100.")
+        if one["opening_share"] > 0.05 and one["documents"] >= 20:
+            found.append(
+                f"{percent(one['opening_share'], '.2g')} of {name} begin alike: “{one['opening']}”. Such "
+                "boilerplate alone tells corpora apart."
+            )
+        if one["unscored"]:
+            found.append(f"{name}: {one['unscored']} documents could not be scored.")
+    longer = [
+        f"{one['longer']} of {one['scored']} of {one['name']}" for one in corpora if one["longer"]
+    ]
+    if longer:
+        found.append(
+            f"Only the first {report['matched']['scored']} tokens of a document are scored: {', '.join(longer)} "
+            "are longer."
+        )
+    first = corpora[0]
+    for one, pair in zip(corpora[1:], report["pairs"], strict=True):
+        ratio = max(one["median_words"], 1) / max(first["median_words"], 1)
+        if not 0.5 <= ratio <= 2:
+            found.append(
+                f"Lengths differ: the median document has {number(one['median_words'])} words in "
+                f"{one['name']}, {number(first['median_words'])} in {first['name']}."
+            )
+        if pair["common_words"] < 0.2:
+            found.append(
+                f"{one['name']} and {first['name']} share few frequent words: are they of one language?"
+            )
+        for what in ("ids", "prompts"):
+            if pair[f"shared_{what}"]:
+                found.append(
+                    f"{number(pair[f'shared_{what}'])} documents of {one['name']} have {what} that "
+                    f"{first['name']} has too."
+                )
+        near = pair["numbers"]["near_duplicates"]["between"]
+        if near:
+            found.append(
+                f"{percent(near, '.3g')} of {one['name']} are near copies of documents of {first['name']}."
+            )
+    return found

@@ -1,0 +1,245 @@
+"""Say how two or more corpora differ, in plain sentences, on one page.
+
+Seven questions, each with a sentence, effect sizes and intervals: is the other corpus easier to predict, is it
+narrower, which words give it away, does it repeat itself or the reference, does it cover the same ground, is
+it formed alike, could a simple classifier tell. A difference is claimed only where its interval excludes what
+no difference gives; the level is corrected for all questions and corpora, so that two halves of one corpus
+are said to differ in at most 5 % of the cases. Then typical and extreme documents, and what to do.
+
+Each corpus is read once. Duplicates, words and form take every document; vocabulary, vectors and the
+classifier take samples; the language model scores the first --max-tokens of a sample that takes about a
+minute [ours]. The size of that sample is one of 100, 200, 500, 1,000 and 2,000, by the time that the first
+documents take: give --sample for the same one on every machine. What depends on length is compared over
+equal lengths: the lower quartile of the corpus whose documents are shorter, and documents that reach it.
+
+The first corpus is the reference, or --reference; every other one is compared with it. --fail-if makes a gate
+for data pipelines: names are those of pairs[].numbers in the report.
+
+\b
+Examples:
+  synth compare human.jsonl synthetic.jsonl -o report.html
+  synth compare human.jsonl gen1.jsonl gen2.jsonl gen3.jsonl --model smollm2 --sample 200
+  synth compare human.jsonl new.jsonl --fail-if 'near_duplicates.between > 0.02' --fail-if 'perplexity.ratio < 0.5'
+  synth compare a.jsonl b.jsonl --json | jq '.pairs[0].answers[] | select(.differs).sentence'
+
+Memory: 550 bytes a document and 40 kB at the most for each of the 4,000 sampled ones of a corpus; the
+models; for near-duplicates about 40 bytes a document more. An interrupted run leaves nothing and begins anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synthtools.cli.model_options import LoadedModel, Model
+from synthtools.cli.options import Inputs, Jobs, Picture, Report, Seed
+from synthtools.cli.parameters import option
+from synthtools.cli.text_shape import ShapedText
+from synthtools.errors import OutputExistsError, PartialReportError, SynthError, UsageError
+from synthtools.records.atomic_files import write_whole
+from synthtools.reports.document import encoded
+from synthtools.tools.compare_remedies import remedies
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from synthtools.cli.run import Run
+    from synthtools.measure.compared_corpus import ComparedCorpus
+    from synthtools.measure.corpus_comparison import ModelledSample
+
+_BY_WORDS = 1000  # documents of a corpus whose vectors are of words
+
+
+def _condition(text: str) -> Any:
+    from synthtools.measure.gate import GateCondition
+    from synthtools.reports.compare import gate_names
+
+    return GateCondition.of(text, gate_names())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
+    """Options of ``synth compare``."""
+
+    output: str | None = option(
+        None,
+        "-o",
+        metavar="FILE",
+        help="Write the page to this file (.html): one file that loads nothing (needs [plot]).",
+    )
+    force: bool = option(False, help="Overwrite an existing page.")
+    reference: str | None = option(
+        None,
+        metavar="FILE",
+        help="The input that the others are compared with (default: the first).",
+    )
+    sample: int | None = option(
+        None,
+        metavar="N",
+        min=10,
+        max=4000,
+        help="Documents of each corpus that the model scores and embeds, drawn by the seed (default: "
+        "by a time budget of about a minute).",
+    )
+    max_tokens: int = option(
+        256, metavar="N", min=16, help="Score and embed the first N tokens of a document."
+    )
+    vector_model: str = option(
+        "words",
+        metavar="MODEL",
+        help="Where vectors come from: words (latent semantic analysis of the first 300 words of 1,000 "
+        "documents of each corpus) or the hidden states of a model over what is scored (see synth embed).",
+    )
+    prompt_field: str | None = option(
+        None,
+        metavar="FIELD",
+        help="Documents with one value here answer one prompt: the classifier is never tested on a "
+        "prompt that it was trained on. Equal ids are taken for one prompt anyway.",
+    )
+    fail_if: list[Any] | None = option(
+        None,
+        metavar="NAME OP NUMBER",
+        parse=_condition,
+        help="Exit with 1 where this holds of any corpus: near_duplicates.between > 0.02 (operators: < "
+        "<= > >=); repeatable.",
+    )
+
+    def check(self) -> None:
+        super().check()
+        names = self.files or ["-"]
+        if len(names) < 2:
+            raise UsageError("name two corpora or more: synth compare HUMAN OTHER")
+        if self.reference is not None and self.reference not in names:
+            raise UsageError(
+                f"--reference {self.reference}: is none of the inputs ({', '.join(map(str, names))})"
+            )
+        if self.output is not None:
+            if Path(self.output).suffix.lower() not in (".html", ".htm"):
+                raise UsageError(f"-o {self.output}: name a .html file")
+            if Path(self.output).exists() and not self.force:
+                raise OutputExistsError(f"{self.output}: already there; --force replaces it")
+            _require_pictures(self.output)
+        self.settings()
+
+
+def _require_pictures(output: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise SynthError("the page's pictures need matplotlib: pip install 'synthtools[plot]'")
+    if not Path(output).absolute().parent.is_dir():
+        raise SynthError(f"-o {output}: there is no directory {Path(output).parent}")
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Reads the corpora once, compares each with the reference, and writes the page."""
+    from synthtools.cli.run import Run
+    from synthtools.curate.held_out_scores import held_out_scores
+    from synthtools.measure.corpus_comparison import CorpusComparison
+    from synthtools.measure.gate import failures
+    from synthtools.reports.compare import ShownReport, told
+
+    prompts = ((options.prompt_field, "--prompt-field"),) if options.prompt_field else ()
+    with Run("compare", options, None, options.text_field, prompts, apart=True) as run:
+        corpora = _read(run, options)
+        samples, examples = _modelled(run, options, corpora)
+        comparison = CorpusComparison(corpora, samples, options.seed)
+        found = comparison.report(held_out_scores, options.max_tokens, run.progress.stage)
+        for pair, other in zip(found["pairs"], corpora[1:], strict=True):
+            pair["remedies"] = remedies(pair, corpora[0].path, other.path, other.documents)
+        shown = ShownReport(run.finish(told({**found, "examples": examples})))
+    if options.output is not None:
+        write_whole(Path(options.output), encoded(shown.page()), options.force)
+    failed = failures(shown["pairs"], options.fail_if or [])
+    if failed:
+        raise PartialReportError("; ".join(failed), shown)
+    return shown
+
+
+def _read(run: Run, options: Options) -> list[ComparedCorpus]:
+    """The corpora, the reference first."""
+    from synthtools.measure.compared_corpus import ComparedCorpus, batch_facts, short_names
+    from synthtools.records.record_keys import ID_FIELD
+
+    groups = run.groups()
+    names = short_names([name for name, _ in groups])
+    fields = [ID_FIELD, *([options.prompt_field] if options.prompt_field else [])]
+    corpora = []
+    run.units["bytes"] = 0
+    for name, (path, shards) in zip(names, groups, strict=True):
+        corpus = ComparedCorpus(name, path, options.seed)
+        for one in run.worked(
+            batch_facts(options.prompt_field),
+            options,
+            shards=shards,
+            fields=fields,
+            records=False,
+            texts=True,
+        ):
+            corpus.add(one.batch, one.texts, one.result, one.text_bytes)
+            run.units["bytes"] += one.text_bytes
+            run.count(len(one.batch))
+        if not corpus.documents:
+            raise SynthError(f"{path}: no records to compare")
+        corpora.append(corpus)
+    reference = options.reference or corpora[0].path
+    return sorted(corpora, key=lambda one: one.path != reference)
+
+
+def _modelled(
+    run: Run, options: Options, corpora: list[ComparedCorpus]
+) -> tuple[list[ModelledSample], list[dict[str, Any]]]:
+    """The samples under the models, and typical and extreme documents of each."""
+    from synthtools.cli.terminal import remark
+    from synthtools.lm.open_models import open_model
+    from synthtools.lm.scores import ScoreRequest
+    from synthtools.measure.corpus_comparison import ModelledSample
+    from synthtools.measure.example_documents import examples
+    from synthtools.measure.scored_sample import scored_samples
+
+    documents = [corpus.sample() for corpus in corpora]
+    texts = [[document.text for document in some] for some in documents]
+    progress = run.progress
+    with open_model(options.settings(), ScoreRequest(), remark) as model:
+        run.model = model.description
+        scored = scored_samples(
+            model, texts, options.sample, options.max_tokens, progress.stage, progress.advance
+        )
+        found = [
+            one
+            for corpus, some, scores in zip(corpora, documents, scored, strict=True)
+            for one in examples(corpus.name, some, scores, model.tokenizer)
+        ]
+    vectors = _vectors(run, options, texts, [len(one) for one in scored])
+    samples = [
+        ModelledSample(some, scores, *rows)
+        for some, scores, rows in zip(documents, scored, vectors, strict=True)
+    ]
+    return samples, found
+
+
+def _vectors(
+    run: Run, options: Options, texts: list[list[str]], scored: list[int]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Vectors of the first documents of each sample, and which have one."""
+    import numpy as np
+
+    if options.vector_model == "words":
+        from synthtools.measure.word_vectors import word_vectors
+
+        some = [one[:_BY_WORDS] for one in texts]
+        vectors, there = word_vectors([text for one in some for text in one])
+        ends = np.cumsum([len(one) for one in some])[:-1]
+        return list(zip(np.split(vectors, ends), np.split(there, ends), strict=True))
+    from synthtools.cli.terminal import remark
+    from synthtools.lm.embedding_model import open_embedding_model
+    from synthtools.measure.scored_sample import embedded_texts
+
+    run.progress.stage("documents embedded", sum(scored))
+    settings = LoadedModel.settings(options, name=options.vector_model)
+    with open_embedding_model(settings, most=options.max_tokens, remark=remark) as model:
+        return [
+            embedded_texts(model, one[:count], run.progress.advance)
+            for one, count in zip(texts, scored, strict=True)
+        ]
