@@ -95,7 +95,9 @@ def one_line(result, code):
 
 
 def test_every_filter_is_held_to_the_contract():
-    assert set(FILTERS) == set(TOOLS) - {"train", "unlearn", "stats", "compare", "origin"} - SOURCELESS
+    assert (
+        set(FILTERS) == set(TOOLS) - {"train", "unlearn", "stats", "compare", "origin"} - SOURCELESS
+    )
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -116,7 +118,9 @@ def test_unknown_option_is_wrong_usage(tool):
 def test_missing_file_is_one_line(tool, tmp_path):
     training = ["-o", tmp_path / "m", "--train-tokenizer", 400]
     labelled = ["--human", TARGET, "--synthetic", OTHER]
-    more = {"train": training, "compare": [OTHER], "origin": labelled}.get(tool, FILTERS.get(tool, []))
+    more = {"train": training, "compare": [OTHER], "origin": labelled}.get(
+        tool, FILTERS.get(tool, [])
+    )
     assert "nowhere.jsonl" in one_line(run(tool, "nowhere.jsonl", *more, cwd=tmp_path), 1)
 
 

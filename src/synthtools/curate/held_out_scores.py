@@ -8,8 +8,7 @@ import numpy as np
 
 from synthtools.curate.text_classifier import LabelledFeatures, trained
 from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.ngram_buckets import NgramHasher
-from synthtools.text.ngram_lists import bucket_lists
+from synthtools.text.ngram_buckets import NgramHasher, bucket_lists
 
 _FOLDS = 5
 _BUCKETS = 1 << 16

@@ -62,14 +62,18 @@ def batch_facts(prompt_field: str | None) -> Callable[[Batch, TextBuffer], Batch
     """The work on a batch, for ``records.map_threads``; safe in any thread."""
 
     def work(batch: Batch, texts: TextBuffer) -> BatchFacts:
+        own = hashes([MISSING] * len(texts), texts.views()).values
         prompts = None
         if prompt_field is not None:
-            values = (json_bytes(v) for v in batch.column(prompt_field))
-            digests = b"".join(blake2b(v, digest_size=8).digest() for v in values)
-            prompts = np.frombuffer(digests, "<u8").astype(np.uint64)
+            # A record without a prompt shares none.
+            prompts = own.copy()
+            for index, value in enumerate(batch.column(prompt_field)):
+                if value is not MISSING and value is not None:
+                    digest = blake2b(json_bytes(value), digest_size=8).digest()
+                    prompts[index] = int.from_bytes(digest, "little")
         return BatchFacts(
             hashes(batch.column(ID_FIELD), texts.views()),
-            hashes([MISSING] * len(texts), texts.views()).values,
+            own,
             prompts,
             shingles(texts).signatures(PERMUTATIONS),
             word_counts(texts),

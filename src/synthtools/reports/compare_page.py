@@ -10,7 +10,7 @@ from typing import Any
 from synthtools import __version__
 from synthtools.reports import compare_figures as figures
 from synthtools.reports import compare_sentences as words
-from synthtools.reports import origin
+from synthtools.reports import source_line
 from synthtools.reports.document import number, percent
 from synthtools.reports.figures.chart import Figure, Table
 from synthtools.reports.figures.page import drawn
@@ -117,7 +117,7 @@ def page(report: Any) -> str:
             f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
             f"<header><h1>{_text(title)}</h1>{_sizes(report)}</header><main>",
             *parts,
-            f'</main><footer><h2>About this page</h2><p class="small">{_text(origin(made_by))}</p>',
+            f'</main><footer><h2>About this page</h2><p class="small">{_text(source_line(made_by))}</p>',
             f"<details><summary>Arguments, inputs, versions</summary><pre>{about}</pre></details>",
             (
                 f'<p class="small">Made by synth {__version__}. The page holds all that it shows; it loads '

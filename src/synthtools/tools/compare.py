@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.measure.compared_corpus import ComparedCorpus
     from synthtools.measure.corpus_comparison import ModelledSample
+    from synthtools.records.batch import Batch
 
 _BY_WORDS = 1000  # documents of a corpus whose vectors are of words
 
@@ -138,10 +139,15 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.curate.held_out_scores import held_out_scores
     from synthtools.measure.corpus_comparison import CorpusComparison
     from synthtools.measure.gate import failures
+    from synthtools.records.first_records import needs
     from synthtools.reports.compare import ShownReport, told
 
-    prompts = ((options.prompt_field, "--prompt-field"),) if options.prompt_field else ()
-    with Run("compare", options, None, options.text_field, prompts, apart=True) as run:
+    prompts = [(options.prompt_field, "--prompt-field")] if options.prompt_field else []
+
+    def check(first: Batch) -> None:
+        needs([(options.text_in(first), "--text-field")], prompts)(first)
+
+    with Run("compare", options, None, options.text_field, apart=True, check=check) as run:
         corpora = _read(run, options)
         samples, examples = _modelled(run, options, corpora)
         comparison = CorpusComparison(corpora, samples, options.seed)
@@ -174,6 +180,7 @@ def _read(run: Run, options: Options) -> list[ComparedCorpus]:
             options,
             shards=shards,
             fields=fields,
+            text_field=options.text_of(shards, path),
             records=False,
             texts=True,
         ):
