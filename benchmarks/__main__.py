@@ -17,7 +17,7 @@ NAMES = (
         "unlearning",
         "generation",
     ),
-    "harness",
+    *("harness", "origin"),
     "scaling",
     *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),
 )

@@ -142,12 +142,12 @@ _synth() {
             esac
             ;;
         sample)
-            options="-n --count --by --scale --inverse --with-replacement --stratify-by --allocation --or-all --rest --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --seed --debug -h --help"
+            options="-n --count --by --scale --bias --inverse --with-replacement --stratify-by --allocation --or-all --rest --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --seed --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
-                -n | --count | --shard | --encoding | --shard-size | --seed) value=word ;;
+                -n | --count | --bias | --shard | --encoding | --shard-size | --seed) value=word ;;
                 --by | --stratify-by | --text-field) value=field ;;
-                --scale) value=word words="auto linear log" ;;
+                --scale) value=word words="auto linear log origin" ;;
                 --allocation) value=word words="proportional equal" ;;
                 --rest | --rejects | -o | --output | --report | --plot) value=file ;;
                 --on-error) value=word words="fail skip" ;;

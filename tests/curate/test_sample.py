@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import running
 from synthtools.curate.sampled_records import SampleSettings, draw
 from synthtools.curate.weighted_draws import allocated
 from synthtools.draws import gumbel, record_uniforms
@@ -50,10 +51,12 @@ PINNED = [0.8847898165349133, 0.5698115281575162, 0.9464799541476023]
 
 
 @pytest.mark.parametrize("replacement", [False, True])
-@pytest.mark.parametrize("kind", ["linear", "log", "inverse"])
+@pytest.mark.parametrize("kind", ["linear", "log", "inverse", "origin"])
 def test_frequencies_follow_the_weights(kind, replacement, source):
     weights = [1, 2, 3, 4, 0]
     fields = {"linear": weights, "log": None, "inverse": [12, 6, 4, 3, 0]}[kind]
+    if kind == "origin":  # (1 - q)^2 is in proportion to the weights
+        fields = [1 - (w / 4) ** 0.5 for w in weights]
     if kind == "log":
         fields = [700 + float(np.log(w)) if w else -np.inf for w in weights]
     counts = Counter()
@@ -67,11 +70,27 @@ def test_frequencies_follow_the_weights(kind, replacement, source):
             by="w",
             log=kind == "log",
             inverse=kind == "inverse",
+            bias=2.0 if kind == "origin" else None,
             with_replacement=replacement,
         )
         counts[int(found[0]["id"][-1])] += 1
     assert counts[4] == 0
     assert stats.chisquare([counts[i] for i in range(4)], [150, 300, 450, 600]).pvalue > 0.001
+
+
+def test_by_origin(source):
+    """(1 - q)^10 unless another is asked for: of 1,024 : 1 the likelier human text is drawn."""
+    path = source([{"id": f"{i}", "origin": 0.5 * (i % 2)} for i in range(2000)])
+    for bias, least, most in (((), 495, 500), (("--bias", 0), 200, 300)):
+        found = running.synth("sample", path, "-n", 500, "--by", "origin", *bias)
+        human = sum(json.loads(line)["origin"] == 0 for line in found.splitlines())
+        assert least <= human <= most
+    assert "--bias belongs to --by origin" in running.synth(
+        "sample", path, "-n", 5, "--bias", 2, code=2
+    )
+    for bad, words in ((1.5, "1.5, not a probability"), (None, "not a number")):
+        path = source([{"id": "a", "origin": bad}], "bad.jsonl")
+        assert words in running.synth("sample", path, "-n", 1, "--by", "origin", code=1)
 
 
 def test_with_replacement_many_draws_at_once(source):

@@ -32,7 +32,8 @@ class SampleSettings:
 
     Attributes:
         by: the field of the weight, None for equal weights; log: it holds logarithms; inverse: with
-            probability ∝ 1/weight.
+            probability ∝ 1/weight; bias: it holds probabilities of being synthetic (see
+            ``with_log_weights``).
         stratify_by: the field whose values are drawn from apart; equal: as many from each.
         or_all: all records where there are fewer than wanted.
     """
@@ -47,6 +48,7 @@ class SampleSettings:
     stratify_by: str | None = None
     equal: bool = False
     or_all: bool = False
+    bias: float | None = None
 
 
 class Sample(NamedTuple):
@@ -77,7 +79,13 @@ def draw(batches: Iterable[Batch], settings: SampleSettings, rejects: Rejects) -
         repeated = WithReplacement(settings.count, spool, settings.seed, lane)
     seen = eligible = 0
     for batch, log_weights, keys in scored(
-        batches, settings.text_field, settings.by, settings.log, settings.inverse, rejects
+        batches,
+        settings.text_field,
+        settings.by,
+        settings.log,
+        settings.inverse,
+        rejects,
+        settings.bias,
     ):
         seen += len(batch)
         eligible += int(np.isfinite(log_weights).sum())
@@ -116,7 +124,8 @@ def undrawn(
     """
     for batch in batches:
         if settings.by is not None:
-            batch, _ = with_log_weights(batch, settings.by, settings.log, Rejects(skip=True))
+            skip = Rejects(skip=True)
+            batch, _ = with_log_weights(batch, settings.by, settings.log, skip, settings.bias)
         left = np.flatnonzero(~np.isin(batch.ordinals, drawn))
         if len(left):
             yield batch if len(left) == len(batch) else batch.take(left.tolist())

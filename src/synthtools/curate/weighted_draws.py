@@ -30,12 +30,14 @@ def keys_of(keys: RecordKeys, batch: Batch, text_field: str) -> np.ndarray:
 
 
 def with_log_weights(
-    batch: Batch, field: str, log: bool, rejects: Rejects
+    batch: Batch, field: str, log: bool, rejects: Rejects, bias: float | None = None
 ) -> tuple[Batch, np.ndarray]:
     """Records and the logarithm of the weight in a field, float64; bad ones go to ``rejects``.
 
     Args:
         log: the field holds the logarithm already.
+        bias: b where the field holds q, the probability of being synthetic: the weight is (1 − q)^b
+            (Drayson et al. 2025, arXiv 2502.15654, as their code has it).
     """
     bad: dict[int, str] = {}
     found = np.full(len(batch), -np.inf)
@@ -44,21 +46,25 @@ def with_log_weights(
             value = number_in(value)
         if value is MISSING:
             bad[index] = no_field(batch, index, field, f"see {parameter('by')}")
-        elif fault := _fault(value, log):
+        elif fault := _fault(value, log, bias is not None):
             bad[index] = f'field "{field}" is {fault} (see {parameter("by")})'
         elif log:
             found[index] = value
+        elif bias is not None:
+            found[index] = bias * math.log1p(-value) if value < 1 else -math.inf
         elif value > 0:
             found[index] = math.log(value)
     sound = without(batch, bad, rejects)
     return sound, np.delete(found, list(bad)) if bad else found
 
 
-def _fault(value: Any, log: bool) -> str | None:
+def _fault(value: Any, log: bool, probability: bool) -> str | None:
     if type(value) not in (int, float):
         return "not a number"
     if value != value:
         return "NaN, not a weight"
+    if probability and not 0 <= value <= 1:
+        return f"{value}, not a probability"
     if value < 0 and not log:
         return "negative, not a weight"
     # An integer has no limit of its own; as the logarithm of a weight it needs one.
@@ -218,18 +224,19 @@ def scored(
     log: bool,
     inverse: bool,
     rejects: Rejects,
+    bias: float | None = None,
 ) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
     """Records, their log-weights and their keys.
 
     Args:
         field: of the weight; None: all equal.
-        inverse: with probability ∝ 1/weight.
+        inverse: with probability ∝ 1/weight; bias: see ``with_log_weights``.
     """
     keys = RecordKeys(apart=True)
     for batch in batches:
         log_weights = np.zeros(len(batch))
         if field is not None:
-            batch, log_weights = with_log_weights(batch, field, log, rejects)
+            batch, log_weights = with_log_weights(batch, field, log, rejects, bias)
             if inverse:
                 log_weights = np.where(np.isfinite(log_weights), -log_weights, -np.inf)
         if len(batch):

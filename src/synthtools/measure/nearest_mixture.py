@@ -10,6 +10,9 @@ import numpy as np
 
 from synthtools.measure.labelled_sources import Pool
 
+# Of a mixture, what is not asked for documents without repeating any.
+_NEGLIGIBLE = 0.02
+
 
 def distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Euclidean, float64 [n, m]."""
@@ -67,41 +70,45 @@ def misfit(
 ) -> tuple[float, float, float]:
     """Whether a sample can be any mixture of the sources.
 
-    Each resample halves every source: one half is the reference, from the other a sample of the same
-    size is drawn, by the weights of the nearest mixture. Both samples are held against the
-    reference.
+    Each resample halves every source: one half is the reference; from the other as many documents
+    are drawn, by the weights of the sample's nearest mixture, as it gives without repeating one, and as
+    many from the sample. Both draws are held against the reference. (Repeated documents would
+    be noisier, and a nearest mixture of noise is nearer.)
 
     Args:
         features: [n, d]; weights: [n], for how many documents each stands.
 
     Returns:
-        The sample's distance from its nearest mixture (squared, see ``nearest_mixture``), that of the
-        drawn ones (mean), and the share of resamples whose drawn sample is as far, 1 added to both.
+        The mean distance of draws from the sample (squared, see ``nearest_mixture``), that of draws from
+        the sources, and the share of these that are farther than the former's mean, 1 added to
+        both counts.
     """
     points, own = pool.whitened(features), pool.whitened(pool.features)
-    inside = distances(own, own)
-    across = distances(points, own)
-    # Of unequal weights, as many documents as would say as much with equal ones.
-    n = max(2, round(weights.sum() ** 2 / (weights**2).sum()))
-    spread = _within(distances(points, points), weights)
+    inside, across, within = (
+        distances(left, right) for left, right in ((own, own), (points, own), (points, points))
+    )
     mixture, _ = nearest_mixture(pool, across, inside, weights, np.ones(len(own)))
+    there = np.bincount(pool.source, minlength=len(mixture)) // 2
+    used = mixture > _NEGLIGIBLE
+    most = min(np.count_nonzero(weights), float((there / np.maximum(mixture, 1e-12))[used].min()))
+    n = max(2, int(most))
     draw = np.random.default_rng(seed)
     far = np.zeros((resamples, 2))
     for row in range(resamples):
         turn = draw.permutation(len(own))
-        half = np.zeros(len(own))
-        counts = np.zeros(len(own))
+        half, drawn = np.zeros(len(own)), np.zeros(len(own))
         wanted = draw.multinomial(n, mixture)
-        for source in range(len(pool.synthetic)):
+        for source in range(len(mixture)):
             mine = turn[pool.source[turn] == source]
-            middle = (len(mine) + 1) // 2
-            half[mine[:middle]] = 1
-            rest, times = mine[middle:], wanted[source]
-            counts[rest] += times // len(rest)
-            counts[rest[: times % len(rest)]] += 1
-        far[row, 0] = nearest_mixture(pool, across, inside, weights, half)[1] - spread
-        far[row, 1] = nearest_mixture(pool, inside, inside, counts, half)[1] - _within(
-            inside, counts
-        )
-    farther = 1 + int((far[:, 1] >= far[:, 0]).sum())
-    return float(far[:, 0].mean()), float(far[:, 1].mean()), farther / (1 + resamples)
+            drawn[mine[: min(wanted[source], there[source])]] = 1
+            half[mine[there[source] :]] = 1
+        some = np.zeros(len(points))
+        some[draw.choice(len(points), n, replace=False, p=weights / weights.sum())] = 1
+        for side, (toward, around, counts) in enumerate(
+            ((across, within, some), (inside, inside, drawn))
+        ):
+            reached = nearest_mixture(pool, toward, inside, counts, half)[1]
+            far[row, side] = reached - _within(around, counts)
+    found, expected = far.mean(axis=0)
+    farther = 1 + int((far[:, 1] >= found).sum())
+    return float(found), float(expected), farther / (1 + resamples)

@@ -19,9 +19,9 @@ from synthtools.measure.quantification import estimate
 # Fewer documents say nothing [ours]: of the corpus, of a class of the calibration.
 FEWEST = 50
 # A sample farther from all mixtures than this share of samples drawn from one is none of them [ours].
-_FARTHEST = 0.05
+FARTHEST = 0.05
 # Below this area under the ROC curve the numbers do not tell the classes apart [ours].
-_APART = 0.6
+APART = 0.6
 _BINS = 24
 
 
@@ -81,7 +81,7 @@ class OriginEstimator:
         more = {"resamples": self._resamples, "seed": self._seed}
         distance, expected, p_value = misfit(self._pool, features, weights, **more)
         found["misfit"] = {"distance": distance, "expected": expected, "p_value": p_value}
-        if p_value <= _FARTHEST:
+        if p_value <= FARTHEST:
             found["why"] = (
                 "the corpus is like no mixture of the calibration's sources: add human and synthetic "
                 f"sources of its domain, length and language, or {parameter('assume_human')} with human "
@@ -109,7 +109,7 @@ class OriginEstimator:
             )
         if judged < FEWEST:
             return f"{judged:,} documents are too few to say: give {FEWEST} or more"
-        if self.auc < _APART:
+        if self.auc < APART:
             return (
                 "the calibration's own human and synthetic text cannot be told apart (AUC "
                 f"{self.auc:.2f}): take a larger {parameter('model')}, more {parameter('tokens')} or other "

@@ -10,6 +10,7 @@ Examples:
   synth sample human/ -n 10K -o sample.jsonl
   synth dsir raw.jsonl --target human.jsonl --weights | synth sample -n 100 --by dsir_logw
   synth sample embedded.parquet -n 1000 --by density --inverse
+  synth origin crawl/ --calibration cal.json --per-record | synth sample -n 1M --by origin
   synth sample answers.jsonl -n 400 --stratify-by model --allocation equal
   synth sample human/ -n 40 -o held-out.jsonl --rest training.jsonl.zst
 
@@ -48,10 +49,20 @@ class Options(Inputs, TextField, Output, Picture, Seed):
         help="Draw with probability proportional to the weight in this field (default: all equal). "
         "Records of weight 0 are never drawn.",
     )
-    scale: Literal["auto", "linear", "log"] = option(
+    scale: Literal["auto", "linear", "log", "origin"] = option(
         "auto",
-        help="Whether the field holds weights or their natural logarithms. auto takes names that "
-        "end in logw for logarithms.",
+        help="Whether the field holds weights, their natural logarithms, or probabilities q of being "
+        "synthetic (synth origin), of weight (1 - q)^B. auto takes names that end in logw for "
+        "logarithms, and origin for q.",
+    )
+    bias: float | None = option(
+        None,
+        metavar="B",
+        min=0.0,
+        help="How much a record of origin q is drawn less (Drayson et al. 2025; default: 10, as in their "
+        "code). They draw half as many again as there are, none more than ten times; here "
+        "--with-replacement has no such limit.",
+        show_default=False,
     )
     inverse: bool = option(
         False,
@@ -77,6 +88,8 @@ class Options(Inputs, TextField, Output, Picture, Seed):
         super().check()
         if (self.inverse or self.scale != "auto") and self.by is None:
             raise UsageError("--inverse and --scale need --by FIELD, the weights")
+        if self.bias is not None and not self.origins:
+            raise UsageError("--bias belongs to --by origin")
         if self.with_replacement:
             if self.stratify_by is not None:
                 raise UsageError("--with-replacement does not go with --stratify-by")
@@ -86,6 +99,11 @@ class Options(Inputs, TextField, Output, Picture, Seed):
                 )
             if self.rest is not None:
                 raise UsageError("--with-replacement leaves no rest: leave out --rest")
+
+    @property
+    def origins(self) -> bool:
+        """Whether the weights are made of probabilities of being synthetic."""
+        return self.scale == "origin" or (self.scale == "auto" and self.by == "origin")
 
     @property
     def logarithms(self) -> bool:
@@ -112,6 +130,7 @@ def run(options: Options) -> dict[str, Any] | None:
         options.stratify_by,
         options.allocation == "equal",
         options.or_all,
+        (10.0 if options.bias is None else options.bias) if options.origins else None,
     )
     further = None if options.rest is None else (options.rest, "--rest")
     weights = needs([], [] if options.by is None else [(options.by, "--by")])
