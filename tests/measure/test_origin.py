@@ -132,8 +132,9 @@ def test_records_with_their_probability(folder: Path, report: dict[str, Any]) ->
     means = {name: sum(values) / len(values) for name, values in by_label.items()}
     assert means["people"] < 0.15 < 0.75 < means["machines"]
     assert json.loads((folder / "r.json").read_text())["share"] == report["share"]
-    unfit = running.synth("origin", "other.jsonl", *more, cwd=folder)
-    assert {json.loads(line)["origin"] for line in unfit.splitlines()} == {None}
+    unfit = running.run("origin", "other.jsonl", *more, cwd=folder)
+    assert {json.loads(line)["origin"] for line in unfit.stdout.splitlines()} == {None}
+    assert b"origin is null in every record: not calibrated" in unfit.stderr
     empty = json.loads(running.synth("origin", *more[:-1], cwd=folder))
     assert (empty["verdict"], empty["documents"]) == ("not calibrated", 0)
     piped = running.synth("origin", *more, cwd=folder, stdin=open(folder / "crawl.jsonl", "rb"))

@@ -90,8 +90,8 @@ def misfit(
     mixture, _ = nearest_mixture(pool, across, inside, weights, np.ones(len(own)))
     there = np.bincount(pool.source, minlength=len(mixture)) // 2
     used = mixture > _NEGLIGIBLE
-    most = min(np.count_nonzero(weights), float((there / np.maximum(mixture, 1e-12))[used].min()))
-    n = max(2, int(most))
+    reach = float((there / np.maximum(mixture, 1e-12))[used].min())
+    n = max(2, int(min(float((weights > 0).sum()), reach)))
     draw = np.random.default_rng(seed)
     far = np.zeros((resamples, 2))
     for row in range(resamples):

@@ -296,6 +296,7 @@ def _estimated(
     """What the corpus is judged to be, as one and by group; writes the records where asked for."""
     import numpy as np
 
+    from synthtools.cli.terminal import remark_unless
     from synthtools.measure.origin_calibration import MeasuredDocuments
     from synthtools.measure.origin_estimate import OriginEstimator, anchored
 
@@ -320,6 +321,10 @@ def _estimated(
     each = [np.full(len(d.tokens), seen / len(d.tokens)) for seen, d in found.values()]
     verdict = estimator.judge(whole, np.concatenate([nothing.tokens, *each]))
     if options.per_record:
+        if verdict["why"] is not None:
+            remark_unless(options.quiet)(
+                f"origin is null in every record: not calibrated for this corpus: {verdict['why']}"
+            )
         run.write(_with_origin(run, model, calibration.tokens, estimator, verdict["share"]))
     return {**verdict, "by": by, "auc": estimator.auc, "scores": estimator.histograms(whole)}
 
