@@ -7,6 +7,9 @@ is the one to tell.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -224,3 +227,30 @@ def test_a_bad_range(folder: Path, tool: str, wrong: str) -> None:
 @pytest.mark.parametrize("wrong", [*OF_MODELS, "--stride 1024", "--shots -1", "--limit 0"])
 def test_a_bad_range_of_eval(folder: Path, wrong: str) -> None:
     told(folder, 2, "eval", "broken", "--valid", "one=good.jsonl", *wrong.split())
+
+
+@pytest.mark.parametrize(
+    "words, reason",
+    [
+        ("train a.jsonl --sft --from builtin -o m", 'a.jsonl:1: no field "messages"'),
+        (
+            "train a.jsonl --from someone/model -o m",
+            "someone/model: neither a directory nor a model",
+        ),
+        (
+            "unlearn --method refine --replay a.jsonl --model someone/model -o m",
+            "someone/model: nei",
+        ),
+    ],
+)
+def test_training_that_is_refused_imports_no_torch(words, reason, tmp_path):
+    """torch alone takes a second of processor time."""
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    code = "import sys; sys.modules['torch'] = None; from synthtools.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words.split()],
+        cwd=tmp_path,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        capture_output=True,
+    )
+    assert f"synth: {reason}" in running.one_line(done, 1) and not (tmp_path / "m").exists()

@@ -106,6 +106,7 @@ def training_run(
         SynthError: the folder was removed or replaced meanwhile.
     """
     from synthtools.cli.run import Run
+    from synthtools.lm.load_errors import quiet_transformers, refuse_unreached
     from synthtools.training.run_directory import RunDirectory
 
     first = rank_and_size()[0] == 0
@@ -126,16 +127,19 @@ def training_run(
         check=check,
         check_beside=check_valid,
     )
-    from synthtools.lm.load_errors import quiet_transformers
-    from synthtools.training import parallel
+    with directory as place, run:
+        for name in filter(None, (options.model, getattr(options, "tokenizer", None))):
+            refuse_unreached(name)
+        # Not before: it imports torch.
+        from synthtools.training import parallel
 
-    with directory as place, run, quiet_transformers(), parallel.torch_state(options.jobs):
-        ranks = parallel.join(options.device)
-        work = work_of(run, ranks)
-        if options.dry_run:
-            report = run.finish(work.plan()) if first else {}
-        else:
-            report = _carried_out(run, options, work, ranks, place)
+        with quiet_transformers(), parallel.torch_state(options.jobs):
+            ranks = parallel.join(options.device)
+            work = work_of(run, ranks)
+            if options.dry_run:
+                report = run.finish(work.plan()) if first else {}
+            else:
+                report = _carried_out(run, options, work, ranks, place)
     ranks.leave()
     return report if first else None
 

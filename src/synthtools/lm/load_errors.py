@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from synthtools.errors import SynthError, parameter
+from synthtools.errors import SynthError
 from synthtools.lm.gguf import is_gguf
 from synthtools.lm.model_name import BUILTIN
 
@@ -17,14 +17,17 @@ _MISMATCH = re.compile(
     r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[([^\]]*)\]\) from checkpoint, "
     r"the shape in current model is torch\.Size\(\[([^\]]*)\]\)"
 )
+_NOT_THERE = (
+    "neither a directory nor a model that the Hub gives (is the id right, is the Hub reached, is a login "
+    "needed?); a model is builtin, a directory, a Hub id or a GGUF file"
+)
 _NEEDS_CODE = "needs code from its repository, which is never run here"
 
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
     """Turns errors of transformers about a model into one line; it logs nothing else meanwhile."""
-    if name != BUILTIN and not os.path.isdir(name) and not is_gguf(name):
-        _look_for_the_hub()
+    refuse_unreached(name)
     try:
         with quiet_transformers():
             yield
@@ -70,6 +73,23 @@ def lighten() -> None:
     transformers.utils.is_sklearn_available = lambda: False
 
 
+def refuse_unreached(name: str) -> None:
+    """Raises SynthError where a model could only be the Hub's, which is not reached, and its local cache
+    has nothing of it. Neither torch nor transformers is imported for that."""
+    if name == BUILTIN or os.path.isdir(name) or is_gguf(name) or not _may_be_the_hubs(name):
+        return
+    _look_for_the_hub()
+    from huggingface_hub import constants
+
+    held = os.path.join(constants.HF_HUB_CACHE, f"models--{name.replace('/', '--')}")
+    if constants.is_offline_mode() and not os.path.isdir(held):
+        raise SynthError(f"{name}: {_NOT_THERE}")
+
+
+def _may_be_the_hubs(name: str) -> bool:
+    return not name.startswith((".", "/", "~")) and name.count("/") <= 1
+
+
 @cache
 def _look_for_the_hub() -> None:
     """Where no Hub can be reached, takes models from the local cache at once.
@@ -103,13 +123,10 @@ def _why(name: str, error: Exception) -> str:
             )
         if ".safetensors" not in suffixes and "safetensors" in text:
             return "has no weights (model.safetensors)"
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+    elif not _may_be_the_hubs(name):
         return "no such model directory"
     elif "safetensors" in text and "does not appear" in text:
         return "has no safetensors weights; ask for a revision that has, or convert it"
     elif isinstance(error, OSError):
-        return (
-            "neither a directory nor a model that the Hub gives (is the id right, is the Hub "
-            f"reached, is a login needed?); {parameter('model')} takes builtin, a directory or a Hub id"
-        )
+        return _NOT_THERE
     return f"cannot be loaded: {text[:200]}"
