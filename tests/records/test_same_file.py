@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -166,3 +168,16 @@ def test_validation_on_what_is_trained_on_is_said(here):
     assert told.returncode == 0, told.stderr
     assert b"d/hard.jsonl are the same file: --valid measures text" in told.stderr
     assert b"same file" not in run(*words, "new=b.jsonl", cwd=here).stderr
+
+
+def test_records_of_the_program_are_no_file(here):
+    """Whatever the program's own stdin is."""
+    code = (
+        "import synthtools as synth\n"
+        "print(len(list(synth.dedup([{'text': 'a'}], [{'text': 'b'}]))))\n"
+    )
+    with open(here / "a.jsonl") as stdin:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdin=stdin, capture_output=True, text=True
+        )
+    assert done.stdout == "2\n", done.stderr

@@ -18,7 +18,10 @@ Name = str | MemoryRecords
 
 
 def _identity(shard: Shard) -> Hashable | None:
-    """Device and inode of a file, its name where it has none; None for a pipe."""
+    """Device and inode of a file, its name where it has none; None for a pipe, and for records of the
+    calling program."""
+    if shard.records is not None:
+        return None
     status = shard.status
     if shard.path is None and sys.stdin is not None:
         try:
@@ -143,12 +146,6 @@ def _both(name: str) -> SynthError:
 
 def refuse_open_input(shards: Iterable[Shard], status: os.stat_result, name: str) -> None:
     """Like ``refuse_input_as_output``, of a file that is known by what ``stat`` says of it."""
-    if not stat.S_ISREG(status.st_mode):
-        return
-    for shard in shards:
-        nowhere = shard.records is not None or (shard.path is None and sys.stdin is None)
-        if nowhere or isinstance(shard.path, RemotePath):
-            continue
-        inputs = os.fstat(sys.stdin.fileno()) if shard.path is None else os.stat(shard.path)
-        if os.path.samestat(status, inputs):
-            raise _both(name)
+    identity = status.st_dev, status.st_ino
+    if stat.S_ISREG(status.st_mode) and any(_identity(shard) == identity for shard in shards):
+        raise _both(name)
