@@ -54,9 +54,12 @@ PINNED = [0.8847898165349133, 0.5698115281575162, 0.9464799541476023]
 @pytest.mark.parametrize("kind", ["linear", "log", "inverse", "origin"])
 def test_frequencies_follow_the_weights(kind, replacement, source):
     weights = [1, 2, 3, 4, 0]
-    fields = {"linear": weights, "log": None, "inverse": [12, 6, 4, 3, 0]}[kind]
-    if kind == "origin":  # (1 - q)^2 is in proportion to the weights
-        fields = [1 - (w / 4) ** 0.5 for w in weights]
+    fields = {
+        "linear": weights,
+        "log": None,
+        "inverse": [12, 6, 4, 3, 0],
+        "origin": [1 - (w / 4) ** 0.5 for w in weights],  # (1 - q)^2 is in proportion
+    }[kind]
     if kind == "log":
         fields = [700 + float(np.log(w)) if w else -np.inf for w in weights]
     counts = Counter()
