@@ -3,11 +3,12 @@
 Speeds are in MB of input by second of CPU time (user and system, of one core), which other work on the
 machine disturbs least.
 
-The input is that of ``data``; a tenth of the documents come again with some words changed. Datasketch's MinHash and
-MinHashLSH do the same on a part of it: read, sign, query, insert, write. For recall and precision every
-pair of --documents is compared by its true Jaccard index.
+The input is that of ``data``; a tenth of the documents come again with some words changed. Datasketch, rensa and the
+algorithms of text-dedup and datatrove do the same on a part of it, as far as they are installed (or lie in BENCH_PEERS,
+a directory of pip install --target): read, sign, look for what shares a band, write. For recall and precision every
+pair of BENCH_DOCUMENTS is compared by its true Jaccard index.
 
-    BENCH_MEGABYTES=200 BENCH_DOCUMENTS=3000 BENCH_TEXTS=FILE python -m benchmarks dedup
+    BENCH_MEGABYTES=200 BENCH_DOCUMENTS=3000 BENCH_TEXTS=FILE BENCH_PEERS=DIR python -m benchmarks dedup
 """
 
 import json
@@ -15,6 +16,7 @@ import os
 import random
 import re
 import resource
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -29,19 +31,94 @@ PEER_MEGABYTES = 4.0
 DOCUMENTS = int(os.environ.get("BENCH_DOCUMENTS", 3000))
 REAL = os.environ.get("BENCH_TEXTS")  # JSONL with a field text
 
-DATASKETCH = """
-import json, re, sys
+# What each package does to sign documents and to find those that share a band, in memory; each reads the
+# file and writes the first of what is alike. The rest of their programs (pipelines, caches) is left out.
+PEER = """
+import json, os, sys
+sys.path.append(os.environ.get("BENCH_PEERS", "."))
+{}
+kept = []
+for number, line in enumerate(open(sys.argv[1])):
+    if first(number, json.loads(line)["text"]):
+        kept.append(line)
+open(sys.argv[2], "w").writelines(kept)
+"""
+# A table of buckets for each band, for packages that leave it to the file system or to a data set.
+TABLES = """
+tables = {}
+def unmet(bands):
+    met = [(i, band) in tables for i, band in enumerate(bands)]
+    tables.update(dict.fromkeys(enumerate(bands)))
+    return not any(met)
+"""
+PEERS = {
+    "datasketch": """
+import re
 from datasketch import MinHash, MinHashLSH
 lsh = MinHashLSH(threshold=0.8, num_perm=128)
-with open(sys.argv[2], "w") as out:
-    for number, line in enumerate(open(sys.argv[1])):
-        tokens = re.findall(r"\\w+|[^\\w\\s]+", json.loads(line)["text"].lower())
-        signature = MinHash(num_perm=128)
-        signature.update_batch({" ".join(tokens[i : i + 5]).encode() for i in range(len(tokens) - 4)})
-        if not lsh.query(signature):
-            lsh.insert(number, signature)
-            out.write(line)
-"""
+def first(number, text):
+    tokens = re.findall(r"\\w+|[^\\w\\s]+", text.lower())
+    signature = MinHash(num_perm=128)
+    signature.update_batch({" ".join(tokens[i : i + 5]).encode() for i in range(len(tokens) - 4)})
+    new = not lsh.query(signature)
+    if new:
+        lsh.insert(number, signature)
+    return new
+""",
+    "rensa": """
+import re
+from rensa import RMinHash, RMinHashLSH
+lsh = RMinHashLSH(threshold=0.8, num_perm=128, num_bands=16)
+def first(number, text):
+    tokens = re.findall(r"\\w+|[^\\w\\s]+", text.lower())
+    signature = RMinHash(num_perm=128, seed=1)
+    signature.update([" ".join(tokens[i : i + 5]) for i in range(len(tokens) - 4)])
+    new = not lsh.query(signature)
+    if new:
+        lsh.insert(number, signature)
+    return new
+""",
+    "text_dedup": TABLES
+    + """
+import numpy as np
+from text_dedup.minhash import RNG, SIGNATURE_COLUMN, embed_func
+from text_dedup.utils import optimal_param, sha1_hash
+bands, rows = optimal_param(0.8, 128)
+prime, most = np.uint64((1 << 61) - 1), np.uint64((1 << 32) - 1)
+draws = [RNG.randint(one, prime, size=(128,), dtype=np.uint64) for one in (1, 0)]
+ranges = [(i * rows, (i + 1) * rows) for i in range(bands)]
+def first(number, text):
+    found = embed_func(
+        text, number, num_perm=128, ngram_size=5, min_length=5, hashranges=ranges, permutations=draws,
+        hash_func=sha1_hash, dtype=np.uint64, max_hash=most, modulo_prime=prime,
+    )
+    return unmet(found[SIGNATURE_COLUMN])
+""",
+    # Its words are those between white space here: spaCy, which it takes by default, is slower.
+    "datatrove": TABLES
+    + """
+import types
+from datatrove.pipeline.dedup import minhash
+minhash.load_word_tokenizer = lambda language: types.SimpleNamespace(word_tokenize=str.split)
+signer = minhash.MinhashDedupSignature("signatures")
+hashed = signer._hash_func
+signer._hash_func = lambda text: hashed(text.encode())  # as xxhash 4 wants it
+def first(number, text):
+    shingles = signer.get_shingles(text)
+    return not len(shingles) or unmet([tuple(band) for band in signer.get_signature(shingles)])
+""",
+}
+
+
+def peer_speed(name: str, folder: Path, small: Path, size: float, one: Path) -> float | None:
+    """MB/s a core of a package without what it takes to start; None where it is not installed."""
+    code = PEER.format(PEERS[name])
+    work = (sys.executable, "-c", code)
+    try:
+        start = cpu(*work, one, folder / "peer")
+    except subprocess.CalledProcessError:
+        return None
+    return size / (cpu(*work, small, folder / "peer") - start)
 
 
 def cpu(*command: object) -> float:
@@ -120,9 +197,12 @@ def accuracy(folder: Path) -> None:
         for number, line in enumerate(out.read_bytes().splitlines()):
             clusters.setdefault(orjson.loads(line)["cluster"], []).append(number)
         pairs = {(a, b) for one in clusters.values() for b in one for a in one if a < b}
+        gone = {number for one in clusters.values() for number in one[1:]}
+        right = gone & {number for pair in true for number in pair}
         print(
             f"{len(documents):,} documents, {len(true):,} pairs of J ≥ 0.8 {' '.join(more)}: recall "
-            f"{len(pairs & true) / max(1, len(true)):.4f}, precision {len(pairs & true) / max(1, len(pairs)):.4f}"
+            f"{len(pairs & true) / max(1, len(true)):.4f}, precision {len(pairs & true) / max(1, len(pairs)):.4f}; of {len(gone):,} records removed "
+            f"{len(right):,} are in such a pair"
         )
 
 
@@ -133,9 +213,7 @@ def main() -> None:
         large, small, one = (folder / f"{n}.jsonl" for n in ("large", "small", "one"))
         size, small_size = written(large, texts(MEGABYTES)), written(small, texts(PEER_MEGABYTES))
         one.write_bytes(small.read_bytes().splitlines(keepends=True)[0])
-        start = cpu(sys.executable, "-c", DATASKETCH, one, folder / "peer")
-        spent = cpu(sys.executable, "-c", DATASKETCH, small, folder / "peer")
-        peer = small_size / (spent - start)
+        peers = {name: peer_speed(name, folder, small, small_size, one) for name in PEERS}
         out = ("-o", folder / "out.jsonl", "--force", "--jobs", 1)
         ways = ("--exact", "--normalize", "--near", "--near --hash sha1", "--near --verify")
         for way in ways:
@@ -144,7 +222,12 @@ def main() -> None:
             speed = size / (cpu(*synth, large, *words) - start)
             line = f"dedup {way}: {speed:.0f} MB/s a core"
             if "--near" in way:
-                line += f"; datasketch {peer:.2f}: × {speed / peer:.0f}"
+                line += "".join(
+                    f"; {name} {peer:.2f}: × {speed / peer:.1f}"
+                    if peer
+                    else f"; {name} is not installed"
+                    for name, peer in peers.items()
+                )
             print(line, flush=True)
         accuracy(folder)
-        print(f"({size:.0f} MB of JSONL, datasketch on {small_size:.0f} MB; {machine()})")
+        print(f"({size:.0f} MB of JSONL, peers on {small_size:.0f} MB; {machine()})")

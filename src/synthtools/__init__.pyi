@@ -68,7 +68,7 @@ def classify(
     ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
-    """Train a linear classifier of texts, and label records with one."""
+    """Train a linear text classifier, and label records with it."""
 
 def compare(
     *files: Input,
@@ -137,7 +137,7 @@ def decontaminate(
     ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Iterator[Record] | Report:
-    """Find items of benchmarks in records, and remove what holds them."""
+    """Find benchmark items in records, and remove the records that hold them."""
 
 def dedup(
     *files: Input,

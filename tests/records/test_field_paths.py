@@ -1,6 +1,7 @@
 """Fields by path: the same in lines and in tables, read and written back beside all that stays."""
 
 import json
+import pickle
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -237,3 +238,7 @@ def test_parquet_of_chats_is_edited_in_place(tmp_path):
     assert table.schema.equals(pq.read_schema(tmp_path / "chats.parquet"))
     assert [row[1]["content"] for row in table["messages"].to_pylist()] == ["<b>"] * 3
     assert [row[0]["content"] for row in table["messages"].to_pylist()] == ["a"] * 3
+
+
+def test_what_is_missing_is_the_same_in_another_process():
+    assert pickle.loads(pickle.dumps(MISSING)) is MISSING

@@ -116,6 +116,9 @@ class _Missing:
     def __repr__(self) -> str:
         return "missing"
 
+    def __reduce__(self) -> str:
+        return "MISSING"  # the very same in every process: it is known by its identity
+
 
 MISSING = _Missing()
 

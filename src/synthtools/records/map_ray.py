@@ -34,7 +34,7 @@ from synthtools.records.remote_paths import RemotePath
 from synthtools.records.reread_records import picked as picked_here
 from synthtools.records.shard_block import ShardBlock
 from synthtools.records.shard_file import open_shard
-from synthtools.records.text_buffer import TextBuffer
+from synthtools.records.text_buffer import TextBuffer, newlines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -282,7 +282,7 @@ def _piece_done(
 def _done(task: BlockTask[Any], keep: KeptParts, block: ShardBlock) -> _Done:
     """A block's work, and what is to be moved of it."""
     noted = NotedRejects()
-    lines = block.lines.count(b"\n")
+    lines = newlines(block.lines)
     if block.broken is not None:
         return _Done(
             block.source, block.number, lines, 0, noted, 0, None, block.broken, block.lines

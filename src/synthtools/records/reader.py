@@ -18,6 +18,7 @@ from synthtools.records.record_faults import without
 from synthtools.records.rejects import Rejects
 from synthtools.records.shard_block import ShardBlock, row_blocks
 from synthtools.records.shard_file import open_shard
+from synthtools.records.text_buffer import newlines
 
 BATCH_BYTES = 1 << 20
 # A line of more is refused [ours]: it is no record but a file without line ends, or a bomb.
@@ -181,7 +182,7 @@ def _line_blocks(
         if lines:
             text = lines.removeprefix(_BOM) if number == 1 and before is None else lines
             yield ShardBlock(shard.name, number, text)
-            number += lines.count(b"\n")
+            number += newlines(lines)
         if not data:
             return
 

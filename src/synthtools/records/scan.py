@@ -15,6 +15,7 @@ import numpy as np
 
 from synthtools.compiled import compiled
 from synthtools.records.scan_strings import BAD, past_string, string
+from synthtools.records.text_buffer import newlines
 
 BLANK, FOUND, ASK = 0, 1, 2
 
@@ -49,7 +50,7 @@ def scan(block: bytes, text_field: str, fields: Sequence[str] = ()) -> LineScan:
     data = np.frombuffer(block, np.uint8)
     names = [name.encode("utf-8", "surrogatepass") for name in (text_field, *fields)]
     name_ends = np.cumsum([len(name) for name in names])
-    lines = block.count(b"\n") + (not block.endswith(b"\n") and len(block) > 0)
+    lines = newlines(block) + (not block.endswith(b"\n") and len(block) > 0)
     states = np.empty(lines, np.uint8)
     ends = np.empty(lines, np.int64)
     spans = np.full((lines, len(fields), 2), -1, np.int64)

@@ -13,6 +13,7 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
 from synthtools.records.inputs import Shard
+from synthtools.records.text_buffer import newlines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +45,7 @@ class ShardBlock:
         """Its lines or rows."""
         if self.rows is not None:
             return int(self.rows.num_rows)
-        return self.lines.count(b"\n") + (not self.lines.endswith(b"\n"))
+        return newlines(self.lines) + (not self.lines.endswith(b"\n"))
 
     def records(self, numbers: np.ndarray) -> Batch:
         """The records at these lines or rows of the shard, int64, without ordinals; not looked into."""

@@ -1,9 +1,9 @@
-"""Train a linear classifier of texts, and label records with one.
+"""Train a linear text classifier, and label records with it.
 
---class NAME=PATH names the training records of each class; logistic regression on hashed n-grams is
-trained on them, and tested on the tenth that is held out (equal texts are on one side). With input
-files the records get label, the most probable class, and score, the probability of the first class
-(or of --score-of). --save keeps the classifier; --classifier uses a saved one.
+--class NAME=PATH names the training records of each class. Logistic regression on hashed n-grams is
+trained on nine tenths of them and tested on the rest (equal texts are on the same side). The
+records of input files get label, the most probable class, and score, the probability of the first
+class (or of --score-of). --save keeps the classifier; --classifier uses a saved one.
 
 \b
 Examples:
@@ -11,8 +11,8 @@ Examples:
   synth classify crawl.jsonl --classifier clf.safetensors | synth cat --where 'score>0.9' -o good.jsonl
   synth classify crawl/ --class good=hq/ --class rest=crawl/ --balance -o scored/ --report clf.json
 
-Memory: 8 bytes for each n-gram of the training records, at most --most of each class, 100 for each
-bucket and class; to label records one batch.
+Memory: 8 bytes for each n-gram of the training records (at most --most of each class), and 100 for
+each bucket and class; for labelling, one batch.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Options(Inputs, TextField, Output, Json, Picture, Workers):
         help="Training records of a class, a file or directory; repeatable.",
     )
     classifier: str | None = option(
-        None, metavar="FILE", help="Label records with this classifier that --save wrote."
+        None, metavar="FILE", help="Label records with a classifier that --save wrote."
     )
-    save: str | None = output_file(help="Write the classifier to this file (safetensors).")
+    save: str | None = output_file(help="Save the classifier in this file (safetensors).")
     score_of: str | None = option(
         None, metavar="CLASS", help="The class whose probability is the score (default: the first)."
     )
@@ -63,22 +63,26 @@ class Options(Inputs, TextField, Output, Json, Picture, Workers):
         max=100,
         help="Lengths of the n-grams, in tokens (default: 1,2).",
     )
-    buckets: int = option(262_144, metavar="B", min=2, help="Hash buckets.")
+    buckets: int = option(262_144, metavar="B", min=2, help="Number of hash buckets.")
     l2: float = option(
-        1.0, metavar="L", min=0, help="Penalty on the weights: L/2 of their squares' sum."
+        1.0, metavar="L", min=0, help="Penalty on the weights: L/2 times the sum of their squares."
     )
     balance: bool = option(
-        False, help="Weigh records so that all classes count the same, however many they have."
+        False, help="Weight records so that every class counts the same, whatever its size."
     )
     held_out: float = option(
-        0.1, metavar="SHARE", min=0, max=0.9, help="Share of each class that is held out for tests."
+        0.1,
+        metavar="SHARE",
+        min=0,
+        max=0.9,
+        help="Share of each class that is held out for testing.",
     )
     most: int = option(
         100_000,
         metavar="N",
         parse=quantities.count,
         min=1,
-        help="Train on at most N records of each class, a sample by their texts.",
+        help="Train on at most N records of each class, sampled by the hash of their text.",
     )
 
     def check(self) -> None:

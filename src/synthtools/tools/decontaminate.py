@@ -1,13 +1,14 @@
-"""Find items of benchmarks in records, and remove what holds them.
+"""Find benchmark items in records, and remove the records that hold them.
 
-Items and records are compared by n-grams of words, whatever their case, punctuation, spacing and
-numbers. A record's score is the share of an item's n-grams that it has, each weighted by its rarity:
-1/items · 1/(1 + ln records), by how many items and records have it [ours], so that boilerplate
-counts for little. A record holds an item from --min-score on.
+Items and records are compared by n-grams of words; case, punctuation, spacing and numbers do not
+matter. A record's score for an item is the share of the item's n-grams that the record contains.
+Each n-gram is weighted by its rarity, 1/items · 1/(1 + ln records) where so many items and records
+contain it [ours], so that boilerplate counts for little. A record holds the items for which it
+scores at least --min-score.
 
-An item is every string of its fields (--item-fields), such as question, choices and answer; one
-without a field of --ngram words is not checked, and counted. --report shows each hit's two passages
-side by side; synth plot hits.json -o hits.html makes a page of it.
+The text of an item is every string in its fields (--item-fields): question, choices, answer. An item
+without a field of --ngram words cannot be checked; such items are counted. --report shows the two
+passages of each hit side by side; synth plot hits.json -o hits.html makes a page of it.
 
 \b
 Examples:
@@ -15,8 +16,8 @@ Examples:
   synth decontaminate crawl.jsonl --benchmark tests/ --remove nothing | synth cat --where 'contamination>0.5'
   synth decontaminate crawl.jsonl --benchmark tests/ --ngram 8 --remove passage -o pure.jsonl
 
-Memory: the benchmarks, 30 bytes for each word of them, and 200 bytes for each item that a record
-shares an n-gram with. Input is read twice; stdin is kept in TMPDIR.
+Memory: the benchmarks, 30 bytes for each of their words, and 200 bytes for each pair of a record
+and an item that share an n-gram. The input is read twice; stdin is kept in TMPDIR.
 """
 
 from __future__ import annotations
@@ -58,33 +59,31 @@ class Options(Inputs, TextField, Output, Picture, Workers):
         None,
         metavar="FIELD,…",
         commas=True,
-        help="Fields of an item's texts, as far as it has them (default: prompt, question, "
-        "context, passage, choices, answer, response, solution, text).",
+        help="The fields that hold an item's text; those that an item lacks are ignored (default: "
+        "prompt, question, context, passage, choices, answer, response, solution, text).",
     )
-    ngram: int = option(
-        13, metavar="N", min=2, max=100, help="Words of an n-gram that both must have."
-    )
+    ngram: int = option(13, metavar="N", min=2, max=100, help="Length of the n-grams, in words.")
     min_score: float = option(
         0.2,
         metavar="S",
         min=0,
         max=1,
-        help="Share of an item's n-grams, by rarity, from which a record holds the item.",
+        help="The score from which a record holds an item.",
     )
     min_run: int = option(
-        0, metavar="WORDS", min=0, help="The longest common run must also have so many words."
+        0, metavar="WORDS", min=0, help="Also require a common run of so many words."
     )
     remove: Literal["record", "passage", "nothing"] = option(
         "record",
-        help="Remove records that hold an item, or only the words that they share with it; or "
-        "write all records with contamination (the score) and contaminated_by (the item's "
+        help="Remove records that hold an item, or only the words that they share with it, or "
+        "nothing: then all records get contamination (the score) and contaminated_by (the item's "
         "file:line).",
     )
     removed: str | None = option(
         None,
         metavar="PATH",
-        help="Write the records that hold an item to this file or directory as they were, with "
-        "both fields.",
+        help="Write the records that hold an item to this file or directory, unchanged but for "
+        "these two fields.",
     )
 
     def check(self) -> None:

@@ -1,13 +1,14 @@
 """Remove or mark duplicates: equal texts, equal paragraphs or lines, near-duplicates.
 
---exact (the default) compares whole texts, with --normalize their words in lower case, with --field
-any field's values; --unit paragraph or line removes paragraphs or lines that were there before,
-each with the white space behind it. --near compares sets of shingles: MinHash signatures find
-candidates, and the share of equal entries, or with --verify the true Jaccard index, decides. What is
-linked in a chain is one cluster, of which one record is kept.
+--exact (the default) compares whole texts; with --normalize, only their words in lower case; with
+--field, the values of a field. --unit paragraph or line removes paragraphs or lines that occurred
+before, together with the white space behind them. --near compares sets of shingles (runs of
+words): MinHash signatures find candidate pairs, and the share of equal signature entries decides,
+or with --verify the true Jaccard index. Pairs that form a chain are one cluster, of which one
+record is kept.
 
---against names records that are read only: what repeats one of them goes. --index keeps
-fingerprints on disk, so that a later run knows all texts of the earlier ones.
+--against names records that are only read: whatever repeats one of them is removed. --index keeps
+fingerprints on disk, so that a later run recognises the texts of earlier ones.
 
 \b
 Examples:
@@ -17,9 +18,9 @@ Examples:
   synth dedup scored.jsonl --near --keep max:quality -o best.jsonl
   synth dedup monday.jsonl --near --index seen/ -o new-on-monday.jsonl
 
-Memory: about 110 MB per million texts, with --near 130 MB; on disk in TMPDIR 16 MB per million
-texts, with --near 4 bytes for each value of a signature (512 MB per million) and with --verify 8
-for each shingle. Input is read twice; stdin is kept in TMPDIR.
+Memory: about 110 MB per million texts, 130 MB with --near. On disk in TMPDIR: 16 MB per million
+texts; with --near 4 bytes for each signature entry (512 MB per million), with --verify 8 more for
+each shingle. The input is read twice; stdin is kept in TMPDIR.
 """
 
 from __future__ import annotations
@@ -63,47 +64,47 @@ class Options(Inputs, TextField, Output, Picture, Workers):
     against: list[str] | None = option(
         None,
         metavar="PATH",
-        help="Also remove what repeats a record of this file or directory, which is read only; "
+        help="Also remove records that repeat one of this file or directory, which is only read; "
         "repeatable.",
     )
     keep: str = option(
         "first",
         metavar="first|longest|max:FIELD|min:FIELD",
         parse=_keep,
-        help="Which record of a cluster is kept: the first, the longest in characters, or that of "
-        "the largest or smallest number in a field (records without a number last).",
+        help="Which record of a cluster is kept: the first, the longest in characters, or the one "
+        "with the largest or smallest number in a field (records without a number last).",
     )
     mark: bool = option(
         False,
-        help="Remove nothing; write into every record cluster, the number of its cluster's first "
-        "text, and cluster_size.",
+        help="Remove nothing; add to every record cluster (the number of its cluster's first text) "
+        "and cluster_size.",
     )
     removed: str | None = option(
         None,
         metavar="PATH",
         help="Write the removed records to this file or directory, each with cluster, duplicate_of "
-        "(file:line of the kept one), reason and, of near-duplicates, similarity to it.",
+        "(file:line of the kept record), reason and, for near-duplicates, similarity to it.",
     )
     index: str | None = option(
         None,
         metavar="DIR|URL",
-        help="A directory of fingerprints: what repeats a text of earlier runs goes, and this "
-        "run's texts are added. With --near also redis://HOST:PORT/NAME, an index of several "
-        "machines (needs [redis]).",
+        help="A directory of fingerprints: texts of earlier runs count as known, and this run's are "
+        "added. With --near also redis://HOST:PORT/NAME, an index that several machines share "
+        "(needs [redis]).",
     )
     unit: Literal["record", "paragraph", "line"] = option(
-        "record", help="What is compared and removed: records, or paragraphs or lines of them."
+        "record", help="What is compared and removed: whole records, or their paragraphs or lines."
     )
     min_length: int | None = option(
         None,
         metavar="N",
         min=0,
-        help="Leave paragraphs or lines of fewer characters alone (default 0).",
+        help="Ignore paragraphs or lines of fewer characters (default 0).",
     )
     normalize: bool = option(
         False,
-        help="Texts of the same words (letters, digits, _) are equal, whatever their case, spacing "
-        "and punctuation.",
+        help="Compare only the words (letters, digits, _): case, spacing and punctuation do not "
+        "matter.",
     )
     field: str | None = option(
         None,
@@ -118,22 +119,22 @@ class Options(Inputs, TextField, Output, Picture, Workers):
         help="Minimum Jaccard index of the shingles of near-duplicates (default 0.8).",
     )
     shingle: int | None = option(
-        None, metavar="W", min=1, help="Length of a shingle in words or characters (default 5)."
+        None, metavar="W", min=1, help="Length of a shingle, in words or characters (default 5)."
     )
     shingle_unit: Literal["words", "characters"] | None = option(
         None,
         help="What shingles are made of (default: words; both in lower case with single spaces).",
     )
     permutations: int | None = option(
-        None, metavar="P", min=2, max=4096, help="Values of a signature (default 128)."
+        None, metavar="P", min=2, max=4096, help="Entries of a signature (default 128)."
     )
     hash: Literal["fast", "sha1"] | None = option(
         None,
-        help="Hash of a shingle: a fast one (default), or that which makes the signatures of "
-        "datasketch 2.0.",
+        help="Hash of a shingle: fast (default), or sha1, which gives the signatures of datasketch "
+        "2.0.",
     )
     verify: bool = option(
-        False, help="Compare the shingles of candidates themselves, not only their signatures."
+        False, help="Compare the shingles of candidate pairs, not only their signatures."
     )
 
     def check(self) -> None:
