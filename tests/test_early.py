@@ -237,10 +237,6 @@ def test_a_bad_range_of_eval(folder: Path, wrong: str) -> None:
             "train a.jsonl --from someone/model -o m",
             "someone/model: neither a directory nor a model",
         ),
-        (
-            "unlearn --method refine --replay a.jsonl --model someone/model -o m",
-            "someone/model: nei",
-        ),
     ],
 )
 def test_training_that_is_refused_imports_no_torch(words, reason, tmp_path):
