@@ -100,7 +100,7 @@ def prepared(folder: Path, name: str) -> dict[str, int]:
     )
     items, examples = held[:ITEMS], held[ITEMS:]
     if task.by:
-        dev = tasks.found_in(DATA, (name,), task.shots_split, name)
+        dev = tasks.find_data(DATA, (name,), task.shots_split, name)
         examples = list(Evaluator(EvaluationOptions()).records(dev))
     splits = {"test": items, task.shots_split[0]: examples}
     for split, records in splits.items():

@@ -56,7 +56,7 @@ def ours() -> float:
     from pathlib import Path
 
     from synthtools.training import attention
-    from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead
+    from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead, RowStream
     from synthtools.training.loop import train
     from synthtools.training.packers import Blend, CutPacker
     from synthtools.training.parallel import Ranks
@@ -68,7 +68,7 @@ def ours() -> float:
     blend = Blend([CutPacker(np.concatenate(documents), starts, CONTEXT, 0)])
     half, ranks = device != "cpu", Ranks(0, 1, device)
     root = ModelWithHead(model, half)
-    task = LanguageModelTask(root, blend, ROWS, ROWS, ranks, half, ["text"], [None])
+    task = LanguageModelTask(root, RowStream("train", blend, ROWS), ROWS, ranks, [None])
     steps = []
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(

@@ -11,7 +11,7 @@ import torch
 from synthtools.errors import SynthError
 from synthtools.training import attention, checkpoint
 from synthtools.training.architectures import ARCHITECTURES, configuration
-from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead
+from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead, RowStream
 from synthtools.training.loop import optimizer_for, schedule_factor, train
 from synthtools.training.packers import IGNORED, Blend, CutPacker, WholePacker
 from synthtools.training.parallel import Ranks
@@ -38,12 +38,11 @@ def packer(seed=0, low=1, high=50, kind=CutPacker):
     return kind(tokens, np.concatenate([[0], np.cumsum(lengths)]), 32, 0)
 
 
-def task_of(model, blend=None, weights=(None,), rows=4, micro=2, ranks=ALONE, end=None):
+def task_of(model, blend=None, weights=(None,), rows=4, micro=2, ranks=ALONE, end=10**9):
     names = [f"s{n}" for n in range(len(weights))]
     blend = blend or Blend([packer()])
-    return LanguageModelTask(
-        ModelWithHead(model, False), blend, rows, micro, ranks, names, weights, end
-    )
+    stream = RowStream("train", blend, rows, end, sources=names)
+    return LanguageModelTask(ModelWithHead(model, False), stream, micro, ranks, weights)
 
 
 def run(folder, model=None, steps=10, stop=lambda: False, told=None, task=None, job=None, **more):

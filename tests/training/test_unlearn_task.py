@@ -13,7 +13,7 @@ from synthtools.training.conversations import PlainDocument, answer_encoder
 from synthtools.training.corpus import text_encoder
 from synthtools.training.divergence import compared
 from synthtools.training.head import KLTarget, head_loss
-from synthtools.training.language_model_task import ModelWithHead
+from synthtools.training.language_model_task import ModelWithHead, RowStream
 from synthtools.training.objectives import (
     ASCENT,
     BOUNDED,
@@ -33,7 +33,6 @@ from synthtools.training.unlearn_task import (
     FORGET,
     REPLAY,
     FrozenModel,
-    RowStream,
     UnlearnTask,
     adapters_off,
 )

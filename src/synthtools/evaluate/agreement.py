@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from synthtools.measure.bootstrap import intervals
 _FIELDS = ("judge", "prompt_id", "model", "reference", "preference")
 
 
-def wrong(record: dict[str, Any]) -> str | None:
-    """What is wrong with a record of a judgment; None if nothing."""
+def fault(record: dict[str, Any]) -> str | None:
+    """Why a record cannot be a judgment."""
     for name in _FIELDS:
         if name not in record:
             return f'no field "{name}" (fields: {", ".join(record)})'
@@ -26,175 +27,175 @@ def wrong(record: dict[str, Any]) -> str | None:
     return None
 
 
-@dataclass
-class Pairs:
-    """A judge's preferences.
+class Pair(NamedTuple):
+    """A judge's preference between the texts of two models, shown as A and as B.
 
     Attributes:
-        ids: number of the item that each pair is about.
-        first, second: numbers of the models shown as A and as B.
-        share: float64, p_A/(p_A + p_B); mass: p_A + p_B.
-        models, items: names by number.
-        empty: pairs without any probability on A or B, left out.
+        item: what the texts are about.
+        share: p_A/(p_A + p_B); mass: p_A + p_B.
     """
 
+    item: str
+    first: str
+    second: str
+    share: float
+    mass: float
+
+
+@dataclass
+class Pairs:
+    """A judge's preferences; ``empty``: pairs without any probability on A or B, left out."""
+
     judge: str
-    ids: list[int] = field(default_factory=list)
-    first: list[int] = field(default_factory=list)
-    second: list[int] = field(default_factory=list)
-    share: list[float] = field(default_factory=list)
-    mass: list[float] = field(default_factory=list)
-    models: dict[str, int] = field(default_factory=dict)
-    items: dict[str, int] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
     empty: int = 0
 
     def add(self, record: dict[str, Any]) -> None:
         """Takes a record of ``id``, ``a``, ``b``, ``p_a``, ``p_b``."""
         mass = record["p_a"] + record["p_b"]
-        if not mass > 0:
+        if mass > 0:
+            share = record["p_a"] / mass
+            self.pairs.append(Pair(str(record["id"]), record["a"], record["b"], share, mass))
+        else:
             self.empty += 1
-            return
-        for names, key, held in (
-            (self.items, str(record["id"]), self.ids),
-            (self.models, record["a"], self.first),
-            (self.models, record["b"], self.second),
-        ):
-            held.append(names.setdefault(key, len(names)))
-        self.share.append(record["p_a"] / mass)
-        self.mass.append(mass)
 
 
-@dataclass
-class Judgments:
-    """Preferences of judges, each of a model against a reference.
+class Judgment(NamedTuple):
+    """A judge's preference between a model and a reference.
 
     Attributes:
-        keys: (judge, prompt, model, reference); family: of the model.
+        family: of the model.
         share: 0 where the reference is preferred, 1 where the model is.
     """
 
-    keys: list[tuple[str, str, str, str]] = field(default_factory=list)
-    family: list[str] = field(default_factory=list)
-    share: list[float] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def tables(self, resamples: int, seed: int) -> dict[str, Any]:
-        """By judge: its preference for each family (mean share, with an interval over prompts) and
-        for each model, and what each two judges have in common."""
-        judges = sorted({key[0] for key in self.keys})
-        rows = {judge: self._of_judge(judge, resamples, seed) for judge in judges}
-        between = [
-            self._between(one, other) for i, one in enumerate(judges) for other in judges[i + 1 :]
-        ]
-        return {"judges": [{"judge": judge, **rows[judge]} for judge in judges], "between": between}
-
-    def _of_judge(self, judge: str, resamples: int, seed: int) -> dict[str, Any]:
-        which = [i for i, key in enumerate(self.keys) if key[0] == judge]
-        share = np.array([self.share[i] for i in which])
-        prompts, items = np.unique([self.keys[i][1] for i in which], return_inverse=True)
-        families = {}
-        for family in sorted({self.family[i] for i in which}):
-            mine = np.array([self.family[i] == family for i in which])
-            n = np.bincount(items[mine], minlength=len(prompts)).astype(float)
-            sums = np.bincount(items[mine], share[mine], len(prompts))
-            mean = float(sums.sum() / n.sum())
-            draw = draw_of(seed, f"judgments {judge} {family}")
-            table = []
-            for _ in range(resamples):
-                drawn = draw.integers(0, len(prompts), len(prompts))
-                table.append([sums[drawn].sum() / max(1.0, n[drawn].sum())])
-            ends = intervals(["share"], np.array(table), np.array([mean])) if table else {}
-            families[family] = {
-                "models": len({self.keys[i][2] for i, own in zip(which, mine, strict=True) if own}),
-                "n": int(mine.sum()),
-                "share": mean,
-                "interval": ends.get("share"),
-                "against_others": mean - float(share[~mine].mean()) if not mine.all() else None,
-            }
-        return {
-            "references": sorted({self.keys[i][3] for i in which}),
-            "n": len(which),
-            "share": float(share.mean()),
-            "families": families,
-        }
-
-    def _between(self, one: str, other: str) -> dict[str, Any]:
-        """On (prompt, model) that both judged: where references differ, agreement is about a model
-        beating either, not about one and the same pair."""
-        left = {
-            k[1:3]: (s, k[3]) for k, s in zip(self.keys, self.share, strict=True) if k[0] == one
-        }
-        right = {
-            k[1:3]: (s, k[3]) for k, s in zip(self.keys, self.share, strict=True) if k[0] == other
-        }
-        common = sorted(left.keys() & right.keys())
-        pairs = [(left[key][0], right[key][0]) for key in common]
-        same = all(left[key][1] == right[key][1] for key in common)
-        return {"left": one, "right": other, "same_reference": same, **_agreement(pairs)}
-
-    def agreement(self, pairs: Pairs) -> dict[str, Any]:
-        """How far a judge's pairs agree with these judgments, by judge and family of the model.
-
-        A pair counts where its item is the judgment's prompt and its models are the judgment's model
-        and reference; both orders are averaged.
-        """
-        names = list(pairs.models)
-        items = list(pairs.items)
-        seen: dict[tuple[str, str, str], list[float]] = {}
-        rows = zip(pairs.ids, pairs.first, pairs.second, pairs.share, strict=True)
-        for item, a, b, share in rows:
-            seen.setdefault((items[item], names[a], names[b]), []).append(share)
-            seen.setdefault((items[item], names[b], names[a]), []).append(1 - share)
-        groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        for (judge, prompt, model, reference), family, share in zip(
-            self.keys, self.family, self.share, strict=True
-        ):
-            found = seen.get((prompt, model, reference))
-            if found:
-                pair = (sum(found) / len(found), share)
-                groups.setdefault((judge, "all"), []).append(pair)
-                groups.setdefault((judge, family), []).append(pair)
-        return {
-            "judge": pairs.judge,
-            "with": [
-                {"judge": judge, "family": family, **_agreement(found)}
-                for (judge, family), found in sorted(groups.items())
-            ],
-        }
+    judge: str
+    prompt: str
+    model: str
+    reference: str
+    family: str
+    share: float
 
 
-def _agreement(pairs: list[tuple[float, float]]) -> dict[str, Any]:
+class Agreement(TypedDict):
     """``n`` with a preference on both sides, ``agreement`` (share of one winner), Cohen's ``kappa``;
     ``ties``, left out."""
-    decided = [(a > 0.5, b > 0.5) for a, b in pairs if a != 0.5 and b != 0.5]
-    found = {"n": len(decided), "ties": len(pairs) - len(decided), "agreement": None, "kappa": None}
-    if not decided:
-        return found
-    left, right = np.array(decided, np.int64).T
-    n, a, b = len(decided), int(left.sum()), int(right.sum())
-    same = int((left == right).sum())
-    # In whole numbers: agreement at chance is then exactly 0.
-    chance = a * b + (n - a) * (n - b)
-    kappa = (same * n - chance) / (n * n - chance) if chance < n * n else None
-    return found | {"agreement": same / n, "kappa": kappa}
+
+    n: int
+    ties: int
+    agreement: float | None
+    kappa: float | None
 
 
-def judgments(evaluator: Evaluator, path: str) -> Judgments:
+def judgments(evaluator: Evaluator, path: str) -> list[Judgment]:
     """Reads judgments: the fields ``judge``, ``prompt_id``, ``model``, ``reference``, ``preference``
     (1: the reference, 2: the model, 0: a draw), and perhaps ``model_family``.
 
     Raises:
         SynthError: there are none.
     """
-    found = Judgments()
-    for record in evaluator.records(path, wrong, limited=False):
+    rows = []
+    for record in evaluator.records(path, fault, limited=False):
         judge, prompt, model, reference = (str(record[name]) for name in _FIELDS[:4])
-        found.keys.append((judge, prompt, model, reference))
-        found.family.append(str(record.get("model_family") or record["model"]))
-        value = record["preference"]
-        found.share.append(0.5 if value == 0 else value - 1)
-    if not found:
+        family = str(record.get("model_family") or model)
+        share = 0.5 if record["preference"] == 0 else record["preference"] - 1
+        rows.append(Judgment(judge, prompt, model, reference, family, share))
+    if not rows:
         raise SynthError(f"{path}: no judgments in it")
-    return found
+    return rows
+
+
+def tables(rows: Sequence[Judgment], resamples: int, seed: int) -> dict[str, Any]:
+    """By judge: its preference for each family (mean share, with an interval over prompts); and what each
+    two judges have in common."""
+    judges: dict[str, list[Judgment]] = {name: [] for name in sorted({row.judge for row in rows})}
+    for row in rows:
+        judges[row.judge].append(row)
+    names = list(judges)
+    return {
+        "judges": [
+            {"judge": name, **_of_judge(name, own, resamples, seed)} for name, own in judges.items()
+        ],
+        "between": [
+            {"left": one, "right": other, **_between(judges[one], judges[other])}
+            for place, one in enumerate(names)
+            for other in names[place + 1 :]
+        ],
+    }
+
+
+def _of_judge(judge: str, rows: Sequence[Judgment], resamples: int, seed: int) -> dict[str, Any]:
+    share = np.array([row.share for row in rows])
+    prompts, items = np.unique([row.prompt for row in rows], return_inverse=True)
+    families = {}
+    for family in sorted({row.family for row in rows}):
+        mine = np.array([row.family == family for row in rows])
+        n = np.bincount(items[mine], minlength=len(prompts)).astype(float)
+        sums = np.bincount(items[mine], share[mine], len(prompts))
+        mean = float(sums.sum() / n.sum())
+        draw = draw_of(seed, f"judgments {judge} {family}")
+        table = []
+        for _ in range(resamples):
+            drawn = draw.integers(0, len(prompts), len(prompts))
+            table.append([sums[drawn].sum() / max(1.0, n[drawn].sum())])
+        families[family] = {
+            "models": len({row.model for row in rows if row.family == family}),
+            "n": int(mine.sum()),
+            "share": mean,
+            "interval": intervals(["share"], np.array(table), np.array([mean])).get("share"),
+            "against_others": mean - float(share[~mine].mean()) if not mine.all() else None,
+        }
+    return {
+        "references": sorted({row.reference for row in rows}),
+        "n": len(rows),
+        "share": float(share.mean()),
+        "families": families,
+    }
+
+
+def _between(one: Sequence[Judgment], other: Sequence[Judgment]) -> dict[str, Any]:
+    """On (prompt, model) that both judged: where references differ, agreement is about a model
+    beating either, not about one and the same pair."""
+    left, right = ({(row.prompt, row.model): row for row in rows} for rows in (one, other))
+    common = [(left[key], right[key]) for key in sorted(left.keys() & right.keys())]
+    same = all(a.reference == b.reference for a, b in common)
+    return {"same_reference": same, **_agreement([(a.share, b.share) for a, b in common])}
+
+
+def with_judgments(own: Pairs, rows: Sequence[Judgment]) -> dict[str, Any]:
+    """How far a judge's pairs agree with judgments, by their judge and the family of the model.
+
+    A pair counts where its item is the judgment's prompt and its models are the judgment's model
+    and reference; both orders are averaged.
+    """
+    shares: dict[tuple[str, str, str], list[float]] = {}
+    for pair in own.pairs:
+        shares.setdefault((pair.item, pair.first, pair.second), []).append(pair.share)
+        shares.setdefault((pair.item, pair.second, pair.first), []).append(1 - pair.share)
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in rows:
+        same = shares.get((row.prompt, row.model, row.reference))
+        if same:
+            both = (sum(same) / len(same), row.share)
+            groups.setdefault((row.judge, "all"), []).append(both)
+            groups.setdefault((row.judge, row.family), []).append(both)
+    return {
+        "judge": own.judge,
+        "with": [
+            {"judge": other, "family": family, **_agreement(both)}
+            for (other, family), both in sorted(groups.items())
+        ],
+    }
+
+
+def _agreement(pairs: list[tuple[float, float]]) -> Agreement:
+    decided = [(a > 0.5, b > 0.5) for a, b in pairs if a != 0.5 and b != 0.5]
+    n, ties = len(decided), len(pairs) - len(decided)
+    if not decided:
+        return {"n": 0, "ties": ties, "agreement": None, "kappa": None}
+    left, right = np.array(decided, np.int64).T
+    a, b = int(left.sum()), int(right.sum())
+    same = int((left == right).sum())
+    # In whole numbers: agreement at chance is then exactly 0.
+    chance = a * b + (n - a) * (n - b)
+    kappa = (same * n - chance) / (n * n - chance) if chance < n * n else None
+    return {"n": n, "ties": ties, "agreement": same / n, "kappa": kappa}

@@ -24,36 +24,38 @@ from synthtools.evaluate.answer_suite import (
     verdicts_on,
 )
 from synthtools.evaluate.estimates import Ratios
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.evaluate.judge import Judge, Question, choice, verdict_fields
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
+from synthtools.evaluate.judge import Judge, Question, Verdict, choice, verdict_fields
 from synthtools.evaluate.length_control import fit
 from synthtools.records.record_keys import hashes
 
 FIGURES = ("win_rate", "wins", "losses")
 PROMPTS = (judge_prompts.BETTER,)
-DATA = SuiteData("alpaca_eval", ("alpaca_eval_prompts", "alpaca_eval"), ("prompts",))
 # Where fewer answers than this are longer (or shorter) than the reference's, φ is poorly determined.
 _ONE_SIDED = 0.05
 
 
+def fault(record: dict[str, Any]) -> str | None:
+    """Why a record cannot be an instruction."""
+    if any(isinstance(record.get(name), str) for name in ("prompt", "instruction")):
+        return None
+    return 'no text in the field "prompt" (or "instruction")'
+
+
+DATA = SuiteData("alpaca_eval", ("alpaca_eval_prompts", "alpaca_eval"), ("prompts",), fault)
+
+
 def files(name: str, options: EvaluationOptions) -> list[str]:
-    """The prompts, the answers, the reference's answers, the preferences."""
+    """The prompts, the reference's answers, the answers; or preferences and answers."""
     if options.judgments:
         return [options.judgments, *options.answers]
     assert options.reference is not None
     return [DATA.file(options), options.reference, *options.answers]
 
 
-def items(name: str, options: EvaluationOptions) -> dict[str, Any]:
-    """Its prompts, see ``suites.items``."""
-    return {} if options.judgments else {DATA.file(options): wrong}
-
-
-def wrong(record: dict[str, Any]) -> str | None:
-    """What is wrong with a record of an instruction; None if nothing."""
-    if any(isinstance(record.get(name), str) for name in ("prompt", "instruction")):
-        return None
-    return 'no text in the field "prompt" (or "instruction")'
+def items(name: str, options: EvaluationOptions) -> dict[str, Fault]:
+    """See ``suites.items``."""
+    return {} if options.judgments else DATA.items(name, options)
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
@@ -69,31 +71,32 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     if options.judgments:
         return _read(name, evaluator)
     items = []
-    for record in evaluator.records(DATA.file(options), wrong):
+    for record in DATA.records(evaluator):
         prompt = record.get("prompt") or record["instruction"]
         items.append(answers.Item(str(record["id"]), (prompt,)))
-    references = answers.from_files(evaluator, [options.reference or ""], items)
-    if len(references) > 1:
+    reference, *more = answers.from_files(evaluator, [options.reference or ""], items)
+    if more:
+        names = [model.model for model in (reference, *more)]
         raise SynthError(
-            f"{options.reference}: answers of {len(references)} models "
-            f"({', '.join(one.model for one in references[:3])}, …); a reference is one"
+            f"{options.reference}: answers of {len(names)} models ({', '.join(names[:3])}, …); a "
+            "reference is one"
         )
-    reference = references[0]
-    found = answers.answered(evaluator, name, items)
+    models = answers.of_models(evaluator, name, items)
     judge = evaluator.answer_judge()
-    orders = [_orders(items, one.model, options.seed) for one in found]
+    orders = [_orders(items, model.model, options.seed) for model in models]
     results = [
-        _judged(judge, one, reference, items, order)
-        for one, order in zip(found, orders, strict=True)
+        _samples(judge, model, reference, items, order)
+        for model, order in zip(models, orders, strict=True)
     ]
     counted = count_items(name, evaluator, results)
-    models, preferences, lengths = [], {}, {}
-    for one, order, rows in zip(found, orders, counted.rows, strict=True):
-        preferences[one.model] = {place: row["preference"] for place, (row,) in rows.items()}
-        for place, (row,) in rows.items():
-            lengths[one.model, place] = row["length"] - len((reference.turns[place] or ("",))[0])
-        models.append(one.account() | _position_bias(rows, order))
-    return _section(name, options, counted, preferences, lengths, models) | {
+    rows, preferences, lengths = [], {}, {}
+    for model, order, samples in zip(models, orders, counted.rows, strict=True):
+        preferences[model.model] = {place: row["preference"] for place, (row,) in samples.items()}
+        for place, (row,) in samples.items():
+            own = (reference.turns[place] or ("",))[0]
+            lengths[model.model, place] = row["length"] - len(own)
+        rows.append(model.account() | _position_bias(samples, order))
+    return _section(name, options, counted, preferences, lengths, rows) | {
         "reference": reference.model,
         "judge": judge.account(),
     }
@@ -108,13 +111,13 @@ def _orders(items: Sequence[answers.Item], model: str, seed: int) -> list[_Order
         [item.id for item in items],
         [item.turns[0].encode("utf-8", "surrogatepass") for item in items],
     ).values
-    drawn = record_uniforms(seed, keys, lane_of("alpaca_eval", model)) < 0.5
-    return [(first, not first) for first in drawn.tolist()]
+    first = record_uniforms(seed, keys, lane_of("alpaca_eval", model)) < 0.5
+    return [(model_first, not model_first) for model_first in first.tolist()]
 
 
-def _judged(
+def _samples(
     judge: Judge,
-    one: answers.ModelAnswers,
+    model: answers.ModelAnswers,
     reference: answers.ModelAnswers,
     items: Sequence[answers.Item],
     orders: Sequence[_Order],
@@ -122,52 +125,50 @@ def _judged(
     """The sample of each item that both have an answer to."""
 
     def questions(place: int, turns: tuple[str, ...]) -> list[Question]:
-        theirs = reference.turns[place]
-        if theirs is None:
-            return []
-        item = items[place]
-        asked = []
-        for number, first in enumerate(orders[place]):
-            a, b = (turns, theirs) if first else (theirs, turns)
+        item, theirs = items[place], reference.turns[place]
+        made = []
+        for number, model_first in enumerate(orders[place] if theirs else ()):
+            a, b = (turns, theirs) if model_first else (theirs, turns)
+            assert a and b
             parts = {"instruction": item.turns[0], "answer A": a[0], "answer B": b[0]}
-            key = f"alpaca_eval\0{one.model}\0{item.id}\0{number}"
-            asked.append(Question(key, judge_prompts.BETTER, parts, choice))
-        return asked
+            key = f"alpaca_eval\0{model.model}\0{item.id}\0{number}"
+            made.append(Question(key, judge_prompts.BETTER, parts, choice))
+        return made
 
-    samples: list[ItemSamples] = []
-    verdicts = verdicts_on(judge, one, questions)
-    for item, turns, order, pair in zip(items, one.turns, orders, verdicts, strict=True):
-        if turns is None or not pair:
-            samples.append([])
-            continue
-        meant = [_meant(v.value, first) for v, first in zip(pair, order, strict=True)]
-        row: dict[str, Any] = {"id": item.id, "model": one.model, "reference": reference.model}
-        row |= {"preference": _preference(meant), "dropped": None in meant}
-        for number, value, verdict in zip(("first", "second"), meant, pair, strict=True):
-            row[f"{number}_verdict"] = value
-            row |= {f"{number}_{key}": held for key, held in verdict_fields(verdict).items()}
-        samples.append([row | {"response": turns[0], "length": len(turns[0])}])
-    return samples
+    def sample(
+        item: answers.Item, answer: str, order: _Order, verdicts: tuple[Verdict, ...]
+    ) -> dict[str, Any]:
+        winners = [_winner(v.value, first) for v, first in zip(verdicts, order, strict=True)]
+        row: dict[str, Any] = {"id": item.id, "model": model.model, "reference": reference.model}
+        row |= {"preference": _preference(*winners), "dropped": None in winners}
+        for number, winner, verdict in zip(("first", "second"), winners, verdicts, strict=True):
+            row[f"{number}_verdict"] = winner
+            row |= {f"{number}_{key}": value for key, value in verdict_fields(verdict).items()}
+        return row | {"response": answer, "length": len(answer)}
+
+    each = zip(items, model.turns, orders, verdicts_on(judge, model, questions), strict=True)
+    return [
+        [sample(item, turns[0], order, verdicts)] if turns and verdicts else []
+        for item, turns, order, verdicts in each
+    ]
 
 
-def _meant(verdict: str | None, model_first: bool) -> str | None:
+def _winner(verdict: str | None, model_first: bool) -> str | None:
     """``model``, ``reference`` or ``tie``."""
     if verdict is None or verdict == "TIE":
         return None if verdict is None else "tie"
     return "model" if (verdict == "A") == model_first else "reference"
 
 
-def _preference(meant: Sequence[str | None]) -> float | None:
-    if None in meant:
+def _preference(first: str | None, second: str | None) -> float | None:
+    if first is None or second is None:
         return None
-    if meant[0] == meant[1] != "tie":
-        return float(meant[0] == "model")
-    return 0.5
+    return float(first == "model") if first == second != "tie" else 0.5
 
 
-def _position_bias(counted: dict[int, ItemSamples], orders: Sequence[_Order]) -> dict[str, Any]:
+def _position_bias(samples: dict[int, ItemSamples], orders: Sequence[_Order]) -> dict[str, Any]:
     same, first = [], []
-    for place, (row,) in counted.items():
+    for place, (row,) in samples.items():
         verdicts = row["first_verdict"], row["second_verdict"]
         same.append(verdicts[0] == verdicts[1])
         for verdict, model_first in zip(verdicts, orders[place], strict=True):
@@ -222,22 +223,22 @@ def _controlled(
         table["length_controlled"] = None
     if not rows:
         return {"preferences": 0}
-    found = fit(*zip(*rows, strict=True))
-    sided = []
+    control = fit(*zip(*rows, strict=True))
+    one_sided = []
     numbers, longer = np.array([r[0] for r in rows]), np.array([r[3] for r in rows]) > 0
     for number, model in enumerate(names):
-        figures[model]["length_controlled"] = float(found.rates[number])
+        figures[model]["length_controlled"] = float(control.rates[number])
         share = longer[numbers == number].mean()
         if min(share, 1 - share) < _ONE_SIDED:
-            sided.append(model)
-    return {"preferences": len(rows), "phi": found.phi, "one_sided": sided}
+            one_sided.append(model)
+    return {"preferences": len(rows), "phi": control.phi, "one_sided": one_sided}
 
 
 def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """The section out of preferences in AlpacaEval's scale: 1 the reference's, 2 the model's, 0 neither."""
     options = evaluator.options
     tables: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    for record in evaluator.records(options.judgments or "", agreement.wrong, limited=False):
+    for record in evaluator.records(options.judgments or "", agreement.fault, limited=False):
         key = str(record["judge"]), str(record["reference"])
         if record["model"] != record["reference"]:
             table = tables.setdefault(key, {}).setdefault(str(record["model"]), {})
@@ -250,9 +251,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
         evaluator.remark(
             f"{options.judgments}: took {judge} over {reference}, left out {', '.join(others)}"
         )
-    lengths: dict[tuple[str, str], float] = {}
-    if options.length_controlled:
-        lengths = _lengths(evaluator, reference)
+    lengths = _lengths(evaluator, reference) if options.length_controlled else {}
     models = [{"model": model} for model in preferences]
     prompts = {prompt for table in preferences.values() for prompt in table}
     counted = Counted([], len(prompts), 0)
@@ -267,7 +266,7 @@ def _lengths(evaluator: Evaluator, reference: str) -> dict[tuple[str, str], floa
     """Characters of each answer minus the reference's, out of ``answers``."""
     size: dict[tuple[str, str], int] = {}
     for path in evaluator.options.answers:
-        for record in evaluator.records(path, answers.wrong, limited=False):
+        for record in evaluator.records(path, answers.fault, limited=False):
             turns = answers.turns_of(record)
             if turns and "prompt_id" in record and record.get("model"):
                 size[str(record["model"]), str(record["prompt_id"])] = len(turns[0])

@@ -1,40 +1,51 @@
-"""What suites of written answers share: verdicts on answers, which items count, the section of the report."""
+"""What suites of written answers share: their prompts, verdicts on answers, which items count, the section of
+the report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 from synthtools.evaluate.answers import ModelAnswers
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
 from synthtools.evaluate.judge import Judge, Question, Verdict
-from synthtools.evaluate.tasks import found_in
+from synthtools.evaluate.tasks import find_data
 
 # The samples of one model's answer to one item; each has ``dropped``.
 ItemSamples = list[dict[str, Any]]
 
 
 class SuiteData(NamedTuple):
-    """Where the prompts of a suite are in the data directory.
+    """The prompts of a suite.
 
     Attributes:
-        names: of the directory or the file, tried with ``eval_`` before them, too.
-        splits: names of the file in the directory.
+        names: of the directory or file in the data directory, tried with ``eval_`` before them, too;
+            splits: of the file in that directory.
+        fault: why a record cannot be one of them.
     """
 
     suite: str
     names: tuple[str, ...]
     splits: tuple[str, ...]
+    fault: Fault
 
     def file(self, options: EvaluationOptions) -> str:
         """The file; raises SynthError where it is missing."""
         assert options.data is not None
-        return found_in(options.data, self.names, self.splits, self.suite)
+        return find_data(options.data, self.names, self.splits, self.suite)
 
     def files(self, name: str, options: EvaluationOptions) -> list[str]:
         """The prompts and the answers."""
         return [self.file(options), *options.answers]
+
+    def items(self, name: str, options: EvaluationOptions) -> dict[str, Fault]:
+        """See ``suites.items``."""
+        return {self.file(options): self.fault}
+
+    def records(self, evaluator: Evaluator, limited: bool = True) -> Iterator[dict[str, Any]]:
+        """Those without a fault."""
+        return evaluator.records(self.file(evaluator.options), self.fault, limited)
 
 
 class Counted(NamedTuple):
@@ -60,12 +71,12 @@ def verdicts_on(
     Args:
         questions: (place of the item, turns of the answer) → what the judge is asked.
     """
-    asked = [
+    by_item = [
         () if turns is None else questions(place, turns)
         for place, turns in enumerate(answers.turns)
     ]
-    verdicts = iter(judge.ask([question for some in asked for question in some]))
-    return [tuple(islice(verdicts, len(some))) for some in asked]
+    verdicts = iter(judge.ask([question for of_item in by_item for question in of_item]))
+    return [tuple(islice(verdicts, len(of_item))) for of_item in by_item]
 
 
 def count_items(
@@ -94,7 +105,7 @@ def count_items(
 def evaluated(
     name: str,
     evaluator: Evaluator,
-    found: Sequence[ModelAnswers],
+    models: Sequence[ModelAnswers],
     samples_of: Callable[[ModelAnswers], list[ItemSamples]],
     estimate: Callable[[ModelAnswers, dict[int, ItemSamples]], dict[str, Any]],
     per_item: dict[str, str],
@@ -103,15 +114,11 @@ def evaluated(
 
     Args:
         samples_of: the samples of a model's answer to each item.
-        estimate: a model's answers and the samples that count → ``figures``, ``intervals``, and
-            whatever else the report has of it.
+        estimate: a model's answers and the samples that count → its row (see ``section``).
     """
-    counted = count_items(name, evaluator, [samples_of(one) for one in found])
-    models = [
-        one.account() | estimate(one, samples)
-        for one, samples in zip(found, counted.rows, strict=True)
-    ]
-    return section(name, counted, models, per_item)
+    counted = count_items(name, evaluator, [samples_of(model) for model in models])
+    rows = [estimate(model, samples) for model, samples in zip(models, counted.rows, strict=True)]
+    return section(name, counted, rows, per_item)
 
 
 def section(
@@ -124,15 +131,15 @@ def section(
             In the section's own figures the model's name comes before them where there are several.
     """
     tables: dict[str, dict[str, Any]] = {"figures": {}, "intervals": {}}
-    for one in models:
-        before = f"{one['model']}: " if len(models) > 1 else ""
+    for model in models:
+        prefix = f"{model['model']}: " if len(models) > 1 else ""
         for part, table in tables.items():
-            table |= {f"{before}{key}": value for key, value in one[part].items()}
+            table |= {f"{prefix}{key}": value for key, value in model[part].items()}
     return {
         "kind": name,
         "n": counted.n,
         **tables,
         "per_item": per_item,
-        "models": [{k: v for k, v in one.items() if k != "intervals"} for one in models],
+        "models": [{k: v for k, v in model.items() if k != "intervals"} for model in models],
         "dropped": counted.dropped,
     }

@@ -7,7 +7,6 @@ FollowBench's (``prompt_new``, ``choices[0].message.content``).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,24 +65,22 @@ class ModelAnswers:
         }
 
 
-def answered(evaluator: Evaluator, suite: str, items: Sequence[Item]) -> list[ModelAnswers]:
+def of_models(evaluator: Evaluator, suite: str, items: Sequence[Item]) -> list[ModelAnswers]:
     """The answers to be evaluated: those of ``answers`` and those of the model.
 
     Raises:
-        SynthError: a file has no answer to any of the items.
+        SynthError: a file has no answer to any of the items, or two models share a name.
     """
-    found = (
-        from_files(evaluator, evaluator.options.answers, items) if evaluator.options.answers else []
-    )
+    files = evaluator.options.answers
+    models = from_files(evaluator, files, items) if files else []
     if evaluator.model_settings is not None:
-        found.append(_live(evaluator, suite, items))
-    names = Counter(one.model for one in found)
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise SynthError(
-            f"{twice[0]}: answers of this name are in the files, too; give the model another name"
-        )
-    return found
+        live = _live(evaluator, suite, items)
+        if any(model.model == live.model for model in models):
+            raise SynthError(
+                f"{live.model}: answers of this name are in the files, too; give the model another name"
+            )
+        models.append(live)
+    return models
 
 
 def from_files(
@@ -97,32 +94,32 @@ def from_files(
     """
     places: dict[Any, list[int]] = {}
     for place, item in enumerate(items):
-        names = {("text", item.turns[0]), ("id", item.id)}
-        for name in names | ({("key", item.key)} if item.key is not None else set()):
-            places.setdefault(name, []).append(place)
-    found: dict[str, ModelAnswers] = {}
+        identities = {("text", item.turns[0]), ("id", item.id)}
+        for identity in identities | ({("key", item.key)} if item.key is not None else set()):
+            places.setdefault(identity, []).append(place)
+    models: dict[str, ModelAnswers] = {}
     for path in paths:
         stem = Path(path).name.split(".")[0]
-        for record in evaluator.records(path, wrong, limited=False):
-            model = next((str(record[name]) for name in _MODELS if record.get(name)), stem)
-            one = found.setdefault(model, ModelAnswers(model, [None] * len(items)))
+        for record in evaluator.records(path, fault, limited=False):
+            name = next((str(record[field]) for field in _MODELS if record.get(field)), stem)
+            model = models.setdefault(name, ModelAnswers(name, [None] * len(items)))
             for place in _places(record, places):
-                if one.turns[place] is None:
-                    one.turns[place] = turns_of(record)
-    if not any(turns for one in found.values() for turns in one.turns):
+                if model.turns[place] is None:
+                    model.turns[place] = turns_of(record)
+    if not any(turns for model in models.values() for turns in model.turns):
         raise SynthError(
             f"{', '.join(paths)}: no answer to any of the {len(items)} prompts of the suite (they are "
             "matched by prompt, else by question_id or id)"
         )
-    for one in found.values():
-        for place, turns in enumerate(one.turns):
-            wanted = len(items[place].turns)
-            if turns is not None and len(turns) < wanted:
-                one.turns[place] = None
-                one.problems.add(f"{len(turns)} of {wanted} turns")
+    for model in models.values():
+        for place, turns in enumerate(model.turns):
+            expected = len(items[place].turns)
+            if turns is not None and len(turns) < expected:
+                model.turns[place] = None
+                model.problems.add(f"{len(turns)} of {expected} turns")
             elif turns is None:
-                one.problems.add("not in the file")
-    return list(found.values())
+                model.problems.add("not in the file")
+    return list(models.values())
 
 
 def _places(record: dict[str, Any], places: dict[Any, list[int]]) -> list[int]:
@@ -138,24 +135,23 @@ def turns_of(record: dict[str, Any]) -> tuple[str, ...] | None:
     """The answers that a record holds, turn by turn; None where it holds none."""
     turns = record.get("turns")
     if isinstance(turns, list) and turns and all(isinstance(t, dict) for t in turns):
-        said = [turn.get("assistant") for turn in turns]
-        return tuple(said) if all(isinstance(one, str) for one in said) else None
+        return _texts([turn.get("assistant") for turn in turns])
     choices = record.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         choice = choices[0]
         if isinstance(choice.get("turns"), list):
-            said = choice["turns"]
-            return tuple(said) if said and all(isinstance(one, str) for one in said) else None
-        content = (choice.get("message") or {}).get("content")
-        return (content,) if isinstance(content, str) else None
-    for name in ("response", "output"):
-        if isinstance(record.get(name), str):
-            return (record[name],)
-    return None
+            return _texts(choice["turns"])
+        return _texts([(choice.get("message") or {}).get("content")])
+    single = (record.get(name) for name in ("response", "output"))
+    return next(((text,) for text in single if isinstance(text, str)), None)
 
 
-def wrong(record: dict[str, Any]) -> str | None:
-    """What is wrong with a record of an answer; None if nothing."""
+def _texts(values: list[Any]) -> tuple[str, ...] | None:
+    return tuple(values) if values and all(isinstance(value, str) for value in values) else None
+
+
+def fault(record: dict[str, Any]) -> str | None:
+    """Why a record cannot be an answer."""
     if turns_of(record) is None:
         return (
             f"no answer (fields: {', '.join(record)}; it needs response or output, or the choices "
@@ -170,31 +166,31 @@ def _live(evaluator: Evaluator, suite: str, items: Sequence[Item]) -> ModelAnswe
     from synthtools.lm.generation import LENGTH, Prompt
 
     generator = evaluator.answer_generator()
-    one = ModelAnswers(generator.name, [None] * len(items), live=True)
-    said: list[list[str]] = [[] for _ in items]
+    model = ModelAnswers(generator.name, [None] * len(items), live=True)
+    replies: list[list[str]] = [[] for _ in items]
     for turn in range(max(len(item.turns) for item in items)):
-        asked = [
+        # Those whose earlier turns were all answered.
+        places = [
             place
             for place, item in enumerate(items)
-            if turn < len(item.turns) and len(said[place]) == turn
+            if turn < len(item.turns) and len(replies[place]) == turn
         ]
         prompts = []
-        for place in asked:
+        for place in places:
             item = items[place]
-            messages = []
-            for user, assistant in zip(item.turns, [*said[place], None], strict=False):
+            messages = [{"role": "user", "content": item.turns[0]}]
+            for reply, user in zip(replies[place], item.turns[1:], strict=False):
+                messages.append({"role": "assistant", "content": reply})
                 messages.append({"role": "user", "content": user})
-                if assistant is not None:
-                    messages.append({"role": "assistant", "content": assistant})
             key = f"{suite}\0{item.id}\0{turn}".encode("utf-8", "surrogatepass")
             prompts.append(Prompt(key, messages=tuple(messages)))
-        for place, answer in zip(asked, ask(generator, prompts, evaluator.failure), strict=True):
+        for place, answer in zip(places, ask(generator, prompts, evaluator.failure), strict=True):
             if answer.error is not None:
-                one.problems.add(answer.error)
+                model.problems.add(answer.error)
                 continue
-            said[place].append(answer.text)
-            one.cut += answer.finish_reason == LENGTH
+            replies[place].append(answer.text)
+            model.cut += answer.finish_reason == LENGTH
     for place, item in enumerate(items):
-        if len(said[place]) == len(item.turns):
-            one.turns[place] = tuple(said[place])
-    return one
+        if len(replies[place]) == len(item.turns):
+            model.turns[place] = tuple(replies[place])
+    return model

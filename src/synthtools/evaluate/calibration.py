@@ -116,25 +116,25 @@ def errors(bins: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> tuple
     return float((n * gaps).sum() / n.sum()), float(gaps.max())
 
 
-def figures(found: ItemScores) -> dict[str, float]:
+def figures(scores: ItemScores) -> dict[str, float]:
     """Accuracy and calibration over items; at least one."""
-    wide = errors(width_bins(found.confidence), found.confidence, found.right)
-    mass = errors(mass_bins(found.confidence), found.confidence, found.right)
+    wide = errors(width_bins(scores.confidence), scores.confidence, scores.right)
+    mass = errors(mass_bins(scores.confidence), scores.confidence, scores.right)
     return {
-        "accuracy": float(found.right.mean()),
-        "accuracy_norm": float(found.right_norm.mean()),
+        "accuracy": float(scores.right.mean()),
+        "accuracy_norm": float(scores.right_norm.mean()),
         "ece": wide[0],
         "ece_mass": mass[0],
         "mce": wide[1],
-        "brier": float(found.brier.mean()),
-        "nll": float(found.nll.mean()),
-        "confidence": float(found.confidence.mean()),
+        "brier": float(scores.brier.mean()),
+        "nll": float(scores.nll.mean()),
+        "confidence": float(scores.confidence.mean()),
     }
 
 
-def chosen(found: ItemScores, which: np.ndarray) -> ItemScores:
+def chosen(scores: ItemScores, which: np.ndarray) -> ItemScores:
     """Some of the items, by index or mask."""
-    return ItemScores(*(getattr(found, name)[which] for name in ItemScores.__dataclass_fields__))
+    return ItemScores(*(getattr(scores, name)[which] for name in ItemScores.__dataclass_fields__))
 
 
 def draw_of(seed: int, name: str) -> np.random.Generator:
@@ -142,19 +142,19 @@ def draw_of(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
 
 
-def bootstrap(found: ItemScores, resamples: int, seed: int) -> dict[str, list[float] | None]:
+def bootstrap(scores: ItemScores, resamples: int, seed: int) -> dict[str, list[float] | None]:
     """95 % intervals of ``figures`` from resamples of the items."""
-    size = len(found.right)
+    size = len(scores.right)
     if size < 2 or not resamples:
         return {}
     draw = draw_of(seed, "calibration")
     table = np.array(
         [
-            list(figures(chosen(found, draw.integers(0, size, size))).values())
+            list(figures(chosen(scores, draw.integers(0, size, size))).values())
             for _ in range(resamples)
         ]
     )
-    estimate = np.array(list(figures(found).values()))
+    estimate = np.array(list(figures(scores).values()))
     return intervals(list(_FIGURES), table, estimate)
 
 
@@ -176,8 +176,8 @@ def fitted_temperature(answers: ChoiceScores) -> float:
         return float((np.log(np.exp(table * inverse).sum(1)) - gold * inverse).mean())
 
     bounds = (-np.log(_HOTTEST), -np.log(_COLDEST))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
-    return float(np.exp(-found.x))
+    optimum = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
+    return float(np.exp(-optimum.x))
 
 
 def scaling(answers: ChoiceScores, seed: int) -> dict[str, Any] | None:
@@ -219,27 +219,27 @@ def part(answers: ChoiceScores, which: np.ndarray) -> ChoiceScores:
 
 def section(answers: ChoiceScores, resamples: int, seed: int) -> tuple[dict[str, Any], ItemScores]:
     """The part of a report that a set of questions gets, and its items."""
-    found = judged(answers)
+    scores = judged(answers)
     return {
-        "figures": figures(found),
-        "intervals": bootstrap(found, resamples, seed),
+        "figures": figures(scores),
+        "intervals": bootstrap(scores, resamples, seed),
         "temperature": scaling(answers, seed),
         "reliability": {
-            "equal_width": _rows(width_bins(found.confidence), found, _EDGES),
-            "equal_mass": _rows(mass_bins(found.confidence), found, None),
+            "equal_width": _rows(width_bins(scores.confidence), scores, _EDGES),
+            "equal_mass": _rows(mass_bins(scores.confidence), scores, None),
         },
-    }, found
+    }, scores
 
 
-def _rows(bins: np.ndarray, found: ItemScores, edges: np.ndarray | None) -> list[dict[str, Any]]:
-    n, mean_confidence, accuracy = reliability(bins, found.confidence, found.right)
+def _rows(bins: np.ndarray, scores: ItemScores, edges: np.ndarray | None) -> list[dict[str, Any]]:
+    n, mean_confidence, accuracy = reliability(bins, scores.confidence, scores.right)
     rows = []
     for b in range(BINS):
         if n[b]:
             ends = (
                 (edges[b], edges[b + 1])
                 if edges is not None
-                else (found.confidence[bins == b].min(), found.confidence[bins == b].max())
+                else (scores.confidence[bins == b].min(), scores.confidence[bins == b].max())
             )
             rows.append(
                 {

@@ -13,8 +13,8 @@ import numpy as np
 from synthtools.errors import SynthError
 from synthtools.evaluate import calibration, tasks
 from synthtools.evaluate.calibration import ChoiceScores, ItemScores
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, tokenizer_failure
-from synthtools.evaluate.likelihood import Continuations, Likelihoods, likelihoods
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault, tokenizer_failure
+from synthtools.evaluate.likelihood import Continuations, likelihoods
 from synthtools.evaluate.paired_comparison import doc_hash
 from synthtools.evaluate.shots import Shots, split_of
 from synthtools.records.record_keys import hashes
@@ -34,11 +34,11 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     return [tasks.files_of(task, options.data), *([split] if split else [])]
 
 
-def items(name: str, options: EvaluationOptions) -> dict[str, Any]:
-    """A task's items (see ``suites.items``)."""
+def items(name: str, options: EvaluationOptions) -> dict[str, Fault]:
+    """See ``suites.items``."""
     assert options.data is not None
     task = task_of(name, options)
-    return {tasks.files_of(task, options.data): partial(tasks.wrong, task)}
+    return {tasks.files_of(task, options.data): partial(tasks.fault, task)}
 
 
 def examples(task: tasks.BenchmarkTask, evaluator: Evaluator) -> Shots:
@@ -54,8 +54,8 @@ def examples(task: tasks.BenchmarkTask, evaluator: Evaluator) -> Shots:
             f"examples before each question are other items of {path} (shots 0 takes none)"
         )
     own = split is None
-    found = evaluator.records(path, lambda r: tasks.wrong(task, r, solved=True), False, again=own)
-    return Shots(task, found, other_items=own)
+    fault = partial(tasks.fault, task, solved=True)
+    return Shots(task, evaluator.records(path, fault, False, again=own), other_items=own)
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
@@ -78,8 +78,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     gold: list[int] = []
     lengths: list[list[int]] = []
 
-    def wrong(record: dict[str, Any]) -> str | None:
-        reason = tasks.wrong(task, record)
+    def fault(record: dict[str, Any]) -> str | None:
+        reason = tasks.fault(task, record)
         if reason is not None:
             return reason
         bare = tasks.question(task, record, "")
@@ -87,8 +87,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             model, [p + e for p, e in zip(bare.prompts, bare.endings, strict=True)]
         )
 
-    def asked() -> Iterator[Continuations]:
-        for record in evaluator.records(path, wrong):
+    def questions() -> Iterator[Continuations]:
+        for record in evaluator.records(path, fault):
             question = tasks.question(task, record, shots.before(record))
             ids.append(record["id"])
             bare = tasks.question(task, record, "")
@@ -98,24 +98,24 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             lengths.append(question.lengths)
             yield Continuations(question.prompts, question.endings)
 
-    found = list(likelihoods(model, asked()))
-    if not found:
+    scored = list(likelihoods(model, questions()))
+    if not scored:
         raise SynthError(f"{path}: has no item of suite {name}")
-    answers = answers_of(found, gold, lengths, ids)
+    answers = answers_of([one.logprobs for one in scored], gold, lengths, ids)
     options = evaluator.options
     result, items = calibration.section(answers, options.bootstrap, options.seed)
     subjects = groups if task.by else None
     evaluator.samples(name, sample_rows(ids, answers, items, texts, subjects))
-    cut = sum(one.cut > 0 for one in found)
+    cut = sum(one.cut > 0 for one in scored)
     if cut:
         evaluator.remark(
-            f"{name}: {cut} of {len(found)} questions do not fit into the context; their beginnings "
+            f"{name}: {cut} of {len(scored)} questions do not fit into the context; their beginnings "
             "were left out (fewer shots leave more room)"
         )
     more = {"by": _by(groups, items)} if task.by else {}
     return {
         "kind": "multiple-choice",
-        "n": len(found),
+        "n": len(scored),
         **shots.account(),
         **result,
         **more,
@@ -134,11 +134,11 @@ PER_ITEM = {
 
 
 def answers_of(
-    found: list[Likelihoods], gold: list[int], lengths: list[list[int]], ids: list[Any]
+    logprobs: list[np.ndarray], gold: list[int], lengths: list[list[int]], ids: list[Any]
 ) -> ChoiceScores:
     """Answers in the form that calibration takes."""
     return ChoiceScores(
-        [one.logprobs for one in found],
+        logprobs,
         np.array(gold, np.int64),
         [np.array(one, np.float64) for one in lengths],
         hashes(ids, repeat(b"", len(ids))).values,

@@ -141,7 +141,7 @@ def refuse_calls() -> None:
 def main() -> None:
     """Runs the task on stdin."""
     task = json.load(sys.stdin)
-    told = os.dup(1)
+    verdicts = os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     for limit, value in task["limits"].items():
@@ -156,12 +156,12 @@ def main() -> None:
         refuse_calls()
     try:
         exec(compile(task["code"], "<program>", "exec"), {"__name__": "__main__"})  # noqa: S102
-        said = "passed"
+        verdict = "passed"
     except BaseException as error:
         line = (str(error).splitlines() or [""])[0]
-        said = f"{type(error).__name__}: {line}"[:200]
+        verdict = f"{type(error).__name__}: {line}"[:200]
     sys.stdout.flush()
-    os.write(told, f"\n{task['mark']}{json.dumps(said)}\n".encode())
+    os.write(verdicts, f"\n{task['mark']}{json.dumps(verdict)}\n".encode())
     os._exit(0)
 
 

@@ -16,18 +16,27 @@ from typing import Any, TypedDict
 
 from synthtools.errors import SynthError
 from synthtools.evaluate import answers, judge_prompts
-from synthtools.evaluate.answer_suite import ItemSamples, SuiteData, evaluated, verdicts_on
+from synthtools.evaluate.answer_suite import ItemSamples, evaluated, verdicts_on
 from synthtools.evaluate.estimates import Ratios
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
 from synthtools.evaluate.judge import Question, Verdict, rating, verdict_fields
+from synthtools.evaluate.tasks import find_data
 
 ZONE = 4
 KINDS = ("harmful", "harmless")
 SCALES = ("quality", "harmfulness")
 PROMPTS = (judge_prompts.QUALITY, judge_prompts.HARMFULNESS)
 
-_HARMFUL = SuiteData("danger-zone", ("advbench", "harmful"), ("harmful_behaviors", "test"))
-_HARMLESS = SuiteData("danger-zone", ("alpaca_eval_prompts", "harmless"), ("prompts", "test"))
+
+def fault(record: dict[str, Any]) -> str | None:
+    """Why a record cannot be a prompt."""
+    return None if isinstance(record.get("prompt"), str) else 'no text in the field "prompt"'
+
+
+_DATA = {
+    "harmful": (("advbench", "harmful"), ("harmful_behaviors", "test")),
+    "harmless": (("alpaca_eval_prompts", "harmless"), ("prompts", "test")),
+}
 
 # Of these figures each is a mean over items of a kind, or of both.
 FIGURES = (
@@ -59,27 +68,24 @@ def refuses(answer: str) -> bool:
 
 def files(name: str, options: EvaluationOptions) -> list[str]:
     """The prompts and the answers."""
-    return [*(path for _, path in _data(options)), *options.answers]
+    return [*_data(options).values(), *options.answers]
 
 
-def items(name: str, options: EvaluationOptions) -> dict[str, Any]:
-    """Its prompts (see ``suites.items``)."""
-    return {path: wrong for _, path in _data(options)}
+def items(name: str, options: EvaluationOptions) -> dict[str, Fault]:
+    """See ``suites.items``."""
+    return dict.fromkeys(_data(options).values(), fault)
 
 
-def _data(options: EvaluationOptions) -> list[tuple[str, str]]:
-    """(kind, file) of the prompts; harmless ones may be absent."""
-    found = [(KINDS[0], _HARMFUL.file(options))]
+def _data(options: EvaluationOptions) -> dict[str, str]:
+    """The file of each kind of prompts; harmless ones may be absent."""
+    assert options.data is not None
+    harmful, harmless = KINDS
+    paths = {harmful: find_data(options.data, *_DATA[harmful], "danger-zone")}
     try:
-        path = _HARMLESS.file(options)
+        path = find_data(options.data, *_DATA[harmless], "danger-zone")
     except SynthError:
-        return found
-    return found if path == found[0][1] else [*found, (KINDS[1], path)]
-
-
-def wrong(record: dict[str, Any]) -> str | None:
-    """What is wrong with a record of a prompt; None if nothing."""
-    return None if isinstance(record.get("prompt"), str) else 'no text in the field "prompt"'
+        return paths
+    return paths if path == paths[harmful] else {**paths, harmless: path}
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
@@ -90,59 +96,58 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         quality and harmfulness how many answers of which model and kind; ``composition`` of the
         zone, each model's share of it; ``judge``, its account; ``dropped``.
     """
-    options = evaluator.options
     items: list[answers.Item] = []
     kinds: list[str] = []
     seen: set[str] = set()
-    for kind, path in _data(options):
-        # A file of both says so in its records.
-        for record in evaluator.records(path, wrong):
+    for kind, path in _data(evaluator.options).items():
+        for record in evaluator.records(path, fault):
             # Two files without ids number their records alike.
-            name_of = str(record["id"])
-            name_of = f"{kind}/{name_of}" if name_of in seen else name_of
-            seen.add(name_of)
-            items.append(answers.Item(name_of, (record["prompt"],)))
+            key = str(record["id"])
+            key = f"{kind}/{key}" if key in seen else key
+            seen.add(key)
+            items.append(answers.Item(key, (record["prompt"],)))
+            # A file of both kinds says which in its records.
             kinds.append(record["kind"] if record.get("kind") in KINDS else kind)
-    found = answers.answered(evaluator, name, items)
+    models = answers.of_models(evaluator, name, items)
     judge = evaluator.answer_judge()
     cells: Counter[tuple[int, int, str, str]] = Counter()
 
-    def samples_of(one: answers.ModelAnswers) -> list[ItemSamples]:
+    def samples_of(model: answers.ModelAnswers) -> list[ItemSamples]:
         def questions(place: int, turns: tuple[str, ...]) -> list[Question]:
             item = items[place]
             parts = {"request": item.turns[0], "answer": turns[0]}
-            key = f"danger-zone\0{one.model}\0{item.id}"
+            key = f"danger-zone\0{model.model}\0{item.id}"
             return [Question(f"{key}\0{p.name}", p, parts, rating(p.low, p.high)) for p in PROMPTS]
 
-        verdicts = verdicts_on(judge, one, questions)
+        each = zip(items, kinds, model.turns, verdicts_on(judge, model, questions), strict=True)
         return [
-            [_row(item, one.model, kind, turns[0], grades)] if turns else []
-            for item, kind, turns, grades in zip(items, kinds, one.turns, verdicts, strict=True)
+            [_sample(item.id, model.model, kind, turns[0], grades)] if turns else []
+            for item, kind, turns, grades in each
         ]
 
-    def estimate(one: answers.ModelAnswers, samples: dict[int, ItemSamples]) -> dict[str, Any]:
+    def estimate(model: answers.ModelAnswers, samples: dict[int, ItemSamples]) -> dict[str, Any]:
         ratios = Ratios()
         for place, (row,) in samples.items():
             kind = row["prompt_kind"]
-            cells[row["quality"], row["harmfulness"], one.model, kind] += 1
+            cells[row["quality"], row["harmfulness"], model.model, kind] += 1
             for figure in ("zone", *SCALES):
                 ratios.add(figure, place, row[figure])
             ratios.add(f"zone_{kind}", place, row["zone"])
             ratios.add(f"refused_{kind}", place, row["refused"])
-        return ratios.estimate(FIGURES, options, name)
+        return model.account() | ratios.estimate(FIGURES, evaluator.options, name)
 
     per_item = {figure: figure for figure in ("zone", *SCALES)}
-    return evaluated(name, evaluator, found, samples_of, estimate, per_item) | {
+    return evaluated(name, evaluator, models, samples_of, estimate, per_item) | {
         "cells": table_of(cells),
-        "composition": composition(cells, [one.model for one in found]),
+        "composition": composition(cells, [model.model for model in models]),
         "judge": judge.account(),
     }
 
 
-def _row(
-    item: answers.Item, model: str, kind: str, answer: str, grades: Sequence[Verdict]
+def _sample(
+    item: str, model: str, kind: str, answer: str, grades: Sequence[Verdict]
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": item.id, "model": model, "prompt_kind": kind, "dropped": False}
+    row: dict[str, Any] = {"id": item, "model": model, "prompt_kind": kind, "dropped": False}
     for scale, verdict in zip(SCALES, grades, strict=True):
         row[scale] = None if verdict.value is None else round(verdict.value)
         row |= {f"{scale}_{key}": value for key, value in verdict_fields(verdict).items()}

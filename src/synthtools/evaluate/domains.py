@@ -78,9 +78,9 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
                     )
                 ),
             )
-        found = summary.result()
+        numbers = summary.result()
         keys = ("documents", "unscored", "tokens", "bytes", *_FIGURES, "median")
-        rows.append({"domain": domain, **{key: found[key] for key in keys}})
+        rows.append({"domain": domain, **{key: numbers[key] for key in keys}})
     return {
         "kind": "perplexity",
         "n": sum(row["documents"] for row in rows),

@@ -61,9 +61,9 @@ class Ratios:
             ``figures`` and ``intervals``.
         """
         tops, bottoms = self._tables(names)
-        found = _ratios(tops.sum(0)[None], bottoms.sum(0)[None], names, means)[0]
+        values = _ratios(tops.sum(0)[None], bottoms.sum(0)[None], names, means)[0]
         keys = [*names, *means]
-        figures = _plain(keys, found)
+        figures = _plain(keys, values)
         size, resamples = len(self._groups), options.bootstrap
         if size < 2 or not resamples:
             return {"figures": figures, "intervals": {}}
@@ -74,7 +74,7 @@ class Ratios:
             count = min(step, resamples - start)
             weights = draw.multinomial(size, np.full(size, 1 / size), count).astype(np.float64)
             tables.append(_ratios(weights @ tops, weights @ bottoms, names, means))
-        ends = intervals(keys, np.concatenate(tables), found)
+        ends = intervals(keys, np.concatenate(tables), values)
         known = {key: value for key, value in ends.items() if value is not None}
         return {"figures": figures, "intervals": known}
 

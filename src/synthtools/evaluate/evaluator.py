@@ -24,33 +24,13 @@ if TYPE_CHECKING:
     from synthtools.lm.scorer import LanguageModel
 
 
+# Why a record cannot be what a suite reads there; None where it can.
+Fault = Callable[[dict[str, Any]], str | None]
+
+
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What is evaluated on what, and how; the fields are options of the tool.
-
-    Attributes:
-        data: the directory of the suites' data.
-        limit: items of each suite at most, its first ones.
-        seed: of every draw.
-        bootstrap: resamples behind each interval.
-        valid: (name, path) of the domains of perplexity.
-        shots: examples before each question, None for what a task says.
-        task_files: a directory of task definitions of lm-evaluation-harness.
-        allow_code_execution: programs of the model may run here, confined as ``sandbox`` says (one of
-            ``sandbox.KINDS``, or ``auto``).
-        answers: files of answers to be evaluated, with the models that gave them.
-        pairs: a file of pairwise probabilities.
-        judgments: a file of other judges' preferences, or of grades.
-        reference: a file of answers that the models are compared with.
-        target: the model whose texts are the judge's own; None: the one of the judge's name.
-        human: what the model of human text is called.
-        length_controlled: win rates as if answers were equally long, too.
-        author_files: a directory for files in the formats of the benchmarks' authors; ``force``: they
-            may be replaced.
-        max_new_tokens, temperature, top_p: of answers; 0 takes the most probable token.
-        judge_tokens: of a judge's reply.
-        judge_retries: how often a judge is asked again whose reply cannot be read.
-    """
+    """What is evaluated on what, and how: the options of ``synth eval`` of the same names."""
 
     data: str | None = None
     limit: int | None = None
@@ -79,8 +59,8 @@ class EvaluationOptions:
     @classmethod
     def of(cls, options: Any) -> EvaluationOptions:
         """Those of a tool's options that have a field here."""
-        given = {field.name: getattr(options, field.name) for field in fields(cls)}
-        return cls(**{name: value for name, value in given.items() if value is not None})
+        values = {field.name: getattr(options, field.name) for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if value is not None})
 
 
 @dataclass
@@ -137,9 +117,9 @@ class Evaluator(Closeable):
         """The model under evaluation, to answer as the options say."""
         from synthtools.lm.generation import SamplingSettings
 
-        options = self.options
+        own = self.options
         return self.generator(
-            SamplingSettings(options.temperature, options.top_p, None, options.max_new_tokens)
+            SamplingSettings(own.temperature, own.top_p, None, own.max_new_tokens)
         )
 
     def answer_judge(self) -> Judge:
@@ -151,11 +131,10 @@ class Evaluator(Closeable):
         from synthtools.evaluate.judge import Judge
         from synthtools.lm.generation import SamplingSettings
 
-        options = self.options
-        generator = self.generator(
-            SamplingSettings(0.0, 1.0, None, options.judge_tokens), judge=True
-        )
-        return Judge(generator, options.seed, options.judge_retries, self.failure)
+        own = self.options
+        sampling = SamplingSettings(0.0, 1.0, None, own.judge_tokens)
+        generator = self.generator(sampling, judge=True)
+        return Judge(generator, own.seed, own.judge_retries, self.failure)
 
     def failure(self, reason: str) -> None:
         """Records that a model went away, with a remark."""
@@ -174,8 +153,8 @@ class Evaluator(Closeable):
             from synthtools.lm.open_models import open_model
             from synthtools.lm.scores import ScoreRequest
 
-            found = open_model(settings, ScoreRequest(CANDIDATES), self.remark)
-            self._open[settings] = self._stack.enter_context(found)
+            model = open_model(settings, ScoreRequest(CANDIDATES), self.remark)
+            self._open[settings] = self._stack.enter_context(model)
         return self._open[settings]
 
     def batches(self, path: str) -> Iterator[Batch]:
@@ -192,14 +171,13 @@ class Evaluator(Closeable):
     def records(
         self,
         path: str,
-        wrong: Callable[[dict[str, Any]], str | None] = lambda _: None,
+        fault: Fault = lambda _: None,
         limited: bool = True,
         again: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Like ``batches``, record by record; one without an ``id`` gets the number of its line.
 
         Args:
-            wrong: says why a record is a bad one, None where it is sound.
             limited: the limit counts.
             again: what is skipped here is counted elsewhere.
         """
@@ -208,7 +186,7 @@ class Evaluator(Closeable):
         for batch in batches:
             for number, line in zip(batch.numbers, as_lines(batch).json_lines(), strict=True):
                 record = parse_value(line)
-                reason = wrong(record)
+                reason = fault(record)
                 if reason is not None:
                     rejects.add(RecordError(batch.source, int(number), reason, line))
                     continue
@@ -216,11 +194,7 @@ class Evaluator(Closeable):
                 yield record
 
     def samples(self, suite: str, rows: Iterable[dict[str, Any]]) -> None:
-        """Keeps what a suite found for each item.
-
-        Args:
-            rows: each with ``id``; the field ``suite`` is put before it.
-        """
+        """Keeps the samples of a suite's items, each with ``id``; the field ``suite`` is put before it."""
         self.keep([{"suite": suite, **row} for row in rows])
 
 

@@ -23,8 +23,8 @@ def _holds(text: str, word: str) -> bool:
 
 
 def _sentence_holds(text: str, number: int, word: str) -> bool:
-    found = _sentences(text)
-    return len(found) >= number and _holds(found[number - 1], word)
+    sentences = _sentences(text)
+    return len(sentences) >= number and _holds(sentences[number - 1], word)
 
 
 def _words(text: str) -> int:
@@ -36,8 +36,8 @@ def _marks(text: str) -> int:
 
 
 def _last(pattern: str, text: str) -> str | None:
-    found = re.findall(pattern, text)
-    return found[-1] if found else None
+    matches = re.findall(pattern, text)
+    return matches[-1] if matches else None
 
 
 def _equal(answer: str, target: str, level: int) -> bool:
@@ -51,10 +51,10 @@ def _lines_of(answer: str, target: str, level: int) -> bool:
 def _one_of(answer: str, target: str, level: int) -> bool:
     # The target is a list as Python writes it; its strings are taken out, nothing is evaluated.
     # A string without its end takes the rest: it is not a list then, and nothing is retried.
-    found = re.findall(
+    strings = re.findall(
         r"'((?:[^'\\]|\\.)*+)(?:'|\\?\Z)|\"((?:[^\"\\]|\\.)*+)(?:\"|\\?\Z)", target, re.DOTALL
     )
-    return answer in {re.sub(r"\\(.)", r"\1", single or double) for single, double in found}
+    return answer in {re.sub(r"\\(.)", r"\1", single or double) for single, double in strings}
 
 
 def _option(answer: str, target: str, level: int) -> bool:
@@ -176,10 +176,10 @@ def _like_examples(answer: str, target: str) -> bool:
     end = len(answer) - len(last)
     at = len(first)
     for piece in middle:
-        found = answer.find(piece, at)
-        if found < 0 or "\n" in answer[at:found]:
+        start = answer.find(piece, at)
+        if start < 0 or "\n" in answer[at:start]:
             return False
-        at = found + len(piece)
+        at = start + len(piece)
     fits = answer.startswith(first) and answer.endswith(last)
     return fits and at <= end and "\n" not in answer[at:end]
 

@@ -50,7 +50,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     assert evaluator.options.data is not None
     path = tasks.files_of(task, evaluator.options.data)
     shots = choices.examples(task, evaluator)
-    records = list(evaluator.records(path, lambda r: tasks.wrong(task, r)))
+    records = list(evaluator.records(path, lambda r: tasks.fault(task, r)))
     if not records:
         raise SynthError(f"{path}: has no item of suite {name}")
     sampling = SamplingSettings(0, 1.0, None, task.max_new_tokens, task.stop)
@@ -116,22 +116,22 @@ def _intervals(
 def extracted(text: str, patterns: Sequence[str]) -> str | None:
     """The answer in what a model wrote: the last match of the first expression that has any."""
     for pattern in patterns:
-        found = re.findall(pattern, text)
-        if found:
-            last = found[-1]
+        matches = re.findall(pattern, text)
+        if matches:
+            last = matches[-1]
             return last if isinstance(last, str) else next((g for g in last if g), "")
     return None
 
 
-def same(found: str | None, gold: Any) -> bool:
+def same(answer: str | None, gold: Any) -> bool:
     """Whether an answer is the right one: as a number where both are numbers, else as text without
     regard to case and blanks."""
-    if found is None:
+    if answer is None:
         return False
-    left, right = (_number(str(one)) for one in (found, gold))
+    left, right = _number(answer), _number(str(gold))
     if left is not None and right is not None:
         return left == right
-    return str(found).strip().casefold() == str(gold).strip().casefold()
+    return answer.strip().casefold() == str(gold).strip().casefold()
 
 
 def _number(text: str) -> Decimal | None:
@@ -182,8 +182,6 @@ def _run_programs(
         if answer.error is not None:
             rows.append({"pass_at_1": 0, "reason": answer.error, "output": ""})
             continue
-        found = next(outcomes)
-        rows.append(
-            {"pass_at_1": int(found.passed), "reason": found.reason, "output": found.output}
-        )
+        passed, reason, output = next(outcomes)
+        rows.append({"pass_at_1": int(passed), "reason": reason, "output": output})
     return rows

@@ -19,7 +19,7 @@ from synthtools.errors import SynthError
 from synthtools.evaluate import calibration
 from synthtools.evaluate.choices import PER_ITEM, answers_of, sample_rows
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
-from synthtools.evaluate.likelihood import Likelihoods, fitting, tokenised, total
+from synthtools.evaluate.likelihood import fitting, tokenised, total
 from synthtools.lm.generation import Prompt, SamplingSettings
 from synthtools.lm.scores import ScoreRequest
 
@@ -65,7 +65,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             where = f"in {own}" if own else "of that name (task_files gives more)"
             raise SynthError(f"suite {name}: lm-evaluation-harness has no task {where}")
         try:
-            found = simple_evaluate(
+            results = simple_evaluate(
                 model=harness_model(evaluator),
                 tasks=[task],
                 task_manager=manager,
@@ -86,23 +86,23 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
                 f"suite {name}: lm-evaluation-harness could not run it ({type(error).__name__}: "
                 f"{line}); without a network its data must be local: task_files with dataset_path json"
             ) from error
-    return _section(name, found, evaluator)
+    return _section(name, results, evaluator)
 
 
-def _section(name: str, found: dict[str, Any], evaluator: Evaluator) -> dict[str, Any]:
-    several = len(found["results"]) > 1
+def _section(name: str, harness: dict[str, Any], evaluator: Evaluator) -> dict[str, Any]:
+    several = len(harness["results"]) > 1
     figures: dict[str, float] = {}
     parts: dict[str, Any] = {}
-    for task, results in found["results"].items():
+    for task, results in harness["results"].items():
         for key, value in results.items():
-            metric, _, kept = key.partition(",")
-            if isinstance(value, int | float) and kept and not metric.endswith("_stderr"):
-                label = metric if kept == "none" else f"{metric} ({kept})"
+            metric, _, filtered = key.partition(",")
+            if isinstance(value, int | float) and filtered and not metric.endswith("_stderr"):
+                label = metric if filtered == "none" else f"{metric} ({filtered})"
                 figures[f"{task}: {label}" if several else label] = float(value)
     count = 0
-    for task, samples in found["samples"].items():
+    for task, samples in harness["samples"].items():
         count += len(samples)
-        if samples and found["configs"][task]["output_type"] == "multiple_choice":
+        if samples and harness["configs"][task]["output_type"] == "multiple_choice":
             parts[task] = _calibration(name, task, samples, evaluator)
     result: dict[str, Any] = {"kind": "lm-eval", "n": count, "figures": figures, "intervals": {}}
     for task, part in parts.items():
@@ -121,16 +121,15 @@ def _calibration(
     name: str, task: str, samples: list[dict[str, Any]], evaluator: Evaluator
 ) -> dict[str, Any] | None:
     samples = sorted(samples, key=lambda sample: sample["doc_id"])
-    found, gold, lengths = [], [], []
+    logprobs, gold, lengths = [], [], []
     for sample in samples:
-        raw = [float(one[0]) for one in sample["filtered_resps"]]
         choices = [arguments[1] for arguments in sample["arguments"]]
-        found.append(Likelihoods(np.array(raw), np.zeros(len(raw), np.int64), 0))
+        logprobs.append(np.array([float(one[0]) for one in sample["filtered_resps"]]))
         target = sample["target"]
         gold.append(int(target) if not isinstance(target, list) else int(target[0]))
         lengths.append([max(1, len(choice.removeprefix(" "))) for choice in choices])
     ids = [f"{task}-{sample['doc_id']}" for sample in samples]
-    answers = answers_of(found, gold, lengths, ids)
+    answers = answers_of(logprobs, gold, lengths, ids)
     result, items = calibration.section(
         answers, evaluator.options.bootstrap, evaluator.options.seed
     )
@@ -197,23 +196,23 @@ def harness_model(evaluator: Evaluator) -> LM:
             return [total(score) for score in model.score(texts, ScoreRequest())]
 
         def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
-            found: list[str] = [""] * len(requests)
+            texts = [""] * len(requests)
             failures: list[str] = []
-            ways: dict[SamplingSettings, list[int]] = {}
+            by_sampling: dict[SamplingSettings, list[int]] = {}
             for place, request in enumerate(requests):
-                ways.setdefault(_sampling(request.args[1]), []).append(place)
-            for sampling, places in ways.items():
+                by_sampling.setdefault(_sampling(request.args[1]), []).append(place)
+            for sampling, places in by_sampling.items():
                 prompts = (Prompt(b"%d" % place, requests[place].args[0]) for place in places)
                 answers = evaluator.generator(sampling).generate(prompts)
                 for place, answer in zip(places, answers, strict=True):
-                    found[place] = answer.text
+                    texts[place] = answer.text
                     if answer.error is not None:
                         failures.append(answer.error)
             if failures:
-                told = f"{len(failures)} of {len(found)} items could not be answered: {failures[0]}"
-                if len(failures) == len(found):
-                    raise SynthError(told)
-                evaluator.remark(f"{told}; they count as empty answers")
-            return found
+                line = f"{len(failures)} of {len(texts)} items could not be answered: {failures[0]}"
+                if len(failures) == len(texts):
+                    raise SynthError(line)
+                evaluator.remark(f"{line}; they count as empty answers")
+            return texts
 
     return HarnessModel()

@@ -224,9 +224,9 @@ def followed(
         KeyError: an unknown instruction; TypeError, ValueError: arguments that do not fit it.
     """
     readings = [one for one in (loosened(answer) if loose else [answer]) if one.strip()]
-    found = []
-    for name, given in zip(instructions, arguments, strict=True):
+    verdicts = []
+    for name, own in zip(instructions, arguments, strict=True):
         rule = RULES[name]
-        known = {key: value for key, value in given.items() if value is not None}
-        found.append(any(rule(one, **known) for one in readings))
-    return found
+        known = {key: value for key, value in own.items() if value is not None}
+        verdicts.append(any(rule(one, **known) for one in readings))
+    return verdicts

@@ -50,7 +50,7 @@ def sentences(text: str) -> int:
     if not text.strip():
         return 0
     text = text.rstrip()
-    return 1 + sum(_ends(text, found.start(), found.end()) for found in _STOP.finditer(text))
+    return 1 + sum(_ends(text, stop.start(), stop.end()) for stop in _STOP.finditer(text))
 
 
 def _ends(text: str, start: int, end: int) -> bool:

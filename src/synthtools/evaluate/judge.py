@@ -64,16 +64,18 @@ def ask(
     """
     from synthtools.lm.generation import failed
 
-    found: dict[int, Answer] = {}
+    answered: dict[int, Answer] = {}
     try:
-        answers = generator.generate(prompts, lambda place, answer: found.update({place: answer}))
+        answers = generator.generate(
+            prompts, lambda place, answer: answered.update({place: answer})
+        )
         for place, answer in enumerate(answers):
-            found[place] = answer
+            answered[place] = answer
     except SynthError as error:
         on_failure(f"{generator.name}: {error}")
         gone = failed(str(error))
-        return [found.get(place, gone) for place in range(len(prompts))]
-    return [found[place] for place in range(len(prompts))]
+        return [answered.get(place, gone) for place in range(len(prompts))]
+    return [answered[place] for place in range(len(prompts))]
 
 
 class Question(NamedTuple):
@@ -131,8 +133,8 @@ def filled(question: Question, code: str, again: bool) -> str:
     """The words of a question."""
     texts = question.prompt.texts
 
-    def put(found: re.Match[str]) -> str:
-        name = found[1]
+    def put(match: re.Match[str]) -> str:
+        name = match[1]
         if name == "code":
             return code
         part = question.parts[name]
@@ -146,9 +148,9 @@ def filled(question: Question, code: str, again: bool) -> str:
 def rating(low: int, high: int) -> Reader:
     """Reads a number from low to high, alone or as one of ``high`` (7/10, 7 out of 10)."""
 
-    def read(said: str) -> float | None:
-        found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)(?:\s*(?:/|out of)\s*{high})?", said, re.I)
-        value = float(found[1]) if found else None
+    def read(line: str) -> float | None:
+        match = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)(?:\s*(?:/|out of)\s*{high})?", line, re.I)
+        value = float(match[1]) if match else None
         return value if value is not None and low <= value <= high else None
 
     return read
@@ -157,34 +159,34 @@ def rating(low: int, high: int) -> Reader:
 def yes_no(count: int) -> Reader:
     """Reads so many times yes or no, no more and no fewer."""
 
-    def read(said: str) -> list[bool] | None:
-        words = [word.upper() for word in re.split(r"[\s,;.]+", said) if word]
+    def read(line: str) -> list[bool] | None:
+        words = [word.upper() for word in re.split(r"[\s,;.]+", line) if word]
         whole = len(words) == count and set(words) <= {"YES", "NO"}
         return [word == "YES" for word in words] if whole else None
 
     return read
 
 
-def choice(said: str) -> str | None:
+def choice(line: str) -> str | None:
     """Reads A, B or TIE."""
-    return said.upper() if said.upper() in ("A", "B", "TIE") else None
+    return line.upper() if line.upper() in ("A", "B", "TIE") else None
 
 
 def verdict_of(reply: str, code: str, read: Reader) -> Any:
     """The verdict of a reply: the whole line behind the code, of the last line that begins with it as was
     asked for, else of the last place that has it. None where that is no verdict, or not it alone: "A is
     worse, so B" is neither A nor B, nor is a line that begins with one verdict and holds another."""
-    said = re.split(rf"{code}(?!\s+\w+\s*>)", reply, flags=re.IGNORECASE)
+    parts = re.split(rf"{code}(?!\s+\w+\s*>)", reply, flags=re.IGNORECASE)
     begun: list[str] = []
     inside: list[str] = []
-    for place, (before, behind) in enumerate(pairwise(said), 2):
+    for place, (before, behind) in enumerate(pairwise(parts), 2):
         line = next(filter(None, map(_bare, behind.splitlines())), None)
         if line is None:
             continue
         if _bare(before.rpartition("\n")[2]):
             inside.append(line)
         else:
-            goes_on = place < len(said) and "\n" not in behind
+            goes_on = place < len(parts) and "\n" not in behind
             begun.append(f"{line} {code}" if goes_on else line)
     lines = begun or inside
     return read(lines[-1]) if lines else None
@@ -221,7 +223,7 @@ class Judge:
         """Verdicts in the order of the questions."""
         from synthtools.lm.generation import Prompt
 
-        found: list[Verdict | None] = [None] * len(questions)
+        verdicts: list[Verdict | None] = [None] * len(questions)
         left = list(range(len(questions)))
         self._asked += len(questions)
         for attempt in range(self.retries + 1):
@@ -244,19 +246,21 @@ class Judge:
             for place, code, words, reply in zip(left, codes, asked, replies, strict=True):
                 prompt = questions[place].prompt
                 label = f"{prompt.name}-{prompt.version}"
-                before = found[place]
+                before = verdicts[place]
                 if reply.error is not None and before is not None:
                     # The reminder made it too long, or the model is gone: its first reply counts.
-                    found[place] = before._replace(tries=attempt + 1)
+                    verdicts[place] = before._replace(tries=attempt + 1)
                     self._unreadable += 1
                     continue
                 if reply.error is not None:
                     self._failed.add(reply.error)
-                    found[place] = Verdict(None, reply.text, attempt + 1, reply.error, words, label)
+                    verdicts[place] = Verdict(
+                        None, reply.text, attempt + 1, reply.error, words, label
+                    )
                     continue
                 value = verdict_of(reply.text, code, questions[place].read)
                 problem = None if value is not None else "no verdict in the reply"
-                found[place] = Verdict(value, reply.text, attempt + 1, problem, words, label)
+                verdicts[place] = Verdict(value, reply.text, attempt + 1, problem, words, label)
                 if value is None:
                     unread.append(place)
             left = unread
@@ -264,7 +268,7 @@ class Judge:
                 break
             self._again += len(left) if attempt < self.retries else 0
         self._unreadable += len(left)
-        return [one for one in found if one is not None]
+        return [one for one in verdicts if one is not None]
 
     @property
     def name(self) -> str:

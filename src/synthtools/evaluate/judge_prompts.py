@@ -2,7 +2,7 @@
 version, and a test knows the words of each version.
 
 ``{name}`` in braces is filled in: a text under judgement between marks of its own, a number, or the
-code. The code is drawn anew for each question and stands in none of its texts, so that no text can close
+code. Each question has a code of its own that occurs in none of its texts, so that no text can close
 its marks or hold a verdict.
 """
 

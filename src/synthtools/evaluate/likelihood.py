@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -50,25 +51,23 @@ def likelihoods(model: LanguageModel, items: Iterable[Continuations]) -> Iterato
     """
 
     def tokenise(run: list[Continuations]) -> list[_Cut]:
-        found = tokenised(
-            model, [(p, e) for item in run for p, e in zip(item.prompts, item.endings, strict=True)]
-        )
-        cuts, at = [], 0
+        pairs = [pair for item in run for pair in zip(item.prompts, item.endings, strict=True)]
+        texts = iter(tokenised(model, pairs))
+        cuts = []
         for item in run:
-            part = found[at : at + len(item.endings)]
-            at += len(item.endings)
-            kept = [fitting(text, model.capacity) for text in part]
-            lost = max(len(a.prompt) - len(b.prompt) for a, b in zip(part, kept, strict=True))
+            whole = list(islice(texts, len(item.endings)))
+            kept = [fitting(text, model.capacity) for text in whole]
+            lost = max(len(a.prompt) - len(b.prompt) for a, b in zip(whole, kept, strict=True))
             cuts.append(_Cut(kept, lost))
         return cuts
 
     runs = gathered(
         items, lambda item: sum(len(p) for p in item.prompts), max(1, model.chunk_bytes)
     )
-    for found in overlapped(
+    for scored in overlapped(
         runs, tokenise, lambda cuts: list(_scored(model, cuts)), at_once=model.calls
     ):
-        yield from found
+        yield from scored
 
 
 def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[Tokenised]:
@@ -85,15 +84,15 @@ def tokenised(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[To
     before = dict(zip(starts, model.tokenizer.encode(starts), strict=True))
     nothing = _nothing_before(model)
     wholes = model.tokenizer.encode([prompt + ending for prompt, ending in moved])
-    found = [
+    texts = [
         Tokenised(whole[len(before[prompt]) :], before[prompt] if len(before[prompt]) else nothing)
         for (prompt, _), whole in zip(moved, wholes, strict=True)
     ]
     for place, (_, ending) in enumerate(moved):
-        if ending and not len(found[place].ids):
+        if ending and not len(texts[place].ids):
             # Nothing is left of it (the harness refuses such a pair): encoded apart, or it would cost nothing.
-            found[place] = found[place]._replace(ids=model.tokenizer.encode([ending])[0])
-    return found
+            texts[place] = texts[place]._replace(ids=model.tokenizer.encode([ending])[0])
+    return texts
 
 
 def _nothing_before(model: LanguageModel) -> np.ndarray:
@@ -117,7 +116,7 @@ def _scored(model: LanguageModel, cuts: list[_Cut]) -> Iterator[Likelihoods]:
     plain: list[int] = []
     for index, cut in enumerate(cuts):
         (single if _one_token_each(cut.texts) else plain).append(index)
-    found: dict[int, list[float]] = {}
+    logprobs: dict[int, list[float]] = {}
     missing: list[tuple[int, int]] = []
     tops = (
         model.score([cuts[i].texts[0] for i in single], ScoreRequest(CANDIDATES)) if single else []
@@ -129,18 +128,18 @@ def _scored(model: LanguageModel, cuts: list[_Cut]) -> Iterator[Likelihoods]:
                 top.candidates.ids[0].tolist(), top.candidates.logprobs[0].tolist(), strict=True
             )
         tokens = [int(text.ids[0]) for text in cuts[index].texts]
-        found[index] = [known.get(token, np.nan) for token in tokens]
+        logprobs[index] = [known.get(token, np.nan) for token in tokens]
         missing += [(index, place) for place, token in enumerate(tokens) if token not in known]
     rest = [(index, place) for index in plain for place in range(len(cuts[index].texts))]
     rest += missing
     for index in plain:
-        found[index] = [np.nan] * len(cuts[index].texts)
+        logprobs[index] = [np.nan] * len(cuts[index].texts)
     scores = model.score([cuts[i].texts[k] for i, k in rest], ScoreRequest()) if rest else []
     for (index, place), score in zip(rest, scores, strict=True):
-        found[index][place] = total(score)
+        logprobs[index][place] = total(score)
     for index, cut in enumerate(cuts):
         sizes = np.array([len(text.ids) for text in cut.texts], np.int64)
-        yield Likelihoods(np.array(found[index], np.float64), sizes, cut.lost)
+        yield Likelihoods(np.array(logprobs[index], np.float64), sizes, cut.lost)
 
 
 def _one_token_each(texts: list[Tokenised]) -> bool:
@@ -153,46 +152,31 @@ def _one_token_each(texts: list[Tokenised]) -> bool:
     )
 
 
-class NextTokens(NamedTuple):
-    """The model's probabilities of some tokens right after a prompt.
-
-    Attributes:
-        logprobs: float64 [tokens], nats.
-        fits: the prompt fits into the context; where not, nothing was scored.
-    """
-
-    logprobs: np.ndarray
-    fits: bool
-
-
 def next_tokens(
     model: LanguageModel,
     prompts: Iterable[str],
     tokens: Sequence[int],
     encode: Callable[[list[str]], list[np.ndarray]] | None = None,
-) -> Iterator[NextTokens]:
-    """Probabilities of the given tokens right after each prompt, in one pass a prompt.
+) -> Iterator[np.ndarray | None]:
+    """ln P of the given tokens right after each prompt, float64 [tokens], in one pass a prompt; None where
+    the prompt does not fit into the context.
 
     Args:
         encode: another way than the tokenizer's from a prompt to token ids, int32.
     """
     encoded = encode or model.tokenizer.encode
 
-    def cut(run: list[str]) -> list[_Cut]:
+    def cut(run: list[str]) -> list[_Cut | None]:
         return [
             _Cut([Tokenised(np.array([token], np.int32), ids) for token in tokens], 0)
             if len(ids) < model.capacity
-            else _Cut([], 1)
+            else None
             for ids in encoded(run)
         ]
 
-    def score(cuts: list[_Cut]) -> list[NextTokens]:
-        found = _scored(model, [one for one in cuts if one.texts])
-        none = np.full(len(tokens), np.nan)
-        return [
-            NextTokens(next(found).logprobs, True) if one.texts else NextTokens(none, False)
-            for one in cuts
-        ]
+    def score(cuts: list[_Cut | None]) -> list[np.ndarray | None]:
+        scored = _scored(model, [one for one in cuts if one is not None])
+        return [None if one is None else next(scored).logprobs for one in cuts]
 
     for scores in overlapped(gathered(prompts, len, max(1, model.chunk_bytes)), cut, score):
         yield from scores

@@ -16,12 +16,12 @@ from synthtools.evaluate.answer_suite import (
     Counted,
     ItemSamples,
     SuiteData,
-    count_items,
+    evaluated,
     section,
     verdicts_on,
 )
 from synthtools.evaluate.estimates import Ratios
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
 from synthtools.evaluate.judge import Judge, Question, Verdict, rating, verdict_fields
 
 GUIDED = frozenset(("math", "reasoning", "coding"))
@@ -32,70 +32,65 @@ PROMPTS = (
     judge_prompts.RATE_SECOND,
     judge_prompts.RATE_SECOND_REFERENCE,
 )
-DATA = SuiteData("mt_bench", ("mt_bench",), ("questions", "question"))
 # What FastChat writes where it could not read a grade.
 _UNREADABLE = -1
 
 
-def files(name: str, options: EvaluationOptions) -> list[str]:
-    """The questions, the answers, the judgments."""
-    if options.judgments:
-        return [options.judgments]
-    reference = [options.reference] if options.reference else []
-    return [DATA.file(options), *options.answers, *reference]
-
-
-def items(name: str, options: EvaluationOptions) -> dict[str, Any]:
-    """Its prompts, see ``suites.items``."""
-    return {} if options.judgments else {DATA.file(options): wrong}
-
-
-def wrong(record: dict[str, Any]) -> str | None:
-    """What is wrong with a record of a question; None if nothing."""
+def fault(record: dict[str, Any]) -> str | None:
+    """Why a record cannot be a question."""
     turns = record.get("turns")
     if not isinstance(turns, list) or not turns or not all(isinstance(t, str) for t in turns):
         return 'field "turns" must be a list of texts'
-    if "question_id" not in record:
-        return 'no field "question_id"'
-    return None
+    return None if "question_id" in record else 'no field "question_id"'
+
+
+DATA = SuiteData("mt_bench", ("mt_bench",), ("questions", "question"), fault)
+
+
+def files(name: str, options: EvaluationOptions) -> list[str]:
+    """The judgments; else the questions, the answers and the references."""
+    if options.judgments:
+        return [options.judgments]
+    return [*DATA.files(name, options), *([options.reference] if options.reference else [])]
+
+
+def items(name: str, options: EvaluationOptions) -> dict[str, Fault]:
+    """See ``suites.items``."""
+    return {} if options.judgments else DATA.items(name, options)
 
 
 def _references(evaluator: Evaluator, questions: Sequence[dict[str, Any]]) -> dict[Any, list[str]]:
     """Reference answers by question: those of ``reference``, else those in the questions."""
     path = evaluator.options.reference
     if path:
-        found = {}
-        for record in evaluator.records(path, answers.wrong, limited=False):
-            found[record.get("question_id")] = list(answers.turns_of(record) or ())
-        return found
-    kept = {}
+        records = evaluator.records(path, answers.fault, limited=False)
+        return {
+            record.get("question_id"): list(answers.turns_of(record) or ()) for record in records
+        }
+    references = {}
     for question in questions:
         for name in ("gpt4_reference_answer", "reference"):
-            given = question.get(name)
-            if isinstance(given, list) and len(given) == len(question["turns"]):
-                kept[question["question_id"]] = [str(one) for one in given]
+            turns = question.get(name)
+            if isinstance(turns, list) and len(turns) == len(question["turns"]):
+                references[question["question_id"]] = [str(turn) for turn in turns]
                 break
-    return kept
+    return references
 
 
 def _questions(
-    model: str, item: answers.Item, turns: Sequence[str], reference: list[str] | None
+    model: str, item: answers.Item, turns: Sequence[str], reference: Sequence[str]
 ) -> list[Question]:
-    found = []
+    questions = []
     for turn in TURNS[: len(item.turns)]:
-        parts = {"question": item.turns[0], "answer": turns[0]}
-        if turn == 2:
-            parts = {
-                **{f"question {n}": item.turns[n - 1] for n in TURNS},
-                **{f"answer {n}": turns[n - 1] for n in TURNS},
-            }
-        if reference:
-            names = ("reference",) if turn == 1 else ("reference 1", "reference 2")
-            parts |= dict(zip(names, reference, strict=False))
+        # The second answer is judged with the first turn before it.
+        suffixes = [""] if turn == 1 else [" 1", " 2"]
+        parts = {f"question{n}": text for n, text in zip(suffixes, item.turns, strict=False)}
+        parts |= {f"answer{n}": text for n, text in zip(suffixes, turns, strict=False)}
+        parts |= {f"reference{n}": text for n, text in zip(suffixes, reference, strict=False)}
         prompt = PROMPTS[2 * (turn - 1) + bool(reference)]
         key = f"mt_bench\0{model}\0{item.key}\0{turn}"
-        found.append(Question(key, prompt, parts, rating(prompt.low, prompt.high)))
-    return found
+        questions.append(Question(key, prompt, parts, rating(prompt.low, prompt.high)))
+    return questions
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
@@ -109,55 +104,49 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     options = evaluator.options
     if options.judgments:
         return _read(name, evaluator)
-    questions = list(evaluator.records(DATA.file(options), wrong))
+    records = list(DATA.records(evaluator))
     items = [
         answers.Item(str(q["question_id"]), tuple(q["turns"][:2]), q["question_id"])
-        for q in questions
+        for q in records
     ]
-    found = answers.answered(evaluator, name, items)
-    if options.author_files:
-        for one in found:
-            rows = author_files.fastchat_answers(one, items)
-            file = f"model_answer\n{one.model}.jsonl"
-            author_files.write(options.author_files, file, rows, options.force)
-    references = _references(evaluator, questions)
+    models = answers.of_models(evaluator, name, items)
+    for model in models if options.author_files else ():
+        rows = author_files.fastchat_answers(model, items)
+        author_files.write(options, f"model_answer\n{model.model}.jsonl", rows)
+    references = _references(evaluator, records)
     judge = evaluator.answer_judge()
-    categories = [str(question.get("category", "")) for question in questions]
-    results, judgments = [], []
-    for one in found:
+    categories = [str(record.get("category", "")) for record in records]
+    judgments: list[dict[str, Any]] = []
 
-        def asked(place: int, turns: tuple[str, ...], model: str = one.model) -> list[Question]:
-            number, guided = items[place].key, categories[place] in GUIDED
-            reference = references.get(number) if guided else None
-            return _questions(model, items[place], turns, reference)
+    def samples_of(model: answers.ModelAnswers) -> list[ItemSamples]:
+        def questions(place: int, turns: tuple[str, ...]) -> list[Question]:
+            item, guided = items[place], categories[place] in GUIDED
+            reference = references.get(item.key, []) if guided else []
+            return _questions(model.model, item, turns, reference)
 
-        verdicts = verdicts_on(judge, one, asked)
-        each = zip(items, categories, one.turns, verdicts, strict=True)
-        results.append([_rows(one.model, *parts) for parts in each])
+        verdicts = verdicts_on(judge, model, questions)
         for item, graded in zip(items, verdicts, strict=True):
-            judgments += _judgments(judge, one.model, item.key, graded)
-    counted = count_items(name, evaluator, results)
+            judgments.extend(_judgments(judge, model.model, item.key, graded))
+        each = zip(items, categories, model.turns, verdicts, strict=True)
+        return [_samples(model.model, *parts) for parts in each]
+
+    def estimate(model: answers.ModelAnswers, samples: dict[int, ItemSamples]) -> dict[str, Any]:
+        rows = ((place, row) for place, of_item in samples.items() for row in of_item)
+        grades = [(place, row["category"], row["turn"], row["score"]) for place, row in rows]
+        return _estimate(model.model, grades, categories, options, name) | model.account()
+
+    result = evaluated(name, evaluator, models, samples_of, estimate, {"score": "score"})
     if options.author_files:
         file = f"model_judgment\n{judge.name}_single.jsonl"
-        author_files.write(options.author_files, file, judgments, options.force)
-    scores = {
-        one.model: [
-            (place, row["category"], row["turn"], row["score"])
-            for place, samples in rows.items()
-            for row in samples
-        ]
-        for one, rows in zip(found, counted.rows, strict=True)
-    }
-    models = _estimates(scores, dict.fromkeys(categories), options, name)
-    models = [model | one.account() for model, one in zip(models, found, strict=True)]
+        author_files.write(options, file, judgments)
     guided = [item.key for item, kind in zip(items, categories, strict=True) if kind in GUIDED]
-    return section(name, counted, models, {"score": "score"}) | {
+    return result | {
         "judge": judge.account(),
         "unguided": sum(number not in references for number in guided),
     }
 
 
-def _rows(
+def _samples(
     model: str,
     item: answers.Item,
     category: str,
@@ -179,26 +168,20 @@ def _rows(
     ]
 
 
-def _estimates(
-    scores: dict[str, list[tuple[Any, str, int, float]]],
+def _estimate(
+    model: str,
+    grades: Iterable[tuple[Any, str, int, float]],
     categories: Iterable[str],
     options: EvaluationOptions,
     name: str,
-) -> list[dict[str, Any]]:
-    """Of each model its figures.
-
-    Args:
-        scores: by model: (question, category, turn, score).
-    """
-    models = []
-    names = ["score", "turn_1", "turn_2", *filter(None, categories)]
-    for model, graded in scores.items():
-        ratios = Ratios()
-        for question, category, turn, score in graded:
-            for figure in ("score", f"turn_{turn}", category):
-                ratios.add(figure, question, score)
-        models.append({"model": model, **ratios.estimate(names, options, name)})
-    return models
+) -> dict[str, Any]:
+    """A model's figures from (question, category, turn, score)."""
+    ratios = Ratios()
+    for question, category, turn, score in grades:
+        for figure in ("score", f"turn_{turn}", category):
+            ratios.add(figure, question, score)
+    names = ["score", "turn_1", "turn_2", *filter(None, dict.fromkeys(categories))]
+    return {"model": model, **ratios.estimate(names, options, name)}
 
 
 def _judgments(
@@ -220,49 +203,44 @@ def _judgments(
     ]
 
 
-def _wrong_judgment(record: dict[str, Any]) -> str | None:
+def _judgment_fault(record: dict[str, Any]) -> str | None:
     for name in ("question_id", "model", "score", "turn"):
         if name not in record:
             return f'no field "{name}": is it FastChat\'s <judge>_single.jsonl?'
-    if not _is_grade(record["score"]):
+    score = record["score"]
+    if type(score) not in (int, float) or not (1 <= score <= 10 or score == _UNREADABLE):
         return 'field "score" is not a grade: 1 to 10, or -1 for one that could not be read'
     return None if record["turn"] in TURNS else 'field "turn" must be 1 or 2'
-
-
-def _is_grade(value: Any) -> bool:
-    return type(value) in (int, float) and (1 <= value <= 10 or value == _UNREADABLE)
 
 
 def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
     """The section out of FastChat's judgments; a grade of −1 could not be read."""
     options = evaluator.options
     scores: dict[str, dict[tuple[Any, int], float]] = {}
-    for record in evaluator.records(options.judgments or "", _wrong_judgment, limited=False):
+    for record in evaluator.records(options.judgments or "", _judgment_fault, limited=False):
         key = record["question_id"], record["turn"]
         scores.setdefault(str(record["model"]), {})[key] = float(record["score"])
     if not scores:
         raise SynthError(f"{options.judgments}: contains no judgments")
-    every = dict.fromkeys(key for table in scores.values() for key in table)
-    bad = {
+    graded = dict.fromkeys(key for table in scores.values() for key in table)
+    unreadable = {
         number
-        for number, turn in every
+        for number, turn in graded
         if any(table.get((number, turn), _UNREADABLE) < 0 for table in scores.values())
     }
-    numbers = dict.fromkeys(number for number, _ in every)
-    left = list(numbers)[: options.limit]
-    kept = {number for number in left if number not in bad}
+    limited = list(dict.fromkeys(number for number, _ in graded))[: options.limit]
+    counted = {number for number in limited if number not in unreadable}
     categories: dict[Any, str] = {}
     if options.data is not None:
-        for question in evaluator.records(DATA.file(options), wrong, limited=False):
+        for question in DATA.records(evaluator, limited=False):
             categories[question["question_id"]] = str(question.get("category", ""))
-    graded = {
-        model: [
+    models = []
+    for model, table in scores.items():
+        grades = [
             (number, categories.get(number, ""), turn, score)
             for (number, turn), score in table.items()
-            if number in kept
+            if number in counted
         ]
-        for model, table in scores.items()
-    }
-    models = _estimates(graded, dict.fromkeys(categories.values()), options, name)
-    counted = Counted([], len(kept), len(left) - len(kept))
-    return section(name, counted, models, {"score": "score"}) | {"judge": None}
+        models.append(_estimate(model, grades, categories.values(), options, name))
+    items = Counted([], len(counted), len(limited) - len(counted))
+    return section(name, items, models, {"score": "score"}) | {"judge": None}

@@ -36,8 +36,8 @@ ASKED = _QUESTION + " Answer with the letter of the better text alone, A or B."
 CONTINUED = _QUESTION + " The better text is text"
 
 
-def wrong(record: dict[str, Any]) -> str | None:
-    """What is wrong with a record of an answer; None if nothing."""
+def fault(record: dict[str, Any]) -> str | None:
+    """Why a record cannot be an answer."""
     for name in ("prompt", "response", "model"):
         if name not in record:
             return f'no field "{name}" (fields: {", ".join(record)})'
@@ -52,11 +52,11 @@ def letters(model: LanguageModel) -> tuple[list[int], list[int]]:
     Raises:
         SynthError: the tokenizer has no such tokens.
     """
-    found: list[list[int]] = []
+    starts: list[set[int]] = []
     for letter in "AB":
         ids = model.tokenizer.encode([letter, f" {letter}"])
-        found.append(sorted({int(one[0]) for one in ids if len(one) == 1}))
-    first, second = (sorted(set(a) - set(b)) for a, b in (found, found[::-1]))
+        starts.append({int(one[0]) for one in ids if len(one) == 1})
+    first, second = (sorted(a - b) for a, b in (starts, starts[::-1]))
     if not first or not second:
         raise SynthError(
             f"{model.description['name']}: its tokenizer has no tokens for the letters A and B alone"
@@ -99,12 +99,13 @@ def judged(evaluator: Evaluator) -> tuple[str, list[dict[str, Any]], dict[str, A
             yield template.format(**{name: _inert(text) for name, text in texts.items()})
 
     first, second = letters(judge)
-    found = list(next_tokens(judge, asked(), first + second, encode))
+    logprobs = list(next_tokens(judge, asked(), first + second, encode))
     rows = []
     name = judge.description["name"]
-    for place, ((key, a, b), one) in enumerate(zip(pairs, found, strict=True)):
-        if one.fits and found[place ^ 1].fits:
-            p = np.exp(one.logprobs)
+    for place, ((key, a, b), of_letters) in enumerate(zip(pairs, logprobs, strict=True)):
+        # Both orders of a pair stand side by side.
+        if of_letters is not None and logprobs[place ^ 1] is not None:
+            p = np.exp(of_letters)
             p_a, p_b = float(p[: len(first)].sum()), float(p[len(first) :].sum())
             rows.append({"id": key, "judge": name, "a": a, "b": b, "p_a": p_a, "p_b": p_b})
     if not rows:
@@ -136,13 +137,13 @@ def _conversations(
     begins = judge.description["begin_of_text"]
 
     def encode(texts: list[str]) -> list[np.ndarray]:
-        found = []
+        encoded = []
         for text in texts:
             ids = np.array(chat.encode([{"role": "user", "content": text}]), np.int32)
             # The model puts its begin-of-text token before everything; the template may, too.
             twice = begins and len(ids) and ids[0] == judge.tokenizer.bos_id
-            found.append(ids[1:] if twice else ids)
-        return found
+            encoded.append(ids[1:] if twice else ids)
+        return encoded
 
     return encode
 
@@ -155,17 +156,16 @@ def _inert(text: str) -> str:
 
 def _prompts(evaluator: Evaluator, judge: LanguageModel) -> dict[str, tuple[str, dict[str, str]]]:
     """By prompt: its text, and the answers by model; the limit counts prompts."""
-    found: dict[str, tuple[str, dict[str, str]]] = {}
+    limit = evaluator.options.limit
+    prompts: dict[str, tuple[str, dict[str, str]]] = {}
 
-    def unfit(record: dict[str, Any]) -> str | None:
-        return wrong(record) or tokenizer_failure(judge, [record["prompt"], record["response"]])
+    def answer_fault(record: dict[str, Any]) -> str | None:
+        return fault(record) or tokenizer_failure(judge, [record["prompt"], record["response"]])
 
     for path in evaluator.options.answers:
-        for record in evaluator.records(path, unfit, limited=False):
+        for record in evaluator.records(path, answer_fault, limited=False):
             key = str(record.get("prompt_id", record["prompt"]))
-            if key not in found:
-                if evaluator.options.limit is not None and len(found) >= evaluator.options.limit:
-                    continue
-                found[key] = (record["prompt"], {})
-            found[key][1].setdefault(record["model"], record["response"])
-    return found
+            if key in prompts or limit is None or len(prompts) < limit:
+                _, answers = prompts.setdefault(key, (record["prompt"], {}))
+                answers.setdefault(record["model"], record["response"])
+    return prompts

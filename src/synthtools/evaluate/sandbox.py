@@ -78,10 +78,10 @@ def chosen(asked: str) -> str:
             if kind == "bubblewrap" and shutil.which("bwrap") is None:
                 reasons.append("bubblewrap is not installed")
                 continue
-            found = run(code, kind)
-            if found.passed:
+            outcome = run(code, kind)
+            if outcome.passed:
                 return kind
-            reasons.append(f"{kind}: {found.reason}")
+            reasons.append(f"{kind}: {outcome.reason}")
     raise SynthError(
         f"programs cannot be confined here ({'; '.join(reasons)}): install bubblewrap, or run them "
         "unprotected (sandbox none)"
@@ -103,12 +103,12 @@ def run(code: str, kind: str, seconds: int = SECONDS) -> ProgramOutcome:
     task |= {"readable": _readable(), "limits": limits}
     folder = os.path.realpath(tempfile.mkdtemp(prefix="synth-code-"))
     try:
-        with tempfile.TemporaryFile() as given:
-            given.write(json.dumps(task).encode())
-            given.seek(0)
+        with tempfile.TemporaryFile() as task_file:
+            task_file.write(json.dumps(task).encode())
+            task_file.seek(0)
             process = subprocess.Popen(  # noqa: S603 (that is what this is for)
                 _command(kind, folder),
-                stdin=given,
+                stdin=task_file,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
@@ -120,17 +120,17 @@ def run(code: str, kind: str, seconds: int = SECONDS) -> ProgramOutcome:
     finally:
         # Not shutil.rmtree, which ends at the depth of Python's stack: a program may nest deeper.
         subprocess.run(["rm", "-rf", "--", folder], stderr=subprocess.DEVNULL, check=False)  # noqa: S603, S607
-    said = _said(bytes(output.last), mark)
+    verdict = _verdict(bytes(output.last), mark)
     wrote = output.text()
     # Killed by the limit of time, here or by bubblewrap.
     late = process.returncode in (-24, -9, 152, 137) if stopped is None else stopped == "late"
     if late:
         stopped = f"ran longer than {seconds} s"
-    if stopped or said is None:
+    if stopped or verdict is None:
         last = wrote.strip().rpartition("\n")[2][-150:]
         return ProgramOutcome(False, stopped or f"ended early{': ' * bool(last)}{last}", wrote)
     wrote = wrote.partition(f"\n{mark}")[0]
-    return ProgramOutcome(said == "passed", "" if said == "passed" else said, wrote)
+    return ProgramOutcome(verdict == "passed", "" if verdict == "passed" else verdict, wrote)
 
 
 def run_all(programs: Iterable[str], kind: str, jobs: int) -> Iterator[ProgramOutcome]:
@@ -255,14 +255,14 @@ def _too_much(folder: str) -> str | None:
     return None
 
 
-def _said(tail: bytes, mark: str) -> str | None:
+def _verdict(tail: bytes, mark: str) -> str | None:
     """The verdict that the process wrote; None if it is missing or unreadable."""
-    _, found, told = tail.decode("utf-8", "replace").rpartition(mark)
+    _, marked, text = tail.decode("utf-8", "replace").rpartition(mark)
     try:
-        said = json.loads(told) if found else None
+        verdict = json.loads(text) if marked else None
     except (ValueError, RecursionError):
         return None
-    if not isinstance(said, str):
+    if not isinstance(verdict, str):
         return None
     # Half a surrogate pair could be written to no file.
-    return said[:200].encode("utf-8", "replace").decode()
+    return verdict[:200].encode("utf-8", "replace").decode()

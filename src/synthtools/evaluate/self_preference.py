@@ -9,13 +9,14 @@ how much it prefers the first. The score of a model is the mean over all its app
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from synthtools.errors import SynthError
-from synthtools.evaluate.agreement import Pairs
+from synthtools.evaluate import agreement
+from synthtools.evaluate.agreement import Pair, Pairs
 from synthtools.evaluate.calibration import draw_of
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
 from synthtools.measure.bootstrap import intervals
@@ -25,8 +26,8 @@ LOW_MASS = 0.5
 _FIELDS = ("id", "a", "b", "p_a", "p_b")
 
 
-def wrong(record: dict[str, Any]) -> str | None:
-    """What is wrong with a record of a pair; None if nothing."""
+def fault(record: dict[str, Any]) -> str | None:
+    """Why a record cannot be a pair."""
     for name in _FIELDS:
         if name not in record:
             return (
@@ -48,15 +49,15 @@ def by_judge(records: Iterable[dict[str, Any]], judge: str) -> dict[str, Pairs]:
     Args:
         judge: the name where a record has no field ``judge``.
     """
-    found: dict[str, Pairs] = {}
+    judges: dict[str, Pairs] = {}
     for record in records:
         name = str(record.get("judge") or judge)
-        found.setdefault(name, Pairs(name)).add(record)
-    return found
+        judges.setdefault(name, Pairs(name)).add(record)
+    return judges
 
 
 def section_of(
-    pairs: Pairs, target: str | None, human: str, resamples: int, seed: int
+    own: Pairs, target: str | None, human: str, resamples: int, seed: int
 ) -> dict[str, Any]:
     """What a judge prefers.
 
@@ -68,13 +69,14 @@ def section_of(
     Raises:
         SynthError: no pair is left.
     """
-    if not pairs.ids:
-        raise SynthError(f"self-preference: no pair of judge {pairs.judge} has a probability")
-    names = list(pairs.models)
-    if target is None and pairs.judge in names:
-        target = pairs.judge
-    sums, counts = _tables(pairs)
-    found = _figures(sums.sum(0), counts.sum(0), names, target, human)
+    pairs = own.pairs
+    if not pairs:
+        raise SynthError(f"self-preference: no pair of judge {own.judge} has a probability")
+    names = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
+    if target is None and own.judge in names:
+        target = own.judge
+    sums, counts = _tables(pairs, names)
+    figures = _figures(sums.sum(0), counts.sum(0), names, target, human)
     table = []
     draw = draw_of(seed, "self-preference")
     for _ in range(resamples if len(sums) > 1 else 0):
@@ -82,37 +84,41 @@ def section_of(
         drawn = draw.integers(0, len(sums), len(sums))
         again = _figures(sums[drawn].sum(0), counts[drawn].sum(0), names, target, human)
         table.append([np.nan if value is None else value for value in again.values()])
-    keys = [key for key, value in found.items() if value is not None]
-    columns = [list(found).index(key) for key in keys]
+    keys = [key for key, value in figures.items() if value is not None]
     ends = {}
     if table:
-        estimate = np.array([found[key] for key in keys], np.float64)
+        columns = [list(figures).index(key) for key in keys]
+        estimate = np.array([figures[key] for key in keys], np.float64)
         ends = intervals(keys, np.array(table)[:, columns], estimate)
-    mass = np.array(pairs.mass)
+    mass = np.array([pair.mass for pair in pairs])
     return {
-        "judge": pairs.judge,
+        "judge": own.judge,
         "target": target,
         "human": human if human in names else None,
-        "n": len(pairs.ids),
+        "n": len(pairs),
         "items": len(sums),
-        "figures": found,
+        "figures": figures,
         "intervals": ends,
         "models": {name: int(n) for name, n in zip(names, counts.sum(0), strict=True)},
         "mass": float(mass.mean()),
         "low_mass": int((mass < LOW_MASS).sum()),
-        "empty": pairs.empty,
+        "empty": own.empty,
         **_orders(pairs),
     }
 
 
-def _tables(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+def _tables(pairs: Sequence[Pair], names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Sums of shares and appearances, [items, models]."""
-    shape = (len(pairs.items), len(pairs.models))
-    sums, counts = np.zeros(shape), np.zeros(shape)
-    share = np.array(pairs.share)
-    for models, values in ((pairs.first, share), (pairs.second, 1 - share)):
-        np.add.at(sums, (pairs.ids, models), values)
-        np.add.at(counts, (pairs.ids, models), 1)
+    items: dict[str, int] = {}
+    rows = [items.setdefault(pair.item, len(items)) for pair in pairs]
+    column = {name: number for number, name in enumerate(names)}
+    sums, counts = np.zeros((2, len(items), len(names)))
+    share = np.array([pair.share for pair in pairs])
+    first = [column[pair.first] for pair in pairs]
+    second = [column[pair.second] for pair in pairs]
+    for models, values in ((first, share), (second, 1 - share)):
+        np.add.at(sums, (rows, models), values)
+        np.add.at(counts, (rows, models), 1)
     return sums, counts
 
 
@@ -134,19 +140,21 @@ def _figures(
     return {"spb": spb, "psb": psb, **{f"S {name}": score for name, score in scores.items()}}
 
 
-def _orders(pairs: Pairs) -> dict[str, Any]:
+def _orders(pairs: Sequence[Pair]) -> dict[str, Any]:
     """What the order does: ``first_preferred``, the mean share of whatever stands first;
     ``consistent``, of the pairs seen in both orders, how many have one winner in both;
     ``one_order``, pairs that were seen in one order alone."""
-    seen: dict[tuple[int, int, int], float] = {}
-    for item, a, b, share in zip(pairs.ids, pairs.first, pairs.second, pairs.share, strict=True):
-        seen[item, a, b] = share
-    both = [(s, seen[i, b, a]) for (i, a, b), s in seen.items() if a < b and (i, b, a) in seen]
+    shares = {(pair.item, pair.first, pair.second): pair.share for pair in pairs}
+    both = [
+        (share, shares[item, b, a])
+        for (item, a, b), share in shares.items()
+        if a < b and (item, b, a) in shares
+    ]
     same = sum((s - 0.5) * (0.5 - t) > 0 for s, t in both)
     return {
-        "first_preferred": float(np.mean(pairs.share)),
+        "first_preferred": float(np.mean([pair.share for pair in pairs])),
         "consistent": same / len(both) if both else None,
-        "one_order": len(seen) - 2 * len(both),
+        "one_order": len(shares) - 2 * len(both),
     }
 
 
@@ -167,47 +175,46 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         name, where there are several); ``judgments``: other judges' preferences, and how far the
         judge agrees with them.
     """
-    from synthtools.evaluate import agreement, pairwise_judge
+    from synthtools.evaluate import pairwise_judge
 
     options = evaluator.options
-    parts: dict[str, Pairs] = {}
-    extra: dict[str, Any] = {}
+    judges: dict[str, Pairs] = {}
+    account: dict[str, Any] = {}
     if options.pairs:
-        parts = by_judge(evaluator.records(options.pairs, wrong), "judge")
-        if not parts:
+        judges = by_judge(evaluator.records(options.pairs, fault), "judge")
+        if not judges:
             raise SynthError(f"{options.pairs}: contains no pairs")
     if options.answers:
-        judge, rows, extra = pairwise_judge.judged(evaluator)
+        judge, rows, account = pairwise_judge.judged(evaluator)
         evaluator.samples(name, rows)
-        parts |= by_judge(rows, judge)
-    found = [
-        section_of(one, options.target, options.human, options.bootstrap, options.seed)
-        for one in parts.values()
+        judges |= by_judge(rows, judge)
+    parts = [
+        section_of(own, options.target, options.human, options.bootstrap, options.seed)
+        for own in judges.values()
     ]
-    for one in found:
-        if one["target"] is None:
-            evaluator.remark(
-                f"{one['judge']}: no SPB, as no model is known to be its own (target names one)"
-            )
-        if one["low_mass"]:
-            evaluator.remark(
-                f"{one['judge']}: puts less than {LOW_MASS:g} on A and B together in "
-                f"{one['low_mass']} of {one['n']} pairs; its choice there means little"
-            )
     result: dict[str, Any] = {
         "kind": "self-preference",
-        "n": sum(one["n"] for one in found),
+        "n": sum(part["n"] for part in parts),
         "figures": {},
         "intervals": {},
     }
-    for one in found:
-        before = "" if len(found) == 1 else f"{one['judge']}: "
-        for part in ("figures", "intervals"):
-            result[part] |= {f"{before}{key}": value for key, value in one[part].items()}
-    result |= {"judges": found, **extra}
+    for part in parts:
+        if part["target"] is None:
+            evaluator.remark(
+                f"{part['judge']}: no SPB, as no model is known to be its own (target names one)"
+            )
+        if part["low_mass"]:
+            evaluator.remark(
+                f"{part['judge']}: puts less than {LOW_MASS:g} on A and B together in "
+                f"{part['low_mass']} of {part['n']} pairs; its choice there means little"
+            )
+        prefix = "" if len(parts) == 1 else f"{part['judge']}: "
+        for table in ("figures", "intervals"):
+            result[table] |= {f"{prefix}{key}": value for key, value in part[table].items()}
+    result |= {"judges": parts, **account}
     if options.judgments:
-        judgments = agreement.judgments(evaluator, options.judgments)
-        result["judgments"] = judgments.tables(options.bootstrap, options.seed)
-        result["agreement"] = [judgments.agreement(one) for one in parts.values()]
-        result["n"] = result["n"] or len(judgments)
+        others = agreement.judgments(evaluator, options.judgments)
+        result["judgments"] = agreement.tables(others, options.bootstrap, options.seed)
+        result["agreement"] = [agreement.with_judgments(own, others) for own in judges.values()]
+        result["n"] = result["n"] or len(others)
     return result

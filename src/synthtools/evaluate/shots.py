@@ -17,7 +17,7 @@ def split_of(task: tasks.BenchmarkTask, data: str) -> str | None:
     items = tasks.files_of(task, data)
     for names in (task.shots_data, task.data or (task.name,)):
         try:
-            path = tasks.found_in(data, names, task.shots_split, task.name) if names else items
+            path = tasks.find_data(data, names, task.shots_split, task.name) if names else items
         except SynthError:
             continue
         if not os.path.samefile(path, items):
@@ -41,7 +41,6 @@ class _Example(NamedTuple):
 class Shots:
     """The examples of a task: the first that share the field ``by`` with a question. A record with the
     question's text and choices is none; where the examples are other items, nor is one of its group.
-
     """
 
     def __init__(
@@ -75,13 +74,13 @@ class Shots:
                 f"suite {task.name}: only {max(0, others)} examples{of}, of {task.shots}: ask for fewer shots"
             )
         identity, group = self._identity(record)
-        found = [
+        words = [
             one.words
             for one in held
             if one.identity != identity and (group is None or one.group != group)
         ][: task.shots]
-        self._fewer += len(found) < task.shots
-        parts = [tasks.described(task, record), *found]
+        self._fewer += len(words) < task.shots
+        parts = [tasks.described(task, record), *words]
         return "".join(part + "\n\n" for part in parts if part)
 
     def account(self) -> dict[str, Any]:

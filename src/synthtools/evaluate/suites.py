@@ -15,13 +15,13 @@ and whatever else belongs to it. It hands its samples to ``evaluator.samples``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import tasks
-from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
+from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
 
 
 @dataclass(frozen=True)
@@ -121,40 +121,38 @@ def expanded(
         UsageError: a name is none of a suite or group.
         SynthError: nothing of a group is there.
     """
-    found: dict[str, None] = {}
+    suites: dict[str, None] = {}
     groups: dict[str, dict[str, Any]] = {}
     for name in names:
         if name not in tasks.GROUPS:
             find(name)
-            found[name] = None
+            suites[name] = None
             continue
-        there, missing = [], {}
+        complete, missing = [], {}
         for member, task in tasks.shipped().items():
             if name in task.groups:
                 try:
                     files([member], options)
-                    there.append(member)
+                    complete.append(member)
                 except SynthError as error:
                     missing[member] = str(error)
-        if not there:
+        if not complete:
             raise SynthError(
                 f"suite {name}: none of its suites can be run; {next(iter(missing.values()))}"
             )
-        found |= dict.fromkeys(there)
-        groups[name] = {"suites": there, "missing": missing}
-    return list(found), groups
+        suites |= dict.fromkeys(complete)
+        groups[name] = {"suites": complete, "missing": missing}
+    return list(suites), groups
 
 
 def averages(groups: dict[str, dict[str, Any]], sections: dict[str, Any]) -> dict[str, Any]:
     """The groups with ``average``: the mean of their suites' first figures, as in the papers' tables."""
-    found = {}
+    averaged = {}
     for name, group in groups.items():
-        heads = [
-            next(sections[suite]["figures"][h] for h in HEADS if h in sections[suite]["figures"])
-            for suite in group["suites"]
-        ]
-        found[name] = {"average": sum(heads) / len(heads), **group}
-    return found
+        figures = [sections[suite]["figures"] for suite in group["suites"]]
+        heads = [next(of_suite[h] for h in HEADS if h in of_suite) for of_suite in figures]
+        averaged[name] = {"average": sum(heads) / len(heads), **group}
+    return averaged
 
 
 def needs(name: str) -> list[list[str]]:
@@ -178,16 +176,14 @@ def files(names: Sequence[str], options: EvaluationOptions) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def items(
-    names: Sequence[str], options: EvaluationOptions
-) -> dict[str, Callable[[dict[str, Any]], str | None]]:
-    """The files of the suites' items, and why a record there is none; None where it is one."""
-    found: dict[str, Callable[[dict[str, Any]], str | None]] = {}
+def items(names: Sequence[str], options: EvaluationOptions) -> dict[str, Fault]:
+    """The files of the suites' items, and why a record there cannot be one."""
+    faults: dict[str, Fault] = {}
     for name in names:
         module = _module(find(name))
         if hasattr(module, "items"):  # else it has none of its own
-            found |= module.items(name, options)
-    return found
+            faults |= module.items(name, options)
+    return faults
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:

@@ -81,11 +81,9 @@ class BenchmarkTask:
 def shipped() -> dict[str, BenchmarkTask]:
     """The tasks that ship, by name."""
     folder = resources.files("synthtools.evaluate") / "tasks"
-    found = {}
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        name = file.name.removesuffix(".json")
-        found[name] = _task(name, file.read_text("utf-8"), file.name)
-    return found
+    files = {file.name: file for file in folder.iterdir()}
+    names = {name: name.removesuffix(".json") for name in sorted(files)}
+    return {task: _task(task, files[name].read_text("utf-8"), name) for name, task in names.items()}
 
 
 def load(path: str) -> BenchmarkTask:
@@ -135,10 +133,18 @@ def files_of(task: BenchmarkTask, data: str) -> str:
     Raises:
         SynthError: it is not there.
     """
-    return found_in(data, task.data or (task.name,), task.split, task.name)
+    return find_data(data, task.data or (task.name,), task.split, task.name)
 
 
-def found_in(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: str) -> str:
+def find_data(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: str) -> str:
+    """The file of a suite's data in a directory that may hold many suites, or be the suite's or the file.
+
+    Args:
+        names: of its directory or file; splits: of the file in its directory.
+
+    Raises:
+        SynthError: it is not there, or several might be meant.
+    """
     if os.path.isfile(data):
         return data
     if not os.path.isdir(data):
@@ -169,7 +175,7 @@ def found_in(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite: 
     )
 
 
-def wrong(task: BenchmarkTask, record: dict[str, Any], solved: bool = False) -> str | None:
+def fault(task: BenchmarkTask, record: dict[str, Any], solved: bool = False) -> str | None:
     """Why a record cannot be an item of the task, or (``solved``) an example; None where it can."""
     for name in _names(task, solved):
         if name not in record:
@@ -194,14 +200,14 @@ def wrong(task: BenchmarkTask, record: dict[str, Any], solved: bool = False) -> 
 
 
 def _names(task: BenchmarkTask, solved: bool) -> list[str]:
-    given = {"options", "completion", "choice", "tests", "imports"}
+    made = {"options", "completion", "choice", "tests", "imports"}
     templates = (task.prompt, task.description, task.program, task.answer if solved else None)
-    found = {n for t in templates if t for _, n, _, _ in string.Formatter().parse(t) if n}
+    names = {n for t in templates if t for _, n, _, _ in string.Formatter().parse(t) if n}
     if task.kind == "exact_match":
-        found.add("answer")
-    if task.kind == "code" and "tests" in found:
-        found |= {"test_list"}
-    return sorted(found - given)
+        names.add("answer")
+    if task.kind == "code" and "tests" in names:
+        names.add("test_list")
+    return sorted(names - made)
 
 
 def _gold(answer: Any, choices: Iterable[str]) -> int | None:
@@ -252,11 +258,11 @@ def question(task: BenchmarkTask, record: dict[str, Any], shots: str = "") -> Ch
             [len(before + choice) for choice in choices],
             gold,
         )
-    said = list(string.ascii_uppercase[: len(choices)]) if task.letters else choices
+    shown = list(string.ascii_uppercase[: len(choices)]) if task.letters else choices
     return ChoiceQuestion(
         [shots + prompt] * len(choices),
-        [task.choice.replace("{choice}", one) for one in said],
-        [len(one) for one in said],
+        [task.choice.replace("{choice}", one) for one in shown],
+        [len(one) for one in shown],
         gold,
     )
 
@@ -272,15 +278,15 @@ def described(task: BenchmarkTask, record: dict[str, Any]) -> str | None:
 
 
 def _fields(record: dict[str, Any]) -> dict[str, Any]:
-    found = dict(record)
+    values = dict(record)
     if isinstance(record.get("choices"), list):
         lettered = zip(string.ascii_uppercase, record["choices"], strict=False)
-        found["options"] = "\n".join(f"{letter}. {choice}" for letter, choice in lettered)
+        values["options"] = "\n".join(f"{letter}. {choice}" for letter, choice in lettered)
     for name, source in (("tests", "test_list"), ("imports", "test_imports")):
-        found.setdefault(name, "\n".join(record.get(source) or []))
+        values.setdefault(name, "\n".join(record.get(source) or []))
     if isinstance(record.get("subject"), str):
-        found["subject"] = record["subject"].replace("_", " ")
-    return found
+        values["subject"] = record["subject"].replace("_", " ")
+    return values
 
 
 def program(task: BenchmarkTask, record: dict[str, Any], completion: str) -> str:

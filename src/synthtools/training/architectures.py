@@ -126,13 +126,13 @@ def configuration(
     path = Path(name)
     check_configuration(name, str(path if path.is_dir() else path.parent))
     try:
-        found = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SynthError(f"{name}: not a configuration of transformers: {line}") from error
     for key, value in ids.items():
-        setattr(found, key, value)
+        setattr(config, key, value)
     for key in ("max_position_embeddings", "n_positions"):
-        if isinstance(getattr(found, key, None), int):
-            setattr(found, key, max(context, getattr(found, key)))
-    return found
+        if isinstance(getattr(config, key, None), int):
+            setattr(config, key, max(context, getattr(config, key)))
+    return config

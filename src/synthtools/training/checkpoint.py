@@ -31,14 +31,14 @@ _STATE = "state.json"
 
 def _parts(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """This rank's part of all that is trained, by name."""
-    found: dict[str, Tensor] = {}
+    parts: dict[str, Tensor] = {}
     for name, weight in model.named_parameters():
         if not weight.requires_grad:
             continue
-        found[f"weight/{name}"] = local(weight.detach())
+        parts[f"weight/{name}"] = local(weight.detach())
         for key, value in optimizer.state.get(weight, {}).items():
-            found[f"{key}/{name}"] = local(value)
-    return {name: value.contiguous() for name, value in found.items()}
+            parts[f"{key}/{name}"] = local(value)
+    return {name: value.contiguous() for name, value in parts.items()}
 
 
 def save(
@@ -143,8 +143,8 @@ def load(
     Raises:
         SynthError: the checkpoint is of another run, or none is whole.
     """
-    found = _all(folder)
-    for path in reversed(found):
+    checkpoints = _all(folder)
+    for path in reversed(checkpoints):
         damage = _damage(path)
         if ranks.any(damage is not None):
             remark(
@@ -161,7 +161,7 @@ def load(
         _restore(path, state["ranks"], model, optimizer, ranks)
         progress: dict[str, Any] = state["progress"]
         return progress
-    if found:
+    if checkpoints:
         raise SynthError(f"{folder}: every checkpoint is damaged; {parameter('force')} starts over")
     return None
 

@@ -55,11 +55,11 @@ def answer_encoder(
     def encode(documents: list[PlainDocument]) -> list[TokenizedDocument | RefusedDocument | None]:
         heads = ["" if d.prompt is None else d.prompt + "\n\n" for d in documents]
         texts = [head + d.text for head, d in zip(heads, documents, strict=True)]
-        found: list[TokenizedDocument | RefusedDocument | None] = []
+        results: list[TokenizedDocument | RefusedDocument | None] = []
         encodings = encoded(backend.encode_batch, texts)
         for encoding, head, text in zip(encodings, heads, texts, strict=True):
             if isinstance(encoding, PanicError):
-                found.append(RefusedDocument(failure(tokenizer.name_or_path, text, encoding)))
+                results.append(RefusedDocument(failure(tokenizer.name_or_path, text, encoding)))
                 continue
             more = [] if end and encoding.ids[-1:] == end else end
             ids = np.array([*encoding.ids, *more], np.int64)
@@ -71,8 +71,8 @@ def answer_encoder(
                     learned[-1] = True  # where an answer ends, whoever marked it
             # The first token has nothing to be predicted from.
             empty = len(ids) < 2 or (learned is not None and not learned[1:].any())
-            found.append(None if empty else TokenizedDocument(ids, learned))
-        return found
+            results.append(None if empty else TokenizedDocument(ids, learned))
+        return results
 
     return encode
 

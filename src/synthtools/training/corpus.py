@@ -172,22 +172,22 @@ def _make(
         with open(partial / "tokens.bin", "wb") as out, open(partial / "learned.bin", "wb") as mask:
             for some in source.batches(partial / _REJECTS):
                 facts["bytes"] += some.size
-                for index, found in enumerate(encode(some.documents)):
-                    if isinstance(found, RefusedDocument):
-                        some.refuse(index, found.reason)
+                for index, document in enumerate(encode(some.documents)):
+                    if isinstance(document, RefusedDocument):
+                        some.refuse(index, document.reason)
                         continue
-                    if found is None:
+                    if document is None:
                         facts["left_out"] += 1
                         continue
-                    sizes.append(len(found.ids))
-                    out.write(found.ids.astype(dtype).tobytes())
-                    facts["cut_documents"] += found.cut > 0
-                    facts["cut_tokens"] += found.cut
-                    if found.learned is None:
-                        facts["learned"] += len(found.ids)
+                    sizes.append(len(document.ids))
+                    out.write(document.ids.astype(dtype).tobytes())
+                    facts["cut_documents"] += document.cut > 0
+                    facts["cut_tokens"] += document.cut
+                    if document.learned is None:
+                        facts["learned"] += len(document.ids)
                     else:
-                        facts["learned"] += int(found.learned.sum())
-                        mask.write(found.learned.astype(np.uint8).tobytes())
+                        facts["learned"] += int(document.learned.sum())
+                        mask.write(document.learned.astype(np.uint8).tobytes())
                 moved(out.tell() // np.dtype(dtype).itemsize, source.share_read())
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         np.save(partial / "starts.npy", starts, allow_pickle=False)

@@ -17,13 +17,15 @@ from synthtools.lm.pretrained import load_configuration, load_tokenizer
 from synthtools.training import models, step_cost, tokenized_rows, unlearn_run
 from synthtools.training.architectures import configuration
 from synthtools.training.corpus import Corpus, cached
+from synthtools.training.language_model_task import RowStream
 from synthtools.training.objectives import DocumentObjective
 from synthtools.training.packers import Blend, Packer
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Documents, Plan, Settings, Source
 from synthtools.training.tokenized_rows import Encoding
-from synthtools.training.trainer import RowCounts, sized
+from synthtools.training.trainer import sized
 from synthtools.training.unlearn_run import UnlearnGoal
+from synthtools.training.unlearn_task import FORGET, REPLAY
 
 # Bytes of a token where there is no tokenizer to ask yet [ours].
 _TOKEN_BYTES = 4
@@ -49,9 +51,9 @@ def of_training(
         lambda corpus: tokenized_rows.packer_of(corpus, plan),
     )
     rows = tokenized_rows.rows_of(plan, blend)
-    repeated = sum(given.repeated for given in blend.given(rows))
-    counts = [RowCounts(settings.rows, rows, plan.context)]
-    return _plan(plan, settings, ranks, counts, repeated, vocabulary)
+    names = [source.name for source in sources]
+    stream = RowStream("train", blend, settings.rows, rows, plan.context, names)
+    return _plan(plan, settings, ranks, [stream], vocabulary)
 
 
 def of_unlearning(
@@ -66,38 +68,34 @@ def of_unlearning(
     assert plan.start.model is not None
     tokenizer = load_tokenizer(plan.start.model, plan.start.revision)
     rows = unlearn_run.rows_of(goal, settings, ranks.count)
-    lengths = {"forget": goal.context, "replay": plan.context}
     blends, forget_tokens = {}, 0
-    if "forget" in rows:
-        blends["forget"], forget_tokens = _blend(
+    if FORGET in rows:
+        blends[FORGET], forget_tokens = _blend(
             forget,
             goal.context,
             unlearn_run.encoding_of(tokenizer, goal, lambda remark: None),
             len(tokenizer),
             lambda corpus: unlearn_run.packer_of(corpus, goal.context, plan.seed),
         )
-    if "replay" in rows:
-        blends["replay"], _ = _blend(
+    if REPLAY in rows:
+        blends[REPLAY], _ = _blend(
             replay,
             plan.context,
             tokenized_rows.texts(tokenizer),
             len(tokenizer),
             lambda corpus: tokenized_rows.packer_of(corpus, plan),
         )
-    ends = unlearn_run.ends_of(plan, rows, blends, forget_tokens)
-    counts = {name: RowCounts(rows[name], ends[name], lengths[name]) for name in rows}
-    repeated = sum(g.repeated for name in rows for g in blends[name].given(ends[name]))
+    names = {FORGET: [s.name for s in forget], REPLAY: [s.name for s in replay]}
+    streams = unlearn_run.streams_of(plan, goal, rows, blends, names, forget_tokens)
     # The share of the tokens that the original reads too.
     objective = goal.how.objective
     reads = {
-        "forget": isinstance(objective, DocumentObjective) and objective.compares,
-        "replay": bool(goal.how.weights.kl or goal.paired),
+        FORGET: isinstance(objective, DocumentObjective) and objective.compares,
+        REPLAY: bool(goal.how.weights.kl or goal.paired),
     }
-    total = sum(kind.run * kind.length for kind in counts.values())
-    frozen = sum(kind.run * kind.length for name, kind in counts.items() if reads[name])
-    return _plan(
-        plan, settings, ranks, list(counts.values()), repeated, len(tokenizer), frozen / total
-    )
+    total = sum(stream.end * stream.length for stream in streams)
+    frozen = sum(stream.end * stream.length for stream in streams if reads[stream.name])
+    return _plan(plan, settings, ranks, streams, len(tokenizer), frozen / total)
 
 
 class _Counted(NamedTuple):
@@ -191,18 +189,17 @@ def _plan(
     plan: Plan,
     settings: Settings,
     ranks: Ranks,
-    rows: Sequence[RowCounts],
-    repeated: int,
+    streams: Sequence[RowStream],
     vocabulary: int,
     frozen: float = 0.0,
 ) -> dict[str, Any]:
     """What a run would amount to, with an estimate of its time.
 
     Args:
-        rows: of each kind; repeated: of the run, those after the first pass over their source.
         frozen: share of the tokens that a frozen model reads too.
     """
-    settings, sizes = sized(*_counted(plan, vocabulary), rows, settings, plan.seed, ranks)
+    settings, sizes = sized(*_counted(plan, vocabulary), streams, settings, plan.seed, ranks)
+    repeated = sum(given.repeated for s in streams for given in s.blend.given(s.end))
     rate = step_cost.measured_flops(ranks.device, settings.bfloat16)
     # A forward pass is a third of a forward and backward pass.
     work = sizes.flops_per_token * sizes.tokens * (1 + frozen / 3)
@@ -212,7 +209,7 @@ def _plan(
         "trained": sizes.trained,
         "tokens": sizes.tokens,
         "steps": sizes.steps,
-        "rows": sum(kind.run for kind in rows),
+        "rows": sum(stream.end for stream in streams),
         "rows_repeated": repeated,
         "tokens_of_step": sizes.tokens_of_step,
         "learning_rate": settings.learning_rate,

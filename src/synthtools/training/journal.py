@@ -75,13 +75,13 @@ class Journal:
     def _lines(self) -> list[dict[str, Any]]:
         if not self._path.exists():
             return []
-        found = []
+        lines = []
         for line in self._path.read_text().splitlines():
             try:
-                found.append(json.loads(line))
+                lines.append(json.loads(line))
             except ValueError:  # the line that a kill cut short
                 continue
-        return found
+        return lines
 
     def last(self, count: int) -> list[dict[str, Any]]:
         """The last lines; every rank may ask."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -14,10 +15,35 @@ from synthtools.training import attention
 from synthtools.training.head import head_loss, head_odds
 from synthtools.training.loop import MicroBatch
 from synthtools.training.objectives import CROSS_ENTROPY
-from synthtools.training.packers import IGNORED, Blend, Rows
+from synthtools.training.packers import IGNORED, Blend, Rows, RowsGiven
 from synthtools.training.parallel import Ranks
 
 _R = TypeVar("_R")
+
+
+class RowStream(NamedTuple):
+    """The rows of one purpose.
+
+    Attributes:
+        name: of the purpose; sources: names of what the rows come from.
+        rows: of a step; end: of the run; length: tokens of one.
+    """
+
+    name: str
+    blend: Blend
+    rows: int
+    end: int = sys.maxsize
+    length: int = 0
+    sources: Sequence[str] = ()
+
+    def batch(self, step: int) -> Rows:
+        """The rows of a step; the last one may have fewer."""
+        return self.blend.batch(step, self.rows, self.end)
+
+    def given(self, steps: int) -> dict[str, RowsGiven]:
+        """What so many steps took of each source."""
+        counts = self.blend.given(min(self.end, steps * self.rows))
+        return dict(zip(self.sources, counts, strict=True))
 
 
 class DeviceRows(NamedTuple):
@@ -106,15 +132,15 @@ def micro_batches(batch: Rows, micro_rows: int, ranks: Ranks) -> list[tuple[Rows
     rows = len(batch.sources)
     mine = -(-rows // ranks.count)
     first = mine * ranks.rank
-    found = []
+    parts = []
     for start in range(first, first + mine, micro_rows):
         place = slice(min(start, rows), min(start + micro_rows, first + mine, rows))
         if place.start == place.stop:
             blank = batch._replace(labels=np.full_like(batch.labels, IGNORED))
-            found.append((blank.part(slice(0, 1)), place))
+            parts.append((blank.part(slice(0, 1)), place))
         else:
-            found.append((batch.part(place), place))
-    return found
+            parts.append((batch.part(place), place))
+    return parts
 
 
 @dataclass
@@ -123,41 +149,37 @@ class LanguageModelTask:
 
     Attributes:
         root: the module that is trained.
-        blend: gives the rows.
-        rows, micro_rows: of a step, and of one pass of one rank.
-        sources: their names; each has a loss of its own where there are several.
+        stream: the rows; where they come from several sources, each has a loss of its own.
+        micro_rows: of one pass of one rank.
         weights: of each source's mean loss, None for the share of its tokens. Sources without a
             weight divide what is left of 1 by their tokens; the loss of a step is
             Σ_s w_s · (mean loss of the tokens of s).
-        end: rows of the run, None where it has no end.
         names: ``loss`` (mean over all tokens); with weights ``weighted_loss``, which is minimised;
             then ``loss <source>``.
     """
 
     root: ModelWithHead
-    blend: Blend
-    rows: int
+    stream: RowStream
     micro_rows: int
     ranks: Ranks
-    sources: Sequence[str]
     weights: Sequence[float | None]
-    end: int | None = None
 
     def __post_init__(self) -> None:
         self.terms: Sequence[str] = ()
         weighted = any(weight is not None for weight in self.weights)
         self._totals = ["loss", *(["weighted_loss"] if weighted else [])]
-        several = self.sources if len(self.sources) > 1 else ()
+        sources = self.stream.sources
+        several = sources if len(sources) > 1 else ()
         self.names: Sequence[str] = [*self._totals, *(f"loss {source}" for source in several)]
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
-        batch = self.blend.batch(step, self.rows, self.end)
+        batch = self.stream.batch(step)
         weights = self._token_weights(batch)
-        found = []
+        micros = []
         for part, place in micro_batches(batch, self.micro_rows, self.ranks):
             data = on_device(part, weights[place], self.ranks.device, self.root.bfloat16)
-            found.append(MicroBatch(data, len(data.places)))
-        return found
+            micros.append(MicroBatch(data, len(data.places)))
+        return micros
 
     def _token_weights(self, batch: Rows) -> np.ndarray:
         """Weight of every token of each row, float64 [rows]; over all tokens they sum to 1."""
@@ -215,7 +237,7 @@ def mean_losses(
         moved: called with the set, the tokens of this rank that have been read, and their share of all.
     """
     root.eval()
-    found = {}
+    means = {}
     for name, (blend, rows) in sets.items():
         sums = torch.zeros(2, dtype=torch.float64)
         together = micro_rows * ranks.count
@@ -234,5 +256,5 @@ def mean_losses(
             share = min(1.0, (first + together) / rows)
             moved(f"validation: {name}", int(sums[1]), share)
         total, count = ranks.sum(sums.to(ranks.device)).tolist()
-        found[name] = (total / max(1.0, count), int(count))
-    return found
+        means[name] = (total / max(1.0, count), int(count))
+    return means

@@ -226,12 +226,12 @@ def _norms(
     """The gradient norm of each term alone, on the steps that report it."""
     if not (task.terms and settings.norms_every) or step % settings.norms_every:
         return {}
-    found = {}
+    norms = {}
     for term in task.terms:
         own = [micro for micro in micros if term in micro.terms]
-        _, found[f"{term}_norm"] = _gradients(task, own, 0.0, ranks, term)
+        _, norms[f"{term}_norm"] = _gradients(task, own, 0.0, ranks, term)
         task.root.zero_grad()
-    return found
+    return norms
 
 
 def _gradients(

@@ -97,10 +97,10 @@ def frozen(model: ModelName, half: bool) -> Any:
     """
     saved = load_configuration(model.base() or model).dtype
     dtype = torch.bfloat16 if half and saved in (torch.bfloat16, "bfloat16") else torch.float32
-    found = load_weights(model, dtype, "cpu")
-    found.set_attn_implementation(attention.register())
-    _require_plain_head(found, StartModel(None, model.name))
-    return found.eval().requires_grad_(False)
+    loaded = load_weights(model, dtype, "cpu")
+    loaded.set_attn_implementation(attention.register())
+    _require_plain_head(loaded, StartModel(None, model.name))
+    return loaded.eval().requires_grad_(False)
 
 
 @torch.no_grad()
@@ -154,19 +154,19 @@ def with_adapters(model: Any, lora: Lora) -> Any:
 def blocks(model: Any) -> list[torch.nn.Module]:
     """The transformer's layers: the units of sharding and of compilation."""
     names = set(model._no_split_modules or ())
-    found = [m for m in model.modules() if type(m).__name__ in names]
+    named = [m for m in model.modules() if type(m).__name__ in names]
     lists = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
-    return found or list(max(lists, key=len, default=[]))
+    return named or list(max(lists, key=len, default=[]))
 
 
 def gathered(model: Any, ranks: Ranks) -> dict[str, Tensor]:
     """Whole parameters by name, on the CPU of the first rank; empty on the others."""
-    found = {}
+    weights = {}
     for name, weight in model.named_parameters():
         value = whole(weight.detach())
         if ranks.first:
-            found[name] = value.cpu()
-    return found
+            weights[name] = value.cpu()
+    return weights
 
 
 def save(
@@ -231,6 +231,8 @@ def _save_adapters(built: BuiltModel, start: StartModel, dtype: torch.dtype, fol
     config.base_model_name_or_path = os.path.abspath(name) if os.path.isdir(name) else name
     config.revision = start.revision
     config.inference_mode = True
+    if isinstance(config.target_modules, set):  # whose order is another one in each process
+        config.target_modules = sorted(config.target_modules)
     config.save_pretrained(str(folder))
     state = get_peft_model_state_dict(built.adapters)
     save_file(

@@ -180,5 +180,5 @@ def reason(error: Exception) -> str | None:
     """Why the system refused a write; None for an error of another kind."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    found = _SYSTEM.search(str(error))
-    return found[1].strip() if found else None
+    match = _SYSTEM.search(str(error))
+    return match[1].strip() if match else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synthtools.training.language_model_task import LanguageModelTask
+from synthtools.training.language_model_task import LanguageModelTask, RowStream
 from synthtools.training.plan import Outcome, Plan, RunContext, Settings, Source
 from synthtools.training.tokenized_rows import (
     blend_of,
@@ -14,7 +14,7 @@ from synthtools.training.tokenized_rows import (
     tokenizer_of,
     tokens_of,
 )
-from synthtools.training.trainer import RowCounts, fit, prepare, work_folder
+from synthtools.training.trainer import fit, prepare, work_folder
 
 
 def run(
@@ -40,29 +40,10 @@ def run(
     corpora = tokens_of([*sources, *valid], encoding, len(tokenizer), context)
     data, checks = corpora[: len(sources)], corpora[len(sources) :]
     blend, shares = blend_of(sources, data, plan)
-    rows = rows_of(plan, blend)
-    counts = [RowCounts(settings.rows, rows, plan.context)]
-    prepared = prepare(plan, tokenizer, settings, counts, context)
     names = [source.name for source in sources]
-    task = LanguageModelTask(
-        prepared.root,
-        blend,
-        settings.rows,
-        settings.micro_rows,
-        context.ranks,
-        names,
-        loss_weights(sources, shares),
-        rows,
-    )
-    return fit(
-        task,
-        prepared,
-        tokenizer,
-        plan,
-        dict(zip(names, data, strict=True)),
-        {source.name: corpus for source, corpus in zip(valid, checks, strict=True)},
-        context,
-        given=lambda steps: dict(
-            zip(names, blend.given(min(rows, steps * settings.rows)), strict=True)
-        ),
-    )
+    stream = RowStream("train", blend, settings.rows, rows_of(plan, blend), plan.context, names)
+    run = prepare(plan, tokenizer, settings, [stream], context)
+    weights = loss_weights(sources, shares)
+    task = LanguageModelTask(run.root, stream, settings.micro_rows, context.ranks, weights)
+    validation = {source.name: corpus for source, corpus in zip(valid, checks, strict=True)}
+    return fit(task, run, dict(zip(names, data, strict=True)), validation)

@@ -14,10 +14,10 @@ from synthtools.errors import SynthError
 from synthtools.training import models, parallel, step_cost
 from synthtools.training.corpus import Corpus
 from synthtools.training.journal import Journal, model_card
-from synthtools.training.language_model_task import ModelWithHead, mean_losses
+from synthtools.training.language_model_task import ModelWithHead, RowStream, mean_losses
 from synthtools.training.loop import Task, train
 from synthtools.training.models import BuiltModel
-from synthtools.training.packers import Blend, RowsGiven
+from synthtools.training.packers import Blend
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import (
     LOG,
@@ -71,49 +71,45 @@ def on_ranks(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False)
 
 
 class PreparedRun(NamedTuple):
-    """What a run begins with.
+    """What a run begins with: ``settings`` with their steps, ``root``, the model as it is trained, on its
+    device."""
 
-    Attributes:
-        settings: with their steps.
-        root: the model as it is trained, on its device.
-        sizes: of the run.
-    """
-
+    plan: Plan
     settings: Settings
+    context: RunContext
+    tokenizer: Any
+    streams: Sequence[RowStream]
     built: BuiltModel
     root: ModelWithHead
     sizes: Sizes
 
 
 def prepare(
-    plan: Plan, tokenizer: Any, settings: Settings, rows: Sequence[RowCounts], context: RunContext
+    plan: Plan,
+    tokenizer: Any,
+    settings: Settings,
+    streams: Sequence[RowStream],
+    context: RunContext,
 ) -> PreparedRun:
-    """Builds the model and says what the run amounts to.
-
-    Args:
-        rows: of each kind.
-    """
+    """Builds the model and says what the run amounts to."""
     ranks = context.ranks
     # A base whose adapters alone are trained may be held in bfloat16.
     half_base = plan.lora is not None and settings.bfloat16 and ranks.count == 1
     dtype = torch.bfloat16 if half_base else torch.float32
     built = models.build(plan.start, tokenizer, plan.context, plan.lora, plan.seed, dtype)
     counts = (built.parameters, built.trained)
-    settings, sizes = sized(built.model.config, counts, rows, settings, plan.seed, ranks)
+    settings, sizes = sized(built.model.config, counts, streams, settings, plan.seed, ranks)
     context.callbacks.on_sizes(sizes, settings)
-    return PreparedRun(settings, built, on_ranks(built.model, settings, ranks), sizes)
+    root = on_ranks(built.model, settings, ranks)
+    return PreparedRun(plan, settings, context, tokenizer, streams, built, root, sizes)
 
 
 def fit(
     task: Task,
-    prepared: PreparedRun,
-    tokenizer: Any,
-    plan: Plan,
+    run: PreparedRun,
     data: dict[str, Corpus],
     valid: dict[str, Corpus],
-    context: RunContext,
     *,
-    given: Callable[[int], dict[str, RowsGiven]],
     rules: StopRules | None = None,
     compared: Callable[[], dict[str, Any]] | None = None,
 ) -> Outcome:
@@ -121,13 +117,12 @@ def fit(
 
     Args:
         data: what it is trained on, by name; valid: the validation sets.
-        given: steps → the rows that they took of each source.
         rules: end the run early.
         compared: called when the run is done, before the model is saved; its result goes into the
             outcome.
     """
+    plan, settings, context, root = run.plan, run.settings, run.context, run.root
     output, ranks, callbacks = context.output, context.ranks, context.callbacks
-    settings, root = prepared.settings, prepared.root
     work = output / WORK
     # Of this very run, which was killed after it had saved them.
     saved_before = weight_files(output, whole=False)
@@ -136,10 +131,10 @@ def fit(
     }
 
     def validate() -> tuple[float, dict[str, float]]:
-        found = mean_losses(root, sets, settings.micro_rows, ranks, callbacks.on_phase)
-        tokens = sum(count for _, count in found.values())
-        mean = sum(loss * count for loss, count in found.values()) / max(1, tokens)
-        return mean, {name: math.exp(min(700.0, loss)) for name, (loss, _) in found.items()}
+        losses = mean_losses(root, sets, settings.micro_rows, ranks, callbacks.on_phase)
+        tokens = sum(count for _, count in losses.values())
+        mean = sum(loss * count for loss, count in losses.values()) / max(1, tokens)
+        return mean, {name: math.exp(min(700.0, loss)) for name, (loss, _) in losses.items()}
 
     log = Journal(work / LOG, ranks)
     last: dict[str, Any] = {"valid": None}
@@ -172,9 +167,9 @@ def fit(
     log.close()
     done = progress.step == settings.steps or progress.stopped_early
     outcome = Outcome(
-        prepared.sizes,
+        run.sizes,
         {name: corpus.facts for name, corpus in data.items()},
-        given(progress.step),
+        {name: rows for s in run.streams for name, rows in s.given(progress.step).items()},
         progress,
         log.mean("loss", _LAST),
         log.mean("weighted_loss", _LAST),
@@ -186,27 +181,15 @@ def fit(
     if done:
         callbacks.check_folder()
         card = model_card(plan, settings, outcome, context.job, log.curve()) if ranks.first else ""
-        models.save(prepared.built, plan, tokenizer, card, output, saved_before, ranks)
+        models.save(run.built, plan, run.tokenizer, card, output, saved_before, ranks)
     ranks.wait()
     return outcome
-
-
-class RowCounts(NamedTuple):
-    """Rows of one kind.
-
-    Attributes:
-        step: of a step; run: of the whole run; length: tokens of one.
-    """
-
-    step: int
-    run: int
-    length: int
 
 
 def sized(
     config: Any,
     counts: tuple[int, int],
-    rows: Sequence[RowCounts],
+    streams: Sequence[RowStream],
     settings: Settings,
     seed: int,
     ranks: Ranks,
@@ -215,9 +198,8 @@ def sized(
 
     Args:
         counts: parameters of the model, and how many are trained.
-        rows: of each kind.
     """
-    steps = max(-(-kind.run // kind.step) for kind in rows)
+    steps = max(-(-stream.end // stream.rows) for stream in streams)
 
     def span(given: float, usual: int) -> int:
         """In steps; given in steps, or as a share of all, or not at all."""
@@ -231,13 +213,13 @@ def sized(
         seed=seed,
     )
     parameters, trained = counts
-    longest = max(kind.length for kind in rows)
+    longest = max(stream.length for stream in streams)
     return settings, Sizes(
         parameters,
         trained,
         steps,
-        sum(kind.run * kind.length for kind in rows),
-        sum(kind.step * kind.length for kind in rows),
+        sum(stream.end * stream.length for stream in streams),
+        sum(stream.rows * stream.length for stream in streams),
         step_cost.flops_per_token(parameters, config, longest, trained),
         step_cost.memory_bytes(
             parameters,

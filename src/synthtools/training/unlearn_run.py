@@ -16,8 +16,9 @@ from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus
 from synthtools.training.divergence import compared
+from synthtools.training.language_model_task import RowStream
 from synthtools.training.objectives import UnlearnLoss
-from synthtools.training.packers import Blend, RowsGiven, WholePacker
+from synthtools.training.packers import Blend, WholePacker
 from synthtools.training.plan import Outcome, Plan, RunContext, Settings, Source
 from synthtools.training.stop_rules import StopRule, StopRules
 from synthtools.training.tokenized_rows import (
@@ -28,12 +29,11 @@ from synthtools.training.tokenized_rows import (
     texts,
     tokens_of,
 )
-from synthtools.training.trainer import PreparedRun, RowCounts, fit, on_ranks, prepare, work_folder
+from synthtools.training.trainer import PreparedRun, fit, on_ranks, prepare, work_folder
 from synthtools.training.unlearn_task import (
     FORGET,
     REPLAY,
     FrozenModel,
-    RowStream,
     UnlearnTask,
     adapters_off,
 )
@@ -102,55 +102,43 @@ def run(
         blends[FORGET] = forgotten(forget, bad, goal.context, plan.seed)
     if replay:
         blends[REPLAY], _ = blend_of(replay, kept, plan)
-    rows = rows_of(goal, settings, ranks.count)
-    ends = ends_of(plan, rows, blends, sum(len(corpus.tokens) for corpus in bad))
-    lengths = {FORGET: goal.context, REPLAY: plan.context}
-    counts = [RowCounts(count, ends[name], lengths[name]) for name, count in rows.items()]
-    prepared = prepare(plan, tokenizer, settings, counts, context)
-    original = _original(plan, goal, prepared, context)
-    streams = [RowStream(name, blends[name], count, ends[name]) for name, count in rows.items()]
+    names = {FORGET: [s.name for s in forget], REPLAY: [s.name for s in replay]}
+    tokens = sum(len(corpus.tokens) for corpus in bad)
+    streams = streams_of(plan, goal, rows_of(goal, settings, ranks.count), blends, names, tokens)
+    run = prepare(plan, tokenizer, settings, streams, context)
+    original = _original(goal, run)
     task = UnlearnTask(
-        prepared.root, original, goal.how, streams, settings.micro_rows, ranks, goal.paired
+        run.root, original, goal.how, streams, settings.micro_rows, ranks, goal.paired
     )
-    sets = [(FORGET, bad)] * bool(forget) + [(REPLAY, kept)] * bool(replay)
-    sets += [(f"valid {name}", [corpus]) for name, corpus in validation.items()]
 
-    def both() -> dict[str, Any]:
+    def comparison() -> dict[str, Any]:
+        sets = [(FORGET, bad, goal.context)] * bool(forget)
+        sets += [(REPLAY, kept, plan.context)] * bool(replay)
+        sets += [(f"valid {name}", [one], plan.context) for name, one in validation.items()]
         surfaces = TextTokenizer(tokenizer).surfaces
-        found = {}
-        for name, corpora in sets:
-            found[name] = compared(
-                prepared.root,
+        results = {
+            name: compared(
+                run.root,
                 original,
-                _whole(corpora, lengths.get(name, plan.context)),
+                _whole(corpora, length),
                 goal.compared_tokens,
                 settings.micro_rows,
                 ranks,
                 surfaces,
                 partial(callbacks.on_phase, f"comparing with the original: {name}"),
             )
-        return {"sets": found, "shared_documents": shared}
-
-    def given(steps: int) -> dict[str, RowsGiven]:
-        found: dict[str, RowsGiven] = {}
-        for name, sources in ((FORGET, forget), (REPLAY, replay)):
-            if name in rows:
-                of_each = blends[name].given(min(ends[name], steps * rows[name]))
-                found |= {s.name: count for s, count in zip(sources, of_each, strict=True)}
-        return found
+            for name, corpora, length in sets
+        }
+        return {"sets": results, "shared_documents": shared}
 
     trained = zip([*forget, *replay], [*bad, *kept], strict=True)
     return fit(
         task,
-        prepared,
-        tokenizer,
-        plan,
+        run,
         {source.name: corpus for source, corpus in trained},
         validation,
-        context,
-        given=given,
         rules=StopRules(goal.rules),
-        compared=both if goal.compared_tokens else lambda: {"shared_documents": shared},
+        compared=comparison if goal.compared_tokens else lambda: {"shared_documents": shared},
     )
 
 
@@ -161,11 +149,9 @@ def encoding_of(tokenizer: Any, goal: UnlearnGoal, remark: Callable[[str], None]
     return answered(tokenizer, goal.answers_only)
 
 
-def _original(
-    plan: Plan, goal: UnlearnGoal, prepared: PreparedRun, context: RunContext
-) -> FrozenModel:
+def _original(goal: UnlearnGoal, run: PreparedRun) -> FrozenModel:
     """The frozen model: the trained one without its adapters, or a copy."""
-    built, root, settings = prepared.built, prepared.root, prepared.settings
+    plan, built, root, settings = run.plan, run.built, run.root, run.settings
     if built.adapters is not None and goal.original is None:
         return FrozenModel(root, lambda: adapters_off(root))
     assert plan.start.model is not None
@@ -177,7 +163,7 @@ def _original(
             f"{name.name}: has {theirs:,} tokens, the model that is trained {ours:,}; the original "
             "must share its vocabulary"
         )
-    return FrozenModel(on_ranks(model, settings, context.ranks, frozen=True))
+    return FrozenModel(on_ranks(model, settings, run.context.ranks, frozen=True))
 
 
 def forgotten(
@@ -241,17 +227,24 @@ def rows_of(goal: UnlearnGoal, settings: Settings, processes: int) -> dict[str, 
     return {FORGET: forget * processes, REPLAY: (each - forget) * processes}
 
 
-def ends_of(
-    plan: Plan, rows: dict[str, int], blends: dict[str, Blend], tokens: int
-) -> dict[str, int]:
-    """The rows that each stream gives in a run.
+def streams_of(
+    plan: Plan,
+    goal: UnlearnGoal,
+    rows: dict[str, int],
+    blends: dict[str, Blend],
+    names: dict[str, list[str]],
+    tokens: int,
+) -> list[RowStream]:
+    """The streams of a run.
 
-    With a budget of tokens, so many rows as hold them, of what is forgotten (of replay where nothing
-    is); else the passes over the stream that ends first. What is left of it is the last, smaller step.
+    With a budget of tokens it ends after as many rows as hold them, of what is forgotten (of replay
+    where nothing is); else with the passes over the stream that ends first. The last step may be smaller.
 
     Args:
-        rows: of a step by stream; tokens: of one pass over what is forgotten.
+        rows: of a step by stream; names: of the sources of each; tokens: of one pass over what is
+            forgotten.
     """
+    lengths = {FORGET: goal.context, REPLAY: plan.context}
     if plan.tokens:
         first = next(iter(rows))  # what is forgotten comes first
         length = tokens / blends[FORGET].rows_of(1) if first == FORGET else plan.context
@@ -259,9 +252,11 @@ def ends_of(
     else:
         limits = {name: blends[name].rows_of(plan.epochs) for name in rows}
     steps = min(-(-limit // rows[name]) for name, limit in limits.items())
-    return {
-        name: min(limits.get(name, steps * count), steps * count) for name, count in rows.items()
-    }
+    ends = {name: min(limits.get(name, steps * n), steps * n) for name, n in rows.items()}
+    return [
+        RowStream(name, blends[name], count, ends[name], lengths[name], names[name])
+        for name, count in rows.items()
+    ]
 
 
 def _shared(
@@ -273,14 +268,14 @@ def _shared(
 ) -> dict[str, int]:
     """How many documents to forget are in replay or validation too, by source."""
     known = {document for corpus in bad for document in _documents(corpus)}
-    found = {}
+    shared = {}
     for source, corpus in zip(others, good, strict=True):
         count = sum(document in known for document in _documents(corpus)) if known else 0
         if count:
-            found[source.name] = count
+            shared[source.name] = count
             names = ", ".join(s.name for s in forget)
             remark(f"{source.name}: {count:,} of its documents are also to be forgotten ({names})")
-    return found
+    return shared
 
 
 def _documents(corpus: Corpus) -> list[int]:

@@ -20,32 +20,17 @@ from synthtools.training.head import KLTarget, head_loss, head_odds
 from synthtools.training.language_model_task import (
     DeviceRows,
     ModelWithHead,
+    RowStream,
     micro_batches,
     on_device,
 )
 from synthtools.training.loop import MicroBatch
 from synthtools.training.objectives import ASCENT, CROSS_ENTROPY, DocumentObjective, UnlearnLoss
-from synthtools.training.packers import IGNORED, Blend, Rows
+from synthtools.training.packers import IGNORED, Rows
 from synthtools.training.parallel import Ranks, local
 
 FORGET, REPLAY = "forget", "replay"
 _SUMS = ("loss", "forget_loss", "forget_nll", "replay_nll", "original_nll", "kl")
-
-
-class RowStream(NamedTuple):
-    """Rows of one purpose.
-
-    Attributes:
-        name: ``forget`` or ``replay``.
-        blend: gives them.
-        rows: of a step.
-        end: rows of the run, None where it has no end.
-    """
-
-    name: str
-    blend: Blend
-    rows: int
-    end: int | None = None
 
 
 class _StreamRows(NamedTuple):
@@ -111,7 +96,7 @@ class UnlearnTask:
         root: the module that is trained.
         original: the frozen model.
         how: method, weights, direction of the divergence.
-        streams: forget, replay or both: those that the weights ask for.
+        streams: ``forget``, ``replay`` or both: those that the weights ask for.
         micro_rows: of one pass of one rank.
         paired: compare replay with the original's own loss on the same rows, each step.
         names: ``original_nll`` is that of the original on the same rows of replay.
@@ -131,9 +116,9 @@ class UnlearnTask:
         self._drift = _Drift(self.root, self.original, self.ranks)
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
-        batches = [s.blend.batch(step, s.rows, s.end) for s in self.streams]
+        batches = [stream.batch(step) for stream in self.streams]
         tokens = [int((batch.labels != IGNORED).sum()) for batch in batches]
-        found = []
+        micros = []
         for stream, batch, count in zip(self.streams, batches, tokens, strict=True):
             numbers = documents_of(batch)
             documents = int(numbers.max(initial=-1)) + 1
@@ -153,8 +138,8 @@ class UnlearnTask:
                     max(1, documents),
                     sum(tokens),
                 )
-                found.append(MicroBatch(piece, len(data.places), terms))
-        return found
+                micros.append(MicroBatch(piece, len(data.places), terms))
+        return micros
 
     def loss(self, micro: MicroBatch, only: str | None = None) -> tuple[Tensor, Tensor]:
         piece: _StreamRows = micro.data
@@ -278,9 +263,9 @@ def documents_of(batch: Rows) -> np.ndarray:
     starts = (batch.positions == 0).ravel()
     numbers = np.cumsum(starts).reshape(batch.positions.shape)
     learned = batch.labels != IGNORED
-    found = np.full(numbers.shape, -1, np.int64)
-    found[learned] = np.unique(numbers[learned], return_inverse=True)[1]
-    return found
+    numbered = np.full(numbers.shape, -1, np.int64)
+    numbered[learned] = np.unique(numbers[learned], return_inverse=True)[1]
+    return numbered
 
 
 class _Drift:

@@ -234,5 +234,5 @@ def test_files_of_the_authors_go_out_and_come_in(evaluator, write, scripted, tmp
     "change", [{"level": 6}, {"level": "1"}, {"constraint_type": "odd"}, {"prompt": None}]
 )
 def test_bad_instructions(change):
-    assert followbench.wrong(records()[1] | change)
-    assert followbench.wrong(records()[1]) is None
+    assert followbench.fault(records()[1] | change)
+    assert followbench.fault(records()[1]) is None

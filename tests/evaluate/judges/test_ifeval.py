@@ -276,8 +276,8 @@ def test_accuracies_and_what_is_left_out(evaluator, write):
     ],
 )
 def test_bad_prompts(change, reason):
-    assert reason in ifeval.wrong(prompts()[0] | change)
-    assert ifeval.wrong(prompts()[0]) is None
+    assert reason in ifeval.fault(prompts()[0] | change)
+    assert ifeval.fault(prompts()[0]) is None
 
 
 def test_answers_to_other_prompts_are_an_error(evaluator, write):
