@@ -240,7 +240,7 @@ def test_where_nothing_confines_the_refusal_says_why(monkeypatch):
     with pytest.raises(SynthError) as refused:
         sandbox.chosen("auto")
     sandbox.chosen.cache_clear()
-    for words in ("bubblewrap is not installed", "Landlock: Function not", "sandbox none"):
+    for words in ("bubblewrap is not installed", "Landlock: Function not", "--sandbox none"):
         assert words in str(refused.value)
 
 

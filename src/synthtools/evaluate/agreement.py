@@ -100,7 +100,7 @@ def judgments(evaluator: Evaluator, path: str) -> list[Judgment]:
         share = 0.5 if record["preference"] == 0 else record["preference"] - 1
         rows.append(Judgment(judge, prompt, model, reference, family, share))
     if not rows:
-        raise SynthError(f"{path}: no judgments in it")
+        raise SynthError(f"{path}: contains no judgments")
     return rows
 
 

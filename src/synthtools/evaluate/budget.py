@@ -1,4 +1,4 @@
-"""How much synthetic data a training run can bear: the guidance of Ratios beside a series of runs.
+"""How much synthetic data a training run tolerates: the guidance of Ratios beside a series of runs.
 
 Ratios (arXiv 2510.05133): up to 20 % synthetic stays within 3 % of the baseline at all scales; from 20 to 30 % it
 depends on the scale (models of 6.9B parameters and more hold); above 30 % 8–15 % are lost. Calibration gets worse

@@ -32,7 +32,7 @@ _FIGURES = ("accuracy", "accuracy_norm", "ece", "ece_mass", "mce", "brier", "nll
 
 @dataclass(frozen=True)
 class ChoiceScores:
-    """What a model made of questions; arrays over items.
+    """A model's log-likelihoods of answers to questions; arrays over items.
 
     Attributes:
         logprobs: log-likelihoods of the choices of each, nats.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.evaluate import calibration, tasks
 from synthtools.evaluate.calibration import ChoiceScores, ItemScores
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault, tokenizer_failure
@@ -51,7 +51,7 @@ def examples(task: tasks.BenchmarkTask, evaluator: Evaluator) -> Shots:
     if split is None:
         evaluator.remark(
             f"{task.name}: {data} has no split of examples ({', '.join(task.shots_split)}); the {task.shots} "
-            f"examples before each question are other items of {path} (shots 0 takes none)"
+            f"examples before each question are other items of {path} ({parameter('shots', 0)} takes none)"
         )
     own = split is None
     fault = partial(tasks.fault, task, solved=True)
@@ -110,7 +110,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     if cut:
         evaluator.remark(
             f"{name}: {cut} of {len(scored)} questions do not fit into the context; their beginnings "
-            "were left out (fewer shots leave more room)"
+            f"were left out (lower {parameter('shots')} for more room)"
         )
     more = {"by": _by(groups, items)} if task.by else {}
     return {

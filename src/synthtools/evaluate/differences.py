@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
 
-# What says how a report was made, not what was found; where the numbers of a figure hang.
+# What says how a report was made, and the numbers of figures.
 _ASIDE = {"made_by", "samples", "intervals", "per_item", "reliability", "edges", "grid"}
 
 _LONGEST_LIST = 12
@@ -77,7 +77,7 @@ def _ends(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[float,
 def lower_is_better(figure: str) -> bool:
     """Whether a figure of this path is better when it is lower, by the words in its last name.
 
-    What hangs under ``valid`` are perplexities by the names of their data.
+    Figures under ``valid`` are perplexities, by the names of their data.
     """
     last = figure.rsplit(".", 1)[-1].lower()
     return figure.startswith("valid.") or any(f"_{word}_" in f"_{last}_" for word in _LOWER)

@@ -1,4 +1,4 @@
-"""Suites whose answers are written: exact match of what is found in an answer, and code that is run."""
+"""Suites of generated answers: exact match of the answer in a text, and code that is run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.environment import cores
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.evaluate import choices, sandbox, tasks
 from synthtools.evaluate.calibration import draw_of
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
@@ -23,15 +23,18 @@ def files(name: str, options: EvaluationOptions) -> list[str]:
     """The files of a task.
 
     Raises:
-        UsageError: it would run code, and nobody allowed that; or examples are asked for before it.
+        UsageError: it would run code without permission, or examples are requested for it.
         SynthError: it would run code, which this machine cannot confine.
     """
     task = choices.task_of(name, options)
     if task.kind == "code":
         if not options.allow_code_execution:
-            raise UsageError(f"suite {name} runs programs that the model wrote: allow that first")
+            allow = parameter("allow_code_execution")
+            raise UsageError(
+                f"suite {name} runs programs that the model wrote: allow it with {allow}"
+            )
         if task.shots:
-            raise UsageError(f"suite {name} is asked without examples: leave out shots")
+            raise UsageError(f"suite {name} takes no examples: leave out {parameter('shots')}")
         sandbox.chosen(options.sandbox)
     return choices.files(name, options)
 
@@ -40,7 +43,7 @@ items = choices.items
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
-    """Lets the model write (greedily) and looks at what it wrote.
+    """Generates answers greedily and checks them.
 
     Returns:
         The section: figures ``exact_match`` (and ``exact_match_loose``) or ``pass_at_1``;

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.evaluate import calibration
 from synthtools.evaluate.choices import PER_ITEM, answers_of, sample_rows
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
@@ -62,7 +62,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         own = options.task_files
         manager = TaskManager(include_path=own, include_defaults=own is None)
         if task not in manager.all_tasks:
-            where = f"in {own}" if own else "of that name (task_files gives more)"
+            where = f"in {own}" if own else f"of that name ({parameter('task_files')} adds more)"
             raise SynthError(f"suite {name}: lm-evaluation-harness has no task {where}")
         try:
             results = simple_evaluate(
@@ -84,7 +84,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
             line = (str(error).splitlines() or [""])[0]
             raise SynthError(
                 f"suite {name}: lm-evaluation-harness could not run it ({type(error).__name__}: "
-                f"{line}); without a network its data must be local: task_files with dataset_path json"
+                f"{line}); without a network its data must be local: "
+                f"{parameter('task_files')} with dataset_path json"
             ) from error
     return _section(name, results, evaluator)
 
@@ -140,7 +141,7 @@ def _calibration(
 
 @contextmanager
 def calm() -> Iterator[None]:
-    """The harness's loggers and bars, and those of its data sets, say nothing."""
+    """Silences the loggers and progress bars of the harness and its data sets."""
     names = ("lm_eval", "lm-eval", "datasets", "huggingface_hub", "fsspec")
     before = {name: logging.getLogger(name).level for name in names}
     held = {

@@ -38,7 +38,8 @@ def fault(record: dict[str, Any]) -> str | None:
     try:
         followed("An answer.", names, arguments)
     except (TypeError, ValueError, AttributeError) as error:
-        return f"arguments that do not fit their instruction: {error}"
+        reason = str(error).partition("() ")[2] or str(error)  # without our function's name
+        return f"arguments that do not fit their instruction: {reason}"
     return None
 
 

@@ -12,18 +12,7 @@ from typing import Any
 
 from synthtools.evaluate import ifeval_text as text
 
-Rule = Callable[..., bool]
-RULES: dict[str, Rule] = {}
-
 _OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
-
-
-def _rule(name: str) -> Callable[[Rule], Rule]:
-    def keep(function: Rule) -> Rule:
-        RULES[name] = function
-        return function
-
-    return keep
 
 
 def _compared(count: int, relation: str, bound: int) -> bool:
@@ -39,55 +28,21 @@ def _compared(count: int, relation: str, bound: int) -> bool:
     raise ValueError(f'relation "{relation}" is neither "less than" nor "at least"')
 
 
-def _found(word: str, answer: str) -> list[str]:
-    return re.findall(re.escape(word), answer, re.IGNORECASE)
+def _occurrences(word: str, answer: str) -> int:
+    return len(re.findall(re.escape(word), answer, re.IGNORECASE))
 
 
-@_rule("keywords:existence")
-def _existence(answer: str, keywords: list[str]) -> bool:
-    return all(_found(word, answer) for word in keywords)
-
-
-@_rule("keywords:frequency")
-def _frequency(answer: str, keyword: str, frequency: int, relation: str) -> bool:
-    return _compared(len(_found(keyword.strip(), answer)), relation, frequency)
-
-
-@_rule("keywords:forbidden_words")
 def _forbidden(answer: str, forbidden_words: list[str]) -> bool:
     return not any(
         re.search(rf"\b{re.escape(word)}\b", answer, re.IGNORECASE) for word in forbidden_words
     )
 
 
-@_rule("keywords:letter_frequency")
-def _letter_frequency(answer: str, letter: str, let_frequency: int, let_relation: str) -> bool:
-    # The published checker puts a letter of chance in the place of #, ! and the like.
-    return _compared(answer.lower().count(letter.strip().lower()), let_relation, let_frequency)
-
-
-@_rule("language:response_language")
-def _language(answer: str, language: str) -> bool:
-    return text.language(answer) in (language, None)
-
-
-@_rule("length_constraints:number_sentences")
-def _sentences(answer: str, num_sentences: int, relation: str) -> bool:
-    return _compared(text.sentences(answer), relation, num_sentences)
-
-
-@_rule("length_constraints:number_words")
-def _words(answer: str, num_words: int, relation: str) -> bool:
-    return _compared(text.words(answer), relation, num_words)
-
-
-@_rule("length_constraints:number_paragraphs")
 def _paragraphs(answer: str, num_paragraphs: int) -> bool:
     parts = [part.strip() for part in re.split(r"\s?\*\*\*\s?", answer)]
     return all(parts[1:-1]) and sum(map(bool, parts)) == num_paragraphs
 
 
-@_rule("length_constraints:nth_paragraph_first_word")
 def _first_word(answer: str, num_paragraphs: int, nth_paragraph: int, first_word: str) -> bool:
     parts = [part.strip() for part in answer.split("\n\n")]
     # Empty ones count for the place but not for the number.
@@ -98,13 +53,11 @@ def _first_word(answer: str, num_paragraphs: int, nth_paragraph: int, first_word
     return re.split(r"[.,?!'\"]", word)[0].lower() == first_word.lower()
 
 
-@_rule("detectable_content:number_placeholders")
 def _placeholders(answer: str, num_placeholders: int) -> bool:
     # An open bracket takes the rest of its line: none behind it on that line can be closed either.
     return sum(map(bool, re.findall(r"\[[^\]\n]*+(\]?)", answer))) >= num_placeholders
 
 
-@_rule("detectable_content:postscript")
 def _postscript(answer: str, postscript_marker: str) -> bool:
     marker = postscript_marker.strip()
     # With or without a blank between the letters.
@@ -112,32 +65,23 @@ def _postscript(answer: str, postscript_marker: str) -> bool:
     return bool(re.search(known.get(marker, re.escape(marker.lower())), answer.lower()))
 
 
-@_rule("detectable_format:number_bullet_lists")
 def _bullets(answer: str, num_bullets: int) -> bool:
     stars = re.findall(r"^[^\S\n]*+\*[^*].*$", answer, re.MULTILINE)
     dashes = re.findall(r"^[^\S\n]*+-.*$", answer, re.MULTILINE)
     return len(stars) + len(dashes) == num_bullets
 
 
-@_rule("detectable_format:constrained_response")
-def _constrained(answer: str) -> bool:
-    return any(option in answer for option in _OPTIONS)
-
-
-@_rule("detectable_format:number_highlighted_sections")
 def _highlights(answer: str, num_highlights: int) -> bool:
     single = re.findall(r"\*([^\n*]*)\*", answer)
     double = re.findall(r"\*\*([^\n*]*)\*\*", answer)
     return sum(bool(inner.strip()) for inner in [*single, *double]) >= num_highlights
 
 
-@_rule("detectable_format:multiple_sections")
 def _sections(answer: str, section_spliter: str, num_sections: int) -> bool:
     marks = re.findall(rf"\s?{re.escape(section_spliter.strip())}\s?\d+\s?", answer)
     return len(marks) >= num_sections
 
 
-@_rule("detectable_format:json_format")
 def _json(answer: str) -> bool:
     answer = answer.strip()
     for fence in ("```json", "```Json", "```JSON", "```"):
@@ -149,7 +93,6 @@ def _json(answer: str) -> bool:
     return True
 
 
-@_rule("detectable_format:title")
 def _title(answer: str) -> bool:
     for line in answer.split("\n"):
         start, end = line.find("<<"), line.rfind(">>")
@@ -158,49 +101,64 @@ def _title(answer: str) -> bool:
     return False
 
 
-@_rule("combination:two_responses")
 def _two_responses(answer: str) -> bool:
     parts = [part.strip() for part in answer.split("******")]
-    if not all(parts[1:-1]):
-        return False
-    held = [part for part in parts if part]
-    return len(held) == 2 and held[0] != held[1]
+    responses = [part for part in parts if part]
+    return all(parts[1:-1]) and len(responses) == 2 and responses[0] != responses[1]
 
 
-@_rule("combination:repeat_prompt")
-def _repeat(answer: str, prompt_to_repeat: str) -> bool:
-    return answer.strip().lower().startswith(prompt_to_repeat.strip().lower())
-
-
-@_rule("startend:end_checker")
-def _end(answer: str, end_phrase: str) -> bool:
-    return answer.strip().strip('"').lower().endswith(end_phrase.strip().lower())
-
-
-@_rule("startend:quotation")
 def _quotation(answer: str) -> bool:
     answer = answer.strip()
     return len(answer) > 1 and answer[0] == answer[-1] == '"'
 
 
-@_rule("change_case:capital_word_frequency")
-def _capital_words(answer: str, capital_frequency: int, capital_relation: str) -> bool:
-    return _compared(text.capital_words(answer), capital_relation, capital_frequency)
+def _english(answer: str) -> bool:
+    return text.language(answer) in ("en", None)
 
 
-@_rule("change_case:english_capital")
-def _capital(answer: str) -> bool:
-    return answer.isupper() and text.language(answer) in ("en", None)
-
-
-@_rule("change_case:english_lowercase")
-def _lowercase(answer: str) -> bool:
-    return answer.islower() and text.language(answer) in ("en", None)
-
-
-@_rule("punctuation:no_comma")
-def _no_comma(answer: str) -> bool:
-    return "," not in answer
+# Each a function of the answer and the instruction's own arguments, which come by name.
+RULES: dict[str, Callable[..., bool]] = {
+    "keywords:existence": lambda a, keywords: all(_occurrences(word, a) for word in keywords),
+    "keywords:frequency": lambda a, keyword, frequency, relation: _compared(
+        _occurrences(keyword.strip(), a), relation, frequency
+    ),
+    "keywords:forbidden_words": _forbidden,
+    # The published checker puts a letter of chance in the place of #, ! and the like.
+    "keywords:letter_frequency": lambda a, letter, let_frequency, let_relation: _compared(
+        a.lower().count(letter.strip().lower()), let_relation, let_frequency
+    ),
+    "language:response_language": lambda a, language: text.language(a) in (language, None),
+    "length_constraints:number_sentences": lambda a, num_sentences, relation: _compared(
+        text.sentences(a), relation, num_sentences
+    ),
+    "length_constraints:number_words": lambda a, num_words, relation: _compared(
+        text.words(a), relation, num_words
+    ),
+    "length_constraints:number_paragraphs": _paragraphs,
+    "length_constraints:nth_paragraph_first_word": _first_word,
+    "detectable_content:number_placeholders": _placeholders,
+    "detectable_content:postscript": _postscript,
+    "detectable_format:number_bullet_lists": _bullets,
+    "detectable_format:constrained_response": lambda a: any(option in a for option in _OPTIONS),
+    "detectable_format:number_highlighted_sections": _highlights,
+    "detectable_format:multiple_sections": _sections,
+    "detectable_format:json_format": _json,
+    "detectable_format:title": _title,
+    "combination:two_responses": _two_responses,
+    "combination:repeat_prompt": lambda a, prompt_to_repeat: (
+        a.strip().lower().startswith(prompt_to_repeat.strip().lower())
+    ),
+    "startend:end_checker": lambda a, end_phrase: (
+        a.strip().strip('"').lower().endswith(end_phrase.strip().lower())
+    ),
+    "startend:quotation": _quotation,
+    "change_case:capital_word_frequency": lambda a, capital_frequency, capital_relation: _compared(
+        text.capital_words(a), capital_relation, capital_frequency
+    ),
+    "change_case:english_capital": lambda a: a.isupper() and _english(a),
+    "change_case:english_lowercase": lambda a: a.islower() and _english(a),
+    "punctuation:no_comma": lambda a: "," not in a,
+}
 
 
 def loosened(answer: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 A text under judgement cannot pose as an instruction: it is between marks with a code of six
 letters, drawn for each question from (seed, question) and absent from its texts; a verdict counts only
-behind that code. Texts that hold ratings or orders are as they are; nothing is taken out of them.
+behind that code. Ratings or orders inside a text are left as they are.
 
 A reply that holds no verdict is asked for again, with another code and a reminder, so that a judge
 without randomness can answer otherwise, too [ours]. What cannot be read after that is unreadable; what
@@ -95,14 +95,14 @@ class Question(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a judge found.
+    """A judge's verdict.
 
     Attributes:
         value: the verdict; None where there is none.
         reply: the judge's last words.
         tries: how often it was asked.
         problem: why there is no verdict.
-        asked: the words that it was asked with, the last time; prompt: name and version of them.
+        asked: the last wording of the question; prompt: its name and version.
     """
 
     value: Any
@@ -140,7 +140,7 @@ def filled(question: Question, code: str, again: bool) -> str:
         part = question.parts[name]
         return f"<{code} {name}>\n{part}\n</{code} {name}>" if name in texts else part
 
-    # One pass: what a text holds in braces is not looked at.
+    # One pass: braces inside a text are not filled.
     words = re.sub(r"\{([^{}]+)\}", put, question.prompt.words)
     return f"{words}\n\n{AGAIN.format(code=code)}" if again else words
 

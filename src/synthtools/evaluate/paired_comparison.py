@@ -2,7 +2,7 @@
 
 Intervals are those of the paired bootstrap: items are drawn, and both models' parts of an item come together.
 Tests are exact where they can be: McNemar's for figures of 0 and 1, else the sign-flip permutation
-test of the mean difference. Figures that are no mean of items (calibration errors) have intervals and no test.
+test of the mean difference. Figures that are not means over items (calibration errors) have intervals and no test.
 """
 
 from __future__ import annotations

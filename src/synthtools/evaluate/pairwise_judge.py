@@ -1,4 +1,4 @@
-"""A judge looks at pairs of answers: which is better, by the probability of its first token."""
+"""Pairs of answers before a judge: which is better, by the probability of its first token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.evaluate.evaluator import Evaluator, tokenizer_failure
 from synthtools.evaluate.likelihood import next_tokens
 from synthtools.lm.model_settings import ModelSettings
@@ -78,7 +78,7 @@ def judged(evaluator: Evaluator) -> tuple[str, list[dict[str, Any]], dict[str, A
     """
     settings = evaluator.judge_settings or evaluator.model_settings
     if settings is None:
-        raise UsageError("answers are for a judge: name one")
+        raise UsageError(f"{parameter('answers')} needs a judge: name it with {parameter('judge')}")
     judge = evaluator.judge() if evaluator.judge_settings is not None else evaluator.model()
     prompts = _prompts(evaluator, judge)
     pairs = [

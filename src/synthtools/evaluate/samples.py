@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +21,7 @@ class SampleFile:
 
     Args:
         path: None where samples are only counted.
-        shards: what the run reads; the file is none of them.
+        shards: what the run reads, which the file must not be.
         kept: hold the samples in ``rows`` as well.
     """
 
@@ -47,17 +46,10 @@ class SampleFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._sink is None:
-            return
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if self._sink is not None and kind is None:
             self._sink.finish()
-        else:  # Ctrl-C too must leave no half of a file
+        elif self._sink is not None:  # Ctrl-C too must leave no half of a file
             self._sink.abort()
 
     def keep(self, rows: list[dict[str, Any]]) -> None:
@@ -71,7 +63,7 @@ class SampleFile:
         self.count += len(rows)
 
 
-def found_beside(name: str, report: dict[str, Any], remark: Callable[[str], None]) -> str | None:
+def samples_beside(name: str, report: dict[str, Any], remark: Callable[[str], None]) -> str | None:
     """The samples of a report: at the stated path, or beside it; None with a remark if they are missing.
 
     Args:

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 
 # Of the processor's time, so that no verdict depends on what else the machine does; …
 SECONDS = 10
@@ -33,12 +33,12 @@ SECONDS = 10
 _PATIENCE = 4
 _MEMORY = 2 << 30
 _FILE = 16 << 20
-# Of all files together, which the kernel does not limit: looked at while the program runs.
+# Of all files together, which the kernel does not limit: checked while the program runs.
 _FILES, _FOLDER = 1000, 256 << 20
 _OPEN_FILES = 32
 # What is kept of a program's output, from its beginning and from its end.
 _KEPT = 64 << 10
-_LOOK = 0.05
+_INTERVAL = 0.05
 
 KINDS = ("bubblewrap", "landlock", "none")
 
@@ -84,7 +84,7 @@ def chosen(asked: str) -> str:
             reasons.append(f"{kind}: {outcome.reason}")
     raise SynthError(
         f"programs cannot be confined here ({'; '.join(reasons)}): install bubblewrap, or run them "
-        "unprotected (sandbox none)"
+        f"unprotected ({parameter('sandbox', 'none')})"
     )
 
 
@@ -197,18 +197,18 @@ def _watched(
     os.set_blocking(process.stdout.fileno(), False)
     with process.stdout, selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        looked = 0.0
+        checked_at = 0.0
         while not _ended(process):
             if selector.get_map():
-                if selector.select(_LOOK) and _taken(process.stdout, output) == b"":
+                if selector.select(_INTERVAL) and _taken(process.stdout, output) == b"":
                     selector.unregister(process.stdout)
             else:
-                time.sleep(_LOOK / 10)
+                time.sleep(_INTERVAL / 10)
             now = time.monotonic()
             if now > end:
                 stopped = "late"
-            elif now > looked + _LOOK:
-                looked = now
+            elif now > checked_at + _INTERVAL:
+                checked_at = now
                 stopped = _too_much(folder)
             if stopped:
                 break
@@ -251,7 +251,7 @@ def _too_much(folder: str) -> str | None:
     except FileNotFoundError:
         return None  # gone between two looks; the next one counts
     except OSError:
-        return "wrote folders that cannot be looked into"
+        return "wrote folders that cannot be read"
     return None
 
 

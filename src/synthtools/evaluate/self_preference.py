@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.evaluate import agreement
 from synthtools.evaluate.agreement import Pair, Pairs
 from synthtools.evaluate.calibration import draw_of
@@ -80,7 +80,7 @@ def section_of(
     table = []
     draw = draw_of(seed, "self-preference")
     for _ in range(resamples if len(sums) > 1 else 0):
-        # Items, not pairs, are drawn: pairs about one item hang together.
+        # Items, not pairs, are drawn: pairs about one item are not independent.
         drawn = draw.integers(0, len(sums), len(sums))
         again = _figures(sums[drawn].sum(0), counts[drawn].sum(0), names, target, human)
         table.append([np.nan if value is None else value for value in again.values()])
@@ -141,7 +141,7 @@ def _figures(
 
 
 def _orders(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """What the order does: ``first_preferred``, the mean share of whatever stands first;
+    """The effect of the order: ``first_preferred``, the mean share of the text shown first;
     ``consistent``, of the pairs seen in both orders, how many have one winner in both;
     ``one_order``, pairs that were seen in one order alone."""
     shares = {(pair.item, pair.first, pair.second): pair.share for pair in pairs}
@@ -201,7 +201,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     for part in parts:
         if part["target"] is None:
             evaluator.remark(
-                f"{part['judge']}: no SPB, as no model is known to be its own (target names one)"
+                f"{part['judge']}: no SPB, as no model is known to be its own ({parameter('target')} "
+                "names one)"
             )
         if part["low_mass"]:
             evaluator.remark(

@@ -1,4 +1,4 @@
-"""Examples before a question: of a split of their own, else other items, and never the question itself."""
+"""Examples before a question: from their own split, else other items, and never the question itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from synthtools.errors import SynthError, UsageError
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.evaluate import tasks
 
 
@@ -29,7 +29,7 @@ class _Example(NamedTuple):
     """An example.
 
     Attributes:
-        identity: of its question; group: what keeps it from being one, None for nothing.
+        identity: of its question; group: questions of it cannot have this example; None for none.
         words: question and answer.
     """
 
@@ -40,7 +40,7 @@ class _Example(NamedTuple):
 
 class Shots:
     """The examples of a task: the first that share the field ``by`` with a question. A record with the
-    question's text and choices is none; where the examples are other items, nor is one of its group.
+    question's text and choices is left out; where the examples are other items, so is one of its group.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Shots:
         if others < task.shots:
             of = f" of {task.by} {self._key(record)!r}" if task.by else ""
             raise UsageError(
-                f"suite {task.name}: only {max(0, others)} examples{of}, of {task.shots}: ask for fewer shots"
+                f"suite {task.name}: only {max(0, others)} examples{of}, of {task.shots}: lower {parameter('shots')}"
             )
         identity, group = self._identity(record)
         words = [
@@ -103,7 +103,7 @@ class Shots:
         return (_plain(question), _plain(choices)), _plain(group)
 
     def _enough(self, held: list[_Example]) -> bool:
-        """Whether any question, whatever it keeps from being an example, has its number among them."""
+        """Whether enough are left for any question, whichever examples it excludes."""
         if len(held) <= self._task.shots:
             return False
         most = Counter(one.identity for one in held).most_common(1)[0][1]

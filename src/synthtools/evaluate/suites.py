@@ -118,8 +118,8 @@ def expanded(
         The suites, each once; and by group ``suites`` and ``missing`` (by name, why).
 
     Raises:
-        UsageError: a name is none of a suite or group.
-        SynthError: nothing of a group is there.
+        UsageError: a name is neither a suite nor a group.
+        SynthError: no suite of a group has its data.
     """
     suites: dict[str, None] = {}
     groups: dict[str, dict[str, Any]] = {}

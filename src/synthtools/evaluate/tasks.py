@@ -123,7 +123,7 @@ def _task(name: str, text: str, place: str) -> BenchmarkTask:
     if values.get("kind") not in KINDS:
         raise SynthError(f"{place}: field 'kind' must be one of {', '.join(KINDS)}")
     if "prompt" not in values:
-        raise SynthError(f"{place}: lacks the field 'prompt'")
+        raise SynthError(f"{place}: no field 'prompt'")
     return BenchmarkTask(**values)
 
 
@@ -163,8 +163,7 @@ def find_data(data: str, names: tuple[str, ...], splits: tuple[str, ...], suite:
             if len(held) == 1:
                 return os.path.join(whole, held[0])
             raise SynthError(
-                f"{whole}: which file is meant? ({', '.join(held) or 'there is none'}; looked for "
-                f"{', '.join(splits)})"
+                f"{whole}: no file named {', '.join(splits)} (files: {', '.join(held) or 'none'})"
             )
     for name in sorted(os.listdir(data)):
         if name.split(".")[0] in spelled and os.path.isfile(os.path.join(data, name)):

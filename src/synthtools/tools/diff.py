@@ -153,7 +153,7 @@ def _paired(
     from synthtools.cli.terminal import remark
     from synthtools.evaluate.evaluator import Evaluator
     from synthtools.evaluate.paired_comparison import by_suite, compared
-    from synthtools.evaluate.samples import found_beside
+    from synthtools.evaluate.samples import samples_beside
 
     fields = {
         suite: section["per_item"]
@@ -163,7 +163,7 @@ def _paired(
     if not fields:
         return []
     paths: list[str | None] = [*(options.samples or ())] or [
-        found_beside(name, report, remark) for name, report in zip(names, reports, strict=True)
+        samples_beside(name, report, remark) for name, report in zip(names, reports, strict=True)
     ]
     if paths[0] is None:
         return []

@@ -277,10 +277,10 @@ def _compared(
     from synthtools.cli import terminal
     from synthtools.evaluate import early_warning, paired_comparison
     from synthtools.evaluate.evaluator import Evaluator
-    from synthtools.evaluate.samples import found_beside
+    from synthtools.evaluate.samples import samples_beside
     from synthtools.reports.document import number
 
-    path = found_beside(name, before, terminal.remark)
+    path = samples_beside(name, before, terminal.remark)
     paired: list[PairedDifference] = []
     if path is not None:
         fields = {n: s["per_item"] for n, s in report["suites"].items() if s.get("per_item")}

@@ -167,13 +167,13 @@ def load(
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint; None where nothing is."""
+    """What is wrong with a checkpoint, None if it is whole."""
     try:
         state = parse_value((path / _STATE).read_bytes())
         for rank in range(state["ranks"]):
             file = path / _file(rank, state["ranks"])
             if _digest(file) != file.with_suffix(".blake2b").read_text():
-                return f"{file.name} is not what was written"
+                return f"{file.name} does not match its checksum"
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -9,15 +9,13 @@ also where it spells a special token (see ``lm.chat``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from synthtools.errors import SynthError, parameter
 from synthtools.lm.chat import TEMPLATE, ChatTokenizer, Messages
-from synthtools.lm.tokenizer_faults import PanicError, encoded, failure
-from synthtools.training.corpus import RefusedDocument, TokenizedDocument
+from synthtools.training.corpus import Encode, RefusedDocument, TokenizedDocument, tokenized
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -35,50 +33,37 @@ class PlainDocument(NamedTuple):
     text: str
 
 
-def answer_encoder(
-    tokenizer: PreTrainedTokenizerFast, answers_only: bool
-) -> Callable[[list[PlainDocument]], list[TokenizedDocument | RefusedDocument | None]]:
-    """Texts and answers → tokens, each ending with the end-of-text token, if there is one.
+def answer_encoder(tokenizer: PreTrainedTokenizerFast, answers_only: bool) -> Encode:
+    """Texts and answers → tokens (see ``corpus.tokenized``); None where nothing is left to be learned.
 
     Args:
         answers_only: of a prompt with its answer, only the answer counts.
-
-    Returns:
-        A function; it gives None where nothing is left to be learned, and refuses what the tokenizer
-        fails at.
     """
-    backend = tokenizer.backend_tokenizer
-    backend.encode_special_tokens = True  # text that spells a special token is text
-    backend.no_truncation()
-    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
     def encode(documents: list[PlainDocument]) -> list[TokenizedDocument | RefusedDocument | None]:
         heads = ["" if d.prompt is None else d.prompt + "\n\n" for d in documents]
-        texts = [head + d.text for head, d in zip(heads, documents, strict=True)]
-        results: list[TokenizedDocument | RefusedDocument | None] = []
-        encodings = encoded(backend.encode_batch, texts)
-        for encoding, head, text in zip(encodings, heads, texts, strict=True):
-            if isinstance(encoding, PanicError):
-                results.append(RefusedDocument(failure(tokenizer.name_or_path, text, encoding)))
-                continue
-            more = [] if end and encoding.ids[-1:] == end else end
-            ids = np.array([*encoding.ids, *more], np.int64)
+
+        def document(number: int, encoding: Any, end: list[int]) -> TokenizedDocument | None:
+            ids = np.array([*encoding.ids, *end], np.int64)
             learned = None
             if answers_only:
                 offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-                learned = np.append(offsets[:, 1] > len(head), np.ones(len(more), bool))
-                if end:
-                    learned[-1] = True  # where an answer ends, whoever marked it
+                answer = offsets[:, 1] > len(heads[number])
+                learned = np.append(answer, np.ones(len(end), bool))
+                if tokenizer.eos_token_id is not None:
+                    learned[-1] = True  # the end of an answer, also where the text has it
             # The first token has nothing to be predicted from.
             empty = len(ids) < 2 or (learned is not None and not learned[1:].any())
-            results.append(None if empty else TokenizedDocument(ids, learned))
-        return results
+            return None if empty else TokenizedDocument(ids, learned)
+
+        texts = [head + d.text for head, d in zip(heads, documents, strict=True)]
+        return tokenized(tokenizer, texts, document, offsets=True)
 
     return encode
 
 
 def why_no_conversation(messages: Any) -> str | None:
-    """What is wrong with the messages of a record; None where nothing is."""
+    """What is wrong with the messages of a record, None if nothing."""
     if not isinstance(messages, list) or not messages:
         return "messages is not a list of {role, content}"
     for message in messages:
@@ -93,15 +78,14 @@ def why_no_conversation(messages: Any) -> str | None:
 
 def conversation_encoder(
     tokenizer: PreTrainedTokenizerFast, length: int, learn_all: bool
-) -> Callable[[list[list[dict[str, str]]]], list[TokenizedDocument | RefusedDocument]]:
+) -> Encode:
     """Conversations → at most ``length`` tokens each.
+
+    A conversation is refused that the chat template refuses, in which the template does not separate
+    answers from prompts, or whose truncated part has no token to learn.
 
     Args:
         learn_all: prompts too.
-
-    Returns:
-        A function; it refuses a conversation that the chat template refuses, one in which the template
-        does not separate answers from prompts, and one whose truncated part has no token to learn.
     """
     if tokenizer.chat_template is None:
         tokenizer.chat_template = TEMPLATE

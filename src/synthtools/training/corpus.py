@@ -63,39 +63,52 @@ class Corpus(NamedTuple):
     facts: dict[str, int]
 
 
-def text_encoder(
+Encode = Callable[[list[Any]], list[TokenizedDocument | RefusedDocument | None]]
+
+
+def tokenized(
     tokenizer: PreTrainedTokenizerFast,
-) -> Callable[[list[str]], list[TokenizedDocument | RefusedDocument]]:
-    """Texts → tokens, each ending with the end-of-text token, if there is one.
+    texts: list[str],
+    document: Callable[[int, Any, list[int]], TokenizedDocument | None],
+    offsets: bool = False,
+) -> list[TokenizedDocument | RefusedDocument | None]:
+    """Texts as documents, each ending with the end-of-text token, if there is one.
 
     Text that spells a special token is text, as in scoring. A text at which the tokenizer fails is refused.
+
+    Args:
+        document: made of (number of the text, its encoding, what is missing of an end).
+        offsets: encodings have the places of tokens in the text.
     """
     backend = tokenizer.backend_tokenizer
     backend.encode_special_tokens = True
     backend.no_truncation()
+    encode = backend.encode_batch if offsets else backend.encode_batch_fast
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    documents: list[TokenizedDocument | RefusedDocument | None] = []
+    for number, encoding in enumerate(encoded(encode, texts)):
+        if isinstance(encoding, PanicError):
+            reason = failure(tokenizer.name_or_path, texts[number], encoding)
+            documents.append(RefusedDocument(reason))
+        else:
+            missing = [] if encoding.ids[-1:] == end else end
+            documents.append(document(number, encoding, missing))
+    return documents
 
-    def encode(texts: list[str]) -> list[TokenizedDocument | RefusedDocument]:
-        found: list[TokenizedDocument | RefusedDocument] = []
-        for text, encoding in zip(texts, encoded(backend.encode_batch_fast, texts), strict=True):
-            if isinstance(encoding, PanicError):
-                found.append(RefusedDocument(failure(tokenizer.name_or_path, text, encoding)))
-                continue
-            ids = encoding.ids
-            found.append(
-                TokenizedDocument(
-                    np.array(ids if ids[-1:] == end and end else [*ids, *end], np.int64)
-                )
-            )
-        return found
 
-    return encode
+def text_encoder(tokenizer: PreTrainedTokenizerFast) -> Encode:
+    """Texts → tokens (see ``tokenized``)."""
+
+    def document(_: int, encoding: Any, end: list[int]) -> TokenizedDocument:
+        return TokenizedDocument(np.array([*encoding.ids, *end], np.int64))
+
+    return lambda texts: tokenized(tokenizer, texts, document)
 
 
 def cached(
     folder: Path,
     source: Source,
-    encode: Callable[[list[Any]], list[TokenizedDocument | RefusedDocument | None]],
+    encode: Encode,
     vocabulary: int,
     remark: Callable[[str], None] = lambda words: None,
     moved: Callable[[int, float | None], None] = lambda tokens, share: None,
@@ -160,7 +173,7 @@ def load(folder: Path) -> Corpus:
 def _make(
     folder: Path,
     source: Source,
-    encode: Callable[[list[Any]], list[TokenizedDocument | RefusedDocument | None]],
+    encode: Encode,
     dtype: type,
     moved: Callable[[int, float | None], None],
 ) -> None:

@@ -64,7 +64,7 @@ class DocumentFormat:
         return [self._conversations(batch, rejects)]
 
     def recognized(self, first: Batch) -> ShapeName | None:
-        """The shape of a conversation whose fields nobody named; None for others."""
+        """The shape of a conversation whose fields the options do not name; None for others."""
         names = first.field_names(0)
         named = self.fields.messages in names or {self.fields.prompt, self.fields.response} <= {
             *names
@@ -115,7 +115,7 @@ class DocumentFormat:
         return without(batch, bad, rejects), conversations
 
     def _messages(self, record: dict[str, Any]) -> Any:
-        """Raises AbsentError for a record that is no conversation, ValueError for a damaged one."""
+        """Raises AbsentError for a record without a conversation, ValueError for a damaged one."""
         named = self.fields
         if self.shape is None and named.messages in record:
             return record[named.messages]
@@ -174,7 +174,7 @@ class SourceReader:
             facts.append(form.text_field)
         if form.shape is not None:
             facts.append(form.shape)
-        # What bytes alone do not tell.
+        # How the bytes are read, where their format was named.
         if read_as := [str(shard.format) for shard in shards if not shard.format.by_content]:
             facts.append(read_as)
         digest = hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()

@@ -124,7 +124,9 @@ def _blend(
     counts, tokens = [], 0
     for source in sources:
         if source.size is None:
-            raise SynthError(f"{source.name}: not a plain file, and it is read more than once")
+            raise SynthError(
+                f"{source.name}: not a regular file, but training reads it more than once"
+            )
         if encoding is None:
             count = max(1, source.size // _TOKEN_BYTES)
             rows = -(-count // context)

@@ -2,7 +2,7 @@
 
 The logits of a batch, [rows × vocabulary], are the largest tensor of a training step. Here they
 exist only for a chunk of rows at a time, the original model's beside them where a divergence is
-asked for: the forward pass already computes the gradients of a chunk and lets its logits go.
+requested: the forward pass computes the gradients of a chunk and frees its logits.
 """
 
 from __future__ import annotations

@@ -187,6 +187,7 @@ def _cell(loss: float | None) -> str:
 
 # Means of the loss that the report keeps; the log has every step.
 _STRETCHES = 200
+_ROWS = ("seen", "repeated", "left")
 
 
 def numbers(outcome: Outcome, output: str | None) -> dict[str, Any]:
@@ -195,21 +196,25 @@ def numbers(outcome: Outcome, output: str | None) -> dict[str, Any]:
     Args:
         output: the model directory, as the user named it.
     """
-    facts = outcome.facts.values()
-    given = outcome.rows.values()
+    corpora, rows = outcome.facts.values(), outcome.rows.values()
     return {
         "model": output,
         "parameters": outcome.sizes.parameters,
         "trained": outcome.sizes.trained,
-        "documents": sum(f["documents"] for f in facts),
-        "corpus_tokens": sum(f["tokens"] for f in facts),
+        "documents": sum(facts["documents"] for facts in corpora),
+        "corpus_tokens": sum(facts["tokens"] for facts in corpora),
         "sources": {
-            name: of_source | _rows_of(outcome, name) for name, of_source in outcome.facts.items()
+            name: facts
+            | {
+                f"rows_{key}": count
+                for key, count in zip(_ROWS, outcome.rows.get(name, ()), strict=False)
+            }
+            for name, facts in outcome.facts.items()
         },
         "steps": outcome.progress.step,
-        "rows_seen": sum(source.rows for source in given),
-        "rows_repeated": sum(source.repeated for source in given),
-        "rows_left": sum(source.left for source in given),
+        "rows_seen": sum(source.rows for source in rows),
+        "rows_repeated": sum(source.repeated for source in rows),
+        "rows_left": sum(source.left for source in rows),
         "tokens": outcome.progress.tokens,
         "skipped_steps": outcome.progress.skipped,
         "stopped_early": outcome.progress.stopped_early,
@@ -218,14 +223,6 @@ def numbers(outcome: Outcome, output: str | None) -> dict[str, Any]:
         "valid": outcome.valid,
         "curve": _curve(Path(output or ".")),
     }
-
-
-def _rows_of(outcome: Outcome, name: str) -> dict[str, int]:
-    """The rows that a source gave."""
-    if name not in outcome.rows:
-        return {}
-    rows, repeated, left = outcome.rows[name]
-    return {"rows_seen": rows, "rows_repeated": repeated, "rows_left": left}
 
 
 def _curve(folder: Path) -> dict[str, list[float]]:

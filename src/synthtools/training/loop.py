@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -139,7 +139,8 @@ def train(
         checkpoint.save(folder, progress.step, root, optimizer, job, state, keep, ranks)
 
     start, before, saved_at = time.monotonic(), progress.tokens, progress.step
-    batches = prefetched(_batches(task, progress.step, settings.steps), depth=1)
+    steps = range(progress.step, settings.steps)
+    batches = prefetched((task.micro_batches(step) for step in steps), depth=1)
     root.train()
     try:
         while progress.step < settings.steps and not progress.stopped_early:
@@ -213,11 +214,6 @@ def train(
         checkpoint.load(best, root, optimizer, job, ranks, remark)
         remark(f"the weights are those of step {progress.best_step:,}, the best at validation")
     return progress
-
-
-def _batches(task: Task, first: int, steps: int) -> Iterator[list[MicroBatch]]:
-    for step in range(first, steps):
-        yield task.micro_batches(step)
 
 
 def _norms(

@@ -71,7 +71,7 @@ def join(device: str) -> Ranks:
 
     Raises:
         UsageError: more ranks on this machine than GPUs.
-        SynthError: the ranks do not find each other.
+        SynthError: the ranks cannot connect to each other.
     """
     if rank_and_size()[1] == 1:
         return Ranks(0, 1, choose(device))
@@ -89,7 +89,7 @@ def join(device: str) -> Ranks:
         distributed.init_process_group("nccl" if chosen != "cpu" else "gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
         line = str(error).splitlines()[0]
-        raise SynthError(f"the ranks do not find each other: {line}") from error
+        raise SynthError(f"the processes cannot connect to each other: {line}") from error
     return Ranks(distributed.get_rank(), distributed.get_world_size(), chosen)
 
 

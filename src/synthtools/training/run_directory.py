@@ -136,7 +136,7 @@ class RunDirectory:
         """Keeps the report of a run that is done.
 
         Raises:
-            SynthError: somebody removed what ``--resume`` knows the run by.
+            SynthError: ``run.json`` was removed, by which ``resume`` recognises the run.
         """
         if not self._job.exists():
             raise SynthError(

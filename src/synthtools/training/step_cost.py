@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synthtools.training.plan import Settings
 
 # Dense bfloat16 FLOP/s of tensor cores, from the makers' data sheets.
 _PEAKS = {
@@ -74,15 +77,7 @@ def measured_flops(device: str, bfloat16: bool) -> float:
 
 
 def memory_bytes(
-    parameters: int,
-    trained: int,
-    config: Any,
-    rows: int,
-    length: int,
-    *,
-    bfloat16: bool,
-    recompute: bool,
-    ranks: int,
+    parameters: int, trained: int, config: Any, length: int, settings: Settings, ranks: int
 ) -> int:
     """A rough number for the peak memory of one process [ours].
 
@@ -93,11 +88,12 @@ def memory_bytes(
     text = config.get_text_config()
     width = text.hidden_size
     inner = getattr(text, "intermediate_size", None) or 4 * width
-    number = 2 if bfloat16 else 4
+    number = 2 if settings.bfloat16 else 4
     states = (4 * parameters + 12 * trained) // ranks
     block = (16 * width + 3 * inner) * number
     layers = text.num_hidden_layers
-    activations = rows * length * (width * number * layers + block if recompute else block * layers)
+    kept = width * number * layers + block if settings.recompute else block * layers
+    activations = settings.micro_rows * length * kept
     head = 3 * 4 * (1 << 24) + 8 * text.vocab_size * width
     return int(states + activations + head)
 

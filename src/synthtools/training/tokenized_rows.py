@@ -9,17 +9,15 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.chat import TEMPLATE
 from synthtools.lm.pretrained import load_tokenizer
 from synthtools.training.conversations import answer_encoder, conversation_encoder
-from synthtools.training.corpus import Corpus, cached, load, text_encoder
+from synthtools.training.corpus import Corpus, Encode, cached, load, text_encoder
 from synthtools.training.packers import Blend, CutPacker, Packer, WholePacker
-from synthtools.training.parallel import Ranks
-from synthtools.training.plan import Plan, RunContext, Source
+from synthtools.training.plan import WORK, Plan, RunContext, Source
 from synthtools.training.run_directory import saving
 from synthtools.training.tokenizer import train_tokenizer
 
@@ -101,7 +99,7 @@ class Encoding(NamedTuple):
         facts: what the tokens depend on, besides the data; for JSON.
     """
 
-    encode: Callable[[list[Any]], list[Any]]
+    encode: Encode
     facts: dict[str, Any]
 
 
@@ -175,9 +173,12 @@ def _summary(name: str, corpus: Corpus, known: bool) -> str:
     return line + (" (tokens from an earlier run)" if known else "")
 
 
-def tokenizer_of(
-    sources: Sequence[Source], plan: Plan, work: Path, remark: Callable[[str], None], ranks: Ranks
-) -> Any:
+def tokenizer_of(sources: Sequence[Source], plan: Plan, context: RunContext) -> Any:
+    """The tokenizer of a run; one that is trained is kept in the work folder.
+
+    Raises:
+        UsageError: none is named, or the vocabulary is too small.
+    """
     if plan.vocabulary is None:
         if plan.tokenizer is not None:
             return load_tokenizer(plan.tokenizer, None)
@@ -186,9 +187,9 @@ def tokenizer_of(
                 f"name a tokenizer with {parameter('tokenizer')}, or train one: {parameter('train_tokenizer')}"
             )
         return load_tokenizer(plan.start.model, plan.start.revision)
-    kept = work / "tokenizer"
-    if ranks.first and not kept.is_dir():
-        remark(f"training a tokenizer of {plan.vocabulary:,} tokens")
+    kept = context.output / WORK / "tokenizer"
+    if context.ranks.first and not kept.is_dir():
+        context.callbacks.remark(f"training a tokenizer of {plan.vocabulary:,} tokens")
         flat = (
             text for source in sources for some in source.batches(None) for text in some.documents
         )
@@ -196,10 +197,10 @@ def tokenizer_of(
             tokenizer = train_tokenizer(flat, plan.vocabulary, plan.context)
         except ValueError as error:
             raise UsageError(f"{parameter('train_tokenizer')}: {error}") from error
-        partial = work / ".tokenizer.partial"
+        partial = kept.with_name(".tokenizer.partial")
         with saving(kept, "the tokenizer"):
             shutil.rmtree(partial, ignore_errors=True)
             tokenizer.save_pretrained(partial)
             os.replace(partial, kept)
-    ranks.wait()
+    context.ranks.wait()
     return load_tokenizer(str(kept), None)

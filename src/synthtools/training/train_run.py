@@ -14,7 +14,7 @@ from synthtools.training.tokenized_rows import (
     tokenizer_of,
     tokens_of,
 )
-from synthtools.training.trainer import fit, prepare, work_folder
+from synthtools.training.trainer import fit, prepare
 
 
 def run(
@@ -34,8 +34,7 @@ def run(
         SynthError: too little data, or the directory cannot be written.
     """
     remark = context.callbacks.remark
-    work = work_folder(context.output)
-    tokenizer = tokenizer_of(sources, plan, work, remark, context.ranks)
+    tokenizer = tokenizer_of(sources, plan, context)
     encoding = encoding_of(tokenizer, plan, remark)
     corpora = tokens_of([*sources, *valid], encoding, len(tokenizer), context)
     data, checks = corpora[: len(sources)], corpora[len(sources) :]

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from synthtools.errors import SynthError
 from synthtools.training import models, parallel, step_cost
 from synthtools.training.corpus import Corpus
 from synthtools.training.journal import Journal, model_card
 from synthtools.training.language_model_task import ModelWithHead, RowStream, mean_losses
 from synthtools.training.loop import Task, train
 from synthtools.training.models import BuiltModel
-from synthtools.training.packers import Blend
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import (
     LOG,
@@ -35,20 +32,6 @@ from synthtools.training.tokenized_rows import validation_set
 
 # Steps whose mean loss the report has.
 _LAST = 50
-
-
-def work_folder(output: Path) -> Path:
-    """The folder of what a resumed run needs.
-
-    Raises:
-        SynthError: it cannot be made.
-    """
-    work = output / WORK
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SynthError(f"{output}: cannot be made: {error.strerror}") from error
-    return work
 
 
 def on_ranks(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False) -> ModelWithHead:
@@ -126,9 +109,7 @@ def fit(
     work = output / WORK
     # Of this very run, which was killed after it had saved them.
     saved_before = weight_files(output, whole=False)
-    sets: dict[str, tuple[Blend, int]] = {
-        name: validation_set(corpus, plan.context, name) for name, corpus in valid.items()
-    }
+    sets = {name: validation_set(corpus, plan.context, name) for name, corpus in valid.items()}
 
     def validate() -> tuple[float, dict[str, float]]:
         losses = mean_losses(root, sets, settings.micro_rows, ranks, callbacks.on_phase)
@@ -137,12 +118,11 @@ def fit(
         return mean, {name: math.exp(min(700.0, loss)) for name, (loss, _) in losses.items()}
 
     log = Journal(work / LOG, ranks)
-    last: dict[str, Any] = {"valid": None}
     validations: dict[int, dict[str, float]] = {}
 
     def on_step(step: Step) -> None:
         if step.valid:
-            last["valid"] = validations[step.step] = step.valid
+            validations[step.step] = step.valid
         log.add(step)
         callbacks.on_step(step)
 
@@ -166,6 +146,7 @@ def fit(
     )
     log.close()
     done = progress.step == settings.steps or progress.stopped_early
+    valid_at_end = next(reversed(validations.values()), None)
     outcome = Outcome(
         run.sizes,
         {name: corpus.facts for name, corpus in data.items()},
@@ -174,7 +155,7 @@ def fit(
         log.mean("loss", _LAST),
         log.mean("weighted_loss", _LAST),
         # With patience the weights are those of the best step.
-        validations.get(progress.best_step, last["valid"]) if settings.patience else last["valid"],
+        validations.get(progress.best_step, valid_at_end) if settings.patience else valid_at_end,
         rules.reason if rules is not None else None,
         compared() if done and compared is not None else None,
     )
@@ -221,14 +202,5 @@ def sized(
         sum(stream.end * stream.length for stream in streams),
         sum(stream.rows * stream.length for stream in streams),
         step_cost.flops_per_token(parameters, config, longest, trained),
-        step_cost.memory_bytes(
-            parameters,
-            trained,
-            config,
-            settings.micro_rows,
-            longest,
-            bfloat16=settings.bfloat16,
-            recompute=settings.recompute,
-            ranks=ranks.count,
-        ),
+        step_cost.memory_bytes(parameters, trained, config, longest, settings, ranks.count),
     )

@@ -29,7 +29,7 @@ from synthtools.training.tokenized_rows import (
     texts,
     tokens_of,
 )
-from synthtools.training.trainer import PreparedRun, fit, on_ranks, prepare, work_folder
+from synthtools.training.trainer import PreparedRun, fit, on_ranks, prepare
 from synthtools.training.unlearn_task import (
     FORGET,
     REPLAY,
@@ -87,7 +87,6 @@ def run(
         SynthError: a stream is empty, or the directory cannot be written.
     """
     ranks, callbacks = context.ranks, context.callbacks
-    work_folder(context.output)
     assert plan.start.model is not None
     tokenizer = load_tokenizer(plan.start.model, plan.start.revision)
     encoding = encoding_of(tokenizer, goal, callbacks.remark)
