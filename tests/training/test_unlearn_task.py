@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax, softplus
 
+from synthtools.errors import UsageError
 from synthtools.lm.model_name import ModelName
 from synthtools.training import models
 from synthtools.training.conversations import PlainDocument, answer_encoder
@@ -435,13 +436,12 @@ def test_an_answer_is_told_from_its_prompt(tokenizer):
 @pytest.mark.parametrize(
     "arguments, word",
     [
-        (("nothing", None, None, 0.0), "method nothing"),
-        (("bounded", None, 0.5, 0.0), "^beta: not a parameter of bounded"),
-        (("npo", None, None, 0.5), "^margin: not a parameter of npo"),
-        (("ga", Weights(0.0, 0.0, 0.0), None, 0.0), "not all 0"),
+        (("bounded", None, 0.5, 0.0), "^--beta: not a parameter of bounded"),
+        (("npo", None, None, 0.5), "^--margin: not a parameter of npo"),
+        (("ga", Weights(0.0, 0.0, 0.0), None, 0.0), "at least one must be above 0"),
         (("refine", Weights(1.0, 1.0, 0.0), None, 0.0), "refine forgets nothing"),
     ],
 )
 def test_numbers_that_go_with_no_method_are_refused(arguments, word):
-    with pytest.raises(ValueError, match=word):
+    with pytest.raises(UsageError, match=word):
         unlearn_loss(*arguments, False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -46,9 +46,9 @@ class Work(NamedTuple):
     """
 
     sources: Sequence[Source]
-    plan: Callable[[], dict[str, Any]]
+    plan: Callable[[], Mapping[str, Any]]
     train: Callable[[RunContext], Outcome]
-    numbers: Callable[[Outcome], dict[str, Any]]
+    numbers: Callable[[Outcome], Mapping[str, Any]]
 
 
 def source_name(path: object) -> str:
@@ -137,7 +137,7 @@ def training_run(
             ranks = parallel.join(options.device)
             work = work_of(run, ranks)
             if options.dry_run:
-                report = run.finish(work.plan()) if first else {}
+                report = run.finish(dict(work.plan())) if first else {}
             else:
                 report = _carried_out(run, options, work, ranks, place)
     ranks.leave()
@@ -173,6 +173,6 @@ def _carried_out(
         return {}
     if outcome.ended_by:
         callbacks.remark(f"ended early: {outcome.ended_by}")
-    report = run.finish(work.numbers(outcome))
+    report = run.finish(dict(work.numbers(outcome)))
     place.end(report)
     return report

@@ -28,12 +28,8 @@ def fault(record: dict[str, Any]) -> str | None:
 
 
 class Pair(NamedTuple):
-    """A judge's preference between the texts of two models, shown as A and as B.
-
-    Attributes:
-        item: what the texts are about.
-        share: p_A/(p_A + p_B); mass: p_A + p_B.
-    """
+    """A judge's preference between the texts of two models about an item, shown as A and as B:
+    share p_A/(p_A + p_B), mass p_A + p_B."""
 
     item: str
     first: str
@@ -61,12 +57,8 @@ class Pairs:
 
 
 class Judgment(NamedTuple):
-    """A judge's preference between a model and a reference.
-
-    Attributes:
-        family: of the model.
-        share: 0 where the reference is preferred, 1 where the model is.
-    """
+    """A judge's preference between a model (of a family) and a reference; ``share``: 0 where the reference
+    is preferred, 1 where the model is."""
 
     judge: str
     prompt: str

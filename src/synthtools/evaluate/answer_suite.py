@@ -49,12 +49,8 @@ class SuiteData(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """The items that count.
-
-    Attributes:
-        rows: of each model its samples of these items, by the item's place.
-        n: how many; dropped: how many do not count.
-    """
+    """The ``n`` items that count: of each model its samples of them, by the item's place; and how many were
+    dropped."""
 
     rows: list[dict[int, ItemSamples]]
     n: int

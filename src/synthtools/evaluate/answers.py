@@ -23,12 +23,8 @@ _MODELS = ("model", "model_id", "generator")
 
 
 class Item(NamedTuple):
-    """What is asked.
-
-    Attributes:
-        id: of the item; turns: what the user says, turn by turn.
-        key: another identity that answers may name it by (``question_id``).
-    """
+    """What is asked: the user's messages, turn by turn; ``key``: another identity that answers may name it by
+    (``question_id``)."""
 
     id: str
     turns: tuple[str, ...]
@@ -37,14 +33,11 @@ class Item(NamedTuple):
 
 @dataclass
 class ModelAnswers:
-    """A model's answers.
+    """A model's answers to each item, turn by turn, None where there is none.
 
     Attributes:
-        model: its name.
-        turns: for each item its answers, turn by turn; None where there is none.
-        problems: why answers are missing, counted.
-        cut: answers that ended because of the limit of tokens.
-        live: they were asked for now.
+        problems: why answers are missing; cut: answers that ended at the limit of tokens.
+        live: generated in this run.
     """
 
     model: str

@@ -20,14 +20,9 @@ LARGE = 6.9e9
 
 
 class ShareRow(TypedDict):
-    """A run at a synthetic share, against the first.
-
-    Attributes:
-        zone, guidance: what the paper says of the share.
-        losses: by figure, as a share of the first run's value, above 0 where it is worse; loss: their
-            mean; within: it is at most 3 %.
-        ece: mean change over suites, None where none has it.
-    """
+    """A run at a synthetic share, against the first: what the paper says of the share, the losses by figure
+    (of the first run's value, above 0 where it is worse), their mean, whether that is at most 3 %, and the
+    mean change of ECE."""
 
     share: float
     zone: str

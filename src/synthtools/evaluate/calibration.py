@@ -15,7 +15,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -32,13 +32,11 @@ _FIGURES = ("accuracy", "accuracy_norm", "ece", "ece_mass", "mce", "brier", "nll
 
 @dataclass(frozen=True)
 class ChoiceScores:
-    """A model's log-likelihoods of answers to questions; arrays over items.
+    """A model's log-likelihoods of the choices of each item, in nats, and the right choice.
 
     Attributes:
-        logprobs: log-likelihoods of the choices of each, nats.
-        gold: the right choice.
         lengths: characters of each choice, for the normalised accuracy.
-        keys: uint64, by which items fall into halves.
+        keys: uint64 [items], by which items fall into halves.
     """
 
     logprobs: Sequence[np.ndarray]
@@ -180,14 +178,31 @@ def fitted_temperature(answers: ChoiceScores) -> float:
     return float(np.exp(-optimum.x))
 
 
-def scaling(answers: ChoiceScores, seed: int) -> dict[str, Any] | None:
+class TemperatureScaling(TypedDict):
+    """A fitted temperature (``at_limit``: the fit would go beyond 0.01 or 100), and figures of the other half
+    of the items as [before, after]."""
+
+    temperature: float
+    at_limit: bool
+    fitted_on: int
+    measured_on: int
+    ece: list[float]
+    nll: list[float]
+    brier: list[float]
+
+
+class ReliabilityBin(TypedDict):
+    low: float
+    high: float
+    items: int
+    confidence: float
+    accuracy: float
+
+
+def scaling(answers: ChoiceScores, seed: int) -> TemperatureScaling | None:
     """A temperature fitted on one half of the items and measured on the other [ours].
 
-    Which half an item falls into depends on the seed and its key alone.
-
-    Returns:
-        ``temperature``, ``at_limit`` (the fit would go beyond 0.01 or 100), ``fitted_on``, ``measured_on``, and ``ece``, ``nll``, ``brier`` of the second
-        half as [before, after]; None with fewer than 20 items.
+    Which half an item falls into depends on the seed and its key alone. None with fewer than 20 items.
     """
     if len(answers) < 20:
         return None
@@ -203,7 +218,9 @@ def scaling(answers: ChoiceScores, seed: int) -> dict[str, Any] | None:
         "at_limit": not 1.01 * _COLDEST < value < 0.99 * _HOTTEST,
         "fitted_on": half,
         "measured_on": len(rest),
-        **{name: [before[name], after[name]] for name in ("ece", "nll", "brier")},
+        "ece": [before["ece"], after["ece"]],
+        "nll": [before["nll"], after["nll"]],
+        "brier": [before["brier"], after["brier"]],
     }
 
 
@@ -231,23 +248,19 @@ def section(answers: ChoiceScores, resamples: int, seed: int) -> tuple[dict[str,
     }, scores
 
 
-def _rows(bins: np.ndarray, scores: ItemScores, edges: np.ndarray | None) -> list[dict[str, Any]]:
+def _rows(bins: np.ndarray, scores: ItemScores, edges: np.ndarray | None) -> list[ReliabilityBin]:
     n, mean_confidence, accuracy = reliability(bins, scores.confidence, scores.right)
-    rows = []
-    for b in range(BINS):
-        if n[b]:
-            ends = (
-                (edges[b], edges[b + 1])
-                if edges is not None
-                else (scores.confidence[bins == b].min(), scores.confidence[bins == b].max())
-            )
-            rows.append(
-                {
-                    "low": float(ends[0]),
-                    "high": float(ends[1]),
-                    "items": int(n[b]),
-                    "confidence": float(mean_confidence[b]),
-                    "accuracy": float(accuracy[b]),
-                }
-            )
+    rows: list[ReliabilityBin] = []
+    for b in np.flatnonzero(n).tolist():
+        own = scores.confidence[bins == b]
+        low, high = (own.min(), own.max()) if edges is None else (edges[b], edges[b + 1])
+        rows.append(
+            {
+                "low": float(low),
+                "high": float(high),
+                "items": int(n[b]),
+                "confidence": float(mean_confidence[b]),
+                "accuracy": float(accuracy[b]),
+            }
+        )
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 # Of the table of weights that is held at once, resamples × groups.
 _CELLS = 4_000_000
+
+
+class Estimate(TypedDict):
+    figures: dict[str, float | None]
+    intervals: dict[str, list[float]]
 
 
 @dataclass
@@ -48,17 +53,14 @@ class Ratios:
         options: EvaluationOptions,
         purpose: str,
         means: Mapping[str, list[str]] = MappingProxyType({}),
-    ) -> dict[str, Any]:
+    ) -> Estimate:
         """The figures and their 95 % intervals.
 
         Args:
             names: of the figures, in their order; one without items is None.
-            options: their ``bootstrap`` resamples and ``seed``.
             purpose: of the random numbers.
             means: further figures: plain means of others, None where one of them is.
 
-        Returns:
-            ``figures`` and ``intervals``.
         """
         tops, bottoms = self._tables(names)
         values = _ratios(tops.sum(0)[None], bottoms.sum(0)[None], names, means)[0]

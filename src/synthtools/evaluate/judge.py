@@ -83,8 +83,7 @@ class Question(NamedTuple):
 
     Attributes:
         key: identity that its code belongs to.
-        prompt: the words.
-        parts: what fills the places: the texts under judgement, and numbers.
+        parts: what fills the places of the prompt: the texts under judgement, and numbers.
         read: the line behind the code, without markup → the verdict; None where it is none.
     """
 
@@ -98,10 +97,8 @@ class Verdict(NamedTuple):
     """A judge's verdict.
 
     Attributes:
-        value: the verdict; None where there is none.
-        reply: the judge's last words.
-        tries: how often it was asked.
-        problem: why there is no verdict.
+        value: None where there is none, for the reason in ``problem``.
+        reply: the last one; tries: how often the judge was asked.
         asked: the last wording of the question; prompt: its name and version.
     """
 
@@ -200,14 +197,7 @@ def _bare(line: str) -> str:
 
 @dataclass
 class Judge:
-    """A judge and its account.
-
-    Attributes:
-        generator: the model.
-        seed: of the codes.
-        retries: after the first time.
-        on_failure: called when the model goes away.
-    """
+    """A judge and its account; ``seed``: of the codes; ``on_failure``: called when the model goes away."""
 
     generator: Generator
     seed: int = 0

@@ -18,14 +18,8 @@ _NUMBER = """Explain in a few sentences, then end with a line of its own: {code}
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """A question to a judge.
-
-    Attributes:
-        name: of the prompt; version: of its words.
-        words: with places to fill in.
-        texts: the places that hold texts under judgement.
-        low, high: of a rating, where it asks for one.
-    """
+    """A question to a judge: words with places to fill in, of which ``texts`` hold texts under judgement;
+    ``low``, ``high``: of a rating, where it asks for one."""
 
     name: str
     version: int

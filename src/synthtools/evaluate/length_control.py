@@ -26,12 +26,7 @@ _STEPS, _LONGEST_STEP, _CLOSE = 200, 2.0, 1e-9
 
 
 class Controlled(NamedTuple):
-    """A fit.
-
-    Attributes:
-        rates: length-controlled win rate of each model, in [0, 1].
-        theta: of each model; phi: of length; gamma: of each prompt.
-    """
+    """A fit: the length-controlled win rate of each model, in [0, 1], and θ, φ, γ."""
 
     rates: np.ndarray
     theta: np.ndarray

@@ -44,13 +44,8 @@ KINDS = ("bubblewrap", "landlock", "none")
 
 
 class ProgramOutcome(NamedTuple):
-    """What became of a program.
-
-    Attributes:
-        passed: it ran to its end.
-        reason: why not, in a line; empty where it did.
-        output: what it wrote to stdout and stderr: the first and the last 64 KB.
-    """
+    """Whether a program ran to its end, else why not, in a line; and the first and the last 64 KB of what it
+    wrote to stdout and stderr."""
 
     passed: bool
     reason: str

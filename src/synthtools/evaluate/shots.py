@@ -26,12 +26,7 @@ def split_of(task: tasks.BenchmarkTask, data: str) -> str | None:
 
 
 class _Example(NamedTuple):
-    """An example.
-
-    Attributes:
-        identity: of its question; group: questions of it cannot have this example; None for none.
-        words: question and answer.
-    """
+    """An example: identity and group of its question (see ``Shots``), and question with answer."""
 
     identity: Any
     group: Any

@@ -26,13 +26,11 @@ from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite.
+    """A suite: a module of this folder, the options that it needs (of several joined by ``|`` one will do),
+    and what it measures, in a line.
 
-    Attributes:
-        module: of this folder. Its ``run(name, evaluator)`` gives the section; its ``files(name, options)``
-            the paths that will be read: it raises where they are missing, before any model is opened.
-        needs: names of options; of several joined by ``|`` one will do.
-        about: what it measures, in a line.
+    ``run(name, evaluator)`` of the module gives the section; ``files(name, options)`` the paths that will
+    be read: it raises where they are missing, before any model is opened.
     """
 
     module: str

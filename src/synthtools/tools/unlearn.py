@@ -105,10 +105,7 @@ class UnlearnObjective(Group):
             raise UsageError("--weights: write three numbers, none below 0: 0.01,1,1")
         weights = None if self.weights is None else Weights(*self.weights)
         reverse = self.kl_direction == "reverse"
-        try:
-            return unlearn_loss(self.method, weights, self.beta, self.margin, reverse)
-        except ValueError as error:
-            raise UsageError(f"--{error}") from error
+        return unlearn_loss(self.method, weights, self.beta, self.margin, reverse)
 
 
 @dataclass(frozen=True, kw_only=True)

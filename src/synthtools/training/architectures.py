@@ -13,15 +13,8 @@ if TYPE_CHECKING:
 
 
 class Preset(NamedTuple):
-    """An architecture.
-
-    Attributes:
-        kind: model type of transformers.
-        sizes: of its configuration.
-        learning_rate: peak for AdamW, unless the user names another: as published, or [ours] for
-            the tiny ones.
-        source: where sizes come from.
-    """
+    """An architecture: model type of transformers, sizes of its configuration, the peak learning rate of
+    AdamW (as published, or [ours] for the tiny ones), and the source of both."""
 
     kind: str
     sizes: dict[str, Any]
@@ -105,8 +98,6 @@ def configuration(
 
     Args:
         name: a preset, or a path of a ``config.json`` or of the directory that holds one.
-        vocabulary: number of token ids.
-        context: longest row.
         begin, end: ids of the tokens that begin and end a text, None where there are none.
 
     Raises:

@@ -22,12 +22,8 @@ if TYPE_CHECKING:
 
 
 class PlainDocument(NamedTuple):
-    """A text, or a prompt with its answer, as plain text: the prompt, an empty line, the answer.
-
-    Attributes:
-        prompt: None for a text.
-        text: or the answer.
-    """
+    """A text (without a prompt), or a prompt with its answer as plain text: the prompt, an empty line, the
+    answer."""
 
     prompt: str | None
     text: str

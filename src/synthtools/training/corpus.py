@@ -27,13 +27,8 @@ _REJECTS = "rejects.jsonl"
 
 
 class TokenizedDocument(NamedTuple):
-    """A document as tokens.
-
-    Attributes:
-        ids: its tokens.
-        learned: bool [n], which of them are to be predicted; None for all.
-        cut: tokens that did not fit and were left out.
-    """
+    """A document as tokens; ``learned``: bool [n], which of them are to be predicted, None for all;
+    ``cut``: tokens that did not fit and were left out."""
 
     ids: np.ndarray
     learned: np.ndarray | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -39,6 +39,34 @@ class _Seen(NamedTuple):
     expected: np.ndarray
 
 
+class BeforeAfter(TypedDict):
+    before: float
+    after: float
+
+
+class TokenShift(BeforeAfter):
+    """A token's expected frequency under both models."""
+
+    token: str
+    id: int
+
+
+class SetComparison(TypedDict):
+    """Two models on a set of documents: perplexity of all tokens, entropy (nats), KL(original ‖ model) in nats
+    a token, quantiles of the documents' perplexity at ``levels``, and the tokens whose expected frequency
+    fell or rose most."""
+
+    tokens: int
+    documents: int
+    perplexity: BeforeAfter
+    entropy: BeforeAfter
+    kl: float
+    levels: list[float]
+    document_perplexity: dict[str, list[float]]
+    fallen: list[TokenShift]
+    risen: list[TokenShift]
+
+
 @torch.no_grad()
 def compared(
     root: ModelWithHead,
@@ -49,19 +77,13 @@ def compared(
     ranks: Ranks,
     surfaces: Sequence[bytes],
     moved: Callable[[int, float], None],
-) -> dict[str, Any]:
+) -> SetComparison:
     """The two models on a set of documents (pieces of at most the context's length).
 
     Args:
         tokens: about how many are read: evenly spread rows.
         surfaces: the bytes of each token.
         moved: called with the tokens that have been read, and their share of all.
-
-    Returns:
-        ``tokens``, ``documents``; ``perplexity`` (of all tokens), ``entropy`` (nats) and
-        ``document_perplexity`` (its quantiles) each ``before`` and ``after``; ``levels`` of the
-        quantiles; ``kl`` (nats a token); ``fallen`` and ``risen``: tokens whose expected frequency
-        changed most.
     """
     root.eval()
     length = packer.row(0)[0].shape[0]
@@ -89,6 +111,9 @@ def compared(
     nll = np.concatenate([seen.nll for seen in parts], 1)
     entropy = np.concatenate([seen.entropy for seen in parts], 1)
     documents = np.exp(np.minimum(np.concatenate(means, 1), 700.0))
+    quantiles = np.quantile(documents, _LEVELS, axis=1).T.tolist()
+    expected = sum(seen.expected for seen in parts) / nll.shape[1]
+    fallen, risen = _shifts(np.asarray(expected)[:, : len(surfaces)], surfaces)
     return {
         "tokens": nll.shape[1],
         "documents": documents.shape[1],
@@ -96,26 +121,29 @@ def compared(
         "entropy": _both(entropy.mean(1).tolist()),
         "kl": float(np.concatenate([seen.kl for seen in parts]).mean()),
         "levels": [round(level, 3) for level in _LEVELS.tolist()],
-        "document_perplexity": _both(np.quantile(documents, _LEVELS, axis=1).T.tolist()),
-        **_peaks(sum(seen.expected for seen in parts) / nll.shape[1], surfaces),
+        "document_perplexity": {"before": quantiles[0], "after": quantiles[1]},
+        "fallen": fallen,
+        "risen": risen,
     }
 
 
-def _both(values: Sequence[Any]) -> dict[str, Any]:
+def _both(values: Sequence[float]) -> BeforeAfter:
     return {"before": values[0], "after": values[1]}
 
 
-def _peaks(expected: Any, surfaces: Sequence[bytes]) -> dict[str, list[dict[str, Any]]]:
+def _shifts(
+    expected: np.ndarray, surfaces: Sequence[bytes]
+) -> tuple[list[TokenShift], list[TokenShift]]:
     """Tokens whose share of the predictions fell or rose most, by its contribution to the
-    divergence of the two frequencies."""
-    before, after = expected[:, : len(surfaces)]
+    divergence of the two frequencies [2, vocabulary]."""
+    before, after = expected
     often = np.maximum(before, after) >= _OFTEN
     middle = 0.5 * (before + after)
     # Each token's part of the Jensen–Shannon divergence, with the sign of its change.
     part = 0.5 * (_entropy_part(before, middle) + _entropy_part(after, middle))
     signed = np.where(often, np.sign(after - before) * part, 0.0)
 
-    def listed(order: np.ndarray) -> list[dict[str, Any]]:
+    def listed(numbers: np.ndarray) -> list[TokenShift]:
         return [
             {
                 "token": surfaces[number].decode("utf-8", "replace"),
@@ -123,14 +151,11 @@ def _peaks(expected: Any, surfaces: Sequence[bytes]) -> dict[str, list[dict[str,
                 "before": float(before[number]),
                 "after": float(after[number]),
             }
-            for number in order[:_LISTED]
-            if signed[number]
+            for number in numbers[:_LISTED]
         ]
 
     order = np.argsort(signed, kind="stable")
-    falls = order[signed[order] < 0]
-    rises = order[::-1][signed[order[::-1]] > 0]
-    return {"fallen": listed(falls), "risen": listed(rises)}
+    return listed(order[signed[order] < 0]), listed(order[::-1][signed[order[::-1]] > 0])
 
 
 def _entropy_part(p: np.ndarray, middle: np.ndarray) -> np.ndarray:

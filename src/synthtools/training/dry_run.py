@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 
@@ -32,9 +32,27 @@ _TOKEN_BYTES = 4
 _SAMPLED = 1 << 20
 
 
-def of_training(
-    sources: Sequence[Source], plan: Plan, settings: Settings, ranks: Ranks
-) -> dict[str, Any]:
+class RunPlan(TypedDict):
+    """What a run would amount to; ``warmup_steps`` and ``decay_steps`` (of wsd) are parts of ``steps``."""
+
+    parameters: int
+    trained: int
+    tokens: int
+    steps: int
+    rows: int
+    rows_repeated: int
+    tokens_of_step: int
+    learning_rate: float
+    warmup_steps: float
+    decay_steps: float | None
+    flop_per_token: float
+    memory_gigabytes: float
+    matrix_products_gflop_per_second: float
+    hours_at_40_percent_of_that: float
+    disk_gigabytes: float
+
+
+def of_training(sources: Sequence[Source], plan: Plan, settings: Settings, ranks: Ranks) -> RunPlan:
     """The plan of ``synth train``."""
     encoding, vocabulary = None, plan.vocabulary
     if vocabulary is None:
@@ -63,7 +81,7 @@ def of_unlearning(
     goal: UnlearnGoal,
     settings: Settings,
     ranks: Ranks,
-) -> dict[str, Any]:
+) -> RunPlan:
     """The plan of ``synth unlearn``."""
     assert plan.start.model is not None
     tokenizer = load_tokenizer(plan.start.model, plan.start.revision)
@@ -194,12 +212,8 @@ def _plan(
     streams: Sequence[RowStream],
     vocabulary: int,
     frozen: float = 0.0,
-) -> dict[str, Any]:
-    """What a run would amount to, with an estimate of its time.
-
-    Args:
-        frozen: share of the tokens that a frozen model reads too.
-    """
+) -> RunPlan:
+    """The plan, with an estimate of its time; ``frozen``: share of the tokens that a frozen model reads too."""
     settings, sizes = sized(*_counted(plan, vocabulary), streams, settings, plan.seed, ranks)
     repeated = sum(given.repeated for s in streams for given in s.blend.given(s.end))
     rate = step_cost.measured_flops(ranks.device, settings.bfloat16)

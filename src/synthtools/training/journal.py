@@ -7,7 +7,7 @@ import math
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
 
 import numpy as np
 import torch
@@ -190,12 +190,30 @@ _STRETCHES = 200
 _ROWS = ("seen", "repeated", "left")
 
 
-def numbers(outcome: Outcome, output: str | None) -> dict[str, Any]:
-    """What a run came to.
+class RunNumbers(TypedDict):
+    """The report of a run; ``sources``: of each its facts and rows; ``valid``: perplexities by name."""
 
-    Args:
-        output: the model directory, as the user named it.
-    """
+    model: str | None
+    parameters: int
+    trained: int
+    documents: int
+    corpus_tokens: int
+    sources: dict[str, dict[str, int]]
+    steps: int
+    rows_seen: int
+    rows_repeated: int
+    rows_left: int
+    tokens: int
+    skipped_steps: int
+    stopped_early: bool
+    final_loss: float | None
+    final_weighted_loss: float | None
+    valid: dict[str, float] | None
+    curve: dict[str, list[float]]
+
+
+def numbers(outcome: Outcome, output: str | None) -> RunNumbers:
+    """The report of a run that saved its model in the directory ``output``."""
     corpora, rows = outcome.facts.values(), outcome.rows.values()
     return {
         "model": output,

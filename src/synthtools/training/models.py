@@ -26,13 +26,8 @@ from synthtools.training.run_directory import saving
 
 @dataclass
 class BuiltModel:
-    """A model to be trained.
-
-    Attributes:
-        model: the causal language model of transformers; adapters, if any, are inside it.
-        adapters: peft's view of it, None without adapters.
-        parameters, trained: their numbers.
-    """
+    """A causal language model of transformers to be trained, adapters inside it; ``adapters``: peft's view
+    of it, None without; ``parameters``, ``trained``: their numbers."""
 
     model: Any
     adapters: Any

@@ -24,6 +24,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from synthtools.errors import UsageError, parameter
+
 
 class Objective(NamedTuple):
     """A loss per token: ``value`` and ``slope`` map log-odds [n] to f(d) and f'(d) [n]."""
@@ -103,14 +105,8 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True)
 class Method:
-    """A way to forget.
-
-    Attributes:
-        weights: of its terms, unless the user names others.
-        objective: its loss on what is to be forgotten, of β and the margin; None where nothing is
-            forgotten on purpose.
-        beta: its β (the α of WGA), unless the user names one; None where it has none.
-    """
+    """A way to forget: the usual weights of its terms, its loss on what is to be forgotten, of β and the
+    margin (None where nothing is forgotten on purpose), and its usual β (the α of WGA)."""
 
     weights: Weights
     objective: Callable[[float, float], Objective | DocumentObjective] | None
@@ -139,14 +135,8 @@ METHODS = {
 
 @dataclass(frozen=True)
 class UnlearnLoss:
-    """A method with its numbers settled.
-
-    Attributes:
-        method: its name.
-        objective: on what is to be forgotten; None for none.
-        weights: of the terms.
-        reverse: KL(current ‖ original) instead of KL(original ‖ current).
-    """
+    """A method with its numbers settled; ``reverse``: KL(current ‖ original) instead of KL(original ‖
+    current)."""
 
     method: str
     objective: Objective | DocumentObjective | None
@@ -165,22 +155,18 @@ def unlearn_loss(
     """A method by its name.
 
     Raises:
-        ValueError: the name is not known, or a number does not go with it.
+        UsageError: a number does not go with it.
     """
-    method = METHODS.get(name)
-    if method is None:
-        raise ValueError(f"method {name}: use one of {', '.join(METHODS)}")
+    method = METHODS[name]
     if beta is not None and method.beta is None:
-        raise ValueError(f"beta: not a parameter of {name}")
+        raise UsageError(f"{parameter('beta')}: not a parameter of {name}")
     if margin and name != "simnpo":
-        raise ValueError(f"margin: not a parameter of {name}, only of simnpo")
+        raise UsageError(f"{parameter('margin')}: not a parameter of {name}, only of simnpo")
     chosen = method.weights if weights is None else weights
-    if min(chosen) < 0 or not any(chosen):
-        raise ValueError(
-            f"weights {chosen[0]:g},{chosen[1]:g},{chosen[2]:g}: none below 0, not all 0"
-        )
+    if not any(chosen):
+        raise UsageError(f"{parameter('weights', '0,0,0')}: at least one must be above 0")
     if chosen.forget and method.objective is None:
-        raise ValueError(f"weights: {name} forgets nothing; the first weight must be 0")
+        raise UsageError(f"{parameter('weights')}: {name} forgets nothing; the first must be 0")
     beta = method.beta if beta is None else beta
     objective = None
     if chosen.forget and method.objective is not None:

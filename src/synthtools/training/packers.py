@@ -233,13 +233,8 @@ def _filled(pieces: np.ndarray, sizes: np.ndarray, length: int) -> list[list[int
 
 
 class RowsGiven(NamedTuple):
-    """What a run takes of a source, in rows.
-
-    Attributes:
-        rows: that it gives.
-        repeated: of these, those after its first pass; left: those of its first pass that it does
-            not give.
-    """
+    """The rows that a source gives to a run; ``repeated``: of these, those after its first pass;
+    ``left``: the rows of its first pass that are not used."""
 
     rows: int
     repeated: int

@@ -26,13 +26,7 @@ _PATIENCE = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes of a run.
-
-    Attributes:
-        rank: of this process, from 0.
-        count: of all.
-        device: of this process.
-    """
+    """The processes of a run: the rank of this one from 0, their number, this one's device."""
 
     rank: int
     count: int

@@ -28,13 +28,8 @@ _MOST_FAILED = 10
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters (Hu et al. 2021).
-
-    Attributes:
-        rank, alpha, dropout: r, α and the dropout before A.
-        targets: names of the layers; empty for all linear layers but the output layer.
-        merge: save the sum of weights and adapters instead of the adapters.
-    """
+    """Low-rank adapters (Hu et al. 2021); without ``targets`` on all linear layers but the output layer;
+    ``merge``: save the sum of weights and adapters instead of the adapters."""
 
     rank: int
     alpha: float
@@ -45,13 +40,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class StartModel:
-    """What training begins with: exactly one of the two.
-
-    Attributes:
-        architecture: a preset or configuration file, for new weights.
-        model: a model to continue.
-        revision: of the model on the Hub.
-    """
+    """What training begins with: a preset or configuration file for new weights, or a model to continue."""
 
     architecture: str | None
     model: str | None = None
@@ -63,16 +52,13 @@ class Settings:
     """How a model is trained.
 
     Attributes:
-        steps: optimizer steps.
-        rows: rows of a step; micro_rows: of one forward and backward pass of one process.
-        learning_rate: its peak; schedule, warmup and decay (steps, or shares of all
-            before ``steps`` is known), floor: see ``schedule``.
+        rows: of a step; micro_rows: of one forward and backward pass of one process.
+        learning_rate: its peak; warmup, decay: in steps, or as shares of all before ``steps`` is
+            known (see ``loop.schedule_factor``).
         weight_decay: decoupled, on matrices only; clip: largest gradient norm, 0 for none.
         outlier: skip a step whose loss or gradient norm is this many standard deviations above
             the recent ones; 0 for never. A step that is not finite is always skipped.
-        seed: of dropout.
         bfloat16: compute in bfloat16 (parameters and optimizer stay in float32).
-        compile: compile the model's blocks with torch.compile.
         recompute: activation checkpointing: blocks are computed again in the backward pass.
         checkpoint_every: steps between checkpoints, 0 for none; keep: how many stay.
         valid_every: steps between validations, 0 for one at the end.
@@ -104,12 +90,8 @@ class Settings:
 
 
 class Documents(NamedTuple):
-    """Documents that were read together.
-
-    Attributes:
-        documents: texts or conversations; size: their bytes of UTF-8.
-        refuse: takes the number of one that turned out bad, and why.
-    """
+    """Texts or conversations that were read together; ``size``: bytes of UTF-8; ``refuse``: takes the
+    number of one that turned out bad, and why."""
 
     documents: list[Any]
     size: int
@@ -152,8 +134,6 @@ class Plan:
     """What is trained, on how much.
 
     Attributes:
-        start: new weights or a model.
-        lora: adapters, None for all parameters.
         tokenizer: a model whose tokenizer is used; None for the continued model's own, or to train
             one of ``vocabulary`` tokens.
         context: tokens of a row.

@@ -9,11 +9,7 @@ from synthtools.training.plan import Step
 
 
 class StopRule(NamedTuple):
-    """The run ends when a number of each step has reached a limit.
-
-    Attributes:
-        part: its name, as in the log; limit: what it must reach.
-    """
+    """The run ends when a number of each step, by its name in the log, has reached a limit."""
 
     part: str
     limit: float

@@ -92,12 +92,7 @@ def validation_set(corpus: Corpus, context: int, name: str) -> tuple[Blend, int]
 
 
 class Encoding(NamedTuple):
-    """How documents become tokens.
-
-    Attributes:
-        encode: documents to tokens (see ``corpus``).
-        facts: what the tokens depend on, besides the data; for JSON.
-    """
+    """How documents become tokens; ``facts``: what the tokens depend on, besides the data, for JSON."""
 
     encode: Encode
     facts: dict[str, Any]
