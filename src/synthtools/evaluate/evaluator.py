@@ -169,11 +169,7 @@ class Evaluator(Closeable):
             yield batch
 
     def records(
-        self,
-        path: str,
-        fault: Fault = lambda _: None,
-        limited: bool = True,
-        again: bool = False,
+        self, path: str, fault: Fault = lambda _: None, limited: bool = True, again: bool = False
     ) -> Iterator[dict[str, Any]]:
         """Like ``batches``, record by record; one without an ``id`` gets the number of its line.
 

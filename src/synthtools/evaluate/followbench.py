@@ -139,10 +139,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
 
 def _sample(
-    model: str,
-    instruction: Instruction,
-    turns: tuple[str, ...] | None,
-    verdicts: Sequence[Verdict],
+    model: str, instruction: Instruction, turns: tuple[str, ...] | None, verdicts: Sequence[Verdict]
 ) -> dict[str, Any]:
     """``kept``: which constraints are kept, None where that is not known."""
     kept = verdicts[0].value if verdicts else None
@@ -205,9 +202,7 @@ def _estimates(
 
 
 def _write_author_files(
-    options: EvaluationOptions,
-    asked: Sequence[Instruction],
-    models: Sequence[answers.ModelAnswers],
+    options: EvaluationOptions, asked: Sequence[Instruction], models: Sequence[answers.ModelAnswers]
 ) -> None:
     """The answers as the authors' scripts read them, a file a model and type."""
     for model in models if options.author_files else ():

@@ -213,52 +213,45 @@ class Judge:
         """Verdicts in the order of the questions."""
         from synthtools.lm.generation import Prompt
 
-        verdicts: list[Verdict | None] = [None] * len(questions)
+        verdicts: dict[int, Verdict] = {}
         left = list(range(len(questions)))
         self._asked += len(questions)
+        self._prompts |= {one.prompt.name: one.prompt.version for one in questions}
         for attempt in range(self.retries + 1):
-            codes, asked = [], []
+            codes, wordings, prompts = [], [], []
             for place in left:
                 question = questions[place]
-                self._prompts[question.prompt.name] = question.prompt.version
                 code = code_of(self.seed, question.key, attempt, list(question.parts.values()))
+                words = filled(question, code, attempt > 0)
+                key = f"{question.key}\0{attempt}".encode("utf-8", "surrogatepass")
+                prompts.append(Prompt(key, messages=({"role": "user", "content": words},)))
                 codes.append(code)
-                asked.append(filled(question, code, attempt > 0))
-            prompts = [
-                Prompt(
-                    f"{questions[place].key}\0{attempt}".encode("utf-8", "surrogatepass"),
-                    messages=({"role": "user", "content": words},),
-                )
-                for place, words in zip(left, asked, strict=True)
-            ]
+                wordings.append(words)
             replies = ask(self.generator, prompts, self.on_failure)
             unread = []
-            for place, code, words, reply in zip(left, codes, asked, replies, strict=True):
-                prompt = questions[place].prompt
-                label = f"{prompt.name}-{prompt.version}"
-                before = verdicts[place]
-                if reply.error is not None and before is not None:
+            for place, code, words, reply in zip(left, codes, wordings, replies, strict=True):
+                question, tries = questions[place], attempt + 1
+                if reply.error is not None and place in verdicts:
                     # The reminder made it too long, or the model is gone: its first reply counts.
-                    verdicts[place] = before._replace(tries=attempt + 1)
+                    verdicts[place] = verdicts[place]._replace(tries=tries)
                     self._unreadable += 1
                     continue
-                if reply.error is not None:
-                    self._failed.add(reply.error)
-                    verdicts[place] = Verdict(
-                        None, reply.text, attempt + 1, reply.error, words, label
-                    )
-                    continue
-                value = verdict_of(reply.text, code, questions[place].read)
-                problem = None if value is not None else "no verdict in the reply"
-                verdicts[place] = Verdict(value, reply.text, attempt + 1, problem, words, label)
-                if value is None:
-                    unread.append(place)
+                value, problem = None, reply.error
+                if problem is not None:
+                    self._failed.add(problem)
+                else:
+                    value = verdict_of(reply.text, code, question.read)
+                    if value is None:
+                        problem = "no verdict in the reply"
+                        unread.append(place)
+                label = f"{question.prompt.name}-{question.prompt.version}"
+                verdicts[place] = Verdict(value, reply.text, tries, problem, words, label)
             left = unread
             if not left:
                 break
             self._again += len(left) if attempt < self.retries else 0
         self._unreadable += len(left)
-        return [one for one in verdicts if one is not None]
+        return [verdicts[place] for place in range(len(questions))]
 
     @property
     def name(self) -> str:

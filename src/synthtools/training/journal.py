@@ -118,13 +118,10 @@ def model_card(
     curve: list[dict[str, Any]],
 ) -> str:
     """What the model is, what it saw and how it went, in Markdown."""
-    begun = (
-        f"a new {plan.start.architecture} model"
-        if plan.start.model is None
-        else f"{'the built-in model' if plan.start.model == BUILTIN else plan.start.model}, continued"
-    )
-    how = "" if plan.lora is None else f" Adapters of rank {plan.lora.rank}."
-    sizes = outcome.sizes
+    start, sizes, progress = plan.start, outcome.sizes, outcome.progress
+    begun = f"a new {start.architecture} model"
+    if start.model is not None:
+        begun = f"{'the built-in model' if start.model == BUILTIN else start.model}, continued"
     data = "\n".join(
         f"- {name}: {facts['documents']:,} documents, {facts['tokens']:,} tokens "
         f"({facts['learned']:,} learned), {facts['bytes']:,} bytes of UTF-8" + _rows(outcome, name)
@@ -141,32 +138,22 @@ def model_card(
         + " |"
         for line in curve
     )
-    details = json.dumps(
-        {
-            "synthtools": __version__,
-            "torch": torch.__version__,
-            "plan": asdict(plan),
-            "settings": asdict(settings),
-        },
-        indent=1,
-    )
-    loss = (
-        ""
-        if outcome.final_loss is None
-        else (f" Mean training loss of the last steps: {outcome.final_loss:.4f} nats per token.")
-    )
+    versions = {"synthtools": __version__, "torch": torch.__version__}
+    details = {**versions, "plan": asdict(plan), "settings": asdict(settings)}
+    more = "" if plan.lora is None else f" Adapters of rank {plan.lora.rank}."
+    if outcome.final_loss is not None:
+        more += f" Mean training loss of the last steps: {outcome.final_loss:.4f} nats per token."
     if outcome.weighted_loss is not None:
-        loss += f" Weighted as it was minimised: {outcome.weighted_loss:.4f}."
-    skipped = (
-        f" {outcome.progress.skipped:,} steps were skipped." if outcome.progress.skipped else ""
-    )
+        more += f" Weighted as it was minimised: {outcome.weighted_loss:.4f}."
+    if progress.skipped:
+        more += f" {progress.skipped:,} steps were skipped."
     return (
         f"# A model made by `synth {job.get('tool', 'train')}`: {begun}\n\n"
         f"{sizes.parameters:,} parameters, {sizes.trained:,} of them trained, for "
-        f"{outcome.progress.step:,} steps of {sizes.tokens_of_step:,} tokens.{how}{loss}{skipped}\n\n"
+        f"{progress.step:,} steps of {sizes.tokens_of_step:,} tokens.{more}\n\n"
         f"## Data\n\n{data}\n\n{inputs}\n\n## Curve\n\n"
         f"| step | loss | learning rate | perplexity of validation sets |\n|---|---|---|---|\n{steps}\n\n"
-        f"## Everything else\n\n```json\n{details}\n```\n"
+        f"## Everything else\n\n```json\n{json.dumps(details, indent=1)}\n```\n"
     )
 
 
@@ -174,11 +161,8 @@ def _rows(outcome: Outcome, name: str) -> str:
     """What the run took of a source."""
     if name not in outcome.rows:
         return ""
-    given = outcome.rows[name]
-    return (
-        f"; {given.rows:,} rows seen, {given.repeated:,} of them repeated, {given.left:,} of its "
-        "first pass left"
-    )
+    rows, repeated, left = outcome.rows[name]
+    return f"; {rows:,} rows seen, {repeated:,} of them repeated, {left:,} of its first pass left"
 
 
 def _cell(loss: float | None) -> str:

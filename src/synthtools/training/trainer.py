@@ -16,16 +16,7 @@ from synthtools.training.language_model_task import ModelWithHead, RowStream, me
 from synthtools.training.loop import Task, train
 from synthtools.training.models import BuiltModel
 from synthtools.training.parallel import Ranks
-from synthtools.training.plan import (
-    LOG,
-    WORK,
-    Outcome,
-    Plan,
-    RunContext,
-    Settings,
-    Sizes,
-    Step,
-)
+from synthtools.training.plan import LOG, WORK, Outcome, Plan, RunContext, Settings, Sizes, Step
 from synthtools.training.run_directory import weight_files
 from synthtools.training.stop_rules import StopRules
 from synthtools.training.tokenized_rows import validation_set

@@ -30,13 +30,7 @@ from synthtools.training.tokenized_rows import (
     tokens_of,
 )
 from synthtools.training.trainer import PreparedRun, fit, on_ranks, prepare
-from synthtools.training.unlearn_task import (
-    FORGET,
-    REPLAY,
-    FrozenModel,
-    UnlearnTask,
-    adapters_off,
-)
+from synthtools.training.unlearn_task import FORGET, REPLAY, FrozenModel, UnlearnTask, adapters_off
 
 
 @dataclass(frozen=True)
