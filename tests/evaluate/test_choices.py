@@ -187,7 +187,7 @@ def test_examples_come_from_the_same_subject(questions):
     )
     of_one = [r["prompt"] for r in records if r["subject"] == "of_1"][:5]
     assert [part.split("\n")[0] for part in before.strip().split("\n\n")[1:]] == of_one
-    with pytest.raises(SynthError, match="fewer shots"):
+    with pytest.raises(SynthError, match="lower --shots"):
         shots.before({"prompt": "", "subject": "of_2", "choices": []})
 
 

@@ -141,7 +141,7 @@ def test_code_is_refused_unless_allowed(llama, synth, tmp_path):
     write(tmp_path / "humaneval/test.jsonl", [item])
     words = ["eval", llama, "--suite", "humaneval", "--data", tmp_path]
     assert "--allow-code-execution" in synth(*words, code=2)
-    assert "without examples" in synth(*words, "--allow-code-execution", "--shots", 1, code=2)
+    assert "takes no examples" in synth(*words, "--allow-code-execution", "--shots", 1, code=2)
     found = synth(*words, "--allow-code-execution")["suites"]["humaneval"]
     assert found["n"] == 1 and found["figures"]["pass_at_1"] == 0
     assert found["sandbox"] == WAY

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CELLS = 4_000_000
 
 
-class Estimate(TypedDict):
+class FigureEstimates(TypedDict):
     figures: dict[str, float | None]
     intervals: dict[str, list[float]]
 
@@ -53,7 +53,7 @@ class Ratios:
         options: EvaluationOptions,
         purpose: str,
         means: Mapping[str, list[str]] = MappingProxyType({}),
-    ) -> Estimate:
+    ) -> FigureEstimates:
         """The figures and their 95 % intervals.
 
         Args:
