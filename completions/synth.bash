@@ -393,7 +393,7 @@ _synth() {
             ;;
         help)
             options="--json --debug -h --help"
-            operand=file
+            operand=word words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn generate eval diff table cat simulate plot warm help"
             ;;
     esac
     if [[ -z $value && $cur == -* ]]; then

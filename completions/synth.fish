@@ -927,6 +927,7 @@ complete -c synth -n '__synth_tool_is warm' -l debug -d 'Show the traceback of a
 complete -c synth -n '__synth_tool_is warm' -s h -l help -d 'Show this message and exit'
 
 # synth-help
+complete -c synth -n '__synth_tool_is help' -f -a 'edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn generate eval diff table cat simulate plot warm help'
 complete -c synth -n '__synth_tool_is help' -l json -d 'Describe the tools and options as JSON'
 complete -c synth -n '__synth_tool_is help' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is help' -s h -l help -d 'Show this message and exit'

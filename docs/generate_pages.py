@@ -7,7 +7,8 @@ A man page says what the command's docstring and the help of its options say. Wh
 for the value of an option is told by its metavar: ``fail|skip`` are words to choose from, FILE and
 PATH are files, DIR is a directory, MODEL a directory or ``builtin``, FIELD a field of the first input
 (of JSONL, CSV and TSV); the names of a list that the code holds (suites, architectures, measures) are
-words too. For a number nothing is offered. Operands are files, and the ``builtin:`` names of their help.
+words too. For a number nothing is offered. Operands are files, and the ``builtin:`` names of their help;
+those of ``synth help`` are the tools.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import typer
 from synthtools import FUNCTIONS, __version__
 from synthtools.api import parameters as function_parameters
 from synthtools.cli import parameters as declared
-from synthtools.cli.app import build
+from synthtools.cli.app import TOOLS, build
 from synthtools.cli.options import Output
 from synthtools.evaluate import suites
 from synthtools.training.architectures import ARCHITECTURES
@@ -119,7 +120,8 @@ def _command(name: str, command: Any, context: Any) -> Command:
         if given.param_type_name == "argument":
             # Typer's releases dress an argument differently: take the bare word
             metavar = re.sub(r"[][{}.…]", "", given.metavar or given.name.upper())
-            operands.append(Parameter([], metavar, said, note, given.required, many))
+            words = tuple(TOOLS) if metavar == "TOOL" else ()
+            operands.append(Parameter([], metavar, said, note, given.required, many, words))
         else:
             names = sorted(given.opts + given.secondary_opts, key=lambda n: n.startswith("--"))
             flag = given.is_flag or given.count
@@ -287,8 +289,9 @@ def bash(synth: Command, tools: list[Command]) -> str:
             listed = " ".join(tool.name for tool in tools)
             body += [f'words="{listed}"']
         if command.operands:
-            names = command.operands[0].builtin
-            body += [f'operand=file words="{names}"' if names else "operand=file"]
+            choices, names = command.operands[0].choices, command.operands[0].builtin
+            place, names = ("word", " ".join(choices)) if choices else ("file", names)
+            body += [f'operand={place} words="{names}"' if names else "operand=file"]
         if values:
             body += ["case $prev in"]
             for (place, words), named in values.items():
@@ -361,6 +364,8 @@ def zsh(synth: Command, tools: list[Command]) -> str:
 
 
 def _zsh_operand(operand: Parameter) -> str:
+    if operand.choices:
+        return f"({' '.join(operand.choices)})"
     return f"{{compadd -- {_zsh(operand.builtin)}; _files}}" if operand.builtin else "_files"
 
 
@@ -424,6 +429,8 @@ def fish(synth: Command, tools: list[Command]) -> str:
         lines += [f"\n# {command.page}"]
         if not command.operands:
             lines += [f"{start} -f"]
+        elif choices := command.operands[0].choices:
+            lines += [f"{start} -f -a {_fish(' '.join(choices))}"]
         elif command.operands[0].builtin:
             lines += [f"{start} -a {_fish(command.operands[0].builtin)}"]
         for option in command.options:

@@ -138,6 +138,7 @@ TYPED = {
     "synth tr\t": "train",
     "synth --ver\t": "--version",
     "synth edit --gener\t2": "edit --generations 2",
+    "synth help sta\t-q": "help stats -q",
     "synth edit --backend vl\t": "edit --backend vllm",
     "synth edit --backend=vl\t": "edit --backend vllm",
     "synth edit --model buil\t": "edit --model builtin",
@@ -210,7 +211,7 @@ def test_bash_offers_tools_options_and_choices(folder):
 @needs("fish")
 def test_fish_offers_tools_options_and_choices(folder):
     lines = ["synth ", "synth cat --on-error ", "synth cat --count te", "synth cat --report te"]
-    lines += ["synth edit --model ", "synth edit --seed te", "synth tex"]
+    lines += ["synth edit --model ", "synth edit --seed te", "synth tex", "synth help sta"]
     lines += [f"synth {name} --" for name in NAMES]
     asked = "; ".join(f"echo :; complete -C '{line}'" for line in lines)
     script = f"source '{FISH}'; {asked}"
@@ -218,14 +219,15 @@ def test_fish_offers_tools_options_and_choices(folder):
     offered = [dict(line.partition("\t")[::2] for line in a.splitlines()) for a in answers]
     assert offered[0] == {tool.name: tool.brief for tool in TOOLS}
     assert list(offered[1]) == ["fail", "skip"]
-    assert [list(found) for found in offered[2:7]] == [
+    assert [list(found) for found in offered[2:8]] == [
         ["texts/"],
         ["texts/"],
         ["builtin", "texts/"],
         [],
         [],
+        ["stats"],
     ]
-    for tool, found in zip(TOOLS, offered[7:], strict=True):
+    for tool, found in zip(TOOLS, offered[8:], strict=True):
         assert set(found) == long_names(tool)
         assert all(found.values())
 
