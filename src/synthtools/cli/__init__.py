@@ -5,7 +5,6 @@
 - ``tool_descriptions``: tools and options for programs, as JSON
 - ``parameters``: how a field of a tool's options is named, explained, parsed and bounded
 - ``options``: the options that tools share, in groups that a tool's ``Options`` inherit
-- ``file_format``: the options that say how the bytes of files become records
 - ``model_options``: the groups of options for language models
 - ``text_shape``: the text of chats and instructions
 - ``quantities``: ``8.4B``, ``512MB``, ``PATH=SHARE``, ``3%``: text to values

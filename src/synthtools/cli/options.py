@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from synthtools.cli import quantities
-from synthtools.cli.file_format import FileFormat
 from synthtools.cli.parameters import (
     Group,
     Parameter,
@@ -22,7 +21,7 @@ from synthtools.cli.parameters import (
 from synthtools.environment import cores, rank_and_size
 from synthtools.errors import UsageError
 from synthtools.records.atomic_files import claimed
-from synthtools.records.input_format import INPUT_FORMAT, InputFormat
+from synthtools.records.input_format import INPUT_FORMAT, InputFormat, encoding_of
 from synthtools.records.shard_size import ShardSize
 from synthtools.redaction import hidden
 
@@ -46,6 +45,33 @@ NOT_DEFINING = frozenset(
         *("budget", "price_in", "price_out", "dry_run"),
     )
 )
+
+
+@dataclass(frozen=True)
+class FileFormat(Group):
+    """What inputs are read as."""
+
+    group = "Input"
+    input_format: Literal["jsonl", "json", "csv", "tsv", "text"] | None = option(
+        None,
+        help="Format of input that is neither Parquet nor Arrow (default: by the suffix .csv, .tsv, "
+        ".txt or .md, else jsonl, or json where it begins with [). json is one array of records; csv "
+        "and tsv have a header, their values are text; text is one record a file, with its path.",
+    )
+    encoding: str | None = option(
+        None,
+        metavar="NAME",
+        parse=encoding_of,
+        help="Encoding of text input (default: UTF-8): cp1252, utf-16, …",
+    )
+    split: Literal["lines", "paragraphs"] | None = option(
+        None,
+        help="Take each line, or each paragraph (blank lines part them), of plain text as a record.",
+    )
+
+    def input_files(self) -> InputFormat:
+        """The format of all inputs."""
+        return InputFormat(self.input_format or "", self.encoding, self.split)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthtools.cli import quantities
-from synthtools.cli.file_format import FileFormat
-from synthtools.cli.options import ARGUMENTS, Picture, Report, Seed
+from synthtools.cli.options import ARGUMENTS, FileFormat, Picture, Report, Seed
 from synthtools.cli.parameters import operand, option
 from synthtools.errors import SynthError, UsageError
 from synthtools.reports import document

@@ -30,8 +30,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthtools.cli.file_format import FileFormat
-from synthtools.cli.options import BadRecords, Inputs, Jobs, Picture, Report, Seed
+from synthtools.cli.options import BadRecords, FileFormat, Inputs, Jobs, Picture, Report, Seed
 from synthtools.cli.parameters import option, output_file
 from synthtools.errors import PartialReportError, SynthError, UsageError
 from synthtools.tools.eval_options import AnswersAndJudge, EvaluatedModel

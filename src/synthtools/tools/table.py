@@ -33,8 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthtools.cli.file_format import FileFormat
-from synthtools.cli.options import ARGUMENTS, Picture, Report
+from synthtools.cli.options import ARGUMENTS, FileFormat, Picture, Report
 from synthtools.cli.parameters import operand, option, output_file
 from synthtools.errors import OutputExistsError, SynthError, UsageError
 
