@@ -2,7 +2,7 @@
 
 A judge sees both answers to an instruction, in both orders. The preference is 1 where it takes the model's
 both times, 0 where it takes the reference's, ½ where it says neither or contradicts itself; win rate is its
-mean. Preferences that others found (``judgments``) give the same table without a judge.
+mean. Preferences of other judges (``judgments``) give the same table without a judge.
 """
 
 from __future__ import annotations

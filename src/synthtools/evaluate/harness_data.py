@@ -30,11 +30,11 @@ def task_data(name: str, folder: str | None) -> list[str]:
         from lm_eval.tasks import TaskManager
 
         index = TaskManager(include_path=folder, include_defaults=folder is None).task_index
-        found = [one for cfg in _tasks(index, name.removeprefix(PREFIX)) for one in _of(name, cfg)]
-    if not found:
+        paths = [one for cfg in _tasks(index, name.removeprefix(PREFIX)) for one in _of(name, cfg)]
+    if not paths:
         where = f"in {folder}" if folder else f"of that name ({parameter('task_files')} gives more)"
         raise SynthError(f"{name}: lm-evaluation-harness has no task {where}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
 def _tasks(index: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:

@@ -29,7 +29,7 @@ class Journal:
     def __init__(self, path: Path, ranks: Ranks) -> None:
         self._path = path
         self._writes = ranks.first
-        self._waiting = b""  # lines that found no room yet
+        self._waiting = b""  # lines not written yet, as the disk was full
         # Held open: by its name a folder that was removed might be another run's.
         self._file: BinaryIO | None = None
 

@@ -51,7 +51,7 @@ class DeviceRows(NamedTuple):
 
     Attributes:
         tokens, positions: int64 [rows, length].
-        places: int64 [n], places that predict, counted through all rows; found on the CPU, so that
+        places: int64 [n], places that predict, counted through all rows; computed on the CPU, so that
             the device need not be waited for.
         labels: int64 [n], what follows each.
         weights: float32 [n], of each in the loss.
