@@ -225,11 +225,11 @@ _synth() {
             esac
             ;;
         stats)
-            options="--by --measures --tests --rate --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split --report --json --plot --seed --ray -j --jobs --debug -h --help"
+            options="--by --measures --tests --rate --keywords --tokenizer --vector-field --vector-model --sample --pooled --vectors --words --match-words --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --by | --vector-field | --text-field) value=field ;;
-                --measures) value=word words="lengths vocabulary heaps ngrams compression self-bleu openings tokens semantic rates" ;;
+                --measures) value=word words="lengths vocabulary heaps ngrams compression self-bleu openings tokens semantic rates keywords" ;;
                 --tests) value=word words="words ttr mtld hdd entropy lexical_diversity all none" ;;
                 --rate | --vector-model | --sample | --pooled | --vectors | --words | --shard | --encoding | --seed | --ray | -j | --jobs) value=word ;;
                 --tokenizer) value=dir words="builtin" ;;

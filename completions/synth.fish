@@ -495,9 +495,10 @@ complete -c synth -n '__synth_tool_is origin' -s h -l help -d 'Show this message
 # synth-stats
 complete -c synth -n '__synth_tool_is stats' -a 'builtin:topics builtin:sample'
 complete -c synth -n '__synth_tool_is stats' -l by -x -a '(__synth_fields)' -d 'Group records by this field (default: each input is a group)'
-complete -c synth -n '__synth_tool_is stats' -l measures -x -a 'lengths vocabulary heaps ngrams compression self-bleu openings tokens semantic rates' -d 'What to measure: lengths, vocabulary, heaps, ngrams, compression, self-bleu, openings, tokens, semantic, rates (default: the first seven; tokens with --tokenizer, semantic with vectors, rates with --rate)'
+complete -c synth -n '__synth_tool_is stats' -l measures -x -a 'lengths vocabulary heaps ngrams compression self-bleu openings tokens semantic rates keywords' -d 'What to measure: lengths, vocabulary, heaps, ngrams, compression, self-bleu, openings, tokens, semantic, rates, keywords (default: the first seven; tokens with --tokenizer, semantic with vectors, rates with --rate; only lengths and keywords with --keywords)'
 complete -c synth -n '__synth_tool_is stats' -l tests -x -a 'words ttr mtld hdd entropy lexical_diversity all none' -d 'Numbers per document that groups are tested on: words, ttr, mtld, hdd, entropy, lexical_diversity; or all, or none (default: words, mtld and lexical_diversity, where measured)'
 complete -c synth -n '__synth_tool_is stats' -l rate -x -d 'Matches of this pattern (Python\'s re; (?i) ignores case) per 1,000 words, with a 95 % bootstrap interval over documents [ours]; repeatable'
+complete -c synth -n '__synth_tool_is stats' -l keywords -d 'Words, phrases and openings of sentences that tell each further group from the first'
 complete -c synth -n '__synth_tool_is stats' -l tokenizer -x -a 'builtin (__fish_complete_directories)' -d 'Count the tokens of this tokenizer (builtin, a directory or a Hub id): lengths, frequencies, over-represented tokens'
 complete -c synth -n '__synth_tool_is stats' -l vector-field -x -a '(__synth_fields)' -d 'Semantic diversity of the vectors in this field'
 complete -c synth -n '__synth_tool_is stats' -l vector-model -x -d 'Take the vectors from this model instead (builtin, a directory or a Hub id): the mean of its last hidden states over the text [ours]'

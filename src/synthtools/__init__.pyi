@@ -553,9 +553,10 @@ def simulate(
 def stats(
     *files: Input,
     by: str | None = ...,
-    measures: list[Literal['lengths', 'vocabulary', 'heaps', 'ngrams', 'compression', 'self-bleu', 'openings', 'tokens', 'semantic', 'rates']] | Literal['lengths', 'vocabulary', 'heaps', 'ngrams', 'compression', 'self-bleu', 'openings', 'tokens', 'semantic', 'rates'] | None = ...,
+    measures: list[Literal['lengths', 'vocabulary', 'heaps', 'ngrams', 'compression', 'self-bleu', 'openings', 'tokens', 'semantic', 'rates', 'keywords']] | Literal['lengths', 'vocabulary', 'heaps', 'ngrams', 'compression', 'self-bleu', 'openings', 'tokens', 'semantic', 'rates', 'keywords'] | None = ...,
     tests: list[Literal['words', 'ttr', 'mtld', 'hdd', 'entropy', 'lexical_diversity', 'all', 'none']] | Literal['words', 'ttr', 'mtld', 'hdd', 'entropy', 'lexical_diversity', 'all', 'none'] | None = ...,
     rate: list[str] | str | None = ...,
+    keywords: bool = ...,
     tokenizer: str | None = ...,
     vector_field: str | None = ...,
     vector_model: str | None = ...,

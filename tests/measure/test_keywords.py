@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import kernel_reference as reference
+import running
+from synthtools import reports
 from synthtools.measure import phrase_counts
 from synthtools.measure.keywords import KeywordCounts, log_odds, snippets, tail
 from synthtools.records.text_buffer import TextBuffer
@@ -247,3 +250,78 @@ def test_snippets_stand_in_their_texts():
     assert two[0][2].endswith("…") and len(two[0][2]) <= 61
     assert (two[1][0], two[1][2]) == ("…said that ", " he knew…")
     assert opening == [two[0], ["", "In short", " it is."]]
+
+
+# ---------------------------------------------------------------- through the binary
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("keywords")
+    draw = np.random.default_rng(5)
+    sides = {"human": texts_of(draw, 150), "model": texts_of(draw, 150)}
+    for i in range(0, 150, 4):
+        sides["model"][i] += " It delves. Overall w1 w2."
+        sides["human"][i] += " Anyway <b>ok</b>."
+    for name, texts in sides.items():
+        lines = (json.dumps({"text": text, "by": name}) + "\n" for text in texts)
+        (path / f"{name}.jsonl").write_text("".join(lines))
+    lines = [json.dumps({"text": "a b", "by": i}) + "\n" for i in range(21)]
+    (path / "many.jsonl").write_text("".join(lines))
+    return path
+
+
+def test_stats_tells_inputs_and_groups_apart(folder):
+    two = ("stats", "human.jsonl", "model.jsonl")
+    found, also = (
+        json.loads(running.synth(*two, "--keywords", "--jobs", jobs, cwd=folder)) for jobs in (1, 2)
+    )
+    assert found["keywords"] == also["keywords"] and found["measures"] == ["keywords", "lengths"]
+    (comparison,) = found["keywords"]
+    assert (comparison["reference"], comparison["other"]) == ("human.jsonl", "model.jsonl")
+    claimed = {(k["kind"], k["text"]): k for k in comparison["keywords"] if k["p"] <= 0.05}
+    assert claimed["opening", "it delves"]["documents"] == [0, 38]
+    assert claimed["word", "anyway"]["z"] < 0 < claimed["word", "delves"]["z"]
+    assert claimed["word", "delves"]["examples"][0][1:] == ["delves", ". Overall w1 w2."]
+    (folder / "all.jsonl").write_text(
+        "".join((folder / f"{name}.jsonl").read_text() for name in ("human", "model"))
+    )
+    grouped = json.loads(
+        running.synth("stats", "all.jsonl", "--by", "by", "--measures", "keywords", cwd=folder)
+    )
+    rows = grouped["keywords"][0]
+    assert (rows["reference"], rows["other"]) == ("human", "model")
+    assert [{**k, "examples": 0} for k in rows["keywords"]] == [
+        {**k, "examples": 0} for k in comparison["keywords"]
+    ]
+
+
+def test_keywords_as_a_person_sees_them(folder):
+    running.synth(
+        *("stats", "human.jsonl", "model.jsonl", "--keywords", "--report", "k.json"),
+        *("--plot", "k.svg"),
+        cwd=folder,
+    )
+    report = json.loads((folder / "k.json").read_text())
+    lines = reports.lines(report)
+    assert any(line.startswith("It delves …") and " 38 " in line for line in lines)
+    assert any(line == "model.jsonl more than human.jsonl" for line in lines)
+    running.synth("plot", "k.json", "--data", "k.csv", "-o", "k.html", cwd=folder)
+    assert "model.jsonl,delves," in (folder / "k.csv").read_text()
+    page = (folder / "k.html").read_text()
+    assert "Anyway" in page and "<b>ok</b>" not in page and "&lt;b&gt;ok" in page
+    drawn = (folder / "k.svg").read_text()
+    assert drawn.startswith("<?xml")
+
+
+def test_what_keywords_cannot_do(folder):
+    error = running.synth("stats", "human.jsonl", "--keywords", code=2, cwd=folder)
+    assert "name two inputs, or a field with --by" in error
+    error = running.synth("stats", "many.jsonl", "--keywords", "--by", "by", code=1, cwd=folder)
+    assert "more than 20 groups" in error
+    (folder / "empty.jsonl").write_text("")
+    found = json.loads(
+        running.synth("stats", "human.jsonl", "empty.jsonl", "--keywords", cwd=folder)
+    )
+    assert found["keywords"][0]["keywords"] == []
+    assert any("no word or phrase" in line for line in reports.lines(found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from synthtools.records.batch import Batch
 from synthtools.records.record_keys import ID_FIELD, RecordHashes, hashes
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.text.lexical_richness import HashedWords, character_counts, words_of
+from synthtools.text.phrases import PhraseTables, tabulate_phrases
 from synthtools.text.words import word_counts
 
 
@@ -21,7 +22,8 @@ class Measures:
     """What is to be measured.
 
     Attributes:
-        names: of lengths, vocabulary, heaps, ngrams, compression, self-bleu, openings, tokens, semantic, rates.
+        names: of lengths, vocabulary, heaps, ngrams, compression, self-bleu, openings, tokens,
+            semantic, rates, keywords.
         sample, pooled: documents of a group for self-BLEU, compression and openings; of them, those
             whose sentences are pooled.
         vectors: documents of a group for semantic diversity.
@@ -54,7 +56,8 @@ class Measures:
     @property
     def texts_kept(self) -> int:
         kept = self.vectors if self.by_model and "semantic" in self.names else 0
-        return max(kept, self.sample if self.needs_sample else 0)
+        sampled = self.needs_sample or "keywords" in self.names
+        return max(kept, self.sample if sampled else 0)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class BatchStatistics:
         words: None where no measure needs them.
         tokens: ids of each text, None without a tokenizer.
         matches: of each pattern, int64 [texts].
+        phrases: of each group's texts; under None where the texts are of one group.
     """
 
     lengths: dict[str, np.ndarray]
@@ -73,15 +77,19 @@ class BatchStatistics:
     tokens: list[np.ndarray] | None
     keys: RecordHashes
     matches: dict[str, np.ndarray]
+    phrases: dict[str | None, PhraseTables]
 
 
 def batch_statistics(
-    measures: Measures, encode: Callable[[list[str]], list[np.ndarray]] | None
+    measures: Measures,
+    encode: Callable[[list[str]], list[np.ndarray]] | None,
+    groups_of: Callable[[Batch], Sequence[str]] | None = None,
 ) -> Callable[[Batch, TextBuffer], BatchStatistics]:
     """The work on one batch, for ``records.map_threads``; safe in any thread.
 
     Args:
         encode: texts to token ids, None for no tokens.
+        groups_of: the group of each record; None where a batch is of one.
     """
 
     def work(batch: Batch, texts: TextBuffer) -> BatchStatistics:
@@ -96,6 +104,15 @@ def batch_statistics(
         if tokens is not None:
             lengths["tokens"] = np.array([len(ids) for ids in tokens], np.int64)
         keys = hashes(batch.column(ID_FIELD), texts.views())
-        return BatchStatistics(lengths, words, tokens, keys, matches(measures.patterns, strings))
+        phrases: dict[str | None, PhraseTables] = {}
+        if "keywords" in measures.names and groups_of is None:
+            phrases[None] = tabulate_phrases(texts)
+        elif "keywords" in measures.names and groups_of is not None:
+            members: dict[str, list[int]] = {}
+            for index, group in enumerate(groups_of(batch)):
+                members.setdefault(group, []).append(index)
+            phrases |= {name: tabulate_phrases(texts.take(some)) for name, some in members.items()}
+        found = matches(measures.patterns, strings)
+        return BatchStatistics(lengths, words, tokens, keys, found, phrases)
 
     return work

@@ -12,7 +12,9 @@ import numpy as np
 from synthtools.errors import RecordError, SynthError
 from synthtools.measure import diversity
 from synthtools.measure.batch_statistics import BatchStatistics, Measures
+from synthtools.measure.keywords import compared_keywords
 from synthtools.measure.perplexity import PERCENTILES
+from synthtools.measure.phrase_counts import KeywordCounts
 from synthtools.measure.rates import RESAMPLES, rate
 from synthtools.measure.record_numbers import MIDDLE, RecordNumbers
 from synthtools.measure.significance import compared
@@ -34,6 +36,8 @@ from synthtools.text.self_bleu import sentences
 MOST_GROUPS = 1_000_000
 # Of more groups, a report keeps the middle of each number and no lists.
 MOST_IN_FULL = 10_000
+# Groups whose phrases are counted.
+_MOST_KEYWORDS = 20
 
 _LENGTHS = ("characters", "bytes", "words", "tokens")
 _RATE = "matches of "
@@ -81,6 +85,7 @@ class TextGroup:
     documents: int = 0
     sequences: list[np.ndarray] = field(default_factory=list)
     words: int = 0
+    keywords: KeywordCounts | None = None
 
 
 class GroupStatistics:
@@ -152,6 +157,12 @@ class GroupStatistics:
             ids = np.concatenate([np.zeros(0, np.int32), *batch.tokens]).astype(np.uint64)
             self.tokens.add(ids, np.concatenate([[0], np.cumsum(sizes)]), places, known)
         self._numbers.add(places, numbers)
+        if batch.phrases and known > _MOST_KEYWORDS:
+            raise SynthError(f"keywords of more than {_MOST_KEYWORDS} groups; {self._remedy}")
+        for name, tables in batch.phrases.items():
+            group = self.groups[places[0] if name is None else self._places[name]]
+            group.keywords = group.keywords or KeywordCounts()
+            group.keywords.add(tables)
         order = np.argsort(places, kind="stable")
         edges = np.flatnonzero(np.diff(places[order])) + 1
         for members in np.split(order, edges):
@@ -199,7 +210,8 @@ class GroupStatistics:
         ],
     ) -> dict[str, Any]:
         """``groups``, the report of each; ``matched_words``, those of each over which groups were
-        matched; ``in_full``.
+        matched; ``in_full``; ``keywords``, where they are asked for: what tells each further group
+        from the first.
 
         Args:
             each: like map, perhaps in threads.
@@ -228,7 +240,13 @@ class GroupStatistics:
                 }
             if "rates" in self._measures.names:
                 report["rates"] = self._rates(place)
-        return {"groups": reports, "matched_words": match, "in_full": self.in_full}
+        whole = {"groups": reports, "matched_words": match, "in_full": self.in_full}
+        if "keywords" not in self._measures.names:
+            return whole
+        sides = [
+            (one.name, one.keywords or KeywordCounts(), one.texts.result()) for one in self.groups
+        ]
+        return {**whole, "keywords": [compared_keywords(sides[0], one) for one in sides[1:]]}
 
     def _rates(self, place: int) -> dict[str, Any]:
         words = self._numbers.values("words", place)

@@ -6,7 +6,6 @@ documents; what is claimed rests on an exact test of the numbers of documents.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -178,6 +177,31 @@ def _tests(least: np.ndarray, level: float) -> int:
     return low
 
 
+def compared_keywords(
+    reference: tuple[str, KeywordCounts, Sequence[str]],
+    other: tuple[str, KeywordCounts, Sequence[str]],
+) -> dict[str, Any]:
+    """``log_odds`` of two corpora with ``snippets`` from the side that has more.
+
+    Args:
+        reference, other: name, counts and some texts of each.
+    """
+    keywords = log_odds(reference[1], other[1])
+    for side, sign in ((reference, -1), (other, 1)):
+        own = [one for one in keywords if sign * one["z"] > 0]
+        places = snippets(side[2], [(one["kind"], one["text"]) for one in own])
+        for one, examples in zip(own, places, strict=True):
+            one["examples"] = examples
+    return {
+        "reference": reference[0],
+        "other": other[0],
+        "documents": [reference[1].documents, other[1].documents],
+        "words": [reference[1].words, other[1].words],
+        "level": LEVEL,
+        "keywords": keywords,
+    }
+
+
 def snippets(
     texts: Sequence[str], phrases: Sequence[tuple[str, str]], most: int = 2
 ) -> list[list[list[str]]]:
@@ -225,7 +249,7 @@ def _snippet(
     right = next(at for at in reversed(ends) if at <= end + _WIDTH)
     start, stop = buffer.offsets[document : document + 2].tolist()
     before, phrase, after = (
-        re.sub(r"\s+", " ", buffer.data[a:b].tobytes().decode())
+        " ".join(f".{buffer.data[a:b].tobytes().decode()}.".split())[1:-1]
         for a, b in (
             (start if left == begins[0] else left, begin),
             (begin, end),

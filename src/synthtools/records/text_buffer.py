@@ -34,6 +34,12 @@ class TextBuffer:
         np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
         return cls(np.frombuffer(b"".join(pieces), np.uint8), offsets)
 
+    def take(self, members: Sequence[int]) -> TextBuffer:
+        """Some of the texts, copied."""
+        pieces = [self.data[self.offsets[i] : self.offsets[i + 1]] for i in members]
+        ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
+        return TextBuffer(np.concatenate([np.zeros(0, np.uint8), *pieces]), ends)
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 from synthtools.errors import SynthError, parameter
-from synthtools.reports import document
+from synthtools.reports import document, keyword_lists
 from synthtools.reports.document import cut, number, reach, table
 from synthtools.reports.figures.chart import (
     Figure,
@@ -110,6 +110,7 @@ class StatsReport(document.BaseReport):
     tests: dict[str, Test]
     tokenizer: NotRequired[str]
     over_represented_tokens: NotRequired[list[dict[str, Any]]]
+    keywords: NotRequired[list[keyword_lists.KeywordComparison]]
 
 
 def at(group: Mapping[str, Any], path: tuple[str, ...]) -> Any:
@@ -163,7 +164,7 @@ def lines(report: StatsReport) -> list[str]:
     for row in report.get("over_represented_tokens") or []:
         tokens = ", ".join(f"“{one['token']}”" for one in row["tokens"][:_WORDS_SHOWN])
         lines += ["", f"tokens of {row['group']}: {tokens}"]
-    return lines
+    return lines + keyword_lists.lines(report.get("keywords") or [])
 
 
 def _width(name: str) -> int:
@@ -219,10 +220,10 @@ _FIGURES = {
 
 
 def figure(report: StatsReport) -> Figure:
-    """Of a report of ``stats``: growth of the vocabulary, and groups by lexical diversity.
+    """Of a report of ``stats``: growth of the vocabulary, groups by lexical diversity, keywords.
 
     Raises:
-        SynthError: neither has been measured.
+        SynthError: none has been measured.
     """
     groups = by_diversity(list(report["groups"]))
     curves = [group for group in groups if at(group, ("heaps", "curve"))]
@@ -231,8 +232,7 @@ def figure(report: StatsReport) -> Figure:
     scored = [g for g in groups if at(g, _WITHIN) is not None or at(g, _POOLED) is not None]
     # Of more groups than there is room for, the most and the least diverse.
     scored = [group for group in ends(scored) if group is not None]
-    if not curves and not scored:
-        raise SynthError("no group has a curve of Heaps' law or lexical diversity to draw")
+    keywords = report.get("keywords") or []
     panels = []
     if curves:
         growth = [
@@ -250,13 +250,22 @@ def figure(report: StatsReport) -> Figure:
         ]
         names = [group["name"] for group in scored]
         panels.append(bars("Lexical diversity", "100 − self-BLEU (points)", names, *series))
-    return Figure(
-        "Diversity",
-        panels,
+    caption = (
         "Left: distinct words against words read; the slope on these axes is Heaps' β. Right: how "
-        "little sentences repeat one another; more is more diverse.",
+        "little sentences repeat one another; more is more diverse. "
+    )
+    told = keyword_lists.panels(keywords)
+    if not panels and not told:
+        raise SynthError(
+            "no group has a curve of Heaps' law, lexical diversity or keywords to draw"
+        )
+    finding = extremes("Heaps' β", {g["name"]: at(g, ("heaps", "beta")) for g in groups})
+    return Figure(
+        "Diversity" if panels else "Keywords",
+        [*panels, *told],
+        caption * bool(panels) + "Keywords: what one corpus has more of." * bool(told),
         corpora=[group["name"] for group in report["groups"]],
-        finding=extremes("Heaps' β", {g["name"]: at(g, ("heaps", "beta")) for g in groups}),
+        finding=finding or keyword_lists.finding(keywords),
     )
 
 
@@ -280,7 +289,13 @@ def story(report: StatsReport) -> Story:
     title = "Groups"
     if len(shown) < len(groups):
         title = f"The first and last {len(shown) // 2} of {len(groups):,} groups"
-    return Story("Diversity", lines, [table_of(title, shown, columns)])
+    keywords = report.get("keywords") or []
+    told = keyword_lists.finding(keywords)
+    if told:
+        lines.append(told[0].upper() + told[1:] + ".")
+    return Story(
+        "Diversity", lines, [table_of(title, shown, columns), *keyword_lists.tables(keywords)]
+    )
 
 
 def _named(group: GroupReport) -> str:

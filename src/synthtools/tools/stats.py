@@ -16,6 +16,7 @@ number that cannot be computed is null, with a reason beside it.
 Examples:
   synth stats human.jsonl.zst synthetic.jsonl.zst
   synth stats outputs.jsonl.zst --text-field response --by model --json
+  synth stats human.jsonl synthetic.jsonl --keywords --plot keywords.png
   synth stats human.jsonl synthetic.jsonl --match-words min --measures vocabulary,heaps
   synth stats answers.jsonl --by model --rate 'headings=(?m)^(Question|Answer):' --measures rates
   synth stats human.jsonl synthetic.jsonl --tokenizer builtin | jq .over_represented_tokens
@@ -23,8 +24,8 @@ Examples:
 
 Memory: 120 bytes a record of some words, 270 of one of 500 (measured), and 8 for each --rate; 20 kB
 a group, the report included; of each group the texts of the sample (for --vector-model the records of all documents
-that are embedded), 8 bytes for each of the words taken, 20 to 80 for each distinct word and token; 4 bytes
-for each number of a sampled vector. At most a million groups. For more than 10,000 the report has
+that are embedded), 8 bytes for each of the words taken, 20 to 80 for each distinct word and token; 4 bytes for each
+number of a sampled vector; at most 100 MB for keywords. At most a million groups. For more than 10,000 the report has
 medians and totals alone, for more than 200 no pairs of groups and no over-represented tokens.
 """
 
@@ -33,6 +34,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 _BY_DEFAULT = ("lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings")
 Measure = Literal[
     "lengths", "vocabulary", "heaps", "ngrams", "compression", "self-bleu", "openings",
-    "tokens", "semantic", "rates",
+    "tokens", "semantic", "rates", "keywords",
 ]  # fmt: skip
 Test = Literal["words", "ttr", "mtld", "hdd", "entropy", "lexical_diversity", "all", "none"]
 
@@ -88,8 +90,8 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
         metavar="NAME,…",
         commas=True,
         help="What to measure: lengths, vocabulary, heaps, ngrams, compression, self-bleu, "
-        "openings, tokens, semantic, rates (default: the first seven; tokens with --tokenizer, "
-        "semantic with vectors, rates with --rate).",
+        "openings, tokens, semantic, rates, keywords (default: the first seven; tokens with "
+        "--tokenizer, semantic with vectors, rates with --rate; only lengths and keywords with --keywords).",
     )
     tests: list[Test] | None = option(
         None,
@@ -106,6 +108,10 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
         help="Matches of this pattern (Python's re; (?i) ignores case) per 1,000 words, with a 95 "
         "% bootstrap interval over documents [ours]; repeatable. Patterns can be slow: try a few "
         "records.",
+    )
+    keywords: bool = option(
+        False,
+        help="Words, phrases and openings of sentences that tell each further group from the first.",
     )
     tokenizer: str | None = option(
         None,
@@ -170,6 +176,8 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
             raise UsageError("--measures semantic needs --vector-field or --vector-model")
         if vectors and "semantic" not in measures:
             raise UsageError("vectors serve semantic diversity: add semantic to --measures")
+        if "keywords" in measures and self.by is None and len(self.files or ()) < 2:
+            raise UsageError("keywords tell groups apart: name two inputs, or a field with --by")
         if ("rates" in measures) != bool(names):
             raise UsageError("--measures rates needs --rate NAME=REGEX, and --rate needs it")
         if self.match_words and (self.match_words < 4000 or self.match_words % 1000):
@@ -183,13 +191,14 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Workers):
     def measured(self) -> set[str]:
         """Names of what is measured."""
         if self.measures is not None:
-            return set(self.measures)
+            return {*self.measures, *(["keywords"] if self.keywords else [])}
         asked = {
             "tokens": self.tokenizer,
             "semantic": self.vector_field or self.vector_model,
             "rates": self.rate,
         }
-        return {*_BY_DEFAULT, *(name for name, given in asked.items() if given)}
+        default = ("lengths", "keywords") if self.keywords else _BY_DEFAULT
+        return {*default, *(name for name, given in asked.items() if given)}
 
     def tested(self) -> list[str]:
         """The numbers of documents by which groups are tested."""
@@ -206,6 +215,7 @@ def run(options: Options) -> dict[str, Any]:
     """Reads the inputs once and reports on their groups."""
     from synthtools.cli.run import Run
     from synthtools.cli.terminal import remark_unless
+    from synthtools.curate.sampled_records import strata_of
     from synthtools.lm.model_name import ModelName
     from synthtools.lm.open_models import open_tokenizer
     from synthtools.measure import token_frequency
@@ -239,7 +249,9 @@ def run(options: Options) -> dict[str, Any]:
         grouped.tell(remark_unless(options.quiet))
         tokenizer = open_tokenizer(ModelName(options.tokenizer)) if options.tokenizer else None
         statistics = GroupStatistics(measures, "name a field of fewer values with --by")
-        work = batch_statistics(measures, tokenizer.encode if tokenizer is not None else None)
+        encode = tokenizer.encode if tokenizer is not None else None
+        groups_of = None if apart else partial(strata_of, field=options.by)
+        work = batch_statistics(measures, encode, groups_of)
         fields = _read(run, work, statistics, options)
         semantic = _semantic_diversity(run, statistics, options)
         report: dict[str, Any] = {
