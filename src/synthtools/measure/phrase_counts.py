@@ -37,21 +37,12 @@ class PhraseCounts:
         self._more = 0
 
     def add(self, table: PhraseTable) -> None:
+        self.total += table.total
+        self.missed += table.missed
         sure = np.full(len(table.hashes), table.missed)
         numbers = np.stack([table.tokens, table.documents, sure], axis=1)
-        self._take(table.hashes, table.words, numbers, table.total, table.missed)
-
-    def merge(self, other: PhraseCounts) -> None:
-        other._join()
-        self._take(other._hashes, other._words, other._numbers, other.total, other.missed)
-
-    def _take(
-        self, hashes: np.ndarray, words: np.ndarray, numbers: np.ndarray, total: int, missed: int
-    ) -> None:
-        self.total += total
-        self.missed += missed
-        self._waiting.append((hashes, words, numbers))
-        self._more += len(hashes)
+        self._waiting.append((table.hashes, table.words, numbers))
+        self._more += len(table.hashes)
         if self._more > max(len(self._hashes), self._capacity // 4):
             self._join()
 
@@ -122,15 +113,6 @@ class KeywordCounts:
             if word not in self._texts:
                 begin = texts.ends[entry - 1] if entry else 0
                 self._texts[word] = texts.pool[begin : texts.ends[entry]].tobytes().decode()
-        self._forget()
-
-    def merge(self, other: KeywordCounts) -> None:
-        """Takes the counts of further texts of the corpus."""
-        for kind, counts in other.kinds.items():
-            self.kinds[kind].merge(counts)
-        self.documents += other.documents
-        self.words += other.words
-        self._texts |= other._texts
         self._forget()
 
     def text(self, words: Iterable[int]) -> str | None:
