@@ -35,9 +35,11 @@ EXEMPT = {
     "records.file_patterns": "the user's own pattern on names of files",
     "cli.parameters": "an option of a word",
     "curate.conditions": "conditions of the user's own; their expressions are RE2's",
-    "curate.assignments": "templates and constants of the user's own",
+    "curate.fingerprint_store": "names of our files",
+    "curate.reshaped_records": "templates and constants of the user's own",
     "cli.model_options": "an option",
     "lm.vllm.vllm_engine": "lines of the engine's log",
+    "measure.gate": "conditions of the user's own",
     "measure.rates": "the user's own expressions",
     "measure.value_paths": "one class of characters at a time",
     "records.output_lock": "names of our files",
@@ -66,7 +68,7 @@ def uses() -> dict[str, dict[str, Use]]:
         tasks,
     )
     from synthtools.lm import chat, load_errors, model_files, text_tokenizer, tokenizer_faults
-    from synthtools.measure import diversity, expressions
+    from synthtools.measure import corpus_comparison, diversity, expressions
     from synthtools.records import (
         conversion,
         encoders,
@@ -156,6 +158,7 @@ def uses() -> dict[str, dict[str, Use]]:
             f"{words}…": partial(_without_panics, tokenizer_faults._RUST, words)
             for words in ("thread '", "thread '' panicked at ")
         },
+        "measure.corpus_comparison": {"words": corpus_comparison._WORD.findall},
         "measure.diversity": {
             f"beginning of {n}": pattern.match for n, pattern in diversity._BEGINNING.items()
         },
