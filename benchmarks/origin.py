@@ -3,7 +3,8 @@
 ORIGIN_DATA names a folder of domains, DOMAIN/human-NAME.jsonl and DOMAIN/synthetic-NAME.jsonl with a field
 text; ORIGIN_MODEL the model (builtin). Numbers of documents are kept in ORIGIN_DATA/MODEL.npz, where a second
 run finds them. ORIGIN_REPETITIONS (20) random halves of each source calibrate, corpora come from the
-others, each document at most once: 400 of them, or as many as there are.
+others, each document at most once: 400 of them, or as many as there are. ORIGIN_PARTS chooses
+domains, all (domains as one), unseen (models), others (domains), sizes.
 """
 
 import os
@@ -16,7 +17,14 @@ from benchmarks.common import machine
 from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool
 from synthtools.measure.nearest_mixture import misfit
 from synthtools.measure.origin_calibration import REQUEST, measured
-from synthtools.measure.origin_estimate import APART, FARTHEST, FEWEST, OriginEstimator, anchored
+from synthtools.measure.origin_estimate import (
+    APART,
+    FARTHEST,
+    FARTHEST_MOVED,
+    FEWEST,
+    OriginEstimator,
+    anchored,
+)
 from synthtools.measure.quantification import estimate
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)
@@ -96,16 +104,22 @@ class Tally:
         self.declined = self.documents = 0
 
     def add(
-        self, sources: list[LabelledSource], features: np.ndarray, truth: float, seed: int
+        self,
+        sources: list[LabelledSource],
+        features: np.ndarray,
+        truth: float,
+        seed: int,
+        moved: bool = False,
     ) -> None:
         pool = Pool.of(sources)
         self.documents += len(features)
         once, more = np.ones(len(features)), {"resamples": RESAMPLES, "seed": seed}
+        farthest = FARTHEST_MOVED if moved else FARTHEST
         unfit = len(features) < FEWEST or OriginEstimator(sources, 20, 0).auc < APART
-        if unfit or misfit(pool, features, once, **more)[2] <= FARTHEST:
+        if unfit or misfit(pool, features, once, **more)[2] <= farthest:
             self.declined += 1
             return
-        found = estimate(pool, Classifier(pool), features, **more)
+        found = estimate(pool, Classifier(pool), features, moved=moved, **more)
         self.rows.append((truth, found.share, found.low, found.high))
 
     def line(self) -> str:
@@ -129,25 +143,35 @@ def main() -> None:
         print("origin: ORIGIN_DATA names no folder; left out")
         return
     domains = loaded(Path(folder), model)
-    draw = np.random.default_rng(0)
     whole = {k: v for k, v in domains.items() if len({one.synthetic for one in v}) == 2}
-    print(machine(), f"\n{model}; errors and ± in points of the share\nin domain")
-    for name, sources in {**whole, "all": [s for v in whole.values() for s in v]}.items():
-        for share in SHARES:
-            tally = Tally()
-            for seed in range(REPETITIONS):
-                known, unknown = halves(sources, draw)
-                tally.add(known, *corpus(unknown, share, draw), seed)
-            print(f"  {name:10} {share:4.0%}  {tally.line()}", flush=True)
-    print("another number of documents, all domains, 20 %")
-    for most in (100, 200, 800):
+    print(machine(), f"\n{model}; errors and ± in points of the share")
+    for name in os.environ.get("ORIGIN_PARTS", "domains,all,unseen,others,sizes").split(","):
+        PARTS[name](domains, whole)
+
+
+def in_domains(_: Sources, whole: Sources) -> None:
+    for name, sources in whole.items():
+        in_domain(name, sources)
+
+
+def in_all(_: Sources, whole: Sources) -> None:
+    in_domain("all", [one for sources in whole.values() for one in sources])
+
+
+def in_domain(name: str, sources: list[LabelledSource]) -> None:
+    draw = np.random.default_rng(0)
+    for share in SHARES:
         tally, start = Tally(), time.perf_counter()
         for seed in range(REPETITIONS):
-            known, unknown = halves([s for v in whole.values() for s in v], draw)
-            tally.add(known, *corpus(unknown, 0.2, draw, most), seed)
+            known, unknown = halves(sources, draw)
+            tally.add(known, *corpus(unknown, share, draw), seed)
         seconds = (time.perf_counter() - start) / REPETITIONS
-        print(f"  {most:4}  {tally.line()}  {seconds:.1f} s", flush=True)
+        print(f"  {name:10} {share:4.0%}  {tally.line()}  {seconds:.1f} s", flush=True)
+
+
+def unseen_models(_: Sources, whole: Sources) -> None:
     print("a model that the calibration lacks, 20 % and 50 %")
+    draw = np.random.default_rng(1)
     for name, sources in whole.items():
         tally = Tally()
         for left_out in [one.name for one in sources if one.synthetic]:
@@ -158,7 +182,11 @@ def main() -> None:
                 for share in (0.2, 0.5):
                     tally.add(known, *corpus(unknown, share, draw), seed)
         print(f"  {name:10} {tally.line()}", flush=True)
+
+
+def other_domains(domains: Sources, whole: Sources) -> None:
     print("another domain (0, 20, 50 %; 0 or 100 % where it has one label), plain and anchored")
+    draw = np.random.default_rng(2)
     every, every_anchored = Tally(), Tally()
     for name, sources in whole.items():
         for other, targets in domains.items():
@@ -175,7 +203,7 @@ def main() -> None:
                     human = [one.features for one in known if not one.synthetic]
                     if human and share < 1:
                         own = LabelledSource("own", False, np.concatenate(human))
-                        moved.add(anchored(sources, own), features, truth, seed)
+                        moved.add(anchored(sources, own), features, truth, seed, moved=True)
             for one, sum_of in ((tally, every), (moved, every_anchored)):
                 sum_of.rows += one.rows
                 sum_of.declined += one.declined
@@ -184,3 +212,35 @@ def main() -> None:
             if moved.rows or moved.declined:
                 print(f"  {'':25} anchored {moved.line()}", flush=True)
     print(f"  all pairs  {every.line()}\n  anchored   {every_anchored.line()}")
+
+
+def grown(source: LabelledSource, count: int, draw: np.random.Generator) -> LabelledSource:
+    """More documents than there are: drawn again, each moved by a quarter of the source's spread."""
+    rows = source.features[draw.integers(0, len(source.features), count)]
+    noise = draw.multivariate_normal(np.zeros(rows.shape[1]), np.cov(source.features.T), count)
+    return source._replace(features=rows + noise / 4)
+
+
+def sizes(_: Sources, whole: Sources) -> None:
+    print("as many documents of the corpus as of each label of the calibration, 20 %, drawn again")
+    draw = np.random.default_rng(3)
+    for name, sources in whole.items():
+        for count in (200, 800, 2000):
+            tally = Tally()
+            for seed in range(max(1, REPETITIONS // 5)):
+                labels = [one.synthetic for one in sources]
+                known, unknown = (
+                    [grown(s, 1 + count // labels.count(s.synthetic), draw) for s in sources]
+                    for _ in range(2)
+                )
+                tally.add(known, *corpus(unknown, 0.2, draw, count), seed)
+            print(f"  {name:10} {count:6,}  {tally.line()}", flush=True)
+
+
+PARTS = {
+    "sizes": sizes,
+    "domains": in_domains,
+    "all": in_all,
+    "unseen": unseen_models,
+    "others": other_domains,
+}

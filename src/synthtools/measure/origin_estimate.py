@@ -20,6 +20,8 @@ from synthtools.measure.quantification import estimate
 FEWEST = 50
 # A sample farther from all mixtures than this share of samples drawn from one is none of them [ours].
 FARTHEST = 0.05
+# Sources that were moved are suspect to begin with [ours].
+FARTHEST_MOVED = 0.25
 # Below this area under the ROC curve the numbers do not tell the classes apart [ours].
 APART = 0.6
 _BINS = 24
@@ -45,11 +47,17 @@ def anchored(sources: list[LabelledSource], human: LabelledSource) -> list[Label
 class OriginEstimator:
     """Judges corpora by one calibration.
 
+    Args:
+        moved: the sources are what ``anchored`` gave.
+
     Attributes:
         auc: area under the ROC curve of the classifier, on documents that it has not seen.
     """
 
-    def __init__(self, sources: list[LabelledSource], resamples: int, seed: int) -> None:
+    def __init__(
+        self, sources: list[LabelledSource], resamples: int, seed: int, moved: bool = False
+    ) -> None:
+        self._moved = moved
         self.sources = sources
         self._pool = Pool.of(sources)
         self._classifier = Classifier(self._pool)
@@ -78,16 +86,17 @@ class OriginEstimator:
         }
         if found["why"] is not None:
             return found
-        more = {"resamples": self._resamples, "seed": self._seed}
+        more: dict[str, Any] = {"resamples": self._resamples, "seed": self._seed}
         distance, expected, p_value = misfit(self._pool, features, weights, **more)
         found["misfit"] = {"distance": distance, "expected": expected, "p_value": p_value}
-        if p_value <= FARTHEST:
+        if p_value <= (FARTHEST_MOVED if self._moved else FARTHEST):
             found["why"] = (
                 "the corpus is like no mixture of the calibration's sources: add human and synthetic "
                 f"sources of its domain, length and language, or {parameter('assume_human')} with human "
                 "text of its domain"
             )
             return found
+        more["moved"] = self._moved
         by_document = estimate(self._pool, self._classifier, features, weights, **more)
         by_token = estimate(self._pool, self._classifier, features, weights * tokens, **more)
         return found | {

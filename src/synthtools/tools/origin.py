@@ -310,7 +310,9 @@ def _estimated(
         run, options, model, calibration.tokens, run.text_field, _groups(run, options)
     )
     run.progress.stage("estimating")
-    estimator = OriginEstimator(sources, options.bootstrap, options.seed)
+    estimator = OriginEstimator(
+        sources, options.bootstrap, options.seed, options.assume_human is not None
+    )
     by = {
         name: estimator.judge(documents, np.ones(len(documents.tokens)))
         for name, (_, documents) in (found.items() if options.by or len(found) > 1 else ())
