@@ -278,10 +278,10 @@ def test_effects_are_those_of_the_formulas():
     found = effects.of_means("m", one, other, 0.05, ratio=False)
     interval = stats.ttest_ind(other, one, equal_var=False).confidence_interval(0.95)
     assert found["interval"] == pytest.approx([interval.low, interval.high])
-    odds = effects.of_counts("o", 10, 100, 30, 100, 0.01)
-    assert odds["value"] == pytest.approx((30.5 / 70.5) / (10.5 / 90.5)) and odds["differs"]
-    same = effects.of_counts("o", 10, 100, 10, 100, 0.05)
-    assert same["value"] == pytest.approx(1) and not same["differs"]
+    # Newcombe 1998, table II, example (a), method 10: 56/70 against 48/80
+    shares = effects.of_shares("s", 48, 80, 56, 70, 0.05)
+    assert shares["interval"] == pytest.approx([0.0524, 0.3339], abs=5e-5) and shares["differs"]
+    assert not effects.of_shares("s", 10, 100, 10, 100, 0.05)["differs"]
     auc = effects.of_auc("a", [(np.arange(10.0), np.arange(5.0, 15.0))], 0.05)
     u = stats.mannwhitneyu(np.arange(5.0, 15.0), np.arange(10.0)).statistic
     assert auc["value"] == pytest.approx(u / 100)

@@ -50,8 +50,8 @@ class ModelledSample:
 
 
 class CorpusComparison:
-    """Corpora, the reference first, and what they have in common: equal lengths, clusters of
-    near-duplicates and of vectors."""
+    """Corpora, the reference first, and what they have in common: equal lengths and clusters of
+    near-duplicates."""
 
     def __init__(
         self, corpora: Sequence[ComparedCorpus], samples: Sequence[ModelledSample], seed: int
@@ -67,9 +67,6 @@ class CorpusComparison:
         self.tokens = _common_length([one.scored.lengths() for one in samples])
         self._texts = [self._beginnings(one) for one in samples]
         self.vectors = [one.vectors[one.there] for one in samples]
-        self.clusters = questions.clustered(np.concatenate(self.vectors), seed)
-        ends = np.cumsum([len(one) for one in self.vectors])[:-1]
-        self.cluster_of = np.split(self.clusters, ends)
 
     def _beginnings(self, sample: ModelledSample) -> tuple[np.ndarray, list[str]]:
         """Documents of the sample that reach the common length, and their text up to it."""
@@ -150,24 +147,22 @@ class CorpusComparison:
         return int(np.isin(of(self.corpora[which]), of(self.corpora[0])).sum())
 
     def _coverage(self, which: int) -> QuestionAnswer:
-        found = questions.coverage(
-            [self.cluster_of[0], self.cluster_of[which]],
-            [self.vectors[0], self.vectors[which]],
-            self.alpha,
-            self.seed,
-        )
+        sides = [self.vectors[0], self.vectors[which]]
+        clusters = questions.clustered(np.concatenate(sides), self.seed)
+        of = np.split(clusters, [len(sides[0])])
+        found = questions.coverage(of, sides, self.alpha, self.seed)
         texts = [
             document.text
-            for sample in self.samples
+            for sample in (self.samples[0], self.samples[which])
             for document, there in zip(sample.documents, sample.there.tolist(), strict=False)
             if there
         ]
         words = [set(_WORD.findall(text[:2000].lower())) for text in texts]
         for entry, effect in zip(found.further["clusters"], found.effects, strict=True):
-            own = np.flatnonzero(self.clusters == entry["cluster"])
-            entry["words"] = questions.telling_words(words, self.clusters == entry["cluster"])
-            entry["examples"] = [texts[row][:160] for row in own[:2].tolist()]
-            effect["label"] = ", ".join(entry["words"][:3]) or effect["label"]
+            inside = clusters == entry["cluster"]
+            entry["words"] = questions.telling_words(words, inside)
+            entry["examples"] = [texts[row][:160] for row in np.flatnonzero(inside)[:2].tolist()]
+            effect["label"] = ", ".join(entry["words"][:3]) or effect.get("label", "")
         return found
 
     def _folds(self, which: int, held_out: HeldOut) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -231,7 +226,7 @@ class CorpusComparison:
         """Some documents of each corpus in two dimensions."""
         from importlib.util import find_spec
 
-        sizes = [len(one) for one in self.cluster_of]
+        sizes = [len(one) for one in self.vectors]
         starts = np.cumsum([0, *sizes])
         chosen = [
             np.arange(start, start + min(_MOST_ON_MAP, size))

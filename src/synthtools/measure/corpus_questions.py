@@ -173,9 +173,9 @@ def keywords(
     found: list[Effect] = []
     for row in sorted(differing, key=lambda row: -abs(row["z_documents"]))[:_PARTS]:
         (k, l), (n, m) = row["documents"], sizes  # noqa: E741
-        odds = effects.of_counts("keywords.documents", k, n, l, m, alpha / len(rows))
-        odds["differs"], odds["label"] = True, row["text"]
-        found.append(odds)
+        shares = effects.of_shares("keywords.documents", k, n, l, m, alpha)
+        shares["label"] = row["text"]
+        found.append(shares)
     numbers: dict[str, float | int | None] = {
         "more": sum(row["z"] > 0 for row in differing),
         "less": sum(row["z"] < 0 for row in differing),
@@ -216,7 +216,7 @@ def coverage(
     missing, entered = 0.0, []
     for cluster in used.tolist():
         k, l = (int(side[cluster]) for side in sizes)  # noqa: E741
-        one = effects.of_counts("coverage.clusters", k, n, l, m, alpha / len(used))
+        one = effects.of_shares("coverage.clusters", k, n, l, m, alpha / len(used))
         one["label"] = f"cluster {cluster}"
         found.append(one)
         rare = one["differs"] and l / m < HARDLY * k / n

@@ -132,13 +132,24 @@ def _statistic(statistic: str, rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def of_counts(name: str, k: int, n: int, l: int, m: int, alpha: float) -> Effect:  # noqa: E741
-    """The ratio of odds l of m to odds k of n, half a document added to each count (Haldane)."""
-    cells = (k + 0.5, n - k + 0.5, l + 0.5, m - l + 0.5)
-    log_odds = math.log(cells[2] / cells[3]) - math.log(cells[0] / cells[1])
-    return effect(
-        name, log_odds, math.sqrt(sum(1 / c for c in cells)), n + m - 2, alpha, ratio=True
-    )
+def of_shares(name: str, k: int, n: int, l: int, m: int, alpha: float) -> Effect:  # noqa: E741
+    """The difference l/m − k/n of two shares, with the interval of Newcombe (1998, method 10)."""
+    from scipy.special import ndtri
+
+    z = float(ndtri(1 - alpha / 2))
+    (p, low, high), (q, first, last) = (_wilson(k, n, z), _wilson(l, m, z))
+    interval = [
+        q - p - math.hypot(q - first, high - p),
+        q - p + math.hypot(last - q, p - low),
+    ]
+    differs = not interval[0] <= 0 <= interval[1]
+    return {"name": name, "value": q - p, "interval": interval, "none": 0.0, "differs": differs}
+
+
+def _wilson(k: int, n: int, z: float) -> tuple[float, float, float]:
+    """A share and its score interval (Wilson 1927)."""
+    middle, reach = k + z * z / 2, z * math.sqrt(k * (n - k) / n + z * z / 4)
+    return k / n, (middle - reach) / (n + z * z), (middle + reach) / (n + z * z)
 
 
 def surplus(name: str, one: np.ndarray, n: int, other: np.ndarray, m: int, alpha: float) -> Effect:

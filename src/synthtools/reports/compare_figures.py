@@ -90,7 +90,8 @@ def _effects(title: str, label: str, effects: Any) -> Panel:
     if label.endswith("(%)"):
         drawn = [[100 * (one - 1) for one in row] for row in drawn]
     values = [value for value, _, _ in drawn]
-    return bars(title, label, names, named(label, values, [row[1:] for row in drawn]))
+    series = named(label, values, [row[1:] for row in drawn])
+    return bars(title, label, names, series, from_zero=False)
 
 
 def effects_table(pair: Any, answer: Any) -> Table:

@@ -15,8 +15,8 @@ from synthtools.reports.document import number, percent
 from synthtools.reports.figures.chart import Figure, Table
 from synthtools.reports.figures.page import drawn
 
-# Bytes after which further corpora have no pictures, and tokens of all examples together.
-_MOST = 900_000
+# Bytes after which further corpora have no pictures and few words, and tokens of all examples together.
+_MOST, _FEW = 700_000, 20
 _MOST_TOKENS = 6000
 
 _STYLE = """
@@ -51,7 +51,7 @@ figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
 .filters label { font-size: .875rem; } .filters input, .filters select { display: block; font: inherit;
   padding: .25rem .4rem; max-width: 100%; color: var(--INK); background: var(--PAPER); border: 1px solid var(--SOFT); }
 article { border: 1px solid var(--LINE); padding: .6rem .9rem; margin: .8rem 0; }
-article h4 { font-size: .95rem; margin: 0 0 .2rem; } .text { white-space: pre-wrap; overflow-wrap: anywhere; margin: .4rem 0 0; }
+article h3 { font-size: .95rem; margin: 0 0 .2rem; } .text { white-space: pre-wrap; overflow-wrap: anywhere; margin: .4rem 0 0; }
 .text b { font-weight: 400; } .a { background: rgba(var(--SHADE), .42); } .b { background: rgba(var(--SHADE), .26); }
 .c { background: rgba(var(--SHADE), .13); } .key { padding: 0 .35rem; }
 @media print { .filters { display: none; } details { display: none; } figure, article { break-inside: avoid; }
@@ -176,7 +176,7 @@ def _mark(answer: Any) -> tuple[str, str]:
 
 def _pair(report: Any, pair: Any, index: int, with_pictures: bool) -> str:
     pictures: dict[str, Figure] = figures.pictures(report, pair) if with_pictures else {}
-    of = f": {pair['other']}" if len(report["pairs"]) > 1 else ""
+    of = f" ({pair['other']})" if len(report["pairs"]) > 1 else ""
     parts = []
     for answer in pair["answers"]:
         question = answer["question"]
@@ -188,20 +188,21 @@ def _pair(report: Any, pair: Any, index: int, with_pictures: bool) -> str:
                 f"{_text(answer['sentence'])}</p>"
             ),
             drawn(picture, pair["other"], place) if picture is not None else "",
-            *_tables(pair, answer),
+            *_tables(pair, answer, with_pictures),
             f"<details><summary>How this was computed</summary><p>{_text(words.HOW[question])}</p></details>",
             "</section>",
         ]
     return "\n".join(parts)
 
 
-def _tables(pair: Any, answer: Any) -> Iterable[str]:
+def _tables(pair: Any, answer: Any, whole: bool) -> Iterable[str]:
     further = answer["further"]
     if answer["question"] == "keywords":
-        yield _keywords(pair, further["keywords"])
+        rows = further["keywords"]
+        yield _keywords(pair, rows if whole else [r for r in rows if r["differs"]][:_FEW])
         return
     yield table(figures.effects_table(pair, answer))
-    if answer["question"] == "coverage":
+    if answer["question"] == "coverage" and whole:
         rows = [
             [
                 ", ".join(one["words"][:6]),
@@ -242,7 +243,7 @@ def _keywords(pair: Any, rows: Sequence[Any]) -> str:
                 f"{row['z_documents']:+.1f}",
             ),
             *("yes" if row["differs"] else "no", *map(number, row["documents"])),
-            *(number(one, 3) for one in row["per_million"]),
+            *(number(round(one) if one >= 100 else one, 3) for one in row["per_million"]),
         ]
         body.append([*map(_text, cells), f"\0{context}"])
     caption = f"More often in {pair['other']} (z above 0) or in {pair['reference']} (below 0)"
@@ -288,7 +289,7 @@ def _examples(report: Any) -> str:
         [
             (
                 '<section><h2 id="examples">Which documents?</h2><p>Ten documents of each corpus nearest to its '
-                "median perplexity, and ten farthest from it. The darker a word, the less the model expected it: "
+                "median perplexity, and ten farthest from it. The stronger a word is shaded, the less the model expected it: "
                 '<span class="a key">below 1 %</span> <span class="b key">below 10 %</span> '
                 '<span class="c key">below 50 %</span>.</p>'
             ),

@@ -30,7 +30,7 @@ HOW = {
     "or more, as in dedup. All documents take part. What is tested is the share of copies within a "
     "corpus; that documents of the other are like ones of the reference is a fact and no test.",
     "coverage": "Vectors of the sampled documents are clustered by k-means without regard to their corpus. Of "
-    "each cluster the odds that a document falls into it are compared; hardly entered is a cluster with "
+    "each cluster the shares of documents in it are compared; hardly entered is a cluster with "
     "less than a fifth of the reference's share. MAUVE (Pillutla et al. 2021) is given beside what two "
     "random halves would have.",
     "form": "Means over all documents, as differences in units of the pooled standard deviation (Cohen's d): "
@@ -54,8 +54,8 @@ _NAMES = {
     "diversity.distinct_sentences": "distinct sentences, ratio",
     "near_duplicates.within": "near duplicates within, difference of shares",
     "exact_duplicates.within": "exact copies within, difference of shares",
-    "keywords.documents": "odds of documents with",
-    "coverage.clusters": "odds of the cluster",
+    "keywords.documents": "share of documents with",
+    "coverage.clusters": "share in the cluster",
     "classifier.auc": "AUC",
 }
 
@@ -165,10 +165,14 @@ def _phrases(rows: Sequence[Any], side: int) -> list[str]:
     rows = sorted(rows, key=lambda r: -min(abs(r["z"]), abs(r["z_documents"])))
     threes = {r["text"]: r["documents"][side] for r in rows if r["kind"] == "three_words"}
     phrases: list[str] = []
+    counts: dict[str, int] = {}
     for row in rows:
         text, documents = row["text"], row["documents"][side]
         if any(f" {text} " in f" {longer} " for longer in phrases):
             continue
+        within = [p for p in phrases if f" {p} " in f" {text} "]
+        if any(documents < 0.8 * counts[p] for p in within):
+            continue  # what it holds is told already, and comes without it too
         grown = row["kind"] == "three_words"
         while grown:
             grown = False
@@ -185,8 +189,11 @@ def _phrases(rows: Sequence[Any], side: int) -> list[str]:
                     and f" {other} " not in f" {text} "
                 ):
                     text, grown = f"{other.split()[0]} {text}", True
-        phrases = [p for p in phrases if f" {p} " not in f" {text} "]
-        phrases.append(text)
+        counts[text] = documents
+        within = [p for p in phrases if f" {p} " in f" {text} "]
+        place = min((phrases.index(p) for p in within), default=len(phrases))
+        phrases = [p for p in phrases if p not in within]
+        phrases.insert(place, text)
     return phrases
 
 
@@ -246,10 +253,7 @@ def _form(answer: Any, pair: Any, matched: Any) -> str:
             "no difference in form was found (length, paragraphs, lists, sentences, punctuation)."
         )
     differing.sort(key=lambda e: -abs(e["value"]))
-    parts = [
-        f"{'more' if e['value'] > 0 else 'fewer'} {effect_name(e)} ({e['value']:+.2f} SD)"
-        for e in differing[:4]
-    ]
+    parts = [f"{_amount(e)} {effect_name(e)} ({e['value']:+.2f} SD)" for e in differing[:4]]
     size = max(abs(e["value"]) for e in differing)
     how = (
         "hardly"
@@ -261,6 +265,13 @@ def _form(answer: Any, pair: Any, matched: Any) -> str:
         else "very"
     )
     return f"{pair['other']} is {how} differently formed: {_joined(parts)}."
+
+
+def _amount(effect: Any) -> str:
+    if effect["value"] > 0:
+        return "more"
+    uncounted = effect["name"] in ("form.first_person", "form.bold", "form.code")
+    return "less" if uncounted else "fewer"
 
 
 def _classifier(answer: Any, pair: Any, matched: Any) -> str:
