@@ -234,9 +234,9 @@ def _case(tool: str) -> None:
     def of_tool(folder: Path, options: Options) -> Seen:
         return kill_and_resume(tool, folder, options.kills, options.seed)
 
-    CASES[f"kills/{tool}"] = Case(
-        f"kills/{tool}", "SIGKILL and SIGTERM at random moments, then `--resume`", of_tool, False
-    )
+    signals = "SIGKILL" if tool in _MODELS else "SIGKILL and SIGTERM"
+    done = f"{signals} at random moments, then `--resume`"
+    CASES[f"kills/{tool}"] = Case(f"kills/{tool}", done, of_tool, False)
 
 
 for _tool in TOOLS:
