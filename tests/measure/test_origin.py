@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import running
+from synthtools.reports import figure, lines
 
 TOKENS = ("--tokens", 32)
 QUICK = (*TOKENS, "--bootstrap", 20)
@@ -105,6 +106,21 @@ def test_text_unlike_all_sources_gets_no_share(folder: Path) -> None:
     assert found["misfit"]["p_value"] <= 0.05
     short = json.loads(running.synth("origin", "crawl.jsonl", *SOURCES[:2], *SOURCES[4:6], "--tokens", 64, "--json", cwd=folder))  # fmt: skip
     assert short["verdict"] == "not calibrated" or short["documents"] > 100
+
+
+def test_what_a_person_reads(folder: Path, report: dict[str, Any]) -> None:
+    share, low, high = (f"{100 * x:.1f}" for x in (report["share"], *report["interval"]))
+    told = "\n".join(lines(report))
+    assert f"{share} % ({low} … {high})" in told
+    drawn = figure(report)
+    assert [panel.title for panel in drawn.panels] == ["Share", "Scores"]
+    assert drawn.panels[0].names == ["corpus", "people"]
+    assert drawn.finding.startswith(f"{share} % ({low} … {high}) of the documents")
+    unfit = report | {"verdict": "not calibrated", "share": None, "interval": None, "why": "of another kind"}  # fmt: skip
+    unfit["by"] = {}
+    assert lines(unfit)[-1] == "not calibrated for this corpus: of another kind"
+    assert [panel.title for panel in figure(unfit).panels] == ["Scores"]
+    assert figure(unfit).finding == "Not calibrated for this corpus: of another kind"
 
 
 def test_an_anchor_takes_the_place_of_the_human_sources(folder: Path) -> None:

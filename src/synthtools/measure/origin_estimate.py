@@ -90,10 +90,10 @@ class OriginEstimator:
         distance, expected, p_value = misfit(self._pool, features, weights, **more)
         found["misfit"] = {"distance": distance, "expected": expected, "p_value": p_value}
         if p_value <= (FARTHEST_MOVED if self._moved else FARTHEST):
+            anchor = f", or {parameter('assume_human')} with human text of its domain"
             found["why"] = (
                 "the corpus is like no mixture of the calibration's sources: add human and synthetic "
-                f"sources of its domain, length and language, or {parameter('assume_human')} with human "
-                "text of its domain"
+                f"sources of its domain, length and language{'' if self._moved else anchor}"
             )
             return found
         more["moved"] = self._moved
