@@ -114,6 +114,12 @@ def test_a_missing_topic_is_named():
     )
 
 
+def test_halved_sentences_are_named(report):
+    numbers = report["pairs"][0]["numbers"]["form"]
+    assert numbers["words_per_sentence"] < -1
+    assert "fewer words per sentence" in answer(report, "form")["sentence"]
+
+
 def test_several_corpora_are_a_series(planted):
     human, other = planted
     found = synthtools.compare(human[:300], other[:300], human[300:600], **QUICK)

@@ -213,6 +213,7 @@ def figure(report: CompareReport) -> Figure:
         panels,
         "Documents by perplexity over equally many tokens; differences with their intervals.",
         names,
+        words.first(report["pairs"]),
     )
 
 

@@ -296,6 +296,13 @@ _SENTENCES = {
 }
 
 
+def first(pairs: Sequence[Any]) -> str:
+    """The first answer that claims a difference, else the first of all."""
+    answers = [answer for pair in pairs for answer in pair["answers"]]
+    told = next((one for one in answers if one["differs"]), answers[0])
+    return str(told["sentence"]).rstrip(".")
+
+
 def warnings(report: Mapping[str, Any]) -> list[str]:
     """What a reader has to know before the answers."""
     found = []

@@ -39,7 +39,7 @@ def remedies(
     ratio = numbers["perplexity"]["ratio"]
     if differs["perplexity"] and ratio is not None and ratio < 1:
         add(
-            "easy to predict or narrow: keep human text in the mixture",
+            "easy to predict: keep human text in the mixture",
             f"mix {one}=0.75 {two}=0.25 -o mixed.jsonl",
         )
         add(
