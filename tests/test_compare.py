@@ -4,6 +4,7 @@ import json
 import shutil
 from html.parser import HTMLParser
 from importlib.util import find_spec
+from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
@@ -118,6 +119,22 @@ def test_halved_sentences_are_named(report):
     numbers = report["pairs"][0]["numbers"]["form"]
     assert numbers["words_per_sentence"] < -1
     assert "fewer words per sentence" in answer(report, "form")["sentence"]
+
+
+def test_text_at_another_temperature_is_named():
+    prompts = [{"id": i, "text": topics[name][:60]} for i, name in enumerate(sorted(topics)[:60])]
+    hot, cool = (
+        [
+            {"text": record["response"]}
+            for record in synthtools.generate(
+                prompts, continue_=8, max_new_tokens=40, temperature=temperature
+            )
+        ]
+        for temperature in (1.2, 0.7)
+    )
+    found = synthtools.compare(hot, cool, sample=60, max_tokens=40)
+    assert "<records 2> is easier to predict" in answer(found, "perplexity")["sentence"]
+    assert found["pairs"][0]["numbers"]["perplexity"]["ratio"] < 0.5
 
 
 def test_several_corpora_are_a_series(planted):

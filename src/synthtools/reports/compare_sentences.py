@@ -99,8 +99,8 @@ def _perplexity(answer: Any, pair: Any, matched: Any) -> str:
         f"{number(numbers['median_reference'], 3)} of {one} over the first {matched['tokens']} tokens"
     )
     tails = (
-        f"{percent(numbers['below_p1'], '.2g')} of {one} is easier than 99 % of {other}, "
-        f"{percent(numbers['above_p99'], '.2g')} harder"
+        f"{percent(numbers['below_p1'], '.3g')} of {one} is easier than 99 % of {other}, "
+        f"{percent(numbers['above_p99'], '.3g')} harder"
     )
     if ratio["differs"]:
         word = "easier" if ratio["value"] < 1 else "harder"
@@ -313,7 +313,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
             found.append(f"{name} has {one['documents']} documents: intervals are wide below 100.")
         if one["opening_share"] > 0.05 and one["documents"] >= 20:
             found.append(
-                f"{percent(one['opening_share'], '.2g')} of {name} begin alike: “{one['opening']}”. Such "
+                f"{percent(one['opening_share'], '.3g')} of {name} begin alike: “{one['opening']}”. Such "
                 "boilerplate alone tells corpora apart."
             )
         if one["unscored"]:
