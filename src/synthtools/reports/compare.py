@@ -10,6 +10,7 @@ from synthtools.measure.form import MEASURES
 from synthtools.reports import compare_figures as figures
 from synthtools.reports import compare_sentences as words
 from synthtools.reports import document
+from synthtools.reports.compare_warnings import warnings
 from synthtools.reports.document import number, wrapped
 from synthtools.reports.figures.chart import Figure, Story
 
@@ -141,7 +142,7 @@ def told(report: dict[str, Any]) -> dict[str, Any]:
     for pair in report["pairs"]:
         for answer in pair["answers"]:
             answer["sentence"] = words.sentence(answer, pair, report["matched"])
-    return {**report, "warnings": words.warnings(report)}
+    return {**report, "warnings": warnings(report)}
 
 
 def page(report: dict[str, Any]) -> str:
