@@ -66,7 +66,10 @@ def ask(server: socket.socket, arguments: list[str], files: dict[int, int]) -> N
     }
     message = json.dumps(request).encode() + b"\n"
     sent = socket.send_fds(server, [message], list(files.values()))
-    server.sendall(message[sent:])
+    if rest := message[
+        sent:
+    ]:  # it may have answered and closed by now, and even to send nothing fails
+        server.sendall(rest)
 
 
 def surroundings() -> list[object]:
