@@ -17,7 +17,7 @@ NAMES = (
         "unlearning",
         "generation",
     ),
-    *("harness", "origin"),
+    *("harness", "origin", "compare"),
     "scaling",
     *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),
 )
