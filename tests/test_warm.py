@@ -112,4 +112,6 @@ def test_others_are_not_worked_for():
         "s.connect(chr(0) + sys.argv[-1])\ns.sendall(b'x')\nprint(s.recv(9))",
     ]
     done = subprocess.run([*line, command()[-1]], capture_output=True, timeout=60)
-    assert done.stdout == b"b''\n" or b"reset by peer" in done.stderr
+    assert (
+        done.stdout == b"b''\n" or b"reset by peer" in done.stderr or b"Broken pipe" in done.stderr
+    )
