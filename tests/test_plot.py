@@ -412,7 +412,7 @@ def test_a_tool_with_nothing_to_plot_keeps_its_report(tmp_path: Path) -> None:
     assert result.returncode == 0 and json.loads(result.stdout)["kind"] == "stats"
     assert "a.png: not drawn" in result.stderr and not (tmp_path / "a.png").exists()
     refused = run(*words, tmp_path / "nowhere" / "a.png")
-    assert refused.returncode == 1 and "there is no directory" in refused.stderr
+    assert refused.returncode == 1 and "does not exist" in refused.stderr
 
 
 def test_odd_numbers_are_drawn() -> None:

@@ -39,7 +39,7 @@ _EXCUSE, _NO_EXCUSE, _LONG = 253, 254, 255
 
 _telling = -1
 _watcher = 0
-# Whoever was to read went away, which is no failure.
+# The reader of stdout has closed the pipe; that is not a failure.
 _unread = False
 _undecided = threading.Lock()
 

@@ -24,14 +24,24 @@ def check_plot(path: str) -> None:
 
     Raises:
         UsageError
-        SynthError: matplotlib is not installed, or there is no such directory.
+        SynthError: matplotlib is not installed, or the directory does not exist.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise UsageError(f"--plot {path}: name a .png or .svg file")
+    require_figures("--plot", path)
+
+
+def require_figures(option: str, path: str) -> None:
+    """Raises SynthError where figures cannot be drawn, or not be written to ``path``."""
     if find_spec("matplotlib") is None:
         raise SynthError("figures need matplotlib: pip install 'synthtools[plot]'")
+    require_folder(option, path)
+
+
+def require_folder(option: str, path: str) -> None:
+    """Raises SynthError where the directory that a file goes to does not exist."""
     if not Path(path).absolute().parent.is_dir():
-        raise SynthError(f"--plot {path}: there is no directory {Path(path).parent}")
+        raise SynthError(f"{option} {path}: directory {Path(path).parent} does not exist")
 
 
 def draw(report: dict[str, Any], path: str | None) -> None:

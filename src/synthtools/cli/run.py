@@ -1,4 +1,4 @@
-"""One run of a tool: what goes in, what comes out, what is told, and what is left when it breaks."""
+"""One run of a tool: its inputs, outputs, remarks and report, and the cleanup after a failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from synthtools.cli import interrupts, terminal
 from synthtools.cli.options import ARGUMENTS, NOT_DEFINING, Inputs, Output
-from synthtools.cli.publish import draw
+from synthtools.cli.publish import draw, require_folder
 from synthtools.cli.run_inputs import RunInputs
 from synthtools.cli.run_remarks import (
     RemarkedRejects,
@@ -118,8 +118,8 @@ class Run(RunInputs):
             sink.rejects = LateRejects(self.rejects)
             sink.nonfinite.everywhere = any(shard.records is not None for shard in self.shards)
         report = self.arguments.get("report")
-        if report and not Path(report).absolute().parent.is_dir():
-            raise SynthError(f"--report {report}: there is no directory {Path(report).parent}")
+        if report:
+            require_folder("--report", report)
         self.progress.shards = self.shards
         hidden = reading.quiet or not self._bar
         self._stack.enter_context(

@@ -22,8 +22,8 @@ Examples:
   synth compare human.jsonl new.jsonl --fail-if 'near_duplicates.between > 0.02' --fail-if 'perplexity.ratio < 0.5'
   synth compare a.jsonl b.jsonl --json | jq '.pairs[0].answers[] | select(.differs).sentence'
 
-Memory: 550 bytes a document and 40 kB at the most for each of the 4,000 sampled ones of a corpus; the
-models; for near-duplicates about 40 bytes a document more. An interrupted run leaves nothing and begins anew.
+Memory: the models; 590 bytes a document; at most 40 kB for each sampled document (4,000 a corpus). An
+interrupted run leaves nothing behind and cannot be resumed.
 """
 
 from __future__ import annotations
@@ -120,17 +120,10 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
                 raise UsageError(f"-o {self.output}: name a .html file")
             if Path(self.output).exists() and not self.force:
                 raise OutputExistsError(f"{self.output}: already there; --force replaces it")
-            _require_pictures(self.output)
+            from synthtools.cli.publish import require_figures
+
+            require_figures("-o", self.output)
         self.settings()
-
-
-def _require_pictures(output: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise SynthError("the page's pictures need matplotlib: pip install 'synthtools[plot]'")
-    if not Path(output).absolute().parent.is_dir():
-        raise SynthError(f"-o {output}: there is no directory {Path(output).parent}")
 
 
 def run(options: Options) -> dict[str, Any]:

@@ -7,9 +7,9 @@ documents, the choice of sources, and three ways of estimation count. A corpus t
 mixture of the sources gets the verdict "not calibrated" instead of a share, and why says what
 would help: with sources of another domain, length, language or model a share would be wrong.
 
-It is no proof about a single text, and blind to paraphrase and to models unlike those of the
-sources. --assume-human takes human text of the corpus's own domain where there is no labelled
-synthetic text of it; then the share is what differs from it in the way the sources differ.
+The estimate says nothing certain about a single text, and it misses paraphrased text and models
+unlike those of the sources. Where no labelled synthetic text of the corpus's domain exists,
+--assume-human takes human text of that domain as the baseline [ours].
 
 --per-record writes the records with origin, the probability of being synthetic in this corpus; null
 for a document too short, and for all where the verdict is "not calibrated". synth sample --by
@@ -22,8 +22,8 @@ Examples:
   synth origin crawl/ --calibration cal.json --model smollm2 --by source --plot origin.png
   synth origin crawl.jsonl --calibration cal.json --model smollm2 --per-record -o scored.parquet
 
-Memory: the model; the sampled records are kept in TMPDIR; 8 bytes for each two sampled documents of
-the sources and as much for those of the corpus with the sources (500 of 6 sources: 100 MB).
+Memory: the model, and a matrix of distances between all sampled documents, 8 bytes an entry (500
+documents of each of 6 sources: 100 MB). Sampled records are kept in TMPDIR.
 """
 
 from __future__ import annotations
