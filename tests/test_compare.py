@@ -293,18 +293,6 @@ def test_a_notebook_shows_the_page(report):
     assert shown.startswith("<iframe") and "&lt;!DOCTYPE html&gt;" in shown
 
 
-def test_a_median_between_two_peaks_claims_no_more_than_its_share():
-    """The bootstrap alone claims 4 of these 300, of which a 280th is allowed."""
-    draw, alpha = np.random.default_rng(3), 0.05 / 14
-    claimed = 0
-    for trial in range(300):
-        peaks = np.where(draw.random((2, 60)) < 0.5, -1.0, 1.0) + 0.05 * draw.standard_normal(
-            (2, 60)
-        )
-        claimed += effects.of_statistics("m", "median", *peaks, alpha, trial)["differs"]
-    assert claimed <= 2
-
-
 def test_effects_are_those_of_the_formulas():
     from scipy import stats
 

@@ -103,9 +103,7 @@ def standardized(name: str, one: np.ndarray, other: np.ndarray, alpha: float) ->
 def of_statistics(
     name: str, statistic: str, one: np.ndarray, other: np.ndarray, alpha: float, seed: int
 ) -> Effect:
-    """The ratio of a statistic of ln values. Its standard error is the larger of two: by the bootstrap over
-    documents, and by random halves of both sides together. The first alone is too small where values
-    are sparse about the statistic, as between two peaks.
+    """The ratio of a statistic of ln values, with standard errors by the bootstrap over documents.
 
     Args:
         statistic: ``median``, or ``spread``, the logarithm of the interquartile range.
@@ -114,18 +112,12 @@ def of_statistics(
     if min(len(one), len(other)) < 10:
         return unknown(name, 1.0)
     draw = np.random.default_rng(seed)
-    mixed = draw.permuted(np.tile(np.concatenate([one, other]), (_RESAMPLES, 1)), axis=1)
-    halves = (
-        _statistic(statistic, mixed[:, : len(one)]),
-        _statistic(statistic, mixed[:, len(one) :]),
-    )
     estimates, variances = [], []
     for side in (one, other):
         drawn = side[draw.integers(0, len(side), (_RESAMPLES, len(side)))]
         estimates.append(float(_statistic(statistic, side[None])[0]))
         variances.append(float(_statistic(statistic, drawn).var(ddof=1)))
-    error = math.sqrt(max(sum(variances), float((halves[1] - halves[0]).var(ddof=1))))
-    freedom = min(len(one), len(other)) - 1
+    error, freedom = math.sqrt(sum(variances)), min(len(one), len(other)) - 1
     return effect(name, estimates[1] - estimates[0], error, freedom, alpha, ratio=True)
 
 
