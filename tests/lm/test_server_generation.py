@@ -173,9 +173,6 @@ def test_a_server_that_is_no_vllm_is_asked_in_the_common_tongue(serve: Callable[
         (200, b'{"model": "tiny", "choices": [{"text": "x", "finish_reason": null}]}'),
         (200, b'{"model": "tiny", "choices": [{"text": "x", "finish_reason": "abort"}]}'),
         (200, b'{"model": "tiny", "choices": [{"text": 5, "finish_reason": "stop"}]}'),
-        (200, b'{"model": "other", "choices": [{"text": "x", "finish_reason": "stop"}]}'),
-        (200, b'{"choices": [{"text": "x", "finish_reason": "stop"}]}'),
-        (200, b'{"model": "tiny-2", "choices": [{"text": "x", "finish_reason": "stop"}]}'),
         # Choices of other prompts than the one that was sent.
         (200, choices({"index": 1})),
         (200, choices({"index": True})),
@@ -203,7 +200,7 @@ def test_answers_that_take_too_long_are_asked_for_again(server: Server) -> None:
         ((400, b'{"error": {"message": "not that"}}'), "refuses: HTTP 400: not that"),
         (
             (200, b'{"model": "x", "choices": [{"text": "x", "finish_reason": "stop"}]}'),
-            "answers as 'x', was asked for tiny (--answers-as allows another name) (6 tries)",
+            "answers as 'x', was asked for tiny (--answers-as allows another name)",
         ),
         ((200, b'{"mod', {"Content-Length": "50"}), "RemoteProtocolError"),
     ],
@@ -427,11 +424,19 @@ def test_where_the_context_ends(serve: Callable[..., Any]) -> None:
 def test_other_names_that_are_allowed(server: Server) -> None:
     """A dated name is one that was allowed; one that only begins alike is another model's."""
     reply = json.loads(choices({"index": 0})) | {"model": "tiny-2024-08-06"}
-    server.fault = lambda path, body: (200, json.dumps(reply).encode())
+    asked: list[str] = []
+
+    def answers(path: str, body: Any) -> Any:
+        asked.append(path)
+        return 200, json.dumps(reply).encode()
+
+    server.fault = answers
     assert ask([server.url], prompts(2), answers_as="tiny-????-??-??")[1].text == "x"
     for pattern in (None, "tiny", "tiny-mini*"):
-        (found,) = ask([server.url], prompts(1), answers_as=pattern, tries=1)
+        asked.clear()
+        (found,) = ask([server.url], prompts(1), answers_as=pattern, tries=3)
         assert "answers as 'tiny-2024-08-06', was asked for tiny" in str(found.error)
+        assert len(asked) == 1  # what will not change is not asked again
 
 
 @pytest.mark.parametrize(

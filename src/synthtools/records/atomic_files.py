@@ -27,6 +27,9 @@ def write_errors(name: str | Path | RemotePath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        folder = Path(name).parent if isinstance(name, str | Path) else None
+        if isinstance(error, FileNotFoundError) and folder and not folder.exists():
+            raise SynthError(f"{name}: directory {folder} does not exist") from error
         raise SynthError(f"{name}: cannot be written: {error.strerror or error}") from error
 
 

@@ -11,8 +11,8 @@ each answer.
 
 With -o each answer is saved as it arrives (beside a file FILE in .FILE.answers.jsonl, removed at
 the end); --resume requests only the missing ones, and its output is that of an uninterrupted run.
-Busy and unreachable servers are retried, and so are answers that are incomplete, late or another
-model's. --dry-run estimates what a run would take; --budget limits it.
+Busy and unreachable servers are retried, and so are answers that are incomplete or late. --dry-run
+estimates what a run would take; --budget limits it.
 
 \b
 Examples:

@@ -142,9 +142,7 @@ class ServerEngine:
         except RetryError as error:
             raise SynthError(str(error)) from error
         except RefusedError as error:
-            raise SynthError(
-                f"{self.server.url}: refuses: {error}{_remedy(str(error), k)}"
-            ) from error
+            raise SynthError(f"{error}{_remedy(str(error), k)}") from error
         rows = choice.get("prompt_logprobs")
         try:
             if not isinstance(rows, list):

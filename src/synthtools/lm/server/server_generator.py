@@ -1,7 +1,7 @@
 """Generation through OpenAI-compatible servers.
 
-A request is tried again when a server is busy, cut the answer, took too long or answered as another
-model; a server that is gone is waited for. What a server refuses of one prompt is that prompt's error.
+A request is tried again when a server is busy, cut the answer or took too long; a server that is gone is
+waited for. What a server refuses of one prompt, or answers as another model, is that prompt's error.
 """
 
 from __future__ import annotations
@@ -235,10 +235,9 @@ class ServerGenerator(Generator):
             reason = str(error).lower()
             if "chat template" in reason and "messages" in body:
                 raise _NoTemplate from error
-            message = f"{server.url}: refuses: {error}"
             if path != "/tokenize" and server.is_vllm and "context length" in reason:
-                raise _NoRoom(message) from error
-            raise RefusedError(message) from error
+                raise _NoRoom(str(error)) from error
+            raise
 
 
 def _serving(

@@ -16,7 +16,15 @@ from typing import Any, TypeVar
 import httpx
 
 from synthtools.errors import SynthError, parameter
-from synthtools.lm.server.server_http import BusyError, RetryError, ask, message_of, read, shown_url
+from synthtools.lm.server.server_http import (
+    BusyError,
+    RefusedError,
+    RetryError,
+    ask,
+    message_of,
+    read,
+    shown_url,
+)
 from synthtools.scale.threads import in_context
 
 _R = TypeVar("_R")
@@ -72,20 +80,24 @@ class PooledServer:
         reply = ask(self.client, "POST", path, body)
         if reply.code in (401, 403, 404):
             raise SynthError(f"{self.url}: refuses: HTTP {reply.code}: {message_of(reply)}")
-        return read(reply)
+        try:
+            return read(reply)
+        except RefusedError as error:
+            raise RefusedError(f"{self.url}: refuses: {error}") from error
 
     def choice(self, reply: dict[str, Any]) -> dict[str, Any]:
         """The one choice of an answer to one prompt.
 
         Raises:
-            RetryError: it comes from another model, or holds none, or several.
+            RefusedError: it comes from another model, as the next one would.
+            RetryError: it holds no choice, or several.
         """
         model = reply.get("model")
         if model != self.model and not (
             isinstance(model, str) and self._answers_as and fnmatchcase(model, self._answers_as)
         ):
-            raise RetryError(
-                f"answers as {model!r}, was asked for {self.model} "
+            raise RefusedError(
+                f"{self.url}: answers as {model!r}, was asked for {self.model} "
                 f"({parameter('answers_as')} allows another name)"
             )
         choices = reply.get("choices")
