@@ -84,7 +84,6 @@ class CorpusComparison:
                     [one.mean(None) for one in nats],
                     [one.mean(self.tokens) for one in nats],
                     self.alpha,
-                    self.seed,
                 )
             ],
             "diversity": [questions.diversity([self._texts[i][1] for i in sides], self.alpha)],

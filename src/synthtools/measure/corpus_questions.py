@@ -43,7 +43,7 @@ class QuestionAnswer(NamedTuple):
 
 
 def perplexity(
-    plain: Sequence[np.ndarray], matched: Sequence[np.ndarray], alpha: float, seed: int
+    plain: Sequence[np.ndarray], matched: Sequence[np.ndarray], alpha: float
 ) -> QuestionAnswer:
     """Is it easier to predict?
 
@@ -54,8 +54,8 @@ def perplexity(
     whole = [side[np.isfinite(side)] for side in plain]
     one, other = (side[np.isfinite(side)] for side in matched)
     found = [
-        effects.of_statistics(f"perplexity.{name}", statistic, one, other, alpha / 2, seed)
-        for name, statistic in (("ratio", "median"), ("spread_ratio", "spread"))
+        effects.of_medians("perplexity.ratio", one, other, alpha / 2),
+        effects.of_spreads("perplexity.spread_ratio", one, other, alpha / 2),
     ]
     medians = [math.exp(float(np.median(side))) if len(side) else None for side in (one, other)]
     numbers: dict[str, float | int | None] = {

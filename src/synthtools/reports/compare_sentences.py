@@ -19,7 +19,8 @@ TITLES = {
 HOW = {
     "perplexity": "The language model scores the beginning of each sampled document. Medians are of the "
     "perplexity over the same number of tokens of each document; shorter documents are left out. "
-    "Standard errors of the logarithms come from 400 bootstrap resamples of documents.",
+    "The interval of each median is that of the sign test, which holds for any distribution. The spread is the "
+    "mean distance of ln perplexity from its median.",
     "diversity": "Sampled documents are cut to the same number of words; shorter ones are left out. Each "
     "corpus is cut into parts of equally many documents; what is compared is the mean over parts "
     "(Welch's t on logarithms). Distinct sentences are 100 − self-BLEU of the sentences of a part.",
