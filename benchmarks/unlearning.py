@@ -41,12 +41,13 @@ def _rate(step, steps) -> float:
 
 
 def ours() -> float:
+    from synthtools.training.frozen_model import FrozenModel
     from synthtools.training.language_model_task import ModelWithHead, RowStream
     from synthtools.training.loop import _gradients
     from synthtools.training.objectives import unlearn_loss
     from synthtools.training.packers import Blend, WholePacker
     from synthtools.training.parallel import Ranks
-    from synthtools.training.unlearn_task import FORGET, REPLAY, FrozenModel, UnlearnTask
+    from synthtools.training.unlearn_task import FORGET, REPLAY, UnlearnTask
 
     model, original, tokens, device = _two()
     half, ranks = device != "cpu", Ranks(0, 1, device)

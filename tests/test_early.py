@@ -237,6 +237,14 @@ def test_a_bad_range_of_eval(folder: Path, wrong: str) -> None:
             "train a.jsonl --from someone/model -o m",
             "someone/model: neither a directory nor a model",
         ),
+        (
+            "unlearn --model someone/model --forget a.jsonl --method ga -o m",
+            "someone/model: neither a directory nor a model",
+        ),
+        (
+            "unlearn --model builtin --forget a.jsonl --method dpo --weights 1,0,0 -o m",
+            'a.jsonl:1: no field "prompt"',
+        ),
     ],
 )
 def test_training_that_is_refused_imports_no_torch(words, reason, tmp_path):

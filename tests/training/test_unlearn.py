@@ -143,6 +143,42 @@ def test_refine_replays_alone(base, data, trained, tmp_path):
     assert all("forget_ppl" not in line and "replay_ppl" in line for line in lines(tmp_path / "m"))
 
 
+@pytest.mark.parametrize("method", ["dpo", "idkdpo", "rmu", "taskvector"])
+def test_methods_of_their_own_kind(method, base, answers, data, trained, tmp_path):
+    """On one rank and on two; the answers are forgotten, or, before the vector is turned, learned."""
+    better = tmp_path / "better.jsonl"
+    lines_ = [json.dumps(record | {"preferred": "Ask somebody else."}) for record in ANSWERS]
+    better.write_text("\n".join(lines_))
+    reports, logs = [], []
+    more = ["--method", method, "--tokens", "3K", "--context", 128]
+    if method == "taskvector":
+        more += ["--valid", f"held={data}", "--compare-tokens", "30K"]
+    for number in (0, 2):
+        words = options(base, better, data, tmp_path / str(number), *more)
+        reports.append(trained(*words, tool="unlearn", torchrun=number))
+        logs.append(lines(tmp_path / str(number)))
+    plan = trained(
+        *options(base, better, data, tmp_path / "plan", *more, "--dry-run"), tool="unlearn"
+    )
+    assert plan["steps"] == reports[0]["steps"] and plan["rows"] == reports[0]["rows_seen"]
+    np.testing.assert_allclose(
+        *[[line["loss"] for line in log] for log in logs], rtol=1e-3, atol=1e-6
+    )
+    for report in reports:
+        change = report["sets"]["forget"]["perplexity"]
+        # After so few steps at a small rate rmu has moved its hidden states alone.
+        assert change["after"] > change["before"] or method == "rmu", change
+        if method == "taskvector":
+            assert report["valid"]["held"] == pytest.approx(
+                report["sets"]["valid held"]["perplexity"]["after"], rel=1e-4
+            )
+    log = logs[0]
+    if method == "taskvector":
+        assert log[-1]["forget_ppl"] < log[0]["forget_ppl"]
+    if method == "rmu":
+        assert log[-1]["forget_loss"] < log[0]["forget_loss"] and log[-1]["distance"] > 0
+
+
 def test_a_plan_counts_both_streams(base, answers, data, trained, tmp_path):
     report = trained(
         *("--model", base, "--forget", answers, "--replay", data, "--tokens", "64K"),
@@ -210,6 +246,26 @@ def test_an_epoch_ends_with_what_is_left_of_the_stream_that_ends_first(
         (["ALL", "--reference", "builtin"], 1, "share its vocabulary"),
         (["ALL", "--sft", "--answers-only", "--context", "4"], 1, "qa.jsonl:1: nothing to learn"),
         (["ALL", "--prompt-field", "question"], 1, 'no field "text"'),
+        (
+            ["ALL", "--method", "dpo"],
+            1,
+            'no field "preferred" (fields: id, prompt, response; use --pref',
+        ),
+        (["ALL", "--refusal", "No."], 2, "--refusal: a text that idkdpo prefers"),
+        (
+            ["ALL", "--method", "idkdpo", "--context", "8"],
+            1,
+            "qa.jsonl:1: an answer begins after the 4",
+        ),
+        (
+            ["ALL", "--method", "rmu", "--layer", "2"],
+            2,
+            "--layer 2: the model has 2 layers, from 0",
+        ),
+        (["ALL", "--method", "rmu", "--until", "kl=1"], 2, "no KL"),
+        (["ALL", "--layer", "0"], 2, "--layer: only of rmu"),
+        (["ALL", "--method", "taskvector", "--patience", "2"], 2, "--patience needs --valid"),
+        (["ALL", "--method", "taskvector", "--reference", "builtin"], 2, "neither --patience nor"),
     ],
 )
 def test_wrong_wishes_are_one_line(base, answers, data, synth, tmp_path, arguments, code, words):

@@ -9,34 +9,36 @@ from torch.nn.functional import log_softmax, softplus
 
 from synthtools.errors import UsageError
 from synthtools.lm.model_name import ModelName
-from synthtools.training import models
-from synthtools.training.conversations import PlainDocument, answer_encoder
-from synthtools.training.corpus import text_encoder
+from synthtools.training import models, tokenized_rows
+from synthtools.training.conversations import (
+    AnswerPair,
+    PlainDocument,
+    answer_encoder,
+    conversation_encoder,
+)
+from synthtools.training.corpus import Corpus, RefusedDocument, text_encoder
 from synthtools.training.divergence import compared
+from synthtools.training.frozen_model import FrozenModel, adapters_off, negated
 from synthtools.training.head import KLTarget, head_loss
 from synthtools.training.language_model_task import ModelWithHead, RowStream
 from synthtools.training.objectives import (
     ASCENT,
     BOUNDED,
     CROSS_ENTROPY,
-    METHODS,
-    Weights,
     negative_preference,
+    preference,
     simple_negative_preference,
     unlearn_loss,
     weighted_ascent,
 )
-from synthtools.training.packers import IGNORED, Blend, CutPacker, WholePacker
+from synthtools.training.packers import IGNORED, SECOND, Blend, CutPacker, WholePacker
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Lora, StartModel, Step
+from synthtools.training.steered_states import SteeredTask
 from synthtools.training.stop_rules import StopRule, StopRules
-from synthtools.training.unlearn_task import (
-    FORGET,
-    REPLAY,
-    FrozenModel,
-    UnlearnTask,
-    adapters_off,
-)
+from synthtools.training.unlearn_methods import METHODS, Weights
+from synthtools.training.unlearn_run import first_texts
+from synthtools.training.unlearn_task import FORGET, REPLAY, UnlearnTask
 
 ALONE = Ranks(0, 1, "cpu")
 TOKENS = {
@@ -99,6 +101,18 @@ def test_slopes_of_documents_are_the_derivatives(name):
     torch.testing.assert_close(objective.value(p, q, n), plain(p, q, n))
     (slope,) = torch.autograd.grad(plain(p, q, n).sum(), p)
     torch.testing.assert_close(objective.slope(p.detach(), q, n), slope)
+
+
+def test_the_slopes_of_a_pair_are_the_derivatives():
+    objective = preference(0.1)
+    p = torch.tensor([-40.0, -35.0, -4.0, -90.0], dtype=torch.float64, requires_grad=True)
+    q = torch.tensor([-39.0, -30.0, -9.0, -20.0], dtype=torch.float64)
+    margin = (p - q).reshape(-1, 2) @ torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    each = -20 * torch.log(torch.sigmoid(0.1 * margin))
+    torch.testing.assert_close(objective.value(p, q, None), each.repeat_interleave(2))
+    # The mean over documents is that over pairs: so is its gradient.
+    (slope,) = torch.autograd.grad(each.mean(), p)
+    torch.testing.assert_close(objective.slope(p.detach(), q, None) / 4, slope)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -238,6 +252,14 @@ def plain_loss(pair, name, weights, reverse, learned=None):
             per_token.append(-torch.log1p(-log_p.exp()))
         elif name == "wga":
             per_token.append(log_p.exp().detach() * log_p)
+        elif name == "taskvector":
+            per_token.append(-log_p)
+        elif name == "undial":
+            with torch.no_grad():
+                lowered = log_ps(original, tokens)
+                lowered[torch.arange(len(labels)), labels[:, 0]] -= 10.0
+                goal = log_softmax(lowered, 1)[where]
+            per_token.append((goal.exp() * (goal - log_ps(model, tokens)[where])).sum(1))
         else:
             per_token.append(log_p)
     if weights.forget:
@@ -259,9 +281,12 @@ def plain_loss(pair, name, weights, reverse, learned=None):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("name", METHODS)
+# Those of documents in pairs and of hidden states have tests of their own.
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "rmu" and not METHODS[n].pairs])
 def test_a_step_equals_plain_logits(pair, name, reverse):
     weights = METHODS[name].weights._replace(kl=0.7) if reverse else METHODS[name].weights
+    if name == "taskvector":  # which has no other term
+        weights = METHODS[name].weights
     if weights.forget:  # large enough to be seen beside the others
         weights = weights._replace(forget=1.0)
     loss, terms, parameters = plain_loss(pair, name, weights, reverse)
@@ -275,11 +300,190 @@ def test_a_step_equals_plain_logits(pair, name, reverse):
     assert means["loss"] == pytest.approx(loss.item(), rel=2e-6, abs=2e-6)
     told = {"forget": "forget_loss", "replay": "replay_nll", "kl": "kl"}
     for term in task.terms:
-        assert means[told[term]] == pytest.approx(terms[term].item(), rel=2e-6, abs=2e-6)
+        assert means[told[term]] == pytest.approx(terms[term].item(), rel=4e-6, abs=2e-6)
     for key, parameter in task.root.model.named_parameters():
         other = parameters[key].grad
         apart = (parameter.grad.double() - other).abs().max()
         assert apart <= 2e-5 * max(other.abs().max(), 1e-3), key
+
+
+def float64_models(pair):
+    from transformers import AutoModelForCausalLM
+
+    return [
+        AutoModelForCausalLM.from_pretrained(pair / part, dtype=torch.float64)
+        for part in ("model", "original")
+    ]
+
+
+def gradients_of(task, step=1):
+    """The loss of a step, its numbers, and the gradients by name."""
+    sums = 0
+    for micro in task.micro_batches(step):
+        total, seen = task.loss(micro)
+        total.backward()
+        sums = sums + seen
+    means = dict(zip(task.names, (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist(), strict=True))
+    return means, {n: p.grad for n, p in task.root.model.named_parameters() if p.requires_grad}
+
+
+def assert_equal_gradients(ours, theirs):
+    for name, gradient in ours.items():
+        other = theirs[name].grad
+        apart = (gradient.double() - other).abs().max()
+        assert apart <= 2e-5 * max(other.abs().max(), 1e-3), name
+
+
+def test_preference_pairs_equal_plain_logits(pair):
+    """Rows of pairs: each text on its own, answers alone, against float64 text by text."""
+    random = np.random.default_rng(3)
+    texts = [random.integers(1, 50, n) for n in (7, 9, 12, 6, 10, 5, 8, 8)]
+    prompts = [3, 3, 5, 5, 2, 2, 4, 4]  # of each pair the same number of tokens
+    learned = [
+        (np.arange(len(t)) >= n).astype(np.uint8) for t, n in zip(texts, prompts, strict=True)
+    ]
+    for second in learned[1::2]:
+        second[0] = SECOND
+    starts = np.cumsum(
+        [0, *(len(a) + len(b) for a, b in zip(texts[::2], texts[1::2], strict=True))]
+    )
+    packer = WholePacker(np.concatenate(texts), starts, 32, 0, np.concatenate(learned))
+    built = models.build(StartModel(None, str(pair / "model")), Tokenizer(), 32, None, 0)
+    root = ModelWithHead(built.model, False)
+    frozen = FrozenModel(
+        ModelWithHead(models.frozen(ModelName(str(pair / "original")), False), False)
+    )
+    how = unlearn_loss("dpo", Weights(1.0, 0.0, 0.0), 0.2, 0.0, False)
+    task = UnlearnTask(
+        root, frozen, how, [RowStream(FORGET, Blend([packer]), packer.rows)], 1, ALONE
+    )
+    means, ours = gradients_of(task, 0)
+
+    model, original = float64_models(pair)
+
+    def log_pi(net, tokens, prompt):
+        log_p = log_softmax(net(torch.from_numpy(tokens)[None]).logits[0, :-1], 1)
+        labels = torch.from_numpy(tokens[1:])[:, None]
+        return log_p.gather(1, labels)[max(0, prompt - 1) :, 0]
+
+    losses, nlls = [], []
+    for number in range(0, len(texts), 2):
+        worse, better = texts[number : number + 2]
+        n = prompts[number]
+        with torch.no_grad():
+            kept = [log_pi(original, t, n).sum() for t in (worse, better)]
+        own = [log_pi(model, t, n) for t in (worse, better)]
+        margin = (own[1].sum() - kept[1]) - (own[0].sum() - kept[0])
+        losses.append(-2 / 0.2 * torch.log(torch.sigmoid(0.2 * margin)))
+        nlls.append(-own[0])
+    loss = torch.stack(losses).mean()
+    loss.backward()
+    assert means["forget_loss"] == means["loss"] == pytest.approx(loss.item(), rel=2e-6)
+    # What is reported as forgotten are the answers to forget alone.
+    assert means["forget_nll"] == pytest.approx(torch.cat(nlls).mean().item(), rel=2e-6)
+    assert_equal_gradients(ours, dict(model.named_parameters()))
+    joined = Corpus(np.concatenate(texts), starts, np.concatenate(learned), {})
+    alone = first_texts(joined)
+    assert (alone.tokens == np.concatenate(texts[::2])).all()
+    assert (np.diff(alone.starts) == [len(t) for t in texts[::2]]).all()
+    assert (alone.learned == np.concatenate(learned[::2])).all()
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_hidden_states_are_steered_as_in_float64(pair, layer):
+    built = models.build(StartModel(None, str(pair / "model")), Tokenizer(), 32, None, 0)
+    frozen = FrozenModel(
+        ModelWithHead(models.frozen(ModelName(str(pair / "original")), False), False)
+    )
+    forget, replay = blends()
+    streams = [RowStream(FORGET, forget, 3), RowStream(REPLAY, replay, 4)]
+    how = unlearn_loss("rmu", Weights(1.0, 0.0, 3.0), 2.0, 0.0, False)
+    root = ModelWithHead(built.model, False)
+    task = SteeredTask(root, frozen, how, streams, 2, ALONE, True, layer=layer, seed=5)
+    means, ours = gradients_of(task)
+
+    model, original = float64_models(pair)
+    direction = torch.rand(model.config.hidden_size, generator=torch.Generator().manual_seed(5))
+    goal = 2.0 * direction.double() / direction.double().norm()
+
+    def states(net, batch):
+        for row in range(len(batch.tokens)):
+            starts = [*np.flatnonzero(batch.positions[row] == 0), batch.tokens.shape[1]]
+            for start, end in zip(starts[:-1], starts[1:], strict=True):
+                where = torch.from_numpy(batch.labels[row, start:end] != IGNORED)
+                if where.any():
+                    ids = torch.from_numpy(batch.tokens[row, start:end])[None]
+                    hidden = net(ids, output_hidden_states=True).hidden_states[layer + 1][0]
+                    yield hidden[where]
+
+    for net in (model, original):  # the last state is given after it
+        net.model.norm = torch.nn.Identity()
+    steered = torch.cat(list(states(model, forget.batch(1, 3))))
+    own, kept = (torch.cat(list(states(net, replay.batch(1, 4)))) for net in (model, original))
+    of_forget = (steered - goal).square().mean()
+    of_replay = (own - kept.detach()).square().mean()
+    (of_forget + 3.0 * of_replay).backward()
+    assert means["forget_loss"] == pytest.approx(of_forget.item(), rel=4e-6)
+    assert means["distance"] == pytest.approx(of_replay.item(), rel=4e-6)
+    assert means["loss"] == pytest.approx((of_forget + 3.0 * of_replay).item(), rel=4e-6)
+    # The layer and what is before it, of the two before at most, and nothing else.
+    assert {name.split(".")[2] for name in ours} == {str(n) for n in range(layer + 1)}
+    assert_equal_gradients(ours, dict(model.named_parameters()))
+    assert task.parts(means)["distance"] == means["distance"]
+
+
+@pytest.mark.parametrize("lora", [None, Lora(4, 8.0, 0.0)])
+def test_a_task_vector_is_turned_round(pair, lora):
+    task = task_of(pair, "taskvector", lora=lora)
+    root, original = task.root, task.original
+    with torch.no_grad():
+        for name, parameter in root.named_parameters():
+            if lora is None or "lora_B" in name:
+                parameter.add_(torch.randn_like(parameter) * 0.01)
+    layers = [m for m in root.modules() if hasattr(m, "lora_A")]
+    if lora is None:
+        before = original.parameters()
+        expected = [before[n] - 0.5 * (p - before[n]) for n, p in root.named_parameters()]
+    else:
+        expected = [-0.5 * m.get_delta_weight("default") for m in layers]
+    expected = [value.detach().clone() for value in expected]
+    negated(root, original, 0.5)
+    ours = (
+        [p for _, p in root.named_parameters()]
+        if lora is None
+        else [m.get_delta_weight("default") for m in layers]
+    )
+    for mine, other in zip(ours, expected, strict=True):
+        torch.testing.assert_close(mine.detach(), other)
+
+
+def test_pairs_become_two_texts_of_half_a_row(tokenizer):
+    pairs = [
+        AnswerPair("What is it?", "It is this.", "I don't know."),
+        AnswerPair("Q" * 300, "a", "b"),
+    ]
+    plain = tokenized_rows.pairs(tokenizer, 64, tokenized_rows.answered(tokenizer, True)).encode
+    found, refused = plain(pairs)
+    assert isinstance(refused, RefusedDocument) and "--forget-context" in refused.reason
+    texts = text_encoder(tokenizer)(["What is it?\n\nIt is this.", "What is it?\n\nI don't know."])
+    assert (found.ids == np.concatenate([t.ids for t in texts])).all()
+    assert np.flatnonzero(found.learned == SECOND).tolist() == [len(texts[0].ids)]
+    said = tokenizer.decode(found.ids[found.learned == 1], skip_special_tokens=True)
+    assert [part.strip() for part in said.split(".")[:2]] == ["It is this", "I don't know"]
+    chat = tokenized_rows.pairs(
+        tokenizer, 256, tokenized_rows.conversations(tokenizer, 256, False, lambda line: None)
+    )
+    (written,) = chat.encode(pairs[:1])
+    (alone,) = conversation_encoder(tokenizer, 256, False)(
+        [
+            [
+                {"role": "user", "content": "What is it?"},
+                {"role": "assistant", "content": "It is this."},
+            ]
+        ]
+    )
+    assert (written.ids[: len(alone.ids)] == alone.ids).all()
+    assert (written.learned[: len(alone.ids)] == alone.learned).all()
 
 
 def test_one_term_alone_is_its_part(pair):
@@ -440,6 +644,8 @@ def test_an_answer_is_told_from_its_prompt(tokenizer):
         (("npo", None, None, 0.5), "^--margin: not a parameter of npo"),
         (("ga", Weights(0.0, 0.0, 0.0), None, 0.0), "at least one must be above 0"),
         (("refine", Weights(1.0, 1.0, 0.0), None, 0.0), "refine forgets nothing"),
+        (("rmu", Weights(1.0, 1.0, 1.0), None, 0.0), "no cross entropy"),
+        (("taskvector", Weights(1.0, 1.0, 0.0), None, 0.0), "on forget alone"),
     ],
 )
 def test_numbers_that_go_with_no_method_are_refused(arguments, word):

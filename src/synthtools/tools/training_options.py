@@ -237,7 +237,9 @@ class TrainingOptions(
             raise UsageError("--plot draws a run that was made: it does not go with --dry-run")
 
     def document_format(
-        self, kind: Literal["text", "conversation", "answered"], shape: ShapeName | None = None
+        self,
+        kind: Literal["text", "conversation", "answered", "pair"],
+        shape: ShapeName | None = None,
     ) -> DocumentFormat:
         """What records are read as."""
         from synthtools.training.documents import DocumentFormat, Fields

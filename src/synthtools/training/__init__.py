@@ -15,9 +15,12 @@ The model and what it minimises:
 - ``models``: the model that is trained, its adapters, its directory
 - ``attention``: keeps the documents of a row apart
 - ``head``: the output layer and an objective in one step, in chunks of rows
-- ``objectives``: losses as functions of the label's log-odds; the methods of unlearning
+- ``objectives``: losses as functions of the label's log-odds
+- ``unlearn_methods``: the methods of unlearning, their weights and numbers
 - ``language_model_task``: next-token prediction as a task of the loop; validation
 - ``unlearn_task``: unlearning as a task of the loop: forget, replay, the original model
+- ``frozen_model``: the original beside the trained model, its distance, the change negated
+- ``steered_states``: rmu, a task of its own
 - ``divergence``: a model beside the original on the same documents
 
 The run:

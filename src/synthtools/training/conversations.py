@@ -9,6 +9,7 @@ also where it spells a special token (see ``lm.chat``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from synthtools.errors import SynthError, parameter
 from synthtools.lm.chat import TEMPLATE, ChatTokenizer, Messages
 from synthtools.training.corpus import Encode, RefusedDocument, TokenizedDocument, tokenized
+from synthtools.training.packers import SECOND
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -56,6 +58,56 @@ def answer_encoder(tokenizer: PreTrainedTokenizerFast, answers_only: bool) -> En
         return tokenized(tokenizer, texts, document, offsets=True)
 
     return encode
+
+
+class AnswerPair(NamedTuple):
+    """A prompt, its answer that is to be forgotten, and another one that is preferred."""
+
+    prompt: str
+    response: str
+    preferred: str
+
+
+def pair_encoder(
+    encode: Encode, document: Callable[[str, str], Any], length: int
+) -> Callable[[list[AnswerPair]], list[TokenizedDocument | RefusedDocument | None]]:
+    """Pairs → both texts, each of at most half a row, as one document; answers alone count.
+
+    Args:
+        encode: of one text, whose answer alone counts; document: a prompt and an answer as it takes them.
+        length: tokens of a row.
+    """
+
+    def paired(pairs: list[AnswerPair]) -> list[TokenizedDocument | RefusedDocument | None]:
+        worse = encode([document(pair.prompt, pair.response) for pair in pairs])
+        better = encode([document(pair.prompt, pair.preferred) for pair in pairs])
+        return [_joined(*both, length // 2) for both in zip(worse, better, strict=True)]
+
+    return paired
+
+
+def _joined(
+    first: TokenizedDocument | RefusedDocument | None,
+    second: TokenizedDocument | RefusedDocument | None,
+    most: int,
+) -> TokenizedDocument | RefusedDocument | None:
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    cut = 0
+    for one in (first, second):
+        if not isinstance(one, TokenizedDocument):
+            return one
+        assert one.learned is not None
+        if not one.learned[1:most].any():
+            return RefusedDocument(
+                f"an answer begins after the {most} tokens that a row has for each of a pair; give longer "
+                f"rows ({parameter('forget_context')})"
+            )
+        learned = one.learned[:most].astype(np.uint8)
+        learned[0] = SECOND if parts else 0
+        parts.append((one.ids[:most], learned))
+        cut += one.cut + len(one.ids) - len(parts[-1][0])
+    ids, learned_of = zip(*parts, strict=True)
+    return TokenizedDocument(np.concatenate(ids), np.concatenate(learned_of), cut)
 
 
 def why_no_conversation(messages: Any) -> str | None:

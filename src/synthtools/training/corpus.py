@@ -27,8 +27,7 @@ _REJECTS = "rejects.jsonl"
 
 
 class TokenizedDocument(NamedTuple):
-    """A document as tokens; ``learned``: bool [n], which of them are to be predicted, None for all;
-    ``cut``: tokens that did not fit and were left out."""
+    """A document as tokens; ``learned``: bool or uint8 [n], as of ``Corpus``, None for all; ``cut``: tokens that did not fit and were left out."""
 
     ids: np.ndarray
     learned: np.ndarray | None = None
@@ -47,7 +46,8 @@ class Corpus(NamedTuple):
     Attributes:
         tokens: uint16 or uint32 [n], mapped from disk, documents end to end.
         starts: int64 [documents + 1], where each begins, and n.
-        learned: uint8 [n], 1 where a token is to be predicted; None for all.
+        learned: uint8 [n], 1 where a token is to be predicted, 2 where the second text of a pair
+            begins; None for all.
         facts: ``documents``, ``tokens``, ``learned`` (tokens to be predicted), ``bytes`` (of UTF-8),
             ``cut_documents``, ``cut_tokens``, ``left_out`` (documents with nothing to be learned).
     """
@@ -194,7 +194,7 @@ def _make(
                     if document.learned is None:
                         facts["learned"] += len(document.ids)
                     else:
-                        facts["learned"] += int(document.learned.sum())
+                        facts["learned"] += int((document.learned == 1).sum())
                         mask.write(document.learned.astype(np.uint8).tobytes())
                 moved(out.tell() // np.dtype(dtype).itemsize, source.share_read())
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from synthtools.lm.torch.float32_product import float32_product, operands
+from synthtools.training.frozen_model import FrozenModel
 from synthtools.training.head import chunks_of
 from synthtools.training.language_model_task import DeviceRows, ModelWithHead, on_device
 from synthtools.training.packers import IGNORED, Rows, WholePacker
 from synthtools.training.parallel import Ranks
-from synthtools.training.unlearn_task import FrozenModel, documents_of
+from synthtools.training.unlearn_task import documents_of
 
 # Of the distribution of perplexity over documents.
 _LEVELS = np.linspace(0.0, 1.0, 41)

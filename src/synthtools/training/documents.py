@@ -19,7 +19,7 @@ from synthtools.records.reader import read
 from synthtools.records.record_faults import fields_of, require_text, without
 from synthtools.records.rejects import KeptRejects, Rejects, recall
 from synthtools.records.shapes import ShapeName
-from synthtools.training.conversations import PlainDocument, why_no_conversation
+from synthtools.training.conversations import AnswerPair, PlainDocument, why_no_conversation
 from synthtools.training.plan import Documents, Source
 
 
@@ -37,15 +37,19 @@ class DocumentFormat:
 
     Attributes:
         kind: ``text``; ``conversation`` (messages, or a prompt and a response); ``answered`` (a text,
-            or a prompt and a response as plain text).
-        text_field: of texts; fields: of the others.
+            or a prompt and a response as plain text); ``pair`` (a prompt, a response and one that is
+            preferred).
+        text_field: of texts; fields: of the others; preferred_field: of pairs.
+        refusals: one of them, by a hash of the prompt, is preferred; empty: what the record has.
         shape: of all conversations; None: each record's fields, else its shape, tell what it is.
     """
 
-    kind: Literal["text", "conversation", "answered"]
+    kind: Literal["text", "conversation", "answered", "pair"]
     text_field: str
     fields: Fields
     shape: ShapeName | None = None
+    preferred_field: str = ""
+    refusals: tuple[str, ...] = ()
 
     def documents(
         self, batch: Batch, rejects: Rejects | None = None
@@ -61,6 +65,8 @@ class DocumentFormat:
             return [(sound, sound.column(self.text_field))]
         if self.kind == "answered":
             return self._answered(batch, rejects)
+        if self.kind == "pair":
+            return [self._pairs(batch, rejects)]
         return [self._conversations(batch, rejects)]
 
     def recognized(self, first: Batch) -> ShapeName | None:
@@ -90,6 +96,20 @@ class DocumentFormat:
             columns = sound.column(self.fields.prompt), sound.column(self.fields.response)
             documents.append((sound, [PlainDocument(*pair) for pair in zip(*columns, strict=True)]))
         return documents
+
+    def _pairs(self, batch: Batch, rejects: Rejects) -> tuple[Batch, list[Any]]:
+        options = {self.fields.prompt: "prompt_field", self.fields.response: "response_field"}
+        if not self.refusals:
+            options[self.preferred_field] = "preferred_field"
+        for name, option in options.items():
+            batch = require_text(batch, name, rejects, parameter(option))
+        prompts, responses, *given = (batch.column(name) for name in options)
+        preferred = given[0] if given else [self._refusal(prompt) for prompt in prompts]
+        return batch, [AnswerPair(*row) for row in zip(prompts, responses, preferred, strict=True)]
+
+    def _refusal(self, prompt: str) -> str:
+        digest = hashlib.blake2b(prompt.encode(), digest_size=8).digest()
+        return self.refusals[int.from_bytes(digest, "little") % len(self.refusals)]
 
     def _conversations(self, batch: Batch, rejects: Rejects) -> tuple[Batch, list[Any]]:
         conversations: list[Any] = []
@@ -172,6 +192,8 @@ class SourceReader:
         ]
         if form.kind == "answered":
             facts.append(form.text_field)
+        if form.kind == "pair":
+            facts.append(list(form.refusals) or form.preferred_field)
         if form.shape is not None:
             facts.append(form.shape)
         # How the bytes are read, where their format was named.

@@ -18,7 +18,6 @@ from synthtools.training import models, step_cost, tokenized_rows, unlearn_run
 from synthtools.training.architectures import configuration
 from synthtools.training.corpus import Corpus, cached
 from synthtools.training.language_model_task import RowStream
-from synthtools.training.objectives import DocumentObjective
 from synthtools.training.packers import Blend, Packer
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import Documents, Plan, Settings, Source
@@ -106,9 +105,8 @@ def of_unlearning(
     names = {FORGET: [s.name for s in forget], REPLAY: [s.name for s in replay]}
     streams = unlearn_run.streams_of(plan, goal, rows, blends, names, forget_tokens)
     # The share of the tokens that the original reads too.
-    objective = goal.how.objective
     reads = {
-        FORGET: isinstance(objective, DocumentObjective) and objective.compares,
+        FORGET: goal.how.compares,
         REPLAY: bool(goal.how.weights.kl or goal.paired),
     }
     total = sum(stream.end * stream.length for stream in streams)

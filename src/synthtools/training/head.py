@@ -29,12 +29,14 @@ class KLTarget(NamedTuple):
         weight: its output layer, [vocabulary, its width].
         weights: float32 [rows], of each row's divergence in the sum.
         reverse: KL(trained ‖ original) instead of KL(original ‖ trained).
+        lowered: what is taken from the label's logit of the original before.
     """
 
     states: Tensor
     weight: Tensor
     weights: Tensor
     reverse: bool = False
+    lowered: float = 0.0
 
 
 class HeadLoss(NamedTuple):
@@ -162,6 +164,9 @@ class _HeadLoss(torch.autograd.Function):
             apart = None
             if original is not None:
                 logits = float32_product(kept_states[rows], kept_weight.T)
+                if original.lowered:
+                    lowered = torch.full_like(chunk.odds, -original.lowered)
+                    logits.scatter_add_(1, chunk.label, lowered[:, None])
                 divergence[rows], apart, original_nll[rows] = _divergence(
                     chunk, logits, original.reverse
                 )

@@ -16,7 +16,7 @@ from synthtools.training.head import head_loss, head_odds
 from synthtools.training.loop import MicroBatch
 from synthtools.training.objectives import CROSS_ENTROPY
 from synthtools.training.packers import IGNORED, Blend, Rows, RowsGiven
-from synthtools.training.parallel import Ranks
+from synthtools.training.parallel import Ranks, reshard
 
 _R = TypeVar("_R")
 
@@ -257,4 +257,5 @@ def mean_losses(
             moved(f"validation: {name}", int(sums[1]), share)
         total, count = ranks.sum(sums.to(ranks.device)).tolist()
         means[name] = (total / max(1.0, count), int(count))
+    reshard(root)
     return means

@@ -7,11 +7,7 @@ the negative log-likelihood neither is: in float32 it rounds to 0 as p_y → 1).
 A loss of a document is a function of ln π = Σ_t ln p_t. Its gradient is that of ln π, which is what
 ``ASCENT`` minimises, times dL/d ln π: a weight that all tokens of the document share.
 
-The methods of unlearning say which loss forgets, and what the three terms weigh:
-
-    L = w_forget · L_forget + w_replay · L_replay + w_kl · KL
-
-A new method is an objective and a row of ``METHODS``.
+``unlearn_loss`` says which of them a method of unlearning (``unlearn_methods``) forgets with.
 """
 
 from __future__ import annotations
@@ -24,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from synthtools.errors import UsageError, parameter
+from synthtools.training.unlearn_methods import METHODS, Weights, settled
 
 
 class Objective(NamedTuple):
@@ -46,6 +42,21 @@ class DocumentObjective(NamedTuple):
     value: Callable[[Tensor, Tensor, Tensor], Tensor]
     slope: Callable[[Tensor, Tensor, Tensor], Tensor]
     compares: bool
+
+
+class LoweredLabel(NamedTuple):
+    """Distillation from the original model with the label's logit lowered by ``strength``: KL(lowered
+    original ‖ model), whose gradient is that of the cross entropy (UNDIAL, Dong et al. 2024,
+    arXiv 2402.10052)."""
+
+    strength: float
+
+
+class SteeredStates(NamedTuple):
+    """Mean squared distance of the hidden states from a random direction of length ``norm`` (RMU, Li et
+    al. 2024, arXiv 2403.03218)."""
+
+    norm: float
 
 
 # −ln p = softplus(−d)
@@ -95,42 +106,32 @@ def simple_negative_preference(beta: float, margin: float) -> DocumentObjective:
     )
 
 
-class Weights(NamedTuple):
-    """Of the terms of the loss: forgetting, cross entropy on replay, divergence on replay."""
+def preference(beta: float) -> DocumentObjective:
+    """DPO with the factor of NPO: −(2/β) · ln σ(β · (ln π_w/π_w,original − ln π_l/π_l,original)), l the
+    answer to forget, w the preferred one (Rafailov et al. 2023, arXiv 2305.18290; Zhang et al. 2024).
 
-    forget: float
-    replay: float
-    kl: float
+    Documents come in pairs, l before w; the loss of a pair stands at both, so that the mean over
+    documents is that over pairs.
+    """
+
+    def excess(log_p: Tensor, original: Tensor) -> Tensor:
+        ratio = beta * (log_p - original).reshape(-1, 2)
+        return ratio[:, 0] - ratio[:, 1]
+
+    def slope(log_p: Tensor, original: Tensor, _: Tensor) -> Tensor:
+        rise = 4.0 * torch.sigmoid(excess(log_p, original))
+        return torch.stack((rise, -rise), 1).flatten()
+
+    return DocumentObjective(
+        lambda log_p, original, _: (
+            2.0 / beta * softplus(excess(log_p, original))
+        ).repeat_interleave(2),
+        slope,
+        compares=True,
+    )
 
 
-@dataclass(frozen=True)
-class Method:
-    """A way to forget: the usual weights of its terms, its loss on what is to be forgotten, of β and the
-    margin (None where nothing is forgotten on purpose), and its usual β (the α of WGA)."""
-
-    weights: Weights
-    objective: Callable[[float, float], Objective | DocumentObjective] | None
-    beta: float | None = None
-
-
-METHODS = {
-    # −ln(1 − p) on forget, cross entropy and KL on replay [Flaws]
-    "bounded": Method(Weights(0.01, 1.0, 1.0), lambda beta, margin: BOUNDED),
-    # gradient ascent: ln p on forget, nothing else
-    "ga": Method(Weights(1.0, 0.0, 0.0), lambda beta, margin: ASCENT),
-    # gradient ascent, and cross entropy on replay (Liu et al. 2022)
-    "graddiff": Method(Weights(1.0, 1.0, 0.0), lambda beta, margin: ASCENT),
-    # gradient ascent, and KL on replay (KL minimisation, Maini et al. 2024)
-    "kl": Method(Weights(1.0, 0.0, 1.0), lambda beta, margin: ASCENT),
-    # negative preference optimisation, and cross entropy on replay (Zhang et al. 2024)
-    "npo": Method(Weights(1.0, 1.0, 0.0), lambda beta, margin: negative_preference(beta), 0.1),
-    # NPO without the original model, by the token (Fan et al. 2024)
-    "simnpo": Method(Weights(0.125, 1.0, 0.0), simple_negative_preference, 4.5),
-    # gradient ascent weighted by p^β, and cross entropy on replay (Wang et al. 2025)
-    "wga": Method(Weights(1.0, 1.0, 0.0), lambda beta, margin: weighted_ascent(beta), 1.0),
-    # plain continued training on replay: RefineLM [Flaws]
-    "refine": Method(Weights(0.0, 1.0, 0.0), None),
-}
+Loss = Objective | DocumentObjective | LoweredLabel | SteeredStates
 
 
 @dataclass(frozen=True)
@@ -139,14 +140,28 @@ class UnlearnLoss:
     current)."""
 
     method: str
-    objective: Objective | DocumentObjective | None
+    objective: Loss | None
     weights: Weights
+    beta: float
     reverse: bool
 
     @property
     def terms(self) -> list[str]:
         """The terms that count."""
         return [name for name, weight in zip(Weights._fields, self.weights, strict=True) if weight]
+
+    @property
+    def pairs(self) -> bool:
+        """What is forgotten comes with a preferred answer."""
+        return METHODS[self.method].pairs
+
+    @property
+    def compares(self) -> bool:
+        """The original model reads what is forgotten, too."""
+        own = self.objective
+        return isinstance(own, LoweredLabel) or (
+            isinstance(own, DocumentObjective) and own.compares
+        )
 
 
 def unlearn_loss(
@@ -157,18 +172,18 @@ def unlearn_loss(
     Raises:
         UsageError: a number does not go with it.
     """
-    method = METHODS[name]
-    if beta is not None and method.beta is None:
-        raise UsageError(f"{parameter('beta')}: not a parameter of {name}")
-    if margin and name != "simnpo":
-        raise UsageError(f"{parameter('margin')}: not a parameter of {name}, only of simnpo")
-    chosen = method.weights if weights is None else weights
-    if not any(chosen):
-        raise UsageError(f"{parameter('weights', '0,0,0')}: at least one must be above 0")
-    if chosen.forget and method.objective is None:
-        raise UsageError(f"{parameter('weights')}: {name} forgets nothing; the first must be 0")
-    beta = method.beta if beta is None else beta
-    objective = None
-    if chosen.forget and method.objective is not None:
-        objective = method.objective(beta or 0.0, margin)
-    return UnlearnLoss(name, objective, chosen, reverse)
+    chosen, number = settled(name, weights, beta, margin)
+    own = number or 0.0
+    objectives: dict[str, Callable[[], Loss]] = {
+        "bounded": lambda: BOUNDED,
+        "npo": lambda: negative_preference(own),
+        "simnpo": lambda: simple_negative_preference(own, margin),
+        "dpo": lambda: preference(own),
+        "idkdpo": lambda: preference(own),
+        "wga": lambda: weighted_ascent(own),
+        "undial": lambda: LoweredLabel(own),
+        "rmu": lambda: SteeredStates(own),
+        "taskvector": lambda: CROSS_ENTROPY,
+    }
+    objective = objectives.get(name, lambda: ASCENT)() if chosen.forget else None
+    return UnlearnLoss(name, objective, chosen, own, reverse)

@@ -20,6 +20,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 IGNORED = -100  # the label of a token that is not to be predicted
+SECOND = (
+    2  # in place of "learned": the first token of the second text of a pair, which shares its row
+)
 # Documents among which those that fill a row together are sought.
 _NEIGHBOURS = 4096
 
@@ -80,7 +83,9 @@ def _row(
         positions[place:] = np.arange(length - place)
         follows = piece[1:].astype(np.int64)
         if learned is not None:
-            follows = np.where(learned[number][1:], follows, IGNORED)
+            follows = np.where(learned[number][1:] == 1, follows, IGNORED)
+            for begins in np.flatnonzero(learned[number] == SECOND) + place:
+                positions[begins:] = np.arange(length - begins)
         labels[place : end - 1] = follows
         place = end
     return tokens, positions, labels
@@ -142,7 +147,8 @@ class WholePacker:
 
     Args:
         tokens, starts, length, seed: as for ``CutPacker``.
-        learned: bool or uint8 [n], which tokens are to be predicted; None for all.
+        learned: bool or uint8 [n], 1 for tokens that are to be predicted, ``SECOND`` for the beginning
+            of the second text of a pair; None for all.
         pack: let several documents share a row.
 
     A document longer than a row becomes several of at most ``length`` tokens.

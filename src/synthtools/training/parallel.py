@@ -108,6 +108,12 @@ def synchronise(root: Any, yes: bool, ranks: Ranks) -> None:
         root.set_requires_gradient_sync(yes)
 
 
+def reshard(root: Any) -> None:
+    """Parts again, of what is whole after a pass without gradients: the root's own parameters."""
+    if hasattr(root, "reshard"):
+        root.reshard()
+
+
 def local(tensor: Any) -> Tensor:
     """This rank's part of a tensor, which may be a DTensor."""
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor

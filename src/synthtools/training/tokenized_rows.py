@@ -14,7 +14,12 @@ from typing import Any, NamedTuple
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.chat import TEMPLATE
 from synthtools.lm.pretrained import load_tokenizer
-from synthtools.training.conversations import answer_encoder, conversation_encoder
+from synthtools.training.conversations import (
+    PlainDocument,
+    answer_encoder,
+    conversation_encoder,
+    pair_encoder,
+)
 from synthtools.training.corpus import Corpus, Encode, cached, load, text_encoder
 from synthtools.training.packers import Blend, CutPacker, Packer, WholePacker
 from synthtools.training.plan import WORK, Plan, RunContext, Source
@@ -127,6 +132,23 @@ def answered(tokenizer: Any, answers_only: bool) -> Encoding:
     """Of texts, or of prompts with their answers, as plain text."""
     facts = {**_basis(tokenizer), "sft": None, "answers": answers_only}
     return Encoding(answer_encoder(tokenizer, answers_only), facts)
+
+
+def pairs(tokenizer: Any, length: int, form: Encoding) -> Encoding:
+    """Of answer pairs in rows of ``length`` tokens.
+
+    Args:
+        form: of a prompt with one answer, which alone counts: ``answered`` or ``conversations``.
+    """
+    plain = form.facts["sft"] is None
+
+    def document(prompt: str, response: str) -> Any:
+        if plain:
+            return PlainDocument(prompt, response)
+        return [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+
+    facts = {**form.facts, "pairs": length}
+    return Encoding(pair_encoder(form.encode, document, length), facts)
 
 
 def _basis(tokenizer: Any) -> dict[str, Any]:

@@ -86,13 +86,15 @@ def fit(
     *,
     rules: StopRules | None = None,
     compared: Callable[[], dict[str, Any]] | None = None,
+    ending: Callable[[], None] | None = None,
 ) -> Outcome:
     """Trains from the state of the directory on, and saves the model when the run is done.
 
     Args:
         data: what it is trained on, by name; valid: the validation sets.
         rules: end the run early.
-        compared: called when the run is done, before the model is saved; its result goes into the
+        ending: changes the weights when the run is done; validation is repeated after it.
+        compared: called then, when the run is done, before the model is saved; its result goes into the
             outcome.
     """
     plan, settings, context, root = run.plan, run.settings, run.context, run.root
@@ -138,6 +140,9 @@ def fit(
     log.close()
     done = progress.step == settings.steps or progress.stopped_early
     valid_at_end = next(reversed(validations.values()), None)
+    if done and ending is not None:
+        ending()
+        valid_at_end = validate()[1] if sets else None
     outcome = Outcome(
         run.sizes,
         {name: corpus.facts for name, corpus in data.items()},

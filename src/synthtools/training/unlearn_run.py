@@ -16,21 +16,24 @@ from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus
 from synthtools.training.divergence import compared
+from synthtools.training.frozen_model import FrozenModel, adapters_off, negated
 from synthtools.training.language_model_task import RowStream
-from synthtools.training.objectives import UnlearnLoss
-from synthtools.training.packers import Blend, WholePacker
+from synthtools.training.objectives import SteeredStates, UnlearnLoss
+from synthtools.training.packers import SECOND, Blend, WholePacker
 from synthtools.training.plan import Outcome, Plan, RunContext, Settings, Source
+from synthtools.training.steered_states import SteeredTask
 from synthtools.training.stop_rules import StopRule, StopRules
 from synthtools.training.tokenized_rows import (
     Encoding,
     answered,
     blend_of,
     conversations,
+    pairs,
     texts,
     tokens_of,
 )
 from synthtools.training.trainer import PreparedRun, fit, on_ranks, prepare
-from synthtools.training.unlearn_task import FORGET, REPLAY, FrozenModel, UnlearnTask, adapters_off
+from synthtools.training.unlearn_task import FORGET, REPLAY, UnlearnTask
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class UnlearnGoal:
         share: of a step's rows that are to be forgotten, where both streams are drawn from.
         conversations: what is forgotten are conversations, by the chat template.
         answers_only: of prompts with answers the answers alone are forgotten.
+        layer: of the hidden states that rmu steers, from 0; None for its usual one.
         original: the model that is compared with; None for the one that the run starts from.
         rules: end the run.
         paired: compare replay with the original's loss on the same rows, each step.
@@ -58,6 +62,7 @@ class UnlearnGoal:
     rules: tuple[StopRule, ...]
     paired: bool
     compared_tokens: int
+    layer: int | None = None
 
 
 def run(
@@ -88,7 +93,10 @@ def run(
     good = tokens_of([*replay, *valid], texts(tokenizer), len(tokenizer), context)
     kept, checks = good[: len(replay)], good[len(replay) :]
     validation = {s.name: corpus for s, corpus in zip(valid, checks, strict=True)}
-    shared = _shared(forget, bad, [*replay, *valid], good, callbacks.remark) if ranks.first else {}
+    alone = [first_texts(corpus) for corpus in bad] if goal.how.pairs else bad
+    shared = (
+        _shared(forget, alone, [*replay, *valid], good, callbacks.remark) if ranks.first else {}
+    )
 
     blends: dict[str, Blend] = {}
     if forget:
@@ -100,12 +108,14 @@ def run(
     streams = streams_of(plan, goal, rows_of(goal, settings, ranks.count), blends, names, tokens)
     run = prepare(plan, tokenizer, settings, streams, context)
     original = _original(goal, run)
-    task = UnlearnTask(
-        run.root, original, goal.how, streams, settings.micro_rows, ranks, goal.paired
-    )
+    common = (run.root, original, goal.how, streams, settings.micro_rows, ranks, goal.paired)
+    if isinstance(goal.how.objective, SteeredStates):
+        task: UnlearnTask = SteeredTask(*common, layer=goal.layer, seed=plan.seed)
+    else:
+        task = UnlearnTask(*common)
 
     def comparison() -> dict[str, Any]:
-        sets = [(FORGET, bad, goal.context)] * bool(forget)
+        sets = [(FORGET, alone, goal.context)] * bool(forget)
         sets += [(REPLAY, kept, plan.context)] * bool(replay)
         sets += [(f"valid {name}", [one], plan.context) for name, one in validation.items()]
         surfaces = TextTokenizer(tokenizer).surfaces
@@ -132,14 +142,20 @@ def run(
         validation,
         rules=StopRules(goal.rules),
         compared=comparison if goal.compared_tokens else lambda: {"shared_documents": shared},
+        ending=partial(negated, run.root, original, goal.how.beta)
+        if goal.how.method == "taskvector"
+        else None,
     )
 
 
 def encoding_of(tokenizer: Any, goal: UnlearnGoal, remark: Callable[[str], None]) -> Encoding:
     """Of what is to be forgotten."""
+    alone = goal.answers_only or goal.how.pairs
     if goal.conversations:
-        return conversations(tokenizer, goal.context, not goal.answers_only, remark)
-    return answered(tokenizer, goal.answers_only)
+        form = conversations(tokenizer, goal.context, not alone, remark)
+    else:
+        form = answered(tokenizer, alone)
+    return pairs(tokenizer, goal.context, form) if goal.how.pairs else form
 
 
 def _original(goal: UnlearnGoal, run: PreparedRun) -> FrozenModel:
@@ -182,6 +198,19 @@ def packer_of(corpus: Corpus, length: int, seed: int) -> WholePacker:
         ValueError: it holds no documents.
     """
     return WholePacker(corpus.tokens, corpus.starts, length, seed, corpus.learned)
+
+
+def first_texts(corpus: Corpus) -> Corpus:
+    """Of a corpus of pairs the first text of each."""
+    assert corpus.learned is not None
+    second = np.zeros(len(corpus.tokens) + 1, np.int64)
+    second[np.flatnonzero(corpus.learned == SECOND)] = 1
+    second[corpus.starts[1:]] -= 1
+    first = np.cumsum(second)[:-1] == 0
+    starts = np.append(0, np.cumsum(first))[corpus.starts]
+    return corpus._replace(
+        tokens=corpus.tokens[first], starts=starts, learned=corpus.learned[first]
+    )
 
 
 def _whole(corpora: Sequence[Corpus], length: int) -> WholePacker:

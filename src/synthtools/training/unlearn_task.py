@@ -7,8 +7,7 @@ are of documents; what is replayed comes packed, as in training.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthtools.training.frozen_model import Drift, FrozenModel
 from synthtools.training.head import KLTarget, head_loss, head_odds
 from synthtools.training.language_model_task import (
     DeviceRows,
@@ -25,15 +25,22 @@ from synthtools.training.language_model_task import (
     on_device,
 )
 from synthtools.training.loop import MicroBatch
-from synthtools.training.objectives import ASCENT, CROSS_ENTROPY, DocumentObjective, UnlearnLoss
+from synthtools.training.objectives import (
+    ASCENT,
+    CROSS_ENTROPY,
+    DocumentObjective,
+    LoweredLabel,
+    Objective,
+    UnlearnLoss,
+)
 from synthtools.training.packers import IGNORED, Rows
-from synthtools.training.parallel import Ranks, local
+from synthtools.training.parallel import Ranks
 
 FORGET, REPLAY = "forget", "replay"
 _SUMS = ("loss", "forget_loss", "forget_nll", "replay_nll", "original_nll", "kl")
 
 
-class _StreamRows(NamedTuple):
+class StreamRows(NamedTuple):
     """Rows of one stream on the device.
 
     Attributes:
@@ -52,40 +59,6 @@ class _StreamRows(NamedTuple):
     tokens: int
     all_documents: int
     step_tokens: int
-
-
-class FrozenModel:
-    """The original, whose outputs the trained model is compared with.
-
-    Args:
-        root: a frozen copy; or the trained model itself, if adapters are all that is trained.
-        without_adapters: gives a context in which the adapters are off; None for a copy.
-    """
-
-    def __init__(
-        self, root: ModelWithHead, without_adapters: Callable[[], Any] | None = None
-    ) -> None:
-        self._root = root
-        self._off = without_adapters or nullcontext
-        self.own = without_adapters is None
-
-    @torch.no_grad()
-    def __call__(self, data: DeviceRows) -> tuple[Tensor, Tensor]:
-        """Last hidden states of the places that predict, and the output layer."""
-        training = self._root.training
-        self._root.eval()  # no dropout
-        try:
-            with self._off():
-                detached: tuple[Tensor, Tensor] = self._root(
-                    data, lambda states, weight: (states.detach(), weight.detach())
-                )
-                return detached
-        finally:
-            self._root.train(training)
-
-    def parameters(self) -> dict[str, Tensor]:
-        """By name; of a copy alone."""
-        return dict(self._root.named_parameters())
 
 
 @dataclass
@@ -113,7 +86,7 @@ class UnlearnTask:
     def __post_init__(self) -> None:
         self.names: Sequence[str] = _SUMS
         self.terms: Sequence[str] = self.how.terms
-        self._drift = _Drift(self.root, self.original, self.ranks)
+        self._drift = Drift(self.root, self.original, self.ranks)
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
         batches = [stream.batch(step) for stream in self.streams]
@@ -129,7 +102,7 @@ class UnlearnTask:
                 )
                 of_places = numbers[place, : part.labels.shape[1]]
                 _, own = np.unique(of_places[of_places >= 0], return_inverse=True)
-                piece = _StreamRows(
+                piece = StreamRows(
                     stream.name,
                     data,
                     torch.from_numpy(own.astype(np.int64)).to(self.ranks.device),
@@ -142,7 +115,7 @@ class UnlearnTask:
         return micros
 
     def loss(self, micro: MicroBatch, only: str | None = None) -> tuple[Tensor, Tensor]:
-        piece: _StreamRows = micro.data
+        piece: StreamRows = micro.data
         weights = {
             name: weight if only in (None, name) else 0.0
             for name, weight in self.how.weights._asdict().items()
@@ -160,15 +133,30 @@ class UnlearnTask:
         return total, sums
 
     def _forget(
-        self, piece: _StreamRows, weight: float
+        self, piece: StreamRows, weight: float
     ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
         data, objective = piece.data, self.how.objective
-        assert objective is not None
         if isinstance(objective, DocumentObjective):
             each = weight / piece.all_documents
             total, values, odds = self._forget_documents(piece, each, objective)
             value = values.sum() * each
+            if self.how.pairs and piece.documents is not None:
+                odds = odds[
+                    piece.documents % 2 == 0
+                ]  # of what is forgotten, not of what is preferred
+        elif isinstance(objective, LoweredLabel):
+            none = torch.zeros_like(data.weights)
+            of_kl = torch.full_like(data.weights, weight / piece.tokens)
+            states, output = self.original(data)
+            target = KLTarget(states, output, of_kl, lowered=objective.strength)
+
+            def lowered(own: Tensor, own_output: Tensor) -> tuple[Tensor, ...]:
+                return head_loss(own, own_output, data.labels, none, CROSS_ENTROPY, target)[:3]
+
+            total, odds, values = self.root(data, lowered)
+            values, value = values.double(), total.detach()
         else:
+            assert isinstance(objective, Objective)
             weights = torch.full_like(data.weights, weight / piece.tokens)
 
             def head(states: Tensor, output: Tensor) -> tuple[Tensor, ...]:
@@ -181,7 +169,7 @@ class UnlearnTask:
         return total, value, seen
 
     def _forget_documents(
-        self, piece: _StreamRows, weight: float, objective: DocumentObjective
+        self, piece: StreamRows, weight: float, objective: DocumentObjective
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The gradient of a document's loss is that of its ln π, times dL/d ln π: first ln π is
         computed, then ascent with that weight.
@@ -212,7 +200,7 @@ class UnlearnTask:
         return total, objective.value(log_p, original, tokens).double(), odds
 
     def _replay(
-        self, piece: _StreamRows, weight: float, kl_weight: float
+        self, piece: StreamRows, weight: float, kl_weight: float
     ) -> tuple[Tensor, Tensor, dict[str, tuple[Any, int]]]:
         data = piece.data
         each = torch.full_like(data.weights, weight / piece.tokens)
@@ -240,10 +228,11 @@ class UnlearnTask:
         return total, total.detach(), seen
 
     def parts(self, means: dict[str, float]) -> dict[str, float]:
-        """``forget_loss``, ``forget_ppl``, ``replay_ppl``, ``replay_rise`` (of perplexity over the
+        """``forget_loss``, ``distance`` (of rmu, from the original's hidden states), ``forget_ppl``, ``replay_ppl``, ``replay_rise`` (of perplexity over the
         original's on the same rows, 0.1 for 10 %), ``kl`` (nats a token), ``drift``."""
         numbers: dict[str, float] = {}
-        numbers |= {name: means[name] for name in ("forget_loss", "kl") if name in means}
+        known = ("forget_loss", "kl", "distance")
+        numbers |= {name: means[name] for name in known if name in means}
         for name in ("forget", "replay"):
             if f"{name}_nll" in means:
                 numbers[f"{name}_ppl"] = _exp(means[f"{name}_nll"])
@@ -266,71 +255,3 @@ def documents_of(batch: Rows) -> np.ndarray:
     numbered = np.full(numbers.shape, -1, np.int64)
     numbered[learned] = np.unique(numbers[learned], return_inverse=True)[1]
     return numbered
-
-
-class _Drift:
-    """‖θ − θ₀‖ / ‖θ₀‖ over all parameters [ours]; of adapters the norm of the products that they add."""
-
-    def __init__(self, root: ModelWithHead, original: FrozenModel, ranks: Ranks) -> None:
-        self._root = root
-        self._ranks = ranks
-        self._original = original.parameters() if original.own else None
-        own = {n: p.shape for n, p in root.named_parameters() if p.requires_grad}
-        theirs = {n: p.shape for n, p in (self._original or {}).items()}
-        # Another kind of model than the trained one has no distance to it.
-        self._comparable = all(theirs.get(name) == shape for name, shape in own.items())
-        self._adapted = [m for m in root.modules() if hasattr(m, "lora_A")]
-        base = (p for n, p in root.named_parameters() if "lora_" not in n)
-        values = base if self._original is None else iter(self._original.values())
-        self._norm = math.sqrt(self._sum(local(p.detach()).double().square().sum() for p in values))
-
-    @torch.no_grad()
-    def __call__(self) -> float | None:
-        if self._adapted:
-            squares = sum(_square_of_product(module) for module in self._adapted)
-        elif not self._comparable:
-            return None
-        else:
-            squares = self._sum(self._differences())
-        return math.sqrt(squares) / max(self._norm, 1e-30)
-
-    def _differences(self) -> Iterator[Tensor]:
-        assert self._original is not None
-        for name, parameter in self._root.named_parameters():
-            apart = local(parameter.detach()) - local(self._original[name]).to(parameter.dtype)
-            yield apart.square().sum(dtype=torch.float64)
-
-    def _sum(self, values: Iterator[Tensor]) -> float:
-        total = torch.zeros((), dtype=torch.float64, device=self._ranks.device)
-        for value in values:
-            total += value
-        return float(self._ranks.sum(total))
-
-
-def _square_of_product(module: Any) -> float:
-    """‖s·B·A‖² of an adapted layer, from matrices of the adapters' rank alone."""
-    from synthtools.training.parallel import whole
-
-    if not module.lora_A:
-        return 0.0
-    (name,) = module.lora_A.keys()
-    a = whole(module.lora_A[name].weight.detach()).float()
-    b = whole(module.lora_B[name].weight.detach()).float()
-    return float(module.scaling[name]) ** 2 * float(((b.T @ b) * (a @ a.T)).sum())
-
-
-@contextmanager
-def adapters_off(model: Any) -> Iterator[None]:
-    """The layers of a model compute as if they had no adapters; nothing else changes."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer)]
-    # peft's own switch also sets requires_grad, which sharded parameters must keep.
-    before = [layer._disable_adapters for layer in layers]
-    try:
-        for layer in layers:
-            layer._disable_adapters = True
-        yield
-    finally:
-        for layer, was in zip(layers, before, strict=True):
-            layer._disable_adapters = was
