@@ -66,6 +66,14 @@ def folder(tmp_path_factory):
     (path / "questions/arc_easy/test.jsonl").write_text(
         "".join(json.dumps(q) + "\n" for q in questions)
     )
+    for run in "ab":
+        samples = [
+            {"doc_id": i, "doc_hash": str(i), "filter": "none", "resps": [], "filtered_resps": []}
+            | {"metrics": ["acc"], "acc": float((i + ord(run)) % 3 == 0)}
+            for i in range(20)
+        ]
+        lines = [json.dumps(sample) + "\n" for sample in samples]
+        (path / f"lm-eval-samples-{run}.jsonl").write_text("".join(lines))
     preferences = [
         {"id": i, "judge": "m0", "a": a, "b": b, "p_a": 0.5 + i / 20, "p_b": 0.3}
         for i, (a, b) in enumerate([("m0", "m1"), ("m1", "m0"), ("m0", "human"), ("human", "m1")])

@@ -44,6 +44,7 @@ Written answers, judged:
 
 Reports beside each other:
 
+- ``foreign_results``: results of other programs as reports and samples
 - ``differences``: figures of reports
 - ``paired_comparison``: models item by item
 - ``early_warning``: calibration that gets worse before accuracy does (Ratios)

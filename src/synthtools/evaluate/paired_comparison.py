@@ -18,7 +18,7 @@ from synthtools.errors import SynthError
 from synthtools.evaluate import calibration
 from synthtools.evaluate.calibration import ItemScores, draw_of
 from synthtools.measure.bootstrap import intervals
-from synthtools.measure.significance import corrected_by_holm
+from synthtools.measure.significance import corrected_by_holm, detectable_difference
 
 _PERMUTATIONS = 9_999
 _CALIBRATION = ("ece", "ece_mass", "mce")
@@ -31,11 +31,14 @@ _Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
 # What identifies the items of a suite, where samples have it.
 _IDENTITY = ("domain", "subject", "id", "turn", "a", "b")
 _SHOWN = 3
+# How an item was put, and by whom it was judged: what differs here is part of a difference.
+_CIRCUMSTANCES = ("prompt_hash", "judge", "reference")
 
 
 class Difference(TypedDict):
     """A figure of two models: their means, other − first with its 95 % interval, and the two-sided p of a
-    test, where there is one; ``p_holm`` is corrected over all figures."""
+    test, where there is one; ``p_holm`` is corrected over all figures; ``detectable``: the smallest difference
+    that the test finds in 80 % of such samples."""
 
     first: float
     other: float
@@ -44,15 +47,22 @@ class Difference(TypedDict):
     test: str | None
     p: float | None
     p_holm: float | None
+    detectable: float | None
 
 
 class PairedDifference(Difference):
-    """The figure of a suite, over the ``n`` items that both models have."""
+    """The figure of a suite, over the ``n`` items that both models have.
+
+    ``other_text``: items of one id and another text, left out; ``unlike``: of how many pairs the prompt,
+    the judge or the reference differs.
+    """
 
     suite: str
     n: int
     only_first: int
     only_other: int
+    other_text: int
+    unlike: dict[str, int]
     figure: str
 
 
@@ -70,8 +80,9 @@ def by_suite(records: Iterable[dict[str, Any]]) -> Samples:
     return suites
 
 
-def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> _Pairs:
-    """The samples of one suite that are about the same item, in the order of the first.
+def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> tuple[_Pairs, int]:
+    """The samples of one suite that are about the same item, in the order of the first; and how many of
+    one id are about other texts (``doc_hash``), and left out.
 
     Items are known by subject (or domain), id and turn; where one side holds answers of several
     models, by the model too. Where these repeat, samples are paired by occurrence if the items' texts agree.
@@ -83,13 +94,21 @@ def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> _Pairs:
     several = any(len({sample.get("model") for sample in side}) > 1 for side in sides)
     names = (*_IDENTITY, "model") if several else _IDENTITY
     left, right = (_by_item(side, names) for side in sides)
-    pairs: _Pairs = []
+    found: _Pairs = []
     for key, samples in left.items():
-        pairs += _of_one_item(samples, right.get(key, []))
+        found += _of_one_item(samples, right.get(key, []))
+    pairs = [pair for pair in found if not _differ(pair, "doc_hash")]
+    if found and not pairs:
+        raise SynthError("items of one id have other texts in both: they are of different data")
     if not pairs:
         ids = (", ".join(str(s.get("id")) for s in side[:_SHOWN]) for side in sides)
         raise SynthError(f"they have no item in common (ids: {', … and '.join(ids)}, …)")
-    return pairs
+    return pairs, len(found) - len(pairs)
+
+
+def _differ(pair: tuple[dict[str, Any], dict[str, Any]], name: str) -> bool:
+    one, other = (sample.get(name) for sample in pair)
+    return None not in (one, other) and one != other
 
 
 def _by_item(samples: list[dict[str, Any]], names: Iterable[str]) -> Samples:
@@ -135,16 +154,20 @@ def compared(
         if not left or not right:
             continue
         try:
-            pairs = paired(left, right)
+            pairs, other_text = paired(left, right)
         except SynthError as error:
             raise SynthError(f"{suite}: not compared item by item: {error}") from error
+        unlike = {name: sum(_differ(pair, name) for pair in pairs) for name in _CIRCUMSTANCES}
+        unlike = {name: count for name, count in unlike.items() if count}
         for figure, n, difference in _differences(suite, pairs, wanted, resamples, seed):
             rows.append(
                 {
                     "suite": suite,
                     "n": n,
-                    "only_first": len(left) - len(pairs),
-                    "only_other": len(right) - len(pairs),
+                    "only_first": len(left) - len(pairs) - other_text,
+                    "only_other": len(right) - len(pairs) - other_text,
+                    "other_text": other_text,
+                    "unlike": unlike,
                     "figure": figure,
                     **difference,
                 }
@@ -193,6 +216,7 @@ def _of_means(values: np.ndarray, resamples: int, seed: int, name: str) -> Diffe
         "test": test,
         "p": p,
         "p_holm": None,
+        "detectable": detectable_difference(change, bool(np.isin(values, (0, 1)).all())),
     }
 
 
@@ -249,6 +273,7 @@ def _of_calibration(
                 "test": None,
                 "p": None,
                 "p_holm": None,
+                "detectable": None,
             },
         )
 

@@ -14,6 +14,7 @@ Inputs:
 - ``memory_input``: records of the calling program
 - ``same_file``: one file under several names, inputs and outputs
 - ``compression``: gzip and zstd as bounded streams that notice truncation
+- ``whole_file``: all that a file holds, decompressed; the members of a zip archive
 - ``conversion``: what is not JSONL → blocks of JSON lines
 - ``text_lines``: decoded text → lines of JSON; plain text → records
 - ``first_records``: the first record of each shard, checked before the work begins

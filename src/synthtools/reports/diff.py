@@ -20,7 +20,41 @@ from synthtools.reports.figures.chart import (
 )
 
 _MOST = 20
+_ALPHA = 0.05
 _SHOWN = 60  # figures at a terminal, without --all
+
+
+def sentence(row: dict[str, Any], base: dict[str, Any]) -> str:
+    """What a paired row says: the difference, and what such a test could have seen.
+
+    Args:
+        base: the first report, whose ``higher_is_better`` names the direction, where it has it.
+    """
+    better = base["suites"][row["suite"]].get("higher_is_better", {}).get(row["figure"])
+    up, down = {True: ("better", "worse"), False: ("worse", "better")}.get(
+        better, ("higher", "lower")
+    )
+    # Shares of items are told in per cent.
+    shares = (row["test"] or "").startswith("McNemar") and max(row["first"], row["other"]) <= 1
+    times, percents, points = (100, " %", " points") if shares else (1, "", "")
+    first, other = (f"{number(times * row[side], 3)}{percents}" for side in ("first", "other"))
+    said = f"{row['suite']} {row['figure']}: {first} → {other}"
+    if row["p_holm"] is None:
+        return f"{said}."
+    change = times * row["difference"]
+    interval = bracketed(row["interval"] and [times * end for end in row["interval"]])
+    if row["p_holm"] < _ALPHA:
+        said += f", {up if change > 0 else down} by {number(abs(change), 3)}{points}{interval}"
+    else:
+        said += f", no difference seen: {number(change, 3)}{points}{interval}"
+    least = row["detectable"]
+    seen = "no difference can"
+    if least is not None:
+        seen = f"a difference below {number(times * least, 2)}{points} cannot"
+    return (
+        f"{said}, p = {number(row['p_holm'], 2)} after Holm's correction; with {row['n']:,} items "
+        f"{seen} be seen (80 % power)."
+    )
 
 
 def figure(report: dict[str, Any]) -> Figure:
@@ -65,12 +99,9 @@ def _budget(rows: list[dict[str, Any]]) -> list[Panel]:
 def story(report: dict[str, Any]) -> Story:
     counts = len(report["rows"]), report["equal"], len(report["missing"])
     lines = ["{} figures differ, {} are equal, {} are not in all reports.".format(*counts)]
-    for row in report["paired"]:
-        if row["p_holm"] is not None and row["p_holm"] < 0.05:
-            lines.append(
-                f"{row['report']}, {row['suite']} {row['figure']}: {number(row['difference'])} "
-                f"({row['test']}, p = {number(row['p_holm'], 2)} after Holm)."
-            )
+    lines += [
+        f"{row['report']}: {row['sentence']}" for row in report["paired"] if row["p"] is not None
+    ]
     values = [[row["figure"], *map(cell, row["values"])] for row in report["rows"]]
     tables = [Table("Figures", ["figure", *report["reports"]], values)]
     if report["budget"]:
@@ -100,6 +131,7 @@ def lines(report: dict[str, Any]) -> list[str]:
                 f"  {of}{row['suite']} {row['figure']}: {number(row['difference'])}{interval}"
                 f"{p}  n = {row['n']:,}"
             )
+        lines += ["", *(row["sentence"] for row in report["paired"] if row["p"] is not None)]
     if report["budget"]:
         lines += ["", *_budget_lines(report["budget"])]
     return lines

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 from synthtools import __version__
 from synthtools.errors import SynthError
 from synthtools.records.atomic_files import write_whole
+from synthtools.records.whole_file import LARGEST, decompressed
 from synthtools.redaction import hider
 
 if TYPE_CHECKING:
+    from synthtools.evaluate.foreign_results import ForeignResults
     from synthtools.records.memory_input import MemoryRecords
 
 # A list of numbers or of short words stands on one line. (No string of JSON holds a newline.)
@@ -25,8 +27,7 @@ _SCALAR = r'(?:[-+.\deE]+|null|true|false|"(?:[^"\\\n]|\\.)*")'
 _LISTS = re.compile(rf"\[\n\s+({_SCALAR}(?:,\n\s+{_SCALAR})*)\n\s*\]")
 _LINE = 100
 
-# Reports are nowhere near either [ours]: what is, is something else.
-LARGEST = 1 << 30
+# Reports are nowhere near it [ours]: what is, is something else.
 _DEEPEST = 100
 
 
@@ -130,14 +131,50 @@ def load(path: str | MemoryRecords) -> dict[str, Any]:
     Raises:
         SynthError: it cannot be read or is neither.
     """
+    return of(*_named(path))
+
+
+def load_result(path: str | MemoryRecords) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
+    """Like ``load``, results of other programs too; with the samples of these, None for a report of ours."""
+    return result_of(*_named(path))
+
+
+def result_of(data: bytes, name: str) -> tuple[dict[str, Any], list[dict[str, Any]] | None]:
+    """Like ``load_result``, of what a file holds."""
+    from synthtools.evaluate import foreign_results
+
+    found = _foreign(data, name)
+    if found is not None:
+        return found
+    try:
+        return of(data, name), None
+    except SynthError as error:
+        raise SynthError(f"{error} (read are also {foreign_results.READ})") from error
+
+
+def foreign(path: str) -> dict[str, Any] | None:
+    """A file of another program as a report; None where it is none that is read."""
+    found = _foreign(*_named(path))
+    return None if found is None else found.report
+
+
+def _foreign(data: bytes, name: str) -> ForeignResults | None:
+    from synthtools.evaluate import foreign_results
+
+    try:
+        return foreign_results.of(data, name, _content)
+    except (AttributeError, KeyError, TypeError) as error:  # in the middle of what looked like one
+        raise SynthError(f"{name}: results of a form that is not read: {error!r}") from error
+
+
+def _named(path: str | MemoryRecords) -> tuple[bytes, str]:
     if not isinstance(path, str):
-        return of(path.open().read(), path.name)
+        return path.open().read(), path.name
     name = "<stdin>" if path == "-" else path
     try:
-        data = _content(path)
+        return _content(path), name
     except OSError as error:
         raise SynthError(f"{name}: cannot be read: {error.strerror or error}") from error
-    return of(data, name)
 
 
 def of(data: bytes, name: str) -> dict[str, Any]:
@@ -166,14 +203,14 @@ def of(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _content(path: str) -> bytes:
-    """What a file holds, if it can be a report."""
+    """What a file holds, decompressed, if it can be a report."""
     if path == "-" and sys.stdin is None:
         raise SynthError("<stdin>: is closed; name a report")
     with sys.stdin.buffer if path == "-" else open(path, "rb") as file:
         data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise SynthError(f"{path}: not a report (larger than {LARGEST >> 20} MiB)")
-    return data
+    return decompressed(data, path)
 
 
 def _depth(value: Any) -> int:

@@ -21,6 +21,7 @@ from synthtools.records.jsonl import parse_object, parse_value, parse_values
 from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 from synthtools.records.shard_file import open_shard, rereadable
+from synthtools.records.whole_file import LARGEST
 from synthtools.reports import document
 
 # Rows of records in one call [ours].
@@ -93,7 +94,9 @@ class JoinedRows:
             if isinstance(path, str) and is_pattern(path):
                 for match in found_by(path):
                     self._add(find_shards([match.path]))
-                    self._report(document.load(match.path), match.fields, match.path, seen)
+                    self._report(
+                        document.load_result(match.path)[0], match.fields, match.path, seen
+                    )
             else:
                 self._plain(path, seen)
         for take in self.takes:
@@ -120,7 +123,11 @@ class JoinedRows:
             self._records(read(shards, Rejects()), seen)
             return
         with rereadable(shards[0]) as shard:
-            report = _as_report(shard)
+            report = None
+            if shard.path is not None and any(take.steps[0] == "suites" for take in self.takes):
+                report = document.foreign(str(shard.path))
+            if report is None:
+                report = _as_report(shard)
             if report is None:
                 self._records(read([shard], Rejects()), seen)
             else:
@@ -233,17 +240,17 @@ def _as_report(shard: Shard) -> dict[str, Any] | None:
         if kind != "jsonl":
             return None
         try:
-            line = file.readline(document.LARGEST)
+            line = file.readline(LARGEST)
             first = parse_object(line)
         except ValueError:
             # An object over several lines, if it is one.
-            data = line + file.read(document.LARGEST - len(line))
+            data = line + file.read(LARGEST - len(line))
             try:
                 whole = parse_value(data)
             except ValueError:
                 return None
-            return document.of(data, shard.name) if isinstance(whole, dict) else None
+            return document.result_of(data, shard.name)[0] if isinstance(whole, dict) else None
         except OSError as error:
             raise SynthError(f"{shard.name}: cannot be read: {error.strerror or error}") from error
-        alone = not file.readline(document.LARGEST).strip()
+        alone = not file.readline(LARGEST).strip()
         return first if alone and {"kind", "made_by"} <= first.keys() else None

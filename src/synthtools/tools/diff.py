@@ -3,12 +3,18 @@
 Every number that all reports have is compared with that of the first report. For reports of synth
 eval whose samples are available, models are also compared item by item: differences with paired
 bootstrap intervals, McNemar's exact test for right and wrong, a sign-flip permutation test for
-other figures, p-values with Holm's correction. Items are matched by suite, subject and id; where
-these repeat, by occurrence if their texts agree, else the comparison is refused.
+other figures, p-values with Holm's correction, and the smallest difference that such a test would
+find (80 % power). Items are matched by suite, subject and id; where these repeat, by occurrence if
+their texts agree, else the comparison is refused.
+
+Results of other programs are read like reports of synth eval, recognised by what they hold:
+lm-evaluation-harness (results_….json, with the samples_….jsonl beside it; or such samples alone),
+Inspect (.json and .eval), alpaca_eval (annotations, leaderboards), FastChat (model_judgment/).
 
 \b
 Examples:
   synth diff base.json tuned.json
+  synth diff samples_arc_easy_base.jsonl samples_arc_easy_tuned.jsonl
   synth diff base.json tuned.json --json | jq '.paired[] | select(.p_holm < 0.05)'
   synth diff human.json edited.json --figure perplexity
   synth diff mix0.json mix20.json mix40.json --budget --shares 0,20%,40% --plot budget.png
@@ -19,14 +25,18 @@ Memory: the reports, and the samples of two of them.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import quantities
 from synthtools.cli.options import ARGUMENTS, FileFormat, Picture, Report, Seed
 from synthtools.cli.parameters import operand, option
 from synthtools.errors import SynthError, UsageError
 from synthtools.reports import document
+
+if TYPE_CHECKING:
+    from synthtools.evaluate.paired_comparison import Samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +46,8 @@ class Options(Seed, FileFormat, Picture, Report):
     reports: list[str] | None = operand(
         None,
         metavar="REPORT",
-        help="Two or more reports of one tool (--report FILE, --json); each is compared with the "
-        "first. - is stdin.",
+        help="Two or more reports of one tool (--report FILE, --json), or results of other programs; "
+        "each is compared with the first. - is stdin.",
     )
     samples: list[str] | None = option(
         None,
@@ -112,7 +122,7 @@ def run(options: Options) -> dict[str, Any]:
     start = time.monotonic()
     given = options.reports or []
     names = [str(one) for one in given]
-    reports = [document.load(one) for one in given]
+    reports, own = zip(*(document.load_result(one) for one in given), strict=True)
     kinds = sorted({report["kind"] for report in reports})
     if len(kinds) > 1:
         raise SynthError(
@@ -122,7 +132,7 @@ def run(options: Options) -> dict[str, Any]:
     table = differences.table(reports)
     if figures and not options.budget:
         table["rows"] = [r for r in table["rows"] if any(part in r["figure"] for part in figures)]
-    paired = _paired(names, reports, options)
+    paired = _paired(names, reports, own, options)
     budget = None
     if options.shares:
         size = None if options.parameters is None else float(options.parameters)
@@ -146,13 +156,19 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def _paired(
-    names: list[str], reports: list[dict[str, Any]], options: Options
+    names: list[str],
+    reports: Sequence[dict[str, Any]],
+    own: Sequence[list[dict[str, Any]] | None],
+    options: Options,
 ) -> list[dict[str, Any]]:
-    """Paired rows of each report against the first, where both have their samples."""
+    """Paired rows of each report against the first, where both have their samples.
+
+    Args:
+        own: samples that came with a report.
+    """
     from synthtools.cli.terminal import remark
-    from synthtools.evaluate.evaluator import Evaluator
-    from synthtools.evaluate.paired_comparison import by_suite, compared
-    from synthtools.evaluate.samples import samples_beside
+    from synthtools.evaluate.paired_comparison import compared
+    from synthtools.reports.diff import sentence
 
     fields = {
         suite: section["per_item"]
@@ -161,22 +177,54 @@ def _paired(
     }
     if not fields:
         return []
-    paths: list[str | None] = [*(options.samples or ())] or [
-        samples_beside(name, report, remark) for name, report in zip(names, reports, strict=True)
+    samples = [
+        _samples(name, report, held, options.samples[place] if options.samples else None)
+        for place, (name, report, held) in enumerate(zip(names, reports, own, strict=True))
     ]
-    if paths[0] is None:
+    if samples[0] is None:
         return []
-    first = by_suite(Evaluator().records(paths[0]))
+    of_first, first = samples[0]
     rows = []
-    for name, path in zip(names[1:], paths[1:], strict=True):
-        if path is None:
+    for name, its in zip(names[1:], samples[1:], strict=True):
+        if its is None:
             continue
-        other = by_suite(Evaluator().records(path))
+        of_other, other = its
         try:
             found = compared(first, other, fields, options.bootstrap, options.seed)
         except SynthError as error:
-            raise SynthError(f"{paths[0]} and {path}: {error}") from error
-        if not found:
-            remark(f"{path}: no sample of the suites of {paths[0]}; not compared item by item")
-        rows += [{"report": name, **row} for row in found]
+            raise SynthError(f"{of_first} and {of_other}: {error}") from error
+        if missing := [suite for suite in fields if suite not in other]:
+            remark(f"{of_other}: no sample of {', '.join(missing)}; not compared item by item")
+        for row in {row["suite"]: row for row in found}.values():
+            if row["other_text"]:
+                texts = f"{row['other_text']:,} items of one id have two texts: left out"
+                remark(f"{of_other}: {row['suite']}: {texts}")
+            for what, count in row["unlike"].items():
+                remark(
+                    f"{of_other}: {row['suite']}: another {what.removesuffix('_hash')} than in "
+                    f"{of_first} in {count:,} of {row['n']:,} items: the difference is of that, too"
+                )
+        rows += [
+            {"report": name, **row, "sentence": sentence({**row}, reports[0])} for row in found
+        ]
     return rows
+
+
+def _samples(
+    name: str, report: dict[str, Any], own: list[dict[str, Any]] | None, path: str | None
+) -> tuple[str, Samples] | None:
+    """The samples of a report, and where they are from; with remarks on what they lack."""
+    from synthtools.cli.terminal import remark
+    from synthtools.evaluate.evaluator import Evaluator
+    from synthtools.evaluate.paired_comparison import by_suite
+    from synthtools.evaluate.samples import samples_beside
+
+    path = path or samples_beside(name, report, remark)
+    if path is not None:
+        return path, by_suite(Evaluator().records(path))
+    for suite, section in report["suites"].items() if own is not None else ():
+        for figure, count in section["left_out"].items():
+            remark(f"{name}: {suite}: {count:,} items have no number for {figure}: left out there")
+        if section.get("status", "success") != "success":
+            remark(f"{name}: {suite}: its run ended with status {section['status']}")
+    return (name, by_suite(own)) if own else None

@@ -66,8 +66,9 @@ class Options(FileFormat, Picture, Report):
         metavar="REPORT",
         help="Reports, by a pattern ('runs/{share}-{seed}.json', quoted: each name in braces is "
         "one or more characters other than / and becomes a field of the row, a number if all its "
-        "values are plain decimals: 1e5 may be a commit) or by name; records (JSONL, Parquet, "
-        "Arrow), one a row. - is stdin.",
+        "values are plain decimals: 1e5 may be a commit) or by name; results of other programs "
+        "as synth diff reads them (suites.TASK.figures.acc); records (JSONL, Parquet, Arrow), one a row. "
+        "- is stdin.",
     )
     take: list[Any] | None = option(
         None,

@@ -1,0 +1,349 @@
+"""Results of other programs as a report of ``synth eval`` and the samples of its items.
+
+Recognised by what a file holds: lm-evaluation-harness's results and samples (``--log_samples``), logs of
+Inspect (JSON and ``.eval``), AlpacaEval's annotations and leaderboards, FastChat's judgments of MT-Bench,
+and preferences as ``synth eval --judgments`` takes them. A suite is a task; what a file holds of several
+models or judges is a suite each; filters and metrics are figures. Values of an item that come several
+times (epochs, turns) count by their mean.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from synthtools.errors import SynthError
+from synthtools.evaluate.paired_comparison import doc_hash
+from synthtools.records.jsonl import parse_value
+from synthtools.records.whole_file import is_zip, zip_members
+
+READ = (
+    "results and samples of lm-eval, logs of Inspect, annotations and leaderboards of alpaca_eval, "
+    "FastChat's model_judgment"
+)
+_NORMAL = 1.959963984540054  # of a 95 % interval
+# A letter grade of Inspect: correct, incorrect, partial, no answer.
+_GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
+
+Record = dict[str, Any]
+
+
+class ForeignResults(NamedTuple):
+    """``report``: of kind eval; ``samples``: as those of ``synth eval``, empty where items are not told."""
+
+    report: dict[str, Any]
+    samples: list[Record]
+
+
+class _Value(NamedTuple):
+    """A figure of an item; None where the program has no number. ``about`` goes into its sample."""
+
+    suite: str
+    item: str
+    figure: str
+    value: Any
+    about: Mapping[str, Any] = {}
+
+
+def of(data: bytes, name: str, content: Callable[[str], bytes]) -> ForeignResults | None:
+    """What a file of another program holds; None where it is none that is read.
+
+    Args:
+        data: the file's bytes, decompressed; name: its path.
+        content: reads a file beside it; raises OSError where there is none.
+
+    Raises:
+        SynthError: it begins like such a file and goes on otherwise, or holds no result.
+    """
+    if is_zip(data):
+        log = _unzipped(data, name)
+        return None if log is None else _inspect(log, name)
+    try:
+        whole = parse_value(data)
+    except ValueError:
+        whole = None
+    if isinstance(whole, dict) and "kind" not in whole:
+        if isinstance(whole.get("results"), dict) and whole.keys() & {"configs", "versions"}:
+            return _lm_eval(whole, name, content)
+        if isinstance(whole.get("eval"), dict) and "status" in whole:
+            return _inspect(whole, name)
+    if whole is None and data.lstrip()[:1] not in (b"{", b"["):
+        return _leaderboard(data)
+    records = whole if isinstance(whole, list) else None
+    lines = data.splitlines() if records is None else []
+    first = _first(records[0] if records else lines[0] if lines else b"")
+    form = next((form for form in _RECORDS if form[0] <= first.keys()), None)
+    if form is None:
+        return None
+    needed, kind, values = form
+    if records is None:
+        records = _parsed(lines, name)
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict) or not needed <= record.keys():
+            missing = ", ".join(sorted(needed - set(record if isinstance(record, dict) else ())))
+            raise SynthError(
+                f"{name}:{number}: no field {missing}, which the records before it have"
+            )
+    return _gathered(kind, values(records, name), {})
+
+
+def _first(value: Any) -> Record:
+    if isinstance(value, bytes):
+        try:
+            value = parse_value(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _record(line: bytes, place: str) -> Any:
+    try:
+        return parse_value(line)
+    except ValueError as error:
+        raise SynthError(f"{place}: not JSON: {error}") from error
+
+
+def _parsed(lines: list[bytes], name: str) -> list[Any]:
+    numbered = enumerate(lines, 1)
+    return [_record(line, f"{name}:{number}") for number, line in numbered if line.strip()]
+
+
+def _gathered(
+    kind: str, values: Iterable[_Value], sections: dict[str, dict[str, Any]]
+) -> ForeignResults:
+    """Values as a report and samples; ``sections`` hold what is known without them."""
+    items: dict[tuple[str, str], Record] = {}
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for one in values:
+        section = sections.setdefault(one.suite, _section(kind))
+        key = one.suite, one.item
+        items.setdefault(key, {"suite": one.suite, "id": one.item, **one.about})
+        if isinstance(one.value, int | float) and math.isfinite(one.value):
+            found.setdefault(key, {}).setdefault(one.figure, []).append(float(one.value))
+        else:
+            left_out = section["left_out"]
+            left_out[one.figure] = left_out.get(one.figure, 0) + 1
+    means: dict[str, dict[str, list[float]]] = defaultdict(dict)
+    for (suite, item), figures in found.items():
+        for figure, several in figures.items():
+            mean = math.fsum(several) / len(several)
+            items[suite, item][figure] = mean
+            means[suite].setdefault(figure, []).append(mean)
+    for suite, figures in means.items():
+        section = sections[suite]
+        section["n"] = sum(held == suite for held, _ in found)
+        section["per_item"] = {figure: figure for figure in figures}
+        for figure, numbers in figures.items():
+            section["figures"].setdefault(figure, math.fsum(numbers) / len(numbers))
+    return ForeignResults({"kind": "eval", "suites": sections, "groups": {}}, list(items.values()))
+
+
+def _section(kind: str) -> dict[str, Any]:
+    return {"kind": kind, "n": 0, "figures": {}, "intervals": {}, "left_out": {}}
+
+
+def _interval(mean: float, error: float) -> list[float]:
+    return [mean - _NORMAL * error, mean + _NORMAL * error]
+
+
+def _labels(base: str, parts: Sequence[tuple[str, str]]) -> list[str]:
+    """The suite of each (model, judge): the base alone, unless there are several of them."""
+    several = [len({part[place] for part in parts}) > 1 for place in (0, 1)]
+    return [
+        base + (f": {model}" if several[0] else "") + (f" by {judge}" if several[1] else "")
+        for model, judge in parts
+    ]
+
+
+# lm-evaluation-harness
+
+
+def _figure(metric: str, filtered: str) -> str:
+    return metric if filtered in ("", "none") else f"{metric} ({filtered})"
+
+
+def _lm_eval(results: Record, name: str, content: Callable[[str], bytes]) -> ForeignResults:
+    """``results_DATE.json``, with the samples ``samples_TASK_DATE.jsonl`` beside it."""
+    sections: dict[str, dict[str, Any]] = {}
+    values: list[_Value] = []
+    date = Path(name).name.removeprefix("results").removesuffix(".json")
+    for task, table in results["results"].items():
+        section = sections[task] = _section("lm-eval")
+        section["n"] = (results.get("n-samples", {}).get(task) or {}).get("effective", 0)
+        better = results.get("higher_is_better", {}).get(task) or {}
+        for key, value in table.items():
+            metric, _, filtered = key.partition(",")
+            if metric.endswith("_stderr") or type(value) not in (int, float):
+                continue
+            figure = _figure(metric, filtered)
+            section["figures"][figure] = float(value)
+            error = table.get(f"{metric}_stderr,{filtered}")
+            if isinstance(error, int | float) and math.isfinite(error):
+                section["intervals"][figure] = _interval(value, error)
+            if type(better.get(metric)) is bool:
+                section.setdefault("higher_is_better", {})[figure] = better[metric]
+        path = str(Path(name).with_name(f"samples_{task}{date}.jsonl"))
+        try:
+            records = _parsed(content(path).splitlines(), path)
+        except OSError:
+            continue
+        values += _lm_eval_samples(records, path, task)
+    return _gathered("lm-eval", values, sections)
+
+
+def _lm_eval_samples(records: list[Record], name: str, task: str = "lm-eval") -> Iterator[_Value]:
+    seen: dict[tuple[str, str], Any] = {}
+    for number, record in enumerate(records, 1):
+        item, filtered = str(record.get("doc_id")), str(record.get("filter") or "none")
+        text = record.get("doc_hash")
+        if (item, filtered) in seen:
+            why = "twice" if seen[item, filtered] == text else "with two texts"
+            raise SynthError(
+                f"{name}:{number}: doc_id {item} comes {why}: give the samples of one task and run"
+            )
+        seen[item, filtered] = text
+        about = {key: record[key] for key in ("doc_hash", "prompt_hash") if record.get(key)}
+        metrics = record.get("metrics")
+        if not isinstance(metrics, list):  # before lm-eval 0.4.3
+            metrics = [k for k, v in record.items() if type(v) in (int, float) and k != "doc_id"]
+        for metric in metrics:
+            yield _Value(task, item, _figure(metric, filtered), record.get(metric), about)
+
+
+# Inspect
+
+
+def _unzipped(data: bytes, name: str) -> Record | None:
+    """The log in a ``.eval`` archive: its header, and a member each for the samples."""
+    log: Record | None = None
+    samples = []
+    for member, content in zip_members(data, name):
+        if member == "header.json":
+            log = _record(content, f"{name}/{member}")
+        elif member.startswith("samples/"):
+            samples.append(_record(content, f"{name}/{member}"))
+    if log is None and samples:
+        raise SynthError(f"{name}: a log of Inspect without header.json: its run did not end")
+    return log if log is None else {**log, "samples": samples}
+
+
+def _inspect(log: Record, name: str) -> ForeignResults:
+    task = str(log["eval"].get("task", "inspect"))
+    section = _section("inspect") | {"status": log["status"], "model": log["eval"].get("model")}
+    for score in (log.get("results") or {}).get("scores", []):
+        metrics = {key: metric.get("value") for key, metric in score.get("metrics", {}).items()}
+        for key, value in metrics.items():
+            if type(value) in (int, float) and key != "stderr":
+                section["figures"][f"{score['name']} {key}"] = float(value)
+        mean, error = metrics.get("accuracy"), metrics.get("stderr")
+        if isinstance(mean, int | float) and isinstance(error, int | float):
+            section["intervals"][f"{score['name']} accuracy"] = _interval(mean, error)
+    return _gathered("inspect", _inspect_values(log, task), {task: section})
+
+
+def _inspect_values(log: Record, task: str) -> Iterator[_Value]:
+    samples = log.get("samples") or []
+    scorers = {scorer: None for sample in samples for scorer in sample.get("scores") or {}}
+    for sample in samples:
+        item = str(sample.get("id"))
+        about = {"doc_hash": doc_hash(str(sample.get("input")), str(sample.get("target")))}
+        for scorer in scorers:
+            # Of a sample that failed there is none.
+            value = ((sample.get("scores") or {}).get(scorer) or {}).get("value")
+            parts = value if isinstance(value, dict) else {"": value}
+            for key, one in parts.items():
+                number = _GRADES.get(one) if isinstance(one, str) else one
+                yield _Value(task, item, f"{scorer} {key}".rstrip(), number, about)
+
+
+# AlpacaEval
+
+
+def _preference(value: Any) -> float | None:
+    """From 1 (the first output, the reference's) to 2 (the second, the model's) to a share; 0 is a draw."""
+    if type(value) not in (int, float) or not (value == 0 or 1 <= value <= 2):
+        return None
+    return 0.5 if value == 0 else value - 1
+
+
+def _annotations(records: list[Record], name: str) -> Iterator[_Value]:
+    parts = [(str(r["generator_2"]), str(r.get("annotator"))) for r in records]
+    for record, suite in zip(records, _labels("alpaca_eval", parts), strict=True):
+        about = {"judge": record.get("annotator"), "reference": record["generator_1"]}
+        item = doc_hash(str(record["instruction"]))
+        yield _Value(suite, item, "win_rate", _preference(record["preference"]), about)
+
+
+def _judgments(records: list[Record], name: str) -> Iterator[_Value]:
+    parts = [(str(r["model"]), str(r["judge"])) for r in records]
+    for record, suite in zip(records, _labels("alpaca_eval", parts), strict=True):
+        about = {"judge": record["judge"], "reference": record["reference"]}
+        item, value = str(record["prompt_id"]), _preference(record["preference"])
+        yield _Value(suite, item, "win_rate", value, about)
+
+
+def _leaderboard(data: bytes) -> ForeignResults | None:
+    """A table of models: a suite each, with its numbers as figures."""
+    try:
+        rows = list(csv.reader(data.decode().splitlines()))
+    except (ValueError, csv.Error):
+        return None
+    head = rows[0] if rows else []
+    if not {"win_rate", "n_total"} <= set(head):
+        return None
+    sections = {}
+    for row in rows[1:]:
+        section = sections[f"alpaca_eval: {row[0]}"] = _section("alpaca_eval")
+        for name, text in zip(head[1:], row[1:], strict=False):
+            try:
+                section["figures"][name] = float(text)
+            except ValueError:
+                continue  # such as its mode
+        section["n"] = int(section["figures"].pop("n_total", 0))
+    return _gathered("alpaca_eval", (), sections)
+
+
+# FastChat
+
+
+def _judge_of(record: Record) -> str:
+    judge = record.get("judge")
+    return str(judge[0] if isinstance(judge, list) and judge else judge)
+
+
+def _grades(records: list[Record], name: str) -> Iterator[_Value]:
+    """Grades from 1 to 10; −1 could not be read."""
+    parts = [(str(r["model"]), _judge_of(r)) for r in records]
+    for record, suite, (_, judge) in zip(records, _labels("mt_bench", parts), parts, strict=True):
+        score = record["score"]
+        value = score if type(score) in (int, float) and score >= 0 else None
+        for figure in ("score", f"turn_{record['turn']}"):
+            yield _Value(suite, str(record["question_id"]), figure, value, {"judge": judge})
+
+
+def _winners(records: list[Record], name: str) -> Iterator[_Value]:
+    """The share of ``model_1``: 1 and 0 where both orders agree, else ½; none where one is an error."""
+    parts = [(f"{r['model_1']} over {r['model_2']}", _judge_of(r)) for r in records]
+    for record, suite, (_, judge) in zip(records, _labels("mt_bench", parts), parts, strict=True):
+        first, second = record["g1_winner"], record["g2_winner"]
+        share: float | None = {"model_1": 1.0, "model_2": 0.0}.get(first, 0.5)
+        if first != second:
+            share = 0.5
+        if "error" in (first, second):
+            share = None
+        about = {"judge": judge, "reference": record["model_2"]}
+        yield _Value(suite, str(record["question_id"]), "win_rate", share, about)
+
+
+# Fields that records of a program have; the kind of its suite; its values.
+_RECORDS: tuple[tuple[set[str], str, Callable[[list[Record], str], Iterator[_Value]]], ...] = (
+    ({"doc_id", "resps", "filtered_resps"}, "lm-eval", _lm_eval_samples),
+    ({"question_id", "model_1", "model_2", "g1_winner", "g2_winner"}, "mt_bench", _winners),
+    ({"question_id", "model", "score", "turn"}, "mt_bench", _grades),
+    ({"instruction", "generator_1", "generator_2", "preference"}, "alpaca_eval", _annotations),
+    ({"judge", "prompt_id", "model", "reference", "preference"}, "alpaca_eval", _judgments),
+)
