@@ -1,7 +1,8 @@
-"""What the process is given: the cores that it may run on, and its rank among those of torchrun."""
+"""What the process is given: its cores, its rank among those of torchrun, how memory is allocated."""
 
 from __future__ import annotations
 
+import gc
 import os
 
 
@@ -15,3 +16,30 @@ def cores() -> int:
 def rank_and_size() -> tuple[int, int]:
     """This process's rank and the number of processes that torchrun started: (0, 1) without it."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def collect_rarely() -> None:
+    """Has Python look for cycles of dead objects every 100,000 new ones instead of every 700.
+
+    Importing and reading records make many objects and few cycles: of a tool that starts, reads a
+    little and ends, a third of the CPU time goes into that search.
+    """
+    gc.set_threshold(100_000, 20, 50)
+
+
+def keep_freed_memory() -> None:
+    """Has glibc keep up to 64 MB that are freed instead of returning them to the system at once.
+
+    Tools that read allocate and free buffers of a megabyte all the time: without it a fifth of their
+    CPU time is the system clearing the same pages again. Elsewhere, and where the user has set
+    glibc's own variables, nothing changes.
+    """
+    if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD (to where glibc would raise it by itself)
+        for parameter, size in ((-1, 64 << 20), (-2, 16 << 20), (-3, 32 << 20)):
+            mallopt(parameter, size)

@@ -14,6 +14,7 @@ from synthtools.cli.options import DEBUG, checked, claim_outputs
 from synthtools.cli.parameters import Option, Parameter, parameters
 from synthtools.cli.publish import publish
 from synthtools.cli.terminal import write_stdout
+from synthtools.environment import keep_freed_memory
 from synthtools.errors import PartialReportError
 from synthtools.reports import lines
 
@@ -61,6 +62,7 @@ def add(app: typer.Typer, tool: str, module: ModuleType, **settings: Any) -> Non
     """Adds a tool to the application."""
 
     def callback(**given: Any) -> None:
+        keep_freed_memory()
         DEBUG.set(given.pop("debug"))
         with claim_outputs(module.Options, given, _flag):
             _run(module, given)
