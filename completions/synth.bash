@@ -33,7 +33,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn generate eval diff table cat simulate plot warm help"
+            words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn generate eval diff table fit cat simulate plot warm help"
             ;;
         edit)
             options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
@@ -355,6 +355,19 @@ _synth() {
                 --split) value=word words="lines paragraphs" ;;
             esac
             ;;
+        fit)
+            options="--law --x --y --fix --held-out --flops --unique --at --delta --bootstrap --shard --on-error --rejects -q --quiet --input-format --encoding --split --seed --plot --report --json --debug -h --help"
+            operand=file words="builtin:topics builtin:sample"
+            case $prev in
+                --law) value=word words="chinchilla kaplan power rectified repeat golden mixing regmix" ;;
+                --x | --y | --at) value=field ;;
+                --fix | --held-out | --flops | --unique | --delta | --bootstrap | --shard | --encoding | --seed) value=word ;;
+                --on-error) value=word words="fail skip" ;;
+                --rejects | --plot | --report) value=file ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+            esac
+            ;;
         cat)
             options="--count -n --head --where --text --set --shape --select --shard --on-error --rejects -q --quiet --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
@@ -393,7 +406,7 @@ _synth() {
             ;;
         help)
             options="--json --debug -h --help"
-            operand=word words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn generate eval diff table cat simulate plot warm help"
+            operand=word words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn generate eval diff table fit cat simulate plot warm help"
             ;;
     esac
     if [[ -z $value && $cur == -* ]]; then

@@ -94,10 +94,11 @@ def one_line(result, code):
     return running.one_line(result, code)
 
 
+UNFILTERED = {"train", "unlearn", "stats", "compare", "origin", "fit"}
+
+
 def test_every_filter_is_held_to_the_contract():
-    assert (
-        set(FILTERS) == set(TOOLS) - {"train", "unlearn", "stats", "compare", "origin"} - SOURCELESS
-    )
+    assert set(FILTERS) == set(TOOLS) - UNFILTERED - SOURCELESS
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -118,7 +119,8 @@ def test_unknown_option_is_wrong_usage(tool):
 def test_missing_file_is_one_line(tool, tmp_path):
     training = ["-o", tmp_path / "m", "--train-tokenizer", 400]
     labelled = ["--human", TARGET, "--synthetic", OTHER]
-    more = {"train": training, "compare": [OTHER], "origin": labelled}.get(
+    law = ["--law", "power", "--x", "tokens", "--y", "loss"]
+    more = {"train": training, "compare": [OTHER], "origin": labelled, "fit": law}.get(
         tool, FILTERS.get(tool, [])
     )
     assert "nowhere.jsonl" in one_line(run(tool, "nowhere.jsonl", *more, cwd=tmp_path), 1)

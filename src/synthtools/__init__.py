@@ -49,6 +49,7 @@ FUNCTIONS = (
     "diff",
     "mix",
     "table",
+    "fit",
     "train",
     "unlearn",
     "generate",

@@ -651,6 +651,30 @@ def table(
 ) -> Report:
     """Tabulate numbers from many reports: means over seeds, and verdicts on claims."""
 
+def fit(
+    *files: Input,
+    law: Literal['chinchilla', 'kaplan', 'power', 'rectified', 'repeat', 'golden', 'mixing', 'regmix'],
+    x: list[str] | str,
+    y: list[str] | str,
+    fix: list[str] | str | None = ...,
+    held_out: float | str = ...,
+    flops: float | None = ...,
+    unique: int | str | None = ...,
+    at: list[str] | str | None = ...,
+    delta: float = ...,
+    bootstrap: int = ...,
+    shard: str | None = ...,
+    on_error: Literal['fail', 'skip'] = ...,
+    rejects: str | None = ...,
+    input_format: Literal['jsonl', 'json', 'csv', 'tsv', 'text'] | None = ...,
+    encoding: str | None = ...,
+    split: Literal['lines', 'paragraphs'] | None = ...,
+    seed: int = ...,
+    plot: str | None = ...,
+    report: str | None = ...,
+) -> Report:
+    """Fit a law to runs: parameters with intervals, its error on runs it has not seen, what is best."""
+
 def train(
     *files: Input,
     arch: str | None = ...,

@@ -29,7 +29,19 @@ TOOLS = (
     *("edit", "ppl", "ngram-hash", "embed", "dsir", "mix", "sample", "dedup"),
     *("decontaminate", "classify", "origin"),
     *("stats", "compare", "train"),
-    *("unlearn", "generate", "eval", "diff", "table", "cat", "simulate", "plot", "warm", "help"),
+    *(
+        "unlearn",
+        "generate",
+        "eval",
+        "diff",
+        "table",
+        "fit",
+        "cat",
+        "simulate",
+        "plot",
+        "warm",
+        "help",
+    ),
 )
 
 # Typer's errors all derive from the exception class of the Click that it carries.

@@ -69,6 +69,12 @@ Tables of runs (``synth table``)
 - ``value_paths``: values inside a report
 - ``similar_names``: names that may have been meant
 
+Laws of losses (``synth fit``)
+
+- ``laws``: their forms
+- ``law_fit``: a law fitted to runs
+- ``law_study``: with intervals, held-out error and what is best
+
 Iterated data (``synth simulate``)
 
 - ``iteration``: linear regression on its own data, simulated

@@ -32,6 +32,7 @@ KINDS = {
     "eval": "eval",
     "eval-prompts": "eval:prompt_",
     "eval-suites": "eval:suite_",
+    "fit": "fit",
     "generate-plan": "generate:plan_",
     "mix": "mix",
     "mixtures": "mixtures",

@@ -1,0 +1,246 @@
+"""Laws fitted to runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+
+from synthtools.errors import SynthError, parameter
+from synthtools.measure.laws import PARTS, Law, Values
+from synthtools.measure.similar_names import near
+
+# The search goes on from so many of the starts [ours].
+_STARTS = 12
+_EDGES = np.log([0.01, 10.0])
+_COORDINATES = 700.0
+_STEP = 1e-30
+_APART = 1e-6
+_NOTHING = 1e300
+# Ridge penalties that leave-one-out errors choose from, in units of the features' variance [ours].
+_PENALTIES = np.logspace(-8, 2, 21)
+
+
+@dataclass
+class Runs:
+    """Runs that a law is fitted to.
+
+    Attributes:
+        x: float64 [rows] of each of the law's variables; y: float64 [rows].
+        delta: where Huber's loss of ln(predicted/observed) turns from squares to absolute values.
+        fixed: parameters that are given.
+    """
+
+    law: Law
+    x: Values
+    y: np.ndarray
+    delta: float
+    fixed: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        logs = {name: np.log(x[x > 0]) for name, x in self.x.items()}
+        self.middle = {k: float(np.exp(v.mean())) if len(v) else 1.0 for k, v in logs.items()}
+        for name in self.fixed:
+            if name not in self.law.parameters:
+                raise SynthError(
+                    f"{parameter('fix', name)}: the law has no such parameter"
+                    f"{near(name, self.law.parameters)}"
+                )
+            if self.fixed[name] < 0 and name not in self.law.signed:
+                raise SynthError(f"{parameter('fix', name)}: must be at least 0 in this law")
+        self.free = [at for at, n in enumerate(self.law.parameters) if n not in self.fixed]
+
+    def take(self, rows: np.ndarray) -> Runs:
+        x = {name: values[rows] for name, values in self.x.items()}
+        return Runs(self.law, x, self.y[rows], self.delta, self.fixed)
+
+    def fault(self, fields: dict[str, str]) -> str | None:
+        """Why these rows determine no law, None where they may.
+
+        Args:
+            fields: of the variables, as they are called.
+        """
+        needed, rows = len(self.free), len(self.y)
+        if rows <= needed:
+            return f"{rows} rows for {needed} parameters; give at least {needed + 1}"
+        for name, values in self.x.items():
+            if np.ptp(values) == 0:
+                return f"{fields[name]} is {values[0]:g} in all rows, which tells nothing about it"
+        different = len(np.unique(np.column_stack(list(self.x.values())), axis=0))
+        if different < needed and not self.law.ridge:
+            return f"{different} different settings for {needed} parameters; give at least {needed}"
+        return None
+
+    def fitted(self, weights: np.ndarray | None = None, start: Fit | None = None) -> Fit:
+        """The least mean of Huber's loss of ln predicted − ln observed (Hoffmann et al. 2022), by
+        L-BFGS from the best of a grid of starts; for a law of ``ridge`` the ridge regression.
+
+        Args:
+            weights: of the rows, of mean 1; start: where to begin, instead of the grid.
+        """
+        if self.law.ridge:
+            return Fit(self, _ridge(self, np.ones(len(self.y)) if weights is None else weights))
+        from scipy.optimize import minimize
+
+        at, weighing = self.free, np.ones(len(self.y)) if weights is None else weights
+        starts = _starts(self) if start is None else start.coordinates[None]
+        low, high = np.full(starts.shape[1], -_COORDINATES), np.full(starts.shape[1], _COORDINATES)
+        for name in self.law.exponents:
+            place = self.law.parameters.index(name)
+            low[place], high[place] = _EDGES
+        best, least = starts[0], np.inf
+        for coordinates in starts if at else ():
+            found = minimize(
+                lambda moved, base=coordinates: self._loss(_placed(base, at, moved), weighing),
+                np.clip(coordinates, low, high)[at],
+                jac=True,
+                method="L-BFGS-B",
+                bounds=np.column_stack([low, high])[at],
+                options={
+                    "maxiter": 2000,
+                    "maxfun": 5000,
+                    "maxcor": 20,
+                    "ftol": 1e-15,
+                    "gtol": 1e-10,
+                },
+            )
+            if found.fun < least:
+                best, least = _placed(coordinates, at, found.x), found.fun
+        if at and least >= _NOTHING:
+            raise SynthError(
+                f"this law gives these rows no finite loss; look at them and at {parameter('fix')}"
+            )
+        return Fit(self, best)
+
+    def _loss(self, coordinates: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
+        """Mean loss in units of delta², and its derivatives by the free coordinates."""
+        apart, slopes = self.residuals(coordinates)
+        with np.errstate(all="ignore"):
+            loss = float(np.mean(weights * _huber(apart)))
+            gradient = (weights * np.clip(apart, -1, 1) * slopes).mean(axis=1)
+        if not np.isfinite(loss) or not np.isfinite(gradient).all():
+            return _NOTHING, np.zeros(len(self.free))
+        return loss, gradient
+
+    def residuals(self, coordinates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(ln predicted − ln observed)/delta, float64 [rows], and its derivatives [free, rows]."""
+        moved = coordinates + 1j * _STEP * np.eye(len(coordinates))[self.free]
+        with np.errstate(all="ignore"):
+            found = self.law.curve(self.law.natural(moved, self.middle, self.fixed), self.x)
+            apart = (np.log(found) - np.log(self.y)) / self.delta
+        return apart[0].real, apart.imag / _STEP
+
+
+def _huber(values: np.ndarray) -> np.ndarray:
+    size = np.abs(values)
+    return np.where(size <= 1, size * size / 2, size - 0.5)
+
+
+def _placed(coordinates: np.ndarray, at: list[int], values: np.ndarray) -> np.ndarray:
+    whole = coordinates.copy()
+    whole[at] = values
+    return whole
+
+
+def _starts(runs: Runs) -> np.ndarray:
+    """The best starts, float64 [starts, coordinates]."""
+    law, least = runs.law, float(runs.y.min())
+    if all(law.starts.values()):
+        values = [
+            [v * least if law.starts[name] is PARTS else v for v in law.starts[name]]
+            if name not in runs.fixed
+            else [1.0]
+            for name in law.parameters
+        ]
+        starts = np.log(np.array(list(product(*values))))
+    else:
+        starts = np.array([_regressed(runs, part) for part in np.linspace(0, 0.98, 15) * least])
+    losses = []
+    for part in np.array_split(starts, -(-starts.size // 4000)):
+        with np.errstate(all="ignore"):
+            found = law.curve(law.natural(part, runs.middle, runs.fixed), runs.x)
+            losses.append(_huber((np.log(found) - np.log(runs.y)) / runs.delta).mean(axis=-1))
+    order = np.argsort(np.nan_to_num(np.concatenate(losses), nan=np.inf), kind="stable")
+    best: np.ndarray = starts[order[:_STARTS]]
+    return best
+
+
+def _regressed(runs: Runs, offset: float) -> list[float]:
+    """Coordinates of the mixing law with this c: ln(L − c) is linear in the shares."""
+    names = [name.removeprefix("t_") for name in runs.law.signed]
+    columns = np.column_stack([np.ones(len(runs.y)), *(runs.x[name] for name in names)])
+    solution = np.linalg.lstsq(columns, np.log(runs.y - offset), rcond=None)[0]
+    return [np.log(max(offset, 1e-3 * float(runs.y.min()))), *solution.tolist()]
+
+
+def _ridge(runs: Runs, weights: np.ndarray) -> np.ndarray:
+    """Coefficients of the polynomial; the penalty has the least leave-one-out error."""
+    size = len(runs.law.parameters)
+    features = np.column_stack(
+        [
+            np.broadcast_to(runs.law.curve(dict(zip(runs.law.parameters, row, strict=True)), runs.x),
+                            runs.y.shape)
+            for row in np.eye(size)[1:]
+        ]
+    )  # fmt: skip
+    shares = weights / weights.sum()
+    centre, level = shares @ features, float(shares @ runs.y)
+    apart = features - centre
+    scale = np.sqrt(shares @ apart**2) + 1e-300
+    roots = np.sqrt(shares)
+    left, singular, right = np.linalg.svd(apart / scale * roots[:, None], full_matrices=False)
+    projected = left.T @ (roots * (runs.y - level))
+    best, least = np.zeros(size - 1), np.inf
+    for penalty in _PENALTIES:
+        kept = singular**2 / (singular**2 + penalty)
+        hat = np.minimum(left**2 @ kept + shares, 1 - 1e-9)
+        residuals = (roots * (runs.y - level) - left @ (kept * projected)) / (1 - hat)
+        if (error := float(residuals @ residuals)) < least:
+            least = error
+            best = right.T @ (singular / (singular**2 + penalty) * projected) / scale
+    return np.array([level - centre @ best, *best])
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A law with its parameters: ``coordinates`` [parameters], of which those of fixed parameters say
+    nothing."""
+
+    runs: Runs
+    coordinates: np.ndarray
+
+    def _values(self) -> Values:
+        law = self.runs.law
+        if law.ridge:
+            return dict(zip(law.parameters, self.coordinates[:, None], strict=True))
+        return law.natural(self.coordinates, self.runs.middle, self.runs.fixed)
+
+    def parameters(self) -> dict[str, float]:
+        return {n: float(v[0]) for n, v in self._values().items()}
+
+    def predict(self, x: Values) -> np.ndarray:
+        """The loss, float64 [rows]."""
+        rows = len(next(iter(x.values())))
+        found: np.ndarray = np.broadcast_to(self.runs.law.curve(self._values(), x), (rows,))
+        return found
+
+    def determined(self) -> bool:
+        """Whether the rows tell the parameters apart: a direction in which the predictions hardly move is
+        one in which parameters can be anything [ours]."""
+        if self.runs.law.ridge or not self.runs.free:
+            return True
+        slopes = self.runs.residuals(self.coordinates)[1]
+        size = np.linalg.norm(slopes, axis=1, keepdims=True)
+        if not size.all():
+            return False
+        return bool(np.linalg.svd(slopes / size, compute_uv=False)[-1] > _APART)
+
+    def errors(self, runs: Runs) -> dict[str, float]:
+        """How far the law is from runs, as shares of what they observed."""
+        apart = self.predict(runs.x) / runs.y - 1
+        return {
+            "mean_relative_error": float(np.abs(apart).mean()),
+            "largest_relative_error": float(np.abs(apart).max()),
+            "bias": float(apart.mean()),
+        }

@@ -1,0 +1,256 @@
+"""What a law says of runs: its parameters with intervals, its error on runs it has not seen, what is best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from synthtools.measure.bootstrap import intervals
+from synthtools.measure.law_fit import Fit, Runs
+from synthtools.measure.laws import Values, adds_to_one, golden_weight
+
+# Mixtures are looked for among so many [ours].
+_MIXTURES = 4096
+# FLOPs of training a transformer: 6 a parameter and token (Kaplan et al. 2020).
+FLOPS = 6
+_CURVE = 41
+
+Figures = dict[str, float]
+
+
+def study(
+    runs: Sequence[Runs],
+    losses: Sequence[str],
+    fields: dict[str, str],
+    held_out: float,
+    resamples: int,
+    seed: int,
+    budget: tuple[float | None, float | None],
+    at: Figures,
+) -> dict[str, Any]:
+    """The report of a fit, without its head.
+
+    Args:
+        runs: the same runs with each of the losses; fields: of the variables.
+        held_out: share of the rows that the second fit leaves out.
+        budget: FLOPs and unique tokens; at: fields of a run whose loss is to be predicted.
+    """
+    law = runs[0].law
+    fits = [one.fitted() for one in runs]
+    held = _left_out(runs[0], held_out, seed)
+    notes = []
+    small = None
+    if held.any():
+        parts = [one.take(~held) for one in runs]
+        fault = parts[0].fault(fields)
+        small = None if fault else [one.fitted() for one in parts]
+        notes += [f"nothing is held out: without it, {fault}"] if fault else []
+    if not all(fit.determined() for fit in fits):
+        notes.append(
+            "the rows do not tell these parameters apart: vary the variables independently"
+        )
+    points = _grid(runs[0])
+
+    def figures(some: Sequence[Fit]) -> list[Figures]:
+        best = _best(some, budget, seed)
+        named = {fields.get(name, name): value for name, value in best.items()}
+        told = {}
+        if at:
+            there = {name: np.array([at[field]]) for name, field in fields.items()}
+            told = {y: float(one.predict(there)[0]) for y, one in zip(losses, some, strict=True)}
+        curves = [dict(enumerate(one.predict(points).tolist())) if points else {} for one in some]
+        return [*(one.parameters() for one in some), named, told, *curves]  # type: ignore[list-item]
+
+    table = [figures(fits), *map(figures, _resampled(fits, resamples, seed))]
+    columns = [_estimated(list(column)) for column in zip(*table, strict=True)]
+    count = len(fits)
+    best, told = columns[count], columns[count + 1]
+    notes += _beyond(runs[0], best["figures"], fields, budget[0])
+    return {
+        "formula": law.formula,
+        "variables": fields,
+        "fixed": runs[0].fixed,
+        "rows": len(held),
+        "fits": [
+            {
+                "y": losses[place],
+                **columns[place],
+                "error": fits[place].errors(runs[place]),
+                "held_out": _held_out(small[place], runs[place], held) if small else None,
+                "points": _points(fits[place], small[place] if small else None, fields, held),
+                "curve": _curve(points, columns[count + 2 + place]),
+            }
+            for place in range(count)
+        ],
+        "optimum": best if best["figures"] else None,
+        "prediction": {"at": at, **told} if at else None,
+        "notes": notes,
+    }
+
+
+def _best(fits: Sequence[Fit], budget: tuple[float | None, float | None], seed: int) -> Figures:
+    """What has the least mean loss, by variable, and that loss, ``L``; empty where nothing has."""
+    law = fits[0].runs.law
+    if law.shares:
+        return best_mixture(fits, seed)
+    if "k" in law.parameters:
+        return best_weight(fits)
+    return {} if budget[0] is None else best_size(fits, budget[0], budget[1])
+
+
+def _beyond(runs: Runs, best: Figures, fields: dict[str, str], flops: float | None) -> list[str]:
+    """Where what is best lies outside what the runs have tried."""
+    law, notes = runs.law, []
+    if flops is not None:
+        times = flops / (FLOPS * float((runs.x["N"] * runs.x["D"]).max()))
+        notes += [f"the budget is {times:.3g} times that of the largest run"] if times > 1 else []
+    if law.shares:
+        out = [f for v, f in fields.items() if not _within(runs.x[v], best[f])]
+        notes += [f"the best share of {f} is outside those of the runs" for f in out]
+    return notes
+
+
+def _within(x: np.ndarray, value: float) -> bool:
+    return bool(x.min() - 1e-9 <= value <= x.max() + 1e-9)
+
+
+def _estimated(rows: list[Figures]) -> dict[str, Any]:
+    """Figures and their 95 % intervals; the first row is the estimate."""
+    names = list(rows[0])
+    table = np.array([[row[name] for name in names] for row in rows])
+    return {"figures": rows[0], "intervals": intervals(names, table[1:], table[0])}
+
+
+def _grid(runs: Runs) -> Values:
+    """Points along the only variable; empty where there are several."""
+    if len(runs.x) > 1:
+        return {}
+    name, x = next(iter(runs.x.items()))
+    if runs.law.size and x.min() > 0:
+        return {name: np.geomspace(x.min(), x.max(), _CURVE)}
+    return {name: np.linspace(x.min(), x.max(), _CURVE)}
+
+
+def _curve(points: Values, column: dict[str, Any]) -> dict[str, Any] | None:
+    if not points:
+        return None
+    known = [one or [np.nan, np.nan] for one in column["intervals"].values()]
+    low, high = np.array(known).T.tolist() if known else (None, None)
+    x = next(iter(points.values())).tolist()
+    return {"x": x, "predicted": list(column["figures"].values()), "low": low, "high": high}
+
+
+def _held_out(small: Fit, runs: Runs, held: np.ndarray) -> dict[str, Any]:
+    """How far a law of the other rows is from those left out."""
+    left = runs.take(held)
+    size = runs.law.size
+    least = float(np.prod([left.x[v] for v in size], axis=0).min()) if size else None
+    return {
+        "rows": int(held.sum()),
+        "from_size": least,
+        **small.errors(left),
+        "parameters": small.parameters(),
+    }
+
+
+def _points(
+    fit: Fit, small: Fit | None, fields: dict[str, str], held: np.ndarray
+) -> list[dict[str, Any]]:
+    """Each row: its fields, what was observed, predicted, and predicted by the law of the others."""
+    x, y = fit.runs.x, fit.runs.y
+    predicted = fit.predict(x)
+    blind = None if small is None else small.predict(x)
+    return [
+        {
+            "x": {field: float(x[v][row]) for v, field in fields.items()},
+            "observed": float(y[row]),
+            "predicted": float(predicted[row]),
+            "held_out": None if blind is None or not held[row] else float(blind[row]),
+        }
+        for row in range(len(y))
+    ]
+
+
+def _left_out(runs: Runs, share: float, seed: int) -> np.ndarray:
+    """Which rows are left out to be predicted, bool [rows]: the largest, those of one size together;
+    drawn ones where no variable is a size."""
+    count = round(share * len(runs.y))
+    if count == 0:
+        return np.zeros(len(runs.y), bool)
+    size = np.random.default_rng(np.random.SeedSequence(seed)).random(len(runs.y))
+    if runs.law.size:
+        size = np.prod([runs.x[name] for name in runs.law.size], axis=0)
+    held: np.ndarray = size >= np.sort(size)[-count]
+    return held
+
+
+def _resampled(fits: Sequence[Fit], resamples: int, seed: int) -> Iterator[list[Fit]]:
+    """The same fits to rows weighted by Dirichlet(1, …, 1), the Bayesian bootstrap (Rubin 1981): of few
+    runs a draw with replacement would often miss all of one size [ours]. Laws of several losses share
+    the weights of a row."""
+    draw = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+    for _ in range(resamples):
+        weights = draw.standard_exponential(len(fits[0].runs.y))
+        weights /= weights.mean()
+        yield [fit.runs.fitted(weights, fit) for fit in fits]
+
+
+def best_size(fits: Sequence[Fit], flops: float, unique: float | None) -> dict[str, float]:
+    """Parameters and tokens of the least mean loss at 6·N·D FLOPs."""
+    from scipy.optimize import minimize_scalar
+
+    budget = flops / FLOPS
+
+    def loss(log_size: Any) -> np.ndarray:
+        size = np.atleast_1d(np.exp(log_size))
+        x = {"N": size, "D": budget / size, "U": np.full(size.shape, unique or np.inf)}
+        return _mean(fits, x)
+
+    grid = np.linspace(0, np.log(budget), 512)
+    at = int(np.argmin(loss(grid)))
+    ends = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
+    log_size = minimize_scalar(lambda s: float(loss(s)[0]), bounds=ends, method="bounded",
+                               options={"xatol": 1e-9}).x  # fmt: skip
+    size = float(np.exp(log_size))
+    return {"N": size, "D": budget / size, "L": float(loss(log_size)[0])}
+
+
+def best_mixture(fits: Sequence[Fit], seed: int) -> dict[str, float]:
+    """The shares of the least mean loss: of 1 together where those of the runs are, else of 1 at most."""
+    from scipy.optimize import minimize
+
+    runs = fits[0].runs
+    names = list(runs.x)
+    of_one = adds_to_one(np.column_stack(list(runs.x.values())))
+    parts = len(names) + (not of_one)
+    draw = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
+    tried = np.vstack([np.eye(parts), draw.dirichlet(np.ones(parts), _MIXTURES)])[:, : len(names)]
+
+    def loss(shares: np.ndarray) -> np.ndarray:
+        return _mean(fits, dict(zip(names, np.atleast_2d(shares).T, strict=True)))
+
+    begin = tried[int(np.argmin(loss(tried)))]
+    found = minimize(
+        lambda shares: float(loss(shares)[0]),
+        begin,
+        method="SLSQP",
+        bounds=[(0, 1)] * len(names),
+        constraints={"type": "eq" if of_one else "ineq", "fun": lambda s: 1 - s.sum()},
+        options={"ftol": 1e-12, "maxiter": 200},
+    ).x
+    found = np.clip(found, 0, 1)
+    best = found if loss(found)[0] <= loss(begin)[0] else begin
+    return {**dict(zip(names, best.tolist(), strict=True)), "L": float(loss(best)[0])}
+
+
+def best_weight(fits: Sequence[Fit]) -> dict[str, float]:
+    """The weight of the least loss of a golden law, w = (√(k² + 4k) − k)/2."""
+    weight = golden_weight(fits[0].parameters()["k"])
+    return {"w": weight, "L": float(fits[0].predict({"w": np.array([weight])})[0])}
+
+
+def _mean(fits: Sequence[Fit], x: Values) -> np.ndarray:
+    found: np.ndarray = np.mean([fit.predict(x) for fit in fits], axis=0)
+    return found

@@ -1,0 +1,176 @@
+"""The report of ``synth fit``: a law's parameters, its error on runs left out, what is best."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from synthtools.reports import document
+from synthtools.reports.document import bracketed, number, percent, reach
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, pairs, table_of
+
+Interval = list[float] | None
+
+
+class Estimates(TypedDict):
+    """Figures by name, and their 95 % intervals."""
+
+    figures: dict[str, float]
+    intervals: dict[str, Interval]
+
+
+class Prediction(Estimates):
+    """The losses of a run made ``at`` these values."""
+
+    at: dict[str, float]
+
+
+class LawErrors(TypedDict):
+    """Of |predicted/observed − 1| the mean and the largest, and the mean with its sign."""
+
+    mean_relative_error: float
+    largest_relative_error: float
+    bias: float
+
+
+class HeldOut(LawErrors):
+    """Rows that a second fit, with these parameters, did not see; ``from_size``: the least product of the
+    variables that make a run large, null where they were drawn."""
+
+    rows: int
+    from_size: float | None
+    parameters: dict[str, float]
+
+
+class LawCurve(TypedDict):
+    x: list[float]
+    predicted: list[float]
+    low: list[float] | None
+    high: list[float] | None
+
+
+class LossFit(Estimates):
+    """The law of one loss; ``points`` has the rows: their fields, ``observed``, ``predicted``, and
+    ``held_out``, what the second fit predicts of those it did not see."""
+
+    y: str
+    error: LawErrors
+    held_out: HeldOut | None
+    points: list[dict[str, Any]]
+    curve: LawCurve | None
+
+
+class FitReport(document.BaseReport):
+    law: str
+    formula: str
+    variables: dict[str, str]
+    fixed: dict[str, float]
+    rows: int
+    fits: list[LossFit]
+    optimum: Estimates | None
+    prediction: Prediction | None
+    notes: list[str]
+
+
+def _rows(estimates: Estimates) -> list[tuple[str, str]]:
+    return [
+        (name, number(value) + bracketed(estimates["intervals"].get(name)))
+        for name, value in estimates["figures"].items()
+    ]
+
+
+def _held_out(fit: LossFit) -> str:
+    held = fit["held_out"]
+    if held is None:
+        return "no rows left out"
+    which = "drawn" if held["from_size"] is None else "largest"
+    return (
+        f"the {held['rows']:,} {which} rows, predicted by a fit of the others: off by "
+        f"{percent(held['mean_relative_error'], '.2g')} on average, "
+        f"{percent(held['largest_relative_error'], '.2g')} at most, bias {percent(held['bias'], '+.2g')}"
+    )
+
+
+def lines(report: FitReport) -> list[str]:
+    where = ", ".join(f"{v} = {field}" for v, field in report["variables"].items() if v != field)
+    lines = [report["formula"], f"{where}{'; ' if where else ''}{report['rows']:,} rows"]
+    for fit in report["fits"]:
+        error = fit["error"]
+        lines += ["", fit["y"], *(f"  {line}" for line in document.table(_rows(fit)))]
+        lines.append(
+            f"  rows fitted: off by {percent(error['mean_relative_error'], '.2g')} on average, "
+            f"{percent(error['largest_relative_error'], '.2g')} at most"
+        )
+        lines.append(f"  {_held_out(fit)}")
+    if report["optimum"]:
+        lines += [
+            "",
+            "least loss at",
+            *(f"  {one}" for one in document.table(_rows(report["optimum"]))),
+        ]
+    if report["prediction"]:
+        at = ", ".join(f"{name} = {value:g}" for name, value in report["prediction"]["at"].items())
+        lines += [
+            "",
+            f"at {at}",
+            *(f"  {one}" for one in document.table(_rows(report["prediction"]))),
+        ]
+    return lines + [""] * bool(report["notes"]) + report["notes"]
+
+
+def figure(report: FitReport) -> Figure:
+    """Of each loss the curve over the only variable with the runs, else predicted against observed; runs
+    left out as predicted without them."""
+    panels = []
+    for fit in report["fits"]:
+        points, curve, name = fit["points"], fit["curve"], fit["y"]
+        seen = [one for one in points if one["held_out"] is None]
+        unseen = [one for one in points if one["held_out"] is not None]
+        if curve is not None:
+            x = next(iter(report["variables"].values()))
+            series = [
+                Series(
+                    "law, 95 %",
+                    curve["x"],
+                    curve["predicted"],
+                    low=curve["low"],
+                    high=curve["high"],
+                )
+            ]
+            for told, some, key in (
+                ("runs", seen, "observed"),
+                ("runs left out", unseen, "observed"),
+                ("predicted without them", unseen, "held_out"),
+            ):
+                if some:
+                    places = [one["x"][x] for one in some]
+                    series.append(Series(told, places, [one[key] for one in some], form="points"))
+            log = "alpha" in fit["figures"] and min(curve["x"]) > 0
+            panels.append(Panel(name, x, name, series, x_log=log))
+            continue
+        ends = [min(one["observed"] for one in points), max(one["observed"] for one in points)]
+        series = [Series("equal", ends, ends, reference=True)]
+        for told, some, key in (("runs", seen, "predicted"), ("runs left out", unseen, "held_out")):
+            if some:
+                observed = [one["observed"] for one in some]
+                series.append(Series(told, observed, [one[key] for one in some], form="points"))
+        panels.append(Panel(name, "observed", "predicted", series))
+    return Figure(f"Fit of {report['law']}", panels, report["formula"])
+
+
+def story(report: FitReport) -> Story:
+    told = [f"{fit['y']}: {_held_out(fit)}." for fit in report["fits"]]
+    tables = []
+    if report["optimum"]:
+        best = "; ".join(f"{name} {value}" for name, value in _rows(report["optimum"]))
+        told.insert(0, f"Least loss at {best}.")
+    for fit in report["fits"]:
+        columns = ("parameter", ("estimate", "value"), ("95 %", lambda row: reach(row["interval"])))
+        rows = [
+            {"parameter": name, "value": value, "interval": fit["intervals"].get(name)}
+            for name, value in fit["figures"].items()
+        ]
+        tables.append(table_of(f"{fit['y']}: {report['formula']}", rows, columns))
+    if report["prediction"]:
+        at = ", ".join(f"{name} = {value:g}" for name, value in report["prediction"]["at"].items())
+        tables.append(pairs(f"At {at}", _rows(report["prediction"])))
+    return Story(f"Fit of {report['law']}", [*told, *report["notes"]], tables)
