@@ -14,7 +14,7 @@ import numpy as np
 
 from synthtools.draws import lane_of, record_uniforms
 from synthtools.errors import SynthError
-from synthtools.evaluate import agreement, answers, judge_prompts
+from synthtools.evaluate import agreement, answers, author_files, judge_prompts
 from synthtools.evaluate.answer_suite import (
     Counted,
     ItemSamples,
@@ -88,6 +88,9 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         _samples(judge, model, reference, items, order)
         for model, order in zip(models, orders, strict=True)
     ]
+    for model, of_model in zip(models, results, strict=True) if options.author_files else ():
+        file = f"alpaca_eval\n{model.model}\n{judge.name}_annotations.jsonl"
+        author_files.write(options, file, _annotations(judge.name, reference, items, of_model))
     counted = count_items(name, evaluator, results)
     rows, preferences, lengths = [], {}, {}
     for model, order, samples in zip(models, orders, counted.rows, strict=True):
@@ -150,6 +153,28 @@ def _samples(
     return [
         [sample(item, turns[0], order, verdicts)] if turns and verdicts else []
         for item, turns, order, verdicts in each
+    ]
+
+
+def _annotations(
+    judge: str,
+    reference: answers.ModelAnswers,
+    items: Sequence[answers.Item],
+    samples: Sequence[ItemSamples],
+) -> list[dict[str, Any]]:
+    """AlpacaEval's annotations, which ``judgments`` reads; a preference that could not be read is null."""
+    return [
+        {
+            "instruction": item.turns[0],
+            "generator_1": row["reference"],
+            "output_1": (theirs or ("",))[0],
+            "generator_2": row["model"],
+            "output_2": row["response"],
+            "annotator": judge,
+            "preference": None if row["preference"] is None else row["preference"] + 1,
+        }
+        for item, theirs, rows in zip(items, reference.turns, samples, strict=True)
+        for row in rows
     ]
 
 
@@ -235,22 +260,30 @@ def _controlled(
 
 
 def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
-    """The section out of preferences in AlpacaEval's scale: 1 the reference's, 2 the model's, 0 neither."""
+    """The section out of preferences in AlpacaEval's scale: 1 the reference's, 2 the model's, 0 neither.
+    Several judges of one reference are a panel: a preference is the mean of theirs."""
     options = evaluator.options
-    tables: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    for record in evaluator.records(options.judgments or "", agreement.fault, limited=False):
-        key = str(record["judge"]), str(record["reference"])
-        if record["model"] != record["reference"]:
-            table = tables.setdefault(key, {}).setdefault(str(record["model"]), {})
-            table[str(record["prompt_id"])] = (record["preference"] or 1.5) - 1
-    if not tables:
+    tables: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
+    records = evaluator.records(options.judgments or "", _preference_fault, limited=False)
+    for record in map(agreement.as_judgment, records):
+        table = tables.setdefault((str(record["judge"]), str(record["reference"])), {})
+        if record["model"] != record["reference"] and record["preference"] is not None:
+            unit = str(record["model"]), str(record["prompt_id"])
+            table[unit] = (record["preference"] or 1.5) - 1
+    if not any(tables.values()):
         raise SynthError(f"{options.judgments}: contains no preferences")
-    (judge, reference), preferences = max(tables.items(), key=lambda item: len(item[1]))
-    others = [" over ".join(key) for key in tables if key != (judge, reference)]
+    _, reference = max(tables, key=lambda key: len({model for model, _ in tables[key]}))
+    judges = {judge: table for (judge, of), table in tables.items() if of == reference}
+    judge = ", ".join(judges)
+    others = [" over ".join(key) for key in tables if key[1] != reference]
     if others:
         evaluator.remark(
             f"{options.judgments}: took {judge} over {reference}, left out {', '.join(others)}"
         )
+    means, panel = agreement.panel(judges)
+    preferences: dict[str, dict[str, float]] = {}
+    for (model, prompt), value in means.items():
+        preferences.setdefault(model, {})[prompt] = value
     lengths = _lengths(evaluator, reference) if options.length_controlled else {}
     models = [{"model": model} for model in preferences]
     prompts = {prompt for table in preferences.values() for prompt in table}
@@ -258,8 +291,15 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
     return _section(name, options, counted, preferences, lengths, models) | {
         "reference": reference,
         "judge": {"model": judge, "from": options.judgments},
+        "panel": panel if len(judges) > 1 else None,
         "left_out": others,
     }
+
+
+def _preference_fault(record: dict[str, Any]) -> str | None:
+    if "generator_2" in record and record.get("preference", "") is None:
+        return None  # AlpacaEval's annotator gave none
+    return agreement.fault(record)
 
 
 def _lengths(evaluator: Evaluator, reference: str) -> dict[tuple[str, str], float]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from synthtools.errors import SynthError
-from synthtools.evaluate import answers, author_files, judge_prompts
+from synthtools.evaluate import agreement, answers, author_files, judge_prompts
 from synthtools.evaluate.answer_suite import (
     Counted,
     ItemSamples,
@@ -214,14 +214,27 @@ def _judgment_fault(record: dict[str, Any]) -> str | None:
 
 
 def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
-    """The section out of FastChat's judgments; a grade of −1 could not be read."""
+    """The section out of FastChat's judgments; a grade of −1 could not be read. Several judges are a panel:
+    a grade is the mean of theirs, unreadable where one of them has none."""
     options = evaluator.options
-    scores: dict[str, dict[tuple[Any, int], float]] = {}
+    by_judge: dict[str, dict[tuple[str, Any, int], float]] = {}
     for record in evaluator.records(options.judgments or "", _judgment_fault, limited=False):
-        key = record["question_id"], record["turn"]
-        scores.setdefault(str(record["model"]), {})[key] = float(record["score"])
-    if not scores:
+        judge = record.get("judge")
+        name_of = str(judge[0] if isinstance(judge, list) and judge else judge)
+        unit = str(record["model"]), record["question_id"], record["turn"]
+        by_judge.setdefault(name_of, {})[unit] = float(record["score"])
+    if not by_judge:
         raise SynthError(f"{options.judgments}: contains no judgments")
+    grades_of, panel = agreement.panel(
+        {
+            judge: {unit: score for unit, score in table.items() if score != _UNREADABLE}
+            for judge, table in by_judge.items()
+        }
+    )
+    scores: dict[str, dict[tuple[Any, int], float]] = {}
+    for model, number, turn in dict.fromkeys(unit for t in by_judge.values() for unit in t):
+        grade = grades_of.get((model, number, turn), _UNREADABLE)
+        scores.setdefault(model, {})[number, turn] = grade
     graded = dict.fromkeys(key for table in scores.values() for key in table)
     unreadable = {
         number
@@ -243,4 +256,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
         ]
         models.append(_estimate(model, grades, categories.values(), options, name))
     items = Counted([], len(counted), len(limited) - len(counted))
-    return section(name, items, models, {"score": "score"}) | {"judge": None}
+    return section(name, items, models, {"score": "score"}) | {
+        "judge": None,
+        "panel": panel if len(by_judge) > 1 else None,
+    }

@@ -71,6 +71,13 @@ def _losses(section: dict[str, Any]) -> list[str]:
         ]
         if counts:
             lines.append(f"answers of {model['model']}: {', '.join(counts)}")
+    panel = section.get("panel")
+    if panel:
+        means = ", ".join(f"{row['judge']} {number(row['mean'], 3)}" for row in panel["judges"])
+        lines.append(
+            f"panel of {len(panel['judges'])} judges: {means}; Krippendorff's α {number(panel['alpha'], 3)} "
+            f"of {panel['n']:,}, {panel['left_out']:,} left out"
+        )
     judge = section.get("judge")
     if isinstance(judge, dict) and "questions" in judge:
         lines.append(

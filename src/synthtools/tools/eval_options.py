@@ -45,8 +45,9 @@ class AnswerFiles(Group):
         metavar="FILE",
         help="Preferences of other judges as records (judge, prompt_id, model, reference, "
         "preference from 1 to 2), for --suite self-preference: a table of judges and families, and "
-        "agreement with them; for --suite alpaca_eval: win rates without a judge. For --suite "
-        "mt_bench: FastChat's judgments.",
+        "agreement with them; for --suite alpaca_eval: win rates without a judge (AlpacaEval's "
+        "annotations are read too). For --suite mt_bench: FastChat's judgments. Of several judges "
+        "(a directory of their files) these two take the mean, as of a panel.",
     )
     reference: str | None = option(
         None,
@@ -72,7 +73,8 @@ class AnswerFiles(Group):
         None,
         metavar="DIR",
         help="Write answers and judgments here in the formats of the benchmarks' authors: "
-        "FastChat's model_answer/ and model_judgment/, FollowBench's api_output/.",
+        "FastChat's model_answer/ and model_judgment/, FollowBench's api_output/, AlpacaEval's "
+        "annotations.",
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from synthtools.errors import SynthError
-from synthtools.evaluate import alpaca_eval, length_control
+from synthtools.evaluate import agreement, alpaca_eval, length_control
 
 
 def make(evaluator, write, judge, answers, reference="plain", n=6, **wanted):
@@ -52,6 +54,49 @@ def test_wins_losses_and_ties(evaluator, write, scripted):
     assert section["models"][0]["consistent"] == 1
     assert section["reference"] == "base"
     assert section["judge"]["questions"] == 3 * 6 * 2
+
+
+def test_annotations_of_two_judges_are_a_panel(evaluator, write, scripted, tmp_path):
+    """Each judges in a run of its own; one of them cannot be read where the instruction is 3."""
+    folder = tmp_path / "annotations"
+    answers = {"good": "gold", "bad": "mud"}
+    sections = []
+
+    def mute(words, code):
+        return "what?" if "Do 3" in words else better("mud")(words, code)
+
+    for name, says in (("one", better("gold")), ("two", mute)):
+        judge = scripted(says)
+        judge.description["name"] = name
+        run = make(evaluator, write, judge, answers, author_files=str(folder), judge_retries=0)
+        sections.append(alpaca_eval.run("alpaca_eval", run))
+    files = sorted(folder.rglob("*.jsonl"))
+    assert len(files) == 4
+    first = json.loads(files[0].read_text().splitlines()[0])
+    assert {"instruction", "output_1", "generator_1", "output_2", "generator_2"} <= set(first)
+    alone = evaluator(judgments=str(folder / "alpaca_eval/good/one_annotations.jsonl"))
+    figures = alpaca_eval.run("alpaca_eval", alone)["figures"]
+    assert figures["win_rate"] == sections[0]["figures"]["good: win_rate"] == 1
+    both = alpaca_eval.run("alpaca_eval", evaluator(judgments=str(folder), bootstrap=0))
+    # One says 1 and ½, the other ½ and 1.
+    assert both["figures"]["good: win_rate"] == both["figures"]["bad: win_rate"] == 0.75
+    panel = both["panel"]
+    assert [row["judge"] for row in panel["judges"]] == ["one", "two"]
+    assert (panel["n"], panel["left_out"]) == (10, 2) and panel["alpha"] < 0
+
+
+def test_alpha_is_that_of_krippendorffs_example():
+    """Krippendorff 2011, section C: four observers, twelve units, interval data: 0.849."""
+    text = """1 2 3 3 2 1 4 1 2 . . .
+    1 2 3 3 2 2 4 1 2 5 . 3
+    . 3 3 3 2 3 4 2 2 5 1 .
+    1 2 3 3 2 4 4 1 2 5 1 ."""
+    columns = zip(*(line.split() for line in text.splitlines()), strict=True)
+    units = [[float(value) for value in column if value != "."] for column in columns]
+    assert agreement.krippendorff(units) == pytest.approx(0.849, abs=5e-4)
+    assert agreement.krippendorff([[1, 1], [2, 2]]) == 1
+    assert agreement.krippendorff([[1, 1], [1, 1]]) is None
+    assert agreement.krippendorff([[1], [2]]) is None
 
 
 def test_a_judge_that_always_takes_the_first_wins_nobody_anything(evaluator, write, scripted):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -160,6 +161,30 @@ def test_files_of_fastchat_go_out_and_come_in(evaluator, write, scripted, tmp_pa
     assert from_judgments["figures"]["math"] == 3
     bare = mt_bench.run("mt_bench", evaluator(judgments=str(judgments)))
     assert bare["figures"]["score"] == 6
+
+
+def test_several_judges_are_a_panel(evaluator, write):
+    """A grade is the mean of both; question 82 lacks one of the other judge's, and is left out."""
+    grades = {"a": {(81, 1): 9, (81, 2): 5, (82, 1): 6, (82, 2): 4}, "b": {(81, 1): 7, (81, 2): 4}}
+    grades["b"] |= {(82, 1): 6, (82, 2): -1}
+    for judge, table in grades.items():
+        rows = [
+            {"question_id": q, "turn": t, "model": "m", "judge": [judge, "v1"], "score": score}
+            for (q, t), score in table.items()
+        ]
+        folder = write(f"judged/{judge}_single.jsonl", rows)
+    section = mt_bench.run("mt_bench", evaluator(judgments=str(Path(folder).parent)))
+    assert section["figures"] == {"score": 6.25, "turn_1": 8, "turn_2": 4.5}
+    panel = section["panel"]
+    assert (section["n"], section["dropped"], panel["n"], panel["left_out"]) == (1, 1, 3, 1)
+    assert [(row["n"], row["mean"]) for row in panel["judges"]] == [(4, 20 / 3), (3, 17 / 3)]
+    values = [(9, 7), (5, 4), (6, 6)]
+    every = [x for pair in values for x in pair]
+    observed = sum((x - y) ** 2 for x, y in values) * 2 / 6
+    expected = sum((x - y) ** 2 for x in every for y in every) / (6 * 5)
+    assert panel["alpha"] == panel["between"][0]["alpha"] == pytest.approx(1 - observed / expected)
+    one = mt_bench.run("mt_bench", evaluator(judgments=f"{Path(folder).parent}/a_single.jsonl"))
+    assert one["panel"] is None and one["figures"]["score"] == 6
 
 
 def test_the_real_questions_and_answers(evaluator, shared, scripted):
