@@ -1,8 +1,8 @@
 """How right `synth origin` is, and how often it declines.
 
 ORIGIN_DATA names a folder of domains, DOMAIN/human-NAME.jsonl and DOMAIN/synthetic-NAME.jsonl with a field
-text; ORIGIN_MODEL the model (builtin). Numbers of documents are kept in ORIGIN_DATA/MODEL.npz, where a second
-run finds them. ORIGIN_REPETITIONS (20) random halves of each source calibrate, corpora come from the
+text; ORIGIN_MODEL the model (builtin), ORIGIN_DTYPE its precision (auto). Numbers of documents are kept beside
+their files, DOMAIN/NAME.MODEL.npy, where a second run finds them. ORIGIN_REPETITIONS (20) random halves of each source calibrate, corpora come from the
 others, each document at most once: 400 of them, or as many as there are. ORIGIN_PARTS chooses
 domains, all (domains as one), unseen (models), others (domains), sizes.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.common import machine
 from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool
 from synthtools.measure.nearest_mixture import misfit
-from synthtools.measure.origin_calibration import REQUEST, measured
+from synthtools.measure.origin_calibration import FEATURES, REQUEST, measured
 from synthtools.measure.origin_estimate import (
     APART,
     FARTHEST,
@@ -29,6 +29,7 @@ from synthtools.measure.quantification import estimate
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)
 MOST, RESAMPLES, TOKENS = 400, 60, 160
+DTYPE = os.environ.get("ORIGIN_DTYPE", "auto")
 REPETITIONS = int(os.environ.get("ORIGIN_REPETITIONS", 20))
 
 Sources = dict[str, list[LabelledSource]]
@@ -36,19 +37,27 @@ Sources = dict[str, list[LabelledSource]]
 
 def loaded(folder: Path, model: str) -> Sources:
     """The sources of each domain, scored where that has not been done."""
-    kept = folder / f"{model}.npz"
-    if not kept.exists():
-        np.savez(kept, **scored(folder, model))
+    score_missing(folder, model)
     found: Sources = {}
-    with np.load(kept) as arrays:
-        for key in arrays.files:
-            domain, _, name = key.partition("/")
-            synthetic = name.startswith("synthetic-")
-            found.setdefault(domain, []).append(LabelledSource(name, synthetic, arrays[key]))
+    for path in texts(folder):
+        domain, name = path.parent.name, path.name.partition(".")[0]
+        rows = np.load(kept(path, model))
+        found.setdefault(domain, []).append(
+            LabelledSource(name, name.startswith("synthetic-"), rows)
+        )
     return found
 
 
-def scored(folder: Path, model: str) -> dict[str, np.ndarray]:
+def texts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*.jsonl*"))
+
+
+def kept(path: Path, model: str) -> Path:
+    """Where the numbers of a source are kept."""
+    return path.parent / f"{path.name.partition('.')[0]}.{model}.npy"
+
+
+def score_missing(folder: Path, model: str) -> None:
     from synthtools.lm.model_name import ModelName
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.open_models import open_model
@@ -56,16 +65,19 @@ def scored(folder: Path, model: str) -> dict[str, np.ndarray]:
     from synthtools.records.reader import read
     from synthtools.records.rejects import Rejects
 
-    found, tokens, start = {}, 0, time.perf_counter()
-    with open_model(ModelSettings(ModelName(model), backend="torch"), REQUEST) as opened:
-        for path in sorted(folder.glob("*/*.jsonl*")):
+    missing = [path for path in texts(folder) if not kept(path, model).exists()]
+    if not missing:
+        return
+    settings = ModelSettings(ModelName(model), backend="torch", dtype=DTYPE)
+    with open_model(settings, REQUEST) as opened:
+        for path in missing:
+            start = time.perf_counter()
             batches = read(find_shards([str(path)]), Rejects())
             parts = [d for _, d in measured(batches, opened, "text", TOKENS, Rejects())]
             rows = np.concatenate([part.features[part.long_enough] for part in parts])
-            found[f"{path.parent.name}/{path.name.partition('.')[0]}"] = rows
-            tokens += TOKENS * len(rows)
-    print(f"scored {tokens:,} tokens, {tokens / (time.perf_counter() - start):,.0f} tokens/s")
-    return found
+            np.save(kept(path, model), rows)
+            rate = TOKENS * len(rows) / (time.perf_counter() - start)
+            print(f"{path}: {len(rows)} documents, {rate:,.0f} tokens/s", flush=True)
 
 
 def halves(sources: list[LabelledSource], draw: np.random.Generator) -> list[list[LabelledSource]]:
@@ -87,7 +99,9 @@ def corpus(
         of_label = [one.features for one in sources if one.synthetic == synthetic]
         least = min((len(rows) for rows in of_label), default=0)
         parts = [rows[draw.permutation(len(rows))[:least]] for rows in of_label]
-        pools.append(draw.permutation(np.concatenate(parts)) if parts else np.zeros((0, 8)))
+        pools.append(
+            draw.permutation(np.concatenate(parts)) if parts else np.zeros((0, len(FEATURES)))
+        )
     human, synthetic = pools
     reach = [len(human) / (1 - share)] if share < 1 else []
     reach += [len(synthetic) / share] if share > 0 else []

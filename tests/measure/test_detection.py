@@ -54,6 +54,7 @@ def authors(logits: torch.Tensor, labels: torch.Tensor, observer: torch.Tensor) 
         "min_k": float(np.mean(np.sort(token.numpy())[:count])),
         "min_k_plus": float(np.mean(np.sort(plus.numpy())[:count])),
         "spread": float(token.std(correction=0)),
+        "entropy_spread": float(mean.std(correction=0)),
         "binoculars": float(-token.mean() / cross),
     }
 
@@ -106,7 +107,7 @@ def test_null_where_a_document_is_too_short() -> None:
     assert detector_score(scores_of([np.nan])) == DetectorScore()
     one = detector_score(scores_of([-1.0]))
     assert {k for k, v in one._asdict().items() if v is None} == {
-        *("min_k", "min_k_plus", "spread", "binoculars")
+        *("min_k", "min_k_plus", "spread", "entropy_spread", "binoculars")
     }
     five = detector_score(scores_of([-1.0, -2.0, -3.0, -4.0, -7.0]))
     assert (five.min_k, five.min_k_plus, five.fast_detect) == (-7.0, -6.0, -12.0 / 5**0.5)
@@ -121,6 +122,7 @@ def test_a_backend_that_tells_ranks_alone() -> None:
     assert found.log_rank == pytest.approx(np.log(16) / 5)
     assert (found.top_1, found.min_k, found.spread) == (0.6, -1.0, 0.0)
     assert found.entropy is found.fast_detect is found.min_k_plus is found.binoculars is None
+    assert found.entropy_spread is None
 
 
 def test_fields_of_ppl(llama: Path, tmp_path: Path, paragraphs: list[str]) -> None:

@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random.Random(1).shuffle(rows)
     (folder / "crawl.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     digits = random.Random(2)
-    numbers = [" ".join(str(digits.randrange(10**6)) for _ in range(40)) for _ in range(80)]
+    numbers = [" ".join(str(digits.randrange(10**6)) for _ in range(35)) for _ in range(80)]
     save(folder / "other.jsonl", numbers)
     return folder
 
@@ -97,7 +97,7 @@ def test_a_saved_calibration_says_the_same(folder: Path, report: dict[str, Any])
     assert (folder / "again.json").read_bytes() == (folder / "cal.json").read_bytes()
 
 
-def test_text_unlike_all_sources_gets_no_share(folder: Path) -> None:
+def test_text_unlike_all_sources_gets_no_share(folder: Path, report: dict[str, Any]) -> None:
     more = ("--calibration", "cal.json", "--bootstrap", 20, "--json")
     found = json.loads(running.synth("origin", "other.jsonl", *more, cwd=folder))
     assert (found["verdict"], found["share"], found["interval"]) == ("not calibrated", None, None)
@@ -106,6 +106,46 @@ def test_text_unlike_all_sources_gets_no_share(folder: Path) -> None:
     assert found["misfit"]["p_value"] <= 0.05
     short = json.loads(running.synth("origin", "crawl.jsonl", *SOURCES[:2], *SOURCES[4:6], "--tokens", 64, "--json", cwd=folder))  # fmt: skip
     assert short["verdict"] == "not calibrated" or short["documents"] > 100
+
+
+GERMAN = """der die das und ist nicht ein eine auf mit für sich auch von dem den des im zu wir sie er es war
+hatte wenn aber noch nur wie nach über bei aus durch Haus Hund Wald Kind Stadt Fluss Brücke Abend Morgen Wetter Garten
+Straße Fenster Schule läuft steht singt wartet schreibt kauft sucht findet öffnet schließt"""
+FRENCH = """le la les et est pas un une sur avec pour se aussi de du des dans nous elle il ce était avait si mais encore
+que comme après chez par maison chien bois enfant ville fleuve pont soir matin temps jardin rue fenêtre école court reste
+chante attend écrit achète cherche trouve ouvre ferme lumière pierre montagne"""
+
+
+@pytest.mark.parametrize("words", [GERMAN, FRENCH])
+def test_text_of_another_language_gets_no_share(
+    folder: Path, report: dict[str, Any], tmp_path: Path, words: str
+) -> None:
+    draw = random.Random(3)
+    texts = [" ".join(draw.sample(words.split(), 55)) for _ in range(80)]
+    english = pieces()[:80]
+    more = ("--calibration", folder / "cal.json", "--bootstrap", 20)
+
+    def judged(*parts: list[str]) -> dict[str, Any]:
+        save(tmp_path / "in.jsonl", [text for part in parts for text in part])
+        return json.loads(running.synth("origin", "in.jsonl", *more, "--json", cwd=tmp_path))
+
+    whole, half, tenth = judged(texts), judged(texts, english), judged(texts[:8], english)
+    assert (whole["verdict"], whole["share"], whole["documents"]) == ("not calibrated", None, 0)
+    assert "80 of 80 documents share hardly a frequent word with the sources" in whole["why"]
+    assert (half["share"], half["documents"], half["other_language"]) == (None, 80, 80)
+    assert "80 of 160 documents share hardly a frequent word" in half["why"]
+    assert (tenth["documents"], tenth["other_language"]) == (80, 8)
+    assert "frequent word" not in (tenth["why"] or "")
+    told = "\n".join(lines(tenth))
+    assert "of another language" in told
+    records = running.synth("origin", "in.jsonl", *more, "--per-record", cwd=tmp_path)
+    unknown = [json.loads(line)["origin"] is None for line in records.splitlines()]
+    assert all(unknown[:8])
+    # Of one language each, the classes would be told apart by that alone.
+    save(tmp_path / "human.jsonl", texts)
+    save(tmp_path / "made.jsonl", [f"{a} {b}" for a, b in zip(pieces()[:160:2], pieces()[1:160:2], strict=True)])  # fmt: skip
+    apart = running.synth("origin", "in.jsonl", "--human", "human.jsonl", "--synthetic", "made.jsonl", *QUICK, "--json", cwd=tmp_path)  # fmt: skip
+    assert "sources share hardly a frequent word" in json.loads(apart)["why"]
 
 
 def test_what_a_person_reads(folder: Path, report: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ What tells corpora apart (``synth compare``, ``synth stats --keywords``)
 - ``keywords``: words, phrases and openings of sentences that one corpus has more of, with examples
 - ``phrase_counts``: counts of a corpus's words, phrases and openings
 - ``form``: length, sentences, lists, Markdown and punctuation of documents
+- ``frequent_words``: the words that a language is known by
 - ``mauve``: MAUVE of two sets of vectors
 
 Hashed n-grams and near-duplicates (``synth ngram-hash``)

@@ -14,6 +14,7 @@ from synthtools.measure import corpus_questions as questions
 from synthtools.measure.compared_corpus import ComparedCorpus, SampledDocument
 from synthtools.measure.corpus_questions import QuestionAnswer
 from synthtools.measure.effects import ALPHA
+from synthtools.measure.frequent_words import frequent_words, words_of
 from synthtools.measure.projection import project
 from synthtools.measure.scored_sample import ScoredSample
 from synthtools.records.text_buffer import TextBuffer
@@ -138,7 +139,10 @@ class CorpusComparison:
 
     def _common_words(self, which: int) -> float:
         """Of the fifty most frequent words of both, the share that is frequent in both."""
-        one, other = (_frequent_words(self.samples[i].documents) for i in (0, which))
+        one, other = (
+            frequent_words(words_of(document.text) for document in self.samples[i].documents[:500])
+            for i in (0, which)
+        )
         return len(one & other) / max(1, min(len(one), len(other)))
 
     def _shared(self, which: int, of: Callable[[ComparedCorpus], np.ndarray]) -> int:
@@ -282,14 +286,6 @@ def _joined(sides: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     graph = coo_array((np.ones(len(row), bool), (row, column)), (size, size))
     labels: np.ndarray = connected_components(graph, directed=False)[1][:count].astype(np.int64)
     return labels
-
-
-def _frequent_words(documents: Sequence[SampledDocument], most: int = 50) -> set[str]:
-    """The words that most documents of a sample have."""
-    counts: Counter[str] = Counter()
-    for document in documents[:500]:
-        counts.update(set(document.text[:2000].lower().split()))
-    return {word for word, _ in sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:most]}
 
 
 def _opening(documents: Sequence[SampledDocument]) -> tuple[str, float]:

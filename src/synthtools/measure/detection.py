@@ -9,6 +9,7 @@ Of the scored tokens, with ℓ = ln P of the token, H = −Σ p ln p and V the v
     min_k        mean of the lowest fifth of ℓ                (Min-K%, arXiv 2310.16789, k = 20)
     min_k_plus   mean of the lowest fifth of (ℓ + H) / √V     (Min-K%++, arXiv 2404.02936, k = 20)
     spread       standard deviation of ℓ
+    entropy_spread  standard deviation of H: how evenly sure the model is [ours]
     binoculars   −Σ ℓ / Σ −Σ q ln p, q of the observer        (Binoculars, arXiv 2401.12070)
 
 None of them says who wrote a single text.
@@ -37,6 +38,7 @@ class DetectorScore(NamedTuple):
     min_k: float | None = None
     min_k_plus: float | None = None
     spread: float | None = None
+    entropy_spread: float | None = None
     binoculars: float | None = None
 
 
@@ -64,6 +66,7 @@ def detector_score(scores: Scores) -> DetectorScore:
         min_k=_known(np.sort(logprobs)[:lowest].mean()) if lowest else None,
         min_k_plus=_known(np.sort(normal)[:lowest].mean()) if lowest else None,
         spread=_known(logprobs.std()) if len(logprobs) > 1 else None,
+        entropy_spread=_known(entropy.std()) if len(logprobs) > 1 else None,
         binoculars=_known(-logprobs.sum() / cross.sum()) if cross.sum() != 0 else None,
     )
 

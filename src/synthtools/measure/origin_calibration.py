@@ -17,6 +17,7 @@ from synthtools.errors import SynthError, parameter
 from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
 from synthtools.measure.detection import detector_score
+from synthtools.measure.frequent_words import frequent_words, of_one_language, words_of
 from synthtools.measure.labelled_sources import LabelledSource
 from synthtools.records.atomic_files import write_whole
 from synthtools.records.batch import Batch
@@ -25,11 +26,14 @@ from synthtools.records.transform import in_calls, sound
 
 FEATURES = (
     *("nll", "entropy", "log_rank", "top_1", "fast_detect", "min_k", "min_k_plus", "spread"),
+    "entropy_spread",
 )
 REQUEST = ScoreRequest(distribution=True)
-_FORMAT, _VERSION = "synth-origin", 1
+_FORMAT, _VERSION = "synth-origin", 2
 # Of the first tokens that are looked at, a document must have this share [ours].
 _SHORTEST = 5 / 8
+# Of a source's documents, so many have its frequent words where there are words that tell a language [ours].
+_ALIKE = 0.8
 
 
 def features_of(scores: Scores) -> list[float]:
@@ -51,20 +55,31 @@ class MeasuredDocuments(NamedTuple):
 
     Attributes:
         features: float64 [n, d], NaN for a document that is too short; tokens: int64 [n], of the whole
-            documents.
+            documents; words: [n], sets of those of a document's beginning.
     """
 
     features: np.ndarray
     tokens: np.ndarray
+    words: np.ndarray
 
     @classmethod
     def none(cls) -> MeasuredDocuments:
-        return cls(np.zeros((0, len(FEATURES))), np.zeros(0, np.int64))
+        return cls(np.zeros((0, len(FEATURES))), np.zeros(0, np.int64), np.zeros(0, object))
 
     @property
     def long_enough(self) -> np.ndarray:
         found: np.ndarray = np.isfinite(self.features).all(axis=1)
         return found
+
+
+def source_of(name: str, synthetic: bool, documents: MeasuredDocuments) -> LabelledSource:
+    """A source of documents that are long enough."""
+    kept = documents.long_enough
+    words, texts = frequent_words(documents.words[kept]), documents.words[kept]
+    alike = np.mean([of_one_language(text, words) for text in texts]) > _ALIKE
+    return LabelledSource(
+        name, synthetic, documents.features[kept], frozenset(words if alike else ())
+    )
 
 
 def measured(
@@ -91,7 +106,8 @@ def measured(
         start = 0
         for batch in left:
             rows = slice(start, start + len(batch))
-            yield batch, MeasuredDocuments(features[rows], lengths[rows])
+            words = [words_of(text) for text in batch.column(text_field)]
+            yield batch, MeasuredDocuments(features[rows], lengths[rows], np.array(words, object))
             start += len(batch)
 
 
@@ -119,6 +135,7 @@ class Calibration:
                 {
                     "name": one.name,
                     "label": "synthetic" if one.synthetic else "human",
+                    "words": sorted(one.words),
                     "documents": [[float(str(np.float32(x))) for x in row] for row in one.features],
                 }
                 for one in self.sources
@@ -148,6 +165,7 @@ class Calibration:
                     np.array(one["documents"], np.float32)
                     .astype(np.float64)
                     .reshape(-1, len(FEATURES)),
+                    frozenset(map(str, one["words"])),
                 )
                 for one in held["sources"]
             ]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.errors import parameter
+from synthtools.measure.frequent_words import of_one_language
 from synthtools.measure.labelled_sources import Classifier, LabelledSource, Pool
 from synthtools.measure.nearest_mixture import misfit
 from synthtools.measure.origin_calibration import MeasuredDocuments
@@ -24,6 +25,8 @@ FARTHEST = 0.05
 FARTHEST_MOVED = 0.25
 # Below this area under the ROC curve the numbers do not tell the classes apart [ours].
 APART = 0.6
+# Where more of the documents are of no source's language, the corpus is another one [ours].
+FOREIGN = 0.1
 _BINS = 24
 
 
@@ -70,7 +73,11 @@ class OriginEstimator:
         Args:
             weights: [n], for how many documents of the corpus each stands.
         """
-        judged = documents.long_enough
+        judged = documents.long_enough & self.of_languages(documents)
+        short, other = (
+            int((~documents.long_enough).sum()),
+            int((documents.long_enough & ~judged).sum()),
+        )
         features, tokens, weights = (
             part[judged] for part in (documents.features, documents.tokens, weights)
         )
@@ -81,8 +88,9 @@ class OriginEstimator:
             "token_share": None,
             "token_interval": None,
             "documents": int(judged.sum()),
-            "too_short": int((~judged).sum()),
-            "why": self._unfit(int(judged.sum()), int((~judged).sum())),
+            "too_short": short,
+            "other_language": other,
+            "why": self._unfit(int(judged.sum()), short, other),
         }
         if found["why"] is not None:
             return found
@@ -109,12 +117,32 @@ class OriginEstimator:
             "errors": by_document.errors,
         }
 
-    def _unfit(self, judged: int, short: int) -> str | None:
+    def of_languages(self, documents: MeasuredDocuments) -> np.ndarray:
+        """Bool [n], which documents have frequent words of a source."""
+        known = [one.words for one in self.sources]
+        return np.array(
+            [any(of_one_language(text, words) for words in known) for text in documents.words], bool
+        )
+
+    def _unfit(self, judged: int, short: int, other: int) -> str | None:
         """Why the corpus is not looked at any further."""
-        if short > judged:
+        if short > judged + other:
             return (
-                f"{short:,} of {judged + short:,} documents are too short: take fewer "
+                f"{short:,} of {judged + short + other:,} documents are too short: take fewer "
                 f"{parameter('tokens')}, with sources of the same length"
+            )
+        if other > FOREIGN * (judged + other):
+            return (
+                f"{other:,} of {judged + other:,} documents share hardly a frequent word with the sources: "
+                "take sources of every language of the corpus, or leave out the others"
+            )
+        human, synthetic = (
+            [s.words for s in self.sources if s.synthetic == of] for of in (False, True)
+        )
+        if not any(of_one_language(one, other) for one in human for other in synthetic):
+            return (
+                "the calibration's human and synthetic sources share hardly a frequent word: their "
+                "languages would be told apart"
             )
         if judged < FEWEST:
             return f"{judged:,} documents are too few to say: give {FEWEST} or more"
@@ -132,6 +160,7 @@ class OriginEstimator:
         prior = np.log(max(share, 1e-6) / max(1 - share, 1e-6))
         slope, intercept = self._classifier.calibration
         found = 1 / (1 + np.exp(-np.clip(slope * odds + intercept + prior, -500, 500)))
+        found[~self.of_languages(documents)] = np.nan
         return [None if np.isnan(value) else float(value) for value in found]
 
     def histograms(self, documents: MeasuredDocuments) -> dict[str, Any]:

@@ -9,9 +9,9 @@ what makes the sample's scores those of a mixture, found in three ways:
     matching   the synthetic part of the mixture of sources that is nearest to the sample in energy distance
                (Székely and Rizzo 2013), without any classifier [ours]
 
-Sources of a class weigh the same. The share is the mean of the three, and its 95 % interval holds four
-variances [ours]: of the sample and of the sources' documents (bootstrap), of the choice of sources (delete-one
-jackknife), and of the three ways about their mean.
+Sources of a class weigh the same. The share is that of em, and its 95 % interval holds four variances [ours]: of
+the sample and of the sources' documents (bootstrap), of the choice of sources (delete-one jackknife), and of the
+other ways about it, as far as it is more than the bootstrap's.
 """
 
 from __future__ import annotations
@@ -63,14 +63,20 @@ def shares(pool: Pool, sample: PoolSample, counts: np.ndarray, own: np.ndarray) 
     weights, labels = pool.weights(own), pool.labels
     slope, intercept = calibrated(pool, sample.own, own)
     total = counts.sum()
-    ratio = np.exp(np.clip(slope * sample.log_odds + intercept, -30, 30))
-    share = _most_likely(ratio, counts)
+    share = _most_likely(_ratio(sample.log_odds, (slope, intercept)), counts)
     p = expit(slope * sample.own + intercept)
     human, synthetic = (float((weights * p)[labels == of].sum()) for of in (False, True))
     mean = float(counts @ expit(slope * sample.log_odds + intercept)) / total
     adjusted = (mean - human) / max(synthetic - human, 1e-3)
     mixture, _ = nearest_mixture(pool, sample.across, sample.inside, counts, own)
     return np.array([share, min(1.0, max(0.0, adjusted)), mixture[pool.synthetic].sum()])
+
+
+def _ratio(log_odds: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
+    """Of the densities of documents, synthetic to human."""
+    slope, intercept = calibration
+    found: np.ndarray = np.exp(np.clip(slope * log_odds + intercept, -30, 30))
+    return found
 
 
 def _most_likely(ratio: np.ndarray, counts: np.ndarray) -> float:
@@ -127,20 +133,23 @@ def estimate(
     sample, every = sample_of(pool, classifier, features), np.ones(len(pool.source))
     found = shares(pool, sample, weights, every)
     draw = np.random.default_rng(seed)
-    table = []
-    for _ in range(resamples):
+    table = np.zeros((resamples, len(METHODS)))
+    for row in table:
         counts = np.bincount(
             draw.integers(0, len(features), len(features)), minlength=len(features)
         )
-        table.append(shares(pool, sample, weights * counts, _resampled(pool, draw)).mean())
+        row[:] = shares(pool, sample, weights * counts, _resampled(pool, draw))
+    # As far as the ways differ more than resamples do.
+    apart = (found - found[0])[1:] ** 2 - np.var(table[:, 1:] - table[:, :1], axis=0)
+    share = float(found[0])
     errors = {
-        "sampling": float(np.std(table)),
-        "methods": float(np.std(found)),
+        "sampling": float(np.std(table[:, 0])),
+        "methods": float(np.sqrt(max(0.0, apart.mean()))),
         "sources": _jackknife(pool, features, weights),
     }
     if moved:
-        errors["transfer"] = _TRANSFER[0] + _TRANSFER[1] * float(found.mean())
-    share, error = float(found.mean()), 1.96 * float(np.sqrt(sum(e * e for e in errors.values())))
+        errors["transfer"] = _TRANSFER[0] + _TRANSFER[1] * share
+    error = 1.96 * float(np.sqrt(sum(e * e for e in errors.values())))
     low, high = max(0.0, share - error), min(1.0, share + error)
     return Estimate(share, low, high, dict(zip(METHODS, found.tolist(), strict=True)), errors)
 
@@ -163,8 +172,9 @@ def _jackknife(pool: Pool, features: np.ndarray, weights: np.ndarray) -> float:
             continue
         left = []
         for source in of_class:
-            rest = pool.without(int(source))
-            sample = sample_of(rest, Classifier(rest), features)
-            left.append(shares(rest, sample, weights, np.ones(len(rest.source))).mean())
+            classifier = Classifier(pool.without(int(source)))
+            left.append(
+                _most_likely(_ratio(classifier.log_odds(features), classifier.calibration), weights)
+            )
         variance += (len(left) - 1) * float(np.var(left))
     return float(np.sqrt(variance))

@@ -22,7 +22,8 @@ from synthtools.reports.figures.chart import (
 
 class Judgement(TypedDict):
     """``share`` and what follows from it are null where the verdict is ``not calibrated``; then ``why``
-    says what is missing. ``documents`` were judged, ``too_short`` ones were not."""
+    says what is missing. ``documents`` were judged; those ``too_short`` and of a language that no source has
+    (``other_language``) were not."""
 
     verdict: str
     share: float | None
@@ -31,6 +32,7 @@ class Judgement(TypedDict):
     token_interval: list[float] | None
     documents: int
     too_short: int
+    other_language: int
     why: str | None
     misfit: NotRequired[dict[str, float]]
     methods: NotRequired[dict[str, float]]
@@ -50,6 +52,7 @@ class OriginReport(document.BaseReport):
     token_interval: NotRequired[list[float] | None]
     documents: NotRequired[int]
     too_short: NotRequired[int]
+    other_language: NotRequired[int]
     why: NotRequired[str | None]
     misfit: NotRequired[dict[str, float]]
     methods: NotRequired[dict[str, float]]
@@ -89,6 +92,8 @@ def _rows(report: OriginReport) -> Iterator[tuple[str, str]]:
         yield "synthetic tokens, 95 %", told(report["token_share"], report["token_interval"])
         yield "documents judged", number(report["documents"])
         yield "too short", number(report["too_short"])
+        if report["other_language"]:
+            yield "of another language", number(report["other_language"])
         yield "AUC of the calibration", number(report["auc"])
         if "misfit" in report:
             yield "p of the fit", number(report["misfit"]["p_value"])

@@ -12,8 +12,8 @@ unlike those of the sources. Where no labelled synthetic text of the corpus's do
 --assume-human takes human text of that domain as the baseline [ours].
 
 --per-record writes the records with origin, the probability of being synthetic in this corpus; null
-for a document too short, and for all where the verdict is "not calibrated". synth sample --by
-origin draws by it.
+for a document too short or of a language that no source has, and for all where the verdict is "not
+calibrated". synth sample --by origin draws by it.
 
 \b
 Examples:
@@ -212,7 +212,7 @@ def _source(
     Raises:
         SynthError: it has too few documents.
     """
-    from synthtools.measure.labelled_sources import LabelledSource
+    from synthtools.measure.origin_calibration import source_of
     from synthtools.measure.origin_estimate import FEWEST
     from synthtools.records.inputs import find_shards
     from synthtools.records.reader import read
@@ -229,7 +229,7 @@ def _source(
             f"{one.path}: {there} of its documents are long enough, {FEWEST} are needed: give more, or "
             f"fewer --tokens than {tokens}"
         )
-    return LabelledSource(one.name, synthetic, documents.features[documents.long_enough])
+    return source_of(one.name, synthetic, documents)
 
 
 def _measured(

@@ -6,9 +6,9 @@ the scored tokens; comparable between tokenizers). They are null where no token 
 
 --detector adds, from the same pass, numbers that tell text of people from text of models: entropy,
 log_rank, top_1, fast_detect (Fast-DetectGPT's curvature), min_k and min_k_plus (Min-K% and
-Min-K%++, k = 20), spread (of the log-probabilities); with --observer also binoculars. Each is
-null where a document is too short. vLLM and servers tell only ranks: entropy, fast_detect and
-min_k_plus are then null. No number proves anything of a single text; see synth origin.
+Min-K%++, k = 20), spread (of the log-probabilities), entropy_spread; with --observer also
+binoculars. Each is null where a document is too short. vLLM and servers tell only ranks: both of
+entropy, fast_detect and min_k_plus are then null. No number proves anything of a single text; see synth origin.
 
 --summary reports the distribution instead: token-weighted perplexity, median, mean, the mean
 without outliers (1.5 interquartile ranges), percentiles, a histogram, and the ten-bin histogram
@@ -178,7 +178,9 @@ def run(options: Options) -> dict[str, Any]:
         with open_model(settings, request, tell) as model:
             run.model, run.progress.scoring = model.description, model.progress
             if fields and model.description["backend"] != "torch":
-                tell("only --backend torch has entropy, fast_detect and min_k_plus: they are null")
+                tell(
+                    "only --backend torch has both of entropy, fast_detect and min_k_plus: they are null"
+                )
             batches = run.batches(model.chunk_bytes)
             items = scored(batches, model, request, run.text_field, prompt, run.rejects)
             if not options.summary:
