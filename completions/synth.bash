@@ -242,7 +242,7 @@ _synth() {
             esac
             ;;
         compare)
-            options="-o --output --force --reference --sample --max-tokens --vector-model --prompt-field --fail-if --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split --report --json --plot --seed --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens -j --jobs --debug -h --help"
+            options="-o --output --force --resume --reference --sample --max-tokens --vector-model --prompt-field --fail-if --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split --report --json --plot --seed --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 -o | --output | --reference | --rejects | --report | --plot) value=file ;;

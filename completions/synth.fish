@@ -530,6 +530,7 @@ complete -c synth -n '__synth_tool_is stats' -s h -l help -d 'Show this message 
 complete -c synth -n '__synth_tool_is compare' -a 'builtin:topics builtin:sample'
 complete -c synth -n '__synth_tool_is compare' -s o -l output -r -F -d 'Write the page to this file (.html): one file that loads nothing (needs [plot])'
 complete -c synth -n '__synth_tool_is compare' -l force -d 'Overwrite an existing page'
+complete -c synth -n '__synth_tool_is compare' -l resume -d 'Continue an interrupted run of the same arguments and inputs with the scores that it kept (beside FILE in .FILE.scores.jsonl)'
 complete -c synth -n '__synth_tool_is compare' -l reference -r -F -d 'The input that the others are compared with (default: the first)'
 complete -c synth -n '__synth_tool_is compare' -l sample -x -d 'Documents of each corpus that the model scores and embeds, drawn by the seed (default: by a time budget of about a minute). [10 to 4,000]'
 complete -c synth -n '__synth_tool_is compare' -l max-tokens -x -d 'Score and embed the first N tokens of a document. [at least 16]'

@@ -2,9 +2,14 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import time
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pydoc_data.topics import topics
+from typing import ClassVar
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,8 +19,12 @@ import synthtools
 from synthtools import reports
 from synthtools.cli.parameters import parameters
 from synthtools.errors import PartialReportError, UsageError
+from synthtools.lm.scorer import NO_PROMPT, Tokenised
+from synthtools.lm.scores import Scores
 from synthtools.measure import effects
 from synthtools.measure.gate import GateCondition
+from synthtools.measure.scored_sample import scored_samples
+from synthtools.records.value_journal import ValueJournal
 from synthtools.reports.compare import CompareReport, gate_names
 from test_plot import check
 
@@ -344,3 +353,151 @@ def test_medians_and_spreads_are_those_of_the_formulas():
     assert reach == pytest.approx(stats.t.ppf(0.975, 89) * error, rel=0.05)
     for few in (effects.of_medians, effects.of_spreads):
         assert few("x", one[:9], other, 0.05)["value"] is None
+
+
+@pytest.fixture
+def two_files(tmp_path):
+    draw = np.random.default_rng(4)
+    for name in "ab":
+        texts = [document(draw, "plain", 9) for _ in range(240)]
+        lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    return [tmp_path / f"{name}.jsonl" for name in "ab"]
+
+
+@pytest.mark.skipif(not find_spec("matplotlib"), reason="needs matplotlib")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_run_is_resumed_with_its_scores(number, two_files, tmp_path):
+    page, journal = tmp_path / "page.html", tmp_path / ".page.html.scores.jsonl"
+    words = ["compare", *map(str, two_files), "-o", str(page), "--sample", "240", "--json"]
+    killed = subprocess.Popen([*running.COLD, *words], stderr=subprocess.PIPE)
+    while killed.poll() is None and not (
+        journal.exists() and journal.read_bytes().count(b"\n") > 3
+    ):
+        time.sleep(0.002)
+    killed.send_signal(number)
+    killed.communicate()
+    assert killed.returncode == (130 if number == signal.SIGINT else -number)
+    kept = journal.read_bytes()
+    assert kept.count(b'"key"') >= 3 and not page.exists()
+    assert "--resume continues with them" in running.synth(*words, code=1)
+    if number == signal.SIGINT:
+        return
+    for more in (["--seed", "2"], ["--sample", "239"], ["--dtype", "bfloat16"]):
+        told = running.synth(*words, "--resume", *more, code=1)
+        assert "run of other arguments or inputs; --force starts over" in told
+    read = two_files[1].read_text()
+    two_files[1].write_text(read.replace("W1 ", "W3 ", 1))
+    assert "arguments or inputs" in running.synth(*words, "--resume", code=1)
+    two_files[1].write_text(read)
+    assert journal.read_bytes() == kept
+    resumed = running.run(*words, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    batches = kept[: kept.rindex(b"\n")].count(b'"key"')
+    assert (
+        f"{batches} scored batches of the earlier run are there already" in resumed.stderr.decode()
+    )
+    assert not journal.exists()
+    part = page.read_text().partition("<footer>")[0]
+    whole = running.synth(*words, "--force")
+    assert page.read_text().partition("<footer>")[0] == part and "<svg" in part
+    reports = [json.loads(printed) for printed in (resumed.stdout, whole)]
+    for one in reports:
+        del one["made_by"]
+    assert reports[0] == reports[1]
+
+
+def test_what_a_resumed_run_takes_up_is_not_scored_again(tmp_path):
+    """A time budget chooses the sample once; a changed text is scored anew."""
+    scored = []
+
+    class Model:
+        description: ClassVar = {"name": "m"}
+
+        def tokenise(self, texts):
+            return [
+                Tokenised(np.frombuffer(t.encode(), np.uint8).astype(np.int32), NO_PROMPT)
+                for t in texts
+            ]
+
+        def score(self, documents, request):
+            scored.extend(documents)
+            return [
+                Scores(one.ids, np.full(len(one.ids), -np.pi, np.float32), None)
+                for one in documents
+            ]
+
+    texts = [f"text {i}" for i in range(300)]
+    found = []
+    for again, budget in ((False, 1e9), (True, 0.0), (True, 0.0)):
+        with mock.patch("synthtools.measure.scored_sample._BUDGET", budget):
+            journal = ValueJournal(tmp_path / "journal", "job", again)
+            scored.clear()
+            (sample,) = scored_samples(
+                Model(), [texts], None, 6, lambda *_: None, lambda _: None, journal
+            )
+            journal.close()
+        found.append(
+            (len(sample), sample.longer, [one.tobytes() for one in sample.logprobs], len(scored))
+        )
+        texts = [*texts[:-1], "changed"] if again else texts
+    assert found[0][:3] == found[1][:3] and found[0][0] == 300 and found[0][1] == 290
+    assert [count for *_, count in found] == [300, 9, 9 + 3]
+
+
+def rubbish(draw):
+    """A document that no page is made for."""
+    word = "".join(draw.choice(list('<&"é漢'), 3000))
+    return [
+        " ".join([word] * 30),
+        f"{'x' * 100_000} {word}",
+        " ".join("".join(draw.choice(list("<&\"'"), 8)) for _ in range(400)),
+        f"{'=' * 100_000}",
+        "\x00\x1b[31m\u202e" * 300,
+    ][int(draw.integers(0, 5))]
+
+
+@pytest.mark.skipif(not find_spec("matplotlib"), reason="needs matplotlib")
+@pytest.mark.parametrize("corpora", [2, 20])
+def test_a_page_of_rubbish_stays_small(corpora, tmp_path):
+    draw = np.random.default_rng(8)
+    field, names = "field" * 800, [f"{name:03d}{'&' * 150}" for name in range(corpora)]
+    for name in names:
+        lines = "".join(json.dumps({field: rubbish(draw)}) + "\n" for _ in range(30))
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    page = tmp_path / "page.html"
+    found = synthtools.compare(
+        *(tmp_path / f"{name}.jsonl" for name in names), text_field=field, output=page, **QUICK
+    )
+    assert (
+        len(page.read_bytes()) < 1_500_000 and Elements(page.read_text()).names.count("script") == 1
+    )
+    if corpora == 2:
+        assert max(map(len, reports.lines(found))) <= 400
+
+
+@pytest.mark.skipif(not find_spec("matplotlib"), reason="needs matplotlib")
+def test_what_a_page_leaves_out_is_said(report):
+    from synthtools.reports.compare_page import page
+
+    whole = page(dict(report))
+    assert "Left out" not in whole and len(whole.encode()) < 1_500_000
+    pair = report["pairs"][0]
+    others = [f"other {n}" for n in range(200)]
+    many = {
+        **report,
+        "corpora": [
+            report["corpora"][0],
+            *({**report["corpora"][1], "name": one} for one in others),
+        ],
+        "pairs": [{**pair, "other": one} for one in others],
+        "histogram": {**report["histogram"], "shares": report["histogram"]["shares"][:1] * 201},
+        "map": {**report["map"], "points": report["map"]["points"][:1] * 201},
+        "examples": report["examples"] * 60,
+        "made_by": {**report["made_by"], "inputs": [{"name": "n" * 1000}] * 2000},
+    }
+    shown = page(many)
+    assert len(shown.encode()) < 1_500_000 and "other 48" in shown and "other 49" not in shown
+    left_out = shown.partition("Left out so that")[2].partition("</p>")[0]
+    for what in ("151 corpora", "pictures of other 9,", "some of the documents", "inputs"):
+        assert what in left_out

@@ -74,6 +74,7 @@ def compare(
     *files: Input,
     output: str | None = ...,
     force: bool = ...,
+    resume: bool = ...,
     reference: str | None = ...,
     sample: int | None = ...,
     max_tokens: int = ...,

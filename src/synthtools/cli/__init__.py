@@ -9,6 +9,7 @@
 - ``text_shape``: the text of chats and instructions
 - ``quantities``: ``8.4B``, ``512MB``, ``PATH=SHARE``, ``3%``: text to values
 - ``run_inputs``: what a run reads
+- ``run_journal``: what a run that may be killed keeps beside its output
 - ``run_progress``: what the progress bar of a run shows
 - ``run_remarks``: what a run says on stderr
 - ``run``: one run of a tool: inputs, output, bad records, report, clean-up

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,12 +16,15 @@ from synthtools.lm.embedding_model import EmbeddingModel
 from synthtools.lm.scorer import NO_PROMPT, LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest
 from synthtools.lm.text_tokenizer import TextTokenizer
+from synthtools.records.jsonl import json_bytes
+from synthtools.records.value_journal import ValueJournal
 
 # Sizes of samples that a budget chooses from: few, so that about equal machines choose the same.
 _SIZES = (100, 200, 500, 1000, 2000)
 _TRIAL = 8
 _AT_ONCE = 32
 _BUDGET = 45.0  # seconds
+_CHOSEN = "documents"  # in a journal
 
 
 @dataclass
@@ -50,6 +56,31 @@ class ScoredSample:
                 found[row] = -float(scored[:most].mean(dtype=np.float64))
         return found
 
+    def extend(self, other: ScoredSample) -> None:
+        """Adds documents that follow."""
+        self.ids += other.ids
+        self.logprobs += other.logprobs
+        self.longer += other.longer
+        self.failed += other.failed
+
+    def packed(self) -> dict[str, Any]:
+        """The sample as JSON, no bit lost."""
+        return {
+            "tokens": [len(one) for one in self.ids],
+            "ids": b64encode(b"".join(one.tobytes() for one in self.ids)).decode(),
+            "logprobs": b64encode(b"".join(one.tobytes() for one in self.logprobs)).decode(),
+            "longer": self.longer,
+            "failed": self.failed,
+        }
+
+    @classmethod
+    def unpacked(cls, value: Mapping[str, Any]) -> Self:
+        """What ``packed`` gave."""
+        ends = np.cumsum(value["tokens"])[:-1]
+        ids = np.split(np.frombuffer(b64decode(value["ids"]), np.int32), ends)
+        logprobs = np.split(np.frombuffer(b64decode(value["logprobs"]), np.float32), ends)
+        return cls(ids, logprobs, value["longer"], value["failed"])
+
     def lengths(self) -> np.ndarray:
         """Scored tokens of each document."""
         return np.array([int(np.isfinite(v).sum()) for v in self.logprobs], np.int64)
@@ -73,6 +104,7 @@ def scored_samples(
     most_tokens: int,
     stage: Callable[[str, int], None],
     advance: Callable[[int], None],
+    journal: ValueJournal | None = None,
 ) -> list[ScoredSample]:
     """Scores the first documents of each corpus.
 
@@ -81,19 +113,24 @@ def scored_samples(
             seconds allow by the time that the first eight of each take.
         most_tokens: of a document.
         stage, advance: told what is done, of how many documents.
+        journal: keeps scores and the number of documents; what it holds is not computed again.
     """
     samples = [ScoredSample() for _ in corpora]
     if documents is None:
-        _score(model, corpora, samples, 1, most_tokens, lambda _: None)  # the first call is slow
+        _score(model, corpora, samples, 1, most_tokens)  # the first call is slow
         start = time.monotonic()
-        _score(model, corpora, samples, 1 + _TRIAL, most_tokens, lambda _: None)
+        _score(model, corpora, samples, 1 + _TRIAL, most_tokens)
         each = (time.monotonic() - start) / _TRIAL
         fitting = [size for size in _SIZES if size * each <= _BUDGET]
         documents = fitting[-1] if fitting else _SIZES[0]
+        if journal is not None and _CHOSEN in journal:
+            documents = int(journal.get(_CHOSEN)["documents"])
+        elif journal is not None:
+            journal.add(_CHOSEN, {"documents": documents})
     total = sum(min(documents, len(texts)) for texts in corpora)
     stage("documents scored", total)
     advance(sum(map(len, samples)))
-    _score(model, corpora, samples, documents, most_tokens, advance)
+    _score(model, corpora, samples, documents, most_tokens, advance, journal)
     return samples
 
 
@@ -103,22 +140,35 @@ def _score(
     samples: list[ScoredSample],
     documents: int,
     most_tokens: int,
-    advance: Callable[[int], None],
+    advance: Callable[[int], None] = lambda _: None,
+    journal: ValueJournal | None = None,
 ) -> None:
     """Scores what is missing of the first ``documents`` of each corpus."""
     for texts, sample in zip(corpora, samples, strict=True):
         for start in range(len(sample), min(documents, len(texts)), _AT_ONCE):
             some = texts[start : min(start + _AT_ONCE, documents)]
-            tokens = tokenised(model, some)
-            sample.failed += tokens.count(None)
-            sample.longer += sum(one is not None and len(one.ids) > most_tokens for one in tokens)
-            cut = [one and one._replace(ids=one.ids[:most_tokens]) for one in tokens]
-            scores = iter(model.score([one for one in cut if one], ScoreRequest()))
-            for one in cut:
-                found = next(scores) if one else None
-                sample.ids.append(np.zeros(0, np.int32) if found is None else found.ids)
-                sample.logprobs.append(np.zeros(0, np.float32) if found is None else found.logprobs)
+            key = blake2b(json_bytes([model.description, some]), digest_size=16).hexdigest()
+            if journal is not None and key in journal:
+                sample.extend(ScoredSample.unpacked(journal.get(key)))
+            else:
+                found = _scored(model, some, most_tokens)
+                if journal is not None:
+                    journal.add(key, found.packed())
+                sample.extend(found)
             advance(len(some))
+
+
+def _scored(model: LanguageModel, texts: Sequence[str], most_tokens: int) -> ScoredSample:
+    tokens = tokenised(model, texts)
+    sample = ScoredSample(failed=tokens.count(None))
+    sample.longer = sum(one is not None and len(one.ids) > most_tokens for one in tokens)
+    cut = [one and one._replace(ids=one.ids[:most_tokens]) for one in tokens]
+    scores = iter(model.score([one for one in cut if one], ScoreRequest()))
+    for one in cut:
+        found = next(scores) if one else None
+        sample.ids.append(np.zeros(0, np.int32) if found is None else found.ids)
+        sample.logprobs.append(np.zeros(0, np.float32) if found is None else found.logprobs)
+    return sample
 
 
 def embedded_texts(

@@ -4,85 +4,44 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from synthtools import __version__
 from synthtools.reports import compare_figures as figures
 from synthtools.reports import compare_sentences as words
 from synthtools.reports import source_line
+from synthtools.reports.compare_page_style import SCRIPT, STYLE
 from synthtools.reports.document import number, percent
 from synthtools.reports.figures.chart import Figure, Table
 from synthtools.reports.figures.page import drawn
 
-# Bytes after which further corpora have no pictures and few words, and tokens of all examples together.
-_MOST, _FEW = 700_000, 20
-_MOST_TOKENS = 6000
+# Bytes of the page; bytes after which corpora have no pictures and few words, and how many; corpora that
+# are shown; tokens of all examples together; characters of a text, of a sentence [ours].
+_MOST, _PICTURES, _FEW = 1_500_000, 700_000, 20
+_MOST_CORPORA, _MOST_TOKENS = 50, 6000
+_TEXT, _SENTENCE = 300, 1500
 
-_STYLE = """
-:root { color-scheme: light dark; --PAPER: #fff; --INK: #1b1b1b; --SOFT: #555; --LINE: #ccc; --BOX: #f4f4f2;
-  --LINK: #0b57a4; --DIFFERS: #a33b00; --SAME: #1d6b35; --SHADE: 190, 60, 20; }
-@media (prefers-color-scheme: dark) { :root { --PAPER: #16181b; --INK: #e6e6e3; --SOFT: #b0b0ab;
-  --LINE: #44484d; --BOX: #22252a; --LINK: #8ec1ff; --DIFFERS: #ffb08a; --SAME: #8fdba6; --SHADE: 255, 140, 90; }
-  figure svg { filter: invert(.91) hue-rotate(180deg); } }
-* { box-sizing: border-box; }
-body { font: 16px/1.55 system-ui, sans-serif; color: var(--INK); background: var(--PAPER); margin: 0; }
-header, main, footer { max-width: 60rem; margin: 0 auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 1.5rem 0 .5rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; padding-top: 1rem; border-top: 1px solid var(--LINE); }
-h3 { font-size: 1.02rem; margin: 1.5rem 0 .3rem; }
-a { color: var(--LINK); } p, li { overflow-wrap: anywhere; max-width: 46rem; }
-.answer { font-size: 1.08rem; } .small, figcaption, details { font-size: .875rem; color: var(--SOFT); }
-.mark { font-weight: 700; } .differs .mark { color: var(--DIFFERS); } .same .mark { color: var(--SAME); }
-.warnings { background: var(--BOX); border-left: 4px solid var(--DIFFERS); padding: .5rem 1rem; }
-.warnings ul { margin: 0; padding-left: 1.1rem; } .findings { list-style: none; padding: 0; }
-.findings li { margin: .5rem 0; padding-left: 1.6rem; text-indent: -1.6rem; }
-.findings .mark { display: inline-block; width: 1.6rem; text-indent: 0; }
-.wide { overflow-x: auto; margin: .5rem 0 1rem; } table { border-collapse: collapse; font-size: .875rem;
-  font-variant-numeric: tabular-nums; } caption { text-align: left; font-weight: 600; padding: .3rem 0; }
-th, td { padding: .25rem .9rem .25rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--LINE); }
-th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: 0; cursor: pointer;
-  text-align: left; } th[aria-sort=ascending] button::after { content: " ▲"; }
-th[aria-sort=descending] button::after { content: " ▼"; }
-td.context { min-width: 22rem; } td.context span { display: block; } code, pre { font: .85rem/1.5 ui-monospace, monospace; }
-pre { background: var(--BOX); padding: .6rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
-figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
-.filters { display: flex; flex-wrap: wrap; gap: .5rem 1rem; margin: 1rem 0; align-items: end; }
-.filters label { font-size: .875rem; } .filters input, .filters select { display: block; font: inherit;
-  padding: .25rem .4rem; max-width: 100%; color: var(--INK); background: var(--PAPER); border: 1px solid var(--SOFT); }
-article { border: 1px solid var(--LINE); padding: .6rem .9rem; margin: .8rem 0; }
-article h3 { font-size: .95rem; margin: 0 0 .2rem; } .text { white-space: pre-wrap; overflow-wrap: anywhere; margin: .4rem 0 0; }
-.text b { font-weight: 400; } .a { background: rgba(var(--SHADE), .42); } .b { background: rgba(var(--SHADE), .26); }
-.c { background: rgba(var(--SHADE), .13); } .key { padding: 0 .35rem; }
-@media print { .filters { display: none; } details { display: none; } figure, article { break-inside: avoid; }
-  body { font-size: 11px; } header, main, footer { max-width: none; } .wide { overflow: visible; } }
-"""
-_SCRIPT = """
-for (const table of document.querySelectorAll('table.sorts')) {
-  table.querySelectorAll('th').forEach((head, column) => head.firstChild.addEventListener('click', () => {
-    const down = head.getAttribute('aria-sort') === 'ascending' ? -1 : 1;
-    table.querySelectorAll('th').forEach(other => other.removeAttribute('aria-sort'));
-    head.setAttribute('aria-sort', down > 0 ? 'ascending' : 'descending');
-    const value = row => row.cells[column].textContent;
-    const amount = text => parseFloat(text.replace(/,/g, '').replace('−', '-'));
-    const body = table.tBodies[0], rows = [...body.rows];
-    rows.sort((a, b) => { const [x, y] = [value(a), value(b)], [m, n] = [amount(x), amount(y)];
-      return down * (isNaN(m) || isNaN(n) ? x.localeCompare(y) : m - n); });
-    body.append(...rows);
-  }));
-}
-const words = document.getElementById('words'), chosen = document.getElementById('chosen');
-function filter() {
-  let shown = 0;
-  for (const one of document.querySelectorAll('article')) {
-    const fits = (!chosen.value || one.dataset.of === chosen.value)
-      && one.textContent.toLowerCase().includes(words.value.toLowerCase());
-    one.hidden = !fits; shown += fits;
-  }
-  document.getElementById('shown').textContent = shown + ' documents shown';
-}
-if (words) { words.addEventListener('input', filter); chosen.addEventListener('change', filter); }
-"""
+
+class _Room:
+    """What still fits on the page."""
+
+    def __init__(self, most: int) -> None:
+        self.left, self.without = most, list[str]()
+
+    def take(self, what: str, *versions: Callable[[], str]) -> str:
+        """The first version that fits, empty where none does; what is not whole is noted."""
+        for place, version in enumerate(versions):
+            made = version()
+            size = len(made.encode("utf-8", "replace"))
+            if size <= self.left:
+                self.left -= size
+                if place:
+                    self.without.append(f"parts of {what}")
+                return made
+        self.without.append(what)
+        return ""
 
 
 def page(report: Any) -> str:
@@ -93,19 +52,44 @@ def page(report: Any) -> str:
     """
     names = [one["name"] for one in report["corpora"]]
     title = f"{', '.join(names[1:])} compared with {names[0]}"
-    parts = [_findings(report)]
-    if len(report["pairs"]) > 1:
-        parts.append(
-            f'<section><h2 id="series">All corpora</h2>{table(figures.series_table(report))}</section>'
-        )
-    size = 0
-    for index, pair in enumerate(report["pairs"]):
-        section = _pair(report, pair, index, size < _MOST)
-        size += len(section)
-        parts.append(section)
-    parts += [_examples(report), _remedies(report["pairs"])]
+    room = _Room(_MOST - 40_000)  # what is always there
+    if len(names) > _MOST_CORPORA:
+        room.without.append(f"{len(names) - _MOST_CORPORA} corpora")
+        shown = report["pairs"][: _MOST_CORPORA - 1]
+        report = {**report, "pairs": shown, "warnings": report["warnings"][:100]}
+    pairs = report["pairs"]
+    head = room.take("answers", lambda: _sizes(report) + _findings(report))
+    series = ""
+    if len(pairs) > 1:
+        head_of = '<section><h2 id="series">All corpora</h2>'
+        made = f"{head_of}{table(figures.series_table(report))}</section>"
+        series = room.take("the table of all corpora", lambda: made)
+    remedies = room.take("what to do", lambda: _remedies(pairs))
+    chosen = report["examples"]
+    if len(chosen) > _MOST_TOKENS // _FEW:
+        chosen = chosen[: _MOST_TOKENS // _FEW]
+        room.without.append("some of the documents")
+    examples = room.take(
+        "the documents", lambda: _examples(chosen), lambda: _examples(chosen[: 2 * _FEW])
+    )
+    sections = []
+    pictures_until = room.left - _PICTURES
+    for index, pair in enumerate(pairs):
+        versions = [partial(_pair, report, pair, index, whole) for whole in (True, False)]
+        if room.left < pictures_until:
+            room.without.append(f"pictures of {pair['other']}")
+            versions = versions[1:]
+        sections.append(room.take(pair["other"], *versions))
     made_by = report.get("made_by") or {}
-    about = _text(json.dumps(made_by, indent=2, ensure_ascii=False))
+    about = room.take(
+        "inputs",
+        lambda: _about(made_by),
+        lambda: _about({**made_by, "inputs": f"{len(made_by['inputs'])} files"}),
+        lambda: "",
+    )
+    left_out = ""
+    if room.without:
+        left_out = _text(f"Left out so that the page stays small: {', '.join(room.without)}. The report as JSON has all.", _SENTENCE)  # fmt: skip
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
@@ -114,22 +98,29 @@ def page(report: Any) -> str:
                 "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
             ),
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
-            f"<header><h1>{_text(title)}</h1>{_sizes(report)}</header><main>",
-            *parts,
+            f"<title>{_text(title)}</title><style>{STYLE}</style></head><body>",
+            f'<header><h1>{_text(title)}</h1><p class="small">{left_out}</p></header><main>',
+            *(head, series, *sections, examples, remedies),
             f'</main><footer><h2>About this page</h2><p class="small">{_text(source_line(made_by))}</p>',
-            f"<details><summary>Arguments, inputs, versions</summary><pre>{about}</pre></details>",
+            about,
             (
                 f'<p class="small">Made by synth {__version__}. The page holds all that it shows; it loads '
                 "nothing.</p></footer>"
             ),
-            f"<script>{_SCRIPT}</script></body></html>\n",
+            f"<script>{SCRIPT}</script></body></html>\n",
         ]
     )
 
 
-def _text(value: Any) -> str:
-    return html.escape(str(value))
+def _about(made_by: Any) -> str:
+    shown = _text(json.dumps(made_by, indent=2, ensure_ascii=False), None)
+    return f"<details><summary>Arguments, inputs, versions</summary><pre>{shown}</pre></details>"
+
+
+def _text(value: Any, most: int | None = _TEXT) -> str:
+    """A value as text of the page, cut where it is longer."""
+    text = str(value)
+    return html.escape(text if most is None or len(text) <= most else f"{text[:most]}…")
 
 
 def _sizes(report: Any) -> str:
@@ -139,7 +130,7 @@ def _sizes(report: Any) -> str:
             one["name"],
             *(number(one[key]) for key in ("documents", "words", "median_words", "scored")),
         ]
-        for one in report["corpora"]
+        for one in report["corpora"][:_MOST_CORPORA]
     ]
     return table(Table("The corpora", head, rows), sorts=False)
 
@@ -158,7 +149,7 @@ def _findings(report: Any) -> str:
         items = "".join(
             f'<li class="{_mark(one)[0]}"><span class="mark" aria-hidden="true">{_mark(one)[1]}</span>'
             f'<a href="#p{index}-{one["question"]}">{_text(words.TITLES[one["question"]])}</a> '
-            f"{_text(one['sentence'])}</li>"
+            f"{_text(one['sentence'], _SENTENCE)}</li>"
             for one in pair["answers"]
         )
         parts.append(f'<ul class="findings">{items}</ul>')
@@ -185,7 +176,7 @@ def _pair(report: Any, pair: Any, index: int, with_pictures: bool) -> str:
             f'<section class="{_mark(answer)[0]}"><h2 id="{place}">{_text(words.TITLES[question] + of)}</h2>',
             (
                 f'<p class="answer"><span class="mark" aria-hidden="true">{_mark(answer)[1]} </span>'
-                f"{_text(answer['sentence'])}</p>"
+                f"{_text(answer['sentence'], _SENTENCE)}</p>"
             ),
             drawn(picture, pair["other"], place) if picture is not None else "",
             *_tables(pair, answer, with_pictures),
@@ -278,11 +269,10 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], sorts
     )
 
 
-def _examples(report: Any) -> str:
-    examples = report["examples"]
+def _examples(examples: Sequence[Any]) -> str:
     if not examples:
         return ""
-    most = max(20, min(120, _MOST_TOKENS // len(examples)))
+    most = min(120, _MOST_TOKENS // len(examples))
     options = dict.fromkeys(f"{one['kind']} of {one['corpus']}" for one in examples)
     choices = "".join(f"<option>{_text(one)}</option>" for one in options)
     return "\n".join(
@@ -329,7 +319,7 @@ def _token(token: str, probability: float | None) -> str:
 
 def _remedies(pairs: Sequence[Any]) -> str:
     rows = [
-        f"<h3>{_text(one['finding'])}</h3><pre>{_text(one['command'])}</pre>"
+        f"<h3>{_text(one['finding'])}</h3><pre>{_text(one['command'], None)}</pre>"
         for pair in pairs
         for one in pair.get("remedies", [])
     ]

@@ -69,6 +69,11 @@ def effect_name(effect: Mapping[str, Any]) -> str:
     return f"{name} “{label}”" if label else name
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """The beginning of what a corpus holds: its words may be of any length."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def _value(effect: Mapping[str, Any]) -> str:
     low, high = effect["interval"]
     return f"{number(effect['value'], 3)} ({number(low, 3)} to {number(high, 3)})"
@@ -151,7 +156,7 @@ def _keywords(answer: Any, pair: Any, matched: Any) -> str:
     for side, name in ((1, pair["other"]), (0, pair["reference"])):
         found = [r for r in rows if r["differs"] and (r["z"] > 0) == bool(side)]
         if found:
-            shown = [f"“{text}”" for text in _phrases(found, side)[:5]]
+            shown = [f"“{shortened(text)}”" for text in _phrases(found, side)[:5]]
             sides.append(f"{name} says more often {', '.join(shown)}")
     if not sides:
         return "no word or phrase was found that gives a corpus away."
@@ -230,7 +235,8 @@ def _coverage(answer: Any, pair: Any, matched: Any) -> str:
     if rare:
         rare.sort(key=lambda c: -c["reference"])
         named = "; ".join(
-            f"“{', '.join(c['words'][:4]) or c['examples'][0][:60]}”" for c in rare[:3]
+            f"“{', '.join(map(shortened, c['words'][:4])) or shortened(c['examples'][0])}”"
+            for c in rare[:3]
         )
         return (
             f"{other} hardly enters {len(rare)} of {numbers['clusters']} clusters, which hold "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from synthtools.reports.compare_sentences import shortened
 from synthtools.reports.document import number, percent
 
 
@@ -18,7 +19,7 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
             found.append(f"{name} has {one['documents']} documents: intervals are wide below 100.")
         if one["opening_share"] > 0.05 and one["documents"] >= 20:
             found.append(
-                f"{percent(one['opening_share'], '.3g')} of {name} begin alike: “{one['opening']}”. Such "
+                f"{percent(one['opening_share'], '.3g')} of {name} begin alike: “{shortened(one['opening'], 100)}”. Such "
                 "boilerplate alone tells corpora apart."
             )
         if one["unscored"]:

@@ -22,12 +22,14 @@ Examples:
   synth compare human.jsonl new.jsonl --fail-if 'near_duplicates.between > 0.02' --fail-if 'perplexity.ratio < 0.5'
   synth compare a.jsonl b.jsonl --json | jq '.pairs[0].answers[] | select(.differs).sentence'
 
-Memory: the models; 590 bytes a document; at most 40 kB for each sampled document (4,000 a corpus). An
-interrupted run leaves nothing behind and cannot be resumed.
+With -o an interrupted run keeps the scores of the language model; --resume goes on with them.
+
+Memory: the models; 590 bytes a document; at most 40 kB for each sampled document (4,000 a corpus).
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from synthtools.measure.compared_corpus import ComparedCorpus
     from synthtools.measure.corpus_comparison import ModelledSample
     from synthtools.records.batch import Batch
+    from synthtools.records.value_journal import ValueJournal
 
 _BY_WORDS = 1000  # documents of a corpus whose vectors are of words
 
@@ -70,6 +73,11 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
         help="Write the page to this file (.html): one file that loads nothing (needs [plot]).",
     )
     force: bool = option(False, help="Overwrite an existing page.")
+    resume: bool = option(
+        False,
+        help="Continue an interrupted run of the same arguments and inputs with the scores that it kept "
+        "(beside FILE in .FILE.scores.jsonl).",
+    )
     reference: str | None = option(
         None,
         metavar="FILE",
@@ -123,6 +131,12 @@ class Options(Inputs, ShapedText, Report, Picture, Seed, Model, Jobs):
             from synthtools.cli.publish import require_figures
 
             require_figures("-o", self.output)
+        if self.resume and (self.output is None or self.force):
+            raise UsageError(
+                "--resume continues, --force starts over: give one of them"
+                if self.force
+                else "--resume needs an output: -o FILE"
+            )
         self.settings()
 
 
@@ -140,20 +154,46 @@ def run(options: Options) -> dict[str, Any]:
     def check(first: Batch) -> None:
         needs([(options.text_in(first), "--text-field")], prompts)(first)
 
-    with Run("compare", options, None, options.text_field, apart=True, check=check) as run:
+    with (
+        ExitStack() as stack,
+        Run("compare", options, None, options.text_field, apart=True, check=check) as run,
+    ):
+        journal = _journal(run, options, stack)
         corpora = _read(run, options)
-        samples, examples = _modelled(run, options, corpora)
+        samples, examples = _modelled(run, options, corpora, journal)
         comparison = CorpusComparison(corpora, samples, options.seed)
         found = comparison.report(held_out_scores, options.max_tokens, run.progress.stage)
         for pair, other in zip(found["pairs"], corpora[1:], strict=True):
             pair["remedies"] = remedies(pair, corpora[0].path, other.path, other.documents)
         shown = ShownReport(run.finish(told({**found, "examples": examples})))
-    if options.output is not None:
-        write_whole(Path(options.output), encoded(shown.page()), options.force)
+        if journal is not None:
+            page = encoded(shown.page())
+            write_whole(Path(str(options.output)), page, options.force, claimed=True)
+            journal.remove()
     failed = failures(shown["pairs"], options.fail_if or [])
     if failed:
         raise PartialReportError("; ".join(failed), shown)
     return shown
+
+
+def _journal(run: Run, options: Options, stack: ExitStack) -> ValueJournal | None:
+    """What keeps the scores of a run that may be killed; None without a page."""
+    if options.output is None:
+        return None
+    from synthtools.cli.run_journal import open_journal
+    from synthtools.records.output_lock import OutputLock
+
+    page = Path(options.output)
+    stack.enter_context(OutputLock.of_file(page))
+    return open_journal(
+        page.with_name(f".{page.name}.scores.jsonl"),
+        page,
+        "scored batches",
+        run.job(),
+        stack,
+        resume=options.resume,
+        force=options.force,
+    )
 
 
 def _read(run: Run, options: Options) -> list[ComparedCorpus]:
@@ -188,7 +228,7 @@ def _read(run: Run, options: Options) -> list[ComparedCorpus]:
 
 
 def _modelled(
-    run: Run, options: Options, corpora: list[ComparedCorpus]
+    run: Run, options: Options, corpora: list[ComparedCorpus], journal: ValueJournal | None
 ) -> tuple[list[ModelledSample], list[dict[str, Any]]]:
     """The samples under the models, and typical and extreme documents of each."""
     from synthtools.cli.terminal import remark
@@ -204,7 +244,8 @@ def _modelled(
     with open_model(options.settings(), ScoreRequest(), remark) as model:
         run.model = model.description
         scored = scored_samples(
-            model, texts, options.sample, options.max_tokens, progress.stage, progress.advance
+            *(model, texts, options.sample, options.max_tokens),
+            *(progress.stage, progress.advance, journal),
         )
         found = [
             one

@@ -31,17 +31,15 @@ bytes for each answer that no finished shard holds. --self-instruct: all tasks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import terminal
 from synthtools.cli.options import Inputs, Json, Output, Seed, Workers
-from synthtools.errors import OutputExistsError, UsageError
+from synthtools.errors import UsageError
 from synthtools.tools.generate_costs import Costs, plan
 
 if TYPE_CHECKING:
@@ -277,28 +275,20 @@ class _Work:
 
 def _journal(run: Run, options: Options, stack: ExitStack) -> ValueJournal | None:
     """What keeps the answers of a run that may be killed; None where no file can be appended to."""
+    from synthtools.cli.run_journal import open_journal
     from synthtools.records.outputs import FileSink
     from synthtools.records.shard_directory import DirectorySink
-    from synthtools.records.value_journal import ValueJournal
 
     sink = run.sink
     if isinstance(sink, DirectorySink) and isinstance(sink.folder, Path):
-        path = sink.folder / _JOURNAL
+        path, output = sink.folder / _JOURNAL, sink.folder
     elif isinstance(sink, FileSink) and isinstance(sink.path, Path):
-        path = sink.path.with_name(f".{sink.path.name}{_JOURNAL}")
-        if not (options.resume or options.force) and ValueJournal.holds_values(path):
-            raise OutputExistsError(
-                f"{sink.path}: an unfinished run left answers ({path.name}); --resume continues "
-                "with them, --force starts over"
-            )
+        path, output = sink.path.with_name(f".{sink.path.name}{_JOURNAL}"), sink.path
     else:
         return None
-    job = blake2b(json.dumps(run.job(), sort_keys=True).encode(), digest_size=16).hexdigest()
-    journal = ValueJournal(path, job, run.resuming)
-    stack.callback(journal.close)
+    resume, force = options.resume, options.force
+    journal = open_journal(path, output, "answers", run.job(), stack, resume=resume, force=force)
     sink.leftovers.append(journal.remove)
-    if len(journal):
-        terminal.remark(f"{len(journal):,} answers of the earlier run are there already")
     return journal
 
 
