@@ -1,10 +1,12 @@
 """Records worked on by several cores: the same as one after the other."""
 
 import json
+import random
 import threading
 import time
 
 import pytest
+from tests.running import synth
 
 from synthtools.errors import RecordError
 from synthtools.records.inputs import find_shards
@@ -142,3 +144,55 @@ def test_an_error_comes_where_its_item_stood():
         for item in in_order(range(1000), work, 2):
             found.append(item)
     assert found == list(range(5))
+
+
+def test_other_columns_of_parquet_are_not_read(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    draw = random.Random(1)
+    rows = [
+        {
+            "id": i,
+            "meta": {"text": f"number {i}", "kind": "even" if i % 2 == 0 else "odd"},
+            "vector": [draw.random() for _ in range(2000)],
+        }
+        for i in range(300)
+    ]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path, use_dictionary=False)
+
+    def taken(fields_only):
+        (shard,) = find_shards([str(path)])
+        task = BlockTask(
+            lambda batch, texts: list(zip(texts, batch.column("meta.kind"), strict=True)),
+            "meta.text",
+            ("meta.kind",),
+            fields_only=fields_only,
+        )
+        results = [one.result for one in map_records([shard], Rejects(), task)]
+        return [pair for result in results for pair in result], shard.bytes_read
+
+    (few, read_few), (whole, read_whole) = taken(True), taken(False)
+    assert few == whole == [(row["meta"]["text"], row["meta"]["kind"]) for row in rows]
+    assert read_few * 10 < read_whole
+
+
+def test_reports_on_parquet_are_those_on_its_records(tmp_path):
+    from synthtools import ngram_hash, stats
+
+    lines = [
+        {"id": i, "text": f"one two {i} three", "kind": "ab"[i % 2], "meta": {"k": "xy"[i % 2]}}
+        for i in range(50)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    synth("cat", tmp_path / "a.jsonl", "-o", tmp_path / "a.parquet")
+    for tool, options in (
+        (ngram_hash, {"top": 5}),
+        (stats, {"by": "kind"}),
+        (stats, {"by": "meta.k", "keywords": True}),
+    ):
+        of_lines, of_rows = (tool(tmp_path / name, **options) for name in ("a.jsonl", "a.parquet"))
+        for report in (of_lines, of_rows):
+            del report["made_by"]
+        assert of_lines == of_rows

@@ -199,6 +199,9 @@ class Run(RunInputs):
         """Whether an earlier run may have done a part."""
         return self._writing is not None and self._writing.resume
 
+    def passes_on(self) -> bool:
+        return self.sink is not None or super().passes_on()
+
     @property
     def done(self) -> bool:
         return isinstance(self.sink, DirectorySink) and self.sink.complete

@@ -109,6 +109,10 @@ class RunInputs:
             for s in [*self._named, *self.shards_beside]
         ]
 
+    def passes_on(self) -> bool:
+        """Whether whole records are kept or written."""
+        return self.rejects.file is not None
+
     def rejects_of(self, again: bool) -> Rejects:
         """Where bad records go: told and kept by the first pass over the inputs alone."""
         return Rejects(skip=True) if again else self.rejects
@@ -218,7 +222,8 @@ class RunInputs:
 
         name = text_field or self.text_field
         assert name is not None
-        task = BlockTask(work, name, read_along(fields), option)
+        fields_only = not records and not self.passes_on()
+        task = BlockTask(work, name, read_along(fields), option, fields_only)
         inputs = self.shards if shards is None else list(shards)
         cluster = jobs.cluster()
         rejects = self.rejects_of(again)

@@ -149,8 +149,9 @@ def log_odds(
     prior = prior_share * sum(totals)
     raised = counts + prior_share * counts.sum(axis=1, keepdims=True)
     rest = np.array(totals, np.float64) + prior - raised
-    odds = np.log(raised / rest)
-    difference = odds[:, 0] - odds[:, 1]
+    everything = (rest <= 1e-9 * raised).any(axis=1)  # an item beside which there is no other
+    odds = np.log(raised / np.where(everything[:, None], 1.0, rest))
+    difference = np.where(everything, 0.0, odds[:, 0] - odds[:, 1])
     return difference, difference / np.sqrt((1 / raised).sum(axis=1))
 
 

@@ -273,7 +273,7 @@ def _piece_done(
             yield _done(task, keep, block)._replace(read=len(block.lines))
         return
     read = 0
-    for block in blocks([shard], block_bytes, True):
+    for block in blocks([shard], block_bytes, True, task.columns):
         done = _done(task, keep, block)
         yield done._replace(read=shard.bytes_read - read)
         read = shard.bytes_read

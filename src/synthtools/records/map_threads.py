@@ -10,6 +10,7 @@ import numpy as np
 
 from synthtools.errors import RecordError, TextError
 from synthtools.records.batch import ArrowBatch, Batch, JsonBatch
+from synthtools.records.field_paths import read_along
 from synthtools.records.inputs import Shard
 from synthtools.records.reader import batch_of, blocks, json_batch
 from synthtools.records.record_faults import require_text, without
@@ -70,6 +71,7 @@ class BlockTask(Generic[_R]):
         work: a function of the sound records and their texts; where it raises TextError, of the
             others.
         fields: other fields whose values will be asked for, read along with the text.
+        fields_only: the records are not asked for but in these fields: no others need to be read.
         option: what names the text field, for the remedy of a bad record (see ``require_text``).
     """
 
@@ -77,6 +79,12 @@ class BlockTask(Generic[_R]):
     text_field: str
     fields: tuple[str, ...] = ()
     option: str | None = None
+    fields_only: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The columns of Parquet that are to be read; None for all."""
+        return read_along([self.text_field, *self.fields]) if self.fields_only else None
 
     def of(self, block: ShardBlock, noted: NotedRejects) -> tuple[BlockResult[_R], int]:
         """What comes of a block that could be read, and how many records it stands for."""
@@ -117,7 +125,8 @@ def map_records(
         return block, *((None, 0) if block.broken is not None else task.of(block, noted)), noted
 
     ordinal = 0
-    for block, result, seen, noted in in_order(blocks(shards, block_bytes, True), done, jobs):
+    parts = blocks(shards, block_bytes, True, task.columns)
+    for block, result, seen, noted in in_order(parts, done, jobs):
         noted.tell(rejects)
         if result is None:
             assert block.broken is not None

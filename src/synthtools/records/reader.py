@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from io import BufferedReader, RawIOBase
 
@@ -54,12 +54,16 @@ def read(
 
 
 def blocks(
-    shards: Iterable[Shard], batch_bytes: int, whole: bool
+    shards: Iterable[Shard],
+    batch_bytes: int,
+    whole: bool,
+    columns: Collection[str] | None = None,
 ) -> Generator[ShardBlock, None, None]:
     """The shards in pieces of about ``batch_bytes``.
 
     Args:
         whole: wait until a block of lines is full, so that its end depends on the data alone.
+        columns: read no others of Parquet, where it has any of them.
     """
     for shard in shards:
         with ExitStack() as stack:
@@ -80,7 +84,7 @@ def blocks(
 
                     yield from conversion.blocks(stream, raw, shard, batch_bytes)
             else:
-                yield from row_blocks(kind, file, raw, shard, batch_bytes)
+                yield from row_blocks(kind, file, raw, shard, batch_bytes, columns)
 
 
 def blocks_between(

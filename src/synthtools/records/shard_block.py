@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader, RawIOBase
 from typing import TYPE_CHECKING, Any
@@ -88,14 +88,23 @@ _MOST_ROWS = 1 << 13
 
 
 def row_blocks(
-    kind: str, file: BufferedReader, raw: RawIOBase, shard: Shard, batch_bytes: int
+    kind: str,
+    file: BufferedReader,
+    raw: RawIOBase,
+    shard: Shard,
+    batch_bytes: int,
+    columns: Collection[str] | None = None,
 ) -> Iterator[ShardBlock]:
     """Blocks of about ``batch_bytes`` of a file of a kind of ``open_shard``, of rows; the last says
-    what is wrong with the rest where something is."""
+    what is wrong with the rest where something is.
+
+    Args:
+        columns: read no others of Parquet, where it has any of them.
+    """
     import pyarrow as pa
 
     number = 1
-    tables = _arrow_tables(kind, file, shard.name, batch_bytes)
+    tables = _arrow_tables(kind, file, shard.name, batch_bytes, columns)
     while True:
         broken: SynthError | None = None
         table = None
@@ -124,7 +133,7 @@ def row_blocks(
 
 
 def _arrow_tables(
-    kind: str, file: BufferedReader, name: str, batch_bytes: int
+    kind: str, file: BufferedReader, name: str, batch_bytes: int, columns: Collection[str] | None
 ) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -132,7 +141,9 @@ def _arrow_tables(
     if kind == "parquet":
         parquet = pq.ParquetFile(file, pre_buffer=False, arrow_extensions_enabled=True)
         _refuse_equal_names(parquet.schema_arrow, name)
-        for piece in parquet.iter_batches(batch_size=_rows_of(parquet.metadata, batch_bytes)):
+        taken = [one for one in parquet.schema_arrow.names if columns and one in columns] or None
+        rows = _rows_of(parquet.metadata, batch_bytes, taken)
+        for piece in parquet.iter_batches(batch_size=rows, columns=taken):
             yield pa.Table.from_batches([piece])
     elif kind == "arrow-file":
         reader = pa.ipc.open_file(file)
@@ -169,9 +180,18 @@ class _Watched(RawIOBase):
         return data
 
 
-def _rows_of(metadata: pq.FileMetaData, batch_bytes: int) -> int:
+def _rows_of(metadata: pq.FileMetaData, batch_bytes: int, columns: Sequence[str] | None) -> int:
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    size = sum(group.total_byte_size for group in groups)
+    if columns is None:
+        size = sum(group.total_byte_size for group in groups)
+    else:
+        roots = tuple(f"{name}." for name in columns)
+        every = (group.column(index) for group in groups for index in range(group.num_columns))
+        size = sum(
+            one.total_uncompressed_size
+            for one in every
+            if f"{one.path_in_schema}.".startswith(roots)
+        )
     rows = min(_MOST_ROWS, max(1, batch_bytes * metadata.num_rows // max(1, size)))
     longest = max(map(_longest_row, groups), default=0)
     return int(max(1, min(rows, _MOST_DECODED // max(1, longest))))
