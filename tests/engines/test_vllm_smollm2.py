@@ -135,8 +135,8 @@ def judged(folder, *engine):
     """The sections of suites whose answers the model judges itself, and their samples."""
     samples = folder / "judged.jsonl"
     words = ("--suite", "mt_bench,alpaca_eval", "--data", folder, "--judge", "smollm2")
-    words += ("--reference", folder / "reference.jsonl", "--max-new-tokens", "16")
-    words += ("--judge-tokens", "16", "--judge-retries", "1", "--bootstrap", "0")
+    words += ("--reference", folder / "reference.jsonl", "--max-new-tokens", "8")
+    words += ("--judge-tokens", "8", "--judge-retries", "0", "--bootstrap", "0")
     words += ("--samples", samples, "--force", *engine)
     done = vllm_server.synth("eval", "smollm2", *words, context=JUDGED_CONTEXT)
     sections = json.loads(done.stdout)["suites"]
