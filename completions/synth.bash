@@ -296,7 +296,7 @@ _synth() {
             esac
             ;;
         generate)
-            options="--dry-run --price-in --price-out --budget --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --seed --ray -j --jobs --debug -h --help"
+            options="--dry-run --price-in --price-out --budget --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --cache --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --seed --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --price-in | --price-out | --budget | --continue | --self-instruct | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --shard | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
@@ -309,6 +309,7 @@ _synth() {
                 --bos) value=word words="auto always never" ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
+                --cache) value=dir ;;
                 --on-error) value=word words="fail skip" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
@@ -317,13 +318,13 @@ _synth() {
             esac
             ;;
         eval)
-            options="-s --suite --list --data --valid --limit --shots --task-files --allow-code-execution --sandbox --samples --baseline --bootstrap --force --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --max-new-tokens --temperature --top-p --judge --judge-server --judge-tokens --judge-retries --show-prompts --answers --pairs --judgments --reference --target --human --length-controlled --author-files --on-error --rejects -q --quiet --input-format --encoding --split --report --json --plot --seed -j --jobs --debug -h --help"
+            options="-s --suite --list --data --valid --limit --shots --task-files --allow-code-execution --sandbox --samples --resume --shard --baseline --bootstrap --force --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --max-new-tokens --temperature --top-p --judge --judge-server --judge-tokens --judge-retries --show-prompts --answers --pairs --judgments --reference --target --human --length-controlled --author-files --cache --on-error --rejects -q --quiet --input-format --encoding --split --report --json --plot --seed -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 -s | --suite) value=word words="perplexity self-preference ifeval followbench mt_bench danger-zone alpaca_eval arc_challenge arc_easy boolq ceval chemprot cmmlu fiqa_sa fpb gsm8k headline hellaswag humaneval mbpp medqa mmlu mqp openbookqa piqa pubmedqa rct social_iqa svamp truthfulqa winogrande" ;;
-                --data | --task-files | --author-files) value=dir ;;
+                --data | --task-files | --author-files | --cache) value=dir ;;
                 --valid | --samples | --answers | --pairs | --judgments | --reference | --rejects | --report | --plot) value=file ;;
-                --limit | --shots | --baseline | --bootstrap | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --max-new-tokens | --temperature | --top-p | --judge-server | --judge-tokens | --judge-retries | --target | --human | --encoding | --seed | -j | --jobs) value=word ;;
+                --limit | --shots | --shard | --baseline | --bootstrap | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --max-new-tokens | --temperature | --top-p | --judge-server | --judge-tokens | --judge-retries | --target | --human | --encoding | --seed | -j | --jobs) value=word ;;
                 --sandbox) value=word words="auto bubblewrap landlock none" ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 --tokenizer | --judge) value=dir words="builtin" ;;

@@ -205,6 +205,36 @@ def test_a_budget_is_kept_to_one_answer_and_continued(generate: Any, tmp_path: P
     assert len(Path(output).read_text().splitlines()) == 20
 
 
+def test_a_cache_changes_nothing_but_what_is_asked(generate: Any, tmp_path: Path) -> None:
+    """Answers that failed are none; those of another model, seed or sampling are others."""
+    records = [{"prompt": f"{n}"} for n in range(20)]
+
+    def says(said: str, prompt: Prompt) -> str | None:
+        return None if said == "13" else echo(said, prompt)
+
+    def asked(*more: str, name: str = "b.jsonl") -> tuple[int, dict[str, Any]]:
+        report = tmp_path / "r.json"
+        words = ("-n", "2", "--on-error", "skip", "--report", str(report), "--force", *more)
+        generate(records, says, "-o", str(tmp_path / name), "--cache", str(tmp_path / "c"), *words)
+        return len(generate.models[0].prompts), json.loads(report.read_text())
+
+    prices = ("--price-in", "1e6", "--price-out", "1e6")
+    first, report = asked(*prices, name="a.jsonl")
+    assert first == 40
+    assert report["cache"] == {"hits": 0, "added": 38, "damaged": 0}
+    # 7 tokens of each prompt, and the letters of each answer.
+    assert report["cost"] == 2 * sum(7 + len(f"<{n}>") for n in range(20) if n != 13)
+    again, report = asked(*prices)
+    assert again == 2 and report["cache"] == {"hits": 38, "added": 0, "damaged": 0}
+    assert report["cost"] == 0 and report["tokens"] > 0
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+    assert asked("--budget", "tokens=1")[0] == 2  # what is there costs nothing
+    for other in (("--seed", "5"), ("--temperature", "0.5"), ("-m", "other"), ("--system", "s")):
+        assert asked(*other)[0] == 40
+    kept = "".join(path.read_text() for path in (tmp_path / "c").iterdir())
+    assert "no idea" not in kept and len(kept.splitlines()) == 5 * 38
+
+
 def test_a_dry_run_asks_few_and_writes_nothing(
     generate: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

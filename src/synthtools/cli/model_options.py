@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from synthtools.cli import quantities
@@ -12,6 +13,7 @@ from synthtools.errors import UsageError
 
 if TYPE_CHECKING:
     from synthtools.lm.model_settings import ModelSettings
+    from synthtools.records.value_cache import ValueCache
 
 
 Bos = Literal["auto", "always", "never"]
@@ -22,6 +24,26 @@ def _devices(text: str) -> str:
     if not _DEVICES.fullmatch(text):
         raise ValueError("use auto, cpu, or GPUs by number (0,1)")
     return text
+
+
+@dataclass(frozen=True)
+class Cached(Group):
+    """Where answers are kept for other runs."""
+
+    group = "Model"
+    cache: str | None = option(
+        None,
+        metavar="DIR",
+        help="Keep what the model says in this directory, and do not ask for what it holds. Known by "
+        "the model (its files, or its name on a server), how it is run, sampling, seed and prompt; "
+        "shared by runs, also at once. Does not change results; --budget does not count it.",
+    )
+
+    def opened_cache(self) -> ValueCache | None:
+        """The cache; raises SynthError where it cannot be written."""
+        from synthtools.records.value_cache import ValueCache
+
+        return None if self.cache is None else ValueCache(Path(self.cache))
 
 
 @dataclass(frozen=True, kw_only=True)

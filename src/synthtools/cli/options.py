@@ -42,7 +42,7 @@ NOT_DEFINING = frozenset(
         *("json_output", "jobs", "debug", "quiet", "batch_tokens", "plot"),
         *("devices", "server", "answers_as", "files", "shard_size", "format"),
         *("requests", "tokens_in_flight", "timeout", "patience", "ray"),
-        *("budget", "price_in", "price_out", "dry_run", "fail_if"),
+        *("budget", "price_in", "price_out", "dry_run", "fail_if", "cache", "judge_server"),
     )
 )
 

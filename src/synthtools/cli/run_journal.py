@@ -10,7 +10,33 @@ from typing import Any
 
 from synthtools.cli import terminal
 from synthtools.errors import OutputExistsError, parameter
+from synthtools.records.outputs import FileSink
+from synthtools.records.shard_directory import DirectorySink
+from synthtools.records.sink import Sink
 from synthtools.records.value_journal import ValueJournal
+
+_ANSWERS = ".answers.jsonl"
+
+
+def answers_beside(file: Path) -> Path:
+    """Where the answers of a run that writes a file are kept."""
+    return file.with_name(f".{file.name}{_ANSWERS}")
+
+
+def answer_journal(
+    sink: Sink | None, job: dict[str, Any], stack: ExitStack, *, resume: bool, force: bool
+) -> ValueJournal | None:
+    """What models said, kept in the directory or beside the file that a run writes until that stands; None
+    where no file can be appended to. Errors: see ``open_journal``."""
+    if isinstance(sink, DirectorySink) and isinstance(sink.folder, Path):
+        path, output = sink.folder / _ANSWERS, sink.folder
+    elif isinstance(sink, FileSink) and isinstance(sink.path, Path):
+        path, output = answers_beside(sink.path), sink.path
+    else:
+        return None
+    journal = open_journal(path, output, "answers", job, stack, resume=resume, force=force)
+    sink.leftovers.append(journal.remove)
+    return journal
 
 
 def open_journal(

@@ -6,19 +6,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from synthtools.curate.generation_costs import Spending
-from synthtools.curate.prompts import PromptedRecords, content
+from synthtools.curate.prompts import PromptedRecords
 from synthtools.errors import RecordError
 from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
-from synthtools.records.value_journal import ValueJournal
 
 # A record's place in the output: the model, then the place in the input and the number of the answer.
 _PLACES = 44
@@ -34,98 +31,9 @@ def keyed(prompt: Prompt, record: int, number: int = 0, stage: str = "") -> Prom
         record: its key.
         number: which of the record's answers.
     """
-    digest = blake2b(content(prompt).encode("utf-8", "surrogatepass"), digest_size=16)
+    digest = blake2b(prompt.identity.encode("utf-8", "surrogatepass"), digest_size=16)
     digest.update(f"\0{record}\0{number}\0{stage}".encode())
     return prompt._replace(key=digest.digest())
-
-
-class JournaledGenerator:
-    """A generator that keeps answers in a journal and does not ask for those that it holds.
-
-    Args:
-        generator: asked for the others.
-        journal: None to keep nothing.
-        part: separates the answers of several generators.
-        spending: of all answers; once its budget is used up, no more prompts are asked.
-    """
-
-    def __init__(
-        self, generator: Generator, journal: ValueJournal | None, part: str, spending: Spending
-    ) -> None:
-        self._generator = generator
-        self._journal = journal
-        self._part = part
-        self._spending = spending
-
-    def generate(self, prompts: Iterable[Prompt]) -> Iterator[Answer]:
-        """Answers in the order of the prompts (see ``Generator.generate``).
-
-        Raises:
-            SynthError: the budget is used up; all that was asked has been answered and kept.
-        """
-        spending, left = self._spending, iter(prompts)
-        while (first := next(left, None)) is not None:
-            if spending.reached() and self._held(self._key(first)) is None:
-                raise spending.error()
-            waiting: list[Prompt] = []
-            yield from self._answers(chain([first], left), waiting)
-            left = chain(waiting, left)
-
-    def _held(self, key: str) -> Answer | None:
-        """The answer of an earlier run."""
-        if self._journal is None or key not in self._journal:
-            return None
-        value = self._journal.get(key)
-        return Answer(**{name: value[name] for name in Answer._fields})
-
-    def _key(self, prompt: Prompt) -> str:
-        return f"{self._part}:{prompt.key.hex()}"
-
-    def _answers(self, prompts: Iterator[Prompt], waiting: list[Prompt]) -> Iterator[Answer]:
-        """Answers to as many prompts as the budget surely has room for, at least to one.
-
-        Args:
-            waiting: takes the prompt that was taken and has no room.
-        """
-        order: deque[str | None] = deque()  # the key of an answer that is held, None for others
-        running: dict[int, str] = {}
-        spending, journal = self._spending, self._journal
-
-        def others() -> Iterator[Prompt]:
-            asked_for, reserved = 0, 0.0
-            for prompt in prompts:
-                key = self._key(prompt)
-                answer = self._held(key)
-                if answer is not None:
-                    spending.add(answer)
-                elif asked_for and not spending.has_room(reserved + spending.at_most(prompt)):
-                    waiting.append(prompt)
-                    return
-                order.append(None if answer is None else key)
-                if answer is None:
-                    running[asked_for] = key
-                    asked_for += 1
-                    reserved += spending.at_most(prompt)
-                    yield prompt
-
-        def keep(place: int, answer: Answer) -> None:
-            key = running.pop(place)
-            spending.add(answer)
-            if answer.error is None and journal is not None:  # what failed is tried again
-                journal.add(key, answer._asdict())
-
-        def held_before() -> Iterator[Answer]:
-            while order and (key := order[0]) is not None:
-                order.popleft()
-                answer = self._held(key)
-                assert answer is not None
-                yield answer
-
-        for answer in self._generator.generate(others(), keep):
-            yield from held_before()
-            order.popleft()
-            yield answer
-        yield from held_before()
 
 
 @dataclass(frozen=True)
@@ -191,7 +99,7 @@ def first_place(part: int) -> int:
 
 def answered(
     items: Iterable[PromptedRecords],
-    generator: JournaledGenerator,
+    generator: Generator,
     fields: AnswerFields,
     rejects: Rejects,
     part: int,

@@ -1,93 +1,20 @@
-"""What answers cost: tokens and prices, a budget, and an estimate from a few prompts."""
+"""What answers will cost: an estimate from a few prompts."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from threading import Lock
 from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from synthtools.curate.prompts import PromptedRecords, content
-from synthtools.errors import SynthError, parameter
-from synthtools.lm.generation import Answer, Generator, Prompt
+from synthtools.curate.prompts import PromptedRecords
+from synthtools.errors import SynthError
+from synthtools.lm.generation import Generator, Prompt
+from synthtools.lm.token_budget import Spending
 
 # Of a dry run: enough to show how long answers are, at hardly any price.
 SAMPLED = 16
-
-
-class Prices(NamedTuple):
-    """Per million tokens, in any currency: of prompts and of answers."""
-
-    prompt: float = 0.0
-    answer: float = 0.0
-
-    def cost(self, prompt_tokens: float, tokens: float) -> float:
-        return (prompt_tokens * self.prompt + tokens * self.answer) / 1e6
-
-
-@dataclass
-class Spending:
-    """Tokens that answers took, also those of earlier runs; safe from any thread.
-
-    Attributes:
-        budget: ("tokens" or "cost", amount): of prompts and answers together; None for no limit.
-        longest: tokens that an answer may have.
-    """
-
-    prices: Prices = field(default_factory=Prices)
-    budget: tuple[str, float] | None = None
-    longest: int = 0
-    prompt_tokens: int = 0
-    tokens: int = 0
-    _lock: Lock = field(default_factory=Lock, repr=False)
-
-    def add(self, answer: Answer) -> None:
-        """Raises SynthError where an answer has no number of tokens and a budget is to be kept."""
-        if self.budget and None in (answer.prompt_tokens, answer.tokens):
-            raise SynthError(
-                f"{parameter('budget')}: the server reports no numbers of tokens, so that no budget "
-                "can be kept"
-            )
-        with self._lock:
-            self.prompt_tokens += answer.prompt_tokens or 0
-            self.tokens += answer.tokens or 0
-
-    def _in_unit(self, prompt_tokens: float, tokens: float) -> float:
-        assert self.budget is not None
-        if self.budget[0] == "tokens":
-            return prompt_tokens + tokens
-        return self.prices.cost(prompt_tokens, tokens)
-
-    def reached(self) -> bool:
-        """Whether the budget is used up."""
-        return not self.has_room(0.0)
-
-    def has_room(self, reserved: float) -> bool:
-        """Whether anything of the budget is left beside what is ``reserved`` in its unit."""
-        if self.budget is None:
-            return True
-        return self._in_unit(self.prompt_tokens, self.tokens) + reserved < self.budget[1]
-
-    def at_most(self, prompt: Prompt) -> float:
-        """What an answer may take, in the budget's unit; a token of a prompt is taken as 3 bytes."""
-        return self._in_unit(_size(prompt) / 3, self.longest) if self.budget else 0.0
-
-    def error(self) -> SynthError:
-        """What is raised once no more prompts are asked."""
-        assert self.budget is not None
-        unit, amount = self.budget
-        return SynthError(
-            f"the budget ({unit}={amount:g}) is used up: {self.prompt_tokens:,} tokens of prompts, "
-            f"{self.tokens:,} of answers; {parameter('resume')} with a larger {parameter('budget')} "
-            "continues"
-        )
-
-
-def _size(prompt: Prompt) -> int:
-    return len(content(prompt).encode("utf-8", "surrogatepass"))
 
 
 class SampledPrompts(NamedTuple):
@@ -105,7 +32,7 @@ def sampled(items: Iterable[PromptedRecords], seed: int) -> SampledPrompts:
     for _, prompts, keys in items:
         for prompt, key in zip(prompts, keys.tolist(), strict=True):
             count += 1
-            size += _size(prompt)
+            size += prompt.size
             prompt = prompt._replace(key=int(key).to_bytes(8, "little"))
             drawn.append((prompt.seed(seed), count, prompt))
         drawn = sorted(drawn)[:SAMPLED]
@@ -147,7 +74,7 @@ def estimate(prompts: SampledPrompts, generator: Generator, requests: float) -> 
         if answer.error is None:
             spent.add(answer)
             lengths.append(answer.tokens or 0)
-            size += _size(prompt)
+            size += prompt.size
     if not lengths:
         raise SynthError(f"none of {len(answers)} prompts was answered: {answers[0].error}")
     average = float(np.mean(lengths))

@@ -61,13 +61,6 @@ def conversation(text: str, system: str | None) -> Prompt:
     return Prompt(b"", messages=(*first, {"role": "user", "content": text}))
 
 
-def content(prompt: Prompt) -> str:
-    """All of a prompt as one string, for its identity."""
-    if prompt.text is not None:
-        return prompt.text
-    return "\0".join(f"{m['role']}\0{m['content']}" for m in prompt.messages or ())
-
-
 @dataclass(frozen=True)
 class PromptBuilder:
     """How a record becomes a prompt.
@@ -232,7 +225,7 @@ def prompted(
                 bad[index] = str(error)
         batch = without(batch, bad, rejects)
         if len(batch):
-            found = keys.of(batch.column(ID_FIELD), [content(prompt) for prompt in prompts])
+            found = keys.of(batch.column(ID_FIELD), [prompt.identity for prompt in prompts])
             yield PromptedRecords(batch, prompts, found)
 
 

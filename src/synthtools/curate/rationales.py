@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.curate.answers import AnswerFields, JournaledGenerator, keep_answered, keyed, placed
+from synthtools.curate.answers import AnswerFields, keep_answered, keyed, placed
 from synthtools.curate.prompts import (
     PromptBuilder,
     PromptedRecords,
@@ -19,7 +19,7 @@ from synthtools.curate.prompts import (
     text_in,
 )
 from synthtools.curate.templates import as_text
-from synthtools.lm.generation import Answer, Prompt
+from synthtools.lm.generation import Answer, Generator, Prompt
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
@@ -91,7 +91,7 @@ def prompts(field: str, answer_field: str, system: str | None) -> PromptBuilder:
 
 def reasoned(
     items: Iterable[PromptedRecords],
-    generator: JournaledGenerator,
+    generator: Generator,
     fields: AnswerFields,
     rejects: Rejects,
     part: int,

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthtools.curate.answers import AnswerFields, JournaledGenerator, keyed
-from synthtools.curate.prompts import PromptedRecords, content, conversation
+from synthtools.curate.answers import AnswerFields, keyed
+from synthtools.curate.prompts import PromptedRecords, conversation
 from synthtools.draws import lane_of, uniforms
 from synthtools.errors import SynthError, parameter
-from synthtools.lm.generation import Answer, Prompt
+from synthtools.lm.generation import Answer, Generator, Prompt
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch, JsonBatch
 from synthtools.records.jsonl import json_bytes
@@ -85,7 +85,7 @@ class SelfInstruct:
             ("kept", "too_similar", "too_short_or_long", "prompts", "failed", "rounds"), 0
         )
 
-    def tasks(self, generator: JournaledGenerator, wanted: int) -> Iterator[GeneratedTask]:
+    def tasks(self, generator: Generator, wanted: int) -> Iterator[GeneratedTask]:
         """New tasks, ``wanted`` of them.
 
         Raises:
@@ -172,7 +172,7 @@ class SelfInstruct:
 def seeds_of(items: Iterable[PromptedRecords]) -> list[str]:
     """The tasks of records, in an order that is their own."""
     pairs = [
-        (int(key), prompt.messages[-1]["content"] if prompt.messages else content(prompt))
+        (int(key), prompt.messages[-1]["content"] if prompt.messages else prompt.identity)
         for item in items
         for key, prompt in zip(item.keys, item.prompts, strict=True)
     ]

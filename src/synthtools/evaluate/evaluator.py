@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
@@ -20,6 +21,7 @@ from synthtools.records.transform import as_lines
 if TYPE_CHECKING:
     from synthtools.evaluate.judge import Judge
     from synthtools.lm.generation import Generator, SamplingSettings
+    from synthtools.lm.kept_values import ModelValues, ValueStore
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.scorer import LanguageModel
 
@@ -34,6 +36,7 @@ class EvaluationOptions:
 
     data: str | None = None
     limit: int | None = None
+    shard: tuple[int, int] | None = None
     seed: int = 0
     bootstrap: int = 1000
     valid: Sequence[tuple[str, str]] = ()
@@ -71,6 +74,7 @@ class Evaluator(Closeable):
         model_settings: of the model under evaluation; judge_settings: of the judge; None where none
             was named.
         keep: takes sample records: one dictionary an item, with ``suite`` and ``id``.
+        journal, cache: where scores and answers are kept as they come, None for nowhere.
         rejects: where bad records go.
         remark: called with remarks for the user.
         failures: of models that went away; what they had done is in the report.
@@ -80,6 +84,8 @@ class Evaluator(Closeable):
     model_settings: ModelSettings | None = None
     judge_settings: ModelSettings | None = None
     keep: Callable[[list[dict[str, Any]]], None] = lambda _: None
+    journal: ValueStore | None = None
+    cache: ValueStore | None = None
     rejects: Rejects = field(default_factory=Rejects)
     remark: Callable[[str], None] = lambda _: None
     failures: list[str] = field(default_factory=list)
@@ -108,10 +114,26 @@ class Evaluator(Closeable):
         if generator is None:
             from synthtools.lm.open_models import open_generator
 
-            opened = open_generator(settings, sampling, self.options.seed, self.remark)
-            generator = self._generators[settings] = self._stack.enter_context(opened)
+            seed = self.options.seed
+            opened = open_generator(settings, sampling, seed, self.remark)
+            generator = self._stack.enter_context(opened)
+            if self._keeps:
+                from synthtools.lm.kept_values import KeptGenerator
+
+                values = self._values(settings, generator.description)
+                generator = KeptGenerator(generator, values, sampling, seed)
+            self._generators[settings] = generator
         generator.sample_as(sampling)
         return generator
+
+    @property
+    def _keeps(self) -> bool:
+        return self.journal is not None or self.cache is not None
+
+    def _values(self, settings: ModelSettings, description: dict[str, Any]) -> ModelValues:
+        from synthtools.lm.kept_values import ModelValues
+
+        return ModelValues.of(settings, description, self.journal, self.cache)
 
     def answer_generator(self) -> Generator:
         """The model under evaluation, to answer as the options say."""
@@ -155,18 +177,32 @@ class Evaluator(Closeable):
 
             model = open_model(settings, ScoreRequest(CANDIDATES), self.remark)
             self._open[settings] = self._stack.enter_context(model)
+            if self._keeps:
+                from synthtools.lm.kept_values import KeptEngine
+
+                values = self._values(settings, model.description)
+                model.keep(lambda engine: KeptEngine(engine, values))
         return self._open[settings]
 
+    def share(self, count: int) -> slice:
+        """Which of so many items are evaluated: this process's share of those up to the limit."""
+        most = count if self.options.limit is None else min(count, self.options.limit)
+        index, shares = self.options.shard or (1, 1)
+        return slice(most * (index - 1) // shares, most * index // shares)
+
     def batches(self, path: str) -> Iterator[Batch]:
-        """The sound records of a file or directory, up to the limit."""
-        left = self.options.limit
-        for batch in read(find_shards([path]), self.rejects):
-            if left is not None:
-                if len(batch) >= left:
-                    yield batch.take(range(left)) if len(batch) > left else batch
-                    return
-                left -= len(batch)
-            yield batch
+        """The sound records of a file or directory that are evaluated (see ``share``)."""
+        shards, count = find_shards([path]), sys.maxsize
+        if self.options.shard is not None:
+            count = sum(map(len, read(shards, Rejects(skip=True))))
+        share, before = self.share(count), 0
+        for batch in read(shards, self.rejects):
+            first, end = max(0, share.start - before), min(len(batch), share.stop - before)
+            if first < end:
+                yield batch if end - first == len(batch) else batch.take(range(first, end))
+            before += len(batch)
+            if before >= share.stop:
+                return
 
     def records(
         self, path: str, fault: Fault = lambda _: None, limited: bool = True, again: bool = False
@@ -174,7 +210,7 @@ class Evaluator(Closeable):
         """Like ``batches``, record by record; one without an ``id`` gets the number of its line.
 
         Args:
-            limited: the limit counts.
+            limited: those that are evaluated, not all.
             again: what is skipped here is counted elsewhere.
         """
         rejects = Rejects(self.rejects.skip) if again else self.rejects

@@ -98,7 +98,7 @@ def instructions(evaluator: Evaluator) -> list[Instruction]:
             path = tuple(groups[kind, example].get(number, "") for number in range(level + 1))
             origin, target = str(record.get("origin") or ""), str(record.get("target") or "")
             made.append(Instruction(str(record["id"]), kind, example, origin, level, target, path))
-    return made[: evaluator.options.limit]
+    return made[evaluator.share(len(made))]
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthtools.errors import SynthError, parameter
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.evaluate import calibration
 from synthtools.evaluate.choices import PER_ITEM, answers_of, sample_rows
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
@@ -37,6 +37,10 @@ def files(name: str, options: EvaluationOptions | None) -> list[str]:
     """
     if find_spec("lm_eval") is None:
         raise SynthError(f"{name} needs lm-evaluation-harness: pip install 'synthtools[eval]'")
+    if options is not None and options.shard is not None:
+        raise UsageError(
+            f"suite {name}: the harness counts its items itself: leave out {parameter('shard')}"
+        )
     return []
 
 

@@ -241,7 +241,8 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
         for number, turn in graded
         if any(table.get((number, turn), _UNREADABLE) < 0 for table in scores.values())
     }
-    limited = list(dict.fromkeys(number for number, _ in graded))[: options.limit]
+    numbers = list(dict.fromkeys(number for number, _ in graded))
+    limited = numbers[evaluator.share(len(numbers))]
     counted = {number for number in limited if number not in unreadable}
     categories: dict[Any, str] = {}
     if options.data is not None:

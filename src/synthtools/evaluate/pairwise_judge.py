@@ -156,7 +156,6 @@ def _inert(text: str) -> str:
 
 def _prompts(evaluator: Evaluator, judge: LanguageModel) -> dict[str, tuple[str, dict[str, str]]]:
     """By prompt: its text, and the answers by model; the limit counts prompts."""
-    limit = evaluator.options.limit
     prompts: dict[str, tuple[str, dict[str, str]]] = {}
 
     def answer_fault(record: dict[str, Any]) -> str | None:
@@ -165,7 +164,6 @@ def _prompts(evaluator: Evaluator, judge: LanguageModel) -> dict[str, tuple[str,
     for path in evaluator.options.answers:
         for record in evaluator.records(path, answer_fault, limited=False):
             key = str(record.get("prompt_id", record["prompt"]))
-            if key in prompts or limit is None or len(prompts) < limit:
-                _, answers = prompts.setdefault(key, (record["prompt"], {}))
-                answers.setdefault(record["model"], record["response"])
-    return prompts
+            _, answers = prompts.setdefault(key, (record["prompt"], {}))
+            answers.setdefault(record["model"], record["response"])
+    return dict(list(prompts.items())[evaluator.share(len(prompts))])

@@ -23,6 +23,9 @@ class SampleFile:
         path: None where samples are only counted.
         shards: what the run reads, which the file must not be.
         kept: hold the samples in ``rows`` as well.
+
+    Attributes:
+        sink: the file, None where there is none.
     """
 
     def __init__(
@@ -31,9 +34,9 @@ class SampleFile:
         self.count = 0
         self.rows: list[dict[str, Any]] = []
         self._kept = kept
-        self._sink: Sink | None = None
+        self.sink: Sink | None = None
         if path is not None:
-            self._sink = open_sink(
+            self.sink = open_sink(
                 path,
                 None,
                 shards=shards,
@@ -47,17 +50,17 @@ class SampleFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if self._sink is not None and kind is None:
-            self._sink.finish()
-        elif self._sink is not None:  # Ctrl-C too must leave no half of a file
-            self._sink.abort()
+        if self.sink is not None and kind is None:
+            self.sink.finish()
+        elif self.sink is not None:  # Ctrl-C too must leave no half of a file
+            self.sink.abort()
 
     def keep(self, rows: list[dict[str, Any]]) -> None:
         """Writes samples."""
-        if self._sink is not None and rows:
+        if self.sink is not None and rows:
             places = np.arange(self.count, self.count + len(rows), dtype=np.int64)
             lines = [json_bytes(row) for row in rows]
-            self._sink.write(JsonBatch("<samples>", places + 1, places, lines=lines))
+            self.sink.write(JsonBatch("<samples>", places + 1, places, lines=lines))
         if self._kept:
             self.rows += rows
         self.count += len(rows)

@@ -22,6 +22,8 @@ Scoring, generation, vectors:
 - ``generation``: prompts → answers, whatever the backend
 - ``chat``: conversations → text or tokens
 - ``prompt_tokenizer``: prompts → tokens
+- ``token_budget``: what answers cost, and where to stop
+- ``kept_values``: answers and scores that are not asked for twice
 - ``embedding_model``: texts → vectors, whatever the model
 
 Backends, the only places that know an engine: ``torch/`` (transformers), ``vllm/``, ``server/``

@@ -75,6 +75,18 @@ class Prompt(NamedTuple):
     text: str | None = None
     messages: tuple[dict[str, str], ...] | None = None
 
+    @property
+    def identity(self) -> str:
+        """All of it as one string."""
+        if self.text is not None:
+            return self.text
+        return "\0".join(f"{m['role']}\0{m['content']}" for m in self.messages or ())
+
+    @property
+    def size(self) -> int:
+        """Bytes of it."""
+        return len(self.identity.encode("utf-8", "surrogatepass"))
+
     def seed(self, seed: int) -> int:
         """Of this prompt's draws, 53 bits (JSON's integers)."""
         digest = hashlib.blake2b(

@@ -7,15 +7,17 @@ files hold costs neither.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from synthtools.errors import SynthError
-from synthtools.lm.model_name import ADAPTERS
+from synthtools.lm.model_name import ADAPTERS, ModelName
 
 _WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -28,6 +30,21 @@ _COUNTS = (
 )
 _LAYER = re.compile(r"\.\d+\.")
 _POSITIVE = ("rope_theta", "layer_norm_eps", "rms_norm_eps", "layer_norm_epsilon", "norm_eps")
+
+
+def content_digest(model: ModelName) -> str | None:
+    """A hash of a model's files, of those under its adapters too; None for a Hub id, whose commit tells."""
+    digest = hashlib.blake2b(digest_size=16)
+    location = Path(model.location)
+    if not location.exists():
+        return None
+    for path in sorted(location.iterdir()) if location.is_dir() else [location]:
+        if path.is_file():
+            digest.update(f"{path.name}\0".encode())
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    base = model.base()
+    return digest.hexdigest() + (content_digest(base) or "" if base else "")
 
 
 def check_configuration(name: str, location: str, configuration: Any = None) -> None:

@@ -19,6 +19,7 @@ from synthtools.lm.scores import (
     ScoringEngine,
     Sequence,
     SequenceScores,
+    waves,
 )
 from synthtools.scale.actor_pool import ActorPool, actor_places
 from synthtools.scale.ray_cluster import connect
@@ -108,25 +109,12 @@ class RayEngine:
     def _over_waves(
         self, method: Callable[..., Any], sequences: list[Any], *more: Any
     ) -> list[Any]:
-        waves = self._pool.in_order(method, _waves(sequences, self._wave), *more)
-        return [result for wave in waves for result in wave]
+        runs = waves(sequences, lambda sequence: len(sequence.tokens), self._wave)
+        results = self._pool.in_order(method, runs, *more)
+        return [result for wave in results for result in wave]
 
     def close(self) -> None:
         self._pool.close()
-
-
-def _waves(sequences: list[Any], tokens: int) -> Iterator[list[Any]]:
-    """Neighbouring sequences of about so many tokens together."""
-    wave: list[Any] = []
-    size = 0
-    for sequence in sequences:
-        wave.append(sequence)
-        size += len(sequence.tokens)
-        if size >= tokens:
-            yield wave
-            wave, size = [], 0
-    if wave:
-        yield wave
 
 
 def _engine_numbers(engine: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -115,6 +116,10 @@ class LanguageModel(Closeable):
 
     def close(self) -> None:
         self._engine.close()
+
+    def keep(self, kept: Callable[[ScoringEngine], ScoringEngine]) -> None:
+        """Scores through an engine around its own, such as one that keeps what it gives."""
+        self._engine = kept(self._engine)
 
     @property
     def capacity(self) -> int:

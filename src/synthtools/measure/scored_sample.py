@@ -123,8 +123,8 @@ def scored_samples(
         each = (time.monotonic() - start) / _TRIAL
         fitting = [size for size in _SIZES if size * each <= _BUDGET]
         documents = fitting[-1] if fitting else _SIZES[0]
-        if journal is not None and _CHOSEN in journal:
-            documents = int(journal.get(_CHOSEN)["documents"])
+        if journal is not None and (chosen := journal.get(_CHOSEN)) is not None:
+            documents = int(chosen["documents"])
         elif journal is not None:
             journal.add(_CHOSEN, {"documents": documents})
     total = sum(min(documents, len(texts)) for texts in corpora)
@@ -148,8 +148,8 @@ def _score(
         for start in range(len(sample), min(documents, len(texts)), _AT_ONCE):
             some = texts[start : min(start + _AT_ONCE, documents)]
             key = blake2b(json_bytes([model.description, some]), digest_size=16).hexdigest()
-            if journal is not None and key in journal:
-                sample.extend(ScoredSample.unpacked(journal.get(key)))
+            if journal is not None and (kept := journal.get(key)) is not None:
+                sample.extend(ScoredSample.unpacked(kept))
             else:
                 found = _scored(model, some, most_tokens)
                 if journal is not None:

@@ -60,6 +60,7 @@ On disk during a run:
 
 - ``spool``: records kept until it is known which of them are wanted
 - ``vector_file``: vectors of many records
+- ``value_cache``: values that runs and processes share
 - ``value_journal``: values that a killed run finds again
 
 Nothing here knows a tool, a model or a terminal.

@@ -24,6 +24,9 @@ class ValueJournal:
     Raises:
         SynthError: what is to be taken up belongs to another job.
 
+    Attributes:
+        unfinished: the values are still needed when what they are kept for stands.
+
     Memory: about 100 bytes for each value taken up.
     """
 
@@ -39,6 +42,7 @@ class ValueJournal:
 
     def __init__(self, path: Path, job: str, again: bool) -> None:
         self.path = path
+        self.unfinished = False
         self._places: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._any = False
@@ -74,14 +78,15 @@ class ValueJournal:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._places
-
-    def get(self, key: str) -> dict[str, Any]:
-        """The value under a key that was taken up."""
+    def get(self, key: str, again: bool = False) -> dict[str, Any] | None:
+        """The value under a key that was taken up, None where there was none."""
+        if key not in self._places:
+            return None
         start, length = self._places[key]
         with write_errors(self.path):
-            return parse_object(os.pread(self._file.fileno(), length, start))
+            value = parse_object(os.pread(self._file.fileno(), length, start))
+        del value["key"]
+        return value
 
     def add(self, key: str, value: dict[str, Any]) -> None:
         """Keeps a value."""
@@ -102,6 +107,7 @@ class ValueJournal:
             self.path.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Leaves nothing, for what the values were kept for is done."""
+        """Leaves nothing, for what the values were kept for is done, or was not (``unfinished``)."""
         self.close()
-        self.path.unlink(missing_ok=True)
+        if not self.unfinished:
+            self.path.unlink(missing_ok=True)

@@ -27,9 +27,13 @@ Memory: the model, some MB of text ahead, about 1 kB for each item of the curren
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from synthtools.cli import quantities
+from synthtools.cli.model_options import Cached
 from synthtools.cli.options import BadRecords, FileFormat, Inputs, Jobs, Picture, Report, Seed
 from synthtools.cli.parameters import option, output_file
 from synthtools.errors import PartialReportError, SynthError, UsageError
@@ -57,7 +61,9 @@ def _domain(text: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(EvaluatedModel, AnswersAndJudge, BadRecords, FileFormat, Report, Picture, Seed, Jobs):
+class Options(
+    EvaluatedModel, AnswersAndJudge, Cached, BadRecords, FileFormat, Report, Picture, Seed, Jobs
+):
     """Options of ``synth eval``."""
 
     suite: list[str] | None = option(
@@ -115,6 +121,18 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, FileFormat, Report, P
         help="Write the results of each item to this file, as records (.jsonl, .jsonl.zst, "
         ".parquet, …); synth diff compares models item by item from it.",
     )
+    resume: bool = option(
+        False,
+        help="Continue an unfinished run of the same arguments and data: what its models had said is "
+        "kept beside --samples FILE, in .FILE.answers.jsonl.",
+    )
+    shard: quantities.InputPart | None = option(
+        None,
+        metavar="I/N",
+        parse=quantities.part,
+        help="Evaluate only the I-th of N parts of each suite's items. With a --cache that all parts "
+        "share, a run without --shard then gives the whole report, of which nothing is asked again.",
+    )
     baseline: str | None = option(
         None,
         metavar="REPORT",
@@ -140,6 +158,12 @@ class Options(EvaluatedModel, AnswersAndJudge, BadRecords, FileFormat, Report, P
                 raise UsageError(f"--valid {name}: is named twice")
         if self.samples == "-":
             raise UsageError("--samples -: stdout has the report; name a file")
+        if self.resume and (self.samples is None or self.force):
+            raise UsageError(
+                "--resume continues, --force starts over: give one of them"
+                if self.samples
+                else "--resume needs --samples FILE, beside which the results are kept"
+            )
         if self.list_suites or self.show_prompts:
             return
         if not self.suites:
@@ -190,14 +214,17 @@ def run(options: Options) -> dict[str, Any]:
     """Runs the suites; their sections are the report."""
     from synthtools.cli import terminal
     from synthtools.cli.run import Run
+    from synthtools.cli.run_journal import answer_journal, answers_beside
     from synthtools.evaluate import suites
     from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
     from synthtools.evaluate.samples import SampleFile
     from synthtools.records.inputs import find_shards
     from synthtools.records.jsonl import parse_value
+    from synthtools.records.outputs import FileSink
     from synthtools.records.record_faults import require_text
     from synthtools.records.rejects import Rejects
     from synthtools.records.shapes import text_path
+    from synthtools.records.value_journal import ValueJournal
     from synthtools.reports import document
 
     if options.list_suites:
@@ -215,6 +242,7 @@ def run(options: Options) -> dict[str, Any]:
     paths = suites.files(names, given)
     model = options.settings() if options.model else None
     judge = options.judge_settings()
+    cache = options.opened_cache()
     domains = {shard.name for _, path in options.valid or () for shard in find_shards([path])}
 
     of_items = {
@@ -234,14 +262,26 @@ def run(options: Options) -> dict[str, Any]:
     reading = Inputs(on_error=options.on_error, rejects=options.rejects, quiet=options.quiet)
     tell = terminal.remark_unless(options.quiet)
     with Run("eval", reading, beside=paths, bar=False, inputs=False, check_beside=check) as run:
+        # A run whose model went away has left both samples and answers.
+        force = options.force or (
+            options.resume
+            and ValueJournal.holds_values(answers_beside(Path(options.samples or "")))
+        )
         with (
-            SampleFile(
-                options.samples, options.force, run.shards_beside, before is not None
-            ) as samples,
-            Evaluator(given, model, judge, samples.keep, run.rejects, tell) as evaluator,
+            SampleFile(options.samples, force, run.shards_beside, before is not None) as samples,
+            ExitStack() as stack,
         ):
+            file = samples.sink if isinstance(samples.sink, FileSink) else None
+            if options.resume and file is None:
+                raise UsageError(f"--resume needs a file: --samples {options.samples}")
+            journal = answer_journal(file, run.job(), stack, resume=options.resume, force=force)
+            evaluator = stack.enter_context(
+                Evaluator(given, model, judge, samples.keep, journal, cache, run.rejects, tell)
+            )
             sections = {name: suites.run(name, evaluator) for name in names}
             opened = evaluator.opened
+            if journal is not None:
+                journal.unfinished = bool(evaluator.failures)
         run.model = opened[0] if opened else None
         for name, section in sections.items():
             if not section["n"]:
@@ -255,6 +295,8 @@ def run(options: Options) -> dict[str, Any]:
         }
         if len(opened) > 1:
             result["models"] = opened
+        if cache is not None:
+            result["cache"] = cache.account()
         if before is not None:
             result["baseline"] = _compared(str(options.baseline), before, result, samples, given)
         report = run.finish(result)

@@ -32,9 +32,8 @@ bytes for each answer that no finished shard holds. --self-instruct: all tasks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import terminal
@@ -46,15 +45,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from synthtools.cli.run import Run
-    from synthtools.curate.answers import AnswerFields, JournaledGenerator
+    from synthtools.curate.answers import AnswerFields
     from synthtools.curate.prompts import PromptedRecords
     from synthtools.lm.generation import Generator
     from synthtools.records.batch import Batch
-    from synthtools.records.value_journal import ValueJournal
 
 # Answers leave by the batch: a small one keeps a pipe moving.
 _BATCH_BYTES = 64 << 10
-_JOURNAL = ".answers.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,14 +135,15 @@ def run(options: Options) -> dict[str, Any]:
             else:
                 work.answer()
                 result = work.counts()
-        return run.finish({**_report(run, options), **result})
+        return run.finish({**_report(run, options), **result, **work.cached()})
 
 
 class _Work:
     """The passes of models over the records."""
 
     def __init__(self, run: Run, options: Options, stack: ExitStack) -> None:
-        from synthtools.curate.generation_costs import Spending
+        from synthtools.cli.run_journal import answer_journal
+        from synthtools.lm.token_budget import Spending
 
         assert run.sink is not None
         self._run = run
@@ -161,13 +159,25 @@ class _Work:
         self._resume_from = run.sink.resume_from
         once = len(options.names()) == 1  # else, and to share prompts out, they are read again
         self._shards = run.shards if once else run.twice(run.shards)
-        self._journal = _journal(run, options, stack)
+        self._cache = options.opened_cache()
+        resume, force = options.resume, options.force
+        self._journal = answer_journal(run.sink, run.job(), stack, resume=resume, force=force)
         self._passed = False
         self._prompts = 0
         self._tell = terminal.remark_once(run.quiet)
 
-    def _opened(self, name: str) -> Generator:
-        return self._options.opened(name, self._options.sampling(), self._options.seed, self._tell)
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[Generator]:
+        """One of the models, that is not asked for what is kept already."""
+        from synthtools.lm.kept_values import KeptGenerator, ModelValues
+
+        options = self._options
+        sampling, seed = options.sampling(), options.seed
+        with options.opened(name, sampling, seed, self._tell) as generator:
+            kept = ModelValues.of(
+                options.settings(name=name), generator.description, self._journal, self._cache
+            )
+            yield KeptGenerator(generator, kept, sampling, seed, self._spending)
 
     def _prompted(self) -> Iterator[PromptedRecords]:
         """A pass over the records; the first one reports what is wrong with them."""
@@ -197,7 +207,7 @@ class _Work:
     def answer(self) -> None:
         """Every model answers its records."""
         from synthtools.curate import model_shares
-        from synthtools.curate.answers import JournaledGenerator, first_place
+        from synthtools.curate.answers import first_place
 
         options, run = self._options, self._run
         names = options.names()
@@ -217,13 +227,12 @@ class _Work:
             with self._opened(name) as generator:
                 described.append(generator.description)
                 run.model = described[0] if len(names) == 1 else {"models": described}
-                journaled = JournaledGenerator(generator, self._journal, str(part), self._spending)
-                run.write(self._batches(items, journaled, self._fields(generator), part))
+                run.write(self._batches(items, generator, self._fields(generator), part))
 
     def _batches(
         self,
         items: Iterable[PromptedRecords],
-        generator: JournaledGenerator,
+        generator: Generator,
         fields: AnswerFields,
         part: int,
     ) -> Iterator[Batch]:
@@ -256,9 +265,18 @@ class _Work:
         prompts = self._prompts * each
         return {"prompts": prompts, "left_out": prompts - self._run.sink.records}
 
+    def cached(self) -> dict[str, Any]:
+        """What came of the cache, where there is one; its answers cost nothing."""
+        if self._cache is None:
+            return {}
+        spent = self._spending
+        result: dict[str, Any] = {"cache": self._cache.account()}
+        if any(spent.prices):
+            result["cost"] = spent.prices.cost(spent.prompt_tokens, spent.tokens)
+        return result
+
     def grow(self, wanted: int) -> dict[str, Any]:
         """Self-Instruct: new tasks from the records'."""
-        from synthtools.curate.answers import JournaledGenerator
         from synthtools.curate.self_instruct import SelfInstruct, records_of, seeds_of
 
         options = self._options
@@ -267,29 +285,9 @@ class _Work:
         )
         with self._opened(options.names()[0]) as generator:
             self._run.model = generator.description
-            asked = JournaledGenerator(generator, self._journal, "0", self._spending)
             fields = self._fields(generator)
-            self._run.write(records_of(growth.tasks(asked, wanted), fields, options.field))
+            self._run.write(records_of(growth.tasks(generator, wanted), fields, options.field))
         return {"tasks": growth.counts}
-
-
-def _journal(run: Run, options: Options, stack: ExitStack) -> ValueJournal | None:
-    """What keeps the answers of a run that may be killed; None where no file can be appended to."""
-    from synthtools.cli.run_journal import open_journal
-    from synthtools.records.outputs import FileSink
-    from synthtools.records.shard_directory import DirectorySink
-
-    sink = run.sink
-    if isinstance(sink, DirectorySink) and isinstance(sink.folder, Path):
-        path, output = sink.folder / _JOURNAL, sink.folder
-    elif isinstance(sink, FileSink) and isinstance(sink.path, Path):
-        path, output = sink.path.with_name(f".{sink.path.name}{_JOURNAL}"), sink.path
-    else:
-        return None
-    resume, force = options.resume, options.force
-    journal = open_journal(path, output, "answers", run.job(), stack, resume=resume, force=force)
-    sink.leftovers.append(journal.remove)
-    return journal
 
 
 def _report(run: Run, options: Options) -> dict[str, Any]:

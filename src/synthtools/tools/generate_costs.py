@@ -13,7 +13,7 @@ from synthtools.tools.generate_options import Asking
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
-    from synthtools.curate.generation_costs import Prices
+    from synthtools.lm.token_budget import Prices
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Costs(Asking):
 
     def prices(self) -> Prices:
         """Per million tokens."""
-        from synthtools.curate.generation_costs import Prices
+        from synthtools.lm.token_budget import Prices
 
         return Prices(self.price_in, self.price_out)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
-from synthtools.cli.model_options import Bos, Engine
+from synthtools.cli.model_options import Bos, Cached, Engine
 from synthtools.cli.parameters import Group, option
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.shapes import ShapeName
@@ -236,7 +236,7 @@ class Protocol(Prompts, Answers):
 
 
 @dataclass(frozen=True)
-class Generators(Engine):
+class Generators(Engine, Cached):
     """Models that answer, each for itself, and how servers are asked."""
 
     model: list[str] | None = option(  # type: ignore[assignment]

@@ -78,6 +78,37 @@ def test_a_judge_that_dies_leaves_a_report_and_exit_1(synth, bench, serving, tmp
     assert "no more" in next(iter(section["judge"]["reasons"]))
 
 
+def test_a_judge_that_dies_is_asked_only_for_the_rest(synth, bench, serving, tmp_path, monkeypatch):
+    monkeypatch.setattr(server_pool, "_FIRST_PAUSE", 0.01)
+    data, answers = bench
+    dead = []
+    asked = []
+
+    def sometimes(number, words, code):
+        if dead and number > 5:
+            return (403, "no more")
+        asked.append(words)
+        return says(number, words.replace("b 2-3", ""), code)
+
+    def options(server, name):
+        judge = ["--judge", "judge", "--judge-server", server.url, "--bootstrap", "20"]
+        words = ["eval", "--suite", "followbench", "--data", data, "--answers", answers, *judge]
+        return [*words, "--samples", tmp_path / name, "--json"]
+
+    whole = synth(*options(serving(sometimes), "whole.jsonl"))
+    dead.append(True)
+    asked.clear()
+    assert "went away" in synth(*options(serving(sometimes), "s.jsonl"), code=1)
+    assert len(asked) == 5 and (tmp_path / "s.jsonl").exists()
+    dead.clear()
+    # On another port, as a server that was started again.
+    resumed = synth(*options(serving(sometimes), "s.jsonl"), "--resume")
+    assert len(asked) == len(set(asked)) == 20
+    assert resumed["suites"] == whole["suites"]
+    assert (tmp_path / "s.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert not (tmp_path / ".s.jsonl.answers.jsonl").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -112,12 +112,7 @@ class ServerGenerator(Generator):
 
     def _ask(self, prompt: Prompt) -> Answer:
         """The answer to a prompt, whatever it takes."""
-        text = (
-            prompt.text
-            if prompt.text is not None
-            else "".join(m["content"] for m in prompt.messages or ())
-        )
-        tokens = len(text.encode()) // _BYTES_A_TOKEN + self._sampling.max_new_tokens
+        tokens = prompt.size // _BYTES_A_TOKEN + self._sampling.max_new_tokens
         with self._pool.room(tokens):
             try:
                 return self._pool.asked(

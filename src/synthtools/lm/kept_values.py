@@ -1,0 +1,276 @@
+"""What models said, kept by whoever runs them: answers and scores that are held are not asked for again.
+
+A value's key is a hash of all that it depends on: the model, how it is run, and what it is asked.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
+from synthtools.lm.model_files import content_digest
+from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.scores import (
+    Candidates,
+    ScoreRequest,
+    ScoringEngine,
+    Sequence,
+    SequenceScores,
+    waves,
+)
+from synthtools.lm.token_budget import Spending
+
+_BYTES_A_TOKEN = 4
+
+
+class ValueStore(Protocol):
+    """Values under keys of 32 hexadecimal digits; safe from any thread."""
+
+    def get(self, key: str, again: bool = False) -> dict[str, Any] | None: ...
+
+    def add(self, key: str, value: dict[str, Any]) -> None: ...
+
+
+class ModelValues(NamedTuple):
+    """The values of one model that are kept.
+
+    Attributes:
+        identity: which model, and how it is run; content: of its files, where a cache outlives them.
+        journal: values of this run and of what it resumes, cache: of any run; None for none.
+    """
+
+    identity: bytes
+    content: bytes
+    journal: ValueStore | None
+    cache: ValueStore | None
+
+    @classmethod
+    def of(
+        cls,
+        settings: ModelSettings,
+        description: dict[str, Any],
+        journal: ValueStore | None,
+        cache: ValueStore | None,
+    ) -> ModelValues:
+        """Of a model that is open."""
+        told = [description.get(name) for name in ("name", "revision", "backend")]
+        given = [settings.dtype, settings.devices, settings.context, settings.bos]
+        identity = json.dumps([*told, *given, settings.model.tokenizer])
+        here = cache is not None and description.get("backend") != "server"
+        content = content_digest(settings.model) if here else None
+        return cls(identity.encode(), (content or "").encode(), journal, cache)
+
+    def key(self, *asked: bytes) -> str:
+        """The key of what is asked."""
+        return _hash(self.identity, *asked)
+
+    def get(self, key: str, again: bool = False) -> tuple[dict[str, Any], bool] | None:
+        """The value under a key, and whether this run, or what it resumes, paid for it.
+
+        Args:
+            again: it has been asked for before.
+        """
+        if self.journal is not None and (value := self.journal.get(key, again)) is not None:
+            return value, True
+        if self.cache is not None and (value := self.cache.get(self._own(key), again)) is not None:
+            return value, False
+        return None
+
+    def add(self, key: str, value: dict[str, Any]) -> None:
+        """Keeps a value."""
+        if self.journal is not None:
+            self.journal.add(key, value)
+        if self.cache is not None:
+            self.cache.add(self._own(key), value)
+
+    def _own(self, key: str) -> str:
+        return _hash(key.encode(), self.content)
+
+
+def _hash(*parts: bytes) -> str:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
+
+
+class KeptGenerator(Generator):
+    """A generator that asks only for answers that are not kept.
+
+    Args:
+        generator: asked for the others; closed by whoever opened it.
+        spending: of all answers; once its budget is used up, no more prompts are asked.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        values: ModelValues,
+        sampling: SamplingSettings,
+        seed: int,
+        spending: Spending | None = None,
+    ) -> None:
+        self.description = generator.description
+        self.context = generator.context
+        self._generator = generator
+        self._values = values
+        self._sampling = sampling
+        self._seed = seed
+        self._spending = spending or Spending()
+
+    def sample_as(self, sampling: SamplingSettings) -> None:
+        self._generator.sample_as(sampling)
+        self._sampling = sampling
+
+    def close(self) -> None:
+        """Nothing is held here."""
+
+    def generate(
+        self, prompts: Iterable[Prompt], finished: Finished | None = None
+    ) -> Iterator[Answer]:
+        """See ``Generator.generate``.
+
+        Raises:
+            SynthError: the budget is used up; all that was asked has been answered and kept.
+        """
+        left: Iterator[tuple[int, Prompt]] = enumerate(prompts)
+        while (first := next(left, None)) is not None:
+            if self._spending.reached() and self._values.get(self._key(first[1]), True) is None:
+                raise self._spending.error()
+            waiting: list[tuple[int, Prompt]] = []
+            yield from self._answers(chain([first], left), waiting, finished)
+            left = chain(waiting, left)
+
+    def _key(self, prompt: Prompt) -> str:
+        sampling = repr(self._sampling).encode("utf-8", "surrogatepass")
+        kind = b"text" if prompt.text is not None else b"messages"
+        asked = prompt.identity.encode("utf-8", "surrogatepass")
+        return self._values.key(sampling, b"%d" % prompt.seed(self._seed), kind, asked)
+
+    def _answers(
+        self,
+        prompts: Iterator[tuple[int, Prompt]],
+        waiting: list[tuple[int, Prompt]],
+        finished: Finished | None,
+    ) -> Iterator[Answer]:
+        """Answers to as many prompts as the budget surely has room for, at least to one.
+
+        Args:
+            prompts: with their places.
+            waiting: takes the prompt that was taken and has no room.
+        """
+        order: deque[tuple[int, str] | None] = deque()  # of an answer that is held, None for others
+        running: dict[int, tuple[int, str]] = {}
+        spending, values = self._spending, self._values
+
+        def others() -> Iterator[Prompt]:
+            asked_for, reserved = 0, 0.0
+            for place, prompt in prompts:
+                key = self._key(prompt)
+                held = values.get(key)
+                if held is not None:
+                    answer, paid = held
+                    if paid:
+                        spending.add(Answer(**answer))
+                    order.append((place, key))
+                    continue
+                if asked_for and not spending.has_room(reserved + spending.at_most(prompt)):
+                    waiting.append((place, prompt))
+                    return
+                order.append(None)
+                running[asked_for] = place, key
+                asked_for += 1
+                reserved += spending.at_most(prompt)
+                yield prompt
+
+        def keep(number: int, answer: Answer) -> None:
+            place, key = running.pop(number)
+            spending.add(answer)
+            if answer.error is None:  # what failed is tried again
+                values.add(key, answer._asdict())
+            if finished:
+                finished(place, answer)
+
+        def held_before() -> Iterator[Answer]:
+            while order and (one := order[0]) is not None:
+                order.popleft()
+                place, key = one
+                held = values.get(key, again=True)
+                assert held is not None
+                answer = Answer(**held[0])
+                if finished:
+                    finished(place, answer)
+                yield answer
+
+        for answer in self._generator.generate(others(), keep):
+            yield from held_before()
+            order.popleft()
+            yield answer
+        yield from held_before()
+
+
+class KeptEngine:
+    """An engine (see ``scores.ScoringEngine``) that scores only sequences whose scores are not kept, some
+    seconds' work at a time.
+
+    Args:
+        engine: scores the others; closed with this one.
+    """
+
+    def __init__(self, engine: ScoringEngine, values: ModelValues) -> None:
+        self.context = engine.context
+        self.chunk_bytes = engine.chunk_bytes
+        self.calls = engine.calls
+        self.passed: Callable[[int], None] = engine.passed
+        self._engine = engine
+        self._values = values
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
+        asked = repr(request).encode()
+        keys = [
+            self._values.key(asked, b"%d" % first, tokens.tobytes()) for tokens, first in sequences
+        ]
+        scores: dict[int, SequenceScores] = {}
+        for place, key in enumerate(keys):
+            held = self._values.get(key)
+            if held is not None:
+                scores[place] = _unpacked(held[0])
+        left = [place for place in range(len(keys)) if place not in scores]
+        most = max(1, self.chunk_bytes // _BYTES_A_TOKEN)
+        for some in waves(left, lambda place: len(sequences[place].tokens), most):
+            scored = self._engine.run([sequences[place] for place in some], request)
+            for place, score in zip(some, scored, strict=True):
+                scores[place] = score
+                if not np.isnan(score.logprobs).any():  # else the run fails
+                    self._values.add(keys[place], _packed(score))
+        return [scores[place] for place in range(len(keys))]
+
+
+def _packed(score: SequenceScores) -> dict[str, Any]:
+    """Its arrays, bit by bit."""
+    assert score.distribution is None
+    arrays = [score.logprobs, *(score.candidates or ())]
+    return {
+        "arrays": [
+            [one.dtype.str, list(one.shape), b64encode(one.tobytes()).decode()] for one in arrays
+        ]
+    }
+
+
+def _unpacked(value: dict[str, Any]) -> SequenceScores:
+    logprobs, *more = (
+        np.frombuffer(b64decode(text), np.dtype(kind)).reshape(shape)
+        for kind, shape, text in value["arrays"]
+    )
+    return SequenceScores(logprobs, Candidates(*more) if more else None)
