@@ -336,7 +336,7 @@ _synth() {
             esac
             ;;
         diff)
-            options="--samples --figure --budget --shares --parameters --bootstrap --all --seed --input-format --encoding --split --plot --report --json --debug -h --help"
+            options="--samples --figure --budget --shares --parameters --generations --bootstrap --all --seed --input-format --encoding --split --plot --report --json --debug -h --help"
             operand=file
             case $prev in
                 --samples | --figure | --plot | --report) value=file ;;

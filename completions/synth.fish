@@ -846,6 +846,7 @@ complete -c synth -n '__synth_tool_is diff' -l figure -r -F -d 'Only figures who
 complete -c synth -n '__synth_tool_is diff' -l budget -d 'Treat the reports as runs of increasing synthetic share and compare them with the guidance of Ratios: up to 20 % is safe, 20–30 % depends on scale, more hurts'
 complete -c synth -n '__synth_tool_is diff' -l shares -x -d 'With --budget: the synthetic share of each report (0,10%,20% or 0,0.1,0.2)'
 complete -c synth -n '__synth_tool_is diff' -l parameters -x -d 'With --budget: number of parameters of the models (1B), on which the guidance between 20 and 30 % depends'
+complete -c synth -n '__synth_tool_is diff' -l generations -d 'Treat the reports as successive generations, the first as what they began with, and warn of collapse'
 complete -c synth -n '__synth_tool_is diff' -l bootstrap -x -d 'Resamples for the 95 % intervals of paired differences [ours]; 0 for none'
 complete -c synth -n '__synth_tool_is diff' -l all -d 'Show all figures at a terminal, not only the first 60'
 complete -c synth -n '__synth_tool_is diff' -l seed -x -d 'Random seed'

@@ -592,6 +592,7 @@ def diff(
     budget: bool = ...,
     shares: list[float | str] | float | str | None = ...,
     parameters: int | str | None = ...,
+    generations: bool = ...,
     bootstrap: int = ...,
     all: bool = ...,
     seed: int = ...,

@@ -48,6 +48,7 @@ Reports beside each other:
 - ``differences``: figures of reports
 - ``paired_comparison``: models item by item
 - ``early_warning``: calibration that gets worse before accuracy does (Ratios)
+- ``generations``: drift towards collapse over successive generations
 - ``budget``: how much synthetic data a loss allows (Ratios)
 - ``mixtures``: the form of a loss over shares of synthetic data
 """

@@ -6,6 +6,7 @@ from typing import Any
 
 from synthtools.errors import parameter
 from synthtools.evaluate.budget import TOLERANCE
+from synthtools.reports import generation_trends
 from synthtools.reports.document import bracketed, cut, number, percent
 from synthtools.reports.figures.chart import (
     Figure,
@@ -59,6 +60,8 @@ def sentence(row: dict[str, Any], base: dict[str, Any]) -> str:
 
 def figure(report: dict[str, Any]) -> Figure:
     """The series of shares, paired differences, or the largest relative changes."""
+    if report.get("generations"):
+        return generation_trends.figure(report["generations"])
     panels = _budget(report["budget"]["rows"]) if report["budget"] else []
     others = report["reports"][1:]
     for name in others:
@@ -97,6 +100,8 @@ def _budget(rows: list[dict[str, Any]]) -> list[Panel]:
 
 
 def story(report: dict[str, Any]) -> Story:
+    if report.get("generations"):
+        return generation_trends.story(report["generations"])
     counts = len(report["rows"]), report["equal"], len(report["missing"])
     lines = ["{} figures differ, {} are equal, {} are not in all reports.".format(*counts)]
     lines += [
@@ -119,6 +124,8 @@ def story(report: dict[str, Any]) -> Story:
 
 
 def lines(report: dict[str, Any]) -> list[str]:
+    if report.get("generations"):
+        return generation_trends.lines(report["generations"])
     lines = _figures(report)
     if report["paired"]:
         lines += ["", "item by item (other − first, 95 %)"]

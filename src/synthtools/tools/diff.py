@@ -11,6 +11,11 @@ Results of other programs are read like reports of synth eval, recognised by wha
 lm-evaluation-harness (results_….json, with the samples_….jsonl beside it; or such samples alone),
 Inspect (.json and .eval), alpaca_eval (annotations, leaderboards), FastChat (model_judgment/).
 
+With --generations the reports are of one corpus or model after the other, each made from the one
+before: which measures drift towards collapse (Mann and Kendall's test, Holm over all measures, at
+least 1 % a generation), and the first generation whose 5th or 95th percentile over documents lies
+where that of the first may not [ours].
+
 \b
 Examples:
   synth diff base.json tuned.json
@@ -18,6 +23,7 @@ Examples:
   synth diff base.json tuned.json --json | jq '.paired[] | select(.p_holm < 0.05)'
   synth diff human.json edited.json --figure perplexity
   synth diff mix0.json mix20.json mix40.json --budget --shares 0,20%,40% --plot budget.png
+  synth diff gen0.json gen1.json gen2.json gen3.json gen4.json gen5.json --generations
 
 Memory: the reports, and the samples of two of them.
 """
@@ -83,6 +89,11 @@ class Options(Seed, FileFormat, Picture, Report):
         help="With --budget: number of parameters of the models (1B), on which the guidance "
         "between 20 and 30 % depends.",
     )
+    generations: bool = option(
+        False,
+        help="Treat the reports as successive generations, the first as what they began with, and warn of "
+        "collapse.",
+    )
     bootstrap: int = option(
         1000,
         metavar="B",
@@ -101,6 +112,10 @@ class Options(Seed, FileFormat, Picture, Report):
             raise UsageError("-: stdin holds one report")
         if self.samples and len(self.samples) != len(reports):
             raise UsageError(f"--samples: name {len(reports)} files, one for each report")
+        if self.generations and (self.budget or self.samples or len(reports) < 4):
+            raise UsageError(
+                "--generations needs four reports or more, without --budget and --samples"
+            )
         if not self.budget:
             if self.shares or self.parameters:
                 raise UsageError("--shares and --parameters go with --budget")
@@ -117,6 +132,7 @@ def run(options: Options) -> dict[str, Any]:
     """Compares each report with the first."""
     from synthtools.evaluate import differences
     from synthtools.evaluate.budget import series
+    from synthtools.evaluate.generations import followed
     from synthtools.records.inputs import find_shards
 
     start = time.monotonic()
@@ -132,7 +148,7 @@ def run(options: Options) -> dict[str, Any]:
     table = differences.table(reports)
     if figures and not options.budget:
         table["rows"] = [r for r in table["rows"] if any(part in r["figure"] for part in figures)]
-    paired = _paired(names, reports, own, options)
+    paired = [] if options.generations else _paired(names, reports, own, options)
     budget = None
     if options.shares:
         size = None if options.parameters is None else float(options.parameters)
@@ -149,6 +165,7 @@ def run(options: Options) -> dict[str, Any]:
         **table,
         "paired": paired,
         "budget": budget,
+        "generations": followed(reports, figures) if options.generations else None,
         "made_by": document.made_by(
             "diff", ARGUMENTS.get({}), inputs, {"reports": len(names)}, time.monotonic() - start
         ),

@@ -1,0 +1,270 @@
+"""Reports of successive generations: which measures drift towards collapse, and which tails have moved.
+
+All of this is [ours]; what collapse does to the measures is Shumailov et al. 2024: tails go first, then variety.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+
+from synthtools.evaluate import differences
+from synthtools.measure.significance import corrected_by_holm
+
+# Measures by the end of their path: where collapse takes them (−1 lower, 1 higher), and whether they
+# depend on how much text there is.
+_MEASURES = (
+    (r"vocabulary\.(types|ttr)|ngrams\.\d\.(distinct_share|perplexity)", -1, True),
+    (r"effective_buckets|openings\.distinct_share|heaps\.beta", -1, True),
+    (r"gini|empty_buckets|top_1_percent|compression\.ratio", 1, True),
+    (
+        r"vocabulary\.(mtld|hdd)|lexical_diversity\.(within|pooled)|semantic_diversity\.mean",
+        -1,
+        False,
+    ),
+    (r"(overlap|range_covered|coverage\.mauve|variance_ratio)|standard_deviation", -1, False),
+    (r"self_bleu\.mean|coverage\.hardly_entered|near_duplicates\.within_other", 1, False),
+    (r"documents_in_clusters|pairs_found|removed", 1, True),
+    (r"accuracy", -1, False),
+    (r"ece|suites\..*perplexity\w*|valid\.[^.]+", 1, False),
+)
+_SIZES = r"(words|tokens|documents|texts|ngrams)"
+# Sizes of generations that are as good as equal, and the drift a generation, of the first one's value,
+# that is worth a warning.
+_EVEN, _DRIFT = 0.1, 0.01
+_ALPHA = 0.05
+_TAILS = (5, 95)
+COLLAPSE, SLIGHT, TREND, NONE = "towards collapse", "slight", "trend", "none"
+
+
+class Trend(TypedDict):
+    """A measure by generation.
+
+    Attributes:
+        collapse: where collapse would take it, ``lower`` or ``higher``; None where nobody knows.
+        slope: a generation (Theil and Sen), with its 95 % interval; drift: of the first value.
+        tau, p: Mann and Kendall's test, one-sided where ``collapse`` is known; p_holm: over all measures.
+        state: ``towards collapse``; ``slight`` where that is certain, but not that it is 1 % a generation;
+            ``trend`` where collapse has no direction; else ``none``.
+    """
+
+    figure: str
+    collapse: str | None
+    values: list[float]
+    slope: float
+    interval: list[float]
+    drift: float | None
+    tau: float
+    p: float
+    p_holm: float
+    state: str
+
+
+class Tail(TypedDict):
+    """A percentile over documents by generation; ``interval``: where the first generation's may lie and one
+    of the same distribution with it; ``left``: the first generation outside (from 0), and on which side."""
+
+    figure: str
+    values: list[float]
+    interval: list[float]
+    left: int | None
+    side: str | None
+
+
+class Generations(TypedDict):
+    """``warning``: the first generation in which a tail moved; ``left_out``: measures that depend on the
+    amount of text, which differs."""
+
+    verdict: str
+    warning: int | None
+    trends: list[Trend]
+    tails: list[Tail]
+    left_out: list[str]
+    notes: list[str]
+
+
+def followed(reports: Sequence[dict[str, Any]], chosen: Sequence[str]) -> Generations:
+    """Trends and tails of generations, the first of which is what the others are measured against.
+
+    Args:
+        chosen: parts of paths; measures without one of them are left out, others than the known ones
+            are tested in both directions.
+    """
+    flat = [_canonical(report) for report in reports]
+    shared = [path for path in flat[0] if all(path in one for one in flat)]
+    sizes = [
+        path
+        for path in shared
+        if re.search(rf"(^|\.){_SIZES}$", path) and "of_documents" not in path
+    ]
+    uneven = [path for path in sizes if _spread([one[path] for one in flat]) > _EVEN]
+    trends, left_out = [], []
+    for path in shared:
+        values = [one[path] for one in flat]
+        direction, sized = _known(path)
+        if min(values) == max(values) or not (direction or chosen):
+            continue
+        if chosen and not any(part in path for part in chosen):
+            continue
+        if sized and uneven:
+            left_out.append(path)
+            continue
+        trends.append(_trend(path, values, direction))
+    for row, p in zip(trends, corrected_by_holm(np.array([t["p"] for t in trends])), strict=True):
+        row["p_holm"] = float(p)
+        row["state"] = _state(row)
+    tails = _tails(reports, shared, flat)
+    left = [row["left"] for row in tails if row["left"] is not None]
+    towards = any(row["state"] == COLLAPSE for row in trends)
+    notes = []
+    if left_out:
+        size = uneven[0].rpartition(".")[2]
+        notes.append(
+            f"generations hold {min(one[uneven[0]] for one in flat):,.0f} to "
+            f"{max(one[uneven[0]] for one in flat):,.0f} {size}: what depends on the amount of "
+            f"text is left out ({len(left_out)}); measure samples of one size"
+        )
+    if trends and len(trends) / math.factorial(len(reports)) > _ALPHA:
+        notes.append(
+            f"{len(reports)} generations are too few for a trend in {len(trends)} measures: the smallest "
+            "p after Holm is above 0.05"
+        )
+    verdict = "no collapse seen" if trends else "nothing to test"
+    return {
+        "verdict": "collapsing" if towards else verdict,
+        "warning": min(left, default=None),
+        "trends": sorted(trends, key=lambda row: row["p"]),
+        "tails": tails,
+        "left_out": left_out,
+        "notes": notes,
+    }
+
+
+def _canonical(report: dict[str, Any]) -> dict[str, float]:
+    """The figures by path, the inputs called ``input 1``, ``input 2``: each generation has its own file."""
+    made_by = report.get("made_by") or {}
+    files = [*(made_by.get("arguments", {}).get("files") or ())]
+    names = [str(name) for name in files or [one["name"] for one in made_by.get("inputs") or ()]]
+    figures = differences.figures(report)
+    for place, name in sorted(enumerate(names, 1), key=lambda one: -len(one[1])):
+        called = "" if len(names) == 1 else f"input {place}"
+        pattern = re.compile(rf"(?<![^.–]){re.escape(name)}(?![^.–])")
+        figures = {pattern.sub(called, path).replace("..", "."): v for path, v in figures.items()}
+    return figures
+
+
+def _known(path: str) -> tuple[int, bool]:
+    if (
+        "lengths." in path or "of_documents." in path
+    ):  # spreads over documents: their tails are looked at
+        return 0, False
+    for pattern, direction, sized in _MEASURES:
+        if re.search(rf"(^|\.)({pattern})$", path):
+            return direction, sized
+    return 0, False
+
+
+def _spread(values: Sequence[float]) -> float:
+    return (max(values) - min(values)) / max(max(values), 1e-300)
+
+
+def _trend(path: str, values: list[float], direction: int) -> Trend:
+    from scipy.stats import kendalltau, theilslopes
+
+    order = np.arange(len(values))
+    side = {-1: "less", 0: "two-sided", 1: "greater"}[direction]
+    test = kendalltau(order, values, alternative=side)
+    slope, _, low, high = theilslopes(values, order, 0.95)
+    return {
+        "figure": path,
+        "collapse": {-1: "lower", 0: None, 1: "higher"}[direction],
+        "values": values,
+        "slope": float(slope),
+        "interval": [float(low), float(high)],
+        "drift": float(slope) / abs(values[0]) if values[0] else None,
+        "tau": float(test.statistic),
+        "p": float(test.pvalue),
+        "p_holm": 1.0,
+        "state": NONE,
+    }
+
+
+def _state(row: Trend) -> str:
+    """What a trend comes to: certain after Holm, and certainly of some size."""
+    if row["p_holm"] >= _ALPHA:
+        return NONE
+    if row["collapse"] is None:
+        return TREND
+    nearer = min(map(abs, row["interval"])) if row["interval"][0] * row["interval"][1] > 0 else 0.0
+    return COLLAPSE if nearer >= _DRIFT * abs(row["values"][0]) else SLIGHT
+
+
+def _tails(
+    reports: Sequence[dict[str, Any]], shared: Sequence[str], flat: Sequence[dict[str, float]]
+) -> list[Tail]:
+    """The 5th and 95th percentiles over documents that all reports have."""
+    ends = [
+        path
+        for path in shared
+        if re.search(rf"(^|\.)percentiles\.({_TAILS[0]}|{_TAILS[1]})$", path)
+    ]
+    ends = [
+        path for path in ends if "lengths.characters" not in path and "lengths.bytes" not in path
+    ]
+    rows: list[Tail] = []
+    for path in ends:
+        base, _, percentile = path.rpartition("percentiles.")
+        counts = [one.get(f"{base}documents", 0) for one in flat]
+        if min(counts) < 1:
+            continue
+        compared = len(ends) * (len(flat) - 1)
+        sizes = int(counts[0]), int(min(counts[1:]))
+        low, high = _interval(flat[0], base, int(percentile) / 100, sizes, compared)
+        values = [one[path] for one in flat]
+        left = next((g for g, value in enumerate(values) if not low <= value <= high), None)
+        side = None if left is None else "below" if values[left] < low else "above"
+        rows.append(
+            {"figure": path, "values": values, "interval": [low, high], "left": left, "side": side}
+        )
+    return rows
+
+
+def _interval(
+    figures: dict[str, float], base: str, share: float, sizes: tuple[int, int], compared: int
+) -> tuple[float, float]:
+    """Where a quantile of a second sample of the same distribution lies, at 95 % for all that is compared.
+
+    How many of the first sample lie below it is beta-binomial, whatever the distribution. Between the
+    percentiles of the report quantiles are taken to be straight over levels or over normal scores, whichever
+    is wider; an end may be infinite.
+
+    Args:
+        sizes: of the first sample, and of the smallest other.
+    """
+    from scipy.special import ndtri
+    from scipy.stats import betabinom
+
+    first, other = sizes
+    rank = share * (other - 1)
+    tail = _ALPHA / 2 / compared
+    fewest, most = betabinom.ppf([tail, 1 - tail], first, rank + 1, other - rank)
+    edge = 0.5 / first
+    known = dict(_points(figures, base))
+    levels = np.clip([fewest / first, (most + 1) / first], edge, 1 - edge)
+    at, values = np.clip(list(known), edge, 1 - edge), list(known.values())
+    ends = [np.interp(levels, at, values), np.interp(ndtri(levels), ndtri(at), values)]
+    low, high = np.min(ends, axis=0)[0], np.max(ends, axis=0)[1]
+    return float(low) if fewest > 0 else -math.inf, float(high) if most < first else math.inf
+
+
+def _points(figures: dict[str, float], base: str) -> Iterator[tuple[float, float]]:
+    """Levels and quantiles of a distribution, growing."""
+    yield 0.0, figures[f"{base}min"]
+    for level in (1, 5, 10, 25, 50, 75, 90, 95, 99):
+        if f"{base}percentiles.{level}" in figures:
+            yield level / 100, figures[f"{base}percentiles.{level}"]
+    yield 1.0, figures[f"{base}max"]
