@@ -298,8 +298,12 @@ def test_what_is_not_read_says_what_is(tmp_path, synth):
     for name in ("a.json", "b.jsonl"):
         message = synth("diff", tmp_path / name, tmp_path / name, code=1)
         assert "lm-eval" in message and "Inspect" in message and "FastChat" in message
-    (tmp_path / "a.json").write_text('{"results": {"a": {}}, "configs": {}, "n-samples": []}')
-    assert "not read: " in synth("diff", tmp_path / "a.json", tmp_path / "a.json", code=1)
+    for text in (
+        '{"results": {"a": {}}, "configs": {}, "n-samples": []}',
+        '{"results": {"../a": {}}, "configs": {}}',
+    ):
+        (tmp_path / "a.json").write_text(text)
+        assert "not read: " in synth("diff", tmp_path / "a.json", tmp_path / "a.json", code=1)
     assert read({"kind": "eval"}) is None and read(b"a,b\n1,2\n") is None
 
 

@@ -163,7 +163,12 @@ def _foreign(data: bytes, name: str) -> ForeignResults | None:
 
     try:
         return foreign_results.of(data, name, _content)
-    except (AttributeError, KeyError, TypeError) as error:  # in the middle of what looked like one
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # in the middle of what looked like one
         raise SynthError(f"{name}: results of a form that is not read: {error!r}") from error
 
 
