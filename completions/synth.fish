@@ -717,6 +717,8 @@ complete -c synth -n '__synth_tool_is generate' -l dry-run -d 'Have 16 of the pr
 complete -c synth -n '__synth_tool_is generate' -l price-in -x -d 'Price of a million tokens of prompts, for the report'
 complete -c synth -n '__synth_tool_is generate' -l price-out -x -d 'Price of a million tokens of answers'
 complete -c synth -n '__synth_tool_is generate' -l budget -x -d 'Stop once prompts and answers have taken so many tokens, or cost so much'
+complete -c synth -n '__synth_tool_is generate' -l requests-per-minute -x -d 'Maximum requests a minute, evenly spread, to all servers'
+complete -c synth -n '__synth_tool_is generate' -l tokens-per-minute -x -d 'Maximum tokens a minute, likewise: of prompts (estimated), and --max-new-tokens for each'
 complete -c synth -n '__synth_tool_is generate' -l style -x -a 'wrap-easy wrap-medium wrap-hard wrap-qa' -d 'Rephrase documents in one of the styles of WRAP (arXiv 2401.16380)'
 complete -c synth -n '__synth_tool_is generate' -l continue -x -d 'Continue the first TOKENS of each document (iterative collapse, arXiv 2305.17493: 64), which are added as beginning'
 complete -c synth -n '__synth_tool_is generate' -l self-instruct -x -d 'Generate N new tasks from the prompts (Self-Instruct, arXiv 2212.10560): 8 examples, at most 2 of them generated; kept if ROUGE-L with every other is at most 0.7'

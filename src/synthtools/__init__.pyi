@@ -826,6 +826,8 @@ def generate(
     price_in: float = ...,
     price_out: float = ...,
     budget: str | None = ...,
+    requests_per_minute: int | None = ...,
+    tokens_per_minute: int | None = ...,
     style: Literal['wrap-easy', 'wrap-medium', 'wrap-hard', 'wrap-qa'] | None = ...,
     continue_: int | None = ...,
     self_instruct: int | None = ...,

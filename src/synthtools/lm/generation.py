@@ -139,6 +139,7 @@ class ServerTraffic:
         timeout: seconds that a request may take.
         patience: seconds without any answer after which the servers are given up.
         tries: of one request that fails though the server works.
+        requests_per_minute, tokens_per_minute: on all servers together; None for no limit.
     """
 
     requests: int = 64
@@ -146,6 +147,8 @@ class ServerTraffic:
     timeout: float = 600.0
     patience: float = 300.0
     tries: int = 6
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 class Generator(Closeable, ABC):

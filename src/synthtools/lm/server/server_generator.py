@@ -6,14 +6,12 @@ waited for. What a server refuses of one prompt, or answers as another model, is
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
 from synthtools.errors import SynthError, UsageError, parameter
-from synthtools.lm.chat import PLAIN_STOP, plain
 from synthtools.lm.generation import (
     Answer,
     Finished,
@@ -26,6 +24,7 @@ from synthtools.lm.generation import (
 )
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import describe
+from synthtools.lm.server.completions import answer_of, path_and_content, request_of
 from synthtools.lm.server.server_http import (
     NotServedError,
     RefusedError,
@@ -52,7 +51,8 @@ class ServerGenerator(Generator):
         remark: Callable[[str], None],
     ) -> None:
         servers = _serving(urls, settings, traffic)
-        self._pool = ServerPool(servers, traffic.patience, traffic.tokens, remark)
+        paces = (traffic.requests_per_minute, traffic.tokens_per_minute)
+        self._pool = ServerPool(servers, traffic.patience, traffic.tokens, remark, *paces)
         self._threads = DaemonThreads(traffic.requests)
         self._sampling = sampling
         self._seed = seed
@@ -116,7 +116,7 @@ class ServerGenerator(Generator):
         with self._pool.room(tokens):
             try:
                 return self._pool.asked(
-                    lambda server: self._once(server, prompt), self._traffic.tries
+                    lambda server: self._once(server, prompt), self._traffic.tries, tokens
                 )
             except (RetryError, RefusedError) as error:
                 self._pool.failed_for_good(str(error))
@@ -160,68 +160,25 @@ class ServerGenerator(Generator):
             raise RefusedError(str(error)) from error
 
     def _count(self, server: PooledServer, prompt: Prompt) -> int:
-        _, content = self._prompt(prompt)
+        _, content = path_and_content(prompt, self._has_template)
         reply = self._post(server, "/tokenize", {"model": server.model, **content})
         count = reply.get("count")
         if type(count) is not int or count < 0:
             raise RetryError("does not count the tokens of a prompt")
         return count
 
-    def _prompt(self, prompt: Prompt) -> tuple[str, dict[str, Any]]:
-        """(path, the fields of the request that hold the prompt)."""
-        if prompt.text is not None:
-            return "/v1/completions", {"prompt": prompt.text}
-        messages = list(prompt.messages or ())
-        if self._has_template:
-            return "/v1/chat/completions", {"messages": messages}
-        return "/v1/completions", {"prompt": plain(messages)}
-
     def _request(self, server: PooledServer, prompt: Prompt, room: int) -> Answer:
-        path, content = self._prompt(prompt)
-        sampling = self._sampling
-        stop = list(sampling.stop)
-        if prompt.text is None and not self._has_template:
-            stop.append(PLAIN_STOP)
-        body: dict[str, Any] = {
-            "model": server.model,
-            **content,
-            "max_tokens": room,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": prompt.seed(self._seed),
-            **({"stop": stop} if stop else {}),
-            **({"top_k": sampling.top_k} if sampling.top_k else {}),
-        }
-        if server.is_vllm:
-            # A server takes these from the model's files where nobody says.
-            body |= {"top_k": sampling.top_k or -1, "min_p": 0.0, "repetition_penalty": 1.0}
-        if sampling.schema:
-            schema = {"name": "answer", "schema": json.loads(sampling.schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        if sampling.regex:
-            if not server.is_vllm:
-                raise SynthError(f"{server.url}: only vLLM's servers keep to a regular expression")
-            body["structured_outputs"] = {"regex": sampling.regex}
-        return self._read(server, self._post(server, path, body), room)
-
-    def _read(self, server: PooledServer, reply: dict[str, Any], room: int) -> Answer:
-        choice = server.choice(reply)
-        try:
-            text = choice["message"]["content"] if "message" in choice else choice["text"]
-            reason = choice["finish_reason"]
-        except (LookupError, TypeError) as error:
-            raise RetryError(f"the answer has no text ({type(error).__name__})") from error
-        if not isinstance(reason, str) or reason == "abort":
-            raise RetryError("the answer was broken off")
-        if text is not None and not _is_text(text):
-            raise RetryError("the answer has no text")
-        usage = reply.get("usage")
-        return Answer(
-            text or "",
-            reason,
-            _count(usage, "prompt_tokens", 1, self.context),
-            _count(usage, "completion_tokens", 1 if text else 0, room),
+        path, body = request_of(
+            prompt,
+            self._sampling,
+            self._seed,
+            model=server.model,
+            room=room,
+            vllm=server.is_vllm,
+            template=self._has_template,
         )
+        reply = self._post(server, path, body)
+        return answer_of(reply, server.choice(reply), room, self.context)
 
     def _post(self, server: PooledServer, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -255,20 +212,6 @@ def _serving(
     if not servers:
         raise refusals[0]
     return servers
-
-
-def _count(usage: Any, name: str, least: int, most: int | None) -> int | None:
-    count = usage.get(name) if isinstance(usage, dict) else None
-    if type(count) is not int or count < least or (most is not None and count > most):
-        return None
-    return count
-
-
-def _is_text(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and value.encode("utf-8") is not None
-    except UnicodeEncodeError:
-        return False  # half of a surrogate pair
 
 
 class _NoRoom(Exception):  # noqa: N818

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 import httpx
 
 from synthtools.errors import SynthError, parameter
+from synthtools.lm.server.completions import only_choice
+from synthtools.lm.server.rate_limit import RateLimit
 from synthtools.lm.server.server_http import (
     BusyError,
     RefusedError,
@@ -86,28 +87,11 @@ class PooledServer:
             raise RefusedError(f"{self.url}: refuses: {error}") from error
 
     def choice(self, reply: dict[str, Any]) -> dict[str, Any]:
-        """The one choice of an answer to one prompt.
-
-        Raises:
-            RefusedError: it comes from another model, as the next one would.
-            RetryError: it holds no choice, or several.
-        """
-        model = reply.get("model")
-        if model != self.model and not (
-            isinstance(model, str) and self._answers_as and fnmatchcase(model, self._answers_as)
-        ):
-            raise RefusedError(
-                f"{self.url}: answers as {model!r}, was asked for {self.model} "
-                f"({parameter('answers_as')} allows another name)"
-            )
-        choices = reply.get("choices")
-        if not isinstance(choices, list) or not all(isinstance(one, dict) for one in choices):
-            raise RetryError("the answer has no choices")
-        places = [one.get("index", 0) for one in choices]
-        if places != [0] or isinstance(places[0], bool):
-            raise RetryError(f"answers one prompt with choices {places!r}"[:100])
-        choice: dict[str, Any] = choices[0]
-        return choice
+        """The one choice of an answer to one prompt (see ``only_choice``)."""
+        try:
+            return only_choice(reply, self.model, self._answers_as)
+        except RefusedError as error:
+            raise RefusedError(f"{self.url}: {error}") from error
 
 
 class ServerPool:
@@ -118,6 +102,7 @@ class ServerPool:
             wait beyond them is given up at once.
         tokens: in flight at most, None for no limit.
         remark: given remarks for the user.
+        requests_per_minute, tokens_per_minute: of all servers together, None for no limit.
     """
 
     def __init__(
@@ -126,6 +111,8 @@ class ServerPool:
         patience: float,
         tokens: int | None,
         remark: Callable[[str], None],
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
     ) -> None:
         self.servers = servers
         self._patience = patience
@@ -135,6 +122,8 @@ class ServerPool:
         self._failed_in_a_row = 0
         self._closed = False
         self._changed = threading.Condition()
+        self._request_rate = RateLimit(requests_per_minute) if requests_per_minute else None
+        self._token_rate = RateLimit(tokens_per_minute) if tokens_per_minute else None
 
     @contextmanager
     def room(self, tokens: int) -> Iterator[None]:
@@ -185,12 +174,21 @@ class ServerPool:
                 chosen.in_flight -= 1
                 self._changed.notify_all()
 
-    def asked(self, once: Callable[[PooledServer], _R], tries: int) -> _R:
+    def _wait_for_turn(self, tokens: int) -> None:
+        """Waits as long as the limits a minute ask for; raises SynthError where the pool is closed."""
+        rates = ((self._request_rate, 1), (self._token_rate, tokens))
+        until = time.monotonic() + max(rate.take(n) if rate else 0.0 for rate, n in rates)
+        with self._changed:
+            while (left := until - time.monotonic()) > 0:
+                self._refuse_if_over()
+                self._changed.wait(left)
+
+    def asked(self, once: Callable[[PooledServer], _R], tries: int, tokens: int = 0) -> _R:
         """What a server gives, tried again while servers cannot be reached or have too much to do, and
         so many times where they work and their answer cannot be used.
 
         Args:
-            once: asks a server.
+            once: asks a server; tokens: of prompt and answer, about.
 
         Raises:
             RetryError: no try gave an answer; what ``once`` raises besides.
@@ -198,15 +196,16 @@ class ServerPool:
         """
         for attempt in range(1, tries + 1):
             try:
-                return self._asked(once)
+                return self._asked(once, tokens)
             except RetryError as error:
                 reason = str(error)
             if attempt < tries:
                 time.sleep(pause(attempt))
         raise RetryError(f"{reason} ({tries} tries)")
 
-    def _asked(self, once: Callable[[PooledServer], _R]) -> _R:
+    def _asked(self, once: Callable[[PooledServer], _R], tokens: int) -> _R:
         while True:
+            self._wait_for_turn(tokens)
             with self.server() as server:
                 begun = time.monotonic()
                 try:
