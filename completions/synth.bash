@@ -33,7 +33,7 @@ _synth() {
     case $tool in
         "")
             options="--version -h --help"
-            words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn generate eval diff table fit cat simulate plot warm help"
+            words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn audit generate eval diff table fit cat simulate plot warm help"
             ;;
         edit)
             options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
@@ -295,6 +295,22 @@ _synth() {
                 -o | --output | --cache | --tensorboard) value=dir ;;
             esac
             ;;
+        audit)
+            options="--forget --holdout --retain --neutral --paraphrases --base --retrained --prompt-field --response-field --limit --words --bits --relearn-texts --relearn-steps --relearn-lr --bootstrap --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --on-error --rejects -q --quiet --text-field --input-format --encoding --split --report --json --plot --seed -j --jobs --debug -h --help"
+            operand=file
+            case $prev in
+                --forget | --holdout | --retain | --neutral | --paraphrases | --rejects | --report | --plot) value=file ;;
+                --base | --retrained | --tokenizer) value=dir words="builtin" ;;
+                --prompt-field | --response-field | --limit | --words | --bits | --relearn-texts | --relearn-steps | --relearn-lr | --bootstrap | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --encoding | --seed | -j | --jobs) value=word ;;
+                --backend) value=word words="auto torch vllm server" ;;
+                --dtype) value=word words="auto float32 bfloat16 float16" ;;
+                --bos) value=word words="auto always never" ;;
+                --on-error) value=word words="fail skip" ;;
+                --text-field) value=field ;;
+                --input-format) value=word words="jsonl json csv tsv text" ;;
+                --split) value=word words="lines paragraphs" ;;
+            esac
+            ;;
         generate)
             options="--dry-run --price-in --price-out --budget --requests-per-minute --tokens-per-minute --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --cache --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --seed --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
@@ -407,7 +423,7 @@ _synth() {
             ;;
         help)
             options="--json --debug -h --help"
-            operand=word words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn generate eval diff table fit cat simulate plot warm help"
+            operand=word words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn audit generate eval diff table fit cat simulate plot warm help"
             ;;
     esac
     if [[ -z $value && $cur == -* ]]; then

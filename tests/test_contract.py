@@ -47,7 +47,7 @@ REPORTS = {
 }
 MODELS = ("ppl", "edit", "embed", "generate")
 # Tools that read no records.
-SOURCELESS = {"eval", "diff", "table", "simulate", "plot", "warm", "help"}
+SOURCELESS = {"audit", "eval", "diff", "table", "simulate", "plot", "warm", "help"}
 NO_SUCH = "--no-such-option"
 
 

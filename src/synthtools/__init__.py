@@ -30,6 +30,7 @@ Files that every folder may use:
 __version__ = "0.1.0"
 
 FUNCTIONS = (
+    "audit",
     "cat",
     "classify",
     "compare",

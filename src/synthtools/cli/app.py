@@ -31,6 +31,7 @@ TOOLS = (
     *("stats", "compare", "train"),
     *(
         "unlearn",
+        "audit",
         "generate",
         "eval",
         "diff",

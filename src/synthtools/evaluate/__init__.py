@@ -42,6 +42,11 @@ Written answers, judged:
 - ``pairwise_judge``: a judge of two texts, by the probability of its first token
 - ``agreement``: preferences of other judges
 
+What is left of texts that were to be forgotten:
+
+- ``memorised_text``: their likelihood, and how a model continues them
+- ``audit_figures``: figures with intervals, and what they say
+
 Reports beside each other:
 
 - ``foreign_results``: results of other programs as reports and samples

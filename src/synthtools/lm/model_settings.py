@@ -36,6 +36,7 @@ class ModelSettings:
             (``scores.TokenDistribution``); torch alone.
         ray: address of a Ray cluster whose nodes hold the model, None for this machine; ``cores``
             and ``devices`` are then those of each copy.
+        bits: weights are rounded to so many (``torch.rounded_weights``); None for all; torch alone.
     """
 
     model: ModelName = field(default_factory=ModelName)
@@ -53,6 +54,7 @@ class ModelSettings:
     kv_cache_bytes: int | None = None
     observer: ModelName | None = None
     ray: str | None = None
+    bits: int | None = None
 
     def refuse_long_stride(self) -> None:
         """Raises UsageError where windows would not overlap, as far as the length of the model is known

@@ -126,6 +126,11 @@ class LanguageModel(Closeable):
         """Tokens of text that one pass of the model holds."""
         return self._capacity
 
+    @property
+    def begin(self) -> list[int]:
+        """Tokens before every text."""
+        return list(self._begin)
+
     def tokenise(self, texts: list[str], prompts: list[str] | None = None) -> list[Tokenised]:
         """Tokens of texts, and of the prompts before them (tokenised apart, so that a text has the
         same tokens after every prompt [ours])."""

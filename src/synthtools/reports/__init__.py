@@ -20,6 +20,7 @@ from synthtools.reports.figures.chart import Figure, Story, check, pairs, plain
 # Kind of a report → the module here that has its ``lines``, ``figure`` and ``story``, as far as it has
 # them; where kinds share a module, with a colon and what the names of the functions begin with.
 KINDS = {
+    "audit": "audit",
     "cat": "cat",
     "classify": "classify",
     "compare": "compare",

@@ -21,6 +21,7 @@ The model and what it minimises:
 - ``unlearn_task``: unlearning as a task of the loop: forget, replay, the original model
 - ``frozen_model``: the original beside the trained model, its distance, the change negated
 - ``steered_states``: rmu, a task of its own
+- ``relearned_steps``: how soon forgotten texts are learned again
 - ``divergence``: a model beside the original on the same documents
 
 The run:

@@ -2,6 +2,7 @@
 
 - ``torch_engine``: batches of sequences on copies of a model
 - ``torch_replica``: what a copy on one device does with a batch: hidden states, scores
+- ``rounded_weights``: weights of few bits, as a quantised copy has them
 - ``token_distribution``: entropy, variance and ranks of the distribution at each token
 - ``float32_product``: states × output layer → float32 logits
 - ``torch_generator``: prompts → answers, on all devices

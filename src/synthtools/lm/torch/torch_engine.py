@@ -23,6 +23,7 @@ from synthtools.lm.devices import device_list, single_threaded, torch_dtype
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import load_weights
 from synthtools.lm.scores import ScoreRequest, Sequence, SequenceScores
+from synthtools.lm.torch.rounded_weights import round_weights
 from synthtools.lm.torch.torch_replica import ScorerReplica
 from synthtools.scale.threads import in_context
 
@@ -52,9 +53,12 @@ def torch_engine(
     """
     devices = device_list(settings.devices)
     dtype = getattr(torch, torch_dtype(settings.dtype, devices[0] != "cpu"))
+    models = [load(settings.model, dtype, device) for device in devices]
+    if settings.bits is not None:
+        models = [round_weights(model, settings.bits) for model in models]
     replicas = [
-        replica(load(settings.model, dtype, device), device, settings.batch_tokens, remark)
-        for device in devices
+        replica(model, device, settings.batch_tokens, remark)
+        for model, device in zip(models, devices, strict=True)
     ]
     if settings.observer is not None:
         for one, device in zip(replicas, devices, strict=True):
