@@ -312,14 +312,14 @@ _synth() {
             esac
             ;;
         generate)
-            options="--dry-run --price-in --price-out --budget --requests-per-minute --tokens-per-minute --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --cache --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --seed --ray -j --jobs --debug -h --help"
+            options="--dry-run --price-in --price-out --budget --requests-per-minute --tokens-per-minute --batch-out --batch-in --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --cache --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --seed --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --price-in | --price-out | --budget | --requests-per-minute | --tokens-per-minute | --continue | --self-instruct | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --shard | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
+                --batch-out | --batch-in | --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
                 --answer-field | --wrong-field | --prompt-field | --context-field | --stratify-by | --response-field | --model-field) value=field ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
-                --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
                 --assign) value=word words="single stratified" ;;
                 -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --bos) value=word words="auto always never" ;;

@@ -765,6 +765,8 @@ complete -c synth -n '__synth_tool_is generate' -l price-out -x -d 'Price of a m
 complete -c synth -n '__synth_tool_is generate' -l budget -x -d 'Stop once prompts and answers have taken so many tokens, or cost so much'
 complete -c synth -n '__synth_tool_is generate' -l requests-per-minute -x -d 'Maximum requests a minute, evenly spread, to all servers'
 complete -c synth -n '__synth_tool_is generate' -l tokens-per-minute -x -d 'Maximum tokens a minute, likewise: of prompts (estimated), and --max-new-tokens for each'
+complete -c synth -n '__synth_tool_is generate' -l batch-out -r -F -d 'Ask nobody: write the requests to this file, in the form of OpenAI\'s batches; more than 50,000 of them or 200 MB go on in FILE-2, FILE-3, …'
+complete -c synth -n '__synth_tool_is generate' -l batch-in -r -F -d 'Take the answers from the results of such a batch, with the other arguments as for --batch-out; repeatable'
 complete -c synth -n '__synth_tool_is generate' -l style -x -a 'wrap-easy wrap-medium wrap-hard wrap-qa' -d 'Rephrase documents in one of the styles of WRAP (arXiv 2401.16380)'
 complete -c synth -n '__synth_tool_is generate' -l continue -x -d 'Continue the first TOKENS of each document (iterative collapse, arXiv 2305.17493: 64), which are added as beginning'
 complete -c synth -n '__synth_tool_is generate' -l self-instruct -x -d 'Generate N new tasks from the prompts (Self-Instruct, arXiv 2212.10560): 8 examples, at most 2 of them generated; kept if ROUGE-L with every other is at most 0.7'

@@ -872,6 +872,8 @@ def generate(
     budget: str | None = ...,
     requests_per_minute: int | None = ...,
     tokens_per_minute: int | None = ...,
+    batch_out: str | None = ...,
+    batch_in: list[str] | str | None = ...,
     style: Literal['wrap-easy', 'wrap-medium', 'wrap-hard', 'wrap-qa'] | None = ...,
     continue_: int | None = ...,
     self_instruct: int | None = ...,

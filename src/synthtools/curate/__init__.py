@@ -33,6 +33,7 @@ Generated:
 - ``templates``: text made of the fields of records
 - ``prompts``: prompts made of records
 - ``model_shares``: which of several models answers a record
+- ``batch_files``: requests and results of OpenAI's batches
 - ``beginnings``: the first tokens of documents as prompts (iterative collapse)
 - ``answers``: the answers of a model to a stream of records
 - ``generation_costs``: what answers cost, a budget, an estimate from a few prompts

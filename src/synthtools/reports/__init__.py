@@ -34,6 +34,7 @@ KINDS = {
     "eval-prompts": "eval:prompt_",
     "eval-suites": "eval:suite_",
     "fit": "fit",
+    "generate-batch": "generate:batch_",
     "generate-plan": "generate:plan_",
     "mix": "mix",
     "mixtures": "mixtures",

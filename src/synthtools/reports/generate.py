@@ -1,8 +1,8 @@
-"""The report of ``synth generate --dry-run``: what the answers would take."""
+"""The reports of ``synth generate``: what the answers would take (``--dry-run``), files of requests."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from synthtools.reports import document
 from synthtools.reports.document import number, table
@@ -54,6 +54,11 @@ def plan_lines(report: GeneratePlan) -> list[str]:
         if report["cost"]:
             rows.append((f"{name}cost", f"about {number(one['cost'], 2)}"))
     return table(rows)
+
+
+def batch_lines(report: dict[str, Any]) -> list[str]:
+    files = [(one["file"], f"{one['requests']:,} requests") for one in report["files"]]
+    return table(files) if files else ["no requests"]
 
 
 def _duration(seconds: float) -> str:

@@ -21,12 +21,14 @@ Examples:
   synth generate prompts.jsonl -m M --server http://a:8000 --server http://b:8000 -o out/
   synth generate prompts.jsonl -m MODEL -n 4 --dry-run --price-in 0.15 --price-out 0.60
   synth generate human/ --style wrap-qa -m MODEL -o rephrased/ --resume
+  synth generate prompts.jsonl -m MODEL --batch-out requests.jsonl
+  synth generate prompts.jsonl -m MODEL --batch-in results.jsonl -o answers.jsonl
   synth generate gsm8k.jsonl --rationale --answer-field response --response-field reasoning
   synth generate human.jsonl --continue 64 --max-new-tokens 64 | synth ppl --text-field response
 
 Memory: the model; about 1,000 prompts a core (torch), 4,096 (vLLM) or 8 for each request
 (servers), with their answers; 8 bytes a record, 18 more with --assign stratified. --resume: 100
-bytes for each answer that no finished shard holds. --self-instruct: all tasks.
+bytes for each answer that no finished shard holds. --self-instruct: all tasks. --batch-in: all answers.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 from synthtools.cli import terminal
 from synthtools.cli.options import Inputs, Json, Output, Seed, Workers
 from synthtools.errors import UsageError
+from synthtools.tools.generate_batches import requests
 from synthtools.tools.generate_costs import Costs, plan
 
 if TYPE_CHECKING:
@@ -59,10 +62,10 @@ class Options(Costs, Inputs, Output, Json, Seed, Workers):
     """Options of ``synth generate``."""
 
     def prints_report(self) -> bool:
-        return self.dry_run
+        return self.dry_run or self.batch_out is not None
 
     def takes_output(self) -> bool:
-        return True  # what a dry run would write
+        return self.batch_out is None  # a dry run takes what it would write
 
     def check(self) -> None:
         super().check()
@@ -104,7 +107,8 @@ def run(options: Options) -> dict[str, Any]:
 
     # What the groups of options refuse, before any input is opened.
     options.sampling()
-    options.settings(name=options.names()[0])
+    if not options.in_files:
+        options.settings(name=options.names()[0])
 
     recognized: set[str] = set()
 
@@ -121,11 +125,13 @@ def run(options: Options) -> dict[str, Any]:
             list(prompted([batch], options.prompt_builder(), Rejects(), options.taken()))
 
     grouped = GroupingCheck(check, options.stratify_by, "--stratify-by")
-    writing = None if options.dry_run else options
+    writing = None if options.prints_report() else options
     with Run("generate", options, writing, check=grouped, journaled=True) as run:
         grouped.tell(remark_unless(options.quiet))
         if options.dry_run:
             return run.finish(plan(run, options, options.seed))
+        if options.batch_out:
+            return run.finish(requests(run, options, options.seed, options.force))
         if run.done:
             return run.finish(_report(run, options))
         with ExitStack() as stack:
@@ -161,7 +167,8 @@ class _Work:
         self._shards = run.shards if once else run.twice(run.shards)
         self._cache = options.opened_cache()
         resume, force = options.resume, options.force
-        self._journal = answer_journal(run.sink, run.job(), stack, resume=resume, force=force)
+        sink = None if options.in_files else run.sink  # what is in files need not be kept
+        self._journal = answer_journal(sink, run.job(), stack, resume=resume, force=force)
         self._passed = False
         self._prompts = 0
         self._tell = terminal.remark_once(run.quiet)
@@ -174,6 +181,9 @@ class _Work:
         options = self._options
         sampling, seed = options.sampling(), options.seed
         with options.opened(name, sampling, seed, self._tell) as generator:
+            if options.in_files:
+                yield generator
+                return
             kept = ModelValues.of(
                 options.settings(name=name), generator.description, self._journal, self._cache
             )

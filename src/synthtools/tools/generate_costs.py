@@ -9,7 +9,7 @@ from synthtools.cli import quantities, terminal
 from synthtools.cli.parameters import option
 from synthtools.errors import SynthError, UsageError
 from synthtools.reports.generate import ModelPlan, PlanNumbers
-from synthtools.tools.generate_options import Asking
+from synthtools.tools.generate_batches import Batches
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Costs(Asking):
+class Costs(Batches):
     """What answers may cost."""
 
     group = "Options"
