@@ -35,6 +35,8 @@ from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_generator, open_model
 from synthtools.lm.scores import ScoreRequest
 from synthtools.lm.torch.rounded_weights import round_weights, rounded
+from synthtools.training import models
+from synthtools.training.plan import Lora, StartModel
 from synthtools.training.relearned_steps import relearned_steps
 
 WORDS = [
@@ -362,6 +364,13 @@ def test_steps_until_a_loss_is_back(folder):
     between = (losses[3] + losses[4]) / 2
     assert relearned_steps(name, tokens, [], between, 5, 1e-3, "cpu") == 4
     assert relearned_steps(name, tokens, [], between, 3, 1e-3, "cpu") is None
+    # Of adapters the sum with their base learns.
+    start = StartModel(None, str(folder / "blocked"))
+    built = models.build(start, tokenizer, 128, Lora(2, 4.0, 0.0), 0)
+    built.adapters.peft_config["default"].base_model_name_or_path = start.model
+    built.adapters.save_pretrained(folder / "adapted")
+    adapted = ModelName(str(folder / "adapted"))
+    assert relearned_steps(adapted, tokens, [], between, 5, 1e-3, "cpu") == 4
     assert relearned_steps(name, tokens, [], losses[0] + 1, 5, 1e-3, "cpu") == 0
 
 

@@ -31,7 +31,8 @@ def relearned_steps(
     Args:
         texts: tokens that count, after tokens that do not; begin: tokens before each.
     """
-    net = load_weights(model, torch.float32, choose(device))
+    # Of a model with adapters, whose base was frozen, too.
+    net = load_weights(model, torch.float32, choose(device)).requires_grad_(True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.0)
     rows = [np.concatenate([np.array(begin, np.int64), t.prompt, t.ids]) for t in texts]
     counts = [len(t.ids) for t in texts]
