@@ -80,6 +80,21 @@ def test_each_step_tells_every_term(whole):
     assert log[-1]["drift"] > log[0]["drift"] > 0
 
 
+def test_requests_one_after_the_other_are_kept(whole, base, answers, data, trained, tmp_path):
+    assert not (base / "forgotten.jsonl").exists()
+    words = options(
+        whole[0], answers, data, tmp_path / "again", "--method", "ga", "--weights", "1,0,0"
+    )
+    trained(*words, tool="unlearn")
+    first, second = map(json.loads, (tmp_path / "again/forgotten.jsonl").read_text().splitlines())
+    assert (whole[0] / "forgotten.jsonl").read_text() == json.dumps(first) + "\n"
+    assert (first["method"], first["model"]) == ("bounded", str(base))
+    assert (second["method"], second["model"]) == ("ga", str(whole[0]))
+    (source,) = second["forgotten"]
+    assert source["name"] == "qa" and source["documents"] == len(ANSWERS)
+    assert source["data"] == first["forgotten"][0]["data"] and second["steps"] > 0
+
+
 def test_the_card_says_what_it_is(whole):
     card = (whole[0] / "README.md").read_text()
     assert "synth unlearn" in card and "qa:" in card and "human:" in card

@@ -246,5 +246,6 @@ def _findings(
                 if known is not None
                 else f"; a model that never saw them more than {retrained.relearn_steps}"
             )
-        lines.append(f"it learns some again in {own.relearned} steps{other}")
+        plural = "s" if own.relearned > 1 else ""
+        lines.append(f"it learns some again in {own.relearned} step{plural}{other}")
     return lines

@@ -5,7 +5,8 @@ F · forgetting + R · cross entropy on replay + K · KL on replay to the origin
 0.01, 1, 1 (Unveiling the Flaws, arXiv 2406.12397). Documents are kept apart. Each step's log line
 (training/log.jsonl) has every term, the perplexities, KL and the distance from the original; the
 final report compares both models on all sets. Everything else is as in synth train:
-adapters, processes, checkpoints, --resume.
+adapters, processes, checkpoints, --resume. The model's forgotten.jsonl lists what it was made to
+forget: a line for each request, those of the model before included.
 
 \b
 Methods, with their weights (F,R,K):

@@ -172,11 +172,13 @@ def save(
     output: Path,
     replaced: Sequence[Path],
     ranks: Ranks,
+    beside: dict[str, str] | None = None,
 ) -> None:
     """Saves the model as a directory of transformers, whole or not at all.
 
     Args:
         replaced: weights that it takes the place of.
+        beside: further files of text, by name.
 
     Raises:
         SynthError: the disk is full, writing is not permitted, or other weights appeared.
@@ -199,7 +201,8 @@ def save(
             model = built.model if built.adapters is None else built.adapters.merge_and_unload()
             model.to(dtype).save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-        (partial / "README.md").write_text(card)
+        for name, text in {"README.md": card, **(beside or {})}.items():
+            (partial / name).write_text(text, encoding="utf-8")
         for path in replaced:
             path.unlink(missing_ok=True)
         mode = (partial / "README.md").stat().st_mode  # as the umask says

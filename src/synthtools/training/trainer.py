@@ -87,6 +87,7 @@ def fit(
     rules: StopRules | None = None,
     compared: Callable[[], dict[str, Any]] | None = None,
     ending: Callable[[], None] | None = None,
+    beside: Callable[[Outcome], dict[str, str]] = lambda outcome: {},
 ) -> Outcome:
     """Trains from the state of the directory on, and saves the model when the run is done.
 
@@ -94,6 +95,7 @@ def fit(
         data: what it is trained on, by name; valid: the validation sets.
         rules: end the run early.
         ending: changes the weights when the run is done; validation is repeated after it.
+        beside: files of text that are saved with the model, by name.
         compared: called then, when the run is done, before the model is saved; its result goes into the
             outcome.
     """
@@ -158,7 +160,8 @@ def fit(
     if done:
         callbacks.check_folder()
         card = model_card(plan, settings, outcome, context.job, log.curve()) if ranks.first else ""
-        models.save(run.built, plan, run.tokenizer, card, output, saved_before, ranks)
+        further = beside(outcome)
+        models.save(run.built, plan, run.tokenizer, card, output, saved_before, ranks, further)
     ranks.wait()
     return outcome
 
