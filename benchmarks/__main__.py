@@ -17,7 +17,7 @@ NAMES = (
         "unlearning",
         "generation",
     ),
-    *("harness", "origin", "compare"),
+    *("harness", "origin", "compare", "laws"),
     "scaling",
     *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),
 )

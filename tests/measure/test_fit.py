@@ -9,9 +9,8 @@ from scipy.optimize import curve_fit, minimize
 
 import running
 from synthtools.cli.app import TOOLS
-from synthtools.measure.bootstrap import intervals
 from synthtools.measure.law_fit import Runs
-from synthtools.measure.law_study import _resampled, best_mixture, best_size, best_weight
+from synthtools.measure.law_study import best_mixture, best_size, best_weight, study
 from synthtools.measure.laws import LAWS, effective, mixture
 from synthtools.reports.fit import FitReport
 from test_plot import check
@@ -131,11 +130,10 @@ def within(name, true, noise, seed, fixed=None):
     law, x, values, loss = FORMS[name]
     y = loss(x, *values)
     y = y * np.exp(noise * np.random.default_rng(seed).standard_normal(len(y)))
-    fit = Runs(law, x, y, 1e-3, fixed or {}).fitted()
-    names = list(true)
-    drawn = [[one.parameters()[n] for n in names] for (one,) in _resampled([fit], 100, 0)]
-    ends = intervals(names, np.array(drawn), np.array([fit.parameters()[n] for n in names]))
-    return [ends[n][0] <= true[n] <= ends[n][1] for n in names]
+    fields = {name: name for name in law.variables}
+    runs = [Runs(law, x, y, 1e-3, fixed or {})]
+    (fit,) = study(runs, ["L"], fields, 0, 100, 0, (None, None), {})["fits"]
+    return [fit["intervals"][n][0] <= value <= fit["intervals"][n][1] for n, value in true.items()]
 
 
 def test_published_constants_lie_within_the_intervals():
@@ -168,7 +166,10 @@ def test_the_golden_weight_is_the_least_of_its_law():
         law, x, _, loss = FORMS["golden"]
         fit = Runs(law, x, loss(x, 2.0, 0.5, k), 1e-3).fitted()
         best = best_weight([fit])
-        assert best["w"] == pytest.approx(expected, rel=1e-7)
+        assert best["w"] == pytest.approx(expected, rel=1e-6)
+        assert expected == pytest.approx((np.sqrt(k**2 + 4 * k) - k) / 2, rel=1e-12)
+        both = best_weight([fit, fit])
+        assert both == pytest.approx(best, rel=1e-9)
         weights = np.linspace(0.01, 1, 10_000)
         assert weights[np.argmin(fit.predict({"w": weights}))] == pytest.approx(expected, abs=2e-4)
 

@@ -157,7 +157,7 @@ def _starts(runs: Runs) -> np.ndarray:
     else:
         starts = np.array([_regressed(runs, part) for part in np.linspace(0, 0.98, 15) * least])
     losses = []
-    for part in np.array_split(starts, -(-starts.size // 4000)):
+    for part in np.array_split(starts, -(-len(starts) * len(runs.y) // 4_000_000)):
         with np.errstate(all="ignore"):
             found = law.curve(law.natural(part, runs.middle, runs.fixed), runs.x)
             losses.append(_huber((np.log(found) - np.log(runs.y)) / runs.delta).mean(axis=-1))

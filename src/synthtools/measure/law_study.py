@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from synthtools.measure.bootstrap import intervals
 from synthtools.measure.law_fit import Fit, Runs
-from synthtools.measure.laws import Values, adds_to_one, golden_weight
+from synthtools.measure.laws import Values, adds_to_one
 
 # Mixtures are looked for among so many [ours].
 _MIXTURES = 4096
 # FLOPs of training a transformer: 6 a parameter and token (Kaplan et al. 2020).
 FLOPS = 6
 _CURVE = 41
+_GRID = 512
 
 Figures = dict[str, float]
 
@@ -107,13 +108,10 @@ def _beyond(runs: Runs, best: Figures, fields: dict[str, str], flops: float | No
         times = flops / (FLOPS * float((runs.x["N"] * runs.x["D"]).max()))
         notes += [f"the budget is {times:.3g} times that of the largest run"] if times > 1 else []
     if law.shares:
-        out = [f for v, f in fields.items() if not _within(runs.x[v], best[f])]
-        notes += [f"the best share of {f} is outside those of the runs" for f in out]
+        ends = {f: (runs.x[v].min() - 1e-9, runs.x[v].max() + 1e-9) for v, f in fields.items()}
+        out = [field for field, (low, high) in ends.items() if not low <= best[field] <= high]
+        notes += [f"the best share of {field} is outside those of the runs" for field in out]
     return notes
-
-
-def _within(x: np.ndarray, value: float) -> bool:
-    return bool(x.min() - 1e-9 <= value <= x.max() + 1e-9)
 
 
 def _estimated(rows: list[Figures]) -> dict[str, Any]:
@@ -197,27 +195,42 @@ def _resampled(fits: Sequence[Fit], resamples: int, seed: int) -> Iterator[list[
         yield [fit.runs.fitted(weights, fit) for fit in fits]
 
 
-def best_size(fits: Sequence[Fit], flops: float, unique: float | None) -> dict[str, float]:
+def best_size(fits: Sequence[Fit], flops: float, unique: float | None) -> Figures:
     """Parameters and tokens of the least mean loss at 6·N·D FLOPs."""
-    from scipy.optimize import minimize_scalar
-
     budget = flops / FLOPS
 
-    def loss(log_size: Any) -> np.ndarray:
-        size = np.atleast_1d(np.exp(log_size))
-        x = {"N": size, "D": budget / size, "U": np.full(size.shape, unique or np.inf)}
-        return _mean(fits, x)
+    def at(log_size: np.ndarray) -> Values:
+        size = np.exp(log_size)
+        return {"N": size, "D": budget / size, "U": np.full(size.shape, unique or np.inf)}
 
-    grid = np.linspace(0, np.log(budget), 512)
-    at = int(np.argmin(loss(grid)))
-    ends = grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)]
-    log_size = minimize_scalar(lambda s: float(loss(s)[0]), bounds=ends, method="bounded",
-                               options={"xatol": 1e-9}).x  # fmt: skip
-    size = float(np.exp(log_size))
-    return {"N": size, "D": budget / size, "L": float(loss(log_size)[0])}
+    log_size, loss = _least(fits, at, (0, np.log(budget)))
+    return {"N": float(np.exp(log_size)), "D": float(budget / np.exp(log_size)), "L": loss}
 
 
-def best_mixture(fits: Sequence[Fit], seed: int) -> dict[str, float]:
+def best_weight(fits: Sequence[Fit]) -> Figures:
+    """The weight of human text with the least mean loss; of one loss (√(k² + 4k) − k)/2."""
+    weight, loss = _least(fits, lambda w: {"w": w}, (1e-3, 1))
+    return {"w": weight, "L": loss}
+
+
+def _least(
+    fits: Sequence[Fit], at: Callable[[np.ndarray], Values], ends: tuple[float, float]
+) -> tuple[float, float]:
+    """The place between two ends where the mean loss is least, and that loss."""
+    from scipy.optimize import minimize_scalar
+
+    grid = np.linspace(*ends, _GRID)
+    place = int(np.argmin(_mean(fits, at(grid))))
+    found = minimize_scalar(
+        lambda one: float(_mean(fits, at(np.array([one])))[0]),
+        bounds=(grid[max(place - 1, 0)], grid[min(place + 1, _GRID - 1)]),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    return float(found.x), float(found.fun)
+
+
+def best_mixture(fits: Sequence[Fit], seed: int) -> Figures:
     """The shares of the least mean loss: of 1 together where those of the runs are, else of 1 at most."""
     from scipy.optimize import minimize
 
@@ -243,12 +256,6 @@ def best_mixture(fits: Sequence[Fit], seed: int) -> dict[str, float]:
     found = np.clip(found, 0, 1)
     best = found if loss(found)[0] <= loss(begin)[0] else begin
     return {**dict(zip(names, best.tolist(), strict=True)), "L": float(loss(best)[0])}
-
-
-def best_weight(fits: Sequence[Fit]) -> dict[str, float]:
-    """The weight of the least loss of a golden law, w = (√(k² + 4k) − k)/2."""
-    weight = golden_weight(fits[0].parameters()["k"])
-    return {"w": weight, "L": float(fits[0].predict({"w": np.array([weight])})[0])}
 
 
 def _mean(fits: Sequence[Fit], x: Values) -> np.ndarray:

@@ -126,11 +126,6 @@ def _golden(p: Values, x: Values) -> Any:
     return p["E"] + p["C"] * (human**2 + p["k"] * synthetic**2) / (1 - synthetic**2)
 
 
-def golden_weight(ratio: float) -> float:
-    """The weight of human text with the least error, for so many human samples a synthetic one."""
-    return float((np.sqrt(ratio**2 + 4 * ratio) - ratio) / 2)
-
-
 def adds_to_one(shares: np.ndarray) -> bool:
     """Whether shares [rows, parts] add up to 1 in each row."""
     return bool(np.allclose(shares.sum(axis=1), 1, rtol=0, atol=1e-6))
