@@ -235,7 +235,9 @@ def test_tables_are_those_of_any_batch_in_threads(paragraphs):
     assert held(counts, "word") == held(counted(paragraphs[:50]), "word")
 
 
-def test_snippets_stand_in_their_texts():
+@pytest.mark.parametrize("at_once", [1, 2, 200])
+def test_snippets_stand_in_their_texts(at_once, monkeypatch):
+    monkeypatch.setattr("synthtools.measure.keywords._AT_ONCE", at_once)
     texts = [
         "One. In short, it ends.\n\nNot in short words. " + "Long tail follows. " * 20,
         "x" * 200 + " said that in  short\nhe knew. " + "y" * 200,

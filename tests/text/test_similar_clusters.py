@@ -114,3 +114,14 @@ def test_the_shape_meets_its_promise():
         assert bands * rows <= 128
         assert 1 - (1 - threshold**rows) ** bands >= 0.99 or rows == 1
     assert shape(0.8, 128) == (21, 6)
+
+
+def test_lowest_bytes_find_the_same_clusters():
+    draw = np.random.default_rng(9)
+    signatures = draw.integers(0, 2**32 - 1, (40, 128), np.uint32)
+    signatures[20:30] = signatures[:10]
+    signatures[20:30, :20] = draw.integers(0, 2**32 - 1, (10, 20), np.uint32)  # 108 of 128 agree
+    signatures[35:] = 2**32 - 1  # no shingles
+    roots = similar_clusters(signatures, 0.8)[0]
+    assert roots.tolist() == [*range(20), *range(10), *range(30, 40)]
+    assert (similar_clusters(signatures.astype(np.uint8), 0.8)[0] == roots).all()

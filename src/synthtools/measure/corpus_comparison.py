@@ -59,7 +59,9 @@ class CorpusComparison:
     ) -> None:
         self.corpora, self.samples, self.seed = corpora, samples, seed
         self.alpha = ALPHA / len(QUESTIONS) / max(1, len(corpora) - 1)
-        signatures = np.concatenate([one.column(lambda f: f.signatures) for one in corpora])
+        signatures = np.concatenate(
+            [part for one in corpora for part in one.parts(lambda f: f.signatures)]
+        )
         ends = np.cumsum([one.documents for one in corpora])[:-1]
         self.roots = np.split(similar_clusters(signatures, NEAR)[0], ends)
         self.words = _common_length(
@@ -133,8 +135,8 @@ class CorpusComparison:
                 for question, answers in asked.items()
             ],
             "common_words": self._common_words(which),
-            "shared_ids": self._shared(which, lambda one: one.named()),
-            "shared_prompts": self._shared(which, lambda one: one.prompts()),
+            "shared_ids": self._shared(which, ComparedCorpus.named),
+            "shared_prompts": self._shared(which, ComparedCorpus.prompts),
         }
 
     def _common_words(self, which: int) -> float:
@@ -160,6 +162,10 @@ class CorpusComparison:
             for document, there in zip(sample.documents, sample.there.tolist(), strict=False)
             if there
         ]
+        shared = max(
+            self._shared(which, of) for of in (ComparedCorpus.named, ComparedCorpus.prompts)
+        )
+        found.further["same_prompts"] = shared / self.corpora[which].documents
         words = [set(_WORD.findall(text[:2000].lower())) for text in texts]
         for entry, effect in zip(found.further["clusters"], found.effects, strict=True):
             inside = clusters == entry["cluster"]
@@ -252,7 +258,7 @@ def _size(corpus: ComparedCorpus, sample: ModelledSample) -> dict[str, Any]:
         "name": corpus.name,
         "path": corpus.path,
         "documents": corpus.documents,
-        "words": int(words.sum()),
+        "words": int(words.sum(dtype=np.int64)),
         "bytes": corpus.bytes,
         "median_words": float(np.median(words)),
         "sampled": len(sample.documents),

@@ -89,7 +89,11 @@ def page(report: Any) -> str:
     )
     left_out = ""
     if room.without:
-        left_out = _text(f"Left out so that the page stays small: {', '.join(room.without)}. The report as JSON has all.", _SENTENCE)  # fmt: skip
+        without = ", ".join(room.without)
+        left_out = _text(
+            f"Left out so that the page stays small: {without}. The report as JSON has all.",
+            _SENTENCE,
+        )
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
@@ -216,9 +220,9 @@ def _tables(pair: Any, answer: Any, whole: bool) -> Iterable[str]:
 
 def _keywords(pair: Any, rows: Sequence[Any]) -> str:
     head = [
-        *("words", "kind", "z", "z of documents", "differs"),
+        *("words", "in context"),
         *(f"{what} of {name}" for what in ("documents", "per million") for name in (pair["reference"], pair["other"])),
-        "in context",
+        *("kind", "z", "z of documents", "differs"),
     ]  # fmt: skip
     body = []
     for row in rows:
@@ -227,16 +231,12 @@ def _keywords(pair: Any, rows: Sequence[Any]) -> str:
             for before, phrase, after in row["examples"]
         )
         cells = [
-            *(
-                row["text"],
-                words.KINDS[row["kind"]],
-                f"{row['z']:+.1f}",
-                f"{row['z_documents']:+.1f}",
-            ),
-            *("yes" if row["differs"] else "no", *map(number, row["documents"])),
+            *map(number, row["documents"]),
             *(number(round(one) if one >= 100 else one, 3) for one in row["per_million"]),
+            *(words.KINDS[row["kind"]], f"{row['z']:+.1f}", f"{row['z_documents']:+.1f}"),
+            "yes" if row["differs"] else "no",
         ]
-        body.append([*map(_text, cells), f"\0{context}"])
+        body.append([_text(row["text"]), f"\0{context}", *map(_text, cells)])
     caption = f"More often in {pair['other']} (z above 0) or in {pair['reference']} (below 0)"
     return _table(caption, head, body, True)
 

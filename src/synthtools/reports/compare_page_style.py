@@ -3,7 +3,7 @@
 STYLE = """
 :root { color-scheme: light dark; --PAPER: #fff; --INK: #1b1b1b; --SOFT: #555; --LINE: #ccc; --BOX: #f4f4f2;
   --LINK: #0b57a4; --DIFFERS: #a33b00; --SAME: #1d6b35; --SHADE: 190, 60, 20; }
-@media (prefers-color-scheme: dark) { :root { --PAPER: #16181b; --INK: #e6e6e3; --SOFT: #b0b0ab;
+@media screen and (prefers-color-scheme: dark) { :root { --PAPER: #16181b; --INK: #e6e6e3; --SOFT: #b0b0ab;
   --LINE: #44484d; --BOX: #22252a; --LINK: #8ec1ff; --DIFFERS: #ffb08a; --SAME: #8fdba6; --SHADE: 255, 140, 90; }
   figure svg { filter: invert(.91) hue-rotate(180deg); } }
 * { box-sizing: border-box; }
@@ -25,7 +25,7 @@ th, td { padding: .25rem .9rem .25rem 0; text-align: left; vertical-align: top; 
 th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: 0; cursor: pointer;
   text-align: left; } th[aria-sort=ascending] button::after { content: " ▲"; }
 th[aria-sort=descending] button::after { content: " ▼"; }
-td.context { min-width: 22rem; } td.context span { display: block; } code, pre { font: .85rem/1.5 ui-monospace, monospace; }
+td.context { min-width: 15rem; } td.context span { display: block; } code, pre { font: .85rem/1.5 ui-monospace, monospace; }
 pre { background: var(--BOX); padding: .6rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; }
 .filters { display: flex; flex-wrap: wrap; gap: .5rem 1rem; margin: 1rem 0; align-items: end; }
@@ -36,7 +36,9 @@ article h3 { font-size: .95rem; margin: 0 0 .2rem; } .text { white-space: pre-wr
 .text b { font-weight: 400; } .a { background: rgba(var(--SHADE), .42); } .b { background: rgba(var(--SHADE), .26); }
 .c { background: rgba(var(--SHADE), .13); } .key { padding: 0 .35rem; }
 @media print { .filters { display: none; } details { display: none; } figure, article { break-inside: avoid; }
-  body { font-size: 11px; } header, main, footer { max-width: none; } .wide { overflow: visible; } }
+  html { font-size: 11px; } body { font-size: 1rem; } header, main, footer { max-width: none; } .wide { overflow: visible; }
+  table { font-size: .8rem; } th, td { padding-right: .5rem; overflow-wrap: break-word; } tr { break-inside: avoid; }
+  td.context { min-width: 14rem; } .a, .b, .c { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
 SCRIPT = """
 for (const table of document.querySelectorAll('table.sorts')) {

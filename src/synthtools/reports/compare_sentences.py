@@ -105,8 +105,8 @@ def _perplexity(answer: Any, pair: Any, matched: Any) -> str:
         f"{number(numbers['median_reference'], 3)} of {one} over the first {matched['tokens']} tokens"
     )
     tails = (
-        f"{percent(numbers['below_p1'], '.3g')} of {one} is easier than 99 % of {other}, "
-        f"{percent(numbers['above_p99'], '.3g')} harder"
+        f"{percent(numbers['below_p1'], '.3g')} of {one} are easier than 99 % of {other}, "
+        f"{percent(numbers['above_p99'], '.3g')} are harder than 99 % of it"
     )
     if ratio["differs"]:
         word = "easier" if ratio["value"] < 1 else "harder"
@@ -122,9 +122,9 @@ def _perplexity(answer: Any, pair: Any, matched: Any) -> str:
 
 _SHORT = {
     "distinct_words": "distinct words",
-    "mtld": "MTLD",
+    "mtld": "lexical diversity (MTLD)",
     "distinct_bigrams": "distinct word pairs",
-    "distinct_sentences": "self-BLEU distance",
+    "distinct_sentences": "distance between sentences (100 − self-BLEU)",
 }
 
 
@@ -135,19 +135,21 @@ def _diversity(answer: Any, pair: Any, matched: Any) -> str:
     if not differing:
         return (
             "no difference in variety was found: "
-            f"{_number_of(known[0])} times as many distinct words in equally much text."
+            f"{_value(known[0])} times as many distinct words in equally much text."
         )
     values = [e["value"] for e in differing]
-    word = "narrower" if max(values) < 1 else "wider" if min(values) > 1 else "varied otherwise"
-    parts = [f"{_SHORT[e['name'].partition('.')[2]]} {_value(e)}" for e in differing]
-    return (
-        f"{other} is {word}: {_joined(parts)} times those of {pair['reference']}, in equally many "
-        f"documents of {matched['words']} words."
+    word = (
+        "less varied"
+        if max(values) < 1
+        else "more varied"
+        if min(values) > 1
+        else "varied otherwise"
     )
-
-
-def _number_of(effect: Any) -> str:
-    return _value(effect)
+    parts = [f"{_value(e)} times the {_SHORT[e['name'].partition('.')[2]]}" for e in differing]
+    return (
+        f"{other} is {word}: it has {_joined(parts)} of {pair['reference']}, in equally many documents "
+        f"of {matched['words']} words."
+    )
 
 
 def _keywords(answer: Any, pair: Any, matched: Any) -> str:
@@ -207,8 +209,8 @@ def _duplicates(answer: Any, pair: Any, matched: Any) -> str:
     one, other = pair["reference"], pair["other"]
     near, exact = pair["numbers"]["near_duplicates"], pair["numbers"]["exact_duplicates"]
     shares = (
-        f"{percent(near['within_other'], '.3g')} of {other} are near copies of an earlier document of it, "
-        f"{percent(near['within_reference'], '.3g')} of {one}"
+        f"{percent(near['within_other'], '.3g')} of {other} and {percent(near['within_reference'], '.3g')} "
+        f"of {one} are near copies of an earlier document of their own corpus"
     )
     differing = [e for e in answer["effects"] if e["differs"]]
     if differing:
@@ -229,8 +231,13 @@ def _coverage(answer: Any, pair: Any, matched: Any) -> str:
     mauve = ""
     if numbers.get("mauve") is not None:
         mauve = (
-            f" (MAUVE {number(numbers['mauve'], 3)}; two random halves would have "
+            f" (MAUVE {number(numbers['mauve'], 3)}; two random halves of one corpus would have "
             f"{number(numbers['mauve_expected'], 3)})"
+        )
+    if answer["differs"] and answer["further"]["same_prompts"] >= 0.5:
+        mauve += (
+            "; most of its documents answer prompts of the other side, so topics are the same by "
+            "construction, and what differs is style"
         )
     if rare:
         rare.sort(key=lambda c: -c["reference"])
@@ -239,7 +246,7 @@ def _coverage(answer: Any, pair: Any, matched: Any) -> str:
             for c in rare[:3]
         )
         return (
-            f"{other} hardly enters {len(rare)} of {numbers['clusters']} clusters, which hold "
+            f"{other} hardly enters {len(rare)} of {numbers['clusters']} clusters of documents, which hold "
             f"{percent(numbers['hardly_entered'], '.3g')} of {one}: {named}{mauve}."
         )
     if answer["differs"]:
@@ -284,7 +291,7 @@ def _amount(effect: Any) -> str:
 def _classifier(answer: Any, pair: Any, matched: Any) -> str:
     effect = answer["effects"][0]
     if not answer["differs"]:
-        return f"a simple classifier cannot tell them apart: AUC {_value(effect)}, where 0.5 is chance."
+        return f"a simple classifier was not found to tell them apart: AUC {_value(effect)}, where 0.5 is chance."
     return (
         f"a simple classifier tells them apart: of a document of each corpus it names the right one in "
         f"{percent(effect['value'], '.3g')} of the cases (AUC {_value(effect)}, chance 0.5), from the "

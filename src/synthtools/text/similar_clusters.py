@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from synthtools.compiled import compiled
-from synthtools.text.minhash import EMPTY
 from synthtools.text.near_duplicates import hash_rows, root_of
 from synthtools.text.shingles import Shingles, jaccard
 
@@ -41,8 +40,8 @@ def similar_clusters(
     """Links texts that meet in a band and are alike, and what is linked with these.
 
     Args:
-        signatures: uint32 [texts, permutations]; ``EMPTY`` for a text without shingles, which is
-            like nothing.
+        signatures: uint32 [texts, permutations], or their lowest bytes, uint8 (Li and König 2010: entries
+            agree by chance in one of 256); all bits set for a text without shingles, which is like nothing.
         threshold: of the share of equal entries, the estimated Jaccard index.
         sets: of each text; the true Jaccard index then decides instead.
         mapped: does what ``map`` does, perhaps in threads; advance: told after each band.
@@ -71,7 +70,8 @@ def similar_clusters(
         return found, some[np.argsort(found[some], kind="stable")]
 
     # Copies first: all but one of them take no part in the bands.
-    filled = np.flatnonzero(_filled(signatures))
+    empty = np.iinfo(signatures.dtype).max
+    filled = np.flatnonzero(_filled(signatures, signatures.dtype.type(empty)))
     link(*ordered((0, permutations), filled))
     single = filled[roots[filled] == filled]
     edges = [(band * rows, (band + 1) * rows) for band in range(bands)]
@@ -105,11 +105,11 @@ def _jaccards(hashes, offsets, left, right):
 
 
 @compiled
-def _filled(signatures):
+def _filled(signatures, empty):
     found = np.zeros(len(signatures), np.bool_)
     for text in range(len(signatures)):
         for entry in range(signatures.shape[1]):
-            found[text] |= signatures[text, entry] != EMPTY
+            found[text] |= signatures[text, entry] != empty
     return found
 
 

@@ -24,7 +24,7 @@ Examples:
 
 With -o an interrupted run keeps the scores of the language model; --resume goes on with them.
 
-Memory: the models; 590 bytes a document; at most 40 kB for each sampled document (4,000 a corpus).
+Memory: the models; 450 bytes a document; at most 40 kB for each sampled document (4,000 a corpus).
 """
 
 from __future__ import annotations

@@ -19,6 +19,12 @@ def remedies(
     """
     numbers = pair["numbers"]
     differs = {answer["question"]: answer["differs"] for answer in pair["answers"]}
+    narrower = any(
+        effect["differs"] and effect["value"] < 1
+        for answer in pair["answers"]
+        if answer["question"] == "diversity"
+        for effect in answer["effects"]
+    )
     one, two = shlex.quote(reference), shlex.quote(other)
     stem = shlex.quote(pair["other"])
     found = []
@@ -46,6 +52,6 @@ def remedies(
             "easy to predict: edit human text instead of training on generated text",
             f"edit {one} --threshold 0.99 -o edited.jsonl",
         )
-    elif differs["diversity"]:
+    elif narrower:
         add("narrow: keep human text in the mixture", f"mix {one}=0.75 {two}=0.25 -o mixed.jsonl")
     return found
