@@ -332,6 +332,8 @@ def test_what_cannot_be_fitted_is_said(law, x, rows, code, told, tmp_path):
         ),
         (["--law", "power", "--x", "x", "--unique", "10"], "--unique goes with"),
         (["--law", "power", "--x", "x", "--at", "z=1"], "--at: give each field of --x once: x"),
+        (["--law", "power", "--x", "x", "--at", "x=0"], "--at x=0: power needs a number above 0"),
+        (["--law", "mixing", "--x", "x", "--at", "x=20"], "--at x=20: mixing needs a share"),
         (["--law", "regmix", "--x", "x", "--fix", "a=1"], "--fix goes with"),
     ],
 )
@@ -357,6 +359,14 @@ def test_parameters_that_rows_cannot_tell_apart_are_noted(tmp_path):
     x = {"N": np.geomspace(1e7, 1e10, 12), "D": 20 * np.geomspace(1e7, 1e10, 12)}
     y = 2 + 300 / x["N"] ** 0.3 + 300 / x["D"] ** 0.3
     assert not Runs(LAWS["chinchilla"][0], x, y, 1e-3).fitted().determined()
+
+
+def test_a_loss_that_rises_is_no_power_law(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    rows = [{"x": x, "y": 5 - 30 / x**0.4} for x in (1e3, 1e4, 1e5, 1e6, 1e7)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["--law", "power", "--x", "x", "--y", "y", "--bootstrap", 0]
+    assert "alpha is at its bound, 0.01" in json.loads(run("fit", path, *words))["notes"][0]
 
 
 def test_an_unknown_parameter_is_named_with_its_neighbours(table):

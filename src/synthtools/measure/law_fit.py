@@ -225,6 +225,15 @@ class Fit:
         found: np.ndarray = np.broadcast_to(self.runs.law.curve(self._values(), x), (rows,))
         return found
 
+    def at_edges(self) -> list[str]:
+        """Exponents that the search would have taken further than they may go."""
+        found = self.parameters()
+        return [
+            name
+            for name in self.runs.law.exponents
+            if name not in self.runs.fixed and np.isclose(np.log(found[name]), _EDGES).any()
+        ]
+
     def determined(self) -> bool:
         """Whether the rows tell the parameters apart: a direction in which the predictions hardly move is
         one in which parameters can be anything [ours]."""

@@ -52,6 +52,10 @@ def study(
         notes.append(
             "the rows do not tell these parameters apart: vary the variables independently"
         )
+    edges = {name: fit.parameters()[name] for fit in fits for name in fit.at_edges()}
+    notes += [
+        f"{name} is at its bound, {v:g}: the runs are not of this form" for name, v in edges.items()
+    ]
     points = _grid(runs[0])
 
     def figures(some: Sequence[Fit]) -> list[Figures]:

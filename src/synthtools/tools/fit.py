@@ -147,6 +147,10 @@ def run(options: Options) -> FitReport:
     from synthtools.measure.laws import mixture
 
     law, width = _law(options), len(options.x)
+    for one in options.at or ():
+        sound, words = _RANGES[_range(options.law, law, options.x.index(one.name), "--x")]
+        if not sound(one.value):
+            raise UsageError(f"--at {one.name}={one.value:g}: {options.law} needs {words}")
     parts = [np.zeros((0, width + len(options.y)))]
     with Run(
         "fit", options, plot=options.plot, check=lambda one: _numbers(one, options, law)
