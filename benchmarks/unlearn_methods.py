@@ -157,7 +157,7 @@ def _picture(rows: list[dict], path: str) -> None:
         p for p in points if not any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in points)
     )
     series = []
-    for method in dict.fromkeys(r["method"] for r in rows):
+    for method in ("base", *METHODS):
         own = [r for r in rows if r["method"] == method]
         x, y = ([r[key] for r in own] for key in ("probability", "retain_perplexity"))
         series.append(Series(method, x, y, form="points"))
@@ -167,7 +167,7 @@ def _picture(rows: list[dict], path: str) -> None:
         "probability of the texts to forget",
         "perplexity of text to keep",
     )
-    panel = Panel(*labels, series, x_log=True, y_log=True)
+    panel = Panel(*labels, series, x_log=True)
     save_figure(Figure("Methods of unlearning at one budget", [panel], "A point a method and seed; left and low is better."), path)  # fmt: skip
 
 
