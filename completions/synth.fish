@@ -657,7 +657,7 @@ complete -c synth -n '__synth_tool_is unlearn' -l weights -x -d 'Weights of forg
 complete -c synth -n '__synth_tool_is unlearn' -l beta -x -d 'β of npo, dpo, idkdpo (0.1) and simnpo (4.5), α of wga and taskvector (1), strength of undial (10), c of rmu (6.5). [at least 1e-06]'
 complete -c synth -n '__synth_tool_is unlearn' -l margin -x -d 'γ of simnpo'
 complete -c synth -n '__synth_tool_is unlearn' -l kl-direction -x -a 'forward reverse' -d 'KL(original ‖ current), or KL(current ‖ original) [direction: ours]'
-complete -c synth -n '__synth_tool_is unlearn' -l reference -x -a 'builtin (__fish_complete_directories)' -d 'The original model for KL, npo and the report (default: the model before unlearning)'
+complete -c synth -n '__synth_tool_is unlearn' -l reference -x -a 'builtin (__fish_complete_directories)' -d 'The original model for KL, the methods that compare with it, and the report (default: the model before unlearning)'
 complete -c synth -n '__synth_tool_is unlearn' -l layer -x -d 'Layer whose output rmu steers, from 0; it and the two before are trained (default: the last of the first quarter)'
 complete -c synth -n '__synth_tool_is unlearn' -l preferred-field -x -d 'Field of the answer that dpo prefers'
 complete -c synth -n '__synth_tool_is unlearn' -l refusal -x -d 'What idkdpo prefers; repeatable: one of them for each prompt (default: ten sentences)'

@@ -9,7 +9,8 @@ rounded to 8 and 4 bits, as unlearning often changes less than rounding does; pe
 saw the texts: privacy leakage (MUSE), the attack with it as reference, and the p of a
 Kolmogorov-Smirnov test whether both see the texts alike; records with wrong texts (a field
 perturbed, a list) give TOFU's forget quality. With --base, the model before: after how many steps
-on a few of the texts their loss is back. Sentences say what is hidden. For tasks: synth eval.
+on a few of the texts their loss is back. Sentences say what is hidden. A prompt stands before its text as plain text, with an
+empty line between, for chat models too. For utility on tasks: synth eval.
 
 \b
 Examples:

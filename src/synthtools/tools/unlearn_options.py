@@ -68,8 +68,8 @@ class UnlearnObjective(Group):
     reference: str | None = option(
         None,
         metavar="MODEL",
-        help="The original model for KL, npo and the report (default: the model before "
-        "unlearning).",
+        help="The original model for KL, the methods that compare with it, and the report (default: "
+        "the model before unlearning).",
     )
 
     layer: int | None = option(
