@@ -30,7 +30,7 @@ def two_files(tmp_path):
 
 
 @pytest.mark.skipif(not find_spec("matplotlib"), reason="needs matplotlib")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_interrupted_run_is_resumed_with_its_scores(number, two_files, tmp_path):
     page, journal = tmp_path / "page.html", tmp_path / ".page.html.scores.jsonl"
     words = ["compare", *map(str, two_files), "-o", str(page), "--sample", "240", "--json"]
@@ -41,11 +41,11 @@ def test_an_interrupted_run_is_resumed_with_its_scores(number, two_files, tmp_pa
         time.sleep(0.002)
     killed.send_signal(number)
     killed.communicate()
-    assert killed.returncode == (130 if number == signal.SIGINT else -number)
+    assert killed.returncode == (130 if number == signal.SIGTERM else -number)
     kept = journal.read_bytes()
     assert kept.count(b'"key"') >= 3 and not page.exists()
     assert "--resume continues with them" in running.synth(*words, code=1)
-    if number == signal.SIGINT:
+    if number == signal.SIGTERM:
         return
     for more in (["--seed", "2"], ["--sample", "239"], ["--dtype", "bfloat16"]):
         told = running.synth(*words, "--resume", *more, code=1)

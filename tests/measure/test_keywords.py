@@ -235,6 +235,17 @@ def test_tables_are_those_of_any_batch_in_threads(paragraphs):
     assert held(counts, "word") == held(counted(paragraphs[:50]), "word")
 
 
+def test_what_is_dropped_on_the_way_would_not_be_listed(paragraphs, monkeypatch):
+    sides = (
+        counted(paragraphs[:200]),
+        counted([f"{one} Overall so." for one in paragraphs[200:400]]),
+    )
+    found = [log_odds(*sides, top=top) for top in (2, 30)]
+    monkeypatch.setattr("synthtools.measure.keywords._Kind.keep", lambda *_: None)
+    assert [log_odds(*sides, top=top) for top in (2, 30)] == found
+    assert any(row["p"] <= 0.05 for row in found[0]) and any(row["p"] > 0.05 for row in found[1])
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 200])
 def test_snippets_stand_in_their_texts(at_once, monkeypatch):
     monkeypatch.setattr("synthtools.measure.keywords._AT_ONCE", at_once)

@@ -129,11 +129,13 @@ class ComparedCorpus:
 
     def column(self, of: Callable[[BatchFacts], Any]) -> np.ndarray:
         """A number, or a row, of each document."""
-        return np.concatenate(self.parts(of)) if self._facts else np.zeros(0, np.int64)
+        return np.concatenate([of(one) for one in self._facts]) if self._facts else np.zeros(0, int)
 
-    def parts(self, of: Callable[[BatchFacts], Any]) -> list[np.ndarray]:
-        """The same, as one array a batch."""
-        return [of(one) for one in self._facts]
+    def take_signatures(self) -> list[np.ndarray]:
+        """Those of each batch, given once: half of what a document takes, for one use."""
+        found = [one.signatures for one in self._facts]
+        self._facts = [replace(one, signatures=one.signatures[:0].copy()) for one in self._facts]
+        return found
 
     def named(self) -> np.ndarray:
         """Hashes of the ids of those documents that have one."""

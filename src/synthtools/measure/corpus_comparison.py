@@ -59,9 +59,7 @@ class CorpusComparison:
     ) -> None:
         self.corpora, self.samples, self.seed = corpora, samples, seed
         self.alpha = ALPHA / len(QUESTIONS) / max(1, len(corpora) - 1)
-        signatures = np.concatenate(
-            [part for one in corpora for part in one.parts(lambda f: f.signatures)]
-        )
+        signatures = np.concatenate([part for one in corpora for part in one.take_signatures()])
         ends = np.cumsum([one.documents for one in corpora])[:-1]
         self.roots = np.split(similar_clusters(signatures, NEAR)[0], ends)
         self.words = _common_length(

@@ -51,8 +51,13 @@ def log_odds(
     """
     if not reference.documents or not other.documents:
         return []
-    found = [_Kind(kind, reference, other) for kind in KINDS]
-    tests = _tests(np.concatenate([one.least_p for one in found]), level)
+    found, least = [], []
+    for kind in KINDS:
+        one = _Kind(kind, reference, other)
+        least.append(one.least_p)
+        one.keep(top, level)
+        found.append(one)
+    tests = _tests(np.concatenate(least), level)
     keywords = []
     for one in found:
         one.p = np.minimum(1.0, tests * one.p)
@@ -94,6 +99,14 @@ class _Kind:
         as_words = np.rint(everything * lengths / lengths.sum()).astype(np.int64)
         ps = [tail(documents[sought, side], drawn, n[side], everything) for n in (sizes, as_words)]
         self.p[sought] = 2 * np.maximum(*ps)
+
+    def keep(self, top: int, level: float) -> None:
+        """Drops what cannot be listed, however few tests there are: the rest is most of the memory."""
+        strong = [np.lexsort((self.hashes, -self.strength * more))[:top] for more in (-1, 1)]
+        kept = np.unique(np.concatenate([np.flatnonzero(self.p <= level), *strong]))
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, value[kept])
 
     def listed(self, more: int, top: int, level: float) -> list[dict[str, Any]]:
         """What is claimed on the side that has more, then what is not, the strongest first."""
