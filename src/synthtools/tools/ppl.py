@@ -4,11 +4,11 @@ Adds ppl, nll (nats per token), n_tokens (the tokens that have a probability: al
 which has one only after a begin-of-text token or a prompt) and bits_per_byte (over the bytes of
 the scored tokens; comparable between tokenizers). They are null where no token could be scored.
 
---detector adds, from the same pass, numbers that tell text of people from text of models: entropy,
-log_rank, top_1, fast_detect (Fast-DetectGPT's curvature), min_k and min_k_plus (Min-K% and
-Min-K%++, k = 20), spread (of the log-probabilities), entropy_spread; with --observer also
-binoculars. Each is null where a document is too short. vLLM and servers tell only ranks: both of
-entropy, fast_detect and min_k_plus are then null. No number proves anything of a single text; see synth origin.
+--detector adds, from the same pass, numbers that differ between text of people and of models:
+entropy, log_rank, top_1, fast_detect (Fast-DetectGPT's curvature), min_k and min_k_plus (Min-K%
+and Min-K%++, k = 20), spread (of log-probabilities), entropy_spread; with --observer binoculars.
+Null where a document is too short; from vLLM and servers, which give only ranks, entropy,
+entropy_spread, fast_detect and min_k_plus are null too. None proves anything of a single text.
 
 --summary reports the distribution instead: token-weighted perplexity, median, mean, the mean
 without outliers (1.5 interquartile ranges), percentiles, a histogram, and the ten-bin histogram
@@ -263,6 +263,7 @@ def _under_models(
     """The same records under each model; one model is open at a time."""
     from synthtools.measure.perplexity_comparison import Side
     from synthtools.records.map_threads import NotedRejects
+    from synthtools.records.reader import read
     from synthtools.records.rejects import LateRejects
 
     shards = run.twice(run.shards)
@@ -272,8 +273,8 @@ def _under_models(
         side = Side(name, name)
         with opened(name) as model:
             rejects = run.rejects_of(again=bool(sides))
-            read, field = _read(run, shards, rejects), run.text_field
-            batches = (_with_texts(field, batch, options, rejects) for batch in read)
+            batches, field = run.counted(shards, read(shards, rejects), rejects), run.text_field
+            batches = (_with_texts(field, batch, options, rejects) for batch in batches)
             refused = NotedRejects(skip=run.rejects.skip)
             _score(options, run, model, field, batches, side, refused, count=not sides)
             places = [(error.source, error.number) for error in refused.errors]
@@ -297,8 +298,9 @@ def _of_input(
     from itertools import chain
 
     from synthtools.measure.perplexity_comparison import has_scores, sound_scores
+    from synthtools.records.reader import read
 
-    batches = _read(run, shards, run.rejects)
+    batches = run.counted(shards, read(shards, run.rejects), run.rejects)
     first = next(batches, None)
     if first is None:
         return side
@@ -314,12 +316,6 @@ def _of_input(
     texts = (_with_texts(field, batch, options, run.rejects) for batch in batches)
     _score(options, run, model(), field, texts, side, run.rejects)
     return side
-
-
-def _read(run: Run, shards: list[Shard], rejects: Rejects) -> Iterator[Batch]:
-    from synthtools.records.reader import read
-
-    return run.counted(shards, read(shards, rejects), rejects)
 
 
 def _with_texts(field: str, batch: Batch, options: Options, rejects: Rejects) -> Batch:
