@@ -27,8 +27,10 @@ def distribution(logits: Tensor, targets: Tensor, beside: Tensor | None) -> Tens
         block = logits[rows]
         shifted = block - block.amax(1, keepdim=True)
         chosen = shifted.gather(1, targets[rows, None])
-        told[2, rows] = (shifted > chosen).sum(1) + 1
-        weights = shifted.exp()
+        # Floats, which are summed faster than truth values; the block then holds the weights.
+        weights = torch.empty_like(shifted)
+        told[2, rows] = torch.gt(shifted, chosen, out=weights).sum(1) + 1
+        torch.exp(shifted, out=weights)
         mass = weights.sum(1)
         mean = weights.mul_(shifted).sum(1) / mass
         square = weights.mul_(shifted).sum(1) / mass
