@@ -28,7 +28,7 @@ from synthtools.measure.origin_estimate import (
 from synthtools.measure.quantification import estimate
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5)
-MOST, RESAMPLES, TOKENS = 400, 60, 160
+MOST, RESAMPLES, TOKENS = 400, 40, 160
 DTYPE = os.environ.get("ORIGIN_DTYPE", "auto")
 REPETITIONS = int(os.environ.get("ORIGIN_REPETITIONS", 20))
 

@@ -152,6 +152,9 @@ def test_what_a_person_reads(folder: Path, report: dict[str, Any]) -> None:
     share, low, high = (f"{100 * x:.1f}" for x in (report["share"], *report["interval"]))
     told = "\n".join(lines(report))
     assert f"{share} % ({low} … {high})" in told
+    assert "source: the interval does not" not in told
+    fewer = lines(report | {"sources": report["sources"][:3]})
+    assert fewer[-1].startswith("One synthetic source: the interval does not say")
     drawn = figure(report)
     assert [panel.title for panel in drawn.panels] == ["Share", "Scores"]
     assert drawn.panels[0].names == ["corpus", "people"]
@@ -163,7 +166,9 @@ def test_what_a_person_reads(folder: Path, report: dict[str, Any]) -> None:
     assert figure(unfit).finding == "Not calibrated for this corpus: of another kind"
 
 
-def test_an_anchor_takes_the_place_of_the_human_sources(folder: Path) -> None:
+def test_an_anchor_takes_the_place_of_the_human_sources(
+    folder: Path, report: dict[str, Any]
+) -> None:
     more = ("--calibration", "cal.json", "--assume-human", "two.jsonl", "--bootstrap", 20, "--json")
     found = json.loads(running.synth("origin", "crawl.jsonl", *more, cwd=folder))
     assert found["verdict"] == "estimated"

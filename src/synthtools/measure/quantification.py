@@ -142,8 +142,10 @@ def estimate(
     # As far as the ways differ more than resamples do.
     apart = (found - found[0])[1:] ** 2 - np.var(table[:, 1:] - table[:, :1], axis=0)
     share = float(found[0])
+    # Near 0 and 1 resamples are cut off on one side: the other one tells.
+    ends = np.quantile(table[:, 0], [0.025, 0.975]) - share
     errors = {
-        "sampling": float(np.std(table[:, 0])),
+        "sampling": float(max(np.std(table[:, 0]), np.abs(ends).max() / 1.96)),
         "methods": float(np.sqrt(max(0.0, apart.mean()))),
         "sources": _jackknife(pool, features, weights),
     }

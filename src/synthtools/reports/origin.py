@@ -82,6 +82,19 @@ def lines(report: OriginReport) -> list[str]:
         *table(found),
         *(["", *table(groups)] if groups else []),
         *(["", f"not calibrated for this corpus: {why}"] if why else []),
+        *_alone(report),
+    ]
+
+
+def _alone(report: OriginReport) -> list[str]:
+    """What an interval cannot know."""
+    labels = [one["label"] for one in report["sources"]]
+    alone = [label for label in ("human", "synthetic") if labels.count(label) == 1]
+    if report.get("share") is None or not alone:
+        return []
+    return [
+        f"One {' and one '.join(alone)} source: the interval does not say how much the choice of sources "
+        "matters. Give several, by domain or model."
     ]
 
 
@@ -157,4 +170,4 @@ def story(report: OriginReport) -> Story:
         rows = [{"group": name, **one} for name, one in report["by"].items()]
         share = ("share", lambda row: told(row["share"], row["interval"]))
         tables.append(table_of("Groups", rows, ("group", "verdict", share, "documents")))
-    return Story("Origin", [line], tables)
+    return Story("Origin", [line, *_alone(report)], tables)
