@@ -92,10 +92,10 @@ def _alone(report: OriginReport) -> list[str]:
     alone = [label for label in ("human", "synthetic") if labels.count(label) == 1]
     if report.get("share") is None or not alone:
         return []
-    return [
-        f"One {' and one '.join(alone)} source: the interval does not say how much the choice of sources "
-        "matters. Give several, by domain or model."
-    ]
+    told = (
+        f"One {' and one '.join(alone)} source: the interval does not say how much the choice of "
+    )
+    return [told + "sources matters. Give several, by domain or model."]
 
 
 def _rows(report: OriginReport) -> Iterator[tuple[str, str]]:
