@@ -130,6 +130,15 @@ def test_examples_of_gsm8k_come_from_the_other_items_where_there_is_no_split(
     assert f'{path}:1: no field "answer"' in synth(*words, "--shots", 0, code=1)
 
 
+def test_examples_of_a_split_need_their_solution_and_no_short_answer(llama, synth, tmp_path):
+    write(tmp_path / "gsm8k/test.jsonl", [{"prompt": "8?", "response": "#### 8", "answer": "8"}])
+    split = [{"prompt": f"{i}?", "response": f"#### {i}"} for i in range(3)]
+    write(tmp_path / "human_gsm8k_train/train.jsonl", split)
+    words = ["eval", llama, "--suite", "gsm8k", "--data", tmp_path, "--shots", 2, "--bootstrap", 0]
+    section = synth(*words)["suites"]["gsm8k"]
+    assert (section["n"], section["shots"], section["shots_from"]) == (1, 2, "split")
+
+
 @confined
 def test_code_is_refused_unless_allowed(llama, synth, tmp_path):
     item = {

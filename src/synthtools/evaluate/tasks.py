@@ -202,7 +202,7 @@ def _names(task: BenchmarkTask, solved: bool) -> list[str]:
     made = {"options", "completion", "choice", "tests", "imports"}
     templates = (task.prompt, task.description, task.program, task.answer if solved else None)
     names = {n for t in templates if t for _, n, _, _ in string.Formatter().parse(t) if n}
-    if task.kind == "exact_match":
+    if task.kind == "exact_match" and not (solved and task.answer):
         names.add("answer")
     if task.kind == "code" and "tests" in names:
         names.add("test_list")
