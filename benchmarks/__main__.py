@@ -17,7 +17,7 @@ NAMES = (
         "unlearning",
         "generation",
     ),
-    *("harness", "origin", "compare", "laws"),
+    *("harness", "origin", "resampling", "compare", "laws"),
     "scaling",
     *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),
 )

@@ -44,7 +44,7 @@ WRONG = [
     ("ppl a.jsonl --summary --tokens", 2, "are for records, not reports"),
     ("ppl a.jsonl -o out.xls", 2, "use .jsonl, .jsonl.gz"),
     ("ppl a.jsonl -o there.jsonl", 1, "--force replaces it"),
-    ("ppl a.jsonl -o none/out.jsonl", 1, "none/out.jsonl: cannot be written"),
+    ("ppl a.jsonl -o none/out.jsonl", 1, "none/out.jsonl: directory none does not exist"),
     ("ppl a.jsonl --plot p.gif", 2, "name a .png or .svg file"),
     ("ppl a.jsonl --shape sharegpt", 2, "use messages, conversations, "),
     ("ppl s.xlsx", 1, "export it as CSV"),

@@ -39,6 +39,7 @@ EXEMPT = {
     "curate.reshaped_records": "templates and constants of the user's own",
     "cli.model_options": "an option",
     "lm.vllm.vllm_engine": "lines of the engine's log",
+    "evaluate.generations": "paths within reports, and names of files as they are",
     "measure.gate": "conditions of the user's own",
     "measure.rates": "the user's own expressions",
     "measure.value_paths": "one class of characters at a time",
@@ -48,6 +49,7 @@ EXEMPT = {
     "records.shard_directory": "names of our shards",
     "records.remote_paths": "a name",
     "reports.document": "the JSON that we write, whose strings hold no line ends",
+    "records.value_cache": "one run of any characters within a line of ours",
     "scale.ray_cleanup": "names of Ray's sessions",
     "training.run_directory": "an error of a library",
 }

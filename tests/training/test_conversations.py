@@ -55,7 +55,7 @@ def test_answers_alone_are_learned(template, answers):
     tokenizer = tokenizer_with(template)
     (found,) = conversation_encoder(tokenizer, 500, False)([TALK])
     assert learned_text(tokenizer, found) == answers
-    whole = tokenizer.apply_chat_template(TALK, tokenize=False)
+    whole = tokenizer.apply_chat_template(TALK, chat_template=template or TEMPLATE, tokenize=False)
     assert tokenizer.decode(found.ids) == whole
     assert found.cut == 0
     (everything,) = conversation_encoder(tokenizer, 500, True)([TALK])

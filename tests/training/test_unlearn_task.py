@@ -1,5 +1,6 @@
 """Losses and gradients of every method against plain float64; what counts and what does not."""
 
+import copy
 import math
 
 import numpy as np
@@ -470,6 +471,7 @@ def test_pairs_become_two_texts_of_half_a_row(tokenizer):
     assert np.flatnonzero(found.learned == SECOND).tolist() == [len(texts[0].ids)]
     said = tokenizer.decode(found.ids[found.learned == 1], skip_special_tokens=True)
     assert [part.strip() for part in said.split(".")[:2]] == ["It is this", "I don't know"]
+    tokenizer = copy.deepcopy(tokenizer)  # which gets a template
     chat = tokenized_rows.pairs(
         tokenizer, 256, tokenized_rows.conversations(tokenizer, 256, False, lambda line: None)
     )

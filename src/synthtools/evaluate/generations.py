@@ -158,9 +158,8 @@ def _canonical(report: dict[str, Any]) -> dict[str, float]:
 
 
 def _known(path: str) -> tuple[int, bool]:
-    if (
-        "lengths." in path or "of_documents." in path
-    ):  # spreads over documents: their tails are looked at
+    # Spreads over documents: their tails are looked at.
+    if "lengths." in path or "of_documents." in path:
         return 0, False
     for pattern, direction, sized in _MEASURES:
         if re.search(rf"(^|\.)({pattern})$", path):

@@ -135,12 +135,9 @@ def conversation_encoder(
     Args:
         learn_all: prompts too.
     """
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = TEMPLATE
     chat = ChatTokenizer(tokenizer)
-    marked = (
-        "{% generation" in tokenizer.chat_template or "{%- generation" in tokenizer.chat_template
-    )
+    template = tokenizer.chat_template or TEMPLATE
+    marked = "{% generation" in template or "{%- generation" in template
 
     def encode(messages: list[dict[str, str]]) -> TokenizedDocument | RefusedDocument:
         try:
