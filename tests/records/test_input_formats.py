@@ -19,7 +19,7 @@ from running import run
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.conversion import array_elements, csv_rows
 from synthtools.records.first_records import look
-from synthtools.records.input_format import INPUT_FORMAT, InputFormat
+from synthtools.records.input_format import INPUT_FORMAT, InputFormat, stem
 from synthtools.records.inputs import find_shards
 from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
@@ -345,3 +345,17 @@ def test_values_and_columns_of_a_table(tmp_path, convert):
     assert half.returncode == 1 and b"<stdin>:1: holds half of a surrogate pair" in half.stderr
     assert not (tmp_path / "b.csv").exists()
     assert convert(path, tmp_path / "out", "csv").joinpath("part-00000.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("vicuna-7b-v1.3.jsonl", "vicuna-7b-v1.3"),
+        ("a.b.csv.gz", "a.b"),
+        ("gpt-3.5", "gpt-3.5"),
+        ("x.parquet", "x"),
+        (".jsonl", ".jsonl"),
+    ],
+)
+def test_a_stem_keeps_the_points_of_a_name(name, expected):
+    assert stem(name) == expected

@@ -15,6 +15,7 @@ from synthtools.measure.form import form_of
 from synthtools.measure.group_statistics import SmallestDraws
 from synthtools.measure.phrase_counts import KeywordCounts
 from synthtools.records.batch import MISSING, Batch
+from synthtools.records.input_format import stem
 from synthtools.records.jsonl import json_bytes
 from synthtools.records.record_keys import ID_FIELD, RecordHashes, RecordKeys, hashes
 from synthtools.records.text_buffer import TextBuffer
@@ -150,5 +151,5 @@ class ComparedCorpus:
 
 def short_names(paths: Sequence[str]) -> list[str]:
     """The names of files without folders and suffixes, where they tell the paths apart."""
-    short = [Path(path).name.partition(".")[0] or path for path in paths]
+    short = [stem(Path(path).name) or path for path in paths]
     return short if len(set(short)) == len(short) else list(paths)

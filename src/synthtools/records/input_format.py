@@ -36,6 +36,15 @@ _OF_DIRECTORIES = (
 )
 
 
+def stem(name: str) -> str:
+    """The name of a file without the suffixes of its format and compression: ``vicuna-v1.3.jsonl.zst`` →
+    ``vicuna-v1.3``."""
+    for suffixes in (COMPRESSED, (*_KINDS, ".parquet", ".arrow", ".feather", ".ipc")):
+        end = next((one for one in suffixes if name.endswith(one)), "")
+        name = name.removesuffix(end) or name
+    return name
+
+
 WINDOWS = f"{parameter('encoding', 'cp1252')} reads Windows-1252"
 ARRAY = f"{parameter('input_format', 'json')} reads one array of records"
 
