@@ -20,10 +20,10 @@ from synthtools.curate.prompts import (
 )
 from synthtools.curate.templates import as_text
 from synthtools.lm.generation import Answer, Generator, Prompt
+from synthtools.lm.prefetch import gathered
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
 from synthtools.records.rejects import Rejects
-from synthtools.records.transform import gathered
 
 # The words are ours, not the paper's.
 RATIONALE = "{question}\n\nThink it through step by step. Then end with a line of the form: The answer is X."

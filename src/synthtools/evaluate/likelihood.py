@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from synthtools.lm.prefetch import overlapped
+from synthtools.lm.prefetch import gathered, overlapped
 from synthtools.lm.scorer import NO_PROMPT, LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest, Scores
-from synthtools.records.transform import gathered
 
 # So many of the most probable tokens a server of vLLM gives by default.
 CANDIDATES = 20

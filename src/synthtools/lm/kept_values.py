@@ -18,13 +18,13 @@ import numpy as np
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
 from synthtools.lm.model_files import content_digest
 from synthtools.lm.model_settings import ModelSettings
+from synthtools.lm.prefetch import gathered
 from synthtools.lm.scores import (
     Candidates,
     ScoreRequest,
     ScoringEngine,
     Sequence,
     SequenceScores,
-    waves,
 )
 from synthtools.lm.token_budget import Spending
 
@@ -248,7 +248,7 @@ class KeptEngine:
                 scores[place] = _unpacked(held[0])
         left = [place for place in range(len(keys)) if place not in scores]
         most = max(1, self.chunk_bytes // _BYTES_A_TOKEN)
-        for some in waves(left, lambda place: len(sequences[place].tokens), most):
+        for some in gathered(left, lambda place: len(sequences[place].tokens), most):
             scored = self._engine.run([sequences[place] for place in some], request)
             for place, score in zip(some, scored, strict=True):
                 scores[place] = score

@@ -89,3 +89,17 @@ def _close(items: Iterator[Any]) -> None:
     close = getattr(items, "close", None)
     if close is not None:
         close()
+
+
+def gathered(items: Iterable[_T], size: Callable[[_T], int], least: int) -> Iterator[list[_T]]:
+    """Runs of neighbouring items of at least ``least`` together: many small ones, one call."""
+    run: list[_T] = []
+    total = 0
+    for item in items:
+        run.append(item)
+        total += size(item)
+        if total >= least:
+            yield run
+            run, total = [], 0
+    if run:
+        yield run

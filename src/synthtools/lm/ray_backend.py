@@ -13,13 +13,13 @@ import numpy as np
 
 from synthtools.errors import UsageError, parameter
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
+from synthtools.lm.prefetch import gathered
 from synthtools.lm.scores import (
     PoolingEngine,
     ScoreRequest,
     ScoringEngine,
     Sequence,
     SequenceScores,
-    waves,
 )
 from synthtools.scale.actor_pool import ActorPool, actor_places
 from synthtools.scale.ray_cluster import connect
@@ -109,7 +109,7 @@ class RayEngine:
     def _over_waves(
         self, method: Callable[..., Any], sequences: list[Any], *more: Any
     ) -> list[Any]:
-        runs = waves(sequences, lambda sequence: len(sequence.tokens), self._wave)
+        runs = gathered(sequences, lambda sequence: len(sequence.tokens), self._wave)
         results = self._pool.in_order(method, runs, *more)
         return [result for wave in results for result in wave]
 

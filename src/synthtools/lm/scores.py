@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-
-_T = TypeVar("_T")
 
 # Engines compare in float32 on their device; the final word on a threshold is the caller's, in
 # float64. The margin makes sure that no position on the edge lacks its candidates.
@@ -155,20 +153,6 @@ class PoolingEngine(ScoringEngine, Protocol):
         """The sum of the last hidden states over a part of each sequence, float32: from its ``first``
         token on, or what the backend takes for the part."""
         ...
-
-
-def waves(items: Iterable[_T], tokens: Callable[[_T], int], most: int) -> Iterator[list[_T]]:
-    """Neighbouring items of about so many tokens together."""
-    wave: list[_T] = []
-    size = 0
-    for item in items:
-        wave.append(item)
-        size += tokens(item)
-        if size >= most:
-            yield wave
-            wave, size = [], 0
-    if wave:
-        yield wave
 
 
 def ordered_candidates(present: np.ndarray, ids: np.ndarray, logprobs: np.ndarray) -> Candidates:

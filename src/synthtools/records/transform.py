@@ -75,20 +75,6 @@ def kept(batch: Batch, left: Batch) -> np.ndarray:
     return np.isin(batch.numbers, left.numbers)
 
 
-def gathered(batches: Iterable[_T], size: Callable[[_T], int], least: int) -> Iterator[list[_T]]:
-    """Runs of neighbouring batches of at least ``least`` together: many small files, one call."""
-    run: list[_T] = []
-    total = 0
-    for batch in batches:
-        run.append(batch)
-        total += size(batch)
-        if total >= least:
-            yield run
-            run, total = [], 0
-    if run:
-        yield run
-
-
 def in_calls(
     batches: Iterable[_T],
     sizes: Callable[[_T], np.ndarray],
