@@ -36,7 +36,7 @@ config = numba.config
 
 event = importlib.import_module("numba.core.event")
 
-PATIENCE = 2.0  # seconds of compiling before it is told
+PATIENCE = 2.0  # seconds of compilation before it is reported
 
 
 class SlowCompilation(event.Listener):  # type: ignore[misc]

@@ -43,7 +43,7 @@ def tell_nonfinite(count: int) -> None:
         )
 
 
-# So many are told one by one, the rest as a number.
+# Remarks printed one by one; the others are only counted.
 REMARKED = 20
 
 

@@ -83,7 +83,7 @@ def write_stdout(text: str) -> None:
 def progress(
     title: str, quiet: bool, state: Callable[[], tuple[int, int | None, str]]
 ) -> Iterator[None]:
-    """A bar on stderr while the block runs; nothing at all where stderr is no terminal.
+    """A bar on stderr while the block runs; nothing where stderr is not a terminal.
 
     Args:
         state: polled a few times a second: (done, total or None, remark).

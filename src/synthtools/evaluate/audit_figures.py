@@ -105,8 +105,8 @@ def separation(members: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def leakage(auc: float, retrained: float) -> float:
-    """PrivLeak of MUSE: (AUC − AUC_retrained) / AUC_retrained of 1 − AUC, as MUSE counts it: below 0 where
-    members are still told, above 0 where they are told by being too unlikely."""
+    """PrivLeak of MUSE: (AUC − AUC_retrained) / AUC_retrained of 1 − AUC, as MUSE defines it: below 0 where
+    members can still be identified, above 0 where their low likelihood identifies them."""
     return (retrained - auc) / (1 - retrained) if retrained < 1 else float("nan")
 
 

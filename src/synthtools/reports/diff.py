@@ -35,7 +35,7 @@ def sentence(row: dict[str, Any], base: dict[str, Any]) -> str:
     up, down = {True: ("better", "worse"), False: ("worse", "better")}.get(
         better, ("higher", "lower")
     )
-    # Shares of items are told in per cent.
+    # Shares of items are shown in per cent.
     shares = (row["test"] or "").startswith("McNemar") and max(row["first"], row["other"]) <= 1
     times, percents, points = (100, " %", " points") if shares else (1, "", "")
     first, other = (f"{number(times * row[side], 3)}{percents}" for side in ("first", "other"))
