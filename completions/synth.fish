@@ -886,6 +886,7 @@ complete -c synth -n '__synth_tool_is eval' -l report -r -F -d 'Write a JSON rep
 complete -c synth -n '__synth_tool_is eval' -l json -d 'Print the report as JSON even at a terminal'
 complete -c synth -n '__synth_tool_is eval' -l plot -r -F -d 'Draw the report as a PNG or SVG figure (needs [plot]); synth plot can do this later'
 complete -c synth -n '__synth_tool_is eval' -l seed -x -d 'Random seed'
+complete -c synth -n '__synth_tool_is eval' -l ray -x -d 'Run on a Ray cluster (needs [ray]): HOST:PORT, auto for the cluster of this machine, local to start one here'
 complete -c synth -n '__synth_tool_is eval' -s j -l jobs -x -d 'CPU cores to use (default: all)'
 complete -c synth -n '__synth_tool_is eval' -l debug -d 'Show the traceback of an error'
 complete -c synth -n '__synth_tool_is eval' -s h -l help -d 'Show this message and exit'

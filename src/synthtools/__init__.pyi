@@ -406,6 +406,7 @@ def eval(
     report: str | None = ...,
     plot: str | None = ...,
     seed: int = ...,
+    ray: str | None = ...,
     jobs: int | None = ...,
 ) -> Report:
     """Evaluate a model on suites of tasks, in one report."""

@@ -7,7 +7,7 @@ import pytest
 
 from synthtools.errors import RecordError, SynthError, UsageError
 from synthtools.scale import ray_cluster as clusters
-from synthtools.scale.actor_pool import ActorPool
+from synthtools.scale.actor_pool import held as held_by
 
 
 def opened(value, tell):
@@ -46,8 +46,8 @@ def cluster(nodes):
 def pool(cluster, held=100, count=1, **more):
     told = more.pop("told", [])
     where = more.pop("where", {"num_cpus": 0.5})
-    return ActorPool(
-        cluster, [where] * count, partial(opened, held), lambda h: [h], told.append, **more
+    return held_by(
+        cluster, count, [where] * count, partial(opened, held), lambda h: [h], told.append, **more
     )
 
 
@@ -81,6 +81,18 @@ def test_what_cannot_be_opened_is_told(cluster):
     with pytest.raises(SynthError) as raised:
         pool(cluster, None)
     assert str(raised.value) == "model: has no weights"
+
+
+def test_a_place_holds_several_things(cluster):
+    """The one CPU is not asked for twice; what cannot be opened is no loss for what is open."""
+    where = {"num_cpus": 1}
+    with pool(cluster, 100, where=where) as first, pool(cluster, 200, where=where) as second:
+        called = [which.submit(add, n) for n in range(4) for which in (first, second)]
+        assert [one.result(60) for one in called] == [100, 200, 101, 201, 102, 202, 103, 203]
+        with pytest.raises(SynthError, match="model: has no weights"):
+            pool(cluster, None, where=where)
+        second.close()
+        assert first.submit(add, 7).result(60) == 107
 
 
 def test_no_room_is_told(cluster):

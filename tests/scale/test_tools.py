@@ -60,6 +60,7 @@ def report_of(files):
     reports = {name: json.loads(content) for name, content in files.items() if "report" in name}
     for report in reports.values():
         report.pop("made_by")
+        report.pop("samples", None)
     return reports
 
 
@@ -151,13 +152,13 @@ def test_errors_are_told_as_here(nodes, shards, wrong):
 def lossy(nodes, monkeypatch):
     """Kills the second node when three waves have come back, which all actors share. Gives what was
     lost: the calls of each actor that went."""
-    from synthtools.scale.actor_pool import ActorPool
+    from synthtools.scale.actor_pool import ActorPool, Holding
 
     lost, came = [], []
-    lose, settle, in_order = ActorPool._lose, ActorPool._settled, ActorPool.in_order
+    lose, settle, in_order = ActorPool._lose, ActorPool._settled, Holding.in_order
 
     def waiting(self, *words):
-        assert until(lambda: all(actor.opening is None for actor in self._actors) or lost)
+        assert until(lambda: all(self in actor.holds for actor in self.pool._actors) or lost)
         return in_order(self, *words)
 
     def losing(self, actor, error):
@@ -170,7 +171,7 @@ def lossy(nodes, monkeypatch):
         if len(came) == 3:
             nodes.kill()
 
-    monkeypatch.setattr(ActorPool, "in_order", waiting)
+    monkeypatch.setattr(Holding, "in_order", waiting)
     monkeypatch.setattr(ActorPool, "_lose", losing)
     monkeypatch.setattr(ActorPool, "_settled", settling)
     return lost
@@ -192,6 +193,103 @@ def test_a_node_is_killed_in_the_middle(words, nodes, shards, llama, small_waves
     assert report_of(here) == report_of(there)
     assert here[name] == there[name]
     assert max(lost for lost in lossy) > 0  # something was under way there
+
+
+@pytest.fixture
+def evaluation(shards, paragraphs, llama, make_model, tmp_path):
+    """The words of an evaluation with a scorer, a generator, and a judge that is another model."""
+    data = tmp_path / "data"
+    words = [text.split() for text in paragraphs if len(text.split()) > 14][:36]
+
+    def written(path, records):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        return path
+
+    rows = (
+        {"id": i, "prompt": " ".join(w[:6]), "choices": [w[6], " ".join(w[7:9])], "answer": i % 2}
+        for i, w in enumerate(words)
+    )
+    written(data / "arc_easy/test.jsonl", rows)
+    rows = ({"id": i, "prompt": f"{i} and 3 are", "answer": str(i + 3)} for i in range(9))
+    written(data / "sums/test.jsonl", rows)
+    task = {"kind": "exact_match", "prompt": "{prompt}", "max_new_tokens": 3, "data": ["sums"]}
+    written(tmp_path / "sums.json", [task])
+    rows = (
+        {"prompt": f"Say {i}", "response": " ".join(w[k : k + 5]), "model": model}
+        for i, w in enumerate(words[:4])
+        for k, model in enumerate(("one", "other"))
+    )
+    answers = written(tmp_path / "answers.jsonl", rows)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+    judge = make_model("llama", num_hidden_layers=1, max_position_embeddings=1024, **sizes)
+    suites = f"arc_easy,{tmp_path / 'sums.json'},perplexity,self-preference"
+    return [
+        *("eval", llama, "--suite", suites, "--data", data, "--valid", f"n={shards / '1.jsonl'}"),
+        *("--judge", judge, "--target", "other", "--answers", answers, "--bootstrap", "5"),
+        *("--samples", "OUT/samples.jsonl", "--report", "OUT/report.json", "--jobs", "1"),
+    ]
+
+
+def test_a_node_is_killed_in_the_middle_of_an_evaluation(
+    evaluation, nodes, small_waves, lossy, tmp_path, capfd
+):
+    """Three models; the node that is left has room for one actor."""
+    nodes.second()
+    here, there = both(nodes, tmp_path, "samples.jsonl", *evaluation)
+    assert report_of(here) == report_of(there)
+    assert here["samples.jsonl"] == there["samples.jsonl"]
+    assert max(lossy) > 0
+    assert len(report_of(here)["report.json"]["suites"]) == 4
+
+
+def test_evaluations_are_resumed_and_share_a_cache(
+    evaluation, nodes, small_waves, tmp_path, monkeypatch, capfd
+):
+    from synthtools.scale.actor_pool import ActorPool
+
+    ray = ("--ray", nodes.address)
+
+    def run(name, *more):
+        (tmp_path / name).mkdir(exist_ok=True)
+        given = [str(word).replace("OUT", str(tmp_path / name)) for word in evaluation]
+        synth(*given, "-q", "--limit", "20", *more)
+        report = json.loads((tmp_path / name / "report.json").read_text())
+        return (tmp_path / name / "samples.jsonl").read_bytes(), report
+
+    samples, whole = run("whole")
+    settled, came = ActorPool._settled, []
+
+    def failing(self, *of):
+        came.append(1)
+        settled(self, *of)
+        if len(came) == 4:
+            raise SynthError("the head is gone")
+
+    with monkeypatch.context() as patched, pytest.raises(SynthError, match="head is gone"):
+        patched.setattr(ActorPool, "_settled", failing)
+        run("broken", *ray)
+    resumed = run("broken", "--resume")
+    assert resumed[0] == samples and resumed[1]["suites"] == whole["suites"]
+    cache = ("--cache", tmp_path / "cache")
+    run("1", "--shard", "1/2", *cache, *ray)
+    run("2", "--shard", "2/2", *cache)
+    joined = run("joined", *cache)
+    assert joined[0] == samples and joined[1]["suites"] == whole["suites"]
+    assert joined[1]["cache"]["added"] == 0
+
+
+def test_what_cannot_be_placed_is_refused(evaluation, nodes):
+    ray = ("--ray", nodes.address)
+    for more, said in (
+        (("--server", "http://127.0.0.1:1"), "--server asks one: leave one out"),
+        (("--backend", "server"), "--backend server needs --server"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            synth(*evaluation, *ray, *more)
+    without = [evaluation[0], *evaluation[2:]]
+    with pytest.raises(UsageError, match="--ray needs a model that it places"):
+        synth(*without, *ray, "--judge-server", "http://127.0.0.1:1")
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path):

@@ -200,6 +200,10 @@ class Engine(LoadedModel):
             raise UsageError(f"--server does not go with --backend {self.backend}")
         if self.backend == "server" and not self.server:
             raise UsageError("--backend server needs --server URL")
+        if self.server and self.ray:
+            raise UsageError(
+                "--ray places the model on a cluster, --server asks one: leave one out"
+            )
         return replace(
             super().settings(name),
             backend=self.backend,

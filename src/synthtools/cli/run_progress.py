@@ -30,7 +30,7 @@ class RunProgress:
         self.records = 0
         self.scoring: ScoringProgress | None = None
         self._start = time.monotonic()
-        self._stage: tuple[str, int | None] | None = None
+        self._stage: tuple[Callable[[], str], int | None] | None = None
         self._staged = 0
 
     @property
@@ -38,14 +38,14 @@ class RunProgress:
         """Since the start."""
         return time.monotonic() - self._start
 
-    def stage(self, words: str, total: int | None = None) -> None:
+    def stage(self, words: str | Callable[[], str], total: int | None = None) -> None:
         """What is shown from now on, in place of the bytes that were read.
 
         Args:
             words: what is done; total: of ``advance``, None where it is not known.
         """
         self._staged = 0
-        self._stage = words, total
+        self._stage = (lambda: words) if isinstance(words, str) else words, total
 
     def advance(self, done: int) -> None:
         """So much more of the stage is done."""
@@ -56,7 +56,7 @@ class RunProgress:
         if self._stage is not None:
             words, total = self._stage
             there = "" if total is None else f": {self._staged:,} of {total:,}"
-            return self._staged, total, words + there
+            return self._staged, total, words() + there
         sizes = [shard.size for shard in self.shards]
         total = None if None in sizes else sum(s for s in sizes if s is not None)
         done = sum(shard.bytes_read for shard in self.shards)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthtools.closeable import Closeable
 from synthtools.errors import RecordError, UsageError
+from synthtools.lm.token_budget import Spending
 from synthtools.lm.tokenizer_faults import TokenizerError
 from synthtools.records.batch import Batch
 from synthtools.records.inputs import find_shards
@@ -92,6 +93,7 @@ class Evaluator(Closeable):
     _stack: ExitStack = field(default_factory=ExitStack)
     _open: dict[Any, LanguageModel] = field(default_factory=dict)
     _generators: dict[ModelSettings, Generator] = field(default_factory=dict)
+    _spending: Spending = field(default_factory=Spending)
 
     def close(self) -> None:
         self._stack.close()
@@ -112,23 +114,18 @@ class Evaluator(Closeable):
         )
         generator = self._generators.get(settings)
         if generator is None:
+            from synthtools.lm.kept_values import KeptGenerator
             from synthtools.lm.open_models import open_generator
 
             seed = self.options.seed
             opened = open_generator(settings, sampling, seed, self.remark)
-            generator = self._stack.enter_context(opened)
-            if self._keeps:
-                from synthtools.lm.kept_values import KeptGenerator
-
-                values = self._values(settings, generator.description)
-                generator = KeptGenerator(generator, values, sampling, seed)
+            values = self._values(settings, opened.description)
+            generator = KeptGenerator(
+                self._stack.enter_context(opened), values, sampling, seed, self._spending
+            )
             self._generators[settings] = generator
         generator.sample_as(sampling)
         return generator
-
-    @property
-    def _keeps(self) -> bool:
-        return self.journal is not None or self.cache is not None
 
     def _values(self, settings: ModelSettings, description: dict[str, Any]) -> ModelValues:
         from synthtools.lm.kept_values import ModelValues
@@ -177,12 +174,18 @@ class Evaluator(Closeable):
 
             model = open_model(settings, ScoreRequest(CANDIDATES), self.remark)
             self._open[settings] = self._stack.enter_context(model)
-            if self._keeps:
+            if self.journal is not None or self.cache is not None:
                 from synthtools.lm.kept_values import KeptEngine
 
                 values = self._values(settings, model.description)
                 model.keep(lambda engine: KeptEngine(engine, values))
         return self._open[settings]
+
+    @property
+    def tokens(self) -> int:
+        """How many went through the models, also in a run that this one resumes."""
+        scored = sum(model.progress.scored for model in self._open.values())
+        return scored + self._spending.prompt_tokens + self._spending.tokens
 
     def share(self, count: int) -> slice:
         """Which of so many items are evaluated: this process's share of those up to the limit."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synthtools.errors import UsageError, parameter
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
 from synthtools.lm.prefetch import gathered
 from synthtools.lm.scores import (
@@ -21,8 +20,8 @@ from synthtools.lm.scores import (
     Sequence,
     SequenceScores,
 )
-from synthtools.scale.actor_pool import ActorPool, actor_places
-from synthtools.scale.ray_cluster import connect
+from synthtools.scale.actor_pool import Holding, held
+from synthtools.scale.ray_cluster import RayCluster, connect
 from synthtools.scale.threads import results
 
 if TYPE_CHECKING:
@@ -37,32 +36,43 @@ _WAVES = 2
 Remark = Callable[[str], None]
 
 
-def _pool(
+def _held(
     settings: ModelSettings,
     opener: Callable[[ModelSettings, Remark], Any],
     describe: Callable[[Any], dict[str, Any]],
     remark: Remark,
-) -> tuple[ActorPool, ModelSettings]:
-    """Actors that hold a model, and the settings of each.
-
-    Raises:
-        UsageError: settings that make no sense on a cluster.
-    """
+) -> tuple[Holding, ModelSettings]:
+    """Actors that hold a model, and the settings of each."""
     assert settings.ray is not None
-    if settings.server or settings.backend == "server":
-        raise UsageError(
-            f"{parameter('ray')} holds the model on a cluster, {parameter('server')} asks one: leave one out"
-        )
     cluster = connect(settings.ray, settings.cores)
     named = settings.devices.split(",")
     on_cpu = settings.devices == "cpu" or (settings.devices == "auto" and not cluster.gpus)
     gpus = 0 if on_cpu else 1 if settings.devices == "auto" else len(named)
-    where = actor_places(cluster, gpus, settings.cores)
+    where = _places(cluster, gpus, settings.cores)
     # An actor on GPUs sees its own alone, as the first ones.
     devices = "cpu" if on_cpu else ",".join(map(str, range(gpus)))
     cores = settings.cores if gpus else int(min(place["num_cpus"] for place in where))
     own = replace(settings, ray=None, devices=devices, cores=cores)
-    return ActorPool(cluster, where, partial(opener, own), describe, remark), own
+    kind = gpus, settings.cores
+    return held(cluster, kind, where, partial(opener, own), describe, remark), own
+
+
+def _places(cluster: RayCluster, gpus: int, cores: int | None) -> list[dict[str, Any]]:
+    """Where actors go: one to every ``gpus`` GPUs of a cluster; without, one to every node, with its
+    cores.
+
+    Args:
+        gpus: of one actor, 0 for CPUs.
+        cores: of an actor on CPUs, None for all of a node.
+    """
+    if gpus:
+        return [{"num_cpus": 1, "num_gpus": gpus}] * max(1, cluster.gpus // gpus)
+    nodes = [int(node["Resources"].get("CPU", 0)) for node in cluster.nodes()]
+    if cores is None:
+        found = [{"num_cpus": count} for count in sorted(nodes, reverse=True) if count]
+    else:
+        found = [{"num_cpus": cores} for count in nodes for _ in range(count // cores)]
+    return found or [{"num_cpus": 1}]
 
 
 # ---------------------------------------------------------------- scoring and vectors
@@ -90,12 +100,12 @@ class RayEngine:
         remark: Remark,
     ) -> None:
         self.context = context
-        self._pool, _ = _pool(settings, opener, _engine_numbers, remark)
-        numbers = self._pool.description
+        self._held, _ = _held(settings, opener, _engine_numbers, remark)
+        numbers = self._held.description
         self.backend: str = numbers["backend"]
         self.width: int = numbers["width"]
         self._wave = max(1, numbers["chunk_bytes"] // _BYTES_A_TOKEN)
-        self.chunk_bytes = numbers["chunk_bytes"] * self._pool.size * _WAVES
+        self.chunk_bytes = numbers["chunk_bytes"] * self._held.pool.size * _WAVES
         self.passed: Callable[[int], None] = lambda _: None
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
@@ -110,11 +120,11 @@ class RayEngine:
         self, method: Callable[..., Any], sequences: list[Any], *more: Any
     ) -> list[Any]:
         runs = gathered(sequences, lambda sequence: len(sequence.tokens), self._wave)
-        results = self._pool.in_order(method, runs, *more)
+        results = self._held.in_order(method, runs, *more)
         return [result for wave in results for result in wave]
 
     def close(self) -> None:
-        self._pool.close()
+        self._held.close()
 
 
 def _engine_numbers(engine: Any) -> dict[str, Any]:
@@ -150,8 +160,8 @@ class RayGenerator(Generator):
         opener: Callable[[ModelSettings, Remark], Generator],
         remark: Remark,
     ) -> None:
-        self._pool, own = _pool(settings, opener, _generator_numbers, remark)
-        numbers = self._pool.description
+        self._held, own = _held(settings, opener, _generator_numbers, remark)
+        numbers = self._held.description
         self.description = numbers["description"]
         self.context = numbers["context"]
         self._wave = _PROMPTS * (own.cores or 1) if own.devices == "cpu" else _GPU_PROMPTS
@@ -170,13 +180,13 @@ class RayGenerator(Generator):
                 yield some
 
         ask = partial(self._asked, finished)
-        for answers in results(map(ask, waves()), 2 * self._pool.size):
+        for answers in results(map(ask, waves()), 2 * self._held.pool.size):
             yield from answers
 
     def _asked(
         self, finished: Finished | None, some: list[tuple[int, Prompt]]
     ) -> Future[list[Answer]]:
-        future = self._pool.submit(_answers, [prompt for _, prompt in some], self._sampling)
+        future = self._held.submit(_answers, [prompt for _, prompt in some], self._sampling)
 
         def report(done: Future[list[Answer]]) -> None:
             if finished is not None and not done.cancelled() and done.exception() is None:
@@ -187,7 +197,7 @@ class RayGenerator(Generator):
         return future
 
     def close(self) -> None:
-        self._pool.close()
+        self._held.close()
 
 
 def _generator_numbers(generator: Generator) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
@@ -61,6 +61,7 @@ class RayCluster:
 
     Attributes:
         cpus: logical CPUs of all nodes; gpus: their GPUs.
+        pools: of actors, by the kind of their places (see ``actor_pool.held``).
     """
 
     def __init__(self, address: str, cores: int | None) -> None:
@@ -87,6 +88,7 @@ class RayCluster:
         total = ray.cluster_resources()
         self.cpus = max(1, int(total.get("CPU", 1)))
         self.gpus = int(total.get("GPU", 0))
+        self.pools: dict[Hashable, Any] = {}
 
     def nodes(self) -> list[dict[str, Any]]:
         """Living nodes, as Ray describes them."""
@@ -200,7 +202,7 @@ def value_of(outcome: ray_worker.RemoteOutcome) -> Any:
     raise outcome.error
 
 
-def lost(error: Exception) -> SynthError:
+def lost(error: BaseException) -> SynthError:
     """An error of Ray's own, in one line."""
     text = str(error)
     if "No module named 'synthtools'" in text:

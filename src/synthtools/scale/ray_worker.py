@@ -101,37 +101,46 @@ def stream(job: RemoteJob, item: Any) -> Iterator[bytes]:
 
 
 class ActorHolder:
-    """An actor that holds something which is opened once, such as a model.
+    """An actor that holds what is opened once, such as models.
 
     Args:
         version: of the package that sent it.
-        opener: pickled; given a function for remarks, it opens what is held.
     """
 
-    def __init__(self, version: str, opener: bytes) -> None:
+    def __init__(self, version: str) -> None:
         self._version = version
-        self._opener = opener
-        self._held: Any = None
+        self._held: dict[str, Any] = {}
         self._remarks: list[str] = []
 
     def here(self) -> bytes:
         """Says that there is room for this actor."""
         return pickle.dumps(RemoteOutcome())
 
-    def open(self, describe: bytes) -> bytes:
-        """Opens what is held; gives what the (pickled) function ``describe`` says of it."""
+    def open(self, key: str, words: bytes) -> bytes:
+        """Opens something; gives what is said of it.
+
+        Args:
+            words: pickled; a function that opens it, given one for remarks, and one that describes it.
+        """
         import cloudpickle
 
         def act() -> Any:
             check_version(self._version)
-            self._held = cloudpickle.loads(self._opener)(self._remarks.append)
-            return cloudpickle.loads(describe)(self._held)
+            opener, describe = cloudpickle.loads(words)
+            self._held[key] = opener(self._remarks.append)
+            return describe(self._held[key])
 
         return self._outcome(act)
 
-    def call(self, method: Callable[..., Any], *arguments: Any) -> bytes:
+    def call(self, key: str, method: Callable[..., Any], *arguments: Any) -> bytes:
         """A function of (what is held, arguments)."""
-        return self._outcome(lambda: method(self._held, *arguments))
+        return self._outcome(lambda: method(self._held[key], *arguments))
+
+    def release(self, key: str) -> None:
+        """Closes something."""
+        close = getattr(self._held.pop(key, None), "close", None)
+        if close is not None:
+            close()
 
     def _outcome(self, act: Callable[[], Any]) -> bytes:
         try:

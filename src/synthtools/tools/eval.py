@@ -15,6 +15,7 @@ Examples:
   synth eval --list
   synth eval builtin --suite arc_easy --data DIR --limit 200 --json --samples samples.jsonl
   synth eval ./model --suite general --data DIR --baseline base.json
+  synth eval ./model --suite math --data DIR --ray auto --samples samples.jsonl --resume
   synth eval ./model --valid novels=novels.jsonl --valid wiki=wiki/ --plot domains.png
   synth eval --suite self-preference --pairs probabilities.jsonl --json
   synth eval --judge ./model --suite self-preference --answers answers.jsonl --target NAME
@@ -34,10 +35,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.model_options import Cached
-from synthtools.cli.options import BadRecords, FileFormat, Inputs, Jobs, Picture, Report, Seed
+from synthtools.cli.options import BadRecords, FileFormat, Inputs, Picture, Report, Seed, Workers
 from synthtools.cli.parameters import option, output_file
 from synthtools.errors import PartialReportError, SynthError, UsageError
-from synthtools.tools.eval_options import AnswersAndJudge, EvaluatedModel
+from synthtools.tools.eval_options import AnswersAndJudge, EvaluatedModel, domain
 
 if TYPE_CHECKING:
     from synthtools.evaluate.early_warning import CalibrationChange
@@ -48,21 +49,9 @@ if TYPE_CHECKING:
     from synthtools.records.batch import Batch
 
 
-def _domain(text: str) -> tuple[str, str]:
-    """``NAME=PATH``, or a path that is its own name.
-
-    Raises:
-        ValueError: one of them is empty.
-    """
-    name, equals, path = text.partition("=")
-    if not name or (equals and not path):
-        raise ValueError("give NAME=PATH")
-    return name, path or name
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options(
-    EvaluatedModel, AnswersAndJudge, Cached, BadRecords, FileFormat, Report, Picture, Seed, Jobs
+    EvaluatedModel, AnswersAndJudge, Cached, BadRecords, FileFormat, Report, Picture, Seed, Workers
 ):
     """Options of ``synth eval``."""
 
@@ -85,7 +74,7 @@ class Options(
     valid: list[tuple[str, str]] | None = option(
         None,
         metavar="NAME=PATH",
-        parse=_domain,
+        parse=domain,
         help="A domain of the suite perplexity: a name and a file or directory of records with a "
         "field text; repeatable. Without --suite it selects that suite.",
     )
@@ -168,6 +157,10 @@ class Options(
             return
         if not self.suites:
             raise UsageError("name a suite: --suite NAME (--list shows them)")
+        if self.ray and not (self.model or (self.judge and not self.judge_server)):
+            raise UsageError(
+                "--ray needs a model that it places: synth eval MODEL, or --judge MODEL"
+            )
         for suite in self.suites:
             for ways in suites.needs(suite):
                 if not any(getattr(self, way) for way in ways):
@@ -187,7 +180,7 @@ class Options(
         # The model's revision and tokenizer are not the judge's.
         own = replace(self, revision=None, tokenizer=None)
         if self.judge_server is not None:
-            own = replace(own, server=self.judge_server, backend="server", context=None)
+            own = replace(own, server=self.judge_server, backend="server", context=None, ray=None)
         return own.settings(name=self.judge)
 
     @property
@@ -261,7 +254,7 @@ def run(options: Options) -> dict[str, Any]:
 
     reading = Inputs(on_error=options.on_error, rejects=options.rejects, quiet=options.quiet)
     tell = terminal.remark_unless(options.quiet)
-    with Run("eval", reading, beside=paths, bar=False, inputs=False, check_beside=check) as run:
+    with Run("eval", reading, beside=paths, inputs=False, check_beside=check) as run:
         # A run whose model went away has left both samples and answers.
         force = options.force or (
             options.resume
@@ -278,7 +271,11 @@ def run(options: Options) -> dict[str, Any]:
             evaluator = stack.enter_context(
                 Evaluator(given, model, judge, samples.keep, journal, cache, run.rejects, tell)
             )
-            sections = {name: suites.run(name, evaluator) for name in names}
+            sections: dict[str, Any] = {}
+            run.progress.stage(lambda: f"{evaluator.tokens:,} tokens, suite", len(names))
+            for name in names:
+                sections[name] = suites.run(name, evaluator)
+                run.progress.advance(1)
             opened = evaluator.opened
             if journal is not None:
                 journal.unfinished = bool(evaluator.failures)

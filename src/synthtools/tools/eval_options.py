@@ -9,6 +9,18 @@ from synthtools.cli.parameters import Group, operand, option
 from synthtools.errors import UsageError
 
 
+def domain(text: str) -> tuple[str, str]:
+    """``NAME=PATH``, or a path that is its own name.
+
+    Raises:
+        ValueError: one of them is empty.
+    """
+    name, equals, path = text.partition("=")
+    if not name or (equals and not path):
+        raise ValueError("give NAME=PATH")
+    return name, path or name
+
+
 @dataclass(frozen=True)
 class EvaluatedModel(Model):
     """Like ``Model``, but named without an option, and some suites need none."""
