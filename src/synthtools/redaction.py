@@ -35,6 +35,8 @@ _QUERY = re.compile(r"""([?&;#])([^=&;?#\s"'<>]{1,64})=([^&#\s"'<>]+)""")
 _SECRET_NAME = re.compile(
     r"key(?!word)|token|secret|passw|pwd|sig$|signature|credential|auth(?!or)|session", re.I
 )
+# Behind a URL they are the sentence's, such as the colon of an error.
+_PUNCTUATION = ".,:;!?)]}"
 _MARK = r"""["']{0,2}\s{0,4}[:=]\s{0,4}["']{0,2}"""
 _HEADER = re.compile(
     rf"""\b((?:proxy-)?authorization|(?:x-)?api[-_]key|x-auth-token)({_MARK})"""
@@ -128,4 +130,6 @@ def _hidden_text(text: str, keys: re.Pattern[str] | None) -> str:
 
 
 def _value(name: str, value: str) -> str:
-    return HIDDEN if _SECRET_NAME.search(name) else value
+    if not _SECRET_NAME.search(name):
+        return value
+    return HIDDEN + value[len(value.rstrip(_PUNCTUATION)) :]

@@ -287,6 +287,31 @@ def test_a_wait_that_the_server_asks_for(server: Server, tiny: LanguageModel) ->
 
 
 @pytest.mark.parametrize(
+    ("header", "after"),
+    [
+        # The three forms of RFC 9110, 5.6.7, at 08:49:07 of that day.
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 30.0),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 30.0),
+        ("Sun Nov  6 08:49:37 1994", 30.0),
+        ("Sun, 06 Nov 1994 08:49:00 GMT", 0.0),
+        ("12.5", 12.5),
+        ("nan", 0.0),
+        ("Sun, 99 Nov 1994 08:49:37 GMT", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_when_to_ask_again(
+    header: str | None, after: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 784111747.0)
+    headers = {} if header is None else {"retry-after": header}
+    with pytest.raises(server_http.BusyError) as busy:
+        server_http.read(server_http.ServerReply(429, headers, b"{}"))
+    assert busy.value.after == after
+
+
+@pytest.mark.parametrize(
     ("answer", "reason"),
     [
         ((400, b'{"error": {"message": "prompt too long"}}'), "refuses: HTTP 400: prompt too long"),

@@ -6,6 +6,8 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 import httpx
@@ -221,8 +223,16 @@ def message_of(reply: ServerReply) -> str:
 
 
 def _seconds(header: str | None) -> float | None:
-    """What a Retry-After asks for; the patience bounds it."""
+    """What a Retry-After asks for, as a number of seconds or as a date (RFC 9110, 10.2.3); the patience
+    bounds it. None where it is neither."""
+    if not header:
+        return None
     try:
-        return max(0.0, float(header)) if header else None  # 0 for NaN
+        return max(0.0, float(header))  # 0 for NaN
     except ValueError:
-        return None  # a date: our own pauses will do
+        pass
+    try:
+        date = parsedate_to_datetime(header)
+        return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None  # our own pauses will do
