@@ -17,7 +17,7 @@ NAMES = (
         "unlearning",
         "generation",
     ),
-    *("harness", "origin", "resampling", "compare", "laws"),
+    *("harness", "origin", "resampling", "compare", "laws", "optimizers"),
     "scaling",
     *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),
 )

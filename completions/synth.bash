@@ -259,7 +259,7 @@ _synth() {
             esac
             ;;
         train)
-            options="--arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --shape --learn-all --pack --no-pack --loss-weight --golden --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
+            options="--arch --from --revision --train-tokenizer --tokenizer --context --tokens --epochs --sft --shape --learn-all --pack --no-pack --stream --loss-weight --golden --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --batch --micro-batch --optimizer --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --arch) value=file words="llama-tiny gpt2-tiny gpt-neox-tiny olmo-tiny qwen3-tiny llama-prior gpt2 gpt2-medium olmo-237m olmo-1b llama-2b pythia-70m pythia-160m pythia-410m pythia-1b pythia-1.4b pythia-2.8b pythia-6.9b pythia-12b" ;;
@@ -271,6 +271,7 @@ _synth() {
                 --text-field | --messages-field | --prompt-field | --response-field) value=field ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
+                --optimizer) value=word words="adamw muon" ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
                 --device) value=word words="auto cpu cuda" ;;
@@ -278,7 +279,7 @@ _synth() {
             esac
             ;;
         unlearn)
-            options="--model --revision --forget --replay --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --method --weights --beta --margin --kl-direction --reference --layer --preferred-field --refusal --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --batch --micro-batch --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
+            options="--model --revision --forget --replay --tokens --epochs --forget-share --context --forget-context --sft --answers-only --until --max-replay-rise --norms-every --compare-tokens --method --weights --beta --margin --kl-direction --reference --layer --preferred-field --refusal --dry-run --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --batch --micro-batch --optimizer --lr --schedule --warmup --decay --lr-floor --weight-decay --beta2 --clip --skip-outliers --dtype --compile --activation-checkpointing --device --lora-rank --lora-alpha --lora-dropout --lora-targets --merge -o --output --save-dtype --checkpoint-every --keep --resume --force --cache --valid --valid-every --patience --tensorboard --wandb --report --json --plot --seed -j --jobs --debug -h --help"
             case $prev in
                 --model | --reference) value=dir words="builtin" ;;
                 --revision | --tokens | --epochs | --forget-share | --context | --forget-context | --until | --max-replay-rise | --norms-every | --compare-tokens | --weights | --beta | --margin | --layer | --preferred-field | --refusal | --encoding | --batch | --micro-batch | --lr | --warmup | --decay | --lr-floor | --weight-decay | --beta2 | --clip | --skip-outliers | --lora-rank | --lora-alpha | --lora-dropout | --lora-targets | --checkpoint-every | --keep | --valid-every | --patience | --wandb | --seed | -j | --jobs) value=word ;;
@@ -289,6 +290,7 @@ _synth() {
                 --text-field | --messages-field | --prompt-field | --response-field) value=field ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
+                --optimizer) value=word words="adamw muon" ;;
                 --schedule) value=word words="cosine wsd linear constant" ;;
                 --dtype | --save-dtype) value=word words="float32 bfloat16" ;;
                 --device) value=word words="auto cpu cuda" ;;

@@ -97,6 +97,31 @@ def test_ten_losses_equal_a_plain_loop_with_transformers_loss(name, kind, tmp_pa
     np.testing.assert_allclose([step.loss for step in ours], theirs, rtol=1e-5)
 
 
+def test_muon_takes_the_matrices_of_the_layers_and_its_state_is_resumed(tmp_path):
+    blend = Blend([packer()])
+    muon = {"optimizer": "muon", "weight_decay": 0.1, "learning_rate": 1e-2}
+    start = {
+        n: w.clone() for n, w in task_of(model_of("llama-tiny"), blend).root.named_parameters()
+    }
+    whole, _, task = run(
+        tmp_path / "a", task=task_of(model_of("llama-tiny"), blend), steps=1, **muon
+    )
+    rate = whole[0].learning_rate
+    for name, weight in task.root.named_parameters():
+        change = weight.detach() - start[name].detach() * (1 if weight.ndim < 2 else 1 - 0.1 * rate)
+        if "layers" in name and weight.ndim == 2:
+            # Of Newton–Schulz: no singular value far from 0.2 · √(longer side) · rate or above it.
+            sizes = torch.linalg.svdvals(change) / (0.2 * max(weight.shape) ** 0.5 * rate)
+            assert sizes.max().item() == pytest.approx(1, abs=0.4), name
+        else:  # AdamW's first step is the rate along the gradient's sign
+            assert change.abs().max().item() == pytest.approx(rate, rel=0.05), name
+    one, _, _ = run(tmp_path / "b", task=task_of(model_of("llama-tiny"), blend), steps=6, **muon)
+    again = task_of(model_of("llama-tiny"), blend)
+    run(tmp_path / "c", task=again, steps=6, stop=lambda: True, **muon)
+    other, _, _ = run(tmp_path / "c", task=task_of(model_of("llama-tiny"), blend), steps=6, **muon)
+    assert [step.loss for step in other] == [step.loss for step in one[1:]]
+
+
 @pytest.mark.parametrize("schedule", ["cosine", "wsd", "linear", "constant"])
 def test_schedules_rise_to_one_and_end_where_they_should(schedule):
     values = [schedule_factor(schedule, step, 100, 10, 20) for step in range(100)]

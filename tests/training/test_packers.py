@@ -1,10 +1,17 @@
 """Rows as a pure function of (seed, step)."""
 
+from contextlib import closing
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthtools.records.rejects import Rejects
+from synthtools.training import token_windows
+from synthtools.training.corpus import TokenizedDocument
 from synthtools.training.packers import IGNORED, Blend, CutPacker, Rows, WholePacker
+from synthtools.training.plan import Documents, Source
+from synthtools.training.token_windows import TokenWindows
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=30)
 
@@ -156,3 +163,68 @@ def test_columns_of_padding_are_cut_off():
     empty = Rows(*(field.copy() for field in rows))
     empty.labels[:] = IGNORED
     assert empty.part(slice(0, 2)).tokens.shape == (2, 1)
+
+
+def windows(folder, texts, read, makes=True, **more):
+    """Rows of eight tokens of a source whose documents are texts of letters, and what was told."""
+    rejects = Rejects(skip=True)
+
+    def batches(bad):
+        for start in range(0, len(texts), 3):
+            read.append(start)
+            some = texts[start : start + 3]
+            yield Documents(some, sum(map(len, some)), lambda index, reason: None)
+
+    source = Source("s", None, None, batches, lambda: rejects, None, lambda: 0, "digest")
+
+    def encode(some):
+        return [TokenizedDocument(np.array([ord(c) for c in text])) for text in some]
+
+    return TokenWindows(folder, source, encode, 256, 8, 5, makes, lambda line: None, **more)
+
+
+def test_windows_give_the_same_rows_fresh_resumed_and_to_other_ranks(tmp_path, monkeypatch):
+    monkeypatch.setattr(token_windows, "_FIRST", 30)
+    monkeypatch.setattr(token_windows, "_LARGEST", 100)
+    random = np.random.default_rng(0)
+    texts = ["".join(map(chr, random.integers(97, 123, n))) for n in random.integers(1, 40, 60)]
+    read: list[int] = []
+    with closing(windows(tmp_path / "a", texts, read)) as fresh:
+        first = [fresh.row(number) for number in range(20)]
+        assert fresh.rows_in(0) == 0 and len(read) < 20  # not all is read yet
+        some = fresh.facts_of(20)
+        with closing(windows(tmp_path / "a", texts, read, makes=False)) as other:
+            assert all(np.array_equal(other.row(n), first[n]) for n in (19, 0))
+    # What was made is passed over; the rest is made as it would have been.
+    with closing(windows(tmp_path / "a", texts, read)) as resumed:
+        rows = [resumed.row(number) for number in range(400)]
+    with closing(windows(tmp_path / "b", texts, read)) as again:
+        every = [again.row(number) for number in range(400)]
+        assert again.facts_of(20) == some
+    np.testing.assert_array_equal(rows, every)
+    np.testing.assert_array_equal(rows[:20], first)
+    count = resumed.rows_in(0)
+    assert count == again.rows_in(0) <= 200
+    for epoch in range(2):
+        seen = np.concatenate([row[0] for row in rows[epoch * count : (epoch + 1) * count]])
+        assert sorted(seen[seen > 0]) == sorted(ord(c) for text in texts for c in text)
+    assert not np.array_equal(rows[:count], rows[count : 2 * count])
+    facts = resumed.facts_of(count)
+    assert (facts["documents"], facts["bytes"]) == (60, sum(map(len, texts)))
+    # All is there: nothing is read or locked any more.
+    before = len(read)
+    with (
+        closing(windows(tmp_path / "a", texts, read)),
+        closing(windows(tmp_path / "a", texts, read)) as second,
+    ):
+        np.testing.assert_array_equal(second.row(3), first[3])
+    assert len(read) == before
+
+
+def test_one_window_is_the_order_of_the_whole(tmp_path):
+    texts = ["a", "bcd" * 7, "efgh" * 5, "ij"]
+    tokens = np.array([ord(c) for text in texts for c in text])
+    whole = CutPacker(tokens, np.cumsum([0, *map(len, texts)]), 8, 5)
+    with closing(windows(tmp_path / "a", texts, [])) as one:
+        for number in range(3 * whole.rows):
+            np.testing.assert_array_equal(one.row(number), whole.row(number))

@@ -87,6 +87,21 @@ def test_a_run_that_had_ended_tells_its_report_again(data, synth, whole, tmp_pat
     assert process.returncode == 1
 
 
+def test_streamed_text_within_one_window_trains_the_same_model(data, synth, whole, tmp_path):
+    folder, text = tmp_path / "streamed", tmp_path / "human.jsonl"
+    text.write_text(data.read_text() + '{"text": 5}\n')
+    more = (*options(folder), "--stream", "--on-error", "skip")
+    process = synth(text, *more, "--json", "--cache", tmp_path / "cache")
+    out, errors = process.communicate()
+    assert process.returncode == 0 and "window 1, its last: 12 documents" in errors
+    report = json.loads(out)
+    theirs = json.loads((whole / "training" / "report.json").read_text())
+    for name in ("documents", "corpus_tokens", "sources", "rows_left", "final_loss"):
+        assert report[name] == theirs[name], name
+    assert "1 skipped: 1 × field" in errors
+    same_model(folder, whole)
+
+
 def test_the_result_is_a_model_for_every_reader(whole, trained, data):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -401,6 +416,7 @@ def test_a_file_that_changed_is_refused(data, synth, tmp_path):
         ),
         (["-o", "m", "--train-tokenizer", "400", "--lora-rank", "2"], 2, "--from"),
         (["-o", "m", "--from", "builtin", "--merge"], 2, "--lora-rank"),
+        (["-o", "m", "--from", "builtin", "--stream"], 2, "--tokens"),
         (["-o", "m", "--from", "builtin", "--patience", "2"], 2, "--valid"),
         (["-o", "m", "--from", "builtin", "--valid", "x"], 2, "NAME=PATH"),
         (["-o", "m", "--from", "builtin", "--golden", "human"], 2, "second source"),

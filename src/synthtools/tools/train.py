@@ -2,7 +2,7 @@
 
 Documents are packed into rows without attending to each other; the first token of each is not
 predicted. Conversations (--sft) are never split; those longer than a row are truncated and
-counted. AdamW, float32 master weights. Ctrl-C or SIGTERM saves a checkpoint; --resume continues
+counted. AdamW or Muon, float32 master weights. Ctrl-C or SIGTERM saves a checkpoint; --resume continues
 from the newest complete one and ends with the same weights as an uninterrupted run. Under torchrun
 the parameters are sharded over all processes. The result is a Hugging Face directory (safetensors,
 tokenizer, card) that every tool takes as --model DIR; its training/log.jsonl has one line per
@@ -123,6 +123,12 @@ class Options(TrainingOptions):
         "--pack/--no-pack",
         help="Pack several documents into a row; without, one document per row.",
     )
+    stream: bool = option(
+        False,
+        help="Tokenize beside the training, not before it; needs --tokens. Documents are shuffled "
+        "within windows of the files' order, of 1M tokens at first and of 64M later, and a budget "
+        "below the data takes their beginning: sorted files must be shuffled first.",
+    )
     loss_weight: list[NamedNumber] | None = option(
         None,
         metavar="SOURCE=W",
@@ -148,6 +154,10 @@ class Options(TrainingOptions):
             raise UsageError("--train-tokenizer goes with neither --tokenizer nor --from")
         if not (self.model or self.train_tokenizer or self.tokenizer):
             raise UsageError("a new model needs --train-tokenizer SIZE or --tokenizer MODEL")
+        if self.stream and (self.tokens is None or self.sft or not self.pack):
+            raise UsageError("--stream needs --tokens, and goes with neither --sft nor --no-pack")
+        if self.stream and len(self.sources) > 1 and self.sources[0].share is None:
+            raise UsageError("--stream of several sources needs their shares (PATH=SHARE)")
         if self.learn_all and not self.sft:
             raise UsageError("--learn-all goes with --sft")
         if self.shape and not self.sft:
@@ -212,6 +222,7 @@ class Options(TrainingOptions):
             self.sft,
             self.learn_all,
             self.pack,
+            self.stream,
             self.save_dtype,
         )
 

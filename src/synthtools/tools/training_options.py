@@ -42,11 +42,16 @@ class Optimizer(Group):
         min=1,
         help="Rows per forward pass of a process (default: all its rows); gradients add up.",
     )
+    optimizer: Literal["adamw", "muon"] = option(
+        "adamw",
+        help="muon: Muon for the matrices within the layers, scaled to AdamW's steps, AdamW for "
+        "embeddings, output layer, norms and biases.",
+    )
     lr: float | None = option(
         None,
         metavar="RATE",
         min=0,
-        help="Peak learning rate of AdamW (default: the architecture's; 5e-5 for a model whose "
+        help="Peak learning rate (default: the architecture's; 5e-5 for a model whose "
         "training is continued).",
     )
     schedule: Literal["cosine", "wsd", "linear", "constant"] = option(
@@ -275,5 +280,6 @@ class TrainingOptions(
             keep=self.keep,
             valid_every=self.valid_every,
             patience=self.patience,
+            optimizer=self.optimizer,
             **more,
         )

@@ -7,6 +7,7 @@ Records → rows:
 - ``tokenizer``: a byte-level BPE tokenizer trained from the data
 - ``corpus``: documents → token ids on disk, with their boundaries
 - ``tokenized_rows``: sources → tokenizer, tokens, rows, shares and weights
+- ``token_windows``: rows of a source that is tokenised beside the training
 - ``packers``: rows of a batch as a pure function of (seed, step)
 
 The model and what it minimises:

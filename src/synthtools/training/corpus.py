@@ -16,6 +16,7 @@ from synthtools.errors import OutputInUseError, SynthError
 from synthtools.lm.tokenizer_faults import PanicError, encoded, failure
 from synthtools.records.exclusive_rename import rename_new
 from synthtools.records.output_lock import OutputLock, hidden
+from synthtools.records.rejects import KeptRejects, recall
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from synthtools.training.plan import Source
 
 _FACTS = "facts.json"
-_REJECTS = "rejects.jsonl"
+REJECTS = "rejects.jsonl"
 
 
 class TokenizedDocument(NamedTuple):
@@ -56,6 +57,10 @@ class Corpus(NamedTuple):
     starts: np.ndarray
     learned: np.ndarray | None
     facts: dict[str, int]
+
+    def facts_of(self, rows: int) -> dict[str, int]:
+        """The facts; of so many rows of it too, for all is tokenised first."""
+        return self.facts
 
 
 Encode = Callable[[list[Any]], list[TokenizedDocument | RefusedDocument | None]]
@@ -126,16 +131,16 @@ def cached(
     Memory: one list of documents, and 8 bytes a document.
     """
     try:
-        if (folder / _FACTS).exists():
+        if is_made(folder):
             OutputLock.clear(folder)
         else:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _claimed(folder, remark):
-                if not (folder / _FACTS).exists():
+                if not is_made(folder):
                     dtype = np.uint16 if vocabulary <= 1 << 16 else np.uint32
                     _make(folder, source, encode, dtype, moved)
                     return load(folder)
-        source.recall(folder / _REJECTS)
+        recall(folder / REJECTS, source.rejects())
     except OSError as error:
         raise SynthError(f"{folder}: tokens cannot be kept: {error.strerror}") from error
     return load(folder)
@@ -165,6 +170,70 @@ def load(folder: Path) -> Corpus:
     return Corpus(tokens, starts, learned, facts)
 
 
+class CorpusFiles:
+    """A folder that tokenised documents are written to.
+
+    Args:
+        folder: new; taken away again by ``remove``.
+        dtype: of a token.
+    """
+
+    def __init__(self, folder: Path, dtype: type) -> None:
+        self.folder = folder
+        self.tokens = 0
+        self.facts = dict.fromkeys(
+            ("bytes", "cut_documents", "cut_tokens", "left_out", "learned"), 0
+        )
+        self._dtype = dtype
+        self._sizes: list[int] = []
+        folder.mkdir()
+        self._out = open(folder / "tokens.bin", "wb")
+        self._mask = open(folder / "learned.bin", "wb")
+
+    def add(self, document: TokenizedDocument | None) -> None:
+        """Takes a document, None for one that has nothing to be learned."""
+        facts = self.facts
+        if document is None:
+            facts["left_out"] += 1
+            return
+        self._sizes.append(len(document.ids))
+        self.tokens += len(document.ids)
+        self._out.write(document.ids.astype(self._dtype).tobytes())
+        facts["cut_documents"] += document.cut > 0
+        facts["cut_tokens"] += document.cut
+        if document.learned is None:
+            facts["learned"] += len(document.ids)
+        else:
+            facts["learned"] += int((document.learned == 1).sum())
+            self._mask.write(document.learned.astype(np.uint8).tobytes())
+
+    def finish(self, place: Path, **more: Any) -> None:
+        """Moves the folder to its place, with further facts."""
+        self._close()
+        starts = np.concatenate([[0], np.cumsum(self._sizes)]).astype(np.int64)
+        np.save(self.folder / "starts.npy", starts, allow_pickle=False)
+        whole = {"documents": len(self._sizes), "tokens": self.tokens}
+        facts = {**self.facts, **whole, "dtype": np.dtype(self._dtype).name, **more}
+        (self.folder / _FACTS).write_text(json.dumps(facts))
+        if place.exists():
+            shutil.rmtree(place)  # without its facts it is incomplete
+        rename_new(self.folder, place)
+
+    def remove(self) -> None:
+        """Removes what is unfinished."""
+        self._close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _close(self) -> None:
+        self._out.close()
+        self._mask.close()
+
+
+def is_made(folder: Path) -> bool:
+    """Whether a folder holds all that it is to hold."""
+    return (folder / _FACTS).exists()
+
+
 def _make(
     folder: Path,
     source: Source,
@@ -172,37 +241,18 @@ def _make(
     dtype: type,
     moved: Callable[[int, float | None], None],
 ) -> None:
-    partial = folder.with_name(f"{hidden(folder.name)}.{secrets.token_hex(4)}.partial")
-    partial.mkdir()
+    files = CorpusFiles(
+        folder.with_name(f"{hidden(folder.name)}.{secrets.token_hex(4)}.partial"), dtype
+    )
     try:
-        sizes: list[int] = []
-        facts = dict.fromkeys(("bytes", "cut_documents", "cut_tokens", "left_out", "learned"), 0)
-        with open(partial / "tokens.bin", "wb") as out, open(partial / "learned.bin", "wb") as mask:
-            for some in source.batches(partial / _REJECTS):
-                facts["bytes"] += some.size
-                for index, document in enumerate(encode(some.documents)):
-                    if isinstance(document, RefusedDocument):
-                        some.refuse(index, document.reason)
-                        continue
-                    if document is None:
-                        facts["left_out"] += 1
-                        continue
-                    sizes.append(len(document.ids))
-                    out.write(document.ids.astype(dtype).tobytes())
-                    facts["cut_documents"] += document.cut > 0
-                    facts["cut_tokens"] += document.cut
-                    if document.learned is None:
-                        facts["learned"] += len(document.ids)
-                    else:
-                        facts["learned"] += int((document.learned == 1).sum())
-                        mask.write(document.learned.astype(np.uint8).tobytes())
-                moved(out.tell() // np.dtype(dtype).itemsize, source.share_read())
-        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        np.save(partial / "starts.npy", starts, allow_pickle=False)
-        whole = {"documents": len(sizes), "tokens": int(starts[-1]), "dtype": np.dtype(dtype).name}
-        (partial / _FACTS).write_text(json.dumps({**facts, **whole}))
-        if folder.exists():
-            shutil.rmtree(folder)  # without its facts it is incomplete
-        rename_new(partial, folder)
+        for some in source.batches(KeptRejects(source.rejects(), files.folder / REJECTS)):
+            files.facts["bytes"] += some.size
+            for index, document in enumerate(encode(some.documents)):
+                if isinstance(document, RefusedDocument):
+                    some.refuse(index, document.reason)
+                else:
+                    files.add(document)
+            moved(files.tokens, source.share_read())
+        files.finish(folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        files.remove()

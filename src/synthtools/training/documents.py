@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, SupportsFloat
 
 from synthtools.errors import parameter
@@ -17,7 +16,7 @@ from synthtools.records.field_paths import AbsentError
 from synthtools.records.inputs import Shard
 from synthtools.records.reader import read
 from synthtools.records.record_faults import fields_of, require_text, without
-from synthtools.records.rejects import KeptRejects, Rejects, recall
+from synthtools.records.rejects import Rejects
 from synthtools.records.shapes import ShapeName
 from synthtools.training.conversations import AnswerPair, PlainDocument, why_no_conversation
 from synthtools.training.plan import Documents, Source
@@ -207,8 +206,7 @@ class SourceReader:
             self._reported.add(digest)
             return self._rejects_of(again)
 
-        def batches(kept: Path | None) -> Iterator[Documents]:
-            bad = rejects() if kept is None else KeptRejects(rejects(), kept)
+        def batches(bad: Rejects) -> Iterator[Documents]:
             for batch in read(shards, bad):
                 for sound, documents in form.documents(batch, bad):
                     if documents:
@@ -221,7 +219,7 @@ class SourceReader:
             None if share is None else float(share),
             weight,
             batches,
-            lambda kept: recall(kept, rejects()),
+            rejects,
             size,
             lambda: sum(shard.bytes_read for shard in shards),
             digest,

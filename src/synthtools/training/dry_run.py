@@ -14,6 +14,7 @@ import torch
 from synthtools.errors import SynthError
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.pretrained import load_configuration, load_tokenizer
+from synthtools.records.rejects import Rejects
 from synthtools.training import models, step_cost, tokenized_rows, unlearn_run
 from synthtools.training.architectures import configuration
 from synthtools.training.corpus import Corpus, cached
@@ -164,10 +165,10 @@ def _sampled(
     """Rows and tokens of a source."""
     whole = False
 
-    def beginning(kept: Path | None) -> Iterator[Documents]:
+    def beginning(bad: Rejects) -> Iterator[Documents]:
         nonlocal whole
         read = 0
-        for some in source.batches(kept):
+        for some in source.batches(bad):
             yield some
             read += some.size
             if read > _SAMPLED:

@@ -162,7 +162,8 @@ def _rows(outcome: Outcome, name: str) -> str:
     if name not in outcome.rows:
         return ""
     rows, repeated, left = outcome.rows[name]
-    return f"; {rows:,} rows seen, {repeated:,} of them repeated, {left:,} of its first pass left"
+    rest = "the rest not counted" if left is None else f"{left:,} of its first pass left"
+    return f"; {rows:,} rows seen, {repeated:,} of them repeated, {rest}"
 
 
 def _cell(loss: float | None) -> str:
@@ -182,11 +183,11 @@ class RunNumbers(TypedDict):
     trained: int
     documents: int
     corpus_tokens: int
-    sources: dict[str, dict[str, int]]
+    sources: dict[str, dict[str, int | None]]
     steps: int
     rows_seen: int
     rows_repeated: int
-    rows_left: int
+    rows_left: int | None
     tokens: int
     skipped_steps: int
     stopped_early: bool
@@ -199,6 +200,7 @@ class RunNumbers(TypedDict):
 def numbers(outcome: Outcome, output: str | None) -> RunNumbers:
     """The report of a run that saved its model in the directory ``output``."""
     corpora, rows = outcome.facts.values(), outcome.rows.values()
+    left = [source.left for source in rows]
     return {
         "model": output,
         "parameters": outcome.sizes.parameters,
@@ -206,17 +208,19 @@ def numbers(outcome: Outcome, output: str | None) -> RunNumbers:
         "documents": sum(facts["documents"] for facts in corpora),
         "corpus_tokens": sum(facts["tokens"] for facts in corpora),
         "sources": {
-            name: facts
-            | {
-                f"rows_{key}": count
-                for key, count in zip(_ROWS, outcome.rows.get(name, ()), strict=False)
+            name: {
+                **facts,
+                **{
+                    f"rows_{key}": count
+                    for key, count in zip(_ROWS, outcome.rows.get(name, ()), strict=False)
+                },
             }
             for name, facts in outcome.facts.items()
         },
         "steps": outcome.progress.step,
         "rows_seen": sum(source.rows for source in rows),
         "rows_repeated": sum(source.repeated for source in rows),
-        "rows_left": sum(source.left for source in rows),
+        "rows_left": None if None in left else sum(filter(None, left)),
         "tokens": outcome.progress.tokens,
         "skipped_steps": outcome.progress.skipped,
         "stopped_early": outcome.progress.stopped_early,

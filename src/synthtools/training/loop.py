@@ -86,15 +86,53 @@ def schedule_factor(
 
 
 def optimizer_for(model: torch.nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices, none on norms and biases."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    """AdamW, or Muon for the matrices within the layers and AdamW for the rest; weight decay on
+    matrices, none on norms and biases."""
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    # Embeddings and the output layer are tables of tokens: not what Muon is for.
+    outer = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+    head = getattr(getattr(model, "model", model), "get_output_embeddings", lambda: None)()
+    outer.add(id(getattr(head, "weight", None)))
+    muon = settings.optimizer == "muon"
+    hidden = [p for p in named.values() if muon and p.ndim == 2 and id(p) not in outer]
+    apart = {id(p) for p in hidden}
+    rest = [p for p in named.values() if id(p) not in apart]
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
-        groups, lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True
-    )
+    rate = settings.learning_rate
+    adamw = torch.optim.AdamW(groups, lr=rate, betas=(0.9, settings.beta2), fused=True)
+    return _MuonBesideAdamW(hidden, adamw, settings) if hidden else adamw
+
+
+class _MuonBesideAdamW(torch.optim.Muon):
+    """Muon whose steps are AdamW's as well: one state, one list of groups.
+
+    Its updates are scaled to the size of AdamW's (0.2 · √(longer side), arXiv 2502.16982), so that one
+    learning rate serves both.
+    """
+
+    def __init__(
+        self, hidden: list[torch.nn.Parameter], adamw: torch.optim.AdamW, settings: Settings
+    ) -> None:
+        decay = settings.weight_decay
+        super().__init__(
+            hidden, settings.learning_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
+        )
+        self._adamw = adamw
+        adamw.state = self.state
+
+    def step(self, closure: Any = None) -> None:
+        rate = self.param_groups[0]["lr"]
+        for group in self._adamw.param_groups:
+            group["lr"] = rate
+        super().step()
+        self._adamw.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        super().zero_grad(set_to_none)
+        self._adamw.zero_grad(set_to_none)
 
 
 def train(

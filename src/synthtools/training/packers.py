@@ -20,11 +20,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 IGNORED = -100  # the label of a token that is not to be predicted
-SECOND = (
-    2  # in place of "learned": the first token of the second text of a pair, which shares its row
-)
-# Documents among which those that fill a row together are sought.
-_NEIGHBOURS = 4096
+# In place of "learned": the first token of the second text of a pair, which shares its row.
+SECOND = 2
+_NEIGHBOURS = 4096  # documents among which those that fill a row together are sought
 
 
 class Rows(NamedTuple):
@@ -56,7 +54,7 @@ class Packer(Protocol):
     """Numbers the rows of a source, epoch after epoch."""
 
     def rows_in(self, epoch: int) -> int:
-        """Rows of an epoch (from 0)."""
+        """Rows of an epoch (from 0); 0 as long as they are not counted."""
         ...
 
     def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -64,8 +62,8 @@ class Packer(Protocol):
         ...
 
 
-def _random(seed: int, epoch: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, epoch]))
+def _random(seed: int, epoch: int, window: int = 0) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=[seed, (window << 32) + epoch]))
 
 
 def _row(
@@ -98,12 +96,15 @@ class CutPacker:
         tokens: all token ids, [n], documents end to end.
         starts: int64 [documents + 1], where each document begins, and n.
         length: tokens of a row.
-        seed: decides the order.
+        seed: decides the order; window: of several, each of which has an order of its own.
 
     Memory: 16 bytes a document.
     """
 
-    def __init__(self, tokens: np.ndarray, starts: np.ndarray, length: int, seed: int) -> None:
+    def __init__(
+        self, tokens: np.ndarray, starts: np.ndarray, length: int, seed: int, window: int = 0
+    ) -> None:
+        self._window = window
         self._tokens = tokens
         self._starts = starts
         self._length = length
@@ -135,7 +136,7 @@ class CutPacker:
         return _row(pieces, None, self._length)
 
     def _shuffle(self, epoch: int) -> None:
-        random = _random(self._seed, epoch)
+        random = _random(self._seed, epoch, self._window)
         self._order = random.permutation(len(self._starts) - 1)
         self._ends = np.cumsum(np.diff(self._starts)[self._order])
         self._row_order = random.permutation(self.rows)
@@ -240,11 +241,11 @@ def _filled(pieces: np.ndarray, sizes: np.ndarray, length: int) -> list[list[int
 
 class RowsGiven(NamedTuple):
     """The rows that a source gives to a run; ``repeated``: of these, those after its first pass;
-    ``left``: the rows of its first pass that are not used."""
+    ``left``: the rows of its first pass that are not used, None where they were not counted."""
 
     rows: int
     repeated: int
-    left: int
+    left: int | None
 
 
 class Blend:
@@ -334,6 +335,8 @@ class Blend:
         firsts = [packer.rows_in(0) for packer in self.packers]
         return [
             RowsGiven(count, max(0, count - first), max(0, first - count))
+            if first
+            else RowsGiven(count, 0, None)
             for count, first in zip(given, firsts, strict=True)
         ]
 

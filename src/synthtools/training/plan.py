@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from synthtools.errors import SynthError, parameter
 
 if TYPE_CHECKING:
+    from synthtools.records.rejects import Rejects
     from synthtools.training.packers import RowsGiven
     from synthtools.training.parallel import Ranks
 
@@ -64,6 +65,7 @@ class Settings:
         valid_every: steps between validations, 0 for one at the end.
         patience: validations without a better result after which to stop, 0 for never.
         norms_every: steps between measurements of each term's own gradient norm, 0 for none.
+        optimizer: ``adamw``, or ``muon`` for the matrices of the layers.
     """
 
     steps: int
@@ -87,6 +89,7 @@ class Settings:
     valid_every: int = 0
     patience: int = 0
     norms_every: int = 0
+    optimizer: str = "adamw"
 
 
 class Documents(NamedTuple):
@@ -106,9 +109,8 @@ class Source:
         name: for messages, losses and the card.
         share: of the rows; None where shares were not asked for.
         weight: of its mean loss, None for the share of its tokens.
-        batches: gives documents; called as often as needed. What is bad is kept in a file as well, if
-            one is named.
-        recall: takes the bad records of a pass that kept them in a file, as if they were read again.
+        batches: gives documents; called as often as needed, with what takes the bad records.
+        rejects: what takes them in this run; those of a second pass are not told again.
         size: bytes of its files, None where they are not known; bytes_read: by the last pass.
         digest: of the data and how it is read: what its tokens are kept under.
         golden: the real text, weighed by the golden-ratio rule.
@@ -117,8 +119,8 @@ class Source:
     name: str
     share: float | None
     weight: float | None
-    batches: Callable[[Path | None], Iterable[Documents]]
-    recall: Callable[[Path], None]
+    batches: Callable[[Rejects], Iterable[Documents]]
+    rejects: Callable[[], Rejects]
     size: int | None
     bytes_read: Callable[[], int]
     digest: str
@@ -141,6 +143,7 @@ class Plan:
         seed: of the initial weights and the order of the data.
         sft: documents are conversations; learn_all: their prompts are learned too.
         pack: let documents share rows.
+        stream: begin before all is tokenised; documents are shuffled within windows.
         save_dtype: of the saved weights, ``float32`` or ``bfloat16``.
     """
 
@@ -155,6 +158,7 @@ class Plan:
     sft: bool = False
     learn_all: bool = False
     pack: bool = True
+    stream: bool = False
     save_dtype: str = "float32"
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from synthtools.errors import SynthError, UsageError, parameter
@@ -24,6 +25,7 @@ from synthtools.training.corpus import Corpus, Encode, cached, load, text_encode
 from synthtools.training.packers import Blend, CutPacker, Packer, WholePacker
 from synthtools.training.plan import WORK, Plan, RunContext, Source
 from synthtools.training.run_directory import saving
+from synthtools.training.token_windows import TokenWindows
 from synthtools.training.tokenizer import train_tokenizer
 
 _FORMAT = 2  # of the token files
@@ -166,8 +168,7 @@ def tokens_of(
     ranks, callbacks = context.ranks, context.callbacks
     made = []
     for source in sources:
-        key = json.dumps({**encoding.facts, "data": source.digest}, sort_keys=True)
-        here = context.tokens / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        here = _folder(source, encoding.facts, context)
         if ranks.first:
             known = here.exists()
             moved = partial(callbacks.on_phase, f"{source.name}: making tokens")
@@ -176,6 +177,37 @@ def tokens_of(
         made.append(here)
     ranks.wait()
     return [load(here) for here in made]
+
+
+def windows_of(
+    sources: Sequence[Source], encoding: Encoding, vocabulary: int, plan: Plan, context: RunContext
+) -> list[TokenWindows]:
+    """The rows of all sources, which the first rank tokenises as they are needed."""
+    digests = [source.digest for source in sources]
+    return [
+        TokenWindows(
+            # A source that is given twice is read twice, each at its own pace.
+            _folder(
+                source,
+                {**encoding.facts, "windows": digests[:number].count(source.digest)},
+                context,
+            ),
+            source,
+            encoding.encode,
+            vocabulary,
+            plan.context,
+            plan.seed,
+            context.ranks.first,
+            context.callbacks.remark,
+        )
+        for number, source in enumerate(sources)
+    ]
+
+
+def _folder(source: Source, facts: dict[str, Any], context: RunContext) -> Path:
+    """Where the tokens of a source are kept."""
+    key = json.dumps({**facts, "data": source.digest}, sort_keys=True)
+    return context.tokens / hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
 def _summary(name: str, corpus: Corpus, known: bool) -> str:
@@ -208,7 +240,10 @@ def tokenizer_of(sources: Sequence[Source], plan: Plan, context: RunContext) -> 
     if context.ranks.first and not kept.is_dir():
         context.callbacks.remark(f"training a tokenizer of {plan.vocabulary:,} tokens")
         flat = (
-            text for source in sources for some in source.batches(None) for text in some.documents
+            text
+            for source in sources
+            for some in source.batches(source.rejects())
+            for text in some.documents
         )
         try:
             tokenizer = train_tokenizer(flat, plan.vocabulary, plan.context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from synthtools.training.parallel import Ranks
 from synthtools.training.plan import LOG, WORK, Outcome, Plan, RunContext, Settings, Sizes, Step
 from synthtools.training.run_directory import weight_files
 from synthtools.training.stop_rules import StopRules
+from synthtools.training.token_windows import TokenWindows
 from synthtools.training.tokenized_rows import validation_set
 
 # Steps whose mean loss the report has.
@@ -81,7 +82,7 @@ def prepare(
 def fit(
     task: Task,
     run: PreparedRun,
-    data: dict[str, Corpus],
+    data: Mapping[str, Corpus | TokenWindows],
     valid: dict[str, Corpus],
     *,
     rules: StopRules | None = None,
@@ -145,10 +146,11 @@ def fit(
     if done and ending is not None:
         ending()
         valid_at_end = validate()[1] if sets else None
+    given = {name: rows for s in run.streams for name, rows in s.given(progress.step).items()}
     outcome = Outcome(
         run.sizes,
-        {name: corpus.facts for name, corpus in data.items()},
-        {name: rows for s in run.streams for name, rows in s.given(progress.step).items()},
+        {name: corpus.facts_of(given[name].rows) for name, corpus in data.items()},
+        given,
         progress,
         log.mean("loss", _LAST),
         log.mean("weighted_loss", _LAST),

@@ -1,0 +1,211 @@
+"""A source tokenised window by window beside the training, in the order of its files.
+
+Each window holds the documents that follow the one before, 1M tokens at first and twice as many each time up to
+64M, so that training begins soon and documents are shuffled among ever more. Where a window ends depends on the data
+alone, and so does the order of rows: window after window, within each as ``CutPacker`` draws it from (seed,
+epoch, window). Windows stay on disk: a resumed run and a second epoch read them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from synthtools.errors import SynthError
+from synthtools.lm.prefetch import prefetched
+from synthtools.records.output_lock import OutputLock
+from synthtools.records.rejects import KeptRejects, Rejects, recall
+from synthtools.training.corpus import (
+    REJECTS,
+    CorpusFiles,
+    Encode,
+    RefusedDocument,
+    is_made,
+    load,
+)
+from synthtools.training.packers import CutPacker
+from synthtools.training.plan import Source
+
+_FIRST, _LARGEST = 1 << 20, 1 << 26
+
+
+class TokenWindows:
+    """The rows of a source of which only the windows reached so far are tokenised.
+
+    Args:
+        folder: holds the windows, named by a hash of data, tokenizer and settings.
+        encode, vocabulary: see ``corpus.cached``.
+        length, seed: see ``CutPacker``.
+        makes: this process makes what is missing, as one of all ranks; the others wait for it.
+        remark: called with a line for each window that is reached.
+
+    Raises:
+        OutputInUseError: another run makes windows in the folder.
+
+    Memory: one batch of documents; 24 bytes a document of the window that rows come from.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        source: Source,
+        encode: Encode,
+        vocabulary: int,
+        length: int,
+        seed: int,
+        makes: bool,
+        remark: Callable[[str], None],
+    ) -> None:
+        self._folder = folder
+        self._source = source
+        self._length = length
+        self._seed = seed
+        self._remark = remark
+        self._facts: list[dict[str, int]] = []  # of the windows reached
+        self._before = [0]  # rows before each, and of all
+        self._packer: tuple[int, CutPacker] | None = None
+        self._closed = threading.Event()
+        self._claim: OutputLock | None = None
+        self._made: Iterator[None] | None = None
+        self._rejects = source.rejects() if makes else None
+        if self._rejects is not None and not _known(folder)[2]:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._claim = OutputLock.of_file(folder)
+            dtype = np.uint16 if vocabulary <= 1 << 16 else np.uint32
+            self._made = prefetched(
+                _make(folder, source, encode, dtype, self._rejects.skip, self._goes_on), 1
+            )
+
+    @property
+    def _whole(self) -> bool:
+        """The last window has been reached."""
+        return bool(self._facts) and bool(self._facts[-1]["last"])
+
+    def rows_in(self, epoch: int) -> int:
+        return self._before[-1] if self._whole else 0
+
+    def row(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        while not self._whole and number >= self._before[-1]:
+            self._reach()
+        epoch, number = divmod(number, self._before[-1]) if self._whole else (0, number)
+        window = int(np.searchsorted(self._before, number, side="right")) - 1
+        if self._packer is None or self._packer[0] != window:
+            corpus = load(_place(self._folder, window))
+            self._packer = (
+                window,
+                CutPacker(corpus.tokens, corpus.starts, self._length, self._seed, window),
+            )
+        packer = self._packer[1]
+        return packer.row(epoch * packer.rows + number - self._before[window])
+
+    def facts_of(self, rows: int) -> dict[str, int]:
+        """What the windows hold that so many rows come from (see ``corpus.Corpus``)."""
+        used = int(np.searchsorted(self._before, rows))
+        whole = {n: value for n, value in self._facts[0].items() if n not in ("last", "read")}
+        sums = {n: sum(f[n] for f in self._facts[:used]) for n in whole if n != "dtype"}
+        return {**whole, **sums}
+
+    def _reach(self) -> None:
+        """Waits for one more window."""
+        number = len(self._facts)
+        place = _place(self._folder, number)
+        while not is_made(place):
+            if self._made is not None:
+                if next(self._made, False) is False and not is_made(place):
+                    raise SynthError(f"{self._source.name}: there are no documents; give some text")
+            elif not self._goes_on():
+                raise SynthError(f"{place}: was not made")
+            else:
+                time.sleep(0.05)
+        facts = load(place).facts
+        self._facts.append(facts)
+        self._before.append(self._before[-1] - (-facts["tokens"] // self._length))
+        if self._rejects is not None:
+            recall(place / REJECTS, self._rejects)
+            end = ", its last" if self._whole else ""
+            self._remark(
+                f"{self._source.name}: window {number + 1}{end}: {facts['documents']:,} documents, "
+                f"{facts['tokens']:,} tokens"
+            )
+
+    def _goes_on(self) -> bool:
+        return not self._closed.is_set() and threading.main_thread().is_alive()
+
+    def close(self) -> None:
+        """Stops the tokenising."""
+        self._closed.set()
+        if self._claim is not None:
+            self._claim.release()
+
+
+def _place(folder: Path, window: int) -> Path:
+    return folder / f"window-{window:05d}"
+
+
+def _known(folder: Path) -> tuple[int, int, bool]:
+    """Windows that are there, the documents read for them, and whether these are all."""
+    window, read, last = 0, 0, False
+    while is_made(_place(folder, window)):
+        facts = load(_place(folder, window)).facts
+        window, read, last = window + 1, facts["read"], bool(facts["last"])
+    return window, read, last
+
+
+def _make(
+    folder: Path,
+    source: Source,
+    encode: Encode,
+    dtype: type,
+    skip: bool,
+    goes_on: Callable[[], bool],
+) -> Iterator[None]:
+    """Makes the windows that are missing, an item each.
+
+    A pass over the source begins at its beginning; what earlier passes have tokenised is read only. Bad
+    records are noted with the window that they were met in.
+    """
+    window, left, _ = _known(folder)  # left: documents to be passed over
+    read = left
+    partial, notes = folder / ".partial", folder / ".rejects"
+    shutil.rmtree(partial, ignore_errors=True)
+    notes.unlink(missing_ok=True)
+    files = CorpusFiles(partial, dtype)
+
+    def finish(last: bool) -> None:
+        if notes.exists():
+            os.replace(notes, partial / REJECTS)
+        files.finish(_place(folder, window), read=read, last=int(last))
+
+    try:
+        for some in source.batches(KeptRejects(Rejects(skip), notes)):
+            if not goes_on():
+                return
+            if left:
+                notes.unlink(missing_ok=True)
+            first = min(left, len(some.documents))
+            left -= first
+            documents = some.documents[first:]
+            for index, document in enumerate(encode(documents)):
+                if isinstance(document, RefusedDocument):
+                    some.refuse(first + index, document.reason)
+                elif document is not None:
+                    # Never empty: a window begins with the document that the one before has no room for.
+                    if len(document.ids) and files.tokens >= min(_FIRST << window, _LARGEST):
+                        finish(last=False)
+                        yield
+                        window += 1
+                        files = CorpusFiles(partial, dtype)
+                    files.add(document)
+                    files.facts["bytes"] += len(documents[index].encode("utf-8"))
+                read += 1
+        if files.tokens:
+            finish(last=True)
+            yield
+    finally:
+        files.remove()
