@@ -25,7 +25,8 @@ from synthtools.evaluate.answer_suite import (
 )
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
-from synthtools.evaluate.judge import Judge, Question, Verdict, choice, verdict_fields
+from synthtools.evaluate.judge import CHOICE, Judge, Question, Verdict, verdict_fields
+from synthtools.evaluate.judge_panel import Panel
 from synthtools.evaluate.length_control import fit
 from synthtools.records.record_keys import hashes
 
@@ -119,7 +120,7 @@ def _orders(items: Sequence[answers.Item], model: str, seed: int) -> list[_Order
 
 
 def _samples(
-    judge: Judge,
+    judge: Judge | Panel,
     model: answers.ModelAnswers,
     reference: answers.ModelAnswers,
     items: Sequence[answers.Item],
@@ -135,7 +136,7 @@ def _samples(
             assert a and b
             parts = {"instruction": item.turns[0], "answer A": a[0], "answer B": b[0]}
             key = f"alpaca_eval\0{model.model}\0{item.id}\0{number}"
-            made.append(Question(key, judge_prompts.BETTER, parts, choice))
+            made.append(Question(key, judge_prompts.BETTER, parts, CHOICE))
         return made
 
     def sample(

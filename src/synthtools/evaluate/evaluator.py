@@ -21,6 +21,7 @@ from synthtools.records.transform import as_lines
 
 if TYPE_CHECKING:
     from synthtools.evaluate.judge import Judge
+    from synthtools.evaluate.judge_panel import Panel
     from synthtools.lm.generation import Generator, SamplingSettings
     from synthtools.lm.kept_values import ModelValues, ValueStore
     from synthtools.lm.model_settings import ModelSettings
@@ -59,6 +60,7 @@ class EvaluationOptions:
     top_p: float = 1.0
     judge_tokens: int = 512
     judge_retries: int = 2
+    judge_guided: bool = False
 
     @classmethod
     def of(cls, options: Any) -> EvaluationOptions:
@@ -72,8 +74,8 @@ class Evaluator(Closeable):
     """One run, as a context: models are opened when first asked for and serve all suites.
 
     Attributes:
-        model_settings: of the model under evaluation; judge_settings: of the judge; None where none
-            was named.
+        model_settings: of the model under evaluation; None where none was named.
+        judge_settings: of the judges.
         keep: takes sample records: one dictionary an item, with ``suite`` and ``id``.
         journal, cache: where scores and answers are kept as they come, None for nowhere.
         rejects: where bad records go.
@@ -83,7 +85,7 @@ class Evaluator(Closeable):
 
     options: EvaluationOptions = field(default_factory=EvaluationOptions)
     model_settings: ModelSettings | None = None
-    judge_settings: ModelSettings | None = None
+    judge_settings: Sequence[ModelSettings] = ()
     keep: Callable[[list[dict[str, Any]]], None] = lambda _: None
     journal: ValueStore | None = None
     cache: ValueStore | None = None
@@ -100,18 +102,14 @@ class Evaluator(Closeable):
 
     def model(self) -> LanguageModel:
         """The model under evaluation."""
-        return self._opened(_named(self.model_settings, "model"))
+        return self.scorer(_named(self.model_settings))
 
-    def judge(self) -> LanguageModel:
-        """The judge; the same object where it is the model under evaluation."""
-        return self._opened(_named(self.judge_settings, "judge"))
-
-    def generator(self, sampling: SamplingSettings, judge: bool = False) -> Generator:
-        """The model under evaluation (or the judge) as one that writes; it is opened once, and writes
+    def generator(
+        self, sampling: SamplingSettings, settings: ModelSettings | None = None
+    ) -> Generator:
+        """The model under evaluation (or another) as one that writes; it is opened once, and writes
         as the last call says."""
-        settings = (
-            _named(self.judge_settings, "judge") if judge else _named(self.model_settings, "model")
-        )
+        settings = settings or _named(self.model_settings)
         generator = self._generators.get(settings)
         if generator is None:
             from synthtools.lm.kept_values import KeptGenerator
@@ -141,19 +139,26 @@ class Evaluator(Closeable):
             SamplingSettings(own.temperature, own.top_p, None, own.max_new_tokens)
         )
 
-    def answer_judge(self) -> Judge:
-        """The judge of answers. Answers come before it: model and judge may be one.
+    def answer_judge(self) -> Judge | Panel:
+        """The judge of answers, or the panel. Answers come before it: model and judge may be one.
 
         Raises:
             UsageError: none is named.
         """
         from synthtools.evaluate.judge import Judge
+        from synthtools.evaluate.judge_panel import Panel
         from synthtools.lm.generation import SamplingSettings
 
         own = self.options
         sampling = SamplingSettings(0.0, 1.0, None, own.judge_tokens)
-        generator = self.generator(sampling, judge=True)
-        return Judge(generator, own.seed, own.judge_retries, self.failure)
+        guided = sampling if own.judge_guided else None
+        judges = [
+            Judge(self.generator(sampling, one), own.seed, own.judge_retries, self.failure, guided)
+            for one in self.judge_settings
+        ]
+        if not judges:
+            raise UsageError("name the judge")
+        return judges[0] if len(judges) == 1 else Panel(judges)
 
     def failure(self, reason: str) -> None:
         """Records that a model went away, with a remark."""
@@ -166,7 +171,8 @@ class Evaluator(Closeable):
         models = [model.description for model in self._open.values()]
         return models + [generator.description for generator in self._generators.values()]
 
-    def _opened(self, settings: ModelSettings) -> LanguageModel:
+    def scorer(self, settings: ModelSettings) -> LanguageModel:
+        """A model as one that scores; it is opened once."""
         if settings not in self._open:
             from synthtools.evaluate.likelihood import CANDIDATES
             from synthtools.lm.open_models import open_model
@@ -242,7 +248,7 @@ def tokenizer_failure(model: LanguageModel, texts: Sequence[str]) -> str | None:
     return None
 
 
-def _named(settings: ModelSettings | None, role: str) -> ModelSettings:
+def _named(settings: ModelSettings | None) -> ModelSettings:
     if settings is None:
-        raise UsageError(f"name the {role}")
+        raise UsageError("name the model")
     return settings

@@ -5,8 +5,10 @@ letters, drawn for each question from (seed, question) and absent from its texts
 behind that code. Ratings or orders inside a text are left as they are.
 
 A reply that holds no verdict is asked for again, with another code and a reminder, so that a judge
-without randomness can answer otherwise, too [ours]. What cannot be read after that is unreadable; what
-does not come at all (too long for the judge, refused by its server) has failed. Both are counted.
+without randomness can answer otherwise, too [ours]. Where the
+judge's engine can keep a reply to a form, the last time it gives the verdict alone, so that it can be read.
+What cannot be read after that is unreadable; what does not come at all (too long for the judge, refused by
+its server) has failed. Both are counted.
 """
 
 from __future__ import annotations
@@ -14,21 +16,35 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from synthtools.errors import SynthError
-from synthtools.evaluate.judge_prompts import AGAIN, JudgePrompt
+from synthtools.evaluate.judge_prompts import AGAIN, ALONE, JudgePrompt
 
 if TYPE_CHECKING:
-    from synthtools.lm.generation import Answer, Generator, Prompt
+    from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings
 
 # Without vowels no word comes out, without I, O and their like nothing is misread.
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _CODE_LENGTH = 6
 
-Reader = Callable[[str], Any]
+
+@dataclass(frozen=True)
+class VerdictForm:
+    """How verdicts of one kind are read, written alone, and averaged.
+
+    Attributes:
+        read: the line behind the code, without markup → the verdict; None where it is none.
+        regex: of a verdict alone.
+        numbers: a verdict → the numbers in it; of_numbers: the means of several judges' → the verdict.
+    """
+
+    read: Callable[[str], Any]
+    regex: str
+    numbers: Callable[[Any], list[float]]
+    of_numbers: Callable[[list[float]], Any]
 
 
 @dataclass
@@ -84,13 +100,13 @@ class Question(NamedTuple):
     Attributes:
         key: identity that its code belongs to.
         parts: what fills the places of the prompt: the texts under judgement, and numbers.
-        read: the line behind the code, without markup → the verdict; None where it is none.
+        form: of its verdict.
     """
 
     key: str
     prompt: JudgePrompt
     parts: Mapping[str, str]
-    read: Reader
+    form: VerdictForm
 
 
 class Verdict(NamedTuple):
@@ -100,6 +116,7 @@ class Verdict(NamedTuple):
         value: None where there is none, for the reason in ``problem``.
         reply: the last one; tries: how often the judge was asked.
         asked: the last wording of the question; prompt: its name and version.
+        votes: of a panel, each judge's verdict; a value needs all of them.
     """
 
     value: Any
@@ -108,6 +125,7 @@ class Verdict(NamedTuple):
     problem: str | None
     asked: str
     prompt: str
+    votes: tuple[Verdict, ...] = ()
 
 
 def code_of(seed: int, key: str, attempt: int, texts: Sequence[str]) -> str:
@@ -126,8 +144,8 @@ def code_of(seed: int, key: str, attempt: int, texts: Sequence[str]) -> str:
     raise AssertionError("no code is free")  # a text would have to hold a million of them
 
 
-def filled(question: Question, code: str, again: bool) -> str:
-    """The words of a question."""
+def filled(question: Question, code: str, again: bool, alone: bool = False) -> str:
+    """The words of a question; ``alone``: the reply shall be the verdict alone."""
     texts = question.prompt.texts
 
     def put(match: re.Match[str]) -> str:
@@ -139,37 +157,49 @@ def filled(question: Question, code: str, again: bool) -> str:
 
     # One pass: braces inside a text are not filled.
     words = re.sub(r"\{([^{}]+)\}", put, question.prompt.words)
-    return f"{words}\n\n{AGAIN.format(code=code)}" if again else words
+    more = ALONE if alone else AGAIN if again else ""
+    return f"{words}\n\n{more.format(code=code)}" if more else words
 
 
-def rating(low: int, high: int) -> Reader:
-    """Reads a number from low to high, alone or as one of ``high`` (7/10, 7 out of 10)."""
+def rating(low: int, high: int) -> VerdictForm:
+    """A number from low to high, alone or as one of ``high`` (7/10, 7 out of 10)."""
 
     def read(line: str) -> float | None:
         match = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)(?:\s*(?:/|out of)\s*{high})?", line, re.I)
         value = float(match[1]) if match else None
         return value if value is not None and low <= value <= high else None
 
-    return read
+    whole = "|".join(str(number) for number in range(low, high + 1))
+    return VerdictForm(read, f"({whole})", lambda value: [value], lambda means: means[0])
 
 
-def yes_no(count: int) -> Reader:
-    """Reads so many times yes or no, no more and no fewer."""
+def yes_no(count: int) -> VerdictForm:
+    """So many times yes or no, no more and no fewer; of several judges more than half say yes."""
 
     def read(line: str) -> list[bool] | None:
         words = [word.upper() for word in re.split(r"[\s,;.]+", line) if word]
         whole = len(words) == count and set(words) <= {"YES", "NO"}
         return [word == "YES" for word in words] if whole else None
 
-    return read
+    return VerdictForm(
+        read,
+        "(YES|NO)" + "(, (YES|NO))" * (count - 1),
+        lambda flags: [float(flag) for flag in flags],
+        lambda means: [mean > 0.5 for mean in means],
+    )
 
 
-def choice(line: str) -> str | None:
-    """Reads A, B or TIE."""
-    return line.upper() if line.upper() in ("A", "B", "TIE") else None
+_CHOICES = {"A": 1.0, "B": 0.0, "TIE": 0.5}
+# A, B or TIE; of several judges what more of them take, ties aside.
+CHOICE = VerdictForm(
+    lambda line: line.upper() if line.upper() in _CHOICES else None,
+    "(A|B|TIE)",
+    lambda value: [_CHOICES[value]],
+    lambda means: "A" if means[0] > 0.5 else "B" if means[0] < 0.5 else "TIE",
+)
 
 
-def verdict_of(reply: str, code: str, read: Reader) -> Any:
+def verdict_of(reply: str, code: str, form: VerdictForm) -> Any:
     """The verdict of a reply: the whole line behind the code, of the last line that begins with it as was
     asked for, else of the last place that has it. None where that is no verdict, or not it alone: "A is
     worse, so B" is neither A nor B, nor is a line that begins with one verdict and holds another."""
@@ -186,7 +216,7 @@ def verdict_of(reply: str, code: str, read: Reader) -> Any:
             goes_on = place < len(parts) and "\n" not in behind
             begun.append(f"{line} {code}" if goes_on else line)
     lines = begun or inside
-    return read(lines[-1]) if lines else None
+    return form.read(lines[-1]) if lines else None
 
 
 def _bare(line: str) -> str:
@@ -197,13 +227,21 @@ def _bare(line: str) -> str:
 
 @dataclass
 class Judge:
-    """A judge and its account; ``seed``: of the codes; ``on_failure``: called when the model goes away."""
+    """A judge and its account.
+
+    Attributes:
+        seed: of the codes.
+        on_failure: called when the model goes away.
+        guided: its sampling, where the last reply to a question is kept to the form of a verdict.
+    """
 
     generator: Generator
     seed: int = 0
     retries: int = 2
     on_failure: Callable[[str], None] = lambda _: None
+    guided: SamplingSettings | None = None
     _asked: int = 0
+    _alone: int = 0
     _again: int = 0
     _unreadable: int = 0
     _failed: FailureCounts = field(default_factory=FailureCounts)
@@ -218,16 +256,18 @@ class Judge:
         self._asked += len(questions)
         self._prompts |= {one.prompt.name: one.prompt.version for one in questions}
         for attempt in range(self.retries + 1):
+            alone = self.guided is not None and attempt == self.retries
             codes, wordings, prompts = [], [], []
             for place in left:
                 question = questions[place]
                 code = code_of(self.seed, question.key, attempt, list(question.parts.values()))
-                words = filled(question, code, attempt > 0)
+                words = filled(question, code, attempt > 0, alone)
                 key = f"{question.key}\0{attempt}".encode("utf-8", "surrogatepass")
                 prompts.append(Prompt(key, messages=({"role": "user", "content": words},)))
                 codes.append(code)
                 wordings.append(words)
-            replies = ask(self.generator, prompts, self.on_failure)
+            forms = [questions[place].form.regex if alone else None for place in left]
+            replies = self._replies(prompts, forms)
             unread = []
             for place, code, words, reply in zip(left, codes, wordings, replies, strict=True):
                 question, tries = questions[place], attempt + 1
@@ -240,11 +280,17 @@ class Judge:
                 if problem is not None:
                     self._failed.add(problem)
                 else:
-                    value = verdict_of(reply.text, code, question.read)
+                    form = question.form
+                    value = (
+                        form.read(_bare(reply.text))
+                        if alone
+                        else verdict_of(reply.text, code, form)
+                    )
+                    self._alone += alone and value is not None
                     if value is None:
                         problem = "no verdict in the reply"
                         unread.append(place)
-                label = f"{question.prompt.name}-{question.prompt.version}"
+                label = f"{question.prompt.name}-{question.prompt.version}{'-alone' * alone}"
                 verdicts[place] = Verdict(value, reply.text, tries, problem, words, label)
             left = unread
             if not left:
@@ -253,21 +299,38 @@ class Judge:
         self._unreadable += len(left)
         return [verdicts[place] for place in range(len(questions))]
 
+    def _replies(self, prompts: list[Prompt], forms: list[str | None]) -> list[Answer]:
+        """Answers, each kept to its regular expression where it has one."""
+        replies: dict[int, Answer] = {}
+        for form in dict.fromkeys(forms):
+            if self.guided is not None:
+                self.generator.sample_as(replace(self.guided, regex=form))
+            places = [place for place, other in enumerate(forms) if other == form]
+            some = ask(self.generator, [prompts[place] for place in places], self.on_failure)
+            replies |= zip(places, some, strict=True)
+        return [replies[place] for place in range(len(prompts))]
+
     @property
     def name(self) -> str:
         """The judge's model."""
         return self.generator.name
 
+    def by_judge(self, verdicts: Sequence[Verdict]) -> dict[str, Sequence[Verdict]]:
+        """Verdicts by who gave them."""
+        return {self.name: verdicts}
+
     def account(self) -> dict[str, Any]:
         """The judge's part of the report: ``questions`` asked, of them ``unreadable`` after all
         ``retries`` and ``failed`` by reason; ``asked_again``, times that a reply could not be read and
-        the question was put once more; ``prompts``, name and version."""
+        the question was put once more; ``alone``, verdicts given without a reason, kept to their form;
+        ``prompts``, name and version."""
         return {
             "model": self.name,
             "description": self.generator.description,
             "questions": self._asked,
             "asked_again": self._again,
             "retries": self.retries,
+            "alone": self._alone,
             "unreadable": self._unreadable,
             "failed": self._failed.total(),
             "reasons": self._failed.table(),
@@ -277,4 +340,5 @@ class Judge:
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:
     """What a sample keeps of a verdict."""
-    return {"judgment": verdict.reply, "tries": verdict.tries, "problem": verdict.problem}
+    fields = {"judgment": verdict.reply, "tries": verdict.tries, "problem": verdict.problem}
+    return fields | ({"votes": [vote.value for vote in verdict.votes]} if verdict.votes else {})

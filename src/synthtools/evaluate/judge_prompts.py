@@ -103,6 +103,8 @@ BETTER = _prompt(
     "better answer, or TIE if neither is.",
 )  # fmt: skip
 
+ALONE = """Do not explain: your whole reply is the verdict, without {code} before it."""
+
 AGAIN = """Your reply could not be read before: it must end with a line of {code}, a colon, and the verdict."""
 
 PROMPTS = {

@@ -22,7 +22,7 @@ from synthtools.evaluate.answer_suite import (
 )
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
-from synthtools.evaluate.judge import Judge, Question, Verdict, rating, verdict_fields
+from synthtools.evaluate.judge import Question, Verdict, rating, verdict_fields
 
 GUIDED = frozenset(("math", "reasoning", "coding"))
 TURNS = (1, 2)
@@ -116,7 +116,7 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
     references = _references(evaluator, records)
     judge = evaluator.answer_judge()
     categories = [str(record.get("category", "")) for record in records]
-    judgments: list[dict[str, Any]] = []
+    judgments: dict[str, list[dict[str, Any]]] = {}
 
     def samples_of(model: answers.ModelAnswers) -> list[ItemSamples]:
         def questions(place: int, turns: tuple[str, ...]) -> list[Question]:
@@ -126,7 +126,9 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
 
         verdicts = verdicts_on(judge, model, questions)
         for item, graded in zip(items, verdicts, strict=True):
-            judgments.extend(_judgments(judge, model.model, item.key, graded))
+            for name, own in judge.by_judge(graded).items():
+                rows = _judgments(name, model.model, item.key, own)
+                judgments.setdefault(name, []).extend(rows)
         each = zip(items, categories, model.turns, verdicts, strict=True)
         return [_samples(model.model, *parts) for parts in each]
 
@@ -136,9 +138,8 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         return _estimate(model.model, grades, categories, options, name) | model.account()
 
     result = evaluated(name, evaluator, models, samples_of, estimate, {"score": "score"})
-    if options.author_files:
-        file = f"model_judgment\n{judge.name}_single.jsonl"
-        author_files.write(options, file, judgments)
+    for by, rows in judgments.items() if options.author_files else ():
+        author_files.write(options, f"model_judgment\n{by}_single.jsonl", rows)
     guided = [item.key for item, kind in zip(items, categories, strict=True) if kind in GUIDED]
     return result | {
         "judge": judge.account(),
@@ -185,14 +186,14 @@ def _estimate(
 
 
 def _judgments(
-    judge: Judge, model: str, question: Any, verdicts: Sequence[Verdict]
+    judge: str, model: str, question: Any, verdicts: Sequence[Verdict]
 ) -> list[dict[str, Any]]:
     """Lines of FastChat's ``model_judgment/<judge>_single.jsonl``."""
     return [
         {
             "question_id": question,
             "model": model,
-            "judge": [judge.name, verdict.prompt],
+            "judge": [judge, verdict.prompt],
             "user_prompt": verdict.asked,
             "judgment": verdict.reply,
             "score": _UNREADABLE if verdict.value is None else verdict.value,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError, UsageError, parameter
+from synthtools.errors import SynthError
 from synthtools.evaluate.evaluator import Evaluator, tokenizer_failure
 from synthtools.evaluate.likelihood import next_tokens
 from synthtools.lm.model_settings import ModelSettings
@@ -64,8 +64,10 @@ def letters(model: LanguageModel) -> tuple[list[int], list[int]]:
     return first, second
 
 
-def judged(evaluator: Evaluator) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
-    """Asks the judge (the model itself where no judge is named) about all pairs of answers to a
+def judged(
+    evaluator: Evaluator, settings: ModelSettings
+) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
+    """Asks a judge about all pairs of answers to a
     prompt, in both orders.
 
     Returns:
@@ -76,10 +78,7 @@ def judged(evaluator: Evaluator) -> tuple[str, list[dict[str, Any]], dict[str, A
     Raises:
         SynthError: no prompt has two answers.
     """
-    settings = evaluator.judge_settings or evaluator.model_settings
-    if settings is None:
-        raise UsageError(f"{parameter('answers')} needs a judge: name it with {parameter('judge')}")
-    judge = evaluator.judge() if evaluator.judge_settings is not None else evaluator.model()
+    judge = evaluator.scorer(settings)
     prompts = _prompts(evaluator, judge)
     pairs = [
         (key, *order)

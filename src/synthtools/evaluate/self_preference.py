@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from synthtools.errors import SynthError, parameter
+from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.evaluate import agreement
 from synthtools.evaluate.agreement import Pair, Pairs
 from synthtools.evaluate.calibration import draw_of
@@ -185,9 +185,19 @@ def run(name: str, evaluator: Evaluator) -> dict[str, Any]:
         if not judges:
             raise SynthError(f"{options.pairs}: contains no pairs")
     if options.answers:
-        judge, rows, account = pairwise_judge.judged(evaluator)
-        evaluator.samples(name, rows)
-        judges |= by_judge(rows, judge)
+        model = evaluator.model_settings
+        settings = evaluator.judge_settings or ([model] if model is not None else [])
+        if not settings:
+            raise UsageError(
+                f"{parameter('answers')} needs a judge: name it with {parameter('judge')}"
+            )
+        long = 0
+        for one in settings:
+            judge, rows, account = pairwise_judge.judged(evaluator, one)
+            evaluator.samples(name, rows)
+            judges |= by_judge(rows, judge)
+            long += account["too_long"]
+        account["too_long"] = long
     parts = [
         section_of(own, options.target, options.human, options.bootstrap, options.seed)
         for own in judges.values()

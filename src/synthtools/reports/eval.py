@@ -71,20 +71,22 @@ def _losses(section: dict[str, Any]) -> list[str]:
         ]
         if counts:
             lines.append(f"answers of {model['model']}: {', '.join(counts)}")
-    panel = section.get("panel")
+    judge = section.get("judge")
+    judge = judge if isinstance(judge, dict) else {}
+    panel = section.get("panel") or judge.get("panel")
     if panel:
         means = ", ".join(f"{row['judge']} {number(row['mean'], 3)}" for row in panel["judges"])
         lines.append(
             f"panel of {len(panel['judges'])} judges: {means}; Krippendorff's α {number(panel['alpha'], 3)} "
             f"of {panel['n']:,}, {panel['left_out']:,} left out"
         )
-    judge = section.get("judge")
-    if isinstance(judge, dict) and "questions" in judge:
+    for one in judge.get("judges", [judge] if "questions" in judge else []):
+        alone = f"{one['alone']:,} given alone, " if one.get("alone") else ""
         lines.append(
-            f"judge {judge['model']}: {judge['questions']:,} questions, {judge['asked_again']:,} asked "
-            f"again, {judge['unreadable']:,} unreadable, {judge['failed']:,} failed"
+            f"judge {one['model']}: {one['questions']:,} questions, {one['asked_again']:,} asked "
+            f"again, {alone}{one['unreadable']:,} unreadable, {one['failed']:,} failed"
         )
-        lines += [f"  {count:,} × {reason}" for reason, count in judge["reasons"].items()]
+        lines += [f"  {count:,} × {reason}" for reason, count in one["reasons"].items()]
     if section.get("dropped"):
         lines.append(f"{section['dropped']:,} items left out for all models")
     return lines

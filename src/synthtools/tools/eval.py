@@ -20,7 +20,7 @@ Examples:
   synth eval --suite self-preference --pairs probabilities.jsonl --json
   synth eval --judge ./model --suite self-preference --answers answers.jsonl --target NAME
   synth eval --suite ifeval --data DIR --answers answers.jsonl
-  synth eval ./model --suite followbench --data DIR --judge JUDGE --judge-server URL
+  synth eval ./model --suite followbench --data DIR --judge J --judge-server URL --judge-guided
 
 Memory: the model, some MB of text ahead, about 1 kB for each item of the current suite; with
 --baseline the samples of both runs; in suites of answers the answers and the judge's replies.
@@ -171,17 +171,22 @@ class Options(
                 "--length-controlled with --judgments needs --answers FILE, for the lengths"
             )
 
-    def judge_settings(self) -> ModelSettings | None:
-        """The settings of the judge; those of the model where they are one."""
-        if self.judge is None:
-            return None
-        if self.judge == self.model and self.judge_server is None:
-            return self.settings()
-        # The model's revision and tokenizer are not the judge's.
-        own = replace(self, revision=None, tokenizer=None)
-        if self.judge_server is not None:
-            own = replace(own, server=self.judge_server, backend="server", context=None, ray=None)
-        return own.settings(name=self.judge)
+    def judge_settings(self) -> list[ModelSettings]:
+        """The settings of the judges; those of the model where they are one."""
+        judges = self.judge or []
+        servers: list[str | None] = list(self.judge_server or ())
+        if len(servers) < 2:
+            servers = (servers or [None]) * len(judges)
+        found = []
+        for judge, server in zip(judges, servers, strict=True):
+            # The model's revision and tokenizer are not the judge's.
+            own = replace(self, revision=None, tokenizer=None)
+            if server is not None:
+                own = replace(own, server=server, backend="server", context=None, ray=None)
+            elif judge == self.model:
+                own = self
+            found.append(own.settings(name=judge))
+        return found
 
     @property
     def suites(self) -> list[str]:
@@ -211,6 +216,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.evaluate import suites
     from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator
     from synthtools.evaluate.samples import SampleFile
+    from synthtools.lm.open_models import choose_backend
     from synthtools.records.inputs import find_shards
     from synthtools.records.jsonl import parse_value
     from synthtools.records.outputs import FileSink
@@ -234,7 +240,11 @@ def run(options: Options) -> dict[str, Any]:
     # Missing files are reported before a model is loaded.
     paths = suites.files(names, given)
     model = options.settings() if options.model else None
-    judge = options.judge_settings()
+    judges = options.judge_settings()
+    if options.judge_guided and any(choose_backend(one) == "torch" for one in judges):
+        raise UsageError(
+            "--judge-guided: torch cannot keep a reply to a form; use --backend vllm or --judge-server"
+        )
     cache = options.opened_cache()
     domains = {shard.name for _, path in options.valid or () for shard in find_shards([path])}
 
@@ -269,7 +279,7 @@ def run(options: Options) -> dict[str, Any]:
                 raise UsageError(f"--resume needs a file: --samples {options.samples}")
             journal = answer_journal(file, run.job(), stack, resume=options.resume, force=force)
             evaluator = stack.enter_context(
-                Evaluator(given, model, judge, samples.keep, journal, cache, run.rejects, tell)
+                Evaluator(given, model, judges, samples.keep, journal, cache, run.rejects, tell)
             )
             sections: dict[str, Any] = {}
             run.progress.stage(lambda: f"{evaluator.tokens:,} tokens, suite", len(names))

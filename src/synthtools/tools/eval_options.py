@@ -109,15 +109,19 @@ class AnswersAndJudge(AnswerFiles):
         metavar="P",
         help="Sample answers from the fewest tokens that together have this probability.",
     )
-    judge: str | None = option(
+    judge: list[str] | None = option(
         None,
         metavar="MODEL",
         help="The model that judges, in suites with a judge: builtin, a directory, a Hub id, or a "
         "name that --judge-server serves. It runs as the model does (--backend, --server), or on "
-        "its own server.",
+        "its own server. Repeatable: several judges are a panel, whose verdict is the mean of theirs "
+        "(of choices the majority), where all have one; with their agreement.",
     )
-    judge_server: str | None = option(
-        None, metavar="URL", help="An OpenAI-compatible server for the judge."
+    judge_server: list[str] | None = option(
+        None,
+        metavar="URL",
+        help="An OpenAI-compatible server for the judge; of several judges one for all, or one each "
+        "in their order.",
     )
     judge_tokens: int = option(
         512, metavar="N", min=1, help="Maximum length of a judge's reply, in tokens."
@@ -130,9 +134,26 @@ class AnswersAndJudge(AnswerFiles):
         help="How often to ask a judge again when its reply has no verdict [ours]. Items that "
         "remain unreadable are left out for all models alike, and counted.",
     )
+    judge_guided: bool = option(
+        False,
+        help="The last time that a judge is asked, it gives the verdict alone, kept to its form (vLLM "
+        "and its servers), so that the verdict of any model can be read. With --judge-retries 0 that "
+        "is the only time.",
+    )
     show_prompts: bool = option(False, help="Show the prompts of the suites' judges, and exit.")
 
     def check(self) -> None:
         super().check()
-        if self.judge_server is not None and self.judge is None:
+        judges, servers = self.judge or [], self.judge_server or []
+        if servers and not judges:
             raise UsageError("--judge-server needs --judge NAME, the model that it serves")
+        if len(servers) not in (0, 1, len(judges)):
+            raise UsageError(
+                f"--judge-server: {len(servers)} servers of {len(judges)} judges; give one for all, or "
+                "one for each"
+            )
+        for name in judges:
+            if judges.count(name) > 1:
+                raise UsageError(
+                    f"--judge {name}: is named twice; judges of a panel have own names"
+                )

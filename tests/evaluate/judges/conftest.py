@@ -25,20 +25,25 @@ class Scripted(Generator):
     """A model that says what a function makes of (words, code); the code is empty where there is none.
 
     Attributes:
-        asked: the words, in order.
+        asked: the words, in order; sampled: how it was told to draw.
         gone_after: prompts after which the engine is gone.
     """
 
     def __init__(
-        self, says: Callable[[str, str], str | Answer], gone_after: int | None = None
+        self,
+        says: Callable[[str, str], str | Answer],
+        gone_after: int | None = None,
+        name: str = "scripted",
     ) -> None:
-        self.description = {"name": "scripted"}
+        self.description = {"name": name}
         self.context = None
         self.asked: list[str] = []
+        self.sampled: list[SamplingSettings] = []
         self._says = says
         self._gone_after = gone_after
 
-    def sample_as(self, sampling: SamplingSettings) -> None: ...
+    def sample_as(self, sampling: SamplingSettings) -> None:
+        self.sampled.append(sampling)
 
     def generate(self, prompts: Iterable[Prompt], finished: Any = None) -> Iterator[Answer]:
         for prompt in prompts:
@@ -76,11 +81,11 @@ def evaluator(tmp_path: Path) -> Callable[..., Evaluator]:
         made = Evaluator(EvaluationOptions(**wanted), keep=rows.extend)
         made.rows = rows  # type: ignore[attr-defined]
         if judge is not None:
-            made.judge_settings = judge  # type: ignore[assignment]
+            made.judge_settings = (judge,)  # type: ignore[assignment]
         if model is not None:
             made.model_settings = model  # type: ignore[assignment]
-        made.generator = lambda sampling, judge=False: (  # type: ignore[method-assign]
-            made.judge_settings if judge else made.model_settings
+        made.generator = lambda sampling, settings=None: (  # type: ignore[method-assign]
+            settings or made.model_settings
         )
         return made
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from synthtools.evaluate import judge_prompts
 from synthtools.evaluate.judge import (
+    CHOICE,
     Judge,
     Question,
-    choice,
     code_of,
     filled,
     rating,
@@ -189,7 +189,7 @@ def test_yes_and_no(said, value):
     ],
 )
 def test_choices(said, value):
-    assert verdict_of(said, "X9", choice) == value
+    assert verdict_of(said, "X9", CHOICE) == value
 
 
 def test_what_cannot_be_read_is_asked_again_with_another_code_then_counted(scripted):
@@ -216,7 +216,7 @@ def test_what_cannot_be_read_is_asked_again_with_another_code_then_counted(scrip
 @pytest.mark.parametrize("said", ["A tie", "A and B are equally good", "A is worse, so B"])
 def test_an_ambiguous_verdict_is_asked_again_and_no_win(said, scripted):
     parts = {"instruction": "Say four.", "answer A": "Four.", "answer B": "4"}
-    question = Question("q", judge_prompts.BETTER, parts, choice)
+    question = Question("q", judge_prompts.BETTER, parts, CHOICE)
     clearer = scripted(
         lambda words, code: f"{code}: {'TIE' if 'could not be read' in words else said}"
     )

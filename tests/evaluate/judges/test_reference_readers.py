@@ -19,7 +19,7 @@ from types import ModuleType
 import pytest
 
 from synthtools.evaluate import mt_bench
-from synthtools.evaluate.judge import choice, rating, verdict_of
+from synthtools.evaluate.judge import CHOICE, rating, verdict_of
 
 CODE = "BCDFGH"
 
@@ -144,13 +144,13 @@ WINNERS_ALIKE = (
 @pytest.mark.parametrize("reply", WINNERS_ALIKE)
 def test_winners_are_fastchats(reply, fastchat):
     theirs, ours = both_forms(reply)
-    assert verdict_of(ours, CODE, choice) == fastchat_winner(fastchat, theirs)
+    assert verdict_of(ours, CODE, CHOICE) == fastchat_winner(fastchat, theirs)
 
 
 @pytest.mark.parametrize("reply", WINNERS_APART)
 def test_winners_that_are_read_otherwise(reply, fastchat):
     theirs, ours = both_forms(reply)
-    read = fastchat_winner(fastchat, theirs), verdict_of(ours, CODE, choice)
+    read = fastchat_winner(fastchat, theirs), verdict_of(ours, CODE, CHOICE)
     assert read == WINNERS_APART[reply][:2]
 
 
@@ -179,7 +179,7 @@ def test_preferences_are_alpaca_evals(said, alpaca_parsers):
     patterns = {"A": r"(?i)output \(a\)", "B": r"(?i)output \(b\)"}
     found = alpaca_parsers.regex_parser(said, patterns) if said else []
     ours = re.sub(r"(?i)output \((.)\)", lambda m: m[1].upper(), said)
-    assert verdict_of(f"{CODE}: {ours}", CODE, choice) == (found[0] if len(found) == 1 else None)
+    assert verdict_of(f"{CODE}: {ours}", CODE, CHOICE) == (found[0] if len(found) == 1 else None)
 
 
 @pytest.mark.parametrize("rank", ["1", "2", "0", "3", "'1'", "1, 2", "None", "-1", "1 or 2"])
@@ -187,7 +187,7 @@ def test_ranks_are_alpaca_evals(rank, alpaca_parsers):
     """The first of two is ranked: A is 1, B is 2; anything else has no preference."""
     reply = f"[{{'model': 'model_1', 'rank': {rank}}}, {{'model': 'model_2', 'rank': 2}}]"
     (theirs,) = alpaca_parsers.ranking_parser(reply)
-    ours = verdict_of(f"{CODE}: {rank.translate({49: 'A', 50: 'B'})}", CODE, choice)
+    ours = verdict_of(f"{CODE}: {rank.translate({49: 'A', 50: 'B'})}", CODE, CHOICE)
     if rank == "'1'":  # quoted or not: the letter is the same
         assert (ours, math.isnan(theirs)) == ("A", True)
     else:
