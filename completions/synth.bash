@@ -336,7 +336,7 @@ _synth() {
             esac
             ;;
         eval)
-            options="-s --suite --list --data --valid --limit --shots --task-files --allow-code-execution --sandbox --samples --resume --shard --baseline --bootstrap --force --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --max-new-tokens --temperature --top-p --judge --judge-server --judge-tokens --judge-retries --show-prompts --answers --pairs --judgments --reference --target --human --length-controlled --author-files --cache --on-error --rejects -q --quiet --input-format --encoding --split --report --json --plot --seed --ray -j --jobs --debug -h --help"
+            options="-s --suite --list --data --valid --limit --shots --task-files --allow-code-execution --sandbox --samples --resume --shard --baseline --bootstrap --force --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --max-new-tokens --temperature --top-p --judge --judge-server --judge-tokens --judge-retries --judge-guided --show-prompts --answers --pairs --judgments --reference --target --human --length-controlled --author-files --cache --on-error --rejects -q --quiet --input-format --encoding --split --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 -s | --suite) value=word words="perplexity self-preference ifeval followbench mt_bench danger-zone alpaca_eval arc_challenge arc_easy boolq ceval chemprot cmmlu fiqa_sa fpb gsm8k headline hellaswag humaneval mbpp medqa mmlu mqp openbookqa piqa pubmedqa rct social_iqa svamp truthfulqa winogrande" ;;

@@ -242,9 +242,7 @@ def run(options: Options) -> dict[str, Any]:
     model = options.settings() if options.model else None
     judges = options.judge_settings()
     if options.judge_guided and any(choose_backend(one) == "torch" for one in judges):
-        raise UsageError(
-            "--judge-guided: torch cannot keep a reply to a form; use --backend vllm or --judge-server"
-        )
+        raise UsageError("--judge-guided needs vLLM: --backend vllm, --server or --judge-server")
     cache = options.opened_cache()
     domains = {shard.name for _, path in options.valid or () for shard in find_shards([path])}
 
