@@ -28,6 +28,7 @@ Written answers, judged:
 - ``answer_suite``: what such suites share: their data, verdicts, which items count, the section
 - ``judge``: a judge, its codes and its account; failures counted
 - ``judge_prompts``: what judges are asked
+- ``judge_panel``: several judges as one, and how far they agree
 - ``author_files``: files in the formats of the benchmarks' authors
 - ``ifeval``: instructions that rules can check
 - ``ifeval_rules``: those rules

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
@@ -188,54 +187,6 @@ def with_judgments(own: Pairs, rows: Sequence[Judgment]) -> dict[str, Any]:
             for (other, family), both in sorted(groups.items())
         ],
     }
-
-
-def panel(scores: Mapping[str, Mapping[Any, float]]) -> tuple[dict[Any, float], dict[str, Any]]:
-    """The mean of several judges, of what all of them judged.
-
-    Args:
-        scores: by judge, of each unit.
-
-    Returns:
-        The means by unit; and ``judges`` (n, mean of each), ``n``, ``left_out`` (units that one of
-        them did not judge), Krippendorff's ``alpha`` of all, and of each two (``between``).
-    """
-    units = dict.fromkeys(unit for table in scores.values() for unit in table)
-    whole = [unit for unit in units if all(unit in table for table in scores.values())]
-    rows = {name: np.array([table[unit] for unit in whole]) for name, table in scores.items()}
-    means = np.mean([*rows.values()], axis=0).tolist()
-    return dict(zip(whole, means, strict=True)), {
-        "judges": [
-            {"judge": name, "n": len(table), "mean": float(rows[name].mean()) if whole else None}
-            for name, table in scores.items()
-        ],
-        "n": len(whole),
-        "left_out": len(units) - len(whole),
-        "alpha": krippendorff(np.transpose([*rows.values()])),
-        "between": [
-            {"left": a, "right": b, "alpha": krippendorff(np.transpose([rows[a], rows[b]]))}
-            for a, b in combinations(rows, 2)
-        ],
-    }
-
-
-def krippendorff(units: Iterable[Sequence[float]] | np.ndarray) -> float | None:
-    """Krippendorff's α with the interval metric (2011): 1 − observed/expected disagreement.
-
-    Args:
-        units: the values that judges gave each unit; units of fewer than two do not count.
-
-    Returns:
-        1 where all agree, 0 by chance; None where there is nothing to agree on or all values are equal.
-    """
-    pairable = [np.array(values, np.float64) for values in units if len(values) > 1]
-    if not pairable:
-        return None
-    everything = np.concatenate(pairable)
-    # Σ (a − b)² over all pairs of m values is 2 m² times their variance.
-    observed = sum(2 * len(v) ** 2 * v.var() / (len(v) - 1) for v in pairable)
-    expected = 2 * len(everything) ** 2 * everything.var() / (len(everything) - 1)
-    return float(1 - observed / expected) if expected > 0 else None
 
 
 def _agreement(pairs: list[tuple[float, float]]) -> Agreement:

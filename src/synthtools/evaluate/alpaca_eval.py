@@ -14,7 +14,7 @@ import numpy as np
 
 from synthtools.draws import lane_of, record_uniforms
 from synthtools.errors import SynthError
-from synthtools.evaluate import agreement, answers, author_files, judge_prompts
+from synthtools.evaluate import agreement, answers, author_files, judge_panel, judge_prompts
 from synthtools.evaluate.answer_suite import (
     Counted,
     ItemSamples,
@@ -26,7 +26,7 @@ from synthtools.evaluate.answer_suite import (
 from synthtools.evaluate.estimates import Ratios
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
 from synthtools.evaluate.judge import CHOICE, Judge, Question, Verdict, verdict_fields
-from synthtools.evaluate.judge_panel import Panel
+from synthtools.evaluate.judge_panel import JudgePanel
 from synthtools.evaluate.length_control import fit
 from synthtools.records.record_keys import hashes
 
@@ -120,7 +120,7 @@ def _orders(items: Sequence[answers.Item], model: str, seed: int) -> list[_Order
 
 
 def _samples(
-    judge: Judge | Panel,
+    judge: Judge | JudgePanel,
     model: answers.ModelAnswers,
     reference: answers.ModelAnswers,
     items: Sequence[answers.Item],
@@ -281,7 +281,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
         evaluator.remark(
             f"{options.judgments}: took {judge} over {reference}, left out {', '.join(others)}"
         )
-    means, panel = agreement.panel(judges)
+    means, panel = judge_panel.panel_of(judges)
     preferences: dict[str, dict[str, float]] = {}
     for (model, prompt), value in means.items():
         preferences.setdefault(model, {})[prompt] = value

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from synthtools.evaluate.answers import ModelAnswers
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
 from synthtools.evaluate.judge import Judge, Question, Verdict
-from synthtools.evaluate.judge_panel import Panel
+from synthtools.evaluate.judge_panel import JudgePanel
 from synthtools.evaluate.tasks import find_data
 
 # The samples of one model's answer to one item; each has ``dropped``.
@@ -59,7 +59,7 @@ class Counted(NamedTuple):
 
 
 def verdicts_on(
-    judge: Judge | Panel,
+    judge: Judge | JudgePanel,
     answers: ModelAnswers,
     questions: Callable[[int, tuple[str, ...]], Sequence[Question]],
 ) -> list[tuple[Verdict, ...]]:

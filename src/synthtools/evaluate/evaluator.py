@@ -21,7 +21,7 @@ from synthtools.records.transform import as_lines
 
 if TYPE_CHECKING:
     from synthtools.evaluate.judge import Judge
-    from synthtools.evaluate.judge_panel import Panel
+    from synthtools.evaluate.judge_panel import JudgePanel
     from synthtools.lm.generation import Generator, SamplingSettings
     from synthtools.lm.kept_values import ModelValues, ValueStore
     from synthtools.lm.model_settings import ModelSettings
@@ -139,14 +139,14 @@ class Evaluator(Closeable):
             SamplingSettings(own.temperature, own.top_p, None, own.max_new_tokens)
         )
 
-    def answer_judge(self) -> Judge | Panel:
+    def answer_judge(self) -> Judge | JudgePanel:
         """The judge of answers, or the panel. Answers come before it: model and judge may be one.
 
         Raises:
             UsageError: none is named.
         """
         from synthtools.evaluate.judge import Judge
-        from synthtools.evaluate.judge_panel import Panel
+        from synthtools.evaluate.judge_panel import JudgePanel
         from synthtools.lm.generation import SamplingSettings
 
         own = self.options
@@ -158,7 +158,7 @@ class Evaluator(Closeable):
         ]
         if not judges:
             raise UsageError("name the judge")
-        return judges[0] if len(judges) == 1 else Panel(judges)
+        return judges[0] if len(judges) == 1 else JudgePanel(judges)
 
     def failure(self, reason: str) -> None:
         """Records that a model went away, with a remark."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
-from synthtools.evaluate import agreement
+import numpy as np
+
 from synthtools.evaluate.judge import Judge, Question, Verdict
 
 
 @dataclass
-class Panel:
+class JudgePanel:
     """Several judges as one: each is asked all questions, and a verdict is the mean of theirs.
 
     Where one of them gives none, there is none: the panel is the same for all answers.
@@ -61,7 +63,55 @@ class Panel:
 
     def account(self) -> dict[str, Any]:
         """The panel's part of the report: each judge's account, means and agreement (see
-        ``agreement.panel``; of a choice 1 is A and 0 is B, of a constraint 1 is kept)."""
-        _, panel = agreement.panel(self._scores)
+        ``panel_of``; of a choice 1 is A and 0 is B, of a constraint 1 is kept)."""
+        _, panel = panel_of(self._scores)
         accounts = [judge.account() for judge in self.judges]
         return {"model": self.name, "panel": panel if self._scores else None, "judges": accounts}
+
+
+def panel_of(scores: Mapping[str, Mapping[Any, float]]) -> tuple[dict[Any, float], dict[str, Any]]:
+    """The mean of several judges, of what all of them judged.
+
+    Args:
+        scores: by judge, of each unit.
+
+    Returns:
+        The means by unit; and ``judges`` (n, mean of each), ``n``, ``left_out`` (units that one of
+        them did not judge), Krippendorff's ``alpha`` of all, and of each two (``between``).
+    """
+    units = dict.fromkeys(unit for table in scores.values() for unit in table)
+    whole = [unit for unit in units if all(unit in table for table in scores.values())]
+    rows = {name: np.array([table[unit] for unit in whole]) for name, table in scores.items()}
+    means = np.mean([*rows.values()], axis=0).tolist()
+    return dict(zip(whole, means, strict=True)), {
+        "judges": [
+            {"judge": name, "n": len(table), "mean": float(rows[name].mean()) if whole else None}
+            for name, table in scores.items()
+        ],
+        "n": len(whole),
+        "left_out": len(units) - len(whole),
+        "alpha": krippendorff(np.transpose([*rows.values()])),
+        "between": [
+            {"left": a, "right": b, "alpha": krippendorff(np.transpose([rows[a], rows[b]]))}
+            for a, b in combinations(rows, 2)
+        ],
+    }
+
+
+def krippendorff(units: Iterable[Sequence[float]] | np.ndarray) -> float | None:
+    """Krippendorff's α with the interval metric (2011): 1 − observed/expected disagreement.
+
+    Args:
+        units: the values that judges gave each unit; units of fewer than two do not count.
+
+    Returns:
+        1 where all agree, 0 by chance; None where there is nothing to agree on or all values are equal.
+    """
+    pairable = [np.array(values, np.float64) for values in units if len(values) > 1]
+    if not pairable:
+        return None
+    everything = np.concatenate(pairable)
+    # Σ (a − b)² over all pairs of m values is 2 m² times their variance.
+    observed = sum(2 * len(v) ** 2 * v.var() / (len(v) - 1) for v in pairable)
+    expected = 2 * len(everything) ** 2 * everything.var() / (len(everything) - 1)
+    return float(1 - observed / expected) if expected > 0 else None

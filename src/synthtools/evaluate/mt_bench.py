@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from synthtools.errors import SynthError
-from synthtools.evaluate import agreement, answers, author_files, judge_prompts
+from synthtools.evaluate import answers, author_files, judge_panel, judge_prompts
 from synthtools.evaluate.answer_suite import (
     Counted,
     ItemSamples,
@@ -226,7 +226,7 @@ def _read(name: str, evaluator: Evaluator) -> dict[str, Any]:
         by_judge.setdefault(name_of, {})[unit] = float(record["score"])
     if not by_judge:
         raise SynthError(f"{options.judgments}: contains no judgments")
-    grades_of, panel = agreement.panel(
+    grades_of, panel = judge_panel.panel_of(
         {
             judge: {unit: score for unit, score in table.items() if score != _UNREADABLE}
             for judge, table in by_judge.items()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthtools.errors import SynthError
-from synthtools.evaluate import agreement, alpaca_eval, length_control
+from synthtools.evaluate import alpaca_eval, judge_panel, length_control
 
 
 def make(evaluator, write, judge, answers, reference="plain", n=6, **wanted):
@@ -93,10 +93,10 @@ def test_alpha_is_that_of_krippendorffs_example():
     1 2 3 3 2 4 4 1 2 5 1 ."""
     columns = zip(*(line.split() for line in text.splitlines()), strict=True)
     units = [[float(value) for value in column if value != "."] for column in columns]
-    assert agreement.krippendorff(units) == pytest.approx(0.849, abs=5e-4)
-    assert agreement.krippendorff([[1, 1], [2, 2]]) == 1
-    assert agreement.krippendorff([[1, 1], [1, 1]]) is None
-    assert agreement.krippendorff([[1], [2]]) is None
+    assert judge_panel.krippendorff(units) == pytest.approx(0.849, abs=5e-4)
+    assert judge_panel.krippendorff([[1, 1], [2, 2]]) == 1
+    assert judge_panel.krippendorff([[1, 1], [1, 1]]) is None
+    assert judge_panel.krippendorff([[1], [2]]) is None
 
 
 def test_a_judge_that_always_takes_the_first_wins_nobody_anything(evaluator, write, scripted):

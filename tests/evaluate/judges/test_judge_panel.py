@@ -8,7 +8,7 @@ import pytest
 
 from synthtools.evaluate import judge_prompts
 from synthtools.evaluate.judge import CHOICE, Judge, Question, rating, verdict_fields, yes_no
-from synthtools.evaluate.judge_panel import Panel
+from synthtools.evaluate.judge_panel import JudgePanel
 from synthtools.lm.generation import SamplingSettings
 
 RATE = Question("rate", judge_prompts.RATE, {"question": "Q", "answer": "A"}, rating(1, 10))
@@ -25,7 +25,9 @@ def panel_of(scripted, replies):
     def says(reply):
         return lambda words, code: f"{code}: {reply}" if isinstance(reply, str) else reply
 
-    return Panel([Judge(scripted(says(r), name=n)) for n, r in zip("abc", replies, strict=False)])
+    return JudgePanel(
+        [Judge(scripted(says(r), name=n)) for n, r in zip("abc", replies, strict=False)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_agreement_of_a_panel(scripted):
         judges.append(
             Judge(scripted(lambda _, code, said=said: f"{code}: {next(said)}", name=name))
         )
-    panel = Panel(judges)
+    panel = JudgePanel(judges)
     panel.ask([RATE._replace(key=str(number)) for number in range(3)])
     found = panel.account()["panel"]
     assert found["alpha"] == pytest.approx(4 / 9)
