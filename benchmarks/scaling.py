@@ -5,11 +5,15 @@ costs (a run on one record); it needs a machine whose two cores are idle. The ot
 together costs on any machine: the time of two processes of one worker that know nothing of each
 other, a half of the data each, over the time with two workers. The runs take turns.
 
-Last, what the one process does that reads, tokenises, draws and writes for all GPUs of ``edit --ray``:
+What the one process does that reads, tokenises, draws and writes for all GPUs of ``edit --ray``:
 tokens a second of one core. (pip install 'synthtools[ray]')
+
+And whether the speed stays as inputs grow (BENCH_GIGABYTES), and what a file costs (BENCH_FILES of one
+record each, beside the same records in one file). BENCH_CASES=driver,workers,sizes,files names some.
 """
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,12 +25,16 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+import orjson
+
 from benchmarks.common import machine, model_name, texts
 from benchmarks.data import written
 
 MEGABYTES = float(os.environ.get("BENCH_MEGABYTES", 600))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
 SHARDS = 8
+GIGABYTES = [float(size) for size in os.environ.get("BENCH_GIGABYTES", "0.1,1,4").split(",")]
+FILES = int(os.environ.get("BENCH_FILES", 100_000))
 TOOL = ("ngram-hash", "--hash", "sha256", "--json", "-q")
 
 
@@ -134,8 +142,68 @@ def driver() -> None:
         )
 
 
+def tools(source: Path, output: Path) -> dict[str, tuple[object, ...]]:
+    """What is run on an input of some size."""
+    written_to = ("-o", output, "--force", "-q")
+    return {
+        "ngram-hash": ("ngram-hash", source, "--json", "-q"),
+        "cat": ("cat", source, *written_to),
+        "mix": ("mix", f"{source}=1", *written_to),
+    }
+
+
+def sizes() -> None:
+    """MB/s beyond the start against the size of the input, in files of 100 MB."""
+    with tempfile.TemporaryDirectory() as name:
+        few, data, output = (Path(name) / part for part in ("few.jsonl", "data", "out.jsonl"))
+        data.mkdir()
+        written(few, 0.01)
+        starts = {tool: timed(words) for tool, words in tools(few, output).items()}
+        starts = {tool: timed(words) for tool, words in tools(few, output).items()}
+        megabytes = written(data / "0.jsonl", 100)
+        for size in GIGABYTES:
+            count = max(1, round(1000 * size / megabytes))
+            for number in range(1, count):
+                shutil.copy(data / "0.jsonl", data / f"{number}.jsonl")
+            for tool, words in tools(data, output).items():
+                spent = timed(words)
+                speed = count * megabytes / (spent - starts[tool])
+                print(
+                    f"{tool}: {count * megabytes:,.0f} MB in {spent:.1f} s, {speed:.0f} MB/s",
+                    flush=True,
+                )
+
+
+def files() -> None:
+    """Seconds of many small files beside those of the same records in one."""
+    with tempfile.TemporaryDirectory() as name:
+        one, data, output = (Path(name) / part for part in ("one.jsonl", "data", "out.jsonl"))
+        data.mkdir()
+        whole = "\n".join(texts(1))
+        with open(one, "wb") as file:
+            for number in range(FILES):
+                start = 9 * number % (len(whole) - 1000)
+                line = orjson.dumps({"id": number, "text": whole[start : start + 1000]}) + b"\n"
+                file.write(line)
+                (data / f"{number}.jsonl").write_bytes(line)
+        for tool, words in tools(one, output).items():
+            together, apart = timed(words), timed(tools(data, output)[tool])
+            each = 1000 * (apart - together) / FILES
+            print(
+                f"{tool}: {FILES:,} files {apart:.1f} s, one file {together:.1f} s: {each:.2f} ms a file",
+                flush=True,
+            )
+
+
 def main() -> None:
-    driver()
+    cases = {"driver": driver, "workers": workers, "sizes": sizes, "files": files}
+    for name in os.environ.get("BENCH_CASES", ",".join(cases)).split(","):
+        cases[name]()
+    print(f"({machine()}; load {os.getloadavg()[0]:.1f})")
+
+
+def workers() -> None:
+    """One worker beside two."""
     with tempfile.TemporaryDirectory() as name:
         data, one = Path(name) / "data", Path(name) / "one"
         for folder in (data, one):
@@ -158,4 +226,3 @@ def main() -> None:
                 return timed((*TOOL, folder, "--ray", addresses[count]))
 
             compared("--ray", size, by_ray, data, one)
-    print(f"({machine()}; load {os.getloadavg()[0]:.1f})")

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,21 @@ _LIST = 10
 _OPENING = 4
 _TEMPLATE = 6
 _FRAME_WORDS = 100
-# The first tokens of a text, without looking at the others; combining marks stay in their words.
-_FIRST = rf"\s*(\w[\w{marks()}]*|[^\w\s]+)"
+_OPEN = ("*",) * _TEMPLATE
+# Combining marks stay in their words; ASCII has none, and is matched twice as fast without them.
+_WORDS = {True: r"\w++", False: rf"\w[\w{marks()}]*+"}
+
+
+def _first_tokens(count: int, word: str) -> re.Pattern[str]:
+    """Matches the first tokens of a text, without looking at the others."""
+    token = rf"\s*+({word}|[^\w\s]++)"
+    return re.compile(token + f"(?:{token}" * (count - 1) + ")?+" * (count - 1))
+
+
 _BEGINNING = {
-    n: re.compile(_FIRST + f"(?:{_FIRST}" * (n - 1) + ")?" * (n - 1)) for n in (_OPENING, _TEMPLATE)
+    (count, plain): _first_tokens(count, word)
+    for count in (_OPENING, _TEMPLATE)
+    for plain, word in _WORDS.items()
 }
 
 
@@ -131,14 +143,14 @@ def openings(texts: Sequence[str], of_texts: Sequence[list[str]]) -> dict[str, A
     beginnings = [
         [beginning(s[:120].lower(), _TEMPLATE) for s in sentences] for sentences in of_texts
     ]
-    words = Counter(word for of_text in beginnings for tokens in of_text for word in tokens)
+    words = Counter(chain.from_iterable(chain.from_iterable(beginnings)))
     frame = {word: word for word, _ in sorted(words.items(), key=_by_count)[:_FRAME_WORDS]}
     templates: Counter[str] = Counter()
     for of_text in beginnings:
         own = set()
         for tokens in of_text:
             if len(tokens) == _TEMPLATE:
-                kept = [frame.get(token, "*") for token in tokens]
+                kept = list(map(frame.get, tokens, _OPEN))
                 if 1 <= kept.count("*") <= _TEMPLATE - 3:
                     own.add(" ".join(kept))
         templates.update(own)
@@ -151,9 +163,10 @@ def openings(texts: Sequence[str], of_texts: Sequence[list[str]]) -> dict[str, A
     }
 
 
-def beginning(text: str, most: int) -> list[str]:
-    match = _BEGINNING[most].match(text)
-    return [token for token in match.groups() if token is not None] if match else []
+def beginning(text: str, most: int) -> tuple[str, ...]:
+    """The first tokens of a text, at most so many."""
+    match = _BEGINNING[most, text.isascii()].match(text)
+    return match.groups()[: match.lastindex] if match else ()
 
 
 def _by_count(item: tuple[str, int]) -> tuple[int, str]:
