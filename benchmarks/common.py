@@ -76,11 +76,22 @@ def apart(module: str, *words: object) -> float:
     Args:
         words: the function's name, and what it is called with.
     """
+    return apart_with_memory(module, *words)[0]
+
+
+def apart_with_memory(module: str, *words: object) -> tuple[float, float]:
+    """The same, and the peak memory of that process in GB: of the GPU, else resident."""
     code = (
         "import importlib, json, sys\n"
         "module, name, *more = json.loads(sys.argv[1])\n"
-        "print('FIGURE', getattr(importlib.import_module(module), name)(*more))\n"
+        "figure = getattr(importlib.import_module(module), name)(*more)\n"
+        "import torch\n"
+        "from synthtools.training.step_cost import memory_used\n"
+        "device = 'cuda' if torch.cuda.is_available() else 'cpu'\n"
+        "print('FIGURE', figure, memory_used(device) / 1e9)\n"
     )
     command = [sys.executable, "-c", code, json.dumps([module, *words])]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(next(line.split()[1] for line in out.splitlines() if line.startswith("FIGURE")))
+    line = next(line for line in out.splitlines() if line.startswith("FIGURE"))
+    figure, memory = map(float, line.split()[1:])
+    return figure, memory

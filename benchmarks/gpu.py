@@ -1,4 +1,6 @@
-"""Scoring on a GPU: tokens a second and MFU of two shapes with random weights, in under 8 minutes.
+"""Scoring and training on a GPU: tokens a second and MFU of models with random weights, in under 10 minutes.
+
+Training and unlearning: see ``gpu_training``. Scoring:
 
 For SmolLM2-135M's shape and that of a Llama of 1.2 billion parameters, in bfloat16: ours without and with the
 8 best tokens of the certain ones, the bare forward pass over the same batches (see ``scoring``), the same
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import gpu_training
 from benchmarks.common import in_turns, machine
 from benchmarks.scoring import bare
 from synthtools.lm.load_errors import quiet_transformers
@@ -179,6 +182,8 @@ def main() -> None:
                 by_vllm(shape, folder, sequences, flops)
             else:
                 print(f"{shape.name}, vLLM in process: not installed; left out")
+    torch.cuda.empty_cache()
+    gpu_training.report(ON_GPU)
     print(f"({machine()}; {time.monotonic() - start:.0f} s)")
 
 

@@ -20,6 +20,7 @@ MODULE = "benchmarks.training"
 ARCH = os.environ.get("BENCH_ARCH", "llama-prior")
 CONTEXT = int(os.environ.get("BENCH_CONTEXT", 512))
 ROWS = int(os.environ.get("BENCH_ROWS", 8))
+VOCABULARY = int(os.environ.get("BENCH_VOCABULARY", 0))  # 0: the tokenizer's
 STEPS = int(os.environ.get("BENCH_STEPS", 12))
 TURNS = int(os.environ.get("BENCH_TURNS", 3))
 # Steps before the clock starts.
@@ -43,31 +44,47 @@ def model_and_tokens():
     np.random.default_rng(0).shuffle(documents)
     torch.manual_seed(0)
     config = configuration(
-        ARCH, len(tokenizer), CONTEXT, tokenizer.bos_token_id, tokenizer.eos_token_id
+        ARCH, VOCABULARY or len(tokenizer), CONTEXT, tokenizer.bos_token_id, tokenizer.eos_token_id
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     attention.register()
     return AutoModelForCausalLM.from_config(config).to(device), documents, tokenizer, device
 
 
-def ours() -> float:
-    """Tokens a second of our loop."""
+def ours(way: str = "packed") -> float:
+    """Tokens a second of our loop.
+
+    Args:
+        way: ``packed``; ``padded``, a document a row; ``sharded``, through the exchange of several processes with
+            one.
+    """
     import tempfile
     from pathlib import Path
 
-    from synthtools.training import attention
+    from synthtools.training import attention, models, parallel
     from synthtools.training.language_model_task import LanguageModelTask, ModelWithHead, RowStream
     from synthtools.training.loop import train
-    from synthtools.training.packers import Blend, CutPacker
+    from synthtools.training.packers import Blend, CutPacker, WholePacker
     from synthtools.training.parallel import Ranks
     from synthtools.training.plan import Settings
 
     model, documents, _, device = model_and_tokens()
     model.set_attn_implementation(attention.NAME)
     starts = np.concatenate([[0], np.cumsum([len(d) for d in documents])])
-    blend = Blend([CutPacker(np.concatenate(documents), starts, CONTEXT, 0)])
+    tokens = np.concatenate(documents)
+    packed = CutPacker(tokens, starts, CONTEXT, 0)
+    blend = Blend(
+        [WholePacker(tokens, starts, CONTEXT, 0, None, False) if way == "padded" else packed]
+    )
     half, ranks = device != "cpu", Ranks(0, 1, device)
     root = ModelWithHead(model, half)
+    if way == "sharded":
+        import torch
+
+        store = torch.distributed.HashStore()
+        backend = "nccl" if half else "gloo"
+        torch.distributed.init_process_group(backend, store=store, rank=0, world_size=1)
+        parallel.shard(root, models.blocks(model), half, ranks)
     task = LanguageModelTask(root, RowStream("train", blend, ROWS), ROWS, ranks, [None])
     steps = []
     with tempfile.TemporaryDirectory() as folder:

@@ -24,8 +24,7 @@ WARM = 2
 def _rows():
     """The same tokens for all: half of the rows to forget, half to replay; no padding."""
     model, documents, _, device = model_and_tokens()
-    tokens = np.concatenate(documents)[: ROWS * CONTEXT * (STEPS + WARM)]
-    return model, tokens.reshape(STEPS + WARM, ROWS, CONTEXT), device
+    return model, np.resize(np.concatenate(documents), (STEPS + WARM, ROWS, CONTEXT)), device
 
 
 def _rate(step, steps) -> float:
