@@ -871,6 +871,8 @@ def unlearn(
 
 def generate(
     *files: Input,
+    validate: list[str] | str | None = ...,
+    retries: int | None = ...,
     dry_run: bool = ...,
     price_in: float = ...,
     price_out: float = ...,

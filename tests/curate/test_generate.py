@@ -21,6 +21,7 @@ from synthtools.curate.model_shares import stratified
 from synthtools.curate.prompts import STYLES, PromptedRecords
 from synthtools.curate.rationales import gold_of, reached
 from synthtools.curate.templates import Template
+from synthtools.curate.validators import validator_of
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm import open_models
 from synthtools.lm.generation import Answer, Generator, Prompt, failed
@@ -537,6 +538,57 @@ def test_pools_find_the_nearest(texts: list[str], text: str) -> None:
     assert pool.nearest(text) == pytest.approx(expected)
 
 
+# ---------------------------------------------------------------- validation
+
+
+def test_refused_answers_are_drawn_again(generate: Any, tmp_path: Path) -> None:
+    """Each attempt has a draw of its own; what remains goes to the rejects, and a resumed run asks nothing."""
+    records = [{"prompt": f"{n}"} for n in range(6)]
+    seeds: dict[str, list[int]] = {}
+
+    def says(said: str, prompt: Prompt) -> str:
+        seeds.setdefault(said, []).append(prompt.seed(0))
+        # Prompt n has its first good answer at attempt n.
+        return "one two three" if len(seeds[said]) > int(said) else "As an AI, no"
+
+    report, rejects = tmp_path / "r.json", tmp_path / "bad.jsonl"
+    rules = ("--validate", "words=2..3", "--validate", "!regex=^As an AI", "--retries", "3")
+    kept = ("--on-error", "skip", "--rejects", str(rejects), "--report", str(report))
+    written = generate(records, says, *rules, *kept, "--cache", str(tmp_path / "c"))
+    assert [record["prompt"] for record in written] == ["0", "1", "2", "3"]
+    assert {record["response"] for record in written} == {"one two three"}
+    assert [len(seeds[str(n)]) for n in range(6)] == [1, 2, 3, 4, 4, 4]
+    assert sum(map(len, seeds.values())) == len({seed for one in seeds.values() for seed in one})
+    (validation,) = json.loads(report.read_text())["validation"]
+    # "As an AI, no" has four words, so that the first rule sees all of them: 0 + 1 + 2 + 3 + 4 + 4.
+    assert validation["refused"] == {"words=2..3": 14}
+    assert (validation["retried"], validation["given_up"]) == (1 + 2 + 3 + 3 + 3, 2)
+    assert (validation["tokens"], validation["prompt_tokens"]) == (14 * len("As an AI, no"), 14 * 7)
+    reasons = [json.loads(line)["reason"] for line in rejects.read_text().splitlines()]
+    assert reasons == ["the answer is refused by words=2..3: 4 words (4 answers)"] * 2
+    again = generate(records, says, *rules, *kept, "--force", "--cache", str(tmp_path / "c"))
+    assert again == written and not generate.models[0].prompts
+
+
+@pytest.mark.parametrize(
+    ("rule", "answer", "seen"),
+    [
+        ("words=2..", "one", "1 words"),
+        ("words=2..", "one, two", None),
+        ("characters=..3", "äöüß", "4 characters"),
+        ("characters=4..4", "äöüß", None),
+        ("tokens=6..", "five5", "5 tokens"),
+        ("regex=^[A-Z]", "small", "'small'"),
+        ("regex=^[A-Z]", "Large", None),
+        ("regex=a=b", "if a=b", None),
+        ("!regex=\\bAI\\b", "an AI", "'an AI'"),
+        ("!regex=\\bAI\\b", "PAID", None),
+    ],
+)
+def test_what_validators_refuse(rule: str, answer: str, seen: str | None) -> None:
+    assert validator_of(rule).fault(Answer(answer, "stop", 1, len(answer))) == seen
+
+
 # ---------------------------------------------------------------- options
 
 
@@ -559,6 +611,13 @@ def test_pools_find_the_nearest(texts: list[str], text: str) -> None:
         (("--template", "{}"), "only plain {field}"),
         (("--template", "{a:>5}"), "only plain {field}"),
         (("--stop", ""), "an empty string"),
+        (("--validate", "odd"), "use words=MIN..MAX"),
+        (("--validate", "words=5..2"), "5 is more than 2"),
+        (("--validate", "words=.."), "write a range as"),
+        (("--validate", "regex=("), "an expression of RE2"),
+        (("--retries", "2"), "give a rule"),
+        (("--validate", "words=2..", "--rationale"), "checks of its own"),
+        (("--validate", "words=2..", "--temperature", "0"), "draws the same answer again"),
     ],
 )
 def test_options_that_do_not_fit(generate: Any, arguments: tuple[str, ...], reason: str) -> None:

@@ -36,6 +36,7 @@ Generated:
 - ``batch_files``: requests and results of OpenAI's batches
 - ``beginnings``: the first tokens of documents as prompts (iterative collapse)
 - ``answers``: the answers of a model to a stream of records
+- ``validators``: checks of answers, which are drawn again where one refuses them
 - ``generation_costs``: what answers cost, a budget, an estimate from a few prompts
 - ``self_instruct``: new tasks from examples of old ones (Self-Instruct)
 - ``rationales``: rationales that reach the right answer (STaR)

@@ -21,6 +21,7 @@ Examples:
   synth generate prompts.jsonl -m M --server http://a:8000 --server http://b:8000 -o out/
   synth generate prompts.jsonl -m MODEL -n 4 --dry-run --price-in 0.15 --price-out 0.60
   synth generate human/ --style wrap-qa -m MODEL -o rephrased/ --resume
+  synth generate prompts.jsonl -m M --validate words=20..200 --retries 3 -o answers.jsonl
   synth generate prompts.jsonl -m MODEL --batch-out requests.jsonl
   synth generate prompts.jsonl -m MODEL --batch-in results.jsonl -o answers.jsonl
   synth generate gsm8k.jsonl --rationale --answer-field response --response-field reasoning
@@ -42,7 +43,8 @@ from synthtools.cli import terminal
 from synthtools.cli.options import Inputs, Json, Output, Seed, Workers
 from synthtools.errors import UsageError
 from synthtools.tools.generate_batches import requests
-from synthtools.tools.generate_costs import Costs, plan
+from synthtools.tools.generate_costs import plan
+from synthtools.tools.generate_validation import ValidatedAnswers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.curate.answers import AnswerFields
     from synthtools.curate.prompts import PromptedRecords
+    from synthtools.curate.validators import ValidatedGenerator
     from synthtools.lm.generation import Generator
     from synthtools.records.batch import Batch
 
@@ -58,7 +61,7 @@ _BATCH_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(Costs, Inputs, Output, Json, Seed, Workers):
+class Options(ValidatedAnswers, Inputs, Output, Json, Seed, Workers):
     """Options of ``synth generate``."""
 
     def prints_report(self) -> bool:
@@ -141,7 +144,7 @@ def run(options: Options) -> dict[str, Any]:
             else:
                 work.answer()
                 result = work.counts()
-        return run.finish({**_report(run, options), **result, **work.cached()})
+        return run.finish({**_report(run, options), **result, **work.validation(), **work.cached()})
 
 
 class _Work:
@@ -169,25 +172,30 @@ class _Work:
         resume, force = options.resume, options.force
         sink = None if options.in_files else run.sink  # what is in files need not be kept
         self._journal = answer_journal(sink, run.job(), stack, resume=resume, force=force)
+        self._validated: list[ValidatedGenerator] = []
         self._passed = False
         self._prompts = 0
         self._tell = terminal.remark_once(run.quiet)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Generator]:
-        """One of the models, that is not asked for what is kept already."""
+        """One of the models, that is not asked for what is kept already; its answers are validated."""
+        from synthtools.curate.validators import ValidatedGenerator
         from synthtools.lm.kept_values import KeptGenerator, ModelValues
 
         options = self._options
         sampling, seed = options.sampling(), options.seed
         with options.opened(name, sampling, seed, self._tell) as generator:
-            if options.in_files:
-                yield generator
-                return
-            kept = ModelValues.of(
-                options.settings(name=name), generator.description, self._journal, self._cache
-            )
-            yield KeptGenerator(generator, kept, sampling, seed, self._spending)
+            if not options.in_files:
+                kept = ModelValues.of(
+                    options.settings(name=name), generator.description, self._journal, self._cache
+                )
+                generator = KeptGenerator(generator, kept, sampling, seed, self._spending)
+            if options.validate:
+                rules, retries = options.validate, options.draws_after_the_first()
+                generator = ValidatedGenerator(generator, rules, retries)
+                self._validated.append(generator)
+            yield generator
 
     def _prompted(self) -> Iterator[PromptedRecords]:
         """A pass over the records; the first one reports what is wrong with them."""
@@ -274,6 +282,11 @@ class _Work:
         each = options.samples * (len(options.names()) if options.assign == "single" else 1)
         prompts = self._prompts * each
         return {"prompts": prompts, "left_out": prompts - self._run.sink.records}
+
+    def validation(self) -> dict[str, Any]:
+        """What the checks refused, of each model's answers, where there are checks."""
+        models = [{"model": one.name, **one.account()} for one in self._validated]
+        return {"validation": models} if models else {}
 
     def cached(self) -> dict[str, Any]:
         """What came of the cache, where there is one; its answers cost nothing."""
