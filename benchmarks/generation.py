@@ -1,7 +1,8 @@
 """Generation with the torch backend against the plain loop over transformers' ``generate``.
 
 Both answer the same prompts with as many tokens each, drawn with temperature 0.7 and top-p 0.9. The loop
-takes batches of so many prompts as they come, padded to their longest, with all cores for each product.
+takes batches of so many prompts as they come, padded to their longest, with all cores for each product. Beside both: as many
+prompts of one length, the mean of theirs.
 """
 
 import os
@@ -22,6 +23,19 @@ def prompts(count: int) -> list[Prompt]:
     """Beginnings of documents, of 20 to 300 characters."""
     found = [text[: 20 + 37 * place % 280] for place, text in enumerate(texts(1.0))]
     return [Prompt(b"%d" % place, text) for place, text in enumerate(found[:count])]
+
+
+def beside_equal_lengths(generator, asked: list[Prompt]) -> float:
+    """Throughput over that of as many prompts of one length."""
+    mean = sum(len(prompt.text) for prompt in asked) // len(asked)
+    same = [prompt._replace(text=texts(0.01)[0][:mean]) for prompt in asked]
+    made = {}
+
+    def work(prompts: list[Prompt]) -> None:
+        made[id(prompts)] = sum(answer.tokens for answer in generator.generate(prompts))
+
+    _, _, ratio = in_turns(lambda: work(asked), lambda: work(same))
+    return ratio * made[id(asked)] / made[id(same)]
 
 
 def main() -> None:
@@ -59,11 +73,13 @@ def main() -> None:
             torch.set_num_threads(1)
 
         mine, other, _ = in_turns(ours, loop)
+        equal = beside_equal_lengths(generator, asked)
     rates = counts["ours"] / mine, counts["loop"] / other
     print(
         f"{rates[0]:,.0f} tokens/s, transformers' generate {rates[1]:,.0f}: "
         f"ratio {rates[0] / rates[1]:.2f}"
     )
+    print(f"{equal:.2f} of the throughput with prompts of one length")
     print(f"({model_name()}; {machine()})")
 
 
