@@ -18,7 +18,7 @@ NAMES = (
         "generation",
     ),
     *("harness", "origin", "resampling", "compare", "laws", "optimizers"),
-    "scaling",
+    *("scaling", "ray_models"),
     *("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server"),
 )
 NEEDS_VLLM = ("vllm_scoring", "vllm_edit", "vllm_generation", "vllm_server")

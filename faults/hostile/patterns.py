@@ -50,7 +50,7 @@ EXEMPT = {
     "records.remote_paths": "a name",
     "reports.document": "the JSON that we write, whose strings hold no line ends",
     "records.value_cache": "one run of any characters within a line of ours",
-    "scale.ray_cleanup": "names of Ray's sessions",
+    "scale.orphans": "names of Ray's sessions",
     "training.run_directory": "an error of a library",
 }
 

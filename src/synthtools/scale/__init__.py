@@ -8,5 +8,5 @@ starts it again when a node is lost.
 - ``ray_cluster``: connecting to a cluster; tasks in a bounded window, results in order
 - ``ray_worker``: what runs on the machines of a cluster
 - ``actor_pool``: actors that each hold a model, called as they have room
-- ``ray_cleanup``: ends what a local Ray leaves behind when its driver is killed
+- ``orphans``: ends what a local Ray or an engine leaves behind when its process is killed
 """

@@ -9,8 +9,6 @@ import pickle
 import secrets
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -20,7 +18,7 @@ from typing import Any, TypeVar
 
 from synthtools import __version__
 from synthtools.errors import SynthError, UsageError, parameter
-from synthtools.scale import ray_cleanup, ray_worker
+from synthtools.scale import orphans, ray_worker
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -70,10 +68,10 @@ class RayCluster:
         self.ray = ray = _import()
         local = address == LOCAL
         where: dict[str, Any] = {"address": address} if not local else {"address": "local"}
-        self._remains: subprocess.Popen[bytes] | None = None
+        self._remains = None
         if local:
             where |= {"num_cpus": cores, "include_dashboard": False}
-            self._remains = _watched()
+            self._remains = orphans.watch()
         try:
             with _own_signals():
                 ray.init(
@@ -180,17 +178,6 @@ class RayCluster:
                 self.ray.cancel(reference, recursive=False)
             except Exception:  # already done, or the connection is gone: nothing to cancel
                 return
-
-
-def _watched() -> subprocess.Popen[bytes] | None:
-    """A process that ends what a local Ray leaves behind should this one be killed."""
-    if not os.path.isdir("/proc/self"):
-        return None
-    words = [sys.executable, "-I", "-S", ray_cleanup.__file__, str(os.getpid())]
-    null = subprocess.DEVNULL
-    return subprocess.Popen(  # noqa: S603 (our own words)
-        words, stdin=null, stdout=null, stderr=null, start_new_session=True
-    )
 
 
 def value_of(outcome: ray_worker.RemoteOutcome) -> Any:

@@ -15,11 +15,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from synthtools.environment import cores
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.devices import device_list, torch_dtype
 from synthtools.lm.model_settings import ModelSettings
@@ -31,6 +33,7 @@ from synthtools.lm.scores import (
     TokenDistribution,
     wanted_candidates,
 )
+from synthtools.scale import orphans
 
 _CHUNK_BYTES = 8 << 20
 _CPU_CHUNK_BYTES = 256 << 10
@@ -38,7 +41,7 @@ _GPU_BATCH_TOKENS = 16_384
 _CPU_BATCH_TOKENS = 4096
 MOST_SEQUENCES = 256
 # Names of variables that a start sets begin so.
-_VARIABLES = ("VLLM_", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES")
+_VARIABLES = ("VLLM_", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 # What is left to others of the memory that is free when the engine starts.
 _SHARE_OF_FREE = 0.9
 
@@ -83,6 +86,7 @@ def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
         raise UsageError(
             f"{parameter('backend', 'vllm')}: vLLM is not installed; pip install 'synthtools[vllm]'"
         )
+    _watched()
     cause = None
     with _one_start_at_a_time(), _environment(), _apart() as log:
         try:
@@ -95,6 +99,12 @@ def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
                 "(VLLM_LOGGING_LEVEL=INFO shows its log)"
             )
     raise cause
+
+
+@cache
+def _watched() -> object:
+    """Once a process: what ends its engines should it be killed."""
+    return orphans.watch()
 
 
 @contextlib.contextmanager
@@ -133,7 +143,7 @@ def _apart() -> Iterator[Path]:
     """
     asked_for = "VLLM_LOGGING_LEVEL" in os.environ
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    with tempfile.NamedTemporaryFile(prefix="synth-vllm-", suffix=".log") as log:
+    with tempfile.NamedTemporaryFile(prefix=orphans.engine_log(os.getpid()), suffix=".log") as log:
         kept = os.dup(1), os.dup(2)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -188,12 +198,16 @@ def _start(settings: ModelSettings, more: dict[str, Any]) -> Any:
     if on_gpu:
         # Set before vLLM is asked for anything: its kernels are chosen by it.
         os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
-        numbers = [device.partition(":")[2] or "0" for device in devices]
-        if settings.devices != "auto":
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(numbers)
-            more["tensor_parallel_size"] = len(numbers)
-        free, total = torch.cuda.mem_get_info(int(numbers[0]))
+        numbers = [int(device.partition(":")[2] or "0") for device in devices]
+        free, total = torch.cuda.mem_get_info(numbers[0])
         more["gpu_memory_utilization"] = _SHARE_OF_FREE * free / total
+        if settings.devices != "auto":
+            os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus(numbers)
+            more["tensor_parallel_size"] = len(numbers)
+    elif settings.cores and settings.cores < cores():
+        # Else each engine of a machine binds its threads to the same cores, all of them.
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+        os.environ["OMP_NUM_THREADS"] = str(settings.cores)
     refuse_unfit(settings.model)
     from vllm import LLM
 
@@ -211,6 +225,13 @@ def _start(settings: ModelSettings, more: dict[str, Any]) -> Any:
         seed=0,
         **more,
     )
+
+
+def visible_gpus(numbers: list[int]) -> str:
+    """GPUs by what the system calls them: an actor of Ray, as any process may, sees some of them alone."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = seen.split(",") if seen else list(map(str, range(max(numbers) + 1)))
+    return ",".join(names[number] for number in numbers)
 
 
 def _batch_tokens(settings: ModelSettings) -> int:

@@ -13,17 +13,22 @@ from pathlib import Path
 
 import pytest
 
-from synthtools.scale import ray_cleanup
+from synthtools.scale import orphans
 
-# A driver that has the watcher and, in sessions of their own, a process of its Ray and one of another's.
-DRIVER = f"""
+# A driver that has the watcher and, in sessions of their own, a process of its Ray, one of another's, and one of
+# its engine, known by the log that it writes.
+DRIVER = """
 import os, subprocess, sys, time
 sleep = [sys.executable, "-c", "import time; time.sleep(300)"]
 pids = [
-    subprocess.Popen([*sleep, f"--log-dir=/tmp/ray/session_2026-01-02_{{n}}/logs"], start_new_session=True).pid
-    for n in (os.getpid(), f"{{os.getpid()}}1")
+    subprocess.Popen([*sleep, f"--log-dir=/tmp/ray/session_2026-01-02_{n}/logs"], start_new_session=True).pid
+    for n in (os.getpid(), f"{os.getpid()}1")
 ]
-subprocess.Popen([sys.executable, "-I", "-S", {ray_cleanup.__file__!r}, str(os.getpid())])
+with open(f"/tmp/synth-vllm-of-{os.getpid()}-1.log", "w") as log:
+    pids.append(subprocess.Popen(sleep, stdout=log, start_new_session=True).pid)
+    os.unlink(log.name)
+from synthtools.scale import orphans
+orphans.watch()
 print(*pids, flush=True)
 time.sleep(300)
 """
@@ -65,9 +70,9 @@ def killed(code: str) -> list[int]:
 
 
 def test_what_is_left_is_ended_and_nothing_else() -> None:
-    own, other = killed(DRIVER)
+    own, other, engine = killed(DRIVER)
     try:
-        wait_until(lambda: not runs(own))
+        wait_until(lambda: not runs(own) and not runs(engine))
         assert runs(other)
     finally:
         os.kill(other, signal.SIGKILL)
@@ -83,7 +88,7 @@ def test_a_local_ray_whose_driver_is_killed() -> None:
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 names += (path / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-                names += ray_cleanup.open_files(path.name)
+                names += orphans.open_files(path.name)
         return [name for name in names if "/ray/session_" in name and f"_{driver}/" in name]
 
     assert left()
