@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 from synthtools.errors import SynthError, UsageError, parameter
@@ -38,6 +38,8 @@ from synthtools.lm.server.server_pool import DaemonThreads, PooledServer, Server
 _AHEAD = 8
 # Tokens of a text are estimated where only their number in flight is wanted.
 _BYTES_A_TOKEN = 4
+# Seconds that answers on their way have once the servers are given up.
+_GRACE = 30.0
 
 
 class ServerGenerator(Generator):
@@ -102,6 +104,11 @@ class ServerGenerator(Generator):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except SynthError:
+            # Servers are given up; answers on their way are paid for, and whoever keeps answers gets them.
+            running = [future for future in waiting if not future.cancel()]
+            wait(running, _GRACE)
+            raise
         finally:
             for future in waiting:
                 future.cancel()
