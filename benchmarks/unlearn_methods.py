@@ -4,6 +4,7 @@ The built-in model goes on with text of which 2 % are questions and answers in a
 Unveiling the Flaws; each method is to make it forget them, with the same tokens, batch and learning rate, under
 several seeds, and `synth audit` looks at what is left. A row a run, a table, and a picture of forgetting against
 utility. Half an hour on one core; the rows that are there already are not made again (BENCH_FOLDER).
+With BENCH_MODEL=smollm2 both are done by adapters (BENCH_RANK), those of the pattern merged.
 """
 
 import json
@@ -12,8 +13,10 @@ import random
 import statistics
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.common import machine, texts
 
@@ -21,6 +24,9 @@ METHODS = (
     *("bounded", "ga", "graddiff", "kl", "npo", "simnpo", "dpo", "idkdpo", "wga", "undial"),
     *("rmu", "taskvector", "refine"),
 )
+MODEL = os.environ.get("BENCH_MODEL", "builtin")
+RANK = int(os.environ.get("BENCH_RANK", 0 if MODEL == "builtin" else 16))
+ADAPTERS: dict[str, Any] = {"lora_rank": RANK} if RANK else {}
 SEEDS = int(os.environ.get("BENCH_SEEDS", 3))
 TOKENS = int(os.environ.get("BENCH_TOKENS", 2000))
 RATE = float(os.environ.get("BENCH_LR", 5e-4))
@@ -76,7 +82,7 @@ def _files(folder: Path) -> None:
 
 
 def _base(folder: Path) -> Path:
-    """The built-in model after text with 2 % of the pattern."""
+    """The model after text with 2 % of the pattern."""
     import synthtools
 
     base = folder / "base"
@@ -84,8 +90,9 @@ def _base(folder: Path) -> Path:
         tokens = int(os.environ.get("BENCH_BASE_TOKENS", 100_000))
         shares = [f"{folder}/human.jsonl=0.98", f"{folder}/pattern.jsonl=0.02"]
         synthtools.train(
-            *shares, model="builtin", tokens=tokens, context=64, batch=8, lr=1e-3, seed=0,
+            *shares, model=MODEL, tokens=tokens, context=64, batch=8, lr=1e-3, seed=0,
             output=str(base), force=True, jobs=1, checkpoint_every=0,
+            **ADAPTERS, **({"merge": True} if RANK else {}),
         )  # fmt: skip
     return base
 
@@ -96,28 +103,33 @@ def _rows(folder: Path, base: Path, seed: int) -> list[dict]:
 
     names = ("forget", "holdout", "retain", "human")
     where = {name: str(folder / f"{name}.jsonl") for name in names}
-    models = {str(base): "base", "builtin": "never trained on it"}
+    models = {str(base): "base", MODEL: "never trained on it"}
     for method in METHODS:
         out = folder / f"{method}-{seed}"
         models[str(out)] = method
-        if (out / "model.safetensors").exists():
+        if (out / "seconds").exists():
             continue
+        began = time.perf_counter()
         synthtools.unlearn(
             model=str(base), forget=[where["forget"]], replay=[where["human"]], method=method,
             tokens=TOKENS, context=64, batch=8, lr=RATE, seed=seed, compare_tokens=0,
-            norms_every=0, output=str(out), force=True, jobs=1, checkpoint_every=0,
+            norms_every=0, output=str(out), force=True, jobs=1, checkpoint_every=0, **ADAPTERS,
         )  # fmt: skip
+        (out / "seconds").write_text(f"{time.perf_counter() - began:.1f}")
         print(f"seed {seed}: {method}", file=sys.stderr, flush=True)
     report = synthtools.audit(
         *(name for name, method in models.items() if method in METHODS),
         forget=where["forget"], holdout=where["holdout"], retain=where["retain"], base=str(base),
-        retrained="builtin", words=8, bits=[4], relearn_steps=10, relearn_lr=RATE, bootstrap=200,
+        retrained=MODEL, words=8, bits=[4], relearn_steps=10, relearn_lr=RATE, bootstrap=200,
         jobs=1, seed=0,
     )  # fmt: skip
-    return [
-        {"method": models[m["name"]], "seed": seed, **m["figures"], "findings": m["findings"]}
-        for m in report["models"]
-    ]
+    rows = []
+    for m in report["models"]:
+        own = folder / f"{models[m['name']]}-{seed}" / "seconds"
+        seconds = float(own.read_text()) if own.exists() else None
+        row = {"method": models[m["name"]], "seed": seed, "seconds": seconds, **m["figures"]}
+        rows.append(row | {"findings": m["findings"]})
+    return rows
 
 
 def _table(rows: list[dict]) -> None:
@@ -129,6 +141,7 @@ def _table(rows: list[dict]) -> None:
         "drift",
         "probability_4_bits",
         "relearn_steps",
+        "seconds",
     )
     print("| method | " + " | ".join(name.replace("_", " ") for name in names) + " | seeds |")
     print("|---|" + "---|" * (len(names) + 1))
@@ -139,6 +152,9 @@ def _table(rows: list[dict]) -> None:
         cells = []
         for name in names:
             values = [run.get(name) for run in runs]
+            if name == "seconds" and None in values:  # it was not unlearned here
+                cells.append("")
+                continue
             if None in values:  # it was not relearned
                 cells.append(f"> 10 in {values.count(None)} of {len(values)}")
                 continue

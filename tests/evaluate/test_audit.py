@@ -17,6 +17,7 @@ from synthtools.evaluate.audit_figures import (
     ModelProbes,
     audited,
     leakage,
+    relearning,
     same_distribution,
     separation,
     truth_ratio,
@@ -424,3 +425,15 @@ def test_fakes_are_exposed(folder):
 )
 def test_wrong_wishes_are_one_line(folder, words, code, told):
     assert told in running.one_line(running.run("audit", *words.split(), cwd=folder), code)
+
+
+def test_relearning_as_slowly_as_a_model_that_never_saw_the_texts_is_no_finding():
+    assert relearning(3, 2, 10) is None
+    assert relearning(2, 2, 10) is None
+    assert relearning(1, 2, 10) == (
+        "it learns some again in 1 step; a model that never saw them needs 2"
+    )
+    assert relearning(2, None, 10) == (
+        "it learns some again in 2 steps; a model that never saw them needs more than 10"
+    )
+    assert relearning(2, None, None) == "it learns some again in 2 steps"

@@ -212,6 +212,22 @@ def _weighted(table: np.ndarray, times: Sequence[np.ndarray]) -> float:
     return float(times[0] @ table @ times[1] / (times[0].sum() * times[1].sum()))
 
 
+def relearning(steps: int, known: int | None, most: int | None) -> str | None:
+    """What it says that a model learns the texts again in so many steps; None where one that never saw
+    them needs no more.
+
+    Args:
+        known: steps of that one, None if they were not enough; most: that it had, None without one.
+    """
+    if known is not None and known <= steps:
+        return None
+    other = ""
+    if most is not None:
+        needed = f"more than {most}" if known is None else str(known)
+        other = f"; a model that never saw them needs {needed}"
+    return f"it learns some again in {steps} step{'s' if steps > 1 else ''}{other}"
+
+
 def _findings(
     got: _Estimates, own: ModelProbes, retrained: ModelProbes | None, base: ModelProbes | None
 ) -> list[str]:
@@ -238,14 +254,8 @@ def _findings(
         if got.above(f"back_{bits}_bits") and gain > _BACK * max(0.0, taken):
             lines.append(f"rounded to {bits} bits it has the texts back")
     if own.relearned and own is not retrained:
-        other = ""
-        if retrained is not None and retrained.relearn_steps is not None:
-            known = retrained.relearned
-            other = (
-                f"; a model that never saw them needs {known}"
-                if known is not None
-                else f"; a model that never saw them more than {retrained.relearn_steps}"
-            )
-        plural = "s" if own.relearned > 1 else ""
-        lines.append(f"it learns some again in {own.relearned} step{plural}{other}")
+        known = None if retrained is None else retrained.relearned
+        most = None if retrained is None else retrained.relearn_steps
+        if line := relearning(own.relearned, known, most):
+            lines.append(line)
     return lines
