@@ -146,9 +146,9 @@ def uses() -> dict[str, dict[str, Use]]:
         "evaluate.judge": {
             "reasons": lambda t: judge.FailureCounts().add(t),
             "rating": lambda t: judge.verdict_of(t, "KEY", judge.rating(1, 10)),
-            "rating behind the code": judge.rating(1, 10),
-            "choice": lambda t: judge.verdict_of(t, "KEY", judge.choice),
-            "yes or no": judge.yes_no(2),
+            "rating behind the code": judge.rating(1, 10).read,
+            "choice": lambda t: judge.verdict_of(t, "KEY", judge.CHOICE),
+            "yes or no": judge.yes_no(2).read,
         },
         "lm.chat": {"marks": lambda t: chat.re.split("(\ue000\\d+\ue001)", f"\ue000{t}")},
         "lm.load_errors": {

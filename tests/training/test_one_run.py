@@ -136,6 +136,7 @@ def test_all_files_are_as_readable_as_the_umask_wants(data, trained, tmp_path):
 
 def test_runs_that_want_the_same_tokens_wait_for_the_one_that_makes_them(data, synth, tmp_path):
     from synthtools.records.output_lock import OutputLock
+    from synthtools.records.rejects import Rejects
     from synthtools.training.corpus import TokenizedDocument, cached
 
     folder = tmp_path / "cache" / "tokens"
@@ -152,7 +153,7 @@ def test_runs_that_want_the_same_tokens_wait_for_the_one_that_makes_them(data, s
         folder,
         SimpleNamespace(
             batches=lambda kept: [SimpleNamespace(documents=["a"], size=1)],
-            recall=lambda kept: None,
+            rejects=Rejects,
             share_read=lambda: None,
         ),
         lambda texts: [TokenizedDocument(np.array([1, 2]))] * len(texts),

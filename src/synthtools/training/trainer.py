@@ -149,7 +149,10 @@ def fit(
     given = {name: rows for s in run.streams for name, rows in s.given(progress.step).items()}
     outcome = Outcome(
         run.sizes,
-        {name: corpus.facts_of(given[name].rows) for name, corpus in data.items()},
+        {
+            name: corpus.facts_of(given[name].rows if name in given else 0)
+            for name, corpus in data.items()
+        },
         given,
         progress,
         log.mean("loss", _LAST),
