@@ -89,7 +89,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     It is compiled at its first call. The code is kept below the first of these directories that can
     be written: ``NUMBA_CACHE_DIR`` where it is set; else ``__pycache__`` beside this file, or
-    ``synthtools`` in the user's cache directory. Where none can be, every process compiles anew.
+    ``synthtools`` in the user's cache directory. If none can be written, every process
+    compiles it again.
     """
     directory = _directory()
     if directory is None:

@@ -1,4 +1,4 @@
-"""The failures that a user is told about, each in one line: the place, what is wrong, the remedy.
+"""Errors that are reported to the user, each in one line: the place, what is wrong, the remedy.
 
 SynthError            exit 1
 ├── RecordError       one record is bad; ``--on-error skip`` can pass over it

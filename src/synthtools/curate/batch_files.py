@@ -100,7 +100,7 @@ class BatchResults(Generator):
         answers_as: see ``only_choice``.
 
     Raises:
-        SynthError: a line is no result.
+        SynthError: a line is not a batch result.
 
     Memory: the answers.
     """

@@ -77,7 +77,7 @@ class FingerprintIndex(Closeable):
         settings: that this run's fingerprints are made with.
 
     Raises:
-        SynthError: it is no such index, is damaged, or was made with other settings.
+        SynthError: not an index of fingerprints, a damaged one, or one made with other settings.
         OutputInUseError: another run adds to it.
     """
 

@@ -62,7 +62,7 @@ class TextClassifier:
 
     @classmethod
     def load(cls, path: str) -> TextClassifier:
-        """Raises SynthError where it is no classifier that ``save`` wrote."""
+        """Raises SynthError if the file is not a classifier written by ``save``."""
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -209,7 +209,7 @@ def trained(
 
 
 def evaluated(classifier: TextClassifier, held: LabelledFeatures, positive: int) -> dict[str, Any]:
-    """How well texts that were held out are told apart.
+    """How well the classifier separates held-out texts.
 
     Args:
         positive: the class whose probability the curves are about.

@@ -145,7 +145,7 @@ class WithReplacement:
     is a function of the seed and the record.
 
     Raises:
-        SynthError: there is no memory for so many draws.
+        SynthError: not enough memory for this many draws.
     """
 
     def __init__(self, count: int, spool: Spool, seed: int, lane: int) -> None:

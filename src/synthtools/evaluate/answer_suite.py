@@ -63,7 +63,7 @@ def verdicts_on(
     answers: ModelAnswers,
     questions: Callable[[int, tuple[str, ...]], Sequence[Question]],
 ) -> list[tuple[Verdict, ...]]:
-    """The verdicts on each item's answer; none where there is no answer.
+    """The verdicts on each item's answer; an empty tuple for an item without one.
 
     Args:
         questions: (place of the item, turns of the answer) → what the judge is asked.

@@ -4,11 +4,10 @@ A text under judgement cannot pose as an instruction: it is between marks with a
 letters, drawn for each question from (seed, question) and absent from its texts; a verdict counts only
 behind that code. Ratings or orders inside a text are left as they are.
 
-A reply that holds no verdict is asked for again, with another code and a reminder, so that a judge
-without randomness can answer otherwise, too [ours]. Where the
-judge's engine can keep a reply to a form, the last time it gives the verdict alone, so that it can be read.
-What cannot be read after that is unreadable; what does not come at all (too long for the judge, refused by
-its server) has failed. Both are counted.
+A reply without a verdict is asked for again, with another code and a reminder, so that a judge without
+randomness can answer otherwise, too [ours]. Where the engine can constrain the reply, the last one is the
+verdict alone, so that it can be read. What cannot be read after that is unreadable; what does not come at
+all (too long for the judge, refused by its server) has failed. Both are counted.
 """
 
 from __future__ import annotations
@@ -145,7 +144,7 @@ def code_of(seed: int, key: str, attempt: int, texts: Sequence[str]) -> str:
 
 
 def filled(question: Question, code: str, again: bool, alone: bool = False) -> str:
-    """The words of a question; ``alone``: the reply shall be the verdict alone."""
+    """The words of a question; ``alone``: asks for the verdict without reasons."""
     texts = question.prompt.texts
 
     def put(match: re.Match[str]) -> str:

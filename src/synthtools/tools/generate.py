@@ -30,6 +30,7 @@ Examples:
 Memory: the model; about 1,000 prompts a core (torch), 4,096 (vLLM) or 8 for each request
 (servers), with their answers; 8 bytes a record, 18 more with --assign stratified. --resume: 100
 bytes for each answer that no finished shard holds. --self-instruct: all tasks. --batch-in: all answers.
+--validate: 2,048 prompts with their answers.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Source:
         share: of the rows; None where shares were not asked for.
         weight: of its mean loss, None for the share of its tokens.
         batches: gives documents; called as often as needed, with what takes the bad records.
-        rejects: what takes them in this run; those of a second pass are not told again.
+        rejects: where bad records go; those of a second pass are not reported again.
         size: bytes of its files, None where they are not known; bytes_read: by the last pass.
         digest: of the data and how it is read: what its tokens are kept under.
         golden: the real text, weighed by the golden-ratio rule.
