@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from synthtools.cli.run_progress import RunProgress
 from synthtools.curate.edited_records import edited_by_model
 from synthtools.curate.token_edit import Rules
-from synthtools.lm.scorer import LanguageModel
+from synthtools.lm.scorer import LanguageModel, ScoringProgress
 from synthtools.lm.scores import ScoreRequest
 from synthtools.lm.torch.torch_engine import TorchEngine
 from synthtools.measure.scored_records import scored
@@ -72,6 +72,17 @@ def test_tokens_move_the_bar_of_a_file_that_is_read_at_once(
     assert 0 < seen[1][0] < size and 0.95 * size < seen[-1][0] <= size
     assert tokens * 0.97 < model.progress.scored <= tokens * 1.03
     assert progress.state()[2].startswith(f"{model.progress.scored:,} tokens, ")
+
+
+def test_a_bar_never_goes_back_where_the_next_texts_have_fewer_bytes_a_token() -> None:
+    progress = ScoringProgress()
+    progress.bring(4000, 1000)
+    progress.passed(500)
+    assert progress.bytes_done(8000) == 2000
+    progress.bring(1000, 1000)  # a quarter of 5,000 bytes is less
+    assert progress.bytes_done(8000) == 2000
+    progress.passed(1000)
+    assert progress.bytes_done(8000) == 3750
 
 
 @pytest.mark.parametrize("parameters", [5_000_000, 135_000_000, 8_000_000_000])

@@ -35,7 +35,7 @@ class ScoringProgress:
 
     def __init__(self) -> None:
         self.scored = 0
-        self._bytes = self._tokens = 0
+        self._bytes = self._tokens = self._done = 0
         self._start = time.monotonic()
         self._lock = threading.Lock()
 
@@ -56,9 +56,12 @@ class ScoringProgress:
 
     def bytes_done(self, read: int) -> int:
         """Bytes of the inputs whose texts are scored, of those that were read: of compressed inputs
-        a little too many, for reading is ahead."""
-        share = min(1.0, self.scored / self._tokens) if self._tokens else 0.0
-        return int(share * min(read, self._bytes))
+        a little too many, for reading is ahead. It never falls, though texts of fewer bytes a token
+        may come to those that wait."""
+        with self._lock:
+            share = min(1.0, self.scored / self._tokens) if self._tokens else 0.0
+            self._done = max(self._done, int(share * min(read, self._bytes)))
+            return self._done
 
     def rate(self) -> float:
         """Tokens a second since the model was opened."""
