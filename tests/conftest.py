@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from synthtools.warm.client import surroundings
+
 if TYPE_CHECKING:
     from synthtools.lm.scorer import LanguageModel
     from synthtools.records.batch import Batch
@@ -29,6 +31,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 # Tests run side by side: threads that wait for each other by spinning would take the other's core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# lm_eval sets it when it is imported. The warm process takes no start from another environment than its own:
+# everything that ran later in that worker would start cold, in seconds instead of tenths.
+os.environ.setdefault("HF_XET_HIGH_PERFORMANCE", "1")
 
 # A busy machine is no failure.
 # The same examples at every run: a failure belongs to the change that brought it.
@@ -67,6 +72,14 @@ ARCHITECTURES = tuple(_SIZES)
 BUILTIN_WEIGHTS = (
     Path(__file__).resolve().parent.parent / "src" / "synthtools" / "prior" / "model.safetensors"
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unchanged_environment() -> Iterable[None]:
+    """Fails where a file's tests leave variables behind that make later starts cold."""
+    before = surroundings()
+    yield
+    assert surroundings() == before
 
 
 @pytest.fixture(scope="session")
