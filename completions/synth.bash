@@ -364,12 +364,12 @@ _synth() {
             esac
             ;;
         table)
-            options="--take --by --over --claim --columns --pivot --rows --markdown --section --force --input-format --encoding --split --plot --report --json --debug -h --help"
+            options="--take --by --over --claim --floor --untested --columns --pivot --rows --markdown --section --force --input-format --encoding --split --plot --report --json --debug -h --help"
             operand=file
             case $prev in
                 --take | --rows | --markdown | --plot | --report) value=file ;;
                 --by | --over | --pivot) value=field ;;
-                --claim | --columns | --section | --encoding) value=word ;;
+                --claim | --floor | --untested | --columns | --section | --encoding) value=word ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
             esac

@@ -921,6 +921,8 @@ complete -c synth -n '__synth_tool_is table' -l take -r -F -d 'A number of each 
 complete -c synth -n '__synth_tool_is table' -l by -x -a '(__synth_fields)' -d 'The rows of the table (default: all fields that are neither taken nor --over)'
 complete -c synth -n '__synth_tool_is table' -l over -x -a '(__synth_fields)' -d 'Repetitions to average over (default: seed, where rows have it)'
 complete -c synth -n '__synth_tool_is table' -l claim -x -d 'Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with + - * / ( ), numbers, mean, min, max and log, or that a cell has a known value, x = 10 ± 5 % [ours]'
+complete -c synth -n '__synth_tool_is table' -l floor -x -d 'Judge a claim about NAME only where NAME is below the value FLOOR in each of its runs, as a language model is that learned anything: ppl=unigram'
+complete -c synth -n '__synth_tool_is table' -l untested -x -d 'Judge no claim, for this reason: show differences alone'
 complete -c synth -n '__synth_tool_is table' -l columns -x -d 'Values that the table shows at a terminal and in Markdown (default: all)'
 complete -c synth -n '__synth_tool_is table' -l pivot -x -a '(__synth_fields)' -d 'Show the values of a field of --by beside each other, a column each'
 complete -c synth -n '__synth_tool_is table' -l rows -r -F -d 'Write the joined rows as records too; the suffix decides the format'

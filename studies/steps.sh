@@ -20,7 +20,9 @@ usage() {
     cat << 'END'
 
 Options of every study:
-  --scale toy|paper  Models, data and budgets: an hour on two cores, or the paper's (default toy).
+  --scale toy|small|paper
+                     Models, data and budgets: to try the script (minutes; no verdicts), to judge the
+                     claims (a night on two cores), or the paper's (default toy).
   --data DIR         Corpora as in the README; without it, inputs are made from Python's own
                      documentation and the built-in model.
   --work DIR         Where models and reports go; run again, the study goes on (default ./STUDY-SCALE).
@@ -29,7 +31,7 @@ Options of every study:
                      one's part of the cores.
   --set NAME=VALUE   One setting of the scale, as --dry-run lists them; repeatable.
   --dry-run          List the settings and the steps, what is done, and what the rest costs.
-  --rows DIR         Only make the tables, from rows that an earlier run wrote there.
+  --rows DIR         Only make the tables, from rows that an earlier run wrote there, of its scale.
   --readme FILE      Write the tables into this file, between its markers (default WORK/README.md).
 END
 }
@@ -74,7 +76,8 @@ options() {
         esac
         shift 2
     done
-    [[ $scale == toy || $scale == paper ]] || stop "--scale is toy or paper, not $scale"
+    [ -z "$rows" ] || scale=$(cat "$rows/scale") || stop "--rows $rows: holds no rows of a study (no file scale)"
+    case $scale in toy | small | paper) ;; *) stop "--scale is toy, small or paper, not $scale" ;; esac
     seeds=${seeds:-0 1 2}
     local list
     read -ra list <<< "$seeds"
@@ -94,6 +97,7 @@ options() {
         dry_run=''
     else
         rows=rows
+        [ -n "$dry_run" ] || echo "$scale" > rows/scale
     fi
     if [ -z "$readme" ]; then
         readme=$work/README.md
@@ -102,11 +106,11 @@ options() {
     [ -z "$dry_run" ] || printf '%s, scale %s, seeds %s, in %s\n\n' "$study" "$scale" "$seeds" "$work"
 }
 
-# setting NAME TOY PAPER: a variable, by the scale or by --set.
+# setting NAME TOY SMALL PAPER: a variable, by the scale or by --set.
 setting() {
     local -n variable=$1
     # shellcheck disable=SC2034  # a reference: the script reads it by its own name
-    if [ "$scale" = toy ]; then variable=$2; else variable=$3; fi
+    case $scale in toy) variable=$2 ;; small) variable=$3 ;; paper) variable=$4 ;; esac
     [ -z "${given[$1]+there}" ] || variable=${given[$1]}
     unset "given[$1]"
     [ -z "$dry_run" ] || printf '  %-14s %s\n' "$1" "$variable"
@@ -329,7 +333,15 @@ gather() {
 }
 
 # table NAME OPTION…: the table and the claims of rows/NAME.jsonl, in the README and in tables/NAME.json.
+# The toy scale judges no claim.
 table() {
+    local untested=()
+    [ "$scale" != toy ] || untested=(--untested 'toy scale')
+    table_of_theory "$@" ${untested[@]+"${untested[@]}"}
+}
+
+# table_of_theory NAME OPTION…: the same where no model is trained, so that claims are judged at every scale.
+table_of_theory() {
     [ -n "$dry_run" ] && return
     mkdir -p tables
     synth table "$rows/$1.jsonl" "${@:2}" --markdown "$readme" --section "$1" > "tables/$1.json"

@@ -123,8 +123,22 @@ def test_a_value_that_no_row_has_is_a_value(table, tmp_path):
     path.write_text("".join(f'{{"seed": {n}, "a": {n}, "b": null}}\n' for n in range(3)))
     report = table(path, "--by", "", "--claim", "b is more: b > a")
     assert report["names"] == ["a", "b"]
-    assert report["claims"][0]["verdict"] == "not at this scale"
+    assert report["claims"][0]["verdict"] == "inconclusive"
     assert report["claims"][0]["reason"] == "no repetition has all of these values"
+
+
+def test_claims_are_untested_above_a_floor_or_on_request(table, tmp_path):
+    claim = ["--claim", "Rises: novels[share=0] < novels[share=100]"]
+    page = tmp_path / "page.md"
+    words = [TRAIN, EVAL, *TAKES, *claim, "--markdown", page, "--force"]
+    # Every perplexity is above the calibration error.
+    (found,) = table(*words, "--floor", "novels=ece")["claims"]
+    assert found["verdict"] == "untested"
+    assert "| untested: novels of share=0 is not below ece |" in page.read_text()
+    assert table(*words, "--floor", "ece=novels")["claims"][0]["verdict"] == "reproduced"
+    assert table(*words, "--untested", "a trial")["claims"][0]["reason"] == "a trial"
+    with pytest.raises(UsageError, match="--floor unigram: no such value"):
+        table(*words, "--floor", "novels=unigram")
 
 
 def test_records_carry_what_is_no_number(table, tmp_path):

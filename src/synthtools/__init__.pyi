@@ -688,6 +688,8 @@ def table(
     by: list[str] | str | None = ...,
     over: list[str] | str | None = ...,
     claim: list[str] | str | None = ...,
+    floor: list[str] | str | None = ...,
+    untested: str | None = ...,
     columns: list[str] | str | None = ...,
     pivot: str | None = ...,
     rows: str | None = ...,

@@ -13,23 +13,24 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../steps.sh"
 options "$here" "$@"
 
-#       name       toy          paper
+#       name         toy          small        paper
 # The sources of each seed in turn: the first is the single one.
-setting sources    "gpt4 claude-2 Mixtral-8x7B-Instruct-v0.1 llama-2-13b-chat-hf
+of_data="gpt4 claude-2 Mixtral-8x7B-Instruct-v0.1 llama-2-13b-chat-hf
 vicuna-13b gpt-3.5-turbo-0613 Qwen1.5-7B-Chat wizardlm-13b
-tulu-2-dpo-7b oasst-sft-llama-33b gemma-7b-it zephyr-7b-beta" \
+tulu-2-dpo-7b oasst-sft-llama-33b gemma-7b-it zephyr-7b-beta"
+setting sources "$of_data" "$of_data" \
     "meta-llama/Llama-3.1-8B-Instruct Qwen/Qwen2.5-7B-Instruct mistralai/Mistral-7B-Instruct-v0.3 google/gemma-2-9b-it"
-setting base       builtin      meta-llama/Llama-3.1-8B
-setting parameters 4.8M         8B
-setting answers    500          50000
-setting tune       48K          100M
-setting context    512          1024
-setting batch      8            64
-setting rate       2e-4         5e-5
-setting adapters   0            16
-setting held       100          2000
-setting new        64           1024
-setting judge      ''           meta-llama/Llama-3.1-70B-Instruct
+setting base         builtin      builtin      meta-llama/Llama-3.1-8B
+setting parameters   4.8M         4.8M         8B
+setting answers      500          500          50000
+setting tune         48K          200K         100M
+setting context      512          512          1024
+setting batch        8            8            64
+setting rate         2e-4         2e-4         5e-5
+setting adapters     0            0            16
+setting held         100          100          2000
+setting new          64           64           1024
+setting judge        ''           ''           meta-llama/Llama-3.1-70B-Instruct
 paper_data "instructions with human answers as human_selfinstruct_tasks/ and human_stackexchange_beer/; the sources" \
     "answer them; eval_advbench/ for the danger zone"
 settled

@@ -13,27 +13,27 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../steps.sh"
 options "$here" "$@"
 
-#       name       toy                   paper
-setting base       builtin               ./base
-setting parameters 4.8M                  2B
-setting share      50                    2
-setting tokens     24K                   10B
-setting forget     10K                   1B
-setting methods    "bounded=1,1,1 ga refine"         "bounded ga refine"
-setting tune       10K                   200M
-setting context    256                   4096
-setting documents  600                   5000000
-setting batch      16                    64
-setting rate       3e-4                  5e-5
-setting tune_rate  2e-4                  2e-5
-setting held       15                    2000
-setting few        60                    2000
-setting kinds      arc_easy              "arc_easy arc_challenge boolq piqa winogrande mmlu"
-setting items      40                    100000
-setting prompts    24                    500
-setting asked      60                    500
-setting new        32                    1024
-setting judge      ''                    meta-llama/Llama-3.1-70B-Instruct
+#       name         toy          small        paper
+setting base         builtin      builtin      ./base
+setting parameters   4.8M         4.8M         2B
+setting share        50           50           2
+setting tokens       24K          1M           10B
+setting forget       10K          200K         1B
+setting methods      "bounded=1,1,1 ga refine" "bounded=1,1,1 ga refine" "bounded ga refine"
+setting tune         10K          200K         200M
+setting context      256          256          4096
+setting documents    600          600          5000000
+setting batch        16           16           64
+setting rate         3e-4         3e-4         5e-5
+setting tune_rate    2e-4         2e-4         2e-5
+setting held         15           40           2000
+setting few          60           200          2000
+setting kinds        arc_easy     arc_easy     "arc_easy arc_challenge boolq piqa winogrande mmlu"
+setting items        40           300          100000
+setting prompts      24           60           500
+setting asked        60           200          500
+setting new          32           32           1024
+setting judge        ''           ''           meta-llama/Llama-3.1-70B-Instruct
 paper_data "human text of pre-training as human_*/, synthetic questions and answers as synth_gpteacher/," \
     "human instructions as human_selfinstruct_tasks/, benchmarks as eval_*/ (synth eval --list names them)"
 settled

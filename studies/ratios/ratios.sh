@@ -14,22 +14,22 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../steps.sh"
 options "$here" "$@"
 
-#       name       toy                              paper
-setting shares     "0 20 30 50"                     "0 10 20 30 40 50"
+#       name         toy          small        paper
+setting shares       "0 20 30 50" "0 20 30 50" "0 10 20 30 40 50"
 # Architectures with their parameters.
-setting sizes      "$here/small.json=490K llama-tiny=1.2M" "pythia-410m=410M pythia-1.4b=1.4B pythia-6.9b=6.9B pythia-12b=12B"
-setting tokens     40K                              8.4B
-setting iterated   50                               "10 20 30 50"
-setting iterations 3                                3
-setting beginnings 120                              1000000
-setting new        80                               512
-setting kinds      "arc_easy piqa boolq"            "arc_easy arc_challenge piqa boolq winogrande mmlu"
-setting items      40                               100000
-setting context    256                              2048
-setting documents  600                              5000000
-setting batch      16                               512
-setting rate       4e-3                             3e-4
-setting held       10                               2000
+setting sizes        "$here/small.json=490K llama-tiny=1.2M" "$here/small.json=490K llama-tiny=1.2M" "pythia-410m=410M pythia-1.4b=1.4B pythia-6.9b=6.9B pythia-12b=12B"
+setting tokens       40K          1M           8.4B
+setting iterated     50           50           "10 20 30 50"
+setting iterations   3            3            3
+setting beginnings   120          600          1000000
+setting new          80           80           512
+setting kinds        "arc_easy piqa boolq" "arc_easy piqa boolq" "arc_easy arc_challenge piqa boolq winogrande mmlu"
+setting items        40           200          100000
+setting context      256          256          2048
+setting documents    600          600          5000000
+setting batch        16           16           512
+setting rate         4e-3         4e-3         3e-4
+setting held         10           30           2000
 paper_data "human text of pre-training as human_*/, synthetic text as synth_alpaca_eval_outputs/, benchmarks as eval_*/"
 settled
 

@@ -14,27 +14,27 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../steps.sh"
 options "$here" "$@"
 
-#       name       toy                    paper
-setting shares     "0 25 50 75 100"       "0 25 50 75 100"
-setting arch       llama-tiny             gpt2
-setting parameters 1.2M                   124M
-setting tokens     40K                    8.4B
-setting context    256                    1024
-setting rate       4e-3                   6e-4
-setting prior      builtin                meta-llama/Meta-Llama-3-8B
-setting prior_size 4.8M                   8B
-setting threshold  0.6                    0.99
-setting base       builtin                allenai/OLMo-1B-hf
-setting base_size  4.8M                   1.2B
-setting further    12K                    1B
-setting selection  300                    1000000
-setting further_rate 3e-4                 5e-5
-setting many       300                    1000000
-setting few        45                     2000
-setting held       12                     2000
-setting pool       100                    5000000
-setting documents  600                    5000000
-setting batch      16                     512
+#       name         toy          small        paper
+setting shares       "0 25 50 75 100" "0 25 50 75 100" "0 25 50 75 100"
+setting arch         llama-tiny   llama-tiny   gpt2
+setting parameters   1.2M         1.1M         124M
+setting tokens       40K          330K         8.4B
+setting context      256          256          1024
+setting rate         4e-3         4e-3         6e-4
+setting prior        builtin      smollm2      meta-llama/Meta-Llama-3-8B
+setting prior_size   4.8M         135M         8B
+setting threshold    0.6          0.99         0.99
+setting base         builtin      builtin      allenai/OLMo-1B-hf
+setting base_size    4.8M         4.8M         1.2B
+setting further      12K          12K          1B
+setting selection    300          300          1000000
+setting further_rate 3e-4         3e-4         5e-5
+setting many         300          300          1000000
+setting few          45           45           2000
+setting held         12           12           2000
+setting pool         100          100          5000000
+setting documents    600          600          5000000
+setting batch        16           16           512
 paper_data "Dolma as human_*/ (its sources are the domains), Cosmopedia as synth_alpaca_eval_outputs/," \
     "BioMed and finance as further domains, human instructions as human_selfinstruct_tasks/"
 settled
@@ -271,7 +271,7 @@ gather theory 'theory-{seed}.json' \
     --take 'ten=workflows[workflow=replace].paper[9]' \
     --take 'pi_squared_sixth=workflows[workflow=accumulate].bound' \
     --take 'two=workflows[workflow=edit].bound'
-table theory --by '' --over seed --columns replace,accumulate,subsample,edit \
+table_of_theory theory --by '' --over seed --columns replace,accumulate,subsample,edit \
     --claim 'Training on the last model alone: the error after ten generations is ten times that of the first (within 5 %): replace = ten ± 5 %' \
     --claim 'Editing stays below it: edit < replace' \
     --claim "The error of editing stays below twice the first model's, the bound of theorem 2: edit < two" \

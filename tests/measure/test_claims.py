@@ -165,17 +165,48 @@ CELLS = {0: [1.0, 2.0, 3.0], 50: [1.1, 2.1, 3.15], 100: [5.0, 1.0, 4.0]}
         ("x[share=0] < x[share=50]", "reproduced"),
         ("x[share=0] > x[share=50]", "contradicted"),
         ("x[share=50] > x[share=0]", "reproduced"),
-        ("x[share=0] < x[share=100]", "not at this scale"),
-        ("x[share=0] < x[share=50] < x[share=100]", "not at this scale"),
+        ("x[share=0] < x[share=100]", "inconclusive"),
+        ("x[share=0] < x[share=50] < x[share=100]", "inconclusive"),
         ("x[share=50] < x[share=0] < x[share=100]", "contradicted"),
-        ("x[share=0] < x[share=0]", "not at this scale"),
+        ("x[share=0] < x[share=0]", "inconclusive"),
         ("x[share=0] <= x[share=0]", "reproduced"),
         ("x[share=0] >= x[share=0] + 0.001", "contradicted"),
-        ("3 > 2", "not at this scale"),
+        ("3 > 2", "inconclusive"),
     ],
 )
 def test_verdicts(text, verdict):
     assert judged(text, CELLS)["verdict"] == verdict
+
+
+FLOORED = [
+    Row({"m": m, "seed": seed}, {"ppl": ppl + seed, "unigram": floor})
+    for m, ppl, floor in (("a", 50, 90), ("b", 80, 90), ("c", 89, 90), ("d", 10, None))
+    for seed in (0, 1)
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "reason"),
+    [
+        ("ppl[m=a] < ppl[m=b]", "reproduced", "the same in every repetition"),
+        # Its second run is at 90, and that is not below.
+        ("ppl[m=a] < ppl[m=c]", "untested", "ppl of m=c is not below unigram"),
+        ("ppl[m=a] < ppl[m=b] < ppl[m=c]", "untested", "ppl of m=c is not below unigram"),
+        ("ppl[m=d] < ppl[m=a]", "untested", "unigram of m=d is not known"),
+        ("unigram[m=a] < unigram[m=b] + 1", "reproduced", "the same in every repetition"),
+    ],
+)
+def test_a_claim_about_what_is_not_below_its_floor_is_untested(text, verdict, reason):
+    groups = grouped(FLOORED, ["m"], ["seed"], ["ppl", "unigram"])
+
+    def of(**more):
+        return claims.judged(claims.parse(text), ["m"], ["ppl", "unigram"], groups, **more)
+
+    found = of(floors={"ppl": "unigram"})
+    assert (found["verdict"], found["reason"]) == (verdict, reason)
+    assert (of()["verdict"], of()["difference"]) == ("reproduced", found["difference"])
+    none = of(untested="a trial")
+    assert (none["verdict"], none["reason"]) == ("untested", "a trial")
 
 
 @given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=8))
@@ -203,15 +234,15 @@ def test_a_claim_is_a_paired_t_test(pairs):
         (
             [10.172, 10.194, 9.894],
             "x = 10 ± 0.5 %",
-            "not at this scale",
+            "inconclusive",
         ),  # 10 is held, 10.087 too far
         ([10.21, 10.20, 10.19], "x = 10 ± 5 %", "reproduced"),  # not 10, but surely within
         ([10.21, 10.20, 10.19], "x = 10 ± 1 %", "contradicted"),
         ([-10.21, -10.20, -10.19], "x = -10 ± 1 %", "contradicted"),
-        ([10.3, 10.5, 10.4], "x = 10 ± 5 %", "not at this scale"),  # near, not 10, perhaps too far
+        ([10.3, 10.5, 10.4], "x = 10 ± 5 %", "inconclusive"),  # near, not 10, perhaps too far
         ([11.0, 11.1, 11.2], "x = 10 ± 5 %", "contradicted"),
-        ([4.0, 10.0, 19.0], "x = 10 ± 5 %", "not at this scale"),
-        ([10.0], "x = 10 ± 5 %", "not at this scale"),
+        ([4.0, 10.0, 19.0], "x = 10 ± 5 %", "inconclusive"),
+        ([10.0], "x = 10 ± 5 %", "inconclusive"),
     ],
 )
 def test_a_known_value_is_tested_as_it_stands(values, claim, verdict):
@@ -226,7 +257,7 @@ def test_a_chain_shows_its_weakest_comparison():
     found = judged("Words: with: colons: x[share=0] < x[share=50] < x[share=100]", CELLS)
     assert found["claim"] == "Words: with: colons"
     assert found["weakest"] == "x[share=50] < x[share=100]"
-    assert [one["verdict"] for one in found["comparisons"]] == ["reproduced", "not at this scale"]
+    assert [one["verdict"] for one in found["comparisons"]] == ["reproduced", "inconclusive"]
     assert found["difference"] == found["comparisons"][1]["difference"]
 
 
@@ -236,10 +267,10 @@ def test_only_repetitions_that_all_cells_have_count():
     assert (found["repetitions"], found["left_out"]) == (2, 2)
     assert math.isclose(found["difference"]["mean"], 0.55)
     none = judged("x[share=0] < x[share=50]", {0: [1.0, None], 50: [None, 1.0]})
-    assert (none["verdict"], none["repetitions"]) == ("not at this scale", 0)
+    assert (none["verdict"], none["repetitions"]) == ("inconclusive", 0)
     assert "no repetition" in none["reason"]
     one = judged("x[share=0] < x[share=50]", {0: [1.0], 50: [2.0]})
-    assert one["verdict"] == "not at this scale" and "one repetition" in one["reason"]
+    assert one["verdict"] == "inconclusive" and "one repetition" in one["reason"]
     assert one["difference"]["mean"] == 1
 
 
@@ -248,7 +279,7 @@ def test_only_repetitions_that_all_cells_have_count():
 )
 def test_what_has_no_value_is_open_and_says_why(side, words):
     found = judged(f"{side} < 3", {0: [1.0, -1.0]})
-    assert found["verdict"] == "not at this scale" and words in found["reason"]
+    assert found["verdict"] == "inconclusive" and words in found["reason"]
 
 
 @pytest.mark.parametrize(
@@ -268,7 +299,7 @@ def test_a_cell_is_of_one_group(text, words):
 def test_without_fields_a_value_is_its_own_cell():
     groups = grouped([Row({}, {"x": 2})], [], [], ["x"])
     found = claims.judged(claims.parse("x > 1"), [], ["x"], groups)
-    assert found["difference"]["mean"] == 1 and found["verdict"] == "not at this scale"
+    assert found["difference"]["mean"] == 1 and found["verdict"] == "inconclusive"
 
 
 def test_two_rows_of_one_repetition_are_an_error():

@@ -19,9 +19,9 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$STUDIES/steps.sh"
 options "$here" "$@"
-setting first  one     ONE
-setting second two     TWO
-setting lines  3       300
+setting first  one     One     ONE
+setting second two     Two     TWO
+setting lines  3       30      300
 settled
 say() { echo "$*"; }
 split() { # FILE --rest FILE
@@ -154,6 +154,7 @@ def test_the_plan_does_nothing(study):
     assert (code, done) == (0, [])
     assert "10 steps to do. Tokens to train: 3e+03." in out
     assert "ONE" in out and not (study.work / "a.txt").exists()
+    assert " One\n" in study("--dry-run", "--scale", "small")[2]
     study("--seeds", "0")
     assert "\n0 steps to do." in study("--dry-run", "--seeds", "0")[2]
     # What follows from a change is planned, too.
@@ -166,7 +167,7 @@ def test_the_plan_does_nothing(study):
     ("words", "line"),
     [
         (["--nonsense", "1"], "no option --nonsense"),
-        (["--scale", "huge"], "--scale is toy or paper"),
+        (["--scale", "huge"], "--scale is toy, small or paper"),
         (["--set", "third=1"], "no setting third"),
         (["--set", "third"], "is not NAME=VALUE"),
         (["--seeds"], "--seeds needs a value"),

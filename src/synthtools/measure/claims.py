@@ -3,8 +3,8 @@
 A claim is a chain of comparisons between cells. It is computed for each repetition by itself, so that what the
 cells of a repetition have in common (its seed, its data) falls out of their difference. Of each comparison the
 difference in the claimed direction has a mean and a 95 % interval over the repetitions, and a verdict: reproduced
-where the interval is above 0, contradicted where it is below, not at this scale where it holds 0 or there is
-none. A claim of a known value, ``left = right ± tolerance``, is tested against that value itself: reproduced where
+where the interval is above 0, contradicted where it is below, inconclusive where it holds 0 or there is
+none; untested where the caller says so, or a run that it rests on does no better than its floor. A claim of a known value, ``left = right ± tolerance``, is tested against that value itself: reproduced where
 the mean is within the tolerance and the interval holds the value, however few repetitions make it wide, or is
 within the tolerance as a whole; contradicted where the mean is outside and the interval does not hold the
 value. Verdicts are not corrected for the number of claims.
@@ -13,8 +13,9 @@ value. Verdicts are not corrected for the number of claims.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from synthtools.errors import SynthError
@@ -24,7 +25,8 @@ from synthtools.measure.repetitions import Repetition, RunGroup, estimate, label
 from synthtools.measure.similar_names import near
 from synthtools.records import natural_order
 
-REPRODUCED, CONTRADICTED, OPEN = "reproduced", "contradicted", "not at this scale"
+REPRODUCED, CONTRADICTED, OPEN = "reproduced", "contradicted", "inconclusive"
+UNTESTED = "untested"
 
 _SHOWN = 12
 
@@ -83,20 +85,28 @@ def _group(
 
 
 def judged(
-    claim: Claim, by: Sequence[str], names: Sequence[str], groups: Sequence[RunGroup]
+    claim: Claim,
+    by: Sequence[str],
+    names: Sequence[str],
+    groups: Sequence[RunGroup],
+    floors: Mapping[str, str] = MappingProxyType({}),
+    untested: str | None = None,
 ) -> dict[str, Any]:
     """A claim's part of the report.
 
+    Args:
+        floors: value → the value that it is to be below in every run of a cell, if the claim is to have
+            a verdict.
+        untested: why no claim has one.
+
     Returns:
-        ``claim``, ``expression``, ``verdict``; ``reason`` where no interval was to be had, or one of
-        no width;
+        ``claim``, ``expression``, ``verdict``; ``reason`` where it is untested, where no interval was to be
+        had, or one of no width;
         ``repetitions`` that all cells have, ``left_out``, those that only some have; ``weakest``,
         the text of the comparison that holds least, and its ``difference``; ``comparisons``, all.
     """
-    columns = {
-        cell: _group(cell, claim, by, names, groups).values[cell.name]
-        for cell in _cells(claim.chain)
-    }
+    group_of = {cell: _group(cell, claim, by, names, groups) for cell in _cells(claim.chain)}
+    columns = {cell: group.values[cell.name] for cell, group in group_of.items()}
     some = {one for column in columns.values() for one in column}
     shared = [one for one in some if all(one in column for column in columns.values())]
     # In order: sums must not depend on that of the files.
@@ -107,17 +117,35 @@ def judged(
     weakest = min(comparisons, key=_strength)
     verdicts = {one["verdict"] for one in comparisons}
     verdict = CONTRADICTED if CONTRADICTED in verdicts else OPEN if OPEN in verdicts else REPRODUCED
+    reason = weakest["reason"]
+    untested = untested or _above_floor(group_of, shared, floors)
+    if untested is not None:
+        verdict, reason = UNTESTED, untested
     return {
         "claim": claim.words,
         "expression": claim.text,
         "verdict": verdict,
-        "reason": weakest["reason"],
+        "reason": reason,
         "repetitions": len(shared),
         "left_out": len(some) - len(shared) if columns else 0,
         "weakest": weakest["comparison"],
         "difference": weakest["difference"],
         "comparisons": comparisons,
     }
+
+
+def _above_floor(
+    group_of: dict[Cell, RunGroup], shared: list[Repetition], floors: Mapping[str, str]
+) -> str | None:
+    """Which cell has a run that is not below its floor, or whose floor is not known."""
+    for cell, group in group_of.items():
+        floor = group.values[floors[cell.name]] if cell.name in floors else None
+        for one in shared if floor is not None else ():
+            if one not in floor:
+                return f"{floors[cell.name]} of {label(group.fields)} is not known"
+            if group.values[cell.name][one] >= floor[one]:
+                return f"{cell.name} of {label(group.fields)} is not below {floors[cell.name]}"
+    return None
 
 
 def _compared(

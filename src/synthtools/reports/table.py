@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from synthtools.errors import SynthError, UsageError
+from synthtools.measure.claims import UNTESTED
 from synthtools.measure.repetitions import estimate, label
 from synthtools.records import natural_order
 from synthtools.reports.document import encoded
@@ -134,11 +135,15 @@ def claim_cells(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         count = str(claim["repetitions"])
         if claim["left_out"]:
             count += f" ({claim['left_out']} left out)"
-        why = f" ({claim['reason']})" if claim["reason"] else ""
-        rows.append(
-            [claim["claim"], between(claim["difference"]) + of, count, claim["verdict"] + why]
-        )
+        rows.append([claim["claim"], between(claim["difference"]) + of, count, _verdict(claim)])
     return head, rows
+
+
+def _verdict(claim: dict[str, Any]) -> str:
+    """A verdict with its reason, if there is one; ``untested`` always has one."""
+    if claim["verdict"] == UNTESTED:
+        return f"{UNTESTED}: {claim['reason']}"
+    return claim["verdict"] + (f" ({claim['reason']})" if claim["reason"] else "")
 
 
 def lines(report: dict[str, Any]) -> list[str]:

@@ -6,8 +6,8 @@ interval of the mean over its repetitions [ours].
 
 A claim is evaluated in each repetition that has all of its cells. Each comparison has a difference
 in the claimed direction, with its 95 % interval. Verdicts: reproduced, the interval is above 0 (for
-<= and >= it may touch 0); contradicted, it is below 0; not at this scale, it contains 0, or a single
-repetition has no interval. A chain is reproduced if each of its comparisons is, contradicted if any
+<= and >= it may touch 0); contradicted, it is below 0; inconclusive, it contains 0, or a single
+repetition has no interval; untested, a run that the claim rests on is not below its --floor. A chain is reproduced if each of its comparisons is, contradicted if any
 is. A known value (x = 10 ± 5 %) is tested directly: reproduced if the mean is within the tolerance
 and the interval contains the value (or is entirely within the tolerance), contradicted if neither
 holds. A difference that is the same in every repetition is noted in the verdict, as a coarse
@@ -57,6 +57,13 @@ def _claim(text: str) -> Claim:
     return parse(text)
 
 
+def _floor(text: str) -> tuple[str, str]:
+    name, sign, floor = text.partition("=")
+    if not (name and sign and floor):
+        raise ValueError("expected NAME=FLOOR, two names of values")
+    return name, floor
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options(FileFormat, Picture, Report):
     """Options of ``synth table``."""
@@ -98,6 +105,16 @@ class Options(FileFormat, Picture, Report):
         help="Judge a chain of comparisons (< > <= >=) between cells NAME[field=value,…], with + - "
         "* / ( ), numbers, mean, min, max and log, or that a cell has a known value, x = 10 ± 5 % "
         "[ours]. Repeatable.",
+    )
+    floor: list[Any] | None = option(
+        None,
+        metavar="NAME=FLOOR",
+        parse=_floor,
+        help="Judge a claim about NAME only where NAME is below the value FLOOR in each of its runs, "
+        "as a language model is that learned anything: ppl=unigram. Repeatable.",
+    )
+    untested: str | None = option(
+        None, metavar="REASON", help="Judge no claim, for this reason: show differences alone."
     )
     columns: list[str] | None = option(
         None,
@@ -171,6 +188,8 @@ def run(options: Options) -> dict[str, Any]:
     by, over = _fields(rows, by, over)
     columns = names if options.columns is None else _names(options.columns) or []
     _known("--columns", columns, names, "no such value")
+    floors = dict(options.floor or ())
+    _known("--floor", [*floors, *floors.values()], names, "no such value")
     _known(
         "--pivot", [] if options.pivot is None else [options.pivot], by, "the table is not by it"
     )
@@ -190,7 +209,10 @@ def run(options: Options) -> dict[str, Any]:
         "pivot": options.pivot,
         "rows": [_tidy(row, [*by, *over], names) for row in rows],
         "groups": table(groups),
-        "claims": [judged(claim, by, names, groups) for claim in options.claim or ()],
+        "claims": [
+            judged(claim, by, names, groups, floors, options.untested)
+            for claim in options.claim or ()
+        ],
     }
     seconds = time.monotonic() - start
     report["made_by"] = document.made_by("table", ARGUMENTS.get({}), inputs, counts, seconds)
