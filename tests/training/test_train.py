@@ -19,6 +19,39 @@ def options(output, steps=12):
     ]
 
 
+def unigram(folder, parts, held, length=64):
+    """Perplexity of a file under the frequencies of others, each with its passes, counted token by token."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def documents(path):
+        return [
+            [*tokenizer(line["text"])["input_ids"], tokenizer.eos_token_id] for line in lines(path)
+        ]
+
+    counts = np.ones(len(tokenizer))
+    for path, passes in parts:
+        for document in documents(path):
+            for token in document:
+                counts[token] += passes
+    logs = np.log(counts / counts.sum())
+    predicted = [
+        token
+        for document in documents(held)
+        for first in range(0, len(document), length)
+        for token in document[first : first + length][1:]
+    ]
+    return math.exp(-logs[predicted].mean())
+
+
+def passes(source):
+    """Of a source of the report: rows seen, in rows of its first pass."""
+    return source["rows_seen"] / (
+        source["rows_seen"] - source["rows_repeated"] + source["rows_left"]
+    )
+
+
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -90,7 +123,7 @@ def test_a_run_that_had_ended_tells_its_report_again(data, synth, whole, tmp_pat
 def test_streamed_text_within_one_window_trains_the_same_model(data, synth, whole, tmp_path):
     folder, text = tmp_path / "streamed", tmp_path / "human.jsonl"
     text.write_text(data.read_text() + '{"text": 5}\n')
-    more = (*options(folder), "--stream", "--on-error", "skip")
+    more = (*options(folder), "--stream", "--on-error", "skip", "--valid", f"held={data}")
     process = synth(text, *more, "--json", "--cache", tmp_path / "cache")
     out, errors = process.communicate()
     assert process.returncode == 0 and "window 1, its last: 12 documents" in errors
@@ -99,6 +132,8 @@ def test_streamed_text_within_one_window_trains_the_same_model(data, synth, whol
     for name in ("documents", "corpus_tokens", "sources", "rows_left", "final_loss"):
         assert report[name] == theirs[name], name
     assert "1 skipped: 1 × field" in errors
+    floor = unigram(folder, [(data, passes(report["sources"]["human"]))], data)
+    assert report["valid_unigram"] == {"held": pytest.approx(floor)}
     same_model(folder, whole)
 
 
@@ -118,7 +153,10 @@ def test_the_result_is_a_model_for_every_reader(whole, trained, data):
 @pytest.fixture(scope="module")
 def of_two_ranks(data, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("two") / "model"
-    assert trained(data, *options(folder), torchrun=2, cold=True)["steps"] == 12
+    report = trained(data, *options(folder), "--valid", f"held={data}", torchrun=2, cold=True)
+    assert report["steps"] == 12
+    floor = unigram(folder, [(data, passes(report["sources"]["human"]))], data)
+    assert report["valid_unigram"] == {"held": pytest.approx(floor)}
     return folder
 
 
@@ -181,6 +219,12 @@ def test_continued_with_shares_weights_and_validation(data, base, trained, tmp_p
         *("--golden", "human", "-o", tmp_path / "m", "--tensorboard", tmp_path / "curves"),
     )
     assert set(report["valid"]) == {"wiki", "words"}
+    parts = [
+        (path, passes(report["sources"][name]))
+        for path, name in ((data, "human"), (other, "synthetic"))
+    ]
+    floors = {name: unigram(base, parts, path) for name, path in (("wiki", data), ("words", other))}
+    assert report["valid_unigram"] == pytest.approx(floors)
     # 2,000 tokens are 31 rows of 64: three steps of 8, and one of 7.
     assert report["steps"] == 4 and report["rows_seen"] == 31
     assert math.isfinite(report["final_weighted_loss"])

@@ -20,6 +20,7 @@ _KNOWN = frozenset(
 _NUMBERS = (
     *("model", "parameters", "trained", "documents", "corpus_tokens", "steps", "rows_seen"),
     *("rows_repeated", "rows_left", "skipped_steps", "final_loss", "final_weighted_loss", "valid"),
+    "valid_unigram",
 )
 
 
@@ -31,7 +32,7 @@ def lines(report: dict[str, Any]) -> list[str]:
 
 def rows(report: dict[str, Any], names: Iterable[str]) -> list[tuple[str, str]]:
     """Names and values of a report for a table, without what is null."""
-    return [(n.replace("_", " "), _text(report[n])) for n in names if report[n] is not None]
+    return [(n.replace("_", " "), _text(report[n])) for n in names if report.get(n) is not None]
 
 
 def _text(value: Any) -> str:

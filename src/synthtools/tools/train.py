@@ -6,7 +6,8 @@ counted. AdamW or Muon, float32 master weights. Ctrl-C or SIGTERM saves a checkp
 from the newest complete one and ends with the same weights as an uninterrupted run. Under torchrun
 the parameters are sharded over all processes. The result is a Hugging Face directory (safetensors,
 tokenizer, card) that every tool takes as --model DIR; its training/log.jsonl has one line per
-step.
+step. Beside each perplexity of --valid the report has that of the unigram model of the training tokens
+(valid_unigram): a model that is not below it has learned no more than the frequencies of tokens.
 
 \b
 Examples:
@@ -265,7 +266,10 @@ def run(options: Options) -> dict[str, Any] | None:
             [*sources, *valid],
             lambda: dry_run.of_training(sources, plan, settings, ranks),
             lambda context: train(sources, valid, plan, settings, context),
-            lambda outcome: numbers(outcome, options.output),
+            lambda outcome: {
+                **numbers(outcome, options.output),
+                "valid_unigram": outcome.valid_unigram,
+            },
         )
 
     inputs = [path for path, _ in options.sources]

@@ -277,7 +277,8 @@ class Outcome:
         progress: how far it came.
         final_loss: mean of the last 50 steps by their tokens, nats per token; weighted_loss: the same
             of what is minimised, where sources have weights.
-        valid: the last perplexities by validation set.
+        valid: the last perplexities by validation set; valid_unigram: those of the unigram model of what
+            was trained on.
         ended_by: the rule that ended the run early, in words.
         compared: the model beside the original, where that was asked for.
     """
@@ -291,6 +292,7 @@ class Outcome:
     valid: dict[str, float] | None
     ended_by: str | None = None
     compared: dict[str, Any] | None = None
+    valid_unigram: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from synthtools.records.output_lock import OutputLock
 from synthtools.records.rejects import KeptRejects, Rejects, recall
 from synthtools.training.corpus import (
     REJECTS,
+    Corpus,
     CorpusFiles,
     Encode,
     RefusedDocument,
@@ -110,6 +111,12 @@ class TokenWindows:
         whole = {n: value for n, value in self._facts[0].items() if n not in ("last", "read")}
         sums = {n: sum(f[n] for f in self._facts[:used]) for n in whole if n != "dtype"}
         return {**whole, **sums}
+
+    def used_by(self, rows: int) -> tuple[list[Corpus], float]:
+        """The windows that so many rows come from, and how many passes over them these are."""
+        used = min(int(np.searchsorted(self._before, rows)), len(self._facts))
+        windows = [load(_place(self._folder, window)) for window in range(used)]
+        return windows, rows / max(1, self._before[used])
 
     def _reach(self) -> None:
         """Waits for one more window."""

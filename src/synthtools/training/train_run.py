@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from synthtools.training.corpus import Corpus
 from synthtools.training.language_model_task import LanguageModelTask, RowStream
@@ -16,9 +17,11 @@ from synthtools.training.tokenized_rows import (
     rows_of,
     tokenizer_of,
     tokens_of,
+    validation_set,
     windows_of,
 )
 from synthtools.training.trainer import fit, prepare
+from synthtools.training.unigram import TrainedPart, unigram_perplexities
 
 
 def run(
@@ -59,7 +62,19 @@ def run(
         weights = loss_weights(sources, shares)
         task = LanguageModelTask(run.root, stream, settings.micro_rows, context.ranks, weights)
         validation = {source.name: corpus for source, corpus in zip(valid, checks, strict=True)}
-        return fit(task, run, dict(zip(names, data, strict=True)), validation)
+        outcome = fit(task, run, dict(zip(names, data, strict=True)), validation)
+        if not (valid and context.ranks.first):
+            return outcome
+        given = blend.given(min(stream.end, outcome.progress.step * stream.rows))
+        parts = [
+            TrainedPart(*some.used_by(rows.rows))
+            if isinstance(some, TokenWindows)
+            else TrainedPart([some], rows.rows / packer.rows_in(0))
+            for some, packer, rows in zip(data, blend.packers, given, strict=True)
+        ]
+        sets = {n: validation_set(corpus, plan.context, n) for n, corpus in validation.items()}
+        floor = unigram_perplexities(parts, sets, len(tokenizer))
+        return replace(outcome, valid_unigram=floor)
     finally:
         for some in windows:
             some.close()
