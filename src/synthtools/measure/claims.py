@@ -139,12 +139,14 @@ def _above_floor(
 ) -> str | None:
     """Which cell has a run that is not below its floor, or whose floor is not known."""
     for cell, group in group_of.items():
-        floor = group.values[floors[cell.name]] if cell.name in floors else None
-        for one in shared if floor is not None else ():
-            if one not in floor:
-                return f"{floors[cell.name]} of {label(group.fields)} is not known"
-            if group.values[cell.name][one] >= floor[one]:
-                return f"{cell.name} of {label(group.fields)} is not below {floors[cell.name]}"
+        if cell.name not in floors:
+            continue
+        floor, where = floors[cell.name], label(group.fields)
+        for one in shared:
+            if one not in group.values[floor]:
+                return f"{floor} of {where} is not known"
+            if group.values[cell.name][one] >= group.values[floor][one]:
+                return f"{cell.name} of {where} is not below {floor}"
     return None
 
 

@@ -143,7 +143,7 @@ def _verdict(claim: dict[str, Any]) -> str:
     """A verdict with its reason, if there is one; ``untested`` always has one."""
     if claim["verdict"] == UNTESTED:
         return f"{UNTESTED}: {claim['reason']}"
-    return claim["verdict"] + (f" ({claim['reason']})" if claim["reason"] else "")
+    return f"{claim['verdict']} ({claim['reason']})" if claim["reason"] else str(claim["verdict"])
 
 
 def lines(report: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ Records → rows:
 - ``tokenized_rows``: sources → tokenizer, tokens, rows, shares and weights
 - ``token_windows``: rows of a source that is tokenised beside the training
 - ``packers``: rows of a batch as a pure function of (seed, step)
+- ``unigram``: what the frequencies of the training tokens alone predict
 
 The model and what it minimises:
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from synthtools.training.corpus import Corpus
 from synthtools.training.language_model_task import LanguageModelTask, RowStream
-from synthtools.training.packers import Blend
+from synthtools.training.packers import Blend, Packer
 from synthtools.training.plan import Outcome, Plan, RunContext, Settings, Source
 from synthtools.training.token_windows import TokenWindows
 from synthtools.training.tokenized_rows import (
@@ -67,10 +67,8 @@ def run(
             return outcome
         given = blend.given(min(stream.end, outcome.progress.step * stream.rows))
         parts = [
-            TrainedPart(*some.used_by(rows.rows))
-            if isinstance(some, TokenWindows)
-            else TrainedPart([some], rows.rows / packer.rows_in(0))
-            for some, packer, rows in zip(data, blend.packers, given, strict=True)
+            _part(data[number], packer, rows.rows)
+            for number, (packer, rows) in enumerate(zip(blend.packers, given, strict=True))
         ]
         sets = {n: validation_set(corpus, plan.context, n) for n, corpus in validation.items()}
         floor = unigram_perplexities(parts, sets, len(tokenizer))
@@ -78,3 +76,9 @@ def run(
     finally:
         for some in windows:
             some.close()
+
+
+def _part(data: Corpus | TokenWindows, packer: Packer, rows: int) -> TrainedPart:
+    if isinstance(data, TokenWindows):
+        return TrainedPart(*data.used_by(rows))
+    return TrainedPart([data], rows / packer.rows_in(0))
