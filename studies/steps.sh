@@ -245,6 +245,33 @@ tell_trained() {
     fi
 }
 
+# with_prior FILE…: the records that the built-in model was trained on. without_prior FILE…: the others.
+with_prior() { of_prior -h "$@"; }
+without_prior() { of_prior -v "$@"; }
+of_prior() {
+    synth cat "${@:2}" --quiet | grep "$1" -Ff <(synth cat "$trained_on" | tr -d '{} ' | sed 'p; s/:/: /') || [ $? = 1 ]
+}
+
+# apart BENCHMARK FIELD FILE…: the records without those that hold one of BENCHMARK, or a near-copy of one.
+apart() {
+    if [ -s "$1" ]; then
+        synth decontaminate "${@:3}" --benchmark "$1" --text-field "$2" --item-fields "$2"
+    else
+        synth cat "${@:3}"
+    fi
+}
+
+# held_out NAME FILE N [FIELD]: held-out/NAME.jsonl, N records none of which trained the built-in model, nor a
+# near-copy of one. others NAME [FIELD]: texts/NAME.jsonl, the other records but for near-copies of either.
+held_out() {
+    step "unseen/$1.jsonl" without_prior "$2"
+    step "seen/$1.jsonl" with_prior "$2"
+    step "new/$1.jsonl" apart "seen/$1.jsonl" "${4:-text}" "unseen/$1.jsonl"
+    step "held-out/$1.jsonl" synth sample "new/$1.jsonl" -n "$3" --or-all --text-field "${4:-text}" \
+        --rest "left/$1.jsonl" --force
+}
+others() { step "texts/$1.jsonl" apart "held-out/$1.jsonl" "${2:-text}" "left/$1.jsonl" "seen/$1.jsonl"; }
+
 # each_seed FUNCTION: FUNCTION once a seed ($seed), several at once.
 each_seed() {
     local running=0 failed=0

@@ -46,3 +46,37 @@ def test_a_study_tells_of_held_out_records_that_trained_the_model(tmp_path, envi
         "s: the built-in model was trained on 2 of 4 held-out records: its figures on them are too good\n"
     )
     assert told("./other").stderr == ""
+
+
+def test_held_out_text_trained_neither_the_prior_nor_the_models_of_a_study(tmp_path, environment):
+    known = ids_in(LIST)
+    texts = [" ".join(f"w{n}x{at}" for at in range(60)) for n in range(9)]
+    copy = texts[0].replace("w0x30", "other")
+    rows = [
+        (known[0], texts[0]),  # of the prior
+        ("copy", copy),  # a near-copy of that
+        *((f"new {n}", texts[n]) for n in range(1, 8)),
+        ("again", texts[5]),  # of one of these
+        (7, texts[8]),
+    ]
+    (tmp_path / "all.jsonl").write_text(
+        "".join(json.dumps({"id": one, "text": text}) + "\n" for one, text in rows)
+    )
+    script = f"""
+    . {ROOT}/studies/steps.sh
+    study=s rows=rows
+    mkdir .steps
+    held_out some all.jsonl 6; others some
+    """
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=environment)
+
+    def kept(name):
+        lines = (tmp_path / name / "some.jsonl").read_text().splitlines()
+        return {(row["id"], row["text"]) for row in map(json.loads, lines)}
+
+    assert kept("unseen") == set(rows[1:]) and kept("seen") == {rows[0]}
+    held = kept("held-out")
+    assert len(held) == 6 and held <= set(rows[2:])
+    held_texts = {text for _, text in held}
+    assert kept("texts") == {row for row in rows if row[1] not in {copy, *held_texts}}
