@@ -73,11 +73,11 @@ def main() -> None:
     counts = {}
 
     def measure(url: str) -> tuple[float, float]:
-        settings = ModelSettings(ModelName(location), backend="server", server=url)
+        traffic = ServerTraffic(requests=REQUESTS)
+        name = ModelName(location)
+        settings = ModelSettings(name, backend="server", server=url, traffic=traffic)
         sampling = SamplingSettings(max_new_tokens=TOKENS)
-        with open_generator(
-            settings, sampling, 0, traffic=ServerTraffic(requests=REQUESTS)
-        ) as generator:
+        with open_generator(settings, sampling, 0) as generator:
             bodies = [
                 {
                     "model": generator.description["name"],

@@ -36,12 +36,12 @@ _synth() {
             words="edit ppl ngram-hash embed dsir mix sample dedup decontaminate classify origin stats compare train unlearn audit generate eval diff table fit cat simulate plot warm help"
             ;;
         edit)
-            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
+            options="--threshold --below --drop-below --top-k --top-p --rejection --temperature --exclude-observed --generations --scores --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --plot --backend --server --answers-as --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --api-key-file --requests --tokens-in-flight --requests-per-minute --tokens-per-minute --timeout --patience --seed --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
-                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
+                --threshold | --below | --drop-below | --top-k | --top-p | --temperature | --generations | --shard | --encoding | --shard-size | --server | --answers-as | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --requests | --tokens-in-flight | --requests-per-minute | --tokens-per-minute | --timeout | --patience | --seed | --ray | -j | --jobs) value=word ;;
                 --rejection) value=word words="authors exact" ;;
-                --scores | --rejects | -o | --output | --report | --plot) value=file ;;
+                --scores | --rejects | -o | --output | --report | --plot | --api-key-file) value=file ;;
                 --on-error) value=word words="fail skip" ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --text-field) value=field ;;
@@ -56,14 +56,14 @@ _synth() {
             esac
             ;;
         ppl)
-            options="--prompt-field --tokens --candidates --detector --observer --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --seed --ray -j --jobs --debug -h --help"
+            options="--prompt-field --tokens --candidates --detector --observer --summary --compare --linear --bootstrap --epsilon --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --plot -m --model --backend --server --answers-as --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --api-key-file --requests --tokens-in-flight --requests-per-minute --tokens-per-minute --timeout --patience --seed --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
                 --prompt-field | --text-field) value=field ;;
-                --candidates | --bootstrap | --epsilon | --shard | --encoding | --shard-size | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --seed | --ray | -j | --jobs) value=word ;;
+                --candidates | --bootstrap | --epsilon | --shard | --encoding | --shard-size | --server | --answers-as | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --requests | --tokens-in-flight | --requests-per-minute | --tokens-per-minute | --timeout | --patience | --seed | --ray | -j | --jobs) value=word ;;
                 --observer | -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --on-error) value=word words="fail skip" ;;
-                --rejects | -o | --output | --report | --plot) value=file ;;
+                --rejects | -o | --output | --report | --plot | --api-key-file) value=file ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
@@ -242,11 +242,11 @@ _synth() {
             esac
             ;;
         compare)
-            options="-o --output --force --resume --reference --sample --max-tokens --vector-model --prompt-field --fail-if --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split --report --json --plot --seed --backend --server --answers-as --patience --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens -j --jobs --debug -h --help"
+            options="-o --output --force --resume --reference --sample --max-tokens --vector-model --prompt-field --fail-if --shard --on-error --rejects -q --quiet --shape --text-field --input-format --encoding --split --report --json --plot --seed --backend --server --answers-as --kv-cache --stride -m --model --revision --tokenizer --dtype --context --bos --devices --batch-tokens --api-key-file --requests --tokens-in-flight --requests-per-minute --tokens-per-minute --timeout --patience -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
-                -o | --output | --reference | --rejects | --report | --plot) value=file ;;
-                --sample | --max-tokens | --fail-if | --shard | --encoding | --seed | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | -j | --jobs) value=word ;;
+                -o | --output | --reference | --rejects | --report | --plot | --api-key-file) value=file ;;
+                --sample | --max-tokens | --fail-if | --shard | --encoding | --seed | --server | --answers-as | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --requests | --tokens-in-flight | --requests-per-minute | --tokens-per-minute | --timeout | --patience | -j | --jobs) value=word ;;
                 --vector-model | -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --prompt-field | --text-field) value=field ;;
                 --on-error) value=word words="fail skip" ;;
@@ -298,12 +298,12 @@ _synth() {
             esac
             ;;
         audit)
-            options="--forget --holdout --retain --neutral --paraphrases --base --retrained --prompt-field --response-field --limit --words --bits --relearn-texts --relearn-steps --relearn-lr --bootstrap --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --on-error --rejects -q --quiet --text-field --input-format --encoding --split --report --json --plot --seed -j --jobs --debug -h --help"
+            options="--forget --holdout --retain --neutral --paraphrases --base --retrained --prompt-field --response-field --limit --words --bits --relearn-texts --relearn-steps --relearn-lr --bootstrap --backend --server --answers-as --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --api-key-file --requests --tokens-in-flight --requests-per-minute --tokens-per-minute --timeout --patience --on-error --rejects -q --quiet --text-field --input-format --encoding --split --report --json --plot --seed -j --jobs --debug -h --help"
             operand=file
             case $prev in
-                --forget | --holdout | --retain | --neutral | --paraphrases | --rejects | --report | --plot) value=file ;;
+                --forget | --holdout | --retain | --neutral | --paraphrases | --api-key-file | --rejects | --report | --plot) value=file ;;
                 --base | --retrained | --tokenizer) value=dir words="builtin" ;;
-                --prompt-field | --response-field | --limit | --words | --bits | --relearn-texts | --relearn-steps | --relearn-lr | --bootstrap | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --encoding | --seed | -j | --jobs) value=word ;;
+                --prompt-field | --response-field | --limit | --words | --bits | --relearn-texts | --relearn-steps | --relearn-lr | --bootstrap | --server | --answers-as | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --requests | --tokens-in-flight | --requests-per-minute | --tokens-per-minute | --timeout | --patience | --encoding | --seed | -j | --jobs) value=word ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
                 --bos) value=word words="auto always never" ;;
@@ -314,11 +314,11 @@ _synth() {
             esac
             ;;
         generate)
-            options="--validate --retries --dry-run --price-in --price-out --budget --requests-per-minute --tokens-per-minute --batch-out --batch-in --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field -m --model --context --bos --server --kv-cache --requests --tokens-in-flight --timeout --backend --answers-as --patience --revision --tokenizer --dtype --devices --batch-tokens --cache --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --seed --ray -j --jobs --debug -h --help"
+            options="--validate --retries --dry-run --price-in --price-out --budget --batch-out --batch-in --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field -m --model --context --bos --server --kv-cache --backend --answers-as --revision --tokenizer --dtype --devices --batch-tokens --api-key-file --requests --tokens-in-flight --requests-per-minute --tokens-per-minute --timeout --patience --cache --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --seed --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
-                --validate | --retries | --price-in | --price-out | --budget | --requests-per-minute | --tokens-per-minute | --continue | --self-instruct | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --context | --server | --kv-cache | --requests | --tokens-in-flight | --timeout | --answers-as | --patience | --revision | --devices | --batch-tokens | --shard | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
-                --batch-out | --batch-in | --template | --system | --schema | --rejects | -o | --output | --report) value=file ;;
+                --validate | --retries | --price-in | --price-out | --budget | --continue | --self-instruct | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --context | --server | --kv-cache | --answers-as | --revision | --devices | --batch-tokens | --requests | --tokens-in-flight | --requests-per-minute | --tokens-per-minute | --timeout | --patience | --shard | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
+                --batch-out | --batch-in | --template | --system | --schema | --api-key-file | --rejects | -o | --output | --report) value=file ;;
                 --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
                 --answer-field | --wrong-field | --prompt-field | --context-field | --stratify-by | --response-field | --model-field) value=field ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
@@ -336,13 +336,13 @@ _synth() {
             esac
             ;;
         eval)
-            options="-s --suite --list --data --valid --limit --shots --task-files --allow-code-execution --sandbox --samples --resume --shard --baseline --bootstrap --force --backend --server --answers-as --patience --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --max-new-tokens --temperature --top-p --judge --judge-server --judge-tokens --judge-retries --judge-guided --show-prompts --answers --pairs --judgments --reference --target --human --length-controlled --author-files --cache --on-error --rejects -q --quiet --input-format --encoding --split --report --json --plot --seed --ray -j --jobs --debug -h --help"
+            options="-s --suite --list --data --valid --limit --shots --task-files --allow-code-execution --sandbox --samples --resume --shard --baseline --bootstrap --force --backend --server --answers-as --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --api-key-file --requests --tokens-in-flight --requests-per-minute --tokens-per-minute --timeout --patience --max-new-tokens --temperature --top-p --judge --judge-server --judge-tokens --judge-retries --judge-guided --show-prompts --answers --pairs --judgments --reference --target --human --length-controlled --author-files --cache --on-error --rejects -q --quiet --input-format --encoding --split --report --json --plot --seed --ray -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 -s | --suite) value=word words="perplexity self-preference ifeval followbench mt_bench danger-zone alpaca_eval arc_challenge arc_easy boolq ceval chemprot cmmlu fiqa_sa fpb gsm8k headline hellaswag humaneval mbpp medqa mmlu mqp openbookqa piqa pubmedqa rct social_iqa svamp truthfulqa winogrande" ;;
                 --data | --task-files | --author-files | --cache) value=dir ;;
-                --valid | --samples | --answers | --pairs | --judgments | --reference | --rejects | --report | --plot) value=file ;;
-                --limit | --shots | --shard | --baseline | --bootstrap | --server | --answers-as | --patience | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --max-new-tokens | --temperature | --top-p | --judge-server | --judge-tokens | --judge-retries | --target | --human | --encoding | --seed | --ray | -j | --jobs) value=word ;;
+                --valid | --samples | --api-key-file | --answers | --pairs | --judgments | --reference | --rejects | --report | --plot) value=file ;;
+                --limit | --shots | --shard | --baseline | --bootstrap | --server | --answers-as | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --requests | --tokens-in-flight | --requests-per-minute | --tokens-per-minute | --timeout | --patience | --max-new-tokens | --temperature | --top-p | --judge-server | --judge-tokens | --judge-retries | --target | --human | --encoding | --seed | --ray | -j | --jobs) value=word ;;
                 --sandbox) value=word words="auto bubblewrap landlock none" ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 --tokenizer | --judge) value=dir words="builtin" ;;

@@ -18,8 +18,8 @@ def generated(url: str, *, tries: int = 2, timeout: float = 5.0, patience: float
     from synthtools.lm.open_models import open_generator
     from synthtools.lm.server import server_pool
 
-    settings = ModelSettings(ModelName("tiny"), server=url)
     traffic = ServerTraffic(tries=tries, timeout=timeout, patience=patience, requests=2)
+    settings = ModelSettings(ModelName("tiny"), server=url, traffic=traffic)
     prompts = [Prompt(b"%d" % number, f"prompt {number}") for number in range(3)]
     with (
         patch.object(server_pool, "_FIRST_PAUSE", 0.01),
@@ -28,8 +28,6 @@ def generated(url: str, *, tries: int = 2, timeout: float = 5.0, patience: float
             SamplingSettings(max_new_tokens=8),
             0,
             lambda _: None,
-            servers=[],
-            traffic=traffic,
         ) as generator,
     ):
         return list(generator.generate(prompts))
@@ -37,13 +35,15 @@ def generated(url: str, *, tries: int = 2, timeout: float = 5.0, patience: float
 
 def scored(url: str) -> Any:
     """Scores of two texts, in this process."""
+    from synthtools.lm.generation import ServerTraffic
     from synthtools.lm.model_name import ModelName
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.open_models import open_model
     from synthtools.lm.scores import ScoreRequest
     from synthtools.lm.server import server_http, server_pool
 
-    settings = ModelSettings(ModelName("tiny", tokenizer=str(model())), server=url, patience=1.0)
+    name = ModelName("tiny", tokenizer=str(model()))
+    settings = ModelSettings(name, server=url, traffic=ServerTraffic(patience=1.0))
     request = ScoreRequest(candidates=1)
     with (
         patch.object(server_pool, "_FIRST_PAUSE", 0.01),

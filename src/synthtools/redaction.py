@@ -11,8 +11,11 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
+
+from synthtools.errors import SynthError
 
 HIDDEN = "***"
 # The keys that this program or its libraries send.
@@ -22,6 +25,9 @@ _VARIABLES = (
     *("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN"),
     *("AZURE_CLIENT_SECRET", "GOOGLE_API_KEY"),
 )
+NO_HEADER = "holds what no header may (a line end, or not ASCII)"
+# Bytes of a file that may hold a key.
+_LONGEST = 1 << 16
 # A shorter one is a placeholder (vLLM's EMPTY) that would be found in any text.
 _SHORTEST = 6
 
@@ -95,6 +101,41 @@ def hider() -> Callable[[Any], Any]:
         return value
 
     return walk
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key that only a header shows."""
+
+    text: str = field(repr=False)
+
+
+def fits_header(key: str) -> bool:
+    return key.isascii() and key.isprintable()
+
+
+def key_in_file(name: str) -> ApiKey:
+    """The key that a file holds, known from now on as a secret.
+
+    Raises:
+        ValueError: others can read the file, or it holds no key.
+        SynthError: it cannot be read.
+    """
+    try:
+        with open(name, "rb") as file:
+            status = os.fstat(file.fileno())
+            key = file.read(_LONGEST).strip().decode("utf-8", "replace")
+    except OSError as error:
+        raise SynthError(f"{name}: cannot be read ({error.strerror})") from error
+    # As ssh does: who owns the file is responsible for it; a container's secrets are another's.
+    if status.st_uid == os.geteuid() and status.st_mode & 0o077:
+        raise ValueError(f"others can read it; chmod 600 {name}")
+    if not key:
+        raise ValueError("holds no key")
+    _known.add(key)
+    if not fits_header(key):
+        raise ValueError(NO_HEADER)
+    return ApiKey(key)
 
 
 def know(url: str) -> None:

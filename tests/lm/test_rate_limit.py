@@ -54,10 +54,11 @@ def test_requests_wait_for_their_turn(serve: Any, traffic: dict[str, int], secon
         choice = {"text": "a", "finish_reason": "stop"}
         return 200, json.dumps({"model": "m", "choices": [choice]}).encode()
 
-    settings = ModelSettings(ModelName("m"), backend="server", server=serve(answer).url)
+    limited = ServerTraffic(**traffic)
+    settings = ModelSettings(ModelName("m"), server=serve(answer).url, traffic=limited)
     sampling = SamplingSettings(max_new_tokens=100)
     begun = time.monotonic()
-    with open_generator(settings, sampling, 0, traffic=ServerTraffic(**traffic)) as generator:
+    with open_generator(settings, sampling, 0) as generator:
         prompts = [Prompt(b"%d" % n, f"prompt {n}") for n in range(8)]
         answers = list(generator.generate(prompts))
     assert [one.text for one in answers] == ["a"] * 8

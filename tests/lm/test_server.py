@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from synthtools.errors import SynthError, UsageError
+from synthtools.lm.generation import ServerTraffic
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_model
@@ -133,6 +134,7 @@ def opened(
     url: str, candidates: int = 0, remark: Callable[[str], None] = lambda _: None, **settings: Any
 ) -> LanguageModel:
     model = ModelName(settings.pop("model", "builtin"), tokenizer=settings.pop("tokenizer", None))
+    settings["traffic"] = ServerTraffic(patience=settings.pop("patience", 300.0))
     return open_model(
         ModelSettings(model, server=url, **settings), ScoreRequest(candidates), remark
     )

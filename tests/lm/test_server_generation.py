@@ -108,12 +108,14 @@ def ask(
     **traffic: Any,
 ) -> list[Answer]:
     settings = ModelSettings(
-        ModelName(model), server=urls[0], context=context, answers_as=answers_as
+        ModelName(model),
+        server=urls[0],
+        context=context,
+        answers_as=answers_as,
+        traffic=ServerTraffic(**traffic),
     )
     tell = (told if told is not None else []).append
-    with open_generator(
-        settings, sampling, 7, tell, servers=urls[1:], traffic=ServerTraffic(**traffic)
-    ) as generator:
+    with open_generator(settings, sampling, 7, tell, servers=urls[1:]) as generator:
         return list(generator.generate(asked))
 
 
@@ -365,8 +367,8 @@ def test_prompts_are_not_read_far_ahead(server: Server) -> None:
             read += 1
             yield prompt
 
-    settings = ModelSettings(server=server.url)
-    with open_generator(settings, SAMPLING, 7, traffic=ServerTraffic(requests=2)) as generator:
+    settings = ModelSettings(server=server.url, traffic=ServerTraffic(requests=2))
+    with open_generator(settings, SAMPLING, 7) as generator:
         found = generator.generate(many())
         assert next(found) == expected(prompts(1))[0]
         assert read <= 2 * server_generator._AHEAD + 1

@@ -33,7 +33,7 @@ class Command(TyperCommand):
     """A command whose help shows the tool's own options first, then those of each shared group."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        order = ("Options", "Input", "Output", "Model", "Run")
+        order = ("Options", "Input", "Output", "Model", "Servers", "Run")
         sections: dict[str, list[tuple[str, str]]] = {title: [] for title in order}
         for one in self.get_params(ctx):
             record = one.get_help_record(ctx)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from synthtools.cli import quantities
 from synthtools.cli.parameters import Group, option
 from synthtools.errors import UsageError
+from synthtools.redaction import key_in_file
 
 if TYPE_CHECKING:
+    from synthtools.lm.generation import ServerTraffic
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.records.value_cache import ValueCache
 
@@ -161,7 +163,66 @@ class VectorModel(LocalModel):
 
 
 @dataclass(frozen=True)
-class Engine(LoadedModel):
+class Traffic(Group):
+    """How servers are asked; the limits hold for all servers and models of a run together."""
+
+    group = "Servers"
+    api_key_file: Any = option(
+        None,
+        metavar="FILE",
+        parse=key_in_file,
+        help="Send the key in this file, instead of OPENAI_API_KEY's, to the servers that are named. It "
+        "must be yours alone to read (chmod 600).",
+    )
+    requests: int | None = option(
+        None,
+        metavar="N",
+        min=1,
+        help="Concurrent requests to all servers together (default: 64 answers, 16 texts that are "
+        "scored).",
+    )
+    tokens_in_flight: int | None = option(
+        None,
+        metavar="N",
+        min=1,
+        help="Maximum tokens of prompts (estimated from their bytes) and answers in flight.",
+    )
+    requests_per_minute: int | None = option(
+        None, metavar="N", min=1, help="Maximum requests a minute, evenly spread, to all servers."
+    )
+    tokens_per_minute: int | None = option(
+        None,
+        metavar="N",
+        min=1,
+        help="Maximum tokens a minute, likewise: of prompts (estimated), and of the longest answer for "
+        "each.",
+    )
+    timeout: float = option(600.0, metavar="SECONDS", min=0.1, help="Time limit of a request.")
+    patience: float = option(
+        300.0,
+        metavar="SECONDS",
+        min=0.0,
+        help="How long to wait for a server that is unreachable or overloaded. A server that asks "
+        "for a longer wait (Retry-After) is given up at once.",
+    )
+
+    def traffic(self) -> ServerTraffic:
+        """The options as ``lm`` takes them."""
+        from synthtools.lm.generation import ServerTraffic
+
+        return ServerTraffic(
+            requests=self.requests,
+            tokens=self.tokens_in_flight,
+            timeout=self.timeout,
+            patience=self.patience,
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+            key=self.api_key_file,
+        )
+
+
+@dataclass(frozen=True)
+class Engine(LoadedModel, Traffic):
     """What runs a language model."""
 
     backend: Literal["auto", "torch", "vllm", "server"] = option(
@@ -180,13 +241,6 @@ class Engine(LoadedModel):
         help="Another model name that the server may answer under, such as 'gpt-4o-*' (* and ? are "
         "wildcards). Answers of any other model are refused.",
     )
-    patience: float = option(
-        300.0,
-        metavar="SECONDS",
-        min=0.0,
-        help="How long to wait for a server that is unreachable or overloaded. A server that asks "
-        "for a longer wait (Retry-After) is given up at once.",
-    )
     kv_cache: int | None = option(
         None,
         metavar="SIZE",
@@ -204,13 +258,13 @@ class Engine(LoadedModel):
             raise UsageError(
                 "--ray places the model on a cluster, --server asks one: leave one out"
             )
+        settings = replace(
+            super().settings(name), backend=self.backend, kv_cache_bytes=self.kv_cache
+        )
+        if not self.server:
+            return settings
         return replace(
-            super().settings(name),
-            backend=self.backend,
-            server=self.server,
-            answers_as=self.answers_as,
-            patience=self.patience,
-            kv_cache_bytes=self.kv_cache,
+            settings, server=self.server, answers_as=self.answers_as, traffic=self.traffic()
         )
 
 

@@ -43,7 +43,7 @@ NOT_DEFINING = frozenset(
         *("devices", "server", "answers_as", "files", "shard_size", "format"),
         *("requests", "tokens_in_flight", "timeout", "patience", "ray"),
         *("budget", "price_in", "price_out", "dry_run", "fail_if", "cache", "judge_server"),
-        *("requests_per_minute", "tokens_per_minute", "batch_out"),
+        *("requests_per_minute", "tokens_per_minute", "batch_out", "api_key_file"),
     )
 )
 

@@ -22,10 +22,11 @@ from synthtools.records.transform import as_lines
 if TYPE_CHECKING:
     from synthtools.evaluate.judge import Judge
     from synthtools.evaluate.judge_panel import JudgePanel
-    from synthtools.lm.generation import Generator, SamplingSettings
+    from synthtools.lm.generation import Generator, SamplingSettings, ServerTraffic
     from synthtools.lm.kept_values import ModelValues, ValueStore
     from synthtools.lm.model_settings import ModelSettings
     from synthtools.lm.scorer import LanguageModel
+    from synthtools.lm.server.rate_limit import TrafficLimits
 
 
 # Why a record cannot be what a suite reads there; None where it can.
@@ -96,6 +97,7 @@ class Evaluator(Closeable):
     _open: dict[Any, LanguageModel] = field(default_factory=dict)
     _generators: dict[ModelSettings, Generator] = field(default_factory=dict)
     _spending: Spending = field(default_factory=Spending)
+    _limits: dict[ServerTraffic, TrafficLimits] = field(default_factory=dict)
 
     def close(self) -> None:
         self._stack.close()
@@ -116,7 +118,8 @@ class Evaluator(Closeable):
             from synthtools.lm.open_models import open_generator
 
             seed = self.options.seed
-            opened = open_generator(settings, sampling, seed, self.remark)
+            limits = self._limits_of(settings)
+            opened = open_generator(settings, sampling, seed, self.remark, limits=limits)
             values = self._values(settings, opened.description)
             generator = KeptGenerator(
                 self._stack.enter_context(opened), values, sampling, seed, self._spending
@@ -124,6 +127,12 @@ class Evaluator(Closeable):
             self._generators[settings] = generator
         generator.sample_as(sampling)
         return generator
+
+    def _limits_of(self, settings: ModelSettings) -> TrafficLimits:
+        """Of traffic to servers: model and judges share them."""
+        from synthtools.lm.server.rate_limit import TrafficLimits
+
+        return self._limits.setdefault(settings.traffic, TrafficLimits(settings.traffic))
 
     def _values(self, settings: ModelSettings, description: dict[str, Any]) -> ModelValues:
         from synthtools.lm.kept_values import ModelValues
@@ -178,7 +187,8 @@ class Evaluator(Closeable):
             from synthtools.lm.open_models import open_model
             from synthtools.lm.scores import ScoreRequest
 
-            model = open_model(settings, ScoreRequest(CANDIDATES), self.remark)
+            limits = self._limits_of(settings)
+            model = open_model(settings, ScoreRequest(CANDIDATES), self.remark, limits)
             self._open[settings] = self._stack.enter_context(model)
             if self.journal is not None or self.cache is not None:
                 from synthtools.lm.kept_values import KeptEngine

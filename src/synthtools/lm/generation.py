@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from synthtools.closeable import Closeable
 from synthtools.errors import UsageError, parameter
+from synthtools.redaction import ApiKey
 
 STOP, LENGTH, ERROR = "stop", "length", "error"
 
@@ -134,21 +135,23 @@ class ServerTraffic:
     """How servers are asked.
 
     Attributes:
-        requests: in flight at most, on all servers together.
+        requests: in flight at most; None for as many as suit what is asked.
         tokens: of prompts (estimated) and answers in flight at most; None for no limit.
         timeout: seconds that a request may take.
-        patience: seconds without any answer after which the servers are given up.
+        patience: seconds of nothing but failures after which a server is given up.
         tries: of one request that fails though the server works.
-        requests_per_minute, tokens_per_minute: on all servers together; None for no limit.
+        requests_per_minute, tokens_per_minute: None for no limit.
+        key: sent instead of that of the environment.
     """
 
-    requests: int = 64
+    requests: int | None = None
     tokens: int | None = None
     timeout: float = 600.0
     patience: float = 300.0
     tries: int = 6
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    key: ApiKey | None = None
 
 
 class Generator(Closeable, ABC):

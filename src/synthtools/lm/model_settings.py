@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthtools.errors import SynthError, parameter
+from synthtools.lm.generation import ServerTraffic
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.pretrained import LENGTHS
 from synthtools.lm.windows import stride_of
@@ -22,7 +23,7 @@ class ModelSettings:
             GPU and vLLM is installed, else torch.
         server: URL of an OpenAI-compatible server of vLLM.
         answers_as: other names of the model that a server may answer as, with ``*`` and ``?``.
-        patience: seconds of nothing but failures after which a server is given up.
+        traffic: how the server is asked.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; auto is float32 on a CPU and
             bfloat16 on a GPU.
         context: tokens of a window, None for the model's own length.
@@ -43,7 +44,7 @@ class ModelSettings:
     backend: str = "auto"
     server: str | None = None
     answers_as: str | None = None
-    patience: float = 300.0
+    traffic: ServerTraffic = field(default_factory=ServerTraffic)
     dtype: str = "auto"
     context: int | None = None
     stride: int | None = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from synthtools.errors import UsageError, parameter
-from synthtools.lm.generation import Generator, SamplingSettings, ServerTraffic
+from synthtools.lm.generation import Generator, SamplingSettings
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings, context_of
 from synthtools.lm.pretrained import context_length, describe, load_configuration, load_tokenizer
@@ -15,6 +16,9 @@ from synthtools.lm.scorer import LanguageModel
 from synthtools.lm.scores import ScoreRequest, ScoringEngine
 from synthtools.lm.text_tokenizer import TextTokenizer, tokenizer_of
 from synthtools.lm.windows import stride_of
+
+if TYPE_CHECKING:
+    from synthtools.lm.server.rate_limit import TrafficLimits
 
 Remark = Callable[[str], None]
 
@@ -55,13 +59,17 @@ def _begins_texts(settings: ModelSettings, tokenizer: TextTokenizer, name: str) 
 
 
 def open_model(
-    settings: ModelSettings, request: ScoreRequest, remark: Remark = lambda _: None
+    settings: ModelSettings,
+    request: ScoreRequest,
+    remark: Remark = lambda _: None,
+    limits: TrafficLimits | None = None,
 ) -> LanguageModel:
     """Loads a model on a backend.
 
     Args:
         request: what will be asked of it (an engine may have to know the number of candidates).
         remark: given remarks for the user.
+        limits: of traffic to servers, where it shares them with other models; else its own.
 
     Raises:
         SynthError: the model, the backend or the server cannot be had.
@@ -69,7 +77,7 @@ def open_model(
     """
     backend = choose_backend(settings)
     if backend == "server" and not settings.ray:
-        return _open_server(settings, request, remark)
+        return _open_server(settings, request, remark, limits)
     configuration = load_configuration(settings.model)
     context = context_of(settings, context_length(configuration))
     _, tokenizer = tokenizer_of(settings.model, configuration)
@@ -110,11 +118,13 @@ def _refuse_other_tokens(
         )
 
 
-def _open_server(settings: ModelSettings, request: ScoreRequest, remark: Remark) -> LanguageModel:
+def _open_server(
+    settings: ModelSettings, request: ScoreRequest, remark: Remark, limits: TrafficLimits | None
+) -> LanguageModel:
     from synthtools.lm.server.server_engine import connect
     from synthtools.lm.server.server_probe import probe
 
-    engine = connect(settings, remark)
+    engine = connect(settings, remark, limits)
     name = engine.tokenizer_name(settings.model)
     tokenizer = TextTokenizer(load_tokenizer(name))
     bos = _begins_texts(settings, tokenizer, name)
@@ -147,7 +157,7 @@ def open_generator(
     remark: Remark = lambda _: None,
     *,
     servers: Sequence[str] = (),
-    traffic: ServerTraffic | None = None,
+    limits: TrafficLimits | None = None,
 ) -> Generator:
     """Loads a model on a backend.
 
@@ -155,6 +165,7 @@ def open_generator(
         settings: ``stride`` plays no part; ``server`` is the first of the servers.
         remark: given remarks for the user.
         servers: further URLs that serve the model.
+        limits: see ``open_model``.
 
     Raises:
         SynthError: the model, the backend or the server cannot be had.
@@ -170,8 +181,7 @@ def open_generator(
         from synthtools.lm.server.server_generator import ServerGenerator
 
         urls = [settings.server, *servers] if settings.server else list(servers)
-        traffic = traffic or ServerTraffic(patience=settings.patience)
-        return ServerGenerator(settings, urls, sampling, seed, traffic, remark)
+        return ServerGenerator(settings, urls, sampling, seed, remark, limits)
     from synthtools.lm.prompt_tokenizer import PromptTokenizer
 
     configuration = load_configuration(settings.model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import quantities, terminal
@@ -13,7 +13,6 @@ from synthtools.tools.generate_batches import Batches
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
-    from synthtools.lm.generation import ServerTraffic
     from synthtools.lm.token_budget import Prices
 
 
@@ -41,27 +40,10 @@ class Costs(Batches):
         "flight is still answered and kept; --resume with a larger budget continues.",
     )
 
-    requests_per_minute: int | None = option(
-        None, metavar="N", min=1, help="Maximum requests a minute, evenly spread, to all servers."
-    )
-    tokens_per_minute: int | None = option(
-        None,
-        metavar="N",
-        min=1,
-        help="Maximum tokens a minute, likewise: of prompts (estimated), and --max-new-tokens for each.",
-    )
-
     def check(self) -> None:
         super().check()
         if self.budget and self.budget.unit == "cost" and not (self.price_in or self.price_out):
             raise UsageError("--budget cost=X needs --price-in or --price-out")
-
-    def traffic(self) -> ServerTraffic:
-        return replace(
-            super().traffic(),
-            requests_per_minute=self.requests_per_minute,
-            tokens_per_minute=self.tokens_per_minute,
-        )
 
     def prices(self) -> Prices:
         """Per million tokens."""

@@ -16,7 +16,7 @@ from synthtools.records.shapes import ShapeName
 if TYPE_CHECKING:
     from synthtools.curate.prompts import PromptBuilder
     from synthtools.curate.templates import Template
-    from synthtools.lm.generation import Generator, SamplingSettings, ServerTraffic
+    from synthtools.lm.generation import Generator, SamplingSettings
     from synthtools.lm.model_settings import ModelSettings
 
 
@@ -263,7 +263,7 @@ class Generators(Engine, Cached):
         None,
         metavar="URL",
         help="An OpenAI-compatible server, such as http://127.0.0.1:8000; repeatable. Requests for "
-        "a model go to all servers that have it. OPENAI_API_KEY is sent.",
+        "a model go to all servers that have it.",
     )
     kv_cache: int | None = option(
         None,
@@ -272,16 +272,6 @@ class Generators(Engine, Cached):
         help="Size of vLLM's key-value cache (default: the rest of a GPU's memory, at most 2GB on "
         "a CPU).",
     )
-    requests: int = option(
-        64, metavar="N", min=1, help="Concurrent requests, on all servers together."
-    )
-    tokens_in_flight: int | None = option(
-        None,
-        metavar="N",
-        min=1,
-        help="Maximum tokens of prompts (estimated from their bytes) and answers in flight.",
-    )
-    timeout: float = option(600.0, metavar="SECONDS", min=0.1, help="Time limit of a request.")
 
     def names(self) -> list[str]:
         """The models asked for."""
@@ -304,14 +294,7 @@ class Generators(Engine, Cached):
             seed,
             tell,
             servers=(self.server or [])[1:],
-            traffic=self.traffic(),
         )
-
-    def traffic(self) -> ServerTraffic:
-        """How servers are asked."""
-        from synthtools.lm.generation import ServerTraffic
-
-        return ServerTraffic(self.requests, self.tokens_in_flight, self.timeout, self.patience)
 
 
 @dataclass(frozen=True)

@@ -129,16 +129,22 @@ def real(shared: Path) -> Callable[[str], list[dict[str, Any]]]:
 
 
 class Misbehaving:
-    """An OpenAI-compatible server; ``does`` says what becomes of each request."""
+    """An OpenAI-compatible server of some models; ``does`` says what becomes of each request.
 
-    def __init__(self, does: Callable[[int, str, str], Any]) -> None:
+    Attributes:
+        times: when requests came, in their order; keys: that were sent.
+    """
+
+    def __init__(self, does: Callable[[int, str, str], Any], models: tuple[str, ...]) -> None:
         self.requests = 0
+        self.times: list[float] = []
+        self.keys: set[str | None] = set()
         lock = threading.Lock()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._send(200, {"data": [{"id": "judge"}]})
+                self._send(200, {"data": [{"id": name} for name in models]})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -146,6 +152,8 @@ class Misbehaving:
                 with lock:
                     outer.requests += 1
                     number = outer.requests
+                    outer.times.append(time.monotonic())
+                    outer.keys.add(self.headers["Authorization"])
                 found = CODE.search(words)
                 done = does(number, words, found[1] if found else "")
                 if done == "hang":
@@ -160,7 +168,7 @@ class Misbehaving:
                 if isinstance(done, tuple):
                     self._send(done[0], {"error": {"message": done[1]}})
                     return
-                said = done if isinstance(done, dict) else {"model": "judge", "text": done}
+                said = done if isinstance(done, dict) else {"model": body["model"], "text": done}
                 message = {"message": {"content": said["text"]}, "finish_reason": "stop"}
                 self._send(200, {"model": said["model"], "choices": [message]})
 
@@ -189,8 +197,8 @@ def serving() -> Iterator[Callable[..., Misbehaving]]:
     """Starts servers, and stops them."""
     started: list[Misbehaving] = []
 
-    def start(does: Callable[[int, str, str], Any]) -> Misbehaving:
-        started.append(Misbehaving(does))
+    def start(does: Callable[[int, str, str], Any], *models: str) -> Misbehaving:
+        started.append(Misbehaving(does, models or ("judge",)))
         return started[-1]
 
     yield start

@@ -270,10 +270,11 @@ def test_a_server_in_all_its_moods(serving, monkeypatch):
         return "…" if mood == "rubbish" else f"{code}: 7"
 
     server = serving(does)
-    settings = ModelSettings(ModelName("judge"), backend="server", server=server.url)
     traffic = ServerTraffic(requests=4, timeout=0.3, patience=5, tries=2)
+    name = ModelName("judge")
+    settings = ModelSettings(name, backend="server", server=server.url, traffic=traffic)
     moods = ("hang", "busy", "broken", "cut", "other", "refuses", "rubbish", "calm")
-    with open_generator(settings, SamplingSettings(temperature=0), 0, traffic=traffic) as generator:
+    with open_generator(settings, SamplingSettings(temperature=0), 0) as generator:
         judge = Judge(generator, retries=1)
         found = judge.ask([asked(f"mood {mood}", mood) for mood in moods])
     values = {mood: one.value for mood, one in zip(moods, found)}

@@ -109,6 +109,75 @@ def test_a_judge_that_dies_is_asked_only_for_the_rest(synth, bench, serving, tmp
     assert not (tmp_path / ".s.jsonl.answers.jsonl").exists()
 
 
+def test_limits_hold_for_model_and_judge_together(synth, bench, serving):
+    """300 a minute are one every 0.2 s: the judge's first waits for the model's last. How much longer
+    each waits, the machine decides."""
+    server = serving(lambda number, words, code: f"{code}: YES", "model", "judge")
+    asked = ["--server", server.url, "--judge", "judge", "--requests-per-minute", 300]
+    report = synth(
+        *("eval", "model", "--suite", "followbench", "--data", bench[0], "--limit", 2, "--json"),
+        *(*asked, "--bootstrap", 0),
+    )
+    assert report["suites"]["followbench"]["judge"]["model"] == "judge"
+    waits = [when - server.times[0] for when in sorted(server.times)]
+    assert len(waits) >= 3
+    # The first may have come late.
+    assert all(waited >= number * 0.2 - 0.1 for number, waited in enumerate(waits))
+
+
+def test_a_panel_of_two_servers(synth, write, serving, tmp_path):
+    """Grades of mt_bench by two live judges: the mean of what both read, each one's account, and after
+    the death of one only its own rest is asked again."""
+    rows = [{"question_id": n, "category": "coding", "turns": ["One?", "Two?"]} for n in range(3)]
+    data = write("data/mt_bench/questions.jsonl", rows).rsplit("/", 2)[0]
+    rows = [
+        {"question_id": n, "model_id": "m", "choices": [{"index": 0, "turns": ["one", f"two {n}"]}]}
+        for n in range(3)
+    ]
+    answers = write("answers.jsonl", rows)
+    dead = []
+
+    def second(number, words, code):
+        if dead and number > 2:
+            return (403, "no more")
+        return "no verdict" if "two 1" in words else f"{code}: 8"
+
+    key = tmp_path / "key"
+    key.write_text("a-key-of-judges\n")
+    key.chmod(0o600)
+    servers = {}
+
+    def run(name, *more, code=0):
+        servers["a"] = serving(lambda number, words, code: f"{code}: 5", "a")
+        servers["b"] = serving(second, "b")
+        judges = [w for j, s in servers.items() for w in ("--judge", j, "--judge-server", s.url)]
+        words = ["eval", "--suite", "mt_bench", "--data", data, "--answers", answers, *judges]
+        words += ["--judge-retries", 0, "--api-key-file", key, "--bootstrap", 0, "--json"]
+        return synth(*words, "--samples", tmp_path / name, *more, code=code)
+
+    whole = run("whole.jsonl")
+    section = whole["suites"]["mt_bench"]
+    # Six turns; the second judge does not grade the second turn of q1.
+    panel = section["judge"]["panel"]
+    assert (panel["n"], panel["left_out"]) == (5, 1)
+    judges = [(one["judge"], one["n"], one["mean"]) for one in panel["judges"]]
+    assert judges == [("a", 6, 5), ("b", 5, 8)]
+    grades = [json.loads(line) for line in (tmp_path / "whole.jsonl").read_text().splitlines()]
+    assert {row["score"] for row in grades} == {6.5, None}
+    accounts = section["judge"]["judges"]
+    assert [one["questions"] for one in accounts] == [6, 6]
+    assert [one["unreadable"] for one in accounts] == [0, 1]
+    assert all(server.keys == {"Bearer a-key-of-judges"} for server in servers.values())
+
+    dead.append(True)
+    assert "went away" in run("s.jsonl", "--requests", 1, code=1)
+    dead.clear()
+    resumed = run("s.jsonl", "--resume")
+    assert [server.requests for server in servers.values()] == [0, 4]
+    assert resumed["suites"] == whole["suites"]
+    assert (tmp_path / "s.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

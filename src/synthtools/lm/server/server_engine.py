@@ -23,12 +23,12 @@ from synthtools.lm.scores import (
     TokenDistribution,
     wanted_candidates,
 )
+from synthtools.lm.server.rate_limit import TrafficLimits
 from synthtools.lm.server.server_http import RefusedError, RetryError, client_of, served_model
 from synthtools.lm.server.server_pool import DaemonThreads, PooledServer, ServerPool
 
+# Texts in flight where nothing else is asked for: what comes back is much larger than an answer.
 _IN_FLIGHT = 16
-_TRIES = 6
-_SECONDS = 600.0
 _CHUNK_BYTES = 128 << 10
 # What rounding may put a log-probability above 0 by, and probabilities above 1.
 _ROUNDING = 1e-3
@@ -38,7 +38,9 @@ Row = dict[str, dict[str, Any]]
 
 
 def connect(
-    settings: ModelSettings, remark: Callable[[str], None] = lambda _: None
+    settings: ModelSettings,
+    remark: Callable[[str], None] = lambda _: None,
+    limits: TrafficLimits | None = None,
 ) -> ServerEngine:
     """Connects to ``settings.server`` and asks what it serves.
 
@@ -47,7 +49,9 @@ def connect(
         SynthError: no server answers, or it serves another model than the one asked for.
     """
     assert settings.server is not None
-    client = client_of(settings.server, _SECONDS, _IN_FLIGHT)
+    traffic = settings.traffic
+    requests = traffic.requests or _IN_FLIGHT
+    client = client_of(settings.server, traffic, requests)
     server = PooledServer(client, served_model(client, settings.model.name), settings.answers_as)
     if server.length is None or server.length < 2:
         raise SynthError(
@@ -60,8 +64,8 @@ def connect(
             f"{parameter('context', settings.context)}: the server takes at most {longest} tokens; longer "
             "documents go through overlapping windows anyway"
         )
-    pool = ServerPool([server], settings.patience, None, remark)
-    return ServerEngine(server, pool, settings.context or longest)
+    pool = ServerPool([server], traffic.patience, limits or TrafficLimits(traffic), remark)
+    return ServerEngine(server, pool, settings.context or longest, requests, traffic.tries)
 
 
 class ServerEngine:
@@ -74,13 +78,16 @@ class ServerEngine:
 
     calls = 4
 
-    def __init__(self, server: PooledServer, pool: ServerPool, context: int) -> None:
+    def __init__(
+        self, server: PooledServer, pool: ServerPool, context: int, requests: int, tries: int
+    ) -> None:
         self.server = server
         self.context = context
         self.chunk_bytes = _CHUNK_BYTES
         self.passed: Callable[[int], None] = lambda _: None
         self._pool = pool
-        self._threads = DaemonThreads(_IN_FLIGHT)
+        self._tries = tries
+        self._threads = DaemonThreads(requests)
 
     def tokenizer_name(self, asked: ModelName) -> str:
         """Whose tokenizer turns texts into the server's tokens."""
@@ -137,7 +144,9 @@ class ServerEngine:
         }
         try:
             choice = self._pool.asked(
-                lambda server: server.choice(server.post("/v1/completions", body)), _TRIES
+                lambda server: server.choice(server.post("/v1/completions", body)),
+                self._tries,
+                len(tokens) + 1,
             )
         except RetryError as error:
             raise SynthError(str(error)) from error

@@ -18,13 +18,13 @@ from synthtools.lm.generation import (
     Generator,
     Prompt,
     SamplingSettings,
-    ServerTraffic,
     failed,
     too_long,
 )
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.pretrained import describe
 from synthtools.lm.server.completions import answer_of, path_and_content, request_of
+from synthtools.lm.server.rate_limit import TrafficLimits
 from synthtools.lm.server.server_http import (
     NotServedError,
     RefusedError,
@@ -34,6 +34,8 @@ from synthtools.lm.server.server_http import (
 )
 from synthtools.lm.server.server_pool import DaemonThreads, PooledServer, ServerPool
 
+# Requests in flight where nothing else is asked for.
+_IN_FLIGHT = 64
 # Prompts read ahead of the oldest that has no answer yet, for each request in flight.
 _AHEAD = 8
 # Tokens of a text are estimated where only their number in flight is wanted.
@@ -49,16 +51,18 @@ class ServerGenerator(Generator):
         urls: list[str],
         sampling: SamplingSettings,
         seed: int,
-        traffic: ServerTraffic,
         remark: Callable[[str], None],
+        limits: TrafficLimits | None = None,
     ) -> None:
-        servers = _serving(urls, settings, traffic)
-        paces = (traffic.requests_per_minute, traffic.tokens_per_minute)
-        self._pool = ServerPool(servers, traffic.patience, traffic.tokens, remark, *paces)
-        self._threads = DaemonThreads(traffic.requests)
+        traffic = settings.traffic
+        self._requests = traffic.requests or _IN_FLIGHT
+        servers = _serving(urls, settings, self._requests)
+        limits = limits or TrafficLimits(traffic)
+        self._pool = ServerPool(servers, traffic.patience, limits, remark)
+        self._threads = DaemonThreads(self._requests)
         self._sampling = sampling
         self._seed = seed
-        self._traffic = traffic
+        self._tries = traffic.tries
         self._remark = remark
         self._has_template = True
         self._counts_tokens = False
@@ -98,9 +102,7 @@ class ServerGenerator(Generator):
         try:
             for place, prompt in enumerate(prompts):
                 waiting.append(self._threads.submit(ask, place, prompt))
-                while waiting and (
-                    len(waiting) >= _AHEAD * self._traffic.requests or waiting[0].done()
-                ):
+                while waiting and (len(waiting) >= _AHEAD * self._requests or waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -120,14 +122,11 @@ class ServerGenerator(Generator):
     def _ask(self, prompt: Prompt) -> Answer:
         """The answer to a prompt, whatever it takes."""
         tokens = prompt.size // _BYTES_A_TOKEN + self._sampling.max_new_tokens
-        with self._pool.room(tokens):
-            try:
-                return self._pool.asked(
-                    lambda server: self._once(server, prompt), self._traffic.tries, tokens
-                )
-            except (RetryError, RefusedError) as error:
-                self._pool.failed_for_good(str(error))
-                return failed(str(error))
+        try:
+            return self._pool.asked(lambda server: self._once(server, prompt), self._tries, tokens)
+        except (RetryError, RefusedError) as error:
+            self._pool.failed_for_good(str(error))
+            return failed(str(error))
 
     def _once(self, server: PooledServer, prompt: Prompt) -> Answer:
         try:
@@ -199,10 +198,11 @@ class ServerGenerator(Generator):
             raise
 
 
-def _serving(
-    urls: list[str], settings: ModelSettings, traffic: ServerTraffic
-) -> list[PooledServer]:
+def _serving(urls: list[str], settings: ModelSettings, requests: int) -> list[PooledServer]:
     """The servers that serve a model; they may have others beside it or instead.
+
+    Args:
+        requests: in flight at most.
 
     Raises:
         SynthError: none does, or one cannot be reached.
@@ -210,7 +210,7 @@ def _serving(
     servers: list[PooledServer] = []
     refusals: list[NotServedError] = []
     for url in urls:
-        client = client_of(url, traffic.timeout, traffic.requests)
+        client = client_of(url, settings.traffic, requests)
         try:
             served = served_model(client, settings.model.name)
             servers.append(PooledServer(client, served, settings.answers_as))

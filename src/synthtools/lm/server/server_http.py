@@ -14,7 +14,9 @@ import httpx
 
 from synthtools import redaction
 from synthtools.errors import SynthError, UsageError, parameter
+from synthtools.lm.generation import ServerTraffic
 from synthtools.lm.model_name import BUILTIN
+from synthtools.redaction import NO_HEADER, fits_header
 
 # Log-probabilities of 100,000 tokens with their candidates are a tenth of it [ours].
 LARGEST = 1 << 30
@@ -76,11 +78,11 @@ class ServerReply(NamedTuple):
             raise ValueError("nested too deeply") from error
 
 
-def client_of(server: str, seconds: float, requests: int) -> httpx.Client:
-    """A client of a server, which sends it the key of OPENAI_API_KEY.
+def client_of(server: str, traffic: ServerTraffic, requests: int) -> httpx.Client:
+    """A client of a server, which sends it the key of ``traffic``, or of OPENAI_API_KEY.
 
     Args:
-        seconds: that a request may take; requests: connections that are kept.
+        requests: connections that are kept.
 
     Raises:
         UsageError: the URL or the key is malformed.
@@ -90,13 +92,13 @@ def client_of(server: str, seconds: float, requests: int) -> httpx.Client:
     place = parameter("server", server.rpartition("@")[2])
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"{place}: not a URL such as http://127.0.0.1:8000")
-    key = os.environ.get("OPENAI_API_KEY")
-    if key and not (key.isascii() and key.isprintable()):
-        raise UsageError("OPENAI_API_KEY holds what no header may (a line end, or not ASCII)")
+    key = traffic.key.text if traffic.key else os.environ.get("OPENAI_API_KEY")
+    if key and not fits_header(key):
+        raise UsageError(f"OPENAI_API_KEY {NO_HEADER}")
     try:
         return httpx.Client(
             base_url=url,
-            timeout=httpx.Timeout(seconds, connect=_CONNECT_SECONDS, pool=None),
+            timeout=httpx.Timeout(traffic.timeout, connect=_CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=requests),
             headers={"Authorization": f"Bearer {key}"} if key else {},
         )

@@ -16,7 +16,7 @@ import httpx
 
 from synthtools.errors import SynthError, parameter
 from synthtools.lm.server.completions import only_choice
-from synthtools.lm.server.rate_limit import RateLimit
+from synthtools.lm.server.rate_limit import TrafficLimits
 from synthtools.lm.server.server_http import (
     BusyError,
     RefusedError,
@@ -100,50 +100,24 @@ class ServerPool:
     Args:
         patience: seconds of nothing but failures after which a server is given up; one that asks to
             wait beyond them is given up at once.
-        tokens: in flight at most, None for no limit.
+        limits: of what is under way.
         remark: given remarks for the user.
-        requests_per_minute, tokens_per_minute: of all servers together, None for no limit.
     """
 
     def __init__(
         self,
         servers: list[PooledServer],
         patience: float,
-        tokens: int | None,
+        limits: TrafficLimits,
         remark: Callable[[str], None],
-        requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None,
     ) -> None:
         self.servers = servers
         self._patience = patience
-        self._tokens = tokens
+        self._limits = limits
         self._remark = remark
-        self._in_flight = 0
         self._failed_in_a_row = 0
         self._closed = False
         self._changed = threading.Condition()
-        self._request_rate = RateLimit(requests_per_minute) if requests_per_minute else None
-        self._token_rate = RateLimit(tokens_per_minute) if tokens_per_minute else None
-
-    @contextmanager
-    def room(self, tokens: int) -> Iterator[None]:
-        """Waits until so many tokens more may be in flight; a request larger than the limit goes
-        alone."""
-        with self._changed:
-            while (
-                self._tokens is not None
-                and self._in_flight
-                and (self._in_flight + tokens > self._tokens)
-            ):
-                self._refuse_if_over()
-                self._changed.wait(1.0)
-            self._in_flight += tokens
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._in_flight -= tokens
-                self._changed.notify_all()
 
     @contextmanager
     def server(self) -> Iterator[PooledServer]:
@@ -176,14 +150,13 @@ class ServerPool:
 
     def _wait_for_turn(self, tokens: int) -> None:
         """Waits as long as the limits a minute ask for; raises SynthError where the pool is closed."""
-        rates = ((self._request_rate, 1), (self._token_rate, tokens))
-        until = time.monotonic() + max(rate.take(n) if rate else 0.0 for rate, n in rates)
+        until = time.monotonic() + self._limits.take(tokens)
         with self._changed:
             while (left := until - time.monotonic()) > 0:
                 self._refuse_if_over()
                 self._changed.wait(left)
 
-    def asked(self, once: Callable[[PooledServer], _R], tries: int, tokens: int = 0) -> _R:
+    def asked(self, once: Callable[[PooledServer], _R], tries: int, tokens: int) -> _R:
         """What a server gives, tried again while servers cannot be reached or have too much to do, and
         so many times where they work and their answer cannot be used.
 
@@ -194,13 +167,14 @@ class ServerPool:
             RetryError: no try gave an answer; what ``once`` raises besides.
             SynthError: all servers have been given up.
         """
-        for attempt in range(1, tries + 1):
-            try:
-                return self._asked(once, tokens)
-            except RetryError as error:
-                reason = str(error)
-            if attempt < tries:
-                time.sleep(pause(attempt))
+        with self._limits.room(tokens, self._refuse_if_over):
+            for attempt in range(1, tries + 1):
+                try:
+                    return self._asked(once, tokens)
+                except RetryError as error:
+                    reason = str(error)
+                if attempt < tries:
+                    time.sleep(pause(attempt))
         raise RetryError(f"{reason} ({tries} tries)")
 
     def _asked(self, once: Callable[[PooledServer], _R], tokens: int) -> _R:
