@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from synthtools.cli.app import build
-from synthtools.curate import batch_files
+from synthtools.curate import batch_files, validators
 from synthtools.errors import SynthError, UsageError
 
 RECORDS = [{"id": n, "prompt": f"question {n % 5}", "x": n} for n in range(12)]
@@ -128,6 +128,26 @@ def test_what_is_missing_or_failed_is_a_bad_record(source: Path, tmp_path: Path)
     write(results, [result(one) for one in asked(requests)])
     generate(source, *NAMED, "--batch-in", results, "-o", whole)
     assert whole.read_bytes() == answers.read_bytes()
+
+
+def test_validated_results_come_in_parts(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checks take some thousand prompts at a time; results of later ones belonged to no prompt."""
+    monkeypatch.setattr(validators, "_TOGETHER", 5)
+    requests, answers = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
+    generate(source, *ASK, "--batch-out", requests)
+    results = write(tmp_path / "results.jsonl", [result(one) for one in asked(requests)])
+    rejects = tmp_path / "bad.jsonl"
+    words = (source, *NAMED, "--batch-in", results, "--on-error", "skip", "--rejects", rejects)
+    generate(*words, "--validate", "!regex=^question 1", "-o", answers)
+    assert [one["x"] for one in asked(answers)] == [
+        n for n in range(12) for _ in "ab" if n % 5 != 1
+    ]
+    assert len(asked(rejects)) == 6 and "refused by !regex" in asked(rejects)[0]["reason"]
+    with pytest.raises(SynthError, match="belongs to no prompt"):
+        generate(*words, "--seed", "4", "--validate", "words=1..", "-o", tmp_path / "other.jsonl")
+    assert not (tmp_path / "other.jsonl").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import running
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.generation import Answer, Prompt, SamplingSettings, ServerTraffic
 from synthtools.lm.model_name import ModelName
@@ -464,3 +466,57 @@ def test_counts_that_cannot_be_are_none(
     (found,) = ask([server.url], prompts(1))
     assert (found.prompt_tokens, found.tokens) == counts
     assert found.text == "x"
+
+
+def test_a_budget_counts_refused_answers_and_resumes(server: Server, tmp_path: Path) -> None:
+    """Every second draw of a prompt is refused, by its seed. What the budget stopped goes on without
+    asking anything twice, to the bytes of a run without one."""
+    source = tmp_path / "p.jsonl"
+    source.write_text("".join(f'{{"prompt": "prompt {n}"}}\n' for n in range(10, 50)))
+
+    def run(name: str, *more: object) -> Any:
+        words = [
+            "generate",
+            source,
+            "--plain",
+            "-m",
+            "tiny",
+            "--server",
+            server.url,
+            "--requests",
+            4,
+        ]
+        words += [
+            "--validate",
+            "regex=[02468]$",
+            "--retries",
+            9,
+            "--price-in",
+            10,
+            "--price-out",
+            10,
+        ]
+        report = tmp_path / f"{name}.json"
+        done = running.run(*words, "-o", tmp_path / name, "--report", report, *more)
+        return done, json.loads(report.read_text()) if not done.returncode else None
+
+    done, report = run("whole.jsonl")
+    assert done.returncode == 0, done.stderr
+    asked, draws = len(server.bodies), [(body["prompt"], body["seed"]) for body in server.bodies]
+    assert len(set(draws)) == asked > 50
+    (validation,) = report["validation"]
+    # A prompt has 3 tokens, as many as its 9 bytes are taken for, and an answer 5.
+    assert report["tokens"] + validation["tokens"] == 5 * asked
+    server.bodies.clear()
+    # 200 tokens are 25 answers, the refused ones included; at the price, 0.002.
+    done, _ = run("s.jsonl", "--budget", "tokens=200")
+    assert done.returncode == 1 and b"the budget (tokens=200) is used up" in done.stderr
+    assert 0 < len(server.bodies) <= 25
+    done, _ = run("s.jsonl", "--budget", "cost=0.0036", "--resume")
+    assert done.returncode == 1 and b"the budget (cost=0.0036) is used up" in done.stderr
+    assert 25 < len(server.bodies) <= 45
+    done, resumed = run("s.jsonl", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert sorted(draws) == sorted((body["prompt"], body["seed"]) for body in server.bodies)
+    assert resumed["validation"] == report["validation"]
+    assert (tmp_path / "s.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()

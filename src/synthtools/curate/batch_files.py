@@ -148,18 +148,18 @@ class BatchResults(Generator):
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None
     ) -> Iterator[Answer]:
-        """See ``Generator.generate``; all prompts come in one call.
-
-        Raises:
-            SynthError: a result belongs to none of the prompts.
-        """
+        """See ``Generator.generate``."""
         for place, prompt in enumerate(prompts):
             answer, _ = self._answers.pop(self._model.request_id(prompt), (None, ""))
             answer = answer or failed(self._missing)
             if finished:
                 finished(place, answer)
             yield answer
-        for name, (_, where) in self._answers.items():
+
+    def __exit__(self, *error: object) -> None:
+        """Raises SynthError where all is well but a result that belongs to none of the prompts."""
+        super().__exit__(*error)
+        for name, (_, where) in self._answers.items() if error[0] is None else ():
             raise SynthError(
                 f"{where}: custom_id {name} belongs to no prompt ({len(self._answers):,} of them): prompts, "
                 "model, sampling and seed must be those of the requests"
