@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import running
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.generation import ServerTraffic
 from synthtools.lm.model_name import ModelName
@@ -540,3 +541,36 @@ def test_a_tokenizer_that_is_not_here(server: Server, llama: Path) -> None:
     assert "no such model directory" in refused(lambda: opened(server.url))
     with opened(server.url, tokenizer=str(llama)) as model:
         assert len(model.tokenise(["a"])[0].ids) == 1
+
+
+def test_eval_goes_on_where_the_server_was_given_up(
+    server: Server, llama: Path, paragraphs: list[str], tmp_path: Path
+) -> None:
+    """A server that is gone for longer than the patience ends an evaluation with 1; --resume asks it only
+    for what it had not scored, for the samples of a run that nothing disturbed."""
+    folder = tmp_path / "arc_easy"
+    folder.mkdir()
+    words = [text.split() for text in paragraphs if len(text.split()) > 8][:12]
+    items = [
+        {"prompt": " ".join(w[:4]), "choices": [" ".join(w[4:6]), " ".join(w[6:8])], "answer": 0}
+        for w in words
+    ]
+    (folder / "test.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+
+    def scored(name: str, *more: object) -> tuple[Any, int]:
+        """How it ended, and how many texts were scored beside the three of the probe."""
+        server.requests.clear()
+        ask = ["eval", "tiny", "--server", server.url, "--tokenizer", llama, "--suite", "arc_easy"]
+        ask += ["--data", tmp_path, "--patience", 0, "--requests", 1, "--bootstrap", 0, *more]
+        return running.run(*ask, "--samples", tmp_path / name), len(server.requests) - 3
+
+    done, whole = scored("whole.jsonl")
+    assert done.returncode == 0 and whole > 20, done.stderr
+    gone = 12
+    server.instead = lambda path, body: (503, b"{}") if len(server.requests) > gone + 3 else None
+    done, _ = scored("s.jsonl")
+    assert done.returncode == 1 and b"HTTP 503: {}; given up after" in done.stderr
+    server.instead = lambda path, body: None
+    done, rest = scored("s.jsonl", "--resume")
+    assert (done.returncode, rest) == (0, whole - gone), done.stderr
+    assert (tmp_path / "s.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()

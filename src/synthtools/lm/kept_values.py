@@ -21,6 +21,7 @@ from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.prefetch import gathered
 from synthtools.lm.scores import (
     Candidates,
+    OneByOneEngine,
     ScoreRequest,
     ScoringEngine,
     Sequence,
@@ -219,7 +220,7 @@ class KeptGenerator(Generator):
 
 class KeptEngine:
     """An engine (see ``scores.ScoringEngine``) that scores only sequences whose scores are not kept, some
-    seconds' work at a time.
+    seconds' work at a time; those of a server are kept one by one, for it may go away between two.
 
     Args:
         engine: scores the others; closed with this one.
@@ -232,29 +233,36 @@ class KeptEngine:
         self.passed: Callable[[int], None] = engine.passed
         self._engine = engine
         self._values = values
+        self._one_by_one = isinstance(engine, OneByOneEngine)
+        if isinstance(engine, OneByOneEngine):
+            engine.scored = self._keep
 
     def close(self) -> None:
         self._engine.close()
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
-        asked = repr(request).encode()
-        keys = [
-            self._values.key(asked, b"%d" % first, tokens.tobytes()) for tokens, first in sequences
-        ]
         scores: dict[int, SequenceScores] = {}
-        for place, key in enumerate(keys):
-            held = self._values.get(key)
+        for place, sequence in enumerate(sequences):
+            held = self._values.get(self._key(sequence, request))
             if held is not None:
                 scores[place] = _unpacked(held[0])
-        left = [place for place in range(len(keys)) if place not in scores]
+        left = [place for place in range(len(sequences)) if place not in scores]
         most = max(1, self.chunk_bytes // _BYTES_A_TOKEN)
         for some in gathered(left, lambda place: len(sequences[place].tokens), most):
             scored = self._engine.run([sequences[place] for place in some], request)
             for place, score in zip(some, scored, strict=True):
                 scores[place] = score
-                if not np.isnan(score.logprobs).any():  # else the run fails
-                    self._values.add(keys[place], _packed(score))
-        return [scores[place] for place in range(len(keys))]
+                if not self._one_by_one:
+                    self._keep(sequences[place], request, score)
+        return [scores[place] for place in range(len(sequences))]
+
+    def _key(self, sequence: Sequence, request: ScoreRequest) -> str:
+        tokens, first = sequence
+        return self._values.key(repr(request).encode(), b"%d" % first, tokens.tobytes())
+
+    def _keep(self, sequence: Sequence, request: ScoreRequest, score: SequenceScores) -> None:
+        if not np.isnan(score.logprobs).any():  # else the run fails
+            self._values.add(self._key(sequence, request), _packed(score))
 
 
 def _packed(score: SequenceScores) -> dict[str, Any]:

@@ -144,6 +144,17 @@ class ScoringEngine(Protocol):
 
 
 @runtime_checkable
+class OneByOneEngine(ScoringEngine, Protocol):
+    """A backend whose scores come one by one.
+
+    Attributes:
+        scored: called with each sequence's as it comes, from any thread.
+    """
+
+    scored: Callable[[Sequence, ScoreRequest, SequenceScores], None]
+
+
+@runtime_checkable
 class PoolingEngine(ScoringEngine, Protocol):
     """A backend that gives hidden states, of ``width`` numbers each."""
 

@@ -85,6 +85,7 @@ class ServerEngine:
         self.context = context
         self.chunk_bytes = _CHUNK_BYTES
         self.passed: Callable[[int], None] = lambda _: None
+        self.scored: Callable[[Sequence, ScoreRequest, SequenceScores], None] = lambda *_: None
         self._pool = pool
         self._tries = tries
         self._threads = DaemonThreads(requests)
@@ -97,12 +98,17 @@ class ServerEngine:
         return self.server.root if asked.name in (BUILTIN, self.server.model) else asked.name
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
-        futures = [self._threads.submit(self._score, one, request) for one in sequences]
+        futures = [self._threads.submit(self._scored, one, request) for one in sequences]
         try:
             return [future.result() for future in futures]
         finally:
             for future in futures:
                 future.cancel()
+
+    def _scored(self, sequence: Sequence, request: ScoreRequest) -> SequenceScores:
+        scores = self._score(sequence, request)
+        self.scored(sequence, request, scores)
+        return scores
 
     def _score(self, sequence: Sequence, request: ScoreRequest) -> SequenceScores:
         rows = self.rows(sequence.tokens, request.candidates)[sequence.first :]
