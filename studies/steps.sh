@@ -172,14 +172,15 @@ key_of() {
     local word before=''
     set -f
     {
-        for word; do
+        printf '%s\n' "$1"
+        for word in "${@:2}"; do
             printf '%s\n' "$word"
             # What is made is not depended on, nor is what is only kept from one step to the next.
             case $before in --rest | --report | --cache) ;; *) named "$word" ;; esac
             before=$word
         done
-        # A function of the script is what it says.
-        if declare -F "$1" > /dev/null; then declare -f "$1"; fi
+        # A function of the script is what it says, and no file of its name; a program is.
+        if declare -F "$1" > /dev/null; then declare -f "$1"; else named "$1"; fi
     } | hashed
     set +f
 }

@@ -103,6 +103,13 @@ def test_a_changed_setting_redoes_what_depends_on_it(study):
     assert (study.work / "end-0.txt").read_text() == "other\n0 of 0\n1 of 0\n"
 
 
+def test_a_directory_of_a_functions_name_is_not_what_the_step_depends_on(study):
+    study("--seeds", "0")
+    (study.work / "say").mkdir()
+    (study.work / "say" / "more.txt").write_text("more")
+    assert study("--seeds", "0")[:2] == (0, [])
+
+
 def test_what_is_made_beside_the_output_belongs_to_it(study):
     study("--seeds", "0")
     (study.work / "parts" / "rest.txt").unlink()
