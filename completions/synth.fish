@@ -786,8 +786,10 @@ complete -c synth -n '__synth_tool_is audit' -s h -l help -d 'Show this message 
 
 # synth-generate
 complete -c synth -n '__synth_tool_is generate' -a 'builtin:topics builtin:sample'
-complete -c synth -n '__synth_tool_is generate' -l validate -x -d 'Accept only answers that pass: words=MIN..MAX, characters=MIN..MAX, tokens=MIN..MAX (20.. and ..200 too), regex=REGEX (RE2, found in the answer) or !regex=REGEX'
+complete -c synth -n '__synth_tool_is generate' -l validate -x -d 'Accept only answers that pass: words=MIN..MAX, characters=MIN..MAX, tokens=MIN..MAX (20.. and ..200 too), regex=REGEX (RE2, found in the answer), !regex=REGEX, json (the answer is JSON alone), schema=FILE (JSON that a JSON schema accepts), language=CODE,… (as langdetect sees it; both need [validate]), or judge=7.. (rated 1 to 10 by --judge)'
 complete -c synth -n '__synth_tool_is generate' -l retries -x -d 'How often to draw a refused answer again (default 2), each time a draw of its own'
+complete -c synth -n '__synth_tool_is generate' -l judge -x -a 'builtin (__fish_complete_directories)' -d 'The model that rates answers for judge=MIN..MAX, as in synth eval\'s MT-Bench, at temperature 0'
+complete -c synth -n '__synth_tool_is generate' -l judge-server -x -d 'An OpenAI-compatible server for the judge'
 complete -c synth -n '__synth_tool_is generate' -l dry-run -d 'Have 16 of the prompts answered, print what all of them would take (tokens, time, cost), and write nothing'
 complete -c synth -n '__synth_tool_is generate' -l price-in -x -d 'Price of a million tokens of prompts, for the report'
 complete -c synth -n '__synth_tool_is generate' -l price-out -x -d 'Price of a million tokens of answers'

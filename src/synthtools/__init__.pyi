@@ -905,6 +905,8 @@ def generate(
     *files: Input,
     validate: list[str] | str | None = ...,
     retries: int | None = ...,
+    judge: str | None = ...,
+    judge_server: str | None = ...,
     dry_run: bool = ...,
     price_in: float = ...,
     price_out: float = ...,

@@ -81,24 +81,28 @@ class RecordError(SynthError):
         number: line of the record in a JSONL file, row in a Parquet or Arrow file, from 1.
         reason: what is wrong, with the remedy where there is one.
         raw: the record as it was read, for the rejects file.
+        kind: what reasons of its kind are counted as, where each tells of something else; else the reason.
     """
 
-    def __init__(self, source: str, number: int, reason: str, raw: bytes = b"") -> None:
+    def __init__(
+        self, source: str, number: int, reason: str, raw: bytes = b"", kind: str | None = None
+    ) -> None:
         super().__init__(f"{source}:{number}: {reason}")
         self.source = source
         self.number = number
         self.reason = reason
         self.raw = raw
+        self.kind = kind or reason
 
     def after(self, lines: int) -> RecordError:
         """The error of a record that so many lines more stand before."""
-        return (
-            type(self)(self.source, self.number + lines, self.reason, self.raw) if lines else self
-        )
+        if not lines:
+            return self
+        return type(self)(self.source, self.number + lines, self.reason, self.raw, self.kind)
 
-    def __reduce__(self) -> tuple[type[RecordError], tuple[str, int, str, bytes]]:
+    def __reduce__(self) -> tuple[type[RecordError], tuple[str, int, str, bytes, str]]:
         # Errors travel between processes.
-        return type(self), (self.source, self.number, self.reason, self.raw)
+        return type(self), (self.source, self.number, self.reason, self.raw, self.kind)
 
 
 class TextError(SynthError):

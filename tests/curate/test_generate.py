@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,72 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import running
-from synthtools.cli.app import build
 from synthtools.curate.beginnings import beginning
 from synthtools.curate.error_extrapolation import pair_in
 from synthtools.curate.model_shares import stratified
 from synthtools.curate.prompts import STYLES, PromptedRecords
 from synthtools.curate.rationales import gold_of, reached
 from synthtools.curate.templates import Template
-from synthtools.curate.validators import validator_of
 from synthtools.errors import SynthError, UsageError
-from synthtools.lm import open_models
-from synthtools.lm.generation import Answer, Generator, Prompt, failed
+from synthtools.lm.generation import Prompt
 from synthtools.records.batch import JsonBatch
 from synthtools.text.rouge import RougePool, common_subsequence, rouge_l, words
-
-Speak = Callable[[str, Prompt], str | None]
-
-
-class Spoken(Generator):
-    """Answers by a function of (what was last said, prompt); None is an error.
-
-    Attributes:
-        prompts: that came.
-    """
-
-    context = None
-
-    def __init__(self, name: str, speak: Speak) -> None:
-        self.description = {"name": name, "revision": "r1"}
-        self._speak = speak
-        self.prompts: list[Prompt] = []
-
-    def generate(self, prompts: Iterable[Prompt], finished: Any = None) -> Iterator[Answer]:
-        for place, prompt in enumerate(prompts):
-            self.prompts.append(prompt)
-            said = prompt.text if prompt.text is not None else prompt.messages[-1]["content"]
-            text = self._speak(said, prompt)
-            answer = failed("no idea") if text is None else Answer(text, "stop", 7, len(text))
-            if finished:
-                finished(place, answer)
-            yield answer
-
-    def sample_as(self, sampling: Any) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@pytest.fixture
-def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Runs ``synth generate`` on records: the written records; ``.models`` holds the generators."""
-
-    def run(records: list[dict[str, Any]], speak: Speak, *arguments: str) -> list[dict[str, Any]]:
-        run.models = []
-
-        def opened(settings: Any, sampling: Any, seed: int, tell: Any, **_: Any) -> Spoken:
-            run.models.append(Spoken(settings.model.name, speak))
-            run.sampling = sampling
-            return run.models[-1]
-
-        monkeypatch.setattr(open_models, "open_generator", opened)
-        source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-        source.write_text("".join(json.dumps(record) + "\n" for record in records))
-        more = () if "-o" in arguments else ("-o", str(output), "--force")
-        build()(["generate", str(source), *more, *arguments], standalone_mode=False)
-        return [json.loads(line) for line in output.read_text().splitlines()] if more else []
-
-    return run
 
 
 def echo(said: str, prompt: Prompt) -> str:
@@ -538,57 +481,6 @@ def test_pools_find_the_nearest(texts: list[str], text: str) -> None:
     assert pool.nearest(text) == pytest.approx(expected)
 
 
-# ---------------------------------------------------------------- validation
-
-
-def test_refused_answers_are_drawn_again(generate: Any, tmp_path: Path) -> None:
-    """Each attempt has a draw of its own; what remains goes to the rejects, and a resumed run asks nothing."""
-    records = [{"prompt": f"{n}"} for n in range(6)]
-    seeds: dict[str, list[int]] = {}
-
-    def says(said: str, prompt: Prompt) -> str:
-        seeds.setdefault(said, []).append(prompt.seed(0))
-        # Prompt n has its first good answer at attempt n.
-        return "one two three" if len(seeds[said]) > int(said) else "As an AI, no"
-
-    report, rejects = tmp_path / "r.json", tmp_path / "bad.jsonl"
-    rules = ("--validate", "words=2..3", "--validate", "!regex=^As an AI", "--retries", "3")
-    kept = ("--on-error", "skip", "--rejects", str(rejects), "--report", str(report))
-    written = generate(records, says, *rules, *kept, "--cache", str(tmp_path / "c"))
-    assert [record["prompt"] for record in written] == ["0", "1", "2", "3"]
-    assert {record["response"] for record in written} == {"one two three"}
-    assert [len(seeds[str(n)]) for n in range(6)] == [1, 2, 3, 4, 4, 4]
-    assert sum(map(len, seeds.values())) == len({seed for one in seeds.values() for seed in one})
-    (validation,) = json.loads(report.read_text())["validation"]
-    # "As an AI, no" has four words, so that the first rule sees all of them: 0 + 1 + 2 + 3 + 4 + 4.
-    assert validation["refused"] == {"words=2..3": 14}
-    assert (validation["retried"], validation["given_up"]) == (1 + 2 + 3 + 3 + 3, 2)
-    assert (validation["tokens"], validation["prompt_tokens"]) == (14 * len("As an AI, no"), 14 * 7)
-    reasons = [json.loads(line)["reason"] for line in rejects.read_text().splitlines()]
-    assert reasons == ["the answer is refused by words=2..3: 4 words (4 answers)"] * 2
-    again = generate(records, says, *rules, *kept, "--force", "--cache", str(tmp_path / "c"))
-    assert again == written and not generate.models[0].prompts
-
-
-@pytest.mark.parametrize(
-    ("rule", "answer", "seen"),
-    [
-        ("words=2..", "one", "1 words"),
-        ("words=2..", "one, two", None),
-        ("characters=..3", "äöüß", "4 characters"),
-        ("characters=4..4", "äöüß", None),
-        ("tokens=6..", "five5", "5 tokens"),
-        ("regex=^[A-Z]", "small", "'small'"),
-        ("regex=^[A-Z]", "Large", None),
-        ("regex=a=b", "if a=b", None),
-        ("!regex=\\bAI\\b", "an AI", "'an AI'"),
-        ("!regex=\\bAI\\b", "PAID", None),
-    ],
-)
-def test_what_validators_refuse(rule: str, answer: str, seen: str | None) -> None:
-    assert validator_of(rule).fault(Answer(answer, "stop", 1, len(answer))) == seen
-
-
 # ---------------------------------------------------------------- options
 
 
@@ -615,6 +507,11 @@ def test_what_validators_refuse(rule: str, answer: str, seen: str | None) -> Non
         (("--validate", "words=5..2"), "5 is more than 2"),
         (("--validate", "words=.."), "write a range as"),
         (("--validate", "regex=("), "an expression of RE2"),
+        (("--validate", "judge=11"), "write a range as"),
+        (("--validate", "language=xx"), 'there is no "xx"'),
+        (("--validate", "judge=7.."), "--judge MODEL and a rule judge=MIN..MAX go together"),
+        (("--judge", "J"), "go together"),
+        (("--judge-server", "http://a"), "needs --judge"),
         (("--retries", "2"), "give a rule"),
         (("--validate", "words=2..", "--rationale"), "checks of its own"),
         (("--validate", "words=2..", "--temperature", "0"), "draws the same answer again"),

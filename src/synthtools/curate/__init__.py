@@ -36,7 +36,9 @@ Generated:
 - ``batch_files``: requests and results of OpenAI's batches
 - ``beginnings``: the first tokens of documents as prompts (iterative collapse)
 - ``answers``: the answers of a model to a stream of records
-- ``validators``: checks of answers, which are drawn again where one refuses them
+- ``answer_scores``: numbers of answers, by which they are accepted or chosen
+- ``validators``: rules that an answer is to keep: lengths, expressions, JSON, language, ratings
+- ``selected_answers``: answers that keep the rules, drawn again where one refuses them
 - ``generation_costs``: what answers cost, a budget, an estimate from a few prompts
 - ``self_instruct``: new tasks from examples of old ones (Self-Instruct)
 - ``rationales``: rationales that reach the right answer (STaR)

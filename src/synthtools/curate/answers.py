@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from synthtools.curate.prompts import PromptedRecords
-from synthtools.errors import RecordError
 from synthtools.lm.generation import Answer, Generator, Prompt, SamplingSettings
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
@@ -162,7 +161,5 @@ def keep_answered(batch: Batch, answers: list[Answer], rejects: Rejects) -> list
         if answer.error is None:
             kept.append(index)
             continue
-        rejects.add(
-            RecordError(batch.source, int(batch.numbers[index]), answer.error, batch.raw(index))
-        )
+        rejects.add(batch.fault(index, answer.error, answer.kind))
     return kept

@@ -1,177 +1,192 @@
-"""Answers that are checked, and drawn again where a check refuses them."""
+"""Rules that an answer is to keep."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import blake2b
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from synthtools.curate.answer_scores import LENGTHS, Score
 from synthtools.curate.conditions import condition_of
-from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings, failed
-from synthtools.lm.prefetch import gathered
-from synthtools.records.text_buffer import TextBuffer
-from synthtools.text.words import word_counts
+from synthtools.errors import SynthError
+from synthtools.lm.generation import Answer, Prompt
+from synthtools.records.jsonl import number_in, parse_value
 
-# Prompts whose first answers are all there before the second ones are drawn.
-_TOGETHER = 2048
 # Of an answer that is refused, in the reason.
 _SHOWN = 60
+# Scores that are made by a model or by a file, which whoever runs the rules has.
+MODEL_SCORES = ("judge",)
+
+
+class ScoreRange(NamedTuple):
+    """A score is to lie within bounds, either None for none."""
+
+    score: str
+    least: float | None
+    most: float | None
+
+    def fault(self, value: float | None) -> str | None:
+        """What is wrong with a score."""
+        if value is None:
+            return (
+                f"no {self.score}" if self.score in MODEL_SCORES else f"no number of {self.score}"
+            )
+        low = self.least is not None and value < self.least
+        if not (low or (self.most is not None and value > self.most)):
+            return None
+        return (
+            f"{self.score} {value:.4g}" if self.score in MODEL_SCORES else f"{value:,} {self.score}"
+        )
 
 
 class Validator(NamedTuple):
-    """A check of answers.
+    """A check of answers: by their text, or by a score.
 
     Attributes:
-        text: as it was given.
-        fault: what it sees in an answer that it refuses, None where it accepts it.
+        text: as it was given; shown: with what stood in its file.
+        fault: what it sees in a text that it refuses, None where it accepts it.
     """
 
     text: str
-    fault: Callable[[Answer], str | None]
+    shown: str
+    fault: Callable[[str], str | None] | None = None
+    within: ScoreRange | None = None
 
     def __str__(self) -> str:
         return self.text
 
+    def faults(
+        self, prompts: Sequence[Prompt], answers: Sequence[Answer], scores: Mapping[str, Score]
+    ) -> list[str | None]:
+        """What it sees in each answer that it refuses."""
+        if self.within is not None:
+            values = scores[self.within.score](prompts, answers)
+            return [self.within.fault(value) for value in values]
+        assert self.fault is not None
+        return [self.fault(answer.text) for answer in answers]
+
 
 def validator_of(text: str) -> Validator:
-    """``words=MIN..MAX`` (or ``characters``, ``tokens``; either end may be left out), ``regex=REGEX``, an
-    expression of RE2 that is found in the answer, ``!regex=REGEX``, one that is not.
+    """``words=MIN..MAX`` (or another score; either end may be left out), ``regex=REGEX``, an expression of
+    RE2 that is found in the answer, ``!regex=REGEX``, one that is not, ``json``, ``schema=FILE``, a JSON
+    schema, or ``language=CODE,…``.
 
     Raises:
         ValueError: it is none of these.
+        SynthError: a file or a package that it needs is missing.
     """
     kind, equals, value = text.partition("=")
-    if equals and kind in _LENGTHS:
-        return Validator(text, _within(kind, *_range(value)))
+    if equals and kind in (*LENGTHS, *MODEL_SCORES):
+        return Validator(text, text, within=ScoreRange(kind, *_range(value, kind in LENGTHS)))
     if equals and kind in ("regex", "!regex"):
-        sign = "!~" if kind.startswith("!") else "~"
-        matches = condition_of(f"response{sign}{value}").holds
-
-        def fault(answer: Answer) -> str | None:
-            return None if matches([answer.text])[0] else f"{answer.text[:_SHOWN]!r}"
-
-        return Validator(text, fault)
+        return Validator(text, text, _expression(kind, value))
+    if text == "json":
+        return Validator(text, text, lambda answer: _json_in(answer)[1])
+    if equals and kind == "schema":
+        try:
+            schema = Path(value).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SynthError(f"{value}: cannot be read ({error})") from error
+        return Validator(text, f"{text} {schema}", _schema(value, schema))
+    if equals and kind == "language":
+        return Validator(text, text, _languages(value))
+    ranges = ", ".join(f"{name}=MIN..MAX" for name in (*LENGTHS, *MODEL_SCORES))
     raise ValueError(
-        "use words=MIN..MAX, characters=MIN..MAX, tokens=MIN..MAX, regex=REGEX or !regex=REGEX"
+        f"use {ranges}, regex=REGEX, !regex=REGEX, json, schema=FILE or language=CODE,…"
     )
 
 
-def _words(answer: Answer) -> int:
-    return int(word_counts(TextBuffer.of([answer.text]))[0])
-
-
-_LENGTHS: dict[str, Callable[[Answer], int | None]] = {
-    "words": _words,
-    "characters": lambda answer: len(answer.text),
-    "tokens": lambda answer: answer.tokens,
-}
-
-
-def _range(value: str) -> tuple[int, int | None]:
+def _range(value: str, whole: bool) -> tuple[float | None, float | None]:
     least, dots, most = value.partition("..")
     ends = [end.strip() for end in (least, most)]
-    if not dots or not any(ends) or not all(end == "" or end.isdecimal() for end in ends):
+    first, last = (number_in(end) if end else None for end in ends)
+    good = [end.isdecimal() if whole else number_in(end) is not None for end in ends if end]
+    if not dots or not good or not all(good):
         raise ValueError("write a range as 20..200, 20.. or ..200")
-    first, last = int(ends[0] or 0), int(ends[1]) if ends[1] else None
-    if last is not None and last < first:
+    if first is not None and last is not None and last < first:
         raise ValueError(f"{first} is more than {last}")
     return first, last
 
 
-def _within(kind: str, least: int, most: int | None) -> Callable[[Answer], str | None]:
-    def fault(answer: Answer) -> str | None:
-        number = _LENGTHS[kind](answer)
-        if number is None:
-            return "an answer without a number of tokens"
-        right = number >= least and (most is None or number <= most)
-        return None if right else f"{number:,} {kind}"
+def _expression(kind: str, value: str) -> Callable[[str], str | None]:
+    sign = "!~" if kind.startswith("!") else "~"
+    matches = condition_of(f"response{sign}{value}").holds
+    return lambda answer: None if matches([answer])[0] else _cut(repr(answer[: _SHOWN + 1]))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN + 2 else f"{text[:_SHOWN]}…"
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name}, which JSON lacks")
+
+
+def _json_in(answer: str) -> tuple[Any, str | None]:
+    """The value that an answer spells, and why it spells none."""
+    try:
+        return json.loads(answer, parse_constant=_no_number), None
+    except json.JSONDecodeError as error:
+        return None, f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}"
+    except RecursionError:
+        return None, "not JSON: nested too deeply"
+    except ValueError as error:  # NaN, or an integer of more digits than Python converts
+        return None, f"not JSON: {str(error).split(';')[0]}"
+
+
+def _schema(file: str, text: str) -> Callable[[str], str | None]:
+    try:
+        from jsonschema import SchemaError, validators
+        from referencing import Registry
+        from referencing.exceptions import Unresolvable
+    except ImportError as error:
+        raise SynthError(
+            f"schema={file}: needs jsonschema: pip install 'synthtools[validate]'"
+        ) from error
+    try:
+        schema = parse_value(text.encode())
+        kind = validators.validator_for(schema, validators.Draft202012Validator)
+        kind.check_schema(schema)
+    except (ValueError, TypeError) as error:
+        raise SynthError(f"{file}: {error}") from error
+    except SchemaError as error:
+        raise SynthError(
+            f"{file}: not a JSON schema: {error.json_path}: {error.message}"
+        ) from error
+    # A registry of its own: nothing that the schema names is fetched.
+    checked = kind(schema, registry=Registry())
+
+    def fault(answer: str) -> str | None:
+        value, reason = _json_in(answer)
+        if reason is not None:
+            return reason
+        try:
+            error = next(checked.iter_errors(value), None)
+        except Unresolvable as unknown:
+            raise SynthError(
+                f"{file}: names a schema that it does not hold ({unknown.ref})"
+            ) from unknown
+        except RecursionError:
+            return "nested too deeply for the schema"
+        return None if error is None else f"{error.json_path}: {_cut(error.message)}"
 
     return fault
 
 
-class ValidatedGenerator(Generator):
-    """A generator whose answers pass all validators; a prompt that has none has the last one's fault as its
-    error.
+def _languages(value: str) -> Callable[[str], str | None]:
+    from synthtools.text.languages import language_of, languages
 
-    Args:
-        generator: closed by whoever opened it.
-        retries: draws after the first. Each has a key of its own, of the prompt's and its number.
+    wanted = {code.strip().lower() for code in value.split(",")}
+    known = languages()
+    for code in wanted:
+        if code not in {one.partition("-")[0] for one in known} | set(known):
+            raise ValueError(f'there is no "{code}"; known are {", ".join(sorted(known))}')
 
-    Attributes:
-        refused: answers by the validator that refused them.
-        retried: draws after the first; given_up: prompts without an answer in the end.
-        tokens, prompt_tokens: of refused answers.
-    """
+    def fault(answer: str) -> str | None:
+        found = language_of(answer)
+        if found is None:
+            return "no language that is known"
+        return None if wanted & {found, found.partition("-")[0]} else found
 
-    def __init__(self, generator: Generator, validators: Sequence[Validator], retries: int) -> None:
-        self.description = generator.description
-        self.context = generator.context
-        self._generator = generator
-        self._validators = validators
-        self._retries = retries
-        self.refused: Counter[str] = Counter()
-        self.retried = self.given_up = self.tokens = self.prompt_tokens = 0
-
-    def sample_as(self, sampling: SamplingSettings) -> None:
-        self._generator.sample_as(sampling)
-
-    def close(self) -> None:
-        """Nothing is held here."""
-
-    def generate(
-        self, prompts: Iterable[Prompt], finished: Finished | None = None
-    ) -> Iterator[Answer]:
-        """See ``Generator.generate``; answers come ``_TOGETHER`` at a time."""
-        place = 0
-        for some in gathered(prompts, lambda _: 1, _TOGETHER):
-            for answer in self._passing(some):
-                if finished:
-                    finished(place, answer)
-                place += 1
-                yield answer
-
-    def _passing(self, prompts: list[Prompt]) -> list[Answer]:
-        answers: dict[int, Answer] = {}
-        left = list(range(len(prompts)))
-        for attempt in range(self._retries + 1):
-            self.retried += len(left) if attempt else 0
-            asked = [_drawn_again(prompts[place], attempt) for place in left]
-            again = []
-            for place, answer in zip(left, self._generator.generate(asked), strict=True):
-                fault = None if answer.error is not None else self._fault(answer)
-                if fault is not None:
-                    again.append(place)
-                    tries = f" ({attempt + 1} answers)" if attempt else ""
-                    answer = failed(f"{fault}{tries}", answer.prompt_tokens or 0)
-                answers[place] = answer
-            left = again
-        self.given_up += len(left)
-        return [answers[place] for place in range(len(prompts))]
-
-    def _fault(self, answer: Answer) -> str | None:
-        for validator in self._validators:
-            seen = validator.fault(answer)
-            if seen is not None:
-                self.refused[validator.text] += 1
-                self.tokens += answer.tokens or 0
-                self.prompt_tokens += answer.prompt_tokens or 0
-                return f"the answer is refused by {validator}: {seen}"
-        return None
-
-    def account(self) -> dict[str, Any]:
-        """What a report says of the checks."""
-        return {
-            "refused": dict(sorted(self.refused.items())),
-            "retried": self.retried,
-            "given_up": self.given_up,
-            "prompt_tokens": self.prompt_tokens,
-            "tokens": self.tokens,
-        }
-
-
-def _drawn_again(prompt: Prompt, attempt: int) -> Prompt:
-    if not attempt:
-        return prompt
-    digest = blake2b(prompt.key + b"\0attempt\0%d" % attempt, digest_size=16)
-    return prompt._replace(key=digest.digest())
+    return fault

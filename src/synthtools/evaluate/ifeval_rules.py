@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from synthtools.evaluate import ifeval_text as text
+from synthtools.text.languages import language_of
 
 _OPTIONS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 
@@ -113,7 +114,7 @@ def _quotation(answer: str) -> bool:
 
 
 def _english(answer: str) -> bool:
-    return text.language(answer) in ("en", None)
+    return language_of(answer) in ("en", None)
 
 
 # Each a function of the answer and the instruction's own arguments, which come by name.
@@ -127,7 +128,7 @@ RULES: dict[str, Callable[..., bool]] = {
     "keywords:letter_frequency": lambda a, letter, let_frequency, let_relation: _compared(
         a.lower().count(letter.strip().lower()), let_relation, let_frequency
     ),
-    "language:response_language": lambda a, language: text.language(a) in (language, None),
+    "language:response_language": lambda a, language: language_of(a) in (language, None),
     "length_constraints:number_sentences": lambda a, num_sentences, relation: _compared(
         text.sentences(a), relation, num_sentences
     ),

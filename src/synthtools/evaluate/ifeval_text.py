@@ -1,17 +1,13 @@
 """How IFEval counts words and sentences, and detects languages (arXiv 2311.07911).
 
 The published checker counts with NLTK (Punkt for sentences) and langdetect. Sentences and words are
-counted here by rules that decide as those do on English text; the language comes from langdetect
+counted here by rules that decide as those do on English text; languages are those of ``text.languages``
 itself, with a fixed seed.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import Any
-
-from synthtools.errors import SynthError
 
 # A period after these ends no sentence, unless a word follows that often begins one.
 _ABBREVIATIONS_TEXT = (
@@ -105,34 +101,3 @@ def capital_words(text: str) -> int:
             bare = re.sub(r"'(?:s|m|d|ll|re|ve)$", "", word)
             count += bare != word and bare.isupper()
     return count
-
-
-@cache
-def _factory() -> Any:
-    try:
-        from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
-    except ImportError as error:
-        raise SynthError(
-            "suite ifeval detects languages with langdetect: pip install 'synthtools[eval]'"
-        ) from error
-    factory = DetectorFactory()
-    factory.seed = 0  # langdetect draws at random; its own default gives another answer each time
-    factory.load_profile(PROFILES_DIRECTORY)
-    return factory
-
-
-def language(text: str) -> str | None:
-    """The ISO 639-1 code of a text's language as langdetect sees it; None where it sees none.
-
-    Raises:
-        SynthError: langdetect is not installed.
-    """
-    factory = _factory()
-    from langdetect.lang_detect_exception import LangDetectException
-
-    detector = factory.create()
-    detector.append(text)
-    try:
-        return str(detector.detect())
-    except LangDetectException:
-        return None

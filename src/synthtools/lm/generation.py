@@ -105,6 +105,7 @@ class Answer(NamedTuple):
         prompt_tokens, tokens: of the prompt as the model saw it, and of the answer (the token that
             ends it included); None where a server reports no possible number.
         error: why there is no answer, in one line; None where there is one.
+        kind: of the error, where one kind tells of many things that were seen.
     """
 
     text: str
@@ -112,14 +113,15 @@ class Answer(NamedTuple):
     prompt_tokens: int | None
     tokens: int | None
     error: str | None = None
+    kind: str | None = None
 
 
 Finished = Callable[[int, Answer], None]
 
 
-def failed(reason: str, prompt_tokens: int = 0) -> Answer:
+def failed(reason: str, prompt_tokens: int = 0, kind: str | None = None) -> Answer:
     """The answer to a prompt that cannot be answered."""
-    return Answer("", ERROR, prompt_tokens, 0, reason)
+    return Answer("", ERROR, prompt_tokens, 0, reason, kind)
 
 
 def too_long(prompt_tokens: int, context: int) -> Answer:

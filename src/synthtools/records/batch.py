@@ -100,10 +100,10 @@ class Batch(ABC):
         taken.tally = {name: counts[indices] for name, counts in self.tally.items()}
         return taken
 
-    def fault(self, index: int, reason: str) -> RecordError:
+    def fault(self, index: int, reason: str, kind: str | None = None) -> RecordError:
         """What is wrong with one record."""
         source = self.source if self.sources is None else self.sources[index]
-        return RecordError(source, int(self.numbers[index]), reason, self.raw(index))
+        return RecordError(source, int(self.numbers[index]), reason, self.raw(index), kind)
 
     def adding(
         self, columns: dict[str, Column], tally: dict[str, np.ndarray] | None = None

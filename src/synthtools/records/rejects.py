@@ -56,7 +56,7 @@ class Rejects:
         if not self.skip:
             raise error
         reason = hide(error.reason)
-        self._count(reason)
+        self._count(hide(error.kind))
         self._write(error.source, error.number, reason, error.raw)
 
     def add_broken_shard(self, source: str, number: int, error: SynthError, raw: bytes) -> None:

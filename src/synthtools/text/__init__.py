@@ -9,6 +9,7 @@
 - ``frequent_ngrams``: a response and the frequent n-grams from one reading
 - ``grouped_counts``: counts of values by group, and their growth
 - ``phrases``: words, phrases and openings of sentences, by token and by document
+- ``languages``: the language of a text (langdetect)
 - ``layout``: lines, lists, headings, sentences and punctuation of texts
 - ``lexical_richness``: type-token ratio, MTLD, HD-D and entropy of words
 - ``self_bleu``: self-BLEU in linear time

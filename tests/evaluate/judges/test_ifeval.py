@@ -7,8 +7,9 @@ import random
 import pytest
 
 from synthtools.errors import SynthError
-from synthtools.evaluate import ifeval, ifeval_text
+from synthtools.evaluate import ifeval
 from synthtools.evaluate.ifeval_rules import RULES, followed, loosened
+from synthtools.text.languages import language_of
 
 # Of each instruction: arguments, answers that follow it, answers that do not.
 CASES = {
@@ -152,7 +153,7 @@ def test_the_loose_reading_forgives_a_first_line_a_last_one_and_asterisks():
 
 def test_languages_do_not_change_from_call_to_call():
     short = "no"
-    assert len({ifeval_text.language(short) for _ in range(10)}) == 1
+    assert len({language_of(short) for _ in range(10)}) == 1
 
 
 @pytest.fixture(scope="module")
