@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from synthtools.cli.app import build
+from synthtools.curate import selected_answers
 from synthtools.curate.answer_scores import LENGTHS
 from synthtools.curate.validators import validator_of
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, UsageError
 from synthtools.lm.generation import Answer, Prompt
 
 # ---------------------------------------------------------------- validation
@@ -172,3 +174,240 @@ def test_refusals_are_counted_by_rule(
     assert json.loads(report.read_text())["made_by"]["counts"]["reasons"] == {kind: 5}
     reasons = [json.loads(line)["reason"] for line in rejects.read_text().splitlines()]
     assert reasons == [f"{kind}: '{n}'" for n in range(5)]
+
+
+# ---------------------------------------------------------------- the best of several
+
+
+def by_draw(*texts: str) -> Any:
+    """Says the texts in turn, to each prompt for itself."""
+    asked: dict[str, int] = {}
+
+    def says(said: str, prompt: Prompt) -> str:
+        asked[said] = asked.get(said, -1) + 1
+        return texts[asked[said] % len(texts)].format(said)
+
+    return says
+
+
+def run(*arguments: str) -> None:
+    build()([*arguments], standalone_mode=False)
+
+
+def test_the_best_of_several_is_taken(generate: Any, tmp_path: Path) -> None:
+    """Of equal scores the first; what a rule refuses cannot be the best."""
+    report = tmp_path / "r.json"
+    says = by_draw("ab", "!cdefgh", "wxyz", "mnop", "d")
+    rules = ("--best-of", "5", "--validate", "regex=^[a-z]", "--report", str(report))
+    for score, answer, number in (("characters", "wxyz", 4.0), ("min:characters", "d", 1.0)):
+        written = generate([{"prompt": "1"}, {"prompt": "2"}], says, *rules, "--score", score)
+        assert [one["response"] for one in written] == [answer] * 2
+        assert [one["generate_score"] for one in written] == [number] * 2
+    (found,) = json.loads(report.read_text())["validation"]
+    assert found["refused"] == {"regex=^[a-z]": 2}
+    assert found["unchosen"] == {"answers": 6, "unscored": 0, "tokens": 2 * (2 + 4 + 4)}
+    assert (found["retried"], found["given_up"]) == (0, 0)
+
+
+def test_what_has_no_good_answer_is_drawn_again(generate: Any) -> None:
+    says = by_draw("1", "22", "a", "bb")
+    written = generate(
+        [{"prompt": "p"}],
+        says,
+        "--best-of",
+        "2",
+        "--score",
+        "characters",
+        "--validate",
+        "regex=[a-z]",
+    )
+    assert [one["response"] for one in written] == ["a"]
+
+
+def test_scores_are_those_of_other_tools(generate: Any, tmp_path: Path) -> None:
+    """Perplexity as ``synth ppl`` has it, probability as ``synth classify`` has it."""
+    texts = (
+        "The quick brown fox jumps over the dog",
+        "colourless green zebra qux flurb",
+        "the and of the",
+    )
+    records = [{"prompt": f"{n}"} for n in range(2)]
+    (written, _) = generate(records, by_draw(*texts), "--best-of", "3", "--score", "perplexity")
+    source, scored = tmp_path / "texts.jsonl", tmp_path / "scored.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    run("ppl", str(source), "-o", str(scored))
+    values = [json.loads(line)["ppl"] for line in scored.read_text().splitlines()]
+    assert written["response"] == texts[values.index(min(values))]
+    assert written["generate_score"] == min(values)
+    classifier, labelled = tmp_path / "c.safetensors", tmp_path / "l.jsonl"
+    for name, word in (("a", "fox"), ("b", "zebra")):
+        lines = "".join(json.dumps({"text": f"{word} number {n}"}) + "\n" for n in range(20))
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    classes = (f"a={tmp_path}/a.jsonl", "--class", f"b={tmp_path}/b.jsonl")
+    run("classify", "--class", *classes, "--save", str(classifier), "--report", str(tmp_path / "r"))
+    run("classify", str(source), "--classifier", str(classifier), "-o", str(labelled))
+    values = [json.loads(line)["score"] for line in labelled.read_text().splitlines()]
+    chosen = ("--score", "probability", "--classifier", str(classifier))
+    (written, _) = generate(records, by_draw(*texts), "--best-of", "3", *chosen)
+    assert (written["response"], written["generate_score"]) == (texts[0], values[0])
+    assert values[0] == max(values)
+
+
+# ---------------------------------------------------------------- none twice
+
+LONG = " ".join(f"word{n}" for n in range(80))
+
+
+def test_an_answer_is_not_given_twice(generate: Any, tmp_path: Path) -> None:
+    """The first prompt that says something keeps it; those behind it draw again, and are told what they repeat."""
+    report, rejects = tmp_path / "r.json", tmp_path / "bad.jsonl"
+    kept = ("--on-error", "skip", "--rejects", str(rejects), "--report", str(report))
+    records = [{"prompt": f"{n}"} for n in range(3)]
+    says = by_draw("same", "same", "new {}")
+    written = generate(records, says, "--distinct", "exact", *kept)
+    assert [one["response"] for one in written] == ["same", "new 1", "new 2"]
+    (found,) = json.loads(report.read_text())["validation"]
+    assert (found["refused"], found["retried"], found["given_up"]) == ({"distinct": 4}, 4, 0)
+    written = generate(records, by_draw("same"), "--distinct", "exact", "--retries", "1", *kept)
+    assert [one["response"] for one in written] == ["same"]
+    reasons = [json.loads(line)["reason"] for line in rejects.read_text().splitlines()]
+    assert reasons == ["the answer is not new: equal to answer 1 of this run (2 answers)"] * 2
+
+
+def test_near_duplicates_are_caught(generate: Any, tmp_path: Path) -> None:
+    """One word of eighty makes a Jaccard index of 71/81; half of the words far less."""
+    near, far = LONG.replace("word40", "other"), LONG.replace("word", "w", 40)
+    shingles = [{tuple(t.split()[n : n + 5]) for n in range(76)} for t in (LONG, near, far)]
+    assert len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1]) == 71 / 81
+    assert len(shingles[0] & shingles[2]) / len(shingles[0] | shingles[2]) < 0.5
+    records = [{"prompt": prompt} for prompt in (LONG, near, far, LONG.upper())]
+    rejects = tmp_path / "bad.jsonl"
+    skip = ("--retries", "0", "--on-error", "skip", "--rejects", str(rejects))
+
+    def kept(*arguments: str) -> list[str]:
+        return [
+            one["response"] for one in generate(records, lambda said, _: said, *skip, *arguments)
+        ]
+
+    assert kept("--distinct", "near") == [LONG, far]
+    assert "similar to answer 1 of this run" in rejects.read_text()
+    assert kept("--distinct", "near", "--similarity", "0.95") == [LONG, near, far]
+    assert kept("--distinct", "exact") == [LONG, near, far, LONG.upper()]
+
+
+def test_answers_repeat_nothing_of_files_and_indexes(generate: Any, tmp_path: Path) -> None:
+    old, rejects = tmp_path / "old.jsonl", tmp_path / "bad.jsonl"
+    old.write_text('{"text": "one two three"}\n{"response": "four", "text": "five"}\n')
+    known = tmp_path / "known.jsonl"
+    known.write_text('{"text": "six seven"}\n')
+    skip = ("--retries", "0", "--on-error", "skip", "--rejects", str(rejects))
+    for method in ("exact", "near"):
+        index = str(tmp_path / f"index-{method}")
+        run("dedup", str(known), f"--{method}", "--index", index, "-o", f"{index}.jsonl")
+        before = (Path(index) / "index.json").read_bytes()
+        records = [
+            {"prompt": text} for text in ("one two three", "four", "five", "six seven", "eight")
+        ]
+        against = ("--distinct", method, "--against", str(old), "--against", index)
+        written = generate(records, lambda said, _: said, *skip, *against)
+        assert [one["response"] for one in written] == ["five", "eight"]
+        reasons = [json.loads(line)["reason"] for line in rejects.read_text().splitlines()]
+        assert f"equal to {old}:1" in reasons[0] and f"equal to {old}:2" in reasons[1]
+        assert f"to {index}:1" in reasons[2]
+        assert (Path(index) / "index.json").read_bytes() == before
+
+
+def test_a_killed_run_repeats_nothing_either(
+    generate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into a file the bytes of an undisturbed run; a directory with finished shards is refused."""
+    records = [{"prompt": f"{n}"} for n in range(40)]
+    left = [1000]
+
+    def says(said: str, prompt: Prompt) -> str:
+        left[0] -= 1
+        if not left[0]:
+            raise SynthError("gone")
+        return f"answer {prompt.seed(0) % 8}"
+
+    file = tmp_path / "a.jsonl"
+    arguments = ("--distinct", "exact", "--retries", "4", "--on-error", "skip")
+    written = generate(records, says, *arguments)
+    left[0] = 30
+    with pytest.raises(SynthError, match="gone"):
+        generate(records, says, *arguments, "-o", str(file))
+    left[0] = 1000
+    generate(records, says, *arguments, "-o", str(file), "--resume")
+    assert [json.loads(line) for line in file.read_text().splitlines()] == written
+    assert len(written) == 8 == len({one["response"] for one in written})
+    folder = ("-o", f"{tmp_path}/d/", "--shard-size", "5", *arguments)
+    monkeypatch.setattr(selected_answers, "_TOGETHER", 10)
+    left[0] = 120  # the first shards stand
+    with pytest.raises(SynthError, match="gone"):
+        generate(records, says, *folder)
+    left[0] = 1000
+    with pytest.raises(UsageError, match="resumed into a FILE alone"):
+        generate(records, says, *folder, "--resume")
+
+
+def test_batches_of_the_engine_play_no_part(llama: Path, tmp_path: Path) -> None:
+    """Random weights that say one of few words: most answers repeat another."""
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps({"prompt": f"Word {n}"}) + "\n" for n in range(24)))
+    common = (
+        "generate",
+        str(source),
+        "-m",
+        str(llama),
+        "--max-new-tokens",
+        "1",
+        "--on-error",
+        "skip",
+    )
+    common = (*common, "--distinct", "exact", "--temperature", "9", "--top-k", "6", "-q")
+    outputs = []
+    for name, more in (("a.jsonl", ()), ("b.jsonl", ("--batch-tokens", "40", "--jobs", "1"))):
+        run(*common, *more, "-o", str(tmp_path / name))
+        outputs.append((tmp_path / name).read_bytes())
+    assert outputs[0] == outputs[1] and outputs[0].count(b"\n") > 2
+
+
+def test_results_of_a_batch_are_checked_together(
+    generate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More prompts than are checked at once: results of later ones were taken for those of no prompt."""
+    monkeypatch.setattr(selected_answers, "_TOGETHER", 2)
+    records = [{"prompt": f"{n}"} for n in range(5)]
+    requests, results = tmp_path / "q.jsonl", tmp_path / "a.jsonl"
+    source = tmp_path / "p.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    run("generate", str(source), "-m", "M", "--batch-out", str(requests))
+    lines = []
+    for number, line in enumerate(requests.read_text().splitlines()):
+        message = {"role": "assistant", "content": f"answer {number}"}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        body = {
+            "model": "M",
+            "choices": choices,
+            "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+        }
+        name = json.loads(line)["custom_id"]
+        lines.append(
+            {"custom_id": name, "response": {"status_code": 200, "body": body}, "error": None}
+        )
+    rules = (
+        "-m",
+        "M",
+        "--batch-in",
+        str(results),
+        "--validate",
+        "words=2..2",
+        "--distinct",
+        "exact",
+    )
+    results.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    assert len(generate(records, lambda said, _: said, *rules)) == 5
+    lines.append({**lines[0], "custom_id": "other"})
+    results.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    with pytest.raises(SynthError, match="belongs to no prompt"):
+        generate(records, lambda said, _: said, *rules)

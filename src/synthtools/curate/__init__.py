@@ -38,7 +38,8 @@ Generated:
 - ``answers``: the answers of a model to a stream of records
 - ``answer_scores``: numbers of answers, by which they are accepted or chosen
 - ``validators``: rules that an answer is to keep: lengths, expressions, JSON, language, ratings
-- ``selected_answers``: answers that keep the rules, drawn again where one refuses them
+- ``distinct_texts``: texts that repeat none before them, by the fingerprints of duplicates
+- ``selected_answers``: answers that keep the rules, the best of several, none twice; else drawn again
 - ``generation_costs``: what answers cost, a budget, an estimate from a few prompts
 - ``self_instruct``: new tasks from examples of old ones (Self-Instruct)
 - ``rationales``: rationales that reach the right answer (STaR)

@@ -12,8 +12,13 @@ from synthtools.text.words import word_counts
 Score = Callable[[Sequence[Prompt], Sequence[Answer]], Sequence[float | None]]
 
 
+def as_buffer(answers: Sequence[Answer]) -> TextBuffer:
+    """The texts of answers; half of a surrogate pair counts as any other character."""
+    return TextBuffer.of([one.text.encode("utf-8", "replace").decode() for one in answers])
+
+
 def _words(prompts: Sequence[Prompt], answers: Sequence[Answer]) -> list[int]:
-    counts: list[int] = word_counts(TextBuffer.of([answer.text for answer in answers])).tolist()
+    counts: list[int] = word_counts(as_buffer(answers)).tolist()
     return counts
 
 

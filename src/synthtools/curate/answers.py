@@ -41,7 +41,7 @@ class AnswerFields:
 
     Attributes:
         response, model: fields; name, revision: of the model.
-        samples: answers of each record.
+        samples: answers of each record; scored: whether they have scores.
     """
 
     response: str
@@ -51,6 +51,7 @@ class AnswerFields:
     sampling: SamplingSettings
     seed: int
     samples: int = 1
+    scored: bool = False
 
     def columns(self, answers: list[Answer], numbers: list[int] | None = None) -> dict[str, Column]:
         """Fields of records, one answer each."""
@@ -75,6 +76,8 @@ class AnswerFields:
             "max_new_tokens": all_alike("int", sampling.max_new_tokens),
             "seed": all_alike("int", self.seed),
         }
+        if self.scored:
+            more["score"] = Column("float", [a.score for a in answers])
         if self.samples > 1 and numbers is not None:
             more["sample"] = Column("int", numbers)
         return columns | {_PREFIX + name: column for name, column in more.items()}

@@ -1,51 +1,71 @@
-"""Answers that are checked, and drawn again where a check refuses them."""
+"""Answers that keep rules, the best of several, none twice; what is refused is drawn again."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from synthtools.curate.answer_scores import Score
+from synthtools.curate.answer_scores import Score, as_buffer
+from synthtools.curate.distinct_texts import DistinctTexts, Fingerprint
 from synthtools.curate.validators import Validator
 from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings, failed
 from synthtools.lm.prefetch import gathered
 
 # Prompts whose first answers are all there before the second ones are drawn.
 _TOGETHER = 2048
+# What refuses an answer that is not new, in the report.
+_DISTINCT = "distinct"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which answers are taken.
+
+    Attributes:
+        scores: that validators ask for, and the choice.
+        retries: draws after the first.
+        best_of: answers of the first draw, of which the best is taken.
+        best: the score that tells which is, and whether the lowest is; None for the first one.
+        distinct: knows what was taken, and what else an answer may not repeat.
+    """
+
+    validators: Sequence[Validator]
+    scores: Mapping[str, Score]
+    retries: int
+    best_of: int = 1
+    best: tuple[str, bool] | None = None
+    distinct: DistinctTexts | None = None
 
 
 class SelectedAnswers(Generator):
-    """A generator whose answers pass all validators; a prompt that has none has the last one's fault as its
-    error.
+    """A generator of selected answers; a prompt that has none has the last refusal as its error.
+
+    Each draw has a key of its own, of the prompt's and its number. ``_TOGETHER`` prompts have their first
+    answers before any of them has its second, and answers are taken in the order of the draws, then of the
+    prompts: so what repeats what depends on the prompts' order alone.
 
     Args:
         generator: closed by whoever opened it.
-        scores: that validators ask for.
-        retries: draws after the first. Each has a key of its own, of the prompt's and its number.
 
     Attributes:
-        refused: answers by the validator that refused them.
+        refused: answers by what refused them.
         retried: draws after the first; given_up: prompts without an answer in the end.
         tokens, prompt_tokens: of refused answers.
+        unchosen: answers that were not the best; unscored: of these and the taken ones, those without a score;
+            unchosen_tokens.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        validators: Sequence[Validator],
-        scores: Mapping[str, Score],
-        retries: int,
-    ) -> None:
+    def __init__(self, generator: Generator, selection: Selection) -> None:
         self.description = generator.description
         self.context = generator.context
         self._generator = generator
-        self._validators = validators
-        self._scores = scores
-        self._retries = retries
+        self._selection = selection
         self.refused: Counter[str] = Counter()
         self.retried = self.given_up = self.tokens = self.prompt_tokens = 0
+        self.unchosen = self.unscored = self.unchosen_tokens = 0
 
     def sample_as(self, sampling: SamplingSettings) -> None:
         self._generator.sample_as(sampling)
@@ -66,34 +86,95 @@ class SelectedAnswers(Generator):
                 yield answer
 
     def _selected(self, prompts: list[Prompt]) -> list[Answer]:
+        selection = self._selection
         chosen: dict[int, Answer] = {}
         left = list(range(len(prompts)))
-        for attempt in range(self._retries + 1):
+        for attempt in range(selection.retries + 1):
+            numbers = [selection.best_of - 1 + attempt] if attempt else range(selection.best_of)
             self.retried += len(left) if attempt else 0
-            asked = [_drawn_again(prompts[place], attempt) for place in left]
+            asked = [_drawn(prompts[place], number) for place in left for number in numbers]
             answers = list(self._generator.generate(asked))
             refusals = self._refusals(asked, answers)
+            self._score(asked, answers, refusals)
+            prints: Sequence[Fingerprint] = ()
+            if selection.distinct is not None:
+                prints = selection.distinct.fingerprints(as_buffer(answers))
             again = []
-            for number, (place, answer) in enumerate(zip(left, answers, strict=True)):
-                if number in refusals:
+            for at, place in enumerate(left):
+                own = range(at * len(numbers), (at + 1) * len(numbers))
+                taken = self._best(own, answers, refusals, prints)
+                refused = [number for number in own if number in refusals]
+                tries = numbers[-1] + 1
+                faults = [self._refused(answers[n], *refusals[n], tries) for n in refused]
+                if taken is not None:
+                    others = [n for n in own if n not in (taken, *refused) and not answers[n].error]
+                    self.unchosen += len(others)
+                    self.unchosen_tokens += sum(answers[n].tokens or 0 for n in others)
+                    chosen[place] = answers[taken]
+                elif faults:
                     again.append(place)
-                    answer = self._refused(answer, *refusals[number], attempt + 1)
-                chosen[place] = answer
+                    chosen[place] = faults[-1]
+                else:  # the model has failed, each time
+                    chosen[place] = answers[own[0]]
             left = again
         self.given_up += len(left)
         return [chosen[place] for place in range(len(prompts))]
+
+    def _best(
+        self,
+        own: Iterable[int],
+        answers: list[Answer],
+        refusals: dict[int, tuple[str, str]],
+        prints: Sequence[Fingerprint],
+    ) -> int | None:
+        """The best of a prompt's answers that repeats none before it; those that do are refused."""
+        distinct = self._selection.distinct
+        for number in sorted(own, key=lambda n: self._rank(answers[n])):
+            if answers[number].error is not None or number in refusals:
+                continue
+            if distinct is None:
+                return number
+            seen = distinct.repeated(prints[number])
+            if seen is None:
+                distinct.add(prints[number])
+                return number
+            refusals[number] = _DISTINCT, seen
+        return None
+
+    def _rank(self, answer: Answer) -> tuple[bool, float]:
+        """The better, the lower; what has no score comes last."""
+        if self._selection.best is None or answer.score is None:
+            return True, 0.0
+        return False, answer.score if self._selection.best[1] else -answer.score
+
+    def _score(
+        self, prompts: list[Prompt], answers: list[Answer], refusals: Mapping[int, object]
+    ) -> None:
+        """Gives each answer that is not refused its score."""
+        if self._selection.best is None:
+            return
+        left = [n for n, one in enumerate(answers) if n not in refusals and one.error is None]
+        score = self._selection.scores[self._selection.best[0]]
+        values = score([prompts[n] for n in left], [answers[n] for n in left])
+        for number, value in zip(left, values, strict=True):
+            answers[number] = answers[number]._replace(
+                score=None if value is None else float(value)
+            )
+            self.unscored += value is None
 
     def _refusals(
         self, prompts: Sequence[Prompt], answers: Sequence[Answer]
     ) -> dict[int, tuple[str, str]]:
         """Which answers are refused: by what, and what it saw."""
         found: dict[int, tuple[str, str]] = {}
-        for validator in self._validators:
+        for validator in self._selection.validators:
             left = [
                 n for n, answer in enumerate(answers) if n not in found and answer.error is None
             ]
             some = [prompts[n] for n in left], [answers[n] for n in left]
-            for number, fault in zip(left, validator.faults(*some, self._scores), strict=True):
+            for number, fault in zip(
+                left, validator.faults(*some, self._selection.scores), strict=True
+            ):
                 if fault is not None:
                     found[number] = validator.text, fault
         return found
@@ -102,22 +183,26 @@ class SelectedAnswers(Generator):
         self.refused[rule] += 1
         self.tokens += answer.tokens or 0
         self.prompt_tokens += answer.prompt_tokens or 0
-        kind = f"the answer is refused by {rule}"
+        kind = "the answer is not new" if rule == _DISTINCT else f"the answer is refused by {rule}"
         more = f" ({tries} answers)" if tries > 1 else ""
         return failed(f"{kind}: {fault}{more}", answer.prompt_tokens or 0, kind)
 
     def account(self) -> dict[str, Any]:
         """What a report says of the checks."""
-        return {
+        found = {
             "refused": dict(sorted(self.refused.items())),
             "retried": self.retried,
             "given_up": self.given_up,
             "prompt_tokens": self.prompt_tokens,
             "tokens": self.tokens,
         }
+        if self._selection.best_of > 1:
+            chosen = {"answers": self.unchosen, "unscored": self.unscored}
+            found["unchosen"] = {**chosen, "tokens": self.unchosen_tokens}
+        return found
 
 
-def _drawn_again(prompt: Prompt, attempt: int) -> Prompt:
+def _drawn(prompt: Prompt, attempt: int) -> Prompt:
     if not attempt:
         return prompt
     digest = blake2b(prompt.key + b"\0attempt\0%d" % attempt, digest_size=16)

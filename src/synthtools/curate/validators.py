@@ -16,7 +16,7 @@ from synthtools.records.jsonl import number_in, parse_value
 # Of an answer that is refused, in the reason.
 _SHOWN = 60
 # Scores that are made by a model or by a file, which whoever runs the rules has.
-MODEL_SCORES = ("judge",)
+MODEL_SCORES = ("judge", "perplexity", "probability")
 
 
 class ScoreRange(NamedTuple):

@@ -106,6 +106,7 @@ class Answer(NamedTuple):
             ends it included); None where a server reports no possible number.
         error: why there is no answer, in one line; None where there is one.
         kind: of the error, where one kind tells of many things that were seen.
+        score: by which it was chosen, None where it was not.
     """
 
     text: str
@@ -114,6 +115,7 @@ class Answer(NamedTuple):
     tokens: int | None
     error: str | None = None
     kind: str | None = None
+    score: float | None = None
 
 
 Finished = Callable[[int, Answer], None]

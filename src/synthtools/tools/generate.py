@@ -22,6 +22,7 @@ Examples:
   synth generate prompts.jsonl -m MODEL -n 4 --dry-run --price-in 0.15 --price-out 0.60
   synth generate human/ --style wrap-qa -m MODEL -o rephrased/ --resume
   synth generate prompts.jsonl -m M --validate words=20..200 --retries 3 -o answers.jsonl
+  synth generate prompts.jsonl -m M --best-of 4 --score judge --judge J --distinct near -o best.jsonl
   synth generate prompts.jsonl -m MODEL --batch-out requests.jsonl
   synth generate prompts.jsonl -m MODEL --batch-in results.jsonl -o answers.jsonl
   synth generate gsm8k.jsonl --rationale --answer-field response --response-field reasoning
@@ -30,7 +31,8 @@ Examples:
 Memory: the model; about 1,000 prompts a core (torch), 4,096 (vLLM) or 8 for each request
 (servers), with their answers; 8 bytes a record, 18 more with --assign stratified. --resume: 100
 bytes for each answer that no finished shard holds. --self-instruct: all tasks. --batch-in: all answers.
---validate: 2,048 prompts with their answers.
+--validate, --best-of, --distinct: 2,048 prompts with all their answers; models that score are loaded
+beside those that answer. --distinct: 200 bytes an answer, 3 KB for near.
 """
 
 from __future__ import annotations
@@ -76,6 +78,8 @@ class Options(GenerateOptions):
             raise UsageError(f"-n does not go with {protocol}")
         if protocol == "self-instruct" and models > 1:
             raise UsageError("--self-instruct grows one pool with one model")
+        if self.distinct and self.shard:
+            raise UsageError("--distinct compares all answers: it does not go with --shard")
         if self.shape and protocol != "answer":
             raise UsageError(f"{protocol} takes a field (--prompt-field), not a --shape")
         if self.dry_run and protocol in ("rationale", "self-instruct"):
@@ -115,7 +119,8 @@ def run(options: Options) -> dict[str, Any]:
 
     grouped = GroupingCheck(check, options.stratify_by, "--stratify-by")
     writing = None if options.prints_report() else options
-    with Run("generate", options, writing, check=grouped, journaled=True) as run:
+    beside = options.files_against()
+    with Run("generate", options, writing, beside=beside, check=grouped, journaled=True) as run:
         grouped.tell(remark_unless(options.quiet))
         if options.dry_run:
             return run.finish(plan(run, options, options.seed))

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import terminal
 from synthtools.cli.options import Inputs, Json, Output, Seed, Workers
-from synthtools.tools.generate_validation import ValidatedAnswers, rated_by
+from synthtools.errors import UsageError
+from synthtools.tools.generate_selection import SelectedOptions, rated_by
 
 if TYPE_CHECKING:
     import numpy as np
 
     from synthtools.cli.run import Run
-    from synthtools.curate.answer_scores import Score
     from synthtools.curate.answers import AnswerFields
     from synthtools.curate.prompts import PromptedRecords
-    from synthtools.curate.selected_answers import SelectedAnswers
+    from synthtools.curate.selected_answers import SelectedAnswers, Selection
     from synthtools.evaluate.judge import Judge
     from synthtools.lm.generation import Generator
     from synthtools.records.batch import Batch
@@ -28,7 +28,7 @@ _BATCH_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateOptions(ValidatedAnswers, Inputs, Output, Json, Seed, Workers):
+class GenerateOptions(SelectedOptions, Inputs, Output, Json, Seed, Workers):
     """All options of ``synth generate``."""
 
     def prints_report(self) -> bool:
@@ -40,7 +40,6 @@ class GenerationRun:
 
     def __init__(self, run: Run, options: GenerateOptions, stack: ExitStack) -> None:
         from synthtools.cli.run_journal import answer_journal
-        from synthtools.curate.answer_scores import LENGTHS
         from synthtools.lm.token_budget import Spending
 
         assert run.sink is not None
@@ -66,11 +65,28 @@ class GenerationRun:
         self._prompts = 0
         self._tell = terminal.remark_once(run.quiet)
         self._judge: Judge | None = None
-        self._scores: dict[str, Score] = {**LENGTHS}
+        self._selection = self._selected_by(stack) if options.selecting() else None
+
+    def _selected_by(self, stack: ExitStack) -> Selection:
+        """Which answers are taken; ``stack`` closes the models that tell."""
+        from synthtools.curate.selected_answers import Selection
+
+        options, run = self._options, self._run
+        known = options.known_texts()
+        if known is not None and self._resume_from:
+            raise UsageError(
+                "--distinct compares with all answers before, of which finished shards hold some: it can be "
+                "resumed into a FILE alone; --force starts over (--cache DIR keeps what was paid for)"
+            )
+        if known is not None:
+            known.add_records(run.batches_beside(), (options.response_field or "response", "text"))
+        scores = options.opened_scores(stack, self._tell)
         if options.judge is not None:
             kept = self._journal, self._cache
-            self._judge = options.opened_judge(options.seed, *kept, stack, self._tell)
-            self._scores["judge"] = rated_by(self._judge)
+            self._judge = options.opened_judge(options.seed, kept, stack, self._tell)
+            scores["judge"] = rated_by(self._judge)
+        retries, best_of = options.draws_after_the_first(), options.best_of or 1
+        return Selection(options.validate or (), scores, retries, best_of, options.score, known)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Generator]:
@@ -86,9 +102,8 @@ class GenerationRun:
                     options.settings(name=name), generator.description, self._journal, self._cache
                 )
                 generator = KeptGenerator(generator, kept, sampling, seed, self._spending)
-            if options.validate:
-                rules, retries = options.validate, options.draws_after_the_first()
-                generator = SelectedAnswers(generator, rules, self._scores, retries)
+            if self._selection is not None:
+                generator = SelectedAnswers(generator, self._selection)
                 self._selected.append(generator)
             yield generator
 
@@ -115,6 +130,7 @@ class GenerationRun:
             options.sampling(),
             options.seed,
             options.samples,
+            options.score is not None,
         )
 
     def answer(self) -> None:

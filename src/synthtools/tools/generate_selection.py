@@ -1,0 +1,254 @@
+"""The options of ``synth generate`` about which answers are taken: scores, the best of several, none twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from synthtools.cli.parameters import option
+from synthtools.errors import SynthError, UsageError
+from synthtools.tools.generate_validation import ValidatedAnswers
+
+if TYPE_CHECKING:
+    from synthtools.curate.answer_scores import Score
+    from synthtools.curate.distinct_texts import DistinctTexts
+    from synthtools.curate.text_classifier import TextClassifier
+    from synthtools.evaluate.judge import Judge
+    from synthtools.lm.generation import Answer, Prompt
+    from synthtools.lm.kept_values import ValueStore
+    from synthtools.lm.scorer import LanguageModel
+
+# Of a judge's reply, in tokens: that of synth eval.
+_JUDGE_TOKENS = 512
+_SCORES = ("judge", "perplexity", "probability", "words", "characters", "tokens")
+
+
+class BestScore(NamedTuple):
+    """The score by which the best answer is chosen, and whether the lowest is the best."""
+
+    name: str
+    lowest: bool
+
+
+def _best(text: str) -> BestScore:
+    """Raises ValueError where it names no score."""
+    way, colon, name = text.rpartition(":")
+    if name not in _SCORES or way not in (("min", "max") if colon else ("",)):
+        raise ValueError(f"use {', '.join(_SCORES)}, or min: or max: before one of them")
+    return BestScore(name, way == "min" or (not way and name == "perplexity"))
+
+
+@dataclass(frozen=True)
+class SelectedOptions(ValidatedAnswers):
+    """How answers are scored, chosen and compared."""
+
+    group = "Options"
+    best_of: int | None = option(
+        None,
+        metavar="N",
+        min=2,
+        max=1000,
+        help="Draw N answers to each prompt and take the best of those that pass, by --score (of equal ones the "
+        "first). Adds generate_score; the others are counted.",
+    )
+    score: Any = option(
+        None,
+        metavar="[min:|max:]SCORE",
+        parse=_best,
+        help="The score of --best-of: judge, perplexity (the lowest is the best, unless max: says otherwise), "
+        "probability, words, characters or tokens (the highest).",
+    )
+    judge: str | None = option(
+        None,
+        metavar="MODEL",
+        help="The model whose rating from 1 to 10 is the score judge, asked as in synth eval's MT-Bench. It is "
+        "loaded beside the model that answers and runs as that does, or on --judge-server. --budget does not "
+        "count it.",
+    )
+    judge_server: str | None = option(
+        None, metavar="URL", help="An OpenAI-compatible server for the judge."
+    )
+    score_model: str | None = option(
+        None,
+        metavar="MODEL",
+        help="The model of the score perplexity (default builtin): that of the answer alone, as synth ppl "
+        "--text-field response gives it.",
+    )
+    classifier: str | None = option(
+        None,
+        metavar="FILE",
+        help="The classifier of the score probability, saved by synth classify: that of its first class.",
+    )
+    distinct: Literal["exact", "near"] | None = option(
+        None,
+        help="Refuse an answer that repeats one taken before it (in the order of the prompts) or a text of "
+        "--against: equal, or near-duplicates as in synth dedup. Compares all answers, so it goes without "
+        "--shard, and a directory cannot be resumed; a FILE can.",
+    )
+    similarity: float | None = option(
+        None,
+        metavar="J",
+        min=0.01,
+        max=1,
+        help="Minimum Jaccard index of near-duplicates (default 0.8).",
+    )
+    against: list[str] | None = option(
+        None,
+        metavar="PATH",
+        help="Records that no answer may repeat either (--distinct), by their answer, else their text; or an index "
+        "of synth dedup. Repeatable.",
+    )
+
+    def check(self) -> None:
+        super().check()
+        asked = self.scores_asked()
+        for name, given in (("judge", self.judge), ("probability", self.classifier)):
+            if (given is not None) != (name in asked):
+                option = "--judge MODEL" if name == "judge" else "--classifier FILE"
+                raise UsageError(f"{option} and the score {name} (--validate, --score) go together")
+        if self.score_model and "perplexity" not in asked:
+            raise UsageError("--score-model goes with the score perplexity (--validate, --score)")
+        if self.judge_server and not self.judge:
+            raise UsageError("--judge-server needs --judge NAME, the model that it serves")
+        if (self.best_of is None) != (self.score is None):
+            raise UsageError("--best-of N and --score go together")
+        if self.distinct is None and self.against:
+            raise UsageError("--against is what answers are compared with: give --distinct")
+        if self.similarity is not None and self.distinct != "near":
+            raise UsageError("--similarity goes with --distinct near")
+        if self.best_of and (self.batch_in or self.batch_out):
+            raise UsageError("a batch has one answer a prompt: it does not go with --best-of")
+        if self.best_of and self.temperature == 0:
+            raise UsageError("--temperature 0 draws the same answer again: --best-of has no choice")
+
+    def selecting(self) -> str | None:
+        if self.distinct:
+            return "--distinct"
+        return "--best-of" if self.best_of else super().selecting()
+
+    def scores_asked(self) -> set[str]:
+        """The scores that rules and the choice ask for."""
+        return super().scores_asked() | ({self.score.name} if self.score else set())
+
+    def files_against(self) -> list[str]:
+        """The records of ``against``; the others are indexes."""
+        return [name for name in self.against or () if not _is_index(name)]
+
+    def known_texts(self) -> DistinctTexts | None:
+        """What answers may not repeat, of indexes so far; None where they may repeat anything."""
+        from synthtools.curate.distinct_texts import DistinctTexts
+
+        if self.distinct is None:
+            return None
+        known = DistinctTexts((self.similarity or 0.8) if self.distinct == "near" else None)
+        for name in filter(_is_index, self.against or ()):
+            known.add_index(name)
+        return known
+
+    def opened_judge(
+        self,
+        seed: int,
+        kept: tuple[ValueStore | None, ValueStore | None],
+        stack: ExitStack,
+        tell: Callable[[str], None],
+    ) -> Judge:
+        """The judge, closed by ``stack``.
+
+        Args:
+            kept: journal and cache, which keep its replies like answers.
+        """
+        from synthtools.evaluate.judge import Judge
+        from synthtools.lm.generation import SamplingSettings
+        from synthtools.lm.kept_values import KeptGenerator, ModelValues
+        from synthtools.lm.open_models import open_generator
+
+        # The model's revision and tokenizer are not the judge's.
+        own = replace(self, revision=None, tokenizer=None, answers_as=None)
+        if self.judge_server:
+            server = [self.judge_server]
+            own = replace(own, server=server, backend="server", context=None, ray=None)
+        settings, sampling = (
+            own.settings(self.judge),
+            SamplingSettings(0.0, 1.0, None, _JUDGE_TOKENS),
+        )
+        opened = open_generator(
+            settings, sampling, seed, tell, servers=(own.server or [])[1:], traffic=self.traffic()
+        )
+        values = ModelValues.of(settings, stack.enter_context(opened).description, *kept)
+        return Judge(KeptGenerator(opened, values, sampling, seed), seed, on_failure=_gone)
+
+    def opened_scores(self, stack: ExitStack, tell: Callable[[str], None]) -> dict[str, Score]:
+        """The scores that are asked for, but the judge's; their models are closed by ``stack``."""
+        from synthtools.curate.answer_scores import LENGTHS
+        from synthtools.curate.text_classifier import TextClassifier
+        from synthtools.lm.open_models import open_model
+        from synthtools.lm.scores import ScoreRequest
+
+        found = dict(LENGTHS)
+        if self.classifier is not None:
+            found["probability"] = _probability_by(TextClassifier.load(self.classifier))
+        if "perplexity" in self.scores_asked():
+            backend = "auto" if self.backend == "server" else self.backend
+            own = replace(
+                self, revision=None, tokenizer=None, context=None, server=None, backend=backend
+            )
+            model = open_model(own.settings(self.score_model or "builtin"), ScoreRequest(), tell)
+            found["perplexity"] = _perplexity_under(stack.enter_context(model))
+        return found
+
+
+def _is_index(name: str) -> bool:
+    from synthtools.records.remote_paths import path_of
+
+    return (path_of(name) / "index.json").exists()
+
+
+def _gone(reason: str) -> None:
+    # Else its silence would refuse all answers that are left.
+    raise SynthError(f"the judge: {reason}")
+
+
+def rated_by(judge: Judge) -> Score:
+    """The ratings of a judge, 1 to 10; None where its reply has none."""
+    from synthtools.evaluate.judge import Question, rating
+    from synthtools.evaluate.judge_prompts import RATE
+
+    form = rating(RATE.low, RATE.high)
+
+    def question(prompt: Prompt, answer: Answer) -> Question:
+        messages = prompt.messages or ({"role": "user", "content": prompt.text or ""},)
+        alone = len(messages) == 1
+        asked = "\n\n".join(
+            one["content"] if alone else f"{one['role']}: {one['content']}" for one in messages
+        )
+        return Question(prompt.key.hex(), RATE, {"question": asked, "answer": answer.text}, form)
+
+    return lambda prompts, answers: [
+        verdict.value for verdict in judge.ask(list(map(question, prompts, answers)))
+    ]
+
+
+def _perplexity_under(model: LanguageModel) -> Score:
+    """The perplexity of answers; None where no token of one has a probability."""
+    from synthtools.lm.prefetch import gathered
+    from synthtools.lm.scores import ScoreRequest
+    from synthtools.measure.perplexity import document_score
+
+    def score(prompts: object, answers: Sequence[Answer]) -> list[float | None]:
+        found: list[float | None] = []
+        for some in gathered(answers, lambda one: len(one.text), model.chunk_bytes):
+            tokens = model.tokenise([answer.text for answer in some])
+            scores = model.score(tokens, ScoreRequest())
+            found += [document_score(one.logprobs, 0).ppl for one in scores]
+        return found
+
+    return score
+
+
+def _probability_by(classifier: TextClassifier) -> Score:
+    """The probability of a classifier's first class."""
+    from synthtools.curate.answer_scores import as_buffer
+
+    return lambda prompts, answers: classifier.probabilities(as_buffer(answers))[:, 0].tolist()
