@@ -314,16 +314,17 @@ _synth() {
             esac
             ;;
         generate)
-            options="--validate --retries --dry-run --price-in --price-out --budget --batch-out --batch-in --style --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field -m --model --context --bos --server --kv-cache --backend --answers-as --revision --tokenizer --dtype --devices --batch-tokens --api-key-file --requests --tokens-in-flight --requests-per-minute --tokens-per-minute --timeout --patience --cache --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --seed --ray -j --jobs --debug -h --help"
+            options="--best-of --score --judge --judge-server --score-model --classifier --distinct --similarity --against --validate --retries --dry-run --price-in --price-out --budget --batch-out --batch-in --style --passages --combinations --concept-field --continue --self-instruct --rationale --extrapolate-errors --answer-field --wrong-field --prompt-field --shape --template --context-field --system --plain -n --samples --temperature --top-p --top-k --max-new-tokens --stop --schema --regex --assign --stratify-by --response-field --model-field -m --model --context --bos --server --kv-cache --backend --answers-as --revision --tokenizer --dtype --devices --batch-tokens --api-key-file --requests --tokens-in-flight --requests-per-minute --tokens-per-minute --timeout --patience --cache --seed --shard --on-error --rejects -q --quiet --input-format --encoding --split -o --output --format --nan --force --resume --shard-size --report --json --ray -j --jobs --debug -h --help"
             operand=file words="builtin:topics builtin:sample"
             case $prev in
-                --validate | --retries | --price-in | --price-out | --budget | --continue | --self-instruct | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --context | --server | --kv-cache | --answers-as | --revision | --devices | --batch-tokens | --requests | --tokens-in-flight | --requests-per-minute | --tokens-per-minute | --timeout | --patience | --shard | --encoding | --shard-size | --seed | --ray | -j | --jobs) value=word ;;
-                --batch-out | --batch-in | --template | --system | --schema | --api-key-file | --rejects | -o | --output | --report) value=file ;;
-                --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa" ;;
-                --answer-field | --wrong-field | --prompt-field | --context-field | --stratify-by | --response-field | --model-field) value=field ;;
+                --best-of | --score | --judge-server | --similarity | --validate | --retries | --price-in | --price-out | --budget | --passages | --combinations | --continue | --self-instruct | -n | --samples | --temperature | --top-p | --top-k | --max-new-tokens | --stop | --regex | --context | --server | --kv-cache | --answers-as | --revision | --devices | --batch-tokens | --requests | --tokens-in-flight | --requests-per-minute | --tokens-per-minute | --timeout | --patience | --seed | --shard | --encoding | --shard-size | --ray | -j | --jobs) value=word ;;
+                --judge | --score-model | -m | --model | --tokenizer) value=dir words="builtin" ;;
+                --classifier | --against | --batch-out | --batch-in | --template | --system | --schema | --api-key-file | --rejects | -o | --output | --report) value=file ;;
+                --distinct) value=word words="exact near" ;;
+                --style) value=word words="wrap-easy wrap-medium wrap-hard wrap-qa concepts synthllm-1 synthllm-2 synthllm-3" ;;
+                --concept-field | --answer-field | --wrong-field | --prompt-field | --context-field | --stratify-by | --response-field | --model-field) value=field ;;
                 --shape) value=word words="messages conversations instruction-output prompt-completion prompt-response question-answer" ;;
                 --assign) value=word words="single stratified" ;;
-                -m | --model | --tokenizer) value=dir words="builtin" ;;
                 --bos) value=word words="auto always never" ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;

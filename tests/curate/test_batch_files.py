@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from synthtools.cli.app import build
-from synthtools.curate import batch_files, validators
+from synthtools.curate import batch_files, selected_answers
 from synthtools.errors import SynthError, UsageError
 
 RECORDS = [{"id": n, "prompt": f"question {n % 5}", "x": n} for n in range(12)]
@@ -134,7 +134,7 @@ def test_validated_results_come_in_parts(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Checks take some thousand prompts at a time; results of later ones belonged to no prompt."""
-    monkeypatch.setattr(validators, "_TOGETHER", 5)
+    monkeypatch.setattr(selected_answers, "_TOGETHER", 5)
     requests, answers = tmp_path / "requests.jsonl", tmp_path / "answers.jsonl"
     generate(source, *ASK, "--batch-out", requests)
     results = write(tmp_path / "results.jsonl", [result(one) for one in asked(requests)])

@@ -35,6 +35,7 @@ Generated:
 - ``model_shares``: which of several models answers a record
 - ``batch_files``: requests and results of OpenAI's batches
 - ``beginnings``: the first tokens of documents as prompts (iterative collapse)
+- ``passages``: documents cut between sentences, answered to passage by passage and joined
 - ``answers``: the answers of a model to a stream of records
 - ``answer_scores``: numbers of answers, by which they are accepted or chosen
 - ``validators``: rules that an answer is to keep: lengths, expressions, JSON, language, ratings
@@ -43,5 +44,6 @@ Generated:
 - ``generation_costs``: what answers cost, a budget, an estimate from a few prompts
 - ``self_instruct``: new tasks from examples of old ones (Self-Instruct)
 - ``rationales``: rationales that reach the right answer (STaR)
+- ``concept_graph``: questions from concepts of documents, and along walks through them (SynthLLM)
 - ``error_extrapolation``: items like those that a small model got wrong (S3)
 """

@@ -20,7 +20,8 @@ Examples:
   synth generate prompts.jsonl -m A -m B -m C -m D --assign stratified -o mixed/
   synth generate prompts.jsonl -m M --server http://a:8000 --server http://b:8000 -o out/
   synth generate prompts.jsonl -m MODEL -n 4 --dry-run --price-in 0.15 --price-out 0.60
-  synth generate human/ --style wrap-qa -m MODEL -o rephrased/ --resume
+  synth generate human/ --style wrap-qa --passages 200 -m MODEL -o rephrased/ --resume
+  synth generate human/ --style concepts -m M | synth generate --style synthllm-3 -m M -o questions/
   synth generate prompts.jsonl -m M --validate words=20..200 --retries 3 -o answers.jsonl
   synth generate prompts.jsonl -m M --best-of 4 --score judge --judge J --distinct near -o best.jsonl
   synth generate prompts.jsonl -m MODEL --batch-out requests.jsonl
@@ -30,7 +31,8 @@ Examples:
 
 Memory: the model; about 1,000 prompts a core (torch), 4,096 (vLLM) or 8 for each request
 (servers), with their answers; 8 bytes a record, 18 more with --assign stratified. --resume: 100
-bytes for each answer that no finished shard holds. --self-instruct: all tasks. --batch-in: all answers.
+bytes for each answer that no finished shard holds. --self-instruct: all tasks. --style synthllm-3: all
+documents, 100 bytes for each pair of concepts of one. --batch-in: all answers.
 --validate, --best-of, --distinct: 2,048 prompts with all their answers; models that score are loaded
 beside those that answer. --distinct: 200 bytes an answer, 3 KB for near.
 """
@@ -84,6 +86,12 @@ class Options(GenerateOptions):
             raise UsageError(f"{protocol} takes a field (--prompt-field), not a --shape")
         if self.dry_run and protocol in ("rationale", "self-instruct"):
             raise UsageError(f"--dry-run cannot tell how often {protocol} asks")
+        if self.passages is not None and not protocol.startswith("wrap-"):
+            raise UsageError("--passages belongs to the styles of WRAP (--style wrap-easy, …)")
+        if self.passages is not None and self.in_files:
+            raise UsageError("a batch has one request a document: it does not go with --passages")
+        if self.combinations is not None and self.style != "synthllm-3":
+            raise UsageError("--combinations belongs to --style synthllm-3")
         if self.wrong_field is not None and not self.extrapolate_errors:
             raise UsageError("--wrong-field belongs to --extrapolate-errors")
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from synthtools.cli.parameters import option, output_file
 from synthtools.errors import UsageError
-from synthtools.tools.generate_options import Asking
+from synthtools.tools.generate_protocols import Asking
 
 if TYPE_CHECKING:
     from synthtools.cli.run import Run
     from synthtools.curate.batch_files import BatchModel
     from synthtools.lm.generation import Generator, Prompt, SamplingSettings
+    from synthtools.lm.server.rate_limit import TrafficLimits
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,18 @@ class Batches(Asking):
         return bool(self.batch_out or self.batch_in)
 
     def opened(
-        self, name: str, sampling: SamplingSettings, seed: int, tell: Callable[[str], None]
+        self,
+        name: str,
+        sampling: SamplingSettings,
+        seed: int,
+        tell: Callable[[str], None],
+        limits: TrafficLimits | None = None,
     ) -> Generator:
         from synthtools.curate.batch_files import BatchResults
 
         if self.batch_in:
             return BatchResults(self.batch_in, _model(self, seed), self.answers_as)
-        return super().opened(name, sampling, seed, tell)
+        return super().opened(name, sampling, seed, tell, limits)
 
 
 def _model(options: Batches, seed: int) -> BatchModel:
@@ -73,11 +79,9 @@ def requests(run: Run, options: Batches, seed: int, force: bool) -> dict[str, An
     """Writes the requests of all records."""
     from synthtools.curate.answers import keyed
     from synthtools.curate.batch_files import write_requests
-    from synthtools.curate.prompts import prompted
 
     def prompts() -> Iterator[Prompt]:
-        items = prompted(run.records(), options.prompt_builder(), run.rejects, options.taken())
-        for _, asked, keys in items:
+        for _, asked, keys in options.asked(run.records(), run.rejects):
             for prompt, key in zip(asked, keys.tolist(), strict=True):
                 for number in range(options.samples):
                     yield keyed(prompt, int(key), number)

@@ -59,20 +59,17 @@ def plan(run: Run, options: Costs, seed: int) -> dict[str, Any]:
         SynthError: there is no prompt, or none of the few has an answer.
     """
     from synthtools.curate.generation_costs import estimate, sampled
-    from synthtools.curate.prompts import prompted
 
     names, prices = options.names(), options.prices()
     answers = options.samples / (len(names) if options.assign == "stratified" else 1)
-    builder = options.prompt_builder()
-    items = prompted(run.records(), builder, run.rejects, options.taken())
-    prompts = sampled(items, seed)
+    prompts = sampled(options.asked(run.records(), run.rejects), seed)
     if not prompts.number:
         raise SynthError("there is no prompt to be answered")
     tell = terminal.remark_once(run.quiet)
     models: list[ModelPlan] = []
     for name in names:
         with options.opened(name, options.sampling(), seed, tell) as generator:
-            one = estimate(prompts, generator, prompts.number * answers)
+            one = estimate(prompts, options.by_passage(generator), prompts.number * answers)
         models.append(
             {"model": name, **one, "cost": prices.cost(one["prompt_tokens"], one["tokens"])}
         )

@@ -14,10 +14,10 @@ from synthtools.errors import SynthError, UsageError
 from synthtools.records.shapes import ShapeName
 
 if TYPE_CHECKING:
-    from synthtools.curate.prompts import PromptBuilder
     from synthtools.curate.templates import Template
     from synthtools.lm.generation import Generator, SamplingSettings
     from synthtools.lm.model_settings import ModelSettings
+    from synthtools.lm.server.rate_limit import TrafficLimits
 
 
 def text_of(value: str) -> str:
@@ -160,82 +160,6 @@ class Answers(Group):
 
 
 @dataclass(frozen=True)
-class Protocol(Prompts, Answers):
-    """The protocols of the papers."""
-
-    group = "Options"
-    style: Literal["wrap-easy", "wrap-medium", "wrap-hard", "wrap-qa"] | None = option(
-        None, help="Rephrase documents in one of the styles of WRAP (arXiv 2401.16380)."
-    )
-    continue_: int | None = option(
-        None,
-        metavar="TOKENS",
-        min=1,
-        help="Continue the first TOKENS of each document (iterative collapse, arXiv 2305.17493: "
-        "64), which are added as beginning.",
-    )
-    self_instruct: int | None = option(
-        None,
-        metavar="N",
-        min=1,
-        help="Generate N new tasks from the prompts (Self-Instruct, arXiv 2212.10560): 8 examples, "
-        "at most 2 of them generated; kept if ROUGE-L with every other is at most 0.7.",
-    )
-    rationale: bool = option(
-        False,
-        help="Generate reasoning and keep it if it leads to the answer in --answer-field; a second "
-        "attempt gets that answer as a hint (STaR, arXiv 2203.14465). Adds rationale: direct or "
-        "hinted.",
-    )
-    extrapolate_errors: bool = option(
-        False,
-        help="The records are items that a small model got wrong: generate a new item like each "
-        "(S3, arXiv 2310.13671).",
-    )
-    answer_field: str = option(
-        "answer",
-        metavar="FIELD",
-        help="The right answer, for --rationale and --extrapolate-errors; of a longer solution the "
-        "part after ####.",
-    )
-    wrong_field: str | None = option(
-        None, metavar="FIELD", help="The small model's answer, for --extrapolate-errors."
-    )
-
-    @property
-    def protocol(self) -> str:
-        """The protocol's name.
-
-        Raises:
-            UsageError: several are asked for.
-        """
-        asked = {
-            self.style or "style": self.style is not None,
-            "self-instruct": self.self_instruct is not None,
-            "rationale": self.rationale,
-            "extrapolate-errors": self.extrapolate_errors,
-            "continue": self.continue_ is not None,
-        }
-        names = [name for name, given in asked.items() if given]
-        if len(names) > 1:
-            raise UsageError(f"{' and '.join(names)} are protocols of their own; give one")
-        return names[0] if names else "answer"
-
-    @property
-    def field(self) -> str:
-        """The field that holds what is asked."""
-        texts = self.style is not None or self.continue_ is not None
-        return self.prompt_field or ("text" if texts else "prompt")
-
-    def taken(self) -> tuple[str, ...]:
-        """Fields that records must not have yet."""
-        if self.extrapolate_errors:
-            return ()  # its records are new ones
-        fields = (("response", self.response_field), ("model", self.model_field))
-        return tuple(name for name, given in fields if given is None)
-
-
-@dataclass(frozen=True)
 class Generators(Engine, Cached):
     """Models that answer, each for itself, and how servers are asked."""
 
@@ -283,9 +207,18 @@ class Generators(Engine, Cached):
         return replace(super().settings(name), server=first)
 
     def opened(
-        self, name: str, sampling: SamplingSettings, seed: int, tell: Callable[[str], None]
+        self,
+        name: str,
+        sampling: SamplingSettings,
+        seed: int,
+        tell: Callable[[str], None],
+        limits: TrafficLimits | None = None,
     ) -> Generator:
-        """One of the models, to be closed by the caller; ``tell`` takes remarks."""
+        """One of the models, to be closed by the caller.
+
+        Args:
+            tell: takes remarks; limits: see ``open_model``.
+        """
         from synthtools.lm.open_models import open_generator
 
         return open_generator(
@@ -294,34 +227,5 @@ class Generators(Engine, Cached):
             seed,
             tell,
             servers=(self.server or [])[1:],
+            limits=limits,
         )
-
-
-@dataclass(frozen=True)
-class Asking(Protocol, Generators):
-    """What is asked of which models."""
-
-    def prompt_builder(self) -> PromptBuilder:
-        """How records become prompts."""
-        from synthtools.curate import beginnings, error_extrapolation, prompts, rationales
-        from synthtools.curate.templates import Template
-
-        if self.rationale:
-            return rationales.prompts(self.field, self.answer_field, self.system)
-        if self.extrapolate_errors:
-            return error_extrapolation.prompts(
-                self.field, self.answer_field, self.wrong_field, self.system
-            )
-        if self.continue_ is not None:
-            from synthtools.lm.open_models import open_tokenizer
-
-            tokenizer = open_tokenizer(self.settings(name=self.names()[0]).model)
-            return beginnings.prompts(self.field, self.continue_, tokenizer)
-        template = self.template
-        if self.style is not None:
-            template = Template(f"{prompts.STYLES[self.style]}\n\n{{{self.field}}}")
-        if template is not None:
-            return prompts.from_template(template, self.context_field, self.system, self.plain)
-        if self.prompt_field is None and self.context_field is None:
-            return prompts.from_shape(self.shape, self.system, self.plain)
-        return prompts.from_field(self.field, self.context_field, self.system, self.plain)

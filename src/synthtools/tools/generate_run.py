@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from synthtools.cli import terminal
-from synthtools.cli.options import Inputs, Json, Output, Seed, Workers
+from synthtools.cli.options import Inputs, Json, Output, Workers
 from synthtools.errors import UsageError
 from synthtools.tools.generate_selection import SelectedOptions, rated_by
 
@@ -28,7 +28,7 @@ _BATCH_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateOptions(SelectedOptions, Inputs, Output, Json, Seed, Workers):
+class GenerateOptions(SelectedOptions, Inputs, Output, Json, Workers):
     """All options of ``synth generate``."""
 
     def prints_report(self) -> bool:
@@ -40,6 +40,7 @@ class GenerationRun:
 
     def __init__(self, run: Run, options: GenerateOptions, stack: ExitStack) -> None:
         from synthtools.cli.run_journal import answer_journal
+        from synthtools.lm.server.rate_limit import TrafficLimits
         from synthtools.lm.token_budget import Spending
 
         assert run.sink is not None
@@ -52,7 +53,6 @@ class GenerationRun:
             run.totals.get("tokens", 0),
         )
         self._options = options
-        self._builder = options.prompt_builder()
         self._resume_from = run.sink.resume_from
         once = len(options.names()) == 1  # else, and to share prompts out, they are read again
         self._shards = run.shards if once else run.twice(run.shards)
@@ -64,6 +64,7 @@ class GenerationRun:
         self._passed = False
         self._prompts = 0
         self._tell = terminal.remark_once(run.quiet)
+        self._limits = TrafficLimits(options.traffic())
         self._judge: Judge | None = None
         self._selection = self._selected_by(stack) if options.selecting() else None
 
@@ -79,11 +80,11 @@ class GenerationRun:
                 "resumed into a FILE alone; --force starts over (--cache DIR keeps what was paid for)"
             )
         if known is not None:
-            known.add_records(run.batches_beside(), (options.response_field or "response", "text"))
+            known.add_records(run.batches_beside(), (options.written()[0], "text"))
         scores = options.opened_scores(stack, self._tell)
         if options.judge is not None:
             kept = self._journal, self._cache
-            self._judge = options.opened_judge(options.seed, kept, stack, self._tell)
+            self._judge = options.opened_judge(options.seed, kept, stack, self._tell, self._limits)
             scores["judge"] = rated_by(self._judge)
         retries, best_of = options.draws_after_the_first(), options.best_of or 1
         return Selection(options.validate or (), scores, retries, best_of, options.score, known)
@@ -96,7 +97,7 @@ class GenerationRun:
 
         options = self._options
         sampling, seed = options.sampling(), options.seed
-        with options.opened(name, sampling, seed, self._tell) as generator:
+        with options.opened(name, sampling, seed, self._tell, self._limits) as generator:
             if not options.in_files:
                 kept = ModelValues.of(
                     options.settings(name=name), generator.description, self._journal, self._cache
@@ -105,16 +106,14 @@ class GenerationRun:
             if self._selection is not None:
                 generator = SelectedAnswers(generator, self._selection)
                 self._selected.append(generator)
-            yield generator
+            yield options.by_passage(generator)
 
     def _prompted(self) -> Iterator[PromptedRecords]:
         """A pass over the records; the first one reports what is wrong with them."""
-        from synthtools.curate.prompts import prompted
-
         again, self._passed = self._passed, True
         rejects = self._run.rejects_of(again)
         records = self._run.records(_BATCH_BYTES, again, self._shards)
-        for item in prompted(records, self._builder, rejects, self._options.taken()):
+        for item in self._options.asked(records, rejects):
             self._prompts += 0 if again else len(item.batch)
             yield item
 
@@ -123,14 +122,13 @@ class GenerationRun:
 
         options = self._options
         return AnswerFields(
-            options.response_field or "response",
-            options.model_field or "model",
+            *options.written(),
             generator.name,
             generator.description.get("revision"),
             options.sampling(),
             options.seed,
             options.samples,
-            options.score is not None,
+            options.score is not None and options.passages is None,  # else each passage has one
         )
 
     def answer(self) -> None:
@@ -165,7 +163,14 @@ class GenerationRun:
         fields: AnswerFields,
         part: int,
     ) -> Iterator[Batch]:
-        from synthtools.curate import answers, beginnings, error_extrapolation, rationales
+        from synthtools.curate import (
+            answers,
+            beginnings,
+            concept_graph,
+            error_extrapolation,
+            passages,
+            rationales,
+        )
 
         options = self._options
         rest: tuple[Any, ...] = (generator, fields, self._run.rejects, part, self._resume_from)
@@ -182,8 +187,12 @@ class GenerationRun:
             return error_extrapolation.new_items(
                 batches, fields.response, options.field, options.answer_field
             )
+        if options.passages is not None:
+            return passages.with_counts(batches, options.field, options.passages)
+        if options.style == "synthllm-2":
+            return concept_graph.with_combinations(batches, options.concept_field, options.seed)
         if options.continue_ is not None:
-            return beginnings.with_beginnings(batches, self._builder)
+            return beginnings.with_beginnings(batches, options.prompt_builder())
         return batches
 
     def counts(self) -> dict[str, Any]:

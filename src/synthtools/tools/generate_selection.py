@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from synthtools.lm.generation import Answer, Prompt
     from synthtools.lm.kept_values import ValueStore
     from synthtools.lm.scorer import LanguageModel
+    from synthtools.lm.server.rate_limit import TrafficLimits
 
 # Of a judge's reply, in tokens: that of synth eval.
 _JUDGE_TOKENS = 512
@@ -153,11 +154,12 @@ class SelectedOptions(ValidatedAnswers):
         kept: tuple[ValueStore | None, ValueStore | None],
         stack: ExitStack,
         tell: Callable[[str], None],
+        limits: TrafficLimits,
     ) -> Judge:
         """The judge, closed by ``stack``.
 
         Args:
-            kept: journal and cache, which keep its replies like answers.
+            kept: journal and cache, which keep its replies like answers; limits: shared with the model.
         """
         from synthtools.evaluate.judge import Judge
         from synthtools.lm.generation import SamplingSettings
@@ -174,7 +176,7 @@ class SelectedOptions(ValidatedAnswers):
             SamplingSettings(0.0, 1.0, None, _JUDGE_TOKENS),
         )
         opened = open_generator(
-            settings, sampling, seed, tell, servers=(own.server or [])[1:], traffic=self.traffic()
+            settings, sampling, seed, tell, servers=(own.server or [])[1:], limits=limits
         )
         values = ModelValues.of(settings, stack.enter_context(opened).description, *kept)
         return Judge(KeptGenerator(opened, values, sampling, seed), seed, on_failure=_gone)
