@@ -27,6 +27,15 @@ def collect_rarely() -> None:
     gc.set_threshold(100_000, 20, 50)
 
 
+def return_freed_memory() -> None:
+    """Has glibc return to the system what is freed, also between what is still held; elsewhere nothing."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def keep_freed_memory() -> None:
     """Has glibc keep up to 64 MB that are freed instead of returning them to the system at once.
 

@@ -122,6 +122,7 @@ def test_adapters_are_those_of_peft(base, tmp_path):
         model = load_weights(ModelName(str(folder)), torch.float32, "cpu")
         logits = model(input_ids=tokens).logits
         torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+        assert all(weight.requires_grad for weight in model.parameters())  # can be trained on
 
 
 def test_what_cannot_be_built_is_one_line(base, tmp_path):

@@ -12,12 +12,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from synthtools.errors import SynthError
 from synthtools.lm.model_name import ADAPTERS, ModelName
+
+_H = TypeVar("_H")
 
 _WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -104,7 +106,7 @@ def check_weights(name: str, location: str, configuration: Any, kind: Any) -> No
     """
     if getattr(configuration, "quantization_config", None) is not None:
         return  # packed: its shapes are the packing's
-    stored = _shapes(location)
+    stored = _headers(location, lambda tensor: tuple(tensor.get_shape()))
     if not stored:
         return  # the loader says what is missing
     layers = getattr(configuration.get_text_config(), "num_hidden_layers", 0)
@@ -124,8 +126,13 @@ def _shape(sizes: tuple[int, ...]) -> str:
     return "×".join(map(str, sizes)) or "of a number"
 
 
-def _shapes(location: str) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor in a directory; empty where headers cannot be read."""
+def stored_types(location: str) -> set[str]:
+    """The types of the tensors in a directory, ``F32``, ``BF16``, …; empty where headers cannot be read."""
+    return set(_headers(location, lambda tensor: tensor.get_dtype()).values())
+
+
+def _headers(location: str, read: Callable[[Any], _H]) -> dict[str, _H]:
+    """What is read of the header of each tensor in a directory; empty where headers cannot be read."""
     from safetensors import SafetensorError, safe_open
 
     files = [_WEIGHTS]
@@ -133,12 +140,12 @@ def _shapes(location: str) -> dict[str, tuple[int, ...]]:
         if not os.path.isfile(os.path.join(location, _WEIGHTS)):
             index = _read(os.path.join(location, INDEX)) or {}
             files = sorted(set(index["weight_map"].values()))
-        shapes = {}
+        headers = {}
         for file_name in files:
             with safe_open(os.path.join(location, file_name), "pt") as held:
                 for tensor in held.keys():  # noqa: SIM118 (not a dict)
-                    shapes[tensor] = tuple(held.get_slice(tensor).get_shape())
-        return shapes
+                    headers[tensor] = read(held.get_slice(tensor))
+        return headers
     except (OSError, KeyError, AttributeError, TypeError, SafetensorError):
         return {}
 

@@ -19,6 +19,7 @@ from synthtools.lm.model_files import (
     refuse_adapters,
     refuse_kernels,
     refuse_paths,
+    stored_types,
 )
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.tokenizer_faults import refuse_growth
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # What configurations call the longest sequence.
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+# How headers of safetensors call the types that weights are computed in.
+_STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
@@ -121,6 +124,30 @@ def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
     return _loaded(AutoModelForCausalLM, model, dtype, device, "causal language model")
 
 
+def load_mapped(model: ModelName) -> Any:
+    """A causal language model in the type that it is stored in, on the CPU: its weights are pages of its
+    files, read when they are looked at, so that who takes a part of them needs memory for that part.
+
+    In float32 instead, and in memory as far as it is stored otherwise, where the files hold several types,
+    the model keeps constants of the stored one, or adapters are merged into it.
+
+    Errors: see ``load_weights``.
+    """
+    import torch
+    from transformers.utils import cached_file
+
+    dtype = load_configuration(model).dtype or torch.float32
+    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    if model.base() is None and dtype != torch.float32:
+        loaded = load_weights(model, dtype, "cpu")
+        config = cached_file(model.location, "config.json", revision=model.revision)
+        stored = {_STORED.get(name) for name in stored_types(os.path.dirname(config or ""))}
+        constants = {one.dtype for one in loaded.buffers() if one.is_floating_point()}
+        if stored == {str(dtype).removeprefix("torch.")} and constants <= {torch.float32}:
+            return loaded
+    return load_weights(model, torch.float32, "cpu")
+
+
 def load_encoder(model: ModelName, dtype: Any, device: str) -> Any:
     """A model as far as its last hidden states (without an output layer), ready for inference.
 
@@ -199,7 +226,8 @@ def _adapted(model: ModelName, base: Any) -> Any:
         ) from error
     with explained(model.name):
         adapted = PeftModel.from_pretrained(base, model.name, use_safetensors=True)
-        return adapted.merge_and_unload().eval()
+    # Whole weights now; peft left them frozen, as what is under adapters is.
+    return adapted.merge_and_unload().eval().requires_grad_(True)
 
 
 def is_causal(configuration: PretrainedConfig) -> bool:

@@ -36,6 +36,7 @@ The run:
 - ``loop``: forward, backward, step; the learning rate over steps
 - ``stop_rules``: what ends a run before its last step
 - ``parallel``: ranks, and parameters sharded over them
+- ``sharded_weights``: each rank's rows of new weights, without the whole model
 - ``step_cost``: arithmetic and memory of a step
 
 What it leaves:

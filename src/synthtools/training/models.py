@@ -5,34 +5,39 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from synthtools.errors import SynthError, UsageError, parameter
 from synthtools.lm.model_name import ModelName
-from synthtools.lm.pretrained import load_configuration, load_weights
+from synthtools.lm.pretrained import load_configuration, load_mapped, load_weights
 from synthtools.records.exclusive_rename import rename_new
 from synthtools.training import attention
 from synthtools.training.architectures import configuration
-from synthtools.training.parallel import Ranks, whole
+from synthtools.training.parallel import ALONE, Ranks, whole
 from synthtools.training.plan import WORK, Lora, Plan, StartModel
 from synthtools.training.run_directory import saving
+from synthtools.training.sharded_weights import drawn, posing_as
 
 
 @dataclass
 class BuiltModel:
     """A causal language model of transformers to be trained, adapters inside it; ``adapters``: peft's view
-    of it, None without; ``parameters``, ``trained``: their numbers."""
+    of it, None without; ``parameters``, ``trained``: their numbers; ``rows``: this rank's rows of parameters
+    without memory, by name (``sharded_weights.drawn``)."""
 
     model: Any
     adapters: Any
     parameters: int
     trained: int
+    rows: dict[str, Tensor] = field(default_factory=dict)
 
 
 def build(
@@ -42,8 +47,10 @@ def build(
     lora: Lora | None,
     seed: int,
     dtype: torch.dtype = torch.float32,
+    ranks: Ranks = ALONE,
 ) -> BuiltModel:
-    """Makes or loads the model, on the CPU; the same weights on every rank.
+    """Makes or loads the model, on the CPU, of several ranks as far as it needs no memory before it is
+    sharded: drawn weights have none, loaded ones are of the type that they are stored in.
 
     Raises:
         UsageError: the tokenizer has more tokens than the model, or the context is too long for it.
@@ -53,18 +60,18 @@ def build(
 
     torch.manual_seed(seed)
     name = attention.register()
+    many = ranks.count > 1
+    rows: dict[str, Tensor] = {}
     if start.model is None:
-        assert start.architecture is not None
-        config = configuration(
-            start.architecture,
-            len(tokenizer),
-            context,
-            tokenizer.bos_token_id,
-            tokenizer.eos_token_id,
-        )
-        model = AutoModelForCausalLM.from_config(config, attn_implementation=name)
+        config = _configuration(start, tokenizer, context)
+
+        def make() -> Any:
+            return AutoModelForCausalLM.from_config(config, attn_implementation=name)
+
+        model, rows = drawn(make, seed, ranks) if many else (make(), rows)
     else:
-        model = load_weights(ModelName(start.model, start.revision), dtype, "cpu")
+        named = ModelName(start.model, start.revision)
+        model = load_mapped(named) if many else load_weights(named, dtype, "cpu")
         model.set_attn_implementation(name)
         size = model.get_input_embeddings().weight.shape[0]
         if len(tokenizer) > size:
@@ -72,37 +79,59 @@ def build(
                 f"the tokenizer has {len(tokenizer):,} tokens, {start.model} only {size:,}: use the "
                 "model's own"
             )
-    _require_plain_head(model, start)
+    if not many:
+        require_plain_head(model, start.name)
+    model.train()
     adapters = None
     if lora is not None:
-        adapters = with_adapters(model, lora)
+        with posing_as(model, dtype) if many else nullcontext():
+            adapters = with_adapters(model, lora)
         model = adapters.get_base_model()
     counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return BuiltModel(
-        model, adapters, sum(n for n, _ in counts), sum(n for n, yes in counts if yes)
+        model, adapters, sum(n for n, _ in counts), sum(n for n, yes in counts if yes), rows
     )
 
 
-def frozen(model: ModelName, half: bool) -> Any:
-    """A model that is compared with and never trained, on the CPU.
+def _configuration(start: StartModel, tokenizer: Any, context: int) -> Any:
+    assert start.architecture is not None
+    ends = tokenizer.bos_token_id, tokenizer.eos_token_id
+    return configuration(start.architecture, len(tokenizer), context, *ends)
+
+
+def frozen(model: ModelName, half: bool, ranks: Ranks = ALONE) -> Any:
+    """A model that is compared with and never trained, on the CPU; for several ranks see ``build``."""
+    if ranks.count > 1:
+        loaded = load_mapped(model)
+    else:
+        loaded = load_weights(model, frozen_dtype(model, half), "cpu")
+    loaded.set_attn_implementation(attention.register())
+    if ranks.count == 1:
+        require_plain_head(loaded, model.name)
+    return loaded.eval().requires_grad_(False)
+
+
+def frozen_dtype(model: ModelName, half: bool) -> torch.dtype:
+    """The type of such a model's weights.
 
     Args:
         half: computed in bfloat16; then weights that were saved so are held so. Others stay in
             float32, so that distances to them are exact.
     """
     saved = load_configuration(model.base() or model).dtype
-    dtype = torch.bfloat16 if half and saved in (torch.bfloat16, "bfloat16") else torch.float32
-    loaded = load_weights(model, dtype, "cpu")
-    loaded.set_attn_implementation(attention.register())
-    _require_plain_head(loaded, StartModel(None, model.name))
-    return loaded.eval().requires_grad_(False)
+    return torch.bfloat16 if half and saved in (torch.bfloat16, "bfloat16") else torch.float32
 
 
 @torch.no_grad()
-def _require_plain_head(model: Any, start: StartModel) -> None:
-    """The logits must be hidden states times output weights, and nothing more: our head computes so."""
-    head = model.get_output_embeddings()
-    tokens = torch.arange(4)[None] % model.config.get_text_config().vocab_size
+def require_plain_head(model: Any, name: str) -> None:
+    """The logits must be hidden states times output weights, and nothing more: our head computes so.
+
+    Raises:
+        SynthError: they are not.
+    """
+    head, training = model.get_output_embeddings(), model.training
+    vocabulary = model.config.get_text_config().vocab_size
+    tokens = torch.arange(4, device=head.weight.device)[None] % vocabulary
     model.eval()
     hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
     logits = model(input_ids=tokens, use_cache=False).logits
@@ -110,10 +139,10 @@ def _require_plain_head(model: Any, start: StartModel) -> None:
     tolerance = 1e-3 if hidden.dtype == torch.float32 else 5e-2
     if not torch.allclose(ours, logits.float(), rtol=tolerance, atol=tolerance):
         raise SynthError(
-            f"{start.model or start.architecture}: its output layer has a bias, a scale or a cap on the "
-            "logits, which the trainer does not support"
+            f"{name}: its output layer has a bias, a scale or a cap on the logits, which the trainer does "
+            "not support"
         )
-    model.train()
+    model.train(training)
 
 
 def with_adapters(model: Any, lora: Lora) -> Any:
@@ -154,14 +183,54 @@ def blocks(model: Any) -> list[torch.nn.Module]:
     return named or list(max(lists, key=len, default=[]))
 
 
-def gathered(model: Any, ranks: Ranks) -> dict[str, Tensor]:
-    """Whole parameters by name, on the CPU of the first rank; empty on the others."""
-    weights = {}
+def _gathered(
+    model: Any, alone: bool, dtype: torch.dtype | None, folder: Path, ranks: Ranks
+) -> dict[str, Tensor]:
+    """Whole parameters and buffers by name, on the first rank, in whose memory is one at a time: what it gives are pages
+    of files. Empty on the others.
+
+    Args:
+        alone: the adapters and nothing else.
+        dtype: that they are saved in; None for their own.
+        folder: where the files may be.
+    """
+    weights: dict[str, Tensor] = {}
+    trouble: Exception | None = None
+    if ranks.first:
+        shutil.rmtree(folder, ignore_errors=True)
     for name, weight in model.named_parameters():
+        if alone and "lora_" not in name:
+            continue
         value = whole(weight.detach())
-        if ranks.first:
-            weights[name] = value.cpu()
-    return weights
+        if not ranks.first or trouble is not None:
+            continue  # all ranks take part in every exchange, whatever happens
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{len(weights)}.safetensors"
+            save_file({name: value.to(dtype or value.dtype).cpu().contiguous()}, path)
+            weights |= load_file(path)
+        except (OSError, SafetensorError) as error:
+            trouble = error
+    if trouble is not None:
+        raise trouble
+    buffers = {} if alone or not ranks.first else {n: b.cpu() for n, b in model.named_buffers()}
+    return weights | buffers
+
+
+def _unsharded(plan: Plan, tokenizer: Any, weights: dict[str, Tensor], ranks: Ranks) -> BuiltModel:
+    """The model of a plan with such weights. It was never sharded, and saves as transformers saves, tied
+    weights once."""
+    from transformers import AutoModelForCausalLM
+
+    if plan.start.model is None:
+        with torch.device("meta"):
+            config = _configuration(plan.start, tokenizer, plan.context)
+            built = BuiltModel(AutoModelForCausalLM.from_config(config), None, 0, 0)
+    else:
+        built = build(plan.start, tokenizer, plan.context, plan.lora, 0, ranks=ranks)
+    built.model.load_state_dict(weights, strict=False, assign=True)
+    built.model.tie_weights()
+    return built
 
 
 def save(
@@ -183,19 +252,19 @@ def save(
     Raises:
         SynthError: the disk is full, writing is not permitted, or other weights appeared.
     """
-    if ranks.count > 1:
-        weights = gathered(built.model, ranks)
-        if not ranks.first:
-            return
-        # A model that was never sharded saves as transformers saves, tied weights once.
-        built = build(plan.start, tokenizer, plan.context, plan.lora, 0)
-        built.model.load_state_dict(weights, strict=False)
     dtype = getattr(torch, plan.save_dtype)
-    partial = output / WORK / ".model.partial"
+    alone = built.adapters is not None and plan.lora is not None and not plan.lora.merge
+    partial, parts = output / WORK / ".model.partial", output / WORK / ".parameters.partial"
     with saving(output, "the model"):
+        if ranks.count > 1:
+            kept = dtype if built.adapters is None else None
+            weights = _gathered(built.model, alone, kept, parts, ranks)
+            if not ranks.first:
+                return
+            built = _unsharded(plan, tokenizer, weights, ranks)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        if built.adapters is not None and plan.lora is not None and not plan.lora.merge:
+        if alone:
             _save_adapters(built, plan.start, dtype, partial)
         else:
             model = built.model if built.adapters is None else built.adapters.merge_and_unload()
@@ -213,6 +282,7 @@ def save(
             else:
                 os.replace(file, output / file.name)
         partial.rmdir()
+        shutil.rmtree(parts, ignore_errors=True)
 
 
 def _turn(file: Path) -> int:

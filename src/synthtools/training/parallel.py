@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from synthtools.environment import rank_and_size
+from synthtools.environment import rank_and_size, return_freed_memory
 from synthtools.errors import SynthError, UsageError
 from synthtools.lm.devices import choose
 
@@ -60,6 +60,9 @@ class Ranks:
             distributed.destroy_process_group()
 
 
+ALONE = Ranks(0, 1, "cpu")
+
+
 def join(device: str) -> Ranks:
     """This process among the ranks that torchrun started, or alone.
 
@@ -88,9 +91,14 @@ def join(device: str) -> Ranks:
 
 
 def shard(
-    root: torch.nn.Module, blocks: list[torch.nn.Module], bfloat16: bool, ranks: Ranks
+    root: torch.nn.Module,
+    blocks: list[torch.nn.Module],
+    bfloat16: bool,
+    dtype: torch.dtype,
+    ranks: Ranks,
 ) -> None:
-    """Shards parameters over the ranks, block by block, what is left at the root."""
+    """Shards parameters over the ranks, block by block, what is left at the root, and moves them to the
+    device; then this rank's rows are converted to ``dtype``."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
@@ -99,7 +107,15 @@ def shard(
     policy = MixedPrecisionPolicy(param_dtype=half, reduce_dtype=torch.float32)
     for block in blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
+        _convert(block, dtype)
+        return_freed_memory()  # of a layer at a time
     fully_shard(root, mesh=mesh, mp_policy=policy, reshard_after_forward=False)
+    _convert(root, dtype)
+
+
+def _convert(module: torch.nn.Module, dtype: torch.dtype) -> None:
+    """The parameters alone: of buffers, as of rotary frequencies, the type is part of the model."""
+    module._apply(lambda one: one.to(dtype) if isinstance(one, torch.nn.Parameter) else one)
 
 
 def synchronise(root: Any, yes: bool, ranks: Ranks) -> None:

@@ -47,6 +47,11 @@ class StartModel:
     model: str | None = None
     revision: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Of the model, else of the architecture."""
+        return self.model or self.architecture or ""
+
 
 @dataclass(frozen=True)
 class Settings:

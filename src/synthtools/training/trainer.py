@@ -7,17 +7,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from synthtools.environment import return_freed_memory
 from synthtools.training import models, parallel, step_cost
 from synthtools.training.corpus import Corpus
 from synthtools.training.journal import Journal, model_card
-from synthtools.training.language_model_task import ModelWithHead, RowStream, mean_losses
+from synthtools.training.language_model_task import (
+    ModelWithHead,
+    RowStream,
+    mean_losses,
+    on_device,
+)
 from synthtools.training.loop import Task, train
 from synthtools.training.models import BuiltModel
+from synthtools.training.packers import Rows
 from synthtools.training.parallel import Ranks
 from synthtools.training.plan import LOG, WORK, Outcome, Plan, RunContext, Settings, Sizes, Step
 from synthtools.training.run_directory import weight_files
+from synthtools.training.sharded_weights import fill
 from synthtools.training.stop_rules import StopRules
 from synthtools.training.token_windows import TokenWindows
 from synthtools.training.tokenized_rows import validation_set
@@ -26,13 +36,24 @@ from synthtools.training.tokenized_rows import validation_set
 _LAST = 50
 
 
-def on_ranks(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False) -> ModelWithHead:
+def on_ranks(
+    model: Any,
+    settings: Settings,
+    ranks: Ranks,
+    name: str,
+    dtype: torch.dtype,
+    rows: dict[str, Tensor] | None = None,
+    frozen: bool = False,
+) -> ModelWithHead:
     """A model on its device: recomputing, compiled, sharded, in this order.
 
     Args:
+        name: for messages; dtype: of the weights, once they are sharded.
+        rows: of parameters without memory (``BuiltModel``).
         frozen: it is not trained.
     """
-    model = model.to(ranks.device)
+    if ranks.count == 1:
+        model = model.to(ranks.device)
     if settings.recompute and not frozen:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     layers = models.blocks(model)
@@ -41,8 +62,22 @@ def on_ranks(model: Any, settings: Settings, ranks: Ranks, frozen: bool = False)
             layer.compile()
     root = ModelWithHead(model, settings.bfloat16)
     if ranks.count > 1:
-        parallel.shard(root, layers, settings.bfloat16, ranks)
+        parallel.shard(root, layers, settings.bfloat16, dtype, ranks)
+        if rows:
+            fill(model, rows, ranks.device)
+        _require_plain_head(root, name, ranks)
     return root
+
+
+def _require_plain_head(root: ModelWithHead, name: str, ranks: Ranks) -> None:
+    """See ``models.require_plain_head``; within a pass, where the root's own parameters are whole."""
+    places = np.arange(4)[None]
+    rows = Rows(places, places, places, np.zeros(1, np.int64))
+    data = on_device(rows, np.ones(1), ranks.device, root.bfloat16)
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        root(data, lambda *_: models.require_plain_head(root.model, name))
+    parallel.reshard(root)
+    return_freed_memory()
 
 
 class PreparedRun(NamedTuple):
@@ -71,11 +106,11 @@ def prepare(
     # A base whose adapters alone are trained may be held in bfloat16.
     half_base = plan.lora is not None and settings.bfloat16 and ranks.count == 1
     dtype = torch.bfloat16 if half_base else torch.float32
-    built = models.build(plan.start, tokenizer, plan.context, plan.lora, plan.seed, dtype)
+    built = models.build(plan.start, tokenizer, plan.context, plan.lora, plan.seed, dtype, ranks)
     counts = (built.parameters, built.trained)
     settings, sizes = sized(built.model.config, counts, streams, settings, plan.seed, ranks)
     context.callbacks.on_sizes(sizes, settings)
-    root = on_ranks(built.model, settings, ranks)
+    root = on_ranks(built.model, settings, ranks, plan.start.name, dtype, built.rows)
     return PreparedRun(plan, settings, context, tokenizer, streams, built, root, sizes)
 
 

@@ -195,14 +195,16 @@ def _original(goal: UnlearnGoal, run: PreparedRun) -> FrozenModel:
         return FrozenModel(root, lambda: adapters_off(root))
     assert plan.start.model is not None
     name = goal.original or ModelName(plan.start.model, plan.start.revision)
-    model = models.frozen(name, settings.bfloat16)
+    ranks = run.context.ranks
+    model = models.frozen(name, settings.bfloat16, ranks)
     ours, theirs = (m.get_output_embeddings().weight.shape[0] for m in (built.model, model))
     if ours != theirs:
         raise SynthError(
             f"{name.name}: has {theirs:,} tokens, the model that is trained {ours:,}; the original "
             "must share its vocabulary"
         )
-    return FrozenModel(on_ranks(model, settings, run.context.ranks, frozen=True))
+    dtype = models.frozen_dtype(name, settings.bfloat16)
+    return FrozenModel(on_ranks(model, settings, ranks, name.name, dtype, frozen=True))
 
 
 def forgotten(
