@@ -88,6 +88,8 @@ class ChatTokenizer:
         self.has_template = self._tokenizer.chat_template is not None
         if not self.has_template:
             self._tokenizer.chat_template = TEMPLATE
+        template = str(self._tokenizer.chat_template)
+        self._marks_answers = "{% generation" in template or "{%- generation" in template
         added = self._backend.get_added_tokens_decoder().items()
         special = {i: token for i, token in added if token.special and token.content}
         self._spelled: list[str] = [token.content for token in special.values()]
@@ -115,13 +117,42 @@ class ChatTokenizer:
         self._special = re.compile("|".join(map(re.escape, longest)) or "(?!)")
         self._put_aside = re.compile(f"{self._aside}(\\d+)\ue001|{self._special.pattern}")
 
-    def encode(self, messages: Messages) -> np.ndarray:
+    def encode(self, messages: Messages, begun: str = "") -> np.ndarray:
         """Tokens of a conversation up to where the answer begins, int32.
+
+        Args:
+            begun: with this beginning of the answer.
 
         Raises:
             SynthError: the template refuses the conversation, or the tokenizer fails at it.
         """
-        return self.tokens(self.written(messages, prompt=True))[0].astype(np.int32)
+        if begun:
+            text, _, end = self._last_said([*messages, {"role": "assistant", "content": begun}])
+            text = text[:end]
+        else:
+            text = self.written(messages, prompt=True)
+        return self.tokens(text)[0].astype(np.int32)
+
+    def answered(self, messages: Messages) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens before what the last message says, and of what it says, int32: without the mark that ends it.
+
+        Raises:
+            SynthError: as ``encode``, or the template writes something else there.
+        """
+        text, start, end = self._last_said(messages)
+        ids, offsets = self.tokens(text)
+        first = int((offsets[:, 1] <= start).sum())
+        after = int((offsets[:, 0] < end).sum())
+        return ids[:first].astype(np.int32), ids[first:after].astype(np.int32)
+
+    def _last_said(self, messages: Messages) -> tuple[str, int, int]:
+        """A conversation as written, and where what its last message, an answer, says stands there."""
+        text = self.written(messages)
+        content = messages[-1]["content"].strip()
+        start = text.find(content, self.answers(messages, text)[-1][0])
+        if start < 0:
+            raise SynthError("the chat template changes what an answer says")
+        return text, start, start + len(content)
 
     def written(self, messages: Messages, prompt: bool = False) -> str:
         """A conversation by the template, the template's own special tokens as marks.
@@ -134,8 +165,35 @@ class ChatTokenizer:
         """
         return self._marked(render(self._tokenizer, self._quoted(messages), prompt))
 
-    def answers(self, messages: Messages) -> list[tuple[int, int]]:
-        """Where the parts that the template marks with {% generation %} stand in ``written``."""
+    def answers(self, messages: Messages, text: str, otherwise: str = "") -> list[tuple[int, int]]:
+        """Where the answers stand in what ``written`` gave: what the template marks with {% generation %},
+        else what an assistant's message adds after the template's own prompt for an answer.
+
+        Args:
+            otherwise: what the caller could do without them, for the error.
+
+        Raises:
+            SynthError: the template refuses the conversation, or rewrites what came before.
+        """
+        if self._marks_answers:
+            return self._marked_answers(messages)
+        spans = []
+        for number, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            before = self.written(messages[:number], prompt=True)
+            after = self.written(messages[: number + 1])
+            if not (
+                text.startswith(before) and text.startswith(after) and after.startswith(before)
+            ):
+                raise SynthError(
+                    "the chat template rewrites what came before, so that answers cannot be located "
+                    f"in it: mark them in the template with {{% generation %}}{otherwise}"
+                )
+            spans.append((len(before), len(after)))
+        return spans
+
+    def _marked_answers(self, messages: Messages) -> list[tuple[int, int]]:
         from transformers.utils.chat_template_utils import render_jinja_template
 
         texts, spans = render_jinja_template(

@@ -70,18 +70,21 @@ class Prompt(NamedTuple):
         text: to be continued as it is; None for a conversation.
         messages: a conversation of {"role", "content"}, to be answered; the model's chat template
             renders it, or a plain one of ours.
+        begun: what the answer to a conversation begins with (not on a server).
     """
 
     key: bytes
     text: str | None = None
     messages: tuple[dict[str, str], ...] | None = None
+    begun: str = ""
 
     @property
     def identity(self) -> str:
         """All of it as one string."""
         if self.text is not None:
             return self.text
-        return "\0".join(f"{m['role']}\0{m['content']}" for m in self.messages or ())
+        turns = (f"{m['role']}\0{m['content']}" for m in self.messages or ())
+        return "\0".join([*turns, *([f"\0{self.begun}"] if self.begun else [])])
 
     @property
     def size(self) -> int:

@@ -76,7 +76,7 @@ class PromptTokenizer:
                 ids = np.concatenate([np.array(self._begin, np.int32), ids])
             else:
                 chat = self._conversations()
-                ids = chat.encode(prompt.messages or ())
+                ids = chat.encode(prompt.messages or (), prompt.begun)
                 if not chat.has_template:
                     stop = (*stop, PLAIN_STOP)
         except SynthError as error:  # the template refuses it, or the tokenizer fails at it

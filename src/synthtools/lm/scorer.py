@@ -73,10 +73,12 @@ class Tokenised(NamedTuple):
 
     Attributes:
         ids: int32 [n]; prompt: int32 [m].
+        rendered: the prompt is by a chat template: begin-of-text is its affair.
     """
 
     ids: np.ndarray
     prompt: np.ndarray
+    rendered: bool = False
 
 
 NO_PROMPT = np.zeros(0, np.int32)
@@ -199,12 +201,13 @@ class LanguageModel(Closeable):
 
     def _sequences(self, text: Tokenised) -> list[Sequence]:
         tokens = np.concatenate([text.prompt, text.ids]) if len(text.prompt) else text.ids
-        shift = len(self._begin)
+        begin = NO_PROMPT if text.rendered else self._begin
+        shift = len(begin)
         # Without anything before it, the first token has no probability.
         first = max(len(text.prompt), 0 if shift else 1)
         return [
             Sequence(
-                np.concatenate([self._begin, tokens[window.start : window.end]]),
+                np.concatenate([begin, tokens[window.start : window.end]]),
                 window.first - window.start + shift,
             )
             for window in windows(len(tokens), first, self._capacity, self._stride)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from synthtools.errors import SynthError, parameter
-from synthtools.lm.chat import TEMPLATE, ChatTokenizer, Messages
+from synthtools.lm.chat import ChatTokenizer
 from synthtools.training.corpus import Encode, RefusedDocument, TokenizedDocument, tokenized
 from synthtools.training.packers import SECOND
 
@@ -136,15 +136,12 @@ def conversation_encoder(
         learn_all: prompts too.
     """
     chat = ChatTokenizer(tokenizer)
-    template = tokenizer.chat_template or TEMPLATE
-    marked = "{% generation" in template or "{%- generation" in template
+    otherwise = f", or use {parameter('learn_all')}"
 
     def encode(messages: list[dict[str, str]]) -> TokenizedDocument | RefusedDocument:
         try:
             text = chat.written(messages)
-            spans = []
-            if not learn_all:
-                spans = chat.answers(messages) if marked else _appended(chat, messages, text)
+            spans = [] if learn_all else chat.answers(messages, text, otherwise)
             ids, offsets = chat.tokens(text)
         except SynthError as error:
             return RefusedDocument(str(error))
@@ -161,19 +158,3 @@ def conversation_encoder(
         return TokenizedDocument(ids[:length], learned[:length], max(0, len(ids) - length))
 
     return lambda conversations: [encode(messages) for messages in conversations]
-
-
-def _appended(chat: ChatTokenizer, messages: Messages, text: str) -> list[tuple[int, int]]:
-    spans = []
-    for number, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        before = chat.written(messages[:number], prompt=True)
-        after = chat.written(messages[: number + 1])
-        if not (text.startswith(before) and text.startswith(after) and after.startswith(before)):
-            raise SynthError(
-                "the chat template rewrites what came before, so that answers cannot be located in "
-                f"it: mark them in the template with {{% generation %}}, or use {parameter('learn_all')}"
-            )
-        spans.append((len(before), len(after)))
-    return spans
