@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +16,7 @@ from synthtools.lm.text_tokenizer import TextTokenizer
 from synthtools.training import models
 from synthtools.training.corpus import Corpus
 from synthtools.training.divergence import compared
+from synthtools.training.forgotten_ledger import LEDGER, extended
 from synthtools.training.frozen_model import FrozenModel, adapters_off, negated
 from synthtools.training.language_model_task import RowStream
 from synthtools.training.objectives import SteeredStates, UnlearnLoss
@@ -37,8 +35,6 @@ from synthtools.training.tokenized_rows import (
 )
 from synthtools.training.trainer import PreparedRun, fit, on_ranks, prepare
 from synthtools.training.unlearn_task import FORGET, REPLAY, UnlearnTask
-
-LEDGER = "forgotten.jsonl"  # beside the model: a line for each request, the earliest first
 
 
 @dataclass(frozen=True)
@@ -150,32 +146,10 @@ def run(
         ending=partial(negated, run.root, original, goal.how.beta)
         if goal.how.method == "taskvector"
         else None,
-        beside=lambda outcome: {LEDGER: _ledger(plan, goal, forget, replay, outcome, context.job)},
+        beside=lambda outcome: {
+            LEDGER: extended(plan, goal.how.method, forget, replay, outcome, context.job)
+        },
     )
-
-
-def _ledger(
-    plan: Plan,
-    goal: UnlearnGoal,
-    forget: Sequence[Source],
-    replay: Sequence[Source],
-    outcome: Outcome,
-    job: dict[str, Any],
-) -> str:
-    """The lines of the model that the run began with, and one of this run."""
-    before = Path(plan.start.model or "") / LEDGER
-    request = {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "method": goal.how.method,
-        "model": plan.start.model,
-        "forgotten": [{"name": s.name, "data": s.digest, **outcome.facts[s.name]} for s in forget],
-        "replayed": [s.name for s in replay],
-        "steps": outcome.progress.step,
-        "ended_by": outcome.ended_by,
-        "arguments": job["arguments"],
-    }
-    known = before.read_text(encoding="utf-8") if before.is_file() else ""
-    return known + json.dumps(request, ensure_ascii=False) + "\n"
 
 
 def encoding_of(tokenizer: Any, goal: UnlearnGoal, remark: Callable[[str], None]) -> Encoding:
