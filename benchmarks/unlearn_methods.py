@@ -120,8 +120,7 @@ def _rows(folder: Path, base: Path, seed: int) -> list[dict]:
     report = synthtools.audit(
         *(name for name, method in models.items() if method in METHODS),
         forget=where["forget"], holdout=where["holdout"], retain=where["retain"], base=str(base),
-        retrained=MODEL, words=8, bits=[4], relearn_steps=10, relearn_lr=RATE, bootstrap=200,
-        jobs=1, seed=0,
+        retrained=MODEL, words=8, bits=[4], bootstrap=200, jobs=1, seed=0,
     )  # fmt: skip
     rows = []
     for m in report["models"]:
@@ -141,6 +140,7 @@ def _table(rows: list[dict]) -> None:
         "drift",
         "probability_4_bits",
         "relearn_steps",
+        "relearn_lead",
         "seconds",
     )
     print("| method | " + " | ".join(name.replace("_", " ") for name in names) + " | seeds |")
@@ -152,11 +152,11 @@ def _table(rows: list[dict]) -> None:
         cells = []
         for name in names:
             values = [run.get(name) for run in runs]
-            if name == "seconds" and None in values:  # it was not unlearned here
+            if name in ("relearn_lead", "seconds") and None in values:  # it was not unlearned here
                 cells.append("")
                 continue
             if None in values:  # it was not relearned
-                cells.append(f"> 10 in {values.count(None)} of {len(values)}")
+                cells.append(f"> 16 in {values.count(None)} of {len(values)}")
                 continue
             ends = f" ({min(values):.3g}–{max(values):.3g})" if len(set(values)) > 1 else ""
             cells.append(f"{statistics.mean(values):.3g}{ends}")

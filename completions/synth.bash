@@ -298,17 +298,19 @@ _synth() {
             esac
             ;;
         audit)
-            options="--forget --holdout --retain --neutral --paraphrases --base --retrained --prompt-field --response-field --limit --words --bits --relearn-texts --relearn-steps --relearn-lr --bootstrap --backend --server --answers-as --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --api-key-file --requests --tokens-in-flight --requests-per-minute --tokens-per-minute --timeout --patience --on-error --rejects -q --quiet --text-field --input-format --encoding --split --report --json --plot --seed -j --jobs --debug -h --help"
+            options="--forget --holdout --retain --neutral --paraphrases --base --retrained --chat-template -s --suite --data --limit --words --bits --relearn-texts --relearn-steps --relearn-lr --bootstrap --backend --server --answers-as --kv-cache --stride --revision --tokenizer --dtype --context --bos --devices --batch-tokens --api-key-file --requests --tokens-in-flight --requests-per-minute --tokens-per-minute --timeout --patience --on-error --rejects -q --quiet --text-field --input-format --encoding --split --messages-field --prompt-field --response-field --report --json --plot --seed -j --jobs --debug -h --help"
             operand=file
             case $prev in
                 --forget | --holdout | --retain | --neutral | --paraphrases | --api-key-file | --rejects | --report | --plot) value=file ;;
                 --base | --retrained | --tokenizer) value=dir words="builtin" ;;
-                --prompt-field | --response-field | --limit | --words | --bits | --relearn-texts | --relearn-steps | --relearn-lr | --bootstrap | --server | --answers-as | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --requests | --tokens-in-flight | --requests-per-minute | --tokens-per-minute | --timeout | --patience | --encoding | --seed | -j | --jobs) value=word ;;
+                --chat-template | --bos) value=word words="auto always never" ;;
+                -s | --suite) value=word words="perplexity self-preference ifeval followbench mt_bench danger-zone alpaca_eval arc_challenge arc_easy boolq ceval chemprot cmmlu fiqa_sa fpb gsm8k headline hellaswag humaneval mbpp medqa mmlu mqp openbookqa piqa pubmedqa rct social_iqa svamp truthfulqa winogrande" ;;
+                --data) value=dir ;;
+                --limit | --words | --bits | --relearn-texts | --relearn-steps | --relearn-lr | --bootstrap | --server | --answers-as | --kv-cache | --stride | --revision | --context | --devices | --batch-tokens | --requests | --tokens-in-flight | --requests-per-minute | --tokens-per-minute | --timeout | --patience | --encoding | --seed | -j | --jobs) value=word ;;
                 --backend) value=word words="auto torch vllm server" ;;
                 --dtype) value=word words="auto float32 bfloat16 float16" ;;
-                --bos) value=word words="auto always never" ;;
                 --on-error) value=word words="fail skip" ;;
-                --text-field) value=field ;;
+                --text-field | --messages-field | --prompt-field | --response-field) value=field ;;
                 --input-format) value=word words="jsonl json csv tsv text" ;;
                 --split) value=word words="lines paragraphs" ;;
             esac

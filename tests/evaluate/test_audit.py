@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import shutil
 import zlib
 from itertools import product
 from pydoc_data.topics import topics
@@ -13,32 +14,38 @@ import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
 import running
+from synthtools.errors import SynthError
 from synthtools.evaluate.audit_figures import (
     ModelProbes,
     audited,
     leakage,
-    relearning,
     same_distribution,
     separation,
+    steps_until,
     truth_ratio,
 )
 from synthtools.evaluate.memorised_text import (
     AuditItem,
     ContinuedTexts,
+    ItemRendering,
     TextLikelihoods,
     continuations,
     likelihoods,
     split,
 )
+from synthtools.lm.chat import ChatTokenizer
 from synthtools.lm.generation import SamplingSettings
 from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_generator, open_model
 from synthtools.lm.scores import ScoreRequest
 from synthtools.lm.torch.rounded_weights import round_weights, rounded
+from synthtools.measure.significance import detectable_auc
+from synthtools.reports import audit as audit_report
 from synthtools.training import models
+from synthtools.training.forgotten_ledger import by_template
+from synthtools.training.loss_curve import loss_curve, slow_rate
 from synthtools.training.plan import Lora, StartModel
-from synthtools.training.relearned_steps import relearned_steps
 
 WORDS = [
     "amber",
@@ -149,6 +156,16 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("audit")
     draw = random.Random(0)
     forget, holdout, others = (items_of(kind, draw) for kind in "fhx")
+    # Which text is one that the base has learned.
+    known = [
+        {"id": i, "prompt": r["prompt"], "choices": [f["response"], o["response"]], "answer": 0}
+        for i, (r, f, o) in enumerate(
+            zip([*forget, *holdout], forget * 2, holdout * 2, strict=True)
+        )
+    ]
+    (path / "known.jsonl").write_text("\n".join(map(json.dumps, known)))
+    task = {"kind": "multiple_choice", "prompt": "{prompt}\n\n", "choice": "{choice}"}
+    (path / "known.json").write_text(json.dumps(task))
     for name, rows in (("forget", forget), ("holdout", holdout)):
         keys = ("id", "prompt", "response")
         lines = [json.dumps({key: row[key] for key in keys}) for row in rows]
@@ -215,6 +232,12 @@ def float64_logs(folder, name, items):
     return found
 
 
+def plain(folder, name="base", templated=False):
+    from transformers import AutoTokenizer
+
+    return ItemRendering(ChatTokenizer(AutoTokenizer.from_pretrained(folder / name)), templated)
+
+
 def settings(folder, name, **more):
     return ModelSettings(ModelName(str(folder / name)), backend="torch", devices="cpu", **more)
 
@@ -226,7 +249,7 @@ def test_likelihoods_equal_plain_formulas(folder, name):
         AuditItem("none", "", "Stone and river keep it."),
     ]
     with open_model(settings(folder, name), ScoreRequest(distribution=True)) as model:
-        ours = likelihoods(model, items)
+        ours = likelihoods(model, items, plain(folder))
     for number, (item, (log_p, ids)) in enumerate(
         zip(items, float64_logs(folder, name, items), strict=True)
     ):
@@ -256,10 +279,10 @@ def test_likelihoods_equal_plain_formulas(folder, name):
 def test_drift_is_the_divergence_from_the_base(folder):
     items = read_items(folder / "holdout.jsonl")
     with open_model(settings(folder, "base"), ScoreRequest(distribution=True)) as model:
-        entropy = likelihoods(model, items).entropy
+        entropy = likelihoods(model, items, plain(folder)).entropy
     observed = settings(folder, "blocked", observer=ModelName(str(folder / "base")))
     with open_model(observed, ScoreRequest(distribution=True)) as model:
-        ours = likelihoods(model, items).cross - entropy
+        ours = likelihoods(model, items, plain(folder)).cross - entropy
     pairs = zip(*(float64_logs(folder, n, items) for n in ("base", "blocked")), strict=True)
     for number, ((q, _), (p, _)) in enumerate(pairs):
         assert ours[number] == pytest.approx(float((q.exp() * (q - p)).sum()), rel=1e-4)
@@ -280,8 +303,9 @@ def test_a_continuation_is_what_the_most_probable_tokens_say(folder):
     with open_generator(
         settings(folder, "blocked"), SamplingSettings(0.0, 1.0, None, 64), 0
     ) as own:
-        found = continuations(own, rest, heads, 100)
-        short = continuations(own, rest, ["Tell me about nothing."] * len(rest), 3)
+        found = continuations(own, items, plain(folder), 100, halves=True)
+        others = [i._replace(prompt="Tell me about nothing.") for i in items]
+        short = continuations(own, others, plain(folder), 3)
     assert found.exact.tolist() == exact and any(exact)
     assert (found.rouge[found.exact == 1] == 1).all()
     assert not short.exact.any()
@@ -344,35 +368,112 @@ def test_weights_are_rounded_group_by_group(bits, columns):
     assert torch.equal(rounded(ours, bits), ours) or torch.allclose(rounded(ours, bits), ours)
 
 
-def test_steps_until_a_loss_is_back(folder):
+def test_losses_while_texts_are_learned(folder):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     name, few = ModelName(str(folder / "blocked")), read_items(folder / "forget.jsonl")[:3]
     with open_model(settings(folder, "blocked"), ScoreRequest()) as model:
-        tokens = model.tokenise([i.text for i in few], [i.head for i in few])
+        tokens = plain(folder).tokens(model, few)
     tokenizer = AutoTokenizer.from_pretrained(folder / "blocked")
     net = AutoModelForCausalLM.from_pretrained(folder / "blocked")
-    rows = rows_of(tokenizer, [(i.head, i.text) for i in few])
+    rows = [rows_of(tokenizer, [(i.head, i.text)]) for i in few]
+    together = rows_of(tokenizer, [(i.head, i.text) for i in few])
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0)
     losses = []
-    for _ in range(6):
-        loss = loss_of(net, *rows)
-        losses.append(loss.item())
-        loss.backward()
+    for _ in range(5):
+        with torch.no_grad():
+            losses.append([loss_of(net, *row).item() for row in rows])
+        loss_of(net, *together).backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert losses[4] < losses[3] < losses[0]
-    between = (losses[3] + losses[4]) / 2
-    assert relearned_steps(name, tokens, [], between, 5, 1e-3, "cpu") == 4
-    assert relearned_steps(name, tokens, [], between, 3, 1e-3, "cpu") is None
+    means = np.mean(losses, 1)
+    assert means[4] < means[3] < means[0]
+    ours = loss_curve(name, tokens, [], 4, 1e-3, "cpu")
+    np.testing.assert_allclose(ours, losses, rtol=1e-3)
+    short = loss_curve(name, tokens, [], 4, 1e-3, "cpu", enough=means[2] / means[0] * 1.0001)
+    np.testing.assert_array_equal(short, ours[: len(short)])
+    assert len(short) == 3
     # Of adapters the sum with their base learns.
     start = StartModel(None, str(folder / "blocked"))
     built = models.build(start, tokenizer, 128, Lora(2, 4.0, 0.0), 0)
     built.adapters.peft_config["default"].base_model_name_or_path = start.model
     built.adapters.save_pretrained(folder / "adapted")
     adapted = ModelName(str(folder / "adapted"))
-    assert relearned_steps(adapted, tokens, [], between, 5, 1e-3, "cpu") == 4
-    assert relearned_steps(name, tokens, [], losses[0] + 1, 5, 1e-3, "cpu") == 0
+    np.testing.assert_allclose(loss_curve(adapted, tokens, [], 2, 1e-3, "cpu"), ours[:3], rtol=1e-4)
+    # The rate: the next higher one halves the loss in as many steps, or lets it rise.
+    rate = slow_rate(name, tokens, [], 4, "cpu")
+    higher = [1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5][:-1]
+    slow = loss_curve(name, tokens, [], 4, rate, "cpu").mean(1)
+    assert slow[-1] > slow[0] / 2 and rate in higher
+    if rate < 1e-3:
+        fast = loss_curve(name, tokens, [], 4, higher[higher.index(rate) - 1], "cpu").mean(1)
+        assert fast.min() <= fast[0] / 2 or fast.max() > fast[0]
+
+
+def test_steps_until_a_loss_lie_between_steps():
+    losses = np.array([4.0, 3.0, 1.0, 0.5])
+    assert steps_until(losses, 4.0) == 0
+    assert steps_until(losses, 2.0) == pytest.approx(1.5)
+    assert steps_until(losses, 0.5) == 3
+    assert steps_until(losses, 0.4) is None
+
+
+def test_texts_that_are_learned_no_sooner_than_others_are_no_finding():
+    """Four texts; the second pair of sets is harder from the beginning, which the clean model shows."""
+    even = np.linspace(3, 1, 5)[:, None] + np.array([0.0, 0.1, 0.2, 0.3])
+
+    def probes(forget, holdout):
+        loss = numbers_of([1.0, 2.0, 3.0, 4.0])
+        none = ContinuedTexts(np.zeros(4), np.zeros(4))
+        more = {"relearned": forget, "relearned_holdout": holdout}
+        return ModelProbes(loss, loss, none, none, **more)
+
+    def row(own, clean=None):
+        base = probes(even - 2, even - 2)
+        return audited("m", own, clean, base, 200, 0)
+
+    clean = probes(even, even + 1)
+    same = row(probes(even + 0.1, even + 1.1), clean)
+    assert same["figures"]["relearn_lead"] == pytest.approx(0) and not same["findings"]
+    alone = row(probes(even + 0.1, even + 1.1))
+    assert alone["figures"]["relearn_lead"] == pytest.approx(1)
+    sooner = row(probes(even - 0.5, even + 1.1), clean)
+    assert sooner["figures"]["relearn_lead"] == pytest.approx(0.6)
+    assert sooner["intervals"]["relearn_lead"][0] > 0.5
+    assert sooner["findings"] == [
+        "it learns some of the texts again sooner than others of their kind"
+    ]
+    # 1.65 after three steps, 1.15 after four; the base had 1.15, of which 1.001 times is enough.
+    steps = row(probes(even, even))["figures"]
+    assert steps["relearn_steps"] == pytest.approx(4 - 0.00115 / 0.5)
+    assert steps["relearn_loss_2"] == pytest.approx(even[2].mean())
+    assert "relearn_lead" in row(clean)["figures"]
+
+
+def evaluated(folder, report):
+    """Utility is what synth eval says of each model, and what synth diff says of two."""
+    rows = {}
+    for name in ("base", "hidden"):
+        words = ("--suite", "known.json", "--data", "known.jsonl", "--bootstrap", "200", "--json")
+        files = ("--report", f"{name}.json", "--samples", f"{name}-samples.jsonl")
+        rows[name] = json.loads(running.synth("eval", name, *words, *files, "--quiet", cwd=folder))
+    words = ("diff", "base.json", "hidden.json", "--bootstrap", "200", "--json")
+    paired = json.loads(running.synth(*words, cwd=folder))["paired"]
+    (row,) = (row for row in paired if row["figure"] == "accuracy")
+    models = {model["name"]: model for model in report["models"]}
+    for name, result in rows.items():
+        section = result["suites"]["known.json"]
+        assert models[name]["figures"]["known.json_accuracy"] == section["figures"]["accuracy"]
+        assert models[name]["intervals"]["known.json_accuracy"] == section["intervals"]["accuracy"]
+    assert report["suites"] == {"known.json": {"n": 16, "figure": "accuracy"}}
+    (change,) = models["hidden"]["utility"]
+    for key in ("first", "other", "difference", "interval", "test", "p", "detectable"):
+        assert change[key] == row[key], key
+    assert change["p_holm"] == change["p"] and models["base"]["utility"] == []
+    assert models["base"]["figures"]["known.json_accuracy"] > 0.9
+    assert models["hidden"]["figures"]["known.json_change"] < -0.2
+    said = audit_report.story(report).lines
+    assert any(line.startswith("hidden: known.json accuracy: ") for line in said)
 
 
 def test_fakes_are_exposed(folder):
@@ -380,12 +481,14 @@ def test_fakes_are_exposed(folder):
     done = running.run(
         *("audit", "hidden", "blocked", "--forget", "forget.jsonl", "--holdout", "holdout.jsonl"),
         *("--base", "base", "--retrained", "clean", "--paraphrases", "reworded.jsonl"),
-        *("--retain", "holdout.jsonl", "--words", "6", "--relearn-steps", "6"),
+        *("--retain", "holdout.jsonl", "--words", "6", "--relearn-steps", "10"),
         *("--relearn-lr", "1e-3", "--bootstrap", "200", "--json", "--plot", "audit.png"),
+        *("--suite", "known.json", "--data", "known.jsonl"),
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
+    evaluated(folder, report)
     models = {model["name"]: model for model in report["models"]}
     assert list(models) == ["hidden", "blocked", "clean", "base"] and not report["left_out"]
     hidden, blocked, clean, base = (model["figures"] for model in models.values())
@@ -398,11 +501,146 @@ def test_fakes_are_exposed(folder):
     assert blocked["rouge_answered"] < 0.3 < 0.8 < blocked["rouge_continued"]
     assert blocked["rouge_reworded"] > 0.8 and blocked["auc_loss"] > 0.9
     assert models["blocked"]["findings"][0].startswith("only the plain prompt is blocked")
-    assert 0 < blocked["relearn_steps"] <= 6 and base["relearn_steps"] == 0
+    assert 0 < blocked["relearn_steps"] <= 10 and base["relearn_steps"] == 0
     assert base["drift"] == pytest.approx(0, abs=1e-5) and blocked["drift"] > 0.01
     assert not models["clean"]["findings"], models["clean"]
     assert "auc_reference" not in clean and "leakage_loss" in blocked
     assert (folder / "audit.png").read_bytes()[:4] == b"\x89PNG"
+
+
+HEADED = (
+    "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+LINES = (
+    "{% for m in messages %}{{ m['role'] | upper }}: {{ m['content'] | trim }}\n{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def chats(folder):
+    """The base with two chat templates, and the records as messages."""
+    from transformers import AutoTokenizer
+
+    for name, template in (("headed", HEADED), ("lines", LINES)):
+        shutil.copytree(folder / "base", folder / name)
+        tokenizer = AutoTokenizer.from_pretrained(folder / "base")
+        tokenizer.chat_template = template
+        tokenizer.save_pretrained(folder / name)
+    for name in ("forget", "holdout"):
+        talks = [
+            {"id": i.id, "messages": [*i.turns, {"role": "assistant", "content": i.text}]}
+            for i in read_items(folder / f"{name}.jsonl")
+        ]
+        (folder / f"{name}-talks.jsonl").write_text("\n".join(map(json.dumps, talks)))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["headed", "lines"])
+def test_answers_of_conversations_stand_after_what_the_template_writes(chats, name):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    talk = [
+        {"role": "system", "content": "Amber and birch."},
+        {"role": "user", "content": "Who keeps it?"},
+        {"role": "assistant", "content": "River."},
+        {"role": "user", "content": "And then? river stone"},
+        {"role": "assistant", "content": "river stone tulip"},
+        {"role": "user", "content": "Thanks."},
+    ]
+    items = [
+        *read_items(chats / "forget.jsonl")[:2],
+        AuditItem.of("t", talk, ()),
+        AuditItem("none", "", "Stone and river keep it."),
+    ]
+    assert items[2].text == "river stone tulip" and len(items[2].turns) == 4
+    rendering = plain(chats, name, templated=True)
+    with open_model(settings(chats, name), ScoreRequest(distribution=True)) as model:
+        ours = likelihoods(model, items, rendering)
+    tokenizer = AutoTokenizer.from_pretrained(chats / name)
+    net = AutoModelForCausalLM.from_pretrained(chats / name, dtype=torch.float64)
+    written = []
+    for number, item in enumerate(items[:3]):
+        messages = (
+            talk[:5] if number == 2 else [*item.turns, {"role": "assistant", "content": item.text}]
+        )
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+        start = text.rindex(item.text)
+        coded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids = torch.tensor(coded["input_ids"])
+        own = [
+            k
+            for k, (a, b) in enumerate(coded["offset_mapping"])
+            if b > start and a < start + len(item.text)
+        ]
+        with torch.no_grad():
+            log_p = log_softmax(net(ids[None]).logits[0], 1)
+        loss = -float(np.mean([log_p[k - 1, ids[k]] for k in own]))
+        assert ours.loss[number] == pytest.approx(loss, rel=1e-3), item.id
+        assert ours.tokens[number] == len(own)
+        written.append(text[: start + len(split(item.text)[0])])
+    # A text alone is asked for as it is.
+    with open_model(settings(chats, "base"), ScoreRequest(distribution=True)) as model:
+        alone = likelihoods(model, items[3:], plain(chats))
+    assert ours.loss[3] == alone.loss[0]
+    # An answer goes on where its beginning ends.
+    with open_generator(settings(chats, name), SamplingSettings(0.0, 1.0, None, 4), 0) as generator:
+        answers = [
+            a.text
+            for a in generator.generate(rendering.prompt(i, split(i.text)[0]) for i in items[:3])
+        ]
+    net = net.float()
+    for text, answer in zip(written, answers, strict=True):
+        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        for _ in range(4):
+            following = net(ids).logits[0, -1].argmax()
+            if following == tokenizer.eos_token_id:
+                break
+            ids = torch.cat([ids, following[None, None]], 1)
+        assert tokenizer.decode(ids[0], skip_special_tokens=False).endswith(text[-5:] + answer)
+
+
+def test_each_model_has_its_own_template(chats):
+    def audit(*words):
+        fixed = ("--words", "4", "--bits", "4", "--bootstrap", "0", "--json", "--quiet")
+        done = running.run("audit", *words, *fixed, cwd=chats)
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        return report, {m["name"]: m["figures"] for m in report["models"]}
+
+    pairs = ("--forget", "forget.jsonl", "--holdout", "holdout.jsonl")
+    talks = ("--forget", "forget-talks.jsonl", "--holdout", "holdout-talks.jsonl")
+    report, asked = audit("headed", "lines", "base", *pairs)
+    assert report["chat_template"] == {"headed": True, "lines": True, "base": False}
+    # One model's weights, known after the plain prompt: three ways to ask, three answers.
+    assert len({round(figures["probability"], 6) for figures in asked.values()}) == 3
+    assert asked["base"]["probability"] > 0.5
+    assert audit("headed", "lines", *talks)[1] == {n: asked[n] for n in ("headed", "lines")}
+    # Made to forget plain text: asked for plain text.
+    (chats / "headed" / "forgotten.jsonl").write_text(json.dumps({"arguments": {}}) + "\n")
+    assert by_template(str(chats / "headed")) is False and by_template(str(chats / "base")) is None
+    assert audit("headed", *pairs)[1]["headed"] == asked["base"]
+    (chats / "lines" / "forgotten.jsonl").write_text(
+        '{"arguments": {}}\n{"arguments": {"sft": true}}\n'
+    )
+    done = running.run("audit", "headed", "lines", *pairs, cwd=chats)
+    assert "--chat-template always or never" in running.one_line(done, 2)
+    (chats / "lines" / "forgotten.jsonl").write_text("[]\n")
+    done = running.run("audit", "lines", *pairs, cwd=chats)
+    assert "lines/forgotten.jsonl: not a ledger" in running.one_line(done, 1)
+
+
+def test_a_template_that_refuses_is_told_before_the_models_run(chats):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(chats / "base")
+    tokenizer.chat_template = "{{ raise_exception('only in French') }}"
+    with pytest.raises(SynthError, match="record f0: the chat template refuses .* only in French"):
+        ItemRendering(ChatTokenizer(tokenizer), True).check(read_items(chats / "forget.jsonl"))
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}"
+    with pytest.raises(SynthError, match="changes what an answer says"):
+        ItemRendering(ChatTokenizer(tokenizer), True).check(read_items(chats / "forget.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -421,19 +659,59 @@ def test_fakes_are_exposed(folder):
             1,
             "no record has the id of one to forget",
         ),
+        (
+            "base --forget forget-talks.jsonl --holdout holdout.jsonl --chat-template never",
+            1,
+            'forget-talks.jsonl:1: no field "text"',
+        ),
+        ("base --forget forget.jsonl --holdout holdout.jsonl --suite arc", 2, "suite arc: unknown"),
+        (
+            "base --forget forget.jsonl --holdout holdout.jsonl --suite arc_easy",
+            2,
+            "--suite arc_easy needs --data DIR",
+        ),
+        (
+            "base --forget forget.jsonl --holdout holdout.jsonl --suite mt_bench --data .",
+            2,
+            "--suite mt_bench: needs more than a model and data: use synth eval",
+        ),
+        (
+            "base --forget forget.jsonl --holdout holdout.jsonl --suite arc_easy --data .",
+            1,
+            "no arc_easy/ or eval_arc_easy/",
+        ),
+        (
+            "base --forget forget.jsonl --holdout holdout.jsonl --suite arc_easy --data reworded.jsonl",
+            1,
+            'reworded.jsonl:1: field "choices" must be',
+        ),
     ],
 )
-def test_wrong_wishes_are_one_line(folder, words, code, told):
-    assert told in running.one_line(running.run("audit", *words.split(), cwd=folder), code)
+def test_wrong_wishes_are_one_line(chats, words, code, told):
+    assert told in running.one_line(running.run("audit", *words.split(), cwd=chats), code)
 
 
-def test_relearning_as_slowly_as_a_model_that_never_saw_the_texts_is_no_finding():
-    assert relearning(3, 2, 10) is None
-    assert relearning(2, 2, 10) is None
-    assert relearning(1, 2, 10) == (
-        "it learns some again in 1 step; a model that never saw them needs 2"
-    )
-    assert relearning(2, None, 10) == (
-        "it learns some again in 2 steps; a model that never saw them needs more than 10"
-    )
-    assert relearning(2, None, None) == "it learns some again in 2 steps"
+@pytest.mark.parametrize("members, others, told", [(12, 12, 0.81), (200, 200, None), (3, 2, 1)])
+def test_few_texts_are_remarked_on(members, others, told):
+    """The smallest AUC that 80 % of samples of normal scores find, by simulation."""
+    from scipy.stats import mannwhitneyu, norm
+
+    least = detectable_auc(members, others)
+    report = {
+        "models": [], "left_out": [], "suites": {}, "detectable_auc": least,
+        "texts": {"forget": members, "holdout": others},
+    }  # fmt: skip
+    lines = audit_report.story(report).lines
+    if told is None:
+        assert lines == [] and least < 0.6
+        return
+    if least is None:
+        assert told == 1 and "no AUC can be told from 0.5" in lines[0]
+        return
+    assert f"between {1 - told:.2f} and {told:.2f} cannot" in lines[0]
+    draw = np.random.default_rng(0)
+    apart = norm.ppf(least) * 2**0.5
+    scores = draw.normal(size=(2000, members + others))
+    scores[:, :members] += apart
+    p = mannwhitneyu(scores[:, :members], scores[:, members:], axis=1, method="asymptotic").pvalue
+    assert (p < 0.05).mean() == pytest.approx(0.8, abs=0.03)

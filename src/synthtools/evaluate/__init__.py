@@ -46,6 +46,7 @@ Written answers, judged:
 What is left of texts that were to be forgotten:
 
 - ``memorised_text``: their likelihood, and how a model continues them
+- ``task_utility``: what the model is still good for
 - ``audit_figures``: figures with intervals, and what they say
 
 Reports beside each other:

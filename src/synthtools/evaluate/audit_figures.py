@@ -13,12 +13,16 @@ from typing import TypedDict
 import numpy as np
 
 from synthtools.evaluate.memorised_text import ContinuedTexts, TextLikelihoods
+from synthtools.evaluate.paired_comparison import PairedDifference
+from synthtools.evaluate.task_utility import TaskResults, changes, head
 from synthtools.measure.bootstrap import intervals, resampled
 
 ATTACKS = ("loss", "zlib", "min_k", "min_k_plus")
 # What came back counts from this share of what was taken away, or this much probability where it is not
 # known how much that was [ours].
 _BACK = 0.1
+# A loss is the base's again within this factor [ours].
+_BACK_AGAIN = 1.001
 
 
 @dataclass
@@ -31,7 +35,9 @@ class ModelProbes:
             of the text, after another wording of the prompt; likewise ``…_holdout`` of the holdout.
         rounded: by bits, likelihoods of forget with rounded weights, and its continuations there.
         wrong: mean loss of each text's wrong ones, float64 [texts]; neutral_entropy: of the base.
-        relearned: steps until the loss of some of forget was the base's again, None where it never was.
+        relearned, relearned_holdout: losses of some of forget and of the holdout while the model learns them
+            (``training.loss_curve``), float64 [steps + 1, texts]; relearn_rate: at this rate.
+        tasks: what it did on suites.
     """
 
     forget: TextLikelihoods
@@ -47,17 +53,22 @@ class ModelProbes:
     reworded: ContinuedTexts | None = None
     wrong: np.ndarray | None = None
     rounded: dict[int, tuple[TextLikelihoods, ContinuedTexts]] = field(default_factory=dict)
-    relearned: int | None = None
-    relearn_steps: int | None = None
+    relearned: np.ndarray | None = None
+    relearned_holdout: np.ndarray | None = None
+    relearn_rate: float | None = None
+    tasks: TaskResults | None = None
 
 
 class AuditedModel(TypedDict):
-    """A model's figures, their intervals by name, what they say."""
+    """A model's figures, their intervals by name, what they say; the mean loss of the texts that it learned
+    again before and after each step, and of as many of the holdout; suites against the base."""
 
     name: str
     figures: dict[str, float | None]
     intervals: dict[str, list[float]]
     findings: list[str]
+    relearned: dict[str, list[float]]
+    utility: list[PairedDifference]
 
 
 class _Estimates:
@@ -156,9 +167,7 @@ def audited(
         got.mean(f"probability_{bits}_bits", likelihoods.probability)
         got.mean(f"rouge_{bits}_bits", continued.rouge)
         got.mean(f"back_{bits}_bits", likelihoods.probability - own.forget.probability)
-    if own.relearn_steps is not None:
-        # Where it never came back, the steps that were tried, and the finding says so.
-        got.figures["relearn_steps"] = own.relearned
+    curves = _relearned(got, own, None if own is retrained else retrained, base)
     if own.neutral is not None and own.neutral_entropy is not None:
         kl, tokens = own.neutral.cross - own.neutral_entropy, own.neutral.tokens
         got.add("drift", lambda t: t[0] @ kl / max(1.0, t[0] @ tokens), [len(kl)])
@@ -170,12 +179,74 @@ def audited(
             lambda t: float(np.exp(t[0] @ nll / max(1.0, t[0] @ count))),
             [len(nll)],
         )
+    utility: list[PairedDifference] = []
+    if own.tasks is not None:
+        if base is not None and base is not own and base.tasks is not None:
+            utility = changes(base.tasks, own.tasks, resamples, seed)
+        _tasks(got, own.tasks, utility)
     return {
         "name": name,
         "figures": got.figures,
         "intervals": got.intervals,
         "findings": _findings(got, own, retrained, base),
+        "relearned": curves,
+        "utility": utility,
     }
+
+
+def _tasks(got: _Estimates, tasks: TaskResults, utility: Sequence[PairedDifference]) -> None:
+    for suite, section in tasks.sections.items():
+        main = head(section)
+        got.figures[f"{suite}_{main}"] = section["figures"][main]
+        if ends := (section.get("intervals") or {}).get(main):
+            got.intervals[f"{suite}_{main}"] = ends
+    for row in utility:
+        got.figures[f"{row['suite']}_change"] = row["difference"]
+        got.figures[f"{row['suite']}_change_p"] = row["p_holm"]
+        if row["interval"]:
+            got.intervals[f"{row['suite']}_change"] = row["interval"]
+
+
+def _relearned(
+    got: _Estimates, own: ModelProbes, retrained: ModelProbes | None, base: ModelProbes | None
+) -> dict[str, list[float]]:
+    """Adds what the loss curves show, and gives them."""
+    if own.relearned is None or own.relearned_holdout is None:
+        return {}
+    curves = {"forget": own.relearned.mean(1), "holdout": own.relearned_holdout.mean(1)}
+    known = base if base is not None else own
+    assert known.relearned is not None
+    goal = _BACK_AGAIN * float(known.relearned[0].mean())
+    got.figures["relearn_steps"] = steps_until(curves["forget"], goal)
+    got.figures["relearn_steps_holdout"] = steps_until(curves["holdout"], goal)
+    step = 1
+    while step < len(own.relearned):
+        got.figures[f"relearn_loss_{step}"] = float(curves["forget"][step])
+        step *= 2
+    means = [own.relearned_holdout[1:].mean(0), own.relearned[1:].mean(0)]
+    if retrained is not None and retrained.relearned is not None:
+        # The same texts: what makes some harder than others is gone.
+        assert retrained.relearned_holdout is not None
+        means[0] -= retrained.relearned_holdout[1:].mean(0)
+        means[1] -= retrained.relearned[1:].mean(0)
+    got.difference("relearn_lead", *means)
+    return {name: curve.tolist() for name, curve in curves.items()}
+
+
+def steps_until(losses: np.ndarray, goal: float) -> float | None:
+    """Steps until a loss is at most ``goal``, on a straight line from one step to the next; None where it
+    never is.
+
+    Args:
+        losses: before the first and after each step.
+    """
+    reached = np.flatnonzero(losses <= goal)
+    if not len(reached):
+        return None
+    last = int(reached[0])
+    if last == 0:
+        return 0.0
+    return last - float((goal - losses[last]) / (losses[last - 1] - losses[last]))
 
 
 def _membership(got: _Estimates, own: ModelProbes, retrained: ModelProbes | None) -> None:
@@ -212,22 +283,6 @@ def _weighted(table: np.ndarray, times: Sequence[np.ndarray]) -> float:
     return float(times[0] @ table @ times[1] / (times[0].sum() * times[1].sum()))
 
 
-def relearning(steps: int, known: int | None, most: int | None) -> str | None:
-    """What it says that a model learns the texts again in so many steps; None where one that never saw
-    them needs no more.
-
-    Args:
-        known: steps of that one, None if they were not enough; most: that it had, None without one.
-    """
-    if known is not None and known <= steps:
-        return None
-    other = ""
-    if most is not None:
-        needed = f"more than {most}" if known is None else str(known)
-        other = f"; a model that never saw them needs {needed}"
-    return f"it learns some again in {steps} step{'s' if steps > 1 else ''}{other}"
-
-
 def _findings(
     got: _Estimates, own: ModelProbes, retrained: ModelProbes | None, base: ModelProbes | None
 ) -> list[str]:
@@ -253,9 +308,7 @@ def _findings(
             taken = float(np.nanmean(base.forget.probability - own.forget.probability))
         if got.above(f"back_{bits}_bits") and gain > _BACK * max(0.0, taken):
             lines.append(f"rounded to {bits} bits it has the texts back")
-    if own.relearned and own is not retrained:
-        known = None if retrained is None else retrained.relearned
-        most = None if retrained is None else retrained.relearn_steps
-        if line := relearning(own.relearned, known, most):
-            lines.append(line)
+    steps = got.figures.get("relearn_steps", 0.0)
+    if steps != 0 and own is not retrained and got.above("relearn_lead"):
+        lines.append("it learns some of the texts again sooner than others of their kind")
     return lines

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from synthtools.errors import SynthError
+from synthtools.lm.chat import ChatTokenizer
 from synthtools.lm.generation import Generator, Prompt
-from synthtools.lm.scorer import LanguageModel
+from synthtools.lm.scorer import LanguageModel, Tokenised
 from synthtools.lm.scores import ScoreRequest
 from synthtools.measure.detection import detector_score
 from synthtools.text import rouge
@@ -28,17 +30,81 @@ _TOGETHER = 64
 
 
 class AuditItem(NamedTuple):
-    """A text, the prompt before it (empty: none), and wrong texts in its place."""
+    """A text, the prompt before it (empty: none), and wrong texts in its place.
+
+    Attributes:
+        before: of a conversation the messages before the prompt; None where it is not one.
+    """
 
     id: str
     prompt: str
     text: str
     wrong: tuple[str, ...] = ()
+    before: tuple[dict[str, str], ...] | None = None
+
+    @classmethod
+    def of(cls, key: str, document: Any, wrong: tuple[str, ...]) -> AuditItem:
+        """Of a text after a prompt (or None), or of messages, whose last answer is the text."""
+        if isinstance(document, tuple):
+            return cls(key, document[0] or "", document[1], wrong)
+        said = [m["role"] == "assistant" and bool(m["content"].strip()) for m in document]
+        place = len(said) - 1 - said[::-1].index(True)
+        asked = place > 0 and document[place - 1]["role"] == "user"
+        prompt = document[place - 1]["content"] if asked else ""
+        before = tuple(document[: place - asked])
+        return cls(key, prompt, document[place]["content"], wrong, before)
 
     @property
     def head(self) -> str:
         """What stands before the text: the prompt and an empty line, as it was forgotten."""
         return f"{self.prompt}\n\n" if self.prompt else ""
+
+    @property
+    def turns(self) -> tuple[dict[str, str], ...]:
+        """What stands before the text in a conversation."""
+        asked = ({"role": "user", "content": self.prompt},) if self.prompt else ()
+        return (self.before or ()) + asked
+
+
+class ItemRendering(NamedTuple):
+    """How one model is asked for texts.
+
+    Attributes:
+        chat: by its chat template, or a plain one of ours where it has none; templated: prompts with
+            their texts too, not only conversations.
+    """
+
+    chat: ChatTokenizer
+    templated: bool
+
+    def by_template(self, item: AuditItem) -> bool:
+        return item.before is not None or (self.templated and bool(item.prompt))
+
+    def check(self, items: Sequence[AuditItem]) -> None:
+        """Raises SynthError where the template cannot render one of them."""
+        for item in filter(self.by_template, items):
+            self._tokens(item)
+
+    def tokens(self, model: LanguageModel, items: Sequence[AuditItem]) -> list[Tokenised]:
+        """The texts after what stands before them."""
+        plain = [item for item in items if not self.by_template(item)]
+        rest = iter(model.tokenise([i.text for i in plain], [i.head for i in plain]))
+        return [self._tokens(i) if self.by_template(i) else next(rest) for i in items]
+
+    def _tokens(self, item: AuditItem) -> Tokenised:
+        messages = [*item.turns, {"role": "assistant", "content": item.text}]
+        try:
+            prompt, ids = self.chat.answered(messages)
+        except SynthError as error:
+            raise SynthError(f"record {item.id}: {error}") from error
+        return Tokenised(ids, prompt, rendered=True)
+
+    def prompt(self, item: AuditItem, begun: str = "") -> Prompt:
+        """What stands before a text, and its beginning."""
+        key = item.id.encode()
+        if self.by_template(item):
+            return Prompt(key, messages=item.turns, begun=begun)
+        return Prompt(key, (item.head + begun) or item.text[:1])
 
 
 class TextLikelihoods(NamedTuple):
@@ -69,12 +135,14 @@ class TextLikelihoods(NamedTuple):
         return np.asarray(np.exp(-self.loss))
 
 
-def likelihoods(model: LanguageModel, items: Sequence[AuditItem]) -> TextLikelihoods:
+def likelihoods(
+    model: LanguageModel, items: Sequence[AuditItem], rendering: ItemRendering
+) -> TextLikelihoods:
     """Scores all texts after their prompts."""
     rows = []
     for first in range(0, len(items), _TOGETHER):
         some = items[first : first + _TOGETHER]
-        tokens = model.tokenise([i.text for i in some], [i.head for i in some])
+        tokens = rendering.tokens(model, some)
         for item, scores in zip(
             some, model.score(tokens, ScoreRequest(distribution=True)), strict=True
         ):
@@ -119,21 +187,23 @@ def split(text: str) -> tuple[str, str]:
 
 
 def continuations(
-    generator: Generator, items: Sequence[AuditItem], heads: Sequence[str], words: int
+    generator: Generator,
+    items: Sequence[AuditItem],
+    rendering: ItemRendering,
+    words: int,
+    halves: bool = False,
 ) -> ContinuedTexts:
-    """Greedy continuations of heads, beside the texts.
+    """Greedy continuations of what stands before texts, beside the texts.
 
     Args:
-        generator: at temperature 0; items: whose texts the continuations are compared with.
-        words: of both that are compared.
+        generator: at temperature 0; words: of both that are compared.
+        halves: after the first half of each text, too; compared is the second.
     """
-    prompts = (
-        Prompt(item.id.encode(), head or item.text[:1])
-        for item, head in zip(items, heads, strict=True)
-    )
+    parts = [split(item.text) if halves else ("", item.text) for item in items]
+    prompts = (rendering.prompt(item, begun) for item, (begun, _) in zip(items, parts, strict=True))
     rows = []
-    for item, answer in zip(items, generator.generate(prompts), strict=True):
-        wanted = rouge.words(item.text)[:words]
+    for (_, text), answer in zip(parts, generator.generate(prompts), strict=True):
+        wanted = rouge.words(text)[:words]
         got = rouge.words(answer.text)[: len(wanted)]
         failed = answer.error is not None or not wanted
         rows.append((np.nan, np.nan) if failed else (rouge.rouge_l(wanted, got), wanted == got))

@@ -15,13 +15,16 @@ and whatever else belongs to it. It hands its samples to ``evaluator.samples``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from synthtools.errors import SynthError, UsageError
 from synthtools.evaluate import tasks
 from synthtools.evaluate.evaluator import EvaluationOptions, Evaluator, Fault
+from synthtools.records.batch import Batch
+from synthtools.records.inputs import find_shards
+from synthtools.records.jsonl import parse_value
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,23 @@ def items(names: Sequence[str], options: EvaluationOptions) -> dict[str, Fault]:
         if hasattr(module, "items"):  # else it has none of its own
             faults |= module.items(name, options)
     return faults
+
+
+def first_record_check(names: Sequence[str], options: EvaluationOptions) -> Callable[[Batch], None]:
+    """Raises RecordError where the first record of a suite's file cannot be an item of it."""
+    faults = {
+        shard.name: wrong
+        for path, wrong in items(names, options).items()
+        for shard in find_shards([path])
+    }
+
+    def check(batch: Batch) -> None:
+        if batch.source in faults:
+            reason = faults[batch.source](parse_value(batch.raw(0)))
+            if reason is not None:
+                raise batch.fault(0, reason)
+
+    return check
 
 
 def run(name: str, evaluator: Evaluator) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from synthtools.reports import diff
 from synthtools.reports.document import number
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, Table, bars, named
 
 # Figures that stand first, in words; the others follow under their names.
 _NAMES = {
@@ -19,7 +20,11 @@ _NAMES = {
     "retain_perplexity": "perplexity of retain",
     "drift": "drift (KL to the base, nats a token)",
     "relearn_steps": "steps to relearn",
+    "relearn_steps_holdout": "steps to learn as many of the holdout",
+    "relearn_lead": "lead over the holdout while relearning (nats)",
 }
+# An AUC that only a larger difference than this tells from 0.5 is remarked on [ours].
+_COARSE_AUC = 0.6
 
 
 def _table(report: dict[str, Any]) -> Table:
@@ -35,7 +40,7 @@ def _table(report: dict[str, Any]) -> Table:
 def _cell(model: dict[str, Any], name: str) -> str:
     value = model["figures"].get(name)
     if value is None:
-        return "not" if name == "relearn_steps" and name in model["figures"] else "–"
+        return "not" if name.startswith("relearn_steps") and name in model["figures"] else "–"
     ends = model["intervals"].get(name)
     return number(value) + (f" [{number(ends[0])}, {number(ends[1])}]" if ends else "")
 
@@ -55,13 +60,32 @@ def story(report: dict[str, Any]) -> Story:
         f"{model['name']}: {'; '.join(model['findings']) or 'nothing that it hides was found'}."
         for model in report["models"]
     ]
+    changes = [
+        f"{model['name']}: {diff.sentence(row, {'suites': {row['suite']: {}}})}"
+        for model in report["models"]
+        for row in model["utility"]
+    ]
+    said += [*changes, *_auc_remark(report)]
     if report["left_out"]:
         said.append(f"Not measured, as nothing was named: {', '.join(report['left_out'])}.")
     return Story("Audit of unlearning", said, [_table(report)])
 
 
+def _auc_remark(report: dict[str, Any]) -> list[str]:
+    least, texts = report["detectable_auc"], report["texts"]
+    if least is not None and least <= _COARSE_AUC:
+        return []
+    seen = "no AUC can be told from 0.5"
+    if least is not None:
+        seen = (
+            f"an AUC between {number(1 - least, 2)} and {number(least, 2)} cannot be told from 0.5"
+        )
+    return [f"With {texts['forget']:,} and {texts['holdout']:,} texts {seen} (80 % power)."]
+
+
 def figure(report: dict[str, Any]) -> Figure:
-    """What is left of the texts against the perplexity of what was to be kept."""
+    """What is left of the texts against the perplexity of what was to be kept; losses while they are
+    learned again; right answers on tasks."""
     series = []
     for model in report["models"]:
         x, y = (model["figures"].get(name) for name in ("probability", "retain_perplexity"))
@@ -71,4 +95,23 @@ def figure(report: dict[str, Any]) -> Figure:
                 Series(model["name"], [x], [y], form="points", low=ends[:1], high=ends[1:])
             )
     labels = ("Forgotten and kept", "probability of the texts to forget", "perplexity of retain")
-    return Figure("Audit of unlearning", [Panel(*labels, series, y_log=True)] if series else [])
+    panels = [Panel(*labels, series, y_log=True)] if series else []
+    curves = [(m["name"], m["relearned"]["forget"]) for m in report["models"] if m["relearned"]]
+    if curves:
+        lines = [Series(name, list(range(len(curve))), curve) for name, curve in curves]
+        panels.append(Panel("Learned again", "steps", "loss of the texts (nats a token)", lines))
+    suites = {name: f"{name}_{suite['figure']}" for name, suite in report["suites"].items()}
+    if suites:
+        right = [
+            named(
+                model["name"],
+                [model["figures"][key] for key in suites.values()],
+                [
+                    model["intervals"].get(key, [model["figures"][key]] * 2)
+                    for key in suites.values()
+                ],
+            )
+            for model in report["models"]
+        ]
+        panels.append(bars("Tasks", "right answers, 95 %", [*suites], *right))
+    return Figure("Audit of unlearning", panels)

@@ -218,7 +218,6 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.evaluate.samples import SampleFile
     from synthtools.lm.open_models import choose_backend
     from synthtools.records.inputs import find_shards
-    from synthtools.records.jsonl import parse_value
     from synthtools.records.outputs import FileSink
     from synthtools.records.record_faults import require_text
     from synthtools.records.rejects import Rejects
@@ -246,19 +245,12 @@ def run(options: Options) -> dict[str, Any]:
     cache = options.opened_cache()
     domains = {shard.name for _, path in options.valid or () for shard in find_shards([path])}
 
-    of_items = {
-        shard.name: wrong
-        for path, wrong in suites.items(names, given).items()
-        for shard in find_shards([path])
-    }
+    check_items = suites.first_record_check(names, given)
 
     def check(batch: Batch) -> None:
         if batch.source in domains:
             require_text(batch, text_path(batch), Rejects())
-        if batch.source in of_items:
-            reason = of_items[batch.source](parse_value(batch.raw(0)))
-            if reason is not None:
-                raise batch.fault(0, reason)
+        check_items(batch)
 
     reading = Inputs(on_error=options.on_error, rejects=options.rejects, quiet=options.quiet)
     tell = terminal.remark_unless(options.quiet)

@@ -23,7 +23,7 @@ The model and what it minimises:
 - ``unlearn_task``: unlearning as a task of the loop: forget, replay, the original model
 - ``frozen_model``: the original beside the trained model, its distance, the change negated
 - ``steered_states``: rmu, a task of its own
-- ``relearned_steps``: how soon forgotten texts are learned again
+- ``loss_curve``: how soon texts are learned, or learned again
 - ``divergence``: a model beside the original on the same documents
 
 The run:
@@ -31,6 +31,7 @@ The run:
 - ``plan``: what a run is asked for, what it amounts to, what comes out, as data
 - ``train_run``: a whole run: tokens, model, loop, model directory
 - ``unlearn_run``: a whole run of unlearning
+- ``forgotten_ledger``: what a model was made to forget
 - ``dry_run``: what a run would amount to, before it is made
 - ``trainer``: a task trained, validated, logged and saved
 - ``loop``: forward, backward, step; the learning rate over steps

@@ -36,14 +36,14 @@ class DocumentFormat:
 
     Attributes:
         kind: ``text``; ``conversation`` (messages, or a prompt and a response); ``answered`` (a text,
-            or a prompt and a response as plain text); ``pair`` (a prompt, a response and one that is
-            preferred).
+            or a prompt and a response as plain text); ``asked`` (as answered, or messages); ``pair`` (a
+            prompt, a response and one that is preferred).
         text_field: of texts; fields: of the others; preferred_field: of pairs.
         refusals: one of them, by a hash of the prompt, is preferred; empty: what the record has.
         shape: of all conversations; None: each record's fields, else its shape, tell what it is.
     """
 
-    kind: Literal["text", "conversation", "answered", "pair"]
+    kind: Literal["text", "conversation", "answered", "asked", "pair"]
     text_field: str
     fields: Fields
     shape: ShapeName | None = None
@@ -64,6 +64,18 @@ class DocumentFormat:
             return [(sound, sound.column(self.text_field))]
         if self.kind == "answered":
             return self._answered(batch, rejects)
+        if self.kind == "asked":
+            named = zip(
+                *(batch.column(n) for n in (self.text_field, self.fields.messages)), strict=True
+            )
+            talks = [i for i, (t, m) in enumerate(named) if t is MISSING and m is not MISSING]
+            rest = sorted({*range(len(batch))} - {*talks})
+            documents = self._answered(batch.take(rest), rejects) if rest else []
+            return (
+                [*documents, self._conversations(batch.take(talks), rejects)]
+                if talks
+                else documents
+            )
         if self.kind == "pair":
             return [self._pairs(batch, rejects)]
         return [self._conversations(batch, rejects)]
