@@ -534,6 +534,10 @@ def chats(folder):
             for i in read_items(folder / f"{name}.jsonl")
         ]
         (folder / f"{name}-talks.jsonl").write_text("\n".join(map(json.dumps, talks)))
+    sound = {"prompt": "Who keeps it?", "response": "River."}
+    for name, wrong in (("blank", {"response": " "}), ("perturbed", {"perturbed": ["Sea.", 5]})):
+        rows = [sound, sound | wrong]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
 
 
@@ -663,6 +667,16 @@ def test_a_template_that_refuses_is_told_before_the_models_run(chats):
             "base --forget forget-talks.jsonl --holdout holdout.jsonl --chat-template never",
             1,
             'forget-talks.jsonl:1: no field "text"',
+        ),
+        (
+            "base --forget blank.jsonl --holdout holdout.jsonl",
+            1,
+            "blank.jsonl:2: the text is empty",
+        ),
+        (
+            "base --forget perturbed.jsonl --holdout holdout.jsonl",
+            1,
+            'perturbed.jsonl:2: field "per',
         ),
         ("base --forget forget.jsonl --holdout holdout.jsonl --suite arc", 2, "suite arc: unknown"),
         (

@@ -188,17 +188,28 @@ def _items(run: Run, options: Options, path: str) -> list[AuditItem]:
             ids, wrong = sound.column("id"), sound.column("perturbed")
             for number, document in enumerate(documents):
                 own = ids[number] if ids[number] is not MISSING else int(sound.numbers[number])
-                others = tuple(wrong[number]) if isinstance(wrong[number], list) else ()
-                item = AuditItem.of(str(own), document, others)
-                if item.text.strip():
+                others = [] if wrong[number] in (MISSING, None) else wrong[number]
+                if not isinstance(others, list) or not all(_says(text) for text in others):
+                    reason = 'field "perturbed" is not a list of texts'
+                    run.rejects.add(sound.fault(number, reason))
+                    continue
+                item = AuditItem.of(str(own), document, tuple(others))
+                if _says(item.text):
                     items.append(item)
+                else:
+                    run.rejects.add(sound.fault(number, "the text is empty: nothing to ask for"))
         if len(items) >= options.limit:
             break
     return items[: options.limit]
 
 
+def _says(text: Any) -> bool:
+    return isinstance(text, str) and bool(text.strip())
+
+
 def _reworded(run: Run, options: Options, forget: list[AuditItem]) -> list[AuditItem]:
     """The texts to forget after other wordings of their prompts, paired by id."""
+    from synthtools.cli import terminal
     from synthtools.records.inputs import find_shards
     from synthtools.records.reader import read
     from synthtools.records.record_faults import require_text
@@ -211,4 +222,7 @@ def _reworded(run: Run, options: Options, forget: list[AuditItem]) -> list[Audit
     paired = [item._replace(prompt=prompts[item.id]) for item in forget if item.id in prompts]
     if not paired:
         raise SynthError(f"{options.paraphrases}: no record has the id of one to forget")
+    if spare := len(prompts) - len({item.id for item in paired}):
+        remark = terminal.remark_unless(options.quiet)
+        remark(f"{options.paraphrases}: {spare:,} have the id of none that is to be forgotten")
     return paired

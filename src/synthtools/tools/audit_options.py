@@ -52,7 +52,8 @@ class Options(Model, BadRecords, TextField, Conversations, Report, Picture, Seed
     chat_template: Literal["auto", "always", "never"] = option(
         "auto",
         help="Put a prompt and a response by each model's chat template, as synth train --sft does; "
-        "auto: as forgotten.jsonl of the models says, else where a model has one. Messages always are.",
+        "auto: as forgotten.jsonl of the models says, else where a model has one; never: as plain text, "
+        "and messages are refused.",
     )
     suite: list[str] | None = option(
         None,
