@@ -160,8 +160,17 @@ def _renderings(
             "them apart, or say --chat-template always or never"
         )
     renderings = {}
+    base_tokens = None  # of the base, which comes before those that are held against it
     for name in ordered:
-        chat = ChatTokenizer(load_tokenizer(*options.settings(name).model.of_tokenizer))
+        loaded = load_tokenizer(*options.settings(name).model.of_tokenizer)
+        if name == options.base and {"neutral", "retain"} & {*sets}:
+            base_tokens = loaded.get_vocab()
+        elif base_tokens not in (None, loaded.get_vocab()):
+            raise UsageError(
+                f"{name}: has other tokens than the base {options.base}, so that its drift from it "
+                "cannot be measured; leave out --retain and --neutral, or audit it apart"
+            )
+        chat = ChatTokenizer(loaded)
         asked = options.chat_template == "always" or (
             options.chat_template == "auto" and (True in known if known else chat.has_template)
         )
