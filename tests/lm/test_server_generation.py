@@ -507,6 +507,7 @@ def test_a_budget_counts_refused_answers_and_resumes(server: Server, tmp_path: P
     (validation,) = report["validation"]
     # A prompt has 3 tokens, as many as its 9 bytes are taken for, and an answer 5.
     assert report["tokens"] + validation["tokens"] == 5 * asked
+    assert report["cost"] == pytest.approx((3 + 5) * asked * 10 / 1e6)
     server.bodies.clear()
     # 200 tokens are 25 answers, the refused ones included; at the price, 0.002.
     done, _ = run("s.jsonl", "--budget", "tokens=200")
@@ -518,5 +519,5 @@ def test_a_budget_counts_refused_answers_and_resumes(server: Server, tmp_path: P
     done, resumed = run("s.jsonl", "--resume")
     assert done.returncode == 0, done.stderr
     assert sorted(draws) == sorted((body["prompt"], body["seed"]) for body in server.bodies)
-    assert resumed["validation"] == report["validation"]
+    assert (resumed["validation"], resumed["cost"]) == (report["validation"], report["cost"])
     assert (tmp_path / "s.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()

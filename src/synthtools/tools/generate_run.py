@@ -210,12 +210,13 @@ class GenerationRun:
         return found | ({"judge": self._judge.account()} if self._judge else {})
 
     def cached(self) -> dict[str, Any]:
-        """What came of the cache, where there is one; its answers cost nothing."""
-        if self._cache is None:
-            return {}
-        spent = self._spending
-        result: dict[str, Any] = {"cache": self._cache.account()}
-        if any(spent.prices):
+        """What came of the cache, and the cost where it is not that of the records' answers: the cache's
+        cost nothing, and refused ones do."""
+        spent, refused = self._spending, bool(self._selected) and not self._options.in_files
+        result: dict[str, Any] = {}
+        if self._cache is not None:
+            result["cache"] = self._cache.account()
+        if any(spent.prices) and (refused or self._cache is not None):
             result["cost"] = spent.prices.cost(spent.prompt_tokens, spent.tokens)
         return result
 
