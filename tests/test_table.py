@@ -136,6 +136,8 @@ def test_claims_are_untested_above_a_floor_or_on_request(table, tmp_path):
     assert found["verdict"] == "untested"
     assert "| untested: novels of share=0 is not below ece |" in page.read_text()
     assert table(*words, "--floor", "ece=novels")["claims"][0]["verdict"] == "reproduced"
+    assert table(*words, "--floor", "ece>0.99")["claims"][0]["verdict"] == "reproduced"
+    assert table(*words, "--floor", "novels>1e9")["claims"][0]["verdict"] == "untested"
     assert table(*words, "--untested", "a trial")["claims"][0]["reason"] == "a trial"
     with pytest.raises(UsageError, match="--floor unigram: no such value"):
         table(*words, "--floor", "novels=unigram")

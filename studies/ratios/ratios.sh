@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Characterizing Model Behavior Under Synthetic Data Training (arXiv 2510.05133): models of several sizes
-# are trained with a synthetic share of 0 to 50 %, once and on what they wrote themselves; accuracy,
-# calibration, perplexity. Beside it the workflows of iterated training (arXiv 2410.16713) and the
-# golden-ratio weighting (arXiv 2502.18049).
+# are trained on with a synthetic share of 0 to 50 %, once and on what they wrote themselves; accuracy,
+# calibration, perplexity, what they write. Beside it the workflows of iterated training (arXiv
+# 2410.16713) and the golden-ratio weighting (arXiv 2502.18049).
 #
 #   ratios.sh [OPTION]…
 #
-# DIR of --data holds human_{wikipedia_en_2015,textbooks_openstax}/, synth_alpaca_eval_outputs/ and
-# eval_{arc_easy,piqa,boolq}/.
+# DIR of --data holds pairs_outfox_essays/ (essays of people and of models on the same questions),
+# human_wikipedia_en_2015/ and eval_{arc_easy,piqa,boolq}/.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR/..
@@ -15,193 +15,348 @@ here=$(cd "$(dirname "$0")" && pwd)
 options "$here" "$@"
 
 #       name         toy          small        paper
-setting shares       "0 20 30 50" "0 20 30 50" "0 10 20 30 40 50"
-# Architectures with their parameters.
-setting sizes        "$here/small.json=490K llama-tiny=1.2M" "$here/small.json=490K llama-tiny=1.2M" "pythia-410m=410M pythia-1.4b=1.4B pythia-6.9b=6.9B pythia-12b=12B"
-setting tokens       40K          1M           8.4B
+setting shares       "0 20 50"    "0 10 20 30 50" "0 10 20 30 40 50"
+# Architectures, or models that are trained on, with their parameters and learning rates.
+setting sizes        "$here/small.json=230K=2e-2 $here/large.json=1.07M=1e-2" "$here/small.json=230K=2e-2 $here/large.json=1.07M=1e-2" \
+    "EleutherAI/pythia-410m=410M=5e-5 EleutherAI/pythia-1.4b=1.4B=5e-5 EleutherAI/pythia-6.9b=6.9B=5e-5 EleutherAI/pythia-12b=12B=5e-5"
+setting vocabulary   2048         2048         ''
+# Tokens of other text that the models begin with (0: they are models), of each run, and of each in the workflows.
+setting base_tokens  20K          500K         0
+setting tokens       20K          150K         8.4B
+setting again        10K          75K          8.4B
 setting iterated     50           50           "10 20 30 50"
 setting iterations   3            3            3
-setting beginnings   120          600          1000000
-setting new          80           80           512
+setting beginnings   60           330          1000000
+setting real         20           115          100000
+setting new          60           200          512
+setting per          2            4            0
 setting kinds        "arc_easy piqa boolq" "arc_easy piqa boolq" "arc_easy arc_challenge piqa boolq winogrande mmlu"
 setting items        40           200          100000
 setting context      256          256          2048
-setting documents    600          600          5000000
+setting documents    300          1500         5000000
 setting batch        16           16           512
-setting rate         4e-3         4e-3         3e-4
-setting held         10           30           2000
-paper_data "human text of pre-training as human_*/, synthetic text as synth_alpaca_eval_outputs/, benchmarks as eval_*/"
+setting optimizer    muon         muon         adamw
+setting held         10           70           2000
+paper_data "essays as pairs_outfox_essays/ or what else people and models wrote on the same questions, human text of" \
+    "pre-training as human_wikipedia_en_2015/, benchmarks as eval_*/"
 settled
 
 # ---------------------------------------------------------------- texts
 
-whole() { # as many documents of each source
-    local source
-    for source; do
-        synth sample "$source" -n "$documents" --or-all --text-field "$([[ $source == *synth_* ]] && echo response || echo text)"
-    done | synth cat --text '{text}' --text '{prompt}\n\n{response}' --select id,text
+# Questions whose number ends in 0 or 5 are held out, whoever answers.
+essays() { # =|! LABEL
+    synth cat "$data/pairs_outfox_essays" --where "label=$2" --where "id$1~-[0-9]*[05]-" --text '{response}' --select id,text
 }
-continued() {
-    synth sample builtin:topics -n "$documents" --or-all | synth generate - --continue 48 --max-new-tokens 160 -n 4 |
-        synth cat --text '{beginning}{response}' --select text
+general() { synth sample "$data/human_wikipedia_en_2015" -n "$documents" --or-all | synth cat --select id,text; }
+topics() { synth sample builtin:topics -n "$documents" --or-all | synth cat --select id,text; }
+continued() { # FILE
+    synth generate "$1" --continue 48 --max-new-tokens 160 -n 2 | synth cat --text '{beginning}{response}' --select text
 }
 
 if [ -n "$data" ]; then
-    step all/human.jsonl whole "$data/human_wikipedia_en_2015" "$data/human_textbooks_openstax"
-    step all/synthetic.jsonl whole "$data/synth_alpaca_eval_outputs"
-    suites=(--suite "${kinds// /,},perplexity" --data "$data" --limit "$items")
+    step all/general.jsonl general
+    step all/human.jsonl essays '!' human
+    step all/synthetic.jsonl essays '!' synthetic
+    step all/human-held.jsonl essays '' human
+    step all/synthetic-held.jsonl essays '' synthetic
+    benchmarks=(--suite "${kinds// /,}" --data "$data" --limit "$items")
 else
-    step all/human.jsonl whole builtin:topics
+    step all/topics.jsonl topics
+    step all/human-held.jsonl synth sample all/topics.jsonl -n "$held" --or-all --rest all/human.jsonl --force
+    step all/general.jsonl synth cat all/human.jsonl
     costs write 4.8M 50K
-    step all/synthetic.jsonl continued
-    suites=(--suite perplexity)
+    step all/synthetic.jsonl continued all/human.jsonl
+    costs write 4.8M 10K
+    step all/synthetic-held.jsonl continued all/human-held.jsonl
+    benchmarks=()
 fi
 for name in human synthetic; do
-    step "held-out/$name.jsonl" synth sample "all/$name.jsonl" -n "$held" --or-all --rest "texts/$name.jsonl" --force
+    step "held-out/$name.jsonl" synth sample "all/$name-held.jsonl" -n "$held" --or-all
+done
+for name in general human synthetic; do
+    step "texts/$name.jsonl" synth decontaminate "all/$name.jsonl" --benchmark held-out/human.jsonl --benchmark held-out/synthetic.jsonl
 done
 step beginnings.jsonl synth sample texts/human.jsonl -n "$beginnings" --or-all
+# At small scales questions that a small model can answer; else the benchmarks.
+suites=(--suite topic.json --suite words.json --data tasks)
+[ "$per" != 0 ] || suites=("${benchmarks[@]}")
+for name in topic words order; do
+    [ "$per" != 0 ] || continue
+    step "$name.json" cat "$here/tasks/$name.json"
+    step "tasks/eval_$name.jsonl" python3 "$here/cloze.py" "$name" held-out/human.jsonl "$per"
+done
 
 # ---------------------------------------------------------------- models
 
-# trained MODEL SIZE SOURCE… [-- OPTION…]: a model, and what it knows.
+tokens_of=()
+if [ -n "$vocabulary" ]; then
+    costs train 1M 8K
+    step tokenizer/ synth train texts/general.jsonl texts/human.jsonl --arch "$here/small.json" --train-tokenizer "$vocabulary" \
+        --context 256 --tokens 8K --batch 32
+    tokens_of=(--tokenizer tokenizer)
+fi
+
+# trained MODEL START PARAMETERS TOKENS SOURCE… [-- OPTION…]: START is an architecture (from scratch), or a model.
 trained() {
-    local model=$1 architecture=${2%=*} parameters=${2##*=} sources=()
-    shift 2
+    local model=$1 start=$2 parameters=$3 budget=$4 sources=() from
+    shift 4
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         sources+=("$1")
         shift
     done
-    costs train "$parameters" "$tokens"
-    step "models/$model/$seed/" synth train "${sources[@]}" --arch "$architecture" --tokenizer builtin \
-        --context "$context" --batch "$batch" --tokens "$tokens" --lr "$rate" --schedule cosine \
-        --cache tokens --seed "$seed" "${@:2}"
-    costs read "$parameters" "$((items * 400 + held * 1000))"
-    step "evals/$model/$seed.json" synth eval "models/$model/$seed" "${suites[@]}" --bootstrap 0 \
-        --valid human=held-out/human.jsonl --valid synthetic=held-out/synthetic.jsonl
+    if [[ $start == *.json ]]; then from=(--arch "$start" "${tokens_of[@]}"); else from=(--from "$start"); fi
+    costs train "$parameters" "$budget"
+    step "models/$model/$seed/" synth train "${sources[@]}" "${from[@]}" --context "$context" --batch "$batch" \
+        --tokens "$budget" --optimizer "$optimizer" --lr "$rate" --schedule cosine --cache tokens --seed "$seed" \
+        --valid human=held-out/human.jsonl "${@:2}"
 }
 
-# written MODEL SIZE: what the model makes of beginnings of human texts.
+# asked MODEL PARAMETERS: what it answers.
+asked() {
+    costs read "$2" "$((held * per * 1000))"
+    step "evals/$1/$seed.json" synth eval "models/$1/$seed" "${suites[@]}" --bootstrap 0
+}
+
+# written MODEL PARAMETERS [FILE SAMPLES]: what the model makes of beginnings of human texts.
 written() {
-    costs write "${2##*=}" "$((beginnings * new))"
-    step "written/$1/$seed.jsonl" going_on "models/$1/$seed" "$seed"
+    costs write "$2" "$((beginnings * new))"
+    step "written/$1/$seed.jsonl" going_on "${3:-beginnings.jsonl}" "models/$1/$seed" "$seed" "${4:-1}"
 }
 going_on() {
-    synth generate beginnings.jsonl --model "$1" --continue 32 --max-new-tokens "$new" --temperature 1 --top-p 1 --seed "$2" |
-        synth cat --text '{beginning}{response}' --select id,text
+    synth generate "$1" --model "$2" --continue 32 --max-new-tokens "$new" --temperature 1 --top-p 1 --seed "$3" -n "$4" |
+        synth cat --text '{beginning}{response}' --select id,text,response
 }
 
-study() {
-    local size name share k last reports labels
-    local human=texts/human.jsonl synthetic=texts/synthetic.jsonl
-    for size in $sizes; do
-        name=$(basename "${size%=*}" .json)
-        # Once, on text of other models.
-        for share in $shares; do
-            if [ "$share" = 0 ]; then
-                trained "shares/$name/0/1" "$size" "$human"
-            else
-                trained "shares/$name/$share/1" "$size" "$human=$((100 - share))%" "$synthetic=$share%"
-            fi
-        done
+# marks MODEL: of what it wrote, the words that hedge, ends of sentences and lines in 1,000 words, and diversity.
+marks() {
+    step "marks/$1/$seed.json" synth stats "written/$1/$seed.jsonl" --text-field response --measures lengths,rates,self-bleu \
+        --tests none --seed "$seed" \
+        --rate 'hedging=(?i)\b(may|might|could|perhaps|possibly|maybe|seems?|probably|likely|I think|I believe)\b' \
+        --rate 'sentences=[.!?](\s|$)' --rate 'lines=\n'
+}
+
+mixed() { # MODEL START PARAMETERS SHARE SYNTHETIC
+    if [ "$4" = 0 ]; then
+        trained "$1" "$2" "$3" "$tokens" texts/human.jsonl
+    else
+        trained "$1" "$2" "$3" "$tokens" "texts/human.jsonl=$((100 - $4))%" "$5=$4%"
+    fi
+}
+
+# begin SIZE: one of the sizes, and the model that its runs continue.
+begin() {
+    IFS='=' read -r size parameters rate <<< "$1"
+    name=$(basename "$size" .json)
+    base=$size
+    if [ "$base_tokens" != 0 ]; then base=models/base/$name/$seed; fi
+}
+most=${shares##* } largest=${sizes##* }
+
+# Once, on text of other models.
+once() {
+    local one share reports labels
+    for one in $sizes; do
+        begin "$one"
+        if [ "$base_tokens" != 0 ]; then
+            trained "base/$name" "$size" "$parameters" "$base_tokens" texts/general.jsonl
+            asked "base/$name" "$parameters"
+        fi
         reports=() labels=''
         for share in $shares; do
+            mixed "shares/$name/$share/1" "$base" "$parameters" "$share" texts/synthetic.jsonl
+            asked "shares/$name/$share/1" "$parameters"
             reports+=("evals/shares/$name/$share/1/$seed.json")
             labels+=${labels:+,}$share%
         done
         step "budget/$name-$seed.json" synth diff "${reports[@]}" --budget --shares "$labels" \
-            --parameters "${size##*=}" --bootstrap 0
+            --parameters "$parameters" --bootstrap 0
     done
+}
+each_seed once
 
-    # Again and again, on what the last of the largest models wrote.
-    for share in $iterated; do
-        for ((k = 2; k <= iterations; k++)); do
-            last=shares/$name/$share/$((k - 1))
-            written "$last" "$size"
-            trained "shares/$name/$share/$k" "$size" "$human=$((100 - share))%" "written/$last/$seed.jsonl=$share%"
-        done
-    done
-
-    # Workflows: the last generation alone, all of them, as many drawn from all.
-    local workflow generations
-    step "texts/real-$seed.jsonl" synth sample "$human" -n "$beginnings" --or-all --seed "$seed"
-    trained workflows/real/1 "$size" "texts/real-$seed.jsonl" -- --epochs 100
+# Workflows: the last generation alone, all of them, as many drawn from all.
+workflows() {
+    local workflow generations last k
+    begin "$largest"
+    step "texts/real-$seed.jsonl" synth sample texts/human.jsonl -n "$real" --or-all --seed "$seed"
+    trained workflows/real/1 "$base" "$parameters" "$again" "texts/real-$seed.jsonl" -- --epochs 100
     for workflow in replace accumulate accumulate-subsample; do
         generations=(--generation "texts/real-$seed.jsonl")
         last=workflows/real/1
         for ((k = 2; k <= iterations; k++)); do
-            written "$last" "$size"
+            written "$last" "$parameters" "texts/real-$seed.jsonl" 3
             generations+=(--generation "written/$last/$seed.jsonl")
             step "texts/$workflow-$k-of-$seed.jsonl" synth mix --workflow "$workflow" "${generations[@]}" --seed "$seed"
             last=workflows/$workflow/$k
-            trained "$last" "$size" "texts/$workflow-$k-of-$seed.jsonl" -- --epochs 100
+            trained "$last" "$base" "$parameters" "$again" "texts/$workflow-$k-of-$seed.jsonl" -- --epochs 100
         done
     done
 
     # Equal parts of human text and of what the model wrote of it, the human loss weighted or not.
-    trained weights/golden "$size" "$human=50%" "written/workflows/real/1/$seed.jsonl=50%" -- --golden human
-    trained weights/equal "$size" "$human=50%" "written/workflows/real/1/$seed.jsonl=50%"
+    trained weights/golden "$base" "$parameters" "$again" "texts/real-$seed.jsonl=50%" \
+        "written/workflows/real/1/$seed.jsonl=50%" -- --epochs 100 --golden "real-$seed"
+    trained weights/equal "$base" "$parameters" "$again" "texts/real-$seed.jsonl=50%" \
+        "written/workflows/real/1/$seed.jsonl=50%" -- --epochs 100
 }
-each_seed study
+each_seed workflows
+
+# Again and again from the same beginning, on what the last model wrote.
+iterate() {
+    local share last k
+    begin "$largest"
+    written "shares/$name/0/1" "$parameters"
+    marks "shares/$name/0/1"
+    for share in $iterated; do
+        for ((k = 2; k <= iterations; k++)); do
+            last=shares/$name/$share/$((k - 1))
+            written "$last" "$parameters"
+            marks "$last"
+            mixed "shares/$name/$share/$k" "$base" "$parameters" "$share" "written/$last/$seed.jsonl"
+            asked "shares/$name/$share/$k" "$parameters"
+        done
+        written "shares/$name/$share/$iterations" "$parameters"
+        marks "shares/$name/$share/$iterations"
+    done
+}
+each_seed iterate
+
+# From scratch; and on tasks of other types.
+scratch() {
+    local share
+    begin "$largest"
+    for share in 0 "$most"; do
+        if [ "$base_tokens" != 0 ]; then mixed "scratch/$share" "$size" "$parameters" "$share" texts/synthetic.jsonl; fi
+        [ "$per" != 0 ] || continue
+        costs read "$parameters" "$((items * 400))"
+        [ ${#benchmarks[@]} = 0 ] ||
+            step "benchmarks/$share/$seed.json" synth eval "models/shares/$name/$share/1/$seed" "${benchmarks[@]}" --bootstrap 0
+        costs read "$parameters" "$((held * per * 1000))"
+        step "order/$share/$seed.json" synth eval "models/shares/$name/$share/1/$seed" --suite order.json --data tasks --bootstrap 0
+    done
+}
+each_seed scratch
 
 # ---------------------------------------------------------------- tables
 
 small='' large=''
 for size in $sizes; do
-    large=$(basename "${size%=*}" .json)
+    large=$(basename "${size%%=*}" .json)
     small=${small:-$large}
 done
-read -ra list <<< "$shares"
-most=${list[-1]}
 safe=0 # the largest share that the paper calls safe
 for share in $shares; do [ "$share" -gt 20 ] || safe=$share; done
-takes=(--take 'human=suites.perplexity.domains[domain=human].perplexity')
-accuracy='' ece=''
-remember measured "${data:+$kinds}"
-for name in $measured; do
-    takes+=(--take "$name=suites.$name.figures.accuracy" --take "${name}_ece=suites.$name.figures.ece")
-    accuracy+="${accuracy:+, }${name}[CELL]"
-    ece+="${ece:+, }${name}_ece[CELL]"
-done
-mean() { # accuracy|ece CELL: over the kinds of tasks
-    local cells=${!1}
-    echo "mean(${cells//CELL/$2})"
+# What a model has to be past to be judged: the unigram model; of answers, what guessing gets, of boolq always the same one.
+floors=(--floor human=unigram)
+declare -A guessed=([piqa]=0.5 [boolq]=0.62 [winogrande]=0.5)
+asks=()
+asked_of() { # SUITE KIND
+    asks+=(--take "$2=suites.$1.figures.accuracy" --take "$2_ece=suites.$1.figures.ece")
 }
+if [ "$per" = 0 ]; then
+    tasks=$kinds
+    for name in $tasks; do asked_of "$name" "$name"; done
+else
+    tasks='topic words'
+    for name in $tasks; do asked_of "\"$name.json\"" "$name"; done
+fi
+for name in $tasks; do floors+=(--floor "$name>${guessed[$name]:-0.25}"); done
+mean() { # accuracy|ece CELL: over the kinds of tasks
+    local name cells='' end=''
+    [ "$1" = accuracy ] || end=_ece
+    for name in $tasks; do cells+="${cells:+, }$name$end[$2]"; done
+    echo "mean($cells)"
+}
+learned=(--take 'human=valid.human' --take 'unigram=valid_unigram.human')
 
-gather shares 'evals/shares/{size}/{share}/{iteration}/{seed}.json' "${takes[@]}"
+if [ "$base_tokens" != 0 ]; then
+    gather base 'models/base/{size}/{seed}/training/report.json' 'evals/base/{size}/{seed}.json' "${learned[@]}" "${asks[@]}"
+    table base --by size --over seed
+fi
+
+of=shares/{size}/{share}/{iteration}/{seed}
+gather shares "models/$of/training/report.json" "evals/$of.json" "${learned[@]}" "${asks[@]}"
+loss() { # SIZE SHARE [OF]: log perplexity above that of another share
+    echo "(log(human[size=$1,share=$2,iteration=1]) - log(human[size=$1,share=${3:-0},iteration=1]))"
+}
 claims=()
 for name in "$small" "$large"; do
     none=size=$name,share=0,iteration=1 some=size=$name,share=$safe,iteration=1 many=size=$name,share=$most,iteration=1
-    [ -z "$measured" ] || claims+=(
-        --claim "$name: $safe % synthetic stays within 3 % in accuracy: $(mean accuracy "$some") > 0.97 * $(mean accuracy "$none")"
-        --claim "$name: $most % synthetic loses 8 % of accuracy or more: $(mean accuracy "$many") < 0.92 * $(mean accuracy "$none")"
-    )
     claims+=(
         --claim "$name: $safe % synthetic stays within 3 % in perplexity: human[$some] < 1.03 * human[$none]"
         --claim "$name: $most % synthetic costs 8 % of perplexity or more: human[$many] > 1.08 * human[$none]"
     )
+    [[ " $shares " != *" 30 "* ]] || claims+=(
+        --claim "$name: a point above 30 % costs more than one below $safe % (log perplexity): $(loss "$name" "$most" 30) / ($most - 30) > $(loss "$name" "$safe") / $safe"
+    )
+    claims+=(
+        --claim "$name: $safe % synthetic stays within 3 % in accuracy: $(mean accuracy "$some") > 0.97 * $(mean accuracy "$none")"
+        --claim "$name: $most % synthetic loses 8 % of accuracy or more: $(mean accuracy "$many") < 0.92 * $(mean accuracy "$none")"
+        --claim "$name: calibration is worse at $most %: $(mean ece "$many") > $(mean ece "$none")"
+    )
 done
-first=size=$large,share=$most,iteration=1 final=size=$large,share=$most,iteration=$iterations
-claims+=(
-    --claim "The larger model bears $most % better (log perplexity): log(human[size=$large,share=$most,iteration=1]) - log(human[size=$large,share=0,iteration=1]) < log(human[size=$small,share=$most,iteration=1]) - log(human[size=$small,share=0,iteration=1])"
-    --claim "Human text gets harder with each iteration at $most %: human[$first] < human[size=$large,share=$most,iteration=2] < human[$final]"
+first=size=$large,share=$most,iteration=1 second=size=$large,share=$most,iteration=2 final=size=$large,share=$most,iteration=$iterations
+[[ " $shares " != *" 30 "* ]] || claims+=(
+    --claim "The larger model bears 30 % better (log perplexity): $(loss "$large" 30) < $(loss "$small" 30)"
 )
-[ -z "$measured" ] || claims+=(
+claims+=(
+    --claim "The larger model bears $most % better (log perplexity): $(loss "$large" "$most") < $(loss "$small" "$most")"
+    --claim "Human text gets harder with each iteration at $most %: human[$first] < human[$second] < human[$final]"
     --claim "Calibration worsens with the iterations at $most %: $(mean ece "$first") < $(mean ece "$final")"
     --claim "Accuracy stays meanwhile within 3 %: $(mean accuracy "$final") > 0.97 * $(mean accuracy "$first")"
 )
-table shares --by size,share,iteration --over seed "${claims[@]}"
+table shares --by size,share,iteration --over seed "${floors[@]}" "${claims[@]}"
 
-gather workflows 'evals/workflows/{workflow}/{generation}/{seed}.json' --take 'human=suites.perplexity.domains[domain=human].perplexity'
-table workflows --by workflow,generation --over seed \
+# By type of task, and what the larger model writes.
+measured=''
+if [ "$per" != 0 ]; then
+    remember measured "${data:+$kinds}"
+    for name in $measured; do
+        asked_of "$name" "$name"
+        floors+=(--floor "$name>${guessed[$name]:-0.25}")
+    done
+    asks+=(--take 'order=suites."order.json".figures.accuracy')
+    gather types "evals/shares/$large/{share}/1/{seed}.json" 'order/{share}/{seed}.json' 'benchmarks/{share}/{seed}.json' "${asks[@]}"
+    kept() { echo "$1[share=$most] / $1[share=0]"; }
+    claims=(--claim "Reasoning (order) suffers more than retrieval (topic): $(kept order) < $(kept topic)")
+    for name in $measured; do
+        claims+=(--claim "$most % loses 8 % of accuracy or more on $name: $(kept "$name") < 0.92")
+    done
+    table types --by share --over seed --columns "topic,words,order${measured:+,${measured// /,}}" "${floors[@]:2}" \
+        --floor 'order>0.25' "${claims[@]}"
+fi
+
+gather marks "marks/shares/$large/{share}/{iteration}/{seed}.json" --take 'hedging=groups[0].rates.hedging.value' \
+    --take 'sentences=groups[0].rates.sentences.value' --take 'lines=groups[0].rates.lines.value' \
+    --take 'lexical=groups[0].lexical_diversity.pooled'
+none=share=0,iteration=1 many=share=$most,iteration=1 final=share=$most,iteration=$iterations
+table marks --by share,iteration --over seed \
+    --claim "Half synthetic text makes a model hedge as its authors do, less: hedging[$many] < hedging[$none]" \
+    --claim "Its sentences grow longer, as theirs are: sentences[$many] < sentences[$none]" \
+    --claim "It sets more lines, as they do: lines[$many] > lines[$none]" \
+    --claim "What it writes is less diverse: lexical[$many] < lexical[$none]" \
+    --claim "It is less diverse with the iterations: lexical[$final] < lexical[$many]"
+
+# The same from scratch. Two tables' rows are one where the pattern of a value names the file.
+if [ "$base_tokens" != 0 ]; then
+    scratch="models/scratch/{share}/{seed}/training/report.json" continued="models/shares/$large/{share}/1/{seed}/training/report.json"
+    gather scratch "$scratch" "$continued" --take "scratch=valid.human@*scratch*" --take "continued=valid.human@*shares*" \
+        --take "unigram=valid_unigram.human@*scratch*"
+    table scratch --by share --over seed --floor scratch=unigram --floor continued=unigram \
+        --claim "From scratch half synthetic text costs more than for a model that continues (log perplexity): log(scratch[share=$most]) - log(scratch[share=0]) > log(continued[share=$most]) - log(continued[share=0])"
+fi
+
+gather workflows 'models/workflows/{workflow}/{generation}/{seed}/training/report.json' "${learned[@]}"
+table workflows --by workflow,generation --over seed --floor human=unigram \
     --claim "Replacing: human text gets harder with each generation: human[workflow=real,generation=1] < human[workflow=replace,generation=2] < human[workflow=replace,generation=$iterations]" \
     --claim "Accumulating is better than replacing: human[workflow=accumulate,generation=$iterations] < human[workflow=replace,generation=$iterations]" \
     --claim "A sample of what accumulated is better than replacing: human[workflow=accumulate-subsample,generation=$iterations] < human[workflow=replace,generation=$iterations]" \
     --claim "Accumulating all is better than a sample of it: human[workflow=accumulate,generation=$iterations] < human[workflow=accumulate-subsample,generation=$iterations]"
 
-gather weights 'evals/weights/{weights}/{seed}.json' --take 'human=suites.perplexity.domains[domain=human].perplexity'
-table weights --by weights --over seed \
+gather weights 'models/weights/{weights}/{seed}/training/report.json' "${learned[@]}"
+table weights --by weights --over seed --floor human=unigram \
     --claim 'The golden-ratio weight on human text is better than equal weights: human[weights=golden] < human[weights=equal]'
 
+figure shares
 figure workflows
 if [ -z "$dry_run" ] && ! only_tables; then
     synth plot "budget/$large-${seeds%% *}.json" tables/*.json -o page.html --force

@@ -209,6 +209,26 @@ def test_a_claim_about_what_is_not_below_its_floor_is_untested(text, verdict, re
     assert (none["verdict"], none["reason"]) == ("untested", "a trial")
 
 
+# Intervals of two runs: 12.7 times their half difference on both sides of the mean.
+@pytest.mark.parametrize(
+    ("runs", "guessed", "verdict"),
+    [
+        ((0.40, 0.42), 0.25, "reproduced"),
+        ((0.40, 0.42), 0.29, "untested"),
+        ((0.6, 0.4), 0.25, "untested"),
+        ((0.4,), 0.1, "untested"),
+    ],
+)
+def test_a_claim_about_what_guessing_gets_is_untested(runs, guessed, verdict):
+    rows = [Row({"seed": n}, {"right": value}) for n, value in enumerate(runs)]
+    groups = grouped(rows, [], ["seed"], ["right"])
+    found = claims.judged(
+        claims.parse("right > 0.1"), [], ["right"], groups, floors={"right": guessed}
+    )
+    assert found["verdict"] == verdict
+    assert verdict == "reproduced" or "is not above" in found["reason"]
+
+
 @given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=8))
 def test_a_claim_is_a_paired_t_test(pairs):
     left, right = (list(side) for side in zip(*pairs))

@@ -89,14 +89,14 @@ def judged(
     by: Sequence[str],
     names: Sequence[str],
     groups: Sequence[RunGroup],
-    floors: Mapping[str, str] = MappingProxyType({}),
+    floors: Mapping[str, str | float] = MappingProxyType({}),
     untested: str | None = None,
 ) -> dict[str, Any]:
     """A claim's part of the report.
 
     Args:
-        floors: value → the value that it is to be below in every run of a cell, if the claim is to have
-            a verdict.
+        floors: value → the value that it is to be below in every run of a cell, or the number (what
+            guessing gets) that its interval is to be above, if the claim is to have a verdict.
         untested: why no claim has one.
 
     Returns:
@@ -118,7 +118,7 @@ def judged(
     verdicts = {one["verdict"] for one in comparisons}
     verdict = CONTRADICTED if CONTRADICTED in verdicts else OPEN if OPEN in verdicts else REPRODUCED
     reason = weakest["reason"]
-    untested = untested or _above_floor(group_of, shared, floors)
+    untested = untested or _no_better(group_of, shared, floors)
     if untested is not None:
         verdict, reason = UNTESTED, untested
     return {
@@ -134,19 +134,22 @@ def judged(
     }
 
 
-def _above_floor(
-    group_of: dict[Cell, RunGroup], shared: list[Repetition], floors: Mapping[str, str]
+def _no_better(
+    group_of: dict[Cell, RunGroup], shared: list[Repetition], floors: Mapping[str, str | float]
 ) -> str | None:
-    """Which cell has a run that is not below its floor, or whose floor is not known."""
+    """Which cell does no better than its floor, or has one that is not known."""
     for cell, group in group_of.items():
-        if cell.name not in floors:
-            continue
-        floor, where = floors[cell.name], label(group.fields)
-        for one in shared:
-            if one not in group.values[floor]:
-                return f"{floor} of {where} is not known"
-            if group.values[cell.name][one] >= group.values[floor][one]:
-                return f"{cell.name} of {where} is not below {floor}"
+        floor, values, of = floors.get(cell.name), group.values[cell.name], label(group.fields)
+        if isinstance(floor, float):
+            low = estimate([values[one] for one in shared])["low"]
+            if low is None or low <= floor:
+                return f"{cell.name} of {of} is not above {floor:g}"
+        elif floor is not None:
+            for one in shared:
+                if one not in group.values[floor]:
+                    return f"{floor} of {of} is not known"
+                if values[one] >= group.values[floor][one]:
+                    return f"{cell.name} of {of} is not below {floor}"
     return None
 
 

@@ -57,11 +57,12 @@ def _claim(text: str) -> Claim:
     return parse(text)
 
 
-def _floor(text: str) -> tuple[str, str]:
-    name, sign, floor = text.partition("=")
-    if not (name and sign and floor):
-        raise ValueError("expected NAME=FLOOR, two names of values")
-    return name, floor
+def _floor(text: str) -> tuple[str, str | float]:
+    above = ">" in text
+    name, _, floor = text.partition(">" if above else "=")
+    if not (name and floor):
+        raise ValueError("expected NAME=FLOOR, two names of values, or NAME>NUMBER")
+    return name, float(floor) if above else floor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +109,11 @@ class Options(FileFormat, Picture, Report):
     )
     floor: list[Any] | None = option(
         None,
-        metavar="NAME=FLOOR",
+        metavar="NAME=FLOOR|NAME>NUMBER",
         parse=_floor,
         help="Judge a claim about NAME only where NAME is below the value FLOOR in each of its runs, "
-        "as a language model is that learned anything: ppl=unigram. Repeatable.",
+        "as a language model is that learned anything: ppl=unigram. NAME>NUMBER: only where the interval "
+        "of NAME over its runs is above NUMBER, which guessing gets: accuracy>0.25. Repeatable.",
     )
     untested: str | None = option(
         None, metavar="REASON", help="Judge no claim, for this reason: show differences alone."
@@ -189,7 +191,8 @@ def run(options: Options) -> dict[str, Any]:
     columns = names if options.columns is None else _names(options.columns) or []
     _known("--columns", columns, names, "no such value")
     floors = dict(options.floor or ())
-    _known("--floor", [*floors, *floors.values()], names, "no such value")
+    others = [floor for floor in floors.values() if isinstance(floor, str)]
+    _known("--floor", [*floors, *others], names, "no such value")
     _known(
         "--pivot", [] if options.pivot is None else [options.pivot], by, "the table is not by it"
     )
