@@ -406,9 +406,10 @@ _synth() {
             esac
             ;;
         simulate)
-            options="-T --samples -d --features --noise --generations --repetitions --workflow --edit-share --edit-decay --masks --seed --plot --report --json -j --jobs --debug -h --help"
+            options="--model --bandwidth -T --samples -d --features --noise --generations --repetitions --workflow --edit-share --edit-decay --masks --seed --plot --report --json -j --jobs --debug -h --help"
             case $prev in
-                -T | --samples | -d | --features | --noise | --generations | --repetitions | --edit-share | --edit-decay | --seed | -j | --jobs) value=word ;;
+                --model) value=word words="linear gaussian kde" ;;
+                --bandwidth | -T | --samples | -d | --features | --noise | --generations | --repetitions | --edit-share | --edit-decay | --seed | -j | --jobs) value=word ;;
                 --workflow) value=word words="replace accumulate accumulate-subsample edit" ;;
                 --masks) value=word words="disjoint nested random" ;;
                 --plot | --report) value=file ;;

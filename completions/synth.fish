@@ -1040,6 +1040,8 @@ complete -c synth -n '__synth_tool_is cat' -s h -l help -d 'Show this message an
 
 # synth-simulate
 complete -c synth -n '__synth_tool_is simulate' -f
+complete -c synth -n '__synth_tool_is simulate' -l model -x -a 'linear gaussian kde' -d 'What is fitted: a linear model, a normal distribution, or a Gaussian kernel estimate'
+complete -c synth -n '__synth_tool_is simulate' -l bandwidth -x -d 'With --model kde: standard deviation of the kernel (default: Silverman\'s, 1.06 T^(-1/5))'
 complete -c synth -n '__synth_tool_is simulate' -s T -l samples -x -d 'Samples that each model is fitted to (10K). [at least 3]'
 complete -c synth -n '__synth_tool_is simulate' -s d -l features -x -d 'Features of a sample, at most T − 2'
 complete -c synth -n '__synth_tool_is simulate' -l noise -x -d 'Standard deviation of the labels\' noise'

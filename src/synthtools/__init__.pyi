@@ -618,6 +618,8 @@ def sample(
 
 def simulate(
     *,
+    model: Literal['linear', 'gaussian', 'kde'] = ...,
+    bandwidth: float | None = ...,
     samples: int | str = ...,
     features: int | str = ...,
     noise: float = ...,

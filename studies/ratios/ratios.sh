@@ -174,10 +174,10 @@ once() {
 }
 each_seed once
 
-# Workflows: the last generation alone, all of them, as many drawn from all.
+# Workflows of the smallest model: the last generation alone, all of them, as many drawn from all.
 workflows() {
     local workflow generations last k
-    begin "$largest"
+    begin "${sizes%% *}"
     step "texts/real-$seed.jsonl" synth sample texts/human.jsonl -n "$real" --or-all --seed "$seed"
     trained workflows/real/1 "$base" "$parameters" "$again" "texts/real-$seed.jsonl" -- --epochs 100
     for workflow in replace accumulate accumulate-subsample; do
@@ -235,6 +235,13 @@ scratch() {
     done
 }
 each_seed scratch
+
+# Densities fitted to their own samples, 50 times.
+theory() {
+    step "theory/gaussian-$seed.json" synth simulate --model gaussian --generations 50 --repetitions 2000 --seed "$seed"
+    step "theory/kde-$seed.json" synth simulate --model kde --bandwidth 0.3 --generations 50 --repetitions 2000 --seed "$seed"
+}
+each_seed theory
 
 # ---------------------------------------------------------------- tables
 
@@ -355,6 +362,22 @@ table workflows --by workflow,generation --over seed --floor human=unigram \
 gather weights 'models/weights/{weights}/{seed}/training/report.json' "${learned[@]}"
 table weights --by weights --over seed --floor human=unigram \
     --claim 'The golden-ratio weight on human text is better than equal weights: human[weights=golden] < human[weights=equal]'
+
+# In expectation 0.99^50 and the product of 1 - 1/(100 i²); of kernels the sums in docs/methods.md.
+gather theory 'theory/{model}-{seed}.json' --take 'replace=workflows[workflow=replace].variance.simulated[49]' \
+    --take 'accumulate=workflows[workflow=accumulate].variance.simulated[49]' \
+    --take 'subsample=workflows[workflow=accumulate-subsample].variance.simulated[49]' \
+    --take 'replace_mean=workflows[workflow=replace].mean_error.simulated[49]' \
+    --take 'accumulate_mean=workflows[workflow=accumulate].mean_error.simulated[49]'
+table_of_theory theory --by model --over seed \
+    --claim 'Gaussian, replaced: the variance falls to 0.6050: replace[model=gaussian] = 0.6050 ± 2 %' \
+    --claim 'Gaussian, accumulated: it stays at 0.9838: accumulate[model=gaussian] = 0.9838 ± 2 %' \
+    --claim 'Gaussian, replaced: the mean is off by 0.3950: replace_mean[model=gaussian] = 0.3950 ± 5 %' \
+    --claim 'Gaussian, accumulated: the mean is off by 0.0162: accumulate_mean[model=gaussian] = 0.0162 ± 5 %' \
+    --claim 'Gaussian: a sample of what accumulated loses less than replacing, more than all: replace[model=gaussian] < subsample[model=gaussian] < accumulate[model=gaussian]' \
+    --claim 'Kernels, replaced: the variance grows to 4.160: replace[model=kde] = 4.160 ± 2 %' \
+    --claim 'Kernels, accumulated: it grows to 1.388: accumulate[model=kde] = 1.388 ± 2 %' \
+    --claim 'Kernels: a sample of what accumulated grows less than replacing, more than all: accumulate[model=kde] < subsample[model=kde] < replace[model=kde]'
 
 figure shares
 figure workflows

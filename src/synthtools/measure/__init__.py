@@ -80,6 +80,7 @@ Iterated data (``synth simulate``)
 
 - ``iteration``: linear regression on its own data, simulated
 - ``iteration_theory``: the same in closed form
+- ``iterated_densities``: normal distributions and kernel estimates of their own samples, both ways
 
 Functions here take arrays and streams and give plain dictionaries; they know no files and no terminal.
 """

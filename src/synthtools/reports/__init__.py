@@ -48,6 +48,7 @@ KINDS = {
     "ppl-summary": "ppl",
     "sample": "sample",
     "simulate": "simulate",
+    "simulate-densities": "densities",
     "stats": "stats",
     "table": "table",
     "train": "train",

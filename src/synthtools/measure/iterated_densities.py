@@ -1,0 +1,122 @@
+"""Densities fitted to samples of their own making, generation after generation (arXiv 2410.16713).
+
+Generation 1 is fitted to T samples of N(0, 1). Each further model is fitted to T samples that the last one drew
+(``replace``), to these and all before (``accumulate``), or to T of all, without replacement
+(``accumulate-subsample``). A ``gaussian`` has the mean and the variance (divided by the number) of what it is fitted
+to; a ``kde`` is a Gaussian kernel of bandwidth h about each sample. The variance v_t of the model and the squared
+error m_t of its mean are in expectation, exactly, with h = 0 for the Gaussian, v_0 = 1 and m_0 = 0,
+
+    replace       v_t = (1 − 1/T) v_{t−1} + h²              m_t = m_{t−1} + v_{t−1}/T
+    accumulate    v_t = (1 − 1/(T t²)) v_{t−1} + h²/t       m_t = m_{t−1} + v_{t−1}/(T t²)
+
+so that a Gaussian's variance falls to (1 − 1/T)^t where data are replaced, and to Π(1 − 1/(T i²)), which has a limit, where
+they accumulate; that of a kernel estimate grows without end, by h² and by h²/t.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synthtools.measure.repetitions import quantile
+from synthtools.scale.threads import in_order
+
+WORKFLOWS = ("replace", "accumulate", "accumulate-subsample")
+MEASURES = ("variance", "mean_error")
+
+_NUMBERS = 2_000_000  # samples that are drawn at once
+
+
+@dataclass(frozen=True)
+class DensitySetting:
+    """T samples a generation; bandwidth: h of a kernel estimate, 0 for a Gaussian."""
+
+    samples: int
+    generations: int
+    bandwidth: float
+
+
+def silverman(samples: int) -> float:
+    """Silverman's rule for samples of N(0, 1): h = 1.06 T^(−1/5)."""
+    return 1.06 / math.pow(samples, 0.2)
+
+
+def expected(workflow: str, setting: DensitySetting) -> dict[str, list[float]] | None:
+    """Variance and squared error of the mean by generation, in expectation; None where no form is known."""
+    if workflow == "accumulate-subsample":
+        return None
+    variance, error = 1.0, 0.0
+    values: dict[str, list[float]] = {name: [] for name in MEASURES}
+    for t in range(1, setting.generations + 1):
+        kept = t if workflow == "accumulate" else 1
+        step = variance / (setting.samples * kept**2)
+        variance, error = variance - step + setting.bandwidth**2 / kept, error + step
+        values["variance"].append(variance)
+        values["mean_error"].append(error)
+    return values
+
+
+def _process(
+    setting: DensitySetting, workflow: str, draw: np.random.Generator, count: int
+) -> np.ndarray:
+    """Variance and squared error of the mean, float64 [count, 2, generations]."""
+    samples, shape = setting.samples, (count, setting.samples)
+    found = np.empty((count, len(MEASURES), setting.generations))
+    pool = fitted = fresh = draw.standard_normal(shape)
+    mean, variance = fitted.mean(1), fitted.var(1)
+    for generation in range(setting.generations):
+        if generation:
+            if setting.bandwidth:
+                taken = draw.integers(0, fitted.shape[1], shape)
+                centres = np.take_along_axis(fitted, taken, 1)
+                fresh = centres + setting.bandwidth * draw.standard_normal(shape)
+            else:
+                fresh = mean[:, None] + np.sqrt(variance)[:, None] * draw.standard_normal(shape)
+            pool = fresh if workflow == "replace" else np.concatenate([pool, fresh], 1)
+        fitted = pool
+        if pool.shape[1] > samples and workflow == "accumulate-subsample":
+            order = np.argpartition(draw.random(pool.shape), samples - 1, 1)[:, :samples]
+            fitted = np.take_along_axis(pool, order, 1)
+        mean, variance = fitted.mean(1), fitted.var(1)
+        found[:, 0, generation] = variance + setting.bandwidth**2
+        found[:, 1, generation] = mean**2
+    return found
+
+
+def simulated(
+    setting: DensitySetting, workflow: str, seed: int, count: int, jobs: int
+) -> np.ndarray:
+    """Variance and squared error of the mean of many loops, float64 [count, 2, generations].
+
+    The draws belong to (seed, workflow, chunk), and chunks are of one size whatever ``jobs``.
+    """
+    chunk = max(1, _NUMBERS // (setting.samples * setting.generations))
+
+    def work(start: int) -> np.ndarray:
+        key = (WORKFLOWS.index(workflow), start)
+        draw = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+        return _process(setting, workflow, draw, min(chunk, count - start))
+
+    return np.concatenate([*in_order(range(0, count, chunk), work, jobs)])
+
+
+def result(setting: DensitySetting, workflow: str, values: np.ndarray) -> dict[str, Any]:
+    """One workflow's part of the report; values: [repetitions, 2, generations]."""
+    count = len(values)
+    means = values.mean(0)
+    reach = None
+    if count > 1:
+        reach = quantile(count - 1) * values.std(0, ddof=1) / np.sqrt(count)
+    known = expected(workflow, setting)
+    part: dict[str, Any] = {"workflow": workflow}
+    for row, name in enumerate(MEASURES):
+        part[name] = {
+            "simulated": means[row].tolist(),
+            "low": None if reach is None else (means[row] - reach[row]).tolist(),
+            "high": None if reach is None else (means[row] + reach[row]).tolist(),
+            "expected": known and known[name],
+        }
+    return part
