@@ -322,7 +322,9 @@ if [ "$per" != 0 ]; then
         floors+=(--floor "$name>${guessed[$name]:-0.25}")
     done
     asks+=(--take 'order=suites."order.json".figures.accuracy')
-    gather types "evals/shares/$large/{share}/1/{seed}.json" 'order/{share}/{seed}.json' 'benchmarks/{share}/{seed}.json' "${asks[@]}"
+    reports=("evals/shares/$large/{share}/1/{seed}.json" 'order/{share}/{seed}.json')
+    [ -z "$measured" ] || reports+=('benchmarks/{share}/{seed}.json')
+    gather types "${reports[@]}" "${asks[@]}"
     kept() { echo "$1[share=$most] / $1[share=0]"; }
     claims=(--claim "Reasoning (order) suffers more than retrieval (topic): $(kept order) < $(kept topic)")
     for name in $measured; do

@@ -54,7 +54,7 @@ SMALLEST = {
         "real": 6,
         "new": 12,
         "held": 8,
-        "per": 1,
+        "per": 4,
         "batch": 4,
     },
 }
