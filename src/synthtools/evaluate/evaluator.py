@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from synthtools.closeable import Closeable
-from synthtools.errors import RecordError, UsageError
+from synthtools.errors import RecordError, UsageError, parameter
 from synthtools.lm.token_budget import Spending
 from synthtools.lm.tokenizer_faults import TokenizerError
 from synthtools.records.batch import Batch
@@ -152,7 +152,7 @@ class Evaluator(Closeable):
         """The judge of answers, or the panel. Answers come before it: model and judge may be one.
 
         Raises:
-            UsageError: none is named.
+            UsageError: none is named, or one twice.
         """
         from synthtools.evaluate.judge import Judge
         from synthtools.evaluate.judge_panel import JudgePanel
@@ -167,6 +167,12 @@ class Evaluator(Closeable):
         ]
         if not judges:
             raise UsageError("name the judge")
+        names = [judge.name for judge in judges]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(
+                    f"{parameter('judge')}: two of them are {name}; give each its name"
+                )
         return judges[0] if len(judges) == 1 else JudgePanel(judges)
 
     def failure(self, reason: str) -> None:

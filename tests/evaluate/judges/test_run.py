@@ -178,6 +178,16 @@ def test_a_panel_of_two_servers(synth, write, serving, tmp_path):
     assert (tmp_path / "s.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
+def test_two_names_of_one_judge_are_no_panel(synth, bench, serving):
+    """The default name stands for whatever a server has: two judges then had one account."""
+    data, answers = bench
+    words = ["eval", "--suite", "followbench", "--data", data, "--answers", answers]
+    for name in ("judge", "builtin"):
+        server = serving(lambda number, words, code: f"{code}: YES")
+        words += ["--judge", name, "--judge-server", server.url]
+    assert "--judge: two of them are judge" in synth(*words, code=2)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
