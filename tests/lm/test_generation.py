@@ -18,6 +18,7 @@ from synthtools.lm.model_name import ModelName
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.open_models import open_generator
 from synthtools.lm.torch.token_sampler import choose
+from synthtools.lm.torch.torch_decoder import answering_width
 
 GREEDY = SamplingSettings(temperature=0, max_new_tokens=24)
 
@@ -77,6 +78,12 @@ def test_the_same_answers_in_any_company(llama: Path, paragraphs: list[str]) -> 
     assert backwards == together
     assert alone == together[:5]
     assert answers(opened(llama, sampling, seed=1), texts) != together
+
+
+def test_a_prompt_is_answered_beside_padding_always() -> None:
+    widths = [answering_width(n, 2048) for n in (1, 127, 128, 191, 192, 255, 256, 383, 384, 2047)]
+    assert widths == [128, 128, 192, 192, 256, 256, 384, 384, 512, 2048]
+    assert answering_width(140, 150) == 150 and answering_width(149, 150) == 150
 
 
 def test_answers_are_told_as_they_come(llama: Path) -> None:

@@ -15,11 +15,12 @@ _LANE = lane_of("generate")
 
 
 class PartialAnswer:
-    """An answer while it is generated."""
+    """An answer while it is generated; ``width``: the padded length that its prompt is read with."""
 
     def __init__(
-        self, prompted: TokenisedPrompt, seed: int, done: Callable[[Answer], None]
+        self, prompted: TokenisedPrompt, width: int, seed: int, done: Callable[[Answer], None]
     ) -> None:
+        self.width = width
         self.ids = prompted.ids
         self.room = prompted.room
         self.stop = [text.encode() for text in prompted.stop]

@@ -1,10 +1,11 @@
 """Generation with any causal language model of transformers, on CPUs and GPUs.
 
-Prompts are padded on the left to one of a few lengths that depend on the prompt alone, and answered
-in batches of one padded length, token by token, with the keys and values of past tokens kept. All
-rows of a batch are equally far, so that the width of every product along the text is a function of
-the row alone; on a CPU, where matrix products have enough rows (see ``torch_replica``), an answer is
-then the same bytes in any company. Rows that have ended leave the batch.
+Prompts are padded on the left to lengths that depend on the prompt alone: closely while they are read,
+widely while they are answered, token by token, with the keys and values of past tokens kept, so that
+nearly all prompts are answered together. All rows of a batch are equally far, so that the width of
+every product along the text is a function of the row alone; there is always padding, as attention
+without any is computed otherwise; on a CPU, where matrix products have enough rows (see
+``torch_replica``), an answer is then the same bytes in any company. Rows that have ended leave the batch.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 from transformers.pytorch_utils import Conv1D
@@ -32,6 +36,17 @@ _GPU_ROWS = 512
 # Keys and values of a batch on a CPU.
 _CPU_CACHE_BYTES = 1 << 30
 _CACHE_STEP = 64
+# A step reads the keys of padding, too, and multiplies by all weights: up to here the first is nothing
+# beside the second.
+_LEAST_WIDTH = 128
+
+
+def answering_width(length: int, context: int) -> int:
+    """The length that a prompt is padded to while it is answered, above its own: two steps an octave."""
+    width = max(_LEAST_WIDTH, 1 << length.bit_length())
+    if width > _LEAST_WIDTH and length < 3 * width // 4:
+        width = 3 * width // 4
+    return min(width, max(context, length + 1))
 
 
 class _GrowingLayer(DynamicLayer):
@@ -83,7 +98,7 @@ def _with_enough_rows(module: Any) -> None:
         if rows in (0, wanted):
             return product(states)
         flat = states.reshape(rows, -1)
-        padded = torch.nn.functional.pad(flat, (0, 0, 0, wanted - rows))
+        padded = pad(flat, (0, 0, 0, wanted - rows))
         return product(padded)[:rows].view(*states.shape[:-1], -1)
 
     module.forward = partial(forward, module.forward)
@@ -118,7 +133,7 @@ class GeneratorReplica(ScorerReplica):
         whole = self.logits(self._hidden(ids)[0])
         mask = torch.ones((1, 12), dtype=torch.int64, device=self._device)
         mask[0, :3] = 0
-        padded = torch.nn.functional.pad(ids, (3, 0))
+        padded = pad(ids, (3, 0))
         try:
             cache = _cache()
             first = self.logits(self._step(padded[:, :8], mask[:, :8], cache))
@@ -193,7 +208,8 @@ class GeneratorReplica(ScorerReplica):
         surfaces: list[bytes],
         ends: set[int],
     ) -> list[None]:
-        live = [row for row in rows if row.answer is None]  # others were done before memory ran out
+        # Others were done before memory ran out.
+        live = sorted((row for row in rows if row.answer is None), key=attrgetter("width"))
         for row in live:
             row.restart()
         hidden, mask, cache = self._read(live, width)
@@ -222,33 +238,39 @@ class GeneratorReplica(ScorerReplica):
                     break
                 cache.batch_select_indices(left)
                 tokens, mask = tokens[left], mask[left]
-            mask = torch.nn.functional.pad(mask, (0, 1), value=1)
+            mask = pad(mask, (0, 1), value=1)
             hidden = self._step(tokens[:, None], mask, cache)
         return [None] * len(rows)
 
     def _read(self, rows: list[PartialAnswer], width: int) -> tuple[Tensor, Tensor, Cache]:
-        """Prompts as last hidden states [rows, width of the model], mask [rows, width] and cache."""
-        ids = np.zeros((len(rows), width), np.int64)
-        mask = np.zeros((len(rows), width), np.int64)
-        for place, row in enumerate(rows):
-            ids[place, width - len(row.ids) :] = row.ids
-            mask[place, width - len(row.ids) :] = 1
-        tokens, masks = (torch.from_numpy(a).to(self._device) for a in (ids, mask))
+        """Prompts as last hidden states [rows, width of the model], mask [rows, width] and cache.
+
+        Args:
+            rows: those of one padded length one after the other.
+        """
+        hidden, masks, caches = [], [], []
+        for close, same in groupby(rows, key=attrgetter("width")):
+            members = list(same)
+            some = max(1, self.batch_tokens // close)
+            for start in range(0, len(members), some):
+                part = members[start : start + some]
+                ids = np.zeros((len(part), close), np.int64)
+                mask = np.zeros((len(part), width), np.int64)
+                for place, row in enumerate(part):
+                    ids[place, close - len(row.ids) :] = row.ids
+                    mask[place, width - len(row.ids) :] = 1
+                masks.append(torch.from_numpy(mask).to(self._device))
+                caches.append(_cache())
+                tokens = torch.from_numpy(ids).to(self._device)
+                hidden.append(self._step(tokens, masks[-1][:, width - close :], caches[-1]))
         together = _cache()
-        hidden, caches = [], []
-        some = max(1, self.batch_tokens // width)
-        for start in range(0, len(rows), some):
-            part = slice(start, start + some)
-            caches.append(_cache())
-            hidden.append(self._step(tokens[part], masks[part], caches[-1]))
-        if len(caches) == 1:
-            return hidden[0], masks, caches[0]
         for place in range(len(caches[0].layers)):
-            together.update(
-                torch.cat([c.layers[place].keys for c in caches]),
-                torch.cat([c.layers[place].values for c in caches]),
-                place,
+            layers: list[Any] = [cache.layers[place] for cache in caches]
+            keys, values = (
+                torch.cat([pad(s, (0, 0, width - s.shape[2], 0)) for s in states])
+                for states in zip(*((one.keys, one.values) for one in layers), strict=True)
             )
-            for cache in caches:
-                cache.layers[place].reset()
-        return torch.cat(hidden), masks, together
+            together.update(keys, values, place)
+            for layer in layers:
+                layer.reset()
+        return torch.cat(hidden), torch.cat(masks), together

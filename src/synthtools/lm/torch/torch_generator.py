@@ -13,7 +13,7 @@ from synthtools.lm.generation import Answer, Finished, Generator, Prompt, Sampli
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.prompt_tokenizer import PromptTokenizer
 from synthtools.lm.torch.partial_answer import PartialAnswer
-from synthtools.lm.torch.torch_decoder import GeneratorReplica
+from synthtools.lm.torch.torch_decoder import GeneratorReplica, answering_width
 from synthtools.lm.torch.torch_engine import padded_length, torch_engine
 
 # Prompts looked at together for batches of one length, for each worker.
@@ -75,7 +75,7 @@ class TorchGenerator(Generator):
     ) -> tuple[list[PartialAnswer | Answer], list[Future[None]]]:
         """Sends prompts to the workers: their rows, and what is to be waited for."""
         rows: list[PartialAnswer | Answer] = []
-        groups: dict[tuple[int, bool], list[PartialAnswer]] = defaultdict(list)
+        groups: dict[int, list[PartialAnswer]] = defaultdict(list)
         for place, prompt in prompts:
             done = partial(finished, place) if finished else _nobody
             ready = self._prompting.ready(prompt)
@@ -83,13 +83,13 @@ class TorchGenerator(Generator):
                 rows.append(ready)
                 done(ready)
                 continue
-            row = PartialAnswer(ready, prompt.seed(self._seed), done)
+            length, context = len(ready.ids), self._prompting.context
+            width = padded_length(length + 1, context)
+            row = PartialAnswer(ready, width, prompt.seed(self._seed), done)
             rows.append(row)
-            width = padded_length(len(row.ids), self._prompting.context)
-            # A batch without any padding needs no mask, and attention is then computed otherwise.
-            groups[width, len(row.ids) == width].append(row)
+            groups[answering_width(length, context)].append(row)
         futures = []
-        for (width, _), members in sorted(groups.items(), key=lambda item: item[0], reverse=True):
+        for width, members in sorted(groups.items(), reverse=True):
             longest = max(row.room for row in members)
             count = self._engine.replica.rows(width, longest)
             for start in range(0, len(members), count):
