@@ -122,7 +122,7 @@ def test_three_levels_in_a_pipe(generate: Any, tmp_path: Path) -> None:
 
 
 def test_what_the_levels_refuse(generate: Any) -> None:
-    with pytest.raises(RecordError, match='no field "concepts"'):
+    with pytest.raises(RecordError, match='no field "concepts": --style concepts writes'):
         generate([{"text": "a"}], says, "--style", "synthllm-3")
     with pytest.raises(RecordError, match="holds no concepts"):
         generate([{"text": "a", "concepts": "none"}], says, "--style", "synthllm-2")

@@ -18,7 +18,7 @@ import numpy as np
 from synthtools.curate.prompts import PromptBuilder, UnusableRecord, prompted, text_in
 from synthtools.curate.templates import as_text
 from synthtools.draws import lane_of, uniforms
-from synthtools.errors import SynthError
+from synthtools.errors import SynthError, parameter
 from synthtools.records.added_column import Column
 from synthtools.records.batch import MISSING, Batch, JsonBatch
 from synthtools.records.jsonl import json_bytes
@@ -91,10 +91,15 @@ def prompts(field: str, concept_field: str, seed: int, system: str | None) -> Pr
     """Level 2: a document and a combination of its own concepts."""
 
     def build(record: dict[str, Any]) -> str:
+        if concept_field not in record:
+            raise UnusableRecord(
+                f'no field "{concept_field}": {parameter("style", "concepts")} writes concepts, '
+                f"{parameter('concept_field')} names another field"
+            )
         combination = own_combination(record[concept_field], seed)
         return _FROM_CONCEPTS.format(combination=combination, text=text_in(record, field))
 
-    return PromptBuilder((field, concept_field), build, system)
+    return PromptBuilder((field,), build, system, optional=(concept_field,))
 
 
 def with_combinations(batches: Iterable[Batch], concept_field: str, seed: int) -> Iterator[Batch]:
@@ -201,7 +206,7 @@ def graph_of(batches: Iterable[Batch], builder: PromptBuilder, rejects: Rejects)
         SynthError: there is no record.
     """
     graph = ConceptGraph()
-    field, concept_field = builder.fields
+    (field,), (concept_field,) = builder.fields, builder.optional
     for item in prompted(batches, builder, rejects):
         columns = (item.batch.column(name) for name in (ID_FIELD, field, concept_field))
         for index, (name, text, value) in enumerate(zip(*columns, strict=True)):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from synthtools.curate.prompts import PromptBuilder, text_in
-from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
+from synthtools.lm.generation import Answer, Finished, Generator, GeneratorAround, Prompt
 from synthtools.records.added_column import Column
 from synthtools.records.batch import Batch
 from synthtools.records.text_buffer import TextBuffer
@@ -55,7 +55,7 @@ def with_counts(batches: Iterable[Batch], field: str, most: int) -> Iterator[Bat
         yield batch.adding({"passages": Column("int", counts)})
 
 
-class PassageAnswers(Generator):
+class PassageAnswers(GeneratorAround):
     """A generator that answers to each passage of a document apart; a document that lacks one has no answer.
 
     Args:
@@ -65,17 +65,9 @@ class PassageAnswers(Generator):
     """
 
     def __init__(self, generator: Generator, wording: str, most: int) -> None:
-        self.description = generator.description
-        self.context = generator.context
-        self._generator = generator
+        super().__init__(generator)
         self._wording = wording
         self._most = most
-
-    def sample_as(self, sampling: SamplingSettings) -> None:
-        self._generator.sample_as(sampling)
-
-    def close(self) -> None:
-        """Nothing is held here."""
 
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None

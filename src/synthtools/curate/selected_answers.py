@@ -11,7 +11,7 @@ from typing import Any
 from synthtools.curate.answer_scores import Score, as_buffer
 from synthtools.curate.distinct_texts import DistinctTexts, Fingerprint
 from synthtools.curate.validators import Validator
-from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings, failed
+from synthtools.lm.generation import Answer, Finished, Generator, GeneratorAround, Prompt, failed
 from synthtools.lm.prefetch import gathered
 
 # Prompts whose first answers are all there before the second ones are drawn.
@@ -40,7 +40,7 @@ class Selection:
     distinct: DistinctTexts | None = None
 
 
-class SelectedAnswers(Generator):
+class SelectedAnswers(GeneratorAround):
     """A generator of selected answers; a prompt that has none has the last refusal as its error.
 
     Each draw has a key of its own, of the prompt's and its number. ``_TOGETHER`` prompts have their first
@@ -59,19 +59,11 @@ class SelectedAnswers(Generator):
     """
 
     def __init__(self, generator: Generator, selection: Selection) -> None:
-        self.description = generator.description
-        self.context = generator.context
-        self._generator = generator
+        super().__init__(generator)
         self._selection = selection
         self.refused: Counter[str] = Counter()
         self.retried = self.given_up = self.tokens = self.prompt_tokens = 0
         self.unchosen = self.unscored = self.unchosen_tokens = 0
-
-    def sample_as(self, sampling: SamplingSettings) -> None:
-        self._generator.sample_as(sampling)
-
-    def close(self) -> None:
-        """Nothing is held here."""
 
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None

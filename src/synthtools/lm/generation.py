@@ -200,3 +200,18 @@ class Generator(Closeable, ABC):
     @abstractmethod
     def close(self) -> None:
         """Gives the device back."""
+
+
+class GeneratorAround(Generator):
+    """A generator that asks another one, which whoever opened it closes."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.description = generator.description
+        self.context = generator.context
+        self._generator = generator
+
+    def sample_as(self, sampling: SamplingSettings) -> None:
+        self._generator.sample_as(sampling)
+
+    def close(self) -> None:
+        """Nothing is held here."""

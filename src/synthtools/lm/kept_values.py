@@ -15,7 +15,14 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from synthtools.lm.generation import Answer, Finished, Generator, Prompt, SamplingSettings
+from synthtools.lm.generation import (
+    Answer,
+    Finished,
+    Generator,
+    GeneratorAround,
+    Prompt,
+    SamplingSettings,
+)
 from synthtools.lm.model_files import content_digest
 from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.prefetch import gathered
@@ -103,7 +110,7 @@ def _hash(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-class KeptGenerator(Generator):
+class KeptGenerator(GeneratorAround):
     """A generator that asks only for answers that are not kept.
 
     Args:
@@ -119,20 +126,15 @@ class KeptGenerator(Generator):
         seed: int,
         spending: Spending | None = None,
     ) -> None:
-        self.description = generator.description
-        self.context = generator.context
-        self._generator = generator
+        super().__init__(generator)
         self._values = values
         self._sampling = sampling
         self._seed = seed
         self._spending = spending or Spending()
 
     def sample_as(self, sampling: SamplingSettings) -> None:
-        self._generator.sample_as(sampling)
+        super().sample_as(sampling)
         self._sampling = sampling
-
-    def close(self) -> None:
-        """Nothing is held here."""
 
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None
