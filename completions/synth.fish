@@ -887,7 +887,7 @@ complete -c synth -n '__synth_tool_is eval' -l task-files -x -a '(__fish_complet
 complete -c synth -n '__synth_tool_is eval' -l allow-code-execution -d 'Run the programs that the model writes for humaneval and mbpp, each in its own process with limits on time, memory and files, confined as --sandbox says'
 complete -c synth -n '__synth_tool_is eval' -l sandbox -x -a 'auto bubblewrap landlock none' -d 'What confines these programs: bubblewrap, or landlock (of the kernel, Linux 5.13 and later), each with seccomp: no network, no other processes, no writing outside an empty directory; auto uses the first that works here; with none they have all your permissions'
 complete -c synth -n '__synth_tool_is eval' -l samples -r -F -d 'Write the results of each item to this file, as records (.jsonl, .jsonl.zst, .parquet, …); synth diff compares models item by item from it'
-complete -c synth -n '__synth_tool_is eval' -l resume -d 'Continue an unfinished run of the same arguments and data: what its models had said is kept beside --samples FILE, in .FILE.answers.jsonl'
+complete -c synth -n '__synth_tool_is eval' -l resume -d 'Continue an unfinished run of the same arguments and data: what its models had answered is kept beside --samples FILE, in .FILE.answers.jsonl'
 complete -c synth -n '__synth_tool_is eval' -l shard -x -d 'Evaluate only the I-th of N parts of each suite\'s items'
 complete -c synth -n '__synth_tool_is eval' -l baseline -x -d 'Report of an earlier model on the same suites: warn where calibration got worse but accuracy did not (Ratios)'
 complete -c synth -n '__synth_tool_is eval' -l bootstrap -x -d 'Resamples for the 95 % intervals [ours]; 0 for none'

@@ -28,7 +28,7 @@ from synthtools.errors import KEYWORDS, OutputClosed, PartialReportError, UsageE
 
 # What belongs to a terminal.
 _HIDDEN = ("json_output", "quiet")
-_AHEAD = 4  # batches that a tool may be ahead of whoever takes its records
+_AHEAD = 4  # batches that a tool may be ahead of the consumer of its records
 
 
 def function(tool: str) -> Callable[..., Any]:
@@ -53,25 +53,27 @@ def function(tool: str) -> Callable[..., Any]:
 
 def parameters(module: Any) -> list[Parameter]:
     """What a tool's function takes: inputs first, then options, without what is for terminals."""
-    found = [one for one in options.parameters(module.Options) if one.name not in _HIDDEN]
-    return sorted(found, key=lambda one: bool(one.option.flags))
+    shown = [one for one in options.parameters(module.Options) if one.name not in _HIDDEN]
+    return sorted(shown, key=lambda one: bool(one.option.flags))
 
 
 def signature(known: list[Parameter], operand: Parameter | None) -> inspect.Signature:
     """The signature of a tool's function: inputs by position, options by keyword."""
-    found = []
+    signature_parameters = []
     if operand is not None and operand.many:
-        found.append(inspect.Parameter(operand.name, inspect.Parameter.VAR_POSITIONAL))
+        signature_parameters.append(
+            inspect.Parameter(operand.name, inspect.Parameter.VAR_POSITIONAL)
+        )
     elif operand is not None:
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        found.append(inspect.Parameter(operand.name, kind, default=operand.default))
+        signature_parameters.append(inspect.Parameter(operand.name, kind, default=operand.default))
     for one in known:
         if one is not operand:
             default = inspect.Parameter.empty if one.required else one.default
-            found.append(
+            signature_parameters.append(
                 inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default)
             )
-    return inspect.Signature(found)
+    return inspect.Signature(signature_parameters)
 
 
 def _call(module: Any, operand: Parameter | None, inputs: Any, keywords: dict[str, Any]) -> Any:
@@ -119,17 +121,17 @@ def _inputs(inputs: Any) -> list[Any]:
         return [f"{path}={share}" for path, share in inputs[0].items()]
     if len(inputs) == 1 and _are_paths(inputs[0]):
         return inputs[0]
-    found: list[Any] = []
+    converted: list[Any] = []
     for one in inputs:
         if isinstance(one, str) or hasattr(one, "__fspath__"):
-            found.append(str(one))
+            converted.append(str(one))
         elif _is_report(one):
-            found.append(_report(one, f"report {len(found) + 1}"))
+            converted.append(_report(one, f"report {len(converted) + 1}"))
         else:
             from synthtools.records.memory_input import MemoryRecords
 
-            found.append(MemoryRecords(one, f"<records {len(found) + 1}>"))
-    return found
+            converted.append(MemoryRecords(one, f"<records {len(converted) + 1}>"))
+    return converted
 
 
 def _report(given: Any, name: str) -> Any:
@@ -172,10 +174,10 @@ def _records(module: Any, given: dict[str, Any], context: Context) -> Iterator[d
     thread = threading.Thread(target=context.run, args=(work,), daemon=True)
     thread.start()
     try:
-        while isinstance(found := queue.get(), list):
-            yield from found
-        if found is not None:
-            raise found
+        while isinstance(item := queue.get(), list):
+            yield from item
+        if item is not None:
+            raise item
     finally:
         stopped.set()
         while thread.is_alive():  # it may wait for room

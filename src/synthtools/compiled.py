@@ -49,12 +49,12 @@ class SlowCompilation(event.Listener):  # type: ignore[misc]
     def __init__(self) -> None:
         self._depth = 0
         self._spent = self._began = 0.0
-        self._told = False
+        self._announced = False
         self._timer = threading.Timer(0, self._tell)
 
     def on_start(self, event: Any) -> None:
         self._depth += 1
-        if self._depth == 1 and not self._told:
+        if self._depth == 1 and not self._announced:
             self._began = time.monotonic()
             self._timer = threading.Timer(max(0.0, PATIENCE - self._spent), self._tell)
             self._timer.daemon = True
@@ -67,7 +67,7 @@ class SlowCompilation(event.Listener):  # type: ignore[misc]
             self._spent += time.monotonic() - self._began
 
     def _tell(self) -> None:
-        self._told = True
+        self._announced = True
         again = (
             "once"
             if _directory()

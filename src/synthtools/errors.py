@@ -20,12 +20,12 @@ _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:
-    """A text in one line, fit for a terminal whoever wrote it: ``\\x1b`` for an escape."""
+    """A text in one line, safe for a terminal whatever it holds: ``\\x1b`` for an escape."""
     return _OBEYED.sub(_escaped, " ".join(text.splitlines()))
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return " " if found[0] == "\t" else found[0].encode("unicode_escape").decode("ascii")
+def _escaped(match: re.Match[str]) -> str:
+    return " " if match[0] == "\t" else match[0].encode("unicode_escape").decode("ascii")
 
 
 # Set where a program calls the tools: it has given keywords, not options.
@@ -42,7 +42,7 @@ def parameter(name: str, value: object = None) -> str:
 
 
 class SynthError(Exception):
-    """A failure to be told in one line: where it happened, what is wrong, what to do."""
+    """A failure reported in one line: where it happened, what is wrong, what to do."""
 
     exit_code = 1
 

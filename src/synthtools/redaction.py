@@ -56,7 +56,7 @@ _BEARER = re.compile(
 _SHAPE = re.compile(r"\b(?:sk-|hf_|gh[pousr]_|xox[abp]-|AKIA)[A-Za-z0-9_-]{16,}")
 _PATTERNS: tuple[tuple[re.Pattern[str], Any], ...] = (
     (_USER, f"{HIDDEN}@"),
-    (_QUERY, lambda found: f"{found[1]}{found[2]}={_value(found[2], found[3])}"),
+    (_QUERY, lambda match: f"{match[1]}{match[2]}={_value(match[2], match[3])}"),
     (_HEADER, rf"\1\2{HIDDEN}"),
     (_COOKIE, rf"\1\2{HIDDEN}"),
     (_BEARER, rf"\1\2{HIDDEN}"),
@@ -139,7 +139,7 @@ def key_in_file(name: str) -> ApiKey:
 
 
 def know(url: str) -> None:
-    """Notes the password of a URL, which whoever is asked may say again."""
+    """Notes the password of a URL, which a server may repeat."""
     user, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
     if at:
         name, _, password = user.partition(":")

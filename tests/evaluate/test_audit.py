@@ -720,7 +720,7 @@ def test_few_texts_are_remarked_on(members, others, told):
         assert lines == [] and least < 0.6
         return
     if least is None:
-        assert told == 1 and "no AUC can be told from 0.5" in lines[0]
+        assert told == 1 and "no AUC can be distinguished from 0.5" in lines[0]
         return
     assert f"between {1 - told:.2f} and {told:.2f} cannot" in lines[0]
     draw = np.random.default_rng(0)

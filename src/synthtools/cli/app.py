@@ -113,7 +113,7 @@ def main() -> None:
     _hold_standard_streams()
     collect_rarely()
     signal.signal(signal.SIGTERM, _interrupt)
-    # A terminal that is closed; whoever started us with nohup wants us to go on.
+    # A terminal that is closed; nohup means to go on.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _interrupt)
     try:
@@ -180,9 +180,9 @@ def _run() -> int:
 
 def _wrong_usage(error: Any) -> int:
     """Tells what Click found wrong, with the names that are nearest to an unknown one."""
-    told = error.format_message()
+    text = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
-        print(told, file=sys.stderr)
+        print(text, file=sys.stderr)
         return 2
     context = getattr(error, "ctx", None)
     # The parser of a tool's options knows no context.
@@ -194,8 +194,8 @@ def _wrong_usage(error: Any) -> int:
 
         known = [one for parameter in context.command.params for one in parameter.opts]
         close = get_close_matches(name, [one for one in known if one.startswith("--")], 3, 0.6)
-        told = f"no option {name}" + (f"; near it: {', '.join(close)}" if close else "")
-    message = " ".join(told.split()).rstrip(".")
+        text = f"no option {name}" + (f"; near it: {', '.join(close)}" if close else "")
+    message = " ".join(text.split()).rstrip(".")
     where = "" if path == "synth" else f"{path.removeprefix('synth ')}: "
     return _fail(f"{where}{message} (see {path} --help)", 2)
 

@@ -52,8 +52,8 @@ class ToolGroup(TyperGroup):
     """The tools, each with its summary in full: Click cuts them at 45 characters."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
-        rows = [(name, (tool.help or "").partition("\n\n")[0]) for name, tool in found if tool]
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, (tool.help or "").partition("\n\n")[0]) for name, tool in commands if tool]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -31,7 +31,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE = 1.5
 _LONG_PATIENCE = 15.0
 _WITH_PROCESSES = ("ray", "vllm")
-# Seconds that whoever was asked has to end the process, before a harder way is taken [ours].
+# Seconds that the process has to end itself, before a harder way is taken [ours].
 _SOON = 0.2
 
 # Commands to the watching process, beside the numbers of signals.
@@ -60,7 +60,7 @@ def _tell(word: int) -> None:
 
 
 def end_without_reader(sink: Sink | None) -> None:
-    """Interrupts the tool when whoever is to read its records goes away before there is one. A write tells
+    """Interrupts the tool when the reader of its records goes away before there is one. A write tells
     that too, but the first may be hours ahead."""
     if _watcher and sink is not None and sink.pipe is not None:
         threading.Thread(target=_end_unread, args=(sink,), name="reader", daemon=True).start()
@@ -69,7 +69,7 @@ def end_without_reader(sink: Sink | None) -> None:
 def _end_unread(sink: Sink) -> None:
     global _unread
     poll = select.poll()
-    poll.register(sink.pipe or 0, 0)  # what is always told: that the other end is closed
+    poll.register(sink.pipe or 0, 0)  # always reported: that the other end is closed
     if poll.poll():
         with _undecided:
             if sink.pipe is not None:

@@ -289,9 +289,11 @@ def checked(kind: type[_O], given: Mapping[str, Any], called: Callable[[Paramete
     Raises:
         UsageError: a value is refused, or options do not go together.
     """
-    found = values(parameters(kind), given, called)
-    ARGUMENTS.set(hidden({name: _shown(value, given[name]) for name, value in found.items()}))
-    options = kind(**found)
+    given_values = values(parameters(kind), given, called)
+    ARGUMENTS.set(
+        hidden({name: _shown(value, given[name]) for name, value in given_values.items()})
+    )
+    options = kind(**given_values)
     form = options.input_files() if isinstance(options, FileFormat) else InputFormat()
     INPUT_FORMAT.set(form)
     options.check()

@@ -196,13 +196,13 @@ def parameters(options: type) -> tuple[Parameter, ...]:
     """
     hints = typing.get_type_hints(options)
     fields = {field.name: field for field in dataclasses.fields(options)}
-    found: dict[str, Parameter] = {}
+    by_name: dict[str, Parameter] = {}
     for owner in options.__mro__:
         for name in vars(owner).get("__annotations__", {}):
-            if name in fields and name not in found:
+            if name in fields and name not in by_name:
                 heading = None if owner is options else getattr(owner, "group", None)
-                found[name] = _parameter(fields[name], hints[name], heading)
-    return tuple(found.values())
+                by_name[name] = _parameter(fields[name], hints[name], heading)
+    return tuple(by_name.values())
 
 
 def _parameter(field: dataclasses.Field[Any], hint: Any, group: str | None) -> Parameter:
@@ -232,10 +232,10 @@ def values(
     Raises:
         UsageError: a value is refused, or a parameter that needs one has none.
     """
-    found = {}
+    parsed = {}
     for one in known:
         if given.get(one.name) is None and one.default is dataclasses.MISSING:
             raise UsageError(f"{called(one)} is missing: {one.option.help}")
         if one.name in given:
-            found[one.name] = one.value(given[one.name], called(one))
-    return found
+            parsed[one.name] = one.value(given[one.name], called(one))
+    return parsed

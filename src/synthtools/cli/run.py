@@ -191,7 +191,7 @@ class Run(RunInputs):
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing but errors is to be told."""
+        """Whether only errors are shown."""
         return self._reading.quiet
 
     @property
@@ -252,7 +252,7 @@ class Run(RunInputs):
             The whole report.
         """
         self._stack.close()
-        # A disk too full for the rejects must not find the output standing.
+        # A disk too full for the rejects must not leave a finished output.
         if self.rejects.file is not None:
             self.rejects.file.settle()
         sinks = self._sinks()

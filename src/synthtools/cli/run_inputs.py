@@ -1,4 +1,4 @@
-"""What a run reads: its inputs, the records in them that a tool can use, and what lies beside."""
+"""What a run reads: its inputs, the records in them that a tool can use, and the inputs beside them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RunInputs:
     Attributes:
         progress: how far the run is.
         rejects: where bad records go.
-        shards: the inputs; shards_beside: what lies beside.
+        shards: the inputs; shards_beside: of the inputs beside them.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class RunInputs:
         self._named = list(self.shards)
         self._counts = InputCounts(self._named)
         own = reading.files or [] if self._apart else None
-        told = files_in_two(self.shards, own, self._beside)
-        for words in told[: 0 if reading.quiet else REMARKED]:
+        remarks = files_in_two(self.shards, own, self._beside)
+        for words in remarks[: 0 if reading.quiet else REMARKED]:
             terminal.remark(words)
         self.shards_beside = find_shards(list(self._beside)) if self._beside else []
         for name in reading.files or []:
@@ -114,7 +114,7 @@ class RunInputs:
         return self.rejects.file is not None
 
     def rejects_of(self, again: bool) -> Rejects:
-        """Where bad records go: told and kept by the first pass over the inputs alone."""
+        """Where bad records go: reported and kept by the first pass over the inputs alone."""
         return Rejects(skip=True) if again else self.rejects
 
     def records(
@@ -214,7 +214,7 @@ class RunInputs:
 
         Args:
             shards: other shards than the inputs.
-            again: the shards have been read before; their bad records have been told.
+            again: the shards have been read before; their bad records have been reported.
             fields: other fields whose values will be asked for.
             records: the whole records will be asked for; texts: their texts will.
         """

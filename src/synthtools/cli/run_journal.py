@@ -26,7 +26,7 @@ def answers_beside(file: Path) -> Path:
 def answer_journal(
     sink: Sink | None, job: dict[str, Any], stack: ExitStack, *, resume: bool, force: bool
 ) -> ValueJournal | None:
-    """What models said, kept in the directory or beside the file that a run writes until that stands; None
+    """Answers of models, kept in the directory or beside the file that a run writes until it is complete; None
     where no file can be appended to. Errors: see ``open_journal``."""
     if isinstance(sink, DirectorySink) and isinstance(sink.folder, Path):
         path, output = sink.folder / _ANSWERS, sink.folder

@@ -48,7 +48,7 @@ REMARKED = 20
 
 
 class RemarkedRejects(Rejects):
-    """Bad records told on stderr, for want of a file to keep them in."""
+    """Bad records reported on stderr where no file keeps them."""
 
     def add(self, error: RecordError) -> None:
         super().add(error)

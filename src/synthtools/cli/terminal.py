@@ -34,11 +34,11 @@ def show_logged(module: str) -> None:
 
 def remark_once(quiet: bool) -> Callable[[str], None]:
     """A ``remark`` that says each thing once; with ``quiet`` nothing."""
-    told: set[str] = set()
+    printed: set[str] = set()
 
     def tell(message: str) -> None:
-        if message not in told and not quiet:
-            told.add(message)
+        if message not in printed and not quiet:
+            printed.add(message)
             remark(message)
 
     return tell
@@ -57,7 +57,7 @@ def remark(message: str) -> None:
     try:
         print(f"synth: {hide(printable(message))}", file=sys.stderr, flush=True)
     except OSError:
-        pass  # stderr is closed: nobody is there to be told
+        pass  # stderr is closed
 
 
 def write_stdout(text: str) -> None:

@@ -55,7 +55,7 @@ class ShapedText(TextField):
             return self.text_field
         if tell and not self.shape and not self.quiet:
             terminal.remark(
-                f"{name + ': ' if name else ''}read as {shapes.told(shape)}: the text is "
+                f"{name + ': ' if name else ''}read as {shapes.described(shape)}: the text is "
                 f"{SHAPES[shape].answer} (else --shape or --text-field)"
             )
         return SHAPES[shape].answer

@@ -76,9 +76,9 @@ class BenchmarkItems:
         """All items are there: their n-grams are numbered."""
         texts = [text for item in self.items for text in item.texts]
         owner = np.repeat(np.arange(len(self.items)), [len(item.texts) for item in self.items])
-        found = words(TextBuffer.of([_encodable(text) for text in texts]))
-        values, whole = ngrams(found, self.n)
-        of_word = np.repeat(owner, np.diff(found.offsets))[whole]
+        item_words = words(TextBuffer.of([_encodable(text) for text in texts]))
+        values, whole = ngrams(item_words, self.n)
+        of_word = np.repeat(owner, np.diff(item_words.offsets))[whole]
         distinct, number = np.unique(values[whole], return_inverse=True)
         pairs = np.unique(np.stack([number, of_word], axis=1), axis=0).reshape(-1, 2)
         count = np.bincount(pairs[:, 0], minlength=len(distinct))
@@ -100,8 +100,8 @@ class BenchmarkItems:
 
     def sizes(self, weights: np.ndarray | None = None) -> np.ndarray:
         """The n-grams of each item, or their weights (float64 [n-grams]) summed up; float64."""
-        found = None if weights is None else weights[self._ngrams]
-        return np.bincount(self._items, found, len(self.items)).astype(np.float64)
+        ngram_weights = None if weights is None else weights[self._ngrams]
+        return np.bincount(self._items, ngram_weights, len(self.items)).astype(np.float64)
 
     def seen(self, there: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The weight of each item's n-grams that are ``there`` (bool [n-grams]), float64 [items]."""
@@ -112,12 +112,12 @@ class BenchmarkItems:
         values = self.set.values(numbers)
         best, longest = "", 0
         for text in self.items[item].texts:
-            found = words(TextBuffer.of([_encodable(text)]))
-            hashes, whole = ngrams(found, self.n)
+            item_words = words(TextBuffer.of([_encodable(text)]))
+            hashes, whole = ngrams(item_words, self.n)
             at = np.flatnonzero(whole & np.isin(hashes, values))
             for run in np.split(at, np.flatnonzero(np.diff(at) != 1) + 1):
                 if len(run) > longest:
-                    begin, end = found.starts[run[0]], found.ends[run[-1] + self.n - 1]
+                    begin, end = item_words.starts[run[0]], item_words.ends[run[-1] + self.n - 1]
                     best, longest = _encodable(text).encode()[begin:end].decode()[:most], len(run)
         return best
 

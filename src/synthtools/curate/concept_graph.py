@@ -58,17 +58,17 @@ def concepts_in(value: Any) -> DocumentConcepts:
     Raises:
         UnusableRecord: there is no concept.
     """
-    found: dict[str, list[str]] = {"topics": [], "concepts": []}
+    names_by_kind: dict[str, list[str]] = {"topics": [], "concepts": []}
     if isinstance(value, list):
-        found["concepts"] = [one for one in value if isinstance(one, str)]
+        names_by_kind["concepts"] = [one for one in value if isinstance(one, str)]
     elif isinstance(value, str):
         for kind, names in _SHAPE.findall(value):
-            found[kind.lower()] += names.split(";")
+            names_by_kind[kind.lower()] += names.split(";")
     clean = {
         kind: list(
             dict.fromkeys(filter(None, (" ".join(n.lower().split()).strip(" .*") for n in names)))
         )
-        for kind, names in found.items()
+        for kind, names in names_by_kind.items()
     }
     if not clean["concepts"]:
         raise UnusableRecord('holds no concepts (a list, or a line "Concepts: a; b")')
@@ -77,14 +77,14 @@ def concepts_in(value: Any) -> DocumentConcepts:
 
 def own_combination(value: Any, seed: int) -> str:
     """A topic and some concepts of one document, drawn by the seed and what is in it."""
-    found = concepts_in(value)
+    document = concepts_in(value)
     known = int.from_bytes(blake2b(json_bytes(value), digest_size=8).digest(), "little")
     order = np.argsort(
-        uniforms(seed, known, 0, np.arange(len(found.concepts)), _LANE), kind="stable"
+        uniforms(seed, known, 0, np.arange(len(document.concepts)), _LANE), kind="stable"
     )
-    topic = int(uniforms(seed, known, 1, np.zeros(1, np.int64), _LANE)[0] * len(found.topics))
-    names = [found.concepts[i] for i in order[:_OWN_CONCEPTS]]
-    return "; ".join([*found.topics[topic : topic + 1], *names])
+    topic = int(uniforms(seed, known, 1, np.zeros(1, np.int64), _LANE)[0] * len(document.topics))
+    names = [document.concepts[i] for i in order[:_OWN_CONCEPTS]]
+    return "; ".join([*document.topics[topic : topic + 1], *names])
 
 
 def prompts(field: str, concept_field: str, seed: int, system: str | None) -> PromptBuilder:
@@ -128,9 +128,11 @@ class ConceptGraph:
     def __len__(self) -> int:
         return len(self._texts)
 
-    def add(self, name: str, text: str, found: DocumentConcepts) -> None:
+    def add(self, name: str, text: str, document: DocumentConcepts) -> None:
         """Takes a document."""
-        named = [(True, topic) for topic in found.topics] + [(False, one) for one in found.concepts]
+        named = [(True, topic) for topic in document.topics] + [
+            (False, one) for one in document.concepts
+        ]
         nodes = [self._numbers.setdefault(node, len(self._numbers)) for node in named]
         for one, other in combinations(nodes, 2):
             self._edges[one][other] += 1

@@ -66,15 +66,15 @@ def condition_of(text: str) -> Condition:
     Raises:
         ValueError: it is none of these.
     """
-    found = _CONDITION.fullmatch(text)
-    if found is None:
+    match = _CONDITION.fullmatch(text)
+    if match is None:
         field = text.strip()
         absent = field.startswith("!")
         field = field.removeprefix("!").strip()
         if not field or _STRANGE.search(re.sub(WHOLE, "", field)):
             raise _refused()
         return Condition(text, field, _each(_is_absent if absent else _is_there))
-    field, sign, value = (part.strip() for part in found.groups())
+    field, sign, value = (part.strip() for part in match.groups())
     if not field or _STRANGE_BEFORE.search(field):
         raise _refused()
     if field.startswith("!"):
@@ -113,19 +113,19 @@ def _is_absent(value: Any) -> bool:
 
 def _values(given: str) -> list[tuple[str, bool]]:
     """The values of a list, each with whether it stood in quotes."""
-    found: list[tuple[str, bool]] = []
+    values: list[tuple[str, bool]] = []
     at = 0
-    while not found or given[at - 1 : at] == ",":
+    while not values or given[at - 1 : at] == ",":
         item = _ITEM.match(given, at)
         try:
             if item is None:
                 raise ValueError("a quote that does not end the value")
             quoted = item[1] is not None
-            found.append((str(json.loads(item[1])) if quoted else (item[2] or "").strip(), quoted))
+            values.append((str(json.loads(item[1])) if quoted else (item[2] or "").strip(), quoted))
         except ValueError as error:
             raise ValueError('quote values as in JSON, "a,b" or "5\\" disk"') from error
         at = item.end()
-    return found
+    return values
 
 
 def _likeness(wanted: Sequence[tuple[str, bool]]) -> Callable[[Any], bool]:
@@ -151,8 +151,8 @@ def _match(expression: str) -> _Holds:
 
     def matched(values: Sequence[Any]) -> list[bool | None]:
         texts = [None if v is MISSING or v is None else _unicode(as_text(v)) for v in values]
-        found = pc.match_substring_regex(pa.array(texts, pa.large_string()), expression)
-        matches: list[bool | None] = pc.fill_null(found, False).to_pylist()
+        hits = pc.match_substring_regex(pa.array(texts, pa.large_string()), expression)
+        matches: list[bool | None] = pc.fill_null(hits, False).to_pylist()
         return matches
 
     try:
@@ -174,14 +174,14 @@ def _comparison(order: Callable[[Any, Any], bool], value: str) -> _Holds:
     if number is None:
         raise ValueError(f"compare with a number, not with {value or 'nothing'}")
 
-    def compared(found: Any) -> bool | None:
-        if type(found) is str:  # a value of CSV
-            found = number_in(found)
-        if type(found) not in (int, float) or found != found:
+    def compared(value: Any) -> bool | None:
+        if type(value) is str:  # a value of CSV
+            value = number_in(value)
+        if type(value) not in (int, float) or value != value:
             return None
-        return order(found, number)
+        return order(value, number)
 
-    return lambda values: [compared(found) for found in values]
+    return lambda values: [compared(value) for value in values]
 
 
 class Conditions:
@@ -240,15 +240,15 @@ class Conditions:
             self._asked.add(condition.field)
         if condition.whole and any(isinstance(value, list | dict) for value in values):
             self.nested[condition.field] = None
-        found = []
+        fitting = []
         for index, value, holds in zip(
             asked.tolist(), values, condition.holds(values), strict=True
         ):
             if holds is None:
                 bad[index] = _fault(condition, value, batch, index)
             elif holds:
-                found.append(index)
-        return np.array(found, np.int64)
+                fitting.append(index)
+        return np.array(fitting, np.int64)
 
     def until(self, batches: Iterable[Batch], count: int) -> Iterator[Batch]:
         """The first ``count`` of the records that were kept; what comes after them was not left out

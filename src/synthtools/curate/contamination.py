@@ -50,9 +50,9 @@ class ItemSearch:
 
     def __call__(self, batch: Batch, texts: TextBuffer) -> list[RecordMatches]:
         """The records in which an n-gram of an item occurs."""
-        found = words(texts)
-        firsts, numbers = self.items.set.occurrences(found)
-        owner = np.searchsorted(found.offsets, firsts, side="right") - 1
+        batch_words = words(texts)
+        firsts, numbers = self.items.set.occurrences(batch_words)
+        owner = np.searchsorted(batch_words.offsets, firsts, side="right") - 1
         begins = np.flatnonzero(np.diff(owner, prepend=-1))
         ends = [*begins[1:].tolist(), len(owner)]
         return [
@@ -60,7 +60,7 @@ class ItemSearch:
                 int(owner[begin]),
                 np.unique(numbers[begin:end]),
                 self._matches(
-                    found.starts, found.ends, firsts[begin:end], numbers[begin:end],
+                    batch_words.starts, batch_words.ends, firsts[begin:end], numbers[begin:end],
                     texts.data[texts.offsets[owner[begin]] : texts.offsets[owner[begin] + 1]],
                 ),
             )
@@ -79,7 +79,7 @@ class ItemSearch:
         which, counts = np.unique(items, return_counts=True)
         best = which[np.argsort(-counts, kind="stable")][:_MATCHES]
         n = self.items.n
-        found = []
+        matches = []
         for item in best.tolist():
             own = places[items == item]
             at = firsts[own]
@@ -88,8 +88,10 @@ class ItemSearch:
             first, last = max(runs, key=lambda run: run[1] - run[0])
             passage = text[starts[first] : ends[last]].tobytes().decode("utf-8")[:_PASSAGE]
             spans = [(int(starts[a]), int(ends[b])) for a, b in runs]
-            found.append(ItemMatch(item, np.unique(numbers[own]), last - first + 1, spans, passage))
-        return found
+            matches.append(
+                ItemMatch(item, np.unique(numbers[own]), last - first + 1, spans, passage)
+            )
+        return matches
 
 
 class Contamination:
@@ -107,18 +109,18 @@ class Contamination:
     def __init__(self, items: BenchmarkItems, least: float, longest: int) -> None:
         self._items, self._least, self._longest = items, least, longest
         self._records = np.zeros(len(items.sharing), np.int64)  # of each n-gram
-        self._found: list[tuple[int, list[ItemMatch], str, int]] = []
+        self._hits: list[tuple[int, list[ItemMatch], str, int]] = []
         self._inputs: list[int] = []
         self._counts: dict[int, int] = {}
         self.records = 0
 
-    def add(self, batch: Batch, found: list[RecordMatches], source: int) -> None:
+    def add(self, batch: Batch, matches: list[RecordMatches], source: int) -> None:
         """Takes what was found in the next records, which are of one input."""
-        for record in found:
+        for record in matches:
             self._records[record.ngrams] += 1
             number = int(batch.numbers[record.place])
             place = self.records + record.place
-            self._found.append((place, record.matches, batch.source, number))
+            self._hits.append((place, record.matches, batch.source, number))
             self._inputs.append(source)
         self.records += len(batch)
         self._counts[source] = self._counts.get(source, 0) + len(batch)
@@ -130,9 +132,9 @@ class Contamination:
         totals = self._items.sizes(weights)
         self._scores = {
             place: [float(weights[m.ngrams].sum() / totals[m.item]) for m in matches]
-            for place, matches, _, _ in self._found
+            for place, matches, _, _ in self._hits
         }
-        self._matches = {place: matches for place, matches, _, _ in self._found}
+        self._matches = {place: matches for place, matches, _, _ in self._hits}
 
     def _holds(self, place: int) -> list[bool]:
         """Which of its items a record holds."""
@@ -168,7 +170,7 @@ class Contamination:
         there = np.zeros(len(self._weights), bool)
         contaminated = dict.fromkeys(range(len(names)), 0)
         hits = []
-        for (place, matches, file, line), source in zip(self._found, self._inputs, strict=True):
+        for (place, matches, file, line), source in zip(self._hits, self._inputs, strict=True):
             holds = self._holds(place)
             contaminated[source] += any(holds)
             for match, score, one in zip(matches, self._scores[place], holds, strict=True):

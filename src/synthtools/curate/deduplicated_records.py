@@ -33,20 +33,20 @@ class DeduplicatedRecords:
     def __init__(
         self,
         texts: KnownTexts,
-        found: DuplicateClusters,
+        clusters: DuplicateClusters,
         text_field: str,
         mark: bool,
         examples: int,
     ) -> None:
-        self._texts, self._found = texts, found
+        self._texts, self._clusters = texts, clusters
         self._text_field, self._mark = text_field, mark
-        self._removed = found.removed()
-        self._sizes = found.sizes() if mark else None
-        self._shown = found.examples(examples)
+        self._removed = clusters.removed()
+        self._sizes = clusters.sizes() if mark else None
+        self._shown = clusters.examples(examples)
         self._excerpts: dict[int, str] = {}
         self._wanted: dict[int, None] = {}
         for text in self._shown:
-            for one in (text, int(found.kept[text])):
+            for one in (text, int(clusters.kept[text])):
                 record = texts.own_record(one)
                 if record is not None:
                     self._wanted[record] = None
@@ -78,7 +78,7 @@ class DeduplicatedRecords:
         assert self._sizes is not None
         there = np.diff(starts) > 0
         firsts = [int(first) if one else None for first, one in zip(starts, there, strict=False)]
-        roots, sizes = self._found.roots, self._sizes
+        roots, sizes = self._clusters.roots, self._sizes
         return batch.adding(
             {
                 "cluster": Column("int", [None if t is None else int(roots[t]) for t in firsts]),
@@ -111,13 +111,13 @@ class DeduplicatedRecords:
         return batch.take([i for i in range(len(batch)) if i not in emptied]), taken
 
     def _with_reason(self, batch: Batch, texts: np.ndarray) -> Batch:
-        kept = self._found.kept[texts]
+        kept = self._clusters.kept[texts]
         places = (self._texts.place(text) for text in kept.tolist())
         comparison = self._texts.comparison
         what = "value" if comparison.field else comparison.unit
         reason = "near-duplicate" if comparison.method == "near" else f"equal {what}"
         columns = {
-            "cluster": Column("int", self._found.roots[texts].tolist()),
+            "cluster": Column("int", self._clusters.roots[texts].tolist()),
             "duplicate_of": Column("string", [f"{file}:{number}" for file, number in places]),
             "reason": Column("string", [reason] * len(texts)),
         }
@@ -132,22 +132,22 @@ class DeduplicatedRecords:
         Args:
             beside: the shards of records that are only read.
         """
-        report = self._texts.summary(self._found)
+        report = self._texts.summary(self._clusters)
         if self._texts.comparison.unit != "record":
             report |= {"records_changed": self.changed, "records_emptied": self.emptied}
-        kept = self._found.kept[self._shown].tolist()
+        kept = self._clusters.kept[self._shown].tolist()
         similarity = self._texts.similarity(np.array(self._shown, np.int64), np.array(kept, int))
         report["examples"] = [
             {
                 "similarity": float(similar),
-                "removed": self._told(text, beside),
-                "kept": self._told(one, beside),
+                "removed": self._example(text, beside),
+                "kept": self._example(one, beside),
             }
             for text, one, similar in zip(self._shown, kept, similarity, strict=True)
         ]
         return report
 
-    def _told(self, text: int, beside: list[Shard]) -> dict[str, Any]:
+    def _example(self, text: int, beside: list[Shard]) -> dict[str, Any]:
         file, number = self._texts.place(text)
         record = self._texts.own_record(text)
         excerpt = None if record is None else self._excerpts.get(record)

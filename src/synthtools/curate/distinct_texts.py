@@ -1,4 +1,4 @@
-"""Texts that repeat none before them, told one by one as they come; the fingerprints are those of ``synth dedup``."""
+"""Texts that repeat none before them, decided one by one as they come; the fingerprints are those of ``synth dedup``."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class DistinctTexts:
         exact = [row.tobytes() for row in self.comparison.pieces(buffer)[0].fingerprints()]
         if self.comparison.method == "exact":
             return [Fingerprint(one, None, ()) for one in exact]
-        found = shingles(buffer, self.comparison.shingle, self.comparison.shingle_unit)
-        return self._signed(found.signatures(self.comparison.permutations), exact)
+        text_shingles = shingles(buffer, self.comparison.shingle, self.comparison.shingle_unit)
+        return self._signed(text_shingles.signatures(self.comparison.permutations), exact)
 
     def _signed(self, rows: np.ndarray, exact: Sequence[bytes | None]) -> list[Fingerprint]:
         bands, width = self._shape
@@ -66,32 +66,32 @@ class DistinctTexts:
         each = np.stack(hashes, axis=1).tolist()
         return [Fingerprint(*one) for one in zip(exact, rows, each, strict=True)]
 
-    def repeated(self, found: Fingerprint) -> str | None:
+    def repeated(self, fingerprint: Fingerprint) -> str | None:
         """What a text repeats, in words; None where it is new."""
-        if found.exact is not None and found.exact in self._equal:
-            return f"equal to {self._place(self._equal[found.exact])}"
-        if found.row is None or not (found.row != EMPTY).any():
+        if fingerprint.exact is not None and fingerprint.exact in self._equal:
+            return f"equal to {self._place(self._equal[fingerprint.exact])}"
+        if fingerprint.row is None or not (fingerprint.row != EMPTY).any():
             return None
         met = {
             text
-            for band, value in zip(self._near, found.bands, strict=True)
+            for band, value in zip(self._near, fingerprint.bands, strict=True)
             for text in band.get(value, ())
         }
         if not met:
             return None
         others = np.array(sorted(met))
-        same = (self._rows[others] == found.row).sum(axis=1)
+        same = (self._rows[others] == fingerprint.row).sum(axis=1)
         best = int(same.argmax())
         if same[best] < self._least:
             return None
-        likeness = same[best] / len(found.row)
+        likeness = same[best] / len(fingerprint.row)
         return f"{likeness:.2f} similar to {self._place(int(others[best]))}"
 
     def _place(self, text: int) -> str:
         source, number = self._places[text]
         return f"{source}:{number}" if source else f"answer {number} of this run"
 
-    def add(self, found: Fingerprint, source: str = "", number: int = 0) -> None:
+    def add(self, fingerprint: Fingerprint, source: str = "", number: int = 0) -> None:
         """Takes a text.
 
         Args:
@@ -100,14 +100,14 @@ class DistinctTexts:
         text = len(self._places)
         self._own += not source
         self._places.append((source, number or self._own))
-        if found.exact is not None:
-            self._equal.setdefault(found.exact, text)
-        if found.row is None:
+        if fingerprint.exact is not None:
+            self._equal.setdefault(fingerprint.exact, text)
+        if fingerprint.row is None:
             return
         if text >= len(self._rows):
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-        self._rows[text] = found.row
-        for band, value in zip(self._near, found.bands, strict=True):
+        self._rows[text] = fingerprint.row
+        for band, value in zip(self._near, fingerprint.bands, strict=True):
             band.setdefault(value, []).append(text)
 
     def add_records(self, batches: Iterable[Batch], fields: Sequence[str]) -> None:
@@ -125,8 +125,10 @@ class DistinctTexts:
             for index, text in enumerate(texts):
                 if text is None:
                     raise batch.fault(index, no_field(batch, index, fields[0]))
-            found = self.fingerprints(TextBuffer.of([text for text in texts if text is not None]))
-            for index, one in enumerate(found):
+            fingerprints = self.fingerprints(
+                TextBuffer.of([text for text in texts if text is not None])
+            )
+            for index, one in enumerate(fingerprints):
                 self.add(one, batch.fault(index, "").source, int(batch.numbers[index]))
 
     def add_index(self, path: str) -> None:

@@ -116,7 +116,7 @@ class Estimator:
     def load(cls, path: Path) -> Estimator:
         """Raises SynthError where the file is not an estimator."""
         try:
-            found = parse_value(path.read_bytes())
+            content = parse_value(path.read_bytes())
         except OSError as error:
             raise SynthError(f"{path}: cannot be read: {error.strerror}") from error
         except ValueError as error:
@@ -124,19 +124,22 @@ class Estimator:
                 f"{path}: not an estimator that {parameter('save_estimator')} wrote"
             ) from error
         try:
-            if found["kind"] != _KIND:
+            if content["kind"] != _KIND:
                 raise KeyError("kind")
-            features = Features(int(found["n"]), int(found["buckets"]), str(found["hash"]))
-            targets = np.array(found["target_counts"], np.int64)
-            raw = np.array(found["raw_counts"], np.int64)
+            features = Features(int(content["n"]), int(content["buckets"]), str(content["hash"]))
+            targets = np.array(content["target_counts"], np.int64)
+            raw = np.array(content["raw_counts"], np.int64)
             if features.hash not in ("fast", "sha256") or (targets < 0).any() or (raw < 0).any():
                 raise ValueError("counts")
-            names, shares = tuple(map(str, found["targets"])), tuple(map(float, found["shares"]))
+            names, shares = (
+                tuple(map(str, content["targets"])),
+                tuple(map(float, content["shares"])),
+            )
             if targets.shape != (len(names), features.buckets) or raw.shape != (features.buckets,):
                 raise ValueError("shape")
             if len(shares) != len(names):
                 raise ValueError("shares")
-            return cls(features, names, shares, targets, raw, float(found["smoothing"]))
+            return cls(features, names, shares, targets, raw, float(content["smoothing"]))
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise SynthError(
                 f"{path}: not an estimator that {parameter('save_estimator')} wrote (see {error})"

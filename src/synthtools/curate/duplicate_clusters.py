@@ -63,9 +63,9 @@ def equal_clusters(fingerprints: np.ndarray) -> np.ndarray:
     order = np.lexsort((second, first))  # stable: equal ones in the order of the texts
     new = np.ones(len(order), bool)
     new[1:] = (np.diff(first[order]) != 0) | (np.diff(second[order]) != 0)
-    found = np.empty(len(order), np.int64)
-    found[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]] if len(order) else order
-    return found
+    representatives = np.empty(len(order), np.int64)
+    representatives[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]] if len(order) else order
+    return representatives
 
 
 def kept_of_clusters(roots: np.ndarray, fixed: int, keys: np.ndarray | None) -> np.ndarray:

@@ -74,8 +74,8 @@ def edited_by_model(
                 scores = model.score(model.tokenise(texts), request)
             return past, texts, scores
 
-        left, found = sound([batch for batch, _ in run], edited, rejects)
-        return _keyed(left, run), found
+        left, columns = sound([batch for batch, _ in run], edited, rejects)
+        return _keyed(left, run), columns
 
     runs = in_calls(
         batches,

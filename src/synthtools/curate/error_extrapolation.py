@@ -53,10 +53,10 @@ def prompts(
 def pair_in(text: str) -> tuple[str, str] | None:
     """The new question and its answer, None where an answer of the model does not hold both."""
     asked = _QUESTION.search(text)
-    said = _ANSWER.search(text, asked.end() + 1) if asked else None
-    if not asked or not said:
+    answered = _ANSWER.search(text, asked.end() + 1) if asked else None
+    if not asked or not answered:
         return None
-    question, answer = text[asked.end() : said.start()].strip(), text[said.end() :].strip()
+    question, answer = text[asked.end() : answered.start()].strip(), text[answered.end() :].strip()
     return (question, answer) if answer else None
 
 
@@ -73,9 +73,9 @@ def new_items(
         kept = [index for index, pair in enumerate(pairs) if pair is not None]
         if not kept:
             continue
-        found = batch.take(kept)
-        old = [None if i is MISSING or i is None else as_text(i) for i in found.column(ID_FIELD)]
-        found = found.select([prompt_field])
+        items = batch.take(kept)
+        old = [None if i is MISSING or i is None else as_text(i) for i in items.column(ID_FIELD)]
+        items = items.select([prompt_field])
         read = [pair for pair in pairs if pair is not None]
         answers = Column("string", [answer for _, answer in read])
         columns = {
@@ -84,9 +84,9 @@ def new_items(
             response_field: answers,
         }
         if any(old):
-            places = found.ordinals.tolist()
+            places = items.ordinals.tolist()
             columns[ID_FIELD] = Column(
                 "string", [o and f"{o}/new-{place}" for o, place in zip(old, places, strict=True)]
             )
             columns["extrapolated_from"] = Column("string", old)
-        yield found.adding(columns)
+        yield items.adding(columns)

@@ -33,8 +33,8 @@ def held_out_scores(
     hasher = NgramHasher((1, 2), _BUCKETS)
     rows, labels = [], []
     for label, texts in enumerate(sides):
-        found, offsets = bucket_lists(TextBuffer.of(texts), hasher.orders, hasher.buckets)
-        rows += np.split(found, offsets[1:-1]) if len(texts) else []
+        buckets, offsets = bucket_lists(TextBuffer.of(texts), hasher.orders, hasher.buckets)
+        rows += np.split(buckets, offsets[1:-1]) if len(texts) else []
         labels += [label] * len(texts)
     of_all = np.concatenate(groups)
     _, first, number = np.unique(of_all, return_index=True, return_inverse=True)

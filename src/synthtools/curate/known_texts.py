@@ -59,16 +59,16 @@ class KnownTexts(Closeable):
         self._rows.close()
         self._sets.close()
 
-    def add(self, batch: Batch, found: Fingerprints) -> None:
+    def add(self, batch: Batch, fingerprints: Fingerprints) -> None:
         """Takes the next records, those that are only read first."""
         self._places.add(batch)
-        self._rows.append(found.rows)
-        self._counts.append(found.counts)
-        if found.keys is not None:
-            self._keys.append(np.repeat(found.keys, found.counts))
-        if found.sets is not None:
-            self._sets.append(found.sets.hashes)
-            self._set_sizes.append(np.diff(found.sets.offsets))
+        self._rows.append(fingerprints.rows)
+        self._counts.append(fingerprints.counts)
+        if fingerprints.keys is not None:
+            self._keys.append(np.repeat(fingerprints.keys, fingerprints.counts))
+        if fingerprints.sets is not None:
+            self._sets.append(fingerprints.sets.hashes)
+            self._set_sizes.append(np.diff(fingerprints.sets.offsets))
 
     def begin_own(self) -> None:
         """From here on records are the run's own."""
@@ -160,11 +160,11 @@ class KnownTexts(Closeable):
             return self._names[-1], text + 1
         return self._places.of(self._record(text))
 
-    def summary(self, found: DuplicateClusters) -> dict[str, Any]:
+    def summary(self, clusters: DuplicateClusters) -> dict[str, Any]:
         """Counts of clusters, and of removed texts by input."""
         inputs = np.repeat(self._places.inputs(), np.diff(self._starts))
         of_index = np.full(self._offset, len(self._names) - 1)
-        return found.summary(np.concatenate([of_index, inputs]), self._names)
+        return clusters.summary(np.concatenate([of_index, inputs]), self._names)
 
     def own_record(self, text: int) -> int | None:
         """The number of a text's record among the run's own, None for another's."""

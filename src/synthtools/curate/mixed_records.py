@@ -92,17 +92,17 @@ class _Cursor:
         self._at = 0
 
     def take(self, count: int) -> list[Batch]:
-        found = []
+        pieces = []
         while count:
             if self._batch is None or self._at == len(self._batch):
                 self._batch, self._at = next(self._batches, None), 0
                 if self._batch is None:
                     raise SynthError("an input has become shorter while it was read")
             end = min(len(self._batch), self._at + count)
-            found.append(self._batch.take(range(self._at, end)))
+            pieces.append(self._batch.take(range(self._at, end)))
             count -= end - self._at
             self._at = end
-        return found
+        return pieces
 
 
 def shuffle(

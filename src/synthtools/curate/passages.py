@@ -26,12 +26,12 @@ def passages(text: str, most: int) -> list[str]:
     text. Sentences end as in ``phrases``; what stands before a sentence's first word goes with it."""
     # Half of a surrogate pair has no UTF-8; it becomes a question mark.
     data = text.encode("utf-8", "replace")
-    found = sentences_of(TextBuffer.of([data.decode()]))
-    words = np.flatnonzero(found.opens)
+    sentences = sentences_of(TextBuffer.of([data.decode()]))
+    words = np.flatnonzero(sentences.opens)
     cuts, first = [0], 0
-    for start, end in pairwise([*words.tolist(), len(found.begins)]):
+    for start, end in pairwise([*words.tolist(), len(sentences.begins)]):
         if end - first > most and start > first:
-            gap = int(found.ends[start - 1]), int(found.begins[start])
+            gap = int(sentences.ends[start - 1]), int(sentences.begins[start])
             space = _SPACE.search(data, *gap)
             cuts.append(space.end() if space else gap[1])
             first = start
@@ -59,7 +59,7 @@ class PassageAnswers(GeneratorAround):
     """A generator that answers to each passage of a document apart; a document that lacks one has no answer.
 
     Args:
-        generator: closed by whoever opened it.
+        generator: its owner closes it.
         wording: what is asked, before a passage.
         most: words of a passage.
     """

@@ -225,8 +225,8 @@ def prompted(
                 bad[index] = str(error)
         batch = without(batch, bad, rejects)
         if len(batch):
-            found = keys.of(batch.column(ID_FIELD), [prompt.identity for prompt in prompts])
-            yield PromptedRecords(batch, prompts, found)
+            prompt_keys = keys.of(batch.column(ID_FIELD), [prompt.identity for prompt in prompts])
+            yield PromptedRecords(batch, prompts, prompt_keys)
 
 
 def _remedy() -> str:

@@ -35,7 +35,7 @@ RATIONALE_HINT = (
 # Records whose first tries are all made before the second ones begin.
 _TOGETHER = 2048
 _GOLD_MARK = "####"  # of GSM8K, before the answer
-_SAID = re.compile(r"\banswer\s+is\b\s*:?", re.IGNORECASE)
+_ANSWER_IS = re.compile(r"\banswer\s+is\b\s*:?", re.IGNORECASE)
 _NUMBER = re.compile(r"-?[$€£¥]?(?:\d[\d,]*(?:\.\d+)?(?:/\d+)?|(?<!\d)\.\d+)")
 
 
@@ -51,10 +51,10 @@ def reached(text: str, gold: str) -> bool:
     without signs of currency, commas and units; other answers without case, the full stop and marks
     around them [ours].
     """
-    _, *said = _SAID.split(text)
-    if not said:
+    _, *answers = _ANSWER_IS.split(text)
+    if not answers:
         return False
-    last = (said[-1].strip().splitlines() or [""])[0]
+    last = (answers[-1].strip().splitlines() or [""])[0]
     right = _number(gold)
     if right is not None:
         numbers = _NUMBER.findall(last)
@@ -68,11 +68,11 @@ def _bare(text: str) -> str:
 
 def _number(text: str) -> Fraction | None:
     marks = " *\"'()$`%"
-    found = _NUMBER.fullmatch(text.strip(marks).rstrip(".").strip(marks))
-    if not found:
+    match = _NUMBER.fullmatch(text.strip(marks).rstrip(".").strip(marks))
+    if not match:
         return None
     try:
-        return Fraction(re.sub("[,$€£¥]", "", found[0]))
+        return Fraction(re.sub("[,$€£¥]", "", match[0]))
     except (ValueError, ZeroDivisionError):
         return None
 
@@ -166,11 +166,11 @@ def _kept(
     kept = [index for index in keep_answered(batch, answers, rejects) if kinds[index]]
     if not kept:
         return
-    found = batch.take(kept)
-    found.ordinals = placed(part, found.ordinals)
+    records = batch.take(kept)
+    records.ordinals = placed(part, records.ordinals)
     rationale = [kinds[index] for index in kept]
     columns = fields.columns([answers[index] for index in kept])
     tally = {
         kind: np.array([k == kind for k in rationale], np.int64) for kind in ("direct", "hinted")
     }
-    yield found.adding({**columns, "rationale": Column("string", rationale)}, tally)
+    yield records.adding({**columns, "rationale": Column("string", rationale)}, tally)

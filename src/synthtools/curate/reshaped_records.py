@@ -75,10 +75,10 @@ def unescaped(text: str) -> str:
         ValueError: another backslash, which may be meant in two ways.
     """
 
-    def meant(found: re.Match[str]) -> str:
-        if found[1] not in _ESCAPED:
-            raise ValueError(f"for \\{found[1]} write \\n, \\t or \\\\ (one backslash)")
-        return _ESCAPED[found[1]]
+    def meant(match: re.Match[str]) -> str:
+        if match[1] not in _ESCAPED:
+            raise ValueError(f"for \\{match[1]} write \\n, \\t or \\\\ (one backslash)")
+        return _ESCAPED[match[1]]
 
     return _ESCAPE.sub(meant, text)
 

@@ -200,8 +200,8 @@ class GroupSamples:
         """Takes the next records of a group."""
         self.start(name)
         keys, best = self._groups[name]
-        found = keys_of(keys, batch, self._text_field)
-        best.add(record_uniforms(self._seed, found, self._lane), np.zeros(len(batch)), batch)
+        record_keys = keys_of(keys, batch, self._text_field)
+        best.add(record_uniforms(self._seed, record_keys, self._lane), np.zeros(len(batch)), batch)
         self._seen[name] += len(batch)
 
     def drawn(self, name: str) -> GroupSample:

@@ -48,7 +48,7 @@ class SelectedAnswers(GeneratorAround):
     prompts: so what repeats what depends on the prompts' order alone.
 
     Args:
-        generator: closed by whoever opened it.
+        generator: its owner closes it.
 
     Attributes:
         refused: answers by what refused them.
@@ -158,18 +158,18 @@ class SelectedAnswers(GeneratorAround):
         self, prompts: Sequence[Prompt], answers: Sequence[Answer]
     ) -> dict[int, tuple[str, str]]:
         """Which answers are refused: by what, and what it saw."""
-        found: dict[int, tuple[str, str]] = {}
+        refusals: dict[int, tuple[str, str]] = {}
         for validator in self._selection.validators:
             left = [
-                n for n, answer in enumerate(answers) if n not in found and answer.error is None
+                n for n, answer in enumerate(answers) if n not in refusals and answer.error is None
             ]
             some = [prompts[n] for n in left], [answers[n] for n in left]
             for number, fault in zip(
                 left, validator.faults(*some, self._selection.scores), strict=True
             ):
                 if fault is not None:
-                    found[number] = validator.text, fault
-        return found
+                    refusals[number] = validator.text, fault
+        return refusals
 
     def _refused(self, answer: Answer, rule: str, fault: str, tries: int) -> Answer:
         self.refused[rule] += 1
@@ -181,7 +181,7 @@ class SelectedAnswers(GeneratorAround):
 
     def account(self) -> dict[str, Any]:
         """What a report says of the checks."""
-        found = {
+        totals = {
             "refused": dict(sorted(self.refused.items())),
             "retried": self.retried,
             "given_up": self.given_up,
@@ -190,8 +190,8 @@ class SelectedAnswers(GeneratorAround):
         }
         if self._selection.best_of > 1:
             chosen = {"answers": self.unchosen, "unscored": self.unscored}
-            found["unchosen"] = {**chosen, "tokens": self.unchosen_tokens}
-        return found
+            totals["unchosen"] = {**chosen, "tokens": self.unchosen_tokens}
+        return totals
 
 
 def _drawn(prompt: Prompt, attempt: int) -> Prompt:

@@ -129,11 +129,11 @@ class SelfInstruct:
         if not _FEWEST_WORDS <= len(words(text)) <= _MOST_WORDS:
             self.counts["too_short_or_long"] += 1
             return None
-        found = pool.nearest(text)
-        if found > self.most:
+        similarity = pool.nearest(text)
+        if similarity > self.most:
             self.counts["too_similar"] += 1
             return None
-        return found
+        return similarity
 
     def _prompt(self, made: list[str], number: int) -> Prompt:
         """The prompt: 8 examples, of them at most 2 that were generated, in an order of chance."""
@@ -158,11 +158,11 @@ class SelfInstruct:
     def _read(self, answer: Answer) -> list[str]:
         """The tasks of an answer; the last one only where it was not cut."""
         text = f"{EXAMPLES + 1}.{answer.text}" if self.plain else answer.text
-        found: list[Any] = _NUMBERED.findall(text)
+        numbered: list[Any] = _NUMBERED.findall(text)
         if self.plain and not answer.text[:1].isspace():
-            found = _NUMBERED.findall(f"{EXAMPLES + 1}. {answer.text}")
+            numbered = _NUMBERED.findall(f"{EXAMPLES + 1}. {answer.text}")
         tasks = [
-            task.rstrip() for number, task in found if int(number) > EXAMPLES or not self.plain
+            task.rstrip() for number, task in numbered if int(number) > EXAMPLES or not self.plain
         ]
         if answer.finish_reason == "length" and tasks and text.rstrip().endswith(tasks[-1]):
             tasks.pop()

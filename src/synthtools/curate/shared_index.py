@@ -58,7 +58,7 @@ class SharedIndex(Closeable):
         self._failure = redis.RedisError
         self._name = name
         self._redis = redis.Redis(**store)
-        with self._told():
+        with self._named_errors():
             self._agree({**settings, "bands": bands, "rows": rows})
         self._lsh = MinHashLSH(
             num_perm=settings["permutations"],
@@ -71,7 +71,7 @@ class SharedIndex(Closeable):
         self._redis.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _named_errors(self) -> Iterator[None]:
         try:
             yield
         except self._failure as error:
@@ -80,22 +80,22 @@ class SharedIndex(Closeable):
     def _agree(self, settings: dict[str, Any]) -> None:
         wanted = json_bytes(settings)
         self._redis.setnx(f"{self._name}_settings", wanted)
-        found = self._redis.get(f"{self._name}_settings")
-        if found != wanted:
+        stored = self._redis.get(f"{self._name}_settings")
+        if stored != wanted:
             raise SynthError(
-                f"{self.path}: was made with {bytes(found or b'').decode('utf-8', 'replace')}, not "
+                f"{self.path}: was made with {bytes(stored or b'').decode('utf-8', 'replace')}, not "
                 f"{wanted.decode()}; use the same, or another name"
             )
 
     def ends_with(self, job: str) -> bool:
         """Whether this job's texts were added."""
-        with self._told():
+        with self._named_errors():
             return bool(self._redis.sismember(f"{self._name}_jobs", job))
 
     def near(self, rows: np.ndarray) -> np.ndarray:
         """The signatures in the index that share a band with one of ``rows``, each once in the order of
         their keys; both uint32 [any, permutations]."""
-        with self._told():
+        with self._named_errors():
             met: set[bytes] = set()
             tables = list(zip(self._lsh.hashtables, self._lsh.hashranges, strict=True))
             for signed in self._signed(rows):
@@ -104,12 +104,14 @@ class SharedIndex(Closeable):
                     buckets = [row.tobytes() for row in own[:, begin:end].astype(">u4")]
                     met.update(*table.getmany(*buckets))
             keys = sorted(met)
-            found: list[bytes] = []
+            signatures: list[bytes] = []
             for at in range(0, len(keys), _AT_ONCE):
-                found += self._redis.hmget(f"{self._name}_signatures", keys[at : at + _AT_ONCE])
-        if None in found:
+                signatures += self._redis.hmget(
+                    f"{self._name}_signatures", keys[at : at + _AT_ONCE]
+                )
+        if None in signatures:
             raise SynthError(f"{self.path}: signatures are missing; make the index again")
-        array = np.frombuffer(b"".join(found), "<u4").astype(np.uint32)
+        array = np.frombuffer(b"".join(signatures), "<u4").astype(np.uint32)
         return array.reshape(-1, rows.shape[1])
 
     def add(self, rows: np.ndarray, job: str) -> None:
@@ -117,14 +119,14 @@ class SharedIndex(Closeable):
         killed here can do it again."""
         from datasketch import LeanMinHash
 
-        with self._told(), self._lsh.insertion_session(buffer_size=_AT_ONCE) as session:
+        with self._named_errors(), self._lsh.insertion_session(buffer_size=_AT_ONCE) as session:
             for signed in self._signed(rows):
                 values = {key: row.astype("<u4").tobytes() for key, row in signed.items()}
                 self._redis.hset(f"{self._name}_signatures", mapping=values)
                 for key, row in signed.items():
                     lean = LeanMinHash(seed=1, hashvalues=row, scheme="affine32")
                     session.insert(key, lean, check_duplication=False)
-        with self._told():
+        with self._named_errors():
             self._redis.sadd(f"{self._name}_jobs", job)
 
     def _signed(self, rows: np.ndarray) -> Iterator[dict[bytes, np.ndarray]]:

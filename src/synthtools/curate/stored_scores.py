@@ -51,13 +51,13 @@ class StoredScores:
         expected = self._tokenizer.encode(
             texts
         )  # first: where it fails no stored record is used up
-        found = [self._find(text, batch, index) for index, text in enumerate(texts)]
-        for index, (place, scores) in enumerate(found):
+        located = [self._find(text, batch, index) for index, text in enumerate(texts)]
+        for index, (place, scores) in enumerate(located):
             if not np.array_equal(scores.ids, expected[index]):
                 raise SynthError(
                     f"{place}: scored with another tokenizer; name its model with {parameter('model')}"
                 )
-        return [scores for _, scores in found]
+        return [scores for _, scores in located]
 
     def _find(self, text: str, batch: Batch, index: int) -> tuple[str, Scores]:
         for place, stored, scores in self._records:
@@ -80,16 +80,16 @@ class StoredScores:
             candidates: None where the edit needs none.
         """
         try:
-            found = Scores(
+            scores = Scores(
                 np.array(ids, np.int32),
                 np.array(logprobs, np.float32),  # None becomes NaN
                 self._candidates(place, candidates) if self._rules.resamples else None,
             )
-            if not _fit_each_other(found):
+            if not _fit_each_other(scores):
                 raise ValueError
         except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
             raise SynthError(f"{place}: these are not scores of synth ppl; {_remedy()}") from error
-        return found
+        return scores
 
     def _candidates(self, place: str, values: list[dict[str, list[float]] | None]) -> Candidates:
         present = np.array([value is not None for value in values], bool)

@@ -111,13 +111,13 @@ class LabelledTexts:
         """The buckets of each text's n-grams; safe in any thread."""
         return bucket_lists(texts, self.hasher.orders, self.hasher.buckets)
 
-    def add(self, which: int, keys: np.ndarray, found: tuple[np.ndarray, np.ndarray]) -> None:
+    def add(self, which: int, keys: np.ndarray, features: tuple[np.ndarray, np.ndarray]) -> None:
         """Takes texts of a class.
 
         Args:
-            keys: uint64, one a text, equal for equal texts; found: what ``features`` gave.
+            keys: uint64, one a text, equal for equal texts; features: what ``features`` gave.
         """
-        buckets, offsets = found
+        buckets, offsets = features
         self.there[which] += len(keys)
         own_keys, own_rows = self._keys[which], self._rows[which]
         own_keys += keys.tolist()
@@ -167,9 +167,9 @@ class LabelledFeatures:
         starts = np.concatenate([[0], np.cumsum(sizes)])
         columns = np.concatenate([np.zeros(0, np.int32), *self.rows])
         values = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes)
-        found = csr_array((values, columns, starts), (len(self.rows), buckets))
-        found.sum_duplicates()
-        return found
+        matrix = csr_array((values, columns, starts), (len(self.rows), buckets))
+        matrix.sum_duplicates()
+        return matrix
 
 
 def trained(
@@ -203,8 +203,8 @@ def trained(
         return cost + l2 / 2 * float((solution[:, :-1] ** 2).sum()), gradient.ravel()
 
     start = np.zeros(rows * (hasher.buckets + 1))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    solution = found.x.reshape(rows, -1).astype(np.float32)
+    optimum = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    solution = optimum.x.reshape(rows, -1).astype(np.float32)
     return TextClassifier(classes, hasher, np.ascontiguousarray(solution[:, :-1]), solution[:, -1].copy())  # fmt: skip
 
 
@@ -222,8 +222,8 @@ def evaluated(classifier: TextClassifier, held: LabelledFeatures, positive: int)
         return {"held_out": 0}
     logits = held.matrix(classifier.hasher.buckets) @ classifier.weights.T.astype(np.float64)
     normal = _normal(logits + classifier.bias)
-    labels, found = np.array(held.labels), normal.argmax(axis=1)
-    right = labels == found
+    labels, predicted = np.array(held.labels), normal.argmax(axis=1)
+    right = labels == predicted
     score, is_positive = normal[:, positive], labels == positive
     bins = np.minimum((10 * score).astype(int), 9)
     reliability = [
@@ -245,7 +245,7 @@ def evaluated(classifier: TextClassifier, held: LabelledFeatures, positive: int)
                 "class": name,
                 "held_out": int((labels == i).sum()),
                 "recall": _share(right[labels == i]),
-                "precision": _share(right[found == i]),
+                "precision": _share(right[predicted == i]),
             }
             for i, name in enumerate(classifier.classes)
         ],

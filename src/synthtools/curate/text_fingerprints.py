@@ -92,9 +92,9 @@ class DocumentComparison:
             if self.hash == "sha1":
                 rows = signatures(texts, self.permutations, self.shingle)
                 return Fingerprints(rows, counts, keys, None)
-            found = shingles(texts, self.shingle, self.shingle_unit)
-            sets = found.sets() if self.verify else None
-            return Fingerprints(found.signatures(self.permutations), counts, keys, sets)
+            text_shingles = shingles(texts, self.shingle, self.shingle_unit)
+            sets = text_shingles.sets() if self.verify else None
+            return Fingerprints(text_shingles.signatures(self.permutations), counts, keys, sets)
         if self.field is not None:
             values = batch.column(self.field)
             counts = np.array([value is not MISSING for value in values], np.int64)
@@ -107,10 +107,10 @@ class DocumentComparison:
 
     def pieces(self, texts: TextBuffer) -> tuple[Pieces, np.ndarray]:
         """The parts of texts, and which of them are long enough, bool."""
-        found = pieces(texts, self.unit)
+        parts = pieces(texts, self.unit)
         if not self.shortest:
-            return found, np.ones(len(found.begins), bool)
-        return found, found.lengths() >= self.shortest
+            return parts, np.ones(len(parts.begins), bool)
+        return parts, parts.lengths() >= self.shortest
 
     def _keys(self, batch: Batch, texts: TextBuffer) -> np.ndarray | None:
         if self.order == "first":
@@ -141,7 +141,7 @@ def _of_values(values: Sequence[Any]) -> np.ndarray:
 
 
 def without_pieces(
-    texts: TextBuffer, found: Pieces, gone: np.ndarray
+    texts: TextBuffer, parts: Pieces, gone: np.ndarray
 ) -> dict[int, tuple[str, str]]:
     """Texts without some of their pieces.
 
@@ -153,14 +153,14 @@ def without_pieces(
         where its last piece goes; and what goes.
     """
     changed: dict[int, tuple[str, str]] = {}
-    owners = np.searchsorted(found.first_of, np.flatnonzero(gone), side="right") - 1
+    owners = np.searchsorted(parts.first_of, np.flatnonzero(gone), side="right") - 1
     for text in np.unique(owners).tolist():
-        first, last = int(found.first_of[text]), int(found.first_of[text + 1])
+        first, last = int(parts.first_of[text]), int(parts.first_of[text + 1])
         begin, end = int(texts.offsets[text]), int(texts.offsets[text + 1])
-        cuts = [*found.starts[first:last].tolist(), end]
-        spans = [found.data[a:b].tobytes() for a, b in itertools.pairwise(cuts)]
+        cuts = [*parts.starts[first:last].tolist(), end]
+        spans = [parts.data[a:b].tobytes() for a, b in itertools.pairwise(cuts)]
         lost = gone[first:last].tolist()
-        left = found.data[begin : cuts[0]].tobytes()
+        left = parts.data[begin : cuts[0]].tobytes()
         left += b"".join(span for span, one in zip(spans, lost, strict=True) if not one)
         taken = b"".join(span for span, one in zip(spans, lost, strict=True) if one)
         whole = left.decode("utf-8")

@@ -15,7 +15,7 @@ from synthtools.records.jsonl import number_in, parse_value
 
 # Of an answer that is refused, in the reason.
 _SHOWN = 60
-# Scores that are made by a model or by a file, which whoever runs the rules has.
+# Scores that are made by a model or by a file, which the caller supplies.
 MODEL_SCORES = ("judge", "perplexity", "probability")
 
 
@@ -184,9 +184,9 @@ def _languages(value: str) -> Callable[[str], str | None]:
             raise ValueError(f'there is no "{code}"; known are {", ".join(sorted(known))}')
 
     def fault(answer: str) -> str | None:
-        found = language_of(answer)
-        if found is None:
+        language = language_of(answer)
+        if language is None:
             return "no language that is known"
-        return None if wanted & {found, found.partition("-")[0]} else found
+        return None if wanted & {language, language.partition("-")[0]} else language
 
     return fault

@@ -40,7 +40,7 @@ def with_log_weights(
             (Drayson et al. 2025, arXiv 2502.15654, as their code has it).
     """
     bad: dict[int, str] = {}
-    found = np.full(len(batch), -np.inf)
+    log_weights = np.full(len(batch), -np.inf)
     for index, value in enumerate(batch.column(field)):
         if type(value) is str:  # a value of CSV
             value = number_in(value)
@@ -49,13 +49,13 @@ def with_log_weights(
         elif fault := _fault(value, log, bias is not None):
             bad[index] = f'field "{field}" is {fault} (see {parameter("by")})'
         elif log:
-            found[index] = value
+            log_weights[index] = value
         elif bias is not None:
-            found[index] = bias * math.log1p(-value) if value < 1 else -math.inf
+            log_weights[index] = bias * math.log1p(-value) if value < 1 else -math.inf
         elif value > 0:
-            found[index] = math.log(value)
+            log_weights[index] = math.log(value)
     sound = without(batch, bad, rejects)
-    return sound, np.delete(found, list(bad)) if bad else found
+    return sound, np.delete(log_weights, list(bad)) if bad else log_weights
 
 
 def _fault(value: Any, log: bool, probability: bool) -> str | None:
@@ -187,15 +187,15 @@ class WithReplacement:
         count = len(self._slots)
         if chance >= 1:
             return np.arange(count)
-        found = [np.array([first])]
+        taken = [np.array([first])]
         at, drawn = first, 0
         while at < count:
             more = int((count - at) * chance) + 16
             numbers = uniforms(self._seed, key, 0, np.arange(drawn, drawn + more), self._lane)
             slots = at + np.cumsum(1 + _gaps(1 - numbers, np.full(more, chance), count))
-            found.append(slots[slots < count])
+            taken.append(slots[slots < count])
             at, drawn = int(slots[-1]), drawn + more
-        return np.concatenate(found)
+        return np.concatenate(taken)
 
     def result(self) -> np.ndarray:
         """Handles of the drawn records in input order; empty where no record has weight."""

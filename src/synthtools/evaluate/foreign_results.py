@@ -33,7 +33,7 @@ Record = dict[str, Any]
 
 
 class ForeignResults(NamedTuple):
-    """``report``: of kind eval; ``samples``: as those of ``synth eval``, empty where items are not told."""
+    """``report``: of kind eval; ``samples``: as those of ``synth eval``, empty where the file has no items."""
 
     report: dict[str, Any]
     samples: list[Record]
@@ -117,25 +117,25 @@ def _gathered(
 ) -> ForeignResults:
     """Values as a report and samples; ``sections`` hold what is known without them."""
     items: dict[tuple[str, str], Record] = {}
-    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    by_item: dict[tuple[str, str], dict[str, list[float]]] = {}
     for one in values:
         section = sections.setdefault(one.suite, _section(kind))
         key = one.suite, one.item
         items.setdefault(key, {"suite": one.suite, "id": one.item, **one.about})
         if isinstance(one.value, int | float) and math.isfinite(one.value):
-            found.setdefault(key, {}).setdefault(one.figure, []).append(float(one.value))
+            by_item.setdefault(key, {}).setdefault(one.figure, []).append(float(one.value))
         else:
             left_out = section["left_out"]
             left_out[one.figure] = left_out.get(one.figure, 0) + 1
     means: dict[str, dict[str, list[float]]] = defaultdict(dict)
-    for (suite, item), figures in found.items():
+    for (suite, item), figures in by_item.items():
         for figure, several in figures.items():
             mean = math.fsum(several) / len(several)
             items[suite, item][figure] = mean
             means[suite].setdefault(figure, []).append(mean)
     for suite, figures in means.items():
         section = sections[suite]
-        section["n"] = sum(held == suite for held, _ in found)
+        section["n"] = sum(held == suite for held, _ in by_item)
         section["per_item"] = {figure: figure for figure in figures}
         for figure, numbers in figures.items():
             section["figures"].setdefault(figure, math.fsum(numbers) / len(numbers))

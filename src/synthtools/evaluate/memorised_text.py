@@ -47,8 +47,8 @@ class AuditItem(NamedTuple):
         """Of a text after a prompt (or None), or of messages, whose last answer is the text."""
         if isinstance(document, tuple):
             return cls(key, document[0] or "", document[1], wrong)
-        said = [m["role"] == "assistant" and bool(m["content"].strip()) for m in document]
-        place = len(said) - 1 - said[::-1].index(True)
+        answered = [m["role"] == "assistant" and bool(m["content"].strip()) for m in document]
+        place = len(answered) - 1 - answered[::-1].index(True)
         asked = place > 0 and document[place - 1]["role"] == "user"
         prompt = document[place - 1]["content"] if asked else ""
         before = tuple(document[: place - asked])
@@ -152,13 +152,13 @@ def likelihoods(
             top = scores.distribution.rank[known] == 1
             wrong = np.flatnonzero(~top)
             loss = -float(scores.logprobs[known].mean()) if count else np.nan
-            found = detector_score(scores)
+            detector = detector_score(scores)
             rows.append(
                 (
                     loss,
                     loss / len(zlib.compress(item.text.encode())),
-                    np.nan if found.min_k is None else -found.min_k,
-                    np.nan if found.min_k_plus is None else -found.min_k_plus,
+                    np.nan if detector.min_k is None else -detector.min_k,
+                    np.nan if detector.min_k_plus is None else -detector.min_k_plus,
                     top.mean() if count else np.nan,
                     1 - (wrong[-1] + 1 if len(wrong) else 0) / count if count else np.nan,
                     count,

@@ -94,16 +94,16 @@ def paired(first: list[dict[str, Any]], other: list[dict[str, Any]]) -> tuple[_P
     several = any(len({sample.get("model") for sample in side}) > 1 for side in sides)
     names = (*_IDENTITY, "model") if several else _IDENTITY
     left, right = (_by_item(side, names) for side in sides)
-    found: _Pairs = []
+    pairs_of_items: _Pairs = []
     for key, samples in left.items():
-        found += _of_one_item(samples, right.get(key, []))
-    pairs = [pair for pair in found if not _differ(pair, "doc_hash")]
-    if found and not pairs:
+        pairs_of_items += _of_one_item(samples, right.get(key, []))
+    pairs = [pair for pair in pairs_of_items if not _differ(pair, "doc_hash")]
+    if pairs_of_items and not pairs:
         raise SynthError("items of one id have other texts in both: they are of different data")
     if not pairs:
         ids = (", ".join(str(s.get("id")) for s in side[:_SHOWN]) for side in sides)
         raise SynthError(f"they have no item in common (ids: {', … and '.join(ids)}, …)")
-    return pairs, len(found) - len(pairs)
+    return pairs, len(pairs_of_items) - len(pairs)
 
 
 def _differ(pair: tuple[dict[str, Any], dict[str, Any]], name: str) -> bool:

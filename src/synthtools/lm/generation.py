@@ -203,7 +203,7 @@ class Generator(Closeable, ABC):
 
 
 class GeneratorAround(Generator):
-    """A generator that asks another one, which whoever opened it closes."""
+    """A generator that asks another one, which its owner closes."""
 
     def __init__(self, generator: Generator) -> None:
         self.description = generator.description

@@ -1,4 +1,4 @@
-"""What models said, kept by whoever runs them: answers and scores that are held are not asked for again.
+"""Answers and scores of models, kept across runs: answers and scores that are held are not asked for again.
 
 A value's key is a hash of all that it depends on: the model, how it is run, and what it is asked.
 """
@@ -69,9 +69,9 @@ class ModelValues(NamedTuple):
         cache: ValueStore | None,
     ) -> ModelValues:
         """Of a model that is open."""
-        told = [description.get(name) for name in ("name", "revision", "backend")]
+        names = [description.get(name) for name in ("name", "revision", "backend")]
         given = [settings.dtype, settings.devices, settings.context, settings.bos]
-        identity = json.dumps([*told, *given, settings.model.tokenizer])
+        identity = json.dumps([*names, *given, settings.model.tokenizer])
         here = cache is not None and description.get("backend") != "server"
         content = content_digest(settings.model) if here else None
         return cls(identity.encode(), (content or "").encode(), journal, cache)
@@ -114,7 +114,7 @@ class KeptGenerator(GeneratorAround):
     """A generator that asks only for answers that are not kept.
 
     Args:
-        generator: asked for the others; closed by whoever opened it.
+        generator: asked for the others; its owner closes it.
         spending: of all answers; once its budget is used up, no more prompts are asked.
     """
 

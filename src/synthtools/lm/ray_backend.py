@@ -69,10 +69,10 @@ def _places(cluster: RayCluster, gpus: int, cores: int | None) -> list[dict[str,
         return [{"num_cpus": 1, "num_gpus": gpus}] * max(1, cluster.gpus // gpus)
     nodes = [int(node["Resources"].get("CPU", 0)) for node in cluster.nodes()]
     if cores is None:
-        found = [{"num_cpus": count} for count in sorted(nodes, reverse=True) if count]
+        bundles = [{"num_cpus": count} for count in sorted(nodes, reverse=True) if count]
     else:
-        found = [{"num_cpus": cores} for count in nodes for _ in range(count // cores)]
-    return found or [{"num_cpus": 1}]
+        bundles = [{"num_cpus": cores} for count in nodes for _ in range(count // cores)]
+    return bundles or [{"num_cpus": 1}]
 
 
 # ---------------------------------------------------------------- scoring and vectors

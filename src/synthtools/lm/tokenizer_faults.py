@@ -23,7 +23,7 @@ class TokenizerError(TextError):
 
 
 class PanicError(Exception):
-    """What native code said when it gave up, in one line."""
+    """The message of native code that failed, in one line."""
 
 
 def encoded(
@@ -40,7 +40,7 @@ def encoded(
 
 
 def failure(name: str, text: str, error: PanicError) -> str:
-    """Why a tokenizer cannot take a text, for whoever reads of that record."""
+    """Why a tokenizer cannot take a text, for the reader of the reject."""
     return f"the tokenizer of {name} fails at the text {text[:40]!r}: {error}"
 
 
@@ -68,7 +68,7 @@ def _held_back() -> Iterator[None]:
                     file.seek(0)
                     written = file.read()
                 if written:
-                    if b"\n" in panic:  # what was said may be of several lines
+                    if b"\n" in panic:  # a message may have several lines
                         written = written.replace(b"\n" + panic, b"\n...")
                     os.write(2, _RUST.sub(b"", written) if panic else written)
 
@@ -83,8 +83,8 @@ def _held_back() -> Iterator[None]:
             raise PanicError(" ".join(str(error).split())[:200]) from None
 
 
-# What the standard library of Rust writes of a panic: its place, what was said, perhaps a backtrace; before
-# it an empty line. No line is read twice, however often it says "thread '": what was said may quote a record.
+# What the standard library of Rust writes of a panic: its place, the message, perhaps a backtrace; before
+# it an empty line. No line is read twice, however often it says "thread '": a message may quote a record.
 _RUST = re.compile(
     rb"(?:(?<![^\n])\n)?thread '(?>(?:(?!thread ')[^\n])*?panicked at )[^\n]*+\n?[^\n]*+\n?"
     rb"(?:stack backtrace:\n(?: [^\n]*+\n)*+)?(?:note: [^\n]*RUST_BACKTRACE[^\n]*\n)?"

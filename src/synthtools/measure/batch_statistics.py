@@ -112,7 +112,7 @@ def batch_statistics(
             for index, group in enumerate(groups_of(batch)):
                 members.setdefault(group, []).append(index)
             phrases |= {name: tabulate_phrases(texts.take(some)) for name, some in members.items()}
-        found = matches(measures.patterns, strings)
-        return BatchStatistics(lengths, words, tokens, keys, found, phrases)
+        pattern_matches = matches(measures.patterns, strings)
+        return BatchStatistics(lengths, words, tokens, keys, pattern_matches, phrases)
 
     return work

@@ -125,8 +125,8 @@ class ComparedCorpus:
 
     def sample(self) -> list[SampledDocument]:
         """Documents in the order of their draws: any beginning of it is a sample, too."""
-        found: list[SampledDocument] = self._sample.result()
-        return found
+        documents: list[SampledDocument] = self._sample.result()
+        return documents
 
     def column(self, of: Callable[[BatchFacts], Any]) -> np.ndarray:
         """A number, or a row, of each document."""
@@ -134,9 +134,9 @@ class ComparedCorpus:
 
     def take_signatures(self) -> list[np.ndarray]:
         """Those of each batch, given once: half of what a document takes, for one use."""
-        found = [one.signatures for one in self._facts]
+        signatures = [one.signatures for one in self._facts]
         self._facts = [replace(one, signatures=one.signatures[:0].copy()) for one in self._facts]
-        return found
+        return signatures
 
     def named(self) -> np.ndarray:
         """Hashes of the ids of those documents that have one."""

@@ -153,7 +153,7 @@ class CorpusComparison:
         sides = [self.vectors[0], self.vectors[which]]
         clusters = questions.clustered(np.concatenate(sides), self.seed)
         of = np.split(clusters, [len(sides[0])])
-        found = questions.coverage(of, sides, self.alpha, self.seed)
+        answer = questions.coverage(of, sides, self.alpha, self.seed)
         texts = [
             document.text
             for sample in (self.samples[0], self.samples[which])
@@ -163,14 +163,14 @@ class CorpusComparison:
         shared = max(
             self._shared(which, of) for of in (ComparedCorpus.named, ComparedCorpus.prompts)
         )
-        found.further["same_prompts"] = shared / self.corpora[which].documents
+        answer.further["same_prompts"] = shared / self.corpora[which].documents
         words = [set(_WORD.findall(text[:2000].lower())) for text in texts]
-        for entry, effect in zip(found.further["clusters"], found.effects, strict=True):
+        for entry, effect in zip(answer.further["clusters"], answer.effects, strict=True):
             inside = clusters == entry["cluster"]
             entry["words"] = questions.telling_words(words, inside)
             entry["examples"] = [texts[row][:160] for row in np.flatnonzero(inside)[:2].tolist()]
             effect["label"] = ", ".join(entry["words"][:3]) or effect.get("label", "")
-        return found
+        return answer
 
     def _folds(self, which: int, held_out: HeldOut) -> list[tuple[np.ndarray, np.ndarray]]:
         """At most so many documents of both sides, equally many, of one length."""
@@ -189,9 +189,9 @@ class CorpusComparison:
         corpus = self.corpora[which]
         index = np.array([self.samples[which].documents[i].number for i in rows], np.int64)
         keys = corpus.column(lambda f: f.keys.values)[index]
-        found = [self.roots[which][index].astype(np.uint64), keys]
+        groups = [self.roots[which][index].astype(np.uint64), keys]
         prompts = corpus.prompts()
-        return [*found, prompts[index]] if len(prompts) else found
+        return [*groups, prompts[index]] if len(prompts) else groups
 
     def report(
         self, held_out: HeldOut, scored: int, stage: Callable[[str], None]
@@ -200,7 +200,7 @@ class CorpusComparison:
 
         Args:
             held_out: see ``curate.held_out_scores``; scored: tokens of a document that were scored at most.
-            stage: told what is done.
+            stage: called with the name of each stage.
         """
         pairs = []
         for which in range(1, len(self.corpora)):

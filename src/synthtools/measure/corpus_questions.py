@@ -53,14 +53,14 @@ def perplexity(
     """
     whole = [side[np.isfinite(side)] for side in plain]
     one, other = (side[np.isfinite(side)] for side in matched)
-    found = [
+    measured_effects = [
         effects.of_medians("perplexity.ratio", one, other, alpha / 2),
         effects.of_spreads("perplexity.spread_ratio", one, other, alpha / 2),
     ]
     medians = [math.exp(float(np.median(side))) if len(side) else None for side in (one, other)]
     numbers: dict[str, float | int | None] = {
-        "ratio": found[0]["value"],
-        "spread_ratio": found[1]["value"],
+        "ratio": measured_effects[0]["value"],
+        "spread_ratio": measured_effects[1]["value"],
         "median_reference": medians[0],
         "median_other": medians[1],
         "plain_ratio": None,
@@ -73,7 +73,7 @@ def perplexity(
         low, high = np.percentile(other, [1, 99])
         numbers["below_p1"] = float((one < low).mean())
         numbers["above_p99"] = float((one > high).mean())
-    return QuestionAnswer(numbers, found, {"documents": [len(one), len(other)]})
+    return QuestionAnswer(numbers, measured_effects, {"documents": [len(one), len(other)]})
 
 
 _DIVERSITY = ("distinct_words", "mtld", "distinct_bigrams", "distinct_sentences")
@@ -95,7 +95,7 @@ def diversity(sides: Sequence[Sequence[str]], alpha: float) -> QuestionAnswer:
         )
     size = min(map(len, sides)) // parts
     tables = [_of_parts(side[: parts * size], size) for side in sides]
-    found = [
+    measured_effects = [
         effects.of_means(name, tables[0][:, i], tables[1][:, i], alpha / len(names), ratio=True)
         for i, name in enumerate(names)
     ]
@@ -104,8 +104,8 @@ def diversity(sides: Sequence[Sequence[str]], alpha: float) -> QuestionAnswer:
         "documents_of_part": size,
         "means": [table.mean(axis=0).tolist() for table in tables],
     }
-    numbers = {name: one["value"] for name, one in zip(_DIVERSITY, found, strict=True)}
-    return QuestionAnswer(numbers, found, further)
+    numbers = {name: one["value"] for name, one in zip(_DIVERSITY, measured_effects, strict=True)}
+    return QuestionAnswer(numbers, measured_effects, further)
 
 
 def _of_parts(texts: Sequence[str], size: int) -> np.ndarray:
@@ -170,17 +170,17 @@ def keywords(
             row["examples"] = examples
     sizes = [corpus.documents for corpus in corpora]
     differing = [row for row in rows if row["differs"]]
-    found: list[Effect] = []
+    measured_effects: list[Effect] = []
     for row in sorted(differing, key=lambda row: -abs(row["z_documents"]))[:_PARTS]:
         (k, l), (n, m) = row["documents"], sizes  # noqa: E741
         shares = effects.of_shares("keywords.documents", k, n, l, m, alpha)
         shares["label"] = row["text"]
-        found.append(shares)
+        measured_effects.append(shares)
     numbers: dict[str, float | int | None] = {
         "more": sum(row["z"] > 0 for row in differing),
         "less": sum(row["z"] < 0 for row in differing),
     }
-    return QuestionAnswer(numbers, found, {"keywords": rows})
+    return QuestionAnswer(numbers, measured_effects, {"keywords": rows})
 
 
 def clustered(vectors: np.ndarray, seed: int) -> np.ndarray:
@@ -212,13 +212,13 @@ def coverage(
     count = 1 + max((int(side.max()) for side in of if len(side)), default=0)
     sizes = [np.bincount(side, minlength=count) for side in of]
     used = np.flatnonzero(sizes[0] + sizes[1])
-    found: list[Effect] = []
+    measured_effects: list[Effect] = []
     missing, entered = 0.0, []
     for cluster in used.tolist():
         k, l = (int(side[cluster]) for side in sizes)  # noqa: E741
         one = effects.of_shares("coverage.clusters", k, n, l, m, alpha / len(used))
         one["label"] = f"cluster {cluster}"
-        found.append(one)
+        measured_effects.append(one)
         rare = one["differs"] and l / m < HARDLY * k / n
         missing += k / n if rare else 0.0
         entered.append({"cluster": cluster, "reference": k, "other": l, "hardly_entered": rare})
@@ -226,12 +226,12 @@ def coverage(
     near = mauve.mauve(*(side[:size] for side in vectors), seed=seed)
     numbers: dict[str, float | int | None] = {
         "clusters": len(used),
-        "clusters_that_differ": sum(one["differs"] for one in found),
+        "clusters_that_differ": sum(one["differs"] for one in measured_effects),
         "hardly_entered": missing,
         "mauve": near["value"],
         "mauve_expected": near["expected"],
     }
-    return QuestionAnswer(numbers, found, {"clusters": entered})
+    return QuestionAnswer(numbers, measured_effects, {"clusters": entered})
 
 
 def form(sides: Sequence[np.ndarray], alpha: float) -> QuestionAnswer:
@@ -240,7 +240,7 @@ def form(sides: Sequence[np.ndarray], alpha: float) -> QuestionAnswer:
     Args:
         sides: float [documents, MEASURES of ``form``] of the reference and of the other.
     """
-    found = [
+    measured_effects = [
         effects.standardized(
             f"form.{name}",
             sides[0][:, i].astype(np.float64),
@@ -249,15 +249,15 @@ def form(sides: Sequence[np.ndarray], alpha: float) -> QuestionAnswer:
         )
         for i, name in enumerate(MEASURES)
     ]
-    numbers = {name: one["value"] for name, one in zip(MEASURES, found, strict=True)}
-    return QuestionAnswer(dict(numbers), found, {})
+    numbers = {name: one["value"] for name, one in zip(MEASURES, measured_effects, strict=True)}
+    return QuestionAnswer(dict(numbers), measured_effects, {})
 
 
 def classifier(folds: list[tuple[np.ndarray, np.ndarray]], alpha: float) -> QuestionAnswer:
     """Could a simple classifier tell? ``folds``: see ``effects.of_auc``."""
-    found = effects.of_auc("classifier.auc", folds, alpha)
+    auc = effects.of_auc("classifier.auc", folds, alpha)
     held = [sum(len(side) for side in sides) for sides in zip(*folds, strict=True)] if folds else []
-    return QuestionAnswer({"auc": found["value"]}, [found], {"held_out": held})
+    return QuestionAnswer({"auc": auc["value"]}, [auc], {"held_out": held})
 
 
 def telling_words(documents: Sequence[set[str]], inside: np.ndarray, most: int = 8) -> list[str]:

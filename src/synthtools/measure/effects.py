@@ -211,7 +211,7 @@ def of_auc(name: str, folds: list[tuple[np.ndarray, np.ndarray]], alpha: float) 
     # folds (Nadeau and Bengio 2003).
     share = 1 / len(values) + 1 / max(1, len(values) - 1)
     error = math.sqrt(float(np.mean(variances)) * share)
-    found = effect(name, float(np.mean(values)), error, smallest - 1, alpha, 0.5)
-    assert found["interval"] is not None
-    low, high = found["interval"]
-    return {**found, "interval": [max(0.0, low), min(1.0, high)], "differs": low > 0.5}
+    auc = effect(name, float(np.mean(values)), error, smallest - 1, alpha, 0.5)
+    assert auc["interval"] is not None
+    low, high = auc["interval"]
+    return {**auc, "interval": [max(0.0, low), min(1.0, high)], "differs": low > 0.5}

@@ -47,9 +47,9 @@ def embedded(
         left, texts = sound(run, tokens_of, rejects)
         if not all_kept:
             return left, texts
-        nothing, found = Tokenised(NO_PROMPT, NO_PROMPT), iter(texts)
+        nothing, tokenised = Tokenised(NO_PROMPT, NO_PROMPT), iter(texts)
         places = [there for pair in zip(run, left, strict=True) for there in kept(*pair).tolist()]
-        return run, [next(found) if there else nothing for there in places]
+        return run, [next(tokenised) if there else nothing for there in places]
 
     def embed(
         item: tuple[list[Batch], list[Tokenised]],

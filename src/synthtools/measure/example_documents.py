@@ -32,11 +32,11 @@ def examples(
     typical = order[:EACH]
     extreme = [row for row in order[::-1][:EACH] if row not in typical]
     ranked = np.sort(nats[known])
-    found = []
+    chosen = []
     for kind, rows in (("typical", typical), ("extreme", extreme)):
         for row in rows:
             below = int(np.searchsorted(ranked, nats[row]))
-            found.append(
+            chosen.append(
                 {
                     "corpus": corpus,
                     "kind": kind,
@@ -49,4 +49,4 @@ def examples(
                     "cut": len(scored.ids[row]) > _SHOWN_TOKENS or len(documents[row].text) > 4000,
                 }
             )
-    return found
+    return chosen

@@ -39,7 +39,7 @@ class GateCondition:
         return cls(text.strip(), name, sign, bound)
 
     def failure(self, numbers: Mapping[str, Any]) -> str | None:
-        """Why it holds of a report's numbers, or cannot be told; None where it does not hold."""
+        """Why it holds of a report's numbers, or cannot be evaluated; None where it does not hold."""
         group, _, name = self.name.partition(".")
         value = numbers[group][name]
         if value is None:

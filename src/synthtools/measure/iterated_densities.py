@@ -64,7 +64,7 @@ def _process(
 ) -> np.ndarray:
     """Variance and squared error of the mean, float64 [count, 2, generations]."""
     samples, shape = setting.samples, (count, setting.samples)
-    found = np.empty((count, len(MEASURES), setting.generations))
+    measured = np.empty((count, len(MEASURES), setting.generations))
     pool = fitted = fresh = draw.standard_normal(shape)
     mean, variance = fitted.mean(1), fitted.var(1)
     for generation in range(setting.generations):
@@ -81,9 +81,9 @@ def _process(
             order = np.argpartition(draw.random(pool.shape), samples - 1, 1)[:, :samples]
             fitted = np.take_along_axis(pool, order, 1)
         mean, variance = fitted.mean(1), fitted.var(1)
-        found[:, 0, generation] = variance + setting.bandwidth**2
-        found[:, 1, generation] = mean**2
-    return found
+        measured[:, 0, generation] = variance + setting.bandwidth**2
+        measured[:, 1, generation] = mean**2
+    return measured
 
 
 def simulated(

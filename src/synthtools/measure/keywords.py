@@ -51,15 +51,15 @@ def log_odds(
     """
     if not reference.documents or not other.documents:
         return []
-    found, least = [], []
+    rows, least = [], []
     for kind in KINDS:
         one = _Kind(kind, reference, other)
         least.append(one.least_p)
         one.keep(top, level)
-        found.append(one)
+        rows.append(one)
     tests = _tests(np.concatenate(least), level)
     keywords = []
-    for one in found:
+    for one in rows:
         one.p = np.minimum(1.0, tests * one.p)
         for more in (-1, 1):
             keywords += one.listed(more, top, level)
@@ -232,7 +232,7 @@ def snippets(
     sought = [word_hashes(TextBuffer.of([phrase]))[0] for _, phrase in phrases]
     places: list[list[list[str]]] = [[] for _ in phrases]
     for start in range(0, len(texts), _AT_ONCE):
-        lacking = [row for row, found in enumerate(places) if len(found) < most]
+        lacking = [row for row, documents in enumerate(places) if len(documents) < most]
         if not lacking:
             break
         buffer = TextBuffer.of(texts[start : start + _AT_ONCE])
@@ -248,28 +248,28 @@ def snippets(
 
 
 def _occurrences(
-    found: Sentences, words: np.ndarray, opening: bool
+    sentences: Sentences, words: np.ndarray, opening: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first place of a phrase in each text that has it, and the text: int64 both."""
-    last = max(0, len(found.hashes) - len(words) + 1)
-    there = found.opens[:last] | (not opening)
+    last = max(0, len(sentences.hashes) - len(words) + 1)
+    there = sentences.opens[:last] | (not opening)
     for offset, word in enumerate(words):
-        there = there & (found.hashes[offset : offset + last] == word)
+        there = there & (sentences.hashes[offset : offset + last] == word)
         if offset:
-            there &= ~found.opens[offset : offset + last]
+            there &= ~sentences.opens[offset : offset + last]
     firsts = np.flatnonzero(there)
     documents, once = np.unique(
-        np.searchsorted(found.starts, firsts, side="right") - 1, return_index=True
+        np.searchsorted(sentences.starts, firsts, side="right") - 1, return_index=True
     )
     return firsts[once], documents
 
 
 def _snippet(
-    buffer: TextBuffer, found: Sentences, first: int, last: int, document: int
+    buffer: TextBuffer, sentences: Sentences, first: int, last: int, document: int
 ) -> list[str]:
-    begin, end = int(found.begins[first]), int(found.ends[last])
-    words = slice(*found.starts[document : document + 2].tolist())
-    begins, ends = found.begins[words].tolist(), found.ends[words].tolist()
+    begin, end = int(sentences.begins[first]), int(sentences.ends[last])
+    words = slice(*sentences.starts[document : document + 2].tolist())
+    begins, ends = sentences.begins[words].tolist(), sentences.ends[words].tolist()
     left = next(at for at in begins if at >= begin - _WIDTH)
     right = next(at for at in reversed(ends) if at <= end + _WIDTH)
     start, stop = buffer.offsets[document : document + 2].tolist()

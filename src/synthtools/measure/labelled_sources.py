@@ -103,8 +103,8 @@ def logistic(x: np.ndarray, y: np.ndarray, weights: np.ndarray, penalty: float) 
 
 
 def expit(x: np.ndarray) -> np.ndarray:
-    found: np.ndarray = 1 / (1 + np.exp(-np.clip(x, -500, 500)))
-    return found
+    probabilities: np.ndarray = 1 / (1 + np.exp(-np.clip(x, -500, 500)))
+    return probabilities
 
 
 class Classifier:
@@ -135,8 +135,8 @@ class Classifier:
 
     def log_odds(self, features: np.ndarray) -> np.ndarray:
         """Float64 [n], before calibration."""
-        found: np.ndarray = self._normal(features) @ self._solution[:-1] + self._solution[-1]
-        return found
+        log_odds: np.ndarray = self._normal(features) @ self._solution[:-1] + self._solution[-1]
+        return log_odds
 
 
 def calibrated(pool: Pool, log_odds: np.ndarray, counts: np.ndarray) -> tuple[float, float]:

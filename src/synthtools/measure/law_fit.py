@@ -91,7 +91,7 @@ class Runs:
             low[place], high[place] = _EDGES
         best, least = starts[0], np.inf
         for coordinates in starts if at else ():
-            found = minimize(
+            optimum = minimize(
                 lambda moved, base=coordinates: self._loss(_placed(base, at, moved), weighing),
                 np.clip(coordinates, low, high)[at],
                 jac=True,
@@ -105,8 +105,8 @@ class Runs:
                     "gtol": 1e-10,
                 },
             )
-            if found.fun < least:
-                best, least = _placed(coordinates, at, found.x), found.fun
+            if optimum.fun < least:
+                best, least = _placed(coordinates, at, optimum.x), optimum.fun
         if at and least >= _NOTHING:
             raise SynthError(
                 f"this law gives these rows no finite loss; look at them and at {parameter('fix')}"
@@ -127,8 +127,8 @@ class Runs:
         """(ln predicted − ln observed)/delta, float64 [rows], and its derivatives [free, rows]."""
         moved = coordinates + 1j * _STEP * np.eye(len(coordinates))[self.free]
         with np.errstate(all="ignore"):
-            found = self.law.curve(self.law.natural(moved, self.middle, self.fixed), self.x)
-            apart = (np.log(found) - np.log(self.y)) / self.delta
+            predicted = self.law.curve(self.law.natural(moved, self.middle, self.fixed), self.x)
+            apart = (np.log(predicted) - np.log(self.y)) / self.delta
         return apart[0].real, apart.imag / _STEP
 
 
@@ -159,8 +159,8 @@ def _starts(runs: Runs) -> np.ndarray:
     losses = []
     for part in np.array_split(starts, -(-len(starts) * len(runs.y) // 4_000_000)):
         with np.errstate(all="ignore"):
-            found = law.curve(law.natural(part, runs.middle, runs.fixed), runs.x)
-            losses.append(_huber((np.log(found) - np.log(runs.y)) / runs.delta).mean(axis=-1))
+            predicted = law.curve(law.natural(part, runs.middle, runs.fixed), runs.x)
+            losses.append(_huber((np.log(predicted) - np.log(runs.y)) / runs.delta).mean(axis=-1))
     order = np.argsort(np.nan_to_num(np.concatenate(losses), nan=np.inf), kind="stable")
     best: np.ndarray = starts[order[:_STARTS]]
     return best
@@ -222,16 +222,16 @@ class Fit:
     def predict(self, x: Values) -> np.ndarray:
         """The loss, float64 [rows]."""
         rows = len(next(iter(x.values())))
-        found: np.ndarray = np.broadcast_to(self.runs.law.curve(self._values(), x), (rows,))
-        return found
+        predicted: np.ndarray = np.broadcast_to(self.runs.law.curve(self._values(), x), (rows,))
+        return predicted
 
     def at_edges(self) -> list[str]:
         """Exponents that the search would have taken further than they may go."""
-        found = self.parameters()
+        parameters = self.parameters()
         return [
             name
             for name in self.runs.law.exponents
-            if name not in self.runs.fixed and np.isclose(np.log(found[name]), _EDGES).any()
+            if name not in self.runs.fixed and np.isclose(np.log(parameters[name]), _EDGES).any()
         ]
 
     def determined(self) -> bool:

@@ -61,17 +61,17 @@ def study(
     def figures(some: Sequence[Fit]) -> list[Figures]:
         best = _best(some, budget, seed)
         named = {fields.get(name, name): value for name, value in best.items()}
-        told = {}
+        figures = {}
         if at:
             there = {name: np.array([at[field]]) for name, field in fields.items()}
-            told = {y: float(one.predict(there)[0]) for y, one in zip(losses, some, strict=True)}
+            figures = {y: float(one.predict(there)[0]) for y, one in zip(losses, some, strict=True)}
         curves = [dict(enumerate(one.predict(points).tolist())) if points else {} for one in some]
-        return [*(one.parameters() for one in some), named, told, *curves]  # type: ignore[list-item]
+        return [*(one.parameters() for one in some), named, figures, *curves]  # type: ignore[list-item]
 
     table = [figures(fits), *map(figures, _resampled(fits, resamples, seed))]
     columns = [_estimated(list(column)) for column in zip(*table, strict=True)]
     count = len(fits)
-    best, told = columns[count], columns[count + 1]
+    best, deviations = columns[count], columns[count + 1]
     notes += _beyond(runs[0], best["figures"], fields, budget[0])
     return {
         "formula": law.formula,
@@ -90,7 +90,7 @@ def study(
             for place in range(count)
         ],
         "optimum": best if best["figures"] else None,
-        "prediction": {"at": at, **told} if at else None,
+        "prediction": {"at": at, **deviations} if at else None,
         "notes": notes,
     }
 
@@ -106,7 +106,7 @@ def _best(fits: Sequence[Fit], budget: tuple[float | None, float | None], seed: 
 
 
 def _beyond(runs: Runs, best: Figures, fields: dict[str, str], flops: float | None) -> list[str]:
-    """Where what is best lies outside what the runs have tried."""
+    """Which optima are outside the range of the runs."""
     law, notes = runs.law, []
     if flops is not None:
         times = flops / (FLOPS * float((runs.x["N"] * runs.x["D"]).max()))
@@ -225,13 +225,13 @@ def _least(
 
     grid = np.linspace(*ends, _GRID)
     place = int(np.argmin(_mean(fits, at(grid))))
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda one: float(_mean(fits, at(np.array([one])))[0]),
         bounds=(grid[max(place - 1, 0)], grid[min(place + 1, _GRID - 1)]),
         method="bounded",
         options={"xatol": 1e-9},
     )
-    return float(found.x), float(found.fun)
+    return float(optimum.x), float(optimum.fun)
 
 
 def best_mixture(fits: Sequence[Fit], seed: int) -> Figures:
@@ -249,7 +249,7 @@ def best_mixture(fits: Sequence[Fit], seed: int) -> Figures:
         return _mean(fits, dict(zip(names, np.atleast_2d(shares).T, strict=True)))
 
     begin = tried[int(np.argmin(loss(tried)))]
-    found = minimize(
+    optimum = minimize(
         lambda shares: float(loss(shares)[0]),
         begin,
         method="SLSQP",
@@ -257,11 +257,11 @@ def best_mixture(fits: Sequence[Fit], seed: int) -> Figures:
         constraints={"type": "eq" if of_one else "ineq", "fun": lambda s: 1 - s.sum()},
         options={"ftol": 1e-12, "maxiter": 200},
     ).x
-    found = np.clip(found, 0, 1)
-    best = found if loss(found)[0] <= loss(begin)[0] else begin
+    optimum = np.clip(optimum, 0, 1)
+    best = optimum if loss(optimum)[0] <= loss(begin)[0] else begin
     return {**dict(zip(names, best.tolist(), strict=True)), "L": float(loss(best)[0])}
 
 
 def _mean(fits: Sequence[Fit], x: Values) -> np.ndarray:
-    found: np.ndarray = np.mean([fit.predict(x) for fit in fits], axis=0)
-    return found
+    mean: np.ndarray = np.mean([fit.predict(x) for fit in fits], axis=0)
+    return mean

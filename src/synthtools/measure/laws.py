@@ -70,15 +70,15 @@ class Law:
         Args:
             middle: geometric mean of each variable; fixed: parameters that are given.
         """
-        found = {
+        values = {
             name: coordinates[..., at, None] if name in self.signed else _exp(coordinates, at)
             for at, name in enumerate(self.parameters)
         }
         given = {name: np.full((1,), value) for name, value in fixed.items()}
-        found |= {name: given[name] for name in self.exponents if name in given}
+        values |= {name: given[name] for name in self.exponents if name in given}
         for name, scale in self.scaled.items():
-            found[name] = scale(found, middle)
-        return {**found, **given}
+            values[name] = scale(values, middle)
+        return {**values, **given}
 
 
 def _exp(coordinates: np.ndarray, at: int) -> np.ndarray:

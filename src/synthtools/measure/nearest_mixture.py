@@ -17,8 +17,8 @@ _NEGLIGIBLE = 0.02
 def distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Euclidean, float64 [n, m]."""
     squares = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T
-    found: np.ndarray = np.sqrt(np.maximum(squares, 0))
-    return found
+    roots: np.ndarray = np.sqrt(np.maximum(squares, 0))
+    return roots
 
 
 def nearest_mixture(
@@ -109,6 +109,6 @@ def misfit(
         ):
             reached = nearest_mixture(pool, toward, inside, counts, half)[1]
             far[row, side] = reached - _within(around, counts)
-    found, expected = far.mean(axis=0)
-    farther = 1 + int((far[:, 1] >= found).sum())
-    return float(found), float(expected), farther / (1 + resamples)
+    observed, expected = far.mean(axis=0)
+    farther = 1 + int((far[:, 1] >= observed).sum())
+    return float(observed), float(expected), farther / (1 + resamples)

@@ -120,19 +120,19 @@ def comparisons(corpora: list[CorpusNgrams], top: int) -> list[dict[str, Any]]:
     """Each corpus against each: divergences, buckets and n-grams that tell them apart."""
     pairs = []
     for left, right in combinations(corpora, 2):
-        standing_out = {}
+        unusually_frequent = {}
         for n in left.top:
             a, b = left.top[n], right.top[n]
             tables = dict(a.top(_CANDIDATES)), dict(b.top(_CANDIDATES))
             more, less = over_represented(*tables, (a.total, b.total), min(top, _STANDING_OUT))
-            standing_out[str(n)] = {"left": more, "right": less}
+            unusually_frequent[str(n)] = {"left": more, "right": less}
         pairs.append(
             {
                 "left": left.name,
                 "right": right.name,
                 **divergence(left.response, right.response),
                 "buckets": largest_differences(left.response, right.response, _BUCKETS_SHOWN),
-                "over_represented": standing_out,
+                "over_represented": unusually_frequent,
             }
         )
     return pairs

@@ -68,8 +68,8 @@ class MeasuredDocuments(NamedTuple):
 
     @property
     def long_enough(self) -> np.ndarray:
-        found: np.ndarray = np.isfinite(self.features).all(axis=1)
-        return found
+        measured: np.ndarray = np.isfinite(self.features).all(axis=1)
+        return measured
 
 
 def source_of(name: str, synthetic: bool, documents: MeasuredDocuments) -> LabelledSource:
@@ -169,14 +169,14 @@ class Calibration:
                 )
                 for one in held["sources"]
             ]
-            found = cls(sources, int(held["tokens"]), dict(held["model"]))
+            calibration = cls(sources, int(held["tokens"]), dict(held["model"]))
         except (KeyError, TypeError, ValueError) as error:
             raise SynthError(
                 f"{path}: a damaged calibration ({type(error).__name__}: {error})"
             ) from error
         if not all(np.isfinite(one.features).all() for one in sources):
             raise SynthError(f"{path}: a damaged calibration (numbers are missing)")
-        return found
+        return calibration
 
     def refuse_other_model(self, path: str, model: dict[str, Any]) -> None:
         """Raises SynthError where the calibration was made with another model."""

@@ -1,6 +1,6 @@
-"""How much of a corpus is synthetic, or why that cannot be said.
+"""How much of a corpus is synthetic, or why that cannot be estimated.
 
-A share is said only where the corpus can be a mixture of what the calibration knows. What is declined, and
+A share is given only where the corpus can be a mixture of what the calibration knows. What is declined, and
 with what remedy, is in ``why``; the numbers behind it stay in the report, the share does not.
 """
 
@@ -81,7 +81,7 @@ class OriginEstimator:
         features, tokens, weights = (
             part[judged] for part in (documents.features, documents.tokens, weights)
         )
-        found: dict[str, Any] = {
+        judgement: dict[str, Any] = {
             "verdict": "not calibrated",
             "share": None,
             "interval": None,
@@ -92,22 +92,22 @@ class OriginEstimator:
             "other_language": other,
             "why": self._unfit(int(judged.sum()), short, other),
         }
-        if found["why"] is not None:
-            return found
+        if judgement["why"] is not None:
+            return judgement
         more: dict[str, Any] = {"resamples": self._resamples, "seed": self._seed}
         distance, expected, p_value = misfit(self._pool, features, weights, **more)
-        found["misfit"] = {"distance": distance, "expected": expected, "p_value": p_value}
+        judgement["misfit"] = {"distance": distance, "expected": expected, "p_value": p_value}
         if p_value <= (FARTHEST_MOVED if self._moved else FARTHEST):
             anchor = f", or {parameter('assume_human')} with human text of its domain"
-            found["why"] = (
+            judgement["why"] = (
                 "the corpus is like no mixture of the calibration's sources: add human and synthetic "
                 f"sources of its domain, length and language{'' if self._moved else anchor}"
             )
-            return found
+            return judgement
         more["moved"] = self._moved
         by_document = estimate(self._pool, self._classifier, features, weights, **more)
         by_token = estimate(self._pool, self._classifier, features, weights * tokens, **more)
-        return found | {
+        return judgement | {
             "verdict": "estimated",
             "share": by_document.share,
             "interval": [by_document.low, by_document.high],
@@ -142,13 +142,13 @@ class OriginEstimator:
         if not any(of_one_language(one, other) for one in human for other in synthetic):
             return (
                 "the calibration's human and synthetic sources share hardly a frequent word: their "
-                "languages would be told apart"
+                "languages would be distinguished"
             )
         if judged < FEWEST:
             return f"{judged:,} documents are too few to say: give {FEWEST} or more"
         if self.auc < APART:
             return (
-                "the calibration's own human and synthetic text cannot be told apart (AUC "
+                "the calibration's own human and synthetic text cannot be distinguished (AUC "
                 f"{self.auc:.2f}): take a larger {parameter('model')}, more {parameter('tokens')} or other "
                 "sources"
             )
@@ -159,9 +159,9 @@ class OriginEstimator:
         odds = self._classifier.log_odds(documents.features)
         prior = np.log(max(share, 1e-6) / max(1 - share, 1e-6))
         slope, intercept = self._classifier.calibration
-        found = 1 / (1 + np.exp(-np.clip(slope * odds + intercept + prior, -500, 500)))
-        found[~self.of_languages(documents)] = np.nan
-        return [None if np.isnan(value) else float(value) for value in found]
+        probabilities = 1 / (1 + np.exp(-np.clip(slope * odds + intercept + prior, -500, 500)))
+        probabilities[~self.of_languages(documents)] = np.nan
+        return [None if np.isnan(value) else float(value) for value in probabilities]
 
     def histograms(self, documents: MeasuredDocuments) -> dict[str, Any]:
         """How the log-odds of both classes and of a corpus are distributed: densities over bins."""

@@ -75,8 +75,8 @@ def shares(pool: Pool, sample: PoolSample, counts: np.ndarray, own: np.ndarray) 
 def _ratio(log_odds: np.ndarray, calibration: tuple[float, float]) -> np.ndarray:
     """Of the densities of documents, synthetic to human."""
     slope, intercept = calibration
-    found: np.ndarray = np.exp(np.clip(slope * log_odds + intercept, -30, 30))
-    return found
+    ratio: np.ndarray = np.exp(np.clip(slope * log_odds + intercept, -30, 30))
+    return ratio
 
 
 def _most_likely(ratio: np.ndarray, counts: np.ndarray) -> float:
@@ -131,7 +131,7 @@ def estimate(
     """
     weights = np.ones(len(features)) if weights is None else weights
     sample, every = sample_of(pool, classifier, features), np.ones(len(pool.source))
-    found = shares(pool, sample, weights, every)
+    estimated = shares(pool, sample, weights, every)
     draw = np.random.default_rng(seed)
     table = np.zeros((resamples, len(METHODS)))
     for row in table:
@@ -140,8 +140,8 @@ def estimate(
         )
         row[:] = shares(pool, sample, weights * counts, _resampled(pool, draw))
     # As far as the ways differ more than resamples do.
-    apart = (found - found[0])[1:] ** 2 - np.var(table[:, 1:] - table[:, :1], axis=0)
-    share = float(found[0])
+    apart = (estimated - estimated[0])[1:] ** 2 - np.var(table[:, 1:] - table[:, :1], axis=0)
+    share = float(estimated[0])
     # Near 0 and 1 resamples are cut off on one side: the other one tells.
     ends = np.quantile(table[:, 0], [0.025, 0.975]) - share
     errors = {
@@ -153,7 +153,7 @@ def estimate(
         errors["transfer"] = _TRANSFER[0] + _TRANSFER[1] * share
     error = 1.96 * float(np.sqrt(sum(e * e for e in errors.values())))
     low, high = max(0.0, share - error), min(1.0, share + error)
-    return Estimate(share, low, high, dict(zip(METHODS, found.tolist(), strict=True)), errors)
+    return Estimate(share, low, high, dict(zip(METHODS, estimated.tolist(), strict=True)), errors)
 
 
 def _resampled(pool: Pool, draw: np.random.Generator) -> np.ndarray:

@@ -49,12 +49,12 @@ class ScoredSample:
     def mean(self, most: int | None) -> np.ndarray:
         """nats a token of each document, float64: over the first ``most`` scored tokens, NaN for a
         document of fewer; over all for None, NaN where there is none."""
-        found = np.full(len(self), np.nan)
+        means = np.full(len(self), np.nan)
         for row, values in enumerate(self.logprobs):
             scored = values[np.isfinite(values)]
             if len(scored) >= (most or 1):
-                found[row] = -float(scored[:most].mean(dtype=np.float64))
-        return found
+                means[row] = -float(scored[:most].mean(dtype=np.float64))
+        return means
 
     def extend(self, other: ScoredSample) -> None:
         """Adds documents that follow."""
@@ -112,7 +112,7 @@ def scored_samples(
         documents: of each corpus; None for as many of 100, 200, 500, 1,000 or 2,000 as 45
             seconds allow by the time that the first eight of each take.
         most_tokens: of a document.
-        stage, advance: told what is done, of how many documents.
+        stage, advance: called with the name of each stage and its number of documents.
         journal: keeps scores and the number of documents; what it holds is not computed again.
     """
     samples = [ScoredSample() for _ in corpora]
@@ -151,10 +151,10 @@ def _score(
             if journal is not None and (kept := journal.get(key)) is not None:
                 sample.extend(ScoredSample.unpacked(kept))
             else:
-                found = _scored(model, some, most_tokens)
+                scored = _scored(model, some, most_tokens)
                 if journal is not None:
-                    journal.add(key, found.packed())
-                sample.extend(found)
+                    journal.add(key, scored.packed())
+                sample.extend(scored)
             advance(len(some))
 
 
@@ -165,9 +165,11 @@ def _scored(model: LanguageModel, texts: Sequence[str], most_tokens: int) -> Sco
     cut = [one and one._replace(ids=one.ids[:most_tokens]) for one in tokens]
     scores = iter(model.score([one for one in cut if one], ScoreRequest()))
     for one in cut:
-        found = next(scores) if one else None
-        sample.ids.append(np.zeros(0, np.int32) if found is None else found.ids)
-        sample.logprobs.append(np.zeros(0, np.float32) if found is None else found.logprobs)
+        scores_of_text = next(scores) if one else None
+        sample.ids.append(np.zeros(0, np.int32) if scores_of_text is None else scores_of_text.ids)
+        sample.logprobs.append(
+            np.zeros(0, np.float32) if scores_of_text is None else scores_of_text.logprobs
+        )
     return sample
 
 
@@ -192,15 +194,15 @@ def shaded(
 ) -> list[tuple[str, float | None]]:
     """The first tokens as text, each with its probability; tokens that share a character are one,
     with the least of their probabilities."""
-    found: list[tuple[str, float | None]] = []
+    pieces: list[tuple[str, float | None]] = []
     waiting, least = b"", 1.0
     for token, logprob in zip(ids[:most].tolist(), logprobs[:most].tolist(), strict=True):
         waiting += tokenizer.surfaces[token]
         known = np.isfinite(logprob)
         least = min(least, float(np.exp(logprob))) if known else least
         try:
-            found.append((waiting.decode("utf-8"), round(least, 2) if known else None))
+            pieces.append((waiting.decode("utf-8"), round(least, 2) if known else None))
             waiting, least = b"", 1.0
         except UnicodeDecodeError:
             continue
-    return found
+    return pieces

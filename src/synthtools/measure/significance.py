@@ -125,10 +125,10 @@ def detectable_difference(change: np.ndarray, shares: bool) -> float | None:
         return slope * math.sqrt(square) if square else None
     if n < _FEWEST_UNEQUAL:
         return None
-    found = 1.0
+    difference = 1.0
     for _ in range(60):  # halves what is left each time
-        found = slope * math.sqrt(max(square, found))
-    return found if found <= 1 else None
+        difference = slope * math.sqrt(max(square, difference))
+    return difference if difference <= 1 else None
 
 
 def detectable_auc(members: int, others: int) -> float | None:

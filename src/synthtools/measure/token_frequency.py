@@ -39,7 +39,7 @@ def add_to(
         group["tokens"] = frequency(*tokens.get(place, empty), len(surfaces), few)
     if not 1 < len(tokens) <= _MOST_LISTS:
         return None
-    return standing_out(tokens, [group["name"] for group in groups], surfaces)
+    return unusually_frequent(tokens, [group["name"] for group in groups], surfaces)
 
 
 def frequency(ids: np.ndarray, counts: np.ndarray, size: int, density: bool) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def kernel_density(ids: np.ndarray, counts: np.ndarray, size: int) -> dict[str, 
     return {"token_ids": grid.tolist(), "density": values.tolist(), "bandwidth": width}
 
 
-def standing_out(
+def unusually_frequent(
     tokens: dict[int, tuple[np.ndarray, np.ndarray]], names: list[str], surfaces: list[bytes]
 ) -> list[dict[str, Any]]:
     """The tokens of each group that stand out against all others (of two: against the other).

@@ -47,7 +47,7 @@ def special(path: Path) -> int | None:
     try:
         mode = os.stat(path).st_mode
     except OSError:
-        return None  # nothing there, or what there is will be told when it is opened
+        return None  # missing, or its error comes when it is opened
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return None
     return os.open(path, os.O_WRONLY)
@@ -56,8 +56,8 @@ def special(path: Path) -> int | None:
 def _open_already(path: str | Path) -> int | None:
     # Not resolved: /dev/stdout is a link to whatever file the shell has redirected it to.
     name = os.path.abspath(path)
-    found = _DESCRIPTOR.fullmatch(_STANDARD.get(name, name))
-    return int(found[1]) if found else None
+    match = _DESCRIPTOR.fullmatch(_STANDARD.get(name, name))
+    return int(match[1]) if match else None
 
 
 _STANDARD = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}
@@ -77,7 +77,7 @@ def claimed(beside: Iterable[tuple[str, str]], output: str = "-") -> Iterator[No
 
     Args:
         beside: (option, file) of each; output: the command's own, which is compared alone, for it is
-            claimed by whoever opens it.
+            the caller has claimed it.
 
     Raises:
         UsageError: two options name one file.
@@ -89,7 +89,7 @@ def claimed(beside: Iterable[tuple[str, str]], output: str = "-") -> Iterator[No
     with ExitStack() as stack:
         for option, name in beside:
             if not _is_file(name):
-                continue  # a device; a directory is told by whoever opens it
+                continue  # a device; the error of a directory comes when it is opened
             place = _whereabouts(name)
             if place in places:
                 raise UsageError(
@@ -128,7 +128,7 @@ def _whereabouts(name: str | Path) -> str:
 
 
 # Files begun and neither committed nor aborted. A signal may come between any two steps of a
-# program, so that whoever began a file may never learn its name.
+# program, so that the thread that began a file may never learn its name.
 _BEGUN: set[Path] = set()
 
 
@@ -150,7 +150,7 @@ class AtomicFile:
     Args:
         path: the final name.
         force: replace an existing file.
-        claimed: whoever asks holds the claim on it, or on its folder.
+        claimed: the caller holds the claim on it, or on its folder.
         same: the name may be taken by a file of the very content that is written, which an earlier
             run that was killed just then has left.
 
@@ -199,7 +199,7 @@ class AtomicFile:
             self.file.write(data)
 
     def restart(self) -> Path:
-        """Begins the content anew; what was written so far can be read from the returned path."""
+        """Begins the content again; what was written before can be read from the returned path."""
         assert self._temporary is not None
         self.file.close()
         self._spares.append(self._temporary)
@@ -251,7 +251,7 @@ class AtomicFile:
         try:
             self._remove([*self._spares, *([self._temporary] if self._temporary else [])])
         except OSError:
-            pass  # a disk that became read-only keeps it; the cause of the abort is told
+            pass  # a disk that became read-only keeps it; the cause of the abort is reported
         self._release()
 
     @staticmethod
@@ -283,7 +283,7 @@ class SentFile(AtomicFile):
     @staticmethod
     def _is_there(place: RemotePath) -> bool:
         with write_errors(place):
-            return RemotePath(str(place)).exists()  # asked anew, whatever was told before
+            return RemotePath(str(place)).exists()  # not from the listing cache
 
     def _open(self) -> None:
         with write_errors("a file on its way, in TMPDIR,"):

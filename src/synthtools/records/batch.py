@@ -169,10 +169,10 @@ class JsonBatch(Batch):
     def _scanned_column(self, name: str) -> list[Any]:
         texts = self.scanned[name]
         try:
-            found = iter(jsonl.parse_values([text for text in texts if text is not None]))
+            values = iter(jsonl.parse_values([text for text in texts if text is not None]))
         except ValueError:
-            found = (self._exactly(i)[name] for i, text in enumerate(texts) if text is not None)
-        return [MISSING if text is None else next(found) for text in texts]
+            values = (self._exactly(i)[name] for i, text in enumerate(texts) if text is not None)
+        return [MISSING if text is None else next(values) for text in texts]
 
     def _exactly(self, index: int) -> dict[str, Any]:
         """A record with every integer exact."""

@@ -168,11 +168,11 @@ def blocks(
     """Blocks of what is no JSONL, as JSONL: a record at the number that it has in the file."""
     number = 1  # of the next line
     broken = None
-    found = _json_lines(stream, shard.format, shard.name)
+    json_blocks = _json_lines(stream, shard.format, shard.name)
     while broken is None:
         first, lines, faults, size = number, list[bytes](), dict[int, str](), 0
         try:
-            while size < batch_bytes and (line := next(found, None)):
+            while size < batch_bytes and (line := next(json_blocks, None)):
                 lines += [b""] * (line.number - number)  # lines on which no record begins
                 lines.append(line.json)
                 number = line.number + 1
@@ -196,7 +196,7 @@ def _json_lines(
     """The records of a stream that is not JSONL in UTF-8.
 
     Args:
-        name: of the file, for errors and for what plain text is told by.
+        name: of the file, for errors, and the path field of plain text.
 
     Memory: a record.
 

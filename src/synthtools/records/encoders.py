@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class EncoderTarget(Protocol):
-    """What an encoder writes to; a file that can begin anew offers ``restart`` (see AtomicFile)."""
+    """What an encoder writes to; a file that can start over offers ``restart`` (see AtomicFile)."""
 
     file: BinaryIO
 
@@ -238,8 +238,8 @@ class TableEncoder(Encoder):
 
         schema = self._schema
         for piece in self._pending:
-            found = piece.table.schema
-            schema = found if schema is None else schemas.unify(schema, found)
+            piece_schema = piece.table.schema
+            schema = piece_schema if schema is None else schemas.unify(schema, piece_schema)
         assert schema is not None
         if self._form == "parquet" and not schema.names and not last:
             self._filled = 0  # Parquet needs a field: records without any wait for one that has

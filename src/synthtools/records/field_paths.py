@@ -55,21 +55,21 @@ def unquoted(text: str) -> str:
 
 def conditions(text: str) -> tuple[tuple[str, str], ...] | None:
     """``a=1, "b c"="x, y"`` as names and values; None where it is no such list."""
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     at = 0
-    while at < len(text) or not found or text[:at].rstrip().endswith(","):
+    while at < len(text) or not pairs or text[:at].rstrip().endswith(","):
         match = _CONDITION.match(text, at)
         if match is None:
             return None
         name, value = match["name"], match["value"]
-        found.append(
+        pairs.append(
             (
                 unquoted(match["quoted_name"]) if name is None else name.rstrip(),
                 unquoted(match["quoted_value"]) if value is None else value.rstrip(),
             )
         )
         at = match.end()
-    return tuple(found)
+    return tuple(pairs)
 
 
 def parse(path: str) -> tuple[Step, ...]:
@@ -113,10 +113,10 @@ def _bracket(inner: str, path: str, at: int) -> Step:
     index = _INDEX.fullmatch(inner)
     if index is not None:
         return ListIndex(int(index[1]))
-    found = conditions(inner)
-    if found is None:
+    pairs = conditions(inner)
+    if pairs is None:
         raise _unclear(path, at)
-    return ListMatch(found)
+    return ListMatch(pairs)
 
 
 def _unclear(path: str, at: int) -> ValueError:
@@ -146,8 +146,8 @@ def one_step(value: Any, step: Step) -> Any:
     if not fitting:
         raise AbsentError
     if len(fitting) > 1:
-        told = ", ".join(f"{name}={one}" for name, one in step.conditions)
-        raise ValueError(f"{len(fitting)} objects with {told}, where one is meant")
+        wanted = ", ".join(f"{name}={one}" for name, one in step.conditions)
+        raise ValueError(f"{len(fitting)} objects with {wanted}, where one is meant")
     return fitting[0]
 
 
@@ -210,7 +210,7 @@ def read_along(names: Sequence[str]) -> tuple[str, ...]:
 
 def parted(text: str) -> list[str]:
     """Names between commas (not those within quotes and brackets), each without space around it."""
-    cuts = [found.start() for found in _APART.finditer(text) if found[0] == ","]
+    cuts = [match.start() for match in _APART.finditer(text) if match[0] == ","]
     return [plain_name(text[a + 1 : b].strip()) for a, b in pairwise([-1, *cuts, len(text)])]
 
 

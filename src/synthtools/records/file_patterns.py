@@ -36,7 +36,7 @@ def names_of(pattern: str) -> list[str]:
     Raises:
         UsageError: a brace stands alone, a name is none, or two names touch.
     """
-    found: list[str] = []
+    names: list[str] = []
     end = -1
     for match in _NAME.finditer(pattern):
         name = match[1]
@@ -44,17 +44,17 @@ def names_of(pattern: str) -> list[str]:
             raise UsageError(f"{pattern}: {{{name}}}: a name has letters, digits and _ alone")
         if match.start() == end:
             raise UsageError(
-                f"{pattern}: {{{found[-1]}}}{{{name}}}: where does the first end? Two names need "
+                f"{pattern}: {{{names[-1]}}}{{{name}}}: where does the first end? Two names need "
                 "something between them"
             )
-        found.append(name)
+        names.append(name)
         end = match.end()
     if is_pattern(_NAME.sub("", pattern)):
         raise UsageError(f"{pattern}: a brace without its partner; write {{name}}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(names))
 
 
-def found_by(pattern: str) -> list[FileMatch]:
+def matching(pattern: str) -> list[FileMatch]:
     """The files that a pattern fits, in the natural order of what its names stand for.
 
     A name stands for one or more characters other than ``/``, the fewest with which the whole path
@@ -117,12 +117,12 @@ def _walk(parts: list[str], before: str) -> Iterator[str]:
     fits = _expression(part)
     try:
         with os.scandir(before or ".") as entries:
-            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+            listing = sorted((entry.name, entry.is_dir()) for entry in entries)
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         raise SynthError(f"{before or '.'}: {error.strerror or error}") from error
-    for name, folder in found:
+    for name, folder in listing:
         hidden = name.startswith(".") and not part.startswith(".")
         if bool(rest) == folder and not hidden and fits.fullmatch(name):
             if rest:

@@ -34,21 +34,21 @@ def first(shards: Sequence[Shard]) -> Batch | None:
 
     It is waited for where stdin is a pipe.
     """
-    found: list[Batch] = []
+    batches: list[Batch] = []
     for shard in shards[:_OBJECTS]:
         try:
             if shard.records is not None:
                 records = shard.records.first()
                 if records is not None:
-                    _look(_blocks(replace(shard, records=records)), found.append)
+                    _look(_blocks(replace(shard, records=records)), batches.append)
             elif shard.name == STDIN_NAME:
-                _look_at_stdin(shard, found.append, wait=True)
+                _look_at_stdin(shard, batches.append, wait=True)
             else:
-                look([shard], found.append)
+                look([shard], batches.append)
         except SynthError:
             return None  # its reader says so
-        if found:
-            return found[0]
+        if batches:
+            return batches[0]
     return None
 
 
@@ -99,18 +99,18 @@ class GroupingCheck:
         self._field = field
         self._option = option
         self._lacking: str | None = None  # of the last one looked at that lacks it
-        self._found = False
+        self._field_seen = False
 
     def __call__(self, batch: Batch) -> None:
         self._check(batch)
         if self._field is not None and batch.column(self._field)[0] is MISSING:
             self._lacking = no_field(batch, 0, self._field)
         else:
-            self._found = True
+            self._field_seen = True
 
     def tell(self, remark: Callable[[str], None]) -> None:
         """Tells where none has it, which may be a slip of the pen."""
-        if self._lacking is not None and not self._found:
+        if self._lacking is not None and not self._field_seen:
             remark(
                 f"{self._option}: the first record of each input has {self._lacking}; all such "
                 "records are one group, (none)"
@@ -126,8 +126,8 @@ def _blocks(shard: Shard) -> Iterator[ShardBlock]:
     return blocks([replace(shard)], _BLOCK, whole=False)
 
 
-def _look(found: Iterator[ShardBlock], check: Callable[[Batch], object]) -> None:
-    for block in found:
+def _look(shard_blocks: Iterator[ShardBlock], check: Callable[[Batch], object]) -> None:
+    for block in shard_blocks:
         if block.broken is not None:
             raise block.broken
         first = _first_of(block)

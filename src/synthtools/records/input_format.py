@@ -96,11 +96,11 @@ class InputFormat:
         """Which files of a directory are its shards."""
         open_names = [n for n in names if not any(p[:1] in (".", "_") for p in n.split("/"))]
         for suffixes in _OF_DIRECTORIES:
-            found = [name for name in open_names if name.lower().endswith(suffixes)]
+            named = [name for name in open_names if name.lower().endswith(suffixes)]
             if self.kind:
-                found = [name for name in found if _kind(name) == self.kind]
-            if found:
-                return found
+                named = [name for name in named if _kind(name) == self.kind]
+            if named:
+                return named
         return []
 
     def refuse_unreadable(self, head: bytes, name: str) -> None:

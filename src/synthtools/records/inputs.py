@@ -36,7 +36,7 @@ class Shard:
     so that progress can be shown against ``size``. A ``temporary`` one is a copy in TMPDIR, which only
     this machine sees.
     ``head`` is what has been taken from a pipe already, for its reader to begin with.
-    ``status`` is what the system said of the file when it was named (None: no plain file).
+    ``status`` is the result of stat when the file was named (None: no plain file).
     ``format`` is how its bytes become records.
     """
 

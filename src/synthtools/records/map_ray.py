@@ -151,7 +151,7 @@ def _cut(rows: pa.Table) -> pa.Table:
 
 
 def seen_by_all(shard: Shard) -> bool:
-    """Whether a shard lies where other machines may see it, and can be read again."""
+    """Whether other machines may see a shard, and can be read again."""
     here_alone = shard.temporary or (isinstance(shard.path, RemotePath) and not shard.path.shared)
     return shard.path is not None and shard.size is not None and not here_alone
 
@@ -229,7 +229,7 @@ def _in_place(
 
 
 def _for_nodes(shard: Shard) -> Shard:
-    """A shard as nodes are told of it: they have directories of their own."""
+    """A shard by its absolute path: nodes have other working directories."""
     path = Path(os.path.abspath(shard.path)) if isinstance(shard.path, Path) else shard.path
     return replace(shard, path=path, bytes_read=0)
 

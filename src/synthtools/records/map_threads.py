@@ -15,7 +15,7 @@ from synthtools.records.inputs import Shard
 from synthtools.records.reader import batch_of, blocks, json_batch
 from synthtools.records.record_faults import require_text, without
 from synthtools.records.rejects import Rejects
-from synthtools.records.scan import ASK, FOUND, LineScan, scan
+from synthtools.records.scan import ASK, LOCATED, LineScan, scan
 from synthtools.records.shard_block import BlockLines, ShardBlock
 from synthtools.records.text_buffer import TextBuffer
 from synthtools.scale.threads import in_order
@@ -175,7 +175,7 @@ def _scanned(
 ) -> tuple[Batch, TextBuffer, int]:
     scanned = scan(block.lines, text_field, fields)
     lines = BlockLines(block.lines, len(scanned.states))
-    sound = np.flatnonzero(scanned.states == FOUND)
+    sound = np.flatnonzero(scanned.states == LOCATED)
     asked = np.flatnonzero(scanned.states == ASK)
     batch = JsonBatch(
         block.source,

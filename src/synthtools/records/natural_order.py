@@ -22,8 +22,8 @@ def as_number(text: str) -> int | float | None:
         return None
     if re.fullmatch(r"-?[0-9]+", text):
         return int(text)
-    found = float(text)
-    return found if math.isfinite(found) else None
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def all_numbers(texts: Collection[str]) -> bool:
@@ -41,8 +41,8 @@ def all_numbers(texts: Collection[str]) -> bool:
 
 def _is_shortest(text: str) -> bool:
     """Whether a text is the one plain decimal that its number is written as."""
-    found = as_number(text)
-    return found is not None and format(Decimal(repr(found)), "f") == text
+    number = as_number(text)
+    return number is not None and format(Decimal(repr(number)), "f") == text
 
 
 def key(value: Any) -> Any:

@@ -33,8 +33,8 @@ def column_of(table: pa.Table, name: str) -> pa.ChunkedArray | None:
     if not steps or steps[0] not in table.column_names:
         return None
     chunks = [_leaf(chunk, steps[1:]) for chunk in table.column(steps[0]).chunks]
-    found = [chunk for chunk in chunks if chunk is not None]
-    return pa.chunked_array(found) if found else None
+    parts = [chunk for chunk in chunks if chunk is not None]
+    return pa.chunked_array(parts) if parts else None
 
 
 def selected(table: pa.Table, names: Sequence[str]) -> pa.Table:
@@ -77,8 +77,8 @@ def _leaf(array: pa.Array, steps: Sequence[Step]) -> pa.Array | None:
     step, kind = steps[0], array.type
     if isinstance(kind, pa.JsonType):
         values = [None if t is None else jsonl.parse_value(t.encode()) for t in _texts(array)]
-        found = [value_at(value, steps, None) for value in values]
-        return json_array([None if value is None else json_text(value) for value in found])
+        leaves = [value_at(value, steps, None) for value in values]
+        return json_array([None if value is None else json_text(value) for value in leaves])
     if pa.types.is_map(kind) and isinstance(step, str):
         return _leaf(_taken(array.items, _places(array, step)), steps[1:])
     if pa.types.is_struct(kind):
@@ -168,7 +168,7 @@ def _with_json(
     rows: np.ndarray,
     reached: list[np.ndarray],
 ) -> pa.Array:
-    found: list[str | None] = []
+    texts: list[str | None] = []
     for text, row in zip(_texts(array), rows.tolist(), strict=True):
         keys = None
         if text is not None and row >= 0:
@@ -177,9 +177,9 @@ def _with_json(
             value = jsonl.json_bytes(values[row].as_py())
             line = b'{"":' + text.encode() + b"}"
             text = jsonl.with_value(line, ["", *keys], value)[4:-1].decode()
-            reached.append(rows[len(found) : len(found) + 1])
-        found.append(text)
-    return json_array(found)
+            reached.append(rows[len(texts) : len(texts) + 1])
+        texts.append(text)
+    return json_array(texts)
 
 
 def _texts(array: pa.Array) -> list[str | None]:

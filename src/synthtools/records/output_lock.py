@@ -87,7 +87,9 @@ class OutputLock:
             fresh = time.time() - os.fstat(file).st_mtime < FRESH
             elsewhere = locked is None or holder.get("host") != os.uname().nodename
             if locked is False or (holder and fresh and elsewhere):
-                raise OutputInUseError(f"{self._output}: {_told(holder, locked is False)}")
+                raise OutputInUseError(
+                    f"{self._output}: {_in_use_message(holder, locked is False)}"
+                )
             if not self._is(file):
                 return
             if not mine:  # of another user, whose process is dead
@@ -96,7 +98,7 @@ class OutputLock:
             with _HOLDING:
                 with suppress(OSError):  # a full disk: the lock holds all the same
                     os.ftruncate(file, 0)
-                    os.pwrite(file, _self_told(), 0)
+                    os.pwrite(file, _description(), 0)
                 self._file, file = file, -1
                 _HELD.add(self)
         finally:
@@ -153,7 +155,7 @@ def _beside(path: Path) -> Path:
 
 
 def remove_partial(folder: Path, names: str) -> None:
-    """Removes the beginnings of files and folders that killed runs left; asked by whoever holds the claim.
+    """Removes the beginnings of files and folders that killed runs left; called by the holder of the claim.
 
     Args:
         names: a pattern of the names' beginnings.
@@ -186,22 +188,22 @@ def _lock(file: int) -> bool | None:
         raise
 
 
-def _self_told() -> bytes:
+def _description() -> bytes:
     now = datetime.now().astimezone().isoformat(" ", "seconds")
-    told = {"pid": os.getpid(), "host": os.uname().nodename, "since": now}
-    return json.dumps(told).encode() + b"\n"
+    holder = {"pid": os.getpid(), "host": os.uname().nodename, "since": now}
+    return json.dumps(holder).encode() + b"\n"
 
 
 def _holder(file: int) -> dict[str, Any]:
     """What the file says of who holds it; nothing where it says nothing (yet)."""
     try:
-        found = json.loads(os.pread(file, 1000, 0))
-        return {name: found[name] for name in ("pid", "host", "since")}
+        content = json.loads(os.pread(file, 1000, 0))
+        return {name: content[name] for name in ("pid", "host", "since")}
     except (ValueError, LookupError, TypeError):
         return {}
 
 
-def _told(holder: dict[str, Any], locked: bool) -> str:
+def _in_use_message(holder: dict[str, Any], locked: bool) -> str:
     who = "another process"
     if holder:
         who = f"process {holder['pid']} on {holder['host']}, since {holder['since']}"

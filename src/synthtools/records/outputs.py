@@ -59,7 +59,7 @@ def open_sink(
         job: what defines the output's bytes (tool, arguments, inputs), kept with resumable shards.
         option: that named the output.
         nan: ``keep``, ``null`` or ``fail``, see ``Nonfinite``.
-        further: it goes beside another output: a resumed run writes a file of it anew.
+        further: it goes beside another output: a resumed run rewrites its file.
         journaled: the caller keeps what it has in a ``ValueJournal``, so that a file can be resumed.
 
     Raises:

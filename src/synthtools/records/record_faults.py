@@ -9,7 +9,7 @@ from synthtools.records.batch import MISSING, Batch
 from synthtools.records.field_paths import AbsentError, inner_path, one_step
 from synthtools.records.jsonl import is_unicode
 from synthtools.records.rejects import Rejects
-from synthtools.records.shapes import SHAPES, shape_of, told
+from synthtools.records.shapes import SHAPES, described, shape_of
 
 _NAMED_FIELDS = 20
 
@@ -39,12 +39,12 @@ def no_field(batch: Batch, index: int, name: str, remedy: str = "") -> str:
                 there = str(error)
                 break
             except AbsentError:
-                there = f"on its way: {_told(value)}"
+                there = f"on its way: {_value_description(value)}"
                 break
     return f'no field "{name}" ({there}{"; " if remedy else ""}{remedy})'
 
 
-def _told(value: object) -> str:
+def _value_description(value: object) -> str:
     if isinstance(value, dict):
         return f"an object of {', '.join(list(value)[:_NAMED_FIELDS]) or 'nothing'}"
     return f"a list of {len(value)}" if isinstance(value, list) else _kind_of(value)
@@ -67,7 +67,7 @@ def _remedy(batch: Batch, index: int, name: str, option: str) -> str:
         or not option.endswith(("text-field", "text_field"))
     ):
         return f"use {option}"
-    return f"use {option} '{SHAPES[shape].answer}', the answer of {told(shape)}"
+    return f"use {option} '{SHAPES[shape].answer}', the answer of {described(shape)}"
 
 
 def _kind_of(value: object) -> str:

@@ -1,8 +1,8 @@
-"""Which record is which, so that randomness belongs to a record and not to where it lies.
+"""Which record is which, so that randomness belongs to a record and not to its place in files.
 
 A record is known by its ``id``; where it has none, by its text and by how many records with the
 same text came before it. Neither the layout of the files nor the order of work changes a key (equal
-texts are told apart by order alone, and are interchangeable).
+texts are distinguished by order alone, and are interchangeable).
 """
 
 from __future__ import annotations
@@ -135,15 +135,15 @@ class RecordKeys:
             hashes(ids, (text.encode("utf-8", "surrogatepass") for text in texts))
         )
 
-    def of_hashes(self, found: RecordHashes) -> np.ndarray:
+    def of_hashes(self, hashes: RecordHashes) -> np.ndarray:
         """Like ``of``, from what ``hashes`` gave."""
-        keys = found.values.copy()
-        asked = np.arange(len(keys)) if self._apart else np.flatnonzero(found.by_text)
+        keys = hashes.values.copy()
+        asked = np.arange(len(keys)) if self._apart else np.flatnonzero(hashes.by_text)
         times = self._seen.of(keys[asked])
         again = np.flatnonzero(times)
         for index, occurrence in zip(asked[again].tolist(), times[again].tolist(), strict=True):
             content = int(keys[index])
             both = content.to_bytes(8, "little") + occurrence.to_bytes(8, "little")
-            digest = _digest(_TEXT if found.by_text[index] else _ID, both)
+            digest = _digest(_TEXT if hashes.by_text[index] else _ID, both)
             keys[index] = int.from_bytes(digest, "little")
         return keys

@@ -59,7 +59,7 @@ def _as_of_a_file() -> Iterator[None]:
     except SynthError:
         raise
     except FileNotFoundError as error:
-        # Over HTTP it is raised of every failure, for what the server, or its absence, has told.
+        # Over HTTP it is raised for every failure of the server or the connection.
         why = error.__cause__
         status = getattr(why, "status", 404)
         if status != 404:
@@ -161,19 +161,19 @@ class RemotePath:
     def walk(self) -> list[RemotePath]:
         """All files below, in the order of their names."""
         with _as_of_a_file():
-            found = self._fs.find(self._path, detail=True)
+            entries = self._fs.find(self._path, detail=True)
         root, base = self._path.rstrip("/"), self._url.rstrip("/")
-        return sorted(RemotePath(base + path[len(root) :], dict(i)) for path, i in found.items())
+        return sorted(RemotePath(base + path[len(root) :], dict(i)) for path, i in entries.items())
 
     def iterdir(self) -> Iterator[RemotePath]:
         self._fs.invalidate_cache()
         base = self._url.rstrip("/")
         try:
             with _as_of_a_file():
-                found = self._fs.ls(self._path, detail=False)
+                names = self._fs.ls(self._path, detail=False)
         except FileNotFoundError:
             return  # an object store has no empty directories
-        yield from (RemotePath(f"{base}/{path.rstrip('/').rpartition('/')[2]}") for path in found)
+        yield from (RemotePath(f"{base}/{path.rstrip('/').rpartition('/')[2]}") for path in names)
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
         return (place for place in self.iterdir() if fnmatch.fnmatch(place.name, pattern))

@@ -66,8 +66,8 @@ class RereadRecords:
         if not len(handles):
             return
         firsts = np.array(sorted(self._stretches), np.int64)
-        found = np.array([self._stretches[first] for first in firsts.tolist()], np.int64)
-        shards, ahead = found[np.searchsorted(firsts, handles, side="right") - 1].T
+        stretches = np.array([self._stretches[first] for first in firsts.tolist()], np.int64)
+        shards, ahead = stretches[np.searchsorted(firsts, handles, side="right") - 1].T
         numbers = handles + ahead
         ends = np.searchsorted(shards, np.arange(1, len(self._shards)))
         at = 0
@@ -92,9 +92,9 @@ def picked(
     """
     for shard, wanted in zip(shards, numbers, strict=True):
         at = 0
-        with closing(blocks([shard], block_bytes, whole=True)) as found:
+        with closing(blocks([shard], block_bytes, whole=True)) as shard_blocks:
             while at < len(wanted):
-                block = next(found, None)
+                block = next(shard_blocks, None)
                 if block is None or block.broken is not None:
                     raise SynthError(f"{shard.name}: has changed while it was read")
                 end = int(np.searchsorted(wanted, block.number + block.count))

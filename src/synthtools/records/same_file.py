@@ -64,7 +64,7 @@ def refuse_repeated(shards: Iterable[Shard]) -> None:
 def files_in_two(
     shards: Sequence[Shard], apart: Sequence[Name] | None, beside: Sequence[Name]
 ) -> list[str]:
-    """What is to be said of files that stand in two inputs.
+    """Remarks on files that are in two inputs.
 
     Args:
         shards: of all inputs.
@@ -109,7 +109,7 @@ def refuse_input_as_output(shards: Iterable[Shard], name: str) -> None:
     try:
         status = os.stat(name)
     except OSError:
-        return  # nothing there, or what there is will be told when it is opened
+        return  # missing, or its error comes when it is opened
     refuse_open_input(shards, status, name)
 
 
@@ -128,7 +128,7 @@ def refuse_overlap(name: str, option: str, others: Iterable[str | None]) -> None
             raise UsageError(f"{option} {name}: is an output already; name another")
         if any(a.startswith(b.rstrip("/") + "/") for a, b in (ends, ends[::-1])):
             raise UsageError(
-                f"{option} {name}: whoever reads the directory would read both outputs; name one "
+                f"{option} {name}: a reader of the directory would read both outputs; name one "
                 f"outside of {other}"
             )
 

@@ -17,7 +17,7 @@ from synthtools.compiled import compiled
 from synthtools.records.scan_strings import BAD, past_string, string
 from synthtools.records.text_buffer import newlines
 
-BLANK, FOUND, ASK = 0, 1, 2
+BLANK, LOCATED, ASK = 0, 1, 2
 
 _DEEPEST = 63
 
@@ -27,10 +27,10 @@ class LineScan:
     """What was found in lines.
 
     Attributes:
-        states: ``BLANK``, ``FOUND`` or ``ASK`` of each line, uint8 [lines].
+        states: ``BLANK``, ``LOCATED`` or ``ASK`` of each line, uint8 [lines].
         data: the texts one after the other, uint8.
         ends: where the text of each line ends in ``data``, int64 [lines]; of a line that is not
-            ``FOUND``, where the one before ends.
+            ``LOCATED``, where the one before ends.
         spans: where the values of the other fields stand in the block, int64 [lines, fields, 2];
             -1 where a line lacks the field.
     """
@@ -66,7 +66,7 @@ def _scan(data, names, name_ends, states, ends, spans, out):
     filled = 0
     for line in range(len(states)):
         state, size, after = _object(data, at, names, name_ends, spans[line], out, filled)
-        if state == FOUND:
+        if state == LOCATED:
             filled += size
         while after < len(data) and data[after] != 10:
             after += 1
@@ -140,7 +140,7 @@ def _object(data, start, names, name_ends, spans, out, filled):
     at = _after_space(data, at + 1, end)
     if size == BAD or (at < end and data[at] != 10):
         return ASK, 0, start
-    return FOUND, size, at
+    return LOCATED, size, at
 
 
 @compiled

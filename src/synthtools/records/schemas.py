@@ -115,7 +115,7 @@ def joined(tables: list[pa.Table]) -> pa.Table:
 def _canonical(array: pa.Array) -> pa.Array:
     """The array with nothing but nulls under the nulls of its structs.
 
-    What lies there is no value, and how Arrow fills it depends on how the rows came together.
+    Null slots hold no value, and how Arrow fills it depends on how the rows came together.
     """
     kind = array.type
     if pa.types.is_struct(kind) and kind.num_fields:

@@ -78,7 +78,7 @@ def text_path(record: Batch | None) -> str:
     return "text" if shape is None else SHAPES[shape].answer
 
 
-def told(name: ShapeName) -> str:
+def described(name: ShapeName) -> str:
     """A shape as a remark calls it."""
     fields, _, known_as = SHAPES[name]
     return " and ".join(fields) + (f" ({known_as})" if known_as else "")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShardBlock:
-    """A piece of a shard as it lies there, not yet looked into.
+    """A piece of a shard, not yet parsed.
 
     Attributes:
         source: the shard's name.
@@ -163,7 +163,7 @@ def _arrow_tables(
 class _Watched(RawIOBase):
     """A stream that tells whether its reader has come to its end.
 
-    The reader of an Arrow stream stops at the end mark. Where there is none, whoever wrote the
+    The reader of an Arrow stream stops at the end mark. Where there is none, the process that wrote the
     stream did not finish.
     """
 

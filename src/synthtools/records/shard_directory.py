@@ -43,9 +43,11 @@ class _Manifest:
     complete: bool = False
 
     @classmethod
-    def of(cls, found: Any) -> _Manifest:
+    def of(cls, content: Any) -> _Manifest:
         """Raises ValueError, KeyError or TypeError where a value is no manifest."""
-        manifest = cls(found["job"], [_Finished(**s) for s in found["shards"]], found["complete"])
+        manifest = cls(
+            content["job"], [_Finished(**s) for s in content["shards"]], content["complete"]
+        )
         kinds = {"name": str, "records": int, "end": int, "totals": dict}
         right = type(manifest.job) is dict and type(manifest.complete) is bool
         for shard in manifest.shards:
@@ -164,7 +166,7 @@ class DirectorySink(Sink):
             raise SynthError(
                 f"{self.folder}: {missing[0]} is gone; {parameter('force')} starts over"
             )
-        # A shard renamed into place just before a kill is not in the manifest yet: it is done anew.
+        # A shard renamed into place just before a kill is not in the manifest yet: it is done again.
         self._remove([p for p in self._shards_there() if p.name not in names])
         return manifest
 
@@ -237,7 +239,7 @@ class DirectorySink(Sink):
     def finish(self) -> None:
         with write_errors(self.folder):
             if self._encoder is None and not self._manifest.shards:
-                self._open_shard()  # no records: an empty shard says so to whoever reads on
+                self._open_shard()  # no records: an empty shard says so to the next tool
             if self._encoder is not None:
                 self._close_shard()
             self._require_shards()

@@ -65,10 +65,10 @@ class Nonfinite:
         return Column(column.kind, values)
 
     def _without(self, batch: Batch, index: int, line: bytes) -> bytes:
-        def written(found: re.Match[bytes]) -> bytes:
-            if found[1] is None:
-                return found[0]
-            self._null(batch, index, found[1].decode())
+        def written(match: re.Match[bytes]) -> bytes:
+            if match[1] is None:
+                return match[0]
+            self._null(batch, index, match[1].decode())
             return b"null"
 
         return _TOKEN.sub(written, line)

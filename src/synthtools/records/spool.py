@@ -137,13 +137,13 @@ class Spool(Closeable):
 
     def ordinals(self, handles: np.ndarray) -> np.ndarray:
         """Place of each record in the input, int64."""
-        found = np.empty(len(handles), np.int64)
+        ordinals = np.empty(len(handles), np.int64)
         order = np.argsort(handles, kind="stable")
         at = 0
         for number, records in _by_piece(handles[order]):
-            found[order[at : at + len(records)]] = self._pieces[number].ordinals[records]
+            ordinals[order[at : at + len(records)]] = self._pieces[number].ordinals[records]
             at += len(records)
-        return found
+        return ordinals
 
     def batches(self, handles: np.ndarray) -> Iterator[Batch]:
         """The records of the handles, in their order; a handle that stands twice gives two."""

@@ -59,7 +59,7 @@ def is_list(kind: pa.DataType) -> bool:
 # ---------------------------------------------------------------- values
 
 
-class UnfitRecord(ValueError):  # noqa: N818 (told as a RecordError)
+class UnfitRecord(ValueError):  # noqa: N818 (reported as a RecordError)
     """A record that no column can hold."""
 
     def __init__(self, index: int, reason: str) -> None:

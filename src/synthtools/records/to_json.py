@@ -58,7 +58,7 @@ def texts(column: pa.ChunkedArray) -> list[str | None]:
 
 def faults(table: pa.Table) -> dict[int, str]:
     """Rows whose JSON columns hold what is no JSON: row → reason."""
-    found: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if not isinstance(column.type, pa.JsonType):
             continue
@@ -67,8 +67,8 @@ def faults(table: pa.Table) -> dict[int, str]:
                 if text is not None:
                     parse_value(text.encode("utf-8"))
             except ValueError as error:
-                found.setdefault(row, f'field "{name}": {error}')
-    return found
+                reasons.setdefault(row, f'field "{name}": {error}')
+    return reasons
 
 
 def _storage(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -92,12 +92,12 @@ def _jsonable(column: pa.ChunkedArray) -> list[Any]:
     column = column.cast(_with_leaves(kind, _as_text)).cast(_with_leaves(kind, _as_written))
     if pa.types.is_timestamp(kind) and pa.types.is_string(column.type):
         column = pc.replace_substring(column, " ", "T")
-    found = column.to_pylist()
+    values = column.to_pylist()
     if pa.types.is_map(kind):
-        found = [None if value is None else _object(value) for value in found]
+        values = [None if value is None else _object(value) for value in values]
     if any(map(_may_be_nonfinite, column.chunks)):
-        return [None if value is None else orjson.Fragment(_text(value)) for value in found]
-    return list(found)
+        return [None if value is None else orjson.Fragment(_text(value)) for value in values]
+    return list(values)
 
 
 def _with_leaves(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:

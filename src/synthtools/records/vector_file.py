@@ -33,8 +33,8 @@ class VectorFile(Closeable):
             rows: float32 [rows, width], finite; there: bool [records], which of them have one.
         """
         self._width = rows.shape[1]
-        rows, found = np.full((len(there), self._width), np.nan, np.float32), rows
-        rows[there] = found
+        rows, vectors = np.full((len(there), self._width), np.nan, np.float32), rows
+        rows[there] = vectors
         with write_errors(_WHERE):
             self._file.seek(0, 2)
             self._file.write(np.ascontiguousarray(rows, np.float32).tobytes())

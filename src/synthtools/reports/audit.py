@@ -48,15 +48,15 @@ def _cell(model: dict[str, Any], name: str) -> str:
 def lines(report: dict[str, Any]) -> list[str]:
     table = _table(report)
     widths = [max(map(len, column)) for column in zip(table.head, *table.rows, strict=True)]
-    told = [
+    columns = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in (table.head, *table.rows)
     ]
-    return [*told, "", *story(report).lines]
+    return [*columns, "", *story(report).lines]
 
 
 def story(report: dict[str, Any]) -> Story:
-    said = [
+    sentences = [
         f"{model['name']}: {'; '.join(model['findings']) or 'nothing that it hides was found'}."
         for model in report["models"]
     ]
@@ -65,21 +65,19 @@ def story(report: dict[str, Any]) -> Story:
         for model in report["models"]
         for row in model["utility"]
     ]
-    said += [*changes, *_auc_remark(report)]
+    sentences += [*changes, *_auc_remark(report)]
     if report["left_out"]:
-        said.append(f"Not measured, as nothing was named: {', '.join(report['left_out'])}.")
-    return Story("Audit of unlearning", said, [_table(report)])
+        sentences.append(f"Not measured, as nothing was named: {', '.join(report['left_out'])}.")
+    return Story("Audit of unlearning", sentences, [_table(report)])
 
 
 def _auc_remark(report: dict[str, Any]) -> list[str]:
     least, texts = report["detectable_auc"], report["texts"]
     if least is not None and least <= _COARSE_AUC:
         return []
-    seen = "no AUC can be told from 0.5"
+    seen = "no AUC can be distinguished from 0.5"
     if least is not None:
-        seen = (
-            f"an AUC between {number(1 - least, 2)} and {number(least, 2)} cannot be told from 0.5"
-        )
+        seen = f"an AUC between {number(1 - least, 2)} and {number(least, 2)} cannot be distinguished from 0.5"
     return [f"With {texts['forget']:,} and {texts['holdout']:,} texts {seen} (80 % power)."]
 
 

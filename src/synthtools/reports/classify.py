@@ -92,7 +92,7 @@ def figure(report: ClassifyReport) -> Figure:
 
 
 def story(report: ClassifyReport) -> Story:
-    """How well the classes are told apart."""
+    """How well the classes are separated."""
     test = report.get("test")
     line = f"A classifier of {', '.join(report['classes'])}."
     if test is not None and "accuracy" in test:

@@ -137,7 +137,7 @@ def gate_names() -> list[str]:
     return [*names, *(f"form.{name}" for name in MEASURES)]
 
 
-def told(report: dict[str, Any]) -> dict[str, Any]:
+def with_sentences(report: dict[str, Any]) -> dict[str, Any]:
     """The report with a sentence for each answer, and with warnings."""
     for pair in report["pairs"]:
         for answer in pair["answers"]:
@@ -169,21 +169,21 @@ class ShownReport(dict[str, Any]):
 
 def lines(report: CompareReport) -> list[str]:
     """The same answers as on the page, in at most 40 lines."""
-    found = [
+    rows = [
         f"{one['name']}: {number(one['documents'])} documents, {number(one['words'])} words, "
         f"{number(one['scored'])} scored"
         for one in report["corpora"][:5]
     ]
     for warning in report["warnings"][:4]:
-        found += _item("!", warning)
+        rows += _item("!", warning)
     if len(report["pairs"]) > 1:
-        return [*found, "", *_series(report)][:40]
+        return [*rows, "", *_series(report)][:40]
     for pair in report["pairs"]:
         for answer in pair["answers"]:
-            found += _item("≠" if answer["differs"] else "=", answer.get("sentence", ""))
+            rows += _item("≠" if answer["differs"] else "=", answer.get("sentence", ""))
         for remedy in pair.get("remedies", [])[:4]:
-            found += _item("→", f"{remedy['finding']}: {remedy['command']}")
-    return found if len(found) <= 40 else [*found[:39], "… (the page and the JSON have all)"]
+            rows += _item("→", f"{remedy['finding']}: {remedy['command']}")
+    return rows if len(rows) <= 40 else [*rows[:39], "… (the page and the JSON have all)"]
 
 
 def _item(mark: str, text: str) -> list[str]:

@@ -34,18 +34,18 @@ def series_table(report: Any) -> Table:
 
 def _number(pair: Any, group: str, name: str) -> float | None:
     numbers: Any = pair["numbers"]
-    found: float | None = numbers[group].get(name)
-    return found
+    number: float | None = numbers[group].get(name)
+    return number
 
 
 def pictures(report: Any, pair: Any) -> dict[str, Figure]:
     """A figure for each question that has one."""
     names = [pair["reference"], pair["other"]]
     known = [one["name"] for one in report["corpora"]]
-    found: dict[str, Figure] = {}
+    figures: dict[str, Figure] = {}
     if report["histogram"]["edges"]:
         panel = histogram(report, names)
-        found["perplexity"] = Figure(
+        figures["perplexity"] = Figure(
             "Perplexity", [panel], "Documents by perplexity over equally many tokens.", known
         )
     for question, title, label in (
@@ -55,7 +55,7 @@ def pictures(report: Any, pair: Any) -> dict[str, Figure]:
         answer = next((a for a in pair["answers"] if a["question"] == question), None)
         drawn = [e for e in answer["effects"] if e["value"] is not None] if answer else []
         if drawn:
-            found[question] = Figure(
+            figures[question] = Figure(
                 title, [_effects(title, label, drawn)], f"{pair['other']} against {names[0]}."
             )
     points = report["map"]["points"]
@@ -66,10 +66,10 @@ def pictures(report: Any, pair: Any) -> dict[str, Figure]:
             if name in names
         ]
         panel = Panel("Documents", "", "", series, is_map=True)
-        found["coverage"] = Figure(
+        figures["coverage"] = Figure(
             "Map of documents", [panel], "A mark is a document; near ones are alike.", known
         )
-    return found
+    return figures
 
 
 def histogram(report: Any, names: list[str]) -> Panel:

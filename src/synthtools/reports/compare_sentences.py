@@ -88,12 +88,12 @@ def sentence(answer: Mapping[str, Any], pair: Mapping[str, Any], matched: Mappin
     """One sentence: what differs and by how much, or that nothing was found."""
     question = answer["question"]
     if all(e["value"] is None for e in answer["effects"]) and question != "keywords":
-        return f"{TITLES[question]} Cannot be said: too few documents of sufficient length."
-    told = _SENTENCES[question](answer, pair, matched)
+        return f"{TITLES[question]} Undecided: too few documents of sufficient length."
+    text = _SENTENCES[question](answer, pair, matched)
     return (
-        told[0].upper() + told[1:]
-        if not told.startswith((pair["other"], pair["reference"]))
-        else told
+        text[0].upper() + text[1:]
+        if not text.startswith((pair["other"], pair["reference"]))
+        else text
     )
 
 
@@ -156,9 +156,9 @@ def _keywords(answer: Any, pair: Any, matched: Any) -> str:
     rows = answer["further"]["keywords"]
     sides = []
     for side, name in ((1, pair["other"]), (0, pair["reference"])):
-        found = [r for r in rows if r["differs"] and (r["z"] > 0) == bool(side)]
-        if found:
-            shown = [f"“{shortened(text)}”" for text in _phrases(found, side)[:5]]
+        typical = [r for r in rows if r["differs"] and (r["z"] > 0) == bool(side)]
+        if typical:
+            shown = [f"“{shortened(text)}”" for text in _phrases(typical, side)[:5]]
             sides.append(f"{name} says more often {', '.join(shown)}")
     if not sides:
         return "no word or phrase was found that gives a corpus away."
@@ -180,7 +180,7 @@ def _phrases(rows: Sequence[Any], side: int) -> list[str]:
             continue
         within = [p for p in phrases if f" {p} " in f" {text} "]
         if any(documents < 0.8 * counts[p] for p in within):
-            continue  # what it holds is told already, and comes without it too
+            continue  # an earlier keyword covers it, and occurs without it too
         grown = row["kind"] == "three_words"
         while grown:
             grown = False
@@ -215,13 +215,13 @@ def _duplicates(answer: Any, pair: Any, matched: Any) -> str:
     differing = [e for e in answer["effects"] if e["differs"]]
     if differing:
         word = "more" if differing[0]["value"] > 0 else "less"
-        said = f"{other} repeats itself {word}: {shares}"
+        text = f"{other} repeats itself {word}: {shares}"
     else:
-        said = f"no difference in repetition was found: {shares}"
+        text = f"no difference in repetition was found: {shares}"
     between = f"{percent(near['between'], '.3g')} of {other} are near copies of documents of {one}"
     if exact["between"]:
         between += f" ({percent(exact['between'], '.3g')} exactly equal)"
-    return f"{said}; {between}."
+    return f"{text}; {between}."
 
 
 def _coverage(answer: Any, pair: Any, matched: Any) -> str:
@@ -313,5 +313,5 @@ _SENTENCES = {
 def first(pairs: Sequence[Any]) -> str:
     """The first answer that claims a difference, else the first of all."""
     answers = [answer for pair in pairs for answer in pair["answers"]]
-    told = next((one for one in answers if one["differs"]), answers[0])
-    return str(told["sentence"]).rstrip(".")
+    leading = next((one for one in answers if one["differs"]), answers[0])
+    return str(leading["sentence"]).rstrip(".")

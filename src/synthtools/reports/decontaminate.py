@@ -11,7 +11,7 @@ from synthtools.reports.figures.chart import Figure, Story, Table, bars, named, 
 _SHOWN = 200
 
 
-class BenchmarkFound(TypedDict):
+class BenchmarkHits(TypedDict):
     """A benchmark: items that some record holds, and items that all records together hold."""
 
     benchmark: str
@@ -21,7 +21,7 @@ class BenchmarkFound(TypedDict):
     together: int
 
 
-class InputFound(TypedDict):
+class InputHits(TypedDict):
     input: str
     records: int
     contaminated: int
@@ -49,8 +49,8 @@ class DecontaminateReport(document.BaseReport):
     records: int
     contaminated: int
     boilerplate: int
-    benchmarks: list[BenchmarkFound]
-    inputs: list[InputFound]
+    benchmarks: list[BenchmarkHits]
+    inputs: list[InputHits]
     hits_found: int
     hits: list[Hit]
 

@@ -82,7 +82,7 @@ def figure(report: DensitiesReport) -> Figure:
 
 def story(report: DensitiesReport) -> Story:
     last = report["generations"]
-    told = [
+    sentences = [
         f"{one['workflow']}: variance {number(one['variance']['simulated'][-1])} after {last} generations "
         f"(at first 1), squared error of the mean {number(one['mean_error']['simulated'][-1])}."
         for one in report["workflows"]
@@ -93,4 +93,4 @@ def story(report: DensitiesReport) -> Story:
         ("expected", lambda one: one["variance"]["expected"] and one["variance"]["expected"][-1]),
     )
     table = table_of(f"Generation {last}", report["workflows"], columns)
-    return Story("Theory of iterated data", told, [table])
+    return Story("Theory of iterated data", sentences, [table])

@@ -39,21 +39,21 @@ def sentence(row: dict[str, Any], base: dict[str, Any]) -> str:
     shares = (row["test"] or "").startswith("McNemar") and max(row["first"], row["other"]) <= 1
     times, percents, points = (100, " %", " points") if shares else (1, "", "")
     first, other = (f"{number(times * row[side], 3)}{percents}" for side in ("first", "other"))
-    said = f"{row['suite']} {row['figure']}: {first} → {other}"
+    text = f"{row['suite']} {row['figure']}: {first} → {other}"
     if row["p_holm"] is None:
-        return f"{said}."
+        return f"{text}."
     change = times * row["difference"]
     interval = bracketed(row["interval"] and [times * end for end in row["interval"]])
     if row["p_holm"] < _ALPHA:
-        said += f", {up if change > 0 else down} by {number(abs(change), 3)}{points}{interval}"
+        text += f", {up if change > 0 else down} by {number(abs(change), 3)}{points}{interval}"
     else:
-        said += f", no difference seen: {number(change, 3)}{points}{interval}"
+        text += f", no difference seen: {number(change, 3)}{points}{interval}"
     least = row["detectable"]
     seen = "no difference can"
     if least is not None:
         seen = f"a difference below {number(times * least, 2)}{points} cannot"
     return (
-        f"{said}, p = {number(row['p_holm'], 2)} after Holm's correction; with {row['n']:,} items "
+        f"{text}, p = {number(row['p_holm'], 2)} after Holm's correction; with {row['n']:,} items "
         f"{seen} be seen (80 % power)."
     )
 

@@ -143,9 +143,9 @@ def result_of(data: bytes, name: str) -> tuple[dict[str, Any], list[dict[str, An
     """Like ``load_result``, of what a file holds."""
     from synthtools.evaluate import foreign_results
 
-    found = _foreign(data, name)
-    if found is not None:
-        return found
+    foreign_result = _foreign(data, name)
+    if foreign_result is not None:
+        return foreign_result
     try:
         return of(data, name), None
     except SynthError as error:
@@ -154,8 +154,8 @@ def result_of(data: bytes, name: str) -> tuple[dict[str, Any], list[dict[str, An
 
 def foreign(path: str) -> dict[str, Any] | None:
     """A file of another program as a report; None where it is none that is read."""
-    found = _foreign(*_named(path))
-    return None if found is None else found.report
+    foreign_result = _foreign(*_named(path))
+    return None if foreign_result is None else foreign_result.report
 
 
 def _foreign(data: bytes, name: str) -> ForeignResults | None:

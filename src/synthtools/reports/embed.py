@@ -63,7 +63,7 @@ def figure(report: dict[str, Any]) -> Figure:
 
 
 def story(report: dict[str, Any]) -> Story:
-    """How well a pair of groups can be told apart, each number with what chance gives."""
+    """How well a pair of groups can be separated, each number with what chance gives."""
     pairs = report.get("pairs") or []
     lines = [
         f"{pair['left']} and {pair['right']}: the nearest neighbours tell a document's group in "

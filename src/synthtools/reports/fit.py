@@ -136,33 +136,36 @@ def figure(report: FitReport) -> Figure:
                     high=curve["high"],
                 )
             ]
-            for told, some, key in (
+            for label, some, key in (
                 ("runs", seen, "observed"),
                 ("runs left out", unseen, "observed"),
                 ("predicted without them", unseen, "held_out"),
             ):
                 if some:
                     places = [one["x"][x] for one in some]
-                    series.append(Series(told, places, [one[key] for one in some], form="points"))
+                    series.append(Series(label, places, [one[key] for one in some], form="points"))
             log = "alpha" in fit["figures"] and min(curve["x"]) > 0
             panels.append(Panel(name, x, name, series, x_log=log))
             continue
         ends = [min(one["observed"] for one in points), max(one["observed"] for one in points)]
         series = [Series("equal", ends, ends, reference=True)]
-        for told, some, key in (("runs", seen, "predicted"), ("runs left out", unseen, "held_out")):
+        for label, some, key in (
+            ("runs", seen, "predicted"),
+            ("runs left out", unseen, "held_out"),
+        ):
             if some:
                 observed = [one["observed"] for one in some]
-                series.append(Series(told, observed, [one[key] for one in some], form="points"))
+                series.append(Series(label, observed, [one[key] for one in some], form="points"))
         panels.append(Panel(name, "observed", "predicted", series))
     return Figure(f"Fit of {report['law']}", panels, report["formula"])
 
 
 def story(report: FitReport) -> Story:
-    told = [f"{fit['y']}: {_held_out(fit)}." for fit in report["fits"]]
+    sentences = [f"{fit['y']}: {_held_out(fit)}." for fit in report["fits"]]
     tables = []
     if report["optimum"]:
         best = "; ".join(f"{name} {value}" for name, value in _rows(report["optimum"]))
-        told.insert(0, f"Least loss at {best}.")
+        sentences.insert(0, f"Least loss at {best}.")
     for fit in report["fits"]:
         columns = ("parameter", ("estimate", "value"), ("95 %", lambda row: reach(row["interval"])))
         rows = [
@@ -173,4 +176,4 @@ def story(report: FitReport) -> Story:
     if report["prediction"]:
         at = ", ".join(f"{name} = {value:g}" for name, value in report["prediction"]["at"].items())
         tables.append(pairs(f"At {at}", _rows(report["prediction"])))
-    return Story(f"Fit of {report['law']}", [*told, *report["notes"]], tables)
+    return Story(f"Fit of {report['law']}", [*sentences, *report["notes"]], tables)

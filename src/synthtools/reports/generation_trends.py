@@ -28,11 +28,11 @@ def _findings(report: Generations) -> list[str]:
     towards = [row for row in report["trends"] if row["state"] == COLLAPSE]
     count = f"{len(towards)} of {len(report['trends'])} measures drift towards collapse"
     warned = [row for row in report["tails"] if row["left"] is not None]
-    found = [f"{report['verdict']}: {count}"]
+    findings = [f"{report['verdict']}: {count}"]
     if report["warning"] is not None:
-        found.append(f"early warning at generation {report['warning']} (the first is 0)")
+        findings.append(f"early warning at generation {report['warning']} (the first is 0)")
     warned.sort(key=lambda row: row["left"] or 0)
-    return [*found, *map(_moved, warned), *report["notes"]]
+    return [*findings, *map(_moved, warned), *report["notes"]]
 
 
 def lines(report: Generations) -> list[str]:

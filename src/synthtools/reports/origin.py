@@ -1,4 +1,4 @@
-"""The report of ``synth origin``: how much of a corpus is synthetic, or why that cannot be said."""
+"""The report of ``synth origin``: how much of a corpus is synthetic, or why that cannot be estimated."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class OriginReport(document.BaseReport):
     scores: NotRequired[dict[str, list[float]]]
 
 
-def told(share: float | None, interval: list[float] | None) -> str:
+def share_text(share: float | None, interval: list[float] | None) -> str:
     """A share with its interval, in percent."""
     if share is None or interval is None:
         return "–"
@@ -72,14 +72,14 @@ def told(share: float | None, interval: list[float] | None) -> str:
 
 def lines(report: OriginReport) -> list[str]:
     """The verdict, the shares, the groups, the calibration."""
-    found = list(_rows(report))
+    text_lines = list(_rows(report))
     groups = [
-        (name, told(one["share"], one["interval"]) if one["why"] is None else one["verdict"])
+        (name, share_text(one["share"], one["interval"]) if one["why"] is None else one["verdict"])
         for name, one in report.get("by", {}).items()
     ]
     why = report.get("why")
     return [
-        *table(found),
+        *table(text_lines),
         *(["", *table(groups)] if groups else []),
         *(["", f"not calibrated for this corpus: {why}"] if why else []),
         *_alone(report),
@@ -92,17 +92,17 @@ def _alone(report: OriginReport) -> list[str]:
     alone = [label for label in ("human", "synthetic") if labels.count(label) == 1]
     if report.get("share") is None or not alone:
         return []
-    told = (
+    text = (
         f"One {' and one '.join(alone)} source: the interval does not say how much the choice of "
     )
-    return [told + "sources matters. Give several, by domain or model."]
+    return [text + "sources matters. Give several, by domain or model."]
 
 
 def _rows(report: OriginReport) -> Iterator[tuple[str, str]]:
     if "verdict" in report:
         yield "verdict", report["verdict"]
-        yield "synthetic documents, 95 %", told(report["share"], report["interval"])
-        yield "synthetic tokens, 95 %", told(report["token_share"], report["token_interval"])
+        yield "synthetic documents, 95 %", share_text(report["share"], report["interval"])
+        yield "synthetic tokens, 95 %", share_text(report["token_share"], report["token_interval"])
         yield "documents judged", number(report["documents"])
         yield "too short", number(report["too_short"])
         if report["other_language"]:
@@ -148,26 +148,26 @@ def figure(report: OriginReport) -> Figure:
         "Origin",
         panels,
         "Bars with 95 % intervals. Where the corpus's scores are no mixture of both curves, no share is "
-        "said.",
+        "given.",
         finding=story(report).lines[0].rstrip("."),
     )
 
 
 def story(report: OriginReport) -> Story:
-    """What can be said, in words."""
+    """The result in sentences."""
     if "verdict" not in report:
         line = f"A calibration with {len(report['sources'])} sources."
     elif report["share"] is None:
         line = f"Not calibrated for this corpus: {report['why']}."
     else:
         line = (
-            f"{told(report['share'], report['interval'])} of the documents and "
-            f"{told(report['token_share'], report['token_interval'])} of the tokens are synthetic, if its "
+            f"{share_text(report['share'], report['interval'])} of the documents and "
+            f"{share_text(report['token_share'], report['token_interval'])} of the tokens are synthetic, if its "
             "synthetic text is like that of the sources."
         )
     tables = [pairs("Origin", _rows(report))]
     if report.get("by"):
         rows = [{"group": name, **one} for name, one in report["by"].items()]
-        share = ("share", lambda row: told(row["share"], row["interval"]))
+        share = ("share", lambda row: share_text(row["share"], row["interval"]))
         tables.append(table_of("Groups", rows, ("group", "verdict", share, "documents")))
     return Story("Origin", [line, *_alone(report)], tables)

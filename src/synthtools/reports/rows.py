@@ -15,7 +15,7 @@ from synthtools.measure.similar_names import near
 from synthtools.records import natural_order
 from synthtools.records.batch import MISSING
 from synthtools.records.field_paths import AbsentError, Step, parse, value_of
-from synthtools.records.file_patterns import MOST, found_by, is_pattern
+from synthtools.records.file_patterns import MOST, is_pattern, matching
 from synthtools.records.inputs import Shard, find_shards
 from synthtools.records.jsonl import parse_object, parse_value, parse_values
 from synthtools.records.reader import read
@@ -92,7 +92,7 @@ class JoinedRows:
         for path in paths:
             seen: dict[Key, str] = {}
             if isinstance(path, str) and is_pattern(path):
-                for match in found_by(path):
+                for match in matching(path):
                     self._add(find_shards([match.path]))
                     self._report(
                         document.load_result(match.path)[0], match.fields, match.path, seen

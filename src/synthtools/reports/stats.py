@@ -205,7 +205,7 @@ def _tests(tests: dict[str, Test]) -> list[str]:
     return table(rows)
 
 
-# Curves that can be told apart without colour; of more groups the most and the least diverse.
+# Curves that are distinct without colour; of more groups the most and the least diverse.
 _CURVES = 8
 _WITHIN, _POOLED = ("lexical_diversity", "within"), ("lexical_diversity", "pooled")
 _FIGURES = {
@@ -254,16 +254,16 @@ def figure(report: StatsReport) -> Figure:
         "Left: distinct words against words read; the slope on these axes is Heaps' β. Right: how "
         "little sentences repeat one another; more is more diverse. "
     )
-    told = keyword_lists.panels(keywords)
-    if not panels and not told:
+    keyword_panels = keyword_lists.panels(keywords)
+    if not panels and not keyword_panels:
         raise SynthError(
             "no group has a curve of Heaps' law, lexical diversity or keywords to draw"
         )
     finding = extremes("Heaps' β", {g["name"]: at(g, ("heaps", "beta")) for g in groups})
     return Figure(
         "Diversity" if panels else "Keywords",
-        [*panels, *told],
-        caption * bool(panels) + "Keywords: what one corpus has more of." * bool(told),
+        [*panels, *keyword_panels],
+        caption * bool(panels) + "Keywords: what one corpus has more of." * bool(keyword_panels),
         corpora=[group["name"] for group in report["groups"]],
         finding=finding or keyword_lists.finding(keywords),
     )
@@ -290,9 +290,9 @@ def story(report: StatsReport) -> Story:
     if len(shown) < len(groups):
         title = f"The first and last {len(shown) // 2} of {len(groups):,} groups"
     keywords = report.get("keywords") or []
-    told = keyword_lists.finding(keywords)
-    if told:
-        lines.append(told[0].upper() + told[1:] + ".")
+    finding = keyword_lists.finding(keywords)
+    if finding:
+        lines.append(finding[0].upper() + finding[1:] + ".")
     return Story(
         "Diversity", lines, [table_of(title, shown, columns), *keyword_lists.tables(keywords)]
     )

@@ -220,7 +220,7 @@ def _knock(address: str) -> None:
 
 
 def _import() -> Any:
-    # Read when Ray is imported; nobody is told that it is used, and what it has to say goes into
+    # Read when Ray is imported; it reports its use to nobody, and what it has to say goes into
     # its own logs.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -35,7 +35,7 @@ class RemoteOutcome(NamedTuple):
 
     Attributes:
         value: what it gave; error: or why it failed; trace: where, as text.
-        remarks: told to the user meanwhile.
+        remarks: shown to the user while it runs.
     """
 
     value: Any = None
@@ -117,7 +117,7 @@ class ActorHolder:
         return pickle.dumps(RemoteOutcome())
 
     def open(self, key: str, words: bytes) -> bytes:
-        """Opens something; gives what is said of it.
+        """Opens something; gives its description.
 
         Args:
             words: pickled; a function that opens it, given one for remarks, and one that describes it.
@@ -144,11 +144,11 @@ class ActorHolder:
 
     def _outcome(self, act: Callable[[], Any]) -> bytes:
         try:
-            return pickle.dumps(RemoteOutcome(act(), remarks=self._told()))
+            return pickle.dumps(RemoteOutcome(act(), remarks=self._remarks_of_call()))
         except Exception as error:
-            return pickle.dumps(failed(error, self._told()))
+            return pickle.dumps(failed(error, self._remarks_of_call()))
 
-    def _told(self) -> tuple[str, ...]:
-        told = tuple(self._remarks)
+    def _remarks_of_call(self) -> tuple[str, ...]:
+        remarks = tuple(self._remarks)
         self._remarks.clear()
-        return told
+        return remarks

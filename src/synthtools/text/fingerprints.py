@@ -1,7 +1,7 @@
 """128-bit fingerprints of texts and of their parts, by which equal ones are found [ours].
 
 Two different texts of 10^12 share one with a probability below 10^-14. They are no protection from
-whoever makes two texts collide on purpose.
+texts made to collide on purpose.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Pieces:
 
     Attributes:
         data: uint8, the bytes of all texts.
-        begins, ends: int64 [pieces], where the content lies, without white space around it (of a
+        begins, ends: int64 [pieces], the span of the content, without white space around it (of a
             whole text with it).
         starts: int64 [pieces], where what is removed with the piece begins; it ends where the next
             one of its text begins.
@@ -42,9 +42,9 @@ class Pieces:
 
     def lengths(self) -> np.ndarray:
         """Characters of each, int64."""
-        found = np.empty(len(self.begins), np.int64)
-        _characters(self.data, self.begins, self.ends, found)
-        return found
+        lengths = np.empty(len(self.begins), np.int64)
+        _characters(self.data, self.begins, self.ends, lengths)
+        return lengths
 
     def fingerprints(self, normalized: bool = False) -> np.ndarray:
         """Fingerprint of each, uint64 [pieces, 2].
@@ -53,11 +53,11 @@ class Pieces:
             normalized: of the words (letters, digits, underscores) in lower case alone; of a piece
                 without words, of what it is.
         """
-        found = np.empty((len(self.begins), 2), np.uint64)
-        _exact(self.data, self.begins, self.ends, found)
+        fingerprints = np.empty((len(self.begins), 2), np.uint64)
+        _exact(self.data, self.begins, self.ends, fingerprints)
         if normalized:
-            _of_words(self.data, self.begins, self.ends, *unicode(), found)
-        return found
+            _of_words(self.data, self.begins, self.ends, *unicode(), fingerprints)
+        return fingerprints
 
 
 def pieces(texts: TextBuffer, unit: Literal["record", "paragraph", "line"] = "record") -> Pieces:
@@ -100,7 +100,7 @@ def _part(data, offsets, paragraphs, begins, ends, starts, first_of):
 
 
 @compiled
-def _exact(data, begins, ends, found):
+def _exact(data, begins, ends, fingerprints):
     for piece in range(begins.size):
         at, end = begins[piece], ends[piece]
         length = _U(end - at)
@@ -113,12 +113,12 @@ def _exact(data, begins, ends, found):
         word = _U(0)
         for index in range(end - at):
             word |= _U(data[at + index]) << _U(8 * index)
-        found[piece, 0] = finalise(one ^ word)
-        found[piece, 1] = finalise(other * GOLDEN + word)
+        fingerprints[piece, 0] = finalise(one ^ word)
+        fingerprints[piece, 1] = finalise(other * GOLDEN + word)
 
 
 @compiled
-def _of_words(data, begins, ends, classes, lower, found):
+def _of_words(data, begins, ends, classes, lower, fingerprints):
     for piece in range(begins.size):
         at, end = begins[piece], ends[piece]
         one, other = _FIRST, _SECOND
@@ -140,13 +140,13 @@ def _of_words(data, begins, ends, classes, lower, found):
             one ^= one >> _U(32)
             other = finalise(other + one)
         if words > 0:
-            found[piece, 0], found[piece, 1] = finalise(one), other
+            fingerprints[piece, 0], fingerprints[piece, 1] = finalise(one), other
 
 
 @compiled
-def _characters(data, begins, ends, found):
+def _characters(data, begins, ends, lengths):
     for piece in range(begins.size):
         count = 0
         for at in range(begins[piece], ends[piece]):
             count += np.int64(data[at] & 0xC0 != 0x80)
-        found[piece] = count
+        lengths[piece] = count

@@ -292,13 +292,13 @@ def bucket_lists(
         int32, those of text i at ``offsets[i]:offsets[i + 1]``; int64 [texts + 1], the offsets.
     """
     room = len(orders) * (int(texts.offsets[-1] - texts.offsets[0]) + SLACK)
-    found, offsets = np.empty(room, np.int32), np.zeros(len(texts) + 1, np.int64)
-    _list(*buffers(texts), *unicode(), np.array(orders), np.uint64(buckets), found, offsets)
-    return found[: offsets[-1]], offsets
+    listed, offsets = np.empty(room, np.int32), np.zeros(len(texts) + 1, np.int64)
+    _list(*buffers(texts), *unicode(), np.array(orders), np.uint64(buckets), listed, offsets)
+    return listed[: offsets[-1]], offsets
 
 
 @compiled
-def _list(data, offsets, classes, lower, orders, buckets, found, found_offsets):
+def _list(data, offsets, classes, lower, orders, buckets, listed, listed_offsets):
     kept = orders[-1] - 1
     hashes = np.empty(kept + CHUNK + SLACK, np.uint64)
     text, ends = np.empty(0, np.uint8), np.empty(0, np.int64)
@@ -313,9 +313,9 @@ def _list(data, offsets, classes, lower, orders, buckets, found, found_offsets):
                 hashes, known, known + CHUNK, text, ends, 0,
             )  # fmt: skip
             number = fast_buckets(hashes, known, tokens, orders, buckets, some)
-            found[count : count + number] = some[:number]
+            listed[count : count + number] = some[:number]
             count += number
             known = min(kept, tokens)
             for index in range(known):
                 hashes[index] = hashes[tokens - known + index]
-        found_offsets[document + 1] = count
+        listed_offsets[document + 1] = count

@@ -96,27 +96,32 @@ def tabulate_phrases(texts: TextBuffer) -> PhraseTables:
 
     A table lacks what occurs less than once in 2^18 words of the texts: of fewer words nothing.
     """
-    found = sentences_of(texts)
-    missed = min(len(found.hashes) >> _RARE_BITS, _MOST_MISSED)
+    sentences = sentences_of(texts)
+    missed = min(len(sentences.hashes) >> _RARE_BITS, _MOST_MISSED)
     tables = {}
     pool, ends = np.zeros(0, np.uint8), np.zeros(0, np.int64)
     for kind, n in KINDS.items():
-        keys = phrase_hashes(found, kind)
-        rows, total = _tally(keys, found.starts, missed + 1)
+        keys = phrase_hashes(sentences, kind)
+        rows, total = _tally(keys, sentences.starts, missed + 1)
         tokens, documents, places = (rows[:, i].astype(np.int64) for i in (1, 2, 3))
-        words = found.hashes[places[:, None] + np.arange(1 - n, 1)]
+        words = sentences.hashes[places[:, None] + np.arange(1 - n, 1)]
         tables[kind] = PhraseTable(rows[:, 0], tokens, documents & 0xFFFFFFFF, words, total, missed)
         if n == 1:
             pool, ends = _pool(
-                *buffers(texts), unicode(), found.begins, found.ends, found.starts, places
+                *buffers(texts),
+                unicode(),
+                sentences.begins,
+                sentences.ends,
+                sentences.starts,
+                places,
             )
-    return PhraseTables(tables, pool, ends, len(texts), len(found.hashes))
+    return PhraseTables(tables, pool, ends, len(texts), len(sentences.hashes))
 
 
-def phrase_hashes(found: Sentences, kind: str) -> np.ndarray:
+def phrase_hashes(sentences: Sentences, kind: str) -> np.ndarray:
     """Hash of the phrase whose last word each word is, uint64 [words]; 0 where it is of none."""
     keys: np.ndarray = _keys(
-        found.hashes, found.opens, found.starts, KINDS[kind], kind == "opening"
+        sentences.hashes, sentences.opens, sentences.starts, KINDS[kind], kind == "opening"
     )
     return keys
 
@@ -218,13 +223,13 @@ def _tally(keys, starts, least):
             seen = slots[slot, 2]
             if seen & ~_LOW != stamp:
                 slots[slot, 2] = stamp | ((seen & _LOW) + _ONE)
-    found = np.empty((often, 4), np.uint64)
+    rows = np.empty((often, 4), np.uint64)
     held = 0
     for slot in range(len(slots)):
         if slots[slot, 1] >= _U(least):
-            found[held] = slots[slot]
+            rows[held] = slots[slot]
             held += 1
-    return found[np.argsort(found[:, 0])], total
+    return rows[np.argsort(rows[:, 0])], total
 
 
 @compiled

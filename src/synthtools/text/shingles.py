@@ -50,9 +50,9 @@ class Shingles:
 
     def signatures(self, permutations: int) -> np.ndarray:
         """MinHash signatures, uint32 [texts, permutations]; ``EMPTY`` for a text without shingles."""
-        found = np.full((len(self.offsets) - 1, permutations), EMPTY, np.uint32)
-        _lower_minima(self.hashes, self.offsets, *parameters(permutations), found)
-        return found
+        signatures = np.full((len(self.offsets) - 1, permutations), EMPTY, np.uint32)
+        _lower_minima(self.hashes, self.offsets, *parameters(permutations), signatures)
+        return signatures
 
 
 def shingles(
@@ -78,7 +78,7 @@ def shingles(
 
 
 @compiled
-def _of_words(data, offsets, classes, lower, size, found, found_offsets):
+def _of_words(data, offsets, classes, lower, size, hashes_out, text_offsets):
     kept = size - 1
     hashes = np.empty(kept + CHUNK + SLACK, np.uint64)
     text, ends = np.empty(0, np.uint8), np.empty(0, np.int64)
@@ -93,20 +93,20 @@ def _of_words(data, offsets, classes, lower, size, found, found_offsets):
                 hashes, known, known + CHUNK, text, ends, 0,
             )  # fmt: skip
             for token in range(max(known, kept), tokens):
-                found[count] = hash_of_ngram(hashes, token - kept, size)
+                hashes_out[count] = hash_of_ngram(hashes, token - kept, size)
                 count += 1
             seen += tokens - known
             known = min(kept, tokens)
             for index in range(known):
                 hashes[index] = hashes[tokens - known + index]
         if 0 < seen < size:
-            found[count] = hash_of_ngram(hashes, 0, seen)
+            hashes_out[count] = hash_of_ngram(hashes, 0, seen)
             count += 1
-        found_offsets[document + 1] = count
+        text_offsets[document + 1] = count
 
 
 @compiled
-def _of_characters(data, offsets, classes, lower, size, found, found_offsets):
+def _of_characters(data, offsets, classes, lower, size, hashes_out, text_offsets):
     longest = longest_of(offsets)
     hashes, ends = np.empty(longest + SLACK, np.uint64), np.empty(longest + SLACK, np.int64)
     text = np.empty(3 * longest + SLACK, np.uint8)
@@ -124,12 +124,12 @@ def _of_characters(data, offsets, classes, lower, size, found, found_offsets):
             position += width
             length += 1
         for first in range(length - size + 1):
-            found[count] = hash_of_ngram(codes, first, size)
+            hashes_out[count] = hash_of_ngram(codes, first, size)
             count += 1
         if 0 < length < size:
-            found[count] = hash_of_ngram(codes, 0, length)
+            hashes_out[count] = hash_of_ngram(codes, 0, length)
             count += 1
-        found_offsets[document + 1] = count
+        text_offsets[document + 1] = count
 
 
 @compiled
@@ -143,7 +143,7 @@ def _lower_minima(hashes, offsets, a, b, signatures):
 
 
 @compiled
-def _make_sets(hashes, offsets, found_offsets):
+def _make_sets(hashes, offsets, text_offsets):
     """Moves each text's distinct hashes to the front, ascending; returns how many there are."""
     count = 0
     for document in range(offsets.size - 1):
@@ -152,7 +152,7 @@ def _make_sets(hashes, offsets, found_offsets):
             if place == 0 or own[place] != own[place - 1]:
                 hashes[count] = own[place]
                 count += 1
-        found_offsets[document + 1] = count
+        text_offsets[document + 1] = count
     return count
 
 

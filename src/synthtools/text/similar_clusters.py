@@ -44,7 +44,7 @@ def similar_clusters(
             agree by chance in one of 256); all bits set for a text without shingles, which is like nothing.
         threshold: of the share of equal entries, the estimated Jaccard index.
         sets: of each text; the true Jaccard index then decides instead.
-        mapped: does what ``map`` does, perhaps in threads; advance: told after each band.
+        mapped: does what ``map`` does, perhaps in threads; advance: called after each band.
 
     Returns:
         int64 [texts], the first text of each text's cluster; how many texts were compared with a
@@ -60,14 +60,14 @@ def similar_clusters(
     hashes, offsets = none if sets is None else (sets.hashes, sets.offsets)
     partly = np.zeros(texts, np.bool_)
 
-    def link(found: np.ndarray, order: np.ndarray) -> None:
+    def link(band_hashes: np.ndarray, order: np.ndarray) -> None:
         _link(
-            signatures, hashes, offsets, found, order, least, threshold, MOST, roots, partly
+            signatures, hashes, offsets, band_hashes, order, least, threshold, MOST, roots, partly
         )  # fmt: skip
 
     def ordered(band: tuple[int, int], some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = hash_rows(signatures, *band)
-        return found, some[np.argsort(found[some], kind="stable")]
+        band_hashes = hash_rows(signatures, *band)
+        return band_hashes, some[np.argsort(band_hashes[some], kind="stable")]
 
     # Copies first: all but one of them take no part in the bands.
     empty = np.iinfo(signatures.dtype).max
@@ -75,8 +75,8 @@ def similar_clusters(
     link(*ordered((0, permutations), filled))
     single = filled[roots[filled] == filled]
     edges = [(band * rows, (band + 1) * rows) for band in range(bands)]
-    for found, order in mapped(lambda band: ordered(band, single), edges):
-        link(found, order)
+    for band_hashes, order in mapped(lambda band: ordered(band, single), edges):
+        link(band_hashes, order)
         advance(1)
     _settle(roots)
     return roots, int(partly.sum())
@@ -84,11 +84,11 @@ def similar_clusters(
 
 def estimate(signatures: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Shares of equal entries of pairs, float64."""
-    found = np.empty(len(left))
+    similarities = np.empty(len(left))
     for at in range(0, len(left), 4096):
         some = slice(at, at + 4096)
-        found[some] = (signatures[left[some]] == signatures[right[some]]).mean(axis=1)
-    return found
+        similarities[some] = (signatures[left[some]] == signatures[right[some]]).mean(axis=1)
+    return similarities
 
 
 def true_jaccard(sets: Shingles, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -98,19 +98,19 @@ def true_jaccard(sets: Shingles, left: np.ndarray, right: np.ndarray) -> np.ndar
 
 @compiled
 def _jaccards(hashes, offsets, left, right):
-    found = np.empty(left.size)
+    similarities = np.empty(left.size)
     for pair in range(left.size):
-        found[pair] = jaccard(hashes, offsets, left[pair], right[pair])
-    return found
+        similarities[pair] = jaccard(hashes, offsets, left[pair], right[pair])
+    return similarities
 
 
 @compiled
 def _filled(signatures, empty):
-    found = np.zeros(len(signatures), np.bool_)
+    filled = np.zeros(len(signatures), np.bool_)
     for text in range(len(signatures)):
         for entry in range(signatures.shape[1]):
-            found[text] |= signatures[text, entry] != empty
-    return found
+            filled[text] |= signatures[text, entry] != empty
+    return filled
 
 
 @compiled

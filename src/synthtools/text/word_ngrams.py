@@ -47,11 +47,14 @@ def words(texts: TextBuffer) -> Words:
     return Words(hashes[:count], starts[:count], ends[:count], offsets)
 
 
-def ngrams(found: Words, n: int) -> tuple[np.ndarray, np.ndarray]:
+def ngrams(words_of_texts: Words, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Hash of the n-gram that begins with each word, uint64 [words], and whether the text has n words
     from there on, bool."""
-    values, whole = np.zeros(len(found.hashes), np.uint64), np.zeros(len(found.hashes), np.bool_)
-    _roll(found.hashes, found.offsets, n, values, whole)
+    values, whole = (
+        np.zeros(len(words_of_texts.hashes), np.uint64),
+        np.zeros(len(words_of_texts.hashes), np.bool_),
+    )
+    _roll(words_of_texts.hashes, words_of_texts.offsets, n, values, whole)
     return values, whole
 
 
@@ -76,15 +79,20 @@ class NgramSet:
         """Hashes of some of them, uint64."""
         return self._values[numbers]
 
-    def occurrences(self, found: Words) -> tuple[np.ndarray, np.ndarray]:
+    def occurrences(self, words_of_texts: Words) -> tuple[np.ndarray, np.ndarray]:
         """Where they occur: int64, the first word of each; int64, the number of the n-gram."""
         return _look_up(
-            found.hashes, found.offsets, self._n, self._values, self._bitmap, self._shift
+            words_of_texts.hashes,
+            words_of_texts.offsets,
+            self._n,
+            self._values,
+            self._bitmap,
+            self._shift,
         )
 
 
 @compiled
-def _split(data, offsets, classes, lower, hashes, starts, ends, found_offsets):
+def _split(data, offsets, classes, lower, hashes, starts, ends, text_offsets):
     count = 0
     for text in range(offsets.size - 1):
         start, end = offsets[text], offsets[text + 1]
@@ -113,7 +121,7 @@ def _split(data, offsets, classes, lower, hashes, starts, ends, found_offsets):
                 continue
             hashes[count], starts[count], ends[count] = value, begin - start, at - start
             count += 1
-        found_offsets[text + 1] = count
+        text_offsets[text + 1] = count
 
 
 @compiled

@@ -154,9 +154,9 @@ def _trained(run: Run, options: Options) -> tuple[TextClassifier, dict[str, Any]
     hasher = NgramHasher(tuple(options.n or (1, 2)), options.buckets)
     texts = LabelledTexts(classes, hasher, options.most)
 
-    def work(batch: Batch, found: TextBuffer) -> tuple[np.ndarray, Any]:
-        keys = hashes([MISSING] * len(batch), found.views()).values
-        return keys, texts.features(found)
+    def work(batch: Batch, buffer: TextBuffer) -> tuple[np.ndarray, Any]:
+        keys = hashes([MISSING] * len(batch), buffer.views()).values
+        return keys, texts.features(buffer)
 
     for which, one in enumerate(given):
         for done in run.worked(work, options, shards=find_shards([one.path]), records=False):

@@ -4,7 +4,7 @@ Seven questions, each with a sentence, effect sizes and intervals: is the other 
 narrower, which words give it away, does it repeat itself or the reference, does it cover the same ground, is
 it formed alike, could a simple classifier tell. A difference is claimed only where its interval excludes what
 no difference gives; the level is corrected for all questions and corpora, so that two halves of one corpus
-are said to differ in at most 5 % of the cases. Then typical and extreme documents, and what to do.
+are reported as different in at most 5 % of the cases. Then typical and extreme documents, and what to do.
 
 Each corpus is read once. Duplicates, words and form take every document; vocabulary, vectors and the
 classifier take samples; the language model scores the first --max-tokens of a sample that takes about a
@@ -147,7 +147,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.measure.corpus_comparison import CorpusComparison
     from synthtools.measure.gate import failures
     from synthtools.records.first_records import needs
-    from synthtools.reports.compare import ShownReport, told
+    from synthtools.reports.compare import ShownReport, with_sentences
 
     prompts = [(options.prompt_field, "--prompt-field")] if options.prompt_field else []
 
@@ -162,10 +162,10 @@ def run(options: Options) -> dict[str, Any]:
         corpora = _read(run, options)
         samples, examples = _modelled(run, options, corpora, journal)
         comparison = CorpusComparison(corpora, samples, options.seed)
-        found = comparison.report(held_out_scores, options.max_tokens, run.progress.stage)
-        for pair, other in zip(found["pairs"], corpora[1:], strict=True):
+        report = comparison.report(held_out_scores, options.max_tokens, run.progress.stage)
+        for pair, other in zip(report["pairs"], corpora[1:], strict=True):
             pair["remedies"] = remedies(pair, corpora[0].path, other.path, other.documents)
-        shown = ShownReport(run.finish(told({**found, "examples": examples})))
+        shown = ShownReport(run.finish(with_sentences({**report, "examples": examples})))
         if journal is not None:
             page = encoded(shown.page())
             write_whole(Path(str(options.output)), page, options.force, claimed=True)
@@ -247,7 +247,7 @@ def _modelled(
             *(model, texts, options.sample, options.max_tokens),
             *(progress.stage, progress.advance, journal),
         )
-        found = [
+        modelled = [
             one
             for corpus, some, scores in zip(corpora, documents, scored, strict=True)
             for one in examples(corpus.name, some, scores, model.tokenizer)
@@ -257,7 +257,7 @@ def _modelled(
         ModelledSample(some, scores, *rows)
         for some, scores, rows in zip(documents, scored, vectors, strict=True)
     ]
-    return samples, found
+    return samples, modelled
 
 
 def _vectors(

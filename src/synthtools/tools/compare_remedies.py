@@ -27,10 +27,10 @@ def remedies(
     )
     one, two = shlex.quote(reference), shlex.quote(other)
     stem = shlex.quote(pair["other"])
-    found = []
+    proposals = []
 
     def add(finding: str, command: str) -> None:
-        found.append({"finding": finding, "command": f"synth {command}"})
+        proposals.append({"finding": finding, "command": f"synth {command}"})
 
     near = numbers["near_duplicates"]
     if near["between"]:
@@ -54,4 +54,4 @@ def remedies(
         )
     elif narrower:
         add("narrow: keep human text in the mixture", f"mix {one}=0.75 {two}=0.25 -o mixed.jsonl")
-    return found
+    return proposals

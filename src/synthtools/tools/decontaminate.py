@@ -129,17 +129,17 @@ def run(options: Options) -> dict[str, Any]:
             return run.finish()
         run.shards = run.twice(run.shards)
         items = _items(run, benchmarks, options)
-        found = Contamination(items, options.min_score, options.min_run)
-        names = _search(run, items, found, options)
-        run.progress.stage("writing, record", found.records)
-        run.write(_decided(run, found, options))
+        contamination = Contamination(items, options.min_score, options.min_run)
+        names = _search(run, items, contamination, options)
+        run.progress.stage("writing, record", contamination.records)
+        run.write(_decided(run, contamination, options))
         return run.finish(
             {
                 "ngram": options.ngram,
                 "min_score": options.min_score,
                 "min_run": options.min_run,
                 "remove": options.remove,
-                **found.report(names, _HITS),
+                **contamination.report(names, _HITS),
             }
         )
 
@@ -178,7 +178,7 @@ def _items(run: Run, benchmarks: list[list[str]], options: Options) -> Benchmark
 
 
 def _search(
-    run: Run, items: BenchmarkItems, found: Contamination, options: Options
+    run: Run, items: BenchmarkItems, contamination: Contamination, options: Options
 ) -> list[str]:  # fmt: skip
     """The first pass; returns the names of the inputs."""
     from synthtools.curate.contamination import ItemSearch
@@ -188,18 +188,18 @@ def _search(
         shard.name: n for n, (_, shards) in reversed([*enumerate(groups)]) for shard in shards
     }
     for work in run.worked(ItemSearch(items), options, records=False):
-        found.add(work.batch, work.result, input_of[work.batch.source])
+        contamination.add(work.batch, work.result, input_of[work.batch.source])
         run.count(len(work.batch))
-    found.settle()
+    contamination.settle()
     return [name for name, _ in groups]
 
 
-def _decided(run: Run, found: Contamination, options: Options) -> Iterator[Batch]:
+def _decided(run: Run, contamination: Contamination, options: Options) -> Iterator[Batch]:
     """The second pass: what stays; records that hold an item are kept aside on the way."""
     done = 0
     for work in run.worked(_nothing, options, again=True, texts=True):
         batch = work.batch
-        verdicts = [found.verdict(done + i) for i in range(len(batch))]
+        verdicts = [contamination.verdict(done + i) for i in range(len(batch))]
         held = [i for i, (_, _, holds) in enumerate(verdicts) if holds]
         if options.remove == "nothing":
             yield _with_fields(batch, verdicts)
@@ -207,25 +207,25 @@ def _decided(run: Run, found: Contamination, options: Options) -> Iterator[Batch
             if held and run.further is not None:
                 run.write_further(_with_fields(batch.take(held), [verdicts[i] for i in held]))
             if options.remove == "passage" and held:
-                batch = _without_passages(batch, held, done, found, options.text_field)
+                batch = _without_passages(batch, held, done, contamination, options.text_field)
                 held = [i for i in held if not batch.added[options.text_field].values[i].strip()]
             left = [i for i in range(len(batch)) if i not in set(held)]
             if left:
                 yield batch.take(left) if held else batch
         done += len(verdicts)
         run.progress.advance(len(verdicts))
-    if done != found.records:
+    if done != contamination.records:
         raise SynthError("the input has changed while it was read; run it again")
 
 
 def _without_passages(
-    batch: Batch, held: list[int], done: int, found: Contamination, field: str
+    batch: Batch, held: list[int], done: int, contamination: Contamination, field: str
 ) -> Batch:
     from synthtools.records.added_column import Column
 
     texts = batch.column(field)
     for index in held:
-        texts[index] = found.without_passages(done + index, texts[index])
+        texts[index] = contamination.without_passages(done + index, texts[index])
     return batch.adding({field: Column("string", texts)})
 
 

@@ -283,18 +283,18 @@ def _written(run: Run, texts: KnownTexts, options: Options) -> dict[str, Any]:
     """Decides, writes, reports."""
     from synthtools.curate.deduplicated_records import DeduplicatedRecords
 
-    report, found = _found(run, texts, options)
+    report, clusters = _clusters_of(run, texts, options)
     if not options.mark:
         report["keep"] = options.keep
     run.progress.stage("writing, record", texts.own_records)
-    records = DeduplicatedRecords(texts, found, options.text_field, options.mark, _EXAMPLES)
+    records = DeduplicatedRecords(texts, clusters, options.text_field, options.mark, _EXAMPLES)
     run.write(_kept(run, texts, records, options))
     if records.done != texts.own_records:
         raise SynthError("the input has changed while it was read; run it again")
     return run.finish({**report, **records.report(run.shards_beside)})
 
 
-def _found(
+def _clusters_of(
     run: Run, texts: KnownTexts, options: Options
 ) -> tuple[dict[str, Any], DuplicateClusters]:
     """The duplicates, and how they were sought."""
@@ -308,7 +308,7 @@ def _found(
     bands, rows = shape(similarity, comparison.permutations)
     run.progress.stage("comparing, band", bands)
     jobs = options.workers()
-    found = texts.similar(
+    clusters = texts.similar(
         similarity, lambda work, of: in_order(of, work, jobs), run.progress.advance
     )
     return {
@@ -318,7 +318,7 @@ def _found(
         "bands": bands,
         "rows": rows,
         "compared_in_part": texts.partly,
-    }, found
+    }, clusters
 
 
 def _kept(

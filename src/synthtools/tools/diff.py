@@ -207,12 +207,12 @@ def _paired(
             continue
         of_other, other = its
         try:
-            found = compared(first, other, fields, options.bootstrap, options.seed)
+            comparisons = compared(first, other, fields, options.bootstrap, options.seed)
         except SynthError as error:
             raise SynthError(f"{of_first} and {of_other}: {error}") from error
         if missing := [suite for suite in fields if suite not in other]:
             remark(f"{of_other}: no sample of {', '.join(missing)}; not compared item by item")
-        for row in {row["suite"]: row for row in found}.values():
+        for row in {row["suite"]: row for row in comparisons}.values():
             if row["other_text"]:
                 texts = f"{row['other_text']:,} items of one id have two texts: left out"
                 remark(f"{of_other}: {row['suite']}: {texts}")
@@ -222,7 +222,8 @@ def _paired(
                     f"{of_first} in {count:,} of {row['n']:,} items: the difference is of that, too"
                 )
         rows += [
-            {"report": name, **row, "sentence": sentence({**row}, reports[0])} for row in found
+            {"report": name, **row, "sentence": sentence({**row}, reports[0])}
+            for row in comparisons
         ]
     return rows
 

@@ -256,5 +256,5 @@ def _take_vectors(run: Run, groups: list[MapGroup], options: Options) -> None:
         run.model = model.description
         run.progress.stage("documents embedded", sum(len(group.order) for group in groups))
         for group in groups:
-            found = embedded(group.batches, model, options.text_field, run.rejects, all_kept=True)
-            group.take(found, run.progress.advance)
+            batches = embedded(group.batches, model, options.text_field, run.rejects, all_kept=True)
+            group.take(batches, run.progress.advance)

@@ -112,7 +112,7 @@ class Options(
     )
     resume: bool = option(
         False,
-        help="Continue an unfinished run of the same arguments and data: what its models had said is "
+        help="Continue an unfinished run of the same arguments and data: what its models had answered is "
         "kept beside --samples FILE, in .FILE.answers.jsonl.",
     )
     shard: quantities.InputPart | None = option(
@@ -177,7 +177,7 @@ class Options(
         servers: list[str | None] = list(self.judge_server or ())
         if len(servers) < 2:
             servers = (servers or [None]) * len(judges)
-        found = []
+        settings = []
         for judge, server in zip(judges, servers, strict=True):
             # The model's revision and tokenizer are not the judge's.
             own = replace(self, revision=None, tokenizer=None)
@@ -185,8 +185,8 @@ class Options(
                 own = replace(own, server=server, backend="server", context=None, ray=None)
             elif judge == self.model:
                 own = self
-            found.append(own.settings(name=judge))
-        return found
+            settings.append(own.settings(name=judge))
+        return settings
 
     @property
     def suites(self) -> list[str]:

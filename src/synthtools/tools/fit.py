@@ -171,8 +171,8 @@ def run(options: Options) -> FitReport:
         at = {one.name: one.value for one in options.at or ()}
         budget = (options.flops, options.unique)
         drawn = (options.held_out, options.bootstrap, options.seed)
-        found = study(runs, options.y, fields, *drawn, budget, at)
-        return cast("FitReport", run.finish({"law": options.law, **found}))
+        report = study(runs, options.y, fields, *drawn, budget, at)
+        return cast("FitReport", run.finish({"law": options.law, **report}))
 
 
 def _law(options: Options) -> Law | None:

@@ -104,7 +104,7 @@ def run(options: Options) -> dict[str, Any]:
     from synthtools.records.first_records import GroupingCheck
     from synthtools.records.record_faults import require_text
     from synthtools.records.rejects import Rejects
-    from synthtools.records.shapes import shape_of, told
+    from synthtools.records.shapes import described, shape_of
 
     # What the groups of options refuse, before any input is opened.
     options.sampling()
@@ -119,7 +119,7 @@ def run(options: Options) -> dict[str, Any]:
         shape = shape_of(names) if asks and "prompt" not in names and not options.shape else None
         if shape and shape not in recognized and not options.quiet:
             recognized.add(shape)
-            terminal.remark(f"read as {told(shape)} (else --shape or --prompt-field)")
+            terminal.remark(f"read as {described(shape)} (else --shape or --prompt-field)")
         if options.continue_ is not None:  # what is asked takes a tokenizer to know
             require_text(batch, options.field, Rejects(), "--prompt-field")
         else:

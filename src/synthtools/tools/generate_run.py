@@ -206,8 +206,8 @@ class GenerationRun:
     def validation(self) -> dict[str, Any]:
         """What the checks refused, of each model's answers, where there are checks."""
         models = [{"model": one.name, **one.account()} for one in self._selected]
-        found: dict[str, Any] = {"validation": models} if models else {}
-        return found | ({"judge": self._judge.account()} if self._judge else {})
+        sections: dict[str, Any] = {"validation": models} if models else {}
+        return sections | ({"judge": self._judge.account()} if self._judge else {})
 
     def cached(self) -> dict[str, Any]:
         """What came of the cache, and the cost where it is not that of the records' answers: the cache's

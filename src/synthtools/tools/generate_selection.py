@@ -188,17 +188,17 @@ class SelectedOptions(ValidatedAnswers):
         from synthtools.lm.open_models import open_model
         from synthtools.lm.scores import ScoreRequest
 
-        found = dict(LENGTHS)
+        scores = dict(LENGTHS)
         if self.classifier is not None:
-            found["probability"] = _probability_by(TextClassifier.load(self.classifier))
+            scores["probability"] = _probability_by(TextClassifier.load(self.classifier))
         if "perplexity" in self.scores_asked():
             backend = "auto" if self.backend == "server" else self.backend
             own = replace(
                 self, revision=None, tokenizer=None, context=None, server=None, backend=backend
             )
             model = open_model(own.settings(self.score_model or "builtin"), ScoreRequest(), tell)
-            found["perplexity"] = _perplexity_under(stack.enter_context(model))
-        return found
+            scores["perplexity"] = _perplexity_under(stack.enter_context(model))
+        return scores
 
 
 def _is_index(name: str) -> bool:
@@ -239,12 +239,12 @@ def _perplexity_under(model: LanguageModel) -> Score:
     from synthtools.measure.perplexity import document_score
 
     def score(prompts: object, answers: Sequence[Answer]) -> list[float | None]:
-        found: list[float | None] = []
+        perplexities: list[float | None] = []
         for some in gathered(answers, lambda one: len(one.text), model.chunk_bytes):
             tokens = model.tokenise([answer.text for answer in some])
             scores = model.score(tokens, ScoreRequest())
-            found += [document_score(one.logprobs, 0).ppl for one in scores]
-        return found
+            perplexities += [document_score(one.logprobs, 0).ppl for one in scores]
+        return perplexities
 
     return score
 

@@ -221,8 +221,8 @@ def _source(
     shards = find_shards([one.path])
     field = options.text_of(shards)
     batches = (require_text(batch, field, run.rejects) for batch in read(shards, run.rejects))
-    found = _measured(run, options, model, tokens, field, ((one.name, b) for b in batches))
-    documents = found[one.name][1] if found else None
+    measured = _measured(run, options, model, tokens, field, ((one.name, b) for b in batches))
+    documents = measured[one.name][1] if measured else None
     if documents is None or documents.long_enough.sum() < FEWEST:
         there = 0 if documents is None else int(documents.long_enough.sum())
         raise SynthError(
@@ -251,7 +251,7 @@ def _measured(
     from synthtools.measure.origin_calibration import MeasuredDocuments, measured
     from synthtools.records.spool import Spool
 
-    found = {}
+    by_source = {}
     with Spool() as spool:
         samples = GroupSamples(options.limit, options.seed, field, spool)
         for name, batch in batches:
@@ -269,8 +269,11 @@ def _measured(
                 parts.append(documents)
                 run.progress.advance(len(batch))
             columns = zip(*parts, strict=True)
-            found[name] = (seen, MeasuredDocuments(*(np.concatenate(column) for column in columns)))
-    return found
+            by_source[name] = (
+                seen,
+                MeasuredDocuments(*(np.concatenate(column) for column in columns)),
+            )
+    return by_source
 
 
 def _groups(run: Run, options: Options) -> Iterator[tuple[str, Batch]]:
@@ -306,7 +309,7 @@ def _estimated(
         sources = anchored(sources, _source(run, options, model, calibration.tokens, given, False))
     if options.per_record:
         run.shards = run.twice(run.shards)
-    found = _measured(
+    by_source = _measured(
         run, options, model, calibration.tokens, run.text_field, _groups(run, options)
     )
     run.progress.stage("estimating")
@@ -315,12 +318,12 @@ def _estimated(
     )
     by = {
         name: estimator.judge(documents, np.ones(len(documents.tokens)))
-        for name, (_, documents) in (found.items() if options.by or len(found) > 1 else ())
+        for name, (_, documents) in (by_source.items() if options.by or len(by_source) > 1 else ())
     }
     nothing = MeasuredDocuments.none()
-    parts = [nothing, *(documents for _, documents in found.values())]
+    parts = [nothing, *(documents for _, documents in by_source.values())]
     whole = MeasuredDocuments(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    each = [np.full(len(d.tokens), seen / len(d.tokens)) for seen, d in found.values()]
+    each = [np.full(len(d.tokens), seen / len(d.tokens)) for seen, d in by_source.values()]
     verdict = estimator.judge(whole, np.concatenate([nothing.tokens, *each]))
     if options.per_record:
         if verdict["why"] is not None:

@@ -343,8 +343,8 @@ def _semantic_diversity(
     settings = ModelSettings(ModelName(options.vector_model), cores=options.jobs, ray=options.ray)
     with open_embedding_model(settings, remark=terminal.remark) as model:
         run.model = model.description
-        found = (
+        figures = (
             vectors_of(g.texts.result()[: options.vectors], g.origins.result(), model, run.rejects)
             for g in statistics.groups
         )
-        return [semantic_diversity(vectors) | {"skipped": n} for vectors, n in found]
+        return [semantic_diversity(vectors) | {"skipped": n} for vectors, n in figures]

@@ -42,7 +42,7 @@ from synthtools.cli.training_run import (
     with_context,
 )
 from synthtools.errors import UsageError
-from synthtools.records.shapes import ShapeName, told
+from synthtools.records.shapes import ShapeName, described
 from synthtools.tools.training_options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def run(options: Options) -> dict[str, Any] | None:
         shape = form.recognized(first)
         if shape is not None and shape not in recognized and not options.quiet:
             recognized.add(shape)
-            remark(f"read as {told(shape)} (else --shape or --messages-field)")
+            remark(f"read as {described(shape)} (else --shape or --messages-field)")
 
     def work(run: Run, ranks: Ranks) -> Work:
         from synthtools.records.inputs import find_shards

@@ -107,8 +107,8 @@ class SteeredTask(UnlearnTask):
                 odds = head_odds(states.detach(), output.detach(), data.labels)
                 return apart.sum() * each, apart.detach(), odds
 
-            found: tuple[Tensor, Tensor, Tensor] = self.root(data, head)
-        return found
+            moved: tuple[Tensor, Tensor, Tensor] = self.root(data, head)
+        return moved
 
 
 def _places(states: Tensor, data: DeviceRows) -> Tensor:

@@ -41,11 +41,11 @@ def unigram_perplexities(
         for corpus in part.corpora:
             counts += part.passes / most * _counts(corpus, vocabulary)
     logs = np.log(counts) - math.log(counts.sum())
-    found = {}
+    perplexities = {}
     for name, (blend, rows) in sets.items():
         labels = np.concatenate([blend.batch(n, 1).labels.ravel() for n in range(rows)])
-        found[name] = math.exp(-float(logs[labels[labels != IGNORED]].mean()))
-    return found
+        perplexities[name] = math.exp(-float(logs[labels[labels != IGNORED]].mean()))
+    return perplexities
 
 
 def _counts(corpus: Corpus, vocabulary: int) -> np.ndarray:

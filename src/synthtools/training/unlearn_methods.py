@@ -1,5 +1,5 @@
 """The methods of unlearning: the weights of their terms and their numbers. Without torch, so that what is
-wrong with them is said at once.
+wrong with them is reported before anything is loaded.
 
     L = w_forget · L_forget + w_replay · L_replay + w_kl · KL
 

@@ -40,7 +40,7 @@ def request_of(
 
     Args:
         room: tokens that the answer may have.
-        vllm: whoever answers takes what only vLLM knows.
+        vllm: the server takes the options that only vLLM has.
 
     Raises:
         SynthError: they do not know what the sampling asks for.

@@ -118,13 +118,13 @@ class ServerEngine:
             np.float32,
         )
         self.passed(len(observed))
-        told = None
+        distribution = None
         if request.distribution:
             ranks = [row[str(token)]["rank"] for row, token in zip(rows, tokens, strict=True)]
-            told = TokenDistribution.of_ranks(np.array(ranks))
+            distribution = TokenDistribution.of_ranks(np.array(ranks))
         k = request.candidates
         if not k:
-            return SequenceScores(observed, None, told)
+            return SequenceScores(observed, None, distribution)
         ids = np.zeros((len(rows), k), np.int32)
         logprobs = np.zeros((len(rows), k), np.float32)
         for index, row in enumerate(rows):
@@ -132,7 +132,9 @@ class ServerEngine:
             best = sorted((entry["rank"], int(token)) for token, entry in row.items())[:k]
             ids[index] = [token for _, token in best]
             logprobs[index] = [row[str(token)]["logprob"] for _, token in best]
-        return SequenceScores(observed, wanted_candidates(observed, ids, logprobs, request), told)
+        return SequenceScores(
+            observed, wanted_candidates(observed, ids, logprobs, request), distribution
+        )
 
     def rows(self, tokens: np.ndarray, k: int) -> list[Row]:
         """What the server says of each token of a prompt, by token id: its log-probability and rank,

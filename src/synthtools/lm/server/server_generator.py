@@ -107,7 +107,7 @@ class ServerGenerator(Generator):
             while waiting:
                 yield waiting.popleft().result()
         except SynthError:
-            # Servers are given up; answers on their way are paid for, and whoever keeps answers gets them.
+            # Servers are given up; answers on their way are paid for, and a cache or journal gets them.
             running = [future for future in waiting if not future.cancel()]
             wait(running, _GRACE)
             raise

@@ -21,7 +21,7 @@ def distribution(logits: Tensor, targets: Tensor, beside: Tensor | None) -> Tens
         beside: another model's logits q; without them the cross-entropy −Σ q ln p is NaN.
     """
     size = max(1, (_GPU_LOGITS if logits.is_cuda else _CPU_LOGITS) // logits.shape[1])
-    told = torch.full((4, len(logits)), torch.nan, device=logits.device)
+    moments = torch.full((4, len(logits)), torch.nan, device=logits.device)
     for start in range(0, len(logits), size):
         rows = slice(start, start + size)
         block = logits[rows]
@@ -29,14 +29,14 @@ def distribution(logits: Tensor, targets: Tensor, beside: Tensor | None) -> Tens
         chosen = shifted.gather(1, targets[rows, None])
         # Floats, which are summed faster than truth values; the block then holds the weights.
         weights = torch.empty_like(shifted)
-        told[2, rows] = torch.gt(shifted, chosen, out=weights).sum(1) + 1
+        moments[2, rows] = torch.gt(shifted, chosen, out=weights).sum(1) + 1
         torch.exp(shifted, out=weights)
         mass = weights.sum(1)
         mean = weights.mul_(shifted).sum(1) / mass
         square = weights.mul_(shifted).sum(1) / mass
-        told[0, rows] = mass.log() - mean
-        told[1, rows] = (square - mean * mean).clamp_min(0)
+        moments[0, rows] = mass.log() - mean
+        moments[1, rows] = (square - mean * mean).clamp_min(0)
         if beside is not None:
             other = torch.softmax(beside[rows], 1)
-            told[3, rows] = mass.log() - (other * shifted).sum(1)
-    return told
+            moments[3, rows] = mass.log() - (other * shifted).sum(1)
+    return moments

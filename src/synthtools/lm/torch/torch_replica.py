@@ -33,7 +33,7 @@ _S = TypeVar("_S")
 _CPU_BATCH_TOKENS = 2048
 # Below this many rows BLAS takes other kernels, whose rounding differs.
 _LEAST_ROWS = 64
-# Candidates are sought among so many more: which of several equal ones are among the k is then said
+# Candidates are sought among so many more: which of several equal ones are among the k is then decided
 # by their order, not by the search.
 _SPARE = 4
 # Logits that exist at once, in numbers of float32.
@@ -287,17 +287,19 @@ class ScorerReplica(Replica):
             top_logprobs.append(top.values - mass[mask, None])
         empty = np.zeros((0, k))
         all_logprobs = torch.cat(logprobs)[:count].cpu().numpy() if logprobs else np.zeros(0, "f4")
-        told = torch.cat(numbers, 1)[:, :count].cpu().numpy() if numbers else np.zeros((4, 0), "f4")
+        moments = (
+            torch.cat(numbers, 1)[:, :count].cpu().numpy() if numbers else np.zeros((4, 0), "f4")
+        )
         if not k or not logprobs:
             none = np.zeros(count, bool), empty.astype("i4"), empty.astype("f4")
-            return all_logprobs, *none, told
+            return all_logprobs, *none, moments
         candidates = ordered_candidates(
             torch.cat(present)[:count].cpu().numpy(),
             torch.cat(top_ids).cpu().numpy(),
             torch.cat(top_logprobs).cpu().numpy(),
         )
         best = candidates.ids[:, :k], candidates.logprobs[:, :k]
-        return all_logprobs, candidates.present, *best, told
+        return all_logprobs, candidates.present, *best, moments
 
 
 def _held_by_modules(model: Any) -> list[tuple[str, int]]:

@@ -316,13 +316,13 @@ def _scores(flat: Any, sequence: Sequence, request: ScoreRequest) -> SequenceSco
     skip = sequence.first - 1
     logprobs = np.fromiter(flat.logprobs, np.float32, count).reshape(-1, width)[skip:]
     observed = np.ascontiguousarray(logprobs[:, 0])
-    told = None
+    distribution = None
     if request.distribution:
         ranks = np.fromiter(flat.ranks, np.float32, count).reshape(-1, width)[skip:, 0]
-        told = TokenDistribution.of_ranks(ranks)
+        distribution = TokenDistribution.of_ranks(ranks)
     if not k:
-        return SequenceScores(observed, None, told)
+        return SequenceScores(observed, None, distribution)
     ids = np.fromiter(flat.token_ids, np.int32, count).reshape(-1, width)[skip:]
     return SequenceScores(
-        observed, wanted_candidates(observed, ids[:, 1:], logprobs[:, 1:], request), told
+        observed, wanted_candidates(observed, ids[:, 1:], logprobs[:, 1:], request), distribution
     )

@@ -23,7 +23,7 @@ from synthtools.reports.figures.styles import (
     short,
 )
 
-# Of more histograms in one panel the outlines alone can be told apart.
+# Of more histograms in one panel only the outlines are distinct.
 _FEW_FILLED = 3
 # More points than this are one image inside an SVG.
 _MANY_POINTS = 2000

@@ -10,7 +10,7 @@ from synthtools.reports.document import cut
 from synthtools.reports.figures.chart import Figure, Panel, Series, literal
 
 # Okabe and Ito's colours and five of Tol's, in an order that alternates dark and light, each with its
-# own dashes and marks: told apart without colour and by the colour-blind.
+# own dashes and marks: distinct without colour and for the colour-blind.
 _COLOURS = (
     *("#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73"),
     *("#CC79A7", "#332288", "#999933", "#882255", "#8C8C8C", "#661100"),
@@ -70,7 +70,7 @@ class Styles:
         return colours, {"alpha": alpha, "hatch": hatch}
 
     def legend(self, width: float) -> list[list[tuple[str, Any]]]:
-        """Rows of (name, handle) that fit into so many inches; none where nothing is to be told apart."""
+        """Rows of (name, handle) that fit into so many inches; none where there is one series."""
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
