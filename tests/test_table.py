@@ -13,7 +13,7 @@ import running
 from synthtools.cli.app import build
 from synthtools.errors import SynthError, UsageError
 from synthtools.measure.repetitions import estimate
-from synthtools.records.file_patterns import found_by, names_of
+from synthtools.records.file_patterns import matching, names_of
 from synthtools.reports.table import between, markdown, replaced, with_reach
 
 TRAIN = "models/{share}-{seed}/training/report.json"
@@ -269,7 +269,7 @@ def test_patterns_find_what_an_expression_fits(tmp_path_factory, files, name):
         if found and not path.name.startswith("."):
             expected[str(path)] = found.groupdict()
     try:
-        matches = found_by(pattern)
+        matches = matching(pattern)
     except SynthError:
         matches = []
     assert {match.path for match in matches} == set(expected)
@@ -284,16 +284,16 @@ def test_names_of_patterns_are_numbers_where_all_are(tmp_path):
     for name in ("0", "100", "25", "0.5"):
         (tmp_path / f"a-{name}.json").touch()
     (tmp_path / ".a-7.json.partial").touch()
-    assert [m.fields["x"] for m in found_by(f"{tmp_path}/a-{{x}}.json")] == [0, 0.5, 25, 100]
+    assert [m.fields["x"] for m in matching(f"{tmp_path}/a-{{x}}.json")] == [0, 0.5, 25, 100]
     (tmp_path / "a-007.json").touch()
-    names = [m.fields["x"] for m in found_by(f"{tmp_path}/a-{{x}}.json")]
+    names = [m.fields["x"] for m in matching(f"{tmp_path}/a-{{x}}.json")]
     assert names == ["0", "0.5", "25", "100", "007"]
     os.mkdir(tmp_path / "b")
     (tmp_path / "b" / "f").touch()
-    assert [m.fields for m in found_by(f"{tmp_path}/{{x}}/f")] == [{"x": "b"}]
+    assert [m.fields for m in matching(f"{tmp_path}/{{x}}/f")] == [{"x": "b"}]
     (tmp_path / "b" / ".f").touch()
-    assert [m.fields for m in found_by(f"{tmp_path}/b/{{x}}")] == [{"x": "f"}]
-    assert [m.path for m in found_by(f"{tmp_path}/b/.{{x}}")] == [f"{tmp_path}/b/.f"]
+    assert [m.fields for m in matching(f"{tmp_path}/b/{{x}}")] == [{"x": "f"}]
+    assert [m.path for m in matching(f"{tmp_path}/b/.{{x}}")] == [f"{tmp_path}/b/.f"]
     for pattern in ("{a}{b}", "{a", "a}", "{}", "{a b}", "{{a}}"):
         with pytest.raises(UsageError):
             names_of(pattern)
@@ -314,7 +314,7 @@ def test_names_of_patterns_are_numbers_where_all_are(tmp_path):
 def test_names_are_numbers_where_all_are_plain_decimals_of_one_writing(tmp_path, texts, expected):
     for text in texts:
         (tmp_path / f"a-{text}.json").touch()
-    found = [m.fields["x"] for m in found_by(f"{tmp_path}/a-{{x}}.json")]
+    found = [m.fields["x"] for m in matching(f"{tmp_path}/a-{{x}}.json")]
     assert found == expected
 
 

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from synthtools.records import jsonl
-from synthtools.records.scan import ASK, BLANK, FOUND, scan
+from synthtools.records.scan import ASK, BLANK, LOCATED, scan
 
 
 def check(lines, field="text", fields=("id",)):
@@ -22,7 +22,7 @@ def check(lines, field="text", fields=("id",)):
         end = found.ends[index]
         if state == BLANK:
             assert not line.strip(b" \t\r") and not text
-        elif state == FOUND:
+        elif state == LOCATED:
             record = jsonl.parse_object(line)
             assert record[field] == text.decode("utf-8")
             for number, name in enumerate(fields):
@@ -70,7 +70,7 @@ def test_sound_records_are_read_without_asking(lines):
         for x in map(_text, lines)
     ]
     states = check(lines)
-    assert [state for state, odd in zip(states, lone) if not odd] == [FOUND] * lone.count(False)
+    assert [state for state, odd in zip(states, lone) if not odd] == [LOCATED] * lone.count(False)
 
 
 def _text(line):
@@ -130,7 +130,7 @@ def test_broken_lines_are_never_taken_for_sound(line, data):
     ],
 )
 def test_what_it_leaves_open(line):
-    assert check([line, b'{"text":"next"}']) == [ASK, FOUND]
+    assert check([line, b'{"text":"next"}']) == [ASK, LOCATED]
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,13 @@ def test_what_it_leaves_open(line):
     ],
 )
 def test_what_it_reads(line, text):
-    assert check([line]) == [FOUND]
+    assert check([line]) == [LOCATED]
     assert scan(line, "text").data.tobytes() == text.encode()
 
 
 def test_lines_end_with_or_without_a_newline():
-    assert check([b'{"text":"a"}', b""]) == [FOUND]
-    assert check([b"", b"  ", b'{"text":"a"}', b"", b""]) == [BLANK, BLANK, FOUND, BLANK]
+    assert check([b'{"text":"a"}', b""]) == [LOCATED]
+    assert check([b"", b"  ", b'{"text":"a"}', b"", b""]) == [BLANK, BLANK, LOCATED, BLANK]
     assert len(scan(b"", "text").states) == 0
 
 
@@ -163,7 +163,7 @@ def test_every_alignment(before, length):
     for odd in ('"', "\\", "\n", "é", "😀", "\x7f", " "):
         text = "x" * before + odd + "y" * length
         line = b" " * (before % 8) + json.dumps({"text": text}, ensure_ascii=False).encode()
-        assert check([line, line]) == [FOUND, FOUND]
+        assert check([line, line]) == [LOCATED, LOCATED]
         assert scan(line, "text").data.tobytes() == text.encode()
 
 
@@ -171,4 +171,4 @@ def test_names_that_are_beginnings_of_others():
     line = b'{"te":1,"textual":2,"text":"a","ids":3,"i":4,"id":[5]}'
     found = scan(line, "text", ("id", "te"))
     assert [line[a:b] for a, b in found.spans[0]] == [b"[5]", b"1"]
-    assert np.array_equal(found.states, [FOUND])
+    assert np.array_equal(found.states, [LOCATED])
