@@ -59,7 +59,13 @@ def uses() -> dict[str, dict[str, Use]]:
     """What applies patterns to a text, by module."""
     from synthtools import errors, redaction
     from synthtools.cli import quantities
-    from synthtools.curate import error_extrapolation, rationales, self_instruct
+    from synthtools.curate import (
+        concept_graph,
+        error_extrapolation,
+        passages,
+        rationales,
+        self_instruct,
+    )
     from synthtools.evaluate import (
         danger_zone,
         followbench_rules,
@@ -113,10 +119,16 @@ def uses() -> dict[str, dict[str, Use]]:
         ):
             followbench_rules.kept(kind, origin, example, 5, text, text)
 
+    def read_concepts(text: str) -> None:
+        with suppress(concept_graph.UnusableRecord):
+            concept_graph.concepts_in(f"Topics: {text}\n{text}Concepts{text}: {text}")
+
     return {
         "errors": {"printable": errors.printable},
         "redaction": {"hide": redaction.hide},
         "cli.quantities": {"count": quantities.count, "part": quantities.part},
+        "curate.concept_graph": {"concepts_in": read_concepts},
+        "curate.passages": {"passages": lambda t: passages.passages(f"A b.{t} C d.", 1)},
         "curate.error_extrapolation": {"pair_in": error_extrapolation.pair_in},
         "curate.rationales": {
             "reached": lambda t: rationales.reached(f"the answer is {t}", "7"),

@@ -96,7 +96,8 @@ def _plain(error: csv.Error, lines: int) -> str:
 _CHUNK = 1 << 18
 # A string, what gives an array its shape, or a string whose end has not come yet.
 _TOKEN = re.compile(rb'"(?:[^"\\\n]++|\\[^\n])*+"|[\[\]{},]|"', re.DOTALL)
-_LINE_END = re.compile(rb"[ \t\r]*\n[ \t\r\n]*")
+# From the first of several blanks only: tried from each, a long run of blanks would cost its square.
+_LINE_END = re.compile(rb"(?<![ \t\r])[ \t\r]*+\n[ \t\r\n]*+")
 
 
 def array_elements(read: Callable[[int], bytes], name: str) -> Iterator[JsonLine]:
@@ -120,7 +121,7 @@ def array_elements(read: Callable[[int], bytes], name: str) -> Iterator[JsonLine
             at = token.start()
             mark = held[at : at + 1]
             if mark == b'"' and len(token[0]) == 1:
-                if _LINE_END.search(held, at):
+                if held.find(b"\n", at) >= 0:
                     raise _broken(name, number, "has a string that its line does not close")
                 break
             at = token.end()

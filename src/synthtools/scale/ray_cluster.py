@@ -73,7 +73,7 @@ class RayCluster:
             where |= {"num_cpus": cores, "include_dashboard": False}
             self._remains = orphans.watch()
         try:
-            with _own_signals():
+            with _own_signals(), _own_breakpoint():
                 ray.init(
                     **where,
                     log_to_driver=False,
@@ -239,6 +239,19 @@ def _import() -> Any:
 
 def _say_nothing(*_: Any, **__: Any) -> None:
     pass
+
+
+@contextmanager
+def _own_breakpoint() -> Iterator[None]:
+    """Keeps Ray from making its debugger that of the whole program and of all that it starts."""
+    name = "PYTHONBREAKPOINT"
+    before = os.environ.get(name)
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
 
 
 @contextmanager
