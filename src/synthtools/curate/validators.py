@@ -86,8 +86,10 @@ def validator_of(text: str) -> Validator:
     if equals and kind == "schema":
         try:
             schema = Path(value).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SynthError(f"{value}: cannot be read ({error})") from error
+        except OSError as error:
+            raise SynthError(f"{value}: cannot be read: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
+            raise SynthError(f"{value}: not UTF-8 at byte {error.start}") from error
         return Validator(text, f"{text} {schema}", _schema(value, schema))
     if equals and kind == "language":
         return Validator(text, text, _languages(value))
