@@ -508,7 +508,7 @@ def test_pools_find_the_nearest(texts: list[str], text: str) -> None:
         (("--validate", "words=.."), "write a range as"),
         (("--validate", "regex=("), "an expression of RE2"),
         (("--validate", "judge=11"), "write a range as"),
-        (("--validate", "language=xx"), 'there is no "xx"'),
+        (("--validate", "language=xx"), 'unknown language "xx"'),
         (("--validate", "judge=7.."), "--judge MODEL and the score judge (--validate, --score) go"),
         (("--validate", "probability=0.5.."), "--classifier FILE and the score probability"),
         (("--score-model", "builtin"), "goes with the score perplexity"),

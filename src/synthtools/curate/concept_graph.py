@@ -56,7 +56,7 @@ def concepts_in(value: Any) -> DocumentConcepts:
     """Topics and concepts as a model has written them, or a list of concepts.
 
     Raises:
-        UnusableRecord: there is no concept.
+        UnusableRecord: the value lists no concepts.
     """
     names_by_kind: dict[str, list[str]] = {"topics": [], "concepts": []}
     if isinstance(value, list):
@@ -205,7 +205,7 @@ def graph_of(batches: Iterable[Batch], builder: PromptBuilder, rejects: Rejects)
         builder: of level 2, which refuses what cannot be used.
 
     Raises:
-        SynthError: there is no record.
+        SynthError: no record can be used.
     """
     graph = ConceptGraph()
     (field,), (concept_field,) = builder.fields, builder.optional
@@ -216,5 +216,5 @@ def graph_of(batches: Iterable[Batch], builder: PromptBuilder, rejects: Rejects)
             known = f"{fault.source}:{fault.number}" if name in (MISSING, None) else as_text(name)
             graph.add(known, text, concepts_in(value))
     if not len(graph):
-        raise SynthError("there is no record with concepts")
+        raise SynthError("no record lists concepts; have a model list them first")
     return graph

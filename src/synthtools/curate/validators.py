@@ -183,7 +183,7 @@ def _languages(value: str) -> Callable[[str], str | None]:
     known = languages()
     for code in wanted:
         if code not in {one.partition("-")[0] for one in known} | set(known):
-            raise ValueError(f'there is no "{code}"; known are {", ".join(sorted(known))}')
+            raise ValueError(f'unknown language "{code}"; known: {", ".join(sorted(known))}')
 
     def fault(answer: str) -> str | None:
         language = language_of(answer)

@@ -83,7 +83,7 @@ def from_files(
     answers an item twice.
 
     Raises:
-        SynthError: there is no answer to any of the items.
+        SynthError: no item has an answer in the files.
     """
     places: dict[Any, list[int]] = {}
     for place, item in enumerate(items):

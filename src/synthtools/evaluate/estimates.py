@@ -99,7 +99,7 @@ def _plain(names: Sequence[str], values: np.ndarray) -> dict[str, float | None]:
 def _ratios(
     tops: np.ndarray, bottoms: np.ndarray, names: Sequence[str], means: Mapping[str, list[str]]
 ) -> np.ndarray:
-    """[resamples, figures and means]; NaN where there is no item."""
+    """[resamples, figures and means]; NaN for figures without items."""
     ratios = np.divide(tops, bottoms, out=np.full_like(tops, np.nan), where=bottoms > 0)
     columns = {name: ratios[:, number] for number, name in enumerate(names)}
     for name, parts in means.items():
