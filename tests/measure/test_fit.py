@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from synthtools.cli.app import TOOLS
 from synthtools.measure.law_fit import Runs
 from synthtools.measure.law_study import best_mixture, best_size, best_weight, study
 from synthtools.measure.laws import LAWS, effective, mixture
-from synthtools.reports.fit import FitReport
+from synthtools.reports.fit import FitReport, lines
 from test_plot import check
 
 run = running.synth
@@ -261,6 +262,9 @@ def test_the_report(table, tmp_path):
     at = chinchilla({"N": 7e9, "D": 2e12}, *CHINCHILLA.values())
     assert found["prediction"]["figures"]["loss"] == pytest.approx(at, rel=5e-3)
     assert (tmp_path / "fit.svg").stat().st_size > 1000
+    # A person reads four digits.
+    assert f"  B      {fit['figures']['B']:.4g} [" in "\n".join(lines(found))
+    assert not re.search(r"[1-9](\.?\d){4}", "\n".join(lines(found)[2:]))
 
 
 def test_bytes_belong_to_the_seed(table):
@@ -278,8 +282,14 @@ def test_rows_of_a_table_are_runs(tmp_path):
             json.dumps({"kind": "train", "made_by": {}, "valid": {"human": loss}})
         )
     pattern, rows = tmp_path / "{tokens}.json", tmp_path / "rows.parquet"
-    run("table", pattern, "--take", "loss=valid.human", "--rows", rows)
-    found = json.loads(run("fit", rows, "--law", "power", "--x", "tokens", "--y", "loss"))
+    report = run("table", pattern, "--take", "loss=valid.human", "--rows", rows, "--json")
+    law = ["--law", "power", "--x", "tokens", "--y", "loss"]
+    found = json.loads(run("fit", rows, *law))
+    (tmp_path / "table.json").write_text(json.dumps(json.loads(report)))
+    for words, stdin in (([tmp_path / "table.json"], b""), ([], report)):
+        same = json.loads(run("fit", *words, *law, input=stdin))
+        assert same["fits"] == found["fits"]
+        assert same["made_by"]["inputs"][0]["fingerprint"]
     figures = found["fits"][0]["figures"]
     assert list(figures.values()) == pytest.approx([2, 300, 0.4], rel=1e-6)
     assert found["fits"][0]["curve"]["predicted"][0] == pytest.approx(2 + 300 / 1e6**0.4, rel=1e-6)
@@ -288,6 +298,15 @@ def test_rows_of_a_table_are_runs(tmp_path):
     again = json.loads(run("diff", report, report))
     assert again["rows"] == [] and again["equal"] > 5
     assert b"fits.loss.alpha" in run("diff", report, rows_of(report, tmp_path))
+
+
+def test_another_report_has_no_rows(tmp_path):
+    report = tmp_path / "ppl.json"
+    report.write_text(json.dumps({"kind": "ppl", "made_by": {}}, indent=2))
+    told = run("fit", report, "--law", "power", "--x", "tokens", "--y", "loss", code=1)
+    assert told.strip() == (
+        f"synth: {report}: a report of ppl, not rows; synth table takes numbers out of reports as rows"
+    )
 
 
 def rows_of(report, path):

@@ -23,6 +23,7 @@ from synthtools.environment import rank_and_size
 from synthtools.errors import SynthError, UsageError
 from synthtools.records.atomic_files import AtomicFile
 from synthtools.records.batch import Batch
+from synthtools.records.inputs import Shard
 from synthtools.records.outputs import form_by_suffix, open_sink
 from synthtools.records.rejects import LateRejects, Rejects
 from synthtools.records.remote_paths import path_of
@@ -68,7 +69,7 @@ class Run(RunInputs):
         beside: Sequence[str] = (),
         apart: bool = False,
         bar: bool = True,
-        inputs: bool = True,
+        inputs: bool | Sequence[Shard] = True,
         plot: str | None = None,
         further: tuple[str, str] | None = None,
         check: Callable[[Batch], object] | None = None,

@@ -44,7 +44,7 @@ class RunInputs:
         also_needed: further text fields, each with the option that names it.
         beside: other files or directories whose records are read along with the inputs.
         apart: the inputs stand for themselves (corpora that are compared): one file may be in two.
-        inputs: whether the tool has inputs besides; else not even stdin is one.
+        inputs: whether the tool has inputs besides; else not even stdin is one. Or the inputs, as shards.
 
     Attributes:
         progress: how far the run is.
@@ -59,7 +59,7 @@ class RunInputs:
         also_needed: tuple[tuple[str, str], ...],
         beside: Sequence[str],
         apart: bool,
-        inputs: bool,
+        inputs: bool | Sequence[Shard],
     ) -> None:
         self._named_field = text_field
         self.progress = RunProgress()
@@ -68,7 +68,7 @@ class RunInputs:
         self._needed = also_needed
         self._beside = beside
         self._apart = apart
-        self._reads = inputs
+        self._given = inputs
         self._resume_from = 0  # records that an earlier run has finished
         self._stack = ExitStack()
 
@@ -79,7 +79,8 @@ class RunInputs:
     ) -> None:
         """Finds the inputs and looks at the first record of each."""
         reading = self._reading
-        self.shards = find_shards(reading.files) if self._reads else []
+        given = self._given
+        self.shards = find_shards(reading.files) if given is True else list(given or ())
         if reading.shard:
             self.shards = part_of(self.shards, *reading.shard)
         self._named = list(self.shards)

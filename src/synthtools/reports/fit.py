@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 from synthtools.reports import document
-from synthtools.reports.document import bracketed, number, percent, reach
-from synthtools.reports.figures.chart import Figure, Panel, Series, Story, pairs, table_of
+from synthtools.reports.document import percent
+from synthtools.reports.figures.chart import Figure, Panel, Series, Story, pairs
 
 Interval = list[float] | None
 
@@ -73,9 +73,13 @@ class FitReport(document.BaseReport):
 
 def _rows(estimates: Estimates) -> list[tuple[str, str]]:
     return [
-        (name, number(value) + bracketed(estimates["intervals"].get(name)))
+        (name, f"{value:.4g}" + _within(estimates["intervals"].get(name)))
         for name, value in estimates["figures"].items()
     ]
+
+
+def _within(interval: Interval) -> str:
+    return f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else ""
 
 
 def _held_out(fit: LossFit) -> str:
@@ -83,8 +87,9 @@ def _held_out(fit: LossFit) -> str:
     if held is None:
         return "no rows left out"
     which = "drawn" if held["from_size"] is None else "largest"
+    rows = f"{which} row" if held["rows"] == 1 else f"{held['rows']:,} {which} rows"
     return (
-        f"the {held['rows']:,} {which} rows, predicted by a fit of the others: off by "
+        f"the {rows}, predicted by a fit of the others: off by "
         f"{percent(held['mean_relative_error'], '.2g')} on average, "
         f"{percent(held['largest_relative_error'], '.2g')} at most, bias {percent(held['bias'], '+.2g')}"
     )
@@ -167,12 +172,7 @@ def story(report: FitReport) -> Story:
         best = "; ".join(f"{name} {value}" for name, value in _rows(report["optimum"]))
         sentences.insert(0, f"Least loss at {best}.")
     for fit in report["fits"]:
-        columns = ("parameter", ("estimate", "value"), ("95 %", lambda row: reach(row["interval"])))
-        rows = [
-            {"parameter": name, "value": value, "interval": fit["intervals"].get(name)}
-            for name, value in fit["figures"].items()
-        ]
-        tables.append(table_of(f"{fit['y']}: {report['formula']}", rows, columns))
+        tables.append(pairs(f"{fit['y']}: {report['formula']}", _rows(fit)))
     if report["prediction"]:
         at = ", ".join(f"{name} = {value:g}" for name, value in report["prediction"]["at"].items())
         tables.append(pairs(f"At {at}", _rows(report["prediction"])))

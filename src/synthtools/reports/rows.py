@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from synthtools.records import natural_order
 from synthtools.records.batch import MISSING
 from synthtools.records.field_paths import AbsentError, Step, parse, value_of
 from synthtools.records.file_patterns import MOST, is_pattern, matching
+from synthtools.records.input_format import InputFormat
 from synthtools.records.inputs import Shard, find_shards
 from synthtools.records.jsonl import parse_object, parse_value, parse_values
+from synthtools.records.memory_input import MemoryRecords
 from synthtools.records.reader import read
 from synthtools.records.rejects import Rejects
 from synthtools.records.shard_file import open_shard, rereadable
@@ -228,6 +231,29 @@ class JoinedRows:
                         f"in {name}; take them under two names (NAME=PATH@FILE), or a name "
                         "of the pattern must part them ({set})"
                     )
+
+
+@contextmanager
+def with_rows_of_tables(paths: Sequence[Any] | None) -> Iterator[list[Shard]]:
+    """The shards behind what is named; those that are a report of ``synth table`` hold its rows.
+
+    Raises:
+        SynthError: one is another report.
+    """
+    with ExitStack() as stack:
+        shards = [stack.enter_context(rereadable(shard)) for shard in find_shards(paths)]
+        for place, shard in enumerate(shards):
+            report = _as_report(shard)
+            if report is None:
+                continue
+            if report["kind"] != "table":
+                raise SynthError(
+                    f"{shard.name}: a report of {report['kind']}, not rows; synth table "
+                    f"takes numbers out of reports as rows"
+                )
+            rows = MemoryRecords(report["rows"], shard.name)
+            shards[place] = replace(shard, records=rows, status=None, format=InputFormat("jsonl"))
+        yield shards
 
 
 def _as_report(shard: Shard) -> dict[str, Any] | None:

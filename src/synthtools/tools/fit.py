@@ -1,10 +1,11 @@
 """Fit a law to runs: parameters with intervals, its error on runs it has not seen, what is best.
 
-A row is a run: the fields of --x are what it was made of, --y its loss. The parameters have the least
-mean of Huber's loss of ln(predicted/observed), as in Hoffmann et al. 2022, which leaves them alone
-when a few runs went wrong; 95 % intervals come from refits to reweighted rows (Bayesian bootstrap).
-The largest runs are left out of a second fit, which is to predict them: how far extrapolation can be
-trusted. Of mixtures and weights, drawn runs are left out.
+A row is a run: the fields of --x are what it was made of, --y its loss. Rows are records, or those of
+a report of synth table. The parameters have the least mean of Huber's loss of ln(predicted/observed),
+as in Hoffmann et al. 2022, which leaves them alone when a few runs went wrong; 95 % intervals come
+from refits to reweighted rows (Bayesian bootstrap). The largest runs are left out of a second fit,
+which is to predict them: how far extrapolation can be trusted. Of mixtures and weights, drawn runs
+are left out.
 
 \b
   chinchilla   N,D      L = E + A/N^alpha + B/D^beta (Hoffmann et al. 2022)
@@ -16,12 +17,14 @@ trusted. Of mixtures and weights, drawn runs are left out.
   golden       W        L = E + C (w^2 + k (1-w)^2)/(1 - (1-w)^2), w the loss weight of human text,
                         least at w = (sqrt(k^2 + 4k) - k)/2 (arXiv 2502.18049; as a law [ours])
   mixing       shares   L = c + k exp(sum of t_j r_j) (Ye et al. 2024)
-  regmix       shares   a polynomial of second degree by ridge regression (after Liu et al. 2024)
+  regmix       shares   a polynomial of second degree by ridge regression; many small runs and the best
+                        predicted mixture are RegMix (Liu et al. 2024), the polynomial in place of
+                        boosted trees, which need hundreds of runs and have no parameters, [ours]
 
 \b
 Examples:
-  synth table 'runs/{tokens}-{seed}.json' --take loss=valid.human --rows runs.jsonl
-  synth fit runs.jsonl --law power --x tokens --y loss --plot fit.png
+  synth table 'runs/{tokens}-{seed}.json' --take loss=valid.human --json |
+    synth fit --law power --x tokens --y loss --plot fit.png
   synth fit runs.csv --law chinchilla --x parameters,tokens --y loss --flops 1e21
   synth fit mixtures.csv --law mixing --x web,code,books --y web_loss,code_loss,books_loss
   synth fit epochs.csv --law repeat --x tokens,unique --y loss --at tokens=4e9,unique=1e9
@@ -145,6 +148,7 @@ def run(options: Options) -> FitReport:
     from synthtools.measure.law_fit import Runs
     from synthtools.measure.law_study import study
     from synthtools.measure.laws import mixture
+    from synthtools.reports.rows import with_rows_of_tables
 
     law, width = _law(options), len(options.x)
     for one in options.at or ():
@@ -152,9 +156,16 @@ def run(options: Options) -> FitReport:
         if not sound(one.value):
             raise UsageError(f"--at {one.name}={one.value:g}: {options.law} needs {words}")
     parts = [np.zeros((0, width + len(options.y)))]
-    with Run(
-        "fit", options, plot=options.plot, check=lambda one: _numbers(one, options, law)
-    ) as run:
+    with (
+        with_rows_of_tables(options.files) as shards,
+        Run(
+            "fit",
+            options,
+            plot=options.plot,
+            inputs=shards,
+            check=lambda one: _numbers(one, options, law),
+        ) as run,
+    ):
         for batch in run.records():
             parts.append(_numbers(batch, options, law, run.rejects))
             run.count(len(parts[-1]))
