@@ -3,30 +3,30 @@
 Models and tokens:
 
 - ``model_name``: which model, and where its files are
-- ``model_settings``: on which devices, and how texts are put to it
-- ``open_models``: settings → a model on the backend that they ask for
+- ``model_settings``: the backend, the devices, and how texts become windows
+- ``open_models``: settings → a model on the chosen backend
 - ``pretrained``: a name → tokenizer, configuration, weights
-- ``model_files``: a model's files, refused where they do not fit or would run code
-- ``load_errors``: errors of transformers in one line
+- ``model_files``: checks of a model's files: shapes that do not fit, files that would run code
+- ``load_errors``: loading errors of transformers as one line
 - ``gguf``: GGUF files as models
 - ``devices``: devices, data types, threads
 - ``text_tokenizer``: text ↔ tokens with the exact bytes of each token
-- ``tokenizer_faults``: errors and runaway growth in other people's tokenizers
+- ``tokenizer_faults``: crashes and runaway growth in third-party tokenizers
 - ``windows``: documents longer than the context as overlapping windows
-- ``prefetch``: items computed ahead in a thread of their own
+- ``prefetch``: items computed ahead in another thread
 
 Scoring, generation, vectors:
 
-- ``scores``: what scoring asks for and gives back
-- ``scorer``: texts → scores, whatever the backend
-- ``generation``: prompts → answers, whatever the backend
+- ``scores``: requests, results and the interface of scoring engines
+- ``scorer``: texts → scores, with any backend
+- ``generation``: prompts → answers, with any backend
 - ``chat``: conversations → text or tokens
 - ``prompt_tokenizer``: prompts → tokens
-- ``token_budget``: what answers cost, and where to stop
-- ``kept_values``: answers and scores that are not asked for twice
-- ``embedding_model``: texts → vectors, whatever the model
+- ``token_budget``: token counts, prices, and a budget
+- ``kept_values``: answers and scores cached across runs
+- ``embedding_model``: texts → vectors
 
-Backends, the only places that know an engine: ``torch/`` (transformers), ``vllm/``, ``server/``
+Backends, the only code that knows an engine: ``torch/`` (transformers), ``vllm/``, ``server/``
 
 - ``ray_backend``: any of them on a Ray cluster
 

@@ -1,4 +1,4 @@
-"""Conversations → the text or the tokens that a model is given."""
+"""Conversations → the text or tokens of a prompt."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from synthtools.lm.tokenizer_faults import PanicError, encoded
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-# For tokenizers without a template of their own; ``synth train`` saves it with the model, so that
-# every tool uses it.
+# For tokenizers that have no chat template; ``synth train`` saves it with the model, so that every
+# tool uses it.
 TEMPLATE = (
     "{{ bos_token }}"
     "{% for message in messages %}"
@@ -30,7 +30,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 
-# A model that was never taught the template goes on with the next turn of the user [ours].
+# A model that was not trained on the template continues with the user's next turn [ours].
 PLAIN_STOP = "\nUser:"
 
 Messages = Sequence[dict[str, str]]
@@ -43,7 +43,7 @@ def render(tokenizer: Any, messages: Messages, prompt: bool = False) -> str:
         prompt: end it with the template's own prompt for an answer.
 
     Raises:
-        SynthError: the template refuses it.
+        SynthError: the template rejects it.
     """
     try:
         return str(
@@ -51,13 +51,13 @@ def render(tokenizer: Any, messages: Messages, prompt: bool = False) -> str:
                 list(messages), tokenize=False, add_generation_prompt=prompt
             )
         )
-    except Exception as error:  # templates raise what they like, of any type
+    except Exception as error:  # a template may raise anything
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise SynthError(f"the chat template refuses a conversation: {line}") from error
 
 
 def plain(messages: Messages) -> str:
-    """A conversation as ``TEMPLATE`` writes it, for a server whose model has no template."""
+    """A conversation rendered by ``TEMPLATE``, for a server whose model has no template."""
     turns = [f"{m['role'].capitalize()}: {m['content'].strip()}" for m in messages]
     return "\n\n".join([*turns, "Assistant:"])
 
@@ -65,16 +65,15 @@ def plain(messages: Messages) -> str:
 class ChatTokenizer:
     """Conversations as tokens.
 
-    What a message says is text, whatever it spells, its role too: only the template's own marks become
-    special tokens. So no text can end its turn and pose as another's.
+    The content and the role of a message are always encoded as text: only markup written by the template
+    becomes special tokens. A message therefore cannot end its turn and impersonate another role.
 
-    To that end the special tokens that messages spell are put aside while the template writes, those
-    that the template wrote are replaced by marks that no text can know, and what was put aside is text
-    again. In a copy of the tokenizer the marks are tokens that stand for the special ones, so that
-    everything between them is tokenised as it always is.
+    Special tokens that occur in messages are replaced by placeholders before the template runs. Those that
+    the template wrote are then replaced by random marks, and the placeholders by the original text. A copy
+    of the tokenizer maps the marks to the special tokens, so that all text between them is tokenised as usual.
 
     Attributes:
-        has_template: the tokenizer has a template of its own.
+        has_template: whether the tokenizer has a chat template.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -112,7 +111,7 @@ class ChatTokenizer:
         self._stands_for = np.arange(1 + max(self._backend.get_vocab().values()))
         for mark, identifier in zip(self._marks, special, strict=True):
             self._stands_for[self._backend.token_to_id(mark)] = identifier
-        # As the tokenizer finds them: the longest of those that begin at a place.
+        # As the tokenizer matches them: the longest at each position.
         longest = sorted(self._spelled, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest)) or "(?!)")
         self._put_aside = re.compile(f"{self._aside}(\\d+)\ue001|{self._special.pattern}")
@@ -121,10 +120,10 @@ class ChatTokenizer:
         """Tokens of a conversation up to where the answer begins, int32.
 
         Args:
-            begun: with this beginning of the answer.
+            begun: the first words of the answer.
 
         Raises:
-            SynthError: the template refuses the conversation, or the tokenizer fails at it.
+            SynthError: the template rejects the conversation, or the tokenizer fails on it.
         """
         if begun:
             text, _, end = self._last_said([*messages, {"role": "assistant", "content": begun}])
@@ -134,10 +133,10 @@ class ChatTokenizer:
         return self.tokens(text)[0].astype(np.int32)
 
     def answered(self, messages: Messages) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens before what the last message says, and of what it says, int32: without the mark that ends it.
+        """Tokens before the content of the last message, and of that content without its end mark; int32.
 
         Raises:
-            SynthError: as ``encode``, or the template writes something else there.
+            SynthError: as ``encode``, or the template changes the content.
         """
         text, start, end = self._last_said(messages)
         ids, offsets = self.tokens(text)
@@ -146,7 +145,7 @@ class ChatTokenizer:
         return ids[:first].astype(np.int32), ids[first:after].astype(np.int32)
 
     def _last_said(self, messages: Messages) -> tuple[str, int, int]:
-        """A conversation as written, and where what its last message, an answer, says stands there."""
+        """A rendered conversation, and the start and end of its last message's content in it."""
         text = self.written(messages)
         content = messages[-1]["content"].strip()
         start = text.find(content, self.answers(messages, text)[-1][0])
@@ -155,7 +154,7 @@ class ChatTokenizer:
         return text, start, start + len(content)
 
     def written(self, messages: Messages, prompt: bool = False) -> str:
-        """A conversation by the template, the template's own special tokens as marks.
+        """A conversation rendered by the template, with marks for the template's special tokens.
 
         Args:
             prompt: end it with the template's own prompt for an answer.
@@ -166,14 +165,14 @@ class ChatTokenizer:
         return self._marked(render(self._tokenizer, self._quoted(messages), prompt))
 
     def answers(self, messages: Messages, text: str, otherwise: str = "") -> list[tuple[int, int]]:
-        """Where the answers stand in what ``written`` gave: what the template marks with {% generation %},
-        else what an assistant's message adds after the template's own prompt for an answer.
+        """Start and end of each answer in the output of ``written``: what the template marks with
+        {% generation %}, otherwise what an assistant's message adds after the prompt for an answer.
 
         Args:
-            otherwise: what the caller could do without them, for the error.
+            otherwise: an alternative for the user, appended to the error.
 
         Raises:
-            SynthError: the template refuses the conversation, or rewrites what came before.
+            SynthError: the template rejects the conversation, or changes earlier messages.
         """
         if self._marks_answers:
             return self._marked_answers(messages)
@@ -209,7 +208,7 @@ class ChatTokenizer:
         return [(place(start), place(end)) for start, end in spans[0]]
 
     def tokens(self, written: str) -> tuple[np.ndarray, np.ndarray]:
-        """Token ids, int64 [n], and where each stands in what ``written`` gave, int64 [n, 2].
+        """Token ids, int64 [n], and their spans in the output of ``written``, int64 [n, 2].
 
         Raises:
             SynthError: the tokenizer's native code fails.
@@ -222,7 +221,7 @@ class ChatTokenizer:
         return ids, np.array(encoding.offsets, np.int64).reshape(-1, 2)
 
     def _quoted(self, value: Any) -> Any:
-        """Messages with what spells a special token put aside."""
+        """Messages with placeholders for text that spells special tokens."""
         if isinstance(value, str):
             return self._special.sub(
                 lambda match: f"{self._aside}{self._spelled.index(match[0])}\ue001", value
@@ -234,7 +233,7 @@ class ChatTokenizer:
         return value
 
     def _marked(self, text: str) -> str:
-        """What the template wrote, its special tokens as marks and what was put aside in its place."""
+        """The template's output with marks for its special tokens and the original text for placeholders."""
 
         def replaced(match: re.Match[str]) -> str:
             if match[1] is not None:

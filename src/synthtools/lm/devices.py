@@ -1,4 +1,4 @@
-"""Which devices, what numbers are computed in there, and how many threads."""
+"""Devices, data types and threads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def choose(name: str, called: str = "device") -> str:
     """A torch device: ``auto`` is the first GPU, else the CPU.
 
     Args:
-        called: the parameter that named it, for errors.
+        called: the parameter's name, for errors.
 
     Raises:
-        UsageError: the device is not there.
+        UsageError: the device does not exist.
     """
     import torch
 
@@ -38,7 +38,7 @@ def device_list(devices: str) -> list[str]:
     """``auto``, ``cpu``, ``0,1`` → torch devices.
 
     Raises:
-        UsageError: a device is not there.
+        UsageError: a device does not exist.
     """
     if devices == "auto":
         import torch
@@ -49,7 +49,7 @@ def device_list(devices: str) -> list[str]:
 
 
 def torch_dtype(name: str, on_gpu: bool) -> str:
-    """The type that weights are computed in; auto is bfloat16 on a GPU."""
+    """The type of weights and activations; auto is bfloat16 on a GPU, float32 on a CPU."""
     if name == "auto":
         return "bfloat16" if on_gpu else "float32"
     return name
@@ -62,8 +62,8 @@ _threads = 1
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Torch computes with one thread an operation meanwhile, for workers that take a core each; the
-    last of overlapping users restores the number."""
+    """Limits torch to one thread per operation, for workers that use one core each; the last of
+    overlapping users restores the number."""
     global _users, _threads
     import torch
 

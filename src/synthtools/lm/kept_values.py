@@ -1,6 +1,6 @@
-"""Answers and scores of models, kept across runs: answers and scores that are held are not asked for again.
+"""Answers and scores of models, cached in a run's journal and across runs.
 
-A value's key is a hash of all that it depends on: the model, how it is run, and what it is asked.
+The key of a value is a hash of everything it depends on: the model, its settings, and the request.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _BYTES_A_TOKEN = 4
 
 
 class ValueStore(Protocol):
-    """Values under keys of 32 hexadecimal digits; safe from any thread."""
+    """Values by keys of 32 hexadecimal digits; thread-safe."""
 
     def get(self, key: str, again: bool = False) -> dict[str, Any] | None: ...
 
@@ -48,11 +48,13 @@ class ValueStore(Protocol):
 
 
 class ModelValues(NamedTuple):
-    """The values of one model that are kept.
+    """The cached values of one model.
 
     Attributes:
-        identity: which model, and how it is run; content: of its files, where a cache outlives them.
-        journal: values of this run and of what it resumes, cache: of any run; None for none.
+        identity: the model and its settings.
+        content: a hash of its files, which may change under the cache; empty for servers.
+        journal: values of this run and of the run that it resumes; None without.
+        cache: values of any run; None without.
     """
 
     identity: bytes
@@ -68,7 +70,7 @@ class ModelValues(NamedTuple):
         journal: ValueStore | None,
         cache: ValueStore | None,
     ) -> ModelValues:
-        """Of a model that is open."""
+        """The cached values of an open model."""
         names = [description.get(name) for name in ("name", "revision", "backend")]
         given = [settings.dtype, settings.devices, settings.context, settings.bos]
         identity = json.dumps([*names, *given, settings.model.tokenizer])
@@ -77,14 +79,14 @@ class ModelValues(NamedTuple):
         return cls(identity.encode(), (content or "").encode(), journal, cache)
 
     def key(self, *asked: bytes) -> str:
-        """The key of what is asked."""
+        """The key of a request."""
         return _hash(self.identity, *asked)
 
     def get(self, key: str, again: bool = False) -> tuple[dict[str, Any], bool] | None:
-        """The value under a key, and whether this run, or what it resumes, paid for it.
+        """The value of a key, and whether this run, or the run that it resumes, paid for it.
 
         Args:
-            again: it has been asked for before.
+            again: whether this run has already looked it up.
         """
         if self.journal is not None and (value := self.journal.get(key, again)) is not None:
             return value, True
@@ -93,7 +95,7 @@ class ModelValues(NamedTuple):
         return None
 
     def add(self, key: str, value: dict[str, Any]) -> None:
-        """Keeps a value."""
+        """Stores a value."""
         if self.journal is not None:
             self.journal.add(key, value)
         if self.cache is not None:
@@ -111,11 +113,11 @@ def _hash(*parts: bytes) -> str:
 
 
 class KeptGenerator(GeneratorAround):
-    """A generator that asks only for answers that are not kept.
+    """A generator that computes only answers that are not cached.
 
     Args:
-        generator: asked for the others; its owner closes it.
-        spending: of all answers; once its budget is used up, no more prompts are asked.
+        generator: computes the others; its owner closes it.
+        spending: tokens of all answers; once its budget is used up, no more prompts are sent.
     """
 
     def __init__(
@@ -142,7 +144,7 @@ class KeptGenerator(GeneratorAround):
         """See ``Generator.generate``.
 
         Raises:
-            SynthError: the budget is used up; all that was asked has been answered and kept.
+            SynthError: the budget is used up; every prompt that was sent has its answer stored.
         """
         left: Iterator[tuple[int, Prompt]] = enumerate(prompts)
         while (first := next(left, None)) is not None:
@@ -164,13 +166,13 @@ class KeptGenerator(GeneratorAround):
         waiting: list[tuple[int, Prompt]],
         finished: Finished | None,
     ) -> Iterator[Answer]:
-        """Answers to as many prompts as the budget surely has room for, at least to one.
+        """Answers to as many prompts as the budget allows at their maximal length, at least to one.
 
         Args:
-            prompts: with their places.
-            waiting: takes the prompt that was taken and has no room.
+            prompts: with their indices.
+            waiting: receives the prompt that was read but did not fit.
         """
-        order: deque[tuple[int, str] | None] = deque()  # of an answer that is held, None for others
+        order: deque[tuple[int, str] | None] = deque()  # of a cached answer, None for others
         running: dict[int, tuple[int, str]] = {}
         spending, values = self._spending, self._values
 
@@ -197,7 +199,7 @@ class KeptGenerator(GeneratorAround):
         def keep(number: int, answer: Answer) -> None:
             place, key = running.pop(number)
             spending.add(answer)
-            if answer.error is None:  # what failed is tried again
+            if answer.error is None:  # a resumed run tries errors again
                 values.add(key, answer._asdict())
             if finished:
                 finished(place, answer)
@@ -221,8 +223,10 @@ class KeptGenerator(GeneratorAround):
 
 
 class KeptEngine:
-    """An engine (see ``scores.ScoringEngine``) that scores only sequences whose scores are not kept, some
-    seconds' work at a time; those of a server are kept one by one, for it may go away between two.
+    """An engine (see ``scores.ScoringEngine``) that scores only sequences whose scores are not cached.
+
+    It stores them after every few seconds of work; those of a server one by one, since it may fail at any
+    time.
 
     Args:
         engine: scores the others; closed with this one.
@@ -263,12 +267,12 @@ class KeptEngine:
         return self._values.key(repr(request).encode(), b"%d" % first, tokens.tobytes())
 
     def _keep(self, sequence: Sequence, request: ScoreRequest, score: SequenceScores) -> None:
-        if not np.isnan(score.logprobs).any():  # else the run fails
+        if not np.isnan(score.logprobs).any():  # otherwise the run fails
             self._values.add(self._key(sequence, request), _packed(score))
 
 
 def _packed(score: SequenceScores) -> dict[str, Any]:
-    """Its arrays, bit by bit."""
+    """Scores as JSON, exact to the bit."""
     assert score.distribution is None
     arrays = [score.logprobs, *(score.candidates or ())]
     return {

@@ -1,4 +1,4 @@
-"""What transformers says of a model that it cannot load, as one line with a remedy."""
+"""Loading errors of transformers as one line with a remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synthtools.errors import SynthError
 from synthtools.lm.gguf import is_gguf
 from synthtools.lm.model_name import BUILTIN
 
-# What torch says of a tensor that does not fit.
+# torch's message for a tensor of the wrong shape.
 _MISMATCH = re.compile(
     r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[([^\]]*)\]\) from checkpoint, "
     r"the shape in current model is torch\.Size\(\[([^\]]*)\]\)"
@@ -26,7 +26,7 @@ _NEEDS_CODE = "needs code from its repository, which is never run here"
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Turns errors of transformers about a model into one line; it logs nothing else meanwhile."""
+    """Turns transformers' errors about a model into one line, and silences its log."""
     refuse_unreached(name)
     try:
         with quiet_transformers():
@@ -35,7 +35,7 @@ def explained(name: str) -> Iterator[None]:
         raise
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise SynthError(f"{name}: {_why(name, error)}") from error
-    except Exception as error:  # a damaged safetensors or tokenizer file raises types of its own
+    except Exception as error:  # damaged safetensors or tokenizer files raise their own types
         if mismatch := _MISMATCH.search(str(error)):
             tensor, stored, wanted = ("×".join(part.split(", ")) for part in mismatch.groups())
             raise SynthError(
@@ -48,7 +48,7 @@ def explained(name: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """transformers logs errors alone meanwhile, and shows no progress bars."""
+    """transformers logs only errors and shows no progress bars."""
     lighten()
     import transformers
 
@@ -66,16 +66,16 @@ def quiet_transformers() -> Iterator[None]:
 
 @cache
 def lighten() -> None:
-    """Keeps transformers from importing scikit-learn, and with it scipy and pandas, where they are
-    installed: two seconds of every start, for a kind of assisted decoding that nothing here uses."""
+    """Keeps transformers from importing scikit-learn, scipy and pandas: two seconds of every start, for
+    a kind of assisted decoding that is not used here."""
     import transformers.utils
 
     transformers.utils.is_sklearn_available = lambda: False
 
 
 def refuse_unreached(name: str) -> None:
-    """Raises SynthError where a model could only be the Hub's, which is not reached, and its local cache
-    has nothing of it. Neither torch nor transformers is imported for that."""
+    """Raises SynthError if a model can only be on the Hub, the Hub cannot be reached, and its local cache
+    does not hold the model. Imports neither torch nor transformers."""
     if name == BUILTIN or os.path.isdir(name) or is_gguf(name) or not _may_be_the_hubs(name):
         return
     _look_for_the_hub()
@@ -92,10 +92,10 @@ def _may_be_the_hubs(name: str) -> bool:
 
 @cache
 def _look_for_the_hub() -> None:
-    """Where no Hub can be reached, takes models from the local cache at once.
+    """Switches to the local cache if the Hub cannot be reached.
 
-    Without this huggingface_hub asks six times for every file of a model, half a minute each, before
-    it looks into its cache.
+    Otherwise huggingface_hub tries six times for every file of a model, half a minute each, before it
+    uses its cache.
     """
     import huggingface_hub
     from huggingface_hub import constants
@@ -104,7 +104,7 @@ def _look_for_the_hub() -> None:
         return
     try:
         huggingface_hub.get_session().head(constants.ENDPOINT, timeout=10)
-    except Exception:  # whatever the reason: what follows says what is missing
+    except Exception:  # for any reason; loading then reports what is missing
         constants.HF_HUB_OFFLINE = True
 
 

@@ -1,8 +1,8 @@
-"""A model's configuration and the shapes of its weights, held against each other before it is built.
+"""Checks of a model's configuration and the shapes of its weights, before the model is built.
 
-What cannot be is named: the key of config.json, or the tensor with both shapes. Only headers of weights
-are read, and the model is laid out without memory, so that a configuration that asks for more than the
-files hold costs neither.
+Errors name the key of config.json, or the tensor with both shapes. Only the headers of the weights are read,
+and the model is built on the meta device, so that a configuration that asks for more than the files hold
+costs no memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _H = TypeVar("_H")
 
 _WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-# Keys of config.json by what their values can be.
+# Keys of config.json, by the values that they allow.
 _COUNTS = (
     *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
     *("intermediate_size", "vocab_size", "head_dim", "max_position_embeddings", "n_positions"),
@@ -35,7 +35,7 @@ _POSITIVE = ("rope_theta", "layer_norm_eps", "rms_norm_eps", "layer_norm_epsilon
 
 
 def content_digest(model: ModelName) -> str | None:
-    """A hash of a model's files, of those under its adapters too; None for a Hub id, whose commit tells."""
+    """A hash of a model's files and those of its base model; None for a Hub id, which has a commit."""
     digest = hashlib.blake2b(digest_size=16)
     location = Path(model.location)
     if not location.exists():
@@ -50,10 +50,10 @@ def content_digest(model: ModelName) -> str | None:
 
 
 def check_configuration(name: str, location: str, configuration: Any = None) -> None:
-    """Refuses numbers that no model can have.
+    """Refuses impossible numbers.
 
     Args:
-        location: where config.json is looked at as it stands.
+        location: the directory of config.json, which is read unparsed.
         configuration: of a model that is not a directory.
 
     Raises:
@@ -75,7 +75,7 @@ def check_configuration(name: str, location: str, configuration: Any = None) -> 
 
 
 def _read(path: str) -> dict[str, Any] | None:
-    """A file that holds a JSON object; None for one that does not, of which the loader says more."""
+    """The JSON object in a file; None if it holds something else, which the loader reports."""
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
@@ -85,18 +85,18 @@ def _read(path: str) -> dict[str, Any] | None:
 
 
 def _numbers(held: dict[str, Any], inside: str = "") -> Iterator[tuple[str, Any]]:
-    """What can be checked of a configuration and of what is nested in it."""
+    """The keys to check in a configuration and its nested ones."""
     for key, value in held.items():
         if isinstance(value, dict):
             yield from _numbers(value, key if key.startswith("rope") else inside)
         elif value is None or isinstance(value, list):
-            continue  # by layer, in configurations that few models have
+            continue  # one value per layer, in a few architectures
         elif key in _COUNTS or key in _POSITIVE or (key == "factor" and inside):
             yield key, value
 
 
 def check_weights(name: str, location: str, configuration: Any, kind: Any) -> None:
-    """Refuses weights that do not fit the configuration; of a directory, as far as names agree.
+    """Refuses weights that do not fit the configuration, for models in a directory, by name of tensor.
 
     Args:
         kind: one of transformers' Auto classes.
@@ -105,10 +105,10 @@ def check_weights(name: str, location: str, configuration: Any, kind: Any) -> No
         SynthError: there are fewer tensors than layers, or a tensor has another shape.
     """
     if getattr(configuration, "quantization_config", None) is not None:
-        return  # packed: its shapes are the packing's
+        return  # quantised: the stored shapes are packed
     stored = _headers(location, lambda tensor: tuple(tensor.get_shape()))
     if not stored:
-        return  # the loader says what is missing
+        return  # reported by the loader
     layers = getattr(configuration.get_text_config(), "num_hidden_layers", 0)
     if layers > len(stored):
         raise SynthError(
@@ -127,12 +127,12 @@ def _shape(sizes: tuple[int, ...]) -> str:
 
 
 def stored_types(location: str) -> set[str]:
-    """The types of the tensors in a directory, ``F32``, ``BF16``, …; empty where headers cannot be read."""
+    """The types of the tensors in a directory, ``F32``, ``BF16``, …; empty if headers cannot be read."""
     return set(_headers(location, lambda tensor: tensor.get_dtype()).values())
 
 
 def _headers(location: str, read: Callable[[Any], _H]) -> dict[str, _H]:
-    """What is read of the header of each tensor in a directory; empty where headers cannot be read."""
+    """``read`` of the header of each tensor in a directory; empty if headers cannot be read."""
     from safetensors import SafetensorError, safe_open
 
     files = [_WEIGHTS]
@@ -153,7 +153,7 @@ def _headers(location: str, read: Callable[[Any], _H]) -> dict[str, _H]:
 def _differences(
     configuration: Any, kind: Any, stored: dict[str, tuple[int, ...]]
 ) -> Iterator[tuple[str, tuple[tuple[int, ...], tuple[int, ...]]]]:
-    """Tensors of another shape than the model has them: name, shape wanted and shape found."""
+    """Tensors whose shapes differ from the model's: name, the model's shape, the stored shape."""
     import torch
 
     with torch.device("meta"):
@@ -169,7 +169,7 @@ def _differences(
 
 
 def extra_layers(model: Any, unexpected: Iterable[str]) -> list[str]:
-    """Tensors of layers that a model does not have, of those that it did not take."""
+    """Of the tensors that a model did not load, those of layers that it does not have."""
     known = model.state_dict().keys()
     prefix = f"{model.base_model_prefix}."
     extra = []
@@ -182,9 +182,9 @@ def extra_layers(model: Any, unexpected: Iterable[str]) -> list[str]:
 
 
 def refuse_adapters(name: str) -> None:
-    """Refuses adapters that peft would load in a way that runs what they bring.
+    """Refuses adapters for which peft would run their code.
 
-    peft takes pickle files where there is no other, and imports the module that an adapter for
+    peft loads pickle files if there are no others, and imports the module that an adapter for
     Megatron names.
     """
     if not os.path.exists(os.path.join(name, "adapter_model.safetensors")):
@@ -198,8 +198,8 @@ def refuse_adapters(name: str) -> None:
 
 
 def refuse_kernels(name: str, configuration: Any) -> None:
-    """Refuses a configuration that asks for a kernel of the Hub: compiled code, which transformers
-    would fetch and load."""
+    """Refuses a configuration that names a kernel on the Hub: compiled code, which transformers
+    would download and run."""
     parts = [configuration, *(v for v in vars(configuration).values() if hasattr(v, "model_type"))]
     for part in parts:
         asked = getattr(part, "_attn_implementation", None)

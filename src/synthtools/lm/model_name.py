@@ -1,4 +1,4 @@
-"""Which model: its name, its revision, and where its files are."""
+"""A model's name and revision, and where its files are."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PRIOR = Path(__file__).resolve().parent.parent / "prior"
 
 @dataclass(frozen=True)
 class ModelName:
-    """Which model.
+    """A model's name.
 
     Attributes:
         name: ``builtin``, a directory, a Hub id, or a GGUF file (see ``lm.gguf``).
         revision: commit, tag or branch on the Hub.
-        tokenizer: another model's tokenizer, None for the model's own.
+        tokenizer: the model whose tokenizer to use, None for its own.
     """
 
     name: str = BUILTIN
@@ -30,7 +30,7 @@ class ModelName:
     tokenizer: str | None = None
 
     def refuse_absent(self) -> None:
-        """Raises SynthError where a name can only be a directory's, and there is none; nothing is loaded."""
+        """Raises SynthError if a name can only be a directory and does not exist. Loads nothing."""
         for name in (self.name, self.tokenizer or BUILTIN):
             directory = (
                 name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1
@@ -43,18 +43,18 @@ class ModelName:
 
     @property
     def location(self) -> str:
-        """What transformers and vLLM are given."""
+        """The path or Hub id for transformers and vLLM."""
         if is_gguf(self.name):
             return converted(self.name, self.revision)
         return str(_PRIOR) if self.name == BUILTIN else self.name
 
     @property
     def of_tokenizer(self) -> tuple[str, str | None]:
-        """Name and revision of the model whose tokenizer it has."""
+        """Name and revision of the model whose tokenizer is used."""
         return (self.tokenizer, None) if self.tokenizer else (self.name, self.revision)
 
     def base(self) -> ModelName | None:
-        """The model under the adapters, where the directory holds adapters (peft); else None."""
+        """The base model, if the directory holds adapters (peft); otherwise None."""
         path = os.path.join(self.name, ADAPTERS)
         if self.name == BUILTIN or not os.path.exists(path):
             return None

@@ -1,4 +1,4 @@
-"""Which model, on what, and how texts are laid before it."""
+"""Which model, on which backend and devices, with which windows."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from synthtools.lm.windows import stride_of
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which model, on what, and how texts are laid before it.
+    """Which model, on which backend and devices, with which windows.
 
     Attributes:
-        model: which.
-        backend: ``auto``, ``torch``, ``vllm`` or ``server``; auto is the server where one is named, vLLM where there is a
-            GPU and vLLM is installed, else torch.
-        server: URL of an OpenAI-compatible server of vLLM.
-        answers_as: other names of the model that a server may answer as, with ``*`` and ``?``.
-        traffic: how the server is asked.
+        model: its name.
+        backend: ``auto``, ``torch``, ``vllm`` or ``server``; auto is the server if one is named, vLLM if it is
+            installed and there is a GPU, otherwise torch.
+        server: URL of a vLLM server (OpenAI-compatible).
+        answers_as: other names that a server may report for the model, with ``*`` and ``?``.
+        traffic: limits of requests to the server.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; auto is float32 on a CPU and
             bfloat16 on a GPU.
         context: tokens of a window, None for the model's own length.
-        stride: tokens between the beginnings of windows, None for three quarters of a window [ours].
+        stride: tokens between the starts of windows, None for three quarters of a window [ours].
         bos: ``auto`` (as the tokenizer does), ``always`` or ``never``.
         devices: ``auto``, ``cpu``, or GPUs by number (``0,1``).
-        batch_tokens: of a batch, None for what the memory holds.
-        cores: of this machine, None for all.
-        kv_cache_bytes: vLLM's key–value cache.
-        observer: another model of the same tokens, whose distribution stands beside the model's
-            (``scores.TokenDistribution``); torch alone.
+        batch_tokens: tokens of a batch, None for as many as fit into memory.
+        cores: cores to use, None for all.
+        kv_cache_bytes: size of vLLM's key–value cache.
+        observer: a second model with the same tokenizer, for cross-entropies
+            (``scores.TokenDistribution``); torch only.
         ray: address of a Ray cluster whose nodes hold the model, None for this machine; ``cores``
             and ``devices`` are then those of each copy.
-        bits: weights are rounded to so many (``torch.rounded_weights``); None for all; torch alone.
+        bits: round weights to so many bits (``torch.rounded_weights``), None for no rounding; torch only.
     """
 
     model: ModelName = field(default_factory=ModelName)
@@ -58,15 +58,15 @@ class ModelSettings:
     bits: int | None = None
 
     def refuse_long_stride(self) -> None:
-        """Raises UsageError where windows would not overlap, as far as the length of the model is known
-        without loading it."""
+        """Raises UsageError if windows would not overlap, as far as the model's length is known without
+        loading it."""
         context = self.context or _stated_length(self.model)
         if self.stride is not None and context is not None:
             stride_of(self.stride, context, bos=False)
 
 
 def _stated_length(model: ModelName) -> int | None:
-    """Tokens that a model in a directory says it takes; None where that is not to be had."""
+    """The context length in a model's config.json; None if not available."""
     try:
         config = json.loads((Path(model.location) / "config.json").read_bytes())
         lengths = [config.get("text_config", config).get(name) for name in LENGTHS]
@@ -79,10 +79,10 @@ def context_of(settings: ModelSettings, longest: int | None) -> int:
     """Tokens of a window.
 
     Args:
-        longest: what the model takes at most, None where it does not say.
+        longest: the model's context length, None if unknown.
 
     Raises:
-        SynthError: more are asked for.
+        SynthError: the settings ask for more.
     """
     if settings.context is None:
         return longest or 2048

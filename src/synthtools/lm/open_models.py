@@ -1,4 +1,4 @@
-"""Settings → a model on the backend that they ask for."""
+"""Settings → a model on the chosen backend."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Remark = Callable[[str], None]
 
 
 def choose_backend(settings: ModelSettings) -> str:
-    """The backend that settings ask for: torch, vllm or server."""
+    """The backend for these settings: torch, vllm or server."""
     if settings.backend != "auto":
         return settings.backend
     if settings.server:
@@ -37,15 +37,15 @@ def choose_backend(settings: ModelSettings) -> str:
 
 
 def open_tokenizer(model: ModelName) -> TextTokenizer:
-    """A model's tokenizer alone, for work on stored scores."""
+    """A model's tokenizer, for work on stored scores."""
     return TextTokenizer(load_tokenizer(*model.of_tokenizer))
 
 
 def _begins_texts(settings: ModelSettings, tokenizer: TextTokenizer, name: str) -> bool:
-    """Whether a begin-of-text token stands before every text.
+    """Whether every text gets a begin-of-text token.
 
     Args:
-        name: of the tokenizer, for the error.
+        name: the tokenizer's, for the error.
     """
     bos = tokenizer.adds_bos if settings.bos == "auto" else settings.bos == "always"
     if bos and tokenizer.bos_id is None:
@@ -67,12 +67,12 @@ def open_model(
     """Loads a model on a backend.
 
     Args:
-        request: what will be asked of it (an engine may have to know the number of candidates).
-        remark: given remarks for the user.
-        limits: of traffic to servers, where it shares them with other models; else its own.
+        request: the requests to come (an engine may have to know the number of candidates).
+        remark: receives remarks for the user.
+        limits: limits of server traffic that are shared with other models; None for its own.
 
     Raises:
-        SynthError: the model, the backend or the server cannot be had.
+        SynthError: the model cannot be loaded, or the backend or server is not available.
         UsageError: settings that do not fit the model or each other.
     """
     backend = choose_backend(settings)
@@ -85,7 +85,7 @@ def open_model(
     stride = stride_of(settings.stride, context, bos)
     if settings.observer is not None:
         _refuse_other_tokens(settings.observer, tokenizer, settings.model.name, context)
-    # Last of all: an engine may take a minute to start.
+    # Last, since an engine may take a minute to start.
     opener = partial(_open_engine, context, request)
     engine: ScoringEngine
     if settings.ray:
@@ -102,7 +102,7 @@ def open_model(
 def _refuse_other_tokens(
     observer: ModelName, tokenizer: TextTokenizer, name: str, context: int
 ) -> None:
-    """Raises UsageError where an observer cannot read what the model reads."""
+    """Raises UsageError if the observer has another tokenizer or a shorter context."""
     configuration = load_configuration(observer)
     _, own = tokenizer_of(observer, configuration)
     if not own.has_tokens_of(tokenizer):
@@ -162,13 +162,13 @@ def open_generator(
     """Loads a model on a backend.
 
     Args:
-        settings: ``stride`` plays no part; ``server`` is the first of the servers.
-        remark: given remarks for the user.
-        servers: further URLs that serve the model.
+        settings: ``stride`` is ignored; ``server`` is the first of the servers.
+        remark: receives remarks for the user.
+        servers: URLs of further servers of the model.
         limits: see ``open_model``.
 
     Raises:
-        SynthError: the model, the backend or the server cannot be had.
+        SynthError: the model cannot be loaded, or the backend or server is not available.
         UsageError: settings that do not fit the model or each other.
     """
     if settings.ray:

@@ -1,4 +1,4 @@
-"""Prefetching: items computed in a thread of their own, so that tokenising, the model and writing overlap."""
+"""Items computed ahead in another thread, so that tokenising, the model and writing overlap."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class _End:
 def prefetched(items: Iterable[_T], depth: int) -> Iterator[_T]:
     """The same items, computed up to ``depth`` ahead in another thread.
 
-    An exception of the items is raised where the item would have come. Closing the iterator stops
-    the thread after the item that it is working on; so does the end of the program, which waits for
-    that item: a thread that it tore out of torch or a tokenizer would abort the process.
+    An exception is raised in place of the item. Closing the iterator stops the thread after its current item;
+    so does the end of the program, which waits for that item, because killing a thread inside torch or a
+    tokenizer would abort the process.
     """
     filled: queue.Queue[Any] = queue.Queue(maxsize=depth)
     stop = threading.Event()
@@ -44,13 +44,13 @@ def prefetched(items: Iterable[_T], depth: int) -> Iterator[_T]:
             for item in iterator:
                 if not put(item):
                     return
-        except BaseException as raised:  # passed on, whatever it is: it is raised in the consumer
+        except BaseException as raised:  # of any type: it is raised in the consumer
             error = raised
         finally:
             _close(iterator)
             put(_End(error))
 
-    # Not a daemon: those are torn out of what they do.
+    # Not a daemon thread: those are killed in the middle of their work.
     threading.Thread(target=in_context(work), name="prefetch", daemon=False).start()
     try:
         while True:
@@ -67,10 +67,10 @@ def prefetched(items: Iterable[_T], depth: int) -> Iterator[_T]:
 def overlapped(
     items: Iterable[Any], *stages: Callable[[Any], Any], at_once: int = 1
 ) -> Iterator[Any]:
-    """Items through stages, each in a thread of its own, in order.
+    """Items through a pipeline of stages, one thread each, in order.
 
     Args:
-        at_once: items that the last stage has at once, each in a thread.
+        at_once: items that the last stage works on at once, one thread each.
     """
     for number, stage in enumerate(stages, 1):
         items = prefetched(_through(stage, iter(items), at_once if number == len(stages) else 1), 1)
@@ -78,7 +78,7 @@ def overlapped(
 
 
 def _through(stage: Callable[[Any], Any], items: Iterator[Any], at_once: int) -> Iterator[Any]:
-    # Like map, but its end is the end of the stage before it.
+    # Like map, but closing it closes the stage before it.
     try:
         yield from in_order(items, stage, at_once)
     finally:
@@ -92,7 +92,7 @@ def _close(items: Iterator[Any]) -> None:
 
 
 def gathered(items: Iterable[_T], size: Callable[[_T], int], least: int) -> Iterator[list[_T]]:
-    """Runs of neighbouring items of at least ``least`` together: many small ones, one call."""
+    """Groups of consecutive items with a total size of at least ``least``."""
     run: list[_T] = []
     total = 0
     for item in items:

@@ -27,9 +27,9 @@ from synthtools.lm.tokenizer_faults import refuse_growth
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-# What configurations call the longest sequence.
+# Names of the context length in configurations.
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
-# How headers of safetensors call the types that weights are computed in.
+# The names of floating-point types in headers of safetensors.
 _STORED = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
@@ -37,7 +37,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     """The tokenizer of a model.
 
     Raises:
-        SynthError: there is none, or it is not a fast tokenizer.
+        SynthError: the model has none, or not a fast one.
     """
     lighten()
     location = ModelName(name, revision).location
@@ -64,10 +64,10 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
 
 
 def _is_plain(location: str) -> bool:
-    """Whether a directory's tokenizer is of the class that needs nothing but its file.
+    """Whether a directory's tokenizer can be loaded from tokenizer.json alone.
 
-    The class that looks for the right one imports all of torch and half of transformers, five seconds
-    of the start of tools that only count tokens.
+    AutoTokenizer imports torch and half of transformers: five seconds of the start of tools that
+    only count tokens.
     """
     if not os.path.isfile(os.path.join(location, "tokenizer.json")):
         return False
@@ -87,7 +87,7 @@ def load_configuration(model: ModelName) -> PretrainedConfig:
     """The configuration of a model.
 
     Raises:
-        SynthError: there is none, or it needs code from its repository.
+        SynthError: the model has none, or needs code from its repository.
     """
     lighten()
     from transformers import AutoConfig
@@ -113,7 +113,7 @@ def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
         device: ``cpu``, ``cuda:0``, …
 
     Raises:
-        SynthError: there are no safetensors weights, or the architecture is not a causal model.
+        SynthError: the model has no safetensors weights, or is not a causal language model.
     """
     lighten()
     from transformers import AutoModelForCausalLM
@@ -125,11 +125,11 @@ def load_weights(model: ModelName, dtype: Any, device: str) -> Any:
 
 
 def load_mapped(model: ModelName) -> Any:
-    """A causal language model in the type that it is stored in, on the CPU: its weights are pages of its
-    files, read when they are looked at, so that who takes a part of them needs memory for that part.
+    """A causal language model on the CPU in its stored type, with weights mapped from its files: they are read
+    on access, so that taking a part of them needs memory for that part only.
 
-    In float32 instead, and in memory as far as it is stored otherwise, where the files hold several types,
-    the model keeps constants of the stored one, or adapters are merged into it.
+    In float32 in memory instead if the files hold several types, the model keeps constants of the stored
+    type, or adapters are merged into it.
 
     Errors: see ``load_weights``.
     """
@@ -149,23 +149,22 @@ def load_mapped(model: ModelName) -> Any:
 
 
 def load_encoder(model: ModelName, dtype: Any, device: str) -> Any:
-    """A model as far as its last hidden states (without an output layer), ready for inference.
+    """A model up to its last hidden states (without output layer), ready for inference.
 
     Args and errors: see ``load_weights``.
     """
     lighten()
     from transformers import AutoModel
 
-    # The pooler, which BERT has behind its last hidden states, is not asked.
+    # BERT's pooler, after the last hidden states, is not used.
     return _loaded(AutoModel, model, dtype, device, "encoder", without="pooler.")
 
 
 def refuse_unfit(model: ModelName) -> None:
-    """Refuses a causal model whose weights do not fit its configuration, for those who load it
-    themselves.
+    """Checks that a causal model's weights fit its configuration, for callers that load it themselves.
 
     Raises:
-        SynthError: so it is.
+        SynthError: they do not fit.
     """
     from transformers import AutoModelForCausalLM
 
@@ -180,8 +179,8 @@ def _loaded(
     """A model of one of transformers' Auto classes.
 
     Args:
-        word: what the class is, for messages.
-        without: weights of this prefix may be missing.
+        word: what the class loads, for messages.
+        without: weights with this prefix may be missing.
     """
     with explained(model.name):
         refuse_paths(model.location)
@@ -196,7 +195,7 @@ def _loaded(
             trust_remote_code=False,
             output_loading_info=True,
         )
-        # transformers would fill them with random numbers.
+        # transformers would initialise them randomly.
         names = sorted(
             name for name in info["missing_keys"] if not without or not name.startswith(without)
         )
@@ -216,7 +215,7 @@ def _loaded(
 
 
 def _adapted(model: ModelName, base: Any) -> Any:
-    """The base with the adapters of a directory added to its weights."""
+    """The base model with a directory's adapters merged into its weights."""
     refuse_adapters(model.name)
     try:
         from peft import PeftModel
@@ -226,12 +225,12 @@ def _adapted(model: ModelName, base: Any) -> Any:
         ) from error
     with explained(model.name):
         adapted = PeftModel.from_pretrained(base, model.name, use_safetensors=True)
-    # Whole weights now; peft left them frozen, as what is under adapters is.
+    # peft froze the base weights.
     return adapted.merge_and_unload().eval().requires_grad_(True)
 
 
 def is_causal(configuration: PretrainedConfig) -> bool:
-    """Whether a configuration is of a causal language model, by the class it was saved from."""
+    """Whether a configuration is a causal language model's, by the class that it was saved from."""
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -247,7 +246,7 @@ def is_causal(configuration: PretrainedConfig) -> bool:
 
 
 def read_json(model: ModelName, name: str) -> Any:
-    """A JSON file beside a model's configuration, None where there is none.
+    """A JSON file beside a model's configuration, None if there is none.
 
     Raises:
         SynthError: it cannot be read.
@@ -272,7 +271,7 @@ def read_json(model: ModelName, name: str) -> Any:
 
 
 def context_length(configuration: PretrainedConfig) -> int | None:
-    """The longest sequence a model takes, None where its configuration does not say."""
+    """A model's context length, None if its configuration does not give one."""
     text = configuration.get_text_config()
     for name in LENGTHS:
         value = getattr(text, name, None)
@@ -282,7 +281,7 @@ def context_length(configuration: PretrainedConfig) -> int | None:
 
 
 def describe(model: ModelName, configuration: PretrainedConfig | None) -> dict[str, Any]:
-    """What a report says of a model: its name, the commit it was loaded from, its kind."""
+    """A model's entry in reports: its name, commit and kind."""
     return {
         "name": model.name,
         "revision": getattr(configuration, "_commit_hash", None) or model.revision,

@@ -1,4 +1,4 @@
-"""Prompts as the tokens that a model sees."""
+"""Prompts → tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class TokenisedPrompt(NamedTuple):
     """A prompt as tokens.
 
     Attributes:
-        ids: int32 [n]; room: tokens that the answer may have; stop: strings that end it.
+        ids: int32 [n].
+        room: maximal number of tokens of the answer.
+        stop: strings that end it.
     """
 
     ids: np.ndarray
@@ -34,7 +36,7 @@ class PromptTokenizer:
     Attributes:
         tokenizer: text ↔ tokens.
         context: tokens of prompt and answer.
-        sampling: how answers to prompts that are made ready from now on are drawn.
+        sampling: applies to prompts that are tokenised from now on.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class PromptTokenizer:
                 ids = chat.encode(prompt.messages or (), prompt.begun)
                 if not chat.has_template:
                     stop = (*stop, PLAIN_STOP)
-        except SynthError as error:  # the template refuses it, or the tokenizer fails at it
+        except SynthError as error:  # the template or the tokenizer rejects it
             return failed(str(error))
         if not len(ids):
             return failed("the prompt is empty, and the model has no begin-of-text token before it")

@@ -1,4 +1,4 @@
-"""Models on a Ray cluster: any backend of this folder, held by actors, asked in waves."""
+"""Models on a Ray cluster: actors with any backend, which receive work in waves."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from synthtools.scale.threads import results
 if TYPE_CHECKING:
     from synthtools.lm.model_settings import ModelSettings
 
-# Prompts of a wave on a CPU, for each core; on a GPU, which takes some hundred at once.
+# Prompts of a wave: per core on a CPU; on a GPU, which takes some hundred at once.
 _PROMPTS, _GPU_PROMPTS = 32, 512
 _BYTES_A_TOKEN = 4
-# Waves for each actor that one call brings, so that none waits for the last of another.
+# Waves per actor in one call, so that no actor waits for the last wave of another.
 _WAVES = 2
 
 Remark = Callable[[str], None]
@@ -42,14 +42,14 @@ def _held(
     describe: Callable[[Any], dict[str, Any]],
     remark: Remark,
 ) -> tuple[Holding, ModelSettings]:
-    """Actors that hold a model, and the settings of each."""
+    """Actors with a model each, and their settings."""
     assert settings.ray is not None
     cluster = connect(settings.ray, settings.cores)
     named = settings.devices.split(",")
     on_cpu = settings.devices == "cpu" or (settings.devices == "auto" and not cluster.gpus)
     gpus = 0 if on_cpu else 1 if settings.devices == "auto" else len(named)
     where = _places(cluster, gpus, settings.cores)
-    # An actor on GPUs sees its own alone, as the first ones.
+    # An actor on GPUs sees only its own, numbered from 0.
     devices = "cpu" if on_cpu else ",".join(map(str, range(gpus)))
     cores = settings.cores if gpus else int(min(place["num_cpus"] for place in where))
     own = replace(settings, ray=None, devices=devices, cores=cores)
@@ -58,12 +58,12 @@ def _held(
 
 
 def _places(cluster: RayCluster, gpus: int, cores: int | None) -> list[dict[str, Any]]:
-    """Where actors go: one to every ``gpus`` GPUs of a cluster; without, one to every node, with its
-    cores.
+    """Resources of each actor: one actor per ``gpus`` GPUs of the cluster; without GPUs, one per node with
+    its cores.
 
     Args:
-        gpus: of one actor, 0 for CPUs.
-        cores: of an actor on CPUs, None for all of a node.
+        gpus: per actor, 0 for CPUs.
+        cores: per actor on CPUs, None for all of a node.
     """
     if gpus:
         return [{"num_cpus": 1, "num_gpus": gpus}] * max(1, cluster.gpus // gpus)
@@ -79,15 +79,15 @@ def _places(cluster: RayCluster, gpus: int, cores: int | None) -> list[dict[str,
 
 
 class RayEngine:
-    """An engine (see ``scores.ScoringEngine``) that is many.
+    """An engine (see ``scores.ScoringEngine``) that distributes work to engines on a cluster.
 
     Args:
-        opener: of one engine, given settings and a function for remarks; runs on the cluster.
+        opener: settings, remark → engine; runs on the cluster.
 
     Attributes:
-        calls: a second one keeps the actors busy while the first runs out.
-        backend: what runs the model there.
-        width: numbers of a hidden state.
+        calls: a second call keeps the actors busy while the first finishes.
+        backend: of the actors.
+        width: size of a hidden state.
     """
 
     calls = 2
@@ -147,10 +147,10 @@ def _pooled(engine: PoolingEngine, sequences: list[Any]) -> list[np.ndarray]:
 
 
 class RayGenerator(Generator):
-    """A generator that is many; prompts go out in waves, and a wave's answers come together.
+    """A generator that sends waves of prompts to generators on a cluster; a wave's answers arrive together.
 
     Args:
-        opener: of one generator, given settings and a function for remarks; runs on the cluster.
+        opener: settings, remark → generator; runs on the cluster.
     """
 
     def __init__(

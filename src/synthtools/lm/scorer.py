@@ -1,4 +1,4 @@
-"""A language model that scores texts, whatever the backend."""
+"""A language model that scores texts, with any backend."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from synthtools.lm.windows import windows
 
 
 class ScoringProgress:
-    """Tokens that came in and tokens that went through the model; used by several threads.
+    """Counts of tokens read and tokens scored; thread-safe.
 
     Attributes:
-        scored: tokens that went through the model.
+        scored: tokens scored so far.
     """
 
     def __init__(self) -> None:
@@ -40,31 +40,30 @@ class ScoringProgress:
         self._lock = threading.Lock()
 
     def bring(self, record_bytes: int, tokens: int) -> None:
-        """More texts are tokens now.
+        """Counts texts that have been tokenised.
 
         Args:
-            record_bytes: of the records that they stand in.
+            record_bytes: size of their records.
         """
         with self._lock:
             self._bytes += record_bytes
             self._tokens += tokens
 
     def passed(self, tokens: int) -> None:
-        """So many more tokens went through the model."""
+        """Counts scored tokens."""
         with self._lock:
             self.scored += tokens
 
     def bytes_done(self, read: int) -> int:
-        """Bytes of the inputs whose texts are scored, of those that were read: of compressed inputs
-        a little too many, for reading is ahead. It never falls, though texts of fewer bytes a token
-        may come to those that wait."""
+        """An estimate of the input bytes whose texts are scored, from the bytes read: slightly too high
+        for compressed inputs, which are read ahead. It never decreases."""
         with self._lock:
             share = min(1.0, self.scored / self._tokens) if self._tokens else 0.0
             self._done = max(self._done, int(share * min(read, self._bytes)))
             return self._done
 
     def rate(self) -> float:
-        """Tokens a second since the model was opened."""
+        """Tokens per second since the model was opened."""
         return self.scored / max(1e-9, time.monotonic() - self._start)
 
 
@@ -73,7 +72,7 @@ class Tokenised(NamedTuple):
 
     Attributes:
         ids: int32 [n]; prompt: int32 [m].
-        rendered: the prompt is by a chat template: begin-of-text is its affair.
+        rendered: whether a chat template wrote the prompt, begin-of-text included.
     """
 
     ids: np.ndarray
@@ -85,14 +84,14 @@ NO_PROMPT = np.zeros(0, np.int32)
 
 
 class LanguageModel(Closeable):
-    """Scores texts; a context manager that gives the device back.
+    """Scores texts; a context manager that releases the device.
 
     Attributes:
         tokenizer: text ↔ tokens.
-        description: what a report says of the model.
-        chunk_bytes: about how much text one call should bring.
-        calls: how many it takes at once to advantage.
-        progress: how far it is.
+        description: the model's entry in reports.
+        chunk_bytes: about how much text one call should pass.
+        calls: how many concurrent calls keep it busy.
+        progress: tokens read and scored.
     """
 
     def __init__(
@@ -123,22 +122,22 @@ class LanguageModel(Closeable):
         self._engine.close()
 
     def keep(self, kept: Callable[[ScoringEngine], ScoringEngine]) -> None:
-        """Scores through an engine around its own, such as one that keeps what it gives."""
+        """Wraps the engine, for instance in a cache."""
         self._engine = kept(self._engine)
 
     @property
     def capacity(self) -> int:
-        """Tokens of text that one pass of the model holds."""
+        """Tokens of text in one forward pass."""
         return self._capacity
 
     @property
     def begin(self) -> list[int]:
-        """Tokens before every text."""
+        """Tokens put before every text."""
         return list(self._begin)
 
     def tokenise(self, texts: list[str], prompts: list[str] | None = None) -> list[Tokenised]:
-        """Tokens of texts, and of the prompts before them (tokenised apart, so that a text has the
-        same tokens after every prompt [ours])."""
+        """Tokens of texts and of their prompts (tokenised separately, so that a text has the same tokens
+        after any prompt [ours])."""
         ids = self.tokenizer.encode(texts)
         if prompts is None:
             return [Tokenised(i, NO_PROMPT) for i in ids]
@@ -164,12 +163,12 @@ class LanguageModel(Closeable):
         without tokens.
 
         Args:
-            pooling: ``mean`` over a text's tokens [ours]: long texts go through the windows of
-                scoring, and each token counts once. ``last``: the state of the last token, with as
-                many tokens before it as the context holds.
+            pooling: ``mean`` over a text's tokens [ours]: long texts go through the same windows as
+                for scoring, and each token counts once. ``last``: the state of the last token, with
+                as many tokens before it as the context holds.
 
         Raises:
-            SynthError: the backend gives no hidden states.
+            SynthError: the backend has no hidden states.
         """
         engine = self._engine
         if not isinstance(engine, PoolingEngine):
@@ -193,7 +192,7 @@ class LanguageModel(Closeable):
             return [Sequence(tokens, len(tokens) - 1)]
         sequences = self._sequences(text)
         if sequences:
-            # A first token without a probability has a hidden state all the same.
+            # A first token has a hidden state even if it has no probability.
             sequences[0] = sequences[0]._replace(first=shift + len(text.prompt))
         elif len(text.ids):
             sequences = [Sequence(np.concatenate([self._begin, text.ids]), shift)]
@@ -203,7 +202,7 @@ class LanguageModel(Closeable):
         tokens = np.concatenate([text.prompt, text.ids]) if len(text.prompt) else text.ids
         begin = NO_PROMPT if text.rendered else self._begin
         shift = len(begin)
-        # Without anything before it, the first token has no probability.
+        # A first token with nothing before it has no probability.
         first = max(len(text.prompt), 0 if shift else 1)
         return [
             Sequence(
@@ -215,9 +214,9 @@ class LanguageModel(Closeable):
 
 
 def _assembled(ids: np.ndarray, parts: list[SequenceScores], request: ScoreRequest) -> Scores:
-    """Scores of a text from those of its windows."""
+    """A text's scores from those of its windows."""
     scored = sum(len(part.logprobs) for part in parts)
-    missing = len(ids) - scored  # 0, or 1 for a first token without anything before it
+    missing = len(ids) - scored  # 0, or 1 for a first token with nothing before it
     unscored = np.full(missing, np.nan, np.float32)
     logprobs = np.concatenate([unscored, *(part.logprobs for part in parts)])
     distribution = None

@@ -1,4 +1,4 @@
-"""What scoring asks for and gives back."""
+"""Scoring: requests, results and the interface of engines."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-# Engines compare in float32 on their device; the final word on a threshold is the caller's, in
-# float64. The margin makes sure that no position on the edge lacks its candidates.
+# Engines compare in float32 on their device; callers apply the exact threshold in float64. The margin makes
+# sure that positions close to it have candidates.
 _MARGIN = 1e-5
 
 
@@ -19,10 +19,10 @@ class ScoreRequest:
     """What to compute besides the log-probability of each token.
 
     Attributes:
-        candidates: k of the k most probable tokens, 0 for none.
-        at_least: give candidates where the token's probability is at least this …
-        at_most: … or at most this. Without either, everywhere.
-        distribution: whether to tell of the whole distribution at each token (``TokenDistribution``).
+        candidates: k, for the k most probable tokens; 0 for none.
+        at_least: candidates only where the token's probability is at least this …
+        at_most: … or at most this. Without both, everywhere.
+        distribution: whether to summarise the whole distribution at each token (``TokenDistribution``).
     """
 
     candidates: int = 0
@@ -52,7 +52,7 @@ class Candidates(NamedTuple):
 
     Attributes:
         present: bool [n], which tokens have candidates.
-        ids: int32 [tokens present, k], by falling probability, equal ones by id.
+        ids: int32 [tokens present, k], by descending probability, ties by id.
         logprobs: float32 [tokens present, k], nats.
     """
 
@@ -62,8 +62,8 @@ class Candidates(NamedTuple):
 
 
 class TokenDistribution(NamedTuple):
-    """The model's distribution p at each token; float32 [n], NaN where there is none, or where the
-    backend does not tell.
+    """Statistics of the model's distribution p at each token; float32 [n], NaN where there is none or the
+    backend does not report it.
 
     Attributes:
         entropy: −Σ p ln p, nats; variance: of ln p under p.
@@ -78,18 +78,18 @@ class TokenDistribution(NamedTuple):
 
     @classmethod
     def of_ranks(cls, rank: np.ndarray) -> TokenDistribution:
-        """Of a backend that tells no more than ranks."""
+        """For a backend that reports only ranks."""
         unknown = np.full(len(rank), np.nan, np.float32)
         return cls(unknown, unknown, rank.astype(np.float32), unknown)
 
 
 class Scores(NamedTuple):
-    """One text under the model.
+    """Scores of one text.
 
     Attributes:
         ids: int32 [n], its tokens.
-        logprobs: float32 [n], ln P(token | the tokens before it); NaN where nothing stands before.
-        candidates, distribution: as requested, None if none were.
+        logprobs: float32 [n], ln P(token | the tokens before it); NaN for a first token with nothing before it.
+        candidates, distribution: None if not requested.
     """
 
     ids: np.ndarray
@@ -103,7 +103,7 @@ class Sequence(NamedTuple):
 
     Attributes:
         tokens: int32 [length ≤ context].
-        first: the first scored token.
+        first: index of the first scored token.
     """
 
     tokens: np.ndarray
@@ -111,7 +111,7 @@ class Sequence(NamedTuple):
 
 
 class SequenceScores(NamedTuple):
-    """What an engine gives for a sequence: float32 [scored], and more over the same tokens."""
+    """An engine's result for a sequence: float32 [scored], and candidates and statistics of the same tokens."""
 
     logprobs: np.ndarray
     candidates: Candidates | None
@@ -122,10 +122,10 @@ class ScoringEngine(Protocol):
     """A backend.
 
     Attributes:
-        context: the longest sequence it takes.
-        chunk_bytes: about how much text one call should bring to keep the device busy.
-        calls: how many calls at once keep it busy.
-        passed: called with the number of tokens whenever some have been scored.
+        context: the maximal length of a sequence.
+        chunk_bytes: about how much text per call keeps the device busy.
+        calls: how many concurrent calls keep it busy.
+        passed: called with a number of tokens when they have been scored.
     """
 
     context: int
@@ -134,21 +134,21 @@ class ScoringEngine(Protocol):
     passed: Callable[[int], None]
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
-        """Scores sequences; results in their order, and each a function of its sequence alone up
-        to the rounding of the device."""
+        """Scores sequences, in order; each result depends only on its sequence, up to the rounding of
+        the device."""
         ...
 
     def close(self) -> None:
-        """Breaks off a run that another thread is in, and gives back the device."""
+        """Aborts a run in another thread, and releases the device."""
         ...
 
 
 @runtime_checkable
 class OneByOneEngine(ScoringEngine, Protocol):
-    """A backend whose scores come one by one.
+    """A backend that finishes sequences one by one.
 
     Attributes:
-        scored: called with each sequence's as it comes, from any thread.
+        scored: called with each sequence's scores when they are complete, from any thread.
     """
 
     scored: Callable[[Sequence, ScoreRequest, SequenceScores], None]
@@ -156,18 +156,18 @@ class OneByOneEngine(ScoringEngine, Protocol):
 
 @runtime_checkable
 class PoolingEngine(ScoringEngine, Protocol):
-    """A backend that gives hidden states, of ``width`` numbers each."""
+    """A backend with hidden states of size ``width``."""
 
     width: int
 
     def pooled(self, sequences: list[Any]) -> list[np.ndarray]:
         """The sum of the last hidden states over a part of each sequence, float32: from its ``first``
-        token on, or what the backend takes for the part."""
+        token on, or the part that the backend defines."""
         ...
 
 
 def ordered_candidates(present: np.ndarray, ids: np.ndarray, logprobs: np.ndarray) -> Candidates:
-    """Candidates in the one order that all engines share: falling probability, then rising id."""
+    """Candidates in the order that all engines use: descending probability, ties by id."""
     order = np.lexsort((ids, -logprobs), axis=-1)
     return Candidates(
         present,
@@ -179,7 +179,7 @@ def ordered_candidates(present: np.ndarray, ids: np.ndarray, logprobs: np.ndarra
 def wanted_candidates(
     observed: np.ndarray, ids: np.ndarray, logprobs: np.ndarray, request: ScoreRequest
 ) -> Candidates:
-    """The candidates of the tokens that the request names, from those of all tokens.
+    """The candidates that the request asks for, from those of all tokens.
 
     Args:
         observed: float32 [n]; ids, logprobs: [n, k].

@@ -1,8 +1,8 @@
 """Text ↔ tokens, with the exact bytes of each token.
 
-A token's *surface* is what it adds to a text, as bytes; its *span* is where it stands in a text's
-UTF-8. For most tokenizers the surfaces of a text's tokens are the text, end to end. Where they are
-not (a tokenizer that normalises), spans come from the tokenizer's own offsets.
+A token's *surface* is the bytes that it adds to a text; its *span* is its position in the text's UTF-8.
+For most tokenizers the concatenated surfaces are the text. Otherwise (if the tokenizer normalises),
+spans come from the tokenizer's offsets.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 class TokenSpans(NamedTuple):
-    """Where tokens stand in a text's UTF-8.
+    """Positions of tokens in a text's UTF-8.
 
     Attributes:
-        start, end: int64 [n], bytes; both −1 for a token that has no place of its own (part of a
-            character that several tokens share, or a mark that is not in the text).
+        start, end: int64 [n], bytes; both −1 for a token without a span of its own (part of a character
+            that several tokens share, or a token that is not in the text).
     """
 
     start: np.ndarray
@@ -39,17 +39,17 @@ class TokenSpans(NamedTuple):
 
 
 class TextTokenizer:
-    """A fast tokenizer of transformers, seen as bytes.
+    """A fast tokenizer of transformers that works on bytes.
 
-    Text that spells a special token (``<|endoftext|>`` in a document about tokenizers) is text.
+    Text that spells a special token (``<|endoftext|>`` in a document about tokenizers) is encoded as text.
 
     Attributes:
-        name: of the model or directory that it comes from.
-        special_ids: tokens that are no text.
-        bos_id: the begin-of-text token, None where there is none.
-        adds_bos: the tokenizer itself puts it before a text.
-        size: the least vocabulary of a model that this tokenizer can serve (a model may lack
-            special tokens that no text brings).
+        name: the model or directory that it comes from.
+        special_ids: tokens that are not text.
+        bos_id: the begin-of-text token, None without.
+        adds_bos: whether the tokenizer adds it to texts.
+        size: the smallest vocabulary of a model for this tokenizer (a model may lack special tokens
+            that never occur in text).
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -59,7 +59,7 @@ class TextTokenizer:
         self._backend.no_padding()
         self._backend.encode_special_tokens = True
         added = self._backend.get_added_tokens_decoder()
-        # Not all that a tokenizer marks as special has a role that transformers has a name for.
+        # A tokenizer may have special tokens beyond the roles that transformers names.
         marked = (identifier for identifier, token in added.items() if token.special)
         self.special_ids = frozenset([*tokenizer.all_special_ids, *marked])
         self.bos_id: int | None = tokenizer.bos_token_id
@@ -75,11 +75,11 @@ class TextTokenizer:
         return ids[0] if ids and ids[: len(plain)] != plain else None
 
     def has_tokens_of(self, other: TextTokenizer) -> bool:
-        """Whether both give every token the same id."""
+        """Whether both have the same tokens with the same ids."""
         return bool(self._backend.get_vocab() == other._backend.get_vocab())
 
     def around(self) -> tuple[np.ndarray, np.ndarray]:
-        """Special tokens that the tokenizer itself puts before and after a text, int32."""
+        """Special tokens that the tokenizer adds before and after a text, int32."""
         plain = self._backend.encode("a", add_special_tokens=False).ids
         ids = self._backend.encode("a", add_special_tokens=True).ids
         for start in range(len(ids) - len(plain) + 1 if plain else 0):
@@ -89,18 +89,18 @@ class TextTokenizer:
         return np.zeros(0, np.int32), np.zeros(0, np.int32)
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
-        """Token ids of each text, int32, without special tokens around them."""
+        """Token ids of each text, int32, without added special tokens."""
         return [np.array(encoding.ids, np.int32) for encoding in self._encodings(texts)]
 
     def counts(self, texts: list[str]) -> np.ndarray:
-        """Tokens of each text, int64, without special tokens around them."""
+        """Number of tokens of each text, int64, without added special tokens."""
         return np.array([len(encoding) for encoding in self._encodings(texts)], np.int64)
 
     def _encodings(self, texts: list[str]) -> list[Any]:
-        """What the tokenizer makes of texts.
+        """The tokenizer's encodings of texts.
 
         Raises:
-            TokenizerError: its native code fails at some of them.
+            TokenizerError: its native code fails on some of them.
         """
         plain = partial(self._backend.encode_batch_fast, add_special_tokens=False)
         encodings = encoded(plain, texts)
@@ -116,7 +116,7 @@ class TextTokenizer:
     @cached_property
     def surfaces(self) -> list[bytes]:
         decoder = json.loads(self._backend.to_str()).get("decoder") or {}
-        # A word's further pieces are marked in the vocabulary (##ing), not in the text.
+        # Continuation pieces are marked in the vocabulary (##ing), not in the text.
         mark = decoder.get("prefix", "") if decoder.get("type") == "WordPiece" else ""
         decoder = json.dumps(decoder, ensure_ascii=False)
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
@@ -139,10 +139,10 @@ class TextTokenizer:
         return surfaces
 
     def spans(self, text: str, ids: np.ndarray) -> TokenSpans:
-        """Where the tokens of a text stand in its UTF-8.
+        """Spans of a text's tokens in its UTF-8.
 
         Args:
-            ids: as ``encode`` gave them for this very text.
+            ids: the result of ``encode`` for this text.
         """
         return _with_places(*self._stretches(text, ids))
 
@@ -152,32 +152,32 @@ class TextTokenizer:
         return max(0, int(ends[0])) if len(ends) else 0
 
     def _stretches(self, text: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Beginnings and ends of tokens, bytes; of those that share a character, too."""
+        """Starts and ends of tokens in bytes, also of those that share a character."""
         surfaces = [self.surfaces[i] for i in ids]
         content = text.encode("utf-8")
         joined = b"".join(surfaces)
         ends = np.cumsum([len(s) for s in surfaces], dtype=np.int64)
         starts = np.concatenate([np.zeros(min(1, len(ids)), np.int64), ends[:-1]])
-        if joined == b" " + content:  # a space that the tokenizer puts before every text
+        if joined == b" " + content:  # the tokenizer adds a space before every text
             starts, ends = np.maximum(starts - 1, 0), ends - 1
         elif joined != content:
             starts, ends = self._offsets(text, ids)
         return starts, ends
 
     def _offsets(self, text: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Beginnings and ends by the tokenizer's own offsets, in bytes."""
+        """Starts and ends in bytes, from the tokenizer's offsets."""
         encoding = self._backend.encode(text, add_special_tokens=False)
         if encoding.ids != ids.tolist():
             raise ValueError("these tokens are not those of this text")
         starts, ends, before = [], [], 0
         for identifier, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
-            # Offsets may leave out the space that the token begins with.
+            # Offsets may omit the space that a token begins with.
             if before < start and self.surfaces[identifier][:1].isspace():
                 start = before + len(text[before:start].rstrip())
             starts.append(start)
             ends.append(end)
             before = end
-        # Byte position of every character, and of the end.
+        # Byte position of every character and of the end.
         widths = [len(character.encode("utf-8")) for character in text]
         position = np.concatenate([[0], np.cumsum(widths, dtype=np.int64)]).astype(np.int64)
         return position[np.array(starts, np.int64)], position[np.array(ends, np.int64)]
@@ -186,10 +186,10 @@ class TextTokenizer:
 def tokenizer_of(
     model: ModelName, configuration: PretrainedConfig
 ) -> tuple[PreTrainedTokenizerFast, TextTokenizer]:
-    """The tokenizer of a model, as transformers has it and as bytes.
+    """The tokenizer of a model: that of transformers, and its ``TextTokenizer``.
 
     Raises:
-        SynthError: there is none, or it has tokens that the model does not know.
+        SynthError: the model has none, or fewer embeddings than the tokenizer has tokens.
     """
     name, revision = model.of_tokenizer
     loaded = load_tokenizer(name, revision)
@@ -205,7 +205,7 @@ def tokenizer_of(
 
 
 def _with_places(starts: np.ndarray, ends: np.ndarray) -> TokenSpans:
-    """Spans of the tokens that alone stand where they stand."""
+    """Spans, −1 for tokens that overlap others."""
     shared = np.zeros(len(starts), bool)
     shared[1:] = starts[1:] < ends[:-1]
     shared[:-1] |= shared[1:]
@@ -214,7 +214,7 @@ def _with_places(starts: np.ndarray, ends: np.ndarray) -> TokenSpans:
 
 
 def _byte_level_characters() -> dict[str, int]:
-    """The visible characters that byte-level BPE (GPT-2) writes its bytes as."""
+    """The printable characters by which byte-level BPE (GPT-2) represents bytes."""
     visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in visible]
     characters = {chr(byte): byte for byte in visible}

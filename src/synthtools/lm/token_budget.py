@@ -1,4 +1,4 @@
-"""What answers cost: tokens and prices, and a budget."""
+"""Token counts, prices, and a budget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from synthtools.lm.generation import Answer, Prompt
 
 
 class Prices(NamedTuple):
-    """Per million tokens, in any currency: of prompts and of answers."""
+    """Prices per million tokens of prompts and of answers, in any currency."""
 
     prompt: float = 0.0
     answer: float = 0.0
@@ -22,11 +22,11 @@ class Prices(NamedTuple):
 
 @dataclass
 class Spending:
-    """Tokens that answers took, also those of earlier runs; safe from any thread.
+    """Tokens spent, those of the resumed run included; thread-safe.
 
     Attributes:
-        budget: ("tokens" or "cost", amount): of prompts and answers together; None for no limit.
-        longest: tokens that an answer may have.
+        budget: ("tokens" or "cost", amount) for prompts and answers together; None for no limit.
+        longest: maximal number of tokens of an answer.
     """
 
     prices: Prices = field(default_factory=Prices)
@@ -37,7 +37,7 @@ class Spending:
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def add(self, answer: Answer) -> None:
-        """Raises SynthError where an answer has no number of tokens and a budget is to be kept."""
+        """Raises SynthError if there is a budget and an answer comes without token counts."""
         if self.budget and None in (answer.prompt_tokens, answer.tokens):
             raise SynthError(
                 f"{parameter('budget')}: the server reports no numbers of tokens, so that no budget "
@@ -58,17 +58,17 @@ class Spending:
         return not self.has_room(0.0)
 
     def has_room(self, reserved: float) -> bool:
-        """Whether anything of the budget is left beside what is ``reserved`` in its unit."""
+        """Whether the budget exceeds what is spent and ``reserved`` (in its unit)."""
         if self.budget is None:
             return True
         return self._in_unit(self.prompt_tokens, self.tokens) + reserved < self.budget[1]
 
     def at_most(self, prompt: Prompt) -> float:
-        """What an answer may take, in the budget's unit; a token of a prompt is taken as 3 bytes."""
+        """The most that an answer may cost, in the budget's unit; a prompt's token is estimated as 3 bytes."""
         return self._in_unit(prompt.size / 3, self.longest) if self.budget else 0.0
 
     def error(self) -> SynthError:
-        """What is raised once no more prompts are asked."""
+        """The error once no more prompts are sent."""
         assert self.budget is not None
         unit, amount = self.budget
         return SynthError(

@@ -1,4 +1,4 @@
-"""What a tokenizer of anyone's making can do to a text: fail in its native code, or unfold it without end."""
+"""Failures of third-party tokenizers: panics in native code, and texts that grow without bound."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any, TypeVar
 
 from synthtools.errors import SynthError, TextError, parameter
 
-# So many times longer than the text a normaliser or decoder may make it [ours]; ▁ for a blank is 3 bytes for 1.
+# The factor by which a normaliser or decoder may lengthen a text [ours]; ▁ for a space is 3 bytes for 1.
 _MOST_GROWTH = 1024
 
 _T = TypeVar("_T")
 
 
 class TokenizerError(TextError):
-    """A tokenizer fails at texts."""
+    """A tokenizer fails on texts."""
 
 
 class PanicError(Exception):
-    """The message of native code that failed, in one line."""
+    """A panic of native code; its message in one line."""
 
 
 def encoded(
     encode: Callable[[list[str]], Sequence[_T]], texts: Sequence[str]
 ) -> list[_T | PanicError]:
-    """What a tokenizer's native code makes of texts; where it gives up at one, why."""
+    """Encodings of texts; for a text on which the native code panics, the error."""
     try:
         with _held_back():
             return list(encode(list(texts)))
@@ -40,7 +40,7 @@ def encoded(
 
 
 def failure(name: str, text: str, error: PanicError) -> str:
-    """Why a tokenizer cannot take a text, for the reader of the reject."""
+    """Why a tokenizer fails on a text, as the reason of a rejected record."""
     return f"the tokenizer of {name} fails at the text {text[:40]!r}: {error}"
 
 
@@ -49,12 +49,11 @@ _HOLDING = threading.Lock()
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Holds back what is written to stderr meanwhile, and lets out all but what belongs to a panic:
-    Rust writes of it at length before the error is raised.
+    """Captures stderr, and prints everything except panic messages, which Rust writes before the error is
+    raised.
 
     Raises:
-        PanicError: native code gave up. Its own errors derive from no Exception, so that nothing catches
-            them by chance.
+        PanicError: native code panicked. (The original error does not derive from Exception.)
     """
     with _HOLDING, ExitStack() as stack:
         panic = b""
@@ -68,7 +67,7 @@ def _held_back() -> Iterator[None]:
                     file.seek(0)
                     written = file.read()
                 if written:
-                    if b"\n" in panic:  # a message may have several lines
+                    if b"\n" in panic:  # messages may span lines
                         written = written.replace(b"\n" + panic, b"\n...")
                     os.write(2, _RUST.sub(b"", written) if panic else written)
 
@@ -92,8 +91,8 @@ _RUST = re.compile(
 
 
 def refuse_growth(name: str, backend: Any) -> None:
-    """Raises SynthError where replacements upon replacements unfold a text: 36 times a → aa makes
-    64 GB of one letter, which no signal ends.
+    """Raises SynthError if chained replacements can blow up a text: 36 times a → aa makes 64 GB of one
+    letter, and no signal interrupts it.
 
     Args:
         backend: a tokenizer of the package tokenizers.
@@ -111,7 +110,7 @@ def refuse_growth(name: str, backend: Any) -> None:
 
 
 def _steps(part: Any) -> Iterator[dict[str, Any]]:
-    """A normaliser or decoder, or all of a sequence of them."""
+    """The steps of a normaliser or decoder."""
     if not isinstance(part, dict):
         return
     inner = part.get("normalizers") or part.get("decoders")
@@ -122,7 +121,7 @@ def _steps(part: Any) -> Iterator[dict[str, Any]]:
 
 
 def _growth(step: dict[str, Any]) -> float:
-    """How many times longer a replacement may make a text."""
+    """The factor by which a replacement may lengthen a text."""
     content = step.get("content")
     if step.get("type") != "Replace" or not isinstance(content, str):
         return 1.0
@@ -130,4 +129,4 @@ def _growth(step: dict[str, Any]) -> float:
     size = len(content.encode("utf-8"))
     if pattern:
         return max(1.0, size / len(pattern.encode("utf-8")))
-    return 1.0 + size  # an expression may match nothing, before every letter
+    return 1.0 + size  # a pattern may match the empty string, before every letter

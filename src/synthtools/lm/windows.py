@@ -1,8 +1,8 @@
 """Documents longer than the context, as overlapping windows in which every token is scored once.
 
-Windows begin every ``stride`` tokens; a window scores the tokens that the one before it did not
-reach, so that each of them has at least ``context − stride`` tokens before it. A begin-of-text
-token, where one is used, stands before every window [ours].
+Windows start every ``stride`` tokens; a window scores the tokens after the end of the previous one, so that
+each of them has at least ``context − stride`` tokens before it. Every window gets the begin-of-text token,
+if one is used [ours].
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def windows(length: int, first: int, capacity: int, stride: int) -> Iterator[Win
     """The windows of a document.
 
     Args:
-        length: its tokens (prompt included, begin-of-text not).
-        first: the first token to be scored; a prompt before it is only context.
-        capacity: tokens of a window (begin-of-text not included).
-        stride: tokens between the beginnings of windows, 1 … capacity.
+        length: number of tokens (prompt included, begin-of-text not).
+        first: index of the first token to score; a prompt before it is only context.
+        capacity: tokens of a window (without begin-of-text).
+        stride: tokens between the starts of windows, 1 … capacity.
     """
     start = reached = 0
     while reached < length:
@@ -41,16 +41,16 @@ def windows(length: int, first: int, capacity: int, stride: int) -> Iterator[Win
 
 
 def default_stride(context: int) -> int:
-    """Tokens between the beginnings of windows where nobody says [ours]."""
-    # Every token then has a quarter of the context before it, for a third more work than no overlap.
+    """The default number of tokens between the starts of windows [ours]."""
+    # Every token has at least a quarter of the context before it, for a third more work than without overlap.
     return max(1, 3 * context // 4)
 
 
 def stride_of(asked: int | None, context: int, bos: bool) -> int:
-    """Tokens between the beginnings of windows.
+    """Tokens between the starts of windows.
 
     Raises:
-        UsageError: the context leaves no room, or the stride none for an overlap.
+        UsageError: the context is too small, or windows would not overlap.
     """
     # A window's first scored token needs one before it: begin-of-text, or one of the overlap.
     longest = context - 1

@@ -2,9 +2,9 @@
 
 - ``server_engine``: scores, of vLLM's servers
 - ``server_generator``: prompts → answers
-- ``completions``: requests and answers in OpenAI's form
-- ``rate_limit``: so many requests and tokens at once, and a minute
-- ``server_http``: requests, with answers bounded in size and time
+- ``completions``: requests and replies in OpenAI's format
+- ``rate_limit``: limits on requests and tokens in flight and per minute
+- ``server_http``: HTTP requests with bounds on the reply's size and time
 - ``server_pool``: several servers of one model
-- ``server_probe``: whether a server scores what it is sent
+- ``server_probe``: a check that a server scores the tokens that it is sent
 """

@@ -1,4 +1,4 @@
-"""Requests for completions in OpenAI's form, and the answers in their replies."""
+"""Requests for completions in OpenAI's format, and the answers in the replies."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from synthtools.lm.server.server_http import RefusedError, RetryError
 
 
 def path_and_content(prompt: Prompt, template: bool) -> tuple[str, dict[str, Any]]:
-    """Where a prompt goes, and the fields of the request that hold it.
+    """The endpoint for a prompt, and the request's fields that hold it.
 
     Args:
-        template: the model has a chat template.
+        template: whether the model has a chat template.
     """
     if prompt.text is not None:
         return "/v1/completions", {"prompt": prompt.text}
@@ -39,8 +39,8 @@ def request_of(
     """Path and body of a request.
 
     Args:
-        room: tokens that the answer may have.
-        vllm: the server takes the options that only vLLM has.
+        room: maximal number of tokens of the answer.
+        vllm: whether the server takes vLLM's own options.
 
     Raises:
         SynthError: they do not know what the sampling asks for.
@@ -60,7 +60,7 @@ def request_of(
         **({"top_k": sampling.top_k} if sampling.top_k else {}),
     }
     if vllm:
-        # A server takes these from the model's files where nobody says.
+        # By default a server takes these from the model's files.
         body |= {"top_k": sampling.top_k or -1, "min_p": 0.0, "repetition_penalty": 1.0}
     if sampling.schema:
         schema = {"name": "answer", "schema": json.loads(sampling.schema), "strict": True}
@@ -75,14 +75,14 @@ def request_of(
 
 
 def only_choice(reply: dict[str, Any], model: str, answers_as: str | None = None) -> dict[str, Any]:
-    """The one choice of a reply to one prompt.
+    """The only choice in the reply to one prompt.
 
     Args:
-        answers_as: other names than the model's that it may come under, with ``*`` and ``?``.
+        answers_as: other model names that the reply may have, with ``*`` and ``?``.
 
     Raises:
-        RefusedError: it comes from another model, as the next one would.
-        RetryError: it holds no choice, or several.
+        RefusedError: the reply is from another model; so would be the next one.
+        RetryError: the reply has no choice, or several.
     """
     name = reply.get("model")
     if name != model and not (
@@ -105,13 +105,13 @@ def only_choice(reply: dict[str, Any], model: str, answers_as: str | None = None
 def answer_of(
     reply: dict[str, Any], choice: dict[str, Any], room: int, context: int | None = None
 ) -> Answer:
-    """The answer in the one choice of a reply.
+    """The answer in a reply's choice.
 
     Args:
-        room: tokens that it may have; context: that it may have with its prompt.
+        room: maximal number of tokens of the answer; context: of prompt and answer.
 
     Raises:
-        RetryError: there is none.
+        RetryError: it has none.
     """
     try:
         text = choice["message"]["content"] if "message" in choice else choice["text"]

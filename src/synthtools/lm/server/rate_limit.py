@@ -1,4 +1,4 @@
-"""So many requests and tokens at once, and a minute."""
+"""Limits on requests and tokens in flight and per minute."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from synthtools.lm.generation import ServerTraffic
 
 
 class RateLimit:
-    """Spreads amounts evenly over time: each waits until those before it have used up their share of
-    the minute. Safe to be used from any thread.
+    """Spreads amounts evenly over time: each waits until the earlier ones have used up their share of
+    the minute. Thread-safe.
 
-    Nothing is saved up while nothing comes, so that no minute takes more than the limit and one amount.
+    Unused capacity is not saved, so that no minute exceeds the limit by more than one amount.
 
     Args:
-        per_minute: of the unit of the amounts.
+        per_minute: the limit, in the unit of the amounts.
         clock: seconds.
     """
 
@@ -28,7 +28,7 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def take(self, amount: float) -> float:
-        """Takes a turn: the seconds until it comes."""
+        """Reserves an amount; the seconds to wait before using it."""
         with self._lock:
             now = self._clock()
             turn = max(now, self._free)
@@ -37,7 +37,7 @@ class RateLimit:
 
 
 class TrafficLimits:
-    """What may be under way to servers, of all models that a run asks. Safe to be used from any thread."""
+    """Limits on the traffic to all servers of a run. Thread-safe."""
 
     def __init__(self, traffic: ServerTraffic) -> None:
         self._most = traffic.requests, traffic.tokens
@@ -48,11 +48,11 @@ class TrafficLimits:
 
     @contextmanager
     def room(self, tokens: int, refuse_if_over: Callable[[], None]) -> Iterator[None]:
-        """Waits until one request of so many tokens more may be in flight; one that is larger than
-        the limit goes alone.
+        """Waits until one more request of so many tokens may be in flight; one larger than the limit
+        goes alone.
 
         Args:
-            refuse_if_over: called while it waits; raises where there is nothing to wait for.
+            refuse_if_over: called while waiting; raises to end the wait.
         """
         with self._changed:
             while not self._fits(tokens):
@@ -75,6 +75,6 @@ class TrafficLimits:
         return most is None or not self._tokens or self._tokens + tokens <= most
 
     def take(self, tokens: int) -> float:
-        """Takes a turn of one request of so many tokens: the seconds until it comes."""
+        """Reserves one request of so many tokens; the seconds to wait before sending it."""
         amounts = zip(self._rates, (1, tokens), strict=True)
         return max(rate.take(amount) if rate else 0.0 for rate, amount in amounts)

@@ -1,8 +1,8 @@
 """Scoring through an OpenAI-compatible server of vLLM: ``prompt_logprobs`` of token ids.
 
-Requests go out a few at a time; a server that is busy or gone is waited for, as by ``generate``. What a
-server answers is taken only if it can be: its numbers go into perplexities and edits, where nobody would
-see that they are wrong. Only vLLM's servers give log-probabilities of a prompt.
+A few requests are in flight at a time; a server that is busy or unreachable is retried, as in ``generate``.
+Replies are checked for consistency, since wrong numbers would go unnoticed in perplexities and edits. Only
+vLLM's servers return log-probabilities of a prompt.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from synthtools.lm.server.rate_limit import TrafficLimits
 from synthtools.lm.server.server_http import RefusedError, RetryError, client_of, served_model
 from synthtools.lm.server.server_pool import DaemonThreads, PooledServer, ServerPool
 
-# Texts in flight where nothing else is asked for: what comes back is much larger than an answer.
+# Default number of requests in flight: the replies are much larger than those with answers.
 _IN_FLIGHT = 16
 _CHUNK_BYTES = 128 << 10
-# What rounding may put a log-probability above 0 by, and probabilities above 1.
+# Tolerance for rounding: log-probabilities above 0, sums of probabilities above 1.
 _ROUNDING = 1e-3
 _LOWEST = float(np.finfo(np.float32).min)
 
@@ -46,7 +46,7 @@ def connect(
 
     Raises:
         UsageError: the URL is malformed.
-        SynthError: no server answers, or it serves another model than the one asked for.
+        SynthError: the server does not answer, or does not serve the model.
     """
     assert settings.server is not None
     traffic = settings.traffic
@@ -57,7 +57,7 @@ def connect(
         raise SynthError(
             f"{server.url}: does not say its context length; only vLLM's servers can score"
         )
-    # The server generates at least one token, which needs a place of its own.
+    # The server generates at least one token, which needs a position.
     longest = server.length - 1
     if settings.context is not None and settings.context > longest:
         raise SynthError(
@@ -72,8 +72,8 @@ class ServerEngine:
     """A server as an engine (see ``scores.ScoringEngine``).
 
     Attributes:
-        server: it.
-        calls: so many chunks bring requests enough, and the first is done early.
+        server: the server.
+        calls: so many chunks keep enough requests in flight while the first chunk ends early.
     """
 
     calls = 4
@@ -91,10 +91,10 @@ class ServerEngine:
         self._threads = DaemonThreads(requests)
 
     def tokenizer_name(self, asked: ModelName) -> str:
-        """Whose tokenizer turns texts into the server's tokens."""
+        """The name of the model whose tokenizer the server uses."""
         if asked.tokenizer:
             return asked.tokenizer
-        # What the server was started with, unless the user names the model in full.
+        # The model that the server was started with, unless the user gives a full name.
         return self.server.root if asked.name in (BUILTIN, self.server.model) else asked.name
 
     def run(self, sequences: list[Sequence], request: ScoreRequest) -> list[SequenceScores]:
@@ -128,7 +128,7 @@ class ServerEngine:
         ids = np.zeros((len(rows), k), np.int32)
         logprobs = np.zeros((len(rows), k), np.float32)
         for index, row in enumerate(rows):
-            # The observed token comes too, with its own rank: beyond k it is not a candidate.
+            # The observed token is listed too, with its rank: beyond k it is not a candidate.
             best = sorted((entry["rank"], int(token)) for token, entry in row.items())[:k]
             ids[index] = [token for _, token in best]
             logprobs[index] = [row[str(token)]["logprob"] for _, token in best]
@@ -137,11 +137,11 @@ class ServerEngine:
         )
 
     def rows(self, tokens: np.ndarray, k: int) -> list[Row]:
-        """What the server says of each token of a prompt, by token id: its log-probability and rank,
-        and those of the ``k`` best; nothing of the first.
+        """For each token of a prompt: log-probability and rank of the token and of the ``k`` best, by
+        token id; empty for the first.
 
         Raises:
-            SynthError: it gives none, or what cannot be.
+            SynthError: the reply has none, or inconsistent ones.
         """
         body = {
             "model": self.server.model,
@@ -182,7 +182,7 @@ class ServerEngine:
 
 
 def _check(row: Any, token: int, k: int, place: int) -> None:
-    """Raises ValueError where a row of prompt_logprobs cannot be what the server was asked for."""
+    """Raises ValueError if a row of prompt_logprobs does not fit the request or is inconsistent."""
     if row is None:
         raise ValueError(
             f"none of token {place}; start the server with --no-enable-prefix-caching "
@@ -217,7 +217,7 @@ def _check(row: Any, token: int, k: int, place: int) -> None:
 
 
 def _remedy(refusal: str, k: int) -> str:
-    """What option a server of vLLM lacks that refuses to score."""
+    """The option that a vLLM server lacks, from its error."""
     reason = refusal.lower()
     if "logprobs" in reason and ("max" in reason or "greater" in reason):
         return f"; start it with --max-logprobs {k}"

@@ -1,7 +1,7 @@
 """Generation through OpenAI-compatible servers.
 
-A request is tried again when a server is busy, cut the answer or took too long; a server that is gone is
-waited for. What a server refuses of one prompt, or answers as another model, is that prompt's error.
+A request is retried if the server is busy, truncates its reply or times out; the generator waits for a server
+that is unreachable. A refused prompt, or a reply from another model, is an error of that prompt.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from synthtools.lm.server.server_http import (
 )
 from synthtools.lm.server.server_pool import DaemonThreads, PooledServer, ServerPool
 
-# Requests in flight where nothing else is asked for.
+# Default number of requests in flight.
 _IN_FLIGHT = 64
-# Prompts read ahead of the oldest that has no answer yet, for each request in flight.
+# Prompts read ahead of the oldest unanswered one, per request in flight.
 _AHEAD = 8
-# Tokens of a text are estimated where only their number in flight is wanted.
+# An estimate is enough for limits on tokens in flight.
 _BYTES_A_TOKEN = 4
-# Seconds that answers on their way have once the servers are given up.
+# Seconds to wait for replies in flight once the servers are given up.
 _GRACE = 30.0
 
 
@@ -107,7 +107,7 @@ class ServerGenerator(Generator):
             while waiting:
                 yield waiting.popleft().result()
         except SynthError:
-            # Servers are given up; answers on their way are paid for, and a cache or journal gets them.
+            # Replies in flight are paid for: wait for them, so that a cache or journal gets them.
             running = [future for future in waiting if not future.cancel()]
             wait(running, _GRACE)
             raise
@@ -120,7 +120,7 @@ class ServerGenerator(Generator):
         self._pool.close()
 
     def _ask(self, prompt: Prompt) -> Answer:
-        """The answer to a prompt, whatever it takes."""
+        """The answer to a prompt, with a template or without, retried as needed."""
         tokens = prompt.size // _BYTES_A_TOKEN + self._sampling.max_new_tokens
         try:
             return self._pool.asked(lambda server: self._once(server, prompt), self._tries, tokens)
@@ -141,7 +141,7 @@ class ServerGenerator(Generator):
             return self._fitting(server, prompt)
 
     def _fitting(self, server: PooledServer, prompt: Prompt) -> Answer:
-        """The answer, of so many tokens as there is room for."""
+        """The answer, shortened if prompt and answer exceed the context."""
         room = self._sampling.max_new_tokens
         if server.length is not None:
             room = min(room, server.length - 1)
@@ -150,12 +150,12 @@ class ServerGenerator(Generator):
         try:
             return self._request(server, prompt, room)
         except _NoRoom:
-            # Prompt and answer together are longer than the context: from now on prompts are counted.
+            # Prompt and answer exceed the context: from now on the tokens of prompts are counted first.
             self._counts_tokens = True
             return self._with_room(server, prompt, room)
 
     def _with_room(self, server: PooledServer, prompt: Prompt, room: int) -> Answer:
-        """Asks for as many tokens as there is room for."""
+        """Requests at most ``room`` tokens."""
         assert self.context is not None
         count = self._count(server, prompt)
         if count >= self.context:
@@ -199,13 +199,13 @@ class ServerGenerator(Generator):
 
 
 def _serving(urls: list[str], settings: ModelSettings, requests: int) -> list[PooledServer]:
-    """The servers that serve a model; they may have others beside it or instead.
+    """Of several servers, those that serve the model.
 
     Args:
-        requests: in flight at most.
+        requests: at most so many in flight.
 
     Raises:
-        SynthError: none does, or one cannot be reached.
+        SynthError: none serves it, or one cannot be reached.
     """
     servers: list[PooledServer] = []
     refusals: list[NotServedError] = []
@@ -222,7 +222,7 @@ def _serving(urls: list[str], settings: ModelSettings, requests: int) -> list[Po
 
 
 class _NoRoom(Exception):  # noqa: N818
-    """Prompt and answer are longer than the context."""
+    """Prompt and answer exceed the context."""
 
 
 class _NoTemplate(Exception):  # noqa: N818

@@ -1,4 +1,4 @@
-"""Requests to servers that may be anything: answers bounded in size and time, nothing followed."""
+"""HTTP requests to untrusted servers: bounds on the reply's size and time, no redirects."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from synthtools.lm.generation import ServerTraffic
 from synthtools.lm.model_name import BUILTIN
 from synthtools.redaction import NO_HEADER, fits_header
 
-# Log-probabilities of 100,000 tokens with their candidates are a tenth of it [ours].
+# Log-probabilities of 100,000 tokens with candidates take a tenth of it [ours].
 LARGEST = 1 << 30
 _CONNECT_SECONDS = 10.0
-# The first question has nothing to wait for: it is asked again a few times, for seconds.
+# The first request fails fast: it is retried a few times within seconds.
 _GREETINGS = 6
 _FIRST_PAUSE = 0.5
-# Too much to do, or somebody behind it has: it is left alone for a while.
+# Overloaded, or a server behind it is: pause.
 _BUSY = frozenset({429, 502, 503, 504})
-# Not able for the moment: worth another try.
+# A temporary failure: retry.
 _PASSING = frozenset({408, 409, 425, 500})
 
 
@@ -35,18 +35,18 @@ class NotServedError(SynthError):
 
 
 class RetryError(Exception):
-    """A server works, but this answer cannot be used."""
+    """A server works, but its reply is unusable; worth another try."""
 
 
 class RefusedError(Exception):
-    """A server refuses what it was asked."""
+    """A server rejects a request."""
 
 
 class BusyError(Exception):
-    """A server has too much to do.
+    """A server is overloaded.
 
     Attributes:
-        after: seconds that it asks to be left alone, None where it does not say.
+        after: seconds to wait, as the server asks; None if it does not.
     """
 
     def __init__(self, message: str, after: float | None) -> None:
@@ -55,11 +55,11 @@ class BusyError(Exception):
 
 
 class ServerReply(NamedTuple):
-    """What a server answered.
+    """A server's reply.
 
     Attributes:
-        code: of HTTP.
-        content: the body, whole.
+        code: HTTP status.
+        content: the complete body.
     """
 
     code: int
@@ -67,7 +67,7 @@ class ServerReply(NamedTuple):
     content: bytes
 
     def json(self) -> Any:
-        """The body's value.
+        """The body as JSON.
 
         Raises:
             ValueError: it is not JSON.
@@ -79,10 +79,10 @@ class ServerReply(NamedTuple):
 
 
 def client_of(server: str, traffic: ServerTraffic, requests: int) -> httpx.Client:
-    """A client of a server, which sends it the key of ``traffic``, or of OPENAI_API_KEY.
+    """A client that sends the server the key of ``traffic`` or OPENAI_API_KEY.
 
     Args:
-        requests: connections that are kept.
+        requests: connections in the pool.
 
     Raises:
         UsageError: the URL or the key is malformed.
@@ -103,22 +103,22 @@ def client_of(server: str, traffic: ServerTraffic, requests: int) -> httpx.Clien
             headers={"Authorization": f"Bearer {key}"} if key else {},
         )
     except httpx.InvalidURL as error:
-        # What is wrong may be a piece of a password with a slash in it.
+        # The invalid port may be a piece of a password with a slash in it: do not print it.
         raise UsageError(
             f"{place}: not a URL such as http://127.0.0.1:8000 (write / in a password as %2F)"
         ) from error
 
 
 def shown_url(client: httpx.Client) -> str:
-    """Where a client asks, without secrets."""
+    """A client's URL, without secrets."""
     return redaction.hide(f"{client.base_url}".rstrip("/"))
 
 
 def served_model(client: httpx.Client, name: str) -> dict[str, Any]:
-    """What a server says of the model asked for.
+    """A server's description of the model.
 
     Raises:
-        SynthError: no server answers, or it serves another model than the one asked for.
+        SynthError: the server does not answer, or does not serve the model.
     """
     url = shown_url(client)
     served = _greeting(client, url).get("data")
@@ -128,7 +128,7 @@ def served_model(client: httpx.Client, name: str) -> dict[str, Any]:
     for model in models:
         if name in (model.get("id"), model.get("root")):
             return model
-    # The default name stands for whatever the server has.
+    # The default name stands for any model.
     if name == BUILTIN and len(models) == 1:
         return models[0]
     names = ", ".join(str(model.get("id")) for model in models)
@@ -144,10 +144,10 @@ def _is_model(served: Any) -> bool:
 
 
 def _greeting(client: httpx.Client, url: str) -> dict[str, Any]:
-    """The list of models.
+    """The server's list of models.
 
     Raises:
-        SynthError: no server answers, or not with one.
+        SynthError: the server does not answer, or not with a list.
     """
     problem = ""
     for attempt in range(_GREETINGS):
@@ -167,11 +167,11 @@ def _greeting(client: httpx.Client, url: str) -> dict[str, Any]:
 
 
 def ask(client: httpx.Client, method: str, path: str, body: Any) -> ServerReply:
-    """One request. A redirection is an answer like others: a prompt, or a key, goes nowhere else.
+    """Sends one request. Redirects are not followed, so that prompts and keys go nowhere else.
 
     Raises:
-        httpx.HTTPError: the server cannot be reached, or its answer is not accepted: larger than ``LARGEST``,
-            compressed though nobody asked, or not whole when the time for reading is over.
+        httpx.HTTPError: the server cannot be reached, or its reply is not accepted: larger than ``LARGEST``,
+            compressed without being asked, or incomplete at the timeout.
     """
     longest = client.timeout.read
     begun = time.monotonic()
@@ -192,10 +192,10 @@ def ask(client: httpx.Client, method: str, path: str, body: Any) -> ServerReply:
 
 
 def read(reply: ServerReply) -> dict[str, Any]:
-    """The JSON object of an answer.
+    """The JSON object in a reply.
 
     Raises:
-        RetryError, BusyError, RefusedError: there is none.
+        RetryError, BusyError, RefusedError: the reply has none, by its status.
     """
     if reply.code == 200:
         try:
@@ -214,19 +214,18 @@ def read(reply: ServerReply) -> dict[str, Any]:
 
 
 def message_of(reply: ServerReply) -> str:
-    """What a server says is wrong, in one line."""
+    """A server's error message, in one line."""
     text = reply.content[:10_000].decode("utf-8", "replace")
     try:
         content = reply.json()
         text = (content.get("error") or content).get("message") or text
     except (ValueError, AttributeError):
-        pass  # no JSON, or of another form: as it is
-    return redaction.hide(" ".join(str(text).split()))[:300]  # it may hold the key that it was sent
+        pass  # not JSON, or another format: used as it is
+    return redaction.hide(" ".join(str(text).split()))[:300]  # it may quote the API key
 
 
 def _seconds(header: str | None) -> float | None:
-    """What a Retry-After asks for, as a number of seconds or as a date (RFC 9110, 10.2.3); the patience
-    bounds it. None where it is neither."""
+    """The seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3); None if it is neither."""
     if not header:
         return None
     try:
@@ -237,4 +236,4 @@ def _seconds(header: str | None) -> float | None:
         date = parsedate_to_datetime(header)
         return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time())
     except (ValueError, OverflowError):
-        return None  # our own pauses will do
+        return None  # our own backoff applies

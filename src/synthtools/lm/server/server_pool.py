@@ -1,4 +1,4 @@
-"""Several servers of one model: which is asked next, how much is in flight, when one is given up."""
+"""Several servers of one model: load balancing, retries, and when to give one up."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from synthtools.scale.threads import in_context
 
 _R = TypeVar("_R")
 
-# Pauses after a failure, seconds: they double up to the longest.
+# Seconds of backoff after a failure, doubled up to the maximum.
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 15.0
-# So many requests that fail for good, one after the other, are no fault of the prompts.
+# So many failed prompts in a row are not the prompts' fault.
 _FAILURES_IN_A_ROW = 20
 
 
@@ -45,12 +45,12 @@ class PooledServer:
     """One server.
 
     Args:
-        answers_as: other names than its own that it may answer as, with ``*`` and ``?``.
+        answers_as: other model names that its replies may have, with ``*`` and ``?``.
 
     Attributes:
-        model: the name that it serves the model under.
-        is_vllm: it takes what only vLLM knows.
-        length: tokens of prompt and answer, None where it does not say.
+        model: the name of the served model.
+        is_vllm: whether it takes vLLM's own options.
+        length: tokens of prompt and answer together, None if it does not report them.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class PooledServer:
         self.given_up: str | None = None
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """What the server answers to one request.
+        """The reply to one request.
 
         Raises:
-            httpx.HTTPError, RetryError, BusyError, RefusedError: nothing.
-            SynthError: it lets nobody in.
+            httpx.HTTPError, RetryError, BusyError, RefusedError: it gives no usable reply.
+            SynthError: it denies access.
         """
         reply = ask(self.client, "POST", path, body)
         if reply.code in (401, 403, 404):
@@ -87,7 +87,7 @@ class PooledServer:
             raise RefusedError(f"{self.url}: refuses: {error}") from error
 
     def choice(self, reply: dict[str, Any]) -> dict[str, Any]:
-        """The one choice of an answer to one prompt (see ``only_choice``)."""
+        """The only choice in a reply (see ``only_choice``)."""
         try:
             return only_choice(reply, self.model, self._answers_as)
         except RefusedError as error:
@@ -98,10 +98,10 @@ class ServerPool:
     """Hands out servers, the least busy first.
 
     Args:
-        patience: seconds of nothing but failures after which a server is given up; one that asks to
-            wait beyond them is given up at once.
-        limits: of what is under way.
-        remark: given remarks for the user.
+        patience: seconds without a success after which a server is given up; one that asks for a longer
+            wait is given up at once.
+        limits: on requests and tokens.
+        remark: receives remarks for the user.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class ServerPool:
 
     @contextmanager
     def server(self) -> Iterator[PooledServer]:
-        """Waits for a server that is not resting.
+        """Waits for a server that is not pausing.
 
         Raises:
             SynthError: all servers have been given up.
@@ -135,8 +135,8 @@ class ServerPool:
                 if ready:
                     break
                 rest = min(s.rests_until for s in working) - now
-                self._changed.wait(min(60.0, max(0.01, rest)))  # no wait may be endless
-            # One request alone finds out whether a server is back.
+                self._changed.wait(min(60.0, max(0.01, rest)))  # never without a timeout
+            # A single request tests whether a server is back.
             chosen = min(ready, key=lambda s: s.in_flight)
             chosen.in_flight += 1
             if chosen.failures:
@@ -149,7 +149,7 @@ class ServerPool:
                 self._changed.notify_all()
 
     def _wait_for_turn(self, tokens: int) -> None:
-        """Waits as long as the limits a minute ask for; raises SynthError where the pool is closed."""
+        """Waits as the limits per minute require; raises SynthError if the pool is closed."""
         until = time.monotonic() + self._limits.take(tokens)
         with self._changed:
             while (left := until - time.monotonic()) > 0:
@@ -157,14 +157,15 @@ class ServerPool:
                 self._changed.wait(left)
 
     def asked(self, once: Callable[[PooledServer], _R], tries: int, tokens: int) -> _R:
-        """What a server gives, tried again while servers cannot be reached or have too much to do, and
-        so many times where they work and their answer cannot be used.
+        """The result of a request: retried without limit while servers are unreachable or overloaded,
+        and ``tries`` times if they work but their reply is unusable.
 
         Args:
-            once: asks a server; tokens: of prompt and answer, about.
+            once: sends the request to a server.
+            tokens: estimate for prompt and answer.
 
         Raises:
-            RetryError: no try gave an answer; what ``once`` raises besides.
+            RetryError: no try gave a usable reply; also what ``once`` raises.
             SynthError: all servers have been given up.
         """
         with self._limits.room(tokens, self._refuse_if_over):
@@ -207,7 +208,7 @@ class ServerPool:
             raise SynthError("; ".join(f"{s.url}: {s.given_up}" for s in self.servers))
 
     def works(self, server: PooledServer) -> None:
-        """Notes that a server has answered."""
+        """Records a success of a server."""
         with self._changed:
             back = server.failures > 1 and server.failing_since is not None
             server.failures = 0
@@ -221,15 +222,15 @@ class ServerPool:
     def fails(
         self, server: PooledServer, reason: str, begun: float, after: float | None = None
     ) -> None:
-        """Notes that a server could not be reached or is too busy; it rests for a while, or is given up.
+        """Records that a server was unreachable or overloaded; it pauses, or is given up.
 
         Args:
-            begun: when it was asked, on the monotonic clock.
-            after: seconds that the server itself asks for.
+            begun: start of the request, on the monotonic clock.
+            after: seconds to wait that the server asks for.
         """
         with self._changed:
             now = time.monotonic()
-            # Requests that were under way together fail together: one failure.
+            # Requests in flight together fail together: count them once.
             counts = begun >= server.failed_at
             if counts:
                 server.failures += 1
@@ -247,7 +248,7 @@ class ServerPool:
             self._remark(f"{server.url}: {server.given_up or reason + '; waiting for it'}")
 
     def _over(self, reason: str, failing: float, after: float | None) -> str | None:
-        """Why a server that has been failing for so many seconds is given up, None where it is not."""
+        """Why to give up a server that has failed for so many seconds; None to keep it."""
         left = self._patience - failing
         if left < 0:
             return f"{reason}; given up after {failing:.0f} s"
@@ -256,10 +257,10 @@ class ServerPool:
         return None
 
     def failed_for_good(self, reason: str) -> None:
-        """Notes that a prompt got no answer from servers that work.
+        """Records that a prompt got no answer although servers work.
 
         Raises:
-            SynthError: nothing but such prompts comes.
+            SynthError: it was one too many in a row.
         """
         with self._changed:
             self._failed_in_a_row += 1
@@ -271,7 +272,7 @@ class ServerPool:
             )
 
     def close(self) -> None:
-        """Wakes all who wait, with an error, and closes the connections."""
+        """Wakes all waiting threads with an error, and closes the connections."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -280,11 +281,11 @@ class ServerPool:
 
 
 class DaemonThreads:
-    """Threads for requests. A program that ends does not wait for the answers that they wait for,
-    as it would with those of concurrent.futures.
+    """Threads for requests. Unlike those of concurrent.futures they do not keep a program from ending
+    while they wait for a reply.
 
     Args:
-        count: threads at most.
+        count: maximal number of threads.
     """
 
     def __init__(self, count: int) -> None:
@@ -310,11 +311,11 @@ class DaemonThreads:
                 continue
             try:
                 future.set_result(function(*arguments))
-            except BaseException as error:  # raised where the result is asked for
+            except BaseException as error:  # raised when the result is requested
                 future.set_exception(error)
 
     def close(self) -> None:
-        """Ends the threads after what they are at; nothing else is begun."""
+        """Ends the threads after their current task."""
         with contextlib.suppress(queue.Empty):
             while (item := self._work.get_nowait()) is not None:
                 item[0].cancel()

@@ -1,7 +1,7 @@
-"""Whether a server scores what it is sent: asked once, at connect, by a short text.
+"""A check, once at connect, that a server scores the tokens that it is sent.
 
-A server may have another tokenizer, or a version whose prefix cache or chunked prefill gives numbers of
-other tokens. Its answers then look like any others: nothing later would show the difference.
+A server may have another tokenizer, or a version whose prefix cache or chunked prefill returns numbers of
+other tokens. Its replies then look normal, and the error would go unnoticed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from synthtools.lm.server.server_engine import Row, ServerEngine
 from synthtools.lm.server.server_http import ask
 from synthtools.lm.text_tokenizer import TextTokenizer
 
-# Words, numbers, case, spaces, code, other scripts: where tokenizers differ.
+# Words, numbers, case, spaces, code and other scripts, on which tokenizers differ.
 TEXT = (
     "The quick brown fox jumps over 13 lazy dogs; it's 1,024.50 km to São Paulo.\n\n"
     "def scale(x, *, by=2):\n    return x * by  # twice\nПривет, 世界! naïve CamelCase_words 🙂\n"
 )
-# Nats by which a token, and all of them on average, may differ between two passes: logits in bfloat16 are
-# multiples of an eighth from 16 on, and 8-bit weights are coarser [ours].
+# Tolerances between two passes in nats, for one token and on average: bfloat16 logits from 16 on are
+# multiples of 1/8, and 8-bit weights are coarser [ours].
 _NEAR, _NEAR_ON_AVERAGE = 2.0, 0.1
 
 
@@ -34,10 +34,10 @@ def probe(
     candidates: int,
     remark: Callable[[str], None],
 ) -> None:
-    """Scores a text whole, and its first half before and after it (from the prefix cache then).
+    """Scores a text, and its first half before and after it (the second time from the prefix cache).
 
     Args:
-        name: of the tokenizer; candidates: that will be asked for.
+        name: the tokenizer's; candidates: number that will be requested.
 
     Raises:
         SynthError: the server cannot score, or scores other tokens.
@@ -56,10 +56,10 @@ def probe(
 
 
 def _same_tokens(engine: ServerEngine, ids: np.ndarray, name: str) -> bool:
-    """Whether a server says its tokens of the text.
+    """Whether the server can tokenise the text for comparison.
 
     Raises:
-        SynthError: they are others.
+        SynthError: its tokens differ from ours.
     """
     server = engine.server
     body = {"model": server.model, "prompt": TEXT, "add_special_tokens": False}
@@ -85,7 +85,7 @@ def _other_tokenizer(engine: ServerEngine, name: str) -> SynthError:
 def _refuse_other_numbers(
     engine: ServerEngine, ids: np.ndarray, one: list[Row], other: list[Row]
 ) -> None:
-    """Raises SynthError where the same tokens have other log-probabilities in another request."""
+    """Raises SynthError if the same tokens have different log-probabilities in another request."""
     differences = [
         abs(one[place][str(token)]["logprob"] - other[place][str(token)]["logprob"])
         for place, token in enumerate(ids.tolist())
@@ -101,9 +101,9 @@ def _refuse_other_numbers(
 
 
 def _refuse_logits(engine: ServerEngine, ids: np.ndarray, rows: list[Row], size: int) -> None:
-    """Raises SynthError where the best of a vocabulary is less probable than all of it would be on
-    average: those are no probabilities."""
-    # A model may have some rows more than its tokenizer has tokens.
+    """Raises SynthError if the most probable token has less than the uniform probability: the server then
+    returns something other than log-probabilities."""
+    # A model may have more embeddings than its tokenizer has tokens.
     least = -math.log(2 * max(1, size))
     for place in range(1, len(ids)):
         best = max(entry["logprob"] for entry in rows[place].values())
@@ -118,16 +118,16 @@ def _refuse_logits(engine: ServerEngine, ids: np.ndarray, rows: list[Row], size:
 def _decodes_alike(
     engine: ServerEngine, tokenizer: TextTokenizer, ids: np.ndarray, rows: list[Row], name: str
 ) -> bool:
-    """Whether the texts that a server gives of tokens are ours; False where it gives none.
+    """Whether the server's decoded tokens agree with ours; False if its reply has none.
 
     Raises:
-        SynthError: most are others.
+        SynthError: most of them differ.
     """
     same = []
     for place, token in enumerate(ids.tolist()):
         theirs = rows[place][str(token)].get("decoded_token") if place else None
         ours = tokenizer.surfaces[token].strip()
-        # Pieces of characters, and marks of spaces, are written in several ways.
+        # Parts of characters and space markers are decoded in several ways.
         if isinstance(theirs, str) and ours.isalnum():
             same.append(theirs.strip(" ▁Ġ").encode("utf-8", "replace") == ours)
     if same and sum(same) < len(same) / 2:

@@ -1,4 +1,4 @@
-"""An answer while it is generated: its draws, its bytes, and where it ends."""
+"""An answer during generation: its random numbers, its bytes, and its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LANE = lane_of("generate")
 
 
 class PartialAnswer:
-    """An answer while it is generated; ``width``: the padded length that its prompt is read with."""
+    """An answer during generation; ``width``: the padded length of its prompt."""
 
     def __init__(
         self, prompted: TokenisedPrompt, width: int, seed: int, done: Callable[[Answer], None]
@@ -24,7 +24,7 @@ class PartialAnswer:
         self.ids = prompted.ids
         self.room = prompted.room
         self.stop = [text.encode() for text in prompted.stop]
-        # Numbers for the draws of all positions.
+        # Random numbers for all positions.
         self.uniforms = uniforms(seed, 0, 0, np.arange(prompted.room), _LANE)
         self.answer: Answer | None = None
         self._done = done
@@ -36,7 +36,7 @@ class PartialAnswer:
         self.count = 0
 
     def take(self, token: int, surface: bytes, ends: bool) -> bool:
-        """Appends a token; True when the answer is at its end."""
+        """Appends a token; True if the answer is complete."""
         self.count += 1
         if ends:
             return self._end(STOP, len(self._written))
@@ -48,7 +48,7 @@ class PartialAnswer:
         return self.count == self.room and self._end(LENGTH, len(self._written))
 
     def _end(self, reason: str, length: int) -> bool:
-        # A character that the last token leaves unfinished is left out.
+        # An incomplete character at the end is dropped.
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(
             bytes(self._written[:length]), final=False
         )

@@ -1,4 +1,4 @@
-"""Weights rounded to few bits, in place: what a quantised copy of a model computes.
+"""Weights rounded to few bits in place, as in a quantised model.
 
 Round to nearest, symmetric: w ← s · round(w / s), s = max |w| / (2^(bits − 1) − 1) of a row of 8 bits or of
 a group of 128 columns of fewer bits. The output layer and the embeddings stay as they are.
@@ -15,7 +15,7 @@ _GROUP = 128
 
 
 def rounded(weight: Tensor, bits: int) -> Tensor:
-    """A matrix [rows, columns] of so many bits."""
+    """A matrix [rows, columns] rounded to so many bits."""
     rows, columns = weight.shape
     width = _GROUP if bits < 8 and columns % _GROUP == 0 else columns
     grouped = weight.float().reshape(rows, -1, width)
@@ -26,7 +26,7 @@ def rounded(weight: Tensor, bits: int) -> Tensor:
 
 @torch.no_grad()
 def round_weights(model: Any, bits: int) -> Any:
-    """All linear layers but the output layer."""
+    """Rounds all linear layers except the output layer."""
     output = model.get_output_embeddings()
     for module in model.modules():
         if isinstance(module, torch.nn.Linear) and module is not output:

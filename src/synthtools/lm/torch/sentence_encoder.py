@@ -1,8 +1,8 @@
-"""Vectors of texts from sentence encoders: any model of transformers that gives hidden states.
+"""Vectors of texts from sentence encoders: any model of transformers with hidden states.
 
-As in ``torch_engine``, sequences are padded to lengths that depend on the sequence alone. An encoder
-looks to the right, so padding is masked; sequences that fill their length are run apart, without a
-mask, because models choose another way of attention when a batch happens to need none.
+As in ``torch_engine``, sequences are padded to lengths that depend only on the sequence. An encoder attends
+to the right, so padding is masked; sequences without padding are run in batches of their own without a mask,
+because models choose another attention kernel if a batch needs no mask.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from synthtools.lm.windows import windows
 
 
 class EncoderPass(NamedTuple):
-    """One forward pass: tokens, int32, and the runs of them whose hidden states are summed."""
+    """One forward pass: tokens, int32, and the ranges whose hidden states are summed."""
 
     tokens: np.ndarray
     runs: tuple[tuple[int, int], ...]
@@ -34,7 +34,7 @@ class EncoderReplica(Replica):
     """An encoder on one device.
 
     Args:
-        padding: the token that fills up sequences.
+        padding: id of the padding token.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class EncoderReplica(Replica):
             rows = at_least(len(members), width)
             ids = np.full((rows, width), self._padding, np.int64)
             mask = np.zeros((rows, width), np.int64)
-            mask[:, 0] = 1  # a row that sees nothing would be no number
+            mask[:, 0] = 1  # a fully masked row would give NaN
             for row, index in enumerate(members):
                 tokens = sequences[index].tokens
                 ids[row, : len(tokens)] = tokens
@@ -85,14 +85,14 @@ class EncoderReplica(Replica):
 
 
 class SentenceEncoder(Closeable):
-    """Vectors of texts; a context manager that gives the device back.
+    """Vectors of texts; a context manager that releases the device.
 
     Args:
-        stride: tokens between the beginnings of windows.
-        lower: texts are lower-cased first.
+        stride: tokens between the starts of windows.
+        lower: whether to lower-case texts.
 
     Attributes:
-        description: what a report says of the model.
+        description: the model's entry in reports.
         chunk_bytes, calls: see ``scorer.LanguageModel``.
     """
 
@@ -119,7 +119,7 @@ class SentenceEncoder(Closeable):
         self._engine.close()
 
     def tokenise(self, texts: list[str]) -> list[Tokenised]:
-        """Tokens of texts, without the special tokens around them."""
+        """Tokens of texts, without added special tokens."""
         if self._lower:
             texts = [text.lower() for text in texts]
         return [Tokenised(ids, NO_PROMPT) for ids in self._tokenizer.encode(texts)]
@@ -133,8 +133,8 @@ class SentenceEncoder(Closeable):
                 sentence-transformers; ``cls``, the first token; ``last``, the last one. Texts
                 beyond the context go through overlapping windows with special tokens around each
                 [ours]: for ``mean`` each token of the text counts once, for ``cls`` the windows'
-                vectors are averaged by the tokens that count in each, and for ``last`` there is one
-                window, which ends with the text.
+                vectors are averaged, weighted by their new tokens, and for ``last`` there is one
+                window, at the end of the text.
         """
         by_text = [self._parts(text.ids, pooling) for text in texts]
         sums = iter(self._engine.pooled([part for some in by_text for part, _ in some]))
@@ -147,7 +147,7 @@ class SentenceEncoder(Closeable):
         return vectors
 
     def _parts(self, ids: np.ndarray, pooling: str) -> list[tuple[EncoderPass, int]]:
-        """The windows of a text, and how many tokens count in each."""
+        """The windows of a text, and the number of new tokens in each."""
         if not len(ids):
             return []
         if pooling == "last":

@@ -1,11 +1,11 @@
-"""Numbers of a model's whole distribution at each token, while its logits exist."""
+"""Statistics of the whole distribution at each token, from its logits."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Logits that are gone over at once: on a CPU what stays in a core's own cache.
+# Logits per block: on a CPU, what fits into a core's cache.
 _CPU_LOGITS = 1 << 18
 _GPU_LOGITS = 1 << 25
 
@@ -13,12 +13,12 @@ _GPU_LOGITS = 1 << 25
 def distribution(logits: Tensor, targets: Tensor, beside: Tensor | None) -> Tensor:
     """The rows of ``scores.TokenDistribution``, float32 [4, rows].
 
-    With d = z − max z and m the mean under p, H = ln Σ exp d − m(d) and Var ln p = m(d²) − m(d)²: a shift
-    of the logits z changes neither, and near 0 nothing cancels.
+    With d = z − max z and m the mean under p, H = ln Σ exp d − m(d) and Var ln p = m(d²) − m(d)²: both are
+    invariant to a shift of the logits z, and the shift avoids cancellation.
 
     Args:
         logits: float32 [rows, vocabulary]; targets: [rows], the observed tokens.
-        beside: another model's logits q; without them the cross-entropy −Σ q ln p is NaN.
+        beside: another model's logits, of q; without them the cross-entropy −Σ q ln p is NaN.
     """
     size = max(1, (_GPU_LOGITS if logits.is_cuda else _CPU_LOGITS) // logits.shape[1])
     moments = torch.full((4, len(logits)), torch.nan, device=logits.device)
@@ -27,7 +27,7 @@ def distribution(logits: Tensor, targets: Tensor, beside: Tensor | None) -> Tens
         block = logits[rows]
         shifted = block - block.amax(1, keepdim=True)
         chosen = shifted.gather(1, targets[rows, None])
-        # Floats, which are summed faster than truth values; the block then holds the weights.
+        # As floats, which are summed faster than booleans; the block then holds the weights.
         weights = torch.empty_like(shifted)
         moments[2, rows] = torch.gt(shifted, chosen, out=weights).sum(1) + 1
         torch.exp(shifted, out=weights)

@@ -1,27 +1,27 @@
-"""The draw of next tokens from logits."""
+"""Sampling of next tokens from logits."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Tokens that are sorted before it is known how many top-p needs.
+# Tokens to sort at first, before it is known how many top-p needs.
 _FIRST = 256
 
 
 def choose(
     logits: Tensor, uniforms: Tensor, temperature: float, top_p: float, top_k: int | None
 ) -> Tensor:
-    """One token a row, by inversion of the distribution function.
+    """One token per row, by inverting the cumulative distribution.
 
-    The logits are divided by the temperature, then all but the k largest are left out, then all but
-    the fewest that together have probability ``top_p`` of what is left (Holtzman et al. 2020); the
-    order is that of transformers and of vLLM. A row's token depends on its own logits and number.
+    Logits are divided by the temperature, then restricted to the k largest, then to the smallest set
+    with probability ``top_p`` of the rest (Holtzman et al. 2020), in the order of transformers and vLLM.
+    A row's token depends only on its logits and its random number.
 
     Args:
         logits: float32 [rows, vocabulary].
         uniforms: float64 [rows], in [0, 1).
-        temperature: 0 takes the largest logit.
+        temperature: 0 for the largest logit.
 
     Returns:
         int64 [rows].
@@ -38,7 +38,7 @@ def choose(
     shares = (values - mass).double().exp()
     picked = ids.gather(1, _drawn(_nucleus(shares, top_p), uniforms)[:, None])[:, 0]
     if top_k is None and width < vocabulary:
-        # What the first ones do not hold is sought among all.
+        # Rows that need more tokens are sorted in full.
         wide = (shares.sum(1) < top_p).nonzero()[:, 0]
         if len(wide):
             values, ids = torch.sort(logits[wide], dim=1, descending=True, stable=True)
@@ -48,16 +48,16 @@ def choose(
 
 
 def _nucleus(shares: Tensor, top_p: float) -> Tensor:
-    """Falling probabilities [rows, n], with 0 for those behind the first ones that have ``top_p``."""
+    """Descending probabilities [rows, n], 0 after the first ones that sum to ``top_p``."""
     before = shares.cumsum(1) - shares
     return torch.where(before < top_p, shares, 0.0)
 
 
 def _drawn(weights: Tensor, uniforms: Tensor) -> Tensor:
-    """Index of the draw of each row from weights ≥ 0, float64 [rows, n]."""
+    """Index drawn in each row from weights ≥ 0, float64 [rows, n]."""
     reached = weights.cumsum(1)
     aim = uniforms[:, None] * reached[:, -1:]
     index = torch.searchsorted(reached, aim, right=True)[:, 0]
-    # Rounding may put the aim at the very end, behind the last weight above 0.
+    # Rounding may put the target after the last positive weight.
     last = weights.shape[1] - 1 - (weights.flip(1) > 0).int().argmax(1)
     return torch.minimum(index, last)

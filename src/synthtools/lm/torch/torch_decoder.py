@@ -1,11 +1,10 @@
 """Generation with any causal language model of transformers, on CPUs and GPUs.
 
-Prompts are padded on the left to lengths that depend on the prompt alone: closely while they are read,
-widely while they are answered, token by token, with the keys and values of past tokens kept, so that
-nearly all prompts are answered together. All rows of a batch are equally far, so that the width of
-every product along the text is a function of the row alone; there is always padding, as attention
-without any is computed otherwise; on a CPU, where matrix products have enough rows (see
-``torch_replica``), an answer is then the same bytes in any company. Rows that have ended leave the batch.
+Prompts are padded on the left to lengths that depend only on the prompt: in fine steps for prefill, in
+coarse ones for decoding with a key–value cache, so that nearly all prompts are decoded together. All rows
+of a batch are at the same position, so that the length of every reduction depends only on the row; there is
+always padding, because attention without a mask uses another kernel. On a CPU, with enough rows per matrix
+product (see ``torch_replica``), an answer then has the same bytes in any batch. Finished rows leave the batch.
 """
 
 from __future__ import annotations
@@ -33,16 +32,16 @@ from synthtools.lm.torch.torch_replica import ScorerReplica, at_least
 
 _CPU_ROWS = 128
 _GPU_ROWS = 512
-# Keys and values of a batch on a CPU.
+# Bytes of a batch's key–value cache on a CPU.
 _CPU_CACHE_BYTES = 1 << 30
 _CACHE_STEP = 64
-# A step reads the keys of padding, too, and multiplies by all weights: up to here the first is nothing
-# beside the second.
+# A step reads the cache of padding too, and multiplies by all weights: up to this length the first cost is
+# negligible.
 _LEAST_WIDTH = 128
 
 
 def answering_width(length: int, context: int) -> int:
-    """The length that a prompt is padded to while it is answered, above its own: two steps an octave."""
+    """The padded length of a prompt for decoding, above its own: two steps per octave."""
     width = max(_LEAST_WIDTH, 1 << length.bit_length())
     if width > _LEAST_WIDTH and length < 3 * width // 4:
         width = 3 * width // 4
@@ -50,7 +49,7 @@ def answering_width(length: int, context: int) -> int:
 
 
 class _GrowingLayer(DynamicLayer):
-    """Keys and values of a layer in a buffer that grows by steps instead of at every token."""
+    """A layer's keys and values in a buffer that grows in steps instead of at every token."""
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
@@ -89,8 +88,7 @@ def _cache() -> Cache:
 
 
 def _with_enough_rows(module: Any) -> None:
-    """Makes a matrix product of few rows one of so many that its rounding is
-    that of more."""
+    """Pads matrix products of few rows, so that they round like larger ones."""
 
     def forward(product: Callable[[Tensor], Tensor], states: Tensor) -> Tensor:
         rows = states.numel() // states.shape[-1]
@@ -126,8 +124,7 @@ class GeneratorReplica(ScorerReplica):
 
     @torch.inference_mode()
     def _try_steps(self) -> None:
-        """Raises SynthError where going on token by token, beside padding, is not what one pass over
-        the whole text gives."""
+        """Raises SynthError if decoding with cache and padding differs from one pass over the text."""
         name = self._model.config.name_or_path
         ids = torch.arange(1, 10, device=self._device)[None] % len(self._weight)
         whole = self.logits(self._hidden(ids)[0])
@@ -157,7 +154,7 @@ class GeneratorReplica(ScorerReplica):
         """The last hidden state [rows, width] after further tokens [rows, n].
 
         Args:
-            mask: int64 [rows, tokens so far], 0 for padding.
+            mask: int64 [rows, all tokens so far], 0 for padding.
         """
         more = {}
         if self._takes_positions:
@@ -169,7 +166,7 @@ class GeneratorReplica(ScorerReplica):
         return output.last_hidden_state[:, -1]
 
     def rows(self, width: int, new_tokens: int) -> int:
-        """How many prompts of this padded length a batch may have."""
+        """The maximal number of prompts of this padded length in a batch."""
         tokens = width + new_tokens
         if self._asked_tokens:
             return max(1, self._asked_tokens // tokens)
@@ -208,7 +205,7 @@ class GeneratorReplica(ScorerReplica):
         surfaces: list[bytes],
         ends: set[int],
     ) -> list[None]:
-        # Others were done before memory ran out.
+        # Some were done before memory ran out.
         live = sorted((row for row in rows if row.answer is None), key=attrgetter("width"))
         for row in live:
             row.restart()
@@ -243,10 +240,10 @@ class GeneratorReplica(ScorerReplica):
         return [None] * len(rows)
 
     def _read(self, rows: list[PartialAnswer], width: int) -> tuple[Tensor, Tensor, Cache]:
-        """Prompts as last hidden states [rows, width of the model], mask [rows, width] and cache.
+        """Prefill: last hidden states [rows, width of the model], mask [rows, width] and cache.
 
         Args:
-            rows: those of one padded length one after the other.
+            rows: grouped by padded length.
         """
         hidden, masks, caches = [], [], []
         for close, same in groupby(rows, key=attrgetter("width")):

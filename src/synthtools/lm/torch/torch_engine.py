@@ -1,9 +1,9 @@
 """Batches of sequences on copies of a model of transformers, on CPUs and GPUs.
 
-Sequences are padded on the right to one of a few lengths that depend on the sequence alone, and
-batched with others of the same padded length. A causal model never looks to the right, so no mask is
-needed, and a sequence's numbers do not change with its company (bit for bit on a CPU, where a row of
-a matrix product does not depend on how many rows there are; on a GPU up to rounding).
+Sequences are padded on the right to one of a few lengths that depend only on the sequence, and batched with
+others of the same padded length. A causal model does not attend to the right, so no mask is needed, and a
+sequence's numbers do not depend on its batch (bit for bit on a CPU, where a row of a matrix product does not
+depend on the number of rows; on a GPU up to rounding).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from synthtools.scale.threads import in_context
 
 _R = TypeVar("_R")
 
-# What a worker is brought at once is some seconds' work for a model of any size, so that results come
-# and progress moves: in bytes of text × parameters, and in bytes at most.
+# A chunk is a few seconds of work for a model of any size, so that results and progress come regularly: in
+# bytes of text × parameters, and at most in bytes.
 _CPU_CHUNK_WORK = 1 << 40
 _CPU_CHUNK_BYTES = 256 << 10
 _GPU_CHUNK_BYTES = 8 << 20
@@ -46,10 +46,10 @@ def torch_engine(
     """The engine that settings ask for.
 
     Args:
-        context: the longest sequence.
-        remark: given a remark when a batch has to be made smaller.
-        replica: what a model on a device does: scores, generates, or only gives vectors.
-        load: gives a model, of its name, a torch dtype and a device.
+        context: the maximal length of a sequence.
+        remark: receives a remark if a batch has to be made smaller.
+        replica: the class for a model on a device: scoring, generation or vectors.
+        load: name, torch dtype, device → model.
     """
     devices = device_list(settings.devices)
     dtype = getattr(torch, torch_dtype(settings.dtype, devices[0] != "cpu"))
@@ -70,19 +70,19 @@ def torch_engine(
 class TorchEngine:
     """One copy of the model on each device, each working on its own batches.
 
-    A CPU has one copy and a worker for each core. The threads of a matrix library wait for each other
-    at every small product, and spin while another program has the core; whole batches do not. It
-    also makes the number of cores no part of the result.
+    A CPU has one copy and a single-threaded worker per core. Threads of a matrix library synchronise at every
+    small product and spin while another program has the core; workers on whole batches do not, and the result
+    does not depend on the number of cores.
 
     Args:
-        replicas: of the model, one for each of the devices (one may be named twice).
-        context: the longest sequence.
+        replicas: of the model, one per device (a device may occur twice).
+        context: the maximal length of a sequence.
         cores: workers on a CPU, None for all cores.
 
     Attributes:
         replica: the model on the first device.
-        width: numbers of a hidden state.
-        calls: a second one keeps the workers busy while the first runs out.
+        width: size of a hidden state.
+        calls: a second call keeps the workers busy while the first finishes.
     """
 
     calls = 2
@@ -126,7 +126,7 @@ class TorchEngine:
         sequences: list[Any],
         function: Callable[[Any, list[Any], int], list[_R]],
     ) -> list[_R]:
-        """What a function of (replica, sequences, padded length) gives for each sequence."""
+        """The results of function(replica, sequences, padded length), one per sequence."""
         budget = min(replica.batch_tokens for replica in self._replicas)
         batches = _batches([len(s.tokens) for s in sequences], self.context, budget)
 
@@ -144,7 +144,7 @@ class TorchEngine:
         return [results[index] for index in range(len(sequences))]
 
     def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
-        """Starts a function of (replica, arguments) on the next replica that is idle."""
+        """Runs function(replica, arguments) on the next idle replica."""
 
         def work() -> _R:
             replica = self._idle.get()
@@ -161,13 +161,13 @@ class TorchEngine:
 
 
 def padded_length(length: int, context: int) -> int:
-    """The length that a sequence is padded to: eight steps an octave, at least 16."""
+    """The padded length of a sequence: eight steps per octave, at least 16."""
     step = max(16, 1 << max(0, length.bit_length() - 4))
     return min(-(-length // step) * step, max(context, length))
 
 
 def _batches(lengths: list[int], context: int, budget: int) -> list[tuple[int, list[int]]]:
-    """(padded length, members) of each batch, the longest first."""
+    """(padded length, indices) of each batch, the longest first."""
     groups: dict[int, list[int]] = defaultdict(list)
     for index, length in enumerate(lengths):
         groups[padded_length(length, context)].append(index)

@@ -1,4 +1,4 @@
-"""The torch backend as a generator: prompts to batches, batches to workers, answers in order."""
+"""Generation with the torch backend: prompts to batches, batches to workers, answers in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from synthtools.lm.torch.partial_answer import PartialAnswer
 from synthtools.lm.torch.torch_decoder import GeneratorReplica, answering_width
 from synthtools.lm.torch.torch_engine import padded_length, torch_engine
 
-# Prompts looked at together for batches of one length, for each worker.
+# Prompts sorted into batches together, per worker.
 _WINDOW = 512
 
 
@@ -53,7 +53,7 @@ class TorchGenerator(Generator):
         size = _WINDOW * self._engine.workers
         try:
             while True:
-                # A second window keeps the workers busy while the first runs out.
+                # A second window keeps the workers busy while the first finishes.
                 while len(windows) < 2 and (some := list(islice(iterator, size))):
                     windows.append(self._start(some, finished))
                 if not windows:
@@ -73,7 +73,7 @@ class TorchGenerator(Generator):
     def _start(
         self, prompts: list[tuple[int, Prompt]], finished: Finished | None
     ) -> tuple[list[PartialAnswer | Answer], list[Future[None]]]:
-        """Sends prompts to the workers: their rows, and what is to be waited for."""
+        """Sends prompts to the workers; their rows, and the futures to wait for."""
         rows: list[PartialAnswer | Answer] = []
         groups: dict[int, list[PartialAnswer]] = defaultdict(list)
         for place, prompt in prompts:

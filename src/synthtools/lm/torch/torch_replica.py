@@ -1,7 +1,7 @@
-"""What a causal language model of transformers on one device does with a batch.
+"""A causal language model of transformers on one device: hidden states and scores of a batch.
 
-One forward pass gives the hidden states; the head runs over chunks of their rows in float32, so that
-the logits of a batch never exist at once; the k largest are sought only in the rows that need them.
+After one forward pass the output layer runs in float32 over chunks of rows, so that the logits of a batch
+never exist at once; the k largest are computed only for the rows that need them.
 """
 
 from __future__ import annotations
@@ -29,20 +29,19 @@ from synthtools.lm.torch.token_distribution import distribution
 _R = TypeVar("_R")
 _S = TypeVar("_S")
 
-# On a CPU larger batches only fall out of the caches.
+# On a CPU larger batches only exceed the caches.
 _CPU_BATCH_TOKENS = 2048
-# Below this many rows BLAS takes other kernels, whose rounding differs.
+# Below this number of rows BLAS uses other kernels, which round differently.
 _LEAST_ROWS = 64
-# Candidates are sought among so many more: which of several equal ones are among the k is then decided
-# by their order, not by the search.
+# topk returns so many more, so that ties at the k-th place are broken by our order.
 _SPARE = 4
-# Logits that exist at once, in numbers of float32.
+# Number of logits per chunk.
 _CPU_LOGITS = 1 << 22
 _GPU_LOGITS = 1 << 27
 
 
 def at_least(rows: int, width: int) -> int:
-    """Rows of a batch of this length, so many that BLAS takes the kernels of larger ones."""
+    """Rows of a batch of this length, at least so many that BLAS uses its usual kernels."""
     return max(rows, -(-_LEAST_ROWS // width))
 
 
@@ -52,14 +51,14 @@ def out_of_memory(error: RuntimeError) -> bool:
 
 
 class Replica:
-    """The model on one device, as far as its hidden states.
+    """The model on one device, up to its hidden states.
 
     Attributes:
-        batch_tokens: of a batch, padding included.
-        parameters: how many the model has.
-        width: numbers of a hidden state.
-        changes_itself: the model keeps something of a batch in itself (RecurrentGemma its states,
-            LongRoPE the frequencies for the batch's length), and takes one batch at a time.
+        batch_tokens: maximal tokens of a batch, padding included.
+        parameters: number of parameters.
+        width: size of a hidden state.
+        changes_itself: whether the model has state that depends on the batch (RecurrentGemma: recurrent
+            states, LongRoPE: frequencies), so that it takes only one batch at a time.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Replica:
         )
 
     def _try_out(self) -> None:
-        """Runs the model once."""
+        """Runs the model once, to see whether it works and has state."""
         raise NotImplementedError
 
     def _hidden(self, ids: Tensor) -> Tensor:
@@ -96,7 +95,7 @@ class Replica:
     def _halving(
         self, sequences: list[_S], width: int, function: Callable[[list[_S]], list[_R]]
     ) -> list[_R]:
-        """Halves the batch where memory does not suffice; says so once.
+        """Halves the batch if memory runs out, with one remark.
 
         Raises:
             MemoryError: it does not suffice for one sequence.
@@ -138,8 +137,7 @@ class ScorerReplica(Replica):
     """A causal language model with its output layer.
 
     Attributes:
-        observer: another, of the same vocabulary and on the same device, whose distribution stands
-            beside this one's.
+        observer: a second model with the same vocabulary on the same device, for cross-entropies.
     """
 
     observer: ScorerReplica | None = None
@@ -150,16 +148,15 @@ class ScorerReplica(Replica):
         self._weight = head.weight if bfloat16 else head.weight.float()
         self._bias = None if getattr(head, "bias", None) is None else head.bias.float()
         logits = _GPU_LOGITS if self._on_gpu else _CPU_LOGITS
-        # Halves of a chunk, too, have no fewer than _LEAST_ROWS.
+        # Halves of a chunk still have at least _LEAST_ROWS.
         self._rows = max(2 * _LEAST_ROWS, logits // len(self._weight))
         self._scale, self._cap = self._find_output_rule()
 
     def _find_output_rule(self) -> tuple[float, float | None]:
-        """How the model bends its logits (Cohere, Granite: a factor; Gemma: a soft cap).
+        """The model's transformation of logits: a factor (Cohere, Granite) and a soft cap (Gemma).
 
         Raises:
-            SynthError: it does something else, which this engine would get wrong, or it looks to
-                the right.
+            SynthError: it applies another one, which is not supported, or attends to the right.
         """
         name = self._model.config.name_or_path
         config = self._model.config.get_text_config()
@@ -173,7 +170,7 @@ class ScorerReplica(Replica):
             theirs = self._model(input_ids=ids, use_cache=False).logits[0].float()
             ours = self._logits(self._hidden(ids)[0], scale, cap)
             beside = self._logits(self._hidden(other)[0], scale, cap)
-        # Their head may round to the type of the weights, ours does not.
+        # Their head may round to the weights' type; ours does not.
         rounding = 1e-3 if self._model.dtype == torch.float32 else 2e-2
         allowed = rounding * float(theirs.abs().max())
         if float((beside - ours)[:-1].abs().max()) > allowed:
@@ -200,7 +197,7 @@ class ScorerReplica(Replica):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """float32 logits [rows, vocabulary] of hidden states [rows, width]; a row's do not depend
-        on how many rows there are."""
+        on the number of rows."""
         rows = len(hidden)
         hidden = torch.nn.functional.pad(hidden, (0, 0, 0, at_least(rows, 1) - rows))
         return self._logits(hidden, self._scale, self._cap)[:rows]
@@ -216,7 +213,7 @@ class ScorerReplica(Replica):
     ) -> list[SequenceScores]:
         rows = at_least(len(sequences), width)
         ids = np.zeros((rows, width), np.int64)
-        # One scored token is predicted from the hidden state before it.
+        # A token is predicted from the hidden state before it.
         scored = np.zeros((rows, width), bool)
         for row, sequence in enumerate(sequences):
             length = len(sequence.tokens)
@@ -251,11 +248,11 @@ class ScorerReplica(Replica):
         """Log-probabilities of targets, and candidates of the rows that need them.
 
         Args:
-            hidden: [rows, width]; targets: [rows]; beside: the observer's hidden states.
+            hidden: [rows, width]; targets: [rows]; beside: hidden states of the observer.
 
         Returns:
             logprobs float32 [rows], present bool [rows], ids and logprobs [rows present, k], and
-            the rows of ``TokenDistribution`` [4, rows], as far as they were requested.
+            the rows of ``TokenDistribution`` [4, rows], as requested.
         """
         count = len(hidden)
         if 0 < count < _LEAST_ROWS:  # see _LEAST_ROWS
@@ -303,7 +300,7 @@ class ScorerReplica(Replica):
 
 
 def _held_by_modules(model: Any) -> list[tuple[str, int]]:
-    """What the modules' attributes and buffers are, by identity."""
+    """Names and identities of the modules' attributes and buffers."""
     return [
         (name, id(value))
         for module in model.modules()
@@ -313,21 +310,21 @@ def _held_by_modules(model: Any) -> list[tuple[str, int]]:
 
 
 def _chunks(rows: int, size: int) -> list[tuple[int, int]]:
-    """Runs of at most ``size`` rows, all of nearly the same length (none so short that BLAS takes
-    another kernel for it)."""
+    """Ranges of at most ``size`` rows, of nearly equal length (none so short that BLAS uses another
+    kernel)."""
     pieces = max(1, -(-rows // size))
     bounds = [rows * i // pieces for i in range(pieces + 1)]
     return [(a, b) for a, b in itertools.pairwise(bounds) if a < b]
 
 
 def _first(config: Any, *names: str) -> float | None:
-    """The first of these numbers that a configuration has."""
+    """The first of these attributes that a configuration sets."""
     values = (getattr(config, name, None) for name in names)
     return next((float(value) for value in values if value), None)
 
 
 def _gpu_batch_tokens(model: Any, device: torch.device) -> int:
-    """How many tokens fit into half of the free memory, by the widths of a layer's activations."""
+    """The tokens that fit into half of the free memory, from the size of a layer's activations."""
     free, _ = torch.cuda.mem_get_info(device)
     config = model.config.get_text_config()
     width = config.hidden_size

@@ -1,9 +1,9 @@
-"""Scoring with vLLM in this process's service: prefill alone, log-probabilities of the prompt.
+"""Scoring with vLLM in process: prefill only, log-probabilities of the prompt.
 
-The settings are those under which vLLM gives what it would give a bare model: no prefix cache (its
-hits have no log-probabilities), no chunked prefill (its cuts depend on what else is waiting), the
-output layer in float32. Requests go in by the chunk through the engine's own loop, with flat arrays
-out of it: dictionaries of log-probabilities would bound the speed of a fast GPU.
+The settings make results independent of other requests: no prefix cache (its hits have no log-probabilities),
+no chunked prefill (the chunks depend on the queue), the output layer in float32. Requests enter in chunks
+through the engine's own loop, and results are read as flat arrays: building dictionaries of log-probabilities
+would limit the speed of a fast GPU.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _CPU_CHUNK_BYTES = 256 << 10
 _GPU_BATCH_TOKENS = 16_384
 _CPU_BATCH_TOKENS = 4096
 MOST_SEQUENCES = 256
-# Names of variables that a start sets begin so.
+# Prefixes of environment variables that a start sets.
 _VARIABLES = ("VLLM_", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
-# What is left to others of the memory that is free when the engine starts.
+# The share of free memory left to other programs.
 _SHARE_OF_FREE = 0.9
 
 
@@ -50,8 +50,8 @@ def open_engine(settings: ModelSettings, context: int, request: ScoreRequest) ->
     """Starts an engine.
 
     Args:
-        context: the longest sequence.
-        request: names the number of candidates, which the engine has to know beforehand.
+        context: the maximal length of a sequence.
+        request: gives the number of candidates, which the engine has to know at the start.
 
     Raises:
         UsageError: vLLM is not installed.
@@ -71,10 +71,10 @@ def open_engine(settings: ModelSettings, context: int, request: ScoreRequest) ->
 
 
 def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
-    """vLLM's LLM of a model.
+    """vLLM's LLM for a model.
 
     Args:
-        more: arguments of vLLM's own.
+        more: further arguments of LLM.
 
     Raises:
         UsageError: vLLM is not installed.
@@ -93,7 +93,7 @@ def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
             return _start(settings, more)
         except (SynthError, KeyboardInterrupt):
             raise
-        except Exception as error:  # whatever vLLM finds wrong, it is one line for the user
+        except Exception as error:  # any error becomes one line for the user
             cause = SynthError(
                 f"{settings.model.name}: vLLM does not start: {_cause(log, error)} "
                 "(VLLM_LOGGING_LEVEL=INFO shows its log)"
@@ -103,26 +103,25 @@ def started(settings: ModelSettings, more: dict[str, Any]) -> Any:
 
 @cache
 def _watched() -> object:
-    """Once a process: what ends its engines should it be killed."""
+    """Starts, once per process, a watcher that ends the engines if the process is killed."""
     return orphans.watch()
 
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """What an engine reads when it starts; after it, this process has the environment of before. The
-    engine's processes keep theirs, and where it has none, vLLM keeps what it has read
-    (``enable_envs_cache``)."""
+    """Sets the environment for an engine's start and restores it afterwards. The engine's processes keep
+    theirs; without processes, vLLM keeps the values that it has read (``enable_envs_cache``)."""
 
     def present() -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
 
     before = present()
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    # A sequence may fill the whole context: vLLM counts one more token, which is never computed.
+    # A sequence may fill the context: vLLM counts one more token, which is never computed.
     os.environ.setdefault("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1")
     from huggingface_hub import constants
 
-    if constants.HF_HUB_OFFLINE:  # its processes find that out too, after minutes
+    if constants.HF_HUB_OFFLINE:  # its processes would find out after minutes
         os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         yield
@@ -134,9 +133,8 @@ def _environment() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _apart() -> Iterator[Path]:
-    """Sends what the engine and its processes print to a file: stdout carries our records, and the
-    pages that vLLM logs are of use only when it fails. A VLLM_LOGGING_LEVEL of the user's own
-    leaves stderr to it.
+    """Redirects the output of the engine and its processes to a file: stdout is for records, and
+    vLLM's log matters only if it fails. If the user sets VLLM_LOGGING_LEVEL, stderr is left alone.
 
     Yields:
         The file.
@@ -163,19 +161,19 @@ def _apart() -> Iterator[Path]:
 
 
 def _cause(log: Path, error: Exception) -> str:
-    """The line of the engine's log that says most, else the error's own first line."""
+    """The most specific line of the engine's log, otherwise the first line of the error."""
     named = re.compile(r"\b([A-Z]\w*(?:Error|Exception): .+)")
     causes = [
         m[1] for line in log.read_text(errors="replace").splitlines() if (m := named.search(line))
     ]
-    # The first error is the cause; those after it say that something else has failed.
+    # The first error is the cause; later ones follow from it.
     line = (causes or str(error).splitlines() or [type(error).__name__])[0]
     return line[:300]
 
 
 @contextlib.contextmanager
 def _one_start_at_a_time() -> Iterator[None]:
-    """Engines measure the free memory when they start: two at once would mislead each other."""
+    """A lock for starts: engines measure free memory, and two at once would mislead each other."""
     import fcntl
 
     path = os.path.join(tempfile.gettempdir(), f"synth-vllm-{os.getuid()}.lock")
@@ -196,7 +194,7 @@ def _start(settings: ModelSettings, more: dict[str, Any]) -> Any:
     on_gpu = devices[0] != "cpu"
     more = dict(more)
     if on_gpu:
-        # Set before vLLM is asked for anything: its kernels are chosen by it.
+        # Before the first call of vLLM, which selects its kernels by it.
         os.environ.setdefault("VLLM_BATCH_INVARIANT", "1")
         numbers = [int(device.partition(":")[2] or "0") for device in devices]
         free, total = torch.cuda.mem_get_info(numbers[0])
@@ -205,7 +203,7 @@ def _start(settings: ModelSettings, more: dict[str, Any]) -> Any:
             os.environ["CUDA_VISIBLE_DEVICES"] = visible_gpus(numbers)
             more["tensor_parallel_size"] = len(numbers)
     elif settings.cores and settings.cores < cores():
-        # Else each engine of a machine binds its threads to the same cores, all of them.
+        # Otherwise every engine on a machine pins its threads to the same cores.
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ["OMP_NUM_THREADS"] = str(settings.cores)
     refuse_unfit(settings.model)
@@ -219,7 +217,7 @@ def _start(settings: ModelSettings, more: dict[str, Any]) -> Any:
         dtype=torch_dtype(settings.dtype, on_gpu),
         hf_overrides={"head_dtype": "float32"},
         max_num_seqs=MOST_SEQUENCES,
-        # On a CPU compiling takes longer than most runs.
+        # On a CPU compilation takes longer than most runs.
         enforce_eager=not on_gpu,
         disable_log_stats=True,
         seed=0,
@@ -228,7 +226,7 @@ def _start(settings: ModelSettings, more: dict[str, Any]) -> Any:
 
 
 def visible_gpus(numbers: list[int]) -> str:
-    """GPUs by what the system calls them: an actor of Ray, as any process may, sees some of them alone."""
+    """System-wide ids of GPUs, given their numbers in this process, which may see only some of them."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = seen.split(",") if seen else list(map(str, range(max(numbers) + 1)))
     return ",".join(names[number] for number in numbers)
@@ -240,12 +238,12 @@ def _batch_tokens(settings: ModelSettings) -> int:
 
 
 def _cache_bytes(settings: ModelSettings, batch: int) -> int:
-    """Room for the keys and values of two batches: prefill needs no more."""
+    """Size of the key–value cache: two batches, which suffices for prefill."""
     return max(64 << 20, 2 * batch * bytes_per_token(settings))
 
 
 def bytes_per_token(settings: ModelSettings) -> int:
-    """Of keys and values, in float32."""
+    """Bytes of keys and values per token, in float32."""
     config = load_configuration(settings.model).get_text_config()
     heads = config.num_attention_heads
     kv_heads = getattr(config, "num_key_value_heads", None) or heads
@@ -281,7 +279,7 @@ class VllmEngine:
         )
         engine = self._llm.llm_engine
         results: dict[int, SequenceScores] = {}
-        # Longest first: the waves of the scheduler are then of about one length.
+        # Longest first, so that sequences scheduled together have similar lengths.
         for index in sorted(range(len(sequences)), key=lambda i: -len(sequences[i].tokens)):
             prompt = TokensPrompt(prompt_token_ids=sequences[index].tokens.tolist())
             engine.add_request(str(index), prompt, params)
@@ -308,8 +306,8 @@ class VllmEngine:
 
 
 def _scores(flat: Any, sequence: Sequence, request: ScoreRequest) -> SequenceScores:
-    """Scores from vLLM's flat arrays: k + 1 columns a token, the observed token in the first; the
-    first token has none."""
+    """Scores from vLLM's flat arrays: k + 1 columns per token, the observed token in the first column;
+    none for the first token."""
     k = request.candidates
     width = k + 1
     count = (len(sequence.tokens) - 1) * width

@@ -1,7 +1,7 @@
-"""Generation with vLLM in this process's service.
+"""Generation with vLLM in process.
 
-Requests go in as others come out, with a seed of their own each, through the engine's own loop: the
-engine always has as many as it can run and some in waiting, whatever the number of prompts.
+Requests, each with its own seed, enter the engine's loop as others finish: the engine always has as many as
+it can run and some in its queue, for any number of prompts.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from synthtools.lm.model_settings import ModelSettings
 from synthtools.lm.prompt_tokenizer import PromptTokenizer, TokenisedPrompt
 from synthtools.lm.vllm.vllm_engine import MOST_SEQUENCES, bytes_per_token, started
 
-# Requests in the engine: those that it runs, and as many again in waiting.
+# Requests in the engine: those that run, and as many in the queue.
 _IN_ENGINE = 2 * MOST_SEQUENCES
-# Prompts read ahead of the oldest that has no answer yet.
+# Prompts read ahead of the oldest unanswered one.
 _AHEAD = 16 * MOST_SEQUENCES
 _CPU_CACHE_BYTES = 2 << 30
 _CPU_BATCH_TOKENS = 4096
@@ -50,7 +50,7 @@ class VllmGenerator(Generator):
         cache = settings.kv_cache_bytes
         on_cpu = device_list(settings.devices)[0] == "cpu"
         if on_cpu:
-            # A prompt read in parts makes vLLM wind back the generator of its seed, which CPUs cannot.
+            # With chunked prefill vLLM rewinds the random generator of a seed, which CPUs do not support.
             batch = max(settings.batch_tokens or _CPU_BATCH_TOKENS, prompting.context)
             more |= {"enable_chunked_prefill": False, "max_num_batched_tokens": batch}
         if cache is None and on_cpu:
@@ -129,7 +129,7 @@ class VllmGenerator(Generator):
                     self._llm.llm_engine.abort_request(list(running))
 
     def _add(self, prompt: Prompt) -> str | Answer:
-        """The name of the request in the engine, or why there is none."""
+        """The request's id in the engine, or an answer with an error."""
         from vllm import TokensPrompt
 
         ready = self._prompting.ready(prompt)
